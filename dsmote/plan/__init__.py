@@ -1,0 +1,34 @@
+"""Pure planning: labels, strategy, schema, draws, allocation, memory, and the plan itself."""
+
+from dsmote.plan.allocation import bases_of, copies_with_replacement
+from dsmote.plan.draws import Stream, root_seed
+from dsmote.plan.labels import plain, sort_labels
+from dsmote.plan.memory import Limit, MemoryLimitError, MemoryProjection, format_bytes
+from dsmote.plan.plan import Block, ClassPlan, Plan, make_plan
+from dsmote.plan.profile import Profile, merge_profiles
+from dsmote.plan.schema import Column, Schema, carried_dtype, make_schema
+from dsmote.plan.strategy import new_rows
+
+__all__ = [
+    "Block",
+    "ClassPlan",
+    "Column",
+    "Limit",
+    "MemoryLimitError",
+    "MemoryProjection",
+    "Plan",
+    "Profile",
+    "Schema",
+    "Stream",
+    "bases_of",
+    "carried_dtype",
+    "copies_with_replacement",
+    "format_bytes",
+    "make_plan",
+    "make_schema",
+    "merge_profiles",
+    "new_rows",
+    "plain",
+    "root_seed",
+    "sort_labels",
+]

@@ -1,0 +1,42 @@
+"""Class labels: one order and one form for them, whatever container they came in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["plain", "sort_labels"]
+
+
+def plain(label: Any) -> Any:
+    """Return a label as a plain Python value, so that counts are equal across containers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plain(np.int64(3)), plain("a"), plain(np.str_("b"))
+    (3, 'a', 'b')
+    """
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def sort_labels(labels: Iterable[Any]) -> list[Any]:
+    """Sort labels by value; labels of types that cannot be compared by type name, then text.
+
+    The place of a class in this order is what its random draws are keyed by, so the order must
+    not depend on the container, on the categories' order or on which partition came first.
+
+    Examples
+    --------
+    >>> sort_labels([2, 1, 10])
+    [1, 2, 10]
+    >>> sort_labels(["b", 1, "a"])
+    [1, 'a', 'b']
+    """
+    found = list(labels)
+    try:
+        return sorted(found)
+    except TypeError:
+        return sorted(found, key=lambda label: (type(label).__name__, str(label)))

@@ -1,0 +1,206 @@
+"""Bytes that one task and one worker will need, known before anything runs.
+
+The projection adds up what must be resident at once; it is meant to be an upper bound that is
+not far off, not an average::
+
+    worker = process + indexes held + threads x largest task
+    task   = one of:
+      partition   an input partition and the copies that passing it on and filtering it make
+      gather      the class rows as they arrive, and once more joined together
+      build       the class rows, the matrix that is searched and the tree over it
+      generate    one block of new rows with its neighbours, and the workspace of the search
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+__all__ = [
+    "PROCESS_BYTES",
+    "WORKSPACE_BYTES",
+    "ClassMemory",
+    "Limit",
+    "MemoryLimitError",
+    "MemoryProjection",
+    "format_bytes",
+    "project",
+]
+
+PROCESS_BYTES = 220 * 2**20  # interpreter, pandas, Arrow and Dask, as measured in a fresh worker
+WORKSPACE_BYTES = 96 * 2**20  # bound kept by the blocked search (see dsmote.neighbors)
+USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
+
+
+class MemoryLimitError(MemoryError):
+    """The job would not fit into the memory there is; nothing was run."""
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Memory that the job may use: of one worker process, and how many threads share it."""
+
+    bytes: int
+    threads: int
+    source: str
+
+    @property
+    def allowed(self) -> int:
+        """Bytes of the limit that may be planned for."""
+        return int(self.bytes * USABLE_SHARE)
+
+
+@dataclass(frozen=True)
+class ClassMemory:
+    """Bytes that growing one class needs."""
+
+    label: Any
+    gather: int
+    build: int
+    index: int
+    generate: int
+
+
+@dataclass(frozen=True)
+class MemoryProjection:
+    """Projected bytes beside what is allowed."""
+
+    partition_bytes: int
+    gather_bytes: int
+    index_bytes: int
+    generate_bytes: int
+    task_bytes: int
+    worker_bytes: int
+    allowed_bytes: int | None
+    limit_source: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the projection as a JSON-able mapping."""
+        return asdict(self)
+
+
+def format_bytes(n: float) -> str:
+    """Write a number of bytes for people.
+
+    Examples
+    --------
+    >>> format_bytes(3 * 2**20)
+    '3.0 MiB'
+    """
+    size = float(n)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def class_memory(
+    label: Any,
+    n_rows: int,
+    n_numeric: int,
+    n_wide: int,
+    n_nominal: int,
+    block_rows: int,
+    row_bytes: int,
+    k: int,
+) -> ClassMemory:
+    """Project the bytes for one class.
+
+    Parameters
+    ----------
+    label : object
+        The class.
+    n_rows : int
+        Its rows.
+    n_numeric, n_wide, n_nominal : int
+        Measured numeric columns, those of them kept as 64-bit integers too, nominal columns.
+    block_rows : int
+        Largest block of new rows.
+    row_bytes : int
+        Bytes of one row in the output.
+    k : int
+        Neighbours.
+
+    Examples
+    --------
+    >>> class_memory(1, 1000, 10, 0, 0, 500, 80, 5).index > 1000 * 10 * 8
+    True
+    """
+    rows = n_rows * (8 * n_numeric + 8 * n_wide + 4 * n_nominal)
+    # The searched matrix is a second copy (rotated); tree nodes, row ids and allocation take
+    # about 40 bytes a row more.
+    index = rows + n_rows * (8 * n_numeric + 40)
+    build = index + n_rows * 8 * n_numeric
+    generate = (
+        2 * block_rows * row_bytes
+        + block_rows * (8 * n_numeric + 8 * n_nominal + 16 * k + 40)
+        + WORKSPACE_BYTES
+    )
+    return ClassMemory(label, 2 * rows, build, index, generate)
+
+
+def project(
+    classes: Sequence[ClassMemory], partition_rows: int, row_bytes: int, limit: Limit | None
+) -> tuple[MemoryProjection, list[str]]:
+    """Add the classes up and compare with the limit.
+
+    Returns
+    -------
+    MemoryProjection
+        What will be needed.
+    list of str
+        One message for what cannot fit; empty when all of it does.
+
+    Examples
+    --------
+    >>> need = class_memory(1, 10**6, 20, 0, 0, 250_000, 160, 5)
+    >>> _, problems = project([need], 10**5, 160, Limit(2**28, 1, "a worker's memory limit"))
+    >>> problems[0].split(":")[0]
+    "class 1 (1 of 1 to grow) does not fit into a worker's memory limit"
+    """
+    partition = 3 * partition_rows * row_bytes
+    gather = sum(c.gather for c in classes)
+    index = sum(c.index for c in classes)
+    generate = max((c.generate for c in classes), default=0)
+    build = max((c.build for c in classes), default=0)
+    threads = limit.threads if limit else 1
+    # Gathering and building happen once, on one thread, while the others may hold partitions.
+    building = gather // 2 + max(gather // 2, build) + (threads - 1) * partition
+    generating = index + threads * max(generate, partition)
+    worker = PROCESS_BYTES + max(building, generating, threads * partition)
+    projection = MemoryProjection(
+        partition_bytes=partition,
+        gather_bytes=gather,
+        index_bytes=index,
+        generate_bytes=generate,
+        task_bytes=max(partition, gather, build, generate),
+        worker_bytes=worker,
+        allowed_bytes=limit.allowed if limit else None,
+        limit_source=limit.source if limit else "no limit known",
+    )
+    if limit is None or worker <= limit.allowed or not classes:
+        return projection, []
+    worst = max(classes, key=lambda c: c.build + c.gather)
+    terms = {
+        "the neighbour index and its rows": index,
+        "gathering and indexing the class rows": building,
+        f"{threads} block(s) of new rows at a time": threads * generate,
+        f"{threads} input partition(s) at a time": threads * partition,
+    }
+    guilty = max(terms, key=lambda term: terms[term])
+    remedy = (
+        "split the input into smaller partitions, or give the worker fewer threads"
+        if guilty.endswith("partition(s) at a time")
+        else "give each worker more memory or fewer threads, carry columns that need not be "
+        "measured, or leave the class out of sampling_strategy"
+    )
+    problem = (
+        f"class {worst.label!r} ({1} of {len(classes)} to grow) does not fit into {limit.source}: "
+        f"{format_bytes(worker)} ({worker:,} bytes) needed by one worker, "
+        f"{format_bytes(limit.allowed)} ({limit.allowed:,} bytes) allowed "
+        f"({USABLE_SHARE:.0%} of {format_bytes(limit.bytes)}); the largest term is {guilty} "
+        f"({format_bytes(terms[guilty])}); {remedy}"
+    )
+    return projection, [problem]

@@ -1,0 +1,141 @@
+"""What one pass over the data must find out before the graph can be built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dsmote.plan.labels import sort_labels
+
+__all__ = ["SAMPLE_ROWS", "TARGET", "Profile", "merge_profiles", "unify_categories"]
+
+SAMPLE_ROWS = 512  # rows kept of each class to judge its shape
+TARGET = -1  # key of a target that is a container of its own, among the column positions
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Counts and properties of a table, or of one partition of it.
+
+    Attributes
+    ----------
+    rows, largest : int
+        Rows in all, and of the largest partition.
+    counts, usable : mapping of label to int
+        Rows per class, and those of them that miss nothing in a measured column.
+    missing_target : int
+        Rows without a label.
+    missing, infinite : mapping of column position to int
+        Missing and infinite values in the measured columns.
+    categories : mapping of column position to tuple of CategoricalDtype
+        The different dtypes met in each categorical column, in order.
+    sample : mapping of label to (keys, matrix)
+        The rows of each class with the smallest hash: a sample that depends on the rows only.
+    """
+
+    rows: int = 0
+    largest: int = 0
+    counts: Mapping[Any, int] = field(default_factory=dict)
+    usable: Mapping[Any, int] = field(default_factory=dict)
+    missing_target: int = 0
+    missing: Mapping[int, int] = field(default_factory=dict)
+    infinite: Mapping[int, int] = field(default_factory=dict)
+    categories: Mapping[int, tuple[pd.CategoricalDtype, ...]] = field(default_factory=dict)
+    sample: Mapping[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+
+def _add(a: Mapping[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
+    total = dict(a)
+    for key, n in b.items():
+        total[key] = total.get(key, 0) + n
+    return total
+
+
+def _merge_samples(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> dict[Any, Any]:
+    merged = dict(a)
+    for label, (keys, matrix) in b.items():
+        if label in merged:
+            keys = np.concatenate([merged[label][0], keys])
+            matrix = np.concatenate([merged[label][1], matrix])
+            order = np.argsort(keys, kind="stable")[:SAMPLE_ROWS]
+            keys, matrix = keys[order], matrix[order]
+        merged[label] = (keys, matrix)
+    return merged
+
+
+def _merge_categories(a: Mapping[int, Any], b: Mapping[int, Any]) -> dict[int, Any]:
+    merged = dict(a)
+    for position, dtypes in b.items():
+        have = merged.get(position, ())
+        merged[position] = have + tuple(d for d in dtypes if not any(same(d, h) for h in have))
+    return merged
+
+
+def same(a: pd.CategoricalDtype, b: pd.CategoricalDtype) -> bool:
+    """Tell whether two categorical dtypes have the same categories in the same order."""
+    return a.ordered == b.ordered and a.categories.equals(b.categories)
+
+
+def _merge(a: Profile, b: Profile) -> Profile:
+    return Profile(
+        rows=a.rows + b.rows,
+        largest=max(a.largest, b.largest),
+        counts=_add(a.counts, b.counts),
+        usable=_add(a.usable, b.usable),
+        missing_target=a.missing_target + b.missing_target,
+        missing=_add(a.missing, b.missing),
+        infinite=_add(a.infinite, b.infinite),
+        categories=_merge_categories(a.categories, b.categories),
+        sample=_merge_samples(a.sample, b.sample),
+    )
+
+
+def merge_profiles(parts: Iterable[Profile]) -> Profile:
+    """Merge the profiles of partitions; any grouping gives the same counts and the same sample.
+
+    Examples
+    --------
+    >>> merge_profiles([Profile(rows=2, counts={1: 2}), Profile(rows=1, counts={0: 1})]).counts
+    {1: 2, 0: 1}
+    """
+    return reduce(_merge, parts, Profile())
+
+
+def unify_categories(name: Any, dtypes: tuple[pd.CategoricalDtype, ...]) -> pd.CategoricalDtype:
+    """Return one dtype that holds the categories of all partitions.
+
+    Parameters
+    ----------
+    name : hashable
+        The column, for the error.
+    dtypes : tuple of CategoricalDtype
+        The different dtypes met.
+
+    Raises
+    ------
+    ValueError
+        The categories are ordered and differ: their common order is not known.
+
+    Examples
+    --------
+    >>> a, b = pd.CategoricalDtype(["x", "z"]), pd.CategoricalDtype(["y"])
+    >>> list(unify_categories("c", (a, b)).categories)
+    ['x', 'y', 'z']
+    """
+    if len(dtypes) == 1:
+        return dtypes[0]
+    if any(d.ordered for d in dtypes):
+        raise ValueError(
+            f"column {name!r} is an ordered categorical whose categories differ between "
+            f"partitions ({list(dtypes[0].categories)[:5]} and {list(dtypes[1].categories)[:5]}); "
+            "their common order is not known: give every partition the same categories"
+        )
+    levels = sort_labels({level for d in dtypes for level in d.categories})
+    kinds = {d.categories.dtype for d in dtypes}
+    index = pd.Index(levels, dtype=kinds.pop()) if len(kinds) == 1 else pd.Index(levels)
+    return pd.CategoricalDtype(index)

@@ -1,0 +1,262 @@
+"""Columns and their roles: which are measured, which vote, which are only carried along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["Column", "Schema", "carried_dtype", "is_nominal_dtype", "make_schema"]
+
+NUMERIC_KINDS = ("float", "int", "bool", "datetime", "timedelta")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table.
+
+    Attributes
+    ----------
+    name : hashable
+        The column's label.
+    dtype : numpy or pandas dtype
+        As the input declares it.
+    kind : str
+        ``"float"``, ``"int"``, ``"bool"``, ``"datetime"`` or ``"timedelta"`` when it is measured;
+        ``"nominal"`` when it is voted on; ``"carried"``; ``"target"``.
+    """
+
+    name: Any
+    dtype: Any
+    kind: str
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a table, in order."""
+
+    columns: tuple[Column, ...]
+
+    @property
+    def numeric(self) -> list[int]:
+        """Positions of the measured numeric columns."""
+        return [i for i, c in enumerate(self.columns) if c.kind in NUMERIC_KINDS]
+
+    @property
+    def nominal(self) -> list[int]:
+        """Positions of the nominal columns."""
+        return [i for i, c in enumerate(self.columns) if c.kind == "nominal"]
+
+    @property
+    def carried(self) -> list[int]:
+        """Positions of the carried columns."""
+        return [i for i, c in enumerate(self.columns) if c.kind == "carried"]
+
+    @property
+    def target(self) -> int | None:
+        """Position of the target among the columns; None where it is a container of its own."""
+        return next((i for i, c in enumerate(self.columns) if c.kind == "target"), None)
+
+    @property
+    def names(self) -> list[Any]:
+        """The column labels."""
+        return [c.name for c in self.columns]
+
+    def row_bytes(self, text_bytes: float = 48.0) -> int:
+        """Estimate the bytes that one row takes in a pandas frame.
+
+        Parameters
+        ----------
+        text_bytes : float
+            Allowance for one value of a text or object column.
+
+        Examples
+        --------
+        >>> make_schema(["a", "b"], [np.dtype("f8"), np.dtype("i4")]).row_bytes()
+        12
+        """
+        total = 0.0
+        for column in self.columns:
+            dtype = column.dtype
+            if isinstance(dtype, pd.CategoricalDtype):
+                total += 4
+            elif isinstance(dtype, np.dtype) and dtype.kind != "O":
+                total += dtype.itemsize
+            elif is_nominal_dtype(dtype):
+                total += text_bytes
+            else:
+                total += getattr(dtype, "itemsize", 8) + 1
+        return max(1, int(total))
+
+
+def is_nominal_dtype(dtype: Any) -> bool:
+    """Tell whether a column of this dtype holds names, not numbers (bool is not counted here).
+
+    Examples
+    --------
+    >>> is_nominal_dtype(np.dtype("O")), is_nominal_dtype(np.dtype("f8"))
+    (True, False)
+    """
+    return (
+        isinstance(dtype, pd.CategoricalDtype)
+        or pd.api.types.is_string_dtype(dtype)
+        or pd.api.types.is_object_dtype(dtype)
+    )
+
+
+def _numeric_kind(dtype: Any) -> str | None:
+    if isinstance(dtype, pd.SparseDtype):
+        dtype = dtype.subtype
+    types = pd.api.types
+    tests = (
+        ("bool", types.is_bool_dtype),
+        ("int", types.is_integer_dtype),
+        ("datetime", types.is_datetime64_any_dtype),
+        ("timedelta", types.is_timedelta64_dtype),
+        ("float", types.is_float_dtype),
+    )
+    if isinstance(dtype, pd.CategoricalDtype):
+        return None
+    return next((kind for kind, test in tests if test(dtype)), None)
+
+
+def carried_dtype(dtype: Any) -> Any:
+    """Return the dtype that a carried column takes so that synthetic rows can be missing in it.
+
+    Examples
+    --------
+    >>> carried_dtype(np.dtype("int64")), carried_dtype(np.dtype("float32"))
+    (Int64Dtype(), dtype('float32'))
+    """
+    if isinstance(dtype, np.dtype) and dtype.kind in "iu":
+        name = dtype.name.capitalize() if dtype.kind == "i" else "UI" + dtype.name[2:]
+        return pd.api.types.pandas_dtype(name)
+    if isinstance(dtype, np.dtype) and dtype.kind == "b":
+        return pd.BooleanDtype()
+    return dtype
+
+
+def _names(names: Sequence[Any]) -> str:
+    shown = ", ".join(repr(name) for name in list(names)[:20])
+    return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+
+
+def make_schema(
+    names: Sequence[Any],
+    dtypes: Sequence[Any],
+    *,
+    target: Any = None,
+    has_target: bool = False,
+    carry: Sequence[Any] = (),
+    nominal: Sequence[int] = (),
+    sampler: str = "SMOTE",
+) -> Schema:
+    """Give every column its role and check that each measured column can be measured.
+
+    Parameters
+    ----------
+    names, dtypes : sequences of equal length
+        The columns as the input declares them.
+    target : hashable
+        Name of the target column, when `has_target`.
+    has_target : bool
+        Whether the target is one of the columns.
+    carry : sequence of names
+        Columns that are put out but never measured.
+    nominal : sequence of int
+        Positions of the nominal columns.
+    sampler : str
+        Name used in the errors.
+
+    Raises
+    ------
+    KeyError
+        Never; unknown names raise ``ValueError``.
+    ValueError
+        Duplicate or unknown names, no column left to measure, text in a column that must be
+        measured.
+    TypeError
+        A column whose kind no sampler can use (complex, nested, period ...).
+
+    Examples
+    --------
+    >>> schema = make_schema(["id", "x"], [np.dtype("i8"), np.dtype("f8")], carry=["id"])
+    >>> [column.kind for column in schema.columns]
+    ['carried', 'float']
+    """
+    names = list(names)
+    duplicated = [n for n in dict.fromkeys(names) if names.count(n) > 1] if len(
+        set(names)
+    ) < len(names) else []
+    if duplicated:
+        raise ValueError(
+            f"column names must be unique, but {_names(duplicated)} "
+            f"appear{'s' if len(duplicated) == 1 else ''} more than once; rename the columns"
+        )
+    if has_target and target not in names:
+        raise ValueError(f"there is no target column {target!r}; the columns are {_names(names)}")
+    absent = [name for name in carry if name not in names]
+    if absent:
+        raise ValueError(
+            f"there is no column {_names(absent)} to carry; the columns are {_names(names)}"
+        )
+    if has_target and target in carry:
+        raise ValueError(f"the target column {target!r} cannot be carried; take it out of carry")
+    voted = set(nominal)
+    columns = []
+    text = []
+    for i, (name, dtype) in enumerate(zip(names, dtypes, strict=True)):
+        if has_target and name == target:
+            kind: str | None = "target"
+        elif name in carry:
+            kind = "carried"
+        elif i in voted:
+            kind = "nominal"
+        else:
+            kind = _numeric_kind(dtype)
+            if kind is None and is_nominal_dtype(dtype):
+                text.append(name)
+        if kind is None and name not in text:
+            raise TypeError(
+                f"column {name!r} has dtype {dtype}, which {sampler} can neither measure nor vote "
+                "on; convert it to numbers, or name it in carry"
+            )
+        columns.append(Column(name, dtype, kind or "nominal"))
+    schema = Schema(tuple(columns))
+    if text:
+        raise ValueError(
+            f"{sampler} measures numbers, but {len(text)} column"
+            f"{' holds' if len(text) == 1 else 's hold'} names (could not convert string to "
+            f"float): {_names(text)}; use SMOTENC, encode the columns, or name them in carry"
+        )
+    _refuse_nested(schema, sampler)
+    if not schema.numeric and not schema.nominal:
+        raise ValueError("there is no column to measure: 0 feature(s) where at least 1 is required")
+    return schema
+
+
+def _refuse_nested(schema: Schema, sampler: str) -> None:
+    for i in schema.nominal:
+        dtype = schema.columns[i].dtype
+        described = str(dtype)
+        if described.startswith(("list<", "large_list<", "struct<", "map<", "complex")):
+            raise TypeError(
+                f"column {schema.columns[i].name!r} has dtype {described}, which {sampler} cannot "
+                "use; convert it to numbers or names, or name it in carry"
+            )
+
+
+def with_dtypes(schema: Schema, dtypes: dict[int, Any]) -> Schema:
+    """Return the schema with the dtypes of some columns replaced, by position.
+
+    Examples
+    --------
+    >>> schema = make_schema(["x"], [np.dtype("f8")])
+    >>> with_dtypes(schema, {0: np.dtype("f4")}).columns[0].dtype
+    dtype('float32')
+    """
+    columns = [replace(c, dtype=dtypes.get(i, c.dtype)) for i, c in enumerate(schema.columns)]
+    return Schema(tuple(columns))

@@ -1,0 +1,151 @@
+"""From ``sampling_strategy`` and the class counts to the number of new rows per class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from numbers import Integral, Real
+from typing import Any
+
+from dsmote.plan.labels import plain, sort_labels
+
+__all__ = ["new_rows"]
+
+_WORDS = ("minority", "majority", "not minority", "not majority", "all", "auto")
+
+
+def new_rows(
+    strategy: str | float | Mapping[Any, int] | Callable[[Any], Mapping[Any, int]],
+    counts: Mapping[Any, int],
+    callable_argument: Any = None,
+) -> dict[Any, int]:
+    """Turn a sampling strategy into the number of rows to make for each targeted class.
+
+    Parameters
+    ----------
+    strategy : str, float, mapping or callable
+        As in imbalanced-learn: ``"auto"`` (``"not majority"``), ``"minority"``,
+        ``"not minority"``, ``"not majority"``, ``"all"``; a ratio in (0, 1] for two classes;
+        a mapping from class to the *total* wanted; a callable that returns such a mapping.
+    counts : mapping of label to int
+        Rows present in each class.
+    callable_argument : optional
+        What a callable strategy is given; ``counts`` when omitted.
+
+    Returns
+    -------
+    dict of label to int
+        New rows per targeted class, in sorted label order. A class may have 0.
+
+    Raises
+    ------
+    ValueError
+        One class only, a class that is not there, a total below what is present, a ratio for
+        more than two classes or one that would make no row.
+
+    Examples
+    --------
+    >>> new_rows("auto", {0: 90, 1: 10})
+    {1: 80}
+    >>> new_rows(0.5, {0: 90, 1: 10})
+    {1: 35}
+    >>> new_rows({1: 12}, {0: 90, 1: 10})
+    {1: 2}
+    """
+    counts = {plain(label): int(n) for label, n in counts.items()}
+    labels = sort_labels(counts)
+    if len(labels) < 2:
+        raise ValueError(
+            f"the target needs at least 2 classes, but has {len(labels)} class"
+            f"{'' if len(labels) == 1 else 'es'}: {_listing(counts)}; check the target column, "
+            "or that the table was not filtered down to one class"
+        )
+    if callable(strategy):
+        strategy = strategy(counts if callable_argument is None else callable_argument)
+        if not isinstance(strategy, Mapping):
+            raise ValueError(
+                "a callable sampling_strategy must return a mapping from class to total rows, "
+                f"but it returned {type(strategy).__name__}"
+            )
+    if isinstance(strategy, Mapping):
+        return _from_mapping(strategy, counts)
+    if isinstance(strategy, str):
+        return _from_word(strategy, counts, labels)
+    if isinstance(strategy, Real) and not isinstance(strategy, bool):
+        return _from_ratio(float(strategy), counts, labels)
+    raise ValueError(
+        "sampling_strategy must be a word, a number in (0, 1], a mapping or a callable, but is "
+        f"{strategy!r} ({type(strategy).__name__}); lists of classes are for cleaning methods"
+    )
+
+
+def _listing(counts: Mapping[Any, int]) -> str:
+    shown = [f"{label!r}: {counts[label]:,}" for label in sort_labels(counts)[:50]]
+    more = len(counts) - len(shown)
+    return "{" + ", ".join(shown) + (f", and {more} more" if more > 0 else "") + "}"
+
+
+def _from_word(word: str, counts: dict[Any, int], labels: list[Any]) -> dict[Any, int]:
+    if word not in _WORDS:
+        raise ValueError(f"sampling_strategy must be one of {', '.join(_WORDS)}, but is {word!r}")
+    if word == "majority":
+        raise ValueError(
+            "sampling_strategy='majority' cannot be used with an over-sampler: the majority class "
+            "is the one the others are grown to; use 'minority', 'not majority' or a mapping"
+        )
+    # With ties the first label in sorted order is the majority (the minority), as in
+    # imbalanced-learn, so that exactly one class is left out.
+    majority = max(labels, key=lambda label: counts[label])
+    minority = min(labels, key=lambda label: counts[label])
+    targeted = {
+        "minority": [minority],
+        "not minority": [label for label in labels if label != minority],
+        "all": labels,
+    }.get(word, [label for label in labels if label != majority])
+    return {label: counts[majority] - counts[label] for label in targeted}
+
+
+def _from_ratio(ratio: float, counts: dict[Any, int], labels: list[Any]) -> dict[Any, int]:
+    if len(labels) != 2:
+        raise ValueError(
+            f"a sampling_strategy that is a number works with 2 classes, but the target has "
+            f"{len(labels)}: {_listing(counts)}; give a mapping from class to total rows"
+        )
+    if not 0 < ratio <= 1:
+        raise ValueError(f"sampling_strategy as a number must be in (0, 1], but is {ratio}")
+    majority = max(labels, key=lambda label: counts[label])
+    minority = next(label for label in labels if label != majority)
+    new = int(counts[majority] * ratio - counts[minority])
+    if new < 1:
+        present = counts[minority] / counts[majority]
+        raise ValueError(
+            f"sampling_strategy={ratio} asks for {counts[majority] * ratio:.1f} rows of class "
+            f"{minority!r}, which has {counts[minority]:,} already (a ratio of {present:.4g}); "
+            "give a larger ratio"
+        )
+    return {minority: new}
+
+
+def _from_mapping(totals: Mapping[Any, int], counts: dict[Any, int]) -> dict[Any, int]:
+    wanted = {plain(label): total for label, total in totals.items()}
+    unknown = [label for label in wanted if label not in counts]
+    if unknown:
+        raise ValueError(
+            f"sampling_strategy names {', '.join(repr(label) for label in unknown)}, which the "
+            f"target does not hold; it holds {_listing(counts)}"
+        )
+    new = {}
+    for label in sort_labels(wanted):
+        total = wanted[label]
+        if not isinstance(total, Integral) or isinstance(total, bool):
+            raise ValueError(
+                f"sampling_strategy wants {total!r} rows of class {label!r}; "
+                "it must be a whole number"
+            )
+        if total < counts[label]:
+            raise ValueError(
+                f"sampling_strategy wants {int(total):,} rows of class {label!r}, which has "
+                f"{counts[label]:,}: an over-sampler only adds rows; ask for {counts[label]:,} or "
+                "more, or leave the class out"
+            )
+        new[label] = int(total) - counts[label]
+    return new
