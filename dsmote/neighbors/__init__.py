@@ -1,0 +1,15 @@
+"""Neighbour engines and their choice. Numpy and SciPy only; no Dask."""
+
+from dsmote.neighbors.brute import BruteIndex
+from dsmote.neighbors.choose import build_index, choose_engine, intrinsic_dimension
+from dsmote.neighbors.protocol import NeighborIndex
+from dsmote.neighbors.tree import TreeIndex
+
+__all__ = [
+    "BruteIndex",
+    "NeighborIndex",
+    "TreeIndex",
+    "build_index",
+    "choose_engine",
+    "intrinsic_dimension",
+]

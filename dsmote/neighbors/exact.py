@@ -1,0 +1,280 @@
+"""From a candidate search that may round to the true neighbours, to the bit.
+
+A rotation or a matrix product finds near rows quickly, but rounds; which of two almost equally
+near rows comes first would then depend on the machine, the block size or the number of threads.
+So engines only *propose*, and this module decides::
+
+    engine     K candidates, and a reach: no row that was not proposed is truly nearer than it
+                  o   o o    o        o  |
+    exact      squared distances of the candidates, from the rows themselves, column by column
+                  1   2 3    4        5  | reach
+    accept     the k-th is nearer than the reach: nothing can have been missed
+               otherwise ask for four times as many candidates, up to all rows
+
+Rows that are equal in every column are collapsed to one before the engine sees them (trees
+degenerate on them) and expanded again here, in order of row number. Because exact distances
+and row numbers decide, every engine gives the same neighbours for the same rows.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+__all__ = [
+    "CandidateSource",
+    "Groups",
+    "group_equal_rows",
+    "nearest",
+    "scale_power",
+    "squared_distances",
+]
+
+_CELLS = 1 << 21  # values gathered at once by the exact distances: 16 MiB
+
+
+class CandidateSource(Protocol):
+    """The part of an engine that proposes; `width` is its number of columns."""
+
+    width: int
+
+    def candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return n unique rows for each query, and the squared reach, shapes (m, n) and (m,).
+
+        `queries` are unique rows' numbers, or rows of points for foreign queries.
+        """
+        ...
+
+    def squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """Return exact squared distances, shape of `candidates`."""
+        ...
+
+
+class Groups:
+    """Equal rows, collapsed: unique row ``u`` stands for ``members[starts[u]:starts[u + 1]]``.
+
+    Attributes
+    ----------
+    of : ndarray of int64, shape (n,)
+        The unique row of each row.
+    members : ndarray of int64, shape (n,)
+        Row numbers by unique row, ascending within it.
+    starts : ndarray of int64, shape (n_unique + 1,)
+        Where each unique row's members begin.
+    """
+
+    def __init__(self, of: np.ndarray, n_unique: int) -> None:
+        self.of = of
+        self.members = np.argsort(of, kind="stable")
+        self.starts = np.zeros(n_unique + 1, dtype=np.int64)
+        np.cumsum(np.bincount(of, minlength=n_unique), out=self.starts[1:])
+
+    @property
+    def n_unique(self) -> int:
+        """How many different rows there are."""
+        return len(self.starts) - 1
+
+    @property
+    def distinct(self) -> bool:
+        """Whether no two rows are equal."""
+        return self.n_unique == len(self.of)
+
+    @property
+    def first(self) -> np.ndarray:
+        """The lowest row number of each unique row."""
+        return self.members[self.starts[:-1]]
+
+
+def scale_power(matrix: np.ndarray) -> float:
+    """Return a power of two that keeps squares of the matrix's values within float64's range.
+
+    Multiplying by a power of two is exact, so neighbours do not change.
+
+    Examples
+    --------
+    >>> scale_power(np.array([[1.0, 2.0]])), scale_power(np.array([[1e200]])) < 1e-150
+    (1.0, True)
+    """
+    largest = float(np.abs(matrix).max(initial=0.0))
+    if largest == 0.0 or 1e-60 < largest < 1e60:
+        return 1.0
+    return float(2.0 ** -max(-1000, np.frexp(largest)[1]))
+
+
+def _hash_rows(matrix: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    words = np.zeros(len(matrix), dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for column in [*matrix.T, *codes.T]:
+            # + 0.0 makes -0.0 and 0.0, which are equal, one bit pattern
+            bits = np.ascontiguousarray(column, dtype=np.float64) + 0.0
+            words = (words ^ bits.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+            words ^= words >> np.uint64(29)
+    return words
+
+
+def group_equal_rows(matrix: np.ndarray, codes: np.ndarray) -> Groups:
+    """Find the rows that are equal in every column.
+
+    Parameters
+    ----------
+    matrix : ndarray of float64, shape (n, d)
+        Continuous columns.
+    codes : ndarray of int, shape (n, q)
+        Nominal columns; q may be 0.
+
+    Returns
+    -------
+    Groups
+        Unique rows are numbered in order of their first row.
+
+    Examples
+    --------
+    >>> groups = group_equal_rows(np.array([[1.0], [2.0], [1.0]]), np.empty((3, 0), int))
+    >>> groups.of, groups.first
+    (array([0, 1, 0]), array([0, 1]))
+    """
+    n = len(matrix)
+    words = _hash_rows(matrix, codes)
+    _, first, inverse = np.unique(words, return_index=True, return_inverse=True)
+    leader = first[inverse]
+    if len(first) < n and not (
+        np.array_equal(matrix, matrix[leader]) and np.array_equal(codes, codes[leader])
+    ):  # two different rows of one hash: compare all columns instead
+        both = np.concatenate([matrix, codes.astype(np.float64)], axis=1) + 0.0
+        _, first, inverse = np.unique(both, axis=0, return_index=True, return_inverse=True)
+    inverse = inverse.reshape(-1)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
+    return Groups(rank[inverse], len(first))
+
+
+def nearest(
+    source: CandidateSource,
+    groups: Groups,
+    queries: np.ndarray,
+    k: int,
+    selves: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the true k nearest rows; see the module's description.
+
+    Parameters
+    ----------
+    source : CandidateSource
+        The engine.
+    groups : Groups
+        How its unique rows stand for rows.
+    queries : ndarray
+        What the engine takes as queries, length m.
+    k : int
+        Neighbours.
+    selves : ndarray of int64, shape (m,), or None
+        Row numbers to leave out, one for each query.
+
+    Returns
+    -------
+    distances, neighbours : ndarrays, shape (m, k)
+        By (distance, row number), in units of the engine's (scaled) rows.
+    """
+    m = len(queries)
+    squares = np.empty((m, k))
+    ids = np.empty((m, k), dtype=np.int64)
+    open_ = np.arange(m)
+    width = max(4, source.width)
+    n = min(groups.n_unique, k + 2)
+    while len(open_):
+        unsure = []
+        # Few candidates: large steps. Many (ties everywhere): small ones, in bounded memory.
+        step = max(1, _CELLS // (n * width))
+        for start in range(0, len(open_), step):
+            rows = open_[start : start + step]
+            proposed, reach = source.candidates(queries[rows], n)
+            exact = source.squared(queries[rows], proposed)
+            out = None if selves is None else selves[rows]
+            best, found = _smallest(groups, proposed, exact, k, out)
+            sure = (best[:, -1] < reach) | (n == groups.n_unique)
+            squares[rows[sure]] = best[sure]
+            ids[rows[sure]] = found[sure]
+            unsure.append(rows[~sure])
+        open_ = np.concatenate(unsure)
+        n = min(groups.n_unique, n * 4)
+    return np.sqrt(squares), ids
+
+
+def _smallest(
+    groups: Groups, proposed: np.ndarray, exact: np.ndarray, k: int, selves: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order candidates by (distance, row number), expand equal rows, leave selves out."""
+    if not groups.distinct:
+        return _smallest_of_groups(groups, proposed, exact, k, selves)
+    ids = groups.members[proposed]
+    if selves is not None:
+        exact = np.where(ids == selves[:, None], np.inf, exact)
+    order = np.lexsort((ids, exact), axis=-1)[:, :k]
+    best, found = np.take_along_axis(exact, order, 1), np.take_along_axis(ids, order, 1)
+    return _padded(best, found, k)
+
+
+def _padded(best: np.ndarray, found: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    short = k - best.shape[1]
+    if short <= 0:
+        return best, found
+    return (
+        np.pad(best, ((0, 0), (0, short)), constant_values=np.inf),
+        np.pad(found, ((0, 0), (0, short))),
+    )
+
+
+def _smallest_of_groups(
+    groups: Groups, proposed: np.ndarray, exact: np.ndarray, k: int, selves: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    m, n = proposed.shape
+    # No more than k + 1 of equally near members can be wanted: k, and the row itself.
+    sizes = np.minimum(np.diff(groups.starts)[proposed], k + 1).reshape(-1)
+    ends = np.cumsum(sizes)
+    which = np.repeat(np.arange(m * n), sizes)
+    within = np.arange(ends[-1]) - np.repeat(ends - sizes, sizes)
+    ids = groups.members[groups.starts[proposed.reshape(-1)[which]] + within]
+    squares = exact.reshape(-1)[which]
+    row = which // n
+    if selves is not None:
+        squares = np.where(ids == selves[row], np.inf, squares)
+    order = np.lexsort((ids, squares, row))
+    begin = np.searchsorted(row, np.arange(m))
+    length = np.diff(np.append(begin, len(row)))
+    take = begin[:, None] + np.arange(k)[None, :]
+    valid = np.arange(k)[None, :] < length[:, None]
+    chosen = order[np.minimum(take, len(order) - 1)]
+    return np.where(valid, squares[chosen], np.inf), np.where(valid, ids[chosen], 0)
+
+
+def squared_distances(
+    rows: np.ndarray, points: np.ndarray, candidates: np.ndarray
+) -> np.ndarray:
+    """Return squared Euclidean distances, summed column by column in order.
+
+    The order of the additions is fixed, so the result does not depend on how queries are
+    grouped into blocks.
+
+    Parameters
+    ----------
+    rows : ndarray of float64, shape (n, d)
+        The indexed rows.
+    points : ndarray of float64, shape (m, d)
+        The queries.
+    candidates : ndarray of int64, shape (m, c)
+        Rows to measure.
+
+    Examples
+    --------
+    >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[0.0, 0.0]]),
+    ...                   np.array([[1, 0]]))
+    array([[25.,  0.]])
+    """
+    differences = rows[candidates]
+    differences -= points[:, None, :]
+    differences *= differences
+    total = np.zeros(candidates.shape)
+    for j in range(points.shape[1]):
+        total += differences[:, :, j]
+    return total
