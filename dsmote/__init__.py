@@ -1,0 +1,32 @@
+"""SMOTE and its family for tables of any size: in memory, out of core, on a Dask cluster.
+
+The public names are loaded on first use, so that the pure layers (:mod:`dsmote.plan`,
+:mod:`dsmote.kernels`, :mod:`dsmote.neighbors`) can be imported where Dask is not installed.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dsmote.plan import Plan
+    from dsmote.samplers import SMOTE, SMOTENC
+
+__all__ = ["SMOTE", "SMOTENC", "Plan", "__version__"]
+
+__version__ = "0.1.0"
+
+_HOMES = {"SMOTE": "dsmote.samplers", "SMOTENC": "dsmote.samplers", "Plan": "dsmote.plan"}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from the layer that defines it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dsmote' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted(__all__)

@@ -1,0 +1,391 @@
+"""Tables on Dask: the same plan and kernels as in memory, as a graph.
+
+::
+
+    input partitions   p0 ----+---- p1 ----+---- ... ------+     (passed on as they are, or
+                        |     |      |     |               |      with carried dtypes widened)
+    extract            e0     |     e1     |     ...       |     rows of the classes to grow
+                         \\    |    /       |               |
+    gather                `-- g -'         |               |     joined in row order; 256 at a time
+                            / \\           |               |
+    index               i(A)   i(B)        |               |     one node a class: recomputable,
+                       /  |     |  \\      |               |     carried to whoever needs it
+    generate         b0  b1    b2  b3      |               |     one task a block
+                      |   |     |   |      v               v
+    output        [  p0, p1, ..., pn,   b0, b1, b2, b3  ]
+
+Partitions are known to each other by their order only, never by a number in the data: the
+input's partitions are fixed when the graph is built (``optimization.tune.active`` is off then),
+because the optimiser would otherwise fuse those of X and of y differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+from dask.base import tokenize
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
+
+from dsmote.execute.generate import (
+    Task,
+    build_class_index,
+    gather,
+    join_extracts,
+    make_block,
+    synthetic_index,
+)
+from dsmote.execute.partition import conform, extract, profile
+from dsmote.execute.rows import repeated
+from dsmote.execute.resources import limited, memory_limit
+from dsmote.plan import Limit, Plan, Profile, Schema, make_schema, merge_profiles
+from dsmote.plan.profile import TARGET
+
+__all__ = ["FAN_IN", "DaskTable"]
+
+FAN_IN = 256  # inputs of a joining task
+
+
+class _Layer(Mapping[Any, Any]):
+    """A graph that is known by its token, so that Dask need not hash its every task."""
+
+    def __init__(self, tasks: dict[Any, Any], token: str) -> None:
+        self._tasks = tasks
+        self._token = token
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._tasks[key]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def __dask_tokenize__(self) -> str:
+        return self._token
+
+
+def _single_threaded(function: Any, *args: Any, **kwargs: Any) -> Any:
+    with limited(1):
+        return function(*args, **kwargs)
+
+
+def _merge_list(parts: list[Profile]) -> Profile:
+    return merge_profiles(parts)
+
+
+def _profile_part(part: Any, target: Any = None, *, schema: Schema) -> Profile:
+    return profile(part, target, schema)
+
+
+def _extract_part(part: Any, target: Any = None, **how: Any) -> Any:
+    return extract(part, target, **how)
+
+
+def _label_block(*, label: Any, rows: int, first: int, like: Any, column: bool) -> Any:
+    """Make the target of one synthetic partition."""
+    if isinstance(like, np.ndarray):
+        made = np.full(rows, label, dtype=like.dtype)
+        return made.reshape(-1, 1) if column else made
+    index = synthetic_index(like.index, first, rows)
+    series = like.iloc[:, 0] if column else like
+    made = pd.Series(repeated(label, rows, series.dtype), index=index, name=series.name)
+    return made.to_frame() if column else made
+
+
+def freeze(collection: Any) -> tuple[dict[Any, Any], list[Any]]:
+    """Return a collection's optimised graph and the keys of its partitions, in order.
+
+    The optimiser may merge Parquet partitions under column projection, and not alike for X and
+    y; that step is switched off, so that there are as many keys as the collection has partitions.
+    """
+    with dask.config.set({"optimization.tune.active": False}):
+        # dask.optimize() on a projected frame can return tasks that skip the projection.
+        is_array = isinstance(collection, da.Array)
+        fixed = dask.optimize(collection)[0] if is_array else collection.optimize()
+        graph = dict(fixed.__dask_graph__())
+        keys = fixed.__dask_keys__()
+    while keys and isinstance(keys[0], list):
+        keys = [key for row in keys for key in row]
+    return graph, keys
+
+
+class DaskTable:
+    """A table in Dask collections.
+
+    Parameters
+    ----------
+    X : dask DataFrame or 2-d dask Array
+        The features, or the whole table when `target` is given.
+    y : dask Series, one-column DataFrame or Array, optional
+        The target.
+    target : hashable, optional
+        Name of the target column of X.
+    """
+
+    lazy = True
+
+    def __init__(self, X: Any, y: Any = None, target: Any = None) -> None:
+        self.target = target
+        self.has_target = y is None
+        self.is_frame = isinstance(X, dd.DataFrame)
+        self.array: np.dtype | None = None
+        if self.is_frame:
+            self._meta = X._meta
+            self.names: list[Any] = list(X.columns)
+            self.dtypes: list[Any] = list(self._meta.dtypes)
+        else:
+            X = self._checked_array(X)
+            self.array = X.dtype
+            self._meta = np.empty((0, X.shape[1]), dtype=X.dtype)
+            self.names = list(range(X.shape[1]))
+            self.dtypes = [X.dtype] * X.shape[1]
+        if not self.names:
+            raise ValueError("X has 0 feature(s) while a minimum of 1 is required")
+        self._X, self._y = X, y
+        if y is not None:
+            self._check_target(y)
+        self._frozen: tuple[dict[Any, Any], list[Any], list[Any]] | None = None
+
+    @property
+    def npartitions(self) -> int:
+        """Partitions of X."""
+        return self._X.npartitions if self.is_frame else self._X.numblocks[0]
+
+    @property
+    def index_like(self) -> pd.Index:
+        """An empty index of the input's kind."""
+        return self._meta.index if self.is_frame else pd.RangeIndex(0)
+
+    @property
+    def meta_labels(self) -> Any:
+        """What a callable sampling strategy is given: None, which means the class counts."""
+        return None
+
+    @staticmethod
+    def _checked_array(X: Any) -> Any:
+        if not isinstance(X, da.Array):
+            raise TypeError(
+                f"X must be a Dask DataFrame or a two-dimensional Dask Array, but is a "
+                f"{type(X).__name__}; for bags and delayed objects call to_dataframe() first"
+            )
+        if X.ndim != 2:
+            raise ValueError(f"Expected 2D array, got {X.ndim}D array instead")
+        if X.dtype.kind == "c":
+            raise ValueError("Complex data not supported: pass real and imaginary parts as columns")
+        if np.isnan(X.shape[1]):
+            raise ValueError("the number of columns of X is not known; call X.compute_chunk_sizes()")
+        return X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
+
+    def _check_target(self, y: Any) -> None:
+        shape = getattr(y, "shape", ())
+        wide = (isinstance(y, dd.DataFrame) and len(y.columns) != 1) or (
+            isinstance(y, da.Array) and y.ndim == 2 and shape[1] != 1
+        )
+        if wide:
+            raise ValueError(
+                "Multilabel and multioutput targets are not supported. With Dask, y must be a "
+                "Series, or have one column"
+            )
+        if not isinstance(y, dd.DataFrame | dd.Series | da.Array):
+            raise TypeError(f"y must be a Dask Series or Array, but is a {type(y).__name__}")
+        if isinstance(self._X, da.Array) and isinstance(y, da.Array):
+            ours, theirs = self._X.chunks[0], y.chunks[0]
+            known = not (np.isnan(ours).any() or np.isnan(theirs).any())
+            if known and sum(ours) != sum(theirs):
+                raise ValueError(
+                    "Found input variables with inconsistent numbers of samples: X has "
+                    f"{sum(ours):,} rows and y {sum(theirs):,}"
+                )
+            if known and ours != theirs:
+                self._y = y = y.rechunk({0: ours})
+        n_X, n_y = (
+            c.npartitions if not isinstance(c, da.Array) else c.numblocks[0] for c in (self._X, y)
+        )
+        if n_X != n_y:
+            raise ValueError(
+                f"X and y are partitioned differently: X has {n_X} partitions and y {n_y}; "
+                "repartition both alike, or keep the target in the frame and call "
+                "resample(frame, target=...)"
+            )
+
+    def schema(self, **roles: Any) -> Schema:
+        """Give the columns their roles."""
+        return make_schema(
+            self.names, self.dtypes, target=self.target, has_target=self.has_target, **roles
+        )
+
+    def _inputs(self) -> tuple[dict[Any, Any], list[Any], list[Any]]:
+        if self._frozen is None:
+            graph, keys = freeze(self._X)
+            y_keys: list[Any] = [None] * len(keys)
+            if self._y is not None:
+                y_graph, y_keys = freeze(self._y)
+                graph = {**graph, **y_graph}
+            self._frozen = graph, keys, y_keys
+        return self._frozen
+
+    def profile(self, schema: Schema) -> Profile:
+        """Look at every partition once: the one compute."""
+        graph, keys, y_keys = self._inputs()
+        token = tokenize(self._X, self._y, schema, "profile")
+        look = partial(_profile_part, schema=schema)
+        tasks = dict(graph)
+        level = []
+        for i, (key, y_key) in enumerate(zip(keys, y_keys, strict=True)):
+            level.append((f"profile-{token}", i))
+            tasks[level[-1]] = (look, key) if y_key is None else (look, key, y_key)
+        top = _tree(tasks, level, f"merge-profiles-{token}", _merge_list)
+        layer = f"profile-{token}"
+        graph = HighLevelGraph.from_collections(layer, tasks, dependencies=())
+        (found,) = dask.compute(Delayed(top, graph, layer=layer))
+        return found
+
+    def limit(self) -> Limit | None:
+        """Return the memory limit of a worker, or of this machine."""
+        return memory_limit(on_cluster=True)
+
+    def run(self, task: Task) -> Any:
+        """Return the lazy output: (X, y), or the table when the target is one of its columns."""
+        graph, keys, y_keys = self._inputs()
+        plan = task.plan
+        token = tokenize(self._X, self._y, task)
+        tasks = dict(graph)
+        outputs = list(keys)
+        if task.changes:
+            change = partial(conform, schema=task.schema, dtypes=task.changes)
+            outputs = [(f"original-{token}", i) for i in range(len(keys))]
+            tasks |= {new: (change, old) for new, old in zip(outputs, keys, strict=True)}
+        if plan.growing:
+            indexes = self._add_indexes(tasks, token, task)
+            for b, block in enumerate(plan.blocks):
+                make = partial(
+                    _single_threaded,
+                    make_block,
+                    recipe=task.recipe,
+                    schema=task.out,
+                    block=block,
+                    seed=plan.seed,
+                    n_before=plan.n_before,
+                    like=self.index_like,
+                    array=self.array,
+                )
+                outputs.append((f"synthetic-{token}", b))
+                tasks[outputs[-1]] = (make, indexes[block.class_rank])
+        lengths = [b.rows for b in plan.blocks]
+        X_res = self._collect(self._X, tasks, outputs, f"X-{token}", lengths, task.known)
+        if self.has_target:
+            return X_res
+        return X_res, self._labels(graph, y_keys, plan, f"y-{token}", lengths, task.known)
+
+    def _add_indexes(self, tasks: dict[Any, Any], token: str, task: Task) -> dict[int, Any]:
+        """Add the tasks from the input to one index a class; return the indexes' keys."""
+        _, keys, y_keys = self._inputs()
+        schema, plan = task.schema, task.plan
+        grow = {c.label: c.rank for c in plan.growing}
+        take = partial(_extract_part, schema=schema, grow=grow, skip=task.skip)
+        level = []
+        for i, (key, y_key) in enumerate(zip(keys, y_keys, strict=True)):
+            level.append((f"extract-{token}", i))
+            tasks[level[-1]] = (take, key) if y_key is None else (take, key, y_key)
+        joined = partial(join_extracts, schema=schema)
+        last = partial(gather, schema=schema, plan=_without_blocks(plan))
+        top = _tree(tasks, level, f"gather-{token}", joined, last)
+        indexes = {}
+        for c in plan.growing:
+            build = partial(
+                _single_threaded, build_class_index, recipe=task.recipe, of=c, seed=plan.seed
+            )
+            indexes[c.rank] = (f"index-{token}", c.rank)
+            tasks[indexes[c.rank]] = (build, top)
+        return indexes
+
+    def _labels(
+        self,
+        graph: dict[Any, Any],
+        keys: list[Any],
+        plan: Plan,
+        name: str,
+        lengths: list[int],
+        known: dict[int, Any],
+    ) -> Any:
+        y = self._y
+        tasks, outputs = dict(graph), list(keys)
+        is_array = isinstance(y, da.Array)
+        like = np.empty(0, dtype=y.dtype) if is_array else y._meta
+        column = isinstance(y, dd.DataFrame) or (is_array and y.ndim == 2)
+        if TARGET in known:
+            like = like.astype(known[TARGET])
+            change = partial(_as_category, dtype=known[TARGET])
+            outputs = [(f"original-{name}", i) for i in range(len(keys))]
+            tasks |= {new: (change, old) for new, old in zip(outputs, keys, strict=True)}
+        for b, block in enumerate(plan.blocks):
+            make = partial(
+                _label_block,
+                label=block.label,
+                rows=block.rows,
+                first=plan.n_before + block.offset,
+                like=like,
+                column=column,
+            )
+            outputs.append((f"labels-{name}", b))
+            tasks[outputs[-1]] = (make,)
+        return self._collect(y, tasks, outputs, name, lengths, known)
+
+    @staticmethod
+    def _collect(
+        like: Any,
+        tasks: dict[Any, Any],
+        outputs: list[Any],
+        name: str,
+        lengths: list[int],
+        known: dict[int, Any],
+    ) -> Any:
+        """Make a collection of the input's kind from the tasks that make its partitions."""
+        if isinstance(like, da.Array):
+            tail = (0,) * (like.ndim - 1)
+            tasks |= {(name, i, *tail): key for i, key in enumerate(outputs)}
+            graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
+            chunks = (like.chunks[0] + tuple(lengths), *like.chunks[1:])
+            return da.Array(graph, name, chunks, dtype=like.dtype)
+        meta = like._meta
+        if isinstance(meta, pd.DataFrame):
+            changed = {meta.columns[i]: d for i, d in known.items() if 0 <= i < meta.shape[1]}
+            meta = meta.astype(changed) if changed else meta
+        if TARGET in known and not isinstance(meta, pd.DataFrame):
+            meta = meta.astype(known[TARGET])
+        divisions = (None,) * (len(outputs) + 1)
+        return dd.from_graph(_Layer(tasks, name), meta, divisions, outputs, "dsmote")
+
+
+def _as_category(part: Any, *, dtype: pd.CategoricalDtype) -> Any:
+    return part.astype(dtype)
+
+
+def _without_blocks(plan: Plan) -> Plan:
+    """Leave out what a task does not need: a plan has as many blocks as synthetic partitions."""
+    return replace(plan, blocks=())
+
+
+def _tree(
+    tasks: dict[Any, Any], level: list[Any], name: str, joined: Any, last: Any = None
+) -> Any:
+    """Add tasks that join the keys of `level`, FAN_IN at a time and in order, down to one."""
+    depth = 0
+    while len(level) > FAN_IN:
+        above = []
+        for i in range(0, len(level), FAN_IN):
+            above.append((f"{name}-{depth}", i // FAN_IN))
+            tasks[above[-1]] = (joined, level[i : i + FAN_IN])
+        level, depth = above, depth + 1
+    tasks[(name, 0)] = (last or joined, level)
+    return (name, 0)

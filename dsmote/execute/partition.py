@@ -1,0 +1,255 @@
+"""What is done to one pandas partition: check it, profile it, take its class rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dsmote.execute.rows import Rows, complete, encode, numeric_values
+from dsmote.plan import Profile, Schema, plain
+from dsmote.plan.profile import SAMPLE_ROWS, TARGET
+
+__all__ = [
+    "Extract",
+    "as_frame",
+    "check",
+    "conform",
+    "extract",
+    "incomplete",
+    "labels_of",
+    "missing_labels",
+    "profile",
+]
+
+Extract = tuple[dict[Any, int], dict[int, Rows]]
+
+
+def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
+    """Return a partition as a frame: an array becomes one without being copied."""
+    if isinstance(part, pd.DataFrame):
+        return part
+    array = np.asarray(part)
+    return pd.DataFrame(array, columns=pd.Index(schema.names), copy=False)
+
+
+def labels_of(frame: pd.DataFrame, target: Any, schema: Schema) -> pd.Series:
+    """Return the target of a partition as a Series of the partition's length.
+
+    Raises
+    ------
+    ValueError
+        X and y are partitioned differently.
+    """
+    if target is None:
+        position = schema.target
+        assert position is not None  # noqa: S101 - a schema without target comes with one
+        return frame.iloc[:, position]
+    if isinstance(target, pd.DataFrame):
+        target = target.iloc[:, 0]
+    if not isinstance(target, pd.Series):
+        target = pd.Series(np.asarray(target).reshape(-1))
+    if len(target) != len(frame):
+        raise ValueError(
+            f"X and y are partitioned differently: a partition of X has {len(frame):,} rows, the "
+            f"partition of y beside it {len(target):,}; repartition both alike, or keep the "
+            "target in the frame and call resample(frame, target=...)"
+        )
+    return target
+
+
+def _family(dtype: Any) -> str:
+    """Name what must not differ between partitions; text dtypes are all one."""
+    if isinstance(dtype, pd.CategoricalDtype):
+        return "category"
+    if pd.api.types.is_string_dtype(dtype) or pd.api.types.is_object_dtype(dtype):
+        return "text"
+    return str(dtype)
+
+
+def check(frame: pd.DataFrame, schema: Schema) -> None:
+    """Refuse a partition whose columns are not what the schema says; empty ones pass.
+
+    Raises
+    ------
+    ValueError
+        Other columns, or another dtype, than declared.
+    """
+    if list(frame.columns) != schema.names:
+        raise ValueError(
+            f"a partition has the columns {list(frame.columns)}, but the table has "
+            f"{schema.names}; give every partition the same columns in the same order"
+        )
+    if not len(frame):
+        return
+    for column, found in zip(schema.columns, frame.dtypes, strict=True):
+        if _family(found) != _family(column.dtype):
+            raise ValueError(
+                f"column {column.name!r} has dtype {found} in one partition, but the table "
+                f"declares {column.dtype}; give every partition the same dtypes, for example with "
+                f"frame.astype({{{column.name!r}: ...}}) or by fixing the file it was read from"
+            )
+
+
+def conform(part: Any, schema: Schema, dtypes: Mapping[int, Any]) -> Any:
+    """Return a partition with the output's dtypes where the input's cannot stay.
+
+    Only carried whole numbers (which must be able to be missing) and categoricals whose
+    categories differ between partitions are touched; their values stay what they were.
+    """
+    if not isinstance(part, pd.DataFrame):
+        return part
+    changed = {
+        schema.columns[i].name: dtype
+        for i, dtype in dtypes.items()
+        if part.dtypes.iloc[i] != dtype
+    }
+    if not len(part):
+        # An empty file often has lost its dtypes; keep it from spoiling a concatenation.
+        changed |= {
+            c.name: c.dtype
+            for i, c in enumerate(schema.columns)
+            if i not in dtypes and _family(c.dtype) != _family(part.dtypes.iloc[i])
+        }
+    return part.astype(changed) if changed else part
+
+
+def profile(part: Any, target: Any, schema: Schema) -> Profile:
+    """Profile one partition."""
+    frame = as_frame(part, schema)
+    check(frame, schema)
+    labels = labels_of(frame, target, schema)
+    if not len(frame):
+        return Profile()
+    codes, values = pd.factorize(labels)
+    counts = np.bincount(codes[codes >= 0], minlength=len(values))
+    numeric = [numeric_values(frame.iloc[:, i], schema.columns[i].kind)[0] for i in schema.numeric]
+    good = np.ones(len(frame), dtype=bool)
+    missing, infinite = {}, {}
+    for i, column in zip(schema.numeric, numeric, strict=True):
+        finite = np.isfinite(column)
+        if not finite.all():
+            missing[i] = int(np.isnan(column).sum())
+            infinite[i] = int(len(column) - finite.sum()) - missing[i]
+            good &= finite
+    usable = np.bincount(codes[good & (codes >= 0)], minlength=len(values))
+    names = [plain(value) for value in values]
+    categories = {
+        i: (dtype,)
+        for i, dtype in enumerate(frame.dtypes)
+        if isinstance(dtype, pd.CategoricalDtype)
+    }
+    if target is not None and isinstance(labels.dtype, pd.CategoricalDtype):
+        categories[TARGET] = (labels.dtype,)
+    return Profile(
+        rows=len(frame),
+        largest=len(frame),
+        counts=dict(zip(names, counts.tolist(), strict=True)),
+        usable=dict(zip(names, usable.tolist(), strict=True)),
+        missing_target=int((codes < 0).sum()),
+        missing=missing,
+        infinite=infinite,
+        categories=categories,
+        sample=_sample(numeric, np.where(good, codes, -1), names),
+    )
+
+
+def _sample(
+    numeric: Sequence[np.ndarray], codes: np.ndarray, names: Sequence[Any]
+) -> dict[Any, tuple[np.ndarray, np.ndarray]]:
+    """Keep the rows of each class with the smallest hash of (some of) their values."""
+    if not numeric:
+        return {}
+    words = np.zeros(len(codes), dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for column in numeric[:8]:
+            words = (words ^ (column + 0.0).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+            words ^= words >> np.uint64(32)
+    order = np.argsort(codes, kind="stable")
+    ends = np.searchsorted(codes[order], np.arange(len(names) + 1))
+    sample = {}
+    for c, name in enumerate(names):
+        rows = order[ends[c] : ends[c + 1]]
+        if len(rows) > SAMPLE_ROWS:
+            rows = rows[np.argpartition(words[rows], SAMPLE_ROWS)[:SAMPLE_ROWS]]
+        rows = rows[np.argsort(words[rows], kind="stable")]
+        sample[name] = (words[rows], np.stack([column[rows] for column in numeric], axis=1))
+    return sample
+
+
+def extract(
+    part: Any, target: Any, *, schema: Schema, grow: Mapping[Any, int], skip: bool
+) -> Extract:
+    """Take the complete rows of the classes to grow out of one partition.
+
+    Parameters
+    ----------
+    part, target : partition of X and of y (None when the target is a column)
+    schema : Schema
+        The columns.
+    grow : mapping of label to rank
+        The classes whose rows are wanted.
+    skip : bool
+        Leave rows with a missing value out, where otherwise they are an error.
+
+    Returns
+    -------
+    counts : dict of label to int
+        All the partition's rows per class, to check what the graph was built on.
+    rows : dict of rank to Rows
+        The wanted rows.
+    """
+    frame = as_frame(part, schema)
+    check(frame, schema)
+    labels = labels_of(frame, target, schema)
+    codes, values = pd.factorize(labels)
+    names = [plain(value) for value in values]
+    counts = dict(zip(names, np.bincount(codes[codes >= 0], minlength=len(names)).tolist()))
+    if (codes < 0).any():
+        raise ValueError(missing_labels(int((codes < 0).sum())))
+    found = {}
+    for code, name in enumerate(names):
+        if name in grow:
+            rows = frame.iloc[np.flatnonzero(codes == code)]
+            good = complete(rows, schema)
+            if not (skip or good.all()):
+                raise ValueError(incomplete(*_bad_values(rows, schema), schema))
+            found[grow[name]] = encode(rows if good.all() else rows.iloc[good], schema)
+    return counts, found
+
+
+def _bad_values(rows: pd.DataFrame, schema: Schema) -> tuple[dict[int, int], dict[int, int]]:
+    missing, infinite = {}, {}
+    for i in schema.numeric:
+        values = numeric_values(rows.iloc[:, i], schema.columns[i].kind)[0]
+        missing[i], infinite[i] = int(np.isnan(values).sum()), int(np.isinf(values).sum())
+    return missing, infinite
+
+
+def incomplete(missing: Mapping[int, int], infinite: Mapping[int, int], schema: Schema) -> str:
+    """Write the message for values that cannot be measured."""
+    terms = []
+    for i in sorted({*missing, *infinite}):
+        found = [
+            f"{n:,} {what}"
+            for n, what in ((missing.get(i, 0), "missing"), (infinite.get(i, 0), "infinite"))
+            if n
+        ]
+        if found:
+            terms.append(f"{schema.columns[i].name!r} ({', '.join(found)})")
+    shown = ", ".join(terms[:20]) + (f" and {len(terms) - 20} more" if len(terms) > 20 else "")
+    return (
+        f"the input contains NaN, missing values or infinity in measured columns: {shown}; fill "
+        "them, name the columns in carry, or pass missing='skip' to keep such rows in the output "
+        "and leave them out as bases and neighbours"
+    )
+
+
+def missing_labels(n: int) -> str:
+    """Write the message for rows without a label."""
+    return (
+        f"the target is missing in {n:,} row{'' if n == 1 else 's'}; drop those rows or label "
+        "them before resampling"
+    )

@@ -1,0 +1,67 @@
+"""Which kind of table it is: in memory or on Dask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from dask.base import is_dask_collection
+
+from dsmote.execute.dask_table import DaskTable
+from dsmote.execute.memory_table import MemoryTable
+
+__all__ = ["Table", "read_frame", "read_pair"]
+
+Table = MemoryTable | DaskTable
+
+
+def _kind(value: Any) -> str:
+    return f"{type(value).__module__.split('.')[0]} {type(value).__name__}"
+
+
+def read_pair(X: Any, y: Any) -> Table:
+    """Take features and target in.
+
+    Raises
+    ------
+    TypeError
+        One is a Dask collection and the other is not, or X is something else altogether.
+    """
+    if y is None:
+        raise ValueError("requires y to be passed, but the target y is None")
+    lazy = is_dask_collection(X), is_dask_collection(y)
+    if lazy == (True, True):
+        return DaskTable(X, y)
+    if lazy == (False, False):
+        return MemoryTable(X, y)
+    outside, inside = ("X", "y") if lazy[0] else ("y", "X")
+    raise TypeError(
+        f"{outside} is a Dask collection ({_kind(X if lazy[0] else y)}), but {inside} is in memory "
+        f"({_kind(y if lazy[0] else X)}); compute {outside}, or turn {inside} into a Dask "
+        "collection with the same partitions"
+    )
+
+
+def read_frame(frame: Any, target: Any) -> Table:
+    """Take a table in whose target is one of its columns.
+
+    Raises
+    ------
+    TypeError
+        Not a pandas or Dask DataFrame.
+    ValueError
+        No such column.
+    """
+    columns = getattr(frame, "columns", None)
+    if columns is None or not (isinstance(frame, pd.DataFrame) or is_dask_collection(frame)):
+        raise TypeError(
+            f"resample and plan with target= take a pandas or Dask DataFrame, but got "
+            f"{_kind(frame)}; for arrays call fit_resample(X, y)"
+        )
+    names = list(columns)
+    if target not in names:
+        shown = ", ".join(repr(name) for name in names[:50])
+        raise ValueError(f"there is no target column {target!r}; the columns are {shown}")
+    if is_dask_collection(frame):
+        return DaskTable(frame, target=target)
+    return MemoryTable(frame, target=target)

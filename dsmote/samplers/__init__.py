@@ -1,0 +1,6 @@
+"""What users construct: one sampler per file, with scikit-learn parameters and tags."""
+
+from dsmote.samplers.smote import SMOTE
+from dsmote.samplers.smotenc import SMOTENC
+
+__all__ = ["SMOTE", "SMOTENC"]

@@ -1,0 +1,296 @@
+"""What all over-samplers share: validation, the pass over the data, the plan, the run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin
+from sklearn.utils import TargetTags
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import check_classification_targets
+
+from dsmote.execute import Recipe, Table, Task, read_frame, read_pair
+from dsmote.execute.partition import incomplete, missing_labels
+from dsmote.plan import Plan, Profile, Schema, carried_dtype, make_plan, new_rows, plain, root_seed
+from dsmote.plan.profile import TARGET, unify_categories
+from dsmote.plan.schema import with_dtypes
+from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
+
+__all__ = ["OverSampler"]
+
+UNIFY_BYTES = 50_000  # categories that may be embedded in the graph
+_UNKNOWN = pd.CategoricalDtype()  # "category", its categories travelling with the rows
+
+ClassCounts = Mapping[Any, int]
+
+
+class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
+    """Base of the over-samplers; a sampler adds its parameters and its recipe."""
+
+    _sampling_type: ClassVar[str] = "over-sampling"
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "sampling_strategy": [
+            Interval(Real, 0, 1, closed="right"),
+            StrOptions({"auto", "majority", "not minority", "not majority", "all", "minority"}),
+            Mapping,
+            callable,
+        ],
+        "k_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state", np.random.Generator],
+        "carry": ["array-like", None],
+        "missing": [StrOptions({"error", "skip"})],
+    }
+
+    sampling_strategy: Any
+    random_state: Any
+    carry: Any
+    missing: str
+    k_neighbors: int
+
+    @abstractmethod
+    def _recipe(self) -> Recipe:
+        """Return what makes this sampler itself."""
+
+    def _nominal(self, table: Table, carried: Sequence[Any]) -> list[int]:
+        """Return the positions of the nominal columns."""
+        return []
+
+    def _check_schema(self, schema: Schema) -> None:
+        """Refuse columns that this sampler is not for."""
+
+    def fit(self, X: Any, y: Any) -> OverSampler:
+        """Validate the input and decide how many rows each class gets; nothing is made.
+
+        Parameters
+        ----------
+        X, y
+            As for :meth:`fit_resample`.
+
+        Returns
+        -------
+        self
+        """
+        self._validate_params()
+        self._prepare(read_pair(X, y), None).plan.check()
+        return self
+
+    def fit_resample(
+        self, X: Any, y: Any, *, class_counts: ClassCounts | None = None
+    ) -> tuple[Any, Any]:
+        """Balance a table whose target is a container of its own.
+
+        Parameters
+        ----------
+        X : ndarray, list, DataFrame, dask Array or dask DataFrame, shape (n, d)
+            The features.
+        y : ndarray, list, Series, or the same on Dask, shape (n,)
+            The target.
+        class_counts : mapping of label to int, optional
+            Rows per class. For Dask input this saves the one pass over the data; what the pass
+            would have checked is then checked while the result is computed.
+
+        Returns
+        -------
+        X_res, y_res
+            The same kinds as given: the originals in order, then the synthetic rows, class by
+            class in sorted label order. Dask in, lazy Dask out.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Input that cannot be resampled; the message names the column or class and the remedy.
+        MemoryLimitError
+            What would not fit, before anything is run.
+        """
+        self._validate_params()
+        return self._run(read_pair(X, y), class_counts)
+
+    def resample(self, frame: Any, *, target: Any, class_counts: ClassCounts | None = None) -> Any:
+        """Balance one table: one frame in, one frame out.
+
+        Parameters
+        ----------
+        frame : pandas or dask DataFrame
+            Features and target.
+        target : hashable
+            Name of the target column.
+        class_counts : mapping of label to int, optional
+            As for :meth:`fit_resample`.
+
+        Returns
+        -------
+        pandas or dask DataFrame
+            The same columns, order and dtypes.
+        """
+        self._validate_params()
+        return self._run(read_frame(frame, target), class_counts)
+
+    def plan(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        target: Any = None,
+        class_counts: ClassCounts | None = None,
+    ) -> Plan:
+        """Say what would happen: counts, blocks, engine, memory, warnings. Makes nothing.
+
+        Parameters
+        ----------
+        X, y, target, class_counts
+            As for :meth:`fit_resample` (X and y), or as for :meth:`resample` (X and target).
+
+        Returns
+        -------
+        Plan
+            Printable; ``to_dict()`` gives it as JSON-able data.
+        """
+        self._validate_params()
+        if (y is None) == (target is None):
+            raise ValueError("plan takes X and y, or a frame and target=")
+        table = read_pair(X, y) if target is None else read_frame(X, target)
+        return self._prepare(table, class_counts).plan
+
+    def _run(self, table: Table, class_counts: ClassCounts | None) -> Any:
+        task = self._prepare(table, class_counts)
+        task.plan.check()
+        return table.run(task)
+
+    def _prepare(self, table: Table, class_counts: ClassCounts | None) -> Task:
+        carried = [] if self.carry is None else list(self.carry)
+        schema = table.schema(
+            carry=carried, nominal=self._nominal(table, carried), sampler=type(self).__name__
+        )
+        self._check_schema(schema)
+        schema = _without_categories(schema)
+        if table.array is not None and schema.carried and table.array.kind in "iub":
+            raise ValueError(
+                f"column {carried[0]!r} cannot be carried in an array of {table.array}, which "
+                "cannot hold a missing value; pass a DataFrame, or an array of floats"
+            )
+        recipe = self._recipe()
+        if class_counts is None:
+            profile = table.profile(schema)
+            self._check_profile(profile, schema)
+        else:
+            profile = _assumed(class_counts, table)
+        changes, known = _changed_dtypes(table, schema, profile)
+        labels = list(profile.counts)
+        if len(labels) > 1:
+            check_classification_targets(_label_array(labels))
+        new = new_rows(self.sampling_strategy, profile.counts, table.meta_labels)
+        out = with_dtypes(schema, changes)
+        plan = make_plan(
+            sampler=type(self).__name__,
+            seed=root_seed(self.random_state),
+            schema=out,
+            counts=profile.counts,
+            usable=profile.usable if self.missing == "skip" else profile.counts,
+            new=new,
+            k=recipe.k,
+            engines=_engines(recipe, profile, new),
+            partition_rows=profile.largest,
+            row_bytes=out.row_bytes(),
+            limit=table.limit(),
+        )
+        self.sampling_strategy_ = new
+        self.n_features_in_ = len(schema.columns) - table.has_target
+        names = [c.name for c in schema.columns if c.kind != "target"]
+        if table.is_frame and all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.asarray(names, dtype=object)
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        self.plan_ = plan
+        return Task(recipe, schema, out, plan, self.missing == "skip", changes, known)
+
+    def _check_profile(self, profile: Profile, schema: Schema) -> None:
+        if not profile.rows:
+            raise ValueError(
+                "the table has zero rows (0 sample(s)): there is nothing to resample; check how it "
+                "was read or filtered"
+            )
+        if profile.missing_target:
+            raise ValueError(missing_labels(profile.missing_target))
+        if self.missing == "error" and (profile.missing or profile.infinite):
+            raise ValueError(incomplete(profile.missing, profile.infinite, schema))
+
+    def __sklearn_tags__(self) -> SamplerTags:
+        """Return the estimator's tags, for scikit-learn and imbalanced-learn."""
+        return SamplerTags(
+            estimator_type="sampler",
+            target_tags=TargetTags(required=True),
+            input_tags=SamplerInputTags(two_d_array=True, sparse=False),
+            sampler_tags=SamplersOwnTags(sample_indices=False),
+        )
+
+
+def _label_array(labels: list[Any]) -> np.ndarray:
+    array = np.asarray(labels)
+    # A column of labels of several types is compared as objects, not as text.
+    return array if array.dtype.kind not in "US" else np.asarray(labels, dtype=object)
+
+
+def _assumed(class_counts: ClassCounts, table: Table) -> Profile:
+    """Take the user's word for the counts; they are checked while computing."""
+    counts = {}
+    for label, n in class_counts.items():
+        if not isinstance(n, Integral) or n < 0:
+            raise ValueError(f"class_counts says {n!r} rows of class {label!r}; give whole numbers")
+        counts[plain(label)] = int(n)
+    counts = {label: n for label, n in counts.items() if n}
+    rows = sum(counts.values())
+    largest = -(-rows // table.npartitions)
+    return Profile(rows=rows, largest=largest, counts=counts, usable=counts)
+
+
+def _engines(recipe: Recipe, profile: Profile, new: Mapping[Any, int]) -> dict[Any, str]:
+    """Choose each class's engine; without a profile, it is chosen when the rows are there."""
+    return {
+        label: recipe.engine(profile.usable[label], profile.sample[label][1])
+        for label, n in new.items()
+        if n and label in profile.sample
+    }
+
+
+def _without_categories(schema: Schema) -> Schema:
+    """Drop categories from the schema: they can be many, and travel with the rows instead."""
+    return with_dtypes(
+        schema,
+        {
+            i: _UNKNOWN
+            for i, c in enumerate(schema.columns)
+            if isinstance(c.dtype, pd.CategoricalDtype)
+        },
+    )
+
+
+def _changed_dtypes(
+    table: Table, schema: Schema, profile: Profile
+) -> tuple[dict[int, Any], dict[int, Any]]:
+    """Return the dtypes that change on the way, and those that the metadata did not know."""
+    changes: dict[int, Any] = {}
+    if table.is_frame:
+        for i in schema.carried:
+            dtype = carried_dtype(schema.columns[i].dtype)
+            if dtype != schema.columns[i].dtype:
+                changes[i] = dtype
+    known: dict[int, Any] = {}
+    for i, dtypes in profile.categories.items():
+        name = "y" if i == TARGET else schema.columns[i].name
+        known[i] = unify_categories(name, dtypes)
+        if len(dtypes) == 1:
+            continue
+        size = sum(len(str(level)) + 50 for level in known[i].categories)
+        if size > UNIFY_BYTES:
+            raise ValueError(
+                f"the categories of column {name!r} differ between partitions, and together there "
+                f"are {len(known[i].categories):,} ({size:,} bytes, {UNIFY_BYTES:,} allowed); call "
+                f"frame.categorize([{name!r}]) first, or cast the column to text"
+            )
+        changes[i] = known[i]
+    return changes, {**known, **changes}

@@ -1,0 +1,129 @@
+"""SMOTE: new rows between a minority row and one of its nearest neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dsmote.execute import Draws, Made, Recipe, Rows, take_wide
+from dsmote.kernels import segment, segment_exact, vote
+from dsmote.neighbors import NeighborIndex, build_index, choose_engine
+from dsmote.samplers.base import OverSampler
+
+__all__ = ["SMOTE", "SegmentRecipe"]
+
+
+@dataclass(frozen=True)
+class SegmentRecipe:
+    """All rows are bases, equally; neighbours in the own class; segment kernel, and vote."""
+
+    name: str
+    k: int
+
+    def engine(self, n_rows: int, sample: np.ndarray) -> str:
+        """Choose by the directions that the rows spread in."""
+        return choose_engine(n_rows, sample)
+
+    def index(self, rows: Rows, engine: str) -> NeighborIndex:
+        """Index the numeric columns."""
+        return build_index(engine, rows.numeric)
+
+    def make(
+        self, rows: Rows, bases: np.ndarray, neighbours: np.ndarray, draws: Draws, whole: np.ndarray
+    ) -> Made:
+        """Interpolate numbers; vote on names."""
+        gaps = draws.gap()
+        toward = np.take_along_axis(neighbours, draws.rank(self.k)[:, None], 1)[:, 0]
+        numeric = segment(rows.numeric[bases], rows.numeric[toward], gaps, whole)
+        ends = zip(take_wide(rows, bases), take_wide(rows, toward), strict=True)
+        wide = {place: segment_exact(a, b, gaps) for (place, a), (_, b) in ends}
+        codes = np.empty((len(bases), rows.codes.shape[1]), dtype=np.int32)
+        for j in range(codes.shape[1]):
+            codes[:, j] = vote(rows.codes[neighbours, j], draws.vote(j))
+        return numeric, wide, codes
+
+
+class SMOTE(OverSampler):
+    """Synthetic minority over-sampling, for tables of numbers of any size.
+
+    ::
+
+        k = 3        n                new row x = base + gap (neighbour - base)
+                    /                 base: a row of the class, drawn with replacement
+        n---x-----base                neighbour: one of its k nearest of the same class
+                    \\                gap: one draw from [0, 1) for each row
+                     n
+
+    Parameters
+    ----------
+    sampling_strategy : str, float, mapping or callable, default="auto"
+        Which classes grow, and how far: ``"auto"`` (all but the majority, to its size),
+        ``"minority"``, ``"not minority"``, ``"not majority"``, ``"all"``; a ratio of minority to
+        majority for two classes; a mapping from class to the total wanted; or a callable that
+        returns such a mapping. A callable is given the target, or, where that is a Dask
+        collection, the class counts as a mapping.
+    k_neighbors : int, default=5
+        Nearest neighbours among which one is drawn.
+    random_state : None, int, RandomState or Generator, default=None
+        The seed. The same seed gives the same rows, however the data are partitioned.
+    carry : sequence of column names, default=None
+        Columns that are put out but never measured (ids, time stamps). They are missing in
+        synthetic rows; whole numbers become nullable (int64 becomes Int64).
+    missing : {"error", "skip"}, default="error"
+        What to do with rows that have missing or infinite values in a measured column: refuse
+        them, or keep them in the output and leave them out as bases and neighbours.
+
+    Attributes
+    ----------
+    sampling_strategy_ : dict of label to int
+        New rows per targeted class.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of str
+        Their names, where X is a frame whose names are all text.
+    plan_ : Plan
+        The plan of the last run.
+
+    Notes
+    -----
+    Whole numbers, booleans, dates and durations are interpolated and rounded to nearest. Draws
+    differ per class. A row is never its own neighbour, however often it occurs.
+
+    In a Dask frame the originals keep their index; synthetic rows continue counting from the
+    number of originals where the index is numeric, and are missing in an index of another kind.
+
+    References
+    ----------
+    N. V. Chawla, K. W. Bowyer, L. O. Hall, W. P. Kegelmeyer, "SMOTE: Synthetic Minority
+    Over-sampling Technique", JAIR 16:321-357, 2002.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dsmote import SMOTE
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.normal(size=(100, 3)), np.repeat([0, 1], [90, 10])
+    >>> X_res, y_res = SMOTE(random_state=0).fit_resample(X, y)
+    >>> X_res.shape, np.bincount(y_res)
+    ((180, 3), array([90, 90]))
+    """
+
+    def __init__(
+        self,
+        *,
+        sampling_strategy: Any = "auto",
+        k_neighbors: int = 5,
+        random_state: Any = None,
+        carry: Any = None,
+        missing: str = "error",
+    ) -> None:
+        self.sampling_strategy = sampling_strategy
+        self.k_neighbors = k_neighbors
+        self.random_state = random_state
+        self.carry = carry
+        self.missing = missing
+
+    def _recipe(self) -> Recipe:
+        return SegmentRecipe("SMOTE", int(self.k_neighbors))

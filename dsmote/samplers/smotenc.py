@@ -1,0 +1,190 @@
+"""SMOTENC: SMOTE for tables of numbers and names."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from dsmote.execute import Recipe, Rows, Table
+from dsmote.neighbors import BruteIndex, NeighborIndex
+from dsmote.plan import Schema
+from dsmote.plan.schema import is_nominal_dtype
+from dsmote.samplers.base import OverSampler
+from dsmote.samplers.smote import SegmentRecipe
+
+__all__ = ["SMOTENC", "MixedRecipe", "mixed_weight"]
+
+
+def mixed_weight(numeric: np.ndarray) -> float:
+    """Return M, the median of the continuous columns' population standard deviations.
+
+    Parameters
+    ----------
+    numeric : ndarray of float64, shape (n, p)
+        The continuous columns of a class.
+
+    Returns
+    -------
+    float
+        1 where the median is 0 (at least half of the columns are constant): M = 0 would make
+        all names equally near.
+
+    Examples
+    --------
+    >>> mixed_weight(np.array([[0.0, 0.0, 1.0], [2.0, 4.0, 1.0]]))
+    1.0
+    """
+    # Column by column, so that the order of the additions does not depend on the layout.
+    spreads = [np.ascontiguousarray(column).std() for column in numeric.T]
+    middle = float(np.median(spreads)) if spreads else 0.0
+    return middle if middle > 0 and np.isfinite(middle) else 1.0
+
+
+@dataclass(frozen=True)
+class MixedRecipe(SegmentRecipe):
+    """As SMOTE, with neighbours by the mixed metric."""
+
+    def engine(self, n_rows: int, sample: np.ndarray) -> str:
+        """Compare all pairs."""
+        return "mixed brute"
+
+    def index(self, rows: Rows, engine: str) -> NeighborIndex:
+        """Index numbers and codes together; constant columns throughout are said."""
+        numeric = rows.numeric
+        if np.median(numeric.std(axis=0)) == 0:
+            warnings.warn(
+                "the median of the continuous columns' standard deviations is 0 in a class: a "
+                "differing name counts as a distance of 1",
+                UserWarning,
+                stacklevel=2,
+            )
+        return BruteIndex(numeric, rows.codes, mixed_weight(numeric))
+
+
+class SMOTENC(OverSampler):
+    """SMOTE for numbers and names (nominal and continuous columns together).
+
+    ::
+
+        distance^2 = |continuous difference|^2  +  M^2 x (nominal columns that differ)
+        continuous : base + gap (neighbour - base), as in SMOTE
+        nominal    : the most common value among the k neighbours; ties are drawn
+
+    M is the median, over the continuous columns, of their population standard deviation in the
+    class. Where it is 0, a differing name counts as a distance of 1, with a warning.
+
+    Parameters
+    ----------
+    categorical_features : "auto", or a sequence of names, positions or booleans, default="auto"
+        The nominal columns. ``"auto"`` takes category, string, object and bool columns of a
+        frame.
+    sampling_strategy, k_neighbors, random_state, carry, missing
+        As in :class:`~dsmote.SMOTE`. A missing name is a level of its own, and never "missing".
+
+    Attributes
+    ----------
+    categorical_features_ : ndarray of int
+        Positions of the nominal columns in the table.
+    sampling_strategy_, n_features_in_, feature_names_in_, plan_
+        As in :class:`~dsmote.SMOTE`.
+
+    References
+    ----------
+    N. V. Chawla, K. W. Bowyer, L. O. Hall, W. P. Kegelmeyer, "SMOTE: Synthetic Minority
+    Over-sampling Technique", JAIR 16:321-357, 2002, section 6.1.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd
+    >>> from dsmote import SMOTENC
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame({"x": rng.normal(size=60), "c": rng.choice(["a", "b"], 60)})
+    >>> X_res, y_res = SMOTENC(random_state=0).fit_resample(X, np.repeat([0, 1], [50, 10]))
+    >>> len(X_res), sorted(set(X_res["c"]))
+    (100, ['a', 'b'])
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **OverSampler._parameter_constraints,
+        "categorical_features": ["array-like", str],
+    }
+
+    def __init__(
+        self,
+        *,
+        categorical_features: Any = "auto",
+        sampling_strategy: Any = "auto",
+        k_neighbors: int = 5,
+        random_state: Any = None,
+        carry: Any = None,
+        missing: str = "error",
+    ) -> None:
+        self.categorical_features = categorical_features
+        self.sampling_strategy = sampling_strategy
+        self.k_neighbors = k_neighbors
+        self.random_state = random_state
+        self.carry = carry
+        self.missing = missing
+
+    def _recipe(self) -> Recipe:
+        return MixedRecipe("SMOTENC", int(self.k_neighbors))
+
+    def _nominal(self, table: Table, carried: Sequence[Any]) -> list[int]:
+        wanted = self.categorical_features
+        places = [i for i, name in enumerate(table.names) if name != table.target]
+        if isinstance(wanted, str):
+            if wanted != "auto":
+                raise ValueError(
+                    "categorical_features must be 'auto', names, positions or a mask, but is "
+                    f"{wanted!r}"
+                )
+            return [
+                i
+                for i in places
+                if table.names[i] not in carried
+                and (is_nominal_dtype(table.dtypes[i]) or pd.api.types.is_bool_dtype(table.dtypes[i]))
+            ]
+        return _positions(list(wanted), table.names, places)
+
+    def _check_schema(self, schema: Schema) -> None:
+        self.categorical_features_ = np.array(schema.nominal, dtype=np.int64)
+        names = ", ".join(repr(schema.columns[i].name) for i in schema.nominal[:20])
+        if not schema.nominal:
+            raise ValueError(
+                "SMOTENC found no nominal column (0 of "
+                f"{len(schema.numeric)} measured columns); use SMOTE, or name the nominal columns "
+                "in categorical_features"
+            )
+        if not schema.numeric:
+            raise ValueError(
+                f"SMOTENC needs at least one continuous column, but all {len(schema.nominal)} "
+                f"measured columns are nominal ({names}); use SMOTEN, or encode a column as numbers"
+            )
+
+
+def _positions(wanted: list[Any], names: list[Any], places: list[int]) -> list[int]:
+    """Turn names, positions (among the features) or a mask into positions in the table."""
+    if wanted and all(isinstance(w, bool | np.bool_) for w in wanted):
+        if len(wanted) != len(places):
+            raise ValueError(
+                f"categorical_features is a mask of {len(wanted)} values, but there are "
+                f"{len(places)} columns"
+            )
+        return [i for i, chosen in zip(places, wanted, strict=True) if chosen]
+    found = []
+    for w in wanted:
+        if w in names and names.index(w) in places:
+            found.append(names.index(w))
+        elif isinstance(w, int | np.integer) and -len(places) <= w < len(places):
+            found.append(places[int(w)])
+        else:
+            shown = ", ".join(repr(names[i]) for i in places[:50])
+            raise ValueError(
+                f"categorical_features names {w!r}, which is not there; the columns are {shown}"
+            )
+    return sorted(set(found))
