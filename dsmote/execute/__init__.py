@@ -2,6 +2,16 @@
 
 from dsmote.execute.generate import Draws, Made, Recipe, Task, take_wide
 from dsmote.execute.rows import Rows
-from dsmote.execute.tables import Table, read_pair, read_frame
+from dsmote.execute.tables import Table, read_frame, read_pair
 
-__all__ = ["Draws", "Made", "Recipe", "Rows", "Table", "Task", "read_frame", "read_pair", "take_wide"]
+__all__ = [
+    "Draws",
+    "Made",
+    "Recipe",
+    "Rows",
+    "Table",
+    "Task",
+    "read_frame",
+    "read_pair",
+    "take_wide",
+]

@@ -1,15 +1,15 @@
-"""Tables on Dask: the same plan and kernels as in memory, as a graph.
+r"""Tables on Dask: the same plan and kernels as in memory, as a graph.
 
 ::
 
     input partitions   p0 ----+---- p1 ----+---- ... ------+     (passed on as they are, or
                         |     |      |     |               |      with carried dtypes widened)
     extract            e0     |     e1     |     ...       |     rows of the classes to grow
-                         \\    |    /       |               |
+                         \    |    /       |               |
     gather                `-- g -'         |               |     joined in row order; 256 at a time
-                            / \\           |               |
+                            / \           |               |
     index               i(A)   i(B)        |               |     one node a class: recomputable,
-                       /  |     |  \\      |               |     carried to whoever needs it
+                       /  |     |  \      |               |     carried to whoever needs it
     generate         b0  b1    b2  b3      |               |     one task a block
                       |   |     |   |      v               v
     output        [  p0, p1, ..., pn,   b0, b1, b2, b3  ]
@@ -44,8 +44,8 @@ from dsmote.execute.generate import (
     synthetic_index,
 )
 from dsmote.execute.partition import conform, extract, profile
-from dsmote.execute.rows import repeated
 from dsmote.execute.resources import limited, memory_limit
+from dsmote.execute.rows import repeated
 from dsmote.plan import Limit, Plan, Profile, Schema, make_schema, merge_profiles
 from dsmote.plan.profile import TARGET
 
@@ -94,8 +94,8 @@ def _extract_part(part: Any, target: Any = None, **how: Any) -> Any:
 def _label_block(*, label: Any, rows: int, first: int, like: Any, column: bool) -> Any:
     """Make the target of one synthetic partition."""
     if isinstance(like, np.ndarray):
-        made = np.full(rows, label, dtype=like.dtype)
-        return made.reshape(-1, 1) if column else made
+        array = np.full(rows, label, dtype=like.dtype)
+        return array.reshape(-1, 1) if column else array
     index = synthetic_index(like.index, first, rows)
     series = like.iloc[:, 0] if column else like
     made = pd.Series(repeated(label, rows, series.dtype), index=index, name=series.name)
@@ -183,13 +183,14 @@ class DaskTable:
         if X.dtype.kind == "c":
             raise ValueError("Complex data not supported: pass real and imaginary parts as columns")
         if np.isnan(X.shape[1]):
-            raise ValueError("the number of columns of X is not known; call X.compute_chunk_sizes()")
+            raise ValueError(
+                "the number of columns of X is not known; call X.compute_chunk_sizes()"
+            )
         return X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
 
     def _check_target(self, y: Any) -> None:
-        shape = getattr(y, "shape", ())
         wide = (isinstance(y, dd.DataFrame) and len(y.columns) != 1) or (
-            isinstance(y, da.Array) and y.ndim == 2 and shape[1] != 1
+            isinstance(y, da.Array) and y.ndim == 2 and y.shape[1] != 1
         )
         if wide:
             raise ValueError(
@@ -236,10 +237,10 @@ class DaskTable:
 
     def profile(self, schema: Schema) -> Profile:
         """Look at every partition once: the one compute."""
-        graph, keys, y_keys = self._inputs()
+        inputs, keys, y_keys = self._inputs()
         token = tokenize(self._X, self._y, schema, "profile")
         look = partial(_profile_part, schema=schema)
-        tasks = dict(graph)
+        tasks = dict(inputs)
         level = []
         for i, (key, y_key) in enumerate(zip(keys, y_keys, strict=True)):
             level.append((f"profile-{token}", i))
@@ -376,9 +377,7 @@ def _without_blocks(plan: Plan) -> Plan:
     return replace(plan, blocks=())
 
 
-def _tree(
-    tasks: dict[Any, Any], level: list[Any], name: str, joined: Any, last: Any = None
-) -> Any:
+def _tree(tasks: dict[Any, Any], level: list[Any], name: str, joined: Any, last: Any = None) -> Any:
     """Add tasks that join the keys of `level`, FAN_IN at a time and in order, down to one."""
     depth = 0
     while len(level) > FAN_IN:

@@ -63,18 +63,17 @@ class Draws:
 
 
 class Recipe(Protocol):
-    """What makes a sampler itself: whose neighbours, and which kernel.
+    """What makes a sampler itself: whose neighbours, and which kernel."""
 
-    Attributes
-    ----------
-    name : str
-        The sampler's name.
-    k : int
-        Neighbours of each base row.
-    """
+    @property
+    def name(self) -> str:
+        """The sampler's name."""
+        ...
 
-    name: str
-    k: int
+    @property
+    def k(self) -> int:
+        """Neighbours of each base row."""
+        ...
 
     def engine(self, n_rows: int, sample: np.ndarray) -> str:
         """Choose the neighbour engine for a class from its number of rows and a sample."""
@@ -239,7 +238,9 @@ def synthetic_index(like: pd.Index, first: int, n: int) -> pd.Index:
         if isinstance(like, pd.CategoricalIndex):
             return pd.CategoricalIndex([None] * n, dtype=dtype, name=like.name)
         return pd.Index([None] * n, dtype=dtype, name=like.name)
-    if pd.api.types.is_integer_dtype(dtype) and first + n > 2 ** (8 * dtype.itemsize - 1):
+    if pd.api.types.is_integer_dtype(dtype) and first + n > 2 ** (
+        8 * getattr(dtype, "itemsize", 8) - 1
+    ):
         raise ValueError(
             f"the index has dtype {dtype}, which cannot number {first + n:,} rows; call "
             "reset_index(drop=True) first"

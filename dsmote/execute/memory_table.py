@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ from dsmote.execute.generate import (
     make_rows,
 )
 from dsmote.execute.partition import as_frame, conform, extract, profile
-from dsmote.execute.rows import repeated
 from dsmote.execute.resources import limited, memory_limit, thread_count
+from dsmote.execute.rows import repeated
 from dsmote.plan import Limit, Plan, Profile, Schema, make_schema
 
 __all__ = ["MemoryTable"]
@@ -210,7 +211,7 @@ class MemoryTable:
                         lambda cut, of=of, c=c: make_rows(
                             of, recipe, schema, plan.seed, c.rank, cut[0], cut[1]
                         ),
-                        zip(cuts, cuts[1:], strict=False),
+                        pairwise(cuts),
                     )
                 )
             first = plan.n_before + n_made
@@ -232,9 +233,11 @@ class MemoryTable:
 
     def _joined_labels(self, plan: Plan) -> pd.Series:
         y = self._labels
-        assert y is not None  # noqa: S101 - only called for a target of its own
+        assert y is not None
         new = [pd.Series(repeated(c.label, c.new, y.dtype)) for c in plan.growing]
-        return pd.concat([y, *new], ignore_index=True).rename(y.name)
+        joined = pd.concat([y, *new], ignore_index=True)
+        joined.name = y.name
+        return joined
 
 
 def _numbers(series: pd.Series) -> bool:

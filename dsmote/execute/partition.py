@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -45,7 +46,7 @@ def labels_of(frame: pd.DataFrame, target: Any, schema: Schema) -> pd.Series:
     """
     if target is None:
         position = schema.target
-        assert position is not None  # noqa: S101 - a schema without target comes with one
+        assert position is not None
         return frame.iloc[:, position]
     if isinstance(target, pd.DataFrame):
         target = target.iloc[:, 0]
@@ -102,9 +103,7 @@ def conform(part: Any, schema: Schema, dtypes: Mapping[int, Any]) -> Any:
     if not isinstance(part, pd.DataFrame):
         return part
     changed = {
-        schema.columns[i].name: dtype
-        for i, dtype in dtypes.items()
-        if part.dtypes.iloc[i] != dtype
+        schema.columns[i].name: dtype for i, dtype in dtypes.items() if part.dtypes.iloc[i] != dtype
     }
     if not len(part):
         # An empty file often has lost its dtypes; keep it from spoiling a concatenation.
@@ -136,6 +135,7 @@ def profile(part: Any, target: Any, schema: Schema) -> Profile:
             good &= finite
     usable = np.bincount(codes[good & (codes >= 0)], minlength=len(values))
     names = [plain(value) for value in values]
+    size = _size(frame)
     categories = {
         i: (dtype,)
         for i, dtype in enumerate(frame.dtypes)
@@ -145,7 +145,8 @@ def profile(part: Any, target: Any, schema: Schema) -> Profile:
         categories[TARGET] = (labels.dtype,)
     return Profile(
         rows=len(frame),
-        largest=len(frame),
+        bytes=size,
+        largest_bytes=size,
         counts=dict(zip(names, counts.tolist(), strict=True)),
         usable=dict(zip(names, usable.tolist(), strict=True)),
         missing_target=int((codes < 0).sum()),
@@ -154,6 +155,16 @@ def profile(part: Any, target: Any, schema: Schema) -> Profile:
         categories=categories,
         sample=_sample(numeric, np.where(good, codes, -1), names),
     )
+
+
+def _size(frame: pd.DataFrame) -> int:
+    """Return the bytes a frame takes; Python objects are judged by a few of them."""
+    size = int(frame.memory_usage(index=True).sum())
+    for i, dtype in enumerate(frame.dtypes):
+        if isinstance(dtype, np.dtype) and dtype.kind == "O":
+            some = frame.iloc[:: max(1, len(frame) // 64), i]
+            size += int(np.mean([sys.getsizeof(value) for value in some]) * len(frame))
+    return size
 
 
 def _sample(
@@ -206,7 +217,8 @@ def extract(
     labels = labels_of(frame, target, schema)
     codes, values = pd.factorize(labels)
     names = [plain(value) for value in values]
-    counts = dict(zip(names, np.bincount(codes[codes >= 0], minlength=len(names)).tolist()))
+    found_counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
+    counts = dict(zip(names, found_counts, strict=True))
     if (codes < 0).any():
         raise ValueError(missing_labels(int((codes < 0).sum())))
     found = {}

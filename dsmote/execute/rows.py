@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -46,7 +46,9 @@ class Rows:
 
 
 def _dense(series: pd.Series) -> pd.Series:
-    return series.sparse.to_dense() if isinstance(series.dtype, pd.SparseDtype) else series
+    return (
+        cast(Any, series).sparse.to_dense() if isinstance(series.dtype, pd.SparseDtype) else series
+    )
 
 
 def _ticks(series: pd.Series) -> np.ndarray:
@@ -73,7 +75,7 @@ def numeric_values(series: pd.Series, kind: str) -> tuple[np.ndarray, np.ndarray
         values[ticks == np.iinfo(np.int64).min] = np.nan
         return values, ticks
     exact = None
-    if kind == "int" and series.dtype.itemsize == 8:
+    if kind == "int" and getattr(series.dtype, "itemsize", 0) == 8:
         whole = np.uint64 if pd.api.types.is_unsigned_integer_dtype(series.dtype) else np.int64
         if isinstance(series.dtype, np.dtype):
             exact = series.to_numpy()
@@ -163,10 +165,7 @@ def join(parts: Sequence[Rows], schema: Schema) -> Rows:
     numeric = np.concatenate([p.numeric for p in filled])
     wide = {
         place: np.concatenate(
-            [
-                p.wide[place] if place in p.wide else p.numeric[:, place].astype(kind)
-                for p in filled
-            ]
+            [p.wide[place] if place in p.wide else p.numeric[:, place].astype(kind) for p in filled]
         )
         for place, kind in {j: w.dtype for p in filled for j, w in p.wide.items()}.items()
     }
@@ -177,7 +176,7 @@ def join(parts: Sequence[Rows], schema: Schema) -> Rows:
         if i in categories:
             own = [level.astype(categories[i]) for level in own]
         # Levels are few beside rows: number them over all partitions, then renumber the codes.
-        number, values = pd.factorize(pd.concat(own, ignore_index=True), use_na_sentinel=False)
+        number, unique = pd.factorize(pd.concat(own, ignore_index=True), use_na_sentinel=False)
         codes[:, place] = np.concatenate(
             [
                 part[p.codes[:, place]]
@@ -186,7 +185,7 @@ def join(parts: Sequence[Rows], schema: Schema) -> Rows:
                 )
             ]
         )
-        levels.append(pd.Series(values, name=schema.columns[i].name))
+        levels.append(pd.Series(unique, name=schema.columns[i].name))
     return Rows(numeric, wide, codes, tuple(levels), categories)
 
 

@@ -248,9 +248,7 @@ def _smallest_of_groups(
     return np.where(valid, squares[chosen], np.inf), np.where(valid, ids[chosen], 0)
 
 
-def squared_distances(
-    rows: np.ndarray, points: np.ndarray, candidates: np.ndarray
-) -> np.ndarray:
+def squared_distances(rows: np.ndarray, points: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Return squared Euclidean distances, summed column by column in order.
 
     The order of the additions is fixed, so the result does not depend on how queries are

@@ -78,8 +78,8 @@ class TreeIndex:
             rotated = self._tree.data[queries]
         else:
             rotated = (queries - self._centre) @ self._axes
-        distances, found = self._tree.query(rotated, k=n)
-        distances, found = distances.reshape(-1, n), found.reshape(-1, n)
+        answer = self._tree.query(rotated, k=n)
+        distances, found = (np.asarray(part).reshape(-1, n) for part in answer)
         if n == self._groups.n_unique:
             return found, np.full(len(found), np.inf)
         norms = np.sqrt(np.einsum("ij,ij->i", rotated, rotated))

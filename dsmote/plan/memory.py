@@ -142,7 +142,7 @@ def class_memory(
 
 
 def project(
-    classes: Sequence[ClassMemory], partition_rows: int, row_bytes: int, limit: Limit | None
+    classes: Sequence[ClassMemory], partition_bytes: int, limit: Limit | None
 ) -> tuple[MemoryProjection, list[str]]:
     """Add the classes up and compare with the limit.
 
@@ -156,11 +156,11 @@ def project(
     Examples
     --------
     >>> need = class_memory(1, 10**6, 20, 0, 0, 250_000, 160, 5)
-    >>> _, problems = project([need], 10**5, 160, Limit(2**28, 1, "a worker's memory limit"))
+    >>> _, problems = project([need], 160 * 10**5, Limit(2**28, 1, "a worker's memory limit"))
     >>> problems[0].split(":")[0]
-    "class 1 (1 of 1 to grow) does not fit into a worker's memory limit"
+    "class 1 (the largest of 1 to grow) does not fit into a worker's memory limit"
     """
-    partition = 3 * partition_rows * row_bytes
+    partition = 3 * partition_bytes
     gather = sum(c.gather for c in classes)
     index = sum(c.index for c in classes)
     generate = max((c.generate for c in classes), default=0)
@@ -197,7 +197,8 @@ def project(
         "measured, or leave the class out of sampling_strategy"
     )
     problem = (
-        f"class {worst.label!r} ({1} of {len(classes)} to grow) does not fit into {limit.source}: "
+        f"class {worst.label!r} (the largest of {len(classes)} to grow) does not fit into "
+        f"{limit.source}: "
         f"{format_bytes(worker)} ({worker:,} bytes) needed by one worker, "
         f"{format_bytes(limit.allowed)} ({limit.allowed:,} bytes) allowed "
         f"({USABLE_SHARE:.0%} of {format_bytes(limit.bytes)}); the largest term is {guilty} "

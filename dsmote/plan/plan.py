@@ -174,8 +174,7 @@ class Plan:
                 for c in self.classes
             ],
             "blocks": [
-                {"label": _jsonable(b.label), "start": b.start, "stop": b.stop}
-                for b in self.blocks
+                {"label": _jsonable(b.label), "start": b.start, "stop": b.stop} for b in self.blocks
             ],
             "memory": self.memory.to_dict(),
             "warnings": list(self.warnings),
@@ -187,9 +186,7 @@ class Plan:
         width = max(5, *(len(str(c.label)) for c in self.classes))
         lines.append(f"{'class':<{width}}  {'before':>14}  {'new':>14}  {'after':>14}")
         for c in self.classes:
-            lines.append(
-                f"{c.label!s:<{width}}  {c.before:>14,}  {c.new:>14,}  {c.after:>14,}"
-            )
+            lines.append(f"{c.label!s:<{width}}  {c.before:>14,}  {c.new:>14,}  {c.after:>14,}")
         lines.append(
             f"{'total':<{width}}  {self.n_before:>14,}  {self.n_new:>14,}  {self.n_after:>14,}"
         )
@@ -230,9 +227,7 @@ def _blocks(classes: Sequence[ClassPlan], row_bytes: int) -> tuple[Block, ...]:
 
 
 def _too_small(c: ClassPlan, k: int) -> str:
-    usable = (
-        "" if c.usable == c.before else f" ({c.before:,} less those with missing values)"
-    )
+    usable = "" if c.usable == c.before else f" ({c.before:,} less those with missing values)"
     remedy = (
         f"lower k_neighbors to {c.usable - 1} or less"
         if c.usable > 1
@@ -255,7 +250,7 @@ def make_plan(
     new: Mapping[Any, int],
     k: int,
     engines: Mapping[Any, str],
-    partition_rows: int,
+    partition_bytes: int,
     row_bytes: int,
     limit: Limit | None,
     notes: Sequence[str] = (),
@@ -272,8 +267,8 @@ def make_plan(
         Rows to make.
     engines : mapping of label to str
         Neighbour engine of each class to grow.
-    partition_rows : int
-        Rows of the largest input partition.
+    partition_bytes : int
+        Bytes of the largest input partition.
     row_bytes : int
         Bytes of one row of the output.
     limit : Limit or None
@@ -288,7 +283,7 @@ def make_plan(
     >>> plan = make_plan(
     ...     sampler="SMOTE", seed=0, schema=make_schema(["x"], [np.dtype("f8")]),
     ...     counts={0: 90, 1: 10}, usable={0: 90, 1: 10}, new={1: 80}, k=5,
-    ...     engines={1: "tree"}, partition_rows=100, row_bytes=8, limit=None)
+    ...     engines={1: "tree"}, partition_bytes=800, row_bytes=8, limit=None)
     >>> plan.counts_after, len(plan.blocks)
     ({0: 90, 1: 90}, 1)
     """
@@ -325,12 +320,12 @@ def make_plan(
         )
         for c in growing
     ]
-    memory, too_large = project(needs, partition_rows, row_bytes, limit)
+    memory, too_large = project(needs, partition_bytes, limit)
     too_small = [_too_small(c, k) for c in growing if c.usable < k + 1]
     left = [c for c in classes if not c.new and c.before < k + 1]
     warnings = list(notes) + too_small + too_large
     warnings += [
-        f"class {c.label!r} has {c.before:,} row(s), fewer than k + 1 = {k + 1}; it is left as it is"
+        f"class {c.label!r} has {c.before:,} row(s), fewer than k + 1 = {k + 1}; it stays as it is"
         for c in left
     ]
     warnings += [

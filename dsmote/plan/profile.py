@@ -24,8 +24,8 @@ class Profile:
 
     Attributes
     ----------
-    rows, largest : int
-        Rows in all, and of the largest partition.
+    rows, bytes, largest_bytes : int
+        Rows in all, their bytes in memory, and the bytes of the largest partition.
     counts, usable : mapping of label to int
         Rows per class, and those of them that miss nothing in a measured column.
     missing_target : int
@@ -39,7 +39,8 @@ class Profile:
     """
 
     rows: int = 0
-    largest: int = 0
+    bytes: int = 0
+    largest_bytes: int = 0
     counts: Mapping[Any, int] = field(default_factory=dict)
     usable: Mapping[Any, int] = field(default_factory=dict)
     missing_target: int = 0
@@ -84,7 +85,8 @@ def same(a: pd.CategoricalDtype, b: pd.CategoricalDtype) -> bool:
 def _merge(a: Profile, b: Profile) -> Profile:
     return Profile(
         rows=a.rows + b.rows,
-        largest=max(a.largest, b.largest),
+        bytes=a.bytes + b.bytes,
+        largest_bytes=max(a.largest_bytes, b.largest_bytes),
         counts=_add(a.counts, b.counts),
         usable=_add(a.usable, b.usable),
         missing_target=a.missing_target + b.missing_target,

@@ -188,9 +188,11 @@ def make_schema(
     ['carried', 'float']
     """
     names = list(names)
-    duplicated = [n for n in dict.fromkeys(names) if names.count(n) > 1] if len(
-        set(names)
-    ) < len(names) else []
+    duplicated = (
+        [n for n in dict.fromkeys(names) if names.count(n) > 1]
+        if len(set(names)) < len(names)
+        else []
+    )
     if duplicated:
         raise ValueError(
             f"column names must be unique, but {_names(duplicated)} "

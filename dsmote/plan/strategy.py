@@ -133,7 +133,7 @@ def _from_mapping(totals: Mapping[Any, int], counts: dict[Any, int]) -> dict[Any
             f"sampling_strategy names {', '.join(repr(label) for label in unknown)}, which the "
             f"target does not hold; it holds {_listing(counts)}"
         )
-    new = {}
+    new: dict[Any, int] = {}
     for label in sort_labels(wanted):
         total = wanted[label]
         if not isinstance(total, Integral) or isinstance(total, bool):

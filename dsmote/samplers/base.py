@@ -63,6 +63,15 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
     def _check_schema(self, schema: Schema) -> None:
         """Refuse columns that this sampler is not for."""
 
+    def _notes(self, schema: Schema) -> list[str]:
+        """Return what the plan should say about the columns."""
+        if not schema.nominal:
+            return []
+        names = ", ".join(repr(schema.columns[i].name) for i in schema.nominal[:20])
+        return [
+            f"{len(schema.nominal)} nominal column(s) found, voted on and not interpolated: {names}"
+        ]
+
     def fit(self, X: Any, y: Any) -> OverSampler:
         """Validate the input and decide how many rows each class gets; nothing is made.
 
@@ -178,7 +187,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             profile = table.profile(schema)
             self._check_profile(profile, schema)
         else:
-            profile = _assumed(class_counts, table)
+            profile = _assumed(class_counts, schema.row_bytes())
         changes, known = _changed_dtypes(table, schema, profile)
         labels = list(profile.counts)
         if len(labels) > 1:
@@ -194,9 +203,10 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             new=new,
             k=recipe.k,
             engines=_engines(recipe, profile, new),
-            partition_rows=profile.largest,
-            row_bytes=out.row_bytes(),
+            partition_bytes=profile.largest_bytes or -(-profile.bytes // table.npartitions),
+            row_bytes=max(out.row_bytes(), profile.bytes // max(1, profile.rows)),
             limit=table.limit(),
+            notes=self._notes(schema),
         )
         self.sampling_strategy_ = new
         self.n_features_in_ = len(schema.columns) - table.has_target
@@ -235,17 +245,16 @@ def _label_array(labels: list[Any]) -> np.ndarray:
     return array if array.dtype.kind not in "US" else np.asarray(labels, dtype=object)
 
 
-def _assumed(class_counts: ClassCounts, table: Table) -> Profile:
+def _assumed(class_counts: ClassCounts, row_bytes: int) -> Profile:
     """Take the user's word for the counts; they are checked while computing."""
-    counts = {}
+    counts: dict[Any, int] = {}
     for label, n in class_counts.items():
         if not isinstance(n, Integral) or n < 0:
             raise ValueError(f"class_counts says {n!r} rows of class {label!r}; give whole numbers")
         counts[plain(label)] = int(n)
     counts = {label: n for label, n in counts.items() if n}
     rows = sum(counts.values())
-    largest = -(-rows // table.npartitions)
-    return Profile(rows=rows, largest=largest, counts=counts, usable=counts)
+    return Profile(rows=rows, bytes=rows * row_bytes, counts=counts, usable=counts)
 
 
 def _engines(recipe: Recipe, profile: Profile, new: Mapping[Any, int]) -> dict[Any, str]:

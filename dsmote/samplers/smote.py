@@ -46,14 +46,14 @@ class SegmentRecipe:
 
 
 class SMOTE(OverSampler):
-    """Synthetic minority over-sampling, for tables of numbers of any size.
+    r"""Synthetic minority over-sampling, for tables of numbers of any size.
 
     ::
 
         k = 3        n                new row x = base + gap (neighbour - base)
                     /                 base: a row of the class, drawn with replacement
         n---x-----base                neighbour: one of its k nearest of the same class
-                    \\                gap: one draw from [0, 1) for each row
+                    \                gap: one draw from [0, 1) for each row
                      n
 
     Parameters

@@ -147,7 +147,9 @@ class SMOTENC(OverSampler):
                 i
                 for i in places
                 if table.names[i] not in carried
-                and (is_nominal_dtype(table.dtypes[i]) or pd.api.types.is_bool_dtype(table.dtypes[i]))
+                and (
+                    is_nominal_dtype(table.dtypes[i]) or pd.api.types.is_bool_dtype(table.dtypes[i])
+                )
             ]
         return _positions(list(wanted), table.names, places)
 
