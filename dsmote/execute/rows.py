@@ -125,14 +125,14 @@ def encode(frame: pd.DataFrame, schema: Schema) -> Rows:
     for place, i in enumerate(schema.nominal):
         series = _dense(frame.iloc[:, i])
         try:
-            found, values = pd.factorize(series, use_na_sentinel=False)
+            found, unique = pd.factorize(series, use_na_sentinel=False)
         except TypeError as error:
             raise TypeError(
                 f"column {series.name!r} holds values that cannot be levels of a nominal column "
                 f"({error}); convert it to text or numbers, or name it in carry"
             ) from error
         codes[:, place] = found
-        levels.append(pd.Series(values, name=series.name))
+        levels.append(pd.Series(unique, name=series.name))
     categories = {
         i: frame.dtypes.iloc[i]
         for i in range(frame.shape[1])
