@@ -57,22 +57,22 @@ class BruteIndex:
         self, matrix: np.ndarray, codes: np.ndarray | None = None, weight: float = 0.0
     ) -> None:
         self.n_rows, self.width = matrix.shape
-        self._scale = scale_power(matrix)
-        self._rows = matrix if self._scale == 1.0 else matrix * self._scale
-        self._penalty = (weight * self._scale) ** 2
+        self.scale = scale_power(matrix)
+        self._rows = matrix if self.scale == 1.0 else matrix * self.scale
+        self._penalty = (weight * self.scale) ** 2
         codes = np.empty((self.n_rows, 0), dtype=np.int32) if codes is None else codes
-        self._groups = group_equal_rows(self._rows, codes)
-        unique = self._rows if self._groups.distinct else self._rows[self._groups.first]
+        self.groups = group_equal_rows(self._rows, codes)
+        unique = self._rows if self.groups.distinct else self._rows[self.groups.first]
         self._centre = unique.mean(axis=0) if self.width else np.zeros(0)
         self._centred = unique - self._centre
         self._norms = np.einsum("ij,ij->i", self._centred, self._centred)
-        self._codes = np.ascontiguousarray(codes[self._groups.first].T)
+        self._codes = np.ascontiguousarray(codes[self.groups.first].T)
         self._error = 8.0 * (self.width + 8) * _EPS
 
     def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of rows in the index, each row itself left out."""
-        found = nearest(self, self._groups, self._groups.of[ids], k, np.asarray(ids))
-        return found[0] / self._scale, found[1]
+        found = nearest(self, self.groups, self.groups.of[ids], k, np.asarray(ids))
+        return found[0] / self.scale, found[1]
 
     def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of points that are not in the index.
@@ -85,19 +85,23 @@ class BruteIndex:
             Neighbours.
         """
         scaled = np.array(points, dtype=np.float64)
-        scaled[:, : self.width] *= self._scale
-        found = nearest(self, self._groups, scaled, k, None)
-        return found[0] / self._scale, found[1]
+        scaled[:, : self.width] *= self.scale
+        found = nearest(self, self.groups, scaled, k, None)
+        return found[0] / self.scale, found[1]
+
+    def unique(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the different rows: (scaled) numbers, shape (u, d), and codes, shape (u, q)."""
+        return self._rows[self.groups.first], self._codes.T
 
     def _parts(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the uncentred columns and the codes (one row per column) of queries."""
         if queries.ndim == 1:
-            return self._rows[self._groups.first[queries]], self._codes[:, queries]
+            return self._rows[self.groups.first[queries]], self._codes[:, queries]
         return queries[:, : self.width], queries[:, self.width :].T.astype(np.int32)
 
     def candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Propose n unique rows for each query, with the squared reach."""
-        m, n_unique = len(queries), self._groups.n_unique
+        m, n_unique = len(queries), self.groups.n_unique
         found = np.empty((m, n), dtype=np.int64)
         last = np.empty(m)
         chunk = min(n_unique, max(_CHUNK, 2 * n))
@@ -122,7 +126,7 @@ class BruteIndex:
         best = np.full((m, n), np.inf)
         found = np.zeros((m, n), dtype=np.int64)
         doubled = -2.0 * centred
-        for start in range(0, self._groups.n_unique, chunk):
+        for start in range(0, self.groups.n_unique, chunk):
             rows = slice(start, start + chunk)
             squares = doubled @ self._centred[rows].T
             squares += self._norms[rows]
@@ -167,7 +171,7 @@ class BruteIndex:
     def squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """Return exact squared distances from queries to unique rows."""
         points, codes = self._parts(queries)
-        total = squared_distances(self._rows, points, self._groups.first[candidates])
+        total = squared_distances(self._rows, points, self.groups.first[candidates])
         if len(codes) and self._penalty:
             differing = np.zeros(candidates.shape)
             for ours, theirs in zip(codes, self._codes, strict=True):

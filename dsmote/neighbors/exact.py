@@ -40,7 +40,9 @@ class CandidateSource(Protocol):
     width: int
 
     def candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return n unique rows for each query, and the squared reach, shapes (m, n) and (m,).
+        """Return up to n unique rows for each query, and the squared reach, shape (m,).
+
+        All unique rows when n is their number.
 
         `queries` are unique rows' numbers, or rows of points for foreign queries.
         """

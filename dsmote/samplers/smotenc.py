@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute import Recipe, Rows, Table
-from dsmote.neighbors import BruteIndex, NeighborIndex
+from dsmote.neighbors import MixedIndex, NeighborIndex
 from dsmote.plan import Schema
 from dsmote.plan.schema import is_nominal_dtype
 from dsmote.samplers.base import OverSampler
@@ -50,8 +50,8 @@ class MixedRecipe(SegmentRecipe):
     """As SMOTE, with neighbours by the mixed metric."""
 
     def engine(self, n_rows: int, sample: np.ndarray) -> str:
-        """Compare all pairs."""
-        return "mixed brute"
+        """There is one engine for numbers and names."""
+        return "mixed tree"
 
     def index(self, rows: Rows, engine: str) -> NeighborIndex:
         """Index numbers and codes together; constant columns throughout are said."""
@@ -63,7 +63,7 @@ class MixedRecipe(SegmentRecipe):
                 UserWarning,
                 stacklevel=2,
             )
-        return BruteIndex(numeric, rows.codes, mixed_weight(numeric))
+        return MixedIndex(numeric, rows.codes, mixed_weight(numeric))
 
 
 class SMOTENC(OverSampler):
