@@ -114,6 +114,11 @@ def freeze(collection: Any) -> tuple[dict[Any, Any], list[Any]]:
         fixed = dask.optimize(collection)[0] if is_array else collection.optimize()
         graph = dict(fixed.__dask_graph__())
         keys = fixed.__dask_keys__()
+    for key, node in graph.items():
+        # from_delayed leaves aliases that bear their target's name instead of their own, over
+        # which the array optimiser stumbles; a bare key is an alias too.
+        if getattr(node, "key", key) != key:
+            graph[key] = node.target
     while keys and isinstance(keys[0], list):
         keys = [key for row in keys for key in row]
     return graph, keys
