@@ -3,12 +3,15 @@
 The projection adds up what must be resident at once; it is meant to be an upper bound that is
 not far off, not an average::
 
-    worker = process + indexes held + threads x largest task
+    worker = process + indexes held + threads x largest task + partitions that wait
     task   = one of:
       partition   an input partition and the copies that passing it on and filtering it make
       gather      the class rows as they arrive, and once more joined together
       build       the class rows, the matrix that is searched and the tree over it
       generate    one block of new rows with its neighbours, and the workspace of the search
+
+Partitions that wait have been read or made, and are to be passed on: Dask holds about one for each
+thread, and one more.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ __all__ = [
     "project",
 ]
 
-PROCESS_BYTES = 220 * 2**20  # interpreter, pandas, Arrow and Dask, as measured in a fresh worker
+PROCESS_BYTES = 260 * 2**20  # interpreter, pandas, Arrow and Dask, as measured after a small job
 WORKSPACE_BYTES = 96 * 2**20  # bound kept by the blocked search (see dsmote.neighbors)
 USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
 
@@ -60,6 +63,7 @@ class ClassMemory:
     build: int
     index: int
     generate: int
+    block: int
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,7 @@ def class_memory(
         + block_rows * (8 * n_numeric + 8 * n_nominal + 16 * k + 40)
         + WORKSPACE_BYTES
     )
-    return ClassMemory(label, 2 * rows, build, index, generate)
+    return ClassMemory(label, 2 * rows, build, index, generate, block_rows * row_bytes)
 
 
 def project(
@@ -171,9 +175,10 @@ def project(
     build = max((c.build for c in classes), default=0)
     threads = limit.threads if limit else 1
     # Gathering and building happen once, on one thread, while the others may hold partitions.
+    waiting = (threads + 1) * max([partition_bytes, *(c.block for c in classes)])
     building = gather // 2 + max(gather // 2, build) + (threads - 1) * partition
     generating = index + threads * max(generate, partition)
-    worker = PROCESS_BYTES + max(building, generating, threads * partition)
+    worker = PROCESS_BYTES + max(building, generating, threads * partition) + waiting
     projection = MemoryProjection(
         partition_bytes=partition,
         gather_bytes=gather,
@@ -192,11 +197,12 @@ def project(
         "gathering and indexing the class rows": building,
         f"{threads} block(s) of new rows at a time": threads * generate,
         f"{threads} input partition(s) at a time": threads * partition,
+        "partitions that wait to be passed on": waiting,
     }
     guilty = max(terms, key=lambda term: terms[term])
     remedy = (
         "split the input into smaller partitions, or give the worker fewer threads"
-        if guilty.endswith("partition(s) at a time")
+        if "partition" in guilty
         else "give each worker more memory or fewer threads, carry columns that need not be "
         "measured, or leave the class out of sampling_strategy"
     )

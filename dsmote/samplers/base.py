@@ -12,7 +12,6 @@ import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import TargetTags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.multiclass import check_classification_targets
 
 from dsmote.execute import Recipe, Table, Task, read_frame, read_pair
 from dsmote.execute.partition import incomplete, missing_labels
@@ -190,8 +189,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             profile = _assumed(class_counts, schema.row_bytes())
         changes, known = _changed_dtypes(table, schema, profile)
         labels = list(profile.counts)
-        if len(labels) > 1:
-            check_classification_targets(_label_array(labels))
+        _check_labels(labels)
         new = new_rows(self.sampling_strategy, profile.counts, table.meta_labels)
         out = with_dtypes(schema, changes)
         plan = make_plan(
@@ -239,10 +237,14 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         )
 
 
-def _label_array(labels: list[Any]) -> np.ndarray:
-    array = np.asarray(labels)
-    # A column of labels of several types is compared as objects, not as text.
-    return array if array.dtype.kind not in "US" else np.asarray(labels, dtype=object)
+def _check_labels(labels: list[Any]) -> None:
+    """Refuse measurements in the place of class labels."""
+    continuous = [x for x in labels if isinstance(x, float) and not x.is_integer()]
+    if continuous:
+        raise ValueError(
+            f"Unknown label type: continuous. The target holds {len(labels):,} different values, "
+            f"among them {continuous[0]!r}; class labels must be text or whole numbers"
+        )
 
 
 def _assumed(class_counts: ClassCounts, row_bytes: int) -> Profile:
