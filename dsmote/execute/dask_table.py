@@ -21,7 +21,6 @@ because the optimiser would otherwise fuse those of X and of y differently.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -43,35 +42,14 @@ from dsmote.execute.generate import (
     make_block,
     synthetic_index,
 )
+from dsmote.execute.graph import Layer, freeze, tree
 from dsmote.execute.partition import conform, extract, profile
 from dsmote.execute.resources import limited, memory_limit
 from dsmote.execute.rows import repeated
 from dsmote.plan import Limit, Plan, Profile, Schema, make_schema, merge_profiles
 from dsmote.plan.profile import TARGET
 
-__all__ = ["FAN_IN", "DaskTable"]
-
-FAN_IN = 256  # inputs of a joining task
-
-
-class _Layer(Mapping[Any, Any]):
-    """A graph that is known by its token, so that Dask need not hash its every task."""
-
-    def __init__(self, tasks: dict[Any, Any], token: str) -> None:
-        self._tasks = tasks
-        self._token = token
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._tasks[key]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._tasks)
-
-    def __len__(self) -> int:
-        return len(self._tasks)
-
-    def __dask_tokenize__(self) -> str:
-        return self._token
+__all__ = ["DaskTable"]
 
 
 def _single_threaded(function: Any, *args: Any, **kwargs: Any) -> Any:
@@ -100,28 +78,6 @@ def _label_block(*, label: Any, rows: int, first: int, like: Any, column: bool) 
     series = like.iloc[:, 0] if column else like
     made = pd.Series(repeated(label, rows, series.dtype), index=index, name=series.name)
     return made.to_frame() if column else made
-
-
-def freeze(collection: Any) -> tuple[dict[Any, Any], list[Any]]:
-    """Return a collection's optimised graph and the keys of its partitions, in order.
-
-    The optimiser may merge Parquet partitions under column projection, and not alike for X and
-    y; that step is switched off, so that there are as many keys as the collection has partitions.
-    """
-    with dask.config.set({"optimization.tune.active": False}):
-        # dask.optimize() on a projected frame can return tasks that skip the projection.
-        is_array = isinstance(collection, da.Array)
-        fixed = dask.optimize(collection)[0] if is_array else collection.optimize()
-        graph = dict(fixed.__dask_graph__())
-        keys = fixed.__dask_keys__()
-    for key, node in graph.items():
-        # from_delayed leaves aliases that bear their target's name instead of their own, over
-        # which the array optimiser stumbles; a bare key is an alias too.
-        if getattr(node, "key", key) != key:
-            graph[key] = node.target
-    while keys and isinstance(keys[0], list):
-        keys = [key for row in keys for key in row]
-    return graph, keys
 
 
 class DaskTable:
@@ -250,7 +206,7 @@ class DaskTable:
         for i, (key, y_key) in enumerate(zip(keys, y_keys, strict=True)):
             level.append((f"profile-{token}", i))
             tasks[level[-1]] = (look, key) if y_key is None else (look, key, y_key)
-        top = _tree(tasks, level, f"merge-profiles-{token}", _merge_list)
+        top = tree(tasks, level, f"merge-profiles-{token}", _merge_list)
         layer = f"profile-{token}"
         graph = HighLevelGraph.from_collections(layer, tasks, dependencies=())
         (found,) = dask.compute(Delayed(top, graph, layer=layer))
@@ -291,7 +247,7 @@ class DaskTable:
         X_res = self._collect(self._X, tasks, outputs, f"X-{token}", lengths, task.known)
         if self.has_target:
             return X_res
-        return X_res, self._labels(graph, y_keys, plan, f"y-{token}", lengths, task.known)
+        return X_res, self._labels(graph, y_keys, plan, f"y-{token}", lengths, task)
 
     def _add_indexes(self, tasks: dict[Any, Any], token: str, task: Task) -> dict[int, Any]:
         """Add the tasks from the input to one index a class; return the indexes' keys."""
@@ -305,7 +261,7 @@ class DaskTable:
             tasks[level[-1]] = (take, key) if y_key is None else (take, key, y_key)
         joined = partial(join_extracts, schema=schema)
         last = partial(gather, schema=schema, plan=_without_blocks(plan))
-        top = _tree(tasks, level, f"gather-{token}", joined, last)
+        top = tree(tasks, level, f"gather-{token}", joined, last)
         indexes = {}
         for c in plan.growing:
             build = partial(
@@ -322,15 +278,21 @@ class DaskTable:
         plan: Plan,
         name: str,
         lengths: list[int],
-        known: dict[int, Any],
+        task: Task,
     ) -> Any:
-        y = self._y
+        y, known = self._y, task.known
         tasks, outputs = dict(graph), list(keys)
         is_array = isinstance(y, da.Array)
         like = np.empty(0, dtype=y.dtype) if is_array else y._meta
         column = isinstance(y, dd.DataFrame) or (is_array and y.ndim == 2)
         if TARGET in known:
             like = like.astype(known[TARGET])
+        elif isinstance(y, dd.Series) and hasattr(y, "cat") and not y.cat.known:
+            raise ValueError(
+                f"the categories of the target {y.name!r} are not known without a pass over the "
+                "data; call y.cat.as_known(), or leave class_counts out"
+            )
+        if TARGET in task.changes:
             change = partial(_as_category, dtype=known[TARGET])
             outputs = [(f"original-{name}", i) for i in range(len(keys))]
             tasks |= {new: (change, old) for new, old in zip(outputs, keys, strict=True)}
@@ -370,7 +332,7 @@ class DaskTable:
         if TARGET in known and not isinstance(meta, pd.DataFrame):
             meta = meta.astype(known[TARGET])
         divisions = (None,) * (len(outputs) + 1)
-        return dd.from_graph(_Layer(tasks, name), meta, divisions, outputs, "dsmote")
+        return dd.from_graph(Layer(tasks, name), meta, divisions, outputs, "dsmote")
 
 
 def _as_category(part: Any, *, dtype: pd.CategoricalDtype) -> Any:
@@ -380,16 +342,3 @@ def _as_category(part: Any, *, dtype: pd.CategoricalDtype) -> Any:
 def _without_blocks(plan: Plan) -> Plan:
     """Leave out what a task does not need: a plan has as many blocks as synthetic partitions."""
     return replace(plan, blocks=())
-
-
-def _tree(tasks: dict[Any, Any], level: list[Any], name: str, joined: Any, last: Any = None) -> Any:
-    """Add tasks that join the keys of `level`, FAN_IN at a time and in order, down to one."""
-    depth = 0
-    while len(level) > FAN_IN:
-        above = []
-        for i in range(0, len(level), FAN_IN):
-            above.append((f"{name}-{depth}", i // FAN_IN))
-            tasks[above[-1]] = (joined, level[i : i + FAN_IN])
-        level, depth = above, depth + 1
-    tasks[(name, 0)] = (last or joined, level)
-    return (name, 0)

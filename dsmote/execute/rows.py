@@ -294,6 +294,7 @@ def decode(
         else:
             values = repeated(label, len(index), _dtype_of(i, column, rows))
         series.append(pd.Series(values, index=index, copy=False))
-    frame = pd.concat(series, axis=1) if series else pd.DataFrame(index=index)
+    # The copy puts columns of one dtype into one block; many blocks slow down all that follows.
+    frame = pd.concat(series, axis=1).copy() if series else pd.DataFrame(index=index)
     frame.columns = pd.Index(schema.names, dtype=object if not schema.names else None)
     return frame
