@@ -150,9 +150,20 @@ def class_memory(
 
 
 def project(
-    classes: Sequence[ClassMemory], partition_bytes: int, limit: Limit | None
+    classes: Sequence[ClassMemory], partition_bytes: int, limit: Limit | None, held: int = 0
 ) -> tuple[MemoryProjection, list[str]]:
     """Add the classes up and compare with the limit.
+
+    Parameters
+    ----------
+    classes : sequence of ClassMemory
+        The classes to grow.
+    partition_bytes : int
+        Bytes of the largest input partition.
+    limit : Limit or None
+        What there is.
+    held : int
+        Bytes of a table that is in memory as a whole, with its output.
 
     Returns
     -------
@@ -178,7 +189,7 @@ def project(
     waiting = (threads + 1) * max([partition_bytes, *(c.block for c in classes)])
     building = gather // 2 + max(gather // 2, build) + (threads - 1) * partition
     generating = index + threads * max(generate, partition)
-    worker = PROCESS_BYTES + max(building, generating, threads * partition) + waiting
+    worker = PROCESS_BYTES + max(building, generating, threads * partition) + waiting + held
     projection = MemoryProjection(
         partition_bytes=partition,
         gather_bytes=gather,
@@ -198,10 +209,13 @@ def project(
         f"{threads} block(s) of new rows at a time": threads * generate,
         f"{threads} input partition(s) at a time": threads * partition,
         "partitions that wait to be passed on": waiting,
+        "the table and its output, in memory as a whole": held,
     }
     guilty = max(terms, key=lambda term: terms[term])
     remedy = (
-        "split the input into smaller partitions, or give the worker fewer threads"
+        "pass the table as a Dask DataFrame, which need not be in memory as a whole"
+        if guilty.endswith("as a whole")
+        else "split the input into smaller partitions, or give the worker fewer threads"
         if "partition" in guilty
         else "give each worker more memory or fewer threads, carry columns that need not be "
         "measured, or leave the class out of sampling_strategy"

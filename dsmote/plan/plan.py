@@ -253,6 +253,7 @@ def make_plan(
     partition_bytes: int,
     row_bytes: int,
     limit: Limit | None,
+    in_memory: bool = False,
     notes: Sequence[str] = (),
 ) -> Plan:
     """Decide blocks and memory, and collect warnings and problems.
@@ -273,6 +274,8 @@ def make_plan(
         Bytes of one row of the output.
     limit : Limit or None
         Memory of one worker.
+    in_memory : bool
+        The table, and so its output, is in memory as a whole.
     notes : sequence of str
         Warnings that were found before.
 
@@ -320,7 +323,8 @@ def make_plan(
         )
         for c in growing
     ]
-    memory, too_large = project(needs, partition_bytes, limit)
+    held = (2 * sum(counts.values()) + 2 * sum(new.values())) * row_bytes if in_memory else 0
+    memory, too_large = project(needs, partition_bytes, limit, held)
     too_small = [_too_small(c, k) for c in growing if c.usable < k + 1]
     left = [c for c in classes if not c.new and c.before < k + 1]
     warnings = list(notes) + too_small + too_large

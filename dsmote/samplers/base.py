@@ -201,9 +201,10 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             new=new,
             k=recipe.k,
             engines=_engines(recipe, profile, new),
-            partition_bytes=profile.largest_bytes or -(-profile.bytes // table.npartitions),
+            partition_bytes=_partition_bytes(table, profile),
             row_bytes=max(out.row_bytes(), profile.bytes // max(1, profile.rows)),
             limit=table.limit(),
+            in_memory=not table.lazy,
             notes=self._notes(schema),
         )
         self.sampling_strategy_ = new
@@ -235,6 +236,13 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             input_tags=SamplerInputTags(two_d_array=True, sparse=False),
             sampler_tags=SamplersOwnTags(sample_indices=False),
         )
+
+
+def _partition_bytes(table: Table, profile: Profile) -> int:
+    """Return the bytes of the largest partition; a table in memory is not held in partitions."""
+    if not table.lazy:
+        return 0
+    return profile.largest_bytes or -(-profile.bytes // table.npartitions)
 
 
 def _check_labels(labels: list[Any]) -> None:
