@@ -92,7 +92,7 @@ class MixedIndex:
         return found[0] / self._all.scale, found[1]
 
     def candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Propose unique rows for each query (n of them, or fewer by brute force), and the reach."""
+        """Propose n unique rows for each query (brute force: fewer), with the squared reach."""
         if n > _MANY:
             few = n if n == self._all.groups.n_unique else n // _SHARE
             return self._all.candidates(queries, few)
