@@ -44,7 +44,7 @@ from dsmote.execute.generate import (
 )
 from dsmote.execute.graph import Layer, freeze, tree
 from dsmote.execute.partition import conform, extract, profile
-from dsmote.execute.resources import limited, memory_limit
+from dsmote.execute.resources import memory_limit, single_threaded
 from dsmote.execute.rows import repeated
 from dsmote.plan import Limit, Plan, Profile, Schema, make_schema, merge_profiles
 from dsmote.plan.profile import TARGET
@@ -53,7 +53,7 @@ __all__ = ["DaskTable"]
 
 
 def _single_threaded(function: Any, *args: Any, **kwargs: Any) -> Any:
-    with limited(1):
+    with single_threaded():
         return function(*args, **kwargs)
 
 

@@ -21,7 +21,7 @@ from dsmote.execute.generate import (
     make_rows,
 )
 from dsmote.execute.partition import as_frame, conform, extract, profile
-from dsmote.execute.resources import limited, memory_limit, thread_count
+from dsmote.execute.resources import memory_limit, single_threaded, thread_count
 from dsmote.execute.rows import repeated
 from dsmote.plan import Limit, Plan, Profile, Schema, make_schema
 
@@ -205,7 +205,7 @@ class MemoryTable:
         for c in plan.growing:
             of = build_class_index(rows, recipe=recipe, of=c, seed=plan.seed)
             cuts = [*range(0, c.new, _SHARE), c.new]
-            with limited(1), ThreadPoolExecutor(threads) as pool:
+            with single_threaded(), ThreadPoolExecutor(threads) as pool:
                 spans: list[Made] = list(
                     pool.map(
                         lambda cut, of=of, c=c: make_rows(

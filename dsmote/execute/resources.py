@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import threading
 from typing import Any
 
 import dask
@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from dsmote.plan import Limit
 
-__all__ = ["current_client", "limited", "memory_limit", "thread_count"]
+__all__ = ["current_client", "memory_limit", "single_threaded", "thread_count"]
 
 _SERIAL = ("sync", "synchronous", "single-threaded")
 
@@ -56,8 +56,35 @@ def memory_limit(*, on_cluster: bool) -> Limit | None:
     return Limit(int(MEMORY_LIMIT), thread_count(), "the memory of this machine")
 
 
-@contextlib.contextmanager
-def limited(threads: int = 1) -> Iterator[None]:
-    """Keep BLAS and OpenMP to a number of threads, so that two pools do not fight."""
-    with threadpool_limits(limits=threads):
-        yield
+class _Guard:
+    """Limits native threads while anybody needs it; the last to leave restores them.
+
+    Were every task to save and restore for itself, tasks that overlap would restore each other's
+    limit and leave the process with one thread for good.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limits: threadpool_limits | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._limits = threadpool_limits(limits=1)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._limits is not None:
+                self._limits.restore_original_limits()
+                self._limits = None
+
+
+_GUARD = _Guard()
+
+
+def single_threaded() -> contextlib.AbstractContextManager[None]:
+    """Keep BLAS and OpenMP to one thread each, so that two pools do not fight over the cores."""
+    return _GUARD
