@@ -120,6 +120,8 @@ def _numeric_kind(dtype: Any) -> str | None:
     )
     if isinstance(dtype, pd.CategoricalDtype):
         return None
+    if isinstance(dtype, pd.ArrowDtype) and str(dtype).startswith("duration["):
+        return "timedelta"  # which pandas' own test does not know
     return next((kind for kind, test in tests if test(dtype)), None)
 
 
