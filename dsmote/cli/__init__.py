@@ -1,0 +1,172 @@
+"""The command line: ``dsmote demo``, ``dsmote plan`` and ``dsmote resample``.
+
+What was asked for goes to the standard output, what is said on the way to the standard error.
+The exit code is 0, 1 after a failure, 2 after wrong usage, 130 after Ctrl-C. Only this package
+prints.
+
+Commands import what they need when they run: importing pandas and Dask takes a second or more,
+which ``--help`` need not cost, and in which Ctrl-C would not yet be answered as it should.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dsmote import __version__
+from dsmote.cli.guard import guarded
+from dsmote.cli.options import CLUSTER_OPTIONS, JOB_OPTIONS, OUTPUT_OPTIONS, with_options
+
+if TYPE_CHECKING:
+    from dsmote.job import JobSpec
+
+__all__ = ["main"]
+
+
+@click.group(name="dsmote", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dsmote")
+def main() -> None:
+    """Balance tables of any size with SMOTE and SMOTENC on Dask."""
+
+
+@main.command()
+@click.argument("input", metavar="INPUT")
+@with_options(JOB_OPTIONS, CLUSTER_OPTIONS, OUTPUT_OPTIONS)
+@guarded
+def plan(as_json: bool, quiet: bool, **options: Any) -> None:
+    """Show what resampling INPUT would do, without doing it.
+
+    INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
+    fsspec knows. Only the classes are counted.
+    """
+    from dsmote.cli.display import display, print_json, print_plan
+    from dsmote.job import plan_job, prepare
+
+    cluster = _cluster_options(options)
+    job = prepare(_spec(**options))
+    with display(quiet) as progress, _client(cluster, progress) as client:
+        planned = plan_job(job, client, progress)
+    if as_json:
+        print_json(planned.to_dict())
+    elif not quiet:
+        print_plan(planned)
+
+
+@main.command()
+@click.argument("input", metavar="INPUT")
+@click.argument("output", metavar="OUTPUT")
+@with_options(JOB_OPTIONS, CLUSTER_OPTIONS)
+@click.option("--overwrite", is_flag=True, help="Replace OUTPUT once the new one is whole.")
+@with_options(OUTPUT_OPTIONS)
+@guarded
+def resample(as_json: bool, quiet: bool, **options: Any) -> None:
+    """Write a balanced copy of INPUT to the folder OUTPUT.
+
+    INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
+    fsspec knows. OUTPUT becomes a folder of Parquet files that readers take as one table. It
+    appears whole or not at all, and _manifest.json in it says how it was made.
+    """
+    from dsmote.cli.display import display, print_json, print_result
+    from dsmote.job import prepare, run_job
+
+    cluster = _cluster_options(options)
+    job = prepare(_spec(**options))
+    with display(quiet) as progress, _client(cluster, progress) as client:
+        manifest = run_job(job, client, progress)
+    if as_json:
+        print_json(manifest)
+    elif not quiet:
+        print_result(manifest)
+
+
+@main.command()
+@click.option(
+    "--rows", type=click.IntRange(min=1000), default=1_000_000, show_default=True, metavar="N"
+)
+@click.option(
+    "--output",
+    default="dsmote-demo",
+    show_default=True,
+    metavar="DIR",
+    help="Folder for the generated table and the balanced one.",
+)
+@with_options(CLUSTER_OPTIONS, OUTPUT_OPTIONS)
+@guarded
+def demo(rows: int, output: str, as_json: bool, quiet: bool, **options: Any) -> None:
+    """Generate a table with a rare class and balance it.
+
+    Also tells how long Dask takes to read and write as much without resampling.
+    """
+    from dsmote.cli.display import display, print_demo, print_json
+    from dsmote.job import prepare, run_job
+    from dsmote.job.demo import TARGET, copy_seconds, write_demo
+
+    cluster = _cluster_options(options)
+    table, balanced = f"{output}/table", f"{output}/balanced"
+    with display(quiet) as progress, _client(cluster, progress) as client:
+        progress.stage(f"generating {rows:,} rows")
+        write_demo(table, rows)
+        spec = _spec(
+            input=table,
+            output=balanced,
+            target=TARGET,
+            carry=("id",),
+            random_state=0,
+            overwrite=True,
+        )
+        manifest = run_job(prepare(spec), client, progress)
+        progress.stage("copying, to compare")
+        seconds = copy_seconds(balanced, client)
+    if as_json:
+        print_json({**manifest, "copy_seconds": round(seconds, 3)})
+    elif not quiet:
+        print_demo(manifest, seconds)
+
+
+def _cluster_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Take the cluster's options out of all."""
+    from dask.utils import parse_bytes
+
+    names = ("n_workers", "threads_per_worker", "memory_limit")
+    cluster = {name: options.pop(name) for name in ("scheduler", *names)}
+    if cluster["scheduler"] and any(cluster[name] for name in names):
+        raise click.UsageError(
+            "--scheduler is a cluster that is there: --n-workers, --threads-per-worker and "
+            "--memory-limit are for a local one"
+        )
+    limit = cluster["memory_limit"]
+    try:
+        if limit is not None and parse_bytes(limit) <= 0:
+            raise ValueError
+    except ValueError:
+        raise click.BadParameter(
+            f"{limit!r} is not a size such as 4GiB", param_hint="--memory-limit"
+        ) from None
+    return cluster
+
+
+def _spec(sampling_strategy: str = "auto", **fields: Any) -> JobSpec:
+    from dsmote.job import JobSpec, parse_strategy
+
+    try:
+        strategy = parse_strategy(sampling_strategy)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--sampling-strategy") from None
+    try:
+        return JobSpec(sampling_strategy=strategy, **fields)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+@contextmanager
+def _client(cluster: dict[str, Any], progress: Any) -> Iterator[Any]:
+    from dsmote.cluster import connect
+
+    progress.stage("connecting" if cluster["scheduler"] else "starting workers")
+    with connect(**cluster) as client:
+        if not client.nthreads():
+            progress.stage("waiting for the scheduler to get workers")
+        yield client

@@ -1,0 +1,187 @@
+"""What the commands show: progress on the standard error, results on the standard output."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from dask.utils import format_bytes
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+__all__ = ["display", "print_demo", "print_json", "print_plan", "print_result"]
+
+#: Plain progress lines are this many seconds apart, at least.
+LINE_SECONDS = 2.0
+
+
+class _Quiet:
+    """Says nothing."""
+
+    def stage(self, text: str) -> None:
+        pass
+
+    def start(self, partitions: int, rows: int) -> None:
+        pass
+
+    def advance(self, partitions: int, rows: int) -> None:
+        pass
+
+
+class _Lines:
+    """Plain lines, where there is no terminal to draw a bar on."""
+
+    def __init__(self) -> None:
+        self._partitions = self._rows = self._done = self._written = 0
+        self._began = self._last = time.monotonic()
+
+    def stage(self, text: str) -> None:
+        click.echo(f"{text} ...", err=True)
+
+    def start(self, partitions: int, rows: int) -> None:
+        self._partitions, self._rows = partitions, rows
+        self._began = self._last = time.monotonic()
+
+    def advance(self, partitions: int, rows: int) -> None:
+        self._done += partitions
+        self._written += rows
+        now, finished = time.monotonic(), self._done == self._partitions
+        if now - self._last < LINE_SECONDS and not finished:
+            return
+        self._last = now
+        left = (now - self._began) / self._done * (self._partitions - self._done)
+        click.echo(
+            f"{self._done:,} of {self._partitions:,} partitions, {self._written:,} of "
+            f"{self._rows:,} rows" + ("" if finished else f", about {left:.0f} s left"),
+            err=True,
+        )
+
+
+class _Bar:
+    """A live bar on a terminal."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("starting", total=None, counts="")
+        self._partitions = self._rows = self._done = self._written = 0
+
+    def stage(self, text: str) -> None:
+        self._progress.update(self._task, description=text)
+
+    def start(self, partitions: int, rows: int) -> None:
+        self._partitions, self._rows = partitions, rows
+        self._progress.reset(self._task, total=partitions, counts="")
+        self.advance(0, 0)
+
+    def advance(self, partitions: int, rows: int) -> None:
+        self._done += partitions
+        self._written += rows
+        counts = f"{self._written:,} rows, {self._done:,}/{self._partitions:,} partitions"
+        self._progress.update(self._task, completed=self._done, counts=counts)
+
+
+@contextmanager
+def display(quiet: bool) -> Iterator[Any]:
+    """Yield a progress: none, a bar on a terminal, or plain lines elsewhere.
+
+    Parameters
+    ----------
+    quiet : bool
+
+    Yields
+    ------
+    dsmote.job.Progress
+    """
+    console = Console(stderr=True)
+    if quiet:
+        yield _Quiet()
+    elif not console.is_terminal:
+        yield _Lines()
+    else:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[counts]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console, transient=True, expand=True) as progress:
+            yield _Bar(progress)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print one JSON document.
+
+    Parameters
+    ----------
+    document : dict
+    """
+    click.echo(json.dumps(document, indent=2, default=str))
+
+
+def print_plan(plan: Any) -> None:
+    """Print what would be done.
+
+    Parameters
+    ----------
+    plan : dsmote.plan.Plan
+    """
+    click.echo(str(plan))
+
+
+def _print_classes(classes: list[dict[str, Any]]) -> None:
+    table = Table(box=box.SIMPLE)
+    table.add_column("class")
+    for name in ("before", "new", "after"):
+        table.add_column(name, justify="right")
+    for one in classes:
+        counts = (one["before"], one["new"], one["after"])
+        table.add_row(str(one["label"]), *(f"{count:,}" for count in counts))
+    Console(highlight=False, markup=False).print(table)
+
+
+def print_result(manifest: dict[str, Any]) -> None:
+    """Print what was done.
+
+    Parameters
+    ----------
+    manifest : dict
+    """
+    _print_classes(manifest["classes"])
+    peak = max(manifest["memory"]["peak_bytes"].values(), default=0)
+    projected = manifest["memory"]["worker_bytes"]
+    click.echo(
+        f"{manifest['rows']['after']:,} rows in {len(manifest['parts'])} part files of together "
+        f"{format_bytes(manifest['bytes'])}: {manifest['job']['output']}"
+    )
+    click.echo(
+        f"{manifest['seconds']:.1f} s, {manifest['sampler']} with seed "
+        f"{manifest['parameters']['seed']}; peak memory of a worker {format_bytes(peak)}, "
+        f"projected {format_bytes(projected)}"
+    )
+    for message in manifest["warnings"]:
+        click.echo(f"Warning: {message}", err=True)
+
+
+def print_demo(manifest: dict[str, Any], copy_seconds: float) -> None:
+    """Print what the demo did.
+
+    Parameters
+    ----------
+    manifest : dict
+    copy_seconds : float
+        What Dask took to read and write the same rows.
+    """
+    click.echo(f"The table: {manifest['job']['input']}")
+    print_result(manifest)
+    times = manifest["seconds"] / max(copy_seconds, 1e-3)
+    click.echo(
+        f"Reading and writing the same rows with Dask alone: {copy_seconds:.1f} s, so resampling "
+        f"took {times:.1f} times as long"
+    )

@@ -1,0 +1,108 @@
+"""How a command ends: one message and an exit code, and no chatter of the cluster before it."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import click
+
+__all__ = ["guarded"]
+
+Command = Callable[..., Any]
+
+
+def guarded(command: Command) -> Command:
+    """Turn whatever ends a command into one message and an exit code.
+
+    The command gets an option ``debug`` that it does not see: it shows tracebacks and the log.
+
+    Parameters
+    ----------
+    command : callable
+
+    Returns
+    -------
+    callable
+    """
+
+    @functools.wraps(command)
+    def command_guarded(*args: Any, debug: bool, **kwargs: Any) -> None:
+        try:
+            with _signals(), _chatter(debug):
+                command(*args, **kwargs)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except KeyboardInterrupt:
+            click.echo("Interrupted: nothing was written.", err=True)
+            sys.exit(130)
+        except Exception as error:
+            _fail(error, debug)
+
+    return command_guarded
+
+
+def _fail(error: Exception, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    named = isinstance(error, OSError | ValueError | TypeError | MemoryError | RuntimeError)
+    text = str(error) if named and str(error) else f"{type(error).__name__}: {error}"
+    click.echo(f"Error: {text}", err=True)
+    sys.exit(1)
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Make SIGTERM end a command as Ctrl-C does, and let an impatient second Ctrl-C not disturb."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received = 0
+
+    def interrupt(number: int, frame: Any) -> None:
+        nonlocal received
+        received += 1
+        if received != 2:
+            raise KeyboardInterrupt
+
+    before = {each: signal.signal(each, interrupt) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
+def _chatter(debug: bool) -> Iterator[None]:
+    """Silence the logs and warnings of the cluster: the user gets one message, from here."""
+    if debug:
+        yield
+        return
+    names = ("distributed", "asyncio", "tornado", "bokeh")
+    before = {name: logging.getLogger(name).level for name in names}
+    # Worker processes read their log level from the environment when they start.
+    variable = "DASK_LOGGING__DISTRIBUTED"
+    inherited = os.environ.get(variable)
+    os.environ[variable] = "critical"
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+        os.environ.pop(variable)
+        if inherited is not None:
+            os.environ[variable] = inherited

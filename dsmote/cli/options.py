@@ -1,0 +1,111 @@
+"""The options that commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+__all__ = ["CLUSTER_OPTIONS", "JOB_OPTIONS", "OUTPUT_OPTIONS", "with_options"]
+
+Command = Callable[..., Any]
+
+
+JOB_OPTIONS = (
+    click.option("--target", required=True, metavar="COL", help="Column of the class labels."),
+    click.option(
+        "--format",
+        type=click.Choice(["parquet", "csv"]),
+        help="Format of INPUT where its file names do not tell.",
+    ),
+    click.option(
+        "--sampler",
+        type=click.Choice(["auto", "smote", "smotenc"]),
+        default="auto",
+        show_default=True,
+        help="auto: smote when all measured columns are numeric, smotenc when some are not.",
+    ),
+    click.option(
+        "--sampling-strategy",
+        default="auto",
+        show_default=True,
+        metavar="NAME|RATIO|JSON",
+        help="auto, minority, 'not minority', 'not majority' or all; a ratio such as 0.5; or the "
+        "total rows by label, such as '{\"1\": 5000}'.",
+    ),
+    click.option(
+        "--k-neighbors",
+        type=click.IntRange(min=1),
+        default=5,
+        show_default=True,
+        help="Neighbours to choose from.",
+    ),
+    click.option(
+        "--categorical",
+        multiple=True,
+        metavar="COL",
+        help="A column to take as nominal although it is numeric. May be repeated.",
+    ),
+    click.option(
+        "--carry",
+        multiple=True,
+        metavar="COL",
+        help="A column to keep but not to measure, such as an id; missing in new rows. "
+        "May be repeated.",
+    ),
+    click.option(
+        "--missing",
+        type=click.Choice(["error", "skip"]),
+        default="error",
+        show_default=True,
+        help="skip: rows with missing values are kept, and not used to make new ones.",
+    ),
+    click.option(
+        "--random-state",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="Seed; the same seed gives the same rows.",
+    ),
+)
+
+CLUSTER_OPTIONS = (
+    click.option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="A running Dask scheduler, such as tcp://127.0.0.1:8786.",
+    ),
+    click.option("--n-workers", type=click.IntRange(min=1), metavar="N", help="Local workers."),
+    click.option(
+        "--threads-per-worker", type=click.IntRange(min=1), metavar="N", help="Of each of them."
+    ),
+    click.option("--memory-limit", metavar="SIZE", help="Of each of them, such as 4GiB."),
+)
+
+OUTPUT_OPTIONS = (
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
+    click.option("--quiet", is_flag=True, help="Say nothing but errors."),
+    click.option("--debug", is_flag=True, help="Show tracebacks and the cluster's log."),
+)
+
+
+def with_options(
+    *groups: tuple[Callable[[Command], Command], ...],
+) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command groups of options, in this order.
+
+    Parameters
+    ----------
+    *groups : tuple of decorators
+
+    Returns
+    -------
+    callable
+    """
+
+    def decorate(command: Command) -> Command:
+        for option in reversed([option for group in groups for option in group]):
+            command = option(command)
+        return command
+
+    return decorate

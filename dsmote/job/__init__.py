@@ -1,0 +1,16 @@
+"""Scheduled work on files: a table in, a balanced table out, whole or not at all."""
+
+from dsmote.job.run import Job, JobFailed, Progress, Silent, plan_job, prepare, run_job
+from dsmote.job.spec import JobSpec, parse_strategy
+
+__all__ = [
+    "Job",
+    "JobFailed",
+    "JobSpec",
+    "Progress",
+    "Silent",
+    "parse_strategy",
+    "plan_job",
+    "prepare",
+    "run_job",
+]

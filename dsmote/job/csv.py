@@ -1,0 +1,243 @@
+"""CSV files as one Dask DataFrame, with the dtypes that hold for all the rows.
+
+CSV does not say what its columns are, and the first rows may mislead: a column of whole numbers can
+have a fraction, a gap or a word further down. So the files are read once only to settle the dtypes,
+as pandas would if it read them whole, and then as often as the job needs them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+import dask.dataframe as dd
+import fsspec
+import pandas as pd
+from fsspec.utils import read_block
+
+from dsmote.job.files import COMPRESSIONS, InputFiles, clear_errors, one_line, open_fs
+
+__all__ = ["Block", "csv_blocks", "csv_columns", "csv_frame", "infer_block", "merge_kinds"]
+
+#: A partition is about this much text. A compressed file cannot be split and is one partition.
+BLOCK_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class Block:
+    """A partition: the lines of a file that begin within a range of bytes.
+
+    Parameters
+    ----------
+    file : str
+    start, length : int
+        In bytes; the length is None for a whole file.
+    compression : str or None
+    """
+
+    file: str
+    start: int
+    length: int | None
+    compression: str | None
+
+
+def csv_columns(inputs: InputFiles) -> list[str]:
+    """Read the header of every file, and refuse files whose headers differ.
+
+    Parameters
+    ----------
+    inputs : InputFiles
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    ValueError
+        When a file cannot be read as CSV, has a name twice, or has other columns than the first.
+    """
+    first = _header(inputs.files[0])
+    twice = sorted({name for name in first if first.count(name) > 1})
+    if twice:
+        raise ValueError(f"{inputs.files[0]} has more than one column of the name {twice}")
+    for file in inputs.files[1:]:
+        header = _header(file)
+        if header != first:
+            raise ValueError(
+                f"{file} does not have the columns of {inputs.files[0]}: {header} and {first}"
+            )
+    return first
+
+
+def _header(file: str) -> list[str]:
+    with clear_errors("read", file), _open(file, _compression(file)) as handle:
+        try:
+            row = pd.read_csv(handle, header=None, nrows=1, dtype=str, keep_default_na=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise ValueError(f"{file} cannot be read as CSV: {one_line(error)}") from error
+    return [str(name) or f"Unnamed: {place}" for place, name in enumerate(row.iloc[0])]
+
+
+def _compression(file: str) -> str | None:
+    return COMPRESSIONS.get(os.path.splitext(file.lower())[1])
+
+
+def _open(file: str, compression: str | None) -> Any:
+    return fsspec.open(file, "rb", compression=compression).open()
+
+
+def csv_blocks(inputs: InputFiles) -> list[Block]:
+    """Cut the files into blocks of about `BLOCK_BYTES`."""
+    blocks = []
+    for file in inputs.files:
+        compression = _compression(file)
+        fs, path = open_fs(file)
+        size = int(fs.info(path)["size"] or 0)
+        if compression is not None or size <= BLOCK_BYTES:
+            blocks.append(Block(file, 0, None, compression))
+            continue
+        starts = range(0, size, BLOCK_BYTES)
+        blocks += [Block(file, start, BLOCK_BYTES, None) for start in starts]
+    return blocks
+
+
+def _read(block: Block, names: Sequence[str], **options: Any) -> pd.DataFrame:
+    with clear_errors("read", block.file), _open(block.file, block.compression) as handle:
+        data: Any = handle
+        if block.length is not None:
+            data = io.BytesIO(read_block(handle, block.start, block.length, delimiter=b"\n"))
+        header = 0 if block.start == 0 else None
+        try:
+            with warnings.catch_warnings():
+                # It would drop the fields that are too many.
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                return pd.read_csv(
+                    data,
+                    names=list(names),
+                    header=header,
+                    index_col=False,
+                    low_memory=False,
+                    **options,
+                )
+        except (ValueError, EOFError, pd.errors.ParserWarning) as error:
+            raise ValueError(f"{block.file} cannot be read as CSV: {one_line(error)}") from error
+
+
+def infer_block(block: Block, names: Sequence[str]) -> tuple[str, ...]:
+    """Return what kind of values each column of a block has.
+
+    Parameters
+    ----------
+    block : Block
+    names : sequence of str
+
+    Returns
+    -------
+    tuple of str
+        Each ``"none"`` (no rows), ``"empty"``, ``"bool"``, ``"bool with gaps"``, ``"int"``,
+        ``"uint"``, ``"float"`` or ``"text"``.
+    """
+    return tuple(_kind(column) for _, column in _read(block, names).items())
+
+
+def _kind(column: pd.Series) -> str:
+    dtype = column.dtype
+    if column.empty:
+        return "none"
+    if column.isna().all():
+        return "empty"
+    if pd.api.types.is_bool_dtype(dtype):
+        return "bool"
+    if pd.api.types.is_unsigned_integer_dtype(dtype):
+        return "uint"
+    if pd.api.types.is_integer_dtype(dtype):
+        return "int"
+    if pd.api.types.is_float_dtype(dtype):
+        return "float"
+    if pd.api.types.infer_dtype(column, skipna=True) == "boolean":
+        return "bool with gaps"
+    return "text"
+
+
+def merge_kinds(kinds: Iterable[str]) -> str:
+    """Return the dtype of a column from the kinds its blocks have.
+
+    Examples
+    --------
+    >>> merge_kinds(["int", "int"]), merge_kinds(["int", "float"]), merge_kinds(["int", "text"])
+    ('int64', 'float64', 'str')
+    """
+    present = set(kinds) - {"none"}
+    values = present - {"empty"}
+    gaps = "empty" in present
+    if not values:
+        return "float64"
+    if values <= {"bool", "bool with gaps"}:
+        return "bool" if values == {"bool"} and not gaps else "boolean"
+    if values == {"int"} and not gaps:
+        return "int64"
+    if values == {"uint"} and not gaps:
+        return "uint64"
+    return "float64" if values <= {"int", "float"} else "str"
+
+
+def csv_frame(inputs: InputFiles, names: Sequence[str], client: Any) -> Any:
+    """Return the files as a lazy Dask DataFrame, after one pass that settles the dtypes.
+
+    Parameters
+    ----------
+    inputs : InputFiles
+    names : sequence of str
+        From `csv_columns`.
+    client : distributed.Client
+
+    Returns
+    -------
+    dask.dataframe.DataFrame
+    """
+    blocks = csv_blocks(inputs)
+    futures = [
+        client.submit(infer_block, block, list(names), key=f"infer-{inputs.stamp}-{number}")
+        for number, block in enumerate(blocks)
+    ]
+    kinds = client.gather(futures)
+    dtypes = {name: merge_kinds(kind[i] for kind in kinds) for i, name in enumerate(names)}
+    meta = pd.DataFrame({name: pd.Series([], dtype=dtype) for name, dtype in dtypes.items()})
+    with dask.config.set({"dataframe.convert-string": False}):
+        return dd.from_map(
+            read_csv_block,
+            blocks,
+            meta=meta,
+            label="read-csv",
+            dtypes=dtypes,
+            stamp=inputs.stamp,
+        )
+
+
+def read_csv_block(
+    block: Block, columns: list[str] | None = None, *, dtypes: dict[str, str], stamp: str = ""
+) -> pd.DataFrame:
+    """Read one partition, with the dtypes that hold for all.
+
+    Parameters
+    ----------
+    block : Block
+    columns : list of str, optional
+    dtypes : dict
+    stamp : str
+        Tells tasks of a changed file from tasks of the old one.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    names = list(dtypes)
+    wanted = names if columns is None else list(columns)
+    frame = _read(block, names, dtype={name: dtypes[name] for name in wanted}, usecols=wanted)
+    return frame[wanted]

@@ -1,0 +1,286 @@
+"""Which files an input names, on any file system that fsspec knows."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from dask.base import tokenize
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.utils import glob_translate
+
+__all__ = [
+    "PARQUET_ENDINGS",
+    "InputFiles",
+    "check_apart",
+    "clear_errors",
+    "is_local",
+    "list_files",
+    "one_line",
+    "open_fs",
+]
+
+#: Name endings by format; compressed CSV is found by the ending before the last.
+PARQUET_ENDINGS = (".parquet", ".parq", ".pq")
+CSV_ENDINGS = (".csv",)
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
+
+_MAGIC = re.compile(r"[*?\[]")
+
+
+@dataclass(frozen=True)
+class InputFiles:
+    """The files of an input, in the order their rows are taken.
+
+    Parameters
+    ----------
+    url : str
+        What the user gave.
+    root : str
+        The file or folder, without links; for a glob, the folder before its first wildcard.
+    pattern : str or None
+        The glob, without links in the part before its first wildcard.
+    files : tuple of str
+        What a worker opens: absolute paths, or URLs with their protocol.
+    format : {"parquet", "csv"}
+    stamp : str
+        Changes when a file does: names, sizes and times in one short text.
+    n_bytes : int
+        The size of all the files.
+    """
+
+    url: str
+    root: str
+    pattern: str | None
+    files: tuple[str, ...]
+    format: str
+    stamp: str
+    n_bytes: int
+
+
+def open_fs(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL, and the path in it.
+
+    Examples
+    --------
+    >>> open_fs("memory://folder/table.parquet")[1]
+    '/folder/table.parquet'
+    """
+    try:
+        fs, path = url_to_fs(os.path.expanduser(url))
+    except (ValueError, ImportError) as error:
+        raise ValueError(f"cannot open {url}: {error}") from error
+    return fs, path
+
+
+def one_line(error: BaseException) -> str:
+    r"""Return the message of an error in one line.
+
+    Examples
+    --------
+    >>> one_line(ValueError("two\n lines\n"))
+    'two lines'
+    """
+    return " ".join(str(error).split())
+
+
+def is_local(fs: Any) -> bool:
+    """Tell whether a file system is this machine's."""
+    return isinstance(fs, LocalFileSystem)
+
+
+@contextmanager
+def clear_errors(what: str, path: str) -> Iterator[None]:
+    """Name the file in errors of the file system, which often do not.
+
+    Parameters
+    ----------
+    what : str
+        What was being done, such as ``"read"``.
+    path : str
+    """
+    try:
+        yield
+    except PermissionError as error:
+        raise PermissionError(f"no permission to {what} {path}") from error
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"cannot {what} {path}: there is no such file or folder") from error
+    except OSError as error:
+        if error.errno is None:  # not the system's, so it is a message of ours already
+            raise
+        raise OSError(f"cannot {what} {path}: {error.strerror or error}") from error
+
+
+def list_files(url: str, format: str | None = None) -> InputFiles:
+    """Find the files that an input names.
+
+    Files and folders whose names begin with ``_`` or ``.`` are not part of a table and are left
+    out. Folders are searched through all their levels.
+
+    Parameters
+    ----------
+    url : str
+        A file, a folder or a glob.
+    format : {"parquet", "csv"}, optional
+        Taken from the names when not given.
+
+    Returns
+    -------
+    InputFiles
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is nothing of that name, or no table in the folder.
+    PermissionError, ValueError
+    """
+    fs, path = open_fs(url)
+    with clear_errors("read", url):
+        pattern = path if _MAGIC.search(path) and not fs.exists(path) else None
+        if pattern is None:
+            fs.info(path)
+            found = _files_under(fs, path)
+        else:
+            matches = [match for match in fs.glob(pattern) if not _hidden(match, _base(pattern))]
+            found = [file for match in matches for file in _files_under(fs, match)]
+    root = _base(path) if pattern else path
+    chosen, format = _choose(url, found, format, named=pattern is None and fs.isfile(path))
+    _refuse_key_folders(url, chosen, root)
+    chosen = sorted(dict.fromkeys(chosen), key=_natural)
+    sizes, stamps = _sizes(fs, chosen)
+    real_root = _real(fs, root)
+    return InputFiles(
+        url=url,
+        root=real_root,
+        pattern=None if pattern is None else real_root + pattern[len(root) :],
+        files=tuple(file if is_local(fs) else fs.unstrip_protocol(file) for file in chosen),
+        format=format,
+        stamp=stamps,
+        n_bytes=sum(sizes),
+    )
+
+
+def _files_under(fs: Any, path: str) -> list[str]:
+    if not fs.isdir(path):
+        return [path]
+    if is_local(fs) and not os.access(path, os.R_OK | os.X_OK):
+        # The listing of a folder that may not be read comes back empty.
+        raise PermissionError(path)
+    return [file for file in fs.find(path) if not _hidden(file, path)]
+
+
+def _hidden(file: str, root: str) -> bool:
+    below = file[len(root) :] if file.startswith(root) else file
+    return any(part.startswith(("_", ".")) for part in below.split("/") if part)
+
+
+def _base(pattern: str) -> str:
+    """Return the folder before the first wildcard."""
+    before = pattern[: _MAGIC.search(pattern).start()]  # type: ignore[union-attr]
+    return before.rpartition("/")[0] or "/"
+
+
+def _choose(url: str, found: list[str], format: str | None, named: bool) -> tuple[list[str], str]:
+    by_format = {
+        "parquet": [file for file in found if file.lower().endswith(PARQUET_ENDINGS)],
+        "csv": [file for file in found if _is_csv(file)],
+    }
+    if format is not None:
+        # Files whose names say nothing are taken when asked for, as Spark leaves out endings.
+        chosen = found if named else by_format[format] or found
+        if chosen:
+            return chosen, format
+    elif by_format["parquet"] and by_format["csv"]:
+        raise ValueError(f"{url} holds both Parquet and CSV files: choose one with --format")
+    else:
+        for name, files in by_format.items():
+            if files:
+                return files, name
+        if found:
+            raise ValueError(
+                f"cannot tell the format of {found[0]} by its name: give --format parquet or "
+                "--format csv"
+            )
+    raise FileNotFoundError(f"no Parquet or CSV file in {url}")
+
+
+def _is_csv(file: str) -> bool:
+    stem, ending = os.path.splitext(file.lower())
+    return (stem if ending in COMPRESSIONS else file.lower()).endswith(CSV_ENDINGS)
+
+
+def _refuse_key_folders(url: str, files: list[str], root: str) -> None:
+    for file in files:
+        folders = file[len(root) :].split("/")[:-1]
+        keys = [part for part in folders if "=" in part]
+        if keys:
+            raise ValueError(
+                f"{url} keeps columns in the names of its folders (such as {keys[0]!r}), and they "
+                "would be lost: rewrite it so that its files hold every column"
+            )
+
+
+def _natural(file: str) -> list[tuple[int, int | str]]:
+    """Sort part.2 before part.10, as Dask does."""
+    return [
+        (0, int(piece)) if piece.isdigit() else (1, piece) for piece in re.split(r"(\d+)", file)
+    ]
+
+
+def _sizes(fs: Any, files: list[str]) -> tuple[list[int], str]:
+    infos = []
+    for file in files:
+        with clear_errors("read", file):
+            info = fs.info(file)
+        changed = info.get("mtime") or info.get("LastModified") or info.get("ETag")
+        infos.append((file, int(info.get("size") or 0), str(changed)))
+    return [size for _, size, _ in infos], tokenize(infos)
+
+
+def _real(fs: Any, path: str) -> str:
+    return os.path.realpath(path) if is_local(fs) else path.rstrip("/")
+
+
+def check_apart(inputs: InputFiles, output: str) -> None:
+    """Refuse an output that is, holds or lies in the input, links followed.
+
+    Writing there could destroy the input, or the next run would read its own output.
+
+    Parameters
+    ----------
+    inputs : InputFiles
+    output : str
+
+    Raises
+    ------
+    ValueError
+    """
+    fs, path = open_fs(output)
+    input_fs, _ = open_fs(inputs.url)
+    if type(fs) is not type(input_fs):
+        return
+    target = PurePosixPath(_real(fs, path))
+    files = [PurePosixPath(_real(fs, open_fs(file)[1])) for file in inputs.files]
+    overlap = any(file.is_relative_to(target) for file in files)
+    if inputs.pattern is None:
+        overlap |= target.is_relative_to(inputs.root) or PurePosixPath(inputs.root) == target
+    else:
+        overlap |= _glob_reaches(inputs.pattern, target)
+    if overlap:
+        raise ValueError(
+            f"the output {output} overlaps the input {inputs.url}: choose a folder that is "
+            "neither the input, nor in it, nor around it"
+        )
+
+
+def _glob_reaches(pattern: str, target: PurePosixPath) -> bool:
+    """Tell whether a glob would find the output, or a part file in it."""
+    matcher = re.compile(glob_translate(pattern))
+    names = [target, target / "part-00000.parquet", *target.parents]
+    return any(matcher.fullmatch(str(name)) for name in names)

@@ -1,0 +1,339 @@
+"""Parquet files as one Dask DataFrame, with one schema that holds for every file.
+
+The footers of all files are read before anything else. They give the pieces (runs of row groups of
+one file, each a partition), they show a file that is corrupt or that does not fit the others while
+nothing is lost yet, and they tell which whole-number columns have missing values. Pandas turns
+those into floats, partition by partition, which would alter large numbers; here they are nullable
+integers in every partition.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import dask
+import dask.dataframe as dd
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dask.dataframe.utils import clear_known_categories
+
+from dsmote.job.files import InputFiles, clear_errors, one_line, open_fs
+
+__all__ = ["Footer", "Piece", "parquet_frame", "read_footers", "read_piece", "table_schema"]
+
+#: A partition holds whole row groups up to this size in memory, or up to this many rows.
+PIECE_BYTES = 64 * 2**20
+PIECE_ROWS = 250_000
+
+#: Footers are read by this many threads, for the sake of remote stores.
+FOOTER_THREADS = 16
+
+_INDEX_COLUMN = re.compile(r"__index_level_\d+__")
+_NULLABLE = {
+    "bool": "boolean",
+    **{f"int{bits}": f"Int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": f"UInt{bits}" for bits in (8, 16, 32, 64)},
+}
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What the footer of one file says.
+
+    Parameters
+    ----------
+    file : str
+    schema : pyarrow.Schema
+    groups : tuple of (rows, bytes)
+        Of each row group; the bytes are those of the encoded data before compression.
+    with_nulls : frozenset of str
+        Whole-number and boolean columns that have, or may have, missing values.
+    """
+
+    file: str
+    schema: pa.Schema
+    groups: tuple[tuple[int, int], ...]
+    with_nulls: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A partition: some row groups of one file."""
+
+    file: str
+    groups: tuple[int, ...]
+
+
+def read_footers(inputs: InputFiles) -> list[Footer]:
+    """Read the footer of every file.
+
+    Parameters
+    ----------
+    inputs : InputFiles
+
+    Returns
+    -------
+    list of Footer
+
+    Raises
+    ------
+    ValueError
+        When a file is not Parquet, or is cut short; it is named.
+    """
+    with ThreadPoolExecutor(FOOTER_THREADS) as pool:
+        return list(pool.map(_read_footer, inputs.files))
+
+
+def _read_footer(file: str) -> Footer:
+    fs, path = open_fs(file)
+    with clear_errors("read", file), fs.open(path, "rb") as handle:
+        try:
+            parquet = pq.ParquetFile(handle)
+            schema, metadata = parquet.schema_arrow, parquet.metadata
+            groups = tuple(
+                (metadata.row_group(i).num_rows, metadata.row_group(i).total_byte_size)
+                for i in range(metadata.num_row_groups)
+            )
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, PermissionError):
+                raise
+            raise ValueError(
+                f"{file} is corrupt or not a Parquet file: {one_line(error)}"
+            ) from error
+        nested = [field.name for field in schema if pa.types.is_nested(field.type)]
+        with_nulls = frozenset() if nested else _columns_with_nulls(schema, metadata)
+    return Footer(file, schema, groups, with_nulls)
+
+
+def _columns_with_nulls(schema: pa.Schema, metadata: Any) -> frozenset[str]:
+    whole = [
+        (place, field.name)
+        for place, field in enumerate(schema)
+        if pa.types.is_integer(field.type) or pa.types.is_boolean(field.type)
+    ]
+    found = set()
+    for place, name in whole:
+        for group in range(metadata.num_row_groups):
+            statistics = metadata.row_group(group).column(place).statistics
+            if statistics is None or not statistics.has_null_count or statistics.null_count:
+                found.add(name)
+                break
+    return frozenset(found)
+
+
+def table_schema(footers: Sequence[Footer]) -> pa.Schema:
+    """Return the one schema of all the files, with the pandas dtypes of its columns.
+
+    Columns that pandas kept as a named index are ordinary columns; an index without a name is not
+    part of the table. Files may hold the columns in different order, and a column that is missing
+    throughout a file fits any type.
+
+    Parameters
+    ----------
+    footers : sequence of Footer
+
+    Returns
+    -------
+    pyarrow.Schema
+
+    Raises
+    ------
+    ValueError
+        When the files differ, a column has a nested type, or two have one name.
+    """
+    first = footers[0]
+    fields = {field.name: field for field in first.schema if not _is_index(field.name)}
+    for footer in footers:
+        _check_columns(footer)
+        _check_same(first, footer, fields)
+        for field in footer.schema:
+            # An all-missing column of the first file takes the type another file gives it.
+            if not _is_index(field.name) and pa.types.is_null(fields[field.name].type):
+                fields[field.name] = field
+    typed = pa.schema([field.with_nullable(True).remove_metadata() for field in fields.values()])
+    known = _without_index(first.schema.pandas_metadata)
+    empty = typed.with_metadata(known).empty_table().to_pandas()
+    with_nulls = frozenset().union(*(footer.with_nulls for footer in footers))
+    nullable = {
+        name: _NULLABLE[str(empty[name].dtype)]
+        for name in with_nulls
+        if name in empty.columns and str(empty[name].dtype) in _NULLABLE
+    }
+    return with_pandas_dtypes(typed, empty.astype(nullable))
+
+
+def with_pandas_dtypes(types: pa.Schema, empty: pd.DataFrame) -> pa.Schema:
+    """Return a schema that tells readers the pandas dtypes of a frame.
+
+    Parameters
+    ----------
+    types : pyarrow.Schema
+    empty : pandas.DataFrame
+        No rows, the columns of `types`.
+
+    Returns
+    -------
+    pyarrow.Schema
+    """
+    table = pa.Table.from_pandas(empty, schema=types.remove_metadata(), preserve_index=False)
+    return types.with_metadata(table.schema.metadata)
+
+
+def _is_index(name: str) -> bool:
+    return _INDEX_COLUMN.fullmatch(name) is not None
+
+
+def _without_index(known: dict[str, Any] | None) -> dict[bytes, bytes] | None:
+    if known is None:
+        return None
+    known = {**known, "index_columns": [], "column_indexes": []}
+    known["columns"] = [
+        column for column in known["columns"] if not _is_index(str(column.get("field_name")))
+    ]
+    return {b"pandas": json.dumps(known).encode()}
+
+
+def _check_columns(footer: Footer) -> None:
+    names = [name for name in footer.schema.names if not _is_index(name)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{footer.file} has more than one column of the name {twice}")
+    nested = {
+        field.name: str(field.type) for field in footer.schema if pa.types.is_nested(field.type)
+    }
+    if nested:
+        raise ValueError(
+            f"{footer.file} has nested columns, which cannot be resampled: {nested}; "
+            "drop them or spread them over plain columns"
+        )
+
+
+def _check_same(first: Footer, footer: Footer, fields: dict[str, pa.Field]) -> None:
+    names = {name for name in footer.schema.names if not _is_index(name)}
+    if names != set(fields):
+        lacking, extra = sorted(set(fields) - names), sorted(names - set(fields))
+        raise ValueError(
+            f"{footer.file} does not have the columns of {first.file}: "
+            f"lacking {lacking}, additional {extra}"
+        )
+    for name, field in fields.items():
+        mine, theirs = field.type, footer.schema.field(name).type
+        if not _fits(mine, theirs):
+            raise ValueError(
+                f"column {name!r} is {theirs} in {footer.file} but {mine} in {first.file} "
+                "or a file before it"
+            )
+
+
+def _fits(mine: pa.DataType, theirs: pa.DataType) -> bool:
+    if pa.types.is_null(mine) or pa.types.is_null(theirs):
+        return True
+    if pa.types.is_dictionary(mine) and pa.types.is_dictionary(theirs):
+        return _fits(mine.value_type, theirs.value_type) and mine.ordered == theirs.ordered
+    text = (pa.types.is_string, pa.types.is_large_string)
+    both_text = any(is_a(mine) for is_a in text) and any(is_a(theirs) for is_a in text)
+    return both_text or mine == theirs
+
+
+def parquet_frame(inputs: InputFiles, footers: Sequence[Footer], schema: pa.Schema) -> Any:
+    """Return the files as a lazy Dask DataFrame.
+
+    Parameters
+    ----------
+    inputs : InputFiles
+    footers : sequence of Footer
+    schema : pyarrow.Schema
+        From `table_schema`.
+
+    Returns
+    -------
+    dask.dataframe.DataFrame
+        One partition per piece, in the order of files and row groups.
+    """
+    pieces = [piece for footer in footers for piece in _pieces(footer, schema)]
+    # Dask would turn text into a dtype of its own, and the output would not be what came in.
+    with dask.config.set({"dataframe.convert-string": False}):
+        return dd.from_map(
+            read_piece,
+            pieces,
+            meta=clear_known_categories(schema.empty_table().to_pandas()),
+            label="read-parquet",
+            schema=schema,
+            stamp=inputs.stamp,
+        )
+
+
+def _pieces(footer: Footer, schema: pa.Schema) -> list[Piece]:
+    pieces: list[Piece] = []
+    groups: list[int] = []
+    rows = size = 0
+    width = sum(_width(field.type) for field in schema)
+    for number, (group_rows, group_bytes) in enumerate(footer.groups):
+        # Encoded data can be far smaller than what a task holds, so both are looked at.
+        group_size = max(group_bytes, group_rows * width)
+        full = rows + group_rows > PIECE_ROWS or size + group_size > PIECE_BYTES
+        if groups and full:
+            pieces.append(Piece(footer.file, tuple(groups)))
+            groups, rows, size = [], 0, 0
+        groups.append(number)
+        rows, size = rows + group_rows, size + group_size
+    # A file without a row group is an empty partition: it may be all there is.
+    return [*pieces, Piece(footer.file, tuple(groups))]
+
+
+def _width(arrow: pa.DataType) -> int:
+    try:
+        return max(arrow.bit_width // 8, 1)
+    except ValueError:  # text, of any length
+        return 16
+
+
+def read_piece(
+    piece: Piece, columns: list[str] | None = None, *, schema: pa.Schema, stamp: str = ""
+) -> pd.DataFrame:
+    """Read one partition.
+
+    Parameters
+    ----------
+    piece : Piece
+    columns : list of str, optional
+        Those to read; Dask narrows them to what is used.
+    schema : pyarrow.Schema
+        What the columns must be, whatever the file calls them.
+    stamp : str
+        Tells tasks of a changed file from tasks of the old one.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    names = schema.names if columns is None else list(columns)
+    wanted = pa.schema([schema.field(name) for name in names], metadata=schema.metadata)
+    fs, path = open_fs(piece.file)
+    with clear_errors("read", piece.file), fs.open(path, "rb") as handle:
+        try:
+            table = pq.ParquetFile(handle).read_row_groups(
+                list(piece.groups), columns=names, use_threads=False
+            )
+            table = table.select(names).cast(wanted)
+        except (pa.ArrowException, OSError) as error:
+            if isinstance(error, PermissionError | FileNotFoundError):
+                raise
+            raise ValueError(f"{piece.file} is corrupt: {one_line(error)}") from error
+    frame = table.to_pandas(use_threads=False, split_blocks=True, self_destruct=True)
+    del table
+    return _checked(frame, wanted, piece.file)
+
+
+def _checked(frame: pd.DataFrame, wanted: pa.Schema, file: str) -> pd.DataFrame:
+    for name, dtype in wanted.empty_table().to_pandas().dtypes.items():
+        got = frame[name].dtype
+        if got != dtype and not isinstance(dtype, pd.CategoricalDtype):
+            raise ValueError(f"column {name!r} of {file} was read as {got}, expected {dtype}")
+    return frame

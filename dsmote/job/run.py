@@ -1,0 +1,263 @@
+"""A job from its specification to its manifest."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+import dask
+from distributed import KilledWorker
+
+from dsmote import __version__
+from dsmote.cluster import worker_peaks
+from dsmote.job.files import check_apart
+from dsmote.job.parts import Part, write_parts
+from dsmote.job.sources import Source, check_columns, open_source
+from dsmote.job.spec import JobSpec, make_sampler, plain_label
+from dsmote.job.storage import check_output, part_name, staged
+
+__all__ = ["Job", "JobFailed", "Progress", "Silent", "plan_job", "prepare", "run_job"]
+
+FORMAT_VERSION = 1
+VERSIONS = ("dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
+
+#: The remedy when the other side does not know what it is sent.
+_SAME = "install dsmote, Dask and pandas in the same versions on the scheduler and on every worker"
+
+
+class JobFailed(RuntimeError):
+    """A job that could not be finished, for a reason that lies in the cluster."""
+
+
+class Progress(Protocol):
+    """What a job tells while it runs."""
+
+    def stage(self, text: str) -> None:
+        """Say what is being done now."""
+
+    def start(self, partitions: int, rows: int) -> None:
+        """Say how much there will be to write."""
+
+    def advance(self, partitions: int, rows: int) -> None:
+        """Say how much has been written in addition."""
+
+
+class Silent:
+    """A progress that tells nothing.
+
+    Examples
+    --------
+    >>> Silent().stage("reading")
+    """
+
+    def stage(self, text: str) -> None:
+        """Say nothing."""
+
+    def start(self, partitions: int, rows: int) -> None:
+        """Say nothing."""
+
+    def advance(self, partitions: int, rows: int) -> None:
+        """Say nothing."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A specification together with the input it was checked against."""
+
+    spec: JobSpec
+    source: Source
+
+
+def prepare(spec: JobSpec) -> Job:
+    """Check all that can be known without a cluster: files, columns, and the place of the output.
+
+    Parameters
+    ----------
+    spec : JobSpec
+
+    Returns
+    -------
+    Job
+
+    Raises
+    ------
+    ValueError, OSError
+        They name the file or the column.
+    """
+    if spec.output is not None:
+        check_output(spec.output, spec.overwrite)
+    source = open_source(spec.input, spec.format)
+    if spec.output is not None:
+        check_apart(source.inputs, spec.output)
+    check_columns(
+        source,
+        {"target": [spec.target], "carry": spec.carry, "categorical": spec.categorical},
+    )
+    return Job(spec, source)
+
+
+def plan_job(job: Job, client: Any, progress: Progress | None = None) -> Any:
+    """Return what a job would do.
+
+    Parameters
+    ----------
+    job : Job
+    client : distributed.Client
+    progress : Progress, optional
+
+    Returns
+    -------
+    dsmote.plan.Plan
+    """
+    progress = progress or Silent()
+    with _explained(), _original_dtypes():
+        progress.stage("counting classes")
+        frame = job.source.frame(client)
+        return make_sampler(job.spec, frame._meta).plan(frame, target=job.spec.target)
+
+
+def run_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str, Any]:
+    """Run a job: resample, write aside, verify the counts, put the output in place.
+
+    Parameters
+    ----------
+    job : Job
+    client : distributed.Client
+    progress : Progress, optional
+
+    Returns
+    -------
+    dict
+        The manifest.
+
+    Raises
+    ------
+    JobFailed
+        When workers died, or what was written is not what was planned.
+    ValueError, TypeError, MemoryError, OSError
+        From the data, the plan or the storage.
+    """
+    spec, progress, started = job.spec, progress or Silent(), time.perf_counter()
+    if spec.output is None:
+        raise ValueError("the job has no output")
+    peaks: dict[str, int] = {}
+    with staged(spec.output, spec.overwrite) as stage, _explained(), _original_dtypes():
+        progress.stage("counting classes")
+        frame = job.source.frame(client)
+        sampler = make_sampler(spec, frame._meta)
+        balanced = sampler.resample(frame, target=spec.target)
+        plan = sampler.plan_
+        progress.stage("writing")
+        progress.start(balanced.npartitions, plan.n_after)
+
+        def on_part(part: Part) -> None:
+            if part.worker is not None:
+                peaks[part.worker] = max(part.peak, peaks.get(part.worker, 0))
+            progress.advance(1, part.rows)
+
+        schema = job.source.output_schema(balanced._meta)
+        parts = write_parts(client, balanced, stage.folder, schema, spec.target, on_part)
+        _check_counts(plan, parts)
+        # Workers that died are known by what they reported before.
+        peaks = {**peaks, **worker_peaks(client)}
+        manifest = _manifest(spec, sampler, plan, parts, peaks, time.perf_counter() - started)
+        stage.commit(manifest)
+    return manifest
+
+
+def _original_dtypes() -> Any:
+    """Keep Dask from turning text into a dtype of its own, which the input did not have."""
+    return dask.config.set({"dataframe.convert-string": False})
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    try:
+        yield
+    except KilledWorker as error:
+        raise JobFailed(
+            "a worker died again and again over the same task, probably because it ran out of "
+            "memory: give each worker more (--memory-limit) or fewer threads "
+            f"(--threads-per-worker 1); the task was {_short(error.task)}"
+        ) from error
+    except ModuleNotFoundError as error:
+        raise JobFailed(f"a worker lacks the module {error.name}: {_SAME}") from error
+    except RuntimeError as error:
+        if "deserialization of the task graph" not in str(error):
+            raise
+        raise JobFailed(f"the scheduler cannot read the job: {_SAME}") from error
+
+
+def _short(key: Any) -> str:
+    name = key[0] if isinstance(key, tuple) else key
+    return str(name).split("-")[0]
+
+
+def _check_counts(plan: Any, parts: list[Part]) -> None:
+    written: Counter[Any] = Counter()
+    for part in parts:
+        written.update(dict(part.counts))
+    wanted = {plain_label(label): int(rows) for label, rows in plan.counts_after.items() if rows}
+    if dict(written) != wanted:
+        differing = {
+            label: (written.get(label, 0), wanted.get(label, 0))
+            for label in sorted({*written, *wanted}, key=str)
+            if written.get(label, 0) != wanted.get(label, 0)
+        }
+        raise JobFailed(
+            "the rows written are not the rows planned (label: written, planned): "
+            f"{differing}; the input may have changed while it was read"
+        )
+
+
+def _manifest(
+    spec: JobSpec,
+    sampler: Any,
+    plan: Any,
+    parts: list[Part],
+    peaks: dict[str, int],
+    seconds: float,
+) -> dict[str, Any]:
+    return {
+        "format_version": FORMAT_VERSION,
+        "job": spec.to_dict(),
+        "sampler": plan.sampler,
+        "parameters": {**_parameters(sampler, spec), "seed": int(plan.seed)},
+        "versions": _versions(),
+        "classes": plan.to_dict()["classes"],
+        "engine": plan.engine,
+        "rows": {
+            "before": int(plan.n_before),
+            "new": int(plan.n_new),
+            "after": sum(part.rows for part in parts),
+        },
+        "bytes": sum(part.bytes for part in parts),
+        "seconds": round(seconds, 3),
+        "memory": {**plan.memory.to_dict(), "peak_bytes": peaks},
+        "warnings": list(plan.warnings),
+        "parts": [
+            {"file": part_name(part.number), "rows": part.rows, "bytes": part.bytes}
+            for part in parts
+        ],
+    }
+
+
+def _parameters(sampler: Any, spec: JobSpec) -> dict[str, Any]:
+    # The strategy as it was given, where the sampler holds a callable made from it.
+    return {**sampler.get_params(), "sampling_strategy": spec.to_dict()["sampling_strategy"]}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "dsmote": __version__}
+    for name in VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found

@@ -1,0 +1,133 @@
+"""An input, opened in two steps: what can be known without a cluster, then the lazy frame."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from dsmote.job.csv import csv_columns, csv_frame
+from dsmote.job.files import InputFiles, list_files
+from dsmote.job.parquet import (
+    Footer,
+    parquet_frame,
+    read_footers,
+    table_schema,
+    with_pandas_dtypes,
+)
+
+__all__ = ["Source", "check_columns", "open_source"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input whose files are there, readable and of one shape.
+
+    Parameters
+    ----------
+    inputs : InputFiles
+    columns : tuple of str
+    schema : pyarrow.Schema or None
+        Of Parquet files; CSV has none.
+    footers : tuple of Footer
+        Of Parquet files.
+    """
+
+    inputs: InputFiles
+    columns: tuple[str, ...]
+    schema: pa.Schema | None = None
+    footers: tuple[Footer, ...] = ()
+
+    @property
+    def n_rows(self) -> int | None:
+        """Rows in all the files, where they say."""
+        if self.schema is None:
+            return None
+        return sum(rows for footer in self.footers for rows, _ in footer.groups)
+
+    def frame(self, client: Any) -> Any:
+        """Return the lazy Dask DataFrame. CSV is read once for it, by the cluster."""
+        if self.schema is None:
+            return csv_frame(self.inputs, self.columns, client)
+        return parquet_frame(self.inputs, self.footers, self.schema)
+
+    def output_schema(self, meta: pd.DataFrame) -> pa.Schema:
+        """Return the schema that every part of an output gets.
+
+        Arrow types are the input's where it has one, so that a text column that happens to be
+        all missing in one part is text there too. The pandas dtypes are those of `meta`.
+
+        Parameters
+        ----------
+        meta : pandas.DataFrame
+            Of the output.
+
+        Returns
+        -------
+        pyarrow.Schema
+        """
+        types = self.schema
+        empty = meta.iloc[:0]
+        if types is None:
+            inferred = pa.Schema.from_pandas(empty, preserve_index=False)
+            types = pa.schema([_text_if_unknown(field) for field in inferred])
+        types = pa.schema([types.field(name) for name in empty.columns])
+        return with_pandas_dtypes(types, empty)
+
+
+def _text_if_unknown(field: pa.Field) -> pa.Field:
+    return pa.field(field.name, pa.large_string()) if pa.types.is_null(field.type) else field
+
+
+def open_source(url: str, format: str | None = None) -> Source:
+    """Find and check the files of an input.
+
+    Parameters
+    ----------
+    url : str
+        A file, a folder or a glob.
+    format : {"parquet", "csv"}, optional
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    FileNotFoundError, PermissionError
+    ValueError
+        When a file is corrupt, or its columns are not those of the others; it is named.
+    """
+    inputs = list_files(url, format)
+    if inputs.format == "csv":
+        return Source(inputs, tuple(csv_columns(inputs)))
+    footers = tuple(read_footers(inputs))
+    schema = table_schema(footers)
+    return Source(inputs, tuple(schema.names), schema, footers)
+
+
+def check_columns(source: Source, roles: dict[str, Sequence[str]]) -> None:
+    """Refuse columns that the input does not have.
+
+    Parameters
+    ----------
+    source : Source
+    roles : dict
+        What the columns are for, and their names.
+
+    Raises
+    ------
+    ValueError
+        It lists the columns that are there.
+    """
+    for role, names in roles.items():
+        absent = [name for name in names if name not in source.columns]
+        if absent:
+            there = ", ".join(source.columns[:60]) + (" ..." if len(source.columns) > 60 else "")
+            raise ValueError(
+                f"there is no column {absent[0]!r} (given as {role}) in {source.inputs.url}; "
+                f"its columns are: {there}"
+            )
