@@ -1,0 +1,208 @@
+"""Out of core: `dsmote resample` on 10 million rows against Dask reading and writing its output.
+
+Run: python tests/benchmarks/out_of_core.py [--rows 10000000] [--files 40] [--repeats 3]
+     [--directory FOLDER]
+
+A table of 20 features (rank 5 plus noise) and a label, 2 % of the rows minority, is generated on
+disk. The job reads it, balances it and writes it; the plain copy reads what the job wrote and
+writes it again with Dask alone: no job that makes the same table can do less. Both are processes
+of their own that start the same fresh LocalCluster (2 worker processes of 1 thread and 2 GiB), both
+are timed from start to exit, and they take turns. The raw speed of the disk is measured too.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+FEATURES, RANK, MINORITY = 20, 5, 0.02
+CHUNK = 250_000
+MIB = 2**20
+
+
+def write_table(folder: Path, rows: int, files: int) -> None:
+    """Write the table in `files` Parquet files, never holding more than one chunk of rows."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder.mkdir(parents=True)
+    mixing = np.random.default_rng(0).normal(size=(RANK, FEATURES))
+    for number in range(files):
+        left = rows // files + (number < rows % files)
+        rng = np.random.default_rng([1, number])
+        writer = None
+        while left:
+            n = min(left, CHUNK)
+            left -= n
+            label = rng.random(n) < MINORITY
+            hidden = rng.normal(size=(n, RANK)) + 0.5 * label[:, None]
+            values = hidden @ mixing + 0.1 * rng.normal(size=(n, FEATURES))
+            frame = pd.DataFrame(values, columns=[f"x{i:02d}" for i in range(FEATURES)])
+            frame["label"] = label.astype("int64")
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+            writer = writer or pq.ParquetWriter(folder / f"part-{number:05d}.parquet", table.schema)
+            writer.write_table(table)
+        if writer:
+            writer.close()
+
+
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def disk_speed(folder: Path, size: int = 256 * MIB) -> float:
+    """MB/s of writing one file of `size` bytes through to the disk."""
+    block = np.random.default_rng(0).bytes(8 * MIB)
+    file = folder / "disk-speed"
+    start = time.perf_counter()
+    with file.open("wb") as handle:
+        for _ in range(size // len(block)):
+            handle.write(block)
+        handle.flush()
+        os.fsync(handle.fileno())
+    seconds = time.perf_counter() - start
+    file.unlink()
+    return size / 1e6 / seconds
+
+
+def copy(source: str, target: str, memory_limit: str) -> None:
+    """Read a Parquet folder and write it again, with Dask alone (run in a process of its own)."""
+    import dask.dataframe as dd
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            memory_limit=memory_limit,
+            host="127.0.0.1",
+            dashboard_address=None,
+        ) as cluster,
+        Client(cluster),
+    ):
+        dd.read_parquet(source).to_parquet(target, write_index=False)
+
+
+def timed(command: list[str], directory: Path) -> tuple[float, str]:
+    """Seconds and output of a process; what was written before has reached the disk by then."""
+    os.sync()
+    root = str(Path(__file__).resolve().parents[2])
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {
+        "PYTHONPATH": path,
+        "TMPDIR": str(directory),
+        "DASK_TEMPORARY_DIRECTORY": str(directory),
+    }
+    start = time.perf_counter()
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return time.perf_counter() - start, done.stdout
+
+
+def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Generate, measure both sides in turn, print the table, return its numbers."""
+    source, balanced, copied = folder / "input", folder / "balanced", folder / "copied"
+    write_table(source, args.rows, args.files)
+    print(f"input: {args.rows:,} rows x {FEATURES + 1} columns, {args.files} files, ", end="")
+    print(f"{folder_bytes(source) / 1e6:,.0f} MB; {os.cpu_count()} cores")
+    print("workers: 2 processes x 1 thread x", args.memory_limit)
+
+    resample = [sys.executable, "-c", "from dsmote.cli import main; main()", "resample"]
+    resample += [
+        str(source),
+        str(balanced),
+        "--target",
+        "label",
+        "--random-state",
+        "0",
+        "--json",
+        "--quiet",
+    ]
+    resample += ["--n-workers", "2", "--threads-per-worker", "1"]
+    resample += ["--memory-limit", args.memory_limit]
+    plain = [sys.executable, __file__, "--copy", str(balanced), str(copied)]
+    plain += ["--memory-limit", args.memory_limit]
+
+    seconds: dict[str, list[float]] = {"dsmote resample": [], "plain copy": []}
+    speeds, manifests = [], []
+    for _ in range(args.repeats):
+        shutil.rmtree(balanced, ignore_errors=True)
+        shutil.rmtree(copied, ignore_errors=True)
+        speeds.append(disk_speed(folder))
+        taken, out = timed(resample, folder)
+        seconds["dsmote resample"].append(taken)
+        manifests.append(json.loads(out))
+        taken, _ = timed(plain, folder)
+        seconds["plain copy"].append(taken)
+    return report(seconds, speeds, manifests, folder_bytes(balanced))
+
+
+def report(
+    seconds: dict[str, list[float]],
+    speeds: list[float],
+    manifests: list[dict[str, Any]],
+    written: int,
+) -> dict[str, Any]:
+    """Print the table; return its numbers."""
+    middle = {name: statistics.median(times) for name, times in seconds.items()}
+    print(f"{'':<18}{'median s':>10}{'least s':>9}{'most s':>9}{'runs':>6}{'MB/s written':>14}")
+    for name, times in seconds.items():
+        print(
+            f"{name:<18}{middle[name]:>10.1f}{min(times):>9.1f}{max(times):>9.1f}{len(times):>6}"
+            f"{written / 1e6 / middle[name]:>14.1f}"
+        )
+    ratio = middle["dsmote resample"] / middle["plain copy"]
+    print(f"the job takes {ratio:.2f} times the plain copy of its {written / 1e6:,.0f} MB output")
+    print("disk alone:", ", ".join(f"{speed:,.0f}" for speed in speeds), "MB/s")
+    return {"ratio": ratio, **memory(manifests)}
+
+
+def memory(manifests: list[dict[str, Any]]) -> dict[str, Any]:
+    """Print the peak of each worker in each run beside the projection."""
+    projected = manifests[0]["memory"]["worker_bytes"]
+    allowed = manifests[0]["memory"]["allowed_bytes"]
+    peaks = []
+    print("memory of the job's workers, MiB: ", end="")
+    print(f"projected {projected / MIB:,.0f}, allowed {allowed / MIB:,.0f}")
+    for number, manifest in enumerate(manifests, start=1):
+        of_run = sorted(manifest["memory"]["peak_bytes"].values(), reverse=True)
+        print(f"  run {number}: peaks", ", ".join(f"{peak / MIB:,.0f}" for peak in of_run))
+        peaks += of_run
+    return {
+        "rows": manifests[0]["rows"]["after"],
+        "peaks": peaks,
+        "projected": projected,
+        "seconds_inside": [manifest["seconds"] for manifest in manifests],
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+    """Run the benchmark; return its numbers."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--files", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--directory", type=Path, help="where to put the files (default: TMPDIR)")
+    parser.add_argument("--memory-limit", default="2GiB", help="of each worker")
+    parser.add_argument("--copy", nargs=2, metavar=("SOURCE", "TARGET"), help=argparse.SUPPRESS)
+    args = parser.parse_args(arguments)
+    if args.copy:
+        copy(*args.copy, args.memory_limit)
+        return {}
+    with tempfile.TemporaryDirectory(prefix="dsmote-benchmark-", dir=args.directory) as folder:
+        return run(args, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

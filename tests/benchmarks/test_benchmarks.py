@@ -1,0 +1,63 @@
+"""The benchmarks run, on little data, so that they cannot rot; their numbers are not looked at."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def load(name: str) -> ModuleType:
+    """Import a benchmark from its file: the folder is not a package."""
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_in_memory(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ratio = load("in_memory").main(["--data", str(data_dir), "--rows", "5000", "--repeats", "1"])
+    assert ratio > 0
+    out = capsys.readouterr().out
+    assert "5,000 rows x 14 columns" in out
+    assert f"dsmote is {ratio:.1f} times as fast" in out
+
+
+def test_in_memory_table_is_scaled(data_dir: Path) -> None:
+    X, y = load("in_memory").load(data_dir, rows=2_000)
+    assert X.shape == (2_000, 14)
+    assert X.min() == 0 and X.max() == 1
+    assert set(y) == {0, 1}
+
+
+def test_out_of_core_table(tmp_path: Path) -> None:
+    import numpy as np
+    import pandas as pd
+
+    load("out_of_core").write_table(tmp_path / "in", rows=10_001, files=4)
+    parts = sorted((tmp_path / "in").glob("*.parquet"))
+    frames = [pd.read_parquet(part) for part in parts]
+    assert [len(frame) for frame in frames] == [2_501, 2_500, 2_500, 2_500]
+    table = pd.concat(frames)
+    assert table.shape == (10_001, 21)
+    assert table["label"].mean() == pytest.approx(0.02, abs=0.005)
+    spread = np.linalg.svd(table.drop(columns="label").to_numpy(), compute_uv=False)
+    assert spread[4] > 5 * spread[5]
+
+
+def test_out_of_core(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = load("out_of_core").main(
+        ["--rows", "20000", "--files", "4", "--repeats", "1", "--directory", str(tmp_path)]
+    )
+    assert result["ratio"] > 0
+    assert result["rows"] > 30_000
+    assert len(result["peaks"]) == 2 and all(peak > 0 for peak in result["peaks"])
+    assert result["projected"] > 0
+    out = capsys.readouterr().out
+    assert "plain copy" in out and "MB/s" in out
+    assert list(tmp_path.iterdir()) == []
