@@ -1,0 +1,35 @@
+"""What every test may use: the real tables, and how much property tests try."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# No deadline: the first call of a Dask scheduler or a kd-tree takes longer than the next ones.
+settings.register_profile(
+    "default", deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
+)
+# The same examples each time, so that a red run can be repeated.
+settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def find_data() -> Path:
+    """Folder of the real tables: ``DSMOTE_DATA``, or ``../shared/data`` beside the checkout."""
+    named = os.environ.get("DSMOTE_DATA")
+    return Path(named) if named else ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of the real tables. Without it the test skips; with DSMOTE_REQUIRE_DATA=1 it fails."""
+    folder = find_data()
+    if (folder / "mammography.parquet").is_file():
+        return folder
+    reason = f"no real tables in {folder}; set DSMOTE_DATA to the folder that has them"
+    if os.environ.get("DSMOTE_REQUIRE_DATA") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,0 +1,163 @@
+"""Tables read from Parquet, where Dask fuses, projects and renames partitions as it likes."""
+
+import dask
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+
+from dsmote import SMOTE, SMOTENC
+from tests.tables import assert_same_bits, counted_computes
+
+# Dask's Parquet reader uses a keyword that pandas 3.1 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore:The inplace keyword:DeprecationWarning")
+
+FILES = 8
+COLUMNS = ["a", "b", "y", "c", *(f"x{i}" for i in range(8))]
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(0)
+    n = 640
+    frame = pd.DataFrame(rng.normal(size=(n, len(COLUMNS))), columns=COLUMNS)
+    frame["y"] = (rng.random(n) < 0.2).astype("int64")
+    return frame
+
+
+@pytest.fixture(scope="module")
+def folder(table, tmp_path_factory):
+    path = tmp_path_factory.mktemp("parquet")
+    for i in range(FILES):
+        table[80 * i : 80 * (i + 1)].to_parquet(path / f"part.{i}.parquet", index=False)
+    return str(path)
+
+
+@pytest.fixture
+def frame(folder):
+    return dd.read_parquet(folder)
+
+
+@pytest.fixture(params=["synchronous", "threads"], autouse=True)
+def scheduler(request):
+    with dask.config.set(scheduler=request.param):
+        yield
+
+
+@pytest.fixture(scope="module")
+def expected(table):
+    return SMOTE(random_state=5).resample(table, target="y")
+
+
+def test_dask_does_fuse_files_under_projection(frame):
+    assert frame.npartitions == FILES
+    assert len(frame[["y"]].map_partitions(len).compute()) < FILES
+
+
+@pytest.mark.parametrize("columns", [["a", "y"], ["y"], ["x7", "a"], COLUMNS])
+def test_columns_of_the_result(frame, expected, columns):
+    lazy = SMOTE(random_state=5).resample(frame, target="y")
+    assert_same_bits(lazy[columns].compute(), expected[columns])
+    assert len(lazy[columns]) == len(expected)
+
+
+def test_a_projected_input(frame, table):
+    found = SMOTE(random_state=5).resample(frame[["a", "y"]], target="y").compute()
+    assert_same_bits(found, SMOTE(random_state=5).resample(table[["a", "y"]], target="y"))
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+@pytest.mark.parametrize("tune", [True, False])
+def test_features_and_target_of_one_folder(frame, expected, fuse, tune):
+    # The target alone is fused to fewer partitions than the features are.
+    config = {"optimization.fuse.active": fuse, "optimization.tune.active": tune}
+    with dask.config.set(config):
+        X, y = frame.drop(columns="y"), frame["y"]
+        with counted_computes() as computes:
+            X_res, y_res = SMOTE(random_state=5).fit_resample(X, y)
+        assert len(computes) == 1
+        found_X, found_y = dask.compute(X_res, y_res)
+        assert_same_bits(found_X, expected.drop(columns="y"))
+        assert_same_bits(found_y, expected["y"])
+        assert_same_bits(X_res[["a"]].compute(), expected[["a"]])
+        assert_same_bits(y_res.compute(), expected["y"])
+
+
+def test_arrays_of_a_folder(frame, expected):
+    values = frame[[c for c in COLUMNS if c != "y"] + ["y"]].values
+    X_res, y_res = SMOTE(random_state=5).fit_resample(values[:, :-1], values[:, -1])
+    assert_same_bits(X_res.compute(), expected.drop(columns="y"))
+    assert_same_bits(y_res.compute(), expected["y"].astype("f8"))
+
+
+def test_a_target_that_dask_fused_into_fewer_chunks_is_refused(frame):
+    y = frame["y"].values
+    assert y.numblocks[0] < FILES
+    with pytest.raises(ValueError, match=r"partitioned differently: X has 8 partitions and y \d;"):
+        SMOTE(random_state=5).fit_resample(frame.drop(columns="y"), y)
+
+
+def test_a_frame_with_the_target_as_an_array(frame, expected):
+    with dask.config.set({"optimization.tune.active": False}):
+        y = frame["y"].values
+    assert y.numblocks[0] == FILES
+    X_res, y_res = SMOTE(random_state=5).fit_resample(frame.drop(columns="y"), y)
+    assert_same_bits(X_res.compute(), expected.drop(columns="y"))
+    assert_same_bits(y_res.compute(), expected["y"])
+
+
+def test_written_again_and_read_by_pandas(frame, expected, tmp_path):
+    lazy = SMOTE(random_state=5).resample(frame, target="y")
+    lazy.to_parquet(tmp_path / "out", write_index=False)
+    parts = [pd.read_parquet(tmp_path / "out" / f"part.{i}.parquet") for i in range(FILES + 1)]
+    assert_same_bits(pd.concat(parts), expected)
+
+
+def test_filtered_while_reading(folder, table):
+    frame = dd.read_parquet(folder, filters=[("a", ">", 0.0)])
+    found = SMOTE(random_state=5).resample(frame, target="y").compute()
+    assert_same_bits(found, SMOTE(random_state=5).resample(table[table["a"] > 0], target="y"))
+
+
+def test_names_read_as_categories_that_differ_between_files(tmp_path):
+    rng = np.random.default_rng(1)
+    parts = []
+    for i, levels in enumerate(("ab", "bc", "da")):
+        part = pd.DataFrame({"x": rng.normal(size=60), "c": rng.choice(list(levels), 60)})
+        part["y"] = np.where(rng.random(60) < 0.3, "yes", "no")
+        part = part.astype({"c": "category", "y": "category"})
+        part.to_parquet(tmp_path / f"part.{i}.parquet", index=False)
+        parts.append(part)
+    whole = pd.concat([p.astype({"c": "str", "y": "str"}) for p in parts], ignore_index=True)
+    expected = SMOTENC(random_state=0).resample(whole, target="y")
+    frame = dd.read_parquet(tmp_path, categories={"c": 4, "y": 2})
+    lazy = SMOTENC(random_state=0).resample(frame, target="y")
+    found = lazy.compute()
+    assert isinstance(found["c"].dtype, pd.CategoricalDtype)
+    assert sorted(found["c"].cat.categories) == list("abcd")
+    assert found["y"].value_counts().nunique() == 1
+    assert_same_bits(found.astype({"c": "str", "y": "str"}), expected)
+    X_res, y_res = SMOTENC(random_state=0).fit_resample(frame[["x", "c"]], frame["y"])
+    assert_same_bits(X_res.compute().astype({"c": "str"}), expected[["x", "c"]])
+    assert_same_bits(y_res.compute().astype("str"), expected["y"])
+
+
+@pytest.mark.parametrize("target", ["Response", None])
+def test_insurance(data_dir, target, tmp_path):
+    table = pd.read_parquet(data_dir / "insurance_crosssell_train.parquet")[:20_000]
+    for i in range(4):
+        part = table[5_000 * i : 5_000 * (i + 1)]
+        part.to_parquet(tmp_path / f"part.{i}.parquet", index=False)
+    sampler = SMOTENC(random_state=0, carry=["id"])
+    expected = sampler.resample(table, target="Response")
+    frame = dd.read_parquet(tmp_path)
+    if target:
+        found = sampler.resample(frame, target=target).compute()
+        assert found.dtypes.drop("id").equals(frame._meta.dtypes.drop("id"))
+    else:
+        X, y = frame.drop(columns="Response"), frame["Response"]
+        X_res, y_res = dask.compute(*sampler.fit_resample(X, y))
+        found = X_res.assign(Response=y_res)
+    assert str(found["id"].dtype) == "Int64"
+    assert found["id"][-100:].isna().all()
+    assert_same_bits(found[expected.columns], expected)

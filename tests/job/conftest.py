@@ -1,0 +1,89 @@
+"""A small local cluster that the job tests share, and small tables on disk."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import Client
+
+from dsmote.cluster import connect
+
+
+@pytest.fixture(scope="session")
+def shared_client() -> Iterator[Client]:
+    with connect(n_workers=2, threads_per_worker=1, memory_limit="1GiB") as client:
+        yield client
+
+
+@pytest.fixture
+def client(shared_client: Client) -> Iterator[Client]:
+    """The shared client, active: what a command line in this process runs on."""
+    with shared_client.as_current():
+        yield shared_client
+
+
+def mixed_frame(rows: int = 300, seed: int = 0) -> pd.DataFrame:
+    """Every kind of column that a table may have; a tenth of the rows are rare."""
+    rng = np.random.default_rng(seed)
+    rare = np.arange(rows) % 10 == 3
+    return pd.DataFrame(
+        {
+            "id": np.arange(rows) + 2**53,
+            "x": rng.normal(size=rows) + rare,
+            "f32": rng.normal(size=rows).astype("float32"),
+            "i16": rng.integers(0, 1000, rows).astype("int16"),
+            "big": pd.array(rng.integers(0, 9, rows), dtype="Int64"),
+            "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 999, rows), "h"),
+            "flag": rng.random(rows) < 0.5,
+            "text": rng.choice(["red", "green", "blue"], rows),
+            "cat": pd.Categorical(rng.choice(["a", "b", "c"], rows), ["a", "b", "c", "never"]),
+            "note": pd.array(np.where(np.arange(rows) < rows // 2, None, "n"), dtype="str"),
+            "y": np.where(rare, 1, 0),
+        }
+    )
+
+
+def numeric_frame(rows: int = 200, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "a": rng.normal(size=rows),
+            "b": rng.normal(size=rows),
+            "n": rng.integers(0, 50, rows),
+            "y": np.where(np.arange(rows) % 8 == 0, "rare", "usual"),
+        }
+    )
+
+
+def write_files(frame: pd.DataFrame, folder: Path, files: int) -> Path:
+    folder.mkdir(parents=True)
+    for number in range(files):
+        rows = slice(len(frame) * number // files, len(frame) * (number + 1) // files)
+        frame.iloc[rows].to_parquet(folder / f"{number}.parquet", index=False)
+    return folder
+
+
+@pytest.fixture
+def mixed(tmp_path: Path) -> Path:
+    """A folder of three files of 300 rows together, 30 of them rare."""
+    return write_files(mixed_frame(), tmp_path / "mixed", 3)
+
+
+@pytest.fixture
+def numeric(tmp_path: Path) -> Path:
+    """A folder of two files of 200 rows together, 25 of them rare."""
+    return write_files(numeric_frame(), tmp_path / "numeric", 2)
+
+
+@pytest.fixture
+def hashes() -> Callable[[Path], dict[str, str]]:
+    def of(folder: Path) -> dict[str, str]:
+        return {
+            file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+            for file in sorted(folder.glob("*.parquet"))
+        }
+
+    return of

@@ -1,0 +1,254 @@
+"""The command line in this process, on the shared cluster: it uses the client that is active."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from dsmote.cli import display as display_module
+from dsmote.cli import main
+
+pytestmark = pytest.mark.usefixtures("client")
+
+
+def call(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def failed(result: Result, *parts: str) -> None:
+    """Exit code 1, exactly one message, no traceback, nothing on the standard output."""
+    assert result.exit_code == 1, result.output
+    messages = [line for line in result.stderr.splitlines() if not line.endswith(" ...")]
+    assert len(messages) == 1, result.stderr
+    assert messages[0].startswith("Error: ")
+    for part in parts:
+        assert part in messages[0]
+    assert "Traceback" not in result.output
+    assert result.stdout == ""
+
+
+def test_resample_shows_counts_place_and_time(numeric: Path, tmp_path: Path) -> None:
+    result = call("resample", numeric, tmp_path / "out", "--target", "y", "--random-state", 0)
+    assert result.exit_code == 0, result.output
+    words = result.stdout.split()
+    assert words[words.index("rare") :][:4] == ["rare", "25", "150", "175"]
+    assert words[words.index("usual") :][:4] == ["usual", "175", "0", "175"]
+    assert "350 rows in 3 part files of together" in result.stdout
+    assert str(tmp_path / "out") in result.stdout
+    assert " s, SMOTE with seed" in result.stdout
+    assert pd.read_parquet(tmp_path / "out")["y"].value_counts().to_dict() == {
+        "usual": 175,
+        "rare": 175,
+    }
+
+
+def test_progress_is_plain_lines_where_there_is_no_terminal(numeric: Path, tmp_path: Path) -> None:
+    result = call("resample", numeric, tmp_path / "out", "--target", "y")
+    assert "3 of 3 partitions, 350 of 350 rows" in result.stderr.splitlines()
+    assert "\x1b" not in result.output
+
+
+def test_progress_lines_tell_the_seconds_left(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = display_module._Lines()
+    lines.start(4, 400)
+    lines._began -= 10
+    lines._last -= 10
+    lines.advance(1, 100)
+    lines.advance(1, 100)
+    assert capsys.readouterr().err == "1 of 4 partitions, 100 of 400 rows, about 30 s left\n"
+
+
+def test_progress_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    from rich.console import Console
+
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100)
+    monkeypatch.setattr(display_module, "Console", lambda **options: console)
+    with display_module.display(quiet=False) as bar:
+        bar.stage("writing")
+        bar.start(4, 4000)
+        bar.advance(3, 3000)
+        bar._progress.refresh()
+    assert "3,000 rows, 3/4 partitions" in out.getvalue()
+
+
+def test_json_is_one_document_and_nothing_else(numeric: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = call("resample", numeric, out, "--target", "y", "--json")
+    assert json.loads(result.stdout) == json.loads((out / "_manifest.json").read_text())
+    result = call("plan", numeric, "--target", "y", "--json", "--sampling-strategy", "0.5")
+    plan = json.loads(result.stdout)
+    assert plan["sampler"] == "SMOTE"
+    assert [(c["label"], c["after"]) for c in plan["classes"]] == [("rare", 87), ("usual", 175)]
+
+
+def test_quiet_says_nothing(numeric: Path, tmp_path: Path) -> None:
+    for command in (["plan", numeric], ["resample", numeric, tmp_path / "out"]):
+        result = call(*command, "--target", "y", "--quiet")
+        assert (result.exit_code, result.output) == (0, "")
+    assert (tmp_path / "out" / "_SUCCESS").exists()
+
+
+def test_quiet_still_tells_errors(numeric: Path) -> None:
+    failed(call("plan", numeric, "--target", "nope", "--quiet"), "no column 'nope'")
+
+
+def test_plan_prints_counts_blocks_engine_and_memory(numeric: Path, tmp_path: Path) -> None:
+    result = call("plan", numeric, "--target", "y")
+    assert result.exit_code == 0
+    for word in ("SMOTE", "engine", "rare", "175", "blocks", "memory"):
+        assert word in result.stdout
+    assert os.listdir(tmp_path) == ["numeric"]
+
+
+def test_options_reach_the_sampler(mixed: Path, tmp_path: Path) -> None:
+    result = call(
+        *("resample", mixed, tmp_path / "out", "--target", "y", "--json"),
+        *("--sampler", "smotenc", "--sampling-strategy", '{"1": 50}', "--k-neighbors", 3),
+        *("--categorical", "i16", "--categorical", "big", "--carry", "id", "--carry", "note"),
+        *("--missing", "skip", "--random-state", 7),
+    )
+    assert result.exit_code == 0, result.output
+    parameters = json.loads(result.stdout)["parameters"]
+    seed = parameters.pop("seed")
+    assert isinstance(seed, int)
+    assert parameters == {
+        "sampling_strategy": {"1": 50},
+        "k_neighbors": 3,
+        "categorical_features": ["i16", "big", "flag", "text", "cat"],
+        "carry": ["id", "note"],
+        "missing": "skip",
+        "random_state": 7,
+    }
+    after = pd.read_parquet(tmp_path / "out")
+    assert after["y"].value_counts().to_dict() == {0: 270, 1: 50}
+
+
+@pytest.mark.parametrize(("frame", "sampler"), [("numeric", "SMOTE"), ("mixed", "SMOTENC")])
+def test_auto_takes_the_sampler_that_fits(
+    frame: str, sampler: str, request: pytest.FixtureRequest
+) -> None:
+    folder = request.getfixturevalue(frame)
+    args = ("plan", folder, "--target", "y", "--json")
+    assert json.loads(call(*args).stdout)["sampler"] == sampler
+
+
+def test_glob_and_csv_and_format(numeric: Path, tmp_path: Path) -> None:
+    pd.read_parquet(numeric).to_csv(tmp_path / "table.txt", index=False)
+    for args in ([numeric / "*.parquet"], [tmp_path / "table.txt", "--format", "csv"]):
+        result = call("plan", *args, "--target", "y", "--json")
+        assert json.loads(result.stdout)["rows_before"] == 200
+
+
+def test_existing_output_is_refused_unless_overwrite(numeric: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    args = ("resample", numeric, out, "--target", "y", "--quiet")
+    assert call(*args).exit_code == 0
+    failed(call(*args), "out is there already", "--overwrite")
+    assert call(*args, "--overwrite").exit_code == 0
+
+
+def test_overwrite_keeps_the_old_when_the_new_fails(numeric: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    args = ("resample", numeric, out, "--target", "y")
+    assert call(*args).exit_code == 0
+    before = (out / "_manifest.json").read_bytes()
+    data = bytearray((numeric / "1.parquet").read_bytes())
+    data[4:600] = b"\xff" * 596
+    (numeric / "1.parquet").write_bytes(bytes(data))
+    failed(call(*args, "--overwrite"), "1.parquet is corrupt")
+    assert (out / "_manifest.json").read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["numeric", "out"]
+
+
+def test_overlap_is_refused(numeric: Path) -> None:
+    for out in (numeric, numeric / "out", numeric.parent):
+        result = call("resample", numeric, out, "--target", "y", "--overwrite")
+        assert result.exit_code == 1
+        assert "Traceback" not in result.output
+    assert sorted(os.listdir(numeric)) == ["0.parquet", "1.parquet"]
+
+
+def test_corrupt_file_is_named(numeric: Path, tmp_path: Path) -> None:
+    (numeric / "1.parquet").write_bytes(b"no")
+    result = call("resample", numeric, tmp_path / "out", "--target", "y")
+    failed(result, "1.parquet is corrupt or not a Parquet file")
+
+
+def test_no_permission_is_told(
+    numeric: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, *mode: int) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dsmote.job.storage.os.mkdir", refuse)
+        result = call("resample", numeric, tmp_path / "out", "--target", "y")
+    failed(result, "no permission to write", str(tmp_path / "out"))
+
+
+def table(path: Path, **columns: object) -> Path:
+    pd.DataFrame(columns).to_parquet(path / "t.parquet", index=False)
+    return path / "t.parquet"
+
+
+X = np.arange(40.0)
+Y = [0, 0, 0, 1] * 10
+BAD = {
+    "one class": ({"x": X, "y": [0] * 40}, [], ["class"]),
+    "zero rows": ({"x": X[:0], "y": []}, [], ["row"]),
+    "too few": ({"x": X, "y": [1] * 3 + [0] * 37}, [], ["class 1", "3 rows", "k_neighbors=5"]),
+    "unknown label": ({"x": X, "y": Y}, ["--sampling-strategy", '{"9": 50}'], ["'9'", "0, 1"]),
+    "label shrinks": ({"x": X, "y": Y}, ["--sampling-strategy", '{"0": 5}'], ["0"]),
+    "nan": ({"x": np.where(X < 3, np.nan, X), "y": Y}, [], ["'x'", "3"]),
+    "infinity": ({"x": np.where(X < 2, np.inf, X), "y": Y}, [], ["'x'", "2"]),
+    "missing labels": ({"x": X, "y": [None, *map(float, Y[1:])]}, [], ["missing in 1 row"]),
+    "strings": ({"x": X, "s": ["u"] * 40, "y": Y}, ["--sampler", "smote"], ["'s'", "SMOTENC"]),
+    "all nominal": ({"s": ["u"] * 40, "y": Y}, [], ["SMOTEN"]),
+    "none nominal": ({"x": X, "y": Y}, ["--sampler", "smotenc"], ["SMOTE"]),
+    "all carried": ({"x": X, "y": Y}, ["--carry", "x"], []),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_one_clear_message(name: str, tmp_path: Path) -> None:
+    columns, options, parts = BAD[name]
+    path = table(tmp_path, **columns)
+    failed(call("resample", path, tmp_path / "out", "--target", "y", *options), *parts)
+    assert os.listdir(tmp_path) == ["t.parquet"]
+
+
+def test_debug_shows_the_traceback(numeric: Path) -> None:
+    result = call("plan", numeric, "--target", "nope", "--debug")
+    assert result.exit_code == 1
+    assert "Traceback (most recent call last)" in result.stderr
+    assert "Error: there is no column 'nope'" in result.stderr
+
+
+def test_demo_shows_counts_place_and_comparison(tmp_path: Path) -> None:
+    result = call("demo", "--rows", 2000, "--output", tmp_path / "demo")
+    assert result.exit_code == 0, result.output
+    words = result.stdout.split()
+    assert words[words.index("fraud") :][:4] == ["fraud", "20", "1,960", "1,980"]
+    assert words[words.index("genuine") :][:4] == ["genuine", "1,980", "0", "1,980"]
+    assert str(tmp_path / "demo" / "balanced") in result.stdout
+    assert "with Dask alone" in result.stdout
+    assert sorted(os.listdir(tmp_path / "demo")) == ["balanced", "table"]
+    again = call("demo", "--rows", 2000, "--output", tmp_path / "demo", "--json")
+    assert json.loads(again.stdout)["copy_seconds"] > 0
+
+
+def test_real_table(data_dir: Path, tmp_path: Path) -> None:
+    result = call(
+        *("resample", data_dir / "mammography.parquet", tmp_path / "out", "--target", "class"),
+        *("--sampling-strategy", json.dumps({"'1'": 5000}), "--random-state", 0, "--json"),
+    )
+    assert json.loads(result.stdout)["rows"]["after"] == 15_923
+    counts = pd.read_parquet(tmp_path / "out")["class"].value_counts().to_dict()
+    assert counts == {"'-1'": 10_923, "'1'": 5_000}

@@ -1,0 +1,111 @@
+import gzip
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from distributed import Client
+
+from dsmote.job.csv import csv_blocks, csv_columns, infer_block, merge_kinds
+from dsmote.job.files import list_files
+from dsmote.job.sources import open_source
+
+
+def test_reads_as_pandas_does_in_blocks(
+    tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.DataFrame(
+        {"i": range(500), "f": [n / 7 for n in range(500)], "s": [f"word {n}" for n in range(500)]}
+    )
+    frame["gap"] = [1.0, None] * 250
+    frame["b"] = [True, False] * 250
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    monkeypatch.setattr("dsmote.job.csv.BLOCK_BYTES", 4000)
+    lazy = open_source(str(tmp_path / "a.csv")).frame(client)
+    assert lazy.npartitions > 3
+    got = lazy.compute().reset_index(drop=True)
+    pd.testing.assert_frame_equal(got, pd.read_csv(tmp_path / "a.csv"))
+    assert lazy[["s", "i"]].compute().columns.tolist() == ["s", "i"]
+
+
+def test_dtype_holds_for_all_rows(
+    tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f"{n},{n},{n}" for n in range(1000)]
+    rows[900], rows[950], rows[980] = "900,0.5,900", "950,950,word", ",980,980"
+    (tmp_path / "a.csv").write_text("gap,fraction,word\n" + "\n".join(rows) + "\n")
+    monkeypatch.setattr("dsmote.job.csv.BLOCK_BYTES", 1000)
+    lazy = open_source(str(tmp_path / "a.csv")).frame(client)
+    assert lazy.dtypes.astype(str).tolist() == ["float64", "float64", "str"]
+    pd.testing.assert_frame_equal(
+        lazy.compute().reset_index(drop=True), pd.read_csv(tmp_path / "a.csv", dtype={"word": str})
+    )
+
+
+def test_compressed_file_is_one_block(tmp_path: Path, client: Client) -> None:
+    with gzip.open(tmp_path / "a.csv.gz", "wt") as handle:
+        handle.write("x,y\n1,a\n2,b\n")
+    source = open_source(str(tmp_path / "a.csv.gz"))
+    assert len(csv_blocks(source.inputs)) == 1
+    assert source.frame(client).compute()["x"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "dtype"),
+    [
+        (["int", "none"], "int64"),
+        (["int", "empty"], "float64"),
+        (["uint"], "uint64"),
+        (["uint", "int"], "str"),
+        (["int", "float"], "float64"),
+        (["empty", "none"], "float64"),
+        (["bool"], "bool"),
+        (["bool", "bool with gaps"], "boolean"),
+        (["bool", "empty"], "boolean"),
+        (["bool", "int"], "str"),
+        (["text", "float"], "str"),
+    ],
+)
+def test_kinds_merge(kinds: list[str], dtype: str) -> None:
+    assert merge_kinds(kinds) == dtype
+
+
+def test_kinds_of_a_block(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "e,b,g,i,u,f,t\n,True,True,1,18446744073709551615,1.5,x\n,False,,2,1,2,\n"
+    )
+    inputs = list_files(str(tmp_path / "a.csv"))
+    kinds = infer_block(csv_blocks(inputs)[0], csv_columns(inputs))
+    assert kinds == ("empty", "bool", "bool with gaps", "int", "uint", "float", "text")
+
+
+def test_header_that_differs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n1,2\n")
+    (tmp_path / "b.csv").write_text("x,z\n1,2\n")
+    with pytest.raises(ValueError, match=r"b\.csv does not have the columns of .*a\.csv"):
+        open_source(str(tmp_path))
+
+
+def test_duplicate_columns_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,x,y\n1,2,3\n")
+    with pytest.raises(ValueError, match=r"more than one column of the name \['x'\]"):
+        open_source(str(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00bad,utf\n1,2\n"])
+def test_file_that_is_no_csv_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.csv cannot be read as CSV"):
+        open_source(str(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize("row", ["1,2,3", "1,2,3,4"])
+def test_row_with_too_many_fields_is_an_error(tmp_path: Path, client: Client, row: str) -> None:
+    (tmp_path / "a.csv").write_text(f"x,y\n1,2\n{row}\n")
+    with pytest.raises(ValueError, match=r"a\.csv cannot be read as CSV"):
+        open_source(str(tmp_path / "a.csv")).frame(client)
+
+
+def test_broken_compression_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(b"not gzip")
+    with pytest.raises((ValueError, OSError), match=r"a\.csv\.gz"):
+        open_source(str(tmp_path / "a.csv.gz"))

@@ -1,0 +1,157 @@
+import os
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from dsmote.job.files import check_apart, list_files
+
+
+def touch(*files: Path) -> None:
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"x")
+
+
+def names(folder: Path, *args: str) -> list[str]:
+    return [os.path.relpath(file, folder) for file in list_files(*args).files]
+
+
+def test_folder_is_searched_in_natural_order_without_hidden_files(tmp_path: Path) -> None:
+    touch(*(tmp_path / f"p{n}.parquet" for n in (10, 2, 1)), tmp_path / "sub" / "q.pq")
+    touch(tmp_path / "_SUCCESS", tmp_path / ".hidden.parquet", tmp_path / "_old" / "z.parquet")
+    touch(tmp_path / "notes.txt")
+    assert names(tmp_path, str(tmp_path)) == ["p1.parquet", "p2.parquet", "p10.parquet", "sub/q.pq"]
+
+
+def test_file_glob_and_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "a1.parquet", tmp_path / "a2.parquet", tmp_path / "b.parquet")
+    assert names(tmp_path, str(tmp_path / "a*.parquet")) == ["a1.parquet", "a2.parquet"]
+    monkeypatch.chdir(tmp_path)
+    assert names(tmp_path, "b.parquet") == ["b.parquet"]
+    assert names(tmp_path, "*.parquet") == ["a1.parquet", "a2.parquet", "b.parquet"]
+
+
+def test_name_with_wildcards_that_is_there_is_a_file(tmp_path: Path) -> None:
+    touch(tmp_path / "a[1].parquet", tmp_path / "a1.parquet")
+    assert names(tmp_path, str(tmp_path / "a[1].parquet")) == ["a[1].parquet"]
+
+
+def test_format_comes_from_the_ending(tmp_path: Path) -> None:
+    touch(tmp_path / "a.csv", tmp_path / "b.CSV.GZ", tmp_path / "c.parquet", tmp_path / "d.dat")
+    assert list_files(str(tmp_path / "a.csv")).format == "csv"
+    assert list_files(str(tmp_path / "b.CSV.GZ")).format == "csv"
+    assert list_files(str(tmp_path / "c.parquet")).format == "parquet"
+    assert list_files(str(tmp_path / "d.dat"), "csv").format == "csv"
+    with pytest.raises(ValueError, match=r"format of .*d\.dat by its name: give --format"):
+        list_files(str(tmp_path / "d.dat"))
+    with pytest.raises(ValueError, match="both Parquet and CSV"):
+        list_files(str(tmp_path))
+    assert names(tmp_path, str(tmp_path), "csv") == ["a.csv", "b.CSV.GZ"]
+
+
+def test_asked_for_format_takes_files_without_ending(tmp_path: Path) -> None:
+    touch(tmp_path / "part-0", tmp_path / "part-1")
+    assert names(tmp_path, str(tmp_path), "parquet") == ["part-0", "part-1"]
+
+
+@pytest.mark.parametrize("name", ["absent.parquet", "absent/*.parquet", "nothing-*"])
+def test_missing_input_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(FileNotFoundError, match=name.replace("*", r"\*")):
+        list_files(str(tmp_path / name))
+
+
+def test_folder_without_a_table_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no Parquet or CSV file in .*empty"):
+        list_files(str(tmp_path / "empty"))
+
+
+def test_folder_that_may_not_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "locked" / "a.parquet")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(PermissionError, match=r"no permission to read .*locked"):
+        list_files(str(tmp_path / "locked"))
+
+
+def test_unknown_protocol_is_named() -> None:
+    with pytest.raises(ValueError, match="cannot open nowhere://x"):
+        list_files("nowhere://x")
+
+
+def test_columns_in_folder_names_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path / "year=2020" / "a.parquet")
+    with pytest.raises(ValueError, match=r"names of its folders.*year=2020"):
+        list_files(str(tmp_path))
+
+
+def test_stamp_changes_with_the_file(tmp_path: Path) -> None:
+    touch(tmp_path / "a.parquet")
+    before = list_files(str(tmp_path)).stamp
+    assert list_files(str(tmp_path)).stamp == before
+    (tmp_path / "a.parquet").write_bytes(b"longer")
+    assert list_files(str(tmp_path)).stamp != before
+
+
+def test_other_file_systems_keep_their_protocol() -> None:
+    fs = fsspec.filesystem("memory")
+    fs.pipe({"/job-files/a.parquet": b"x", "/job-files/_SUCCESS": b""})
+    assert list_files("memory://job-files").files == ("memory:///job-files/a.parquet",)
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("in", "in"),
+        ("in", "in/out"),
+        ("in", "in/sub/out"),
+        ("in", "."),
+        ("in/a.parquet", "in"),
+        ("in/a.parquet", "in/a.parquet"),
+        ("in/*.parquet", "in"),
+        ("in/*.parquet", "in/out.parquet"),
+        ("in/*", "in/out"),
+        ("**/*.parquet", "in/out"),
+        ("i*/*.parquet", "in/sub"),
+        ("link", "in/out"),
+        ("in", "link"),
+        ("link", "in"),
+        ("link/*.parquet", "in"),
+        ("in", "link/out"),
+        ("in/../in", "in"),
+        ("linked/l.parquet", "in"),
+    ],
+)
+def test_overlap_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, output: str
+) -> None:
+    touch(tmp_path / "in" / "a.parquet", tmp_path / "in" / "sub" / "b.parquet")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "l.parquet").symlink_to(tmp_path / "in" / "a.parquet")
+    monkeypatch.chdir(tmp_path)
+    if (source, output) == ("i*/*.parquet", "in/sub"):
+        output = "in/new.parquet"
+    with pytest.raises(ValueError, match="overlaps the input"):
+        check_apart(list_files(source), output)
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [
+        ("in", "out"),
+        ("in", "in2"),
+        ("in/a.parquet", "in/out"),
+        ("in/*.parquet", "in/out"),
+        ("in/a.parquet", "a.parquet"),
+        ("in", "memory://in"),
+    ],
+)
+def test_neighbours_are_no_overlap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, output: str
+) -> None:
+    touch(tmp_path / "in" / "a.parquet")
+    monkeypatch.chdir(tmp_path)
+    check_apart(list_files(source), output)

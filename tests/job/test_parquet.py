@@ -1,0 +1,189 @@
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dsmote.job.files import list_files
+from dsmote.job.parquet import Piece, read_footers, read_piece, table_schema
+from dsmote.job.sources import open_source
+
+
+def read_all(path: Path) -> pd.DataFrame:
+    source = open_source(str(path))
+    return source.frame(None).compute(scheduler="synchronous").reset_index(drop=True)
+
+
+def write(folder: Path, *frames: pd.DataFrame) -> Path:
+    folder.mkdir(exist_ok=True)
+    for number, frame in enumerate(frames):
+        frame.to_parquet(folder / f"{number}.parquet", index=False)
+    return folder
+
+
+def test_reads_as_pandas_does(mixed: Path) -> None:
+    whole = pd.concat([pd.read_parquet(file) for file in sorted(mixed.iterdir())])
+    pd.testing.assert_frame_equal(read_all(mixed), whole.reset_index(drop=True))
+
+
+def test_dtypes_are_those_of_the_meta_in_every_partition(mixed: Path) -> None:
+    frame = open_source(str(mixed)).frame(None)
+    assert frame.npartitions == 3
+    for delayed in frame.to_delayed(optimize_graph=False):
+        part = delayed.compute(scheduler="synchronous")
+        plain = [name for name in part if name != "cat"]
+        assert part[plain].dtypes.to_dict() == frame._meta[plain].dtypes.to_dict()
+    assert str(frame._meta["text"].dtype) == "str"
+    assert not frame["cat"].cat.known
+
+
+def test_only_the_columns_used_are_read(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    original = pq.ParquetFile.read_row_groups
+
+    def spy(self: pq.ParquetFile, groups: list, columns: list, **options: object) -> pa.Table:
+        asked.append(columns)
+        return original(self, groups, columns=columns, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_groups", spy)
+    open_source(str(mixed)).frame(None)[["y"]].compute(scheduler="synchronous")
+    assert asked == [["y"]] * 3
+
+
+def test_large_file_is_split_by_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame({"x": np.arange(1000.0)})
+    frame.to_parquet(tmp_path / "a.parquet", row_group_size=100)
+    monkeypatch.setattr("dsmote.job.parquet.PIECE_ROWS", 250)
+    lazy = open_source(str(tmp_path / "a.parquet")).frame(None)
+    sizes = lazy.map_partitions(len).compute(scheduler="synchronous").tolist()
+    assert sizes == [200] * 5
+    monkeypatch.setattr("dsmote.job.parquet.PIECE_BYTES", 800)
+    assert open_source(str(tmp_path / "a.parquet")).frame(None).npartitions == 10
+    pd.testing.assert_frame_equal(read_all(tmp_path / "a.parquet"), frame)
+
+
+def test_whole_numbers_with_gaps_stay_exact(tmp_path: Path) -> None:
+    large = 2**53 + 1
+    folder = write(
+        tmp_path / "t",
+        pd.DataFrame({"n": [large, 2], "b": [True, False], "m": [1, 2]}),
+        pd.DataFrame(
+            {
+                "n": pd.array([None, large], dtype="Int64"),
+                "b": pd.array([None, True], dtype="boolean"),
+                "m": [3, 4],
+            }
+        ),
+    )
+    frame = read_all(folder)
+    assert frame.dtypes.astype(str).to_dict() == {"n": "Int64", "b": "boolean", "m": "int64"}
+    assert frame["n"].tolist() == [large, 2, pd.NA, large]
+
+
+def test_named_index_is_a_column_and_nameless_one_is_dropped(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0]}, index=pd.Index([7, 9], name="key"))
+    frame.to_parquet(tmp_path / "named.parquet")
+    assert open_source(str(tmp_path / "named.parquet")).columns == ("x", "key")
+    assert read_all(tmp_path / "named.parquet")["key"].tolist() == [7, 9]
+    frame.rename_axis(None).to_parquet(tmp_path / "nameless.parquet")
+    assert open_source(str(tmp_path / "nameless.parquet")).columns == ("x",)
+    assert read_all(tmp_path / "nameless.parquet").index.tolist() == [0, 1]
+
+
+def test_column_order_may_differ_and_a_file_may_lack_all_values(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "t",
+        pd.DataFrame({"x": [1.0], "s": [None]}),
+        pd.DataFrame({"s": ["u"], "x": [2.0]}),
+    )
+    frame = read_all(folder)
+    assert frame["x"].tolist() == [1.0, 2.0]
+    assert frame["s"].isna().tolist() == [True, False]
+    assert str(frame["s"].dtype) == "str"
+
+
+def test_corrupt_file_is_named(mixed: Path) -> None:
+    (mixed / "1.parquet").write_bytes(b"PAR1 this is no Parquet file PAR1")
+    with pytest.raises(ValueError, match=r"1\.parquet is corrupt or not a Parquet file"):
+        open_source(str(mixed))
+
+
+def test_file_cut_short_is_named(mixed: Path) -> None:
+    data = (mixed / "2.parquet").read_bytes()
+    (mixed / "2.parquet").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"2\.parquet is corrupt or not a Parquet file"):
+        open_source(str(mixed))
+
+
+def test_empty_file_is_named(mixed: Path) -> None:
+    (mixed / "2.parquet").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"2\.parquet is corrupt or not a Parquet file"):
+        open_source(str(mixed))
+
+
+def test_corrupt_data_behind_a_good_footer_are_named(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": np.random.default_rng(0).normal(size=5000)})
+    frame.to_parquet(tmp_path / "a.parquet", index=False)
+    data = bytearray((tmp_path / "a.parquet").read_bytes())
+    data[4:2000] = b"\xff" * 1996
+    (tmp_path / "a.parquet").write_bytes(bytes(data))
+    source = open_source(str(tmp_path / "a.parquet"))
+    with pytest.raises(ValueError, match=r"a\.parquet is corrupt"):
+        source.frame(None).compute(scheduler="synchronous")
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"x": [1.0]}, r"1\.parquet does not have the columns of .*0\.parquet: lacking \['s'\]"),
+        ({"x": [1.0], "s": ["u"], "z": [1]}, r"additional \['z'\]"),
+        ({"x": [1], "s": ["u"]}, r"column 'x' is int64 in .*1\.parquet but double"),
+        ({"x": [1.0], "s": pd.Categorical(["u"])}, r"column 's' is dictionary.*1\.parquet"),
+    ],
+)
+def test_file_of_another_shape_is_named(tmp_path: Path, second: dict, message: str) -> None:
+    folder = write(tmp_path / "t", pd.DataFrame({"x": [0.5], "s": ["u"]}), pd.DataFrame(second))
+    with pytest.raises(ValueError, match=message):
+        open_source(str(folder))
+
+
+def test_nested_columns_are_named(tmp_path: Path) -> None:
+    table = pa.table({"x": [1.0], "items": [[1, 2]], "point": [{"a": 1}]})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"nested columns.*'items': 'list.*'point': 'struct"):
+        open_source(str(tmp_path / "a.parquet"))
+
+
+def test_duplicate_columns_are_named(tmp_path: Path) -> None:
+    table = pa.table([[1.0], [2.0], [3]], names=["x", "x", "y"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(ValueError, match=r"more than one column of the name \['x'\]"):
+        open_source(str(tmp_path / "a.parquet"))
+
+
+def test_file_of_zero_rows_is_a_partition(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0], "s": ["u", "v"]})
+    folder = write(tmp_path / "t", frame.iloc[:0], frame)
+    pd.testing.assert_frame_equal(read_all(folder), frame)
+
+
+def test_file_that_may_not_be_read_is_named(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.implementations.local import LocalFileSystem
+
+    def refuse(self: LocalFileSystem, path: str, mode: str = "rb", **options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    inputs = list_files(str(mixed))
+    monkeypatch.setattr(LocalFileSystem, "open", refuse)
+    with pytest.raises(PermissionError, match=r"no permission to read .*0\.parquet"):
+        read_footers(inputs)
+
+
+def test_file_that_vanished_is_named(mixed: Path) -> None:
+    inputs = list_files(str(mixed))
+    schema = table_schema(read_footers(inputs))
+    (mixed / "0.parquet").unlink()
+    with pytest.raises(FileNotFoundError, match=r"cannot read .*0\.parquet"):
+        read_piece(Piece(inputs.files[0], (0,)), schema=schema)

@@ -1,0 +1,167 @@
+import json
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dsmote import SMOTE, SMOTENC
+from dsmote.job import JobSpec, parse_strategy
+from dsmote.job.spec import LabelCounts, make_sampler, plain_label
+
+
+def test_spec_is_plain_data_for_json() -> None:
+    spec = JobSpec("in", "y", output="out", sampling_strategy={"1": 5}, carry=("id",))
+    assert json.loads(json.dumps(spec.to_dict())) == {
+        "input": "in",
+        "output": "out",
+        "format": None,
+        "target": "y",
+        "sampler": "auto",
+        "sampling_strategy": {"1": 5},
+        "k_neighbors": 5,
+        "categorical": [],
+        "carry": ["id"],
+        "missing": "error",
+        "random_state": None,
+        "overwrite": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"sampler": "adasyn"}, "sampler must be one of auto, smote, smotenc"),
+        ({"format": "xml"}, "format must be one of parquet, csv"),
+        ({"missing": "drop"}, "missing must be one of error, skip"),
+        ({"k_neighbors": 0}, "k_neighbors must be at least 1, not 0"),
+        ({"random_state": -1}, "random_state must not be negative"),
+        ({"carry": ("y",)}, "target column 'y' cannot be in carry"),
+        ({"categorical": ("y",)}, "target column 'y' cannot be in categorical"),
+        ({"categorical": ("c",), "carry": ("c",)}, "either carried or categorical"),
+        ({"sampler": "smote", "categorical": ("c",)}, "use the sampler smotenc"),
+    ],
+)
+def test_wrong_spec_is_refused(fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        JobSpec("in", "y", **fields)
+
+
+@pytest.mark.parametrize(
+    ("text", "strategy"),
+    [
+        ("auto", "auto"),
+        ("not majority", "not majority"),
+        (" 0.5 ", 0.5),
+        ("1", 1.0),
+        ('{"1": 5000, "x": 7}', {"1": 5000, "x": 7}),
+    ],
+)
+def test_strategy_is_parsed(text: str, strategy: object) -> None:
+    assert parse_strategy(text) == strategy
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("most", "neither one of auto"),
+        ("0", "above 0 and at most 1"),
+        ("1.5", "above 0 and at most 1"),
+        ("nan", "above 0 and at most 1"),
+        ('{"1": 5000', "not a JSON object"),
+        ("{1: 5000}", "not a JSON object"),
+        ('{"1": -1}', "whole number that is not negative"),
+        ('{"1": 1.5}', "whole number that is not negative"),
+        ('{"1": true}', "whole number that is not negative"),
+        ('{"1": 1, "1": 2}', "given twice"),
+        ("{}", "names no label"),
+    ],
+)
+def test_wrong_strategy_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_strategy(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "label"),
+    [
+        ("1", 1),
+        ("1", np.int64(1)),
+        ("1", 1.0),
+        ("1.0", 1),
+        ("1", "1"),
+        ("'1'", "'1'"),
+        ("true", True),
+        ("True", np.bool_(True)),
+        ("1", np.True_),
+        ("2020-01-01 00:00:00", pd.Timestamp("2020-01-01")),
+    ],
+)
+def test_json_key_finds_the_label(key: str, label: object) -> None:
+    other = type(label)(0) if not isinstance(label, pd.Timestamp) else pd.Timestamp(0)
+    found = LabelCounts({key: 9})({other: 5, label: 3})
+    assert found == {label: 9}
+    assert type(next(iter(found))) is type(label)
+
+
+def test_text_is_preferred_to_value() -> None:
+    assert LabelCounts({"1": 9})({"1": 3, 1.0: 4}) == {"1": 9}
+
+
+def test_ambiguous_key_is_refused() -> None:
+    with pytest.raises(ValueError, match="could be any of the labels"):
+        LabelCounts({"1": 9})({"1": 3, 1: 4})
+
+
+def test_unknown_label_lists_what_is_there() -> None:
+    with pytest.raises(ValueError, match=r"label 'c', which is not in the data.*: a, b"):
+        LabelCounts({"c": 9})({"a": 3, "b": 4})
+
+
+def test_label_counts_take_the_target_too() -> None:
+    assert LabelCounts({"1": 9})(np.array([0, 0, 1])) == {1: 9}
+
+
+def test_label_counts_travel() -> None:
+    counts = LabelCounts({"1": 9})
+    assert pickle.loads(pickle.dumps(counts)) == counts
+
+
+def test_plain_labels() -> None:
+    plain = [plain_label(x) for x in (np.bool_(True), np.float64(0.5), pd.Timestamp(0))]
+    assert plain == [True, 0.5, "1970-01-01 00:00:00"]
+
+
+NUMERIC = pd.DataFrame({"a": [0.5], "n": [1], "y": ["u"]})
+FLAGGED = NUMERIC.assign(flag=True)
+MIXED = FLAGGED.assign(colour="red", kind=pd.Categorical(["k"]))
+
+
+@pytest.mark.parametrize(
+    ("frame", "fields", "kind"),
+    [
+        (NUMERIC, {}, SMOTE),
+        (FLAGGED, {}, SMOTE),
+        (MIXED, {}, SMOTENC),
+        (MIXED, {"carry": ("colour", "kind")}, SMOTE),
+        (NUMERIC, {"categorical": ("n",)}, SMOTENC),
+        (NUMERIC, {"sampler": "smotenc"}, SMOTENC),
+        (MIXED, {"sampler": "smote"}, SMOTE),
+    ],
+)
+def test_sampler_follows_the_columns(frame: pd.DataFrame, fields: dict, kind: type) -> None:
+    assert type(make_sampler(JobSpec("in", "y", **fields), frame.iloc[:0])) is kind
+
+
+def test_categorical_adds_to_the_obvious_ones() -> None:
+    sampler = make_sampler(JobSpec("in", "y", categorical=("n",), carry=("kind",)), MIXED)
+    assert sampler.categorical_features == ["n", "flag", "colour"]
+
+
+def test_parameters_reach_the_sampler() -> None:
+    spec = JobSpec(
+        "in", "y", k_neighbors=3, random_state=4, missing="skip", sampling_strategy={"u": 9}
+    )
+    parameters = make_sampler(spec, NUMERIC).get_params()
+    assert parameters.pop("sampling_strategy") == LabelCounts({"u": 9})
+    assert parameters == {"k_neighbors": 3, "random_state": 4, "missing": "skip", "carry": None}

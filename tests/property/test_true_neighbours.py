@@ -1,0 +1,248 @@
+"""Truth: the engines find what looking at all pairs finds; new rows lie between neighbours."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from dsmote import SMOTE
+from dsmote.neighbors import BruteIndex, MixedIndex, TreeIndex
+from tests.tables import naive_neighbours
+
+K = 5
+
+
+def tables(name, n=150, seed=0):
+    """Make a class that is hard to search."""
+    rng = np.random.default_rng(seed)
+    plain = rng.normal(size=(n, 4))
+    return {
+        "plain": plain,
+        "five copies of each row": np.repeat(plain[: n // 5], 5, axis=0)[rng.permutation(n)],
+        "all rows equal": np.ones((n, 3)),
+        "two values": rng.integers(0, 2, (n, 3)).astype(float),
+        "a grid": np.stack(np.meshgrid(range(5), range(5), range(6)), -1).reshape(-1, 3) / 3.0,
+        "far from the origin": 1e6 + 1e-2 * plain,
+        "very far from the origin": 1e12 + plain,
+        "tiny": 1e-10 * plain,
+        "tiny and far": 1.0 + 1e-10 * plain,
+        "huge": 1e200 * plain,
+        "hardly above zero": 1e-200 * plain,
+        "one column": plain[:, :1],
+        "one column, far": 1e6 + 1e-2 * plain[:, :1],
+        "columns of unlike scale": plain * [1e-8, 1.0, 1e8, 1e-3],
+        "more columns than rows": rng.normal(size=(20, 40)),
+        "a line": np.outer(rng.normal(size=n), [1.0, 2.0, 3.0]),
+        "minus zero": np.where(plain > 0, 0.0, -0.0),
+        "a constant column": np.column_stack([plain, np.full(n, 7.0)]),
+    }[name]
+
+
+NAMES = [
+    "plain",
+    "five copies of each row",
+    "all rows equal",
+    "two values",
+    "a grid",
+    "far from the origin",
+    "very far from the origin",
+    "tiny",
+    "tiny and far",
+    "one column",
+    "one column, far",
+    "columns of unlike scale",
+    "more columns than rows",
+    "a line",
+    "minus zero",
+    "a constant column",
+]
+
+
+@pytest.mark.parametrize("engine", [TreeIndex, BruteIndex])
+@pytest.mark.parametrize("name", NAMES)
+def test_engines_find_the_true_neighbours(engine, name):
+    matrix = tables(name)
+    ids = np.arange(len(matrix))
+    expected_distances, expected = naive_neighbours(matrix, K)
+    distances, found = engine(matrix).query(ids, K)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(distances, expected_distances)
+    assert (found != ids[:, None]).all()
+
+
+@pytest.mark.parametrize("engine", [TreeIndex, BruteIndex])
+@pytest.mark.parametrize(("name", "scale"), [("huge", 2.0**-600), ("hardly above zero", 2.0**600)])
+def test_engines_at_the_ends_of_the_range_of_floats(engine, name, scale):
+    # Looking at all pairs would overflow; scaling by a power of two changes no order.
+    matrix = tables(name)
+    _, expected = naive_neighbours(matrix * scale, K)
+    distances, found = engine(matrix).query(np.arange(len(matrix)), K)
+    np.testing.assert_array_equal(found, expected)
+    assert np.isfinite(distances).all()
+    assert (distances > 0).all()
+
+
+@pytest.mark.parametrize("engine", [TreeIndex, BruteIndex])
+@pytest.mark.parametrize("name", ["plain", "five copies of each row", "a grid"])
+@pytest.mark.parametrize("k", [1, 2, 30, 100])
+def test_any_number_of_neighbours(engine, name, k):
+    matrix = tables(name)
+    _, found = engine(matrix).query(np.arange(len(matrix)), k)
+    np.testing.assert_array_equal(found, naive_neighbours(matrix, k)[1])
+
+
+@pytest.mark.parametrize("engine", [TreeIndex, BruteIndex])
+@pytest.mark.parametrize("name", NAMES)
+def test_all_other_rows_can_be_the_neighbours(engine, name):
+    matrix = tables(name)[:12]
+    _, found = engine(matrix).query(np.arange(12), 11)
+    np.testing.assert_array_equal(found, naive_neighbours(matrix, 11)[1])
+
+
+@pytest.mark.parametrize("engine", [TreeIndex, BruteIndex])
+@pytest.mark.parametrize("name", ["plain", "a grid", "five copies of each row", "tiny and far"])
+def test_blocks_of_queries_change_nothing(engine, name, monkeypatch):
+    matrix = tables(name)
+    index = engine(matrix)
+    ids = np.arange(len(matrix))
+    distances, found = index.query(ids, K)
+    for start, stop in ((0, 1), (1, 8), (8, 150)):
+        part = index.query(ids[start:stop], K)
+        np.testing.assert_array_equal(part[0], distances[start:stop])
+        np.testing.assert_array_equal(part[1], found[start:stop])
+    backwards = index.query(ids[::-1], K)
+    np.testing.assert_array_equal(backwards[1], found[::-1])
+    monkeypatch.setattr("dsmote.neighbors.exact._CELLS", 64)
+    monkeypatch.setattr("dsmote.neighbors.brute._PAIRS", 64)
+    monkeypatch.setattr("dsmote.neighbors.brute._CHUNK", 16)
+    small = engine(matrix).query(ids, K)
+    np.testing.assert_array_equal(small[0], distances)
+    np.testing.assert_array_equal(small[1], found)
+
+
+@pytest.mark.parametrize("engine", [TreeIndex, BruteIndex])
+@pytest.mark.parametrize("name", ["plain", "a grid", "five copies of each row"])
+def test_points_that_are_not_in_the_index(engine, name):
+    matrix = tables(name)
+    points = np.concatenate([matrix[:10], matrix[:10] + 0.01])
+    distances, found = engine(matrix).query_points(points, K)
+    squares = np.zeros((len(points), len(matrix)))
+    for ours, theirs in zip(points.T, matrix.T, strict=True):
+        squares += (ours[:, None] - theirs) ** 2
+    order = np.argsort(squares, axis=1, kind="stable")[:, :K]
+    np.testing.assert_array_equal(found, order)
+    np.testing.assert_array_equal(distances, np.sqrt(np.take_along_axis(squares, order, 1)))
+
+
+MATRICES = arrays.arrays(
+    np.float64,
+    st.tuples(st.integers(4, 40), st.integers(1, 4)),
+    elements=st.one_of(
+        st.integers(-3, 3).map(float),
+        st.floats(-1e6, 1e6, allow_nan=False, width=32),
+        st.sampled_from([1e6 + 0.01, 1e6 + 0.02, 1e-10, 2e-10, -0.0]),
+    ),
+    fill=st.nothing(),
+)
+
+
+@given(matrix=MATRICES, k=st.integers(1, 3))
+def test_engines_agree_on_any_rows(matrix, k):
+    ids = np.arange(len(matrix))
+    distances, expected = naive_neighbours(matrix, k)
+    for engine in (TreeIndex, BruteIndex):
+        found = engine(matrix).query(ids, k)
+        np.testing.assert_array_equal(found[1], expected)
+        np.testing.assert_array_equal(found[0], distances)
+
+
+@given(data=st.data(), weight=st.sampled_from([0.5, 1.0, 3.7e-4, 2e3, 1e-10, 1e6]))
+def test_mixed_metric_on_any_rows(data, weight):
+    matrix = data.draw(MATRICES)
+    shape = (len(matrix), data.draw(st.integers(1, 3)))
+    codes = data.draw(arrays.arrays(np.int32, shape, elements=st.integers(0, 3)))
+    ids = np.arange(len(matrix))
+    distances, expected = naive_neighbours(matrix, 3, codes, weight)
+    for engine in (MixedIndex, BruteIndex):
+        found = engine(matrix, codes, weight).query(ids, 3)
+        np.testing.assert_array_equal(found[1], expected)
+        np.testing.assert_array_equal(found[0], distances)
+
+
+@pytest.mark.parametrize("engine", [MixedIndex, BruteIndex])
+@pytest.mark.parametrize("levels", [1, 2, 5, 40, 10_000])
+@pytest.mark.parametrize("spread", [1e-10, 0.05, 1.0, 50.0])
+def test_mixed_metric_with_few_and_many_levels(engine, levels, spread):
+    rng = np.random.default_rng(levels)
+    n = 900
+    matrix = 3.0 + spread * rng.normal(size=(n, 3))
+    matrix[::7] = matrix[0]
+    codes = rng.integers(0, levels, size=(n, 4)).astype(np.int32)
+    codes[::14] = codes[0]
+    ids = np.arange(n)
+    distances, expected = naive_neighbours(matrix, K, codes, 0.9)
+    found = engine(matrix, codes, 0.9).query(ids, K)
+    np.testing.assert_array_equal(found[1], expected)
+    np.testing.assert_array_equal(found[0], distances)
+    some = engine(matrix, codes, 0.9).query(ids[100:103], K)
+    np.testing.assert_array_equal(some[1], expected[100:103])
+
+
+@pytest.mark.parametrize("engine", [MixedIndex, BruteIndex])
+@pytest.mark.parametrize("scale", [2.0**-600, 1.0, 2.0**600])
+def test_mixed_metric_at_any_scale(engine, scale):
+    rng = np.random.default_rng(1)
+    matrix = rng.normal(size=(200, 3))
+    codes = rng.integers(0, 4, size=(200, 2)).astype(np.int32)
+    _, expected = naive_neighbours(matrix, K, codes, 0.75)
+    distances, found = engine(matrix * scale, codes, 0.75 * scale).query(np.arange(200), K)
+    np.testing.assert_array_equal(found, expected)
+    assert np.isfinite(distances).all()
+
+
+@pytest.mark.parametrize("engine", [MixedIndex, BruteIndex])
+def test_points_with_names_that_are_not_in_the_index(engine):
+    rng = np.random.default_rng(2)
+    matrix, codes = rng.normal(size=(80, 2)), rng.integers(0, 3, size=(80, 2)).astype(np.int32)
+    points = np.column_stack([rng.normal(size=(9, 2)), rng.integers(-1, 3, size=(9, 2))])
+    distances, found = engine(matrix, codes, 1.5).query_points(points, K)
+    squares = ((points[:, None, :2] - matrix) ** 2).sum(axis=2)
+    squares = squares + 1.5**2 * (points[:, None, 2:] != codes).sum(axis=2)
+    order = np.argsort(squares, axis=1, kind="stable")[:, :K]
+    np.testing.assert_array_equal(found, order)
+    np.testing.assert_allclose(distances, np.sqrt(np.take_along_axis(squares, order, 1)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_new_rows_lie_between_a_row_and_one_of_its_true_neighbours(name):
+    matrix = tables(name)
+    majority = np.concatenate([matrix] * 3) + 1.0
+    X = np.concatenate([majority, matrix])
+    y = np.repeat([0, 1], [len(majority), len(matrix)])
+    X_res, y_res = SMOTE(random_state=0).fit_resample(X, y)
+    made = X_res[len(X) :]
+    assert (y_res[len(X) :] == 1).all()
+    assert len(made) == 2 * len(matrix)
+    _, near = naive_neighbours(matrix, K)
+    starts = np.repeat(matrix, K, axis=0)
+    steps = matrix[near].reshape(-1, matrix.shape[1]) - starts
+    size = np.abs(matrix).max()
+    rounding = 4 * np.spacing(size)
+    for row in made:
+        # For every (base, neighbour): the share of the step that fits best, and what it misses.
+        length = (steps**2).sum(axis=1)
+        share = ((row - starts) * steps).sum(axis=1) / np.where(length > 0, length, 1.0)
+        missed = np.abs(row - (starts + np.clip(share, 0.0, 1.0)[:, None] * steps)).max(axis=1)
+        assert missed.min() <= rounding + 1e-13 * np.abs(steps).max()
+
+
+def test_a_row_with_copies_never_has_itself_for_a_neighbour():
+    rows = np.repeat(np.random.default_rng(0).normal(size=(40, 3)), 5, axis=0)
+    ids = np.arange(200)
+    for engine in (TreeIndex, BruteIndex):
+        distances, found = engine(rows).query(ids, 4)
+        # The four nearest are its four copies, at distance 0, and never the row itself.
+        assert (distances == 0).all()
+        assert (found // 5 == (ids // 5)[:, None]).all()
+        assert (found != ids[:, None]).all()

@@ -1,0 +1,162 @@
+"""What the command line does before any work: options, help, and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from dsmote import __version__
+from dsmote.cli import main
+from dsmote.cli.guard import guarded
+
+
+def call(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def test_version_and_help() -> None:
+    assert call("--version").output == f"dsmote, version {__version__}\n"
+    assert {"demo", "plan", "resample"} <= set(call("--help").output.split())
+    options = call("resample", "--help").output
+    for name in (
+        *("--target", "--format", "--sampler", "--sampling-strategy", "--k-neighbors"),
+        *("--categorical", "--carry", "--missing", "--random-state", "--scheduler"),
+        *("--n-workers", "--threads-per-worker", "--memory-limit", "--overwrite", "--json"),
+        *("--quiet", "--debug"),
+    ):
+        assert name in options
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["resample", "in", "out"], "Missing option '--target'"),
+        (["resample", "in", "--target", "y"], "Missing argument 'OUTPUT'"),
+        (["plan", "in", "--target", "y", "--k-neighbors", "0"], "--k-neighbors"),
+        (["plan", "in", "--target", "y", "--sampler", "rose"], "--sampler"),
+        (["plan", "in", "--target", "y", "--missing", "drop"], "--missing"),
+        (["plan", "in", "--target", "y", "--sampling-strategy", "7"], "at most 1, not 7"),
+        (["plan", "in", "--target", "y", "--sampling-strategy", "{1:2}"], "not a JSON object"),
+        (["plan", "in", "--target", "y", "--carry", "y"], "cannot be in carry"),
+        (["plan", "in", "--target", "y", "--random-state", "-1"], "--random-state"),
+        (["plan", "in", "--target", "y", "--memory-limit", "much"], "not a size such as 4GiB"),
+        (["plan", "in", "--target", "y", "--n-workers", "0"], "--n-workers"),
+        (
+            ["plan", "in", "--target", "y", "--scheduler", "tcp://x:1", "--n-workers", "2"],
+            "--scheduler is a cluster that is there",
+        ),
+        (
+            ["plan", "in", "--target", "y", "--sampler", "smote", "--categorical", "c"],
+            "use the sampler smotenc",
+        ),
+        (["balance"], "No such command"),
+    ],
+)
+def test_wrong_usage_exits_with_2(args: list[str], message: str) -> None:
+    result = call(*args)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_input_that_is_not_there_is_a_failure() -> None:
+    result = call("plan", "no-such.parquet", "--target", "y")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("Error: ")
+    assert "no-such.parquet" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (ValueError("the column x"), "Error: the column x\n"),
+        (KeyError("x"), "Error: KeyError: 'x'\n"),
+        (MemoryError(), "Error: MemoryError: \n"),
+    ],
+)
+def test_failure_is_one_message(raised: Exception, message: str) -> None:
+    @click.command()
+    @click.option("--debug", is_flag=True)
+    @guarded
+    def fail() -> None:
+        raise raised
+
+    result = CliRunner().invoke(fail)
+    assert (result.exit_code, result.stderr, result.stdout) == (1, message, "")
+    assert "Traceback" in CliRunner().invoke(fail, ["--debug"]).stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_is_130_and_a_second_one_does_not_disturb(number: int) -> None:
+    cleaned = []
+
+    @click.command()
+    @click.option("--debug", is_flag=True)
+    @guarded
+    def wait() -> None:
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)
+            cleaned.append(True)
+
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    result = CliRunner().invoke(wait)
+    assert (result.exit_code, cleaned) == (130, [True])
+    assert "Interrupted" in result.stderr
+    assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
+
+
+def test_environment_is_as_before() -> None:
+    before = dict(os.environ)
+    call("plan", "no-such.parquet", "--target", "y")
+    assert dict(os.environ) == before
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    root = str(Path(__file__).resolve().parents[2])
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": root},
+    )
+
+
+def test_help_needs_neither_pandas_nor_dask() -> None:
+    code = (
+        "import sys, dsmote.cli\n"
+        "print(sorted({'pandas', 'dask', 'distributed', 'pyarrow', 'rich'} & set(sys.modules)))"
+    )
+    assert run(sys.executable, "-c", code).stdout == "[]\n"
+
+
+def test_python_m_dsmote() -> None:
+    assert run(sys.executable, "-m", "dsmote", "--version").stdout.startswith("dsmote, version")
+
+
+def test_dask_dsmote(tmp_path: Path) -> None:
+    from importlib.metadata import entry_points
+
+    if not any(point.name == "dsmote" for point in entry_points(group="dask_cli")):
+        pytest.skip("the package is not installed, so that dask does not know of it")
+    result = run(sys.executable, "-m", "dask", "dsmote", "--help")
+    assert result.returncode == 0
+    assert "resample" in result.stdout
+    result = run(sys.executable, "-m", "dask", "dsmote", "plan", "absent", "--target", "y")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+
+
+def test_group_is_what_dask_loads() -> None:
+    assert isinstance(main, click.Group)
+    assert main.name == "dsmote"
+    assert json.dumps(sorted(main.commands)) == '["demo", "plan", "resample"]'

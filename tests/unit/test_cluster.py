@@ -1,0 +1,90 @@
+import os
+import time
+
+import dask
+import psutil
+import pytest
+from distributed import Client
+
+from dsmote.cluster import SchedulerUnreachable, connect, peak_memory, worker_peaks
+
+
+def listens_on(pid: int) -> set[str]:
+    connections = psutil.Process(pid).net_connections("tcp")
+    return {c.laddr.ip for c in connections if c.status == psutil.CONN_LISTEN}
+
+
+def test_local_cluster_is_on_this_machine_only_and_ends_with_the_block() -> None:
+    with connect(n_workers=2, threads_per_worker=1, memory_limit="500MiB") as client:
+        addresses = [client.scheduler.address, *client.nthreads()]
+        assert len(addresses) == 3
+        assert all(address.startswith("tcp://127.0.0.1:") for address in addresses)
+        workers = client.scheduler_info()["workers"].values()
+        assert {worker["memory_limit"] for worker in workers} == {500 * 2**20}
+        pids = list(client.run(os.getpid).values())
+        assert os.getpid() not in pids
+        assert [listens_on(pid) for pid in (os.getpid(), *pids)] == [{"127.0.0.1"}] * 3
+
+        # Whoever asks now gets the client that is there, and does not close it.
+        with connect() as same:
+            assert same is client
+        assert client.status == "running"
+        with connect(scheduler=client.scheduler.address) as other:
+            assert other is not client
+            assert set(other.nthreads()) == set(client.nthreads())
+        with (
+            dask.config.set({"scheduler-address": client.scheduler.address}),
+            client.as_current(),
+            connect() as current,
+        ):
+            assert current is client
+
+        peaks = worker_peaks(client)
+        assert set(peaks) == set(client.nthreads())
+        assert all(30 * 2**20 < peak < 500 * 2**20 for peak in peaks.values())
+    assert client.status == "closed"
+    assert not [pid for pid in pids if psutil.pid_exists(pid)]
+
+
+def test_configured_scheduler_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsmote.cluster._active_client", lambda: None)
+    with (
+        dask.config.set({"scheduler-address": "tcp://127.0.0.1:9"}),
+        dask.config.set({"distributed.comm.timeouts.connect": "300ms"}),
+        pytest.raises(SchedulerUnreachable, match=r"tcp://127.0.0.1:9"),
+        connect(),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "127.0.0.1:9", "nonsense://x", "tcp://"])
+def test_unreachable_scheduler_is_named(address: str) -> None:
+    started = time.monotonic()
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "300ms"}),
+        pytest.raises(SchedulerUnreachable, match=f"no Dask scheduler answers at {address}"),
+        connect(scheduler=address),
+    ):
+        pass
+    assert time.monotonic() - started < 5
+
+
+def test_address_and_size_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="not both"), connect("tcp://127.0.0.1:9", n_workers=1):
+        pass
+
+
+def test_failure_in_the_block_closes_the_cluster() -> None:
+    clients: list[Client] = []
+    with pytest.raises(KeyError), connect(n_workers=1, threads_per_worker=1) as client:
+        clients.append(client)
+        raise KeyError
+    assert clients[0].status == "closed"
+
+
+def test_peak_memory_grows() -> None:
+    before = peak_memory()
+    block = bytearray(200 * 2**20)
+    block[::4096] = b"x" * len(block[::4096])
+    assert peak_memory() >= before
+    assert peak_memory() > 200 * 2**20

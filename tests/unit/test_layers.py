@@ -1,0 +1,251 @@
+"""The layers hold: who may import whom, print and touch files, and how long a file may be.
+
+Each check is a function from a package folder to a list of violations. It is run on the package
+and, so that it cannot pass for nothing, on copies of the package in which the promise is broken.
+"""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "dsmote"
+
+# What a layer may import besides itself. `root` is dsmote/__init__.py.
+ALLOWED = {
+    "plan": set(),
+    "kernels": {"plan"},
+    "neighbors": {"plan"},
+    "execute": {"kernels", "neighbors", "plan"},
+    "samplers": {"execute", "kernels", "neighbors", "plan"},
+    "cluster": {"plan"},
+    "job": {"cluster", "samplers", "execute", "kernels", "neighbors", "plan", "root"},
+    "cli": {"cluster", "job", "samplers", "execute", "kernels", "neighbors", "plan", "root"},
+    "__main__": {"cli"},
+    "root": {"samplers", "plan"},
+}
+DASK = {"dask", "distributed"}
+MAY_USE_DASK = {"execute", "job", "cluster", "cli"}
+TERMINAL = {"click", "rich"}
+FILES = {"fsspec", "glob", "pathlib", "shutil", "tempfile"}
+MAY_TOUCH_FILES = {"job", "cluster", "cli"}
+MAX_LINES = 400
+
+
+def modules(package: Path) -> Iterator[tuple[str, Path, ast.Module]]:
+    """Layer, file and syntax tree of every module."""
+    for file in sorted(package.rglob("*.py")):
+        first = file.relative_to(package).parts[0].removesuffix(".py")
+        layer = "root" if first == "__init__" else first
+        yield layer, file, ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+
+
+def imports(package: Path, file: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Line and absolute dotted name of everything imported anywhere in the module."""
+    inside = ("dsmote", *file.relative_to(package).with_suffix("").parts)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                yield node.lineno, name.name
+        elif isinstance(node, ast.ImportFrom):
+            base = list(inside[: len(inside) - node.level]) if node.level else []
+            base += node.module.split(".") if node.module else []
+            for name in node.names:
+                yield node.lineno, ".".join([*base, name.name])
+
+
+def target_layer(name: str) -> str:
+    """Layer that an imported dotted name of dsmote belongs to."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in ALLOWED else "root"
+
+
+def unknown_layers(package: Path) -> list[str]:
+    return [f"{file}: no such layer" for layer, file, _ in modules(package) if layer not in ALLOWED]
+
+
+def wrong_direction(package: Path) -> list[str]:
+    return [
+        f"{file}:{line}: {layer} imports {name}"
+        for layer, file, tree in modules(package)
+        for line, name in imports(package, file, tree)
+        if name.split(".")[0] == "dsmote"
+        and target_layer(name) not in {layer} | ALLOWED.get(layer, set())
+    ]
+
+
+def dask_outside(package: Path) -> list[str]:
+    return [
+        f"{file}:{line}: {layer} imports {name}"
+        for layer, file, tree in modules(package)
+        if layer not in MAY_USE_DASK
+        for line, name in imports(package, file, tree)
+        if name.split(".")[0] in DASK
+    ]
+
+
+def talks_outside_cli(package: Path) -> list[str]:
+    found = []
+    for layer, file, tree in modules(package):
+        if layer in {"cli", "__main__"}:
+            continue
+        for line, name in imports(package, file, tree):
+            if name.split(".")[0] in TERMINAL:
+                found.append(f"{file}:{line}: {layer} imports {name}")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and node.id == "print":
+                found.append(f"{file}:{node.lineno}: {layer} prints")
+            if isinstance(node, ast.Attribute) and ast.unparse(node) in {
+                "sys.stdout",
+                "sys.stderr",
+            }:
+                found.append(f"{file}:{node.lineno}: {layer} writes to the terminal")
+    return found
+
+
+def files_outside_job(package: Path) -> list[str]:
+    found = []
+    for layer, file, tree in modules(package):
+        if layer in MAY_TOUCH_FILES:
+            continue
+        for line, name in imports(package, file, tree):
+            if name.split(".")[0] in FILES or name.startswith("pyarrow.parquet"):
+                found.append(f"{file}:{line}: {layer} imports {name}")
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name) and node.id == "open":
+                found.append(f"{file}:{node.lineno}: {layer} opens a file")
+    return found
+
+
+def declared() -> set[str]:
+    """Top-level modules of the dependencies that pyproject.toml names."""
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    names = (re.split(r"[\[<>=]", entry)[0] for entry in project["project"]["dependencies"])
+    return {{"scikit-learn": "sklearn"}.get(name, name) for name in names}
+
+
+def undeclared(package: Path) -> list[str]:
+    known = declared() | {"dsmote"} | sys.stdlib_module_names
+    return [
+        f"{file}:{line}: {name} is no dependency"
+        for _, file, tree in modules(package)
+        for line, name in imports(package, file, tree)
+        if name.split(".")[0] not in known
+    ]
+
+
+def too_long(package: Path) -> list[str]:
+    lengths = (
+        (file, len(file.read_text(encoding="utf-8").splitlines()))
+        for file in sorted(package.rglob("*.py"))
+    )
+    return [f"{file}: {n} lines, at most {MAX_LINES}" for file, n in lengths if n > MAX_LINES]
+
+
+WITHOUT_DASK = """
+import importlib, importlib.abc, pkgutil, sys
+
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {"dask", "distributed"}:
+            raise ImportError(f"{name} is blocked")
+        return None
+
+sys.meta_path.insert(0, Blocked())
+sys.path.insert(0, sys.argv[1])
+for layer in ("plan", "kernels", "neighbors"):
+    package = importlib.import_module(f"dsmote.{layer}")
+    assert package.__file__.startswith(sys.argv[1]), package.__file__
+    for module in pkgutil.walk_packages(getattr(package, "__path__", []), f"dsmote.{layer}."):
+        importlib.import_module(module.name)
+assert not {"dask", "distributed"} & set(sys.modules)
+"""
+
+
+def needs_dask(package: Path) -> list[str]:
+    """Import plan, kernels and neighbors in a process in which dask and distributed are blocked."""
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_DASK, str(package.parent)],
+        capture_output=True,
+        text=True,
+        cwd=package.parent,
+        timeout=120,
+    )
+    return [] if done.returncode == 0 else done.stderr.strip().splitlines()[-1:]
+
+
+CHECKS = [
+    unknown_layers,
+    wrong_direction,
+    dask_outside,
+    talks_outside_cli,
+    files_outside_job,
+    undeclared,
+    too_long,
+    needs_dask,
+]
+
+# Check, module, a line added to it that breaks the promise.
+BROKEN = [
+    (unknown_layers, "helpers.py", "x = 1"),
+    (wrong_direction, "plan/__init__.py", "import dsmote.kernels"),
+    (wrong_direction, "plan/__init__.py", "from ..neighbors import anything"),
+    (wrong_direction, "kernels/__init__.py", "from dsmote import neighbors"),
+    (wrong_direction, "kernels/new.py", "from dsmote.execute.frame import anything"),
+    (wrong_direction, "neighbors/__init__.py", "from dsmote import SMOTE"),
+    (wrong_direction, "execute/__init__.py", "def late():\n    from .. import samplers"),
+    (wrong_direction, "samplers/__init__.py", "from dsmote.job import anything"),
+    (wrong_direction, "job/__init__.py", "from dsmote.cli import main"),
+    (wrong_direction, "cluster.py", "from dsmote import SMOTE"),
+    (dask_outside, "plan/__init__.py", "import dask.dataframe as dd"),
+    (dask_outside, "neighbors/new.py", "def late():\n    from distributed import get_client"),
+    (dask_outside, "samplers/__init__.py", "import dask"),
+    (talks_outside_cli, "execute/__init__.py", "print('hello')"),
+    (talks_outside_cli, "job/__init__.py", "import rich.console"),
+    (talks_outside_cli, "job/__init__.py", "from click import echo"),
+    (talks_outside_cli, "plan/__init__.py", "import sys\nsys.stderr.write('hello')"),
+    (files_outside_job, "samplers/__init__.py", "from pathlib import Path"),
+    (files_outside_job, "execute/__init__.py", "def late(path):\n    return open(path)"),
+    (undeclared, "execute/__init__.py", "def late():\n    import requests"),
+    (too_long, "plan/new.py", "\n" * MAX_LINES + "x = 1"),
+    (needs_dask, "plan/__init__.py", "import dask"),
+    (needs_dask, "neighbors/new.py", "from distributed import Client"),
+]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_package_keeps_its_layers(check: Callable[[Path], list[str]]) -> None:
+    assert check(PACKAGE) == []
+
+
+@pytest.mark.parametrize(
+    ("check", "module", "line"),
+    BROKEN,
+    ids=[f"{c.__name__}-{m}-{i}" for i, (c, m, _) in enumerate(BROKEN)],
+)
+def test_broken_layer_is_noticed(
+    check: Callable[[Path], list[str]], module: str, line: str, tmp_path: Path
+) -> None:
+    copy = tmp_path / "dsmote"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    before = check(copy)
+    file = copy / module
+    file.parent.mkdir(exist_ok=True)
+    with file.open("a", encoding="utf-8") as handle:
+        handle.write(f"\n{line}\n")
+    assert len(check(copy)) > len(before)
+
+
+def test_every_dependency_is_used() -> None:
+    used = {
+        name.split(".")[0]
+        for _, file, tree in modules(PACKAGE)
+        for _, name in imports(PACKAGE, file, tree)
+    }
+    assert declared() - used == set()

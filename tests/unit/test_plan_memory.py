@@ -1,0 +1,103 @@
+"""The projection: it grows with what it is made of, and what cannot fit is named."""
+
+import numpy as np
+import pytest
+
+from dsmote import SMOTE
+from dsmote.plan import Limit, MemoryLimitError, format_bytes
+from dsmote.plan.memory import PROCESS_BYTES, class_memory, project
+from dsmote.plan.memory import MemoryProjection as Projection
+
+BASE = {
+    "label": "few",
+    "n_rows": 10_000,
+    "n_numeric": 10,
+    "n_wide": 1,
+    "n_nominal": 2,
+    "block_rows": 5_000,
+    "row_bytes": 100,
+    "k": 5,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("n_rows", ("gather", "build", "index")),
+        ("n_numeric", ("gather", "build", "index", "generate")),
+        ("n_wide", ("gather", "build", "index")),
+        ("n_nominal", ("gather", "build", "index", "generate")),
+        ("block_rows", ("generate",)),
+        ("row_bytes", ("generate",)),
+        ("k", ("generate",)),
+    ],
+)
+def test_more_of_anything_needs_more(name, parts):
+    less, more = class_memory(**BASE), class_memory(**{**BASE, name: BASE[name] * 10})
+    for part in parts:
+        assert getattr(more, part) > getattr(less, part)
+
+
+def test_what_an_index_holds_is_projected():
+    import pickle
+
+    from dsmote.neighbors import TreeIndex
+
+    matrix = np.random.default_rng(0).normal(size=(20_000, 10))
+    held = len(pickle.dumps(TreeIndex(matrix)))
+    rows = class_memory(**{**BASE, "n_rows": 20_000, "n_wide": 0, "n_nominal": 0})
+    assert held <= rows.index <= 4 * held
+
+
+def test_threads_and_classes_add_up():
+    one = class_memory(**BASE)
+
+    def worker(classes, threads, partition_bytes=10**6):
+        return project(classes, partition_bytes, Limit(2**40, threads, "w"))[0].worker_bytes
+
+    assert worker([one], 2) > worker([one], 1) > PROCESS_BYTES
+    assert worker([one, one], 1) > worker([one], 1)
+    assert worker([one], 1, 10**9) > worker([one], 1)
+
+
+def test_what_does_not_fit_is_told_with_both_numbers():
+    need = [class_memory(**BASE), class_memory(**{**BASE, "label": "large", "n_rows": 10**8})]
+    found, problems = project(need, 10**6, Limit(2**30, 1, "the limit of a worker"))
+    assert isinstance(found, Projection)
+    assert len(problems) == 1
+    assert problems[0].startswith("class 'large' ")
+    assert f"{found.worker_bytes:,} bytes" in problems[0]
+    assert f"{int(0.8 * 2**30):,} bytes" in problems[0]
+    assert "give each worker more memory" in problems[0]
+    assert found.allowed_bytes == int(0.8 * 2**30)
+
+
+def test_the_remedy_fits_the_largest_term():
+    small = [class_memory(**BASE)]
+    _, problems = project(small, 10**9, Limit(2**30, 2, "w"))
+    assert "split the input into smaller partitions" in problems[0]
+    _, problems = project(small, 10**6, Limit(2**30, 1, "w"), held=10**10)
+    assert "pass the table as a Dask DataFrame" in problems[0]
+
+
+def test_what_fits_or_has_no_limit_is_no_problem():
+    need = [class_memory(**BASE)]
+    assert project(need, 10**6, Limit(2**40, 1, "w"))[1] == []
+    found, problems = project(need, 10**6, None)
+    assert problems == []
+    assert found.allowed_bytes is None
+    assert project([], 10**12, Limit(2**20, 1, "w"))[1] == []
+
+
+@pytest.mark.parametrize(
+    ("n", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 * 2**30, "5.0 GiB"), (2**43, "8.0 TiB")],
+)
+def test_bytes_for_people(n, text):
+    assert format_bytes(n) == text
+
+
+def test_the_error_is_a_memory_error():
+    assert issubclass(MemoryLimitError, MemoryError)
+    plan = SMOTE().plan(np.arange(40.0)[:, None], np.repeat([0, 1], [30, 10]))
+    assert plan.memory.limit_source

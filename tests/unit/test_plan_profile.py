@@ -1,0 +1,57 @@
+"""Profiles: the same from any partitions, in any grouping."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsmote.execute.partition import profile
+from dsmote.plan import make_schema, merge_profiles
+from dsmote.plan.profile import SAMPLE_ROWS, unify_categories
+from tests.tables import lengths_of, numbers, split
+
+TABLE = numbers(2_500, 900, 2)
+TABLE.loc[5, "a"] = np.nan
+TABLE.loc[[9, 10], "b"] = -np.inf
+SCHEMA = make_schema(list(TABLE), list(TABLE.dtypes), target="y", has_target=True)
+WHOLE = profile(TABLE, None, SCHEMA)
+
+
+@given(st.lists(st.integers(0, 2_500), max_size=6))
+def test_any_partitions_give_the_same(cuts):
+    parts = [profile(p, None, SCHEMA) for p in split(TABLE, lengths_of(2_500, cuts))]
+    middle = len(parts) // 2
+    for merged in (
+        merge_profiles(parts),
+        merge_profiles([merge_profiles(parts[:middle]), merge_profiles(parts[middle:])]),
+    ):
+        assert merged.rows == 2_500
+        assert merged.counts == {0: 1_600, 1: 900}
+        assert merged.usable == WHOLE.usable
+        assert {i: n for i, n in merged.missing.items() if n} == {0: 1}
+        assert {i: n for i, n in merged.infinite.items() if n} == {1: 2}
+        for label, (keys, sample) in merged.sample.items():
+            assert len(sample) == SAMPLE_ROWS
+            np.testing.assert_array_equal(keys, WHOLE.sample[label][0])
+            np.testing.assert_array_equal(sample, WHOLE.sample[label][1])
+
+
+def test_empty_profiles():
+    assert merge_profiles([]).rows == 0
+    assert merge_profiles([profile(TABLE[:0], None, SCHEMA), WHOLE]).counts == WHOLE.counts
+
+
+def test_categories_are_united_in_one_order():
+    one, other = pd.CategoricalDtype(["z", "a"]), pd.CategoricalDtype(["b", "a"])
+    assert list(unify_categories("c", (one, other)).categories) == ["a", "b", "z"]
+    assert unify_categories("c", (other, one)) == unify_categories("c", (one, other))
+    assert unify_categories("c", (one,)) is one
+    numbers_too = pd.CategoricalDtype([3, 1]), pd.CategoricalDtype([2])
+    assert list(unify_categories("c", numbers_too).categories) == [1, 2, 3]
+
+
+def test_ordered_categories_are_not_united():
+    dtypes = [pd.CategoricalDtype(list(levels), ordered=True) for levels in ("ab", "bc")]
+    with pytest.raises(ValueError, match="column 'c' is an ordered categorical.*common order"):
+        unify_categories("c", tuple(dtypes))
