@@ -116,12 +116,12 @@ class MemoryTable:
                 array = self._from_indicator(array, columns)
             elif array.ndim == 2:
                 array = array.reshape(-1)
-                self._restore_y = lambda made: made.to_numpy().reshape(-1, 1)
+                self._restore_y = lambda made: made.to_numpy(copy=True).reshape(-1, 1)
             elif isinstance(y, list):
                 self._restore_y = lambda made: made.to_numpy().tolist()
             elif array.ndim == 1:
                 dtype = array.dtype
-                self._restore_y = lambda made: made.to_numpy(dtype=dtype)
+                self._restore_y = lambda made: made.to_numpy(dtype=dtype, copy=True)
             else:
                 raise ValueError(f"y should be a 1d array, got an array of shape {array.shape}")
             if array.dtype.kind in "US":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from typing import Any
 
 import dask
@@ -56,35 +55,10 @@ def memory_limit(*, on_cluster: bool) -> Limit | None:
     return Limit(int(MEMORY_LIMIT), thread_count(), "the memory of this machine")
 
 
-class _Guard:
-    """Limits native threads while anybody needs it; the last to leave restores them.
+def single_threaded() -> contextlib.AbstractContextManager[Any]:
+    """Keep BLAS and OpenMP to one thread each, so that two pools do not fight over the cores.
 
-    Were every task to save and restore for itself, tasks that overlap would restore each other's
-    limit and leave the process with one thread for good.
+    To be entered and left by the same thread. threadpoolctl counts who limits what since 3.8, so
+    tasks that overlap do not restore each other's limit.
     """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._limits: threadpool_limits | None = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._limits = threadpool_limits(limits=1)
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0 and self._limits is not None:
-                self._limits.restore_original_limits()
-                self._limits = None
-
-
-_GUARD = _Guard()
-
-
-def single_threaded() -> contextlib.AbstractContextManager[None]:
-    """Keep BLAS and OpenMP to one thread each, so that two pools do not fight over the cores."""
-    return _GUARD
+    return threadpool_limits(limits=1)

@@ -41,7 +41,8 @@ def root_seed(random_state: Any) -> int:
     Returns
     -------
     int
-        A non-negative integer, to be recorded so that the run can be repeated.
+        A non-negative integer, to be recorded so that the run can be repeated; where it is drawn
+        here it is below 2**32, which every ``random_state`` takes.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def root_seed(random_state: Any) -> int:
     """
     if random_state is None:
         entropy = np.random.SeedSequence().entropy
-        return int(entropy) % 2**63  # type: ignore[arg-type]
+        return int(entropy) % 2**32  # type: ignore[arg-type]
     if isinstance(random_state, Integral):
         if random_state < 0:
             raise ValueError(f"random_state must not be negative, but is {random_state}")
@@ -63,7 +64,7 @@ def root_seed(random_state: Any) -> int:
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(0, 2**31 - 1))
     if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(0, 2**63 - 1))
+        return int(random_state.integers(0, 2**32))
     raise ValueError(
         "random_state must be None, an int, a RandomState or a Generator, but is "
         f"{type(random_state).__name__}"
