@@ -17,8 +17,10 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 import dask
-from dask.utils import parse_timedelta
+from dask.utils import parse_bytes, parse_timedelta
 from distributed import Client, LocalCluster, default_client
+
+from dsmote.plan.memory import PROCESS_BYTES, USABLE_SHARE, format_bytes
 
 __all__ = ["SchedulerUnreachable", "connect", "peak_memory", "worker_peaks"]
 
@@ -140,6 +142,7 @@ def _check_package(client: Client) -> None:
 def _local_cluster(
     n_workers: int | None, threads_per_worker: int | None, memory_limit: str | int | float | None
 ) -> Iterator[Client]:
+    _check_limit(memory_limit)
     with _interrupts_held():
         cluster = LocalCluster(
             n_workers=n_workers,
@@ -163,6 +166,19 @@ def _local_cluster(
     finally:
         with _interrupts_held(), suppress(OSError, TimeoutError):
             cluster.close(timeout=CLOSE_SECONDS)
+
+
+def _check_limit(memory_limit: str | int | float | None) -> None:
+    """Refuse a limit that the process itself would exceed: it would be restarted for ever."""
+    if not isinstance(memory_limit, str) or memory_limit == "auto":
+        return
+    limit = parse_bytes(memory_limit)
+    if 0 < limit * USABLE_SHARE < PROCESS_BYTES:
+        raise ValueError(
+            f"a memory limit of {format_bytes(limit)} is too small: a worker pauses at "
+            f"{USABLE_SHARE:.0%} of it and takes about {format_bytes(PROCESS_BYTES)} before it "
+            f"holds a row; allow at least {format_bytes(1.5 * PROCESS_BYTES)}"
+        )
 
 
 @contextmanager

@@ -181,7 +181,7 @@ class MemoryTable:
         changed = {
             c.name: c.dtype
             for c, dtype in zip(schema.columns, self.dtypes, strict=True)
-            if dtype == object and c.dtype != dtype
+            if pd.api.types.is_object_dtype(dtype) and c.dtype != dtype
         }
         return self._frame.astype(changed) if changed else self._frame
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import dask
@@ -55,10 +58,41 @@ def memory_limit(*, on_cluster: bool) -> Limit | None:
     return Limit(int(MEMORY_LIMIT), thread_count(), "the memory of this machine")
 
 
-def single_threaded() -> contextlib.AbstractContextManager[Any]:
-    """Keep BLAS and OpenMP to one thread each, so that two pools do not fight over the cores.
+class _BlasGuard:
+    """Limits BLAS to one thread while anybody needs it; the last to leave restores it.
 
-    To be entered and left by the same thread. threadpoolctl counts who limits what since 3.8, so
-    tasks that overlap do not restore each other's limit.
+    BLAS has one limit for the process, and threadpoolctl lets only the thread that set it restore
+    it. Were every task to save and restore for itself, tasks that overlap would leave the
+    process with one thread for good; so one thread of the guard's own does both.
     """
-    return threadpool_limits(limits=1)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._owner: ThreadPoolExecutor | None = None
+        self._limits: threadpool_limits | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._owner = self._owner or ThreadPoolExecutor(1, "dsmote-blas")
+                self._limits = self._owner.submit(threadpool_limits, 1, "blas").result()
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._owner is not None and self._limits is not None:
+                self._owner.submit(self._limits.restore_original_limits).result()
+                self._limits = None
+
+
+_BLAS = _BlasGuard()
+
+
+@contextlib.contextmanager
+def single_threaded() -> Iterator[None]:
+    """Keep BLAS and OpenMP to one thread each, so that two pools do not fight over the cores."""
+    # OpenMP's limit is each thread's own.
+    with _BLAS, threadpool_limits(1, "openmp"):
+        yield

@@ -21,6 +21,7 @@ from dsmote.job.parts import Part, write_parts
 from dsmote.job.sources import Source, check_columns, open_source
 from dsmote.job.spec import JobSpec, make_sampler, plain_label
 from dsmote.job.storage import check_output, part_name, staged
+from dsmote.job.watch import Stuck, unless_stuck
 
 __all__ = ["Job", "JobFailed", "Progress", "Silent", "plan_job", "prepare", "run_job"]
 
@@ -116,7 +117,7 @@ def plan_job(job: Job, client: Any, progress: Progress | None = None) -> Any:
     dsmote.plan.Plan
     """
     progress = progress or Silent()
-    with _explained(), _original_dtypes():
+    with _explained(), unless_stuck(client), _original_dtypes():
         progress.stage("counting classes")
         frame = job.source.frame(client)
         return make_sampler(job.spec, frame._meta).plan(frame, target=job.spec.target)
@@ -147,7 +148,12 @@ def run_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str
     if spec.output is None:
         raise ValueError("the job has no output")
     peaks: dict[str, int] = {}
-    with staged(spec.output, spec.overwrite) as stage, _explained(), _original_dtypes():
+    with (
+        staged(spec.output, spec.overwrite) as stage,
+        _explained(),
+        unless_stuck(client),
+        _original_dtypes(),
+    ):
         progress.stage("counting classes")
         frame = job.source.frame(client)
         sampler = make_sampler(spec, frame._meta)
@@ -180,6 +186,8 @@ def _original_dtypes() -> Any:
 def _explained() -> Iterator[None]:
     try:
         yield
+    except Stuck as error:
+        raise JobFailed(str(error)) from error
     except KilledWorker as error:
         raise JobFailed(
             "a worker died again and again over the same task, probably because it ran out of "
