@@ -123,6 +123,11 @@ class DaskTable:
         return self._X.npartitions if self.is_frame else self._X.numblocks[0]
 
     @property
+    def target_name(self) -> Any:
+        """Name of the target, where it has one."""
+        return self.target if self._y is None else getattr(self._y, "name", None)
+
+    @property
     def index_like(self) -> pd.Index:
         """An empty index of the input's kind."""
         return self._meta.index if self.is_frame else pd.RangeIndex(0)

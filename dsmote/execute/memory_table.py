@@ -152,9 +152,9 @@ class MemoryTable:
         return array.argmax(axis=1)
 
     @property
-    def column_kinds(self) -> list[Any]:
-        """Dtypes by which columns are taken for nominal."""
-        return self.dtypes
+    def target_name(self) -> Any:
+        """Name of the target, where it has one."""
+        return self.target if self._labels is None else self._labels.name
 
     @property
     def meta_labels(self) -> Any:

@@ -220,7 +220,7 @@ def extract(
     found_counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
     counts = dict(zip(names, found_counts, strict=True))
     if (codes < 0).any():
-        raise ValueError(missing_labels(int((codes < 0).sum())))
+        raise ValueError(missing_labels(int((codes < 0).sum()), labels.name))
     found = {}
     for code, name in enumerate(names):
         if name in grow:
@@ -259,9 +259,10 @@ def incomplete(missing: Mapping[int, int], infinite: Mapping[int, int], schema: 
     )
 
 
-def missing_labels(n: int) -> str:
-    """Write the message for rows without a label."""
+def missing_labels(n: int, name: Any = None) -> str:
+    """Write the message for rows without a label; `name` is the target's, where it has one."""
+    named = "" if name is None else f" {name!r}"
     return (
-        f"the target is missing in {n:,} row{'' if n == 1 else 's'}; drop those rows or label "
+        f"the target{named} is missing in {n:,} row{'' if n == 1 else 's'}; drop those rows or label "
         "them before resampling"
     )

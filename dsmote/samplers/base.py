@@ -184,7 +184,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         recipe = self._recipe()
         if class_counts is None:
             profile = table.profile(schema)
-            self._check_profile(profile, schema)
+            self._check_profile(profile, schema, table.target_name)
         else:
             profile = _assumed(class_counts, schema.row_bytes())
         changes, known = _changed_dtypes(table, schema, profile)
@@ -217,14 +217,14 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         self.plan_ = plan
         return Task(recipe, schema, out, plan, self.missing == "skip", changes, known)
 
-    def _check_profile(self, profile: Profile, schema: Schema) -> None:
+    def _check_profile(self, profile: Profile, schema: Schema, target: Any) -> None:
         if not profile.rows:
             raise ValueError(
                 "the table has zero rows (0 sample(s)): there is nothing to resample; check how it "
                 "was read or filtered"
             )
         if profile.missing_target:
-            raise ValueError(missing_labels(profile.missing_target))
+            raise ValueError(missing_labels(profile.missing_target, target))
         if self.missing == "error" and (profile.missing or profile.infinite):
             raise ValueError(incomplete(profile.missing, profile.infinite, schema))
 

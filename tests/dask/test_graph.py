@@ -118,6 +118,14 @@ def test_nothing_large_is_embedded(kind):
             assert len(pickle.dumps(task, protocol=5)) < MOST_EMBEDDED, key
 
 
+def test_nothing_large_is_embedded_for_thousands_of_blocks(monkeypatch):
+    monkeypatch.setattr("dsmote.plan.plan.BLOCK_ROWS", 1)
+    (lazy,) = collections("frame", 150)
+    assert lazy.npartitions == 150 + 4_500
+    for key, task in dict(lazy.__dask_graph__()).items():
+        assert len(pickle.dumps(task, protocol=5)) < MOST_EMBEDDED, key
+
+
 def test_nothing_large_is_embedded_for_a_wide_table_with_many_levels():
     rng = np.random.default_rng(0)
     names = [f"a column with a long name, number {i}" for i in range(1_500)]

@@ -121,13 +121,14 @@ def test_environment_is_as_before() -> None:
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     root = str(Path(__file__).resolve().parents[2])
+    paths = [path for path in [os.environ.get("PYTHONPATH")] if path]
     return subprocess.run(
         command,
         capture_output=True,
         text=True,
         timeout=120,
         cwd=root,
-        env={**os.environ, "PYTHONPATH": root},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([root, *paths])},
     )
 
 

@@ -88,3 +88,11 @@ def test_peak_memory_grows() -> None:
     block[::4096] = b"x" * len(block[::4096])
     assert peak_memory() >= before
     assert peak_memory() > 200 * 2**20
+
+
+def test_limit_below_what_a_process_takes_is_refused() -> None:
+    with (
+        pytest.raises(ValueError, match=r"limit of 200\.0 MiB is too small"),
+        connect(n_workers=1, memory_limit="200MiB"),
+    ):
+        pass

@@ -53,5 +53,5 @@ def test_categories_are_united_in_one_order():
 
 def test_ordered_categories_are_not_united():
     dtypes = [pd.CategoricalDtype(list(levels), ordered=True) for levels in ("ab", "bc")]
-    with pytest.raises(ValueError, match="column 'c' is an ordered categorical.*common order"):
+    with pytest.raises(ValueError, match=r"column 'c' is an ordered categorical.*common order"):
         unify_categories("c", tuple(dtypes))

@@ -69,7 +69,7 @@ def test_carried_columns_can_be_missing(dtype, carried):
 
 @pytest.mark.parametrize("dtype", ["complex128", "period[D]", "interval[int64]"])
 def test_what_no_sampler_can_use(dtype):
-    with pytest.raises(TypeError, match="column 'a' has dtype .*name it in carry"):
+    with pytest.raises(TypeError, match=r"column 'a' has dtype .*name it in carry"):
         make_schema(["a", "b"], [pd.api.types.pandas_dtype(dtype), np.dtype("f8")])
     make_schema(["a", "b"], [pd.api.types.pandas_dtype(dtype), np.dtype("f8")], carry=["a"])
 

@@ -116,7 +116,7 @@ def test_links_lead_somewhere() -> None:
 def test_tested_versions_are_the_installed_ones() -> None:
     """The line of tested versions names releases not newer than those that are used here."""
     line = README.partition("## Tested with")[2]
-    named = dict(re.findall(r"(pandas|NumPy|scikit-learn|SciPy|pyarrow) (\d+(?:\.\d+)?)", line))
+    named = dict(re.findall(r"(pandas|NumPy|scikit-learn|SciPy|pyarrow)\s(\d+(?:\.\d+)?)", line))
     assert set(named) == {"pandas", "NumPy", "scikit-learn", "SciPy", "pyarrow"}
     for name, version in named.items():
         installed = [int(part) for part in distribution(name.lower()).version.split(".")[:2]]

@@ -1,0 +1,101 @@
+"""The memory and threads that there are."""
+
+import threading
+
+import dask
+import pytest
+from threadpoolctl import threadpool_info
+
+from dsmote import SMOTE
+from dsmote.execute import resources
+from dsmote.execute.resources import current_client, memory_limit, single_threaded, thread_count
+from tests.tables import assert_same_bits, numbers
+
+
+def test_threads_follow_the_configuration():
+    with dask.config.set(scheduler="synchronous"):
+        assert thread_count() == 1
+    with dask.config.set(num_workers=3):
+        assert thread_count() == 3
+
+
+@pytest.mark.parametrize(
+    "config", [{"scheduler": "synchronous"}, {"num_workers": 1}, {"num_workers": 5}]
+)
+def test_threads_in_memory_change_no_row(config, monkeypatch):
+    table = numbers(400, 60)
+    expected = SMOTE(random_state=0).resample(table, target="y")
+    monkeypatch.setattr("dsmote.execute.memory_table._SHARE", 16)
+    with dask.config.set(config):
+        assert_same_bits(SMOTE(random_state=0).resample(table, target="y"), expected)
+
+
+def test_the_machine_limits_what_is_in_memory():
+    limit = memory_limit(on_cluster=False)
+    assert limit.bytes > 2**28
+    assert limit.threads >= 1
+    assert "machine" in limit.source
+    assert limit.allowed == int(0.8 * limit.bytes)
+
+
+def test_no_client_no_cluster():
+    assert current_client() is None
+    with dask.config.set(scheduler="threads"):
+        assert current_client() is None
+    assert "machine" in memory_limit(on_cluster=True).source
+
+
+class Cluster:
+    def __init__(self, *workers):
+        self.workers = {
+            i: {"memory_limit": limit, "nthreads": threads}
+            for i, (limit, threads) in enumerate(workers)
+        }
+
+    def scheduler_info(self, n_workers):
+        assert n_workers == -1  # the default would tell of five workers only
+        return {"workers": self.workers}
+
+
+def test_the_tightest_worker_counts(monkeypatch):
+    monkeypatch.setattr(
+        resources, "current_client", lambda: Cluster((8 * 2**30, 8), (4 * 2**30, 1))
+    )
+    limit = memory_limit(on_cluster=True)
+    assert (limit.bytes, limit.threads) == (8 * 2**30, 8)
+    monkeypatch.setattr(resources, "current_client", lambda: Cluster((0, 8)))
+    assert memory_limit(on_cluster=True) is None
+
+
+def native_threads():
+    return [pool["num_threads"] for pool in threadpool_info()]
+
+
+def test_native_threads_are_limited_inside():
+    with single_threaded():
+        assert set(native_threads()) <= {1}
+
+
+def test_native_threads_are_restored_when_tasks_overlap():
+    before = native_threads()
+    inside, leave = threading.Event(), threading.Event()
+
+    def other():
+        with single_threaded():
+            inside.set()
+            leave.wait(10)
+
+    with single_threaded():
+        thread = threading.Thread(target=other)
+        thread.start()
+        assert inside.wait(10)
+    leave.set()
+    thread.join()
+    assert native_threads() == before
+
+
+def test_an_error_inside_restores_the_threads():
+    before = native_threads()
+    with pytest.raises(RuntimeError), single_threaded():
+        raise RuntimeError
+    assert native_threads() == before

@@ -1,0 +1,69 @@
+"""The engine is chosen from the rows alone, and every engine offers the same."""
+
+import numpy as np
+import pytest
+
+from dsmote.neighbors import (
+    BruteIndex,
+    MixedIndex,
+    NeighborIndex,
+    TreeIndex,
+    build_index,
+    choose_engine,
+    intrinsic_dimension,
+)
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("rank", [1, 3, 8])
+def test_intrinsic_dimension_is_that_of_the_spread(rank):
+    axes = np.linalg.qr(RNG.normal(size=(20, 20)))[0][:rank]
+    sample = RNG.normal(size=(4_000, rank)) @ axes
+    assert abs(intrinsic_dimension(sample) - rank) < 0.05 * rank + 1e-9
+    assert abs(intrinsic_dimension(1e-9 * sample + 1.0) - rank) < 0.1 * rank
+    assert abs(intrinsic_dimension(1e200 * sample) - rank) < 0.1 * rank
+
+
+def test_degenerate_samples_have_no_dimension():
+    for sample in (np.zeros((5, 3)), np.empty((0, 3)), np.ones((1, 2)), np.empty((4, 0))):
+        assert intrinsic_dimension(sample) == 0.0
+
+
+def test_trees_for_few_directions_and_brute_force_for_many():
+    low = RNG.normal(size=(512, 4)) @ RNG.normal(size=(4, 30))
+    assert choose_engine(50_000, low) == "tree"
+    assert choose_engine(50_000, RNG.normal(size=(512, 30))) == "brute"
+    assert isinstance(build_index("tree", low), TreeIndex)
+    assert isinstance(build_index("brute", low), BruteIndex)
+
+
+@pytest.mark.parametrize("engine", [TreeIndex, BruteIndex, MixedIndex])
+def test_every_engine_offers_the_protocol(engine):
+    import pickle
+
+    matrix = RNG.normal(size=(60, 3))
+    codes = RNG.integers(0, 3, size=(60, 2)).astype(np.int32)
+    index = engine(matrix, codes, 1.0) if engine is MixedIndex else engine(matrix)
+    assert isinstance(index, NeighborIndex)
+    assert index.n_rows == 60
+    assert isinstance(index.engine, str)
+    ids = np.array([3, 3, 59])
+    distances, found = index.query(ids, 4)
+    assert distances.shape == found.shape == (3, 4)
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found[0], found[1])
+    assert (np.diff(distances, axis=1) >= 0).all()
+    again = pickle.loads(pickle.dumps(index)).query(ids, 4)
+    np.testing.assert_array_equal(again[1], found)
+    none = index.query(np.array([], dtype=np.int64), 4)
+    assert none[0].shape == none[1].shape == (0, 4)
+
+
+def test_an_index_keeps_the_rows_it_is_given():
+    matrix = RNG.normal(size=(40, 3))
+    before = matrix.copy()
+    matrix.flags.writeable = False
+    for engine in (TreeIndex, BruteIndex):
+        engine(matrix).query(np.arange(40), 3)
+    np.testing.assert_array_equal(matrix, before)

@@ -1,0 +1,26 @@
+"""The rotated tree proposes, and never claims to reach further than it does."""
+
+import numpy as np
+import pytest
+
+from dsmote.neighbors.rotated import RotatedTree
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e6, 1e12])
+@pytest.mark.parametrize("n", [1, 6, 80, 200])
+def test_no_row_left_out_is_nearer_than_the_reach(offset, n):
+    rng = np.random.default_rng(0)
+    matrix = offset + rng.normal(size=(200, 6)) @ rng.normal(size=(6, 6))
+    tree = RotatedTree(matrix)
+    found, reach = tree.nearest(tree.rows(np.arange(200)), n)
+    assert found.shape == (200, n)
+    squares = ((matrix[:, None] - matrix[None]) ** 2).sum(axis=2)
+    np.put_along_axis(squares, found, np.inf, axis=1)
+    assert (squares.min(axis=1) >= reach).all() or n == 200
+    assert np.isinf(reach).all() == (n == 200)
+
+
+def test_points_are_brought_into_the_axes():
+    matrix = np.random.default_rng(1).normal(size=(50, 3))
+    tree = RotatedTree(matrix)
+    np.testing.assert_allclose(tree.rotated(matrix), tree.rows(np.arange(50)), atol=1e-13)
