@@ -263,6 +263,6 @@ def missing_labels(n: int, name: Any = None) -> str:
     """Write the message for rows without a label; `name` is the target's, where it has one."""
     named = "" if name is None else f" {name!r}"
     return (
-        f"the target{named} is missing in {n:,} row{'' if n == 1 else 's'}; drop those rows or label "
-        "them before resampling"
+        f"the target{named} is missing in {n:,} row{'' if n == 1 else 's'}; drop those rows or "
+        "label them before resampling"
     )

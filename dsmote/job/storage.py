@@ -15,8 +15,8 @@ deleted; if the second step fails the first is undone. A run that was killed bet
 the old folder aside, and the next run puts it back before anything else.
 
 An object store cannot rename a folder. There the parts are written aside as well, then moved one by
-one, ``_SUCCESS`` last: a folder without it is not whole. With ``overwrite`` the old ``_SUCCESS`` and
-then the old parts are deleted when all new parts are written and before they are moved, so that
+one, ``_SUCCESS`` last: a folder without it is not whole. With ``overwrite`` the old ``_SUCCESS``
+and then the old parts are deleted when all new parts are written and before they are moved, so that
 the time without a table is short, but not nothing.
 """
 

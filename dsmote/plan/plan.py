@@ -229,7 +229,7 @@ def _blocks(classes: Sequence[ClassPlan], row_bytes: int) -> tuple[Block, ...]:
 def _too_small(c: ClassPlan, k: int) -> str:
     usable = "" if c.usable == c.before else f" ({c.before:,} less those with missing values)"
     remedy = (
-        f"lower k_neighbors to {c.usable - 1} or less"
+        f"lower k_neighbors to {c.usable - 1}{' or less' if c.usable > 2 else ''}"
         if c.usable > 1
         else "collect more rows of it, or copy it (random over-sampling)"
     )

@@ -62,7 +62,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
     def _check_schema(self, schema: Schema) -> None:
         """Refuse columns that this sampler is not for."""
 
-    def _notes(self, schema: Schema) -> list[str]:
+    def _notes(self, schema: Schema, profile: Profile, growing: list[Any]) -> list[str]:
         """Return what the plan should say about the columns."""
         if not schema.nominal:
             return []
@@ -205,7 +205,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             row_bytes=max(out.row_bytes(), profile.bytes // max(1, profile.rows)),
             limit=table.limit(),
             in_memory=not table.lazy,
-            notes=self._notes(schema),
+            notes=self._notes(schema, profile, [label for label, n in new.items() if n]),
         )
         self.sampling_strategy_ = new
         self.n_features_in_ = len(schema.columns) - table.has_target

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dsmote.execute import Recipe, Rows, Table
 from dsmote.neighbors import MixedIndex, NeighborIndex
-from dsmote.plan import Schema
+from dsmote.plan import Profile, Schema
 from dsmote.plan.schema import is_nominal_dtype
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.smote import SegmentRecipe
@@ -152,6 +152,18 @@ class SMOTENC(OverSampler):
                 )
             ]
         return _positions(list(wanted), table.names, places)
+
+    def _notes(self, schema: Schema, profile: Profile, growing: list[Any]) -> list[str]:
+        notes = super()._notes(schema, profile, growing)
+        for label in growing:
+            rows = profile.sample[label][1] if label in profile.sample else np.empty((0, 1))
+            if len(rows) and not np.median(rows.std(axis=0)):
+                notes.append(
+                    f"class {label!r}: the median of the continuous columns' standard deviations is "
+                    f"0 in {len(rows):,} rows looked at; where it is 0 in all of them, a differing "
+                    "name counts as a distance of 1"
+                )
+        return notes
 
     def _check_schema(self, schema: Schema) -> None:
         self.categorical_features_ = np.array(schema.nominal, dtype=np.int64)

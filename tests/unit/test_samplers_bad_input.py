@@ -245,7 +245,7 @@ def test_missing_labels(kind, table, dtype):
     labels = table["y"].map({0: "no", 1: "yes"}) if dtype in ("object", "str", "string") else None
     table["y"] = (table["y"] if labels is None else labels).astype(dtype)
     table.loc[[0, 30, 31], "y"] = None
-    with pytest.raises(ValueError, match=r"the target is missing in 3 rows; drop those rows"):
+    with pytest.raises(ValueError, match=r"the target 'y' is missing in 3 rows; drop those rows"):
         resample(kind, table)
 
 
@@ -253,7 +253,7 @@ def test_missing_labels_are_found_while_computing_when_the_counts_were_given(tab
     table["y"] = table["y"].astype(float)
     table.loc[0, "y"] = np.nan
     lazy = SMOTE().resample(held("on dask", table), target="y", class_counts={0.0: 47, 1.0: 12})
-    with pytest.raises(ValueError, match="the target is missing in 1 row; drop"):
+    with pytest.raises(ValueError, match="the target 'y' is missing in 1 row; drop"):
         lazy.compute()
 
 
