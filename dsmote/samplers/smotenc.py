@@ -159,7 +159,7 @@ class SMOTENC(OverSampler):
             rows = profile.sample[label][1] if label in profile.sample else np.empty((0, 1))
             if len(rows) and not np.median(rows.std(axis=0)):
                 notes.append(
-                    f"class {label!r}: the median of the continuous columns' standard deviations is "
+                    f"class {label!r}: the median of the columns' standard deviations is "
                     f"0 in {len(rows):,} rows looked at; where it is 0 in all of them, a differing "
                     "name counts as a distance of 1"
                 )
