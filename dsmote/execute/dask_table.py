@@ -111,7 +111,7 @@ class DaskTable:
             self.names = list(range(X.shape[1]))
             self.dtypes = [X.dtype] * X.shape[1]
         if not self.names:
-            raise ValueError("X has 0 feature(s) while a minimum of 1 is required")
+            raise ValueError("X has 0 feature(s) while a minimum of 1 is required.")
         self._X, self._y = X, y
         if y is not None:
             self._check_target(y)

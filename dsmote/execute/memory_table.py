@@ -62,7 +62,7 @@ class MemoryTable:
         self.names: list[Any] = list(names)
         if not X.shape[1]:
             raise ValueError(
-                f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required"
+                f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required."
             )
         if not len(X):
             raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -157,7 +158,10 @@ def run_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str
         progress.stage("counting classes")
         frame = job.source.frame(client)
         sampler = make_sampler(spec, frame._meta)
-        balanced = sampler.resample(frame, target=spec.target)
+        with warnings.catch_warnings():
+            # The plan has them all, and the manifest takes them from there.
+            warnings.simplefilter("ignore", UserWarning)
+            balanced = sampler.resample(frame, target=spec.target)
         plan = sampler.plan_
         progress.stage("writing")
         progress.start(balanced.npartitions, plan.n_after)

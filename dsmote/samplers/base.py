@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
@@ -62,7 +63,11 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
     def _check_schema(self, schema: Schema) -> None:
         """Refuse columns that this sampler is not for."""
 
-    def _notes(self, schema: Schema, profile: Profile, growing: list[Any]) -> list[str]:
+    def _alarms(self, profile: Profile, growing: list[Any]) -> list[str]:
+        """Return what the plan should say, and a warning too."""
+        return []
+
+    def _notes(self, schema: Schema) -> list[str]:
         """Return what the plan should say about the columns."""
         if not schema.nominal:
             return []
@@ -165,11 +170,11 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         return self._prepare(table, class_counts).plan
 
     def _run(self, table: Table, class_counts: ClassCounts | None) -> Any:
-        task = self._prepare(table, class_counts)
+        task = self._prepare(table, class_counts, warn=True)
         task.plan.check()
         return table.run(task)
 
-    def _prepare(self, table: Table, class_counts: ClassCounts | None) -> Task:
+    def _prepare(self, table: Table, class_counts: ClassCounts | None, warn: bool = False) -> Task:
         carried = [] if self.carry is None else list(self.carry)
         schema = table.schema(
             carry=carried, nominal=self._nominal(table, carried), sampler=type(self).__name__
@@ -192,6 +197,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         _check_labels(labels)
         new = new_rows(self.sampling_strategy, profile.counts, table.meta_labels)
         out = with_dtypes(schema, changes)
+        alarms = self._alarms(profile, [label for label, n in new.items() if n])
         plan = make_plan(
             sampler=type(self).__name__,
             seed=root_seed(self.random_state),
@@ -205,7 +211,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             row_bytes=max(out.row_bytes(), profile.bytes // max(1, profile.rows)),
             limit=table.limit(),
             in_memory=not table.lazy,
-            notes=self._notes(schema, profile, [label for label, n in new.items() if n]),
+            notes=[*self._notes(schema), *alarms],
         )
         self.sampling_strategy_ = new
         self.n_features_in_ = len(schema.columns) - table.has_target
@@ -215,6 +221,8 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         self.plan_ = plan
+        for alarm in alarms if warn else ():
+            warnings.warn(alarm, UserWarning, stacklevel=4)
         return Task(recipe, schema, out, plan, self.missing == "skip", changes, known)
 
     def _check_profile(self, profile: Profile, schema: Schema, target: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -54,16 +53,8 @@ class MixedRecipe(SegmentRecipe):
         return "mixed tree"
 
     def index(self, rows: Rows, engine: str) -> NeighborIndex:
-        """Index numbers and codes together; constant columns throughout are said."""
-        numeric = rows.numeric
-        if np.median(numeric.std(axis=0)) == 0:
-            warnings.warn(
-                "the median of the continuous columns' standard deviations is 0 in a class: a "
-                "differing name counts as a distance of 1",
-                UserWarning,
-                stacklevel=2,
-            )
-        return MixedIndex(numeric, rows.codes, mixed_weight(numeric))
+        """Index numbers and codes together."""
+        return MixedIndex(rows.numeric, rows.codes, mixed_weight(rows.numeric))
 
 
 class SMOTENC(OverSampler):
@@ -76,7 +67,8 @@ class SMOTENC(OverSampler):
         nominal    : the most common value among the k neighbours; ties are drawn
 
     M is the median, over the continuous columns, of their population standard deviation in the
-    class. Where it is 0, a differing name counts as a distance of 1, with a warning.
+    class. Where it is 0, a differing name counts as a distance of 1; the plan says so, and a
+    warning, both from the rows that the pass over the data keeps as a sample of each class.
 
     Parameters
     ----------
@@ -153,17 +145,17 @@ class SMOTENC(OverSampler):
             ]
         return _positions(list(wanted), table.names, places)
 
-    def _notes(self, schema: Schema, profile: Profile, growing: list[Any]) -> list[str]:
-        notes = super()._notes(schema, profile, growing)
+    def _alarms(self, profile: Profile, growing: list[Any]) -> list[str]:
+        alarms = []
         for label in growing:
             rows = profile.sample[label][1] if label in profile.sample else np.empty((0, 1))
             if len(rows) and not np.median(rows.std(axis=0)):
-                notes.append(
+                alarms.append(
                     f"class {label!r}: the median of the columns' standard deviations is "
                     f"0 in {len(rows):,} rows looked at; where it is 0 in all of them, a differing "
                     "name counts as a distance of 1"
                 )
-        return notes
+        return alarms
 
     def _check_schema(self, schema: Schema) -> None:
         self.categorical_features_ = np.array(schema.nominal, dtype=np.int64)
