@@ -89,7 +89,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         self
         """
         self._validate_params()
-        self._prepare(read_pair(X, y), None).plan.check()
+        self._prepare(read_pair(X, y), None)[0].plan.check()
         return self
 
     def fit_resample(
@@ -167,14 +167,17 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         if (y is None) == (target is None):
             raise ValueError("plan takes X and y, or a frame and target=")
         table = read_pair(X, y) if target is None else read_frame(X, target)
-        return self._prepare(table, class_counts).plan
+        return self._prepare(table, class_counts)[0].plan
 
     def _run(self, table: Table, class_counts: ClassCounts | None) -> Any:
-        task = self._prepare(table, class_counts, warn=True)
+        task, alarms = self._prepare(table, class_counts)
         task.plan.check()
+        for alarm in alarms:
+            warnings.warn(alarm, UserWarning, stacklevel=3)
         return table.run(task)
 
-    def _prepare(self, table: Table, class_counts: ClassCounts | None, warn: bool = False) -> Task:
+    def _prepare(self, table: Table, class_counts: ClassCounts | None) -> tuple[Task, list[str]]:
+        """Return what is to be run, and what to warn of when it is."""
         carried = [] if self.carry is None else list(self.carry)
         schema = table.schema(
             carry=carried, nominal=self._nominal(table, carried), sampler=type(self).__name__
@@ -221,9 +224,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         self.plan_ = plan
-        for alarm in alarms if warn else ():
-            warnings.warn(alarm, UserWarning, stacklevel=4)
-        return Task(recipe, schema, out, plan, self.missing == "skip", changes, known)
+        return Task(recipe, schema, out, plan, self.missing == "skip", changes, known), alarms
 
     def _check_profile(self, profile: Profile, schema: Schema, target: Any) -> None:
         if not profile.rows:

@@ -7,14 +7,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from distributed import Client
-
-from dsmote.cluster import connect
+from distributed import Client, LocalCluster
 
 
 @pytest.fixture(scope="session")
 def shared_client() -> Iterator[Client]:
-    with connect(n_workers=2, threads_per_worker=1, memory_limit="1GiB") as client:
+    # Not the default client, which tests elsewhere must not find.
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            memory_limit="1GiB",
+            host="127.0.0.1",
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
         yield client
 
 

@@ -136,7 +136,9 @@ def test_kddcup_has_many_classes_and_tiny_ones(data_dir):
     assert wanted
     assert small
     sampler = SMOTENC(sampling_strategy=wanted, random_state=0)
-    found = sampler.resample(table, target="label")
+    # In the smallest classes most columns are constant.
+    with pytest.warns(UserWarning, match="standard deviations is 0"):
+        found = sampler.resample(table, target="label")
     assert found["label"].value_counts().to_dict() == {**counts.to_dict(), **wanted}
     assert any(repr(small[0]) in warning for warning in sampler.plan_.warnings)
     with pytest.raises(ValueError, match="needs at least 6"):
