@@ -11,7 +11,7 @@ not far off, not an average::
       generate    one block of new rows with its neighbours, and the workspace of the search
 
 Partitions that wait have been read or made, and are to be passed on: Dask holds about one for each
-thread, and one more.
+thread, and one more; what has been passed on and is still kept by the allocators counts as another.
 """
 
 from __future__ import annotations
@@ -186,7 +186,7 @@ def project(
     build = max((c.build for c in classes), default=0)
     threads = limit.threads if limit else 1
     # Gathering and building happen once, on one thread, while the others may hold partitions.
-    waiting = (threads + 1) * max([partition_bytes, *(c.block for c in classes)])
+    waiting = (threads + 2) * max([partition_bytes, *(c.block for c in classes)])
     building = gather // 2 + max(gather // 2, build) + (threads - 1) * partition
     generating = index + threads * max(generate, partition)
     worker = PROCESS_BYTES + max(building, generating, threads * partition) + waiting + held

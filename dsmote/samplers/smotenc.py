@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute import Recipe, Rows, Table
-from dsmote.neighbors import MixedIndex, NeighborIndex
+from dsmote.neighbors import BruteIndex, MixedIndex, NeighborIndex, choose_engine
 from dsmote.plan import Profile, Schema
 from dsmote.plan.schema import is_nominal_dtype
 from dsmote.samplers.base import OverSampler
@@ -49,12 +49,13 @@ class MixedRecipe(SegmentRecipe):
     """As SMOTE, with neighbours by the mixed metric."""
 
     def engine(self, n_rows: int, sample: np.ndarray) -> str:
-        """There is one engine for numbers and names."""
-        return "mixed tree"
+        """Choose by the directions that the numbers spread in."""
+        return f"mixed {choose_engine(n_rows, sample)}"
 
     def index(self, rows: Rows, engine: str) -> NeighborIndex:
         """Index numbers and codes together."""
-        return MixedIndex(rows.numeric, rows.codes, mixed_weight(rows.numeric))
+        kind = BruteIndex if engine == "mixed brute" else MixedIndex
+        return kind(rows.numeric, rows.codes, mixed_weight(rows.numeric))
 
 
 class SMOTENC(OverSampler):

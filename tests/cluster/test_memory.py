@@ -1,0 +1,37 @@
+"""The projection is an upper bound of what workers take, and not a wild one."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dsmote.cluster import connect
+from dsmote.job.run import prepare, run_job
+from dsmote.job.spec import JobSpec
+
+
+def write_table(folder: Path, files: int, rows: int, names: bool) -> None:
+    folder.mkdir()
+    for number in range(files):
+        rng = np.random.default_rng(number)
+        frame = pd.DataFrame(rng.normal(size=(rows, 16)), columns=[f"x{i}" for i in range(16)])
+        if names:
+            frame["town"] = rng.choice([f"town number {i}" for i in range(500)], rows)
+        frame["y"] = (rng.random(rows) < 0.04).astype("int64")
+        frame.to_parquet(folder / f"{number}.parquet", index=False)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("names", [False, True], ids=["numbers", "numbers and names"])
+def test_workers_stay_below_the_projection(tmp_path: Path, names: bool, threads: int) -> None:
+    write_table(tmp_path / "table", files=6, rows=100_000, names=names)
+    spec = JobSpec(
+        str(tmp_path / "table"), target="y", output=str(tmp_path / "out"), random_state=0
+    )
+    with connect(n_workers=1, threads_per_worker=threads, memory_limit="3GiB") as client:
+        manifest = run_job(prepare(spec), client)
+    projected = manifest["memory"]["worker_bytes"]
+    (peak,) = manifest["memory"]["peak_bytes"].values()
+    assert peak <= projected, f"{peak / 2**20:.0f} MiB taken, {projected / 2**20:.0f} projected"
+    assert projected <= 2.5 * peak
