@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsmote.execute.rows import Rows, complete, encode, numeric_values
+from dsmote.execute.rows import Rows, check_levels, complete, encode, numeric_values
 from dsmote.plan import Profile, Schema, plain
 from dsmote.plan.profile import SAMPLE_ROWS, TARGET
 
@@ -122,6 +122,7 @@ def profile(part: Any, target: Any, schema: Schema) -> Profile:
     labels = labels_of(frame, target, schema)
     if not len(frame):
         return Profile()
+    check_levels(frame, schema)
     codes, values = pd.factorize(labels)
     counts = np.bincount(codes[codes >= 0], minlength=len(values))
     numeric = [numeric_values(frame.iloc[:, i], schema.columns[i].kind)[0] for i in schema.numeric]

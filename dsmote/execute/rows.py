@@ -12,7 +12,7 @@ import pandas as pd
 from dsmote.plan import Column, Schema
 from dsmote.plan.profile import unify_categories
 
-__all__ = ["Rows", "complete", "decode", "encode", "join", "numeric_values"]
+__all__ = ["Rows", "check_levels", "complete", "decode", "encode", "join", "numeric_values"]
 
 _EXACT = 2**53  # whole numbers up to here are exact in float64
 
@@ -127,10 +127,7 @@ def encode(frame: pd.DataFrame, schema: Schema) -> Rows:
         try:
             found, unique = pd.factorize(series, use_na_sentinel=False)
         except TypeError as error:
-            raise TypeError(
-                f"column {series.name!r} holds values that cannot be levels of a nominal column "
-                f"({error}); convert it to text or numbers, or name it in carry"
-            ) from error
+            raise TypeError(_not_levels(series.name, error)) from error
         codes[:, place] = found
         levels.append(pd.Series(unique, name=series.name))
     categories = {
@@ -139,6 +136,23 @@ def encode(frame: pd.DataFrame, schema: Schema) -> Rows:
         if isinstance(frame.dtypes.iloc[i], pd.CategoricalDtype)
     }
     return Rows(numeric, _needed(wide), codes, tuple(levels), categories)
+
+
+def _not_levels(name: Any, error: TypeError) -> str:
+    return (
+        f"column {name!r} holds values that cannot be levels of a nominal column ({error}); convert "
+        "it to text or numbers, or name it in carry"
+    )
+
+
+def check_levels(frame: pd.DataFrame, schema: Schema) -> None:
+    """Refuse nominal columns whose (first) values are lists or the like, before work is done."""
+    for i in schema.nominal:
+        if pd.api.types.is_object_dtype(frame.dtypes.iloc[i]):
+            try:
+                pd.factorize(frame.iloc[:100, i])
+            except TypeError as error:
+                raise TypeError(_not_levels(frame.columns[i], error)) from error
 
 
 def _needed(wide: dict[int, np.ndarray]) -> dict[int, np.ndarray]:

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote.execute.rows import complete, decode, encode, join, numeric_values, repeated
+from dsmote.execute.rows import (
+    check_levels,
+    complete,
+    decode,
+    encode,
+    join,
+    numeric_values,
+    repeated,
+)
 from dsmote.plan import make_schema
 from tests.tables import lengths_of, split
 
@@ -93,3 +101,11 @@ def test_a_label_many_times(dtype):
     assert len(made) == 3
     assert len(set(made)) == 1
     assert len(repeated(label, 0, "object")) == 0
+
+
+def test_lists_are_found_before_rows_are_taken():
+    frame = pd.DataFrame({"x": [1.0, 2.0], "c": [[1], [2]]})
+    schema = make_schema(["x", "c"], frame.dtypes, nominal=[1])
+    with pytest.raises(TypeError, match=r"column 'c' holds values that cannot be levels .*list"):
+        check_levels(frame, schema)
+    check_levels(frame.assign(c=["u", None]), schema)
