@@ -140,8 +140,8 @@ def encode(frame: pd.DataFrame, schema: Schema) -> Rows:
 
 def _not_levels(name: Any, error: TypeError) -> str:
     return (
-        f"column {name!r} holds values that cannot be levels of a nominal column ({error}); convert "
-        "it to text or numbers, or name it in carry"
+        f"column {name!r} holds values that cannot be levels of a nominal column ({error}); "
+        "convert it to text or numbers, or name it in carry"
     )
 
 
