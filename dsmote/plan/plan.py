@@ -240,6 +240,22 @@ def _too_small(c: ClassPlan, k: int) -> str:
     )
 
 
+def _warnings(classes: Sequence[ClassPlan], k: int) -> list[str]:
+    """Say which classes are left because they are small, and for which k is small."""
+    left = [
+        f"class {c.label!r} has {c.before:,} row(s), fewer than k + 1 = {k + 1}; it stays as it is"
+        for c in classes
+        if not c.new and c.before < k + 1
+    ]
+    return left + [
+        f"class {c.label!r} has {c.usable:,} rows and k_neighbors is {k}: with a fixed k, new rows "
+        "come to copy the originals as a class grows (Sakho, Malherbe and Scornet 2024); "
+        "consider a larger k_neighbors"
+        for c in classes
+        if c.new and c.usable > SMALL_K_ROWS * k
+    ]
+
+
 def make_plan(
     *,
     sampler: str,
@@ -326,19 +342,7 @@ def make_plan(
     held = (2 * sum(counts.values()) + 2 * sum(new.values())) * row_bytes if in_memory else 0
     memory, too_large = project(needs, partition_bytes, limit, held)
     too_small = [_too_small(c, k) for c in growing if c.usable < k + 1]
-    left = [c for c in classes if not c.new and c.before < k + 1]
-    warnings = list(notes) + too_small + too_large
-    warnings += [
-        f"class {c.label!r} has {c.before:,} row(s), fewer than k + 1 = {k + 1}; it stays as it is"
-        for c in left
-    ]
-    warnings += [
-        f"class {c.label!r} has {c.usable:,} rows and k_neighbors is {k}: with a fixed k, new rows "
-        "come to copy the originals as a class grows (Sakho, Malherbe and Scornet 2024); "
-        "consider a larger k_neighbors"
-        for c in growing
-        if c.usable > SMALL_K_ROWS * k
-    ]
+    warnings = [*notes, *too_small, *too_large, *_warnings(classes, k)]
     return Plan(
         sampler=sampler,
         seed=seed,

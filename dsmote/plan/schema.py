@@ -146,6 +146,30 @@ def _names(names: Sequence[Any]) -> str:
     return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
 
 
+def _check_names(names: Sequence[Any], target: Any, has_target: bool, carry: Sequence[Any]) -> None:
+    """Refuse names that occur twice, and names of columns that are not there."""
+    names = list(names)
+    duplicated = (
+        [n for n in dict.fromkeys(names) if names.count(n) > 1]
+        if len(set(names)) < len(names)
+        else []
+    )
+    if duplicated:
+        raise ValueError(
+            f"column names must be unique, but {_names(duplicated)} "
+            f"appear{'s' if len(duplicated) == 1 else ''} more than once; rename the columns"
+        )
+    if has_target and target not in names:
+        raise ValueError(f"there is no target column {target!r}; the columns are {_names(names)}")
+    absent = [name for name in carry if name not in names]
+    if absent:
+        raise ValueError(
+            f"there is no column {_names(absent)} to carry; the columns are {_names(names)}"
+        )
+    if has_target and target in carry:
+        raise ValueError(f"the target column {target!r} cannot be carried; take it out of carry")
+
+
 def make_schema(
     names: Sequence[Any],
     dtypes: Sequence[Any],
@@ -175,8 +199,6 @@ def make_schema(
 
     Raises
     ------
-    KeyError
-        Never; unknown names raise ``ValueError``.
     ValueError
         Duplicate or unknown names, no column left to measure, text in a column that must be
         measured.
@@ -190,25 +212,7 @@ def make_schema(
     ['carried', 'float']
     """
     names = list(names)
-    duplicated = (
-        [n for n in dict.fromkeys(names) if names.count(n) > 1]
-        if len(set(names)) < len(names)
-        else []
-    )
-    if duplicated:
-        raise ValueError(
-            f"column names must be unique, but {_names(duplicated)} "
-            f"appear{'s' if len(duplicated) == 1 else ''} more than once; rename the columns"
-        )
-    if has_target and target not in names:
-        raise ValueError(f"there is no target column {target!r}; the columns are {_names(names)}")
-    absent = [name for name in carry if name not in names]
-    if absent:
-        raise ValueError(
-            f"there is no column {_names(absent)} to carry; the columns are {_names(names)}"
-        )
-    if has_target and target in carry:
-        raise ValueError(f"the target column {target!r} cannot be carried; take it out of carry")
+    _check_names(names, target, has_target, carry)
     voted = set(nominal)
     columns = []
     text = []
