@@ -183,6 +183,12 @@ class DaskTable:
                 f"X and y are partitioned differently: X has {n_X} partitions and y {n_y}; "
                 "repartition both alike, or keep the target in the frame and call "
                 "resample(frame, target=...)"
+                + (
+                    "; an array that was made of a column read from Parquet has fewer chunks than "
+                    "the frame has partitions, because Dask merges them: pass the column itself"
+                    if self.is_frame and isinstance(y, da.Array)
+                    else ""
+                )
             )
 
     def schema(self, **roles: Any) -> Schema:
