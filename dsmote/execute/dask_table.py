@@ -182,14 +182,19 @@ class DaskTable:
             raise ValueError(
                 f"X and y are partitioned differently: X has {n_X} partitions and y {n_y}; "
                 "repartition both alike, or keep the target in the frame and call "
-                "resample(frame, target=...)"
-                + (
-                    "; an array that was made of a column read from Parquet has fewer chunks than "
-                    "the frame has partitions, because Dask merges them: pass the column itself"
-                    if self.is_frame and isinstance(y, da.Array)
-                    else ""
-                )
+                "resample(frame, target=...)" + self._remedy(y)
             )
+
+    def _remedy(self, y: Any) -> str:
+        """Say what helps where Dask merged partitions while it made arrays of Parquet columns."""
+        if not isinstance(y, da.Array):
+            return ""
+        if self.is_frame:
+            return (
+                "; an array that was made of a column read from Parquet has fewer chunks than the "
+                "frame has partitions, because Dask merges them: pass the column itself"
+            )
+        return "; arrays of known chunk sizes are aligned here: call compute_chunk_sizes() on both"
 
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles."""

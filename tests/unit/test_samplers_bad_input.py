@@ -597,3 +597,23 @@ def test_the_guilty_class_is_named(monkeypatch):
     counts = {"most": 9_000_000, "few": 10, "less": 8_000_000}
     with pytest.raises(MemoryLimitError, match=r"class 'less' .*the memory of this machine"):
         SMOTE().resample(held("on dask", table), target="y", class_counts=counts)
+
+
+def test_merged_chunks_of_the_target_get_a_remedy_that_works(tmp_path):
+    columns = {f"x{i}": np.random.default_rng(i).normal(size=40) for i in range(12)}
+    for number in range(8):
+        part = pd.DataFrame(columns).assign(y=np.repeat([0, 1], [30, 10]))
+        part.to_parquet(tmp_path / f"{number}.parquet")
+    frame = dd.read_parquet(tmp_path)
+    X, y = frame.drop(columns="y"), frame["y"].to_dask_array()
+    if len(y.chunks[0]) == X.npartitions:
+        pytest.skip("this version of Dask does not merge the chunks")
+    with pytest.raises(ValueError, match="because Dask merges them: pass the column itself"):
+        SMOTE().fit_resample(X, y)
+    SMOTE().fit_resample(X, frame["y"])
+    arrays = X.to_dask_array(), y
+    if len(arrays[0].chunks[0]) != len(y.chunks[0]):
+        with pytest.raises(ValueError, match=r"call compute_chunk_sizes\(\) on both"):
+            SMOTE().fit_resample(*arrays)
+    known = [array.compute_chunk_sizes() for array in arrays]
+    assert SMOTE(random_state=0).fit_resample(*known)[1].compute().mean() == 0.5
