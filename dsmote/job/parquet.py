@@ -130,9 +130,9 @@ def _columns_with_nulls(schema: pa.Schema, metadata: Any) -> frozenset[str]:
 def table_schema(footers: Sequence[Footer]) -> pa.Schema:
     """Return the one schema of all the files, with the pandas dtypes of its columns.
 
-    Columns that pandas kept as a named index are ordinary columns; an index without a name is not
-    part of the table. Files may hold the columns in different order, and a column that is missing
-    throughout a file fits any type.
+    Columns that pandas kept as a named index are columns here (which a job carries); an index
+    without a name is not part of the table. Files may hold the columns in different order, and a
+    column that is missing throughout a file fits any type.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
@@ -95,6 +95,10 @@ def prepare(spec: JobSpec) -> Job:
     if spec.output is not None:
         check_output(spec.output, spec.overwrite)
     source = open_source(spec.input, spec.format)
+    # An index says which row it is, not what the row is like: it is kept, and never measured.
+    named = {spec.target, *spec.carry, *spec.categorical}
+    index = tuple(name for name in source.index_columns if name not in named)
+    spec = replace(spec, carry=(*spec.carry, *index))
     if spec.output is not None:
         check_apart(source.inputs, spec.output)
     check_columns(

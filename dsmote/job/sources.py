@@ -48,6 +48,15 @@ class Source:
             return None
         return sum(rows for footer in self.footers for rows, _ in footer.groups)
 
+    @property
+    def index_columns(self) -> tuple[str, ...]:
+        """Columns that pandas kept as an index with a name when it wrote the files."""
+        found: list[str] = []
+        for footer in self.footers:
+            known = footer.schema.pandas_metadata or {}
+            found += [name for name in known.get("index_columns", ()) if name in self.columns]
+        return tuple(dict.fromkeys(found))
+
     def frame(self, client: Any) -> Any:
         """Return the lazy Dask DataFrame. CSV is read once for it, by the cluster."""
         if self.schema is None:

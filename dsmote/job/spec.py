@@ -72,6 +72,9 @@ class JobSpec:
 
     def __post_init__(self) -> None:
         """Refuse what is wrong whatever the data are."""
+        for name, path in (("input", self.input), ("output", self.output)):
+            if path is not None and not path.strip():
+                raise ValueError(f"the {name} is an empty path; name a file or folder")
         _check_choice("sampler", self.sampler, SAMPLERS)
         _check_choice("missing", self.missing, MISSING)
         if self.format is not None:

@@ -21,6 +21,7 @@ __all__ = ["BLOCK_BYTES", "BLOCK_ROWS", "Block", "ClassPlan", "Plan", "make_plan
 
 BLOCK_BYTES = 64 * 2**20
 BLOCK_ROWS = 250_000
+MOST_BLOCKS = 1_000_000
 SMALL_K_ROWS = 2_000  # rows of a class per neighbour from which on k counts as small
 
 
@@ -214,10 +215,16 @@ def _jsonable(label: Any) -> Any:
 
 def _blocks(classes: Sequence[ClassPlan], row_bytes: int) -> tuple[Block, ...]:
     most = max(1, min(BLOCK_ROWS, BLOCK_BYTES // row_bytes))
-    blocks = []
+    blocks: list[Block] = []
     offset = 0
     for c in classes:
         n_blocks = -(-c.new // most)
+        if len(blocks) + n_blocks > MOST_BLOCKS:
+            raise ValueError(
+                f"sampling_strategy asks for {c.new:,} new rows of class {c.label!r}, which are "
+                f"{n_blocks:,} partitions of {most:,} rows; at most {MOST_BLOCKS:,} are made in "
+                "one run: is the number a slip?"
+            )
         for b in range(n_blocks):
             # Even cuts: no block is left with a handful of rows.
             start, stop = c.new * b // n_blocks, c.new * (b + 1) // n_blocks

@@ -105,7 +105,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             The target.
         class_counts : mapping of label to int, optional
             Rows per class. For Dask input this saves the one pass over the data; what the pass
-            would have checked is then checked while the result is computed.
+            would have checked is then checked while X_res is computed.
 
         Returns
         -------

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from distributed import Client, KilledWorker, LocalCluster
 
+from dsmote import SMOTE
 from dsmote.job import JobFailed, JobSpec, plan_job, prepare, run_job
 from dsmote.job import run as run_module
 from dsmote.job.parts import write_part
@@ -286,3 +287,27 @@ def test_other_file_systems(numeric: Path) -> None:
     ]
     counts = pd.read_parquet("memory://job-run/out")["y"].value_counts().to_dict()
     assert counts == {"usual": 175, "rare": 175}
+
+
+def test_the_index_that_pandas_stored_is_carried(tmp_path: Path, client: Client) -> None:
+    frame = pd.DataFrame(
+        {"x": np.arange(60.0), "y": np.repeat([0, 1], [45, 15])},
+        index=pd.Index(np.arange(60) * 1000, name="key"),
+    )
+    frame.to_parquet(tmp_path / "in.parquet")
+    spec = JobSpec(str(tmp_path / "in.parquet"), "y", output=str(tmp_path / "out"), random_state=0)
+    manifest = run_job(prepare(spec), client)
+    assert manifest["job"]["carry"] == ["key"]
+    made = pd.read_parquet(tmp_path / "out")
+    assert made["key"].tolist()[:60] == frame.index.tolist()
+    assert made["key"].iloc[60:].isna().all()
+    expected = SMOTE(random_state=0).resample(frame, target="y")
+    assert made["x"].tolist() == expected["x"].tolist()
+
+
+@pytest.mark.parametrize("path", ["", "  "])
+def test_an_empty_path_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="the output is an empty path"):
+        JobSpec("in.parquet", "y", output=path)
+    with pytest.raises(ValueError, match="the input is an empty path"):
+        JobSpec(path, "y")

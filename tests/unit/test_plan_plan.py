@@ -171,3 +171,10 @@ def test_insurance(data_dir):
     assert plan.n_after == 668_798
     assert len(plan.blocks) == 2
     assert any("46,710 rows and k_neighbors is 5" in w for w in plan.warnings)
+
+
+def test_a_slip_in_the_total_is_refused_at_once():
+    with pytest.raises(ValueError, match=r"50,000,000,000,000 new rows of class 1.* a slip"):
+        SMOTE(sampling_strategy={1: 50_000_000_000_010}).plan(
+            np.zeros((30, 1)), np.repeat([0, 1], [20, 10])
+        )
