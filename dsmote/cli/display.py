@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from dsmote.cli.guard import raise_if_interrupted
+
 __all__ = ["display", "print_demo", "print_json", "print_plan", "print_result"]
 
 #: Plain progress lines are this many seconds apart, at least.
@@ -22,19 +24,19 @@ LINE_SECONDS = 2.0
 
 
 class _Quiet:
-    """Says nothing."""
+    """Says nothing, but ends a run whose Ctrl-C was lost."""
 
     def stage(self, text: str) -> None:
-        pass
+        raise_if_interrupted()
 
     def start(self, partitions: int, rows: int) -> None:
-        pass
+        raise_if_interrupted()
 
     def advance(self, partitions: int, rows: int) -> None:
-        pass
+        raise_if_interrupted()
 
 
-class _Lines:
+class _Lines(_Quiet):
     """Plain lines, where there is no terminal to draw a bar on."""
 
     def __init__(self) -> None:
@@ -42,13 +44,16 @@ class _Lines:
         self._began = self._last = time.monotonic()
 
     def stage(self, text: str) -> None:
+        super().stage(text)
         click.echo(f"{text} ...", err=True)
 
     def start(self, partitions: int, rows: int) -> None:
+        super().start(partitions, rows)
         self._partitions, self._rows = partitions, rows
         self._began = self._last = time.monotonic()
 
     def advance(self, partitions: int, rows: int) -> None:
+        super().advance(partitions, rows)
         self._done += partitions
         self._written += rows
         now, finished = time.monotonic(), self._done == self._partitions
@@ -63,7 +68,7 @@ class _Lines:
         )
 
 
-class _Bar:
+class _Bar(_Quiet):
     """A live bar on a terminal."""
 
     def __init__(self, progress: Progress) -> None:
@@ -72,14 +77,17 @@ class _Bar:
         self._partitions = self._rows = self._done = self._written = 0
 
     def stage(self, text: str) -> None:
+        super().stage(text)
         self._progress.update(self._task, description=text)
 
     def start(self, partitions: int, rows: int) -> None:
+        super().start(partitions, rows)
         self._partitions, self._rows = partitions, rows
         self._progress.reset(self._task, total=partitions, counts="")
         self.advance(0, 0)
 
     def advance(self, partitions: int, rows: int) -> None:
+        super().advance(partitions, rows)
         self._done += partitions
         self._written += rows
         counts = f"{self._written:,} rows, {self._done:,}/{self._partitions:,} partitions"

@@ -16,7 +16,9 @@ from typing import Any, NoReturn
 
 import click
 
-__all__ = ["guarded"]
+__all__ = ["guarded", "raise_if_interrupted"]
+
+_interrupted = threading.Event()
 
 Command = Callable[..., Any]
 
@@ -60,6 +62,17 @@ def _fail(error: Exception, debug: bool) -> NoReturn:
     sys.exit(1)
 
 
+def raise_if_interrupted() -> None:
+    """Raise a Ctrl-C that was lost.
+
+    Python drops an exception that a signal raises inside a destructor or a callback of the garbage
+    collector, and the program would go on. So progress asks here, between parts and before the
+    output is put in place.
+    """
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+
+
 @contextmanager
 def _signals() -> Iterator[None]:
     """Make SIGTERM end a command as Ctrl-C does, and let an impatient second Ctrl-C not disturb."""
@@ -67,10 +80,12 @@ def _signals() -> Iterator[None]:
         yield
         return
     received = 0
+    _interrupted.clear()
 
     def interrupt(number: int, frame: Any) -> None:
         nonlocal received
         received += 1
+        _interrupted.set()
         if received != 2:
             raise KeyboardInterrupt
 

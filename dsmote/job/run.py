@@ -181,6 +181,7 @@ def run_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str
         # Workers that died are known by what they reported before.
         peaks = {**peaks, **worker_peaks(client)}
         manifest = _manifest(spec, sampler, plan, parts, peaks, time.perf_counter() - started)
+        progress.stage("putting the output in place")
         stage.commit(manifest)
     return manifest
 

@@ -64,6 +64,7 @@ class ClassMemory:
     index: int
     generate: int
     block: int
+    n_blocks: int
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ def class_memory(
     block_rows: int,
     row_bytes: int,
     k: int,
+    n_blocks: int = 1,
 ) -> ClassMemory:
     """Project the bytes for one class.
 
@@ -126,6 +128,8 @@ def class_memory(
         Bytes of one row in the output.
     k : int
         Neighbours.
+    n_blocks : int
+        Blocks of new rows.
 
     Examples
     --------
@@ -141,12 +145,14 @@ def class_memory(
         searched += 8 * (24 + n_nominal) + 16 * n_numeric + 4 * n_nominal + 8
     index = rows + n_rows * (searched + 64)
     build = index + 2 * n_rows * searched
+    # The search looks at pairs of rows, and makes new ones a step at a time.
+    workspace = min(WORKSPACE_BYTES, 64 * n_rows * min(n_rows, block_rows) + 2**22)
     generate = (
         2 * block_rows * row_bytes
         + block_rows * (8 * n_numeric + 8 * n_nominal + 16 * k + 40)
-        + WORKSPACE_BYTES
+        + workspace
     )
-    return ClassMemory(label, 2 * rows, build, index, generate, block_rows * row_bytes)
+    return ClassMemory(label, 2 * rows, build, index, generate, block_rows * row_bytes, n_blocks)
 
 
 def project(
@@ -188,7 +194,8 @@ def project(
     # Gathering and building happen once, on one thread, while the others may hold partitions.
     waiting = (threads + 2) * max([partition_bytes, *(c.block for c in classes)])
     building = gather // 2 + max(gather // 2, build) + (threads - 1) * partition
-    generating = index + threads * max(generate, partition)
+    busy = min(threads, sum(c.n_blocks for c in classes))
+    generating = index + busy * max(generate, partition) + (threads - busy) * partition
     worker = PROCESS_BYTES + max(building, generating, threads * partition) + waiting + held
     projection = MemoryProjection(
         partition_bytes=partition,
@@ -206,7 +213,7 @@ def project(
     terms = {
         "the neighbour index and its rows": index,
         "gathering and indexing the class rows": building,
-        f"{threads} block(s) of new rows at a time": threads * generate,
+        f"{busy} block(s) of new rows at a time": busy * generate,
         f"{threads} input partition(s) at a time": threads * partition,
         "partitions that wait to be passed on": waiting,
         "the table and its output, in memory as a whole": held,

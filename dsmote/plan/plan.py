@@ -333,6 +333,9 @@ def make_plan(
         if schema.columns[i].kind in ("int", "datetime", "timedelta")
         and getattr(schema.columns[i].dtype, "itemsize", 8) == 8
     )
+    sizes: dict[int, list[int]] = {c.rank: [] for c in growing}
+    for b in blocks:
+        sizes[b.class_rank].append(b.rows)
     needs = [
         class_memory(
             c.label,
@@ -340,9 +343,10 @@ def make_plan(
             len(schema.numeric),
             wide,
             len(schema.nominal),
-            max(b.rows for b in blocks if b.class_rank == c.rank),
+            max(sizes[c.rank]),
             row_bytes,
             k,
+            len(sizes[c.rank]),
         )
         for c in growing
     ]

@@ -161,3 +161,28 @@ def test_group_is_what_dask_loads() -> None:
     assert isinstance(main, click.Group)
     assert main.name == "dsmote"
     assert json.dumps(sorted(main.commands)) == '["demo", "plan", "resample"]'
+
+
+def test_an_interrupt_that_python_dropped_ends_the_run_all_the_same(monkeypatch):
+    import contextlib
+    import signal
+
+    from dsmote.cli.display import display
+    from dsmote.cli.guard import guarded
+
+    went_on = []
+
+    @guarded
+    def command():
+        with display(quiet=True) as progress:
+            progress.advance(1, 1)
+            with contextlib.suppress(KeyboardInterrupt):  # as the garbage collector would
+                signal.raise_signal(signal.SIGINT)
+            went_on.append("after the signal")
+            progress.stage("putting the output in place")
+            went_on.append("too far")
+
+    with pytest.raises(SystemExit) as end:
+        command(debug=False)
+    assert end.value.code == 130
+    assert went_on == ["after the signal"]
