@@ -135,7 +135,8 @@ class Plan:
     @property
     def engine(self) -> str:
         """The neighbour engine, or engines, that will be used."""
-        return ", ".join(dict.fromkeys(c.engine for c in self.growing if c.engine)) or "none"
+        late = "chosen when the rows are gathered"  # there was no pass to choose from
+        return ", ".join(dict.fromkeys(c.engine or late for c in self.growing)) or "none"
 
     def check(self) -> None:
         """Raise what stands in the way of running.

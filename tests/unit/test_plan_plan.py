@@ -178,3 +178,12 @@ def test_a_slip_in_the_total_is_refused_at_once():
         SMOTE(sampling_strategy={1: 50_000_000_000_010}).plan(
             np.zeros((30, 1)), np.repeat([0, 1], [20, 10])
         )
+
+
+def test_without_a_pass_the_plan_says_when_the_engine_is_chosen():
+    table = numbers()
+    plan = SMOTE().plan(table, target="y", class_counts=table["y"].value_counts())
+    assert plan.engine == "chosen when the rows are gathered"
+    assert SMOTE().plan(table, target="y").engine == "tree"
+    balanced = dict.fromkeys((0, 1), 96)
+    assert SMOTE().plan(table, target="y", class_counts=balanced).engine == "none"
