@@ -3,7 +3,9 @@
 import os
 from pathlib import Path
 
+import dask
 import pytest
+from distributed import get_client
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,3 +35,17 @@ def data_dir() -> Path:
     if os.environ.get("DSMOTE_REQUIRE_DATA") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _no_scheduler_of_a_closed_client() -> None:
+    """Undo what clients that overlapped, or were closed late, left in Dask's configuration.
+
+    The second to close puts back what it found when it was opened: the first one's scheduler,
+    which is gone. Every later test that names no scheduler would fail.
+    """
+    if dask.config.get("scheduler", None) == "dask.distributed":
+        try:
+            get_client()
+        except ValueError:
+            dask.config.set(scheduler=None)
