@@ -62,6 +62,13 @@ JOB_OPTIONS = (
         help="skip: rows with missing values are kept, and not used to make new ones.",
     ),
     click.option(
+        "--neighbors",
+        type=click.Choice(["auto", "tree", "brute", "fast"]),
+        default="auto",
+        show_default=True,
+        help="How neighbours are found; fast approximates, and its recall is measured.",
+    ),
+    click.option(
         "--random-state",
         type=click.IntRange(min=0),
         metavar="N",

@@ -69,6 +69,10 @@ def _extract_part(part: Any, target: Any = None, **how: Any) -> Any:
     return extract(part, target, **how)
 
 
+def _report(indexes: list[Any], *, labels: list[Any]) -> dict[Any, Any]:
+    return {label: of.report for label, of in zip(labels, indexes, strict=True)}
+
+
 def _label_block(*, label: Any, rows: int, first: int, like: Any, column: bool) -> Any:
     """Make the target of one synthetic partition."""
     if isinstance(like, np.ndarray):
@@ -97,6 +101,7 @@ class DaskTable:
 
     def __init__(self, X: Any, y: Any = None, target: Any = None) -> None:
         self.target = target
+        self.report: Any = None
         self.has_target = y is None
         self.is_frame = isinstance(X, dd.DataFrame)
         self.array: np.dtype | None = None
@@ -243,8 +248,10 @@ class DaskTable:
             change = partial(conform, schema=task.schema, dtypes=task.changes)
             outputs = [(f"original-{token}", i) for i in range(len(keys))]
             tasks |= {new: (change, old) for new, old in zip(outputs, keys, strict=True)}
+        self.report = {}
         if plan.growing:
             indexes = self._add_indexes(tasks, token, task)
+            self.report = self._reported(dict(tasks), indexes, token, task)
             for b, block in enumerate(plan.blocks):
                 make = partial(
                     _single_threaded,
@@ -286,6 +293,18 @@ class DaskTable:
             indexes[c.rank] = (f"index-{token}", c.rank)
             tasks[indexes[c.rank]] = (build, top)
         return indexes
+
+    @staticmethod
+    def _reported(tasks: dict[Any, Any], indexes: dict[int, Any], token: str, task: Task) -> Any:
+        """Return what is known of each class's search, lazily where it must be measured."""
+        growing = task.plan.growing
+        if task.recipe.exact:
+            return {c.label: {"engine": c.engine, "exact": True, "recall": 1.0} for c in growing}
+        name = f"report-{token}"
+        labels = [c.label for c in growing]
+        tasks[name] = (partial(_report, labels=labels), [indexes[c.rank] for c in growing])
+        graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
+        return Delayed(name, graph, layer=name)
 
     def _labels(
         self,

@@ -16,9 +16,9 @@ import pandas as pd
 
 from dsmote.execute.partition import Extract
 from dsmote.execute.rows import Rows, decode, join
-from dsmote.neighbors import NeighborIndex
+from dsmote.neighbors import Choice, NeighborIndex
 from dsmote.plan import Block, ClassPlan, Plan, Schema, Stream, bases_of, copies_with_replacement
-from dsmote.plan.draws import GAP, NEIGHBOUR, VOTE
+from dsmote.plan.draws import GAP, INDEX, NEIGHBOUR, VOTE
 
 __all__ = [
     "ClassIndex",
@@ -75,12 +75,21 @@ class Recipe(Protocol):
         """Neighbours of each base row."""
         ...
 
-    def engine(self, n_rows: int, sample: np.ndarray) -> str:
+    @property
+    def exact(self) -> bool:
+        """Whether the true neighbours are found."""
+        ...
+
+    def engine(self, n_rows: int, sample: np.ndarray) -> Choice:
         """Choose the neighbour engine for a class from its number of rows and a sample."""
         ...
 
-    def index(self, rows: Rows, engine: str) -> NeighborIndex:
+    def index(self, rows: Rows, engine: str, seed: int) -> NeighborIndex:
         """Build the index over the rows of a class."""
+        ...
+
+    def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
+        """Measure how many of the true neighbours an approximate index finds."""
         ...
 
     def make(
@@ -126,6 +135,7 @@ class ClassIndex:
     rows: Rows
     ends: np.ndarray
     neighbours: NeighborIndex
+    report: dict[str, Any]
 
 
 def join_extracts(parts: Sequence[Extract], *, schema: Schema) -> Extract:
@@ -176,9 +186,14 @@ def build_class_index(
             f"class {of.label!r} has {n:,} rows without missing values, but k_neighbors={recipe.k} "
             f"needs at least {recipe.k + 1} (k + 1); lower k_neighbors"
         )
-    engine = of.engine or recipe.engine(n, found.numeric[:: max(1, n // 512)])
+    engine = of.engine or recipe.engine(n, found.numeric[:: max(1, n // 512)]).name
     ends = copies_with_replacement(n, of.new, seed, of.rank)
-    return ClassIndex(found, ends, recipe.index(found, engine))
+    drawn = int(Stream(seed, of.rank, INDEX).words(0, 1)[0])
+    index = recipe.index(found, engine, drawn)
+    report: dict[str, Any] = {"engine": index.engine, "exact": index.exact, "recall": 1.0}
+    if not index.exact:
+        report |= recipe.recall(found, index, drawn)
+    return ClassIndex(found, ends, index, report)
 
 
 def make_rows(

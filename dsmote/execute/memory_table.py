@@ -50,6 +50,7 @@ class MemoryTable:
 
     def __init__(self, X: Any, y: Any = None, target: Any = None) -> None:
         self.target = target
+        self.report: Any = None
         self.has_target = y is None
         self.is_frame = isinstance(X, pd.DataFrame)
         self._restore_X: Callable[[Any], Any] = lambda made: made
@@ -201,9 +202,12 @@ class MemoryTable:
         part = extract(frame, self._labels, schema=schema, grow=grow, skip=task.skip)
         rows = gather([part], schema=schema, plan=plan)
         made, n_made = [], 0
+        self.report = {}
         threads = thread_count()
         for c in plan.growing:
-            of = build_class_index(rows, recipe=recipe, of=c, seed=plan.seed)
+            with single_threaded():
+                of = build_class_index(rows, recipe=recipe, of=c, seed=plan.seed)
+            self.report[c.label] = of.report
             cuts = [*range(0, c.new, _SHARE), c.new]
             with single_threaded(), ThreadPoolExecutor(threads) as pool:
                 spans: list[Made] = list(

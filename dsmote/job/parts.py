@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dask import delayed
+from dask.delayed import Delayed
 from distributed import as_completed, get_worker
 
 from dsmote.cluster import peak_memory
@@ -55,7 +56,8 @@ def write_parts(
     schema: pa.Schema,
     target: str,
     on_part: Callable[[Part], None],
-) -> list[Part]:
+    report: Any = None,
+) -> tuple[list[Part], Any]:
     """Write every partition as a part file, and wait for all of them.
 
     Only a `Part` of a few hundred bytes per file comes back. Whatever ends the wait, the tasks that
@@ -73,11 +75,15 @@ def write_parts(
         The column whose labels are counted.
     on_part : callable
         Called with each part when it is written.
+    report : Delayed, optional
+        Computed along with the parts, from what they are made of.
 
     Returns
     -------
     list of Part
         By number.
+    object
+        The report's value; where it was not lazy, as it was.
     """
     # One optimized graph would let Dask merge partitions; their number decides the part files.
     partitions = frame.to_delayed(optimize_graph=False)
@@ -87,7 +93,9 @@ def write_parts(
         for token in [f"write-{uuid.uuid4().hex}"]
         for number, partition in enumerate(partitions)
     ]
-    futures = client.compute(tasks, optimize_graph=False)
+    lazy = isinstance(report, Delayed)
+    submitted = client.compute([*tasks, *([report] if lazy else [])], optimize_graph=False)
+    futures, last = submitted[: len(tasks)], submitted[-1]
     parts = []
     try:
         for future, part in as_completed(futures, with_results=True):
@@ -95,10 +103,11 @@ def write_parts(
             on_part(part)
             # A result that is here needs no worker any more, so none has to make it again.
             future.release()
+        found = last.result() if lazy else report
     except BaseException:
-        client.cancel(futures, force=True)
+        client.cancel([*futures, last] if lazy else futures, force=True)
         raise
-    return sorted(parts, key=lambda part: part.number)
+    return sorted(parts, key=lambda part: part.number), found
 
 
 def write_part(

@@ -176,11 +176,16 @@ def run_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str
             progress.advance(1, part.rows)
 
         schema = job.source.output_schema(balanced._meta)
-        parts = write_parts(client, balanced, stage.folder, schema, spec.target, on_part)
+        parts, report = write_parts(
+            client, balanced, stage.folder, schema, spec.target, on_part, sampler.neighbors_report_
+        )
         _check_counts(plan, parts)
         # Workers that died are known by what they reported before.
         peaks = {**peaks, **worker_peaks(client)}
         manifest = _manifest(spec, sampler, plan, parts, peaks, time.perf_counter() - started)
+        manifest["neighbors"] = [
+            {"label": plain_label(label), **found} for label, found in report.items()
+        ]
         progress.stage("putting the output in place")
         stage.commit(manifest)
     return manifest

@@ -19,6 +19,7 @@ STRATEGY_NAMES = ("auto", "minority", "not minority", "not majority", "all")
 SAMPLERS = ("auto", "smote", "smotenc")
 FORMATS = ("parquet", "csv")
 MISSING = ("error", "skip")
+NEIGHBORS = ("auto", "tree", "brute", "fast")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class JobSpec:
     carry : tuple of str
         Columns that are kept but never measured.
     missing : {"error", "skip"}
+    neighbors : {"auto", "tree", "brute", "fast"}
+        How neighbours are searched for.
     random_state : int, optional
     overwrite : bool
         Replace an output that is there already, once the new one is whole.
@@ -67,6 +70,7 @@ class JobSpec:
     categorical: tuple[str, ...] = ()
     carry: tuple[str, ...] = ()
     missing: str = "error"
+    neighbors: str = "auto"
     random_state: int | None = None
     overwrite: bool = False
 
@@ -77,6 +81,7 @@ class JobSpec:
                 raise ValueError(f"the {name} is an empty path; name a file or folder")
         _check_choice("sampler", self.sampler, SAMPLERS)
         _check_choice("missing", self.missing, MISSING)
+        _check_choice("neighbors", self.neighbors, NEIGHBORS)
         if self.format is not None:
             _check_choice("format", self.format, FORMATS)
         if self.k_neighbors < 1:
@@ -99,6 +104,7 @@ class JobSpec:
             "categorical": list(self.categorical),
             "carry": list(self.carry),
             "missing": self.missing,
+            "neighbors": self.neighbors,
             "random_state": self.random_state,
             "overwrite": self.overwrite,
         }
@@ -281,6 +287,7 @@ def make_sampler(spec: JobSpec, columns: pd.DataFrame) -> Any:
         "random_state": spec.random_state,
         "carry": list(spec.carry) or None,
         "missing": spec.missing,
+        "neighbors": spec.neighbors,
     }
     aside = {spec.target, *spec.carry}
     measured = columns.drop(columns=[name for name in columns.columns if name in aside])

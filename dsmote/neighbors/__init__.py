@@ -1,17 +1,25 @@
 """Neighbour engines and their choice. Numpy and SciPy only; no Dask."""
 
-from dsmote.neighbors.brute import BruteIndex
-from dsmote.neighbors.choose import build_index, choose_engine, intrinsic_dimension
+from dsmote.neighbors.brute import BruteSearch
+from dsmote.neighbors.choose import Choice, choose_engine, engine_named, intrinsic_dimension
+from dsmote.neighbors.engines import BruteIndex, CappedIndex, Engine, TreeIndex
+from dsmote.neighbors.foreign import ForeignIndex
 from dsmote.neighbors.mixed import MixedIndex
 from dsmote.neighbors.protocol import NeighborIndex
-from dsmote.neighbors.tree import TreeIndex
+from dsmote.neighbors.tree import TreeSearch
 
 __all__ = [
     "BruteIndex",
+    "BruteSearch",
+    "CappedIndex",
+    "Choice",
+    "Engine",
+    "ForeignIndex",
     "MixedIndex",
     "NeighborIndex",
     "TreeIndex",
-    "build_index",
+    "TreeSearch",
     "choose_engine",
+    "engine_named",
     "intrinsic_dimension",
 ]

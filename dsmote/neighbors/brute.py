@@ -23,14 +23,14 @@ from dsmote.neighbors.exact import (
     squared_distances,
 )
 
-__all__ = ["BruteIndex"]
+__all__ = ["BruteSearch"]
 
 _EPS = float(np.finfo(np.float64).eps)
 _PAIRS = 1 << 21  # pairs looked at at once: 16 MiB of float64, and a few temporaries
 _CHUNK = 4096  # rows of the index in a chunk
 
 
-class BruteIndex:
+class BruteSearch:
     """Exact neighbours by comparing all pairs; Euclidean, or mixed when codes are given.
 
     Parameters
@@ -45,13 +45,14 @@ class BruteIndex:
 
     Examples
     --------
-    >>> index = BruteIndex(np.array([[0.0], [1.0], [3.0], [3.0]]))
+    >>> index = BruteSearch(np.array([[0.0], [1.0], [3.0], [3.0]]))
     >>> index.query(np.array([0, 3]), 2)[1]
     array([[1, 2],
            [2, 1]])
     """
 
     engine = "brute"
+    exact = True
 
     def __init__(
         self, matrix: np.ndarray, codes: np.ndarray | None = None, weight: float = 0.0
@@ -178,3 +179,6 @@ class BruteIndex:
                 differing += theirs[candidates] != ours[:, None]
             total += self._penalty * differing
         return total
+
+
+BruteIndex = BruteSearch

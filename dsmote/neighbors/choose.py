@@ -1,16 +1,30 @@
-"""Which engine: chosen from the rows alone, never by a clock."""
+"""Which engine: chosen from the rows alone, never by a clock, and with the reason in words."""
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from dsmote.neighbors.brute import BruteIndex
-from dsmote.neighbors.protocol import NeighborIndex
-from dsmote.neighbors.tree import TreeIndex
+from dsmote.neighbors.engines import BruteIndex, CappedIndex, Engine, TreeIndex
 
-__all__ = ["build_index", "choose_engine", "intrinsic_dimension"]
+__all__ = ["Choice", "choose_engine", "engine_named", "intrinsic_dimension"]
 
 TREE_DIMENSION = 12.0  # above it a kd-tree visits most of its leaves
+
+_TREE, _BRUTE, _FAST_TREE, _FAST = (
+    TreeIndex(),
+    BruteIndex(),
+    TreeIndex(eps=0.5),
+    CappedIndex(20_000),
+)
+
+
+class Choice(NamedTuple):
+    """An engine's name, and why it was chosen."""
+
+    name: str
+    why: str
 
 
 def intrinsic_dimension(sample: np.ndarray) -> float:
@@ -43,25 +57,39 @@ def intrinsic_dimension(sample: np.ndarray) -> float:
     return float(values.sum() ** 2 / (values**2).sum())
 
 
-def choose_engine(n_rows: int, sample: np.ndarray) -> str:
-    """Choose "tree" or "brute" for a class.
+def choose_engine(n_rows: int, sample: np.ndarray, *, fast: bool = False) -> Choice:
+    """Choose the engine for a class: "tree" or "brute", or a faster one that approximates.
 
     Parameters
     ----------
     n_rows : int
         Rows of the class.
     sample : ndarray of float64, shape (s, d)
-        Some of its rows.
+        Some of its rows, drawn by what they are and not by where they lie.
+    fast : bool, default=False
+        Take an approximate engine: ``TreeIndex(eps=0.5)`` or ``CappedIndex(20_000)``.
 
     Examples
     --------
-    >>> choose_engine(10_000, np.arange(20.0)[:, None])
+    >>> choose_engine(10_000, np.arange(20.0)[:, None]).name
     'tree'
     """
     dimension = intrinsic_dimension(sample)
-    return "tree" if dimension <= TREE_DIMENSION else "brute"
+    tree, compared = (True, "at most") if dimension <= TREE_DIMENSION else (False, "above")
+    engine = (_FAST_TREE if tree else _FAST) if fast else (_TREE if tree else _BRUTE)
+    return Choice(
+        engine.name,
+        f"{n_rows:,} rows x {sample.shape[1]} columns spread in {dimension:.1f} directions, "
+        f"{compared} {TREE_DIMENSION:g} (estimated from {len(sample):,} rows)",
+    )
 
 
-def build_index(engine: str, matrix: np.ndarray) -> NeighborIndex:
-    """Build the index that `engine` names over the rows of a class."""
-    return TreeIndex(matrix) if engine == "tree" else BruteIndex(matrix)
+def engine_named(name: Any) -> Engine:
+    """Return the engine that a name chosen by :func:`choose_engine` stands for.
+
+    Examples
+    --------
+    >>> engine_named("tree")
+    TreeIndex(eps=0.0)
+    """
+    return {engine.name: engine for engine in (_TREE, _BRUTE, _FAST_TREE, _FAST)}[name]

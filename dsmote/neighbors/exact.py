@@ -35,9 +35,13 @@ _CELLS = 1 << 21  # values gathered at once by the exact distances: 16 MiB
 
 
 class CandidateSource(Protocol):
-    """The part of an engine that proposes; `width` is its number of columns."""
+    """The part of an engine that proposes; `width` is its number of columns.
+
+    Where it is not `exact`, its first proposal is taken as it is.
+    """
 
     width: int
+    exact: bool
 
     def candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Return up to n unique rows for each query, and the squared reach, shape (m,).
@@ -194,7 +198,7 @@ def nearest(
             exact = source.squared(queries[rows], proposed)
             out = None if selves is None else selves[rows]
             best, found = _smallest(groups, proposed, exact, k, out)
-            sure = (best[:, -1] < reach) | (n == groups.n_unique)
+            sure = (best[:, -1] < reach) | (n == groups.n_unique) | (not source.exact)
             squares[rows[sure]] = best[sure]
             ids[rows[sure]] = found[sure]
             unsure.append(rows[~sure])

@@ -50,6 +50,7 @@ class MixedIndex:
     """
 
     engine = "mixed tree"
+    exact = True
 
     def __init__(self, matrix: np.ndarray, codes: np.ndarray, weight: float) -> None:
         self._all = BruteIndex(matrix, codes, weight)

@@ -19,10 +19,13 @@ class NeighborIndex(Protocol):
         Rows in the index; they are known by their number, 0 to n_rows - 1.
     engine : str
         Name of the engine.
+    exact : bool
+        Whether it finds the true neighbours.
     """
 
     n_rows: int
     engine: str
+    exact: bool
 
     def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of rows in the index, each row itself left out.

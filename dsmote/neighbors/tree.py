@@ -1,4 +1,4 @@
-"""Exact Euclidean neighbours by a rotated kd-tree (see :mod:`dsmote.neighbors.rotated`)."""
+"""Euclidean neighbours by a rotated kd-tree (see :mod:`dsmote.neighbors.rotated`)."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from dsmote.neighbors.exact import (
 )
 from dsmote.neighbors.rotated import RotatedTree
 
-__all__ = ["TreeIndex"]
+__all__ = ["TreeSearch"]
 
 
-class TreeIndex:
-    """Exact Euclidean neighbours by a rotated kd-tree.
+class TreeSearch:
+    """Euclidean neighbours by a rotated kd-tree, exact unless told otherwise.
 
     Parameters
     ----------
     matrix : ndarray of float64, shape (n, d)
         The rows; kept, not copied, where its values are of usual size.
+    eps : float, default=0
+        Above 0 the search is approximate: the neighbour that is found in j-th place is at most
+        (1 + eps) times as far as the true one.
 
     Examples
     --------
-    >>> index = TreeIndex(np.array([[0.0], [1.0], [3.0], [3.0]]))
+    >>> index = TreeSearch(np.array([[0.0], [1.0], [3.0], [3.0]]))
     >>> index.query(np.array([0, 3]), 2)[1]
     array([[1, 2],
            [2, 1]])
@@ -33,7 +36,9 @@ class TreeIndex:
 
     engine = "tree"
 
-    def __init__(self, matrix: np.ndarray) -> None:
+    def __init__(self, matrix: np.ndarray, eps: float = 0.0) -> None:
+        self.exact = not eps
+        self._eps = eps
         self.n_rows, self.width = matrix.shape
         self._scale = scale_power(matrix)
         self._rows = matrix if self._scale == 1.0 else matrix * self._scale
@@ -43,8 +48,12 @@ class TreeIndex:
 
     def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of rows in the index, each row itself left out."""
-        found = nearest(self, self._groups, self._groups.of[ids], k, np.asarray(ids))
-        return found[0] / self._scale, found[1]
+        unique = self._groups.of[ids]
+        order = self._tree.leaf_order(unique)
+        lengths, found = nearest(self, self._groups, unique[order], k, np.asarray(ids)[order])
+        distances, neighbours = np.empty_like(lengths), np.empty_like(found)
+        distances[order], neighbours[order] = lengths / self._scale, found
+        return distances, neighbours
 
     def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of points that are not in the index."""
@@ -55,7 +64,7 @@ class TreeIndex:
         """Propose n unique rows for each query, with the squared reach."""
         own = queries.ndim == 1
         rotated = self._tree.rows(queries) if own else self._tree.rotated(queries)
-        return self._tree.nearest(rotated, n)
+        return self._tree.nearest(rotated, n, self._eps)
 
     def squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """Return exact squared distances from queries to unique rows."""

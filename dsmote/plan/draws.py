@@ -6,6 +6,7 @@ Every random number belongs to one *stream* and has one *place* in it::
            |             +-- NEIGHBOUR    u0 u1 u2 ...   one per synthetic row
            |             +-- GAP          u0 u1 u2 ...   one per synthetic row
            |             +-- VOTE + j     u0 u1 u2 ...   one per synthetic row, nominal column j
+           |             +-- INDEX        u0             seed of an engine that draws
            +-- class 1 --+-- ...
 
 A stream is a Philox counter generator whose key is derived from (seed, class, purpose). Because
@@ -23,9 +24,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ALLOCATION", "GAP", "NEIGHBOUR", "VOTE", "Stream", "root_seed"]
+__all__ = ["ALLOCATION", "GAP", "INDEX", "NEIGHBOUR", "VOTE", "Stream", "root_seed"]
 
 ALLOCATION, NEIGHBOUR, GAP, VOTE = 0, 1, 2, 3
+INDEX = 2**31  # beyond any column that is voted on
 
 _PER_COUNT = 4  # Philox4x64 gives four 64-bit words for each value of its counter
 

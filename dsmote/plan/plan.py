@@ -64,6 +64,7 @@ class ClassPlan:
     new: int
     k: int | None
     engine: str | None
+    why: str | None = None
 
     @property
     def after(self) -> int:
@@ -172,6 +173,7 @@ class Plan:
                     "after": c.after,
                     "k": c.k,
                     "engine": c.engine,
+                    "why": c.why,
                 }
                 for c in self.classes
             ],
@@ -192,6 +194,7 @@ class Plan:
         lines.append(
             f"{'total':<{width}}  {self.n_before:>14,}  {self.n_new:>14,}  {self.n_after:>14,}"
         )
+        lines += ["", *_reasons(self.growing)]
         largest = max((b.rows for b in self.blocks), default=0)
         allowed = self.memory.allowed_bytes
         lines += [
@@ -207,6 +210,13 @@ class Plan:
         ]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
+
+
+def _reasons(growing: Sequence[ClassPlan]) -> list[str]:
+    """Say why each class is searched as it is; alike reasons once."""
+    reasons = [f"neighbours of class {c.label}: {c.engine}, {c.why}" for c in growing if c.why]
+    more = len(reasons) - 20
+    return reasons[:20] + ([f"and of {more} more classes, see to_dict()"] if more > 0 else [])
 
 
 def _jsonable(label: Any) -> Any:
@@ -273,7 +283,7 @@ def make_plan(
     usable: Mapping[Any, int],
     new: Mapping[Any, int],
     k: int,
-    engines: Mapping[Any, str],
+    engines: Mapping[Any, tuple[str, str]],
     partition_bytes: int,
     row_bytes: int,
     limit: Limit | None,
@@ -290,8 +300,8 @@ def make_plan(
         Rows present in each class, and those of them without missing values.
     new : mapping of label to int
         Rows to make.
-    engines : mapping of label to str
-        Neighbour engine of each class to grow.
+    engines : mapping of label to (name, why)
+        Neighbour engine of each class to grow, and the reason for it.
     partition_bytes : int
         Bytes of the largest input partition.
     row_bytes : int
@@ -310,7 +320,7 @@ def make_plan(
     >>> plan = make_plan(
     ...     sampler="SMOTE", seed=0, schema=make_schema(["x"], [np.dtype("f8")]),
     ...     counts={0: 90, 1: 10}, usable={0: 90, 1: 10}, new={1: 80}, k=5,
-    ...     engines={1: "tree"}, partition_bytes=800, row_bytes=8, limit=None)
+    ...     engines={1: ("tree", "few directions")}, partition_bytes=800, row_bytes=8, limit=None)
     >>> plan.counts_after, len(plan.blocks)
     ({0: 90, 1: 90}, 1)
     """
@@ -322,7 +332,8 @@ def make_plan(
             usable=usable.get(label, counts[label]),
             new=new.get(label, 0),
             k=k if new.get(label, 0) else None,
-            engine=engines.get(label) if new.get(label, 0) else None,
+            engine=engines[label][0] if new.get(label, 0) and label in engines else None,
+            why=engines[label][1] if new.get(label, 0) and label in engines else None,
         )
         for rank, label in enumerate(sort_labels(counts))
     )

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import TargetTags
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from dsmote.execute import Recipe, Table, Task, read_frame, read_pair
 from dsmote.execute.partition import incomplete, missing_labels
@@ -40,7 +40,11 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             Mapping,
             callable,
         ],
-        "k_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "k_neighbors": [
+            Interval(Integral, 1, None, closed="left"),
+            HasMethods(["fit", "kneighbors"]),
+        ],
+        "neighbors": [StrOptions({"auto", "tree", "brute", "fast"}), HasMethods(["build"])],
         "random_state": ["random_state", np.random.Generator],
         "carry": ["array-like", None],
         "missing": [StrOptions({"error", "skip"})],
@@ -50,7 +54,8 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
     random_state: Any
     carry: Any
     missing: str
-    k_neighbors: int
+    k_neighbors: Any
+    neighbors: Any
 
     @abstractmethod
     def _recipe(self) -> Recipe:
@@ -174,7 +179,9 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         task.plan.check()
         for alarm in alarms:
             warnings.warn(alarm, UserWarning, stacklevel=3)
-        return table.run(task)
+        made = table.run(task)
+        self.neighbors_report_ = table.report
+        return made
 
     def _prepare(self, table: Table, class_counts: ClassCounts | None) -> tuple[Task, list[str]]:
         """Return what is to be run, and what to warn of when it is."""
@@ -276,13 +283,16 @@ def _assumed(class_counts: ClassCounts, row_bytes: int) -> Profile:
     return Profile(rows=rows, bytes=rows * row_bytes, counts=counts, usable=counts)
 
 
-def _engines(recipe: Recipe, profile: Profile, new: Mapping[Any, int]) -> dict[Any, str]:
+def _engines(
+    recipe: Recipe, profile: Profile, new: Mapping[Any, int]
+) -> dict[Any, tuple[str, str]]:
     """Choose each class's engine; without a profile, it is chosen when the rows are there."""
-    return {
+    chosen = {
         label: recipe.engine(profile.usable[label], profile.sample[label][1])
         for label, n in new.items()
         if n and label in profile.sample
     }
+    return {label: (choice.name, choice.why) for label, choice in chosen.items()}
 
 
 def _without_categories(schema: Schema) -> Schema:

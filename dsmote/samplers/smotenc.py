@@ -10,10 +10,13 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute import Recipe, Rows, Table
-from dsmote.neighbors import BruteIndex, MixedIndex, NeighborIndex, choose_engine
+from dsmote.neighbors import NeighborIndex, choose_engine, engine_named
+from dsmote.neighbors.choose import Choice
+from dsmote.neighbors.recall import measure_recall
 from dsmote.plan import Profile, Schema
 from dsmote.plan.schema import is_nominal_dtype
 from dsmote.samplers.base import OverSampler
+from dsmote.samplers.search import wanted_search
 from dsmote.samplers.smote import SegmentRecipe
 
 __all__ = ["SMOTENC", "MixedRecipe", "mixed_weight"]
@@ -48,14 +51,25 @@ def mixed_weight(numeric: np.ndarray) -> float:
 class MixedRecipe(SegmentRecipe):
     """As SMOTE, with neighbours by the mixed metric."""
 
-    def engine(self, n_rows: int, sample: np.ndarray) -> str:
-        """Choose by the directions that the numbers spread in."""
-        return f"mixed {choose_engine(n_rows, sample)}"
+    def engine(self, n_rows: int, sample: np.ndarray) -> Choice:
+        """Take what was asked for, or choose by the directions that the numbers spread in."""
+        if self.neighbors is not None:
+            return Choice(f"mixed {self.neighbors.name}", "as asked for")
+        chosen = choose_engine(n_rows, sample)
+        return Choice(f"mixed {chosen.name}", f"beside names, {chosen.why}")
 
-    def index(self, rows: Rows, engine: str) -> NeighborIndex:
+    def index(self, rows: Rows, engine: str, seed: int) -> NeighborIndex:
         """Index numbers and codes together."""
-        kind = BruteIndex if engine == "mixed brute" else MixedIndex
-        return kind(rows.numeric, rows.codes, mixed_weight(rows.numeric))
+        how: Any = self.neighbors or engine_named(engine.removeprefix("mixed "))
+        weight = mixed_weight(rows.numeric)
+        return how.build_mixed(rows.numeric, rows.codes, weight, seed=seed)
+
+    def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
+        """Compare with brute force on a sample of the rows."""
+        weight = mixed_weight(rows.numeric)
+        return measure_recall(
+            index, rows.numeric, self.k, seed=seed, codes=rows.codes, weight=weight
+        ).to_dict()
 
 
 class SMOTENC(OverSampler):
@@ -78,12 +92,14 @@ class SMOTENC(OverSampler):
         frame.
     sampling_strategy, k_neighbors, random_state, carry, missing
         As in :class:`~dsmote.SMOTE`. A missing name is a level of its own, and never "missing".
+    neighbors : {"auto", "tree", "brute"}, CappedIndex or engine, default="auto"
+        As in :class:`~dsmote.SMOTE`, over numbers and names together.
 
     Attributes
     ----------
     categorical_features_ : ndarray of int
         Positions of the nominal columns in the table.
-    sampling_strategy_, n_features_in_, feature_names_in_, plan_
+    sampling_strategy_, n_features_in_, feature_names_in_, plan_, neighbors_report_
         As in :class:`~dsmote.SMOTE`.
 
     References
@@ -116,6 +132,7 @@ class SMOTENC(OverSampler):
         random_state: Any = None,
         carry: Any = None,
         missing: str = "error",
+        neighbors: Any = "auto",
     ) -> None:
         self.categorical_features = categorical_features
         self.sampling_strategy = sampling_strategy
@@ -123,9 +140,17 @@ class SMOTENC(OverSampler):
         self.random_state = random_state
         self.carry = carry
         self.missing = missing
+        self.neighbors = neighbors
 
     def _recipe(self) -> Recipe:
-        return MixedRecipe("SMOTENC", int(self.k_neighbors))
+        k, engine = wanted_search(self.k_neighbors, self.neighbors)
+        mixed = engine is None or hasattr(engine, "build_mixed")
+        if self.neighbors == "fast" or not mixed or getattr(engine, "eps", 0):
+            raise ValueError(
+                f"neighbors={self.neighbors!r} measures numbers only; SMOTENC takes 'auto', "
+                "'tree', 'brute' and CappedIndex(max_rows)"
+            )
+        return MixedRecipe("SMOTENC", k, engine)
 
     def _nominal(self, table: Table, carried: Sequence[Any]) -> list[int]:
         wanted = self.categorical_features

@@ -112,7 +112,7 @@ def test_options_reach_the_sampler(mixed: Path, tmp_path: Path) -> None:
         *("resample", mixed, tmp_path / "out", "--target", "y", "--json"),
         *("--sampler", "smotenc", "--sampling-strategy", '{"1": 50}', "--k-neighbors", 3),
         *("--categorical", "i16", "--categorical", "big", "--carry", "id", "--carry", "note"),
-        *("--missing", "skip", "--random-state", 7),
+        *("--missing", "skip", "--random-state", 7, "--neighbors", "brute"),
     )
     assert result.exit_code == 0, result.output
     parameters = json.loads(result.stdout)["parameters"]
@@ -125,6 +125,7 @@ def test_options_reach_the_sampler(mixed: Path, tmp_path: Path) -> None:
         "carry": ["id", "note"],
         "missing": "skip",
         "random_state": 7,
+        "neighbors": "brute",
     }
     after = pd.read_parquet(tmp_path / "out")
     assert after["y"].value_counts().to_dict() == {0: 270, 1: 50}

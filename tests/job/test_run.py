@@ -166,10 +166,10 @@ def test_counts_are_verified_before_the_output_appears(
 ) -> None:
     original = run_module.write_parts
 
-    def lose_a_row(*args: object) -> list:
-        first, *others = original(*args)
+    def lose_a_row(*args: object) -> tuple:
+        (first, *others), report = original(*args)
         ((label, rows), *counts) = first.counts
-        return [replace(first, counts=((label, rows - 1), *counts)), *others]
+        return [replace(first, counts=((label, rows - 1), *counts)), *others], report
 
     monkeypatch.setattr(run_module, "write_parts", lose_a_row)
     with pytest.raises(JobFailed, match=r"not the rows planned .*\(17\d, 175\)"):

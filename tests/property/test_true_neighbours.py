@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dsmote import SMOTE
-from dsmote.neighbors import BruteIndex, MixedIndex, TreeIndex
+from dsmote.neighbors import BruteSearch, MixedIndex, TreeSearch
 from tests.tables import naive_neighbours
 
 K = 5
@@ -59,7 +59,7 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("engine", [TreeIndex, BruteIndex])
+@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch])
 @pytest.mark.parametrize("name", NAMES)
 def test_engines_find_the_true_neighbours(engine, name):
     matrix = tables(name)
@@ -71,7 +71,7 @@ def test_engines_find_the_true_neighbours(engine, name):
     assert (found != ids[:, None]).all()
 
 
-@pytest.mark.parametrize("engine", [TreeIndex, BruteIndex])
+@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch])
 @pytest.mark.parametrize(("name", "scale"), [("huge", 2.0**-600), ("hardly above zero", 2.0**600)])
 def test_engines_at_the_ends_of_the_range_of_floats(engine, name, scale):
     # Looking at all pairs would overflow; scaling by a power of two changes no order.
@@ -83,7 +83,7 @@ def test_engines_at_the_ends_of_the_range_of_floats(engine, name, scale):
     assert (distances > 0).all()
 
 
-@pytest.mark.parametrize("engine", [TreeIndex, BruteIndex])
+@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch])
 @pytest.mark.parametrize("name", ["plain", "five copies of each row", "a grid"])
 @pytest.mark.parametrize("k", [1, 2, 30, 100])
 def test_any_number_of_neighbours(engine, name, k):
@@ -92,7 +92,7 @@ def test_any_number_of_neighbours(engine, name, k):
     np.testing.assert_array_equal(found, naive_neighbours(matrix, k)[1])
 
 
-@pytest.mark.parametrize("engine", [TreeIndex, BruteIndex])
+@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch])
 @pytest.mark.parametrize("name", NAMES)
 def test_all_other_rows_can_be_the_neighbours(engine, name):
     matrix = tables(name)[:12]
@@ -100,7 +100,7 @@ def test_all_other_rows_can_be_the_neighbours(engine, name):
     np.testing.assert_array_equal(found, naive_neighbours(matrix, 11)[1])
 
 
-@pytest.mark.parametrize("engine", [TreeIndex, BruteIndex])
+@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch])
 @pytest.mark.parametrize("name", ["plain", "a grid", "five copies of each row", "tiny and far"])
 def test_blocks_of_queries_change_nothing(engine, name, monkeypatch):
     matrix = tables(name)
@@ -121,7 +121,7 @@ def test_blocks_of_queries_change_nothing(engine, name, monkeypatch):
     np.testing.assert_array_equal(small[1], found)
 
 
-@pytest.mark.parametrize("engine", [TreeIndex, BruteIndex])
+@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch])
 @pytest.mark.parametrize("name", ["plain", "a grid", "five copies of each row"])
 def test_points_that_are_not_in_the_index(engine, name):
     matrix = tables(name)
@@ -151,7 +151,7 @@ MATRICES = arrays.arrays(
 def test_engines_agree_on_any_rows(matrix, k):
     ids = np.arange(len(matrix))
     distances, expected = naive_neighbours(matrix, k)
-    for engine in (TreeIndex, BruteIndex):
+    for engine in (TreeSearch, BruteSearch):
         found = engine(matrix).query(ids, k)
         np.testing.assert_array_equal(found[1], expected)
         np.testing.assert_array_equal(found[0], distances)
@@ -164,13 +164,13 @@ def test_mixed_metric_on_any_rows(data, weight):
     codes = data.draw(arrays.arrays(np.int32, shape, elements=st.integers(0, 3)))
     ids = np.arange(len(matrix))
     distances, expected = naive_neighbours(matrix, 3, codes, weight)
-    for engine in (MixedIndex, BruteIndex):
+    for engine in (MixedIndex, BruteSearch):
         found = engine(matrix, codes, weight).query(ids, 3)
         np.testing.assert_array_equal(found[1], expected)
         np.testing.assert_array_equal(found[0], distances)
 
 
-@pytest.mark.parametrize("engine", [MixedIndex, BruteIndex])
+@pytest.mark.parametrize("engine", [MixedIndex, BruteSearch])
 @pytest.mark.parametrize("levels", [1, 2, 5, 40, 10_000])
 @pytest.mark.parametrize("spread", [1e-10, 0.05, 1.0, 50.0])
 def test_mixed_metric_with_few_and_many_levels(engine, levels, spread):
@@ -189,7 +189,7 @@ def test_mixed_metric_with_few_and_many_levels(engine, levels, spread):
     np.testing.assert_array_equal(some[1], expected[100:103])
 
 
-@pytest.mark.parametrize("engine", [MixedIndex, BruteIndex])
+@pytest.mark.parametrize("engine", [MixedIndex, BruteSearch])
 @pytest.mark.parametrize("scale", [2.0**-600, 1.0, 2.0**600])
 def test_mixed_metric_at_any_scale(engine, scale):
     rng = np.random.default_rng(1)
@@ -201,7 +201,7 @@ def test_mixed_metric_at_any_scale(engine, scale):
     assert np.isfinite(distances).all()
 
 
-@pytest.mark.parametrize("engine", [MixedIndex, BruteIndex])
+@pytest.mark.parametrize("engine", [MixedIndex, BruteSearch])
 def test_points_with_names_that_are_not_in_the_index(engine):
     rng = np.random.default_rng(2)
     matrix, codes = rng.normal(size=(80, 2)), rng.integers(0, 3, size=(80, 2)).astype(np.int32)
@@ -240,7 +240,7 @@ def test_new_rows_lie_between_a_row_and_one_of_its_true_neighbours(name):
 def test_a_row_with_copies_never_has_itself_for_a_neighbour():
     rows = np.repeat(np.random.default_rng(0).normal(size=(40, 3)), 5, axis=0)
     ids = np.arange(200)
-    for engine in (TreeIndex, BruteIndex):
+    for engine in (TreeSearch, BruteSearch):
         distances, found = engine(rows).query(ids, 4)
         # The four nearest are its four copies, at distance 0, and never the row itself.
         assert (distances == 0).all()

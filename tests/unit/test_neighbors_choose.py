@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from dsmote.neighbors import (
-    BruteIndex,
+    BruteSearch,
     MixedIndex,
     NeighborIndex,
-    TreeIndex,
-    build_index,
+    TreeSearch,
     choose_engine,
+    engine_named,
     intrinsic_dimension,
 )
 
@@ -32,13 +32,15 @@ def test_degenerate_samples_have_no_dimension():
 
 def test_trees_for_few_directions_and_brute_force_for_many():
     low = RNG.normal(size=(512, 4)) @ RNG.normal(size=(4, 30))
-    assert choose_engine(50_000, low) == "tree"
-    assert choose_engine(50_000, RNG.normal(size=(512, 30))) == "brute"
-    assert isinstance(build_index("tree", low), TreeIndex)
-    assert isinstance(build_index("brute", low), BruteIndex)
+    assert choose_engine(50_000, low).name == "tree"
+    chosen = choose_engine(50_000, RNG.normal(size=(512, 30)))
+    assert chosen.name == "brute"
+    assert "50,000 rows x 30 columns" in chosen.why and "above 12" in chosen.why
+    assert isinstance(engine_named("tree").build(low), TreeSearch)
+    assert isinstance(engine_named("brute").build(low), BruteSearch)
 
 
-@pytest.mark.parametrize("engine", [TreeIndex, BruteIndex, MixedIndex])
+@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch, MixedIndex])
 def test_every_engine_offers_the_protocol(engine):
     import pickle
 
@@ -64,6 +66,6 @@ def test_an_index_keeps_the_rows_it_is_given():
     matrix = RNG.normal(size=(40, 3))
     before = matrix.copy()
     matrix.flags.writeable = False
-    for engine in (TreeIndex, BruteIndex):
+    for engine in (TreeSearch, BruteSearch):
         engine(matrix).query(np.arange(40), 3)
     np.testing.assert_array_equal(matrix, before)

@@ -70,6 +70,7 @@ class Unhelpful:
     """An engine that proposes far rows first and knows nothing until it proposed them all."""
 
     width = 2
+    exact = True
 
     def __init__(self, matrix):
         self.matrix, self.asked = matrix, []

@@ -41,10 +41,10 @@ def test_more_of_anything_needs_more(name, parts):
 def test_what_an_index_holds_is_projected():
     import pickle
 
-    from dsmote.neighbors import TreeIndex
+    from dsmote.neighbors import TreeSearch
 
     matrix = np.random.default_rng(0).normal(size=(20_000, 10))
-    held = len(pickle.dumps(TreeIndex(matrix)))
+    held = len(pickle.dumps(TreeSearch(matrix)))
     rows = class_memory(**{**BASE, "n_rows": 20_000, "n_wide": 0, "n_nominal": 0})
     assert held <= rows.index <= 2 * held
 

@@ -22,7 +22,7 @@ def plan_of(counts, new, k=5, row_bytes=8, limit=None, **how):
         usable=how.pop("usable", counts),
         new=new,
         k=k,
-        engines=dict.fromkeys(new, "tree"),
+        engines=dict.fromkeys(new, ("tree", "few directions")),
         partition_bytes=800,
         row_bytes=row_bytes,
         limit=limit,

@@ -1,0 +1,120 @@
+"""Engines as users give them: parameters, names, what is approximate about them."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.neighbors import NearestNeighbors
+
+from dsmote.neighbors import BruteIndex, BruteSearch, CappedIndex, Engine, ForeignIndex, TreeIndex
+from dsmote.neighbors.recall import measure_recall
+from tests.tables import naive_neighbours
+
+RNG = np.random.default_rng(5)
+ROWS = RNG.normal(size=(400, 3))
+CODES = RNG.integers(0, 3, size=(400, 2)).astype(np.int32)
+ALL = np.arange(400)
+ENGINES = [
+    TreeIndex(),
+    TreeIndex(eps=0.5),
+    BruteIndex(),
+    CappedIndex(50),
+    CappedIndex(50, BruteIndex()),
+    ForeignIndex(NearestNeighbors()),
+]
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.name)
+def test_engines_have_a_name_and_build(engine):
+    assert isinstance(engine, Engine)
+    assert pickle.loads(pickle.dumps(engine)).name == engine.name
+    index = pickle.loads(pickle.dumps(engine.build(ROWS, seed=3)))
+    distances, found = index.query(ALL, 4)
+    assert distances.shape == found.shape == (400, 4)
+    assert (np.diff(distances, axis=1) >= 0).all()
+    assert not (found == ALL[:, None]).any()
+    assert all(len(set(row)) == 4 for row in found)
+    np.testing.assert_allclose(
+        distances, np.sqrt(((ROWS[found] - ROWS[:, None]) ** 2).sum(axis=2)), rtol=1e-9
+    )
+    assert index.query(np.array([], dtype=np.int64), 4)[1].shape == (0, 4)
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.name)
+def test_what_says_exact_is_exact(engine):
+    found = engine.build(ROWS).query(ALL, 4)
+    if engine.exact:
+        expected = naive_neighbours(ROWS, 4)
+        np.testing.assert_array_equal(found[1], expected[1])
+        np.testing.assert_array_equal(found[0], expected[0])
+
+
+def test_eps_bounds_what_is_lost():
+    true = BruteSearch(ROWS).query(ALL, 4)[0]
+    found = TreeIndex(eps=2.0).build(ROWS).query(ALL, 4)[0]
+    assert (found >= true).all() and (found <= 3.0 * true).all()
+    assert (found > true).any()
+
+
+def test_a_capped_index_is_a_seeded_sample():
+    found = CappedIndex(50).build(ROWS, seed=1).query(ALL, 4)[1]
+    assert len(np.unique(found)) == 50
+    again = CappedIndex(50).build(ROWS, seed=1).query(ALL[::-1], 4)[1]
+    np.testing.assert_array_equal(again[::-1], found)
+    assert (CappedIndex(50).build(ROWS, seed=2).query(ALL, 4)[1] != found).any()
+    whole = CappedIndex(400).build(ROWS, seed=1)
+    assert whole.exact and whole.engine == "tree"
+
+
+def test_a_capped_index_measures_names_too():
+    sample = CappedIndex(50).build_mixed(ROWS, CODES, 0.7, seed=1)
+    distances, found = sample.query(ALL, 4)
+    differing = (CODES[found] != CODES[:, None]).sum(axis=2)
+    squares = ((ROWS[found] - ROWS[:, None]) ** 2).sum(axis=2) + 0.49 * differing
+    np.testing.assert_allclose(distances, np.sqrt(squares), rtol=1e-9)
+
+
+def test_somebody_elses_object_measures_names_too():
+    index = ForeignIndex(NearestNeighbors(algorithm="brute")).build_mixed(ROWS, CODES, 0.7)
+    found = index.query(ALL, 4)
+    np.testing.assert_allclose(found[0], BruteSearch(ROWS, CODES, 0.7).query(ALL, 4)[0], rtol=1e-6)
+
+
+def test_duplicates_do_not_make_a_row_its_own_neighbour():
+    rows = np.repeat(ROWS[:20], 6, axis=0)
+    found = ForeignIndex(NearestNeighbors()).build(rows).query(np.arange(120), 4)[1]
+    assert not (found == np.arange(120)[:, None]).any()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: TreeIndex(eps=-1), "eps must be 0 or a positive number, but is -1"),
+        (lambda: TreeIndex(eps=np.inf), "eps must be 0"),
+        (lambda: CappedIndex(1), "max_rows must be at least 2, but is 1"),
+        (lambda: TreeIndex(eps=1).build_mixed(ROWS, CODES, 1.0), "measures numbers only"),
+    ],
+)
+def test_mistakes_are_told(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_recall_is_one_for_exact_searches_and_less_for_a_sample():
+    exact = measure_recall(TreeIndex().build(ROWS), ROWS, 4, seed=0)
+    assert (exact.recall, exact.distance_ratio, exact.sampled, exact.k) == (1.0, 1.0, 400, 4)
+    capped = measure_recall(CappedIndex(50).build(ROWS), ROWS, 4, seed=0, n_sample=100)
+    assert capped.sampled == 100
+    assert 0.0 < capped.recall < 0.6
+    assert capped.distance_ratio > 1.2
+
+
+def test_recall_counts_ties_as_found():
+    grid = np.repeat(np.arange(10.0), 20)[:, None]
+    capped = CappedIndex(100).build(grid, seed=0)
+    assert measure_recall(capped, grid, 3, seed=0).recall == 1.0
+
+
+def test_recall_of_names():
+    index = BruteIndex().build_mixed(ROWS, CODES, 0.7)
+    assert measure_recall(index, ROWS, 4, seed=0, codes=CODES, weight=0.7).recall == 1.0
