@@ -23,6 +23,7 @@ def test_spec_is_plain_data_for_json() -> None:
         "categorical": [],
         "carry": ["id"],
         "missing": "error",
+        "neighbors": "auto",
         "random_state": None,
         "overwrite": False,
     }
@@ -160,8 +161,15 @@ def test_categorical_adds_to_the_obvious_ones() -> None:
 
 def test_parameters_reach_the_sampler() -> None:
     spec = JobSpec(
-        "in", "y", k_neighbors=3, random_state=4, missing="skip", sampling_strategy={"u": 9}
+        "in",
+        "y",
+        k_neighbors=3,
+        random_state=4,
+        missing="skip",
+        sampling_strategy={"u": 9},
+        neighbors="tree",
     )
     parameters = make_sampler(spec, NUMERIC).get_params()
     assert parameters.pop("sampling_strategy") == LabelCounts({"u": 9})
+    assert parameters.pop("neighbors") == "tree"
     assert parameters == {"k_neighbors": 3, "random_state": 4, "missing": "skip", "carry": None}
