@@ -4,7 +4,7 @@ from dsmote.neighbors.brute import BruteSearch
 from dsmote.neighbors.choose import Choice, choose_engine, engine_named, intrinsic_dimension
 from dsmote.neighbors.engines import BruteIndex, CappedIndex, Engine, TreeIndex
 from dsmote.neighbors.foreign import ForeignIndex
-from dsmote.neighbors.mixed import MixedIndex
+from dsmote.neighbors.mixed import MixedSearch
 from dsmote.neighbors.protocol import NeighborIndex
 from dsmote.neighbors.tree import TreeSearch
 
@@ -15,7 +15,7 @@ __all__ = [
     "Choice",
     "Engine",
     "ForeignIndex",
-    "MixedIndex",
+    "MixedSearch",
     "NeighborIndex",
     "TreeIndex",
     "TreeSearch",

@@ -1,33 +1,37 @@
-"""Brute force in blocks: every pair is looked at, a bounded number of them at a time.
+"""Brute force: every pair is looked at, nearly all of them in float32, and none is lost.
 
 ::
 
-                 rows of the index, a chunk at a time
-    queries   +--------+--------+--------+---
-    a block   | BLAS   |        |        |        kept between chunks: the best n of each query;
-    at a time |        |        |        |        a chunk's pairs that do not beat the n-th are
-              +--------+--------+--------+---     dropped by one comparison
+    float32 product, all rows  --->  pairs that may count  --->  exact squares, k smallest
+            | too many of them (rounding, or ties)
+            v
+    float64 product, all rows  --->  the same
+            | still too many
+            v
+    differences, column by column, all rows  --->  k smallest as they come
 
-The rows are centred first, because |a|^2 - 2ab + |b|^2 cancels badly far from the origin; what
-it still rounds only proposes candidates (see :mod:`dsmote.neighbors.exact`).
+The rows are centred first, because |y|^2 - 2xy cancels badly far from the origin. How far the
+products may round is known (see :mod:`dsmote.neighbors.scan`), so they only leave out what cannot
+be a neighbour; the squares that decide are those of :mod:`dsmote.neighbors.exact`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from dsmote.neighbors.corners import Corners
 from dsmote.neighbors.exact import (
     group_equal_rows,
-    nearest,
     scale_power,
-    squared_distances,
+    smallest_of_pairs,
+    squared_pairs,
 )
+from dsmote.neighbors.scan import BLOCK, Kept, Points, scan
 
 __all__ = ["BruteSearch"]
 
-_EPS = float(np.finfo(np.float64).eps)
-_PAIRS = 1 << 21  # pairs looked at at once: 16 MiB of float64, and a few temporaries
-_CHUNK = 4096  # rows of the index in a chunk
+_PAIRS = 1 << 18  # pairs whose differences are looked at at once
+_SHORT = {4: 1e15, 8: 1e140}  # lengths whose squares float32 and float64 can hold
 
 
 class BruteSearch:
@@ -64,16 +68,29 @@ class BruteSearch:
         codes = np.empty((self.n_rows, 0), dtype=np.int32) if codes is None else codes
         self.groups = group_equal_rows(self._rows, codes)
         unique = self._rows if self.groups.distinct else self._rows[self.groups.first]
-        self._centre = unique.mean(axis=0) if self.width else np.zeros(0)
-        self._centred = unique - self._centre
-        self._norms = np.einsum("ij,ij->i", self._centred, self._centred)
-        self._codes = np.ascontiguousarray(codes[self.groups.first].T)
-        self._error = 8.0 * (self.width + 8) * _EPS
+        self._codes = codes if self.groups.distinct else codes[self.groups.first]
+        self.corners = Corners(self._codes, weight * self.scale / np.sqrt(2.0))
+        self._index(unique)
+
+    def _index(self, unique: np.ndarray) -> None:
+        """Lay out the different rows for the products."""
+        # In random order, so that the first rows of a scan tell how near the nearest are; always
+        # the same order, though nothing depends on it.
+        self._order = np.random.default_rng(0).permutation(len(unique)).astype(np.int32)
+        points = np.concatenate([unique, self.corners.written(self._codes)], axis=1)
+        self._centre = points.mean(axis=0) if len(points) else np.zeros(points.shape[1])
+        points -= self._centre
+        self._unit = 2.0 ** -float(np.frexp(np.abs(points).max(initial=0.0))[1])
+        points *= self._unit
+        points = points[self._order]
+        squares = np.einsum("ij,ij->i", points, points)
+        self._lengths = np.sqrt(squares)
+        self._table = np.concatenate([points, squares[:, None]], axis=1, dtype=np.float32)
 
     def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of rows in the index, each row itself left out."""
-        found = nearest(self, self.groups, self.groups.of[ids], k, np.asarray(ids))
-        return found[0] / self.scale, found[1]
+        squares, found = self.nearest_of_many(self.groups.of[ids], k, np.asarray(ids))
+        return np.sqrt(squares) / self.scale, found
 
     def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of points that are not in the index.
@@ -87,98 +104,167 @@ class BruteSearch:
         """
         scaled = np.array(points, dtype=np.float64)
         scaled[:, : self.width] *= self.scale
-        found = nearest(self, self.groups, scaled, k, None)
-        return found[0] / self.scale, found[1]
+        squares, found = self.nearest_of_many(scaled, k, None)
+        return np.sqrt(squares) / self.scale, found
+
+    def nearest_of_many(
+        self, queries: np.ndarray, k: int, selves: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return squared (scaled) distances and row numbers of the k nearest.
+
+        Parameters
+        ----------
+        queries : ndarray
+            Unique rows' numbers, shape (m,), or rows of (scaled) points, shape (m, d + q).
+        k : int
+            Neighbours.
+        selves : ndarray of int64, shape (m,), or None
+            Row numbers to leave out.
+        """
+        m = len(queries)
+        squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
+        step = max(16, min(BLOCK, BLOCK * 64 // (k + 1)))
+        for start in range(0, m, step):
+            block = slice(start, start + step)
+            out = None if selves is None else selves[block]
+            squares[block], found[block] = self._nearest(queries[block], k, out)
+        return squares, found
 
     def unique(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the different rows: (scaled) numbers, shape (u, d), and codes, shape (u, q)."""
-        return self._rows[self.groups.first], self._codes.T
+        return self._rows[self.groups.first], self._codes
 
     def _parts(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the uncentred columns and the codes (one row per column) of queries."""
+        """Return the uncentred columns and the codes of queries."""
         if queries.ndim == 1:
-            return self._rows[self.groups.first[queries]], self._codes[:, queries]
-        return queries[:, : self.width], queries[:, self.width :].T.astype(np.int32)
+            return self._rows[self.groups.first[queries]], self._codes[queries]
+        return queries[:, : self.width], queries[:, self.width :].astype(np.int32)
 
-    def candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Propose n unique rows for each query, with the squared reach."""
-        m, n_unique = len(queries), self.groups.n_unique
-        found = np.empty((m, n), dtype=np.int64)
-        last = np.empty(m)
-        chunk = min(n_unique, max(_CHUNK, 2 * n))
-        step = max(1, _PAIRS // chunk)
-        norms = np.empty(m)
-        for start in range(0, m, step):
-            block = slice(start, start + step)
-            points, codes = self._parts(queries[block])
-            centred = points - self._centre
-            norms[block] = np.einsum("ij,ij->i", centred, centred)
-            found[block], last[block] = self._block(centred, norms[block], codes, n, chunk)
-        if n == n_unique:
-            return found, np.full(m, np.inf)
-        near = np.sqrt(norms) + np.sqrt(np.maximum(last, 0.0))
-        return found, np.maximum(last - self._error * (norms + near * near), 0.0)
-
-    def _block(
-        self, centred: np.ndarray, norms: np.ndarray, codes: np.ndarray, n: int, chunk: int
+    def _nearest(
+        self, queries: np.ndarray, k: int, selves: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the n best unique rows of each query, and the n-th's rounded square."""
-        m = len(centred)
-        best = np.full((m, n), np.inf)
-        found = np.zeros((m, n), dtype=np.int64)
-        doubled = -2.0 * centred
-        for start in range(0, self.groups.n_unique, chunk):
-            rows = slice(start, start + chunk)
-            squares = doubled @ self._centred[rows].T
-            squares += self._norms[rows]
-            squares += norms[:, None]
-            if len(codes) and self._penalty:
-                squares += self._penalty * self._differing(codes, rows)
-            if start == 0:
-                size = squares.shape[1]
-                if n < size:
-                    picked = np.argpartition(squares, n - 1, axis=1)[:, :n]
-                else:
-                    picked = np.broadcast_to(np.arange(size), squares.shape)
-                best[:, : picked.shape[1]] = np.take_along_axis(squares, picked, 1)
-                found[:, : picked.shape[1]] = picked
-            else:
-                self._merge(best, found, squares, start)
-        return found, best.max(axis=1)
+        """Answer a block of queries, in ever higher precision."""
+        squares = np.empty((len(queries), k))
+        found = np.empty((len(queries), k), dtype=np.int64)
+        left = np.arange(len(queries))
+        for dtype in (np.float32, np.float64):
+            if not len(left):
+                return squares, found
+            kept = self._scanned(queries[left], k, dtype)
+            out = None if selves is None else selves[left]
+            best, ids = self._decided(queries[left], kept, k, out)
+            sure = ~kept.lost
+            squares[left[sure]], found[left[sure]] = best[sure], ids[sure]
+            left = left[kept.lost]
+        out = None if selves is None else selves[left]
+        squares[left], found[left] = self._by_differences(queries[left], k, out)
+        return squares, found
 
-    def _differing(self, codes: np.ndarray, rows: slice) -> np.ndarray:
-        """Count the nominal columns in which queries and a chunk of rows differ."""
-        count = np.zeros((codes.shape[1], self._codes[:, rows].shape[1]), dtype=np.uint16)
-        for ours, theirs in zip(codes, self._codes[:, rows], strict=True):
-            count += ours[:, None] != theirs[None, :]
-        return count
+    def _scanned(self, queries: np.ndarray, k: int, dtype: type) -> Kept:
+        """Find the pairs that may count, by products."""
+        numbers, codes = self._parts(queries)
+        points = np.concatenate([numbers, self.corners.written(codes)], axis=1)
+        points -= self._centre
+        points *= self._unit
+        lengths = np.sqrt(np.einsum("ij,ij->i", points, points))
+        near = lengths < _SHORT[np.dtype(dtype).itemsize]  # foreign points may lie anywhere
+        columns = np.zeros((len(points), points.shape[1] + 1), dtype)
+        columns[near, :-1] = points[near]
+        shared = self.corners.n_short(codes) * self._penalty * self._unit**2
 
-    @staticmethod
-    def _merge(best: np.ndarray, found: np.ndarray, squares: np.ndarray, start: int) -> None:
-        """Bring a chunk's pairs that beat the worst kept one into `best` and `found`."""
-        n = best.shape[1]
-        rows, columns = np.nonzero(squares < best.max(axis=1)[:, None])
-        if not len(rows):
-            return
-        touched, row = np.unique(rows, return_inverse=True)
-        values = np.concatenate([best[touched].reshape(-1), squares[rows, columns]])
-        ids = np.concatenate([found[touched].reshape(-1), columns + start])
-        owner = np.concatenate([np.repeat(np.arange(len(touched)), n), row])
-        order = np.lexsort((values, owner))
-        begin = np.searchsorted(owner[order], np.arange(len(touched)))
-        keep = order[begin[:, None] + np.arange(n)]
-        best[touched], found[touched] = values[keep], ids[keep]
+        def tile(start: int, stop: int) -> Points:
+            if dtype is np.float32:
+                return Points(self._table[start:stop], self._lengths[start:stop])
+            at = self._order[start:stop]
+            rows, names = self._parts(at)
+            part = np.concatenate([rows, self.corners.written(names)], axis=1)
+            part -= self._centre
+            part *= self._unit
+            squares = np.einsum("ij,ij->i", part, part)
+            return Points(
+                np.concatenate([part, squares[:, None]], axis=1), self._lengths[start:stop]
+            )
 
-    def squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Return exact squared distances from queries to unique rows."""
-        points, codes = self._parts(queries)
-        total = squared_distances(self._rows, points, self.groups.first[candidates])
-        if len(codes) and self._penalty:
-            differing = np.zeros(candidates.shape)
-            for ours, theirs in zip(codes, self._codes, strict=True):
-                differing += theirs[candidates] != ours[:, None]
+        def exact(owner: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            true = self._squares(numbers, codes, owner, self._order[row]) * self._unit**2
+            rounding = 2.0**-44 * (points.shape[1] + 8)
+            size = true + (lengths[owner] + self._lengths[row]) ** 2
+            return true - lengths[owner] ** 2, rounding * size
+
+        kept = scan(
+            Points(columns, np.where(near, lengths, 0.0)),
+            tile,
+            self.groups.n_unique,
+            min(k + 1, self.groups.n_unique),
+            slack=shared,
+            exact=exact if shared else None,
+        )
+        return Kept(kept.owner, kept.row, kept.lost | ~near)
+
+    def _decided(
+        self, queries: np.ndarray, kept: Kept, k: int, selves: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Choose among the kept pairs by exact squares."""
+        unique = self._order[kept.row]
+        squares = self._squares(*self._parts(queries), kept.owner, unique)
+        return smallest_of_pairs(self.groups, len(queries), kept.owner, unique, squares, k, selves)
+
+    def _squares(
+        self, numbers: np.ndarray, codes: np.ndarray, owner: np.ndarray, unique: np.ndarray
+    ) -> np.ndarray:
+        """Return exact squares of pairs (query, unique row)."""
+        ids = unique if self.groups.distinct else self.groups.first[unique]
+        total = squared_pairs(self._rows, ids, numbers, owner)
+        if codes.shape[1] and self._penalty:
+            differing = (self._codes[unique] != codes[owner]).sum(axis=1)
             total += self._penalty * differing
         return total
 
+    def squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """Return exact squared distances from queries to unique rows, shape of `candidates`."""
+        owner = np.repeat(np.arange(len(queries)), candidates.shape[1])
+        squares = self._squares(*self._parts(queries), owner, candidates.reshape(-1))
+        return squares.reshape(candidates.shape)
 
-BruteIndex = BruteSearch
+    def _by_differences(
+        self, queries: np.ndarray, k: int, selves: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compare with all rows by exact squares, in bounded memory whatever the ties."""
+        n, m = self.groups.n_unique, len(queries)
+        squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
+        size = min(n, max(4096, 4 * (k + 1)))
+        step = max(1, _PAIRS // size)
+        for start in range(0, m, step):
+            part = slice(start, start + step)
+            best, ids = self._least(queries[part], min(k + 1, n), size)
+            owner = np.repeat(np.arange(len(best)), best.shape[1])
+            out = None if selves is None else selves[part]
+            squares[part], found[part] = smallest_of_pairs(
+                self.groups, len(best), owner, ids.reshape(-1), best.reshape(-1), k, out
+            )
+        return squares, found
+
+    def _least(self, queries: np.ndarray, k: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k least (square, unique row) of each query."""
+        numbers, codes = self._parts(queries)
+        best = np.empty((len(queries), 0))
+        ids = np.empty((len(queries), 0), dtype=np.int64)
+        for start in range(0, self.groups.n_unique, size):
+            at = np.arange(start, min(self.groups.n_unique, start + size))
+            rows, names = self._parts(at)
+            total = np.zeros((len(queries), len(at)))
+            for j in range(self.width):
+                difference = rows[:, j] - numbers[:, j, None]
+                difference *= difference
+                total += difference
+            if codes.shape[1] and self._penalty:
+                differing = np.zeros(total.shape)
+                for j in range(codes.shape[1]):
+                    differing += names[:, j] != codes[:, j, None]
+                total += self._penalty * differing
+            best = np.concatenate([best, total], axis=1)
+            ids = np.concatenate([ids, np.broadcast_to(at, total.shape)], axis=1)
+            # Stable, and rows come in order of their number: ties fall to the lower one.
+            order = np.argsort(best, axis=1, kind="stable")[:, :k]
+            best, ids = np.take_along_axis(best, order, 1), np.take_along_axis(ids, order, 1)
+        return best, ids

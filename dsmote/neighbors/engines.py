@@ -21,7 +21,7 @@ import numpy as np
 
 from dsmote.neighbors.brute import BruteSearch
 from dsmote.neighbors.capped import CappedSearch
-from dsmote.neighbors.mixed import MixedIndex
+from dsmote.neighbors.mixed import MixedSearch
 from dsmote.neighbors.protocol import NeighborIndex
 from dsmote.neighbors.tree import TreeSearch
 
@@ -107,7 +107,7 @@ class TreeIndex:
                 f"TreeIndex(eps={self.eps:g}) measures numbers only; for SMOTENC give "
                 "TreeIndex(), BruteIndex() or CappedIndex(max_rows)"
             )
-        return MixedIndex(matrix, codes, weight)
+        return MixedSearch(matrix, codes, weight)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ and row numbers decide, every engine gives the same neighbours for the same rows
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -28,10 +29,15 @@ __all__ = [
     "group_equal_rows",
     "nearest",
     "scale_power",
+    "smallest_of_pairs",
     "squared_distances",
+    "squared_pairs",
 ]
 
+_MANY = 512  # candidates from which on comparing all rows is quicker than asking for more
 _CELLS = 1 << 21  # values gathered at once by the exact distances: 16 MiB
+
+Rest = Callable[[np.ndarray, int, np.ndarray | None], tuple[np.ndarray, np.ndarray]]
 
 
 class CandidateSource(Protocol):
@@ -161,6 +167,7 @@ def nearest(
     queries: np.ndarray,
     k: int,
     selves: np.ndarray | None,
+    rest: Rest | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find the true k nearest rows; see the module's description.
 
@@ -176,6 +183,9 @@ def nearest(
         Neighbours.
     selves : ndarray of int64, shape (m,), or None
         Row numbers to leave out, one for each query.
+    rest : callable, optional
+        Answers queries for which more than 512 candidates would have to be asked for: it takes
+        queries, k and selves, and returns squares and row numbers.
 
     Returns
     -------
@@ -204,6 +214,10 @@ def nearest(
             unsure.append(rows[~sure])
         open_ = np.concatenate(unsure)
         n = min(groups.n_unique, n * 4)
+        if rest is not None and n > _MANY and len(open_):
+            out = None if selves is None else selves[open_]
+            squares[open_], ids[open_] = rest(queries[open_], k, out)
+            break
     return np.sqrt(squares), ids
 
 
@@ -235,14 +249,48 @@ def _smallest_of_groups(
     groups: Groups, proposed: np.ndarray, exact: np.ndarray, k: int, selves: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     m, n = proposed.shape
+    owner = np.repeat(np.arange(m), n)
+    return smallest_of_pairs(groups, m, owner, proposed.reshape(-1), exact.reshape(-1), k, selves)
+
+
+def smallest_of_pairs(
+    groups: Groups,
+    m: int,
+    owner: np.ndarray,
+    unique: np.ndarray,
+    exact: np.ndarray,
+    k: int,
+    selves: np.ndarray | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Order pairs by (distance, row number), expand equal rows, leave selves out.
+
+    Parameters
+    ----------
+    groups : Groups
+        How unique rows stand for rows.
+    m : int
+        Queries.
+    owner, unique : ndarrays of int64, shape (p,)
+        Query (ascending) and unique row of each pair.
+    exact : ndarray of float64, shape (p,)
+        Their squared distances.
+    k : int
+        Neighbours.
+    selves : ndarray of int64, shape (m,), or None
+        Row numbers to leave out.
+
+    Returns
+    -------
+    squares, ids : ndarrays, shape (m, k)
+        Filled up with (inf, 0) where a query has fewer.
+    """
     # No more than k + 1 of equally near members can be wanted: k, and the row itself.
-    sizes = np.minimum(np.diff(groups.starts)[proposed], k + 1).reshape(-1)
+    sizes = np.minimum(np.diff(groups.starts)[unique], k + 1)
     ends = np.cumsum(sizes)
-    which = np.repeat(np.arange(m * n), sizes)
-    within = np.arange(ends[-1]) - np.repeat(ends - sizes, sizes)
-    ids = groups.members[groups.starts[proposed.reshape(-1)[which]] + within]
-    squares = exact.reshape(-1)[which]
-    row = which // n
+    which = np.repeat(np.arange(len(unique)), sizes)
+    within = np.arange(len(which)) - np.repeat(ends - sizes, sizes)
+    ids = groups.members[groups.starts[unique[which]] + within]
+    squares, row = exact[which], owner[which]
     if selves is not None:
         squares = np.where(ids == selves[row], np.inf, squares)
     order = np.lexsort((ids, squares, row))
@@ -250,6 +298,8 @@ def _smallest_of_groups(
     length = np.diff(np.append(begin, len(row)))
     take = begin[:, None] + np.arange(k)[None, :]
     valid = np.arange(k)[None, :] < length[:, None]
+    if not len(order):
+        return np.full((m, k), np.inf), np.zeros((m, k), dtype=np.int64)
     chosen = order[np.minimum(take, len(order) - 1)]
     return np.where(valid, squares[chosen], np.inf), np.where(valid, ids[chosen], 0)
 
@@ -281,4 +331,38 @@ def squared_distances(rows: np.ndarray, points: np.ndarray, candidates: np.ndarr
     total = np.zeros(candidates.shape)
     for j in range(points.shape[1]):
         total += differences[:, :, j]
+    return total
+
+
+def squared_pairs(
+    rows: np.ndarray, ids: np.ndarray, points: np.ndarray, owner: np.ndarray
+) -> np.ndarray:
+    """Return squared Euclidean distances of pairs, to the bit as :func:`squared_distances`.
+
+    Parameters
+    ----------
+    rows : ndarray of float64, shape (n, d)
+        The indexed rows.
+    ids : ndarray of int64, shape (p,)
+        Which of them.
+    points : ndarray of float64, shape (m, d)
+        The queries.
+    owner : ndarray of int64, shape (p,)
+        Which of them.
+
+    Examples
+    --------
+    >>> squared_pairs(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([1]), np.zeros((1, 2)),
+    ...               np.array([0]))
+    array([25.])
+    """
+    total = np.zeros(len(ids))
+    step = max(1, _CELLS // max(1, rows.shape[1]))
+    for start in range(0, len(ids), step):
+        part = slice(start, start + step)
+        differences = rows[ids[part]]
+        differences -= points[owner[part]]
+        differences *= differences
+        for j in range(rows.shape[1]):
+            total[part] += differences[:, j]
     return total

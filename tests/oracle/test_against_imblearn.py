@@ -146,7 +146,7 @@ def test_the_weight_of_a_name_is_that_of_imblearn():
 
 
 def test_distances_and_neighbours_are_those_of_the_one_hot_construction():
-    from dsmote.neighbors import BruteSearch, MixedIndex
+    from dsmote.neighbors import BruteSearch, MixedSearch
 
     numeric, codes = mixed_class()
     weight = mixed_weight(numeric)
@@ -154,7 +154,7 @@ def test_distances_and_neighbours_are_those_of_the_one_hot_construction():
     hot = OneHotEncoder(sparse_output=False).fit_transform(codes) * weight / np.sqrt(2.0)
     wide = np.column_stack([numeric, hot])
     expected_distances, expected = naive_neighbours(wide, 5)
-    for engine in (MixedIndex, BruteSearch):
+    for engine in (MixedSearch, BruteSearch):
         index = engine(numeric, codes.astype(np.int32), weight)
         distances, found = index.query(np.arange(60), 5)
         np.testing.assert_array_equal(found, expected)

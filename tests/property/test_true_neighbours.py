@@ -1,5 +1,7 @@
 """Truth: the engines find what looking at all pairs finds; new rows lie between neighbours."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dsmote import SMOTE
-from dsmote.neighbors import BruteSearch, MixedIndex, TreeSearch
+from dsmote.neighbors import BruteSearch, MixedSearch, TreeSearch
 from tests.tables import naive_neighbours
 
 K = 5
@@ -115,7 +117,8 @@ def test_blocks_of_queries_change_nothing(engine, name, monkeypatch):
     np.testing.assert_array_equal(backwards[1], found[::-1])
     monkeypatch.setattr("dsmote.neighbors.exact._CELLS", 64)
     monkeypatch.setattr("dsmote.neighbors.brute._PAIRS", 64)
-    monkeypatch.setattr("dsmote.neighbors.brute._CHUNK", 16)
+    monkeypatch.setattr("dsmote.neighbors.brute.BLOCK", 7)
+    monkeypatch.setattr("dsmote.neighbors.scan.TILE", 16)
     small = engine(matrix).query(ids, K)
     np.testing.assert_array_equal(small[0], distances)
     np.testing.assert_array_equal(small[1], found)
@@ -135,6 +138,55 @@ def test_points_that_are_not_in_the_index(engine, name):
     np.testing.assert_array_equal(distances, np.sqrt(np.take_along_axis(squares, order, 1)))
 
 
+@contextlib.contextmanager
+def small_tiles():
+    """Make a few dozen rows take the way that thousands take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dsmote.neighbors.scan.TILE", 8)
+        patch.setattr("dsmote.neighbors.scan._CAP", 4)
+        patch.setattr("dsmote.neighbors.brute.BLOCK", 16)
+        yield
+
+
+KINDS = {
+    "random": lambda rng, n, d: rng.normal(size=(n, d)),
+    "clustered": lambda rng, n, d: (
+        rng.normal(size=(5, d))[rng.integers(0, 5, n)] * 100 + rng.normal(size=(n, d))
+    ),
+    "clusters that are points to float32": lambda rng, n, d: (
+        rng.normal(size=(3, d))[rng.integers(0, 3, n)] + 1e-8 * rng.normal(size=(n, d))
+    ),
+    "duplicated": lambda rng, n, d: rng.normal(size=(n, d))[rng.integers(0, n // 4 + 1, n)],
+    "gridded": lambda rng, n, d: rng.integers(-2, 3, (n, d)).astype(float),
+    "offset": lambda rng, n, d: 1e6 + 1e-2 * rng.normal(size=(n, d)),
+    "tiny": lambda rng, n, d: 1e-10 * rng.normal(size=(n, d)),
+    "one column": lambda rng, n, d: rng.normal(size=(n, 1)),
+    "few directions": lambda rng, n, d: rng.normal(size=(n, 2)) @ rng.normal(size=(2, d)),
+    "heavy tails": lambda rng, n, d: rng.standard_cauchy((n, d)) ** 3,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(3, 400),
+    d=st.integers(1, 9),
+    k=st.integers(1, 7),
+    size=st.sampled_from([8, 64, 512]),
+)
+def test_exact_engines_equal_a_naive_search(kind, seed, n, d, k, size):
+    matrix = KINDS[kind](np.random.default_rng(seed), n, d)
+    k = min(k, n - 1)
+    distances, expected = naive_neighbours(matrix, k)
+    for engine in (TreeSearch, BruteSearch):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("dsmote.neighbors.scan.TILE", size)
+            patch.setattr("dsmote.neighbors.brute.BLOCK", size // 4)
+            found = engine(matrix).query(np.arange(n), k)
+        np.testing.assert_array_equal(found[0], distances)
+        np.testing.assert_array_equal(found[1], expected)
+
+
 MATRICES = arrays.arrays(
     np.float64,
     st.tuples(st.integers(4, 40), st.integers(1, 4)),
@@ -152,7 +204,8 @@ def test_engines_agree_on_any_rows(matrix, k):
     ids = np.arange(len(matrix))
     distances, expected = naive_neighbours(matrix, k)
     for engine in (TreeSearch, BruteSearch):
-        found = engine(matrix).query(ids, k)
+        with small_tiles():
+            found = engine(matrix).query(ids, k)
         np.testing.assert_array_equal(found[1], expected)
         np.testing.assert_array_equal(found[0], distances)
 
@@ -164,13 +217,14 @@ def test_mixed_metric_on_any_rows(data, weight):
     codes = data.draw(arrays.arrays(np.int32, shape, elements=st.integers(0, 3)))
     ids = np.arange(len(matrix))
     distances, expected = naive_neighbours(matrix, 3, codes, weight)
-    for engine in (MixedIndex, BruteSearch):
-        found = engine(matrix, codes, weight).query(ids, 3)
+    for engine in (MixedSearch, BruteSearch):
+        with small_tiles():
+            found = engine(matrix, codes, weight).query(ids, 3)
         np.testing.assert_array_equal(found[1], expected)
         np.testing.assert_array_equal(found[0], distances)
 
 
-@pytest.mark.parametrize("engine", [MixedIndex, BruteSearch])
+@pytest.mark.parametrize("engine", [MixedSearch, BruteSearch])
 @pytest.mark.parametrize("levels", [1, 2, 5, 40, 10_000])
 @pytest.mark.parametrize("spread", [1e-10, 0.05, 1.0, 50.0])
 def test_mixed_metric_with_few_and_many_levels(engine, levels, spread):
@@ -189,7 +243,7 @@ def test_mixed_metric_with_few_and_many_levels(engine, levels, spread):
     np.testing.assert_array_equal(some[1], expected[100:103])
 
 
-@pytest.mark.parametrize("engine", [MixedIndex, BruteSearch])
+@pytest.mark.parametrize("engine", [MixedSearch, BruteSearch])
 @pytest.mark.parametrize("scale", [2.0**-600, 1.0, 2.0**600])
 def test_mixed_metric_at_any_scale(engine, scale):
     rng = np.random.default_rng(1)
@@ -201,11 +255,14 @@ def test_mixed_metric_at_any_scale(engine, scale):
     assert np.isfinite(distances).all()
 
 
-@pytest.mark.parametrize("engine", [MixedIndex, BruteSearch])
-def test_points_with_names_that_are_not_in_the_index(engine):
+@pytest.mark.parametrize("engine", [MixedSearch, BruteSearch])
+@pytest.mark.parametrize("levels", [1, 3, 50])
+@pytest.mark.parametrize("n", [80, 3000])
+def test_points_with_names_that_are_not_in_the_index(engine, levels, n):
     rng = np.random.default_rng(2)
-    matrix, codes = rng.normal(size=(80, 2)), rng.integers(0, 3, size=(80, 2)).astype(np.int32)
-    points = np.column_stack([rng.normal(size=(9, 2)), rng.integers(-1, 3, size=(9, 2))])
+    matrix = rng.normal(size=(n, 2))
+    codes = rng.integers(0, levels, size=(n, 2)).astype(np.int32)
+    points = np.column_stack([rng.normal(size=(40, 2)), rng.integers(-1, 3, size=(40, 2))])
     distances, found = engine(matrix, codes, 1.5).query_points(points, K)
     squares = ((points[:, None, :2] - matrix) ** 2).sum(axis=2)
     squares = squares + 1.5**2 * (points[:, None, 2:] != codes).sum(axis=2)

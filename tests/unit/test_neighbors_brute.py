@@ -5,21 +5,85 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dsmote.neighbors import BruteSearch
-from dsmote.neighbors import brute as module
+from dsmote.neighbors import BruteSearch, brute, scan
 from tests.tables import naive_neighbours
 
+ROWS = {
+    "ties": np.random.default_rng(0).integers(0, 5, size=(700, 4)).astype(float),
+    "plain": np.random.default_rng(1).normal(size=(700, 6)),
+}
 
-@pytest.mark.parametrize("chunk", [8, 33, 4096])
-@pytest.mark.parametrize("pairs", [1, 1000, 1 << 21])
-def test_chunks_and_blocks_do_not_change_the_neighbours(chunk, pairs, monkeypatch):
-    monkeypatch.setattr(module, "_CHUNK", chunk)
-    monkeypatch.setattr(module, "_PAIRS", pairs)
-    rows = np.random.default_rng(0).integers(0, 5, size=(150, 3)).astype(float)
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("tile", [16, 100, 4096])
+@pytest.mark.parametrize("block", [1, 33, 1024])
+def test_tiles_and_blocks_do_not_change_the_neighbours(name, tile, block, monkeypatch):
+    monkeypatch.setattr(scan, "TILE", tile)
+    monkeypatch.setattr(brute, "BLOCK", block)
+    rows = ROWS[name]
     expected = naive_neighbours(rows, 6)
-    distances, neighbours = BruteSearch(rows).query(np.arange(150), 6)
+    distances, neighbours = BruteSearch(rows).query(np.arange(len(rows)), 6)
     np.testing.assert_array_equal(neighbours, expected[1])
     np.testing.assert_array_equal(distances, expected[0])
+
+
+@pytest.mark.parametrize("cap", [-40, 0, 256])
+@pytest.mark.parametrize("pending", [1, 1 << 18])
+@pytest.mark.parametrize("name", ROWS)
+def test_queries_that_are_given_up_are_answered_by_the_next_precision(
+    name, cap, pending, monkeypatch
+):
+    monkeypatch.setattr(scan, "TILE", 64)
+    monkeypatch.setattr(scan, "_CAP", cap)
+    monkeypatch.setattr(scan, "_PENDING", pending)
+    monkeypatch.setattr(brute, "_PAIRS", 5000)
+    rows = ROWS[name]
+    expected = naive_neighbours(rows, 6)
+    distances, neighbours = BruteSearch(rows).query(np.arange(len(rows)), 6)
+    np.testing.assert_array_equal(neighbours, expected[1])
+    np.testing.assert_array_equal(distances, expected[0])
+
+
+@pytest.mark.parametrize("spread", [0.1, 1e-3, 1e-5, 1e-7, 1e-9])
+def test_what_float32_cannot_tell_apart_is_decided_in_float64(spread, monkeypatch):
+    monkeypatch.setattr(scan, "TILE", 64)
+    rng = np.random.default_rng(2)
+    rows = rng.choice([-1.0, 1.0], size=(800, 1)) + spread * rng.normal(size=(800, 3))
+    used = []
+    inner = BruteSearch._scanned
+    monkeypatch.setattr(
+        BruteSearch, "_scanned", lambda s, q, k, t: used.append(t) or inner(s, q, k, t)
+    )
+    expected = naive_neighbours(rows, 5)
+    distances, neighbours = BruteSearch(rows).query(np.arange(800), 5)
+    np.testing.assert_array_equal(neighbours, expected[1])
+    np.testing.assert_array_equal(distances, expected[0])
+    assert (np.float64 in used) == (spread < 0.01)
+
+
+def test_rows_in_the_middle_are_told_apart_beside_rows_far_out():
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(900, 4))
+    rows[::50] *= 1e9
+    expected = naive_neighbours(rows, 5)
+    distances, neighbours = BruteSearch(rows).query(np.arange(900), 5)
+    np.testing.assert_array_equal(neighbours, expected[1])
+    np.testing.assert_array_equal(distances, expected[0])
+
+
+def test_rows_that_are_all_equally_far_from_each_other():
+    rows = np.eye(600)
+    distances, neighbours = BruteSearch(rows).query(np.array([0, 3, 599]), 4)
+    assert neighbours.tolist() == [[1, 2, 3, 4], [0, 1, 2, 4], [0, 1, 2, 3]]
+    assert (distances == np.sqrt(2.0)).all()
+
+
+def test_points_however_far_away():
+    rows = np.random.default_rng(4).normal(size=(500, 3))
+    points = np.array([[0.0, 0.0, 1e30], [1e100, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    _, neighbours = BruteSearch(rows).query_points(points, 2)
+    squares = ((points[:, None] - rows) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(neighbours, np.argsort(squares, axis=1, kind="stable")[:, :2])
 
 
 def test_all_pairs_are_never_held():

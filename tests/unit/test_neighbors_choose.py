@@ -5,7 +5,7 @@ import pytest
 
 from dsmote.neighbors import (
     BruteSearch,
-    MixedIndex,
+    MixedSearch,
     NeighborIndex,
     TreeSearch,
     choose_engine,
@@ -40,13 +40,13 @@ def test_trees_for_few_directions_and_brute_force_for_many():
     assert isinstance(engine_named("brute").build(low), BruteSearch)
 
 
-@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch, MixedIndex])
+@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch, MixedSearch])
 def test_every_engine_offers_the_protocol(engine):
     import pickle
 
     matrix = RNG.normal(size=(60, 3))
     codes = RNG.integers(0, 3, size=(60, 2)).astype(np.int32)
-    index = engine(matrix, codes, 1.0) if engine is MixedIndex else engine(matrix)
+    index = engine(matrix, codes, 1.0) if engine is MixedSearch else engine(matrix)
     assert isinstance(index, NeighborIndex)
     assert index.n_rows == 60
     assert isinstance(index.engine, str)

@@ -6,20 +6,20 @@ That it finds the true neighbours is shown in tests/property.
 import numpy as np
 import pytest
 
-from dsmote.neighbors import MixedIndex
-from dsmote.neighbors import mixed as module
+from dsmote.neighbors import MixedSearch, exact
+from dsmote.neighbors import corners as names
 from tests.tables import naive_neighbours
 
 
 @pytest.mark.parametrize("corners", [0, 1, 3, 24])
-@pytest.mark.parametrize("many", [64, 512])
+@pytest.mark.parametrize("many", [6, 64, 512])
 def test_few_corners_make_it_slower_not_wrong(corners, many, monkeypatch):
-    monkeypatch.setattr(module, "CORNERS", corners)
-    monkeypatch.setattr(module, "_MANY", many)
+    monkeypatch.setattr(names, "CORNERS", corners)
+    monkeypatch.setattr(exact, "_MANY", many)
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(300, 2))
     codes = rng.integers(0, [2, 30], size=(300, 2)).astype(np.int32)
-    found = MixedIndex(matrix, codes, 1.2).query(np.arange(300), 5)
+    found = MixedSearch(matrix, codes, 1.2).query(np.arange(300), 5)
     expected = naive_neighbours(matrix, 5, codes, 1.2)
     np.testing.assert_array_equal(found[1], expected[1])
     np.testing.assert_array_equal(found[0], expected[0])
@@ -29,7 +29,7 @@ def test_constant_numbers_leave_the_names_to_decide():
     rng = np.random.default_rng(1)
     codes = rng.integers(0, 3, size=(120, 4)).astype(np.int32)
     matrix = np.zeros((120, 2))
-    found = MixedIndex(matrix, codes, 1.0).query(np.arange(120), 7)
+    found = MixedSearch(matrix, codes, 1.0).query(np.arange(120), 7)
     np.testing.assert_array_equal(found[1], naive_neighbours(matrix, 7, codes, 1.0)[1])
 
 
@@ -41,7 +41,7 @@ def test_rows_and_codes_are_not_multiplied_by_the_levels():
     matrix = rng.normal(size=(n, 3))
     codes = rng.integers(0, levels, size=(n, 2)).astype(np.int32)
     tracemalloc.start()
-    index = MixedIndex(matrix, codes, 1.0)
+    index = MixedSearch(matrix, codes, 1.0)
     index.query(np.arange(200), 5)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
