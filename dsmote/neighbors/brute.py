@@ -134,7 +134,7 @@ class BruteSearch:
         """Return the different rows: (scaled) numbers, shape (u, d), and codes, shape (u, q)."""
         return self._rows[self.groups.first], self._codes
 
-    def _parts(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def parts(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the uncentred columns and the codes of queries."""
         if queries.ndim == 1:
             return self._rows[self.groups.first[queries]], self._codes[queries]
@@ -162,7 +162,7 @@ class BruteSearch:
 
     def _scanned(self, queries: np.ndarray, k: int, dtype: type) -> Kept:
         """Find the pairs that may count, by products."""
-        numbers, codes = self._parts(queries)
+        numbers, codes = self.parts(queries)
         points = np.concatenate([numbers, self.corners.written(codes)], axis=1)
         points -= self._centre
         points *= self._unit
@@ -176,7 +176,7 @@ class BruteSearch:
             if dtype is np.float32:
                 return Points(self._table[start:stop], self._lengths[start:stop])
             at = self._order[start:stop]
-            rows, names = self._parts(at)
+            rows, names = self.parts(at)
             part = np.concatenate([rows, self.corners.written(names)], axis=1)
             part -= self._centre
             part *= self._unit
@@ -186,7 +186,7 @@ class BruteSearch:
             )
 
         def exact(owner: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            true = self._squares(numbers, codes, owner, self._order[row]) * self._unit**2
+            true = self.pair_squares(numbers, codes, owner, self._order[row]) * self._unit**2
             rounding = 2.0**-44 * (points.shape[1] + 8)
             size = true + (lengths[owner] + self._lengths[row]) ** 2
             return true - lengths[owner] ** 2, rounding * size
@@ -206,10 +206,10 @@ class BruteSearch:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Choose among the kept pairs by exact squares."""
         unique = self._order[kept.row]
-        squares = self._squares(*self._parts(queries), kept.owner, unique)
+        squares = self.pair_squares(*self.parts(queries), kept.owner, unique)
         return smallest_of_pairs(self.groups, len(queries), kept.owner, unique, squares, k, selves)
 
-    def _squares(
+    def pair_squares(
         self, numbers: np.ndarray, codes: np.ndarray, owner: np.ndarray, unique: np.ndarray
     ) -> np.ndarray:
         """Return exact squares of pairs (query, unique row)."""
@@ -223,7 +223,7 @@ class BruteSearch:
     def squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """Return exact squared distances from queries to unique rows, shape of `candidates`."""
         owner = np.repeat(np.arange(len(queries)), candidates.shape[1])
-        squares = self._squares(*self._parts(queries), owner, candidates.reshape(-1))
+        squares = self.pair_squares(*self.parts(queries), owner, candidates.reshape(-1))
         return squares.reshape(candidates.shape)
 
     def _by_differences(
@@ -246,12 +246,12 @@ class BruteSearch:
 
     def _least(self, queries: np.ndarray, k: int, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k least (square, unique row) of each query."""
-        numbers, codes = self._parts(queries)
+        numbers, codes = self.parts(queries)
         best = np.empty((len(queries), 0))
         ids = np.empty((len(queries), 0), dtype=np.int64)
         for start in range(0, self.groups.n_unique, size):
             at = np.arange(start, min(self.groups.n_unique, start + size))
-            rows, names = self._parts(at)
+            rows, names = self.parts(at)
             total = np.zeros((len(queries), len(at)))
             for j in range(self.width):
                 difference = rows[:, j] - numbers[:, j, None]

@@ -1,16 +1,19 @@
 r"""Names written as numbers: corners of a simplex, as many as are worth a column.
 
 The metric of SMOTENC is  |continuous difference|^2 + M^2 x (nominal columns that differ).  Names
-that are written as corners of a simplex with edges of length M have exactly these distances, but a
-corner for every level would need as many dimensions as there are levels. So only the levels that
-tell rows apart best get a corner of their own; a column's other levels share one::
+that are written as corners of a simplex with edges of length M have exactly these distances, but
+a corner for every level would need as many dimensions as there are levels. So only frequent levels
+get a corner of their own; a column's other levels, the rare ones, share one::
 
     column "region", 53 levels                 squared distance as written
         north  o                                  north - south       M^2   (true)
               / \                                 north - east        M^2   (true)
        south o---o  all others: east, west ...    east  - west        0     (true: M^2)
 
-The written distance is never more than the true one, so what is too far by it is too far.
+The written distance is never more than the true one, so what is too far by it is too far. And it
+is wrong only between two rare levels. A query with a rare level can be written in the *middle* of
+the simplex instead, which is equally far from all corners: then what it lacks is the same for all
+rows that have another level, and only rows of its own level are written too far.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import numpy as np
 
 __all__ = ["Corners"]
 
-CORNERS = 24  # levels with a corner of their own, over all columns
+CORNERS = 24  # levels with a corner of their own, and one more for each column
 
 
 class Corners:
@@ -41,15 +44,41 @@ class Corners:
     --------
     >>> corners = Corners(np.array([[0], [1], [1]]), 2.0)
     >>> corners.written(np.array([[0], [1]]))
-    array([[2., 0.],
-           [0., 2.]])
+    array([[0., 2.],
+           [2., 0.]])
     """
 
     def __init__(self, codes: np.ndarray, edge: float) -> None:
-        self._levels = _telling_levels(codes)
-        self._only = codes[:1].T  # the level of columns that have but one
+        self._levels = _frequent_levels(codes)
         self._edge = edge
         self.width = sum(len(own) + (shared and len(own) > 0) for own, shared in self._levels)
+
+    def rare(self, codes: np.ndarray) -> np.ndarray:
+        """Tell which levels have no corner of their own; bool of shape (m, q)."""
+        marks = [~np.isin(codes[:, j], own) for j, (own, _) in enumerate(self._levels)]
+        return np.stack(marks, axis=1) if marks else np.zeros(codes.shape, dtype=bool)
+
+    def centred(self, codes: np.ndarray, rare: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Write rows with their rare levels in the middle of the simplex.
+
+        Returns
+        -------
+        written : ndarray of float64, shape (m, width)
+        lacking : ndarray of float64, shape (m,)
+            What their squared distance to every row of another rare level is short of.
+        """
+        written = self.written(codes)
+        lacking = np.zeros(len(codes))
+        at = 0
+        for j, (own, shared) in enumerate(self._levels):
+            n = len(own) + (shared and len(own) > 0)
+            if n:
+                written[rare[:, j], at : at + n] = self._edge / n
+            # From the middle of n corners to each of them: edge^2 (1 - 1/n); true: 2 edge^2.
+            short = 2.0 - (1.0 - 1.0 / n if n else 0.0)
+            lacking[rare[:, j]] += short * self._edge**2
+            at += n
+        return written, lacking
 
     def n_short(self, codes: np.ndarray) -> int:
         """Count the columns in which some of these rows may be written too near to a row.
@@ -57,9 +86,8 @@ class Corners:
         Those in which levels share a corner, or in which a row has a level that no other has.
         """
         return sum(
-            bool(shared or not np.isin(codes[:, j], known).all())
+            bool(shared or not np.isin(codes[:, j], own).all())
             for j, (own, shared) in enumerate(self._levels)
-            for known in (own if len(own) else self._only[j],)
         )
 
     def written(self, codes: np.ndarray) -> np.ndarray:
@@ -73,26 +101,23 @@ class Corners:
         return np.concatenate(columns, axis=1)
 
 
-def _telling_levels(codes: np.ndarray) -> list[tuple[np.ndarray, bool]]:
-    """Choose the levels that get a corner of their own: those that split the rows most evenly.
+def _frequent_levels(codes: np.ndarray) -> list[tuple[np.ndarray, bool]]:
+    """Choose the levels that get a corner of their own.
 
     Returns
     -------
     list of (levels, shared), one for each column
         `shared` tells whether the column has further levels.
     """
-    n, q = codes.shape
+    q = codes.shape[1]
     ranked = []
     sizes = []
     for j in range(q):
         counts = np.bincount(codes[:, j])
         sizes.append(int((counts > 0).sum()))
-        share = counts / n
-        for level in np.argsort(-counts, kind="stable")[:CORNERS]:
-            ranked.append((float(share[level] * (1 - share[level])), j, int(level)))
-    ranked.sort(key=lambda entry: (-entry[0], entry[1], entry[2]))
+        for level in np.argsort(-counts, kind="stable")[: min(sizes[j], CORNERS + q)]:
+            ranked.append((-int(counts[level]), j, int(level)))
     own: list[list[int]] = [[] for _ in range(q)]
-    for telling, j, level in ranked[:CORNERS]:
-        if telling > 0:
-            own[j].append(level)
-    return [(np.array(own[j], dtype=np.int64), sizes[j] > max(1, len(own[j]))) for j in range(q)]
+    for _, j, level in sorted(ranked)[: CORNERS + q]:
+        own[j].append(level)
+    return [(np.array(own[j], dtype=np.int64), sizes[j] > len(own[j])) for j in range(q)]

@@ -138,11 +138,11 @@ def class_memory(
     """
     rows = n_rows * (8 * n_numeric + 8 * n_wide + 4 * n_nominal)
     # The searched matrix is a second copy (rotated); tree nodes, row ids and allocation take
-    # about 64 bytes a row more. With names it has up to 24 corners and a shared one a column
+    # about 64 bytes a row more. With names it has up to 24 corners and two a column
     # more, and brute force keeps numbers (twice) and codes of its own beside it.
     searched = 8 * n_numeric
     if n_nominal:
-        searched += 8 * (24 + n_nominal) + 16 * n_numeric + 4 * n_nominal + 8
+        searched += 8 * (24 + 2 * n_nominal) + 16 * n_numeric + 12 * n_nominal + 8
     index = rows + n_rows * (searched + 64)
     build = index + 2 * n_rows * searched
     # The search looks at pairs of rows, and makes new ones a step at a time.

@@ -30,4 +30,18 @@ def test_levels_that_are_not_in_the_index_share_a_corner_or_have_none():
 
 def test_there_are_never_many_corners():
     codes = np.random.default_rng(1).integers(0, 10_000, (20_000, 4))
-    assert Corners(codes, 1.0).width <= CORNERS + 4
+    assert Corners(codes, 1.0).width <= CORNERS + 8
+
+
+def test_from_the_middle_all_other_levels_are_equally_far():
+    rng = np.random.default_rng(2)
+    codes = rng.integers(0, 60, (300, 2))
+    corners = Corners(codes, 3.0 / np.sqrt(2.0))
+    rare = corners.rare(codes)
+    written, lacking = corners.centred(codes, rare)
+    squares = ((written[:, None] - corners.written(codes)[None]) ** 2).sum(axis=2)
+    squares += lacking[:, None]
+    true = 9.0 * (codes[:, None] != codes[None]).sum(axis=2)
+    same_rare_level = ((codes[:, None] == codes[None]) & rare[:, None]).any(axis=2)
+    assert np.allclose(squares[~same_rare_level], true[~same_rare_level])
+    assert (squares[same_rare_level] > true[same_rare_level]).all()
