@@ -69,6 +69,17 @@ JOB_OPTIONS = (
         help="How neighbours are found; fast approximates, and its recall is measured.",
     ),
     click.option(
+        "--scale",
+        type=click.Choice(["standard", "minmax", "robust"]),
+        help="Find neighbours among scaled columns; rows are made in the original units.",
+    ),
+    click.option(
+        "--n-components",
+        type=click.FLOAT,
+        metavar="N",
+        help="Find neighbours in N principal components (or, below 1, that share of variance).",
+    ),
+    click.option(
         "--random-state",
         type=click.IntRange(min=0),
         metavar="N",

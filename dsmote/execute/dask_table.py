@@ -61,8 +61,10 @@ def _merge_list(parts: list[Profile]) -> Profile:
     return merge_profiles(parts)
 
 
-def _profile_part(part: Any, target: Any = None, *, schema: Schema) -> Profile:
-    return profile(part, target, schema)
+def _profile_part(
+    part: Any, target: Any = None, *, schema: Schema, scale: str | None = None
+) -> Profile:
+    return profile(part, target, schema, scale)
 
 
 def _extract_part(part: Any, target: Any = None, **how: Any) -> Any:
@@ -217,11 +219,11 @@ class DaskTable:
             self._frozen = graph, keys, y_keys
         return self._frozen
 
-    def profile(self, schema: Schema) -> Profile:
+    def profile(self, schema: Schema, scale: str | None = None) -> Profile:
         """Look at every partition once: the one compute."""
         inputs, keys, y_keys = self._inputs()
-        token = tokenize(self._X, self._y, schema, "profile")
-        look = partial(_profile_part, schema=schema)
+        token = tokenize(self._X, self._y, schema, "profile", scale)
+        look = partial(_profile_part, schema=schema, scale=scale)
         tasks = dict(inputs)
         level = []
         for i, (key, y_key) in enumerate(zip(keys, y_keys, strict=True)):

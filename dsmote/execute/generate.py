@@ -17,7 +17,16 @@ import pandas as pd
 from dsmote.execute.partition import Extract
 from dsmote.execute.rows import Rows, decode, join
 from dsmote.neighbors import Choice, NeighborIndex
-from dsmote.plan import Block, ClassPlan, Plan, Schema, Stream, bases_of, copies_with_replacement
+from dsmote.plan import (
+    Block,
+    ClassPlan,
+    Plan,
+    Scaling,
+    Schema,
+    Stream,
+    bases_of,
+    copies_with_replacement,
+)
 from dsmote.plan.draws import GAP, INDEX, NEIGHBOUR, VOTE
 
 __all__ = [
@@ -78,6 +87,10 @@ class Recipe(Protocol):
     @property
     def exact(self) -> bool:
         """Whether the true neighbours are found."""
+        ...
+
+    def scaled_by(self, scaling: Scaling | None) -> Recipe:
+        """Return a recipe that finds neighbours among scaled rows."""
         ...
 
     def engine(self, n_rows: int, sample: np.ndarray) -> Choice:

@@ -186,9 +186,9 @@ class MemoryTable:
         }
         return self._frame.astype(changed) if changed else self._frame
 
-    def profile(self, schema: Schema) -> Profile:
+    def profile(self, schema: Schema, scale: str | None = None) -> Profile:
         """Look at the table once."""
-        return profile(self._prepared(schema), self._labels, schema)
+        return profile(self._prepared(schema), self._labels, schema, scale)
 
     def limit(self) -> Limit | None:
         """Return the memory of this machine."""

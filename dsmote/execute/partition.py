@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute.rows import Rows, check_levels, complete, encode, numeric_values
-from dsmote.plan import Profile, Schema, plain
+from dsmote.plan import Profile, Schema, look_at, plain
 from dsmote.plan.profile import SAMPLE_ROWS, TARGET
 
 __all__ = [
@@ -115,8 +115,8 @@ def conform(part: Any, schema: Schema, dtypes: Mapping[int, Any]) -> Any:
     return part.astype(changed) if changed else part
 
 
-def profile(part: Any, target: Any, schema: Schema) -> Profile:
-    """Profile one partition."""
+def profile(part: Any, target: Any, schema: Schema, scale: str | None = None) -> Profile:
+    """Profile one partition; `scale` says for which scaling of the numeric columns, if any."""
     frame = as_frame(part, schema)
     check(frame, schema)
     labels = labels_of(frame, target, schema)
@@ -155,6 +155,7 @@ def profile(part: Any, target: Any, schema: Schema) -> Profile:
         infinite=infinite,
         categories=categories,
         sample=_sample(numeric, np.where(good, codes, -1), names),
+        moments=tuple(look_at(column, scale) for column in numeric) if scale else (),
     )
 
 

@@ -20,6 +20,7 @@ SAMPLERS = ("auto", "smote", "smotenc")
 FORMATS = ("parquet", "csv")
 MISSING = ("error", "skip")
 NEIGHBORS = ("auto", "tree", "brute", "fast")
+SCALES = ("standard", "minmax", "robust")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class JobSpec:
     missing : {"error", "skip"}
     neighbors : {"auto", "tree", "brute", "fast"}
         How neighbours are searched for.
+    scale : {"standard", "minmax", "robust"}, optional
+        Find neighbours among scaled columns.
+    n_components : int or float, optional
+        Find neighbours in leading principal components.
     random_state : int, optional
     overwrite : bool
         Replace an output that is there already, once the new one is whole.
@@ -71,6 +76,8 @@ class JobSpec:
     carry: tuple[str, ...] = ()
     missing: str = "error"
     neighbors: str = "auto"
+    scale: str | None = None
+    n_components: int | float | None = None
     random_state: int | None = None
     overwrite: bool = False
 
@@ -82,6 +89,13 @@ class JobSpec:
         _check_choice("sampler", self.sampler, SAMPLERS)
         _check_choice("missing", self.missing, MISSING)
         _check_choice("neighbors", self.neighbors, NEIGHBORS)
+        if self.scale is not None:
+            _check_choice("scale", self.scale, SCALES)
+        n = self.n_components
+        if n is not None and not (0 < n < 1 or (n >= 1 and n == int(n))):
+            raise ValueError(
+                f"n_components must be a whole number, or a share between 0 and 1, not {n}"
+            )
         if self.format is not None:
             _check_choice("format", self.format, FORMATS)
         if self.k_neighbors < 1:
@@ -105,6 +119,8 @@ class JobSpec:
             "carry": list(self.carry),
             "missing": self.missing,
             "neighbors": self.neighbors,
+            "scale": self.scale,
+            "n_components": self.n_components,
             "random_state": self.random_state,
             "overwrite": self.overwrite,
         }
@@ -281,6 +297,9 @@ def make_sampler(spec: JobSpec, columns: pd.DataFrame) -> Any:
     from dsmote.samplers import SMOTE, SMOTENC
 
     strategy = spec.sampling_strategy
+    # A command line or JSON may have turned 6 into 6.0, which would be a share.
+    n = spec.n_components
+    components = int(n) if n is not None and n >= 1 else n
     parameters: dict[str, Any] = {
         "sampling_strategy": LabelCounts(strategy) if isinstance(strategy, Mapping) else strategy,
         "k_neighbors": spec.k_neighbors,
@@ -288,6 +307,8 @@ def make_sampler(spec: JobSpec, columns: pd.DataFrame) -> Any:
         "carry": list(spec.carry) or None,
         "missing": spec.missing,
         "neighbors": spec.neighbors,
+        "scale": spec.scale,
+        "n_components": components,
     }
     aside = {spec.target, *spec.carry}
     measured = columns.drop(columns=[name for name in columns.columns if name in aside])

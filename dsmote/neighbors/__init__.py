@@ -5,6 +5,7 @@ from dsmote.neighbors.choose import Choice, choose_engine, engine_named, intrins
 from dsmote.neighbors.engines import BruteIndex, CappedIndex, Engine, TreeIndex
 from dsmote.neighbors.foreign import ForeignIndex
 from dsmote.neighbors.mixed import MixedSearch
+from dsmote.neighbors.projected import ProjectedSearch, leading_axes
 from dsmote.neighbors.protocol import NeighborIndex
 from dsmote.neighbors.tree import TreeSearch
 
@@ -17,9 +18,11 @@ __all__ = [
     "ForeignIndex",
     "MixedSearch",
     "NeighborIndex",
+    "ProjectedSearch",
     "TreeIndex",
     "TreeSearch",
     "choose_engine",
     "engine_named",
     "intrinsic_dimension",
+    "leading_axes",
 ]

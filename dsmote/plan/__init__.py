@@ -4,12 +4,14 @@ from dsmote.plan.allocation import bases_of, copies_with_replacement
 from dsmote.plan.draws import Stream, root_seed
 from dsmote.plan.labels import plain, sort_labels
 from dsmote.plan.memory import Limit, MemoryLimitError, MemoryProjection, format_bytes
+from dsmote.plan.moments import SCALES, Scaling, look_at, scaling_of
 from dsmote.plan.plan import Block, ClassPlan, Plan, make_plan
 from dsmote.plan.profile import Profile, merge_profiles
 from dsmote.plan.schema import Column, Schema, carried_dtype, make_schema
 from dsmote.plan.strategy import new_rows
 
 __all__ = [
+    "SCALES",
     "Block",
     "ClassPlan",
     "Column",
@@ -18,17 +20,20 @@ __all__ = [
     "MemoryProjection",
     "Plan",
     "Profile",
+    "Scaling",
     "Schema",
     "Stream",
     "bases_of",
     "carried_dtype",
     "copies_with_replacement",
     "format_bytes",
+    "look_at",
     "make_plan",
     "make_schema",
     "merge_profiles",
     "new_rows",
     "plain",
     "root_seed",
+    "scaling_of",
     "sort_labels",
 ]

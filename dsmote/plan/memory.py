@@ -111,6 +111,7 @@ def class_memory(
     row_bytes: int,
     k: int,
     n_blocks: int = 1,
+    copied: int = 0,
 ) -> ClassMemory:
     """Project the bytes for one class.
 
@@ -130,6 +131,8 @@ def class_memory(
         Neighbours.
     n_blocks : int
         Blocks of new rows.
+    copied : int
+        Copies of the numeric columns that the search needs beside them: scaled, projected.
 
     Examples
     --------
@@ -143,6 +146,7 @@ def class_memory(
     searched = 8 * n_numeric
     if n_nominal:
         searched += 8 * (24 + 2 * n_nominal) + 16 * n_numeric + 12 * n_nominal + 8
+    searched += 8 * n_numeric * copied
     index = rows + n_rows * (searched + 64)
     build = index + 2 * n_rows * searched
     # The search looks at pairs of rows, and makes new ones a step at a time.

@@ -288,6 +288,7 @@ def make_plan(
     row_bytes: int,
     limit: Limit | None,
     in_memory: bool = False,
+    copied: int = 0,
     notes: Sequence[str] = (),
 ) -> Plan:
     """Decide blocks and memory, and collect warnings and problems.
@@ -359,6 +360,7 @@ def make_plan(
             row_bytes,
             k,
             len(sizes[c.rank]),
+            copied,
         )
         for c in growing
     ]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dsmote.plan.labels import sort_labels
+from dsmote.plan.moments import ColumnMoments, merge_moments
 
 __all__ = ["SAMPLE_ROWS", "TARGET", "Profile", "merge_profiles", "unify_categories"]
 
@@ -36,6 +37,8 @@ class Profile:
         The different dtypes met in each categorical column, in order.
     sample : mapping of label to (keys, matrix)
         The rows of each class with the smallest hash: a sample that depends on the rows only.
+    moments : tuple of ColumnMoments
+        What scaling needs of each measured numeric column; empty where none was asked for.
     """
 
     rows: int = 0
@@ -48,6 +51,7 @@ class Profile:
     infinite: Mapping[int, int] = field(default_factory=dict)
     categories: Mapping[int, tuple[pd.CategoricalDtype, ...]] = field(default_factory=dict)
     sample: Mapping[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    moments: tuple[ColumnMoments, ...] = ()
 
 
 def _add(a: Mapping[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
@@ -94,6 +98,7 @@ def _merge(a: Profile, b: Profile) -> Profile:
         infinite=_add(a.infinite, b.infinite),
         categories=_merge_categories(a.categories, b.categories),
         sample=_merge_samples(a.sample, b.sample),
+        moments=merge_moments(a.moments, b.moments),
     )
 
 

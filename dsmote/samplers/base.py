@@ -12,11 +12,22 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import TargetTags
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
 
 from dsmote.execute import Recipe, Table, Task, read_frame, read_pair
 from dsmote.execute.partition import incomplete, missing_labels
-from dsmote.plan import Plan, Profile, Schema, carried_dtype, make_plan, new_rows, plain, root_seed
+from dsmote.plan import (
+    SCALES,
+    Plan,
+    Profile,
+    Schema,
+    carried_dtype,
+    make_plan,
+    new_rows,
+    plain,
+    root_seed,
+    scaling_of,
+)
 from dsmote.plan.profile import TARGET, unify_categories
 from dsmote.plan.schema import with_dtypes
 from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
@@ -45,6 +56,12 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             HasMethods(["fit", "kneighbors"]),
         ],
         "neighbors": [StrOptions({"auto", "tree", "brute", "fast"}), HasMethods(["build"])],
+        "scale": [StrOptions(set(SCALES)), None],
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            Interval(RealNotInt, 0, 1, closed="neither"),
+            None,
+        ],
         "random_state": ["random_state", np.random.Generator],
         "carry": ["array-like", None],
         "missing": [StrOptions({"error", "skip"})],
@@ -56,6 +73,8 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
     missing: str
     k_neighbors: Any
     neighbors: Any
+    scale: str | None
+    n_components: Any
 
     @abstractmethod
     def _recipe(self) -> Recipe:
@@ -74,12 +93,21 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
 
     def _notes(self, schema: Schema) -> list[str]:
         """Return what the plan should say about the columns."""
-        if not schema.nominal:
-            return []
-        names = ", ".join(repr(schema.columns[i].name) for i in schema.nominal[:20])
-        return [
-            f"{len(schema.nominal)} nominal column(s) found, voted on and not interpolated: {names}"
-        ]
+        notes = []
+        if schema.nominal:
+            names = ", ".join(repr(schema.columns[i].name) for i in schema.nominal[:20])
+            notes.append(
+                f"{len(schema.nominal)} nominal column(s) found, voted on and not interpolated: "
+                f"{names}"
+            )
+        if self.scale:
+            notes.append(f"neighbours are found among {self.scale}-scaled columns")
+        if self.n_components:
+            notes.append(
+                "neighbours are found in leading principal components only (n_components="
+                f"{self.n_components}); recall is measured"
+            )
+        return notes
 
     def fit(self, X: Any, y: Any) -> OverSampler:
         """Validate the input and decide how many rows each class gets; nothing is made.
@@ -197,11 +225,14 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
                 "cannot hold a missing value; pass a DataFrame, or an array of floats"
             )
         recipe = self._recipe()
+        self._check_search(schema, class_counts)
         if class_counts is None:
-            profile = table.profile(schema)
+            profile = table.profile(schema, self.scale)
             self._check_profile(profile, schema, table.target_name)
         else:
             profile = _assumed(class_counts, schema.row_bytes())
+        if profile.moments:
+            recipe = recipe.scaled_by(scaling_of(profile.moments))
         changes, known = _changed_dtypes(table, schema, profile)
         labels = list(profile.counts)
         _check_labels(labels)
@@ -221,6 +252,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             row_bytes=max(out.row_bytes(), profile.bytes // max(1, profile.rows)),
             limit=table.limit(),
             in_memory=not table.lazy,
+            copied=bool(self.scale) + bool(self.n_components),
             notes=[*self._notes(schema), *alarms],
         )
         self.sampling_strategy_ = new
@@ -232,6 +264,20 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             del self.feature_names_in_
         self.plan_ = plan
         return Task(recipe, schema, out, plan, self.missing == "skip", changes, known), alarms
+
+    def _check_search(self, schema: Schema, class_counts: ClassCounts | None) -> None:
+        """Refuse a search that the columns or the missing pass over the data do not allow."""
+        if self.scale and class_counts is not None:
+            raise ValueError(
+                f"scale={self.scale!r} needs to look at all rows once, and class_counts says not "
+                "to; leave class_counts out, or scale the columns before"
+            )
+        n = self.n_components
+        if isinstance(n, Integral) and int(n) > len(schema.numeric):
+            raise ValueError(
+                f"n_components={n}, but there are {len(schema.numeric)} measured numeric columns; "
+                f"give at most {len(schema.numeric)}, or a share of the variance between 0 and 1"
+            )
 
     def _check_profile(self, profile: Profile, schema: Schema, target: Any) -> None:
         if not profile.rows:

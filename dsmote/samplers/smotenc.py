@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute import Recipe, Rows, Table
-from dsmote.neighbors import NeighborIndex, choose_engine, engine_named
+from dsmote.neighbors import NeighborIndex, engine_named
 from dsmote.neighbors.choose import Choice
 from dsmote.neighbors.recall import measure_recall
 from dsmote.plan import Profile, Schema
@@ -55,20 +55,21 @@ class MixedRecipe(SegmentRecipe):
         """Take what was asked for, or choose by the directions that the numbers spread in."""
         if self.neighbors is not None:
             return Choice(f"mixed {self.neighbors.name}", "as asked for")
-        chosen = choose_engine(n_rows, sample)
+        chosen = super().engine(n_rows, sample)
         return Choice(f"mixed {chosen.name}", f"beside names, {chosen.why}")
 
-    def index(self, rows: Rows, engine: str, seed: int) -> NeighborIndex:
-        """Index numbers and codes together."""
+    def built(
+        self, matrix: np.ndarray, full: np.ndarray, rows: Rows, engine: str, seed: int
+    ) -> NeighborIndex:
+        """Index numbers and codes together; M is that of the columns before projection."""
         how: Any = self.neighbors or engine_named(engine.removeprefix("mixed "))
-        weight = mixed_weight(rows.numeric)
-        return how.build_mixed(rows.numeric, rows.codes, weight, seed=seed)
+        return how.build_mixed(matrix, rows.codes, mixed_weight(full), seed=seed)
 
     def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
         """Compare with brute force on a sample of the rows."""
-        weight = mixed_weight(rows.numeric)
+        matrix = self.searched(rows.numeric)
         return measure_recall(
-            index, rows.numeric, self.k, seed=seed, codes=rows.codes, weight=weight
+            index, matrix, self.k, seed=seed, codes=rows.codes, weight=mixed_weight(matrix)
         ).to_dict()
 
 
@@ -94,6 +95,8 @@ class SMOTENC(OverSampler):
         As in :class:`~dsmote.SMOTE`. A missing name is a level of its own, and never "missing".
     neighbors : {"auto", "tree", "brute"}, CappedIndex or engine, default="auto"
         As in :class:`~dsmote.SMOTE`, over numbers and names together.
+    scale, n_components
+        As in :class:`~dsmote.SMOTE`, for the continuous columns; M is then taken of scaled ones.
 
     Attributes
     ----------
@@ -133,6 +136,8 @@ class SMOTENC(OverSampler):
         carry: Any = None,
         missing: str = "error",
         neighbors: Any = "auto",
+        scale: str | None = None,
+        n_components: Any = None,
     ) -> None:
         self.categorical_features = categorical_features
         self.sampling_strategy = sampling_strategy
@@ -141,6 +146,8 @@ class SMOTENC(OverSampler):
         self.carry = carry
         self.missing = missing
         self.neighbors = neighbors
+        self.scale = scale
+        self.n_components = n_components
 
     def _recipe(self) -> Recipe:
         k, engine = wanted_search(self.k_neighbors, self.neighbors)
@@ -150,7 +157,7 @@ class SMOTENC(OverSampler):
                 f"neighbors={self.neighbors!r} measures numbers only; SMOTENC takes 'auto', "
                 "'tree', 'brute' and CappedIndex(max_rows)"
             )
-        return MixedRecipe("SMOTENC", k, engine)
+        return MixedRecipe("SMOTENC", k, engine, n_components=self.n_components)
 
     def _nominal(self, table: Table, carried: Sequence[Any]) -> list[int]:
         wanted = self.categorical_features

@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import click
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
@@ -186,3 +188,25 @@ def test_an_interrupt_that_python_dropped_ends_the_run_all_the_same(monkeypatch)
         command(debug=False)
     assert end.value.code == 130
     assert went_on == ["after the signal"]
+
+
+def test_scale_and_components_reach_the_job(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(300, 3)) * [1, 100, 1e4], columns=list("abc"))
+    frame["y"] = np.repeat([0, 1], [240, 60])
+    frame.to_parquet(tmp_path / "in.parquet")
+    made = CliRunner().invoke(
+        main,
+        [
+            "plan",
+            str(tmp_path / "in.parquet"),
+            *"--target y --scale robust --n-components 2".split(),
+        ],
+    )
+    assert made.exit_code == 0, made.output
+    assert "robust-scaled" in made.output and "n_components=2)" in " ".join(made.output.split())
+    bad = CliRunner().invoke(
+        main, ["plan", str(tmp_path / "in.parquet"), "--target", "y", "--n-components", "1.5"]
+    )
+    assert bad.exit_code != 0
+    assert "n_components must be a whole number" in bad.output + str(bad.exception)
