@@ -24,6 +24,8 @@ def test_spec_is_plain_data_for_json() -> None:
         "carry": ["id"],
         "missing": "error",
         "neighbors": "auto",
+        "scale": None,
+        "n_components": None,
         "random_state": None,
         "overwrite": False,
     }
@@ -168,8 +170,28 @@ def test_parameters_reach_the_sampler() -> None:
         missing="skip",
         sampling_strategy={"u": 9},
         neighbors="tree",
+        scale="robust",
+        n_components=2.0,
     )
     parameters = make_sampler(spec, NUMERIC).get_params()
     assert parameters.pop("sampling_strategy") == LabelCounts({"u": 9})
     assert parameters.pop("neighbors") == "tree"
+    assert parameters.pop("scale") == "robust"
+    components = parameters.pop("n_components")
+    assert isinstance(components, int) and components == 2
     assert parameters == {"k_neighbors": 3, "random_state": 4, "missing": "skip", "carry": None}
+
+
+@pytest.mark.parametrize("n", [0, -1, 1.5, float("nan")])
+def test_components_that_mean_nothing_are_refused(n) -> None:
+    with pytest.raises(ValueError, match="n_components must be a whole number"):
+        JobSpec("in", "y", n_components=n)
+
+
+def test_scales_are_those_of_the_samplers() -> None:
+    from dsmote.job import spec
+    from dsmote.plan import SCALES
+
+    assert spec.SCALES == SCALES
+    with pytest.raises(ValueError, match="scale must be one of standard, minmax, robust"):
+        JobSpec("in", "y", scale="log")

@@ -200,7 +200,7 @@ def test_scale_and_components_reach_the_job(tmp_path):
         [
             "plan",
             str(tmp_path / "in.parquet"),
-            *"--target y --scale robust --n-components 2".split(),
+            *["--target", "y", "--scale", "robust", "--n-components", "2"],
         ],
     )
     assert made.exit_code == 0, made.output
