@@ -3,6 +3,7 @@
 from dsmote.neighbors.brute import BruteSearch
 from dsmote.neighbors.choose import Choice, choose_engine, engine_named, intrinsic_dimension
 from dsmote.neighbors.engines import BruteIndex, CappedIndex, Engine, TreeIndex
+from dsmote.neighbors.faiss_index import FaissIndex
 from dsmote.neighbors.foreign import ForeignIndex
 from dsmote.neighbors.mixed import MixedSearch
 from dsmote.neighbors.projected import ProjectedSearch, leading_axes
@@ -15,6 +16,7 @@ __all__ = [
     "CappedIndex",
     "Choice",
     "Engine",
+    "FaissIndex",
     "ForeignIndex",
     "MixedSearch",
     "NeighborIndex",

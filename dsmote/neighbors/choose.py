@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from dsmote.neighbors.dimension import intrinsic_dimension
 from dsmote.neighbors.engines import BruteIndex, CappedIndex, Engine, TreeIndex
+from dsmote.neighbors.faiss_index import FaissIndex
 
 __all__ = ["Choice", "choose_engine", "engine_named", "intrinsic_dimension"]
 
@@ -21,41 +24,16 @@ _TREE, _BRUTE, _FAST_TREE, _FAST = (
 )
 
 
+def _fast() -> Engine:
+    """Return the fast engine for many directions: Faiss where it is installed."""
+    return FaissIndex() if find_spec("faiss") else _FAST
+
+
 class Choice(NamedTuple):
     """An engine's name, and why it was chosen."""
 
     name: str
     why: str
-
-
-def intrinsic_dimension(sample: np.ndarray) -> float:
-    """Estimate in how many directions rows spread: the participation ratio of the spectrum.
-
-    Parameters
-    ----------
-    sample : ndarray of float64, shape (s, d)
-        Some rows.
-
-    Returns
-    -------
-    float
-        (sum of eigenvalues)^2 / sum of squared eigenvalues of the covariance: d when all
-        directions have equal variance, 1 when there is one.
-
-    Examples
-    --------
-    >>> line = np.arange(10.0)[:, None] * np.ones((1, 4))
-    >>> round(intrinsic_dimension(line), 6)
-    1.0
-    """
-    if len(sample) < 2 or sample.shape[1] == 0:
-        return 0.0
-    centred = sample - sample.mean(axis=0)
-    largest = np.abs(centred).max()
-    if largest == 0.0 or not np.isfinite(largest):
-        return 0.0
-    values = np.linalg.svd(centred / largest, compute_uv=False) ** 2
-    return float(values.sum() ** 2 / (values**2).sum())
 
 
 def choose_engine(n_rows: int, sample: np.ndarray, *, fast: bool = False) -> Choice:
@@ -68,7 +46,8 @@ def choose_engine(n_rows: int, sample: np.ndarray, *, fast: bool = False) -> Cho
     sample : ndarray of float64, shape (s, d)
         Some of its rows, drawn by what they are and not by where they lie.
     fast : bool, default=False
-        Take an approximate engine: ``TreeIndex(eps=0.5)`` or ``CappedIndex(20_000)``.
+        Take an approximate engine: ``TreeIndex(eps=0.5)``, or for many directions
+        ``FaissIndex()``, or ``CappedIndex(20_000)`` where Faiss is not installed.
 
     Examples
     --------
@@ -80,7 +59,7 @@ def choose_engine(n_rows: int, sample: np.ndarray, *, fast: bool = False) -> Cho
     # 20,000, 8.8 for 100,000 and 9.3 for 500,000. Clumps make it a little easier for the tree.
     limit = TREE_DIMENSION + max(-1.0, math.log10(max(1, n_rows) / 10_000))
     tree, compared = (True, "at most") if dimension <= limit else (False, "above")
-    engine = (_FAST_TREE if tree else _FAST) if fast else (_TREE if tree else _BRUTE)
+    engine = (_FAST_TREE if tree else _fast()) if fast else (_TREE if tree else _BRUTE)
     return Choice(
         engine.name,
         f"{n_rows:,} rows x {sample.shape[1]} columns spread in {dimension:.1f} directions, "
@@ -96,4 +75,6 @@ def engine_named(name: Any) -> Engine:
     >>> engine_named("tree")
     TreeIndex(eps=0.0)
     """
-    return {engine.name: engine for engine in (_TREE, _BRUTE, _FAST_TREE, _FAST)}[name]
+    named = {engine.name: engine for engine in (_TREE, _BRUTE, _FAST_TREE, _FAST)}
+    # A plan may have been made where Faiss is, for workers where it is not: then this says so.
+    return named[name] if name in named else FaissIndex()

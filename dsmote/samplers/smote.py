@@ -128,8 +128,9 @@ class SMOTE(OverSampler):
     neighbors : {"auto", "tree", "brute", "fast"} or engine, default="auto"
         How neighbours are found. ``"auto"`` chooses ``"tree"`` or ``"brute"`` from the rows alone,
         and the plan says why; all three find the same, true neighbours. ``"fast"`` approximates:
-        ``TreeIndex(eps=0.5)`` where rows spread in few directions, ``CappedIndex(20_000)`` where in
-        many. Or an engine of :mod:`dsmote.neighbors`.
+        ``TreeIndex(eps=0.5)`` where rows spread in few directions; where in many, ``FaissIndex()``
+        (the extra ``dsmote[faiss]``), or ``CappedIndex(20_000)`` without it. Or an engine of
+        :mod:`dsmote.neighbors`.
     scale : {"standard", "minmax", "robust"}, default=None
         Find neighbours among columns that are scaled as scikit-learn's scaler of that name does,
         over all rows of the table; new rows are made in the original units. What is needed

@@ -124,10 +124,12 @@ def files_outside_job(package: Path) -> list[str]:
 
 
 def declared() -> set[str]:
-    """Top-level modules of the dependencies that pyproject.toml names."""
+    """Top-level modules of the dependencies, and extras for users, that pyproject.toml names."""
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
-    names = (re.split(r"[\[<>=]", entry)[0] for entry in project["project"]["dependencies"])
-    return {{"scikit-learn": "sklearn"}.get(name, name) for name in names}
+    extras = project["project"]["optional-dependencies"]
+    entries = [*project["project"]["dependencies"], *extras["faiss"]]
+    names = (re.split(r"[\[<>=]", entry)[0] for entry in entries)
+    return {{"scikit-learn": "sklearn", "faiss-cpu": "faiss"}.get(name, name) for name in names}
 
 
 def undeclared(package: Path) -> list[str]:
