@@ -61,3 +61,24 @@ def test_out_of_core(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = capsys.readouterr().out
     assert "plain copy" in out and "MB/s" in out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_neighbours(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = load("neighbours").main(["--scale", "0.01", "--repeats", "1"])
+    assert list(numbers) == ["iid", "rank5", "fast"]
+    assert len(numbers["iid"]) == 4 and all(ratio > 0 for ratio in numbers["iid"].values())
+    assert numbers["rank5"]["growth"] > 0
+    assert 0 <= numbers["fast"]["recall"] <= 1
+    out = capsys.readouterr().out
+    assert "auto takes brute because" in out and "auto takes tree because" in out
+
+
+def test_in_memory_cases(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = load("in_memory_cases").main(
+        ["--data", str(data_dir), "--rows", "2000", "--repeats", "1"]
+    )
+    assert list(numbers) == ["rank5", "tables", "smotenc"]
+    assert len(numbers["tables"]["ratios"]) == 8
+    assert 0 < numbers["tables"]["least"] <= numbers["tables"]["mean"]
+    assert numbers["smotenc"]["ratio"] > 0
+    assert "above the start" in capsys.readouterr().out

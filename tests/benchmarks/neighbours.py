@@ -1,0 +1,167 @@
+"""The neighbour search alone: building the index and asking for every row, k = 5.
+
+Run: python tests/benchmarks/neighbours.py [--only CASE] [--scale 1.0] [--repeats 3]
+
+Cases:
+  iid     normal rows, 50,000 x 30 and 100,000 x 10, against scikit-learn's brute force and `auto`
+  rank5   rows of rank 5 with noise, 20 columns: time per query from 100,000 to 1,000,000 rows
+  fast    `neighbors="fast"` against brute force on normal rows, 200,000 x 30, and its recall
+
+Both sides build their index anew in each run, use all cores, and take turns in one process.
+"""
+
+import argparse
+import os
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+from dsmote.execute.resources import single_threaded
+from dsmote.neighbors import NeighborIndex, choose_engine, engine_named
+from dsmote.neighbors.recall import measure_recall
+
+K = 5
+BLOCK = 8192
+
+
+def asked(index: NeighborIndex, n: int) -> np.ndarray:
+    """Ask for all rows, blocks of them in as many threads as there are cores."""
+    with single_threaded(), ThreadPoolExecutor(os.cpu_count()) as pool:
+        blocks = pool.map(
+            lambda start: index.query(np.arange(start, min(n, start + BLOCK)), K)[0],
+            range(0, n, BLOCK),
+        )
+        return np.concatenate(list(blocks))
+
+
+def built(X: np.ndarray, engine: str) -> NeighborIndex:
+    """Build an engine by name, as a sampler does."""
+    with single_threaded():
+        return engine_named(engine).build(X)
+
+
+def dsmote(X: np.ndarray, engine: str | None = None) -> np.ndarray:
+    """Search with dsmote; the engine is chosen from 512 rows when omitted."""
+    return asked(built(X, engine or choose_engine(len(X), X[:512]).name), len(X))
+
+
+def sklearn(X: np.ndarray, algorithm: str) -> np.ndarray:
+    """Search with scikit-learn, each row itself left out."""
+    index = NearestNeighbors(n_neighbors=K + 1, algorithm=algorithm, n_jobs=-1).fit(X)
+    return index.kneighbors(X)[0][:, 1:]
+
+
+def timed(sides: dict[str, Callable[[], Any]], repeats: int) -> tuple[dict, dict]:
+    """Return the seconds of each run, the sides taken in turn, and each side's last result."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    results = {}
+    for _ in range(repeats):
+        for name, run in sides.items():
+            start = time.perf_counter()
+            results[name] = run()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds, results
+
+
+def table(seconds: dict[str, list[float]]) -> dict[str, float]:
+    """Print the table; return the medians."""
+    print(f"{'':<28}{'median s':>10}{'least s':>10}{'most s':>10}{'runs':>6}")
+    for name, times in seconds.items():
+        middle = statistics.median(times)
+        print(f"{name:<28}{middle:>10.2f}{min(times):>10.2f}{max(times):>10.2f}{len(times):>6}")
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def iid(scale: float, repeats: int) -> dict[str, Any]:
+    """Normal rows: never slower than 1.1 times scikit-learn."""
+    answer = {}
+    for n, d in ((50_000, 30), (100_000, 10)):
+        n = max(1000, int(n * scale))
+        X = np.random.default_rng(0).standard_normal((n, d))
+        print(f"\niid: {n:,} x {d}, auto takes {' because '.join(choose_engine(n, X[:512]))}")
+        sides: dict[str, Callable[[], Any]] = {
+            "dsmote auto": lambda X=X: dsmote(X),
+            "dsmote brute": lambda X=X: dsmote(X, "brute"),
+            "scikit-learn brute": lambda X=X: sklearn(X, "brute"),
+            "scikit-learn auto": lambda X=X: sklearn(X, "auto"),
+        }
+        seconds, found = timed(sides, repeats)
+        for name in sides:
+            np.testing.assert_allclose(found[name], found["dsmote brute"], rtol=1e-6)
+        middle = table(seconds)
+        for name in ("scikit-learn brute", "scikit-learn auto"):
+            ratio = middle["dsmote auto"] / middle[name]
+            answer[f"{n} x {d}, {name}"] = ratio
+            print(f"dsmote auto takes {ratio:.2f} times as long as {name} (asked: at most 1.1)")
+    return answer
+
+
+def rank5(scale: float, repeats: int) -> dict[str, Any]:
+    """Few directions: the time per query hardly grows with the rows."""
+    rng = np.random.default_rng(0)
+    axes = rng.standard_normal((5, 20))
+    tables = {}
+    for n in (100_000, 1_000_000):
+        n = max(1000, int(n * scale))
+        X = rng.standard_normal((n, 5)) @ axes + 0.01 * rng.standard_normal((n, 20))
+        tables[f"{n:,} rows"] = X
+    first = next(iter(tables.values()))
+    print(
+        f"\nrank5: 20 columns, auto takes {' because '.join(choose_engine(len(first), first[:512]))}"
+    )
+    seconds, _ = timed({name: lambda X=X: dsmote(X) for name, X in tables.items()}, repeats)
+    middle = table(seconds)
+    each = [1e6 * middle[name] / len(X) for name, X in tables.items()]
+    growth = each[1] / each[0]
+    print(
+        f"{each[0]:.1f} and {each[1]:.1f} microseconds a query: growth {growth:.2f} (asked: below 2)"
+    )
+    return {"growth": growth, "seconds": middle}
+
+
+def fast(scale: float, repeats: int) -> dict[str, Any]:
+    """The approximate engine for many directions: recall and speed."""
+    n = max(4000, int(200_000 * scale))
+    X = np.random.default_rng(0).standard_normal((n, 30))
+    chosen = choose_engine(n, X[:512], fast=True)
+    print(f"\nfast: {n:,} x 30, takes {' because '.join(chosen)}")
+    seconds, _ = timed(
+        {
+            chosen.name: lambda: dsmote(X, chosen.name),
+            "brute": lambda: dsmote(X, "brute"),
+            "scikit-learn brute": lambda: sklearn(X, "brute"),
+        },
+        repeats,
+    )
+    middle = table(seconds)
+    recall = measure_recall(built(X, chosen.name), X, K, seed=0).recall
+    ratio = middle["brute"] / middle[chosen.name]
+    theirs = middle["scikit-learn brute"] / middle[chosen.name]
+    print(f"recall {recall:.3f} (asked: 0.9); {ratio:.1f} times as fast as brute (asked: 5),")
+    print(f"{theirs:.1f} times as fast as scikit-learn's brute force")
+    return {"recall": recall, "ratio": ratio, "theirs": theirs}
+
+
+CASES = {"iid": iid, "rank5": rank5, "fast": fast}
+
+
+def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Run the cases; return their numbers."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", choices=CASES, action="append", help="a case; may be repeated")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the rows")
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args(arguments)
+    print(f"k = {K}, {os.cpu_count()} cores, building included")
+    small = np.random.default_rng(1).standard_normal((3000, 5))
+    dsmote(small), dsmote(small, "brute"), sklearn(small, "auto")  # imports, pools
+    return {name: CASES[name](args.scale, args.repeats) for name in args.only or CASES}
+
+
+if __name__ == "__main__":
+    main()
