@@ -203,13 +203,11 @@ class MemoryTable:
         rows = gather([part], schema=schema, plan=plan)
         made, n_made = [], 0
         self.report = {}
-        threads = thread_count()
-        for c in plan.growing:
-            with single_threaded():
+        with single_threaded(), ThreadPoolExecutor(thread_count()) as pool:
+            for c in plan.growing:
                 of = build_class_index(rows, recipe=recipe, of=c, seed=plan.seed)
-            self.report[c.label] = of.report
-            cuts = [*range(0, c.new, _SHARE), c.new]
-            with single_threaded(), ThreadPoolExecutor(threads) as pool:
+                self.report[c.label] = of.report
+                cuts = [*range(0, c.new, _SHARE), c.new]
                 spans: list[Made] = list(
                     pool.map(
                         lambda cut, of=of, c=c: make_rows(
@@ -218,13 +216,10 @@ class MemoryTable:
                         pairwise(cuts),
                     )
                 )
-            first = plan.n_before + n_made
-            made.append(
-                finish(
-                    of.rows, join_made(spans), task.out, c.label, first, self.index_like, self.array
-                )
-            )
-            n_made += c.new
+                like, first = self.index_like, plan.n_before + n_made
+                new = join_made(spans)
+                made.append(finish(of.rows, new, task.out, c.label, first, like, self.array))
+                n_made += c.new
         X_res = self._joined(made, schema, task.changes)
         if self.has_target:
             return X_res

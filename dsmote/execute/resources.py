@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,7 @@ from typing import Any
 
 import dask
 from dask.system import CPU_COUNT
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from dsmote.plan import Limit
 
@@ -58,6 +59,24 @@ def memory_limit(*, on_cluster: bool) -> Limit | None:
     return Limit(int(MEMORY_LIMIT), thread_count(), "the memory of this machine")
 
 
+_FOUND: dict[int, ThreadpoolController] = {}
+
+
+def _pools() -> ThreadpoolController:
+    """Return the thread pools of the libraries that are loaded.
+
+    Looking for them takes some milliseconds, as long as a small table; it is done again when
+    modules were imported meanwhile, which may have brought another pool.
+    """
+    loaded = len(sys.modules)
+    found = _FOUND.get(loaded)
+    if found is None:
+        found = ThreadpoolController()
+        _FOUND.clear()
+        _FOUND[loaded] = found
+    return found
+
+
 class _BlasGuard:
     """Limits BLAS to one thread while anybody needs it; the last to leave restores it.
 
@@ -70,13 +89,13 @@ class _BlasGuard:
         self._lock = threading.Lock()
         self._inside = 0
         self._owner: ThreadPoolExecutor | None = None
-        self._limits: threadpool_limits | None = None
+        self._limits: Any = None
 
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
                 self._owner = self._owner or ThreadPoolExecutor(1, "dsmote-blas")
-                self._limits = self._owner.submit(threadpool_limits, 1, "blas").result()
+                self._limits = self._owner.submit(_blas_limited).result()
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
@@ -87,6 +106,10 @@ class _BlasGuard:
                 self._limits = None
 
 
+def _blas_limited() -> Any:
+    return _pools().limit(limits=1, user_api="blas")
+
+
 _BLAS = _BlasGuard()
 
 
@@ -94,5 +117,5 @@ _BLAS = _BlasGuard()
 def single_threaded() -> Iterator[None]:
     """Keep BLAS and OpenMP to one thread each, so that two pools do not fight over the cores."""
     # OpenMP's limit is each thread's own.
-    with _BLAS, threadpool_limits(1, "openmp"):
+    with _BLAS, _pools().limit(limits=1, user_api="openmp"):
         yield

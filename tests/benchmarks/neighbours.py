@@ -111,16 +111,13 @@ def rank5(scale: float, repeats: int) -> dict[str, Any]:
         X = rng.standard_normal((n, 5)) @ axes + 0.01 * rng.standard_normal((n, 20))
         tables[f"{n:,} rows"] = X
     first = next(iter(tables.values()))
-    print(
-        f"\nrank5: 20 columns, auto takes {' because '.join(choose_engine(len(first), first[:512]))}"
-    )
+    chosen = choose_engine(len(first), first[:512])
+    print(f"\nrank5: 20 columns, auto takes {' because '.join(chosen)}")
     seconds, _ = timed({name: lambda X=X: dsmote(X) for name, X in tables.items()}, repeats)
     middle = table(seconds)
     each = [1e6 * middle[name] / len(X) for name, X in tables.items()]
     growth = each[1] / each[0]
-    print(
-        f"{each[0]:.1f} and {each[1]:.1f} microseconds a query: growth {growth:.2f} (asked: below 2)"
-    )
+    print(f"{each[0]:.1f} and {each[1]:.1f} microseconds a query: growth {growth:.2f} (asked: < 2)")
     return {"growth": growth, "seconds": middle}
 
 
