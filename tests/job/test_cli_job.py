@@ -113,6 +113,7 @@ def test_options_reach_the_sampler(mixed: Path, tmp_path: Path) -> None:
         *("--sampler", "smotenc", "--sampling-strategy", '{"1": 50}', "--k-neighbors", 3),
         *("--categorical", "i16", "--categorical", "big", "--carry", "id", "--carry", "note"),
         *("--missing", "skip", "--random-state", 7, "--neighbors", "brute"),
+        *("--scale", "standard"),
     )
     assert result.exit_code == 0, result.output
     parameters = json.loads(result.stdout)["parameters"]
@@ -126,6 +127,8 @@ def test_options_reach_the_sampler(mixed: Path, tmp_path: Path) -> None:
         "missing": "skip",
         "random_state": 7,
         "neighbors": "brute",
+        "scale": "standard",
+        "n_components": None,
     }
     after = pd.read_parquet(tmp_path / "out")
     assert after["y"].value_counts().to_dict() == {0: 270, 1: 50}
