@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -20,14 +21,23 @@ from dsmote.execute.generate import (
     join_made,
     make_rows,
 )
-from dsmote.execute.partition import as_frame, conform, extract, profile
-from dsmote.execute.resources import memory_limit, single_threaded, thread_count
-from dsmote.execute.rows import repeated
+from dsmote.execute.matrix import (
+    Labelled,
+    extract_matrix,
+    is_matrix,
+    labelled,
+    profile_matrix,
+)
+from dsmote.execute.partition import Extract, as_frame, conform, extract, profile
+from dsmote.execute.resources import memory_limit, single_threaded, thread_pool
+from dsmote.execute.rows import Rows, repeated
 from dsmote.plan import Limit, Plan, Profile, Schema, make_schema
 
 __all__ = ["MemoryTable"]
 
-_SHARE = 1 << 14  # new rows that one thread makes at a time
+_SHARE = 1 << 14  # new rows that one thread makes at a time, at most
+_FLOPS = 1 << 17  # multiplications that no BLAS spreads over threads
+_LEAST = 1 << 10  # and at least: fewer are done before a thread has started
 
 
 class MemoryTable:
@@ -70,10 +80,22 @@ class MemoryTable:
                 "Found array with 0 sample(s), zero rows: there is nothing to resample; "
                 "check how the table was read or filtered"
             )
-        # An array is looked at through a frame, which shares its memory.
-        self._frame = X if self.is_frame else pd.DataFrame(X, columns=names, copy=False)
-        self.dtypes: list[Any] = list(self._frame.dtypes)
+        plain = not self.is_frame and X.dtype.kind != "O"
+        self.dtypes: list[Any] = [X.dtype] * X.shape[1] if plain else list(self._frame.dtypes)
+        self._plain_y: np.ndarray | None = None
         self._labels = None if y is None else self._as_labels(y)
+
+    @cached_property
+    def _frame(self) -> pd.DataFrame:
+        """The features as a frame; one over an array shares its memory."""
+        if self.is_frame:
+            return self._X
+        return pd.DataFrame(self._X, columns=pd.RangeIndex(self._X.shape[1]), copy=False)
+
+    @cached_property
+    def _classes(self) -> Labelled:
+        """The target's labels, numbered once."""
+        return labelled(self._labels)
 
     def _as_array(self, X: Any) -> np.ndarray:
         if issparse(X):
@@ -123,11 +145,14 @@ class MemoryTable:
             elif array.ndim == 1:
                 dtype = array.dtype
                 self._restore_y = lambda made: made.to_numpy(dtype=dtype, copy=True)
+                self._plain_y = array if dtype.kind in "biufOUS" else None
             else:
                 raise ValueError(f"y should be a 1d array, got an array of shape {array.shape}")
             if array.dtype.kind in "US":
                 array = array.astype(object)
-            series = pd.Series(array, copy=False)
+            # Objects stay objects: making text of them and objects again takes a while.
+            kept = object if array.dtype.kind == "O" else None
+            series = pd.Series(array, dtype=kept, copy=False)
         if len(series) != n:
             raise ValueError(
                 "Found input variables with inconsistent numbers of samples: X has "
@@ -188,7 +213,18 @@ class MemoryTable:
 
     def profile(self, schema: Schema, scale: str | None = None) -> Profile:
         """Look at the table once."""
+        if is_matrix(self._X, schema):
+            return profile_matrix(self._X, self._classes, schema, scale)
         return profile(self._prepared(schema), self._labels, schema, scale)
+
+    def _extract(self, task: Task) -> Extract:
+        """Take out the rows of the classes to grow."""
+        grow = {c.label: c.rank for c in task.plan.growing}
+        schema, skip = task.schema, task.skip
+        if is_matrix(self._X, schema):
+            return extract_matrix(self._X, self._classes, schema=schema, grow=grow, skip=skip)
+        frame = self._prepared(schema)
+        return extract(frame, self._labels, schema=schema, grow=grow, skip=skip)
 
     def limit(self) -> Limit | None:
         """Return the memory of this machine."""
@@ -197,25 +233,20 @@ class MemoryTable:
     def run(self, task: Task) -> Any:
         """Make the output: (X, y), or the table when the target is one of its columns."""
         recipe, schema, plan = task.recipe, task.schema, task.plan
-        grow = {c.label: c.rank for c in plan.growing}
-        frame = self._prepared(schema)
-        part = extract(frame, self._labels, schema=schema, grow=grow, skip=task.skip)
-        rows = gather([part], schema=schema, plan=plan)
+        rows = gather([self._extract(task)], schema=schema, plan=plan)
         made, n_made = [], 0
         self.report = {}
-        with single_threaded(), ThreadPoolExecutor(thread_count()) as pool:
+        threads, pool = thread_pool()
+        with nullcontext() if _tiny(rows) else single_threaded():
             for c in plan.growing:
                 of = build_class_index(rows, recipe=recipe, of=c, seed=plan.seed)
                 self.report[c.label] = of.report
-                cuts = [*range(0, c.new, _SHARE), c.new]
-                spans: list[Made] = list(
-                    pool.map(
-                        lambda cut, of=of, c=c: make_rows(
-                            of, recipe, schema, plan.seed, c.rank, cut[0], cut[1]
-                        ),
-                        pairwise(cuts),
-                    )
-                )
+
+                def share(cut: tuple[int, int], of: Any = of, c: Any = c) -> Made:
+                    return make_rows(of, recipe, schema, plan.seed, c.rank, *cut)
+
+                cuts = list(pairwise(_cuts(c.new, threads)))
+                spans: list[Made] = [share(cuts[0])] if len(cuts) == 1 else [*pool.map(share, cuts)]
                 like, first = self.index_like, plan.n_before + n_made
                 new = join_made(spans)
                 made.append(finish(of.rows, new, task.out, c.label, first, like, self.array))
@@ -223,6 +254,9 @@ class MemoryTable:
         X_res = self._joined(made, schema, task.changes)
         if self.has_target:
             return X_res
+        if self._plain_y is not None:
+            more = [_filled(c.label, c.new, self._plain_y.dtype) for c in plan.growing]
+            return self._restore_X(X_res), np.concatenate([self._plain_y, *more])
         return self._restore_X(X_res), self._restore_y(self._joined_labels(plan))
 
     def _joined(self, made: list[Any], schema: Schema, changes: dict[int, Any]) -> Any:
@@ -237,6 +271,25 @@ class MemoryTable:
         joined = pd.concat([y, *new], ignore_index=True)
         joined.name = y.name
         return joined
+
+
+def _tiny(rows: dict[int, Rows]) -> bool:
+    """Tell whether the matrices are too small for BLAS to take a second thread for."""
+    return all(max(r.numeric.shape) * r.numeric.size < _FLOPS for r in rows.values())
+
+
+def _cuts(n: int, threads: int) -> list[int]:
+    """Cut n new rows into even shares, as many for each thread."""
+    shares = -(-n // _SHARE)
+    shares = -(-shares // threads) * threads
+    shares = max(1, min(shares, n // _LEAST))
+    return [n * i // shares for i in range(shares + 1)]
+
+
+def _filled(label: Any, n: int, dtype: np.dtype) -> np.ndarray:
+    array = np.empty(n, dtype=dtype)
+    array.fill(label)
+    return array
 
 
 def _numbers(series: pd.Series) -> bool:

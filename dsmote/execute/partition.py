@@ -23,6 +23,7 @@ __all__ = [
     "labels_of",
     "missing_labels",
     "profile",
+    "smallest_hashes",
 ]
 
 Extract = tuple[dict[Any, int], dict[int, Rows]]
@@ -175,21 +176,28 @@ def _sample(
     """Keep the rows of each class with the smallest hash of (some of) their values."""
     if not numeric:
         return {}
-    words = np.zeros(len(codes), dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        for column in numeric[:8]:
-            words = (words ^ (column + 0.0).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-            words ^= words >> np.uint64(32)
     order = np.argsort(codes, kind="stable")
     ends = np.searchsorted(codes[order], np.arange(len(names) + 1))
     sample = {}
     for c, name in enumerate(names):
         rows = order[ends[c] : ends[c + 1]]
-        if len(rows) > SAMPLE_ROWS:
-            rows = rows[np.argpartition(words[rows], SAMPLE_ROWS)[:SAMPLE_ROWS]]
-        rows = rows[np.argsort(words[rows], kind="stable")]
-        sample[name] = (words[rows], np.stack([column[rows] for column in numeric], axis=1))
+        words, kept = smallest_hashes([column[rows] for column in numeric])
+        sample[name] = (words, np.stack([column[rows[kept]] for column in numeric], axis=1))
     return sample
+
+
+def smallest_hashes(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the up to 512 smallest hashes of rows given by columns, and where they are."""
+    words = np.zeros(len(columns[0]), dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for column in columns[:8]:
+            words = (words ^ (column + 0.0).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+            words ^= words >> np.uint64(32)
+    rows = np.arange(len(words))
+    if len(rows) > SAMPLE_ROWS:
+        rows = np.argpartition(words, SAMPLE_ROWS)[:SAMPLE_ROWS]
+    rows = rows[np.argsort(words[rows], kind="stable")]
+    return words[rows], rows
 
 
 def extract(

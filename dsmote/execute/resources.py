@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from threadpoolctl import ThreadpoolController
 
 from dsmote.plan import Limit
 
-__all__ = ["current_client", "memory_limit", "single_threaded", "thread_count"]
+__all__ = ["current_client", "memory_limit", "single_threaded", "thread_count", "thread_pool"]
 
 _SERIAL = ("sync", "synchronous", "single-threaded")
 
@@ -111,6 +112,29 @@ def _blas_limited() -> Any:
 
 
 _BLAS = _BlasGuard()
+_THREADS: dict[int, ThreadPoolExecutor] = {}
+
+
+def thread_pool() -> tuple[int, ThreadPoolExecutor]:
+    """Return how many threads are allowed, and the process's pool of that many.
+
+    It is kept: a thread takes milliseconds to start while another is busy.
+    """
+    n = thread_count()
+    if n not in _THREADS:
+        _THREADS[n] = ThreadPoolExecutor(n, "dsmote")
+    return n, _THREADS[n]
+
+
+def _forget_threads() -> None:
+    """Threads do not live on in a forked child; waiting for them would never end."""
+    global _BLAS
+    _BLAS = _BlasGuard()
+    _THREADS.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_threads)
 
 
 @contextlib.contextmanager

@@ -21,11 +21,11 @@ import numpy as np
 
 from dsmote.neighbors.corners import Corners
 from dsmote.neighbors.exact import (
-    group_equal_rows,
     scale_power,
     smallest_of_pairs,
     squared_pairs,
 )
+from dsmote.neighbors.groups import group_equal_rows
 from dsmote.neighbors.scan import BLOCK, Kept, Points, scan
 
 __all__ = ["BruteSearch"]

@@ -23,12 +23,13 @@ from typing import Protocol
 
 import numpy as np
 
+from dsmote.neighbors.groups import Groups
+
 __all__ = [
     "CandidateSource",
-    "Groups",
-    "group_equal_rows",
     "nearest",
     "scale_power",
+    "smallest",
     "smallest_of_pairs",
     "squared_distances",
     "squared_pairs",
@@ -63,41 +64,6 @@ class CandidateSource(Protocol):
         ...
 
 
-class Groups:
-    """Equal rows, collapsed: unique row ``u`` stands for ``members[starts[u]:starts[u + 1]]``.
-
-    Attributes
-    ----------
-    of : ndarray of int64, shape (n,)
-        The unique row of each row.
-    members : ndarray of int64, shape (n,)
-        Row numbers by unique row, ascending within it.
-    starts : ndarray of int64, shape (n_unique + 1,)
-        Where each unique row's members begin.
-    """
-
-    def __init__(self, of: np.ndarray, n_unique: int) -> None:
-        self.of = of
-        self.members = np.argsort(of, kind="stable")
-        self.starts = np.zeros(n_unique + 1, dtype=np.int64)
-        np.cumsum(np.bincount(of, minlength=n_unique), out=self.starts[1:])
-
-    @property
-    def n_unique(self) -> int:
-        """How many different rows there are."""
-        return len(self.starts) - 1
-
-    @property
-    def distinct(self) -> bool:
-        """Whether no two rows are equal."""
-        return self.n_unique == len(self.of)
-
-    @property
-    def first(self) -> np.ndarray:
-        """The lowest row number of each unique row."""
-        return self.members[self.starts[:-1]]
-
-
 def scale_power(matrix: np.ndarray) -> float:
     """Return a power of two that keeps squares of the matrix's values within float64's range.
 
@@ -112,53 +78,6 @@ def scale_power(matrix: np.ndarray) -> float:
     if largest == 0.0 or 1e-60 < largest < 1e60:
         return 1.0
     return float(2.0 ** -max(-1000, np.frexp(largest)[1]))
-
-
-def _hash_rows(matrix: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    words = np.zeros(len(matrix), dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        for column in [*matrix.T, *codes.T]:
-            # + 0.0 makes -0.0 and 0.0, which are equal, one bit pattern
-            bits = np.ascontiguousarray(column, dtype=np.float64) + 0.0
-            words = (words ^ bits.view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-            words ^= words >> np.uint64(29)
-    return words
-
-
-def group_equal_rows(matrix: np.ndarray, codes: np.ndarray) -> Groups:
-    """Find the rows that are equal in every column.
-
-    Parameters
-    ----------
-    matrix : ndarray of float64, shape (n, d)
-        Continuous columns.
-    codes : ndarray of int, shape (n, q)
-        Nominal columns; q may be 0.
-
-    Returns
-    -------
-    Groups
-        Unique rows are numbered in order of their first row.
-
-    Examples
-    --------
-    >>> groups = group_equal_rows(np.array([[1.0], [2.0], [1.0]]), np.empty((3, 0), int))
-    >>> groups.of, groups.first
-    (array([0, 1, 0]), array([0, 1]))
-    """
-    n = len(matrix)
-    words = _hash_rows(matrix, codes)
-    _, first, inverse = np.unique(words, return_index=True, return_inverse=True)
-    leader = first[inverse]
-    if len(first) < n and not (
-        np.array_equal(matrix, matrix[leader]) and np.array_equal(codes, codes[leader])
-    ):  # two different rows of one hash: compare all columns instead
-        both = np.concatenate([matrix, codes.astype(np.float64)], axis=1) + 0.0
-        _, first, inverse = np.unique(both, axis=0, return_index=True, return_inverse=True)
-    inverse = inverse.reshape(-1)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
-    return Groups(rank[inverse], len(first))
 
 
 def nearest(
@@ -207,7 +126,7 @@ def nearest(
             proposed, reach = source.candidates(queries[rows], n)
             exact = source.squared(queries[rows], proposed)
             out = None if selves is None else selves[rows]
-            best, found = _smallest(groups, proposed, exact, k, out)
+            best, found = smallest(groups, proposed, exact, k, out)
             sure = (best[:, -1] < reach) | (n == groups.n_unique) | (not source.exact)
             squares[rows[sure]] = best[sure]
             ids[rows[sure]] = found[sure]
@@ -221,7 +140,7 @@ def nearest(
     return np.sqrt(squares), ids
 
 
-def _smallest(
+def smallest(
     groups: Groups, proposed: np.ndarray, exact: np.ndarray, k: int, selves: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Order candidates by (distance, row number), expand equal rows, leave selves out."""
@@ -248,9 +167,41 @@ def _padded(best: np.ndarray, found: np.ndarray, k: int) -> tuple[np.ndarray, np
 def _smallest_of_groups(
     groups: Groups, proposed: np.ndarray, exact: np.ndarray, k: int, selves: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    m, n = proposed.shape
-    owner = np.repeat(np.arange(m), n)
-    return smallest_of_pairs(groups, m, owner, proposed.reshape(-1), exact.reshape(-1), k, selves)
+    """Expand unique rows to their members, nearest first.
+
+    Only where unique rows are equally near do members of several have to be merged by number;
+    elsewhere the j-th neighbour is found by counting.
+    """
+    n = proposed.shape[1]
+    order = np.argsort(exact, axis=1, kind="stable")
+    near, unique = np.take_along_axis(exact, order, 1), np.take_along_axis(proposed, order, 1)
+    sizes = np.minimum(np.diff(groups.starts)[unique], k + 1)
+    if selves is not None:
+        own = unique == groups.of[selves][:, None]
+        sizes -= own
+    ends = np.cumsum(sizes, axis=1)
+    starts = ends - sizes
+    tied = ((near[:, 1:] == near[:, :-1]) & (starts[:, :-1] < k)).any(axis=1)
+    wanted = np.arange(k)
+    slot = (ends[:, None, :] <= wanted[None, :, None]).sum(axis=2)
+    valid = slot < n
+    slot[~valid] = n - 1
+    within = wanted - np.take_along_axis(starts, slot, 1)
+    if selves is not None:  # step over the row itself
+        passed = within >= groups.within[selves][:, None]
+        within += np.take_along_axis(own, slot, 1) & passed
+    within[~valid] = 0
+    ids = groups.members[groups.starts[np.take_along_axis(unique, slot, 1)] + within]
+    best, found = (
+        np.where(valid, np.take_along_axis(near, slot, 1), np.inf),
+        np.where(valid, ids, 0),
+    )
+    if tied.any():
+        m, out = int(tied.sum()), None if selves is None else selves[tied]
+        owner = np.repeat(np.arange(m), n)
+        pairs = proposed[tied].reshape(-1), exact[tied].reshape(-1)
+        best[tied], found[tied] = smallest_of_pairs(groups, m, owner, *pairs, k, out)
+    return best, found
 
 
 def smallest_of_pairs(

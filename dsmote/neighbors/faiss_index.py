@@ -28,11 +28,11 @@ import numpy as np
 from dsmote.neighbors.brute import BruteSearch
 from dsmote.neighbors.dimension import intrinsic_dimension
 from dsmote.neighbors.exact import (
-    group_equal_rows,
     scale_power,
-    smallest_of_pairs,
-    squared_pairs,
+    smallest,
+    squared_distances,
 )
+from dsmote.neighbors.groups import group_equal_rows
 from dsmote.neighbors.protocol import NeighborIndex
 
 __all__ = ["FaissIndex", "FaissSearch"]
@@ -41,6 +41,7 @@ _KINDS = ("ivf", "hnsw", "flat")
 _FEW = 2000  # rows up to which "ivf" looks at all of them
 _TRAIN = 40_000  # rows that cells and codes are learnt from
 _BLOCK = 4096
+_SUB = 256  # queries whose proposals are measured at once: they stay in the cache
 _EVEN = 0.6  # share of directions with spread, from which on four bits a column tell rows apart
 _TINY = 2.0**-100
 
@@ -216,13 +217,13 @@ class FaissSearch:
         import faiss
 
         faiss.omp_set_num_threads(1)
-        m, n_unique = len(points), self._groups.n_unique
+        n_unique = self._groups.n_unique
         wanted = min(n_unique, max(20, 3 * (k + 1)))
         proposed = self._index.search(np.ascontiguousarray(points), wanted)[1]
-        owner, column = np.nonzero(proposed >= 0)  # -1: its cells held fewer
-        unique = proposed[owner, column].astype(np.int64)
-        squares = squared_pairs(self._rows, self._first[unique], numbers, owner)
-        best, found = smallest_of_pairs(self._groups, m, owner, unique, squares, k, selves)
+        proposed = self._nearest_of(points, proposed, min(wanted, k + 3))
+        squares = squared_distances(self._rows, numbers, self._first[proposed])
+        squares[proposed < 0] = np.inf
+        best, found = smallest(self._groups, np.maximum(proposed, 0), squares, k, selves)
         short = ~np.isfinite(best[:, -1])
         if short.any():
             all_rows = BruteSearch(self._rows)
@@ -232,3 +233,18 @@ class FaissSearch:
                 queries = all_rows.groups.of[out]
             best[short], found[short] = all_rows.nearest_of_many(queries, k, out)
         return best, found
+
+    def _nearest_of(self, points: np.ndarray, proposed: np.ndarray, n: int) -> np.ndarray:
+        """Keep the n nearest in float32 of what was proposed: -1, none, comes last."""
+        if n == proposed.shape[1]:
+            return proposed
+        kept = np.empty((len(points), n), dtype=proposed.dtype)
+        for start in range(0, len(points), _SUB):
+            part = proposed[start : start + _SUB]
+            steps = self._points[part]
+            steps -= points[start : start + _SUB, None, :]
+            squares = np.einsum("ijk,ijk->ij", steps, steps)
+            squares[part < 0] = np.inf
+            nearest = np.argpartition(squares, n - 1, axis=1)[:, :n]
+            kept[start : start + _SUB] = np.take_along_axis(part, nearest, 1)
+        return kept

@@ -28,6 +28,7 @@ __all__ = ["RotatedTree"]
 
 _EPS = float(np.finfo(np.float64).eps)
 _LEAF = 32  # rows of a leaf
+_FEW = 64  # rows that are scanned before they could be rotated
 
 
 class RotatedTree:
@@ -43,8 +44,11 @@ class RotatedTree:
         self.n_rows, width = matrix.shape
         self._centre = matrix.mean(axis=0)
         centred = matrix - self._centre
-        axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
-        rotated = centred @ axes
+        if self.n_rows <= _FEW:
+            axes, rotated = np.eye(width), centred
+        else:
+            axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
+            rotated = centred @ axes
         # Error of a rotated coordinate: a dot product of length d, and axes that are orthonormal
         # up to rounding; taken generously, since asking for more candidates is cheap.
         self._error = 8.0 * (width + 4) ** 1.5 * _EPS

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from dsmote.neighbors.exact import (
-    group_equal_rows,
     nearest,
     scale_power,
     squared_distances,
 )
+from dsmote.neighbors.groups import group_equal_rows
 from dsmote.neighbors.rotated import RotatedTree
 
 __all__ = ["TreeSearch"]

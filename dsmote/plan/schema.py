@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,7 @@ def is_nominal_dtype(dtype: Any) -> bool:
     )
 
 
+@lru_cache(maxsize=256)
 def _numeric_kind(dtype: Any) -> str | None:
     if isinstance(dtype, pd.SparseDtype):
         dtype = dtype.subtype
@@ -266,5 +268,7 @@ def with_dtypes(schema: Schema, dtypes: dict[int, Any]) -> Schema:
     >>> with_dtypes(schema, {0: np.dtype("f4")}).columns[0].dtype
     dtype('float32')
     """
+    if not dtypes:
+        return schema
     columns = [replace(c, dtype=dtypes.get(i, c.dtype)) for i, c in enumerate(schema.columns)]
     return Schema(tuple(columns))

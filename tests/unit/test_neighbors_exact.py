@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dsmote.neighbors import exact
-from dsmote.neighbors.exact import group_equal_rows, nearest, scale_power, squared_distances
+from dsmote.neighbors import groups as groups_of
+from dsmote.neighbors.exact import nearest, scale_power, squared_distances
+from dsmote.neighbors.groups import group_equal_rows
 from tests.tables import naive_neighbours
 
 NO_CODES = np.empty((0, 0), dtype=np.int32)
@@ -42,7 +43,7 @@ def test_minus_zero_equals_zero():
 
 
 def test_rows_of_one_hash_are_compared(monkeypatch):
-    monkeypatch.setattr(exact, "_hash_rows", lambda m, c: np.zeros(len(m), dtype=np.uint64))
+    monkeypatch.setattr(groups_of, "_hash_rows", lambda m, c: np.zeros(len(m), dtype=np.uint64))
     matrix = np.array([[1.0], [2.0], [1.0], [3.0]])
     assert group_equal_rows(matrix, codes_for(matrix)).of.tolist() == [0, 1, 0, 2]
 
