@@ -1,0 +1,85 @@
+"""A matrix of floats gives what a frame of the same values gives."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dsmote.execute.matrix import extract_matrix, is_matrix, labelled, profile_matrix
+from dsmote.execute.partition import extract, profile
+from dsmote.execute.resources import thread_pool
+from dsmote.plan import make_schema
+
+
+def table(dtype="f8", broken=False):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2000, 10)).astype(dtype)
+    if broken:
+        X[3, 1], X[5, 2], X[1990, 2] = np.nan, np.inf, -np.inf
+    y = np.where(np.arange(2000) % 3 == 0, "b", "a").astype(object)
+    return X, y, make_schema(list(range(10)), [X.dtype] * 10)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+@pytest.mark.parametrize("scale", [None, "robust"])
+def test_profiles_are_equal(dtype, broken, scale):
+    X, y, schema = table(dtype, broken)
+    mine = profile_matrix(X, labelled(y), schema, scale)
+    other = profile(pd.DataFrame(X), pd.Series(y), schema, scale)
+    for name in ("rows", "counts", "usable", "missing_target", "missing", "infinite"):
+        assert getattr(mine, name) == getattr(other, name), name
+    assert list(mine.sample) == list(other.sample)
+    for label, (words, rows) in other.sample.items():
+        assert np.array_equal(mine.sample[label][0], words)
+        assert np.array_equal(mine.sample[label][1], rows)
+    assert len(mine.moments) == len(other.moments)
+    for a, b in zip(mine.moments, other.moments, strict=True):
+        assert str(a) == str(b)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_extracts_are_equal(dtype):
+    X, y, schema = table(dtype, broken=True)
+    asked = {"schema": schema, "grow": {"b": 1}, "skip": True}
+    mine = extract_matrix(X, labelled(y), **asked)
+    other = extract(pd.DataFrame(X), pd.Series(y), **asked)
+    assert mine[0] == other[0]
+    assert list(mine[1]) == [1]
+    assert np.array_equal(mine[1][1].numeric, other[1][1].numeric)
+    with pytest.raises(ValueError, match=r"1 \(1 missing\).*|0 missing"):
+        extract_matrix(X, labelled(y), schema=schema, grow={"b": 1}, skip=False)
+
+
+def test_missing_labels_are_refused():
+    X, y, schema = table()
+    y[7] = None
+    assert profile_matrix(X, labelled(y), schema).missing_target == 1
+    with pytest.raises(ValueError, match="missing in 1 row"):
+        extract_matrix(X, labelled(y), schema=schema, grow={}, skip=False)
+
+
+def test_only_floats_are_a_matrix():
+    X, _, schema = table()
+    assert is_matrix(X, schema)
+    assert not is_matrix(pd.DataFrame(X), schema)
+    assert not is_matrix(X.astype(int), make_schema(range(10), [np.dtype("i8")] * 10))
+    assert not is_matrix(X, make_schema(range(10), [X.dtype] * 10, carry=[3]))
+
+
+def test_the_pool_is_kept():
+    assert thread_pool() is not thread_pool()
+    assert thread_pool()[1] is thread_pool()[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_child_has_threads_of_its_own():
+    _, pool = thread_pool()
+    pool.submit(int).result()
+    child = os.fork()
+    if child == 0:  # in the child the parent's threads are gone; waiting for them would hang
+        ok = thread_pool()[1].submit(int).result(timeout=10) == 0
+        os._exit(0 if ok else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
