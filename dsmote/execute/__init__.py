@@ -1,16 +1,35 @@
 """The only layer that knows containers: tables in memory (the serial reference) and on Dask."""
 
-from dsmote.execute.generate import Draws, Made, Recipe, Task, take_wide
+from dsmote.execute.generate import neighbours_of, take_wide
+from dsmote.execute.provenance import check_free
+from dsmote.execute.recipe import (
+    Around,
+    Bases,
+    BasesOf,
+    ClassIndex,
+    Draws,
+    Made,
+    Recipe,
+    Searched,
+    Task,
+)
 from dsmote.execute.rows import Rows
 from dsmote.execute.tables import Table, read_frame, read_pair
 
 __all__ = [
+    "Around",
+    "Bases",
+    "BasesOf",
+    "ClassIndex",
     "Draws",
     "Made",
     "Recipe",
     "Rows",
+    "Searched",
     "Table",
     "Task",
+    "check_free",
+    "neighbours_of",
     "read_frame",
     "read_pair",
     "take_wide",

@@ -21,7 +21,6 @@ because the optimiser would otherwise fuse those of X and of y differently.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -34,27 +33,26 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-from dsmote.execute.generate import (
-    Task,
-    build_class_index,
-    gather,
-    join_extracts,
-    make_block,
-    synthetic_index,
+from dsmote.execute.class_graph import Inputs, add_indexes
+from dsmote.execute.graph import freeze, tree
+from dsmote.execute.outputs import (
+    Blocks,
+    as_dtype,
+    beside_like,
+    changed_meta,
+    collect,
+    label_block,
+    target_like,
 )
-from dsmote.execute.graph import Layer, freeze, tree
-from dsmote.execute.partition import conform, extract, profile
-from dsmote.execute.resources import memory_limit, single_threaded
-from dsmote.execute.rows import repeated
-from dsmote.plan import Limit, Plan, Profile, Schema, make_schema, merge_profiles
+from dsmote.execute.partition import profile
+from dsmote.execute.recipe import Task
+from dsmote.execute.resources import memory_limit
+from dsmote.plan import Limit, Profile, Schema, make_schema, merge_profiles
 from dsmote.plan.profile import TARGET
 
 __all__ = ["DaskTable"]
 
-
-def _single_threaded(function: Any, *args: Any, **kwargs: Any) -> Any:
-    with single_threaded():
-        return function(*args, **kwargs)
+BESIDE = ("sample_weight", "groups")
 
 
 def _merge_list(parts: list[Profile]) -> Profile:
@@ -62,28 +60,13 @@ def _merge_list(parts: list[Profile]) -> Profile:
 
 
 def _profile_part(
-    part: Any, target: Any = None, *, schema: Schema, scale: str | None = None
+    part: Any, target: Any = None, *, schema: Schema, scale: str | None, levels: bool
 ) -> Profile:
-    return profile(part, target, schema, scale)
-
-
-def _extract_part(part: Any, target: Any = None, **how: Any) -> Any:
-    return extract(part, target, **how)
+    return profile(part, target, schema, scale, levels)
 
 
 def _report(indexes: list[Any], *, labels: list[Any]) -> dict[Any, Any]:
     return {label: of.report for label, of in zip(labels, indexes, strict=True)}
-
-
-def _label_block(*, label: Any, rows: int, first: int, like: Any, column: bool) -> Any:
-    """Make the target of one synthetic partition."""
-    if isinstance(like, np.ndarray):
-        array = np.full(rows, label, dtype=like.dtype)
-        return array.reshape(-1, 1) if column else array
-    index = synthetic_index(like.index, first, rows)
-    series = like.iloc[:, 0] if column else like
-    made = pd.Series(repeated(label, rows, series.dtype), index=index, name=series.name)
-    return made.to_frame() if column else made
 
 
 class DaskTable:
@@ -97,13 +80,20 @@ class DaskTable:
         The target.
     target : hashable, optional
         Name of the target column of X.
+    beside : mapping of name to collection, optional
+        ``sample_weight`` and ``groups``, partitioned as X.
     """
 
     lazy = True
+    classes: dict[Any, Any] = {}  # noqa: RUF012 - known when computed, and not here
+    learnt = None
 
-    def __init__(self, X: Any, y: Any = None, target: Any = None) -> None:
+    def __init__(
+        self, X: Any, y: Any = None, target: Any = None, beside: dict[str, Any] | None = None
+    ) -> None:
         self.target = target
         self.report: Any = None
+        self.provenance: Any = None
         self.has_target = y is None
         self.is_frame = isinstance(X, dd.DataFrame)
         self.array: np.dtype | None = None
@@ -122,7 +112,10 @@ class DaskTable:
         self._X, self._y = X, y
         if y is not None:
             self._check_target(y)
-        self._frozen: tuple[dict[Any, Any], list[Any], list[Any]] | None = None
+        self._beside = {
+            name: self._checked_beside(name, values) for name, values in (beside or {}).items()
+        }
+        self._frozen: Inputs | None = None
 
     @property
     def npartitions(self) -> int:
@@ -192,6 +185,28 @@ class DaskTable:
                 "resample(frame, target=...)" + self._remedy(y)
             )
 
+    def _checked_beside(self, name: str, values: Any) -> Any:
+        """Return weights or groups, partitioned as X is."""
+        if isinstance(values, dd.DataFrame) and len(values.columns) == 1:
+            values = values[values.columns[0]]
+        if not isinstance(values, dd.Series | da.Array) or getattr(values, "ndim", 1) != 1:
+            raise TypeError(
+                f"{name} must be a Dask Series or a one-dimensional Dask Array, as X is on Dask, "
+                f"but is a {type(values).__name__}"
+            )
+        if isinstance(values, da.Array) and isinstance(self._X, da.Array):
+            ours, theirs = self._X.chunks[0], values.chunks[0]
+            known = not (np.isnan(ours).any() or np.isnan(theirs).any())
+            if known and sum(ours) == sum(theirs) and ours != theirs:
+                values = values.rechunk({0: ours})
+        n = values.numblocks[0] if isinstance(values, da.Array) else values.npartitions
+        if n != self.npartitions:
+            raise ValueError(
+                f"X and {name} are partitioned differently: X has {self.npartitions} partitions "
+                f"and {name} {n}; repartition both alike"
+            )
+        return values
+
     def _remedy(self, y: Any) -> str:
         """Say what helps where Dask merged partitions while it made arrays of Parquet columns."""
         if not isinstance(y, da.Array):
@@ -209,26 +224,32 @@ class DaskTable:
             self.names, self.dtypes, target=self.target, has_target=self.has_target, **roles
         )
 
-    def _inputs(self) -> tuple[dict[Any, Any], list[Any], list[Any]]:
+    def _inputs(self) -> Inputs:
         if self._frozen is None:
-            graph, keys = freeze(self._X)
-            y_keys: list[Any] = [None] * len(keys)
-            if self._y is not None:
-                y_graph, y_keys = freeze(self._y)
-                graph = {**graph, **y_graph}
-            self._frozen = graph, keys, y_keys
+            collections = (self._X, self._y, *(self._beside.get(name) for name in BESIDE))
+            graph: dict[Any, Any] = {}
+            columns: list[Any] = []
+            for collection in collections:
+                keys = None
+                if collection is not None:
+                    more, keys = freeze(collection)
+                    graph |= more
+                columns.append(keys)
+            self._frozen = Inputs(graph, columns)
         return self._frozen
 
-    def profile(self, schema: Schema, scale: str | None = None) -> Profile:
+    def profile(
+        self, schema: Schema, scale: str | None = None, levels: bool = False
+    ) -> Profile:
         """Look at every partition once: the one compute."""
-        inputs, keys, y_keys = self._inputs()
-        token = tokenize(self._X, self._y, schema, "profile", scale)
-        look = partial(_profile_part, schema=schema, scale=scale)
-        tasks = dict(inputs)
+        inputs = self._inputs()
+        token = tokenize(self._X, self._y, schema, "profile", scale, levels)
+        look = partial(_profile_part, schema=schema, scale=scale, levels=levels)
+        tasks = dict(inputs.graph)
         level = []
-        for i, (key, y_key) in enumerate(zip(keys, y_keys, strict=True)):
+        for i, row in enumerate(inputs.rows()):
             level.append((f"profile-{token}", i))
-            tasks[level[-1]] = (look, key) if y_key is None else (look, key, y_key)
+            tasks[level[-1]] = (look, *row[:2])
         top = tree(tasks, level, f"merge-profiles-{token}", _merge_list)
         layer = f"profile-{token}"
         graph = HighLevelGraph.from_collections(layer, tasks, dependencies=())
@@ -241,66 +262,38 @@ class DaskTable:
 
     def run(self, task: Task) -> Any:
         """Return the lazy output: (X, y), or the table when the target is one of its columns."""
-        graph, keys, y_keys = self._inputs()
-        plan = task.plan
-        token = tokenize(self._X, self._y, task)
-        tasks = dict(graph)
-        outputs = list(keys)
-        if task.changes:
-            change = partial(conform, schema=task.schema, dtypes=task.changes)
-            outputs = [(f"original-{token}", i) for i in range(len(keys))]
-            tasks |= {new: (change, old) for new, old in zip(outputs, keys, strict=True)}
+        inputs, plan = self._inputs(), task.plan
+        keys = inputs.columns[0]
+        assert keys is not None
+        token = tokenize(self._X, self._y, self._beside, task)
+        tasks = dict(inputs.graph)
+        indexes: dict[int, Any] = {}
         self.report = {}
         if plan.growing:
-            indexes = self._add_indexes(tasks, token, task)
+            indexes = add_indexes(tasks, inputs, token, task)
             self.report = self._reported(dict(tasks), indexes, token, task)
-            for b, block in enumerate(plan.blocks):
-                make = partial(
-                    _single_threaded,
-                    make_block,
-                    recipe=task.recipe,
-                    schema=task.out,
-                    block=block,
-                    seed=plan.seed,
-                    n_before=plan.n_before,
-                    like=self.index_like,
-                    array=self.array,
-                )
-                outputs.append((f"synthetic-{token}", b))
-                tasks[outputs[-1]] = (make, indexes[block.class_rank])
+        several = bool(self._beside) or (task.provenance is not None and not self.is_frame)
+        blocks = Blocks(tasks, indexes, token, task, self.index_like, self.array, several)
         lengths = [b.rows for b in plan.blocks]
-        X_res = self._collect(self._X, tasks, outputs, f"X-{token}", lengths, task.known)
+        outputs = [*blocks.originals(keys, self.is_frame), *blocks.tables()]
+        like = changed_meta(self._meta, task) if self.is_frame else self._X
+        if task.provenance and not self.is_frame:
+            self.provenance = blocks.provenance(keys)
+        beside = [
+            self._beside_out(name, tasks, blocks.parts(place), f"{name}-{token}", lengths)
+            for name, place in (("sample_weight", 1), ("groups", 2))
+            if name in self._beside
+        ]
+        X_res = collect(like, dict(tasks), outputs, f"X-{token}", lengths)
         if self.has_target:
-            return X_res
-        return X_res, self._labels(graph, y_keys, plan, f"y-{token}", lengths, task)
-
-    def _add_indexes(self, tasks: dict[Any, Any], token: str, task: Task) -> dict[int, Any]:
-        """Add the tasks from the input to one index a class; return the indexes' keys."""
-        _, keys, y_keys = self._inputs()
-        schema, plan = task.schema, task.plan
-        grow = {c.label: c.rank for c in plan.growing}
-        take = partial(_extract_part, schema=schema, grow=grow, skip=task.skip)
-        level = []
-        for i, (key, y_key) in enumerate(zip(keys, y_keys, strict=True)):
-            level.append((f"extract-{token}", i))
-            tasks[level[-1]] = (take, key) if y_key is None else (take, key, y_key)
-        joined = partial(join_extracts, schema=schema)
-        last = partial(gather, schema=schema, plan=_without_blocks(plan))
-        top = tree(tasks, level, f"gather-{token}", joined, last)
-        indexes = {}
-        for c in plan.growing:
-            build = partial(
-                _single_threaded, build_class_index, recipe=task.recipe, of=c, seed=plan.seed
-            )
-            indexes[c.rank] = (f"index-{token}", c.rank)
-            tasks[indexes[c.rank]] = (build, top)
-        return indexes
+            return (X_res, *beside) if beside else X_res
+        return (X_res, self._labels(inputs, f"y-{token}", lengths, task), *beside)
 
     @staticmethod
     def _reported(tasks: dict[Any, Any], indexes: dict[int, Any], token: str, task: Task) -> Any:
         """Return what is known of each class's search, lazily where it must be measured."""
         growing = task.plan.growing
-        if task.recipe.exact:
+        if task.recipe.exact and not task.recipe.lazy_report:
             return {c.label: {"engine": c.engine, "exact": True, "recall": 1.0} for c in growing}
         name = f"report-{token}"
         labels = [c.label for c in growing]
@@ -308,74 +301,37 @@ class DaskTable:
         graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
         return Delayed(name, graph, layer=name)
 
-    def _labels(
-        self,
-        graph: dict[Any, Any],
-        keys: list[Any],
-        plan: Plan,
-        name: str,
-        lengths: list[int],
-        task: Task,
-    ) -> Any:
-        y, known = self._y, task.known
-        tasks, outputs = dict(graph), list(keys)
-        is_array = isinstance(y, da.Array)
-        like = np.empty(0, dtype=y.dtype) if is_array else y._meta
-        column = isinstance(y, dd.DataFrame) or (is_array and y.ndim == 2)
-        if TARGET in known:
-            like = like.astype(known[TARGET])
-        elif isinstance(y, dd.Series) and hasattr(y, "cat") and not y.cat.known:
-            raise ValueError(
-                f"the categories of the target {y.name!r} are not known without a pass over the "
-                "data; call y.cat.as_known(), or leave class_counts out"
-            )
+    def _labels(self, inputs: Inputs, name: str, lengths: list[int], task: Task) -> Any:
+        y, keys, plan = self._y, inputs.columns[1], task.plan
+        assert keys is not None
+        tasks, outputs = dict(inputs.graph), list(keys)
+        like = target_like(y, task.known)
+        column = isinstance(y, dd.DataFrame) or (isinstance(y, da.Array) and y.ndim == 2)
         if TARGET in task.changes:
-            change = partial(_as_category, dtype=known[TARGET])
+            change = partial(_as_category, dtype=task.known[TARGET])
             outputs = [(f"original-{name}", i) for i in range(len(keys))]
             tasks |= {new: (change, old) for new, old in zip(outputs, keys, strict=True)}
         for b, block in enumerate(plan.blocks):
-            make = partial(
-                _label_block,
-                label=block.label,
-                rows=block.rows,
-                first=plan.n_before + block.offset,
-                like=like,
-                column=column,
-            )
+            first = plan.n_before + block.offset
+            make = partial(label_block, block=block, first=first, like=like, column=column)
             outputs.append((f"labels-{name}", b))
             tasks[outputs[-1]] = (make,)
-        return self._collect(y, tasks, outputs, name, lengths, known)
+        return collect(y if isinstance(y, da.Array) else like, tasks, outputs, name, lengths)
 
-    @staticmethod
-    def _collect(
-        like: Any,
-        tasks: dict[Any, Any],
-        outputs: list[Any],
-        name: str,
-        lengths: list[int],
-        known: dict[int, Any],
+    def _beside_out(
+        self, of: str, tasks: dict[Any, Any], made: list[Any], name: str, lengths: list[int]
     ) -> Any:
-        """Make a collection of the input's kind from the tasks that make its partitions."""
-        if isinstance(like, da.Array):
-            tail = (0,) * (like.ndim - 1)
-            tasks |= {(name, i, *tail): key for i, key in enumerate(outputs)}
-            graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
-            chunks = (like.chunks[0] + tuple(lengths), *like.chunks[1:])
-            return da.Array(graph, name, chunks, dtype=like.dtype)
-        meta = like._meta
-        if isinstance(meta, pd.DataFrame):
-            changed = {meta.columns[i]: d for i, d in known.items() if 0 <= i < meta.shape[1]}
-            meta = meta.astype(changed) if changed else meta
-        if TARGET in known and not isinstance(meta, pd.DataFrame):
-            meta = meta.astype(known[TARGET])
-        divisions = (None,) * (len(outputs) + 1)
-        return dd.from_graph(Layer(tasks, name), meta, divisions, outputs, "dsmote")
+        """Return weights or groups of the whole output."""
+        values = self._beside[of]
+        keys = self._inputs().columns[2 + BESIDE.index(of)]
+        assert keys is not None
+        like, dtype = beside_like(values, of)
+        array = isinstance(values, da.Array)
+        change = partial(as_dtype, dtype=dtype, array=array, like=getattr(values, "name", None))
+        outputs = [(f"part-of-{name}", i) for i in range(len(keys) + len(made))]
+        tasks |= {new: (change, old) for new, old in zip(outputs, [*keys, *made], strict=True)}
+        return collect(like, dict(tasks), outputs, name, lengths)
 
 
 def _as_category(part: Any, *, dtype: pd.CategoricalDtype) -> Any:
     return part.astype(dtype)
-
-
-def _without_blocks(plan: Plan) -> Plan:
-    """Leave out what a task does not need: a plan has as many blocks as synthetic partitions."""
-    return replace(plan, blocks=())

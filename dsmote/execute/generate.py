@@ -7,206 +7,158 @@ own to make rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import reduce
-from typing import Any, Protocol
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from dsmote.execute.partition import Extract
-from dsmote.execute.rows import Rows, decode, join
-from dsmote.neighbors import Choice, NeighborIndex
-from dsmote.plan import (
-    Block,
-    ClassPlan,
-    Plan,
-    Scaling,
-    Schema,
-    Stream,
-    bases_of,
-    copies_with_replacement,
-)
-from dsmote.plan.draws import GAP, INDEX, NEIGHBOUR, VOTE
+from dsmote.execute.decode import decode, synthetic_index
+from dsmote.execute.extract import Extract
+from dsmote.execute.provenance import came_from
+from dsmote.execute.recipe import Around, Bases, BasesOf, ClassIndex, Draws, Made, Recipe, Task
+from dsmote.execute.rows import Rows
+from dsmote.neighbors import GroupedSearch, NeighborIndex
+from dsmote.plan import COPY, Block, ClassPlan, Schema, Stream, bases_of, copies_with_replacement
+from dsmote.plan.draws import INDEX
 
 __all__ = [
-    "ClassIndex",
-    "Draws",
-    "Made",
-    "Recipe",
-    "Task",
+    "Part",
     "build_class_index",
     "finish",
-    "gather",
-    "join_extracts",
     "join_made",
+    "learn",
     "make_block",
     "make_rows",
-    "synthetic_index",
+    "neighbours_of",
     "take_wide",
 ]
 
 _STEP = 1 << 14  # new rows made at once: their temporaries stay near the processor
 
-Made = tuple[np.ndarray, dict[int, np.ndarray], np.ndarray]  # numeric, wide, codes
+
+class Part(NamedTuple):
+    """A synthetic partition, and what goes beside it where that was asked for."""
+
+    table: Any
+    weights: Any = None
+    groups: Any = None
+    provenance: Any = None
 
 
-class Draws:
-    """The random numbers that belong to the new rows ``start .. stop`` of a class."""
-
-    def __init__(self, seed: int, class_rank: int, start: int, stop: int) -> None:
-        self._of = (seed, class_rank)
-        self._range = (start, stop)
-
-    def rank(self, k: int) -> np.ndarray:
-        """Which of the k neighbours, int64 in {0, ..., k - 1}."""
-        return Stream(*self._of, NEIGHBOUR).below(k, *self._range)
-
-    def gap(self) -> np.ndarray:
-        """Place on the segment, float64 in [0, 1)."""
-        return Stream(*self._of, GAP).uniform(*self._range)
-
-    def vote(self, column: int) -> np.ndarray:
-        """Which of the tied levels of nominal column number `column`, float64 in [0, 1)."""
-        return Stream(*self._of, VOTE + column).uniform(*self._range)
-
-
-class Recipe(Protocol):
-    """What makes a sampler itself: whose neighbours, and which kernel."""
-
-    @property
-    def name(self) -> str:
-        """The sampler's name."""
-        ...
-
-    @property
-    def k(self) -> int:
-        """Neighbours of each base row."""
-        ...
-
-    @property
-    def exact(self) -> bool:
-        """Whether the true neighbours are found."""
-        ...
-
-    def scaled_by(self, scaling: Scaling | None) -> Recipe:
-        """Return a recipe that finds neighbours among scaled rows."""
-        ...
-
-    def engine(self, n_rows: int, sample: np.ndarray) -> Choice:
-        """Choose the neighbour engine for a class from its number of rows and a sample."""
-        ...
-
-    def index(self, rows: Rows, engine: str, seed: int) -> NeighborIndex:
-        """Build the index over the rows of a class."""
-        ...
-
-    def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
-        """Measure how many of the true neighbours an approximate index finds."""
-        ...
-
-    def make(
-        self, rows: Rows, bases: np.ndarray, neighbours: np.ndarray, draws: Draws, whole: np.ndarray
-    ) -> Made:
-        """Make new rows from base rows, shape (n,), and their neighbours, shape (n, k)."""
-        ...
-
-
-@dataclass(frozen=True)
-class Task:
-    """All that an executor is told.
-
-    Attributes
-    ----------
-    recipe : Recipe
-        The sampler.
-    schema, out : Schema
-        The columns of the input and of the output.
-    plan : Plan
-        What to make.
-    skip : bool
-        Leave rows with missing values out, where otherwise they are an error.
-    changes : mapping of column position to dtype
-        Columns whose dtype cannot stay: carried whole numbers, categories that differ.
-    known : mapping of column position to dtype
-        Categories that the input's metadata did not know, and the changes.
-    """
-
-    recipe: Recipe
-    schema: Schema
-    out: Schema
-    plan: Plan
-    skip: bool
-    changes: dict[int, Any]
-    known: dict[int, Any]
-
-
-@dataclass(frozen=True)
-class ClassIndex:
-    """All that making rows of one class needs: a node of the graph, carried to the workers."""
-
-    rows: Rows
-    ends: np.ndarray
-    neighbours: NeighborIndex
-    report: dict[str, Any]
-
-
-def join_extracts(parts: Sequence[Extract], *, schema: Schema) -> Extract:
-    """Join what was extracted from partitions, in order."""
-    counts: dict[Any, int] = reduce(_added, (p[0] for p in parts), {})
-    ranks = sorted({rank for p in parts for rank in p[1]})
-    rows = {rank: join([p[1][rank] for p in parts if rank in p[1]], schema) for rank in ranks}
-    return counts, rows
-
-
-def _added(a: dict[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
-    return {**a, **{label: a.get(label, 0) + n for label, n in b.items()}}
-
-
-def gather(parts: Sequence[Extract], *, schema: Schema, plan: Plan) -> dict[int, Rows]:
-    """Join all extracts and check that the data are what the plan was made for.
-
-    Raises
-    ------
-    ValueError
-        Other counts than planned: wrong ``class_counts``, or data that changed.
-    """
-    counts, rows = join_extracts(parts, schema=schema)
-    for c in plan.classes:
-        if counts.get(c.label, 0) != c.before:
-            raise ValueError(
-                f"class {c.label!r} has {counts.get(c.label, 0):,} rows in the data, but "
-                f"{c.before:,} were planned for; correct class_counts, or leave it out to have "
-                "the rows counted (data that change between two reads cannot be resampled)"
-            )
-    unknown = [label for label in counts if label not in plan.counts_before]
-    if unknown:
-        raise ValueError(
-            f"the data hold the class {unknown[0]!r} ({counts[unknown[0]]:,} rows), which "
-            "class_counts does not name; add it, or leave class_counts out"
-        )
-    return rows
+def learn(found: Extract, *, recipe: Recipe, labels: Sequence[Any], seed: int) -> Any:
+    """Have the recipe learn its model from the sample, in the order of the table."""
+    ranks = sorted(found.sample)
+    numeric = np.concatenate([found.sample[r].numeric for r in ranks])
+    numbers = np.concatenate([found.sample[r].numbers for r in ranks])
+    of = np.repeat(ranks, [len(found.sample[r].numbers) for r in ranks])
+    order = np.argsort(numbers, kind="stable")
+    names = np.array(labels)[of[order]]
+    return recipe.learn(recipe.measured(numeric[order]), names, numbers[order], seed)
 
 
 def build_class_index(
-    rows: Mapping[int, Rows], *, recipe: Recipe, of: ClassPlan, seed: int
+    found: Extract,
+    around: Around | None = None,
+    learnt: Any = None,
+    survey: Any = None,
+    *,
+    recipe: Recipe,
+    of: ClassPlan,
+    seed: int,
+    new: Mapping[Any, int],
 ) -> ClassIndex:
-    """Index the rows of a class and allocate its new rows to base rows."""
-    found = rows.get(of.rank)
-    n = 0 if found is None else len(found)
-    if found is None or n < recipe.k + 1:
+    """Index the rows of a class and allocate its new rows to base rows.
+
+    Parameters
+    ----------
+    found : Extract
+        The rows of all classes that grow.
+    around, learnt, survey
+        The nearest of all rows, the model, and what was seen in all partitions, where there are.
+    recipe : Recipe
+    of : ClassPlan
+    seed : int
+        The root seed.
+    new : mapping of label to int
+        New rows of all classes.
+    """
+    rows = found.rows.get(of.rank)
+    if rows is None or len(rows) < (1 if of.engine == COPY else recipe.k + 1):
         raise ValueError(
-            f"class {of.label!r} has {n:,} rows without missing values, but k_neighbors={recipe.k} "
-            f"needs at least {recipe.k + 1} (k + 1); lower k_neighbors"
+            f"class {of.label!r} has {0 if rows is None else len(rows):,} rows without missing "
+            f"values, but {recipe.needs().k_name}={recipe.k} needs at least {recipe.k + 1} (k + 1);"
+            " lower it"
         )
-    engine = of.engine or recipe.engine(n, found.numeric[:: max(1, n // 512)]).name
-    ends = copies_with_replacement(n, of.new, seed, of.rank)
+    if of.engine == COPY:
+        bases = Bases(copies_with_replacement(len(rows), of.new, seed, of.rank))
+        report = {"engine": COPY, "exact": True, "recall": 1.0}
+        return ClassIndex(rows, bases, None, None, report, copied=True)
+    lone = _lone(rows, recipe, of)
+    eligible = None
+    if lone is not None and recipe.on_small_group == "skip":
+        eligible = np.flatnonzero(~lone)
+        if not len(eligible):
+            raise ValueError(
+                f"class {of.label!r} has no group of at least {recipe.k + 1} rows (k + 1): no row "
+                "can be a base; lower k_neighbors, or pass on_small_group='copy'"
+            )
+    bases = recipe.bases(BasesOf(rows, of, seed, eligible, around, learnt, survey, new))
+    index, report = _indexed(rows, bases, recipe, of, seed)
+    return ClassIndex(rows, bases, index, around, {**report, **bases.report})
+
+
+def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray | None:
+    """Tell which rows are in groups that are too small; None where there are no groups."""
+    if rows.group is None or not recipe.k:
+        return None
+    sizes = np.bincount(rows.group)
+    small = np.flatnonzero(sizes <= recipe.k)
+    if len(small) and recipe.on_small_group == "error":
+        assert rows.group_levels is not None
+        shown = ", ".join(f"{rows.group_levels.iloc[g]!r}: {sizes[g]:,}" for g in small[:20])
+        raise ValueError(
+            f"class {of.label!r} has {len(small):,} group(s) of fewer than {recipe.k + 1} rows "
+            f"(k + 1), in which a row has no {recipe.k} neighbours: {shown}"
+            f"{' ...' if len(small) > 20 else ''}; lower k_neighbors, or pass "
+            "on_small_group='copy' or 'skip'"
+        )
+    return (sizes <= recipe.k)[rows.group]
+
+
+def _indexed(
+    rows: Rows, bases: Bases, recipe: Recipe, of: ClassPlan, seed: int
+) -> tuple[NeighborIndex | None, dict[str, Any]]:
+    """Build the index of a class, one for each of its groups where there are some."""
+    searched = recipe.searched(rows)
+    if searched is None:
+        return None, {"engine": "none", "exact": True, "recall": 1.0}
+    engine = of.engine or recipe.engine(len(rows), rows.numeric[:: max(1, len(rows) // 512)]).name
     drawn = int(Stream(seed, of.rank, INDEX).words(0, 1)[0])
-    index = recipe.index(found, engine, drawn)
+    groups = bases.groups
+    if groups is None:
+        groups = rows.group
+    elif rows.group is not None:
+        groups = np.unique(np.stack([groups, rows.group]), axis=1, return_inverse=True)[1].ravel()
+    if groups is None:
+        index = recipe.built(searched, engine, drawn)
+    else:
+        index = GroupedSearch(
+            groups, recipe.k + 1, lambda ids: recipe.built(searched.take(ids), engine, drawn)
+        )
     report: dict[str, Any] = {"engine": index.engine, "exact": index.exact, "recall": 1.0}
-    if not index.exact:
-        report |= recipe.recall(found, index, drawn)
-    return ClassIndex(found, ends, index, report)
+    if not index.exact and groups is None:
+        report |= recipe.recall(rows, index, drawn)
+    elif not index.exact:
+        report["recall"] = None  # of neighbours within groups it is not measured
+    return index, report
+
+
+def neighbours_of(of: ClassIndex, bases: np.ndarray, k: int) -> np.ndarray:
+    """Return the neighbours of base rows, ascending ones; each is asked for once."""
+    assert of.neighbours is not None
+    asked, place = np.unique(bases, return_inverse=True)
+    return of.neighbours.query(asked, k)[1][place]
 
 
 def make_rows(
@@ -220,23 +172,30 @@ def make_rows(
     made = []
     for low in range(start, stop, _STEP):
         high = min(stop, low + _STEP)
-        bases = bases_of(of.ends, low, high)
-        asked, place = np.unique(bases, return_inverse=True)
-        _, neighbours = of.neighbours.query(asked, recipe.k)
-        draws = Draws(seed, rank, low, high)
-        made.append(recipe.make(of.rows, bases, neighbours[place], draws, whole))
+        bases = bases_of(of.bases.ends, low, high)
+        if of.copied:
+            made.append(_copied(of.rows, bases))
+        else:
+            made.append(recipe.make(of, bases, Draws(seed, rank, low, high), whole))
     return join_made(made)
+
+
+def _copied(rows: Rows, bases: np.ndarray) -> Made:
+    return Made(rows.numeric[bases], dict(take_wide(rows, bases)), rows.codes[bases], bases)
 
 
 def join_made(parts: Sequence[Made]) -> Made:
     """Join runs of new rows, in order."""
+    first = parts[0]
     if len(parts) == 1:
-        return parts[0]
-    return (
-        np.concatenate([p[0] for p in parts]),
-        {j: np.concatenate([p[1][j] for p in parts]) for j in parts[0][1]},
-        np.concatenate([p[2] for p in parts]),
-    )
+        return first
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(p, name) for p in parts])
+        for name in ("numeric", "codes", "bases", "toward", "gaps", "weights")
+        if getattr(first, name) is not None
+    }
+    wide = {j: np.concatenate([p.wide[j] for p in parts]) for j in first.wide}
+    return replace(first, wide=wide, **joined)
 
 
 def take_wide(rows: Rows, at: np.ndarray) -> Iterable[tuple[int, np.ndarray]]:
@@ -244,68 +203,72 @@ def take_wide(rows: Rows, at: np.ndarray) -> Iterable[tuple[int, np.ndarray]]:
     return ((place, values[at]) for place, values in rows.wide.items())
 
 
-def synthetic_index(like: pd.Index, first: int, n: int) -> pd.Index:
-    """Return the index of new rows.
-
-    Parameters
-    ----------
-    like : Index
-        An (empty) index of the input's kind.
-    first : int
-        Rows before the first new one: the originals and the new rows made before it.
-    n : int
-        New rows.
-
-    Returns
-    -------
-    Index
-        A numeric index goes on counting from the number of originals; any other kind is missing.
-    """
-    dtype = like.dtype
-    if pd.api.types.is_bool_dtype(dtype) or not pd.api.types.is_numeric_dtype(dtype):
-        if isinstance(like, pd.CategoricalIndex):
-            return pd.CategoricalIndex([None] * n, dtype=dtype, name=like.name)
-        return pd.Index([None] * n, dtype=dtype, name=like.name)
-    if pd.api.types.is_integer_dtype(dtype) and first + n > 2 ** (
-        8 * getattr(dtype, "itemsize", 8) - 1
-    ):
-        raise ValueError(
-            f"the index has dtype {dtype}, which cannot number {first + n:,} rows; call "
-            "reset_index(drop=True) first"
-        )
-    return pd.Index(np.arange(first, first + n), dtype=dtype, name=like.name)
-
-
 def make_block(
-    of: ClassIndex,
-    *,
-    recipe: Recipe,
-    schema: Schema,
-    block: Block,
-    seed: int,
-    n_before: int,
-    like: pd.Index,
-    array: np.dtype | None,
-) -> Any:
+    of: ClassIndex, *, task: Task, block: Block, like: pd.Index, array: np.dtype | None
+) -> Part:
     """Make one synthetic partition, as a frame or (with `array`, its dtype) as an ndarray."""
-    made = make_rows(of, recipe, schema, seed, block.class_rank, block.start, block.stop)
-    return finish(of.rows, made, schema, block.label, n_before + block.offset, like, array)
+    seed, rank = task.plan.seed, block.class_rank
+    made = make_rows(of, task.recipe, task.schema, seed, rank, block.start, block.stop)
+    return finish(of, made, task, block.label, task.plan.n_before + block.offset, like, array)
 
 
 def finish(
-    rows: Rows,
+    of: ClassIndex,
     made: Made,
-    schema: Schema,
+    task: Task,
     label: Any,
     first: int,
     like: pd.Index,
     array: np.dtype | None,
+) -> Part:
+    """Give new rows the container and the dtypes of the output, and what goes beside them."""
+    rows, n = of.rows, len(made.bases)
+    index = synthetic_index(like, first, n)
+    weights = None if rows.weights is None else _weights(rows, made)
+    groups = None
+    if rows.group is not None and rows.group_levels is not None:
+        groups = rows.group_levels.take(rows.group[made.bases]).set_axis(index)
+    table = _table(rows, made, task.out, label, index, array)
+    provenance = None
+    if task.provenance:
+        provenance = came_from(rows, made, task.provenance, task.out, index)
+        if array is None:
+            table = pd.concat([table, provenance], axis=1)
+    return Part(table, weights, groups, provenance)
+
+
+def _table(
+    rows: Rows, made: Made, schema: Schema, label: Any, index: pd.Index, array: np.dtype | None
 ) -> Any:
-    """Give new rows the container and the dtypes of the output."""
-    numeric = made[0]
-    plain_floats = array is not None and array.kind == "f" and not schema.carried
-    if plain_floats and not schema.nominal:
-        return numeric.astype(array, copy=False)
-    index = synthetic_index(like, first, len(numeric))
-    frame = decode(schema, rows, *made, label, index)
+    plain_floats = array is not None and array.kind == "f"
+    if plain_floats and not (schema.nominal or schema.carried or schema.copied):
+        return made.numeric.astype(array, copy=False)
+    if schema.copied and rows.beside is not None:
+        frame = _whole(rows.beside, made.bases, schema, index)
+    else:
+        frame = decode(schema, rows, made, label, index)
     return frame if array is None else frame.to_numpy(dtype=array)
+
+
+def _whole(rows: pd.DataFrame, bases: np.ndarray, schema: Schema, index: pd.Index) -> pd.DataFrame:
+    """Copy rows as they are; carried columns are missing in copies too."""
+    frame = rows.take(bases).set_axis(index)
+    for i in schema.carried:
+        dtype = schema.columns[i].dtype
+        if isinstance(dtype, pd.CategoricalDtype) and dtype.categories is None:
+            dtype = rows.dtypes.iloc[i]
+        column = pd.Series([None] * len(frame), index=index, dtype=dtype)
+        frame.isetitem(i, column)
+    return frame
+
+
+def _weights(rows: Rows, made: Made) -> np.ndarray:
+    """Interpolate weights as the rows are: between the parents'."""
+    assert rows.weights is not None
+    own = rows.weights[made.bases]
+    if made.weights is None:
+        return own
+    if made.gaps is None:  # no single neighbour: the mean of all parents
+        return made.weights
+    between = own + made.gaps * (made.weights - own)
+    return np.clip(between, np.minimum(own, made.weights), np.maximum(own, made.weights))

@@ -8,7 +8,7 @@ from typing import Any
 import dask
 import dask.array as da
 
-__all__ = ["FAN_IN", "Layer", "freeze", "tree"]
+__all__ = ["FAN_IN", "Layer", "again", "freeze", "tree"]
 
 FAN_IN = 256  # inputs of a joining task
 
@@ -55,14 +55,65 @@ def freeze(collection: Any) -> tuple[dict[Any, Any], list[Any]]:
     return graph, keys
 
 
-def tree(tasks: dict[Any, Any], level: list[Any], name: str, joined: Any, last: Any = None) -> Any:
-    """Add tasks that join the keys of `level`, FAN_IN at a time and in order, down to one."""
+def again(graph: Mapping[Any, Any], token: str) -> tuple[dict[Any, Any], dict[Any, Any]]:
+    """Return a graph's tasks under other keys, so that they run a second time.
+
+    Tasks that Dask's own machinery knows by more than their key (a shuffle between workers) or that
+    hold a result (a future) are not repeated, and what depends on them asks for the first.
+
+    Returns
+    -------
+    graph : dict
+    names : dict
+        The new key of each that is repeated.
+    """
+
+    def renamed(key: Any) -> Any:
+        return (f"{key[0]}-{token}", *key[1:]) if isinstance(key, tuple) else f"{key}-{token}"
+
+    names = {key: renamed(key) for key, node in graph.items() if _repeatable(node)}
+    copies: dict[Any, Any] = {}
+    for key, new in names.items():
+        node = graph[key]
+        if hasattr(node, "substitute"):
+            others = {d: names[d] for d in node.dependencies if d in names}
+            copies[new] = node.substitute(others, key=new)
+        else:
+            copies[new] = _with_names(node, names)
+    return copies, names
+
+
+def _repeatable(node: Any) -> bool:
+    return type(node).__module__.split(".")[0] != "distributed"
+
+
+def _with_names(value: Any, names: Mapping[Any, Any]) -> Any:
+    """Rename the keys in a task that is a tuple, or a bare key."""
+    try:
+        if value in names:
+            return names[value]
+    except TypeError:
+        pass  # not hashable, so no key
+    if type(value) in (tuple, list):
+        return type(value)(_with_names(part, names) for part in value)
+    return value
+
+
+def tree(
+    tasks: dict[Any, Any],
+    level: list[Any],
+    name: str,
+    joined: Any,
+    last: Any = None,
+    fan_in: int = FAN_IN,
+) -> Any:
+    """Add tasks that join the keys of `level`, `fan_in` at a time and in order, down to one."""
     depth = 0
-    while len(level) > FAN_IN:
+    while len(level) > fan_in:
         above = []
-        for i in range(0, len(level), FAN_IN):
-            above.append((f"{name}-{depth}", i // FAN_IN))
-            tasks[above[-1]] = (joined, level[i : i + FAN_IN])
+        for i in range(0, len(level), fan_in):
+            above.append((f"{name}-{depth}", i // fan_in))
+            tasks[above[-1]] = (joined, level[i : i + fan_in])
         level, depth = above, depth + 1
     tasks[(name, 0)] = (last or joined, level)
     return (name, 0)

@@ -13,12 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dsmote.execute.partition import (
-    Extract,
-    incomplete,
-    missing_labels,
-    smallest_hashes,
-)
+from dsmote.execute.extract import Extract, Take, sampled
+from dsmote.execute.partition import incomplete, missing_labels, smallest_hashes
 from dsmote.execute.rows import Rows
 from dsmote.plan import Profile, Schema, look_at, plain
 
@@ -133,32 +129,36 @@ def profile_matrix(
     )
 
 
-def extract_matrix(
-    matrix: np.ndarray, labels: Labelled, *, schema: Schema, grow: Mapping[Any, int], skip: bool
-) -> Extract:
-    """Take the complete rows of the classes to grow, as :func:`dsmote.execute.partition.extract`.
+def extract_matrix(matrix: np.ndarray, labels: Labelled, *, take: Take) -> Extract:
+    """Take the complete rows of the classes to grow, as :func:`dsmote.execute.extract.extract`.
 
     Parameters
     ----------
     matrix, labels
         As for :func:`profile_matrix`.
-    schema, grow, skip
-        As there.
+    take : Take
+        What is wanted.
     """
     codes, names, counts = labels
     if sum(counts) < len(codes):
         raise ValueError(missing_labels(len(codes) - sum(counts)))
-    found = {}
+    found, sample = {}, {}
     for code, name in enumerate(names):
-        if name not in grow:
+        quota = take.quotas.get(take.ranks.get(name, -1), 0)
+        if name not in take.grow and not quota:
             continue
-        rows = np.ascontiguousarray(matrix[codes == code], dtype=np.float64)
+        at = np.flatnonzero(codes == code)
+        rows = matrix[at].astype(np.float64, order="C", copy=False)
         if not _all_finite(rows):
             finite = np.isfinite(rows)
-            if not skip:
+            if not take.skip:
                 nan = dict(enumerate(np.isnan(rows).sum(axis=0).tolist()))
                 infinite = dict(enumerate(np.isinf(rows).sum(axis=0).tolist()))
-                raise ValueError(incomplete(nan, infinite, schema))
-            rows = rows[finite.all(axis=1)]
-        found[grow[name]] = Rows(rows, {}, np.empty((len(rows), 0), dtype=np.int32), (), {})
-    return dict(zip(names, counts, strict=True)), found
+                raise ValueError(incomplete(nan, infinite, take.schema))
+            rows, at = rows[finite.all(axis=1)], at[finite.all(axis=1)]
+        if name in take.grow:
+            no_codes = np.empty((len(rows), 0), dtype=np.int32)
+            found[take.grow[name]] = Rows(rows, {}, no_codes, (), {}, at)
+        if quota:
+            sample[take.ranks[name]] = sampled(rows, at, quota)
+    return Extract(dict(zip(names, counts, strict=True)), (len(matrix),), found, sample)

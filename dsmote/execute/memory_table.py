@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
 
+from dsmote.execute.decode import repeated
+from dsmote.execute.extract import Extract, check_counts, extract, join_extracts
 from dsmote.execute.generate import (
-    Made,
-    Task,
+    Part,
     build_class_index,
     finish,
-    gather,
     join_made,
+    learn,
     make_rows,
 )
 from dsmote.execute.matrix import (
@@ -28,10 +29,21 @@ from dsmote.execute.matrix import (
     labelled,
     profile_matrix,
 )
-from dsmote.execute.partition import Extract, as_frame, conform, extract, profile
+from dsmote.execute.partition import as_frame, conform, profile
+from dsmote.execute.provenance import of_originals
+from dsmote.execute.recipe import Made, Task
 from dsmote.execute.resources import memory_limit, single_threaded, thread_pool
-from dsmote.execute.rows import Rows, repeated
-from dsmote.plan import Limit, Plan, Profile, Schema, make_schema
+from dsmote.execute.rows import Rows
+from dsmote.execute.survey import (
+    BATCH,
+    join_batches,
+    measured,
+    nearest_here,
+    queries_of,
+    survey_here,
+)
+from dsmote.execute.taking import take_of
+from dsmote.plan import COPY, Limit, Plan, Profile, Schema, make_schema
 
 __all__ = ["MemoryTable"]
 
@@ -51,6 +63,8 @@ class MemoryTable:
         The target.
     target : hashable, optional
         Name of the target column of X.
+    beside : mapping of name to array, optional
+        ``sample_weight`` and ``groups``, one value for each row.
     """
 
     lazy = False
@@ -58,9 +72,15 @@ class MemoryTable:
     array: np.dtype | None = None
     index_like: pd.Index = pd.RangeIndex(0)
 
-    def __init__(self, X: Any, y: Any = None, target: Any = None) -> None:
+    def __init__(
+        self, X: Any, y: Any = None, target: Any = None, beside: dict[str, Any] | None = None
+    ) -> None:
         self.target = target
         self.report: Any = None
+        self.provenance: Any = None
+        self.classes: dict[Any, Any] = {}
+        self.learnt: Any = None
+        self._indices: list[np.ndarray] = []
         self.has_target = y is None
         self.is_frame = isinstance(X, pd.DataFrame)
         self._restore_X: Callable[[Any], Any] = lambda made: made
@@ -84,6 +104,21 @@ class MemoryTable:
         self.dtypes: list[Any] = [X.dtype] * X.shape[1] if plain else list(self._frame.dtypes)
         self._plain_y: np.ndarray | None = None
         self._labels = None if y is None else self._as_labels(y)
+        self._beside_series: dict[str, bool] = {}
+        self._beside = {
+            name: self._as_beside(name, values) for name, values in (beside or {}).items()
+        }
+
+    def _as_beside(self, name: str, values: Any) -> pd.Series:
+        """Return what goes beside the rows as a Series of as many values."""
+        self._beside_series[name] = isinstance(values, pd.Series)
+        series = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))
+        if len(series) != len(self._X):
+            raise ValueError(
+                f"{name} has {len(series):,} values, but X has {len(self._X):,} rows; give one "
+                "value for each row"
+            )
+        return series
 
     @cached_property
     def _frame(self) -> pd.DataFrame:
@@ -192,7 +227,7 @@ class MemoryTable:
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles; object columns that are measured must hold numbers."""
         dtypes = list(self.dtypes)
-        if self.array is not None and self.array.kind == "O":
+        if self.array is not None and self.array.kind == "O" and not roles.get("any_kind"):
             voted = set(roles.get("nominal", ()))
             carried = set(roles.get("carry", ()))
             for i in range(len(dtypes)):
@@ -211,20 +246,58 @@ class MemoryTable:
         }
         return self._frame.astype(changed) if changed else self._frame
 
-    def profile(self, schema: Schema, scale: str | None = None) -> Profile:
+    def profile(
+        self, schema: Schema, scale: str | None = None, levels: bool = False
+    ) -> Profile:
         """Look at the table once."""
         if is_matrix(self._X, schema):
             return profile_matrix(self._X, self._classes, schema, scale)
-        return profile(self._prepared(schema), self._labels, schema, scale)
+        return profile(self._prepared(schema), self._labels, schema, scale, levels)
 
     def _extract(self, task: Task) -> Extract:
         """Take out the rows of the classes to grow."""
-        grow = {c.label: c.rank for c in task.plan.growing}
-        schema, skip = task.schema, task.skip
-        if is_matrix(self._X, schema):
-            return extract_matrix(self._X, self._classes, schema=schema, grow=grow, skip=skip)
-        frame = self._prepared(schema)
-        return extract(frame, self._labels, schema=schema, grow=grow, skip=skip)
+        take = take_of(task)
+        plain = not (self._beside or take.beside or take.whole)
+        if plain and is_matrix(self._X, task.schema):
+            found = extract_matrix(self._X, self._classes, take=take)
+        else:
+            frame = self._prepared(task.schema)
+            found = extract(frame, self._labels, *self._companions, take=take)
+        return check_counts(join_extracts([found], take=take), task.plan)
+
+    @property
+    def _companions(self) -> tuple[Any, Any]:
+        return self._beside.get("sample_weight"), self._beside.get("groups")
+
+    def _survey(self, task: Task, found: Extract, pool: Any) -> tuple[dict[int, Any], Any, Any]:
+        """Have the model learnt, all rows looked at, and the nearest of all rows found."""
+        recipe, plan = task.recipe, task.plan
+        labels = [c.label for c in plan.classes]
+        learnt = None
+        if recipe.sample:
+            learnt = learn(found, recipe=recipe, labels=labels, seed=plan.seed)
+        around: dict[int, Any] = {}
+        if not (recipe.around or recipe.surveys):
+            return around, learnt, None
+        ranks = {c.label: c.rank for c in plan.classes}
+        frame = self._prepared(task.schema)
+        here = measured(
+            frame, self._labels, *self._companions, schema=task.schema, ranks=ranks, recipe=recipe
+        )
+        survey = None
+        if recipe.surveys:
+            survey = survey_here(here, recipe=recipe, n_classes=len(ranks), learnt=learnt)
+        for c in plan.growing if recipe.around else ():
+            rows = found.rows.get(c.rank)
+            if rows is None or c.engine == COPY:
+                continue
+            asked = recipe.asks(rows, learnt)
+            n = range(max(1, -(-len(asked) // BATCH)))
+            batches = [queries_of(rows, found.starts, asked, recipe=recipe, batch=b) for b in n]
+            around[c.rank] = join_batches(
+                [nearest_here(here, q, order=0, recipe=recipe, each=pool.map) for q in batches]
+            )
+        return around, learnt, survey
 
     def limit(self) -> Limit | None:
         """Return the memory of this machine."""
@@ -232,37 +305,79 @@ class MemoryTable:
 
     def run(self, task: Task) -> Any:
         """Make the output: (X, y), or the table when the target is one of its columns."""
-        recipe, schema, plan = task.recipe, task.schema, task.plan
-        rows = gather([self._extract(task)], schema=schema, plan=plan)
-        made, n_made = [], 0
-        self.report = {}
+        recipe, plan = task.recipe, task.plan
+        found = self._extract(task)
+        made: list[Part] = []
+        self.report, self.classes = {}, {}
+        n_made = 0
         threads, pool = thread_pool()
-        with nullcontext() if _tiny(rows) else single_threaded():
+        new = {c.label: c.new for c in plan.classes}
+        with nullcontext() if _tiny(found.rows) else single_threaded():
+            around, self.learnt, survey = self._survey(task, found, pool)
             for c in plan.growing:
-                of = build_class_index(rows, recipe=recipe, of=c, seed=plan.seed)
-                self.report[c.label] = of.report
+                near = around.get(c.rank)
+                of = build_class_index(
+                    found, near, self.learnt, survey, recipe=recipe, of=c, seed=plan.seed, new=new
+                )
+                self.report[c.label], self.classes[c.label] = of.report, of
 
                 def share(cut: tuple[int, int], of: Any = of, c: Any = c) -> Made:
-                    return make_rows(of, recipe, schema, plan.seed, c.rank, *cut)
+                    return make_rows(of, recipe, task.schema, plan.seed, c.rank, *cut)
 
                 cuts = list(pairwise(_cuts(c.new, threads)))
                 spans: list[Made] = [share(cuts[0])] if len(cuts) == 1 else [*pool.map(share, cuts)]
                 like, first = self.index_like, plan.n_before + n_made
-                new = join_made(spans)
-                made.append(finish(of.rows, new, task.out, c.label, first, like, self.array))
+                rows = join_made(spans)
+                made.append(finish(of, rows, task, c.label, first, like, self.array))
+                self._indices.append(of.rows.numbers[rows.bases])
                 n_made += c.new
-        X_res = self._joined(made, schema, task.changes)
-        if self.has_target:
-            return X_res
-        if self._plain_y is not None:
-            more = [_filled(c.label, c.new, self._plain_y.dtype) for c in plan.growing]
-            return self._restore_X(X_res), np.concatenate([self._plain_y, *more])
-        return self._restore_X(X_res), self._restore_y(self._joined_labels(plan))
+        return self._joined(made, task)
 
-    def _joined(self, made: list[Any], schema: Schema, changes: dict[int, Any]) -> Any:
+    @property
+    def sample_indices(self) -> np.ndarray:
+        """The row that each row of the output is, or was made from."""
+        return np.concatenate([np.arange(len(self._X)), *self._indices])
+
+    def _joined(self, made: list[Part], task: Task) -> Any:
+        """Put originals and new rows together, and what goes beside them."""
+        beside = []
+        for name, of in (("sample_weight", 1), ("groups", 2)):
+            if name in self._beside:
+                beside.append(self._joined_beside(name, [part[of] for part in made]))
+        if self.array is not None and task.provenance:
+            index = pd.RangeIndex(len(self._X))
+            ours = of_originals(index, task.provenance, task.out)
+            self.provenance = pd.concat([ours, *(p.provenance for p in made)], ignore_index=True)
+        X_res = self._joined_table([p.table for p in made], task)
+        if self.has_target:
+            return (X_res, *beside) if beside else X_res
+        return (self._restore_X(X_res), self._joined_target(task.plan), *beside)
+
+    def _joined_table(self, made: list[Any], task: Task) -> Any:
         if self.array is not None:
             return np.concatenate([self._X, *made])
-        return pd.concat([conform(self._X, schema, changes), *made], ignore_index=True)
+        ours = conform(self._X, task.schema, task.changes)
+        if task.provenance:
+            ours = pd.concat([ours, of_originals(ours.index, task.provenance, task.out)], axis=1)
+        return pd.concat([ours, *made], ignore_index=True)
+
+    def _joined_beside(self, name: str, made: list[Any]) -> Any:
+        ours = self._beside[name]
+        if name == "groups":
+            kept = [pd.Series(part).astype(ours.dtype) for part in made]
+        else:
+            whole = ours.dtype.kind in "iub"  # between whole weights there are others
+            ours = ours.astype(np.float64) if whole else ours
+            kept = [pd.Series(part).astype(ours.dtype) for part in made]
+        joined = pd.concat([ours, *kept], ignore_index=True)
+        joined.name = ours.name
+        return joined if self._beside_series[name] else joined.to_numpy()
+
+    def _joined_target(self, plan: Plan) -> Any:
+        if self._plain_y is not None:
+            more = [_filled(c.label, c.new, self._plain_y.dtype) for c in plan.growing]
+            return np.concatenate([self._plain_y, *more])
+        return self._restore_y(self._joined_labels(plan))
 
     def _joined_labels(self, plan: Plan) -> pd.Series:
         y = self._labels

@@ -9,25 +9,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsmote.execute.rows import Rows, check_levels, complete, encode, numeric_values
+from dsmote.execute.rows import check_levels, factorized, numeric_values
 from dsmote.plan import Profile, Schema, look_at, plain
+from dsmote.plan.levels import LevelCounts, count_levels
 from dsmote.plan.profile import SAMPLE_ROWS, TARGET
 
 __all__ = [
-    "Extract",
     "as_frame",
+    "bad_values",
     "check",
+    "companion",
     "conform",
-    "extract",
     "incomplete",
     "labels_of",
     "missing_labels",
     "profile",
     "smallest_hashes",
 ]
-
-Extract = tuple[dict[Any, int], dict[int, Rows]]
-
 
 def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
     """Return a partition as a frame: an array becomes one without being copied."""
@@ -60,6 +58,26 @@ def labels_of(frame: pd.DataFrame, target: Any, schema: Schema) -> pd.Series:
             "target in the frame and call resample(frame, target=...)"
         )
     return target
+
+
+def companion(values: Any, n: int, name: str) -> pd.Series:
+    """Return what goes beside a partition of n rows (weights, groups) as a Series.
+
+    Raises
+    ------
+    ValueError
+        Of another length.
+    """
+    if isinstance(values, pd.DataFrame):
+        values = values.iloc[:, 0]
+    if not isinstance(values, pd.Series):
+        values = pd.Series(np.asarray(values).reshape(-1))
+    if len(values) != n:
+        raise ValueError(
+            f"{name} is partitioned differently from X: a partition of X has {n:,} rows, that of "
+            f"{name} beside it {len(values):,}; give both the same partitions"
+        )
+    return values
 
 
 def _family(dtype: Any) -> str:
@@ -116,8 +134,14 @@ def conform(part: Any, schema: Schema, dtypes: Mapping[int, Any]) -> Any:
     return part.astype(changed) if changed else part
 
 
-def profile(part: Any, target: Any, schema: Schema, scale: str | None = None) -> Profile:
-    """Profile one partition; `scale` says for which scaling of the numeric columns, if any."""
+def profile(
+    part: Any, target: Any, schema: Schema, scale: str | None = None, levels: bool = False
+) -> Profile:
+    """Profile one partition.
+
+    `scale` says for which scaling of the numeric columns, if any; `levels` whether the levels of
+    the nominal columns are counted by class.
+    """
     frame = as_frame(part, schema)
     check(frame, schema)
     labels = labels_of(frame, target, schema)
@@ -157,7 +181,21 @@ def profile(part: Any, target: Any, schema: Schema, scale: str | None = None) ->
         categories=categories,
         sample=_sample(numeric, np.where(good, codes, -1), names),
         moments=tuple(look_at(column, scale) for column in numeric) if scale else (),
+        levels=_levels(frame, schema, codes, names) if levels else (),
     )
+
+
+def _levels(
+    frame: pd.DataFrame, schema: Schema, codes: np.ndarray, names: Sequence[Any]
+) -> tuple[LevelCounts, ...]:
+    """Count the levels of each nominal column by class."""
+    counted = []
+    for i in schema.nominal:
+        found, levels = factorized(frame.iloc[:, i])
+        counts = np.zeros((len(levels), len(names)), dtype=np.int64)
+        np.add.at(counts, (found[codes >= 0], codes[codes >= 0]), 1)
+        counted.append(count_levels(levels.tolist(), names, counts))
+    return tuple(counted)
 
 
 def _size(frame: pd.DataFrame) -> int:
@@ -186,63 +224,25 @@ def _sample(
     return sample
 
 
-def smallest_hashes(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the up to 512 smallest hashes of rows given by columns, and where they are."""
+def smallest_hashes(
+    columns: Sequence[np.ndarray], n: int = SAMPLE_ROWS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the up to n smallest hashes of rows given by columns, and where they are."""
     words = np.zeros(len(columns[0]), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for column in columns[:8]:
             words = (words ^ (column + 0.0).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
             words ^= words >> np.uint64(32)
     rows = np.arange(len(words))
-    if len(rows) > SAMPLE_ROWS:
-        rows = np.argpartition(words, SAMPLE_ROWS)[:SAMPLE_ROWS]
-    rows = rows[np.argsort(words[rows], kind="stable")]
+    if len(rows) > n:
+        # All that are as small as the n-th, so that equal rows fall to the first of them.
+        rows = np.flatnonzero(words <= np.partition(words, n - 1)[n - 1])
+    rows = rows[np.argsort(words[rows], kind="stable")[:n]]
     return words[rows], rows
 
 
-def extract(
-    part: Any, target: Any, *, schema: Schema, grow: Mapping[Any, int], skip: bool
-) -> Extract:
-    """Take the complete rows of the classes to grow out of one partition.
-
-    Parameters
-    ----------
-    part, target : partition of X and of y (None when the target is a column)
-    schema : Schema
-        The columns.
-    grow : mapping of label to rank
-        The classes whose rows are wanted.
-    skip : bool
-        Leave rows with a missing value out, where otherwise they are an error.
-
-    Returns
-    -------
-    counts : dict of label to int
-        All the partition's rows per class, to check what the graph was built on.
-    rows : dict of rank to Rows
-        The wanted rows.
-    """
-    frame = as_frame(part, schema)
-    check(frame, schema)
-    labels = labels_of(frame, target, schema)
-    codes, values = pd.factorize(labels)
-    names = [plain(value) for value in values]
-    found_counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
-    counts = dict(zip(names, found_counts, strict=True))
-    if (codes < 0).any():
-        raise ValueError(missing_labels(int((codes < 0).sum()), labels.name))
-    found = {}
-    for code, name in enumerate(names):
-        if name in grow:
-            rows = frame.iloc[np.flatnonzero(codes == code)]
-            good = complete(rows, schema)
-            if not (skip or good.all()):
-                raise ValueError(incomplete(*_bad_values(rows, schema), schema))
-            found[grow[name]] = encode(rows if good.all() else rows.iloc[good], schema)
-    return counts, found
-
-
-def _bad_values(rows: pd.DataFrame, schema: Schema) -> tuple[dict[int, int], dict[int, int]]:
+def bad_values(rows: pd.DataFrame, schema: Schema) -> tuple[dict[int, int], dict[int, int]]:
+    """Count missing and infinite values of the measured columns."""
     missing, infinite = {}, {}
     for i in schema.numeric:
         values = numeric_values(rows.iloc[:, i], schema.columns[i].kind)[0]

@@ -1,4 +1,4 @@
-"""The rows of one class as arrays: out of a pandas frame, joined, and back into one."""
+"""The rows of one class as arrays: out of a pandas frame, and joined over partitions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from dsmote.plan import Column, Schema
+from dsmote.plan import Schema
 from dsmote.plan.profile import unify_categories
 
-__all__ = ["Rows", "check_levels", "complete", "decode", "encode", "join", "numeric_values"]
+__all__ = ["Rows", "check_levels", "complete", "encode", "factorized", "join", "numeric_values"]
 
 _EXACT = 2**53  # whole numbers up to here are exact in float64
 
@@ -33,6 +33,16 @@ class Rows:
         The values of each nominal column that occur.
     categories : mapping of column position to CategoricalDtype
         The dtypes of the categorical columns met, nominal, carried or target.
+    numbers : ndarray of int64, shape (n,)
+        Which rows of the table they are, counted from 0.
+    weights : ndarray of float64, shape (n,), or None
+        Sample weights.
+    group : ndarray of int32, shape (n,), or None
+        Codes of the groups, into `group_levels`.
+    group_levels : Series or None
+        The groups that occur.
+    beside : DataFrame or None
+        Columns that are not measured but wanted: carried ones, or all where rows are copied.
     """
 
     numeric: np.ndarray
@@ -40,9 +50,18 @@ class Rows:
     codes: np.ndarray
     levels: tuple[pd.Series, ...]
     categories: dict[int, pd.CategoricalDtype]
+    numbers: np.ndarray
+    weights: np.ndarray | None = None
+    group: np.ndarray | None = None
+    group_levels: pd.Series | None = None
+    beside: pd.DataFrame | None = None
 
     def __len__(self) -> int:
-        return len(self.codes)
+        return len(self.numbers)
+
+    def moved(self, by: int) -> Rows:
+        """Return the rows as those of a table with so many rows before them."""
+        return replace(self, numbers=self.numbers + by) if by else self
 
 
 def _dense(series: pd.Series) -> pd.Series:
@@ -103,7 +122,7 @@ def complete(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
     return good
 
 
-def encode(frame: pd.DataFrame, schema: Schema) -> Rows:
+def encode(frame: pd.DataFrame, schema: Schema, numbers: np.ndarray) -> Rows:
     """Turn rows of a frame, complete ones, into arrays.
 
     Parameters
@@ -112,6 +131,8 @@ def encode(frame: pd.DataFrame, schema: Schema) -> Rows:
         Rows of one class in one partition, columns as in `schema`.
     schema : Schema
         The roles of the columns.
+    numbers : ndarray of int64, shape (n,)
+        Which rows of the partition they are.
     """
     numeric = np.empty((len(frame), len(schema.numeric)), order="C")
     wide = {}
@@ -123,19 +144,30 @@ def encode(frame: pd.DataFrame, schema: Schema) -> Rows:
     codes = np.empty((len(frame), len(schema.nominal)), dtype=np.int32)
     levels = []
     for place, i in enumerate(schema.nominal):
-        series = _dense(frame.iloc[:, i])
-        try:
-            found, unique = pd.factorize(series, use_na_sentinel=False)
-        except TypeError as error:
-            raise TypeError(_not_levels(series.name, error)) from error
-        codes[:, place] = found
-        levels.append(pd.Series(unique, name=series.name))
+        codes[:, place], unique = factorized(frame.iloc[:, i])
+        levels.append(unique)
     categories = {
         i: frame.dtypes.iloc[i]
         for i in range(frame.shape[1])
         if isinstance(frame.dtypes.iloc[i], pd.CategoricalDtype)
     }
-    return Rows(numeric, _needed(wide), codes, tuple(levels), categories)
+    return Rows(numeric, _needed(wide), codes, tuple(levels), categories, numbers)
+
+
+def factorized(series: pd.Series) -> tuple[np.ndarray, pd.Series]:
+    """Return codes and the levels that occur, in order of appearance; missing is a level.
+
+    Raises
+    ------
+    TypeError
+        Values that cannot be levels, such as lists.
+    """
+    series = _dense(series)
+    try:
+        codes, unique = pd.factorize(series, use_na_sentinel=False)
+    except TypeError as error:
+        raise TypeError(_not_levels(series.name, error)) from error
+    return codes.astype(np.int32), pd.Series(unique, name=series.name)
 
 
 def _not_levels(name: Any, error: TypeError) -> str:
@@ -183,132 +215,52 @@ def join(parts: Sequence[Rows], schema: Schema) -> Rows:
         )
         for place, kind in {j: w.dtype for p in filled for j, w in p.wide.items()}.items()
     }
-    codes = np.concatenate([p.codes for p in filled])
+    codes = np.empty((len(numeric), len(schema.nominal)), dtype=np.int32)
     levels = []
     for place, i in enumerate(schema.nominal):
-        own = [p.levels[place] for p in filled]
-        if i in categories:
-            own = [level.astype(categories[i]) for level in own]
-        # Levels are few beside rows: number them over all partitions, then renumber the codes.
-        number, unique = pd.factorize(pd.concat(own, ignore_index=True), use_na_sentinel=False)
-        codes[:, place] = np.concatenate(
-            [
-                part[p.codes[:, place]]
-                for part, p in zip(
-                    np.split(number, np.cumsum([len(o) for o in own])[:-1]), filled, strict=True
-                )
-            ]
-        )
-        levels.append(pd.Series(unique, name=schema.columns[i].name))
-    return Rows(numeric, wide, codes, tuple(levels), categories)
+        of = [(p.codes[:, place], p.levels[place]) for p in filled]
+        codes[:, place], unique = _joined_levels(of, categories.get(i))
+        levels.append(unique.rename(schema.columns[i].name))
+    made = Rows(
+        numeric,
+        wide,
+        codes,
+        tuple(levels),
+        categories,
+        np.concatenate([p.numbers for p in filled]),
+    )
+    return _with_companions(made, filled)
 
 
-def _from_float(values: np.ndarray, column: Column) -> Any:
-    """Return float64 values as a column of the schema's dtype."""
-    dtype = column.dtype
-    sparse = isinstance(dtype, pd.SparseDtype)
-    if isinstance(dtype, np.dtype) and dtype.kind in "fiub":
-        if dtype.kind in "iu":
-            # float64 rounds the largest 64-bit whole numbers up, past what the dtype holds.
-            info = np.iinfo(dtype)
-            low, high = float(info.min), np.nextafter(float(info.max) + 1.0, 0.0)
-            values = np.clip(values, low, min(high, float(info.max)) if info.bits < 64 else high)
-        return values.astype(dtype)
-    if sparse:
-        return pd.Series(values).astype(dtype.subtype).astype(dtype).array
-    if column.kind == "bool":
-        return pd.array(values.astype(bool), dtype=dtype)
-    if column.kind == "int":
-        return pd.array(values.astype(np.int64), dtype=dtype)
-    return pd.array(values, dtype=dtype)
+def _joined_levels(
+    parts: Sequence[tuple[np.ndarray, pd.Series]], dtype: pd.CategoricalDtype | None = None
+) -> tuple[np.ndarray, pd.Series]:
+    """Bring the codes of parts onto one set of levels."""
+    own = [levels if dtype is None else levels.astype(dtype) for _, levels in parts]
+    # Levels are few beside rows: number them over all partitions, then renumber the codes.
+    number, unique = pd.factorize(pd.concat(own, ignore_index=True), use_na_sentinel=False)
+    cuts = np.cumsum([len(o) for o in own])[:-1]
+    renumbered = [
+        part[codes] for part, (codes, _) in zip(np.split(number, cuts), parts, strict=True)
+    ]
+    return np.concatenate(renumbered).astype(np.int32), pd.Series(unique)
 
 
-def _from_ticks(ticks: np.ndarray, column: Column) -> Any:
-    dtype = column.dtype
-    if isinstance(dtype, pd.ArrowDtype):
-        unit = dtype.pyarrow_dtype.unit
-        letter = "M8" if column.kind == "datetime" else "m8"
-        made = pd.Series(ticks.view(f"{letter}[{unit}]"))
-        if column.kind == "datetime" and dtype.pyarrow_dtype.tz:
-            made = made.dt.tz_localize("UTC")
-        return made.astype(dtype).array
-    if isinstance(dtype, pd.DatetimeTZDtype):
-        moments = pd.DatetimeIndex(ticks.view(f"M8[{dtype.unit}]"))
-        return moments.tz_localize("UTC").tz_convert(dtype.tz).array
-    return ticks.view(dtype)
+def _with_companions(made: Rows, filled: Sequence[Rows]) -> Rows:
+    """Join what else rows have: weights, groups, columns that are not measured."""
+    first = filled[0]
+    if first.weights is not None:
+        made = replace(made, weights=np.concatenate([_present(p.weights) for p in filled]))
+    if first.group is not None:
+        of = [(_present(p.group), _present(p.group_levels)) for p in filled]
+        codes, levels = _joined_levels(of)
+        made = replace(made, group=codes, group_levels=levels)
+    if first.beside is not None:
+        beside = pd.concat([_present(p.beside) for p in filled], ignore_index=True)
+        made = replace(made, beside=beside)
+    return made
 
 
-def _dtype_of(i: int, column: Column, rows: Rows) -> Any:
-    """Return a column's dtype; one of categories that travel with the rows, from there."""
-    dtype = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype) and dtype.categories is None:
-        return rows.categories.get(i, dtype)
-    return dtype
-
-
-def _missing(n: int, dtype: Any) -> Any:
-    return pd.Series([None] * n, dtype=dtype).array
-
-
-def repeated(label: Any, n: int, dtype: Any) -> Any:
-    """Return an array that holds a label n times."""
-    return pd.Series([label], dtype=dtype).repeat(n).array
-
-
-def decode(
-    schema: Schema,
-    rows: Rows,
-    numeric: np.ndarray,
-    wide: dict[int, np.ndarray],
-    codes: np.ndarray,
-    label: Any,
-    index: pd.Index,
-) -> pd.DataFrame:
-    """Turn new rows, as arrays, into a frame with the columns of the schema.
-
-    Parameters
-    ----------
-    schema : Schema
-        Columns and dtypes of the output.
-    rows : Rows
-        The class's rows, for levels and categories.
-    numeric, wide, codes
-        The new rows, shaped as in `rows`.
-    label : object
-        Value of the target column, when the schema has one.
-    index : Index
-        Index of the new rows.
-    """
-    places = {i: place for place, i in enumerate(schema.numeric)}
-    votes = {i: place for place, i in enumerate(schema.nominal)}
-    series: list[Any] = []
-    for i, column in enumerate(schema.columns):
-        values: Any
-        if i in votes:
-            values = rows.levels[votes[i]].array.take(codes[:, votes[i]])
-            dtype = _dtype_of(i, column, rows)
-            if values.dtype != dtype:
-                values = pd.Series(values).astype(dtype).array
-        elif i in places:
-            place = places[i]
-            if column.kind in ("datetime", "timedelta"):
-                ticks = wide[place] if place in wide else numeric[:, place].astype(np.int64)
-                values = _from_ticks(ticks, column)
-            elif place in wide:
-                exact = wide[place]
-                values = (
-                    exact.astype(column.dtype)
-                    if isinstance(column.dtype, np.dtype)
-                    else pd.array(exact, dtype=column.dtype)
-                )
-            else:
-                values = _from_float(numeric[:, place], column)
-        elif column.kind == "carried":
-            values = _missing(len(index), _dtype_of(i, column, rows))
-        else:
-            values = repeated(label, len(index), _dtype_of(i, column, rows))
-        series.append(pd.Series(values, index=index, copy=False))
-    # The copy puts columns of one dtype into one block; many blocks slow down all that follows.
-    frame = pd.concat(series, axis=1).copy() if series else pd.DataFrame(index=index)
-    frame.columns = pd.Index(schema.names, dtype=object if not schema.names else None)
-    return frame
+def _present(value: Any) -> Any:
+    assert value is not None
+    return value

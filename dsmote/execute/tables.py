@@ -19,8 +19,8 @@ def _kind(value: Any) -> str:
     return f"{type(value).__module__.split('.')[0]} {type(value).__name__}"
 
 
-def read_pair(X: Any, y: Any) -> Table:
-    """Take features and target in.
+def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
+    """Take features and target in; `beside` holds weights and groups, where there are any.
 
     Raises
     ------
@@ -30,10 +30,17 @@ def read_pair(X: Any, y: Any) -> Table:
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
     lazy = is_dask_collection(X), is_dask_collection(y)
+    for name, values in (beside or {}).items():
+        if lazy[0] == lazy[1] != is_dask_collection(values):
+            there, here = ("a Dask collection", "in memory")[:: 1 if lazy[0] else -1]
+            raise TypeError(
+                f"X is {there} ({_kind(X)}), but {name} is {here} ({_kind(values)}); give both in "
+                "the same way"
+            )
     if lazy == (True, True):
-        return DaskTable(X, y)
+        return DaskTable(X, y, beside=beside)
     if lazy == (False, False):
-        return MemoryTable(X, y)
+        return MemoryTable(X, y, beside=beside)
     outside, inside = ("X", "y") if lazy[0] else ("y", "X")
     raise TypeError(
         f"{outside} is a Dask collection ({_kind(X if lazy[0] else y)}), but {inside} is in memory "
@@ -42,7 +49,7 @@ def read_pair(X: Any, y: Any) -> Table:
     )
 
 
-def read_frame(frame: Any, target: Any) -> Table:
+def read_frame(frame: Any, target: Any, beside: dict[str, Any] | None = None) -> Table:
     """Take a table in whose target is one of its columns.
 
     Raises
@@ -63,5 +70,5 @@ def read_frame(frame: Any, target: Any) -> Table:
         shown = ", ".join(repr(name) for name in names[:50])
         raise ValueError(f"there is no target column {target!r}; the columns are {shown}")
     if is_dask_collection(frame):
-        return DaskTable(frame, target=target)
-    return MemoryTable(frame, target=target)
+        return DaskTable(frame, target=target, beside=beside)
+    return MemoryTable(frame, target=target, beside=beside)

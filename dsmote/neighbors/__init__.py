@@ -5,6 +5,7 @@ from dsmote.neighbors.choose import Choice, choose_engine, engine_named, intrins
 from dsmote.neighbors.engines import BruteIndex, CappedIndex, Engine, TreeIndex
 from dsmote.neighbors.faiss_index import FaissIndex
 from dsmote.neighbors.foreign import ForeignIndex
+from dsmote.neighbors.grouped import GroupedSearch
 from dsmote.neighbors.mixed import MixedSearch
 from dsmote.neighbors.projected import ProjectedSearch, leading_axes
 from dsmote.neighbors.protocol import NeighborIndex
@@ -18,6 +19,7 @@ __all__ = [
     "Engine",
     "FaissIndex",
     "ForeignIndex",
+    "GroupedSearch",
     "MixedSearch",
     "NeighborIndex",
     "ProjectedSearch",

@@ -1,16 +1,18 @@
 """Pure planning: labels, strategy, schema, draws, allocation, memory, and the plan itself."""
 
-from dsmote.plan.allocation import bases_of, copies_with_replacement
+from dsmote.plan.allocation import bases_of, copies_by_weight, copies_with_replacement, shares
 from dsmote.plan.draws import Stream, root_seed
 from dsmote.plan.labels import plain, sort_labels
+from dsmote.plan.making import Needs, make_plan
 from dsmote.plan.memory import Limit, MemoryLimitError, MemoryProjection, format_bytes
 from dsmote.plan.moments import SCALES, Scaling, look_at, scaling_of
-from dsmote.plan.plan import Block, ClassPlan, Plan, make_plan
+from dsmote.plan.plan import COPY, Block, ClassPlan, Plan
 from dsmote.plan.profile import Profile, merge_profiles
 from dsmote.plan.schema import Column, Schema, carried_dtype, make_schema
 from dsmote.plan.strategy import new_rows
 
 __all__ = [
+    "COPY",
     "SCALES",
     "Block",
     "ClassPlan",
@@ -18,6 +20,7 @@ __all__ = [
     "Limit",
     "MemoryLimitError",
     "MemoryProjection",
+    "Needs",
     "Plan",
     "Profile",
     "Scaling",
@@ -25,6 +28,7 @@ __all__ = [
     "Stream",
     "bases_of",
     "carried_dtype",
+    "copies_by_weight",
     "copies_with_replacement",
     "format_bytes",
     "look_at",
@@ -35,5 +39,6 @@ __all__ = [
     "plain",
     "root_seed",
     "scaling_of",
+    "shares",
     "sort_labels",
 ]

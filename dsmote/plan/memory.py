@@ -112,6 +112,8 @@ def class_memory(
     k: int,
     n_blocks: int = 1,
     copied: int = 0,
+    around: int = 0,
+    values: int = 0,
 ) -> ClassMemory:
     """Project the bytes for one class.
 
@@ -133,13 +135,15 @@ def class_memory(
         Blocks of new rows.
     copied : int
         Copies of the numeric columns that the search needs beside them: scaled, projected.
+    around, values : int
+        Nearest of all rows that are kept for each row, and those of them with their values.
 
     Examples
     --------
     >>> class_memory(1, 1000, 10, 0, 0, 500, 80, 5).index > 1000 * 10 * 8
     True
     """
-    rows = n_rows * (8 * n_numeric + 8 * n_wide + 4 * n_nominal)
+    rows = n_rows * (8 * n_numeric + 8 * n_wide + 4 * n_nominal + 8)
     # The searched matrix is a second copy (rotated); tree nodes, row ids and allocation take
     # about 64 bytes a row more. With names it has up to 24 corners and two a column
     # more, and brute force keeps numbers (twice) and codes of its own beside it.
@@ -148,7 +152,9 @@ def class_memory(
         searched += 8 * (24 + 2 * n_nominal) + 16 * n_numeric + 12 * n_nominal + 8
     searched += 8 * n_numeric * copied
     index = rows + n_rows * (searched + 64)
-    build = index + 2 * n_rows * searched
+    nearest = n_rows * (20 * around + 8 * values * n_numeric)
+    index += nearest
+    build = index + 2 * n_rows * searched + 2 * nearest
     # The search looks at pairs of rows, and makes new ones a step at a time.
     workspace = min(WORKSPACE_BYTES, 64 * n_rows * min(n_rows, block_rows) + 2**22)
     generate = (
@@ -160,7 +166,7 @@ def class_memory(
 
 
 def project(
-    classes: Sequence[ClassMemory], partition_bytes: int, limit: Limit | None, held: int = 0
+    classes: Sequence[ClassMemory], partition_bytes: int, limit: Limit | None, held: int = 0, learnt: int = 0
 ) -> tuple[MemoryProjection, list[str]]:
     """Add the classes up and compare with the limit.
 
@@ -174,6 +180,8 @@ def project(
         What there is.
     held : int
         Bytes of a table that is in memory as a whole, with its output.
+    learnt : int
+        Bytes of the rows that a model is learnt from.
 
     Returns
     -------
@@ -190,7 +198,7 @@ def project(
     "class 1 (the largest of 1 to grow) does not fit into a worker's memory limit"
     """
     partition = 3 * partition_bytes
-    gather = sum(c.gather for c in classes)
+    gather = sum(c.gather for c in classes) + 2 * learnt
     index = sum(c.index for c in classes)
     generate = max((c.generate for c in classes), default=0)
     build = max((c.build for c in classes), default=0)

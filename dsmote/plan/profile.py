@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dsmote.plan.labels import sort_labels
+from dsmote.plan.levels import LevelCounts, merge_levels
 from dsmote.plan.moments import ColumnMoments, merge_moments
 
 __all__ = ["SAMPLE_ROWS", "TARGET", "Profile", "merge_profiles", "unify_categories"]
@@ -39,6 +40,8 @@ class Profile:
         The rows of each class with the smallest hash: a sample that depends on the rows only.
     moments : tuple of ColumnMoments
         What scaling needs of each measured numeric column; empty where none was asked for.
+    levels : tuple of LevelCounts
+        Rows of each level of each nominal column, by class; empty where not asked for.
     """
 
     rows: int = 0
@@ -52,6 +55,7 @@ class Profile:
     categories: Mapping[int, tuple[pd.CategoricalDtype, ...]] = field(default_factory=dict)
     sample: Mapping[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     moments: tuple[ColumnMoments, ...] = ()
+    levels: tuple[LevelCounts, ...] = ()
 
 
 def _add(a: Mapping[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
@@ -99,6 +103,7 @@ def _merge(a: Profile, b: Profile) -> Profile:
         categories=_merge_categories(a.categories, b.categories),
         sample=_merge_samples(a.sample, b.sample),
         moments=merge_moments(a.moments, b.moments),
+        levels=merge_levels(a.levels, b.levels),
     )
 
 

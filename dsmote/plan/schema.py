@@ -27,7 +27,8 @@ class Column:
         As the input declares it.
     kind : str
         ``"float"``, ``"int"``, ``"bool"``, ``"datetime"`` or ``"timedelta"`` when it is measured;
-        ``"nominal"`` when it is voted on; ``"carried"``; ``"target"``.
+        ``"nominal"`` when it is voted on; ``"carried"``; ``"group"``;
+        ``"copied"`` when rows are copied as they are; ``"target"``.
     """
 
     name: Any
@@ -55,6 +56,16 @@ class Schema:
     def carried(self) -> list[int]:
         """Positions of the carried columns."""
         return [i for i, c in enumerate(self.columns) if c.kind == "carried"]
+
+    @property
+    def copied(self) -> list[int]:
+        """Positions of the columns that are copied as they are."""
+        return [i for i, c in enumerate(self.columns) if c.kind == "copied"]
+
+    @property
+    def group(self) -> int | None:
+        """Position of the column that says which rows belong together, if one does."""
+        return next((i for i, c in enumerate(self.columns) if c.kind == "group"), None)
 
     @property
     def target(self) -> int | None:
@@ -180,6 +191,8 @@ def make_schema(
     has_target: bool = False,
     carry: Sequence[Any] = (),
     nominal: Sequence[int] = (),
+    group: Any = None,
+    any_kind: bool = False,
     sampler: str = "SMOTE",
 ) -> Schema:
     """Give every column its role and check that each measured column can be measured.
@@ -196,6 +209,10 @@ def make_schema(
         Columns that are put out but never measured.
     nominal : sequence of int
         Positions of the nominal columns.
+    group : hashable, optional
+        Name of the column that says which rows belong together.
+    any_kind : bool
+        Columns of every dtype are taken, because none is measured.
     sampler : str
         Name used in the errors.
 
@@ -223,8 +240,12 @@ def make_schema(
             kind: str | None = "target"
         elif name in carry:
             kind = "carried"
+        elif group is not None and name == group:
+            kind = "group"
         elif i in voted:
             kind = "nominal"
+        elif any_kind:
+            kind = "copied"
         else:
             kind = _numeric_kind(dtype)
             if kind is None and is_nominal_dtype(dtype):
@@ -243,7 +264,7 @@ def make_schema(
             f"float): {_names(text)}; use SMOTENC, encode the columns, or name them in carry"
         )
     _refuse_nested(schema, sampler)
-    if not schema.numeric and not schema.nominal:
+    if not any_kind and not schema.numeric and not schema.nominal:
         raise ValueError("there is no column to measure: 0 feature(s) where at least 1 is required")
     return schema
 

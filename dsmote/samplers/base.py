@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -12,9 +13,9 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import TargetTags
-from sklearn.utils._param_validation import HasMethods, Interval, RealNotInt, StrOptions
+from sklearn.utils._param_validation import HasMethods, Interval, Options, RealNotInt, StrOptions
 
-from dsmote.execute import Recipe, Table, Task, read_frame, read_pair
+from dsmote.execute import Recipe, Table, Task, check_free, read_frame, read_pair
 from dsmote.execute.partition import incomplete, missing_labels
 from dsmote.plan import (
     SCALES,
@@ -32,12 +33,33 @@ from dsmote.plan.profile import TARGET, unify_categories
 from dsmote.plan.schema import with_dtypes
 from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
 
-__all__ = ["OverSampler"]
+__all__ = ["NEIGHBOUR_PARAMETERS", "OverSampler"]
 
 UNIFY_BYTES = 50_000  # categories that may be embedded in the graph
 _UNKNOWN = pd.CategoricalDtype()  # "category", its categories travelling with the rows
 
 ClassCounts = Mapping[Any, int]
+
+
+_WHAT = StrOptions({"error", "copy", "skip"})
+
+#: Constraints of the parameters of samplers that look for neighbours in the class.
+NEIGHBOUR_PARAMETERS: dict[str, list[Any]] = {
+    "k_neighbors": [
+        Interval(Integral, 1, None, closed="left"),
+        HasMethods(["fit", "kneighbors"]),
+    ],
+    "neighbors": [StrOptions({"auto", "tree", "brute", "fast"}), HasMethods(["build"])],
+    "scale": [StrOptions(set(SCALES)), None],
+    "n_components": [
+        Interval(Integral, 1, None, closed="left"),
+        Interval(RealNotInt, 0, 1, closed="neither"),
+        None,
+    ],
+    "missing": [StrOptions({"error", "skip"})],
+    "on_small_class": [_WHAT],
+    "on_small_group": [_WHAT],
+}
 
 
 class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
@@ -51,37 +73,34 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             Mapping,
             callable,
         ],
-        "k_neighbors": [
-            Interval(Integral, 1, None, closed="left"),
-            HasMethods(["fit", "kneighbors"]),
-        ],
-        "neighbors": [StrOptions({"auto", "tree", "brute", "fast"}), HasMethods(["build"])],
-        "scale": [StrOptions(set(SCALES)), None],
-        "n_components": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(RealNotInt, 0, 1, closed="neither"),
-            None,
-        ],
         "random_state": ["random_state", np.random.Generator],
         "carry": ["array-like", None],
-        "missing": [StrOptions({"error", "skip"})],
+        "provenance": [StrOptions({"flag", "full"}), Options(bool, {False})],
     }
+    #: Columns of every dtype are taken, missing values included, because none is measured.
+    _any_kind: ClassVar[bool] = False
+    #: The rows of nominal columns are counted in the pass over the data, by level and class.
+    _counts_levels: ClassVar[bool] = False
 
     sampling_strategy: Any
     random_state: Any
     carry: Any
-    missing: str
-    k_neighbors: Any
-    neighbors: Any
-    scale: str | None
-    n_components: Any
+    provenance: Any
+    # Not every sampler has these.
+    missing: str = "error"
+    scale: str | None = None
+    n_components: Any = None
+    on_small_class: str = "error"
 
     @abstractmethod
     def _recipe(self) -> Recipe:
         """Return what makes this sampler itself."""
 
-    def _nominal(self, table: Table, carried: Sequence[Any]) -> list[int]:
-        """Return the positions of the nominal columns."""
+    def _takes_any_kind(self) -> bool:
+        return self._any_kind
+
+    def _nominal(self, table: Table, aside: Sequence[Any]) -> list[int]:
+        """Return the positions of the nominal columns; `aside` names those that are no features."""
         return []
 
     def _check_schema(self, schema: Schema) -> None:
@@ -90,6 +109,9 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
     def _alarms(self, profile: Profile, growing: list[Any]) -> list[str]:
         """Return what the plan should say, and a warning too."""
         return []
+
+    def _finished(self, table: Table) -> None:
+        """Take over what is known after a table in memory was resampled."""
 
     def _notes(self, schema: Schema) -> list[str]:
         """Return what the plan should say about the columns."""
@@ -126,8 +148,14 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         return self
 
     def fit_resample(
-        self, X: Any, y: Any, *, class_counts: ClassCounts | None = None
-    ) -> tuple[Any, Any]:
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        groups: Any = None,
+        class_counts: ClassCounts | None = None,
+    ) -> Any:
         """Balance a table whose target is a container of its own.
 
         Parameters
@@ -136,6 +164,11 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             The features.
         y : ndarray, list, Series, or the same on Dask, shape (n,)
             The target.
+        sample_weight : ndarray, list, Series, or the same on Dask, shape (n,), optional
+            Weights of the rows. A synthetic row's lies between those of its parents, as it does.
+        groups : column name, or array like `sample_weight`, optional
+            Which rows belong together: neighbours are looked for within the group only, and
+            a synthetic row belongs to the group of its parents.
         class_counts : mapping of label to int, optional
             Rows per class. For Dask input this saves the one pass over the data; what the pass
             would have checked is then checked while X_res is computed.
@@ -145,6 +178,10 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         X_res, y_res
             The same kinds as given: the originals in order, then the synthetic rows, class by
             class in sorted label order. Dask in, lazy Dask out.
+        sample_weight_res
+            Third, where `sample_weight` is given; whole numbers become float64.
+        groups_res
+            Last, where `groups` is an array.
 
         Raises
         ------
@@ -154,9 +191,17 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             What would not fit, before anything is run.
         """
         self._validate_params()
-        return self._run(read_pair(X, y), class_counts)
+        beside, column = _beside(X, sample_weight, groups)
+        return self._run(read_pair(X, y, beside), class_counts, column)
 
-    def resample(self, frame: Any, *, target: Any, class_counts: ClassCounts | None = None) -> Any:
+    def resample(
+        self,
+        frame: Any,
+        *,
+        target: Any,
+        groups: Any = None,
+        class_counts: ClassCounts | None = None,
+    ) -> Any:
         """Balance one table: one frame in, one frame out.
 
         Parameters
@@ -165,16 +210,17 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             Features and target.
         target : hashable
             Name of the target column.
-        class_counts : mapping of label to int, optional
+        groups, class_counts
             As for :meth:`fit_resample`.
 
         Returns
         -------
         pandas or dask DataFrame
-            The same columns, order and dtypes.
+            The same columns, order and dtypes; and the groups, where they are an array.
         """
         self._validate_params()
-        return self._run(read_frame(frame, target), class_counts)
+        beside, column = _beside(frame, None, groups)
+        return self._run(read_frame(frame, target, beside), class_counts, column)
 
     def plan(
         self,
@@ -182,13 +228,14 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         y: Any = None,
         *,
         target: Any = None,
+        groups: Any = None,
         class_counts: ClassCounts | None = None,
     ) -> Plan:
         """Say what would happen: counts, blocks, engine, memory, warnings. Makes nothing.
 
         Parameters
         ----------
-        X, y, target, class_counts
+        X, y, target, groups, class_counts
             As for :meth:`fit_resample` (X and y), or as for :meth:`resample` (X and target).
 
         Returns
@@ -199,23 +246,35 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         self._validate_params()
         if (y is None) == (target is None):
             raise ValueError("plan takes X and y, or a frame and target=")
-        table = read_pair(X, y) if target is None else read_frame(X, target)
-        return self._prepare(table, class_counts)[0].plan
+        beside, column = _beside(X, None, groups)
+        table = read_pair(X, y, beside) if target is None else read_frame(X, target, beside)
+        return self._prepare(table, class_counts, column)[0].plan
 
-    def _run(self, table: Table, class_counts: ClassCounts | None) -> Any:
-        task, alarms = self._prepare(table, class_counts)
+    def _run(self, table: Table, class_counts: ClassCounts | None, group: Any) -> Any:
+        task, alarms = self._prepare(table, class_counts, group)
         task.plan.check()
         for alarm in alarms:
             warnings.warn(alarm, UserWarning, stacklevel=3)
         made = table.run(task)
         self.neighbors_report_ = table.report
+        if table.provenance is not None:
+            self.provenance_ = table.provenance
+        elif hasattr(self, "provenance_"):
+            del self.provenance_
+        if not table.lazy:
+            self._finished(table)
         return made
 
-    def _prepare(self, table: Table, class_counts: ClassCounts | None) -> tuple[Task, list[str]]:
-        """Return what is to be run, and what to warn of when it is."""
+    def _schema(self, table: Table, group: Any) -> Schema:
+        """Give the columns their roles, and refuse what this sampler is not for."""
         carried = [] if self.carry is None else list(self.carry)
+        aside = [*carried, *([] if group is None else [group])]
         schema = table.schema(
-            carry=carried, nominal=self._nominal(table, carried), sampler=type(self).__name__
+            carry=carried,
+            nominal=self._nominal(table, aside),
+            group=group,
+            any_kind=self._takes_any_kind(),
+            sampler=type(self).__name__,
         )
         self._check_schema(schema)
         schema = _without_categories(schema)
@@ -224,15 +283,31 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
                 f"column {carried[0]!r} cannot be carried in an array of {table.array}, which "
                 "cannot hold a missing value; pass a DataFrame, or an array of floats"
             )
+        if self.provenance and table.is_frame:
+            check_free(table.names, self.provenance, schema)
+        return schema
+
+    def _profiled(
+        self, table: Table, schema: Schema, class_counts: ClassCounts | None
+    ) -> Profile:
+        """Look at the data once, or take the user's word."""
+        if class_counts is not None:
+            return _assumed(class_counts, schema.row_bytes())
+        profile = table.profile(schema, self.scale, self._counts_levels)
+        self._check_profile(profile, schema, table.target_name)
+        return profile
+
+    def _prepare(
+        self, table: Table, class_counts: ClassCounts | None, group: Any = None
+    ) -> tuple[Task, list[str]]:
+        """Return what is to be run, and what to warn of when it is."""
+        schema = self._schema(table, group)
         recipe = self._recipe()
         self._check_search(schema, class_counts)
-        if class_counts is None:
-            profile = table.profile(schema, self.scale)
-            self._check_profile(profile, schema, table.target_name)
-        else:
-            profile = _assumed(class_counts, schema.row_bytes())
+        profile = self._profiled(table, schema, class_counts)
         if profile.moments:
             recipe = recipe.scaled_by(scaling_of(profile.moments))
+        recipe = recipe.informed(profile, schema)
         changes, known = _changed_dtypes(table, schema, profile)
         labels = list(profile.counts)
         _check_labels(labels)
@@ -246,13 +321,13 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             counts=profile.counts,
             usable=profile.usable if self.missing == "skip" else profile.counts,
             new=new,
-            k=recipe.k,
-            engines=_engines(recipe, profile, new),
+            needs=replace(recipe.needs(), passes=_passes(recipe, class_counts is None)),
+            on_small=self.on_small_class,
+            engines=_engines(recipe, profile, schema, new),
             partition_bytes=_partition_bytes(table, profile),
             row_bytes=max(out.row_bytes(), profile.bytes // max(1, profile.rows)),
             limit=table.limit(),
             in_memory=not table.lazy,
-            copied=bool(self.scale) + bool(self.n_components),
             notes=[*self._notes(schema), *alarms],
         )
         self.sampling_strategy_ = new
@@ -263,7 +338,9 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         self.plan_ = plan
-        return Task(recipe, schema, out, plan, self.missing == "skip", changes, known), alarms
+        skip = self.missing == "skip"
+        told = self.provenance or None
+        return Task(recipe, schema, out, plan, skip, changes, known, told), alarms
 
     def _check_search(self, schema: Schema, class_counts: ClassCounts | None) -> None:
         """Refuse a search that the columns or the missing pass over the data do not allow."""
@@ -271,6 +348,11 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             raise ValueError(
                 f"scale={self.scale!r} needs to look at all rows once, and class_counts says not "
                 "to; leave class_counts out, or scale the columns before"
+            )
+        if self._counts_levels and class_counts is not None:
+            raise ValueError(
+                f"{type(self).__name__} needs to count the levels of all rows once, and "
+                "class_counts says not to look; leave class_counts out"
             )
         n = self.n_components
         if isinstance(n, Integral) and int(n) > len(schema.numeric):
@@ -329,14 +411,43 @@ def _assumed(class_counts: ClassCounts, row_bytes: int) -> Profile:
     return Profile(rows=rows, bytes=rows * row_bytes, counts=counts, usable=counts)
 
 
+def _passes(recipe: Recipe, counted: bool) -> tuple[str, ...]:
+    """Say how often the data are read, and what for."""
+    passes = ["counting classes"] if counted else []
+    passes.append("taking out the rows that new ones are made from, and the output")
+    if recipe.around:
+        passes.append("the nearest of all rows")
+    elif recipe.surveys:
+        passes.append("looking at all rows with what was learnt")
+    return tuple(passes)
+
+
+def _beside(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:
+    """Tell what goes beside the table from a column of it that says which rows are together."""
+    column = None
+    beside = {} if weight is None else {"sample_weight": weight}
+    if groups is not None and (isinstance(groups, str) or np.isscalar(groups)):
+        names = list(getattr(X, "columns", ()))
+        if groups not in names:
+            shown = ", ".join(repr(name) for name in names[:50]) or "no names (X is an array)"
+            raise ValueError(f"there is no column {groups!r} of groups; the columns are {shown}")
+        column = groups
+    elif groups is not None:
+        beside["groups"] = groups
+    return beside, column
+
+
 def _engines(
-    recipe: Recipe, profile: Profile, new: Mapping[Any, int]
+    recipe: Recipe, profile: Profile, schema: Schema, new: Mapping[Any, int]
 ) -> dict[Any, tuple[str, str]]:
     """Choose each class's engine; without a profile, it is chosen when the rows are there."""
+    if not recipe.k:
+        return dict.fromkeys(new, ("none", "no neighbours are needed"))
+    nothing = (np.empty(0), np.empty((0, 0)))
     chosen = {
-        label: recipe.engine(profile.usable[label], profile.sample[label][1])
+        label: recipe.engine(profile.usable[label], profile.sample.get(label, nothing)[1])
         for label, n in new.items()
-        if n and label in profile.sample
+        if n and (label in profile.sample or not schema.numeric)
     }
     return {label: (choice.name, choice.why) for label, choice in chosen.items()}
 

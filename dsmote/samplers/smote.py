@@ -2,97 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
-import numpy as np
-
-from dsmote.execute import Draws, Made, Recipe, Rows, take_wide
-from dsmote.kernels import segment, segment_exact, vote
-from dsmote.neighbors import (
-    Engine,
-    NeighborIndex,
-    ProjectedSearch,
-    choose_engine,
-    engine_named,
-    leading_axes,
-)
-from dsmote.neighbors.choose import Choice
-from dsmote.neighbors.recall import measure_recall
-from dsmote.plan import Scaling
-from dsmote.samplers.base import OverSampler
+from dsmote.execute import Recipe
+from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
+from dsmote.samplers.recipes import SegmentRecipe
 from dsmote.samplers.search import wanted_search
 
-__all__ = ["SMOTE", "SegmentRecipe"]
-
-
-@dataclass(frozen=True)
-class SegmentRecipe:
-    """All rows are bases, equally; neighbours in the own class; segment kernel, and vote."""
-
-    name: str
-    k: int
-    neighbors: Engine | None = None
-    fast: bool = False
-    n_components: Any = None
-    scaling: Scaling | None = None
-
-    @property
-    def exact(self) -> bool:
-        """Whether the true neighbours are found."""
-        engine = self.neighbors is None or self.neighbors.exact
-        return engine and not (self.fast or self.n_components)
-
-    def scaled_by(self, scaling: Scaling | None) -> SegmentRecipe:
-        """Return a recipe that finds neighbours among scaled rows."""
-        return replace(self, scaling=scaling)
-
-    def searched(self, numeric: np.ndarray) -> np.ndarray:
-        """Return the numbers that distances are taken of: scaled, if asked for."""
-        return numeric if self.scaling is None else self.scaling.scaled(numeric)
-
-    def engine(self, n_rows: int, sample: np.ndarray) -> Choice:
-        """Take what was asked for, or choose by the directions that the rows spread in."""
-        if self.neighbors is not None:
-            return Choice(self.neighbors.name, "as asked for")
-        sample = self.searched(sample)
-        if self.n_components and len(sample):
-            centre, axes = leading_axes(sample, self.n_components)
-            sample = (sample - centre) @ axes
-        return choose_engine(n_rows, sample, fast=self.fast)
-
-    def index(self, rows: Rows, engine: str, seed: int) -> NeighborIndex:
-        """Index the numeric columns, scaled and projected as asked for."""
-        matrix = self.searched(rows.numeric)
-        if not self.n_components:
-            return self.built(matrix, matrix, rows, engine, seed)
-        centre, axes = leading_axes(matrix, self.n_components)
-        projected = (matrix - centre) @ axes
-        return ProjectedSearch(self.built(projected, matrix, rows, engine, seed), centre, axes)
-
-    def built(
-        self, matrix: np.ndarray, full: np.ndarray, rows: Rows, engine: str, seed: int
-    ) -> NeighborIndex:
-        """Index a matrix; `full` is what it was before it was projected."""
-        return (self.neighbors or engine_named(engine)).build(matrix, seed=seed)
-
-    def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
-        """Compare with brute force, in all columns, on a sample of the rows."""
-        return measure_recall(index, self.searched(rows.numeric), self.k, seed=seed).to_dict()
-
-    def make(
-        self, rows: Rows, bases: np.ndarray, neighbours: np.ndarray, draws: Draws, whole: np.ndarray
-    ) -> Made:
-        """Interpolate numbers; vote on names."""
-        gaps = draws.gap()
-        toward = np.take_along_axis(neighbours, draws.rank(self.k)[:, None], 1)[:, 0]
-        numeric = segment(rows.numeric[bases], rows.numeric[toward], gaps, whole)
-        ends = zip(take_wide(rows, bases), take_wide(rows, toward), strict=True)
-        wide = {place: segment_exact(a, b, gaps) for (place, a), (_, b) in ends}
-        codes = np.empty((len(bases), rows.codes.shape[1]), dtype=np.int32)
-        for j in range(codes.shape[1]):
-            codes[:, j] = vote(rows.codes[neighbours, j], draws.vote(j))
-        return numeric, wide, codes
+__all__ = ["SMOTE"]
 
 
 class SMOTE(OverSampler):
@@ -141,6 +58,16 @@ class SMOTE(OverSampler):
         Find neighbours in so many leading principal components of the class, or in the fewest
         that hold this share (between 0 and 1) of its variance. Approximate: recall is measured in
         all columns, and reported.
+    on_small_class : {"error", "copy", "skip"}, default="error"
+        What to do with a class of fewer than k + 1 rows: refuse it, copy its rows (drawn with
+        replacement), or leave it as it is.
+    on_small_group : {"error", "copy", "skip"}, default="error"
+        With ``groups``, what to do with rows whose group has fewer than k + 1 rows of the class:
+        refuse them, copy them, or make no rows from them.
+    provenance : {False, "flag", "full"}, default=False
+        Say where rows came from. ``"flag"`` adds a boolean column ``synthetic``; ``"full"`` adds
+        ``base_row`` and ``neighbour_row`` (numbers of rows of the input, from 0), ``gap`` and, for
+        each carried column, the parents' values. For arrays it is put into ``provenance_``.
 
     Attributes
     ----------
@@ -156,6 +83,8 @@ class SMOTE(OverSampler):
         Engine and recall for each class that grows. Where the search is exact recall is 1; else it
         was measured against brute force on 1,000 seeded rows. For Dask input and an
         approximate engine it is a Delayed, which ``compute()`` turns into the dict.
+    provenance_ : DataFrame
+        Where the rows of an array came from, if asked for; a Dask DataFrame for a Dask array.
 
     Notes
     -----
@@ -187,6 +116,11 @@ class SMOTE(OverSampler):
     ((180, 3), array([90, 90]))
     """
 
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **OverSampler._parameter_constraints,
+        **NEIGHBOUR_PARAMETERS,
+    }
+
     def __init__(
         self,
         *,
@@ -198,6 +132,9 @@ class SMOTE(OverSampler):
         neighbors: Any = "auto",
         scale: str | None = None,
         n_components: Any = None,
+        on_small_class: str = "error",
+        on_small_group: str = "error",
+        provenance: Any = False,
     ) -> None:
         self.sampling_strategy = sampling_strategy
         self.k_neighbors = k_neighbors
@@ -207,7 +144,17 @@ class SMOTE(OverSampler):
         self.neighbors = neighbors
         self.scale = scale
         self.n_components = n_components
+        self.on_small_class = on_small_class
+        self.on_small_group = on_small_group
+        self.provenance = provenance
 
     def _recipe(self) -> Recipe:
         k, engine = wanted_search(self.k_neighbors, self.neighbors)
-        return SegmentRecipe("SMOTE", k, engine, self.neighbors == "fast", self.n_components)
+        return SegmentRecipe(
+            "SMOTE",
+            k,
+            engine,
+            self.neighbors == "fast",
+            self.n_components,
+            on_small_group=self.on_small_group,
+        )

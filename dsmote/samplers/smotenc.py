@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from dsmote.execute import Recipe, Rows, Table
-from dsmote.neighbors import NeighborIndex, engine_named
+from dsmote.execute import Recipe, Rows, Searched, Table
+from dsmote.neighbors import NeighborIndex
 from dsmote.neighbors.choose import Choice
 from dsmote.neighbors.recall import measure_recall
 from dsmote.plan import Profile, Schema
 from dsmote.plan.schema import is_nominal_dtype
-from dsmote.samplers.base import OverSampler
+from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
+from dsmote.samplers.recipes import SegmentRecipe
 from dsmote.samplers.search import wanted_search
-from dsmote.samplers.smote import SegmentRecipe
 
 __all__ = ["SMOTENC", "MixedRecipe", "mixed_weight"]
 
@@ -58,16 +58,22 @@ class MixedRecipe(SegmentRecipe):
         chosen = super().engine(n_rows, sample)
         return Choice(f"mixed {chosen.name}", f"beside names, {chosen.why}")
 
-    def built(
-        self, matrix: np.ndarray, full: np.ndarray, rows: Rows, engine: str, seed: int
-    ) -> NeighborIndex:
-        """Index numbers and codes together; M is that of the columns before projection."""
-        how: Any = self.neighbors or engine_named(engine.removeprefix("mixed "))
-        return how.build_mixed(matrix, rows.codes, mixed_weight(full), seed=seed)
+    def searched(self, rows: Rows) -> Searched | None:
+        """Return numbers and codes; M is that of the columns before projection."""
+        searched = super().searched(rows)
+        assert searched is not None
+        return replace(searched, weight=mixed_weight(self.measured(rows.numeric)))
+
+    def _index(self, searched: Searched, how: Any, seed: int) -> NeighborIndex:
+        return how.build_mixed(searched.matrix, searched.codes, searched.weight, seed=seed)
+
+    def built(self, searched: Searched, engine: str, seed: int) -> NeighborIndex:
+        """Index numbers and codes together."""
+        return super().built(searched, engine.removeprefix("mixed "), seed)
 
     def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
         """Compare with brute force on a sample of the rows."""
-        matrix = self.searched(rows.numeric)
+        matrix = self.measured(rows.numeric)
         return measure_recall(
             index, matrix, self.k, seed=seed, codes=rows.codes, weight=mixed_weight(matrix)
         ).to_dict()
@@ -97,6 +103,8 @@ class SMOTENC(OverSampler):
         As in :class:`~dsmote.SMOTE`, over numbers and names together.
     scale, n_components
         As in :class:`~dsmote.SMOTE`, for the continuous columns; M is then taken of scaled ones.
+    on_small_class, on_small_group, provenance
+        As in :class:`~dsmote.SMOTE`.
 
     Attributes
     ----------
@@ -123,6 +131,7 @@ class SMOTENC(OverSampler):
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OverSampler._parameter_constraints,
+        **NEIGHBOUR_PARAMETERS,
         "categorical_features": ["array-like", str],
     }
 
@@ -138,6 +147,9 @@ class SMOTENC(OverSampler):
         neighbors: Any = "auto",
         scale: str | None = None,
         n_components: Any = None,
+        on_small_class: str = "error",
+        on_small_group: str = "error",
+        provenance: Any = False,
     ) -> None:
         self.categorical_features = categorical_features
         self.sampling_strategy = sampling_strategy
@@ -148,6 +160,9 @@ class SMOTENC(OverSampler):
         self.neighbors = neighbors
         self.scale = scale
         self.n_components = n_components
+        self.on_small_class = on_small_class
+        self.on_small_group = on_small_group
+        self.provenance = provenance
 
     def _recipe(self) -> Recipe:
         k, engine = wanted_search(self.k_neighbors, self.neighbors)
@@ -157,7 +172,13 @@ class SMOTENC(OverSampler):
                 f"neighbors={self.neighbors!r} measures numbers only; SMOTENC takes 'auto', "
                 "'tree', 'brute' and CappedIndex(max_rows)"
             )
-        return MixedRecipe("SMOTENC", k, engine, n_components=self.n_components)
+        return MixedRecipe(
+            "SMOTENC",
+            k,
+            engine,
+            n_components=self.n_components,
+            on_small_group=self.on_small_group,
+        )
 
     def _nominal(self, table: Table, carried: Sequence[Any]) -> list[int]:
         wanted = self.categorical_features

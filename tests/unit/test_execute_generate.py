@@ -4,17 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote.execute.generate import (
-    Draws,
-    build_class_index,
-    gather,
-    join_extracts,
-    make_rows,
-    synthetic_index,
-)
-from dsmote.execute.partition import extract
+from dsmote.execute.decode import synthetic_index
+from dsmote.execute.extract import Extract, Take, check_counts, extract, join_extracts
+from dsmote.execute.generate import build_class_index, make_rows
+from dsmote.execute.recipe import Draws
 from dsmote.plan import make_schema
-from dsmote.samplers.smote import SegmentRecipe
+from dsmote.samplers.recipes import SegmentRecipe
 from tests.tables import even, numbers, split
 from tests.unit.test_plan_plan import plan_of
 
@@ -22,54 +17,63 @@ TABLE = numbers(120, 40, 2)
 SCHEMA = make_schema(list(TABLE), list(TABLE.dtypes), target="y", has_target=True)
 RECIPE = SegmentRecipe("SMOTE", 5)
 PLAN = plan_of({0: 80, 1: 40}, {1: 40})
+TAKE = Take(SCHEMA, {1: 1})
+HOW = {"recipe": RECIPE, "of": PLAN.classes[1], "seed": 0, "new": {1: 40}}
 
 
 def extracts(parts):
     pieces = split(TABLE, even(120, parts))
-    return [extract(p, None, schema=SCHEMA, grow={1: 1}, skip=False) for p in pieces]
+    return [extract(p, take=TAKE) for p in pieces]
+
+
+def gather(parts, plan):
+    return check_counts(join_extracts(parts, take=TAKE), plan)
 
 
 def test_joined_in_any_grouping():
-    counts, rows = join_extracts(extracts(1), schema=SCHEMA)
+    whole = join_extracts(extracts(1), take=TAKE)
+    assert whole.rows[1].numbers.tolist() == np.flatnonzero(TABLE["y"] == 1).tolist()
     for parts in (3, 12):
         level = extracts(parts)
-        halves = [join_extracts(h, schema=SCHEMA) for h in (level[:2], level[2:])]
-        for joined in (join_extracts(level, schema=SCHEMA), join_extracts(halves, schema=SCHEMA)):
-            assert joined[0] == counts
-            np.testing.assert_array_equal(joined[1][1].numeric, rows[1].numeric)
+        halves = [join_extracts(h, take=TAKE) for h in (level[:2], level[2:])]
+        for joined in (join_extracts(level, take=TAKE), join_extracts(halves, take=TAKE)):
+            assert joined.counts == whole.counts
+            assert joined.lengths == tuple(even(120, parts))
+            np.testing.assert_array_equal(joined.rows[1].numeric, whole.rows[1].numeric)
+            np.testing.assert_array_equal(joined.rows[1].numbers, whole.rows[1].numbers)
 
 
 def test_gather_checks_the_counts():
-    gather(extracts(3), schema=SCHEMA, plan=PLAN)
+    gather(extracts(3), PLAN)
     with pytest.raises(ValueError, match="class 1 has 40 rows in the data, but 41 were planned"):
-        gather(extracts(3), schema=SCHEMA, plan=plan_of({0: 80, 1: 41}, {1: 10}))
+        gather(extracts(3), plan_of({0: 80, 1: 41}, {1: 10}))
     with pytest.raises(ValueError, match=r"the data hold the class 1 \(40 rows\)"):
-        gather(extracts(3), schema=SCHEMA, plan=plan_of({0: 80}, {}))
+        gather(extracts(3), plan_of({0: 80}, {}))
 
 
 def test_any_cuts_make_the_same_rows():
-    rows = gather(extracts(2), schema=SCHEMA, plan=PLAN)
-    of = build_class_index(rows, recipe=RECIPE, of=PLAN.classes[1], seed=0)
-    whole = make_rows(of, RECIPE, SCHEMA, 0, 1, 0, 40)[0]
-    cut = [make_rows(of, RECIPE, SCHEMA, 0, 1, a, b)[0] for a, b in ((0, 1), (1, 17), (17, 40))]
+    rows = gather(extracts(2), PLAN)
+    of = build_class_index(rows, **HOW)
+    whole = make_rows(of, RECIPE, SCHEMA, 0, 1, 0, 40).numeric
+    cut = [make_rows(of, RECIPE, SCHEMA, 0, 1, a, b).numeric for a, b in ((0, 1), (1, 17), (17, 40))]
     np.testing.assert_array_equal(np.concatenate(cut), whole)
 
 
 def test_only_bases_that_are_used_are_asked_for():
-    rows = gather(extracts(2), schema=SCHEMA, plan=PLAN)
-    of = build_class_index(rows, recipe=RECIPE, of=PLAN.classes[1], seed=0)
+    rows = gather(extracts(2), PLAN)
+    of = build_class_index(rows, **HOW)
     asked = []
     original = of.neighbours.query
     of.neighbours.query = lambda ids, k: (asked.extend(ids.tolist()), original(ids, k))[1]
     make_rows(of, RECIPE, SCHEMA, 0, 1, 0, 40)
-    copies = np.diff(of.ends, prepend=0)
+    copies = np.diff(of.bases.ends, prepend=0)
     assert asked == np.flatnonzero(copies).tolist()
     assert len(asked) < 40
 
 
 def test_a_class_that_lost_its_rows():
     with pytest.raises(ValueError, match="class 1 has 0 rows without missing values"):
-        build_class_index({}, recipe=RECIPE, of=PLAN.classes[1], seed=0)
+        build_class_index(Extract({}, (), {}), **HOW)
 
 
 def test_draws_belong_to_places():

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dsmote.execute.extract import Take, extract
 from dsmote.execute.matrix import extract_matrix, is_matrix, labelled, profile_matrix
-from dsmote.execute.partition import extract, profile
+from dsmote.execute.partition import profile
 from dsmote.execute.resources import thread_pool
 from dsmote.plan import make_schema
 
@@ -42,14 +43,21 @@ def test_profiles_are_equal(dtype, broken, scale):
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 def test_extracts_are_equal(dtype):
     X, y, schema = table(dtype, broken=True)
-    asked = {"schema": schema, "grow": {"b": 1}, "skip": True}
-    mine = extract_matrix(X, labelled(y), **asked)
-    other = extract(pd.DataFrame(X), pd.Series(y), **asked)
-    assert mine[0] == other[0]
-    assert list(mine[1]) == [1]
-    assert np.array_equal(mine[1][1].numeric, other[1][1].numeric)
+    take = Take(schema, {"b": 1}, skip=True, ranks={"a": 0, "b": 1}, quotas={0: 7, 1: 500})
+    mine = extract_matrix(X, labelled(y), take=take)
+    other = extract(pd.DataFrame(X), pd.Series(y), take=take)
+    assert mine.counts == other.counts
+    assert mine.lengths == other.lengths == (len(X),)
+    assert list(mine.rows) == [1]
+    assert np.array_equal(mine.rows[1].numeric, other.rows[1].numeric)
+    assert np.array_equal(mine.rows[1].numbers, other.rows[1].numbers)
+    assert sorted(mine.sample) == sorted(other.sample)
+    assert mine.sample
+    for rank, sample in mine.sample.items():
+        assert np.array_equal(sample.numbers, other.sample[rank].numbers)
+        assert np.array_equal(sample.numeric, other.sample[rank].numeric)
     with pytest.raises(ValueError, match=r"1 \(1 missing\).*|0 missing"):
-        extract_matrix(X, labelled(y), schema=schema, grow={"b": 1}, skip=False)
+        extract_matrix(X, labelled(y), take=Take(schema, {"b": 1}))
 
 
 def test_missing_labels_are_refused():
@@ -57,7 +65,7 @@ def test_missing_labels_are_refused():
     y[7] = None
     assert profile_matrix(X, labelled(y), schema).missing_target == 1
     with pytest.raises(ValueError, match="missing in 1 row"):
-        extract_matrix(X, labelled(y), schema=schema, grow={}, skip=False)
+        extract_matrix(X, labelled(y), take=Take(schema, {}))
 
 
 def test_only_floats_are_a_matrix():

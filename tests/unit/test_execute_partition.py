@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote.execute.partition import as_frame, check, conform, extract, labels_of, profile
+from dsmote.execute.extract import Take, extract
+from dsmote.execute.partition import as_frame, check, conform, labels_of, profile
 from dsmote.plan import make_schema
 from tests.tables import numbers
 
@@ -48,8 +49,9 @@ def test_profile_counts():
 
 
 def test_extract_takes_the_rows_of_the_classes_that_grow_in_order():
-    counts, rows = extract(TABLE, None, schema=SCHEMA, grow={1: 7}, skip=False)
-    assert counts == {0: 30, 1: 20}
+    found = extract(TABLE, take=Take(SCHEMA, {1: 7}))
+    rows = found.rows
+    assert found.counts == {0: 30, 1: 20}
     assert list(rows) == [7]
     np.testing.assert_array_equal(rows[7].numeric, TABLE.loc[TABLE["y"] == 1, ["a", "b"]])
 
@@ -58,13 +60,12 @@ def test_extract_of_rows_with_gaps():
     table = TABLE.copy()
     few, most = table.index[table["y"] == 1], table.index[table["y"] == 0]
     table.loc[few[0], "a"] = np.nan
-    _, rows = extract(table, None, schema=SCHEMA, grow={1: 1}, skip=True)
-    assert len(rows[1]) == 19
+    assert len(extract(table, take=Take(SCHEMA, {1: 1}, skip=True)).rows[1]) == 19
     with pytest.raises(ValueError, match=r"'a' \(1 missing\)"):
-        extract(table, None, schema=SCHEMA, grow={1: 1}, skip=False)
+        extract(table, take=Take(SCHEMA, {1: 1}))
     table = TABLE.copy()
     table.loc[most[0], "a"] = np.nan  # a class that does not grow is not measured
-    assert len(extract(table, None, schema=SCHEMA, grow={1: 1}, skip=False)[1][1]) == 20
+    assert len(extract(table, take=Take(SCHEMA, {1: 1})).rows[1]) == 20
 
 
 def test_conform_touches_only_what_it_must():

@@ -6,15 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote.execute.rows import (
-    check_levels,
-    complete,
-    decode,
-    encode,
-    join,
-    numeric_values,
-    repeated,
-)
+from dsmote.execute.decode import decode, repeated
+from dsmote.execute.recipe import Made
+from dsmote.execute.rows import check_levels, complete, join, numeric_values
+from dsmote.execute.rows import encode as encode_numbered
 from dsmote.plan import make_schema
 from tests.tables import lengths_of, split
 
@@ -33,8 +28,16 @@ FRAME = pd.DataFrame(
 SCHEMA = make_schema(list(FRAME), list(FRAME.dtypes), nominal=[3, 4])
 
 
+def encode(frame, schema):
+    return encode_numbered(frame, schema, np.arange(len(frame)))
+
+
+def made_of(rows):
+    return Made(rows.numeric, rows.wide, rows.codes, np.arange(len(rows)))
+
+
 def back(rows):
-    return decode(SCHEMA, rows, rows.numeric, rows.wide, rows.codes, None, pd.RangeIndex(len(rows)))
+    return decode(SCHEMA, rows, made_of(rows), None, pd.RangeIndex(len(rows)))
 
 
 def test_there_and_back_again():

@@ -9,7 +9,7 @@ import pytest
 
 from dsmote import SMOTE, SMOTENC, Plan
 from dsmote.plan import Limit, make_plan, make_schema
-from dsmote.plan.plan import BLOCK_BYTES, BLOCK_ROWS
+from dsmote.plan.making import BLOCK_BYTES, BLOCK_ROWS, Needs
 from tests.tables import dask_frame, even, mixed, numbers
 
 
@@ -21,7 +21,7 @@ def plan_of(counts, new, k=5, row_bytes=8, limit=None, **how):
         counts=counts,
         usable=how.pop("usable", counts),
         new=new,
-        k=k,
+        needs=Needs(k),
         engines=dict.fromkeys(new, ("tree", "few directions")),
         partition_bytes=800,
         row_bytes=row_bytes,

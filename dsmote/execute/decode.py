@@ -1,0 +1,163 @@
+"""New rows, as arrays, back into a pandas frame with the columns and dtypes of the output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dsmote.execute.recipe import Made
+from dsmote.execute.rows import Rows
+from dsmote.plan import Column, Schema
+
+__all__ = ["decode", "repeated", "synthetic_index"]
+
+
+def _from_float(values: np.ndarray, column: Column) -> Any:
+    """Return float64 values as a column of the schema's dtype."""
+    dtype = column.dtype
+    sparse = isinstance(dtype, pd.SparseDtype)
+    if isinstance(dtype, np.dtype) and dtype.kind in "fiub":
+        if dtype.kind == "b":
+            return values > 0.5  # a row beyond its base may leave 0..1
+        if dtype.kind in "iu":
+            # float64 rounds the largest 64-bit whole numbers up, past what the dtype holds.
+            info = np.iinfo(dtype)
+            low, high = float(info.min), np.nextafter(float(info.max) + 1.0, 0.0)
+            values = np.clip(values, low, min(high, float(info.max)) if info.bits < 64 else high)
+        return values.astype(dtype)
+    if sparse:
+        return pd.Series(values).astype(dtype.subtype).astype(dtype).array
+    if column.kind == "bool":
+        return pd.array(values > 0.5, dtype=dtype)
+    if column.kind == "int":
+        return pd.array(values.astype(np.int64), dtype=dtype)
+    return pd.array(values, dtype=dtype)
+
+
+def _from_ticks(ticks: np.ndarray, column: Column) -> Any:
+    dtype = column.dtype
+    if isinstance(dtype, pd.ArrowDtype):
+        unit = dtype.pyarrow_dtype.unit
+        letter = "M8" if column.kind == "datetime" else "m8"
+        made = pd.Series(ticks.view(f"{letter}[{unit}]"))
+        if column.kind == "datetime" and dtype.pyarrow_dtype.tz:
+            made = made.dt.tz_localize("UTC")
+        return made.astype(dtype).array
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        moments = pd.DatetimeIndex(ticks.view(f"M8[{dtype.unit}]"))
+        return moments.tz_localize("UTC").tz_convert(dtype.tz).array
+    return ticks.view(dtype)
+
+
+def _dtype_of(i: int, column: Column, rows: Rows) -> Any:
+    """Return a column's dtype; one of categories that travel with the rows, from there."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype) and dtype.categories is None:
+        return rows.categories.get(i, dtype)
+    return dtype
+
+
+def _as_dtype(values: Any, dtype: Any) -> Any:
+    return values if values.dtype == dtype else pd.Series(values).astype(dtype).array
+
+
+def _missing(n: int, dtype: Any) -> Any:
+    return pd.Series([None] * n, dtype=dtype).array
+
+
+def repeated(label: Any, n: int, dtype: Any) -> Any:
+    """Return an array that holds a label n times."""
+    return pd.Series([label], dtype=dtype).repeat(n).array
+
+
+def decode(
+    schema: Schema,
+    rows: Rows,
+    made: Made,
+    label: Any,
+    index: pd.Index,
+) -> pd.DataFrame:
+    """Turn new rows, as arrays, into a frame with the columns of the schema.
+
+    Parameters
+    ----------
+    schema : Schema
+        Columns and dtypes of the output.
+    rows : Rows
+        The class's rows, for levels and categories.
+    made : Made
+        The new rows.
+    label : object
+        Value of the target column, when the schema has one.
+    index : Index
+        Index of the new rows.
+    """
+    places = {i: place for place, i in enumerate(schema.numeric)}
+    votes = {i: place for place, i in enumerate(schema.nominal)}
+    series: list[Any] = []
+    for i, column in enumerate(schema.columns):
+        values: Any
+        if i in votes:
+            values = rows.levels[votes[i]].array.take(made.codes[:, votes[i]])
+            values = _as_dtype(values, _dtype_of(i, column, rows))
+        elif i in places:
+            place = places[i]
+            if column.kind in ("datetime", "timedelta"):
+                ticks = made.wide.get(place)
+                if ticks is None:
+                    ticks = made.numeric[:, place].astype(np.int64)
+                values = _from_ticks(ticks, column)
+            elif place in made.wide:
+                exact = made.wide[place]
+                values = (
+                    exact.astype(column.dtype)
+                    if isinstance(column.dtype, np.dtype)
+                    else pd.array(exact, dtype=column.dtype)
+                )
+            else:
+                values = _from_float(made.numeric[:, place], column)
+        elif column.kind == "group":
+            assert rows.group is not None and rows.group_levels is not None
+            values = rows.group_levels.array.take(rows.group[made.bases])
+            values = _as_dtype(values, _dtype_of(i, column, rows))
+        elif column.kind == "carried":
+            values = _missing(len(index), _dtype_of(i, column, rows))
+        else:
+            values = repeated(label, len(index), _dtype_of(i, column, rows))
+        series.append(pd.Series(values, index=index, copy=False))
+    # The copy puts columns of one dtype into one block; many blocks slow down all that follows.
+    frame = pd.concat(series, axis=1).copy() if series else pd.DataFrame(index=index)
+    frame.columns = pd.Index(schema.names, dtype=object if not schema.names else None)
+    return frame
+def synthetic_index(like: pd.Index, first: int, n: int) -> pd.Index:
+    """Return the index of new rows.
+
+    Parameters
+    ----------
+    like : Index
+        An (empty) index of the input's kind.
+    first : int
+        Rows before the first new one: the originals and the new rows made before it.
+    n : int
+        New rows.
+
+    Returns
+    -------
+    Index
+        A numeric index goes on counting from the number of originals; any other kind is missing.
+    """
+    dtype = like.dtype
+    if pd.api.types.is_bool_dtype(dtype) or not pd.api.types.is_numeric_dtype(dtype):
+        if isinstance(like, pd.CategoricalIndex):
+            return pd.CategoricalIndex([None] * n, dtype=dtype, name=like.name)
+        return pd.Index([None] * n, dtype=dtype, name=like.name)
+    if pd.api.types.is_integer_dtype(dtype) and first + n > 2 ** (
+        8 * getattr(dtype, "itemsize", 8) - 1
+    ):
+        raise ValueError(
+            f"the index has dtype {dtype}, which cannot number {first + n:,} rows; call "
+            "reset_index(drop=True) first"
+        )
+    return pd.Index(np.arange(first, first + n), dtype=dtype, name=like.name)

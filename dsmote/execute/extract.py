@@ -1,0 +1,244 @@
+"""What is taken out of one partition, and joined over all: class rows, and a sample to learn from.
+
+The sample of a class is the rows with the smallest hashes of their values. It is the same however
+the table is cut: the smallest of each partition hold the smallest of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dsmote.execute.partition import (
+    as_frame,
+    bad_values,
+    check,
+    companion,
+    incomplete,
+    labels_of,
+    missing_labels,
+    smallest_hashes,
+)
+from dsmote.execute.rows import Rows, complete, encode, factorized, join, numeric_values
+from dsmote.plan import Plan, Schema, plain
+
+__all__ = ["Extract", "Sampled", "Take", "check_counts", "extract", "join_extracts", "sampled"]
+
+
+@dataclass(frozen=True)
+class Take:
+    """What to take out.
+
+    Attributes
+    ----------
+    schema : Schema
+        The columns.
+    grow : mapping of label to rank
+        The classes whose rows are wanted.
+    skip : bool
+        Leave rows with a missing value out, where otherwise they are an error.
+    whole : bool
+        Take rows as they are, all columns; nothing is measured.
+    beside : tuple of int
+        Positions of columns that are not measured but wanted too.
+    ranks : mapping of label to rank
+        All classes, where a sample is wanted.
+    quotas : mapping of rank to int
+        Rows of the sample from each class.
+    """
+
+    schema: Schema
+    grow: Mapping[Any, int]
+    skip: bool = False
+    whole: bool = False
+    beside: tuple[int, ...] = ()
+    ranks: Mapping[Any, int] = field(default_factory=dict)
+    quotas: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Some rows of a class, to learn from: hashes, numeric columns, and which rows they are."""
+
+    words: np.ndarray
+    numeric: np.ndarray
+    numbers: np.ndarray
+
+
+@dataclass(frozen=True)
+class Extract:
+    """What was taken out of some partitions, in order.
+
+    Attributes
+    ----------
+    counts : dict of label to int
+        All their rows per class, to check what the graph was built on.
+    lengths : tuple of int
+        Rows of each partition.
+    rows : dict of rank to Rows
+        The wanted rows; numbers count from the first row of the first of these partitions.
+    sample : dict of rank to Sampled
+        What a model is learnt from.
+    """
+
+    counts: dict[Any, int]
+    lengths: tuple[int, ...]
+    rows: dict[int, Rows]
+    sample: dict[int, Sampled] = field(default_factory=dict)
+
+    @property
+    def starts(self) -> np.ndarray:
+        """The number of the first row of each partition, and of all rows; int64."""
+        return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
+
+
+def extract(
+    part: Any, target: Any = None, weight: Any = None, group: Any = None, *, take: Take
+) -> Extract:
+    """Take the complete rows of the classes to grow out of one partition.
+
+    Parameters
+    ----------
+    part, target : partition of X and of y (None when the target is a column)
+    weight, group : partitions of the sample weights and of the groups, where there are any
+    take : Take
+        What is wanted.
+    """
+    schema = take.schema
+    frame = as_frame(part, schema)
+    check(frame, schema)
+    labels = labels_of(frame, target, schema)
+    codes, values = pd.factorize(labels)
+    names = [plain(value) for value in values]
+    found_counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
+    if (codes < 0).any():
+        raise ValueError(missing_labels(int((codes < 0).sum()), labels.name))
+    weights = None if weight is None else companion(weight, len(frame), "sample_weight")
+    groups = None if group is None else companion(group, len(frame), "groups")
+    found, sample = {}, {}
+    for code, name in enumerate(names):
+        rank = take.grow.get(name)
+        quota = take.quotas.get(take.ranks.get(name, -1), 0)
+        if rank is None and not quota:
+            continue
+        at = np.flatnonzero(codes == code)
+        if not take.whole:
+            at = _complete(frame, at, take)
+        if rank is not None:
+            found[rank] = _rows(frame, at, take, weights, groups)
+        if quota:
+            numeric = found[rank].numeric if rank is not None else _numeric(frame.iloc[at], schema)
+            sample[take.ranks[name]] = sampled(numeric, at, quota)
+    counts = dict(zip(names, found_counts, strict=True))
+    return Extract(counts, (len(frame),), found, sample)
+
+
+def _complete(frame: pd.DataFrame, at: np.ndarray, take: Take) -> np.ndarray:
+    rows = frame.iloc[at]
+    good = complete(rows, take.schema)
+    if good.all():
+        return at
+    if not take.skip:
+        raise ValueError(incomplete(*bad_values(rows, take.schema), take.schema))
+    return at[good]
+
+
+def _rows(
+    frame: pd.DataFrame,
+    at: np.ndarray,
+    take: Take,
+    weights: pd.Series | None,
+    groups: pd.Series | None,
+) -> Rows:
+    """Encode the rows of a class with all that goes with them."""
+    schema = take.schema
+    rows = frame.iloc[at]
+    if take.whole:
+        n = len(at)
+        none = np.empty((n, 0)), {}, np.empty((n, 0), dtype=np.int32)
+        made = Rows(*none, (), {}, at, beside=rows.reset_index(drop=True))
+    else:
+        made = encode(rows, schema, at)
+        if take.beside:
+            beside = rows.iloc[:, list(take.beside)].reset_index(drop=True)
+            made = replace(made, beside=beside)
+    if weights is not None:
+        made = replace(made, weights=weights.iloc[at].to_numpy(dtype=np.float64))
+    if groups is None and schema.group is not None:
+        groups = frame.iloc[:, schema.group]
+    if groups is not None and not take.whole:
+        codes, levels = factorized(groups.iloc[at])
+        made = replace(made, group=codes, group_levels=levels)
+    return made
+
+
+def _numeric(rows: pd.DataFrame, schema: Schema) -> np.ndarray:
+    columns = [numeric_values(rows.iloc[:, i], schema.columns[i].kind)[0] for i in schema.numeric]
+    return np.stack(columns, axis=1) if columns else np.empty((len(rows), 0))
+
+
+def sampled(numeric: np.ndarray, numbers: np.ndarray, quota: int) -> Sampled:
+    """Take the `quota` rows with the smallest hashes."""
+    words, kept = smallest_hashes(list(numeric.T), quota)
+    return Sampled(words, numeric[kept], numbers[kept])
+
+
+def join_extracts(parts: Sequence[Extract], *, take: Take) -> Extract:
+    """Join what was extracted from partitions, in order."""
+    firsts = np.cumsum([0, *(sum(p.lengths) for p in parts)])
+    counts: dict[Any, int] = reduce(_added, (p.counts for p in parts), {})
+    ranks = sorted({rank for p in parts for rank in p.rows})
+    moved = list(zip(parts, firsts[:-1].tolist(), strict=True))
+    rows = {
+        rank: join([p.rows[rank].moved(by) for p, by in moved if rank in p.rows], take.schema)
+        for rank in ranks
+    }
+    lengths = tuple(n for p in parts for n in p.lengths)
+    sample = {
+        rank: _smallest([(p.sample[rank], by) for p, by in moved if rank in p.sample], quota)
+        for rank, quota in take.quotas.items()
+        if any(rank in p.sample for p in parts)
+    }
+    return Extract(counts, lengths, rows, sample)
+
+
+def _smallest(parts: Sequence[tuple[Sampled, int]], quota: int) -> Sampled:
+    words = np.concatenate([p.words for p, _ in parts])
+    order = np.argsort(words, kind="stable")[:quota]
+    numeric = np.concatenate([p.numeric for p, _ in parts])
+    numbers = np.concatenate([p.numbers + by for p, by in parts])
+    return Sampled(words[order], numeric[order], numbers[order])
+
+
+def _added(a: dict[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
+    return {**a, **{label: a.get(label, 0) + n for label, n in b.items()}}
+
+
+def check_counts(found: Extract, plan: Plan) -> Extract:
+    """Check that the data are what the plan was made for.
+
+    Raises
+    ------
+    ValueError
+        Other counts than planned: wrong ``class_counts``, or data that changed.
+    """
+    counts = found.counts
+    for c in plan.classes:
+        if counts.get(c.label, 0) != c.before:
+            raise ValueError(
+                f"class {c.label!r} has {counts.get(c.label, 0):,} rows in the data, but "
+                f"{c.before:,} were planned for; correct class_counts, or leave it out to have "
+                "the rows counted (data that change between two reads cannot be resampled)"
+            )
+    unknown = [label for label in counts if label not in plan.counts_before]
+    if unknown:
+        raise ValueError(
+            f"the data hold the class {unknown[0]!r} ({counts[unknown[0]]:,} rows), which "
+            "class_counts does not name; add it, or leave class_counts out"
+        )
+    return found

@@ -1,0 +1,305 @@
+r"""Who is near a row among ALL rows: the queries travel, the data stay where they are.
+
+::
+
+    class rows --- batch 0 --+--> partition 0:  its nearest m   --.
+                             +--> partition 1:  its nearest m   ---+--> the nearest m of all,
+                             +--> ...                           --'     8 lists at a time
+               --- batch 1 --+--> ...
+
+The data do not fit into a worker, the class's rows do. Each partition is indexed, asked for its own
+m nearest rows of each query, and forgotten; what is kept is a distance, a class and a row number for
+each. Lists are merged in the order of the partitions and stably, so that equal distances stay in
+the order of the rows, and the result does not depend on how the table is cut. A row is left out of
+its own list by its number.
+
+A recipe may also look at each partition itself (:meth:`Recipe.survey`); what it returns is added up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dsmote.execute.partition import as_frame, companion, labels_of
+from dsmote.execute.recipe import Around, Recipe
+from dsmote.execute.rows import Rows, numeric_values
+from dsmote.plan import Schema, plain
+
+__all__ = [
+    "BATCH",
+    "Measured",
+    "Queries",
+    "join_batches",
+    "measured",
+    "merge_around",
+    "nearest_here",
+    "queries_of",
+    "survey_here",
+]
+
+BATCH = 1 << 15  # queries that travel together: their lists of 10 are 7 MiB
+
+Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The complete rows of a partition, as they are searched.
+
+    Attributes
+    ----------
+    matrix : ndarray of float64, shape (n, p)
+        Scaled, if asked for.
+    raw : ndarray of float64, shape (n, p)
+        In original units.
+    ranks : ndarray of int32, shape (n,)
+        Place of each row's class in sorted label order.
+    numbers : ndarray of int64, shape (n,)
+        Which rows of the partition they are.
+    weights : ndarray of float64, shape (n,), or None
+    groups : Series or None
+    """
+
+    matrix: np.ndarray
+    raw: np.ndarray
+    ranks: np.ndarray
+    numbers: np.ndarray
+    weights: np.ndarray | None = None
+    groups: pd.Series | None = None
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Rows of a class that ask for the nearest of all rows.
+
+    Attributes
+    ----------
+    asked : ndarray of int64, shape (q,)
+        Which rows of the class.
+    points : ndarray of float64, shape (q, p)
+        Scaled, if asked for.
+    numbers : ndarray of int64, shape (q,)
+        Which rows of the table.
+    starts : ndarray of int64, shape (partitions + 1,)
+        Number of the first row of each partition.
+    groups : Series or None
+    """
+
+    asked: np.ndarray
+    points: np.ndarray
+    numbers: np.ndarray
+    starts: np.ndarray
+    groups: pd.Series | None = None
+
+
+def queries_of(
+    rows: Rows, starts: np.ndarray, asked: np.ndarray, *, recipe: Recipe, batch: int = 0
+) -> Queries:
+    """Make one batch of the queries of a class."""
+    asked = asked[batch * BATCH : (batch + 1) * BATCH]
+    groups = None
+    if rows.group is not None and rows.group_levels is not None:
+        groups = rows.group_levels.take(rows.group[asked]).reset_index(drop=True)
+    return Queries(
+        asked, recipe.measured(rows.numeric[asked]), rows.numbers[asked], starts, groups
+    )
+
+
+def measured(
+    part: Any,
+    target: Any = None,
+    weight: Any = None,
+    group: Any = None,
+    *,
+    schema: Schema,
+    ranks: Mapping[Any, int],
+    recipe: Recipe,
+) -> Measured:
+    """Take the complete rows of a partition in.
+
+    Parameters
+    ----------
+    part, target, weight, group : partitions, as for :func:`dsmote.execute.extract.extract`
+    schema : Schema
+        The columns.
+    ranks : mapping of label to int
+        Place of each class in sorted label order.
+    recipe : Recipe
+        Knows how columns are scaled.
+    """
+    frame = as_frame(part, schema)
+    labels = labels_of(frame, target, schema)
+    codes, values = pd.factorize(labels)
+    places = np.array([ranks[plain(value)] for value in values], dtype=np.int32)
+    raw = np.empty((len(frame), len(schema.numeric)))
+    for place, i in enumerate(schema.numeric):
+        raw[:, place] = numeric_values(frame.iloc[:, i], schema.columns[i].kind)[0]
+    at = np.flatnonzero(np.isfinite(raw).all(axis=1))
+    raw = raw if len(at) == len(raw) else raw[at]
+    weights = None
+    if weight is not None:
+        weights = companion(weight, len(frame), "sample_weight").iloc[at].to_numpy(dtype=float)
+    groups = None
+    if group is not None:
+        groups = companion(group, len(frame), "groups").iloc[at].reset_index(drop=True)
+    elif schema.group is not None:
+        groups = frame.iloc[at, schema.group].reset_index(drop=True)
+    found = places[codes[at]] if len(places) else np.empty(0, dtype=np.int32)
+    return Measured(recipe.measured(raw), raw, found, at, weights, groups)
+
+
+def survey_here(of: Measured, *, recipe: Recipe, n_classes: int, learnt: Any) -> Any:
+    """Show a partition to the recipe."""
+    return recipe.survey(of.matrix, of.ranks, n_classes, learnt)
+
+
+def nearest_here(
+    of: Measured, queries: Queries, *, order: int, recipe: Recipe, each: Each | None = None
+) -> Around:
+    """Find the nearest rows of one partition for each query.
+
+    Parameters
+    ----------
+    of : Measured
+        The partition.
+    queries : Queries
+        Who asks.
+    order : int
+        The partition's place among all.
+    recipe : Recipe
+        How many are wanted, and how to index.
+    each : callable, optional
+        Maps a function over blocks of queries, in threads; one after the other when omitted.
+    """
+    first = int(queries.starts[order])
+    own = _places(of.numbers, queries.numbers - first)
+    n, m = len(queries.asked), recipe.around
+    found = Around(
+        queries.asked,
+        np.full((n, m), np.inf),
+        np.full((n, m), -1, dtype=np.int32),
+        np.full((n, m), -1, dtype=np.int64),
+        np.zeros((n, recipe.values, of.raw.shape[1] + (of.weights is not None))),
+    )
+    for rows, asking in _together(of.groups, queries.groups, len(of.ranks), n):
+        if len(rows) and len(asking):
+            _fill(found, of, queries, own, rows, asking, first, recipe, each or map)
+    return found
+
+
+def _places(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return where the wanted numbers stand among ascending ones; -1 where they do not."""
+    at = np.searchsorted(numbers, wanted)
+    inside = at < len(numbers)
+    inside[inside] = numbers[at[inside]] == wanted[inside]
+    return np.where(inside, at, -1)
+
+
+def _together(
+    here: pd.Series | None, asking: pd.Series | None, n: int, q: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield rows and queries of each group; all of them where there are no groups."""
+    if here is None or asking is None:
+        yield np.arange(n), np.arange(q)
+        return
+    codes, _ = pd.factorize(pd.concat([here, asking], ignore_index=True), use_na_sentinel=False)
+    mine, theirs = codes[:n], codes[n:]
+    rows, queries = np.argsort(mine, kind="stable"), np.argsort(theirs, kind="stable")
+    for code in np.intersect1d(mine, theirs):
+        a, b = np.searchsorted(mine[rows], [code, code + 1])
+        c, d = np.searchsorted(theirs[queries], [code, code + 1])
+        yield rows[a:b], queries[c:d]
+
+
+def _fill(
+    found: Around,
+    of: Measured,
+    queries: Queries,
+    own: np.ndarray,
+    rows: np.ndarray,
+    asking: np.ndarray,
+    first: int,
+    recipe: Recipe,
+    each: Any,
+) -> None:
+    """Search among some rows of a partition, and write down what was found."""
+    index = recipe.surrounding(of.matrix[rows])
+    place = _places(rows, own[asking])
+    m, step = recipe.around, 1 << 12
+
+    def ask(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        some = np.arange(start, min(len(asking), start + step))
+        distances = np.full((len(some), m), np.inf)
+        ids = np.zeros((len(some), m), dtype=np.int64)
+        inside = place[some] >= 0
+        k_in, k_out = min(m, len(rows) - 1), min(m, len(rows))
+        if inside.any() and k_in:
+            got = index.query(place[some[inside]], k_in)
+            distances[inside, :k_in], ids[inside, :k_in] = got
+        if not inside.all():
+            got = index.query_points(queries.points[asking[some[~inside]]], k_out)
+            distances[~inside, :k_out], ids[~inside, :k_out] = got
+        return some, distances, ids
+
+    for some, distances, ids in each(ask, range(0, len(asking), step)):
+        to, at = asking[some], rows[ids]
+        there = np.isfinite(distances)
+        found.distances[to] = distances
+        found.classes[to] = np.where(there, of.ranks[at], -1)
+        found.numbers[to] = np.where(there, of.numbers[at] + first, -1)
+        if recipe.values:
+            near = at[:, : recipe.values]
+            found.values[to, :, : of.raw.shape[1]] = of.raw[near]
+            if of.weights is not None:
+                found.values[to, :, -1] = of.weights[near]
+
+
+def merge_around(parts: Sequence[Around]) -> Around:
+    """Merge what partitions found, in their order: the nearest of all.
+
+    Examples
+    --------
+    >>> def one(distance, number):
+    ...     ids = np.array([[number]])
+    ...     return Around(np.array([0]), np.array([[distance]]), ids, ids, np.zeros((1, 0, 2)))
+    >>> merge_around([one(2.0, 3), one(1.0, 7)]).numbers
+    array([[7]])
+    """
+    if len(parts) == 1:
+        return parts[0]
+    m, v = parts[0].distances.shape[1], parts[0].values.shape[1]
+    distances = np.concatenate([p.distances for p in parts], axis=1)
+    order = np.argsort(distances, axis=1, kind="stable")[:, :m]
+    classes = np.concatenate([p.classes for p in parts], axis=1)
+    numbers = np.concatenate([p.numbers for p in parts], axis=1)
+    values = parts[0].values
+    if v:
+        # A part has values of its first v only, and no more of it can be among the first v.
+        all_values = np.concatenate([p.values for p in parts], axis=1)
+        place = (order[:, :v] // m) * v + order[:, :v] % m
+        values = np.take_along_axis(all_values, place[:, :, None], axis=1)
+    return Around(
+        parts[0].asked,
+        np.take_along_axis(distances, order, axis=1),
+        np.take_along_axis(classes, order, axis=1),
+        np.take_along_axis(numbers, order, axis=1),
+        values,
+    )
+
+
+def join_batches(parts: Sequence[Around]) -> Around:
+    """Join what batches of queries found, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    return replace(
+        parts[0],
+        **{
+            name: np.concatenate([getattr(p, name) for p in parts])
+            for name in ("asked", "distances", "classes", "numbers", "values")
+        },
+    )

@@ -1,0 +1,249 @@
+"""From the profile to the plan: blocks, memory, warnings and problems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dsmote.plan.labels import sort_labels
+from dsmote.plan.memory import Limit, class_memory, project
+from dsmote.plan.plan import COPY, Block, ClassPlan, Plan
+from dsmote.plan.schema import Schema
+
+__all__ = ["BLOCK_BYTES", "BLOCK_ROWS", "Needs", "make_plan"]
+
+BLOCK_BYTES = 64 * 2**20
+BLOCK_ROWS = 250_000
+MOST_BLOCKS = 1_000_000
+SMALL_K_ROWS = 2_000  # rows of a class per neighbour from which on k counts as small
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a sampler needs, as far as the plan is concerned.
+
+    Attributes
+    ----------
+    k : int
+        Neighbours of each base row in its class; 0 where none are looked for.
+    k_name : str
+        The parameter that says so.
+    around : int
+        Nearest of all rows that are looked for, for each row of a class that grows; or 0.
+    values : int
+        Those of them whose values are kept.
+    sample : int
+        Rows that a model is learnt from; or 0.
+    copied : int
+        Copies of the numeric columns that the search needs beside them: scaled, projected.
+    passes : tuple of str
+        How often the data are read, and what for.
+    """
+
+    k: int
+    k_name: str = "k_neighbors"
+    around: int = 0
+    values: int = 0
+    sample: int = 0
+    copied: int = 0
+    passes: tuple[str, ...] = ()
+
+
+def _blocks(classes: Sequence[ClassPlan], row_bytes: int) -> tuple[Block, ...]:
+    most = max(1, min(BLOCK_ROWS, BLOCK_BYTES // row_bytes))
+    blocks: list[Block] = []
+    offset = 0
+    for c in classes:
+        n_blocks = -(-c.new // most)
+        if len(blocks) + n_blocks > MOST_BLOCKS:
+            raise ValueError(
+                f"sampling_strategy asks for {c.new:,} new rows of class {c.label!r}, which are "
+                f"{n_blocks:,} partitions of {most:,} rows; at most {MOST_BLOCKS:,} are made in "
+                "one run: is the number a slip?"
+            )
+        for b in range(n_blocks):
+            # Even cuts: no block is left with a handful of rows.
+            start, stop = c.new * b // n_blocks, c.new * (b + 1) // n_blocks
+            blocks.append(Block(c.label, c.rank, start, stop, offset + start))
+        offset += c.new
+    return tuple(blocks)
+
+
+def _too_small(c: ClassPlan, k: int, k_name: str) -> str:
+    usable = "" if c.usable == c.before else f" ({c.before:,} less those with missing values)"
+    found = f"class {c.label!r} has {c.usable:,} row{'' if c.usable == 1 else 's'}{usable}"
+    if not c.usable:
+        return f"{found}, and there is nothing to make rows from; leave it out of sampling_strategy"
+    remedy = (
+        f"lower {k_name} to {c.usable - 1}{' or less' if c.usable > 2 else ''}"
+        if c.usable > 1
+        else "collect more rows of it"
+    )
+    return (
+        f"{found}, but {k_name}={k} needs at least {k + 1} (k + 1); {remedy}, leave the class out "
+        "of sampling_strategy, or pass on_small_class='copy' or 'skip'"
+    )
+
+
+def _too_few(
+    classes: Sequence[ClassPlan], usable: Mapping[Any, int], needs: Needs
+) -> list[str]:
+    """Say whether the whole table is too small for the neighbours among all rows."""
+    total = sum(usable.get(c.label, c.before) for c in classes)
+    if needs.around < total or not any(c.new for c in classes):
+        return []
+    return [
+        f"the table has {total:,} rows, but the {needs.around} nearest of all rows are looked for, "
+        f"which needs at least {needs.around + 1}; lower the number of neighbours"
+    ]
+
+
+def _resized(c: ClassPlan, k: int, on_small: str) -> ClassPlan:
+    """Leave a class that is too small for neighbours, or have it copied, where that was asked."""
+    if not c.new or c.usable >= k + 1 or on_small == "error":
+        return c
+    if on_small == "skip" or not c.usable:
+        return replace(c, new=0, k=None, engine=None, why=None)
+    return replace(c, engine=COPY, why=f"{c.usable:,} row(s) are fewer than k + 1 = {k + 1}")
+
+
+def _warnings(classes: Sequence[ClassPlan], k: int) -> list[str]:
+    """Say which classes are left because they are small, and for which k is small."""
+    left = [
+        f"class {c.label!r} has {c.before:,} row(s), fewer than k + 1 = {k + 1}; it stays as it is"
+        for c in classes
+        if not c.new and c.before < k + 1
+    ] + [
+        f"class {c.label!r} has {c.usable:,} row(s), fewer than k + 1 = {k + 1}; its rows are copied"
+        for c in classes
+        if c.engine == COPY
+    ]
+    return left + [
+        f"class {c.label!r} has {c.usable:,} rows and k_neighbors is {k}: with a fixed k, new rows "
+        "come to copy the originals as a class grows (Sakho, Malherbe and Scornet 2024); "
+        "consider a larger k_neighbors"
+        for c in classes
+        if k and c.new and c.usable > SMALL_K_ROWS * k
+    ]
+
+
+def make_plan(
+    *,
+    sampler: str,
+    seed: int,
+    schema: Schema,
+    counts: Mapping[Any, int],
+    usable: Mapping[Any, int],
+    new: Mapping[Any, int],
+    needs: Needs,
+    on_small: str = "error",
+    engines: Mapping[Any, tuple[str, str]],
+    partition_bytes: int,
+    row_bytes: int,
+    limit: Limit | None,
+    in_memory: bool = False,
+    notes: Sequence[str] = (),
+) -> Plan:
+    """Decide blocks and memory, and collect warnings and problems.
+
+    Parameters
+    ----------
+    sampler, seed, schema
+        The recipe's name, the root seed, the columns.
+    counts, usable : mapping of label to int
+        Rows present in each class, and those of them without missing values.
+    new : mapping of label to int
+        Rows to make.
+    needs : Needs
+        What the sampler needs.
+    on_small : {"error", "copy", "skip"}
+        What to do with classes of fewer than k + 1 rows.
+    engines : mapping of label to (name, why)
+        Neighbour engine of each class to grow, and the reason for it.
+    partition_bytes : int
+        Bytes of the largest input partition.
+    row_bytes : int
+        Bytes of one row of the output.
+    limit : Limit or None
+        Memory of one worker.
+    in_memory : bool
+        The table, and so its output, is in memory as a whole.
+    notes : sequence of str
+        Warnings that were found before.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dsmote.plan.schema import make_schema
+    >>> plan = make_plan(
+    ...     sampler="SMOTE", seed=0, schema=make_schema(["x"], [np.dtype("f8")]),
+    ...     counts={0: 90, 1: 10}, usable={0: 90, 1: 10}, new={1: 80}, needs=Needs(5),
+    ...     engines={1: ("tree", "few directions")}, partition_bytes=800, row_bytes=8, limit=None)
+    >>> plan.counts_after, len(plan.blocks)
+    ({0: 90, 1: 90}, 1)
+    """
+    k = needs.k
+    classes = tuple(
+        ClassPlan(
+            label=label,
+            rank=rank,
+            before=counts[label],
+            usable=usable.get(label, counts[label]),
+            new=new.get(label, 0),
+            k=k if new.get(label, 0) else None,
+            engine=engines[label][0] if new.get(label, 0) and label in engines else None,
+            why=engines[label][1] if new.get(label, 0) and label in engines else None,
+        )
+        for rank, label in enumerate(sort_labels(counts))
+    )
+    classes = tuple(_resized(c, k, on_small) for c in classes)
+    new = {c.label: c.new for c in classes}
+    blocks = _blocks(classes, row_bytes)
+    growing = [c for c in classes if c.new]
+    wide = sum(
+        1
+        for i in schema.numeric
+        if schema.columns[i].kind in ("int", "datetime", "timedelta")
+        and getattr(schema.columns[i].dtype, "itemsize", 8) == 8
+    )
+    sizes: dict[int, list[int]] = {c.rank: [] for c in growing}
+    for b in blocks:
+        sizes[b.class_rank].append(b.rows)
+    shape = (len(schema.numeric), wide, len(schema.nominal))
+    terms = [
+        class_memory(
+            c.label,
+            c.usable,
+            *shape,
+            max(sizes[c.rank]),
+            row_bytes,
+            k,
+            len(sizes[c.rank]),
+            needs.copied,
+            needs.around,
+            needs.values,
+        )
+        for c in growing
+    ]
+    learnt = min(needs.sample, sum(usable.values())) * 8 * (len(schema.numeric) + 3)
+    held = (2 * sum(counts.values()) + 2 * sum(new.values())) * row_bytes if in_memory else 0
+    memory, too_large = project(terms, partition_bytes, limit, held, learnt)
+    too_small = [
+        _too_small(c, k, needs.k_name)
+        for c in growing
+        if c.usable < (1 if c.engine == COPY else k + 1)
+    ]
+    too_small += _too_few(classes, usable, needs)
+    warnings = [*notes, *too_small, *too_large, *_warnings(classes, k)]
+    return Plan(
+        sampler=sampler,
+        seed=seed,
+        classes=classes,
+        blocks=blocks,
+        memory=memory,
+        warnings=tuple(warnings),
+        too_small=tuple(too_small),
+        too_large=tuple(too_large),
+        passes=needs.passes,
+    )
