@@ -120,10 +120,11 @@ def add_indexes(
         for c in plan.growing if recipe.around else ():
             if c.engine != COPY:
                 around[c.rank] = _add_around(tasks, second, token, look, task, c, gathered, learnt)
-    new = {c.label: c.new for c in plan.classes}
     indexes = {}
     for c in plan.growing:
-        build = partial(alone, build_class_index, recipe=recipe, of=c, seed=plan.seed, new=new)
+        build = partial(
+            alone, build_class_index, recipe=recipe, of=c, seed=plan.seed, total=plan.n_new
+        )
         indexes[c.rank] = (f"index-{token}", c.rank)
         tasks[indexes[c.rank]] = (build, gathered, around.get(c.rank), learnt, survey)
     return indexes

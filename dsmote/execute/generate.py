@@ -6,7 +6,7 @@ own to make rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,7 +16,16 @@ import pandas as pd
 from dsmote.execute.decode import decode, synthetic_index
 from dsmote.execute.extract import Extract
 from dsmote.execute.provenance import came_from
-from dsmote.execute.recipe import Around, Bases, BasesOf, ClassIndex, Draws, Made, Recipe, Task
+from dsmote.execute.recipe import (
+    Around,
+    Bases,
+    BasesOf,
+    ClassIndex,
+    Draws,
+    Made,
+    Making,
+    Recipe,
+)
 from dsmote.execute.rows import Rows
 from dsmote.neighbors import GroupedSearch, NeighborIndex
 from dsmote.plan import COPY, Block, ClassPlan, Schema, Stream, bases_of, copies_with_replacement
@@ -66,7 +75,7 @@ def build_class_index(
     recipe: Recipe,
     of: ClassPlan,
     seed: int,
-    new: Mapping[Any, int],
+    total: int,
 ) -> ClassIndex:
     """Index the rows of a class and allocate its new rows to base rows.
 
@@ -80,8 +89,8 @@ def build_class_index(
     of : ClassPlan
     seed : int
         The root seed.
-    new : mapping of label to int
-        New rows of all classes.
+    total : int
+        New rows of all classes together.
     """
     rows = found.rows.get(of.rank)
     if rows is None or len(rows) < (1 if of.engine == COPY else recipe.k + 1):
@@ -103,7 +112,7 @@ def build_class_index(
                 f"class {of.label!r} has no group of at least {recipe.k + 1} rows (k + 1): no row "
                 "can be a base; lower k_neighbors, or pass on_small_group='copy'"
             )
-    bases = recipe.bases(BasesOf(rows, of, seed, eligible, around, learnt, survey, new))
+    bases = recipe.bases(BasesOf(rows, of, seed, eligible, around, learnt, survey, total))
     index, report = _indexed(rows, bases, recipe, of, seed)
     return ClassIndex(rows, bases, index, around, {**report, **bases.report})
 
@@ -161,13 +170,12 @@ def neighbours_of(of: ClassIndex, bases: np.ndarray, k: int) -> np.ndarray:
     return of.neighbours.query(asked, k)[1][place]
 
 
-def make_rows(
-    of: ClassIndex, recipe: Recipe, schema: Schema, seed: int, rank: int, start: int, stop: int
-) -> Made:
+def make_rows(of: ClassIndex, how: Making, rank: int, start: int, stop: int) -> Made:
     """Make the new rows ``start .. stop`` of a class, as arrays.
 
     Only base rows that the allocation uses are queried, each once.
     """
+    schema = how.schema
     whole = np.array([schema.columns[i].kind != "float" for i in schema.numeric], dtype=bool)
     made = []
     for low in range(start, stop, _STEP):
@@ -176,7 +184,8 @@ def make_rows(
         if of.copied:
             made.append(_copied(of.rows, bases))
         else:
-            made.append(recipe.make(of, bases, Draws(seed, rank, low, high), whole))
+            draws = Draws(how.seed, rank, low, high)
+            made.append(how.recipe.make(of, bases, draws, whole))
     return join_made(made)
 
 
@@ -204,18 +213,17 @@ def take_wide(rows: Rows, at: np.ndarray) -> Iterable[tuple[int, np.ndarray]]:
 
 
 def make_block(
-    of: ClassIndex, *, task: Task, block: Block, like: pd.Index, array: np.dtype | None
+    of: ClassIndex, *, how: Making, block: Block, like: pd.Index, array: np.dtype | None
 ) -> Part:
     """Make one synthetic partition, as a frame or (with `array`, its dtype) as an ndarray."""
-    seed, rank = task.plan.seed, block.class_rank
-    made = make_rows(of, task.recipe, task.schema, seed, rank, block.start, block.stop)
-    return finish(of, made, task, block.label, task.plan.n_before + block.offset, like, array)
+    made = make_rows(of, how, block.class_rank, block.start, block.stop)
+    return finish(of, made, how, block.label, how.n_before + block.offset, like, array)
 
 
 def finish(
     of: ClassIndex,
     made: Made,
-    task: Task,
+    how: Making,
     label: Any,
     first: int,
     like: pd.Index,
@@ -228,10 +236,10 @@ def finish(
     groups = None
     if rows.group is not None and rows.group_levels is not None:
         groups = rows.group_levels.take(rows.group[made.bases]).set_axis(index)
-    table = _table(rows, made, task.out, label, index, array)
+    table = _table(rows, made, how.schema, label, index, array)
     provenance = None
-    if task.provenance:
-        provenance = came_from(rows, made, task.provenance, task.out, index)
+    if how.provenance:
+        provenance = came_from(rows, made, how.provenance, how.schema, index)
         if array is None:
             table = pd.concat([table, provenance], axis=1)
     return Part(table, weights, groups, provenance)

@@ -19,7 +19,6 @@ from dsmote.execute.generate import (
     build_class_index,
     finish,
     join_made,
-    learn,
     make_rows,
 )
 from dsmote.execute.matrix import (
@@ -31,19 +30,12 @@ from dsmote.execute.matrix import (
 )
 from dsmote.execute.partition import as_frame, conform, profile
 from dsmote.execute.provenance import of_originals
-from dsmote.execute.recipe import Made, Task
+from dsmote.execute.recipe import Made, Making, Task
 from dsmote.execute.resources import memory_limit, single_threaded, thread_pool
 from dsmote.execute.rows import Rows
-from dsmote.execute.survey import (
-    BATCH,
-    join_batches,
-    measured,
-    nearest_here,
-    queries_of,
-    survey_here,
-)
+from dsmote.execute.serial import surveyed
 from dsmote.execute.taking import take_of
-from dsmote.plan import COPY, Limit, Plan, Profile, Schema, make_schema
+from dsmote.plan import Limit, Plan, Profile, Schema, make_schema
 
 __all__ = ["MemoryTable"]
 
@@ -265,39 +257,12 @@ class MemoryTable:
             found = extract(frame, self._labels, *self._companions, take=take)
         return check_counts(join_extracts([found], take=take), task.plan)
 
+    def _as_part(self, schema: Schema) -> tuple[Any, ...]:
+        return (self._prepared(schema), self._labels, *self._companions)
+
     @property
     def _companions(self) -> tuple[Any, Any]:
         return self._beside.get("sample_weight"), self._beside.get("groups")
-
-    def _survey(self, task: Task, found: Extract, pool: Any) -> tuple[dict[int, Any], Any, Any]:
-        """Have the model learnt, all rows looked at, and the nearest of all rows found."""
-        recipe, plan = task.recipe, task.plan
-        labels = [c.label for c in plan.classes]
-        learnt = None
-        if recipe.sample:
-            learnt = learn(found, recipe=recipe, labels=labels, seed=plan.seed)
-        around: dict[int, Any] = {}
-        if not (recipe.around or recipe.surveys):
-            return around, learnt, None
-        ranks = {c.label: c.rank for c in plan.classes}
-        frame = self._prepared(task.schema)
-        here = measured(
-            frame, self._labels, *self._companions, schema=task.schema, ranks=ranks, recipe=recipe
-        )
-        survey = None
-        if recipe.surveys:
-            survey = survey_here(here, recipe=recipe, n_classes=len(ranks), learnt=learnt)
-        for c in plan.growing if recipe.around else ():
-            rows = found.rows.get(c.rank)
-            if rows is None or c.engine == COPY:
-                continue
-            asked = recipe.asks(rows, learnt)
-            n = range(max(1, -(-len(asked) // BATCH)))
-            batches = [queries_of(rows, found.starts, asked, recipe=recipe, batch=b) for b in n]
-            around[c.rank] = join_batches(
-                [nearest_here(here, q, order=0, recipe=recipe, each=pool.map) for q in batches]
-            )
-        return around, learnt, survey
 
     def limit(self) -> Limit | None:
         """Return the memory of this machine."""
@@ -305,30 +270,31 @@ class MemoryTable:
 
     def run(self, task: Task) -> Any:
         """Make the output: (X, y), or the table when the target is one of its columns."""
-        recipe, plan = task.recipe, task.plan
+        recipe, plan, how = task.recipe, task.plan, Making.of(task)
         found = self._extract(task)
         made: list[Part] = []
         self.report, self.classes = {}, {}
         n_made = 0
         threads, pool = thread_pool()
-        new = {c.label: c.new for c in plan.classes}
         with nullcontext() if _tiny(found.rows) else single_threaded():
-            around, self.learnt, survey = self._survey(task, found, pool)
+            around, self.learnt, survey = surveyed(
+                found, lambda: self._as_part(task.schema), task, pool.map
+            )
             for c in plan.growing:
                 near = around.get(c.rank)
                 of = build_class_index(
-                    found, near, self.learnt, survey, recipe=recipe, of=c, seed=plan.seed, new=new
+                    found, near, self.learnt, survey, recipe=recipe, of=c, seed=plan.seed, total=plan.n_new
                 )
                 self.report[c.label], self.classes[c.label] = of.report, of
 
                 def share(cut: tuple[int, int], of: Any = of, c: Any = c) -> Made:
-                    return make_rows(of, recipe, task.schema, plan.seed, c.rank, *cut)
+                    return make_rows(of, how, c.rank, *cut)
 
                 cuts = list(pairwise(_cuts(c.new, threads)))
                 spans: list[Made] = [share(cuts[0])] if len(cuts) == 1 else [*pool.map(share, cuts)]
                 like, first = self.index_like, plan.n_before + n_made
                 rows = join_made(spans)
-                made.append(finish(of, rows, task, c.label, first, like, self.array))
+                made.append(finish(of, rows, how, c.label, first, like, self.array))
                 self._indices.append(of.rows.numbers[rows.bases])
                 n_made += c.new
         return self._joined(made, task)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -14,13 +13,13 @@ import numpy as np
 import pandas as pd
 from dask.highlevelgraph import HighLevelGraph
 
-from dsmote.execute.class_graph import alone, without_blocks
+from dsmote.execute.class_graph import alone
 from dsmote.execute.decode import repeated, synthetic_index
 from dsmote.execute.generate import make_block
 from dsmote.execute.graph import Layer
 from dsmote.execute.partition import conform
 from dsmote.execute.provenance import empty_provenance, of_originals
-from dsmote.execute.recipe import ClassIndex, Task
+from dsmote.execute.recipe import ClassIndex, Making, Task
 from dsmote.plan import Block, Schema
 from dsmote.plan.profile import TARGET
 
@@ -121,14 +120,11 @@ class Blocks:
         several: bool,
     ) -> None:
         self._tasks, self._token, self._task, self._several = tasks, token, task, several
-        # What a block does not need could be large: all blocks, categories, columns twice.
-        lean = replace(
-            task, plan=without_blocks(task.plan), schema=task.out, changes={}, known={}
-        )
+        how = Making.of(task)
         self._keys = []
         for b, block in enumerate(task.plan.blocks):
             pick = None if several else 0
-            make = partial(alone, _made, pick=pick, task=lean, block=block, like=like, array=array)
+            make = partial(alone, _made, pick=pick, how=how, block=block, like=like, array=array)
             self._keys.append((f"synthetic-{token}", b))
             tasks[self._keys[-1]] = (make, indexes[block.class_rank])
 

@@ -17,7 +17,7 @@ A sampler that needs none of a step leaves it as it is in :class:`dsmote.sampler
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -27,7 +27,18 @@ from dsmote.neighbors import Choice, NeighborIndex
 from dsmote.plan import ClassPlan, Needs, Plan, Profile, Scaling, Schema, Stream
 from dsmote.plan.draws import GAP, NEIGHBOUR, NOISE, VOTE
 
-__all__ = ["Around", "Bases", "ClassIndex", "Draws", "Made", "Recipe", "Searched", "Task"]
+__all__ = [
+    "Around",
+    "Bases",
+    "BasesOf",
+    "ClassIndex",
+    "Draws",
+    "Made",
+    "Making",
+    "Recipe",
+    "Searched",
+    "Task",
+]
 
 
 class Draws:
@@ -312,8 +323,8 @@ class BasesOf:
         The model.
     survey : object
         What :meth:`Recipe.survey` said of all partitions.
-    new : mapping of label to int
-        New rows of all classes.
+    total : int
+        New rows of all classes together.
     """
 
     rows: Rows
@@ -323,7 +334,7 @@ class BasesOf:
     around: Around | None = None
     learnt: Any = None
     survey: Any = None
-    new: Mapping[Any, int] = field(default_factory=dict)
+    total: int = 0
 
 
 @dataclass(frozen=True)
@@ -356,3 +367,32 @@ class Task:
     changes: dict[int, Any]
     known: dict[int, Any]
     provenance: str | None = None
+
+
+@dataclass(frozen=True)
+class Making:
+    """What making rows needs of a task: little, because every block of rows has it.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    schema : Schema
+        The columns of the output.
+    seed : int
+        The root seed.
+    n_before : int
+        Rows of the input.
+    provenance : {None, "flag", "full"}
+    """
+
+    recipe: Recipe
+    schema: Schema
+    seed: int
+    n_before: int
+    provenance: str | None = None
+
+    @classmethod
+    def of(cls, task: Task) -> Making:
+        """Take it from a task."""
+        plan = task.plan
+        return cls(task.recipe, task.out, plan.seed, plan.n_before, task.provenance)

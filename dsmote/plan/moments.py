@@ -126,6 +126,13 @@ def _sums(values: np.ndarray) -> tuple[int, int]:
     return total, squares
 
 
+def _cells_of(values: np.ndarray, by: int) -> np.ndarray:
+    """Return floor(values / 2^by): negative ones that underflow are still below 0."""
+    cells = np.floor(np.ldexp(values, -by))
+    cells[(cells == 0.0) & (values < 0.0)] = -1.0
+    return cells
+
+
 def _coarsened(
     level: int | None, cells: np.ndarray, counts: np.ndarray
 ) -> tuple[int | None, np.ndarray, np.ndarray]:
@@ -137,11 +144,11 @@ def _coarsened(
     narrow, wide = (largest - 1020, largest + 1) if level is None else (1, largest + 1)
     while narrow < wide:
         middle = (narrow + wide) // 2
-        if 1 + np.count_nonzero(np.diff(np.floor(np.ldexp(cells, -middle)))) <= _CELLS:
+        if 1 + np.count_nonzero(np.diff(_cells_of(cells, middle))) <= _CELLS:
             wide = middle
         else:
             narrow = middle + 1
-    kept, place = np.unique(np.floor(np.ldexp(cells, -wide)), return_inverse=True)
+    kept, place = np.unique(_cells_of(cells, wide), return_inverse=True)
     joined = np.bincount(place, weights=counts).astype(np.int64)
     return wide + (level or 0), kept, joined
 
@@ -184,7 +191,7 @@ def _merged(a: ColumnMoments, b: ColumnMoments) -> ColumnMoments:
         for x in (a, b):
             assert x.cells is not None
             by = 0 if level is None else level - (x.level or 0)
-            parts.append(np.floor(np.ldexp(x.cells, -by)) if x.level != level else x.cells)
+            parts.append(_cells_of(x.cells, by) if x.level != level else x.cells)
         cells, place = np.unique(np.concatenate(parts), return_inverse=True)
         counts = np.bincount(
             place, weights=np.concatenate([x.counts for x in (a, b) if x.counts is not None])

@@ -179,11 +179,11 @@ def test_one_index_for_each_class_that_grows(partitions, monkeypatch):
     built = []
     original = dsmote.execute.generate.build_class_index
 
-    def build(rows, **how):
+    def build(*found, **how):
         built.append(how["of"].label)
-        return original(rows, **how)
+        return original(*found, **how)
 
-    monkeypatch.setattr("dsmote.execute.dask_table.build_class_index", build)
+    monkeypatch.setattr("dsmote.execute.class_graph.build_class_index", build)
     frame = dask_frame(table, even(900, partitions))
     lazy = SMOTENC(random_state=0).resample(frame, target="y")
     assert lazy.npartitions > partitions + 10

@@ -7,7 +7,7 @@ import pytest
 from dsmote.execute.decode import synthetic_index
 from dsmote.execute.extract import Extract, Take, check_counts, extract, join_extracts
 from dsmote.execute.generate import build_class_index, make_rows
-from dsmote.execute.recipe import Draws
+from dsmote.execute.recipe import Draws, Making
 from dsmote.plan import make_schema
 from dsmote.samplers.recipes import SegmentRecipe
 from tests.tables import even, numbers, split
@@ -17,8 +17,9 @@ TABLE = numbers(120, 40, 2)
 SCHEMA = make_schema(list(TABLE), list(TABLE.dtypes), target="y", has_target=True)
 RECIPE = SegmentRecipe("SMOTE", 5)
 PLAN = plan_of({0: 80, 1: 40}, {1: 40})
+MAKING = Making(RECIPE, SCHEMA, 0, 120)
 TAKE = Take(SCHEMA, {1: 1})
-HOW = {"recipe": RECIPE, "of": PLAN.classes[1], "seed": 0, "new": {1: 40}}
+HOW = {"recipe": RECIPE, "of": PLAN.classes[1], "seed": 0, "total": 40}
 
 
 def extracts(parts):
@@ -54,8 +55,8 @@ def test_gather_checks_the_counts():
 def test_any_cuts_make_the_same_rows():
     rows = gather(extracts(2), PLAN)
     of = build_class_index(rows, **HOW)
-    whole = make_rows(of, RECIPE, SCHEMA, 0, 1, 0, 40).numeric
-    cut = [make_rows(of, RECIPE, SCHEMA, 0, 1, a, b).numeric for a, b in ((0, 1), (1, 17), (17, 40))]
+    whole = make_rows(of, MAKING, 1, 0, 40).numeric
+    cut = [make_rows(of, MAKING, 1, a, b).numeric for a, b in ((0, 1), (1, 17), (17, 40))]
     np.testing.assert_array_equal(np.concatenate(cut), whole)
 
 
@@ -65,7 +66,7 @@ def test_only_bases_that_are_used_are_asked_for():
     asked = []
     original = of.neighbours.query
     of.neighbours.query = lambda ids, k: (asked.extend(ids.tolist()), original(ids, k))[1]
-    make_rows(of, RECIPE, SCHEMA, 0, 1, 0, 40)
+    make_rows(of, MAKING, 1, 0, 40)
     copies = np.diff(of.bases.ends, prepend=0)
     assert asked == np.flatnonzero(copies).tolist()
     assert len(asked) < 40

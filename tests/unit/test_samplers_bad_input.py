@@ -288,7 +288,7 @@ def test_a_ratio_that_makes_nothing_or_has_three_classes(kind, table):
 def test_fewer_than_k_plus_one_rows(kind, table):
     message = (
         r"class 1 has 12 rows, but k_neighbors=12 needs at least 13 \(k \+ 1\); lower k_neighbors "
-        r"to 11 or less, or leave the class out"
+        r"to 11 or less, leave the class out"
     )
     with pytest.raises(ValueError, match=message):
         resample(kind, table, SMOTE(k_neighbors=12))
