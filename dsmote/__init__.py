@@ -11,13 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dsmote.plan import Plan
-    from dsmote.samplers import SMOTE, SMOTENC
+    from dsmote.samplers import (
+        ADASYN,
+        SMOTE,
+        SMOTENC,
+        SVMSMOTE,
+        BorderlineSMOTE,
+        KMeansSMOTE,
+        RandomOverSampler,
+    )
 
-__all__ = ["SMOTE", "SMOTENC", "Plan", "__version__"]
+__all__ = [
+    "ADASYN",
+    "SMOTE",
+    "SMOTENC",
+    "SVMSMOTE",
+    "BorderlineSMOTE",
+    "KMeansSMOTE",
+    "Plan",
+    "RandomOverSampler",
+    "__version__",
+]
 
 __version__ = "0.1.0"
 
-_HOMES = {"SMOTE": "dsmote.samplers", "SMOTENC": "dsmote.samplers", "Plan": "dsmote.plan"}
+_HOMES = dict.fromkeys(__all__, "dsmote.samplers") | {"Plan": "dsmote.plan"}
 
 
 def __getattr__(name: str) -> Any:

@@ -95,9 +95,7 @@ class Inputs:
         return Inputs(graph, columns)
 
 
-def add_indexes(
-    tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task
-) -> dict[int, Any]:
+def add_indexes(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task) -> dict[int, Any]:
     """Add the tasks from the input to one index a class; return the indexes' keys, by rank."""
     recipe = task.recipe
     plan = without_blocks(task.plan)
@@ -130,9 +128,7 @@ def add_indexes(
     return indexes
 
 
-def _add_gather(
-    tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task, plan: Plan
-) -> Any:
+def _add_gather(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task, plan: Plan) -> Any:
     take = take_of(task)
     pull = partial(extract, take=take)
     level = []
@@ -199,7 +195,7 @@ def _add_around(
 def _queries(found: Extract, learnt: Any, *, recipe: Any, rank: int, batch: int) -> Any:
     rows = found.rows[rank]
     asked = recipe.asks(rows, learnt)
-    return queries_of(rows, found.starts, asked, recipe=recipe, batch=batch)
+    return queries_of(rows, found.starts, asked, recipe=recipe, rank=rank, batch=batch)
 
 
 def _nearest(queries: Any, *row: Any, look: Any, order: int, recipe: Any) -> Around:

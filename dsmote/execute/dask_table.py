@@ -238,9 +238,7 @@ class DaskTable:
             self._frozen = Inputs(graph, columns)
         return self._frozen
 
-    def profile(
-        self, schema: Schema, scale: str | None = None, levels: bool = False
-    ) -> Profile:
+    def profile(self, schema: Schema, scale: str | None = None, levels: bool = False) -> Profile:
         """Look at every partition once: the one compute."""
         inputs = self._inputs()
         token = tokenize(self._X, self._y, schema, "profile", scale, levels)

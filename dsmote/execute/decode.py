@@ -131,6 +131,8 @@ def decode(
     frame = pd.concat(series, axis=1).copy() if series else pd.DataFrame(index=index)
     frame.columns = pd.Index(schema.names, dtype=object if not schema.names else None)
     return frame
+
+
 def synthetic_index(like: pd.Index, first: int, n: int) -> pd.Index:
     """Return the index of new rows.
 

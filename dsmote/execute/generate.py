@@ -102,7 +102,7 @@ def build_class_index(
     if of.engine == COPY:
         bases = Bases(copies_with_replacement(len(rows), of.new, seed, of.rank))
         report = {"engine": COPY, "exact": True, "recall": 1.0}
-        return ClassIndex(rows, bases, None, None, report, copied=True)
+        return ClassIndex(rows, bases, None, None, report, True, of.rank)
     lone = _lone(rows, recipe, of)
     eligible = None
     if lone is not None and recipe.on_small_group == "skip":
@@ -114,7 +114,8 @@ def build_class_index(
             )
     bases = recipe.bases(BasesOf(rows, of, seed, eligible, around, learnt, survey, total))
     index, report = _indexed(rows, bases, recipe, of, seed)
-    return ClassIndex(rows, bases, index, around, {**report, **bases.report})
+    report |= bases.report
+    return ClassIndex(rows, bases, index, around, report, rank=of.rank)
 
 
 def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray | None:
@@ -148,7 +149,8 @@ def _indexed(
     if groups is None:
         groups = rows.group
     elif rows.group is not None:
-        groups = np.unique(np.stack([groups, rows.group]), axis=1, return_inverse=True)[1].ravel()
+        both = np.unique(np.stack([groups, rows.group]), axis=1, return_inverse=True)[1].ravel()
+        groups = np.where(groups < 0, -1, both)
     if groups is None:
         index = recipe.built(searched, engine, drawn)
     else:

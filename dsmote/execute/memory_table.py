@@ -238,9 +238,7 @@ class MemoryTable:
         }
         return self._frame.astype(changed) if changed else self._frame
 
-    def profile(
-        self, schema: Schema, scale: str | None = None, levels: bool = False
-    ) -> Profile:
+    def profile(self, schema: Schema, scale: str | None = None, levels: bool = False) -> Profile:
         """Look at the table once."""
         if is_matrix(self._X, schema):
             return profile_matrix(self._X, self._classes, schema, scale)
@@ -283,7 +281,14 @@ class MemoryTable:
             for c in plan.growing:
                 near = around.get(c.rank)
                 of = build_class_index(
-                    found, near, self.learnt, survey, recipe=recipe, of=c, seed=plan.seed, total=plan.n_new
+                    found,
+                    near,
+                    self.learnt,
+                    survey,
+                    recipe=recipe,
+                    of=c,
+                    seed=plan.seed,
+                    total=plan.n_new,
                 )
                 self.report[c.label], self.classes[c.label] = of.report, of
 

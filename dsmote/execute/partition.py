@@ -27,6 +27,7 @@ __all__ = [
     "smallest_hashes",
 ]
 
+
 def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
     """Return a partition as a frame: an array becomes one without being copied."""
     if isinstance(part, pd.DataFrame):

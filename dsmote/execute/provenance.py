@@ -80,9 +80,7 @@ def of_originals(index: pd.Index, kind: str, schema: Schema) -> pd.DataFrame:
     return pd.DataFrame(columns, index=index)
 
 
-def came_from(
-    rows: Rows, made: Made, kind: str, schema: Schema, index: pd.Index
-) -> pd.DataFrame:
+def came_from(rows: Rows, made: Made, kind: str, schema: Schema, index: pd.Index) -> pd.DataFrame:
     """Return the provenance of new rows.
 
     Parameters

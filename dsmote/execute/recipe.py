@@ -109,6 +109,8 @@ class Around:
         Which rows of the table they are; equal distances are in this order.
     values : ndarray of float64, shape (n, v, p)
         The numeric columns of the first v of them, and their weight where rows have one.
+    own_class : int
+        The class that asks.
     """
 
     asked: np.ndarray
@@ -116,6 +118,7 @@ class Around:
     classes: np.ndarray
     numbers: np.ndarray
     values: np.ndarray
+    own_class: int = -1
 
 
 class Bases(NamedTuple):
@@ -135,7 +138,7 @@ class Bases(NamedTuple):
 
     ends: np.ndarray
     marks: np.ndarray | None = None
-    report: Mapping[str, Any] = {}  # noqa: RUF012 - a mapping that nobody writes to
+    report: Mapping[str, Any] = {}
     groups: np.ndarray | None = None
 
 
@@ -181,6 +184,8 @@ class ClassIndex:
         What the user is told.
     copied : bool
         The class is too small for neighbours, and its rows are copied.
+    rank : int
+        Place of the class in sorted label order.
     """
 
     rows: Rows
@@ -189,6 +194,7 @@ class ClassIndex:
     around: Around | None
     report: dict[str, Any]
     copied: bool = False
+    rank: int = -1
 
 
 class Recipe(Protocol):
@@ -280,9 +286,7 @@ class Recipe(Protocol):
         """Measure how many of the true neighbours an approximate index finds."""
         ...
 
-    def learn(
-        self, matrix: np.ndarray, labels: np.ndarray, numbers: np.ndarray, seed: int
-    ) -> Any:
+    def learn(self, matrix: np.ndarray, labels: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Learn a model from a sample of (scaled) rows of all classes, in the table's order."""
         ...
 

@@ -88,6 +88,8 @@ class Queries:
     starts : ndarray of int64, shape (partitions + 1,)
         Number of the first row of each partition.
     groups : Series or None
+    rank : int
+        Place of their class in sorted label order.
     """
 
     asked: np.ndarray
@@ -95,10 +97,11 @@ class Queries:
     numbers: np.ndarray
     starts: np.ndarray
     groups: pd.Series | None = None
+    rank: int = -1
 
 
 def queries_of(
-    rows: Rows, starts: np.ndarray, asked: np.ndarray, *, recipe: Recipe, batch: int = 0
+    rows: Rows, starts: np.ndarray, asked: np.ndarray, *, recipe: Recipe, rank: int, batch: int = 0
 ) -> Queries:
     """Make one batch of the queries of a class."""
     asked = asked[batch * BATCH : (batch + 1) * BATCH]
@@ -106,7 +109,7 @@ def queries_of(
     if rows.group is not None and rows.group_levels is not None:
         groups = rows.group_levels.take(rows.group[asked]).reset_index(drop=True)
     return Queries(
-        asked, recipe.measured(rows.numeric[asked]), rows.numbers[asked], starts, groups
+        asked, recipe.measured(rows.numeric[asked]), rows.numbers[asked], starts, groups, rank
     )
 
 
@@ -185,6 +188,7 @@ def nearest_here(
         np.full((n, m), -1, dtype=np.int32),
         np.full((n, m), -1, dtype=np.int64),
         np.zeros((n, recipe.values, of.raw.shape[1] + (of.weights is not None))),
+        queries.rank,
     )
     for rows, asking in _together(of.groups, queries.groups, len(of.ranks), n):
         if len(rows) and len(asking):
@@ -289,6 +293,7 @@ def merge_around(parts: Sequence[Around]) -> Around:
         np.take_along_axis(classes, order, axis=1),
         np.take_along_axis(numbers, order, axis=1),
         values,
+        parts[0].own_class,
     )
 
 

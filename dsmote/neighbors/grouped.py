@@ -24,7 +24,7 @@ class GroupedSearch:
     Parameters
     ----------
     groups : ndarray of int, shape (n,)
-        The group of each row.
+        The group of each row; -1 for rows that nobody will ask for.
     least : int
         Rows that a group needs; rows of smaller groups are *lone*: they have no neighbours, and
         stand in for them themselves.
@@ -59,12 +59,13 @@ class GroupedSearch:
         self._indexes: list[NeighborIndex | None] = []
         for number, ids in enumerate(self._members):
             self._part[ids], self._place[ids] = number, np.arange(len(ids))
-            self.lone[ids] = len(ids) < least
-            self._indexes.append(build(ids) if len(ids) >= least else None)
+            small = len(ids) < least or groups[ids[0]] < 0
+            self.lone[ids] = small
+            self._indexes.append(None if small else build(ids))
         built = [index for index in self._indexes if index is not None]
         self.exact = all(index.exact for index in built)
         names = sorted({index.engine for index in built})
-        self.engine = f"{', '.join(names) or 'none'} in {len(self._members):,} group(s)"
+        self.engine = f"{', '.join(names) or 'none'} in {len(built):,} group(s)"
 
     def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of the own group, each row itself left out."""

@@ -52,7 +52,6 @@ _TILE = 512  # rows of the index it looks at at once: with _QUERIES, 1 MiB
 _SAMPLE = 1024  # rows that tell in how many directions all spread
 _AXES = 16  # directions of the tree: what is left out only makes its bound weaker
 _FEW = 256  # different rows up to which a tree is not worth its making
-_ENGINES = ("auto", "tree", "brute")
 
 
 def level_probabilities(counts: np.ndarray) -> np.ndarray:
@@ -102,19 +101,10 @@ class ValueDifferenceSearch:
         How to search; the neighbours do not depend on it. "auto" takes the tree where the rows
         spread in few directions.
 
-    Attributes
-    ----------
-    n_rows : int
-        Rows in the index.
-    engine : str
-        "value difference (tree)" or "value difference (brute)".
-    exact : bool
-        True.
-
     Raises
     ------
     ValueError
-        An unknown engine; tables that do not fit the codes, or each other, or are not finite.
+        An unknown engine; tables that do not fit the codes, or each other, or hold no probabilities.
 
     Notes
     -----
@@ -140,16 +130,15 @@ class ValueDifferenceSearch:
     def __init__(
         self, matrix_of_codes: np.ndarray, tables: Sequence[np.ndarray], engine: str = "auto"
     ) -> None:
-        if engine not in _ENGINES:
-            raise ValueError(f"engine must be one of {', '.join(_ENGINES)}, but is {engine!r}")
+        if engine not in ("auto", "tree", "brute"):
+            raise ValueError(f"engine must be 'auto', 'tree' or 'brute', but is {engine!r}")
         _check_tables(tables)
         codes = _checked(matrix_of_codes, tables)
         self.n_rows, self._n_classes = len(codes), tables[0].shape[1] if len(tables) else 0
-        room = _CELLS
         self._columns: list[_Column] = []
         for f, table in enumerate(tables):
+            room = self._columns[-1].room if f else _CELLS
             self._columns.append(_Column(table, codes[:, f], room))
-            room = self._columns[-1].room
         named = self._named(codes)
         self._groups = group_equal_rows(np.empty((self.n_rows, 0)), named)
         self._codes = named[self._groups.first]
@@ -160,15 +149,9 @@ class ValueDifferenceSearch:
 
     def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of rows in the index, each row itself left out."""
-        ids = np.asarray(ids)
         unique = self._groups.of[ids]
-        if self._tree is None:
-            squares, neighbours = self._compared(unique, k, ids)
-            return np.sqrt(squares), neighbours
-        order = self._tree.leaf_order(unique)
-        lengths, found = nearest(
-            self, self._groups, unique[order], k, ids[order], rest=self._compared
-        )
+        order = np.arange(len(unique)) if self._tree is None else self._tree.leaf_order(unique)
+        lengths, found = self._answer(unique[order], k, np.asarray(ids)[order])
         distances, neighbours = np.empty_like(lengths), np.empty_like(found)
         distances[order], neighbours[order] = lengths, found
         return distances, neighbours
@@ -189,10 +172,15 @@ class ValueDifferenceSearch:
             Codes that the tables do not hold.
         """
         named = self._named(_checked(points, [column.of[:-1] for column in self._columns]))
-        if self._tree is None:
-            squares, neighbours = self._compared(named, k, None)
-            return np.sqrt(squares), neighbours
-        return nearest(self, self._groups, named, k, None, rest=self._compared)
+        return self._answer(named, k, None)
+
+    def _answer(
+        self, queries: np.ndarray, k: int, selves: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if self._tree is not None:
+            return nearest(self, self._groups, queries, k, selves, rest=self._compared)
+        squares, found = self._compared(queries, k, selves)
+        return np.sqrt(squares), found
 
     def candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Propose n unique rows for each query, with the squared reach."""
@@ -261,15 +249,14 @@ class ValueDifferenceSearch:
         for start in range(0, m, step):
             part = slice(start, start + step)
             codes = self._codes[queries[part]] if queries.ndim == 1 else queries[part]
-            least = self._least(codes, min(k + 1, self._groups.n_unique))
+            pairs = self._least(codes, min(k + 1, self._groups.n_unique))
             out = None if selves is None else selves[part]
-            squares[part], found[part] = smallest_of_pairs(
-                self._groups, len(codes), *least.pairs(), k, out
-            )
+            best = smallest_of_pairs(self._groups, len(codes), *pairs, k, out)
+            squares[part], found[part] = best
         return squares, found
 
-    def _least(self, codes: np.ndarray, k: int) -> _Least:
-        """Find the k least squares of each of a block of queries."""
+    def _least(self, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Find the k least squares of each of a block of queries: query, unique row and square."""
         looked_up = [
             column.squares(np.arange(column.n_used)[:, None], codes[:, f])
             for f, column in enumerate(self._columns)
@@ -286,7 +273,7 @@ class ValueDifferenceSearch:
                 total += term
             least.add(start, total)
         least.settle()
-        return least
+        return least.pairs()
 
 
 def _limit(n: int, n_classes: int) -> float:
@@ -303,15 +290,6 @@ def _limit(n: int, n_classes: int) -> float:
 class _Column:
     """A nominal column: its levels, numbered so that those of the index come first.
 
-    Parameters
-    ----------
-    table : ndarray of float64, shape (levels, C)
-        P(class | level).
-    codes : ndarray of int, shape (n,)
-        Codes of the index's rows.
-    room : int
-        Values that a table of all squares may have; its attribute is what is left of it.
-
     Attributes
     ----------
     of : ndarray of int32, shape (levels + 1,)
@@ -324,6 +302,8 @@ class _Column:
         By how much squares of points may exceed true ones from that level to one of the index.
     places : ndarray of float64, shape (u, axes)
         The levels' share in a row's point; set by the search.
+    room : int
+        How many more squares of pairs of levels may be kept.
     """
 
     def __init__(self, table: np.ndarray, codes: np.ndarray, room: int) -> None:
@@ -416,15 +396,15 @@ class _Least:
 
 
 def _check_tables(tables: Sequence[np.ndarray]) -> None:
-    """Refuse tables that are no tables of the same classes."""
+    """Refuse tables that are no tables of the same classes' probabilities."""
     for f, table in enumerate(tables):
-        if table.ndim != 2 or table.shape[1] != tables[0].shape[1]:
+        if table.ndim != 2 or table.shape[1:] != tables[0].shape[1:] or not table.shape[1]:
             raise ValueError(
-                f"table {f} has shape {table.shape}; all must be (levels, classes), with the same "
-                "classes"
+                f"tables must have shape (levels, classes), of the same classes; table {f} has "
+                f"{table.shape}, table 0 {tables[0].shape}"
             )
-        if not np.isfinite(table).all():
-            raise ValueError(f"table {f} has values that are not finite")
+        if not ((table >= 0) & (table <= 1)).all():
+            raise ValueError(f"table {f} must hold probabilities, between 0 and 1")
 
 
 def _checked(codes: np.ndarray, tables: Sequence[np.ndarray]) -> np.ndarray:
@@ -432,11 +412,8 @@ def _checked(codes: np.ndarray, tables: Sequence[np.ndarray]) -> np.ndarray:
     codes = np.asarray(codes)
     if codes.ndim != 2 or codes.shape[1] != len(tables):
         raise ValueError(f"codes must have shape (rows, {len(tables)}), but have {codes.shape}")
-    codes = codes.astype(np.int32, copy=False)
     for f, table in enumerate(tables):
         low, high = codes[:, f].min(initial=0), codes[:, f].max(initial=-1)
-        if low < -1 or high >= len(table):
-            raise ValueError(
-                f"column {f} has codes from {low} to {high}, but its table {len(table)} levels"
-            )
-    return codes
+        if not (low >= -1 and high < len(table)):  # nor if they are nan
+            raise ValueError(f"column {f}: codes {low} to {high}, but {len(table)} levels")
+    return codes.astype(np.int32, copy=False)

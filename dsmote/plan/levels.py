@@ -50,21 +50,15 @@ def level_key(level: Any) -> Any:
     return level.item() if isinstance(level, np.generic) else level
 
 
-def count_levels(
-    levels: Sequence[Any], labels: Sequence[Any], counts: np.ndarray
-) -> LevelCounts:
+def count_levels(levels: Sequence[Any], labels: Sequence[Any], counts: np.ndarray) -> LevelCounts:
     """Put counts of levels (rows) by class (columns) into a form that can be merged."""
     rows: dict[Any, dict[Any, int]] = {}
     for level, row in zip(levels, counts.tolist(), strict=True):
-        rows[level_key(level)] = {
-            label: n for label, n in zip(labels, row, strict=True) if n
-        }
+        rows[level_key(level)] = {label: n for label, n in zip(labels, row, strict=True) if n}
     return LevelCounts(rows)
 
 
-def merge_levels(
-    a: tuple[LevelCounts, ...], b: tuple[LevelCounts, ...]
-) -> tuple[LevelCounts, ...]:
+def merge_levels(a: tuple[LevelCounts, ...], b: tuple[LevelCounts, ...]) -> tuple[LevelCounts, ...]:
     """Add the counts of two parts of a table; a part without rows has none.
 
     Examples

@@ -86,9 +86,7 @@ def _too_small(c: ClassPlan, k: int, k_name: str) -> str:
     )
 
 
-def _too_few(
-    classes: Sequence[ClassPlan], usable: Mapping[Any, int], needs: Needs
-) -> list[str]:
+def _too_few(classes: Sequence[ClassPlan], usable: Mapping[Any, int], needs: Needs) -> list[str]:
     """Say whether the whole table is too small for the neighbours among all rows."""
     total = sum(usable.get(c.label, c.before) for c in classes)
     if needs.around < total or not any(c.new for c in classes):

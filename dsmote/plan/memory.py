@@ -166,7 +166,11 @@ def class_memory(
 
 
 def project(
-    classes: Sequence[ClassMemory], partition_bytes: int, limit: Limit | None, held: int = 0, learnt: int = 0
+    classes: Sequence[ClassMemory],
+    partition_bytes: int,
+    limit: Limit | None,
+    held: int = 0,
+    learnt: int = 0,
 ) -> tuple[MemoryProjection, list[str]]:
     """Add the classes up and compare with the limit.
 

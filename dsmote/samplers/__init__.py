@@ -1,6 +1,19 @@
 """What users construct: one sampler per file, with scikit-learn parameters and tags."""
 
+from dsmote.samplers.adasyn import ADASYN
+from dsmote.samplers.borderline_smote import BorderlineSMOTE
+from dsmote.samplers.kmeans_smote import KMeansSMOTE
+from dsmote.samplers.random_over_sampler import RandomOverSampler
 from dsmote.samplers.smote import SMOTE
 from dsmote.samplers.smotenc import SMOTENC
+from dsmote.samplers.svm_smote import SVMSMOTE
 
-__all__ = ["SMOTE", "SMOTENC"]
+__all__ = [
+    "ADASYN",
+    "SMOTE",
+    "SMOTENC",
+    "SVMSMOTE",
+    "BorderlineSMOTE",
+    "KMeansSMOTE",
+    "RandomOverSampler",
+]

@@ -28,6 +28,7 @@ from dsmote.plan import (
     plain,
     root_seed,
     scaling_of,
+    sort_labels,
 )
 from dsmote.plan.profile import TARGET, unify_categories
 from dsmote.plan.schema import with_dtypes
@@ -109,6 +110,10 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
     def _alarms(self, profile: Profile, growing: list[Any]) -> list[str]:
         """Return what the plan should say, and a warning too."""
         return []
+
+    def _informed(self, recipe: Any, new: Mapping[Any, int], ranks: Mapping[Any, int]) -> Recipe:
+        """Return a recipe that knows which classes grow, and their places in sorted order."""
+        return recipe
 
     def _finished(self, table: Table) -> None:
         """Take over what is known after a table in memory was resampled."""
@@ -287,9 +292,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             check_free(table.names, self.provenance, schema)
         return schema
 
-    def _profiled(
-        self, table: Table, schema: Schema, class_counts: ClassCounts | None
-    ) -> Profile:
+    def _profiled(self, table: Table, schema: Schema, class_counts: ClassCounts | None) -> Profile:
         """Look at the data once, or take the user's word."""
         if class_counts is not None:
             return _assumed(class_counts, schema.row_bytes())
@@ -312,6 +315,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         labels = list(profile.counts)
         _check_labels(labels)
         new = new_rows(self.sampling_strategy, profile.counts, table.meta_labels)
+        recipe = self._informed(recipe, new, {c: i for i, c in enumerate(sort_labels(labels))})
         out = with_dtypes(schema, changes)
         alarms = self._alarms(profile, [label for label, n in new.items() if n])
         plan = make_plan(
@@ -328,7 +332,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             row_bytes=max(out.row_bytes(), profile.bytes // max(1, profile.rows)),
             limit=table.limit(),
             in_memory=not table.lazy,
-            notes=[*self._notes(schema), *alarms],
+            notes=[*self._notes(schema), *_of_a_sample(recipe, profile), *alarms],
         )
         self.sampling_strategy_ = new
         self.n_features_in_ = len(schema.columns) - table.has_target
@@ -420,6 +424,17 @@ def _passes(recipe: Recipe, counted: bool) -> tuple[str, ...]:
     elif recipe.surveys:
         passes.append("looking at all rows with what was learnt")
     return tuple(passes)
+
+
+def _of_a_sample(recipe: Recipe, profile: Profile) -> list[str]:
+    """Say where a model is not learnt from all rows."""
+    total = sum(profile.usable.values())
+    if not 0 < recipe.sample < total:
+        return []
+    return [
+        f"{recipe.name} fits its model to a sample of about {recipe.sample:,} of {total:,} rows, in "
+        "which each class has its share (max_fit_rows)"
+    ]
 
 
 def _beside(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:

@@ -1,0 +1,273 @@
+"""KMeansSMOTE: new rows in the clusters in which the class is at home, more in the sparse ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.cluster import MiniBatchKMeans
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+
+from dsmote.execute import Bases, BasesOf, Recipe, Table
+from dsmote.plan import copies_with_replacement, shares
+from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
+from dsmote.samplers.recipes import SegmentRecipe
+from dsmote.samplers.search import wanted_search
+
+__all__ = ["KMeansSMOTE", "log_mean_distance"]
+
+_BLOCK = 1 << 21  # distances that are looked at at once: 16 MiB
+_MOST = 10_000  # rows of a cluster whose distances are all looked at
+
+
+def log_mean_distance(matrix: np.ndarray) -> float:
+    """Return the logarithm of the mean distance of all pairs of rows; -inf where all are equal.
+
+    Parameters
+    ----------
+    matrix : ndarray of float64, shape (n, d)
+        At least two rows. Of more than 10,000 each s-th is taken, with the least s that leaves no
+        more than these.
+
+    Examples
+    --------
+    >>> float(np.exp(log_mean_distance(np.array([[0.0, 0.0], [3.0, 4.0]]))))
+    5.0
+    """
+    matrix = matrix[:: -(-len(matrix) // _MOST)]
+    centred = matrix - matrix.mean(axis=0)
+    squares = np.einsum("ij,ij->i", centred, centred)
+    n, total = len(centred), 0.0
+    step = max(1, _BLOCK // n)
+    for start in range(0, n, step):
+        rows = slice(start, start + step)
+        between = squares[rows, None] + squares - 2.0 * (centred[rows] @ centred.T)
+        # A row is not counted with itself, where rounding would leave something.
+        between[np.arange(len(between)), np.arange(start, start + len(between))] = 0.0
+        total += float(np.sqrt(np.maximum(between, 0.0)).sum())
+    with np.errstate(divide="ignore"):
+        return float(np.log(total / (n * (n - 1))))
+
+
+@dataclass(frozen=True)
+class KMeansRecipe(SegmentRecipe):
+    """Bases and neighbours in clusters; a cluster's share grows with its sparsity."""
+
+    clustering: Any = None
+    threshold: Any = "auto"
+    exponent: Any = "auto"
+    max_fit_rows: int | None = None
+
+    @property
+    def sample(self) -> int:
+        """Rows that the clustering is fitted to."""
+        return 2**62 if self.max_fit_rows is None else self.max_fit_rows
+
+    @property
+    def surveys(self) -> bool:
+        """All rows are counted by cluster and class."""
+        return True
+
+    @property
+    def lazy_report(self) -> bool:
+        """Clusters are known when the clustering is fitted."""
+        return True
+
+    def learn(self, matrix: np.ndarray, labels: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+        """Fit the clustering."""
+        how = self.clustering
+        if how is None or isinstance(how, Integral):
+            n_clusters = min(8 if how is None else int(how), len(matrix))
+            how = MiniBatchKMeans(n_clusters=n_clusters, random_state=seed % 2**32)
+        return clone(how).fit(matrix)
+
+    def survey(self, matrix: np.ndarray, ranks: np.ndarray, n_classes: int, learnt: Any) -> Any:
+        """Count rows by class and cluster; int64 of shape (classes, clusters)."""
+        n = int(learnt.n_clusters)
+        if not len(matrix):
+            return np.zeros((n_classes, n), dtype=np.int64)
+        places = ranks.astype(np.int64) * n + learnt.predict(matrix)
+        return np.bincount(places, minlength=n_classes * n).reshape(n_classes, n)
+
+    def bases(self, of: BasesOf) -> Bases:
+        """Choose clusters, divide the new rows between them, and draw bases in each."""
+        matrix, rank = self.measured(of.rows.numeric), of.of.rank
+        cluster = np.asarray(of.learnt.predict(matrix), dtype=np.int64)
+        ours, total = of.survey[rank], of.survey.sum(axis=0)
+        # A group that is too small in its cluster has no neighbours there.
+        threshold = self.threshold
+        if len(ours) == 1:
+            threshold = -np.inf
+        elif isinstance(threshold, str):
+            threshold = of.of.new / of.total / 2
+        balance = ours / np.maximum(total, 1)
+        valid = (total > 0) & (balance >= threshold) & (ours >= self.k + 1)
+        if not valid.any():
+            best = int(np.argmax(balance))
+            raise ValueError(
+                f"class {of.of.label!r}: no cluster found with sufficient samples: none of "
+                f"{len(ours)} clusters has at least {self.k + 1} rows of it (k + 1) and a share "
+                f"of at least {threshold:.4g}; its largest share is {balance[best]:.4g} "
+                f"({int(ours[best]):,} of {int(total[best]):,} rows); lower "
+                "cluster_balance_threshold or k_neighbors, or change the number of clusters"
+            )
+        chosen = np.flatnonzero(valid)
+        parts = shares(self._weights(matrix, cluster, chosen), of.of.new)
+        ends, first = np.zeros(len(matrix), dtype=np.int64), 0
+        for c, n_new in zip(chosen, parts.tolist(), strict=True):
+            among = np.flatnonzero(cluster == c)
+            if of.eligible is not None:
+                among = np.intersect1d(among, of.eligible)
+            if n_new:
+                key = of.seed, rank
+                ends += copies_with_replacement(len(matrix), n_new, *key, among, first)
+                first += n_new
+        groups = np.where(valid[cluster], cluster, -1)
+        return Bases(ends, None, {"clusters": len(chosen), "of_clusters": len(ours)}, groups)
+
+    def _weights(self, matrix: np.ndarray, cluster: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """Return sparsity = (mean distance)^e / n of each chosen cluster, up to a factor."""
+        logs = []
+        for c in chosen:
+            rows = matrix[cluster == c]
+            e = float(matrix.shape[1]) if isinstance(self.exponent, str) else float(self.exponent)
+            spread = log_mean_distance(rows)
+            power = 0.0 if e == 0 else e * spread
+            logs.append(power - np.log(len(rows)))
+        # In logarithms: a distance to the power of fifty columns is soon beyond a float.
+        top = max(logs)
+        if not np.isfinite(top):  # equal rows in every cluster
+            return np.array([1.0 / (cluster == c).sum() for c in chosen])
+        return np.exp(np.array(logs) - top)
+
+
+class KMeansSMOTE(OverSampler):
+    """SMOTE inside clusters in which the class has its share; sparse clusters get more rows.
+
+    ::
+
+        1  cluster all rows                     2  keep clusters with enough of the class
+        3  weight = (mean distance)^e / n       4  SMOTE inside, exactly as many rows as asked for
+
+    Parameters
+    ----------
+    sampling_strategy, random_state, k_neighbors
+        As in :class:`~dsmote.SMOTE`; `k_neighbors` is 2 by default.
+    kmeans_estimator : int or object, default=None
+        A number of clusters, or an object with ``fit``, ``predict`` and ``n_clusters``; a clone is
+        fitted. ``MiniBatchKMeans()`` (8 clusters) when omitted.
+    cluster_balance_threshold : "auto" or float, default="auto"
+        Share of the class that a cluster needs. ``"auto"``: half of the class's share of all new
+        rows. Of a single cluster nothing is asked.
+    density_exponent : "auto" or float, default="auto"
+        The exponent e. ``"auto"``: the number of columns, as in the paper.
+    n_jobs : int, default=None
+        Taken for imbalanced-learn's sake; Dask's configuration says how many threads there are.
+    max_fit_rows : int or None, default=100_000
+        The clustering is fitted once for all classes, to all rows if there are no more than these,
+        and else to a sample of so many in which each class has its share: that of the smallest
+        hashes of the rows, which is the same however they are partitioned. None: to all rows.
+    neighbors, scale
+        As in :class:`~dsmote.SMOTE`; clusters are those of scaled columns.
+    carry, missing, on_small_class, on_small_group, provenance
+        As in :class:`~dsmote.SMOTE`.
+
+    Attributes
+    ----------
+    kmeans_estimator_ : object
+        The fitted clustering, where the input is in memory.
+    sampling_strategy_, n_features_in_, feature_names_in_, plan_, neighbors_report_, provenance_
+        As in :class:`~dsmote.SMOTE`.
+
+    Notes
+    -----
+    Reads the data three times: to count the classes, to take out their rows and the sample and put
+    out the originals, and to count all rows by cluster. On Dask only the first happens at once;
+    the clustering is a task of the graph.
+
+    References
+    ----------
+    G. Douzas, F. Bacao, F. Last, "Improving imbalanced learning through a heuristic oversampling
+    method based on k-means and SMOTE", Information Sciences 465, 2018.
+
+    Examples
+    --------
+    >>> from dsmote import KMeansSMOTE
+    >>> rng = np.random.default_rng(0)
+    >>> X = np.r_[rng.normal(0, 1, (90, 2)), rng.normal(6, 1, (20, 2))]
+    >>> X_res, y_res = KMeansSMOTE(random_state=0).fit_resample(X, np.repeat([0, 1], [90, 20]))
+    >>> np.bincount(y_res)
+    array([90, 90])
+    """
+
+    _name: ClassVar[str] = "kmeans"
+    _summary: ClassVar[str] = "SMOTE inside clusters, more rows in sparse ones"
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **OverSampler._parameter_constraints,
+        **{n: c for n, c in NEIGHBOUR_PARAMETERS.items() if n != "n_components"},
+        "kmeans_estimator": [
+            HasMethods(["fit", "predict"]),
+            Interval(Integral, 1, None, closed="left"),
+            None,
+        ],
+        "cluster_balance_threshold": [StrOptions({"auto"}), Real],
+        "density_exponent": [StrOptions({"auto"}), Real],
+        "n_jobs": [Integral, None],
+        "max_fit_rows": [Interval(Integral, 2, None, closed="left"), None],
+    }
+
+    def __init__(
+        self,
+        *,
+        sampling_strategy: Any = "auto",
+        random_state: Any = None,
+        k_neighbors: Any = 2,
+        n_jobs: int | None = None,
+        kmeans_estimator: Any = None,
+        cluster_balance_threshold: Any = "auto",
+        density_exponent: Any = "auto",
+        max_fit_rows: int | None = 100_000,
+        carry: Any = None,
+        missing: str = "error",
+        neighbors: Any = "auto",
+        scale: str | None = None,
+        on_small_class: str = "error",
+        on_small_group: str = "error",
+        provenance: Any = False,
+    ) -> None:
+        self.sampling_strategy = sampling_strategy
+        self.random_state = random_state
+        self.k_neighbors = k_neighbors
+        self.n_jobs = n_jobs
+        self.kmeans_estimator = kmeans_estimator
+        self.cluster_balance_threshold = cluster_balance_threshold
+        self.density_exponent = density_exponent
+        self.max_fit_rows = max_fit_rows
+        self.carry = carry
+        self.missing = missing
+        self.neighbors = neighbors
+        self.scale = scale
+        self.on_small_class = on_small_class
+        self.on_small_group = on_small_group
+        self.provenance = provenance
+
+    def _recipe(self) -> Recipe:
+        k, engine = wanted_search(self.k_neighbors, self.neighbors)
+        return KMeansRecipe(
+            "KMeansSMOTE",
+            k,
+            engine,
+            self.neighbors == "fast",
+            on_small_group=self.on_small_group,
+            clustering=self.kmeans_estimator,
+            threshold=self.cluster_balance_threshold,
+            exponent=self.density_exponent,
+            max_fit_rows=self.max_fit_rows,
+        )
+
+    def _finished(self, table: Table) -> None:
+        if table.learnt is not None:
+            self.kmeans_estimator_ = table.learnt

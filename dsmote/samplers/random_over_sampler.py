@@ -1,0 +1,193 @@
+"""RandomOverSampler: copies of minority rows, as they are or moved a little."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.utils._param_validation import Interval
+
+from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, Searched, Table
+from dsmote.kernels import bandwidth, normal
+from dsmote.plan import plain
+from dsmote.samplers.base import OverSampler
+from dsmote.samplers.recipes import SegmentRecipe
+from dsmote.samplers.tags import SamplerTags
+
+__all__ = ["RandomOverSampler"]
+
+
+@dataclass(frozen=True)
+class CopyRecipe(SegmentRecipe):
+    """All rows are bases, equally; no neighbours; the kernel copies."""
+
+    @property
+    def whole(self) -> bool:
+        """Rows are copied as they are."""
+        return True
+
+    def searched(self, rows: Rows) -> Searched | None:
+        """Nothing is searched."""
+        return None
+
+    def make(self, of: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
+        """Say which rows are copied; their columns are taken where the table is made."""
+        rows = of.rows
+        return Made(rows.numeric[bases], {}, rows.codes[bases], bases)
+
+
+@dataclass(frozen=True)
+class SmoothedRecipe(CopyRecipe):
+    """As it, with noise."""
+
+    shrinkage: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Numbers are needed."""
+        return False
+
+    def make(self, of: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
+        """Add noise to copies."""
+        rows = of.rows
+        n, d = rows.numeric.shape
+        scale = self.shrinkage[of.rank] * bandwidth(n, d)
+        numeric = rows.numeric[bases]
+        wide = {}
+        for j in range(d):
+            # Column by column, so that a standard deviation does not depend on the layout.
+            spread = float(np.ascontiguousarray(rows.numeric[:, j]).std())
+            noise = scale * spread * normal(draws.noise(j))
+            noise = np.rint(noise) if whole[j] else noise
+            numeric[:, j] += noise
+            if j in rows.wide:
+                wide[j] = _moved(rows.wide[j][bases], noise)
+        return Made(numeric, wide, rows.codes[bases], bases)
+
+
+def _moved(values: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Add whole numbers to 64-bit ones, which end at the edge of their range."""
+    info = np.iinfo(values.dtype)
+    start = values.astype(np.uint64)
+    size = np.minimum(np.abs(by), 2.0**64 - 2048.0).astype(np.uint64)
+    above = np.uint64(info.max) - start
+    below = start - np.uint64(info.min % 2**64)
+    up = start + np.minimum(size, above)
+    return np.where(by >= 0, up, start - np.minimum(size, below)).astype(values.dtype)
+
+
+class RandomOverSampler(OverSampler):
+    """Copies of rows, drawn with replacement; with `shrinkage`, a smoothed bootstrap (ROSE).
+
+    Without `shrinkage` columns of every dtype are copied as they are, missing values included.
+
+    Parameters
+    ----------
+    sampling_strategy, random_state
+        As in :class:`~dsmote.SMOTE`.
+    shrinkage : float or mapping of label to float, default=None
+        Add normal noise to the copies: so many times h times each column's standard deviation in
+        the class, with h = (4 / ((d + 2) n))^(1 / (d + 4)) for n rows of the class in d columns.
+        All columns must be numbers then; whole numbers are rounded.
+    carry, provenance
+        As in :class:`~dsmote.SMOTE`; other columns that are not measured are copied.
+
+    Attributes
+    ----------
+    sample_indices_ : ndarray of int64
+        The row that each row of the output is, or is a copy of, where the input is in memory.
+    shrinkage_ : dict or None
+        Shrinkage of each class that grows.
+    sampling_strategy_, n_features_in_, feature_names_in_, plan_, provenance_
+        As in :class:`~dsmote.SMOTE`.
+
+    Notes
+    -----
+    Reads the data twice: to count the classes, and to take out their rows and put out the
+    originals. imbalanced-learn takes n in h over the rows of all classes; the paper, and dsmote,
+    over those of the class.
+
+    References
+    ----------
+    G. Menardi, N. Torelli, "Training and assessing classification rules with imbalanced data", Data
+    Mining and Knowledge Discovery 28, 2014.
+
+    Examples
+    --------
+    >>> from dsmote import RandomOverSampler
+    >>> X, y = np.array([["a"], ["b"], ["c"]], dtype=object), np.array([0, 0, 1])
+    >>> X_res, y_res = RandomOverSampler(random_state=0).fit_resample(X, y)
+    >>> X_res[:, 0].tolist(), y_res.tolist()
+    (['a', 'b', 'c', 'c'], [0, 0, 1, 1])
+    """
+
+    _name: ClassVar[str] = "random"
+    _summary: ClassVar[str] = "copies of minority rows, or a smoothed bootstrap"
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **OverSampler._parameter_constraints,
+        "shrinkage": [Interval(Real, 0, None, closed="left"), Mapping, None],
+    }
+
+    def __init__(
+        self,
+        *,
+        sampling_strategy: Any = "auto",
+        random_state: Any = None,
+        shrinkage: Any = None,
+        carry: Any = None,
+        provenance: Any = False,
+    ) -> None:
+        self.sampling_strategy = sampling_strategy
+        self.random_state = random_state
+        self.shrinkage = shrinkage
+        self.carry = carry
+        self.provenance = provenance
+
+    def _takes_any_kind(self) -> bool:
+        return self.shrinkage is None
+
+    def _recipe(self) -> Recipe:
+        if self.shrinkage is None:
+            return CopyRecipe("RandomOverSampler", 0)
+        return SmoothedRecipe("RandomOverSampler", 0)
+
+    def _informed(self, recipe: Any, new: Mapping[Any, int], ranks: Mapping[Any, int]) -> Recipe:
+        self.shrinkage_ = self._shrinkage_of(new)
+        if self.shrinkage_ is None:
+            return recipe
+        given = {ranks[label]: float(s) for label, s in self.shrinkage_.items() if label in new}
+        return SmoothedRecipe("RandomOverSampler", 0, scaling=recipe.scaling, shrinkage=given)
+
+    def _shrinkage_of(self, new: Mapping[Any, int]) -> dict[Any, float] | None:
+        if self.shrinkage is None:
+            return None
+        if not isinstance(self.shrinkage, Mapping):
+            return dict.fromkeys(new, self.shrinkage)
+        given = {plain(label): value for label, value in self.shrinkage.items()}
+        absent = [label for label in new if label not in given]
+        if absent:
+            raise ValueError(
+                f"`shrinkage` should contain a shrinkage factor for each class that grows; the "
+                f"missing classes are {absent}"
+            )
+        wrong = [label for label, value in given.items() if value < 0]
+        if wrong:
+            raise ValueError(
+                f"The shrinkage factor needs to be >= 0. Got {given[wrong[0]]} for class "
+                f"{wrong[0]!r}"
+            )
+        return given
+
+    def _finished(self, table: Table) -> None:
+        self.sample_indices_ = table.sample_indices
+
+    def __sklearn_tags__(self) -> SamplerTags:
+        """Return the tags: anything is copied, and one can know which rows were."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = self.shrinkage is None
+        tags.input_tags.string = self.shrinkage is None
+        tags.sampler_tags.sample_indices = True
+        return tags

@@ -1,0 +1,253 @@
+"""Names by the value difference metric: the neighbours a naive search finds, and no other."""
+
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from imblearn.metrics.pairwise import ValueDifferenceMetric
+
+from dsmote.neighbors import NeighborIndex, exact, value_difference
+from dsmote.neighbors.value_difference import ValueDifferenceSearch, level_probabilities
+
+ENGINES = ["auto", "tree", "brute"]
+
+
+def counted(codes: np.ndarray, y: np.ndarray, n_levels: list[int], n_classes: int) -> list:
+    tables = []
+    for f, levels in enumerate(n_levels):
+        counts = np.zeros((levels, n_classes), dtype=np.int64)
+        np.add.at(counts, (codes[:, f], y), 1)
+        tables.append(level_probabilities(counts))
+    return tables
+
+
+def drawn(n: int, n_levels: list[int], n_classes: int, seed: int = 0) -> tuple[np.ndarray, list]:
+    """Draw all rows of a table; return those of class 0, and the probabilities in all of it."""
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, n_levels, size=(n, len(n_levels))).astype(np.int32)
+    y = rng.integers(0, n_classes, size=n)
+    return codes[y == 0], counted(codes, y, n_levels, n_classes)
+
+
+def naive_squares(points: np.ndarray, codes: np.ndarray, tables: list) -> np.ndarray:
+    total = np.zeros((len(points), len(codes)))
+    for f, table in enumerate(tables):
+        table = np.concatenate([table, np.zeros((1, table.shape[1]))])  # code -1
+        length = np.zeros(total.shape)
+        for of_class in table.T:
+            length += np.abs(of_class[points[:, f], None] - of_class[codes[:, f]])
+        total += length * length
+    return total
+
+
+def naive(points, codes, tables, k, selves=None):
+    squares = naive_squares(points, codes, tables)
+    if selves is not None:
+        squares[np.arange(len(points)), selves] = np.inf
+    ids = np.argsort(squares, axis=1, kind="stable")[:, :k]
+    return np.sqrt(np.take_along_axis(squares, ids, 1)), ids
+
+
+def assert_nearest(index, codes, tables, k):
+    """To the bit, ties and all: the index adds up in the same order."""
+    ids = np.arange(len(codes))
+    for found, expected in zip(
+        index.query(ids, k), naive(codes, codes, tables, k, ids), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
+@st.composite
+def searches(draw):
+    n_classes = draw(st.sampled_from([1, 2, 2, 3, 5, 9]))
+    n_levels = draw(st.lists(st.sampled_from([1, 2, 3, 7, 40]), min_size=1, max_size=5))
+    n = draw(st.integers(2, 120))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    codes = rng.integers(0, n_levels, size=(n, len(n_levels))).astype(np.int32)
+    if draw(st.booleans()):  # rows that occur several times
+        codes = codes[rng.integers(0, max(1, n // 4), size=n)]
+    high = draw(st.sampled_from([2, 4, 1000]))  # many zeros; equal levels; all different
+    tables = [level_probabilities(rng.integers(0, high, size=(x, n_classes))) for x in n_levels]
+    return codes, tables, draw(st.integers(1, n - 1))
+
+
+@given(searches(), st.sampled_from(ENGINES), st.sampled_from([6, 512]))
+def test_finds_what_a_naive_search_finds(search, engine, many):
+    codes, tables, k = search
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exact, "_MANY", many)
+        assert_nearest(ValueDifferenceSearch(codes, tables, engine), codes, tables, k)
+
+
+@given(searches(), st.sampled_from(ENGINES))
+def test_finds_what_is_nearest_to_other_points(search, engine):
+    codes, tables, k = search
+    rng = np.random.default_rng(k)
+    points = np.stack([rng.integers(-1, len(table), size=20) for table in tables], axis=1)
+    found = ValueDifferenceSearch(codes, tables, engine).query_points(points, k)
+    expected = naive(points, codes, tables, k)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("n", "n_levels", "n_classes"),
+    [
+        (3_000, [5, 30, 12, 8], 2),
+        (3_000, [9, 14], 4),
+        (2_000, [400], 2),
+        (4_000, [11, 7, 20], 23),
+        (3_000, [2] * 12, 3),
+    ],
+)
+def test_large_enough_for_a_tree_and_several_tiles(engine, n, n_levels, n_classes):
+    codes, tables = drawn(n * n_classes // 2, n_levels, n_classes)
+    assert_nearest(ValueDifferenceSearch(codes, tables, engine), codes, tables, 5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_levels_of_one_class_only_tie_everywhere(engine):
+    rng = np.random.default_rng(3)
+    codes = rng.integers(0, 5, size=(1_500, 5)).astype(np.int32)
+    tables = [np.eye(5)] * 5
+    assert_nearest(ValueDifferenceSearch(codes, tables, engine), codes, tables, 6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_levels_that_never_occurred_are_allowed_for(engine, n_classes):
+    rng = np.random.default_rng(4)
+    tables = [level_probabilities(rng.integers(0, 20, size=(15, n_classes))) for _ in range(3)]
+    for table in tables:
+        table[::3] = 0.0
+    codes = rng.integers(-1, 15, size=(800, 3)).astype(np.int32)
+    assert_nearest(ValueDifferenceSearch(codes, tables, engine), codes, tables, 5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("n_columns", [0, 1, 3])
+def test_constant_columns_leave_row_numbers_to_decide(engine, n_columns):
+    codes = np.zeros((300, n_columns), dtype=np.int32)
+    index = ValueDifferenceSearch(codes, [np.array([[0.25, 0.75]])] * n_columns, engine)
+    distances, ids = index.query(np.array([0, 2, 299]), 3)
+    assert ids.tolist() == [[1, 2, 3], [0, 1, 3], [0, 1, 2]]
+    assert not distances.any()
+
+
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_distances_are_roots_of_imbalanced_learns(n_classes):
+    rng = np.random.default_rng(5)
+    n_levels = [6, 17, 3, 9]
+    codes = rng.integers(0, n_levels, size=(400, 4)).astype(np.int32)
+    y = rng.integers(0, n_classes, size=400)
+    metric = ValueDifferenceMetric(n_categories=n_levels).fit(codes, y)
+    tables = counted(codes, y, n_levels, n_classes)
+    for found, expected in zip(tables, metric.proba_per_class_, strict=True):
+        np.testing.assert_array_equal(found, expected)
+    own = codes[y == 0]
+    distances, ids = ValueDifferenceSearch(own, tables).query(np.arange(len(own)), 5)
+    theirs = metric.pairwise(own)
+    np.testing.assert_allclose(
+        distances**2, np.take_along_axis(theirs, ids, 1), rtol=1e-12, atol=1e-30
+    )
+    np.fill_diagonal(theirs, np.inf)
+    np.testing.assert_allclose(distances**2, np.sort(theirs, axis=1)[:, :5], rtol=1e-12, atol=1e-30)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("n_classes", [2, 5])
+def test_blocks_of_queries_and_kept_tables_change_nothing(engine, n_classes, monkeypatch):
+    codes, tables = drawn(1_500, [20, 9, 30], n_classes, seed=6)
+    ids = np.arange(len(codes))
+    index = ValueDifferenceSearch(codes, tables, engine)
+    whole = index.query(ids, 5)
+    parts = [index.query(part, 5) for part in np.array_split(ids[::-1], 7)]
+    for i in range(2):
+        np.testing.assert_array_equal(np.concatenate([p[i] for p in parts])[::-1], whole[i])
+    monkeypatch.setattr(value_difference, "_CELLS", 1_000)  # one table kept; blocks of few queries
+    monkeypatch.setattr(value_difference, "_TILE", 50)
+    small = ValueDifferenceSearch(codes, tables, engine)
+    for found, expected in zip(small.query(ids, 5), whole, strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_is_an_index_that_can_be_pickled(engine):
+    codes, tables = drawn(1_000, [20, 9], 2, seed=7)
+    index = ValueDifferenceSearch(codes, tables, engine)
+    assert isinstance(index, NeighborIndex)
+    assert (index.n_rows, index.exact) == (len(codes), True)
+    copy = pickle.loads(pickle.dumps(index))
+    for found, expected in zip(
+        copy.query(np.array([3, 0]), 4), index.query(np.array([3, 0]), 4), strict=True
+    ):
+        assert found.shape == (2, 4)
+        np.testing.assert_array_equal(found, expected)
+    assert index.query(np.empty(0, dtype=np.int64), 4)[1].shape == (0, 4)
+
+
+def test_a_tree_is_taken_where_rows_spread_in_few_directions():
+    few, many = drawn(2_000, [30] * 4, 2), drawn(2_000, [30] * 40, 2)
+    assert ValueDifferenceSearch(*few).engine == "value difference (tree)"
+    assert ValueDifferenceSearch(*many).engine == "value difference (brute)"
+    assert ValueDifferenceSearch(*few, "brute").engine == "value difference (brute)"
+    assert ValueDifferenceSearch(*many, "tree").engine == "value difference (tree)"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_many_levels_classes_and_columns_take_bounded_memory(engine):
+    rng = np.random.default_rng(8)
+    table = level_probabilities(rng.integers(0, 9, size=(10_000, 23)))
+    codes = rng.integers(0, 10_000, size=(3_000, 40)).astype(np.int32)
+    tracemalloc.start()
+    index = ValueDifferenceSearch(codes, [table] * 40, engine)
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    ids = np.arange(8)
+    found = index.query(ids, 5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The 40 tables hold 74 MB themselves; the rows as points would take 22 MB more.
+    assert before < 120 * 2**20
+    assert peak - before < 48 * 2**20
+    np.testing.assert_array_equal(found[1], naive(codes[:8], codes, [table] * 40, 5, ids)[1])
+
+
+def test_probabilities_of_levels():
+    found = level_probabilities(np.array([[1, 3, 0], [0, 0, 0], [2, 2, 4]]))
+    assert found.tolist() == [[0.25, 0.75, 0.0], [0.0, 0.0, 0.0], [0.25, 0.25, 0.5]]
+    assert level_probabilities(np.empty((0, 3), dtype=int)).shape == (0, 3)
+    with pytest.raises(ValueError, match="shape"):
+        level_probabilities(np.array([1, 2]))
+    with pytest.raises(ValueError, match="negative"):
+        level_probabilities(np.array([[1, -2]]))
+
+
+@pytest.mark.parametrize(
+    ("codes", "tables", "engine", "message"),
+    [
+        ([[0]], [np.eye(2)], "ball", "engine must be"),
+        ([[0, 1]], [np.eye(2)], "auto", r"shape \(rows, 1\)"),
+        ([0, 1], [np.eye(2)], "auto", "shape"),
+        ([[2]], [np.eye(2)], "auto", "column 0: codes 0 to 2, but 2 levels"),
+        ([[-2]], [np.eye(2)], "auto", "codes -2"),
+        ([[np.nan]], [np.eye(2)], "auto", "codes nan"),
+        ([[0, 0]], [np.eye(2), np.eye(3)], "auto", "same classes"),
+        ([[0]], [np.ones(2)], "auto", "same classes"),
+        ([[0]], [np.empty((2, 0))], "auto", "same classes"),
+        ([[0]], [np.array([[np.nan, 1.0]])], "auto", "probabilities"),
+    ],
+)
+def test_refuses_what_does_not_fit(codes, tables, engine, message):
+    with pytest.raises(ValueError, match=message):
+        ValueDifferenceSearch(np.array(codes), tables, engine)
+
+
+def test_refuses_points_with_codes_beyond_the_table():
+    index = ValueDifferenceSearch(np.array([[0], [1]], dtype=np.int32), [np.eye(2)])
+    with pytest.raises(ValueError, match="column 0"):
+        index.query_points(np.array([[2]]), 1)
