@@ -147,7 +147,7 @@ def smallest(
     """Order candidates by (distance, row number), expand equal rows, leave selves out."""
     if groups.distinct:
         return _smallest_of_single(groups, proposed, exact, k, selves)
-    several = groups.several[proposed].any(axis=1)
+    several = _any_in_row(groups.several[proposed])
     best, found = np.empty((len(several), k)), np.empty((len(several), k), dtype=np.int64)
     # Expanding equal rows takes five times as long, and mostly few queries are near any.
     for these, way in ((~several, _smallest_of_single), (several, _smallest_of_groups)):
@@ -169,10 +169,18 @@ def _smallest_of_single(
     order = np.argsort(exact, axis=1, kind="stable")
     order += begin
     best = exact.reshape(-1)[order]
-    tied = np.flatnonzero((best[:, 1:] == best[:, :-1]).any(axis=1))
+    tied = np.flatnonzero(_any_in_row(best[:, 1:] == best[:, :-1]))
     if len(tied):
         order[tied] = np.lexsort((ids[tied], exact[tied]), axis=-1) + begin[tied]
     return _padded(best[:, :k], ids.reshape(-1)[order[:, :k]], k)
+
+
+def _any_in_row(marks: np.ndarray) -> np.ndarray:
+    """Tell which rows have a mark; where few have, ten times as fast as any(axis=1)."""
+    some = np.zeros(len(marks), dtype=bool)
+    if marks.size:
+        some[np.flatnonzero(marks) // marks.shape[1]] = True
+    return some
 
 
 def _padded(best: np.ndarray, found: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
