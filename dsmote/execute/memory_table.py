@@ -41,7 +41,8 @@ __all__ = ["MemoryTable"]
 
 _SHARE = 1 << 14  # new rows that one thread makes at a time, at most
 _FLOPS = 1 << 17  # multiplications that no BLAS spreads over threads
-_LEAST = 1 << 10  # and at least: fewer are done before a thread has started
+_LEAST = 1 << 13  # and at least: for fewer, threads wait for each other longer than they work
+_WIDE = 1 << 17  # values of a class from which on the search of an eighth of that is worth it
 
 
 class MemoryTable:
@@ -295,7 +296,8 @@ class MemoryTable:
                 def share(cut: tuple[int, int], of: Any = of, c: Any = c) -> Made:
                     return make_rows(of, how, c.rank, *cut)
 
-                cuts = list(pairwise(_cuts(c.new, threads)))
+                least = _LEAST if of.rows.numeric.size < _WIDE else _LEAST // 8
+                cuts = list(pairwise(_cuts(c.new, threads, least)))
                 spans: list[Made] = [share(cuts[0])] if len(cuts) == 1 else [*pool.map(share, cuts)]
                 like, first = self.index_like, plan.n_before + n_made
                 rows = join_made(spans)
@@ -364,11 +366,11 @@ def _tiny(rows: dict[int, Rows]) -> bool:
     return all(max(r.numeric.shape) * r.numeric.size < _FLOPS for r in rows.values())
 
 
-def _cuts(n: int, threads: int) -> list[int]:
+def _cuts(n: int, threads: int, least: int = _LEAST) -> list[int]:
     """Cut n new rows into even shares, as many for each thread."""
     shares = -(-n // _SHARE)
     shares = -(-shares // threads) * threads
-    shares = max(1, min(shares, n // _LEAST))
+    shares = max(1, min(shares, n // least))
     return [n * i // shares for i in range(shares + 1)]
 
 

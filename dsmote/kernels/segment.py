@@ -43,16 +43,19 @@ def segment(
     array([[2.5, 1. ]])
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        steps = gaps[:, None] * (neighbours - bases)
+        steps = neighbours - bases
+        steps *= gaps[:, None]
+        finite = np.isfinite(steps.sum())  # mostly tells at once that all are
     if whole.any():
         steps[:, whole] = np.rint(steps[:, whole])
     made = bases + steps
-    far = ~np.isfinite(steps)
-    if far.any():  # end points further apart than a float can tell
+    if not finite:
+        far = ~np.isfinite(steps)  # end points further apart than a float can tell
         blend = bases * (1.0 - gaps)[:, None] + neighbours * gaps[:, None]
         made = np.where(far, blend, made)
     # base + gap * (neighbour - base) may pass the neighbour by one rounding.
-    return np.clip(made, np.minimum(bases, neighbours), np.maximum(bases, neighbours))
+    low = np.minimum(bases, neighbours, out=steps)
+    return made.clip(low, np.maximum(bases, neighbours), out=made)
 
 
 def segment_exact(bases: np.ndarray, neighbours: np.ndarray, gaps: np.ndarray) -> np.ndarray:

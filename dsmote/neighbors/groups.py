@@ -26,13 +26,22 @@ class Groups:
         Where each unique row's members begin.
     within : ndarray of int64, shape (n,)
         The place of each row among the members of its unique row.
+    several : ndarray of bool, shape (n_unique,)
+        Whether a unique row stands for more than one.
     """
 
     def __init__(self, of: np.ndarray, n_unique: int) -> None:
         self.of = of
+        if n_unique == len(of):  # numbered in order, so each is its own
+            self.members, self.within = of, np.zeros(len(of), dtype=np.int64)
+            self.starts = np.arange(n_unique + 1)
+            self.several = np.zeros(n_unique, dtype=bool)
+            return
         self.members = np.argsort(of, kind="stable")
         self.starts = np.zeros(n_unique + 1, dtype=np.int64)
-        np.cumsum(np.bincount(of, minlength=n_unique), out=self.starts[1:])
+        counts = np.bincount(of, minlength=n_unique)
+        self.several = counts > 1
+        np.cumsum(counts, out=self.starts[1:])
         self.within = np.empty(len(of), dtype=np.int64)
         self.within[self.members] = np.arange(len(of)) - self.starts[of[self.members]]
 
@@ -49,7 +58,7 @@ class Groups:
     @property
     def first(self) -> np.ndarray:
         """The lowest row number of each unique row."""
-        return self.members[self.starts[:-1]]
+        return self.members if self.distinct else self.members[self.starts[:-1]]
 
 
 def _hash_rows(matrix: np.ndarray, codes: np.ndarray) -> np.ndarray:
@@ -93,14 +102,23 @@ def group_equal_rows(matrix: np.ndarray, codes: np.ndarray) -> Groups:
     """
     n = len(matrix)
     words = _hash_rows(matrix, codes)
-    _, first, inverse = np.unique(words, return_index=True, return_inverse=True)
-    leader = first[inverse]
-    if len(first) < n and not (
-        np.array_equal(matrix, matrix[leader]) and np.array_equal(codes, codes[leader])
+    ordered = np.sort(words)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(repeated):
+        return Groups(np.arange(n), n)
+    # Few rows have equals in most tables; only those are worth numbering.
+    place = np.searchsorted(repeated, words)
+    some = np.flatnonzero(repeated[np.minimum(place, len(repeated) - 1)] == words)
+    _, first, inverse = np.unique(words[some], return_index=True, return_inverse=True)
+    leader = np.arange(n)
+    leader[some] = some[first[inverse]]
+    if not (
+        np.array_equal(matrix[some], matrix[leader[some]])
+        and np.array_equal(codes[some], codes[leader[some]])
     ):  # two different rows of one hash: compare all columns instead
         both = np.concatenate([matrix, codes.astype(np.float64)], axis=1) + 0.0
         _, first, inverse = np.unique(both, axis=0, return_index=True, return_inverse=True)
-    inverse = inverse.reshape(-1)
-    rank = np.empty(len(first), dtype=np.int64)
-    rank[np.argsort(first, kind="stable")] = np.arange(len(first))
-    return Groups(rank[inverse], len(first))
+        leader = first[inverse.reshape(-1)]
+    leads = leader == np.arange(n)
+    rank = np.cumsum(leads) - 1
+    return Groups(rank[leader], int(leads.sum()))
