@@ -87,6 +87,7 @@ class DaskTable:
     lazy = True
     classes: dict[Any, Any] = {}  # noqa: RUF012 - known when computed, and not here
     learnt = None
+    sample_indices = np.empty(0, dtype=np.int64)
 
     def __init__(
         self, X: Any, y: Any = None, target: Any = None, beside: dict[str, Any] | None = None

@@ -160,8 +160,9 @@ def _rows(
     rows = frame.iloc[at]
     if take.whole:
         n = len(at)
-        none = np.empty((n, 0)), {}, np.empty((n, 0), dtype=np.int32)
-        made = Rows(*none, (), {}, at, beside=rows.reset_index(drop=True))
+        no_codes = np.empty((n, 0), dtype=np.int32)
+        whole = rows.reset_index(drop=True)
+        made = Rows(np.empty((n, 0)), {}, no_codes, (), {}, at, beside=whole)
     else:
         made = encode(rows, schema, at)
         if take.beside:
@@ -169,9 +170,9 @@ def _rows(
             made = replace(made, beside=beside)
     if weights is not None:
         made = replace(made, weights=weights.iloc[at].to_numpy(dtype=np.float64))
-    if groups is None and schema.group is not None:
+    if groups is None and schema.group is not None and not take.whole:
         groups = frame.iloc[:, schema.group]
-    if groups is not None and not take.whole:
+    if groups is not None:
         codes, levels = factorized(groups.iloc[at])
         made = replace(made, group=codes, group_levels=levels)
     return made

@@ -268,7 +268,7 @@ def _whole(rows: pd.DataFrame, bases: np.ndarray, schema: Schema, index: pd.Inde
         if isinstance(dtype, pd.CategoricalDtype) and dtype.categories is None:
             dtype = rows.dtypes.iloc[i]
         column = pd.Series([None] * len(frame), index=index, dtype=dtype)
-        frame.isetitem(i, column)
+        frame.isetitem(i, column.array)
     return frame
 
 

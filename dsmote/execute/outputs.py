@@ -162,7 +162,8 @@ class Blocks:
         self._tasks |= {new: (of, old) for new, old in zip(outputs, keys, strict=True)}
         name = f"provenance-{self._token}"
         meta = empty_provenance(kind, out)
-        return collect(meta, dict(self._tasks), [*outputs, *self.parts(3)], name, ())
+        outputs += self.parts(3)
+        return collect(meta, dict(self._tasks), outputs, name, ())
 
 
 def beside_like(values: Any, name: str) -> tuple[Any, Any]:

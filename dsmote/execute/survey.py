@@ -8,18 +8,19 @@ r"""Who is near a row among ALL rows: the queries travel, the data stay where th
                --- batch 1 --+--> ...
 
 The data do not fit into a worker, the class's rows do. Each partition is indexed, asked for its own
-m nearest rows of each query, and forgotten; what is kept is a distance, a class and a row number for
-each. Lists are merged in the order of the partitions and stably, so that equal distances stay in
-the order of the rows, and the result does not depend on how the table is cut. A row is left out of
+m nearest rows of each query, and forgotten; what is kept is a distance, a class and a row number
+for each. Lists are merged in the order of the partitions and stably, so that equal distances stay
+in the order of the rows, and the result does not depend on how the table is cut. A row is left out of
 its own list by its number.
 
-A recipe may also look at each partition itself (:meth:`Recipe.survey`); what it returns is added up.
+A recipe may also look at each partition itself (:meth:`Recipe.survey`); what it returns is added
+up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -301,10 +302,11 @@ def join_batches(parts: Sequence[Around]) -> Around:
     """Join what batches of queries found, in order."""
     if len(parts) == 1:
         return parts[0]
-    return replace(
-        parts[0],
-        **{
-            name: np.concatenate([getattr(p, name) for p in parts])
-            for name in ("asked", "distances", "classes", "numbers", "values")
-        },
+    return Around(
+        np.concatenate([p.asked for p in parts]),
+        np.concatenate([p.distances for p in parts]),
+        np.concatenate([p.classes for p in parts]),
+        np.concatenate([p.numbers for p in parts]),
+        np.concatenate([p.values for p in parts]),
+        parts[0].own_class,
     )

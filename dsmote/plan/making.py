@@ -113,7 +113,7 @@ def _warnings(classes: Sequence[ClassPlan], k: int) -> list[str]:
         for c in classes
         if not c.new and c.before < k + 1
     ] + [
-        f"class {c.label!r} has {c.usable:,} row(s), fewer than k + 1 = {k + 1}; its rows are copied"
+        f"class {c.label!r} has {c.usable:,} row(s), fewer than k + 1 = {k + 1}; they are copied"
         for c in classes
         if c.engine == COPY
     ]

@@ -432,8 +432,8 @@ def _of_a_sample(recipe: Recipe, profile: Profile) -> list[str]:
     if not 0 < recipe.sample < total:
         return []
     return [
-        f"{recipe.name} fits its model to a sample of about {recipe.sample:,} of {total:,} rows, in "
-        "which each class has its share (max_fit_rows)"
+        f"{recipe.name} fits its model to a sample of about {recipe.sample:,} of {total:,} rows, "
+        "in which each class has its share (max_fit_rows)"
     ]
 
 

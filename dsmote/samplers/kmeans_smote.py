@@ -34,7 +34,7 @@ def log_mean_distance(matrix: np.ndarray) -> float:
 
     Examples
     --------
-    >>> float(np.exp(log_mean_distance(np.array([[0.0, 0.0], [3.0, 4.0]]))))
+    >>> round(float(np.exp(log_mean_distance(np.array([[0.0, 0.0], [3.0, 4.0]])))), 9)
     5.0
     """
     matrix = matrix[:: -(-len(matrix) // _MOST)]
