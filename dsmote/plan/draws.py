@@ -7,6 +7,8 @@ Every random number belongs to one *stream* and has one *place* in it::
            |             +-- GAP          u0 u1 u2 ...   one per synthetic row
            |             +-- VOTE + j     u0 u1 u2 ...   one per synthetic row, nominal column j
            |             +-- INDEX        u0             seed of an engine that draws
+           |             +-- SPLIT        u1 u2 u3 ...   one per node: rows kept of its left half
+           |             +-- CHOICE       u0 u1 u2 ...   one per row (or per draw): is it kept
            +-- class 1 --+-- ...
 
 A stream is a Philox counter generator whose key is derived from (seed, class, purpose). Because
@@ -24,10 +26,20 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["ALLOCATION", "GAP", "INDEX", "NEIGHBOUR", "VOTE", "Stream", "root_seed"]
+__all__ = [
+    "ALLOCATION",
+    "CHOICE",
+    "GAP",
+    "INDEX",
+    "NEIGHBOUR",
+    "SPLIT",
+    "VOTE",
+    "Stream",
+    "root_seed",
+]
 
 ALLOCATION, NEIGHBOUR, GAP, VOTE = 0, 1, 2, 3
-INDEX = 2**31  # beyond any column that is voted on
+INDEX, SPLIT, CHOICE = 2**31, 2**31 + 1, 2**31 + 2  # beyond any column that is voted on
 
 _PER_COUNT = 4  # Philox4x64 gives four 64-bit words for each value of its counter
 
