@@ -10,14 +10,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dsmote.plan import Plan
-    from dsmote.samplers import SMOTE, SMOTENC
+    from dsmote.plan import Plan, UnderPlan
+    from dsmote.samplers import SMOTE, SMOTENC, RandomUnderSampler
 
-__all__ = ["SMOTE", "SMOTENC", "Plan", "__version__"]
+__all__ = ["SMOTE", "SMOTENC", "Plan", "RandomUnderSampler", "UnderPlan", "__version__"]
 
 __version__ = "0.1.0"
 
-_HOMES = {"SMOTE": "dsmote.samplers", "SMOTENC": "dsmote.samplers", "Plan": "dsmote.plan"}
+_HOMES = {
+    "SMOTE": "dsmote.samplers",
+    "SMOTENC": "dsmote.samplers",
+    "RandomUnderSampler": "dsmote.samplers",
+    "Plan": "dsmote.plan",
+    "UnderPlan": "dsmote.plan",
+}
 
 
 def __getattr__(name: str) -> Any:
