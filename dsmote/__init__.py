@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dsmote.plan import Plan
+    from dsmote.plan import Plan, UnderPlan
     from dsmote.samplers import (
         ADASYN,
         SMOTE,
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         BorderlineSMOTE,
         KMeansSMOTE,
         RandomOverSampler,
+        RandomUnderSampler,
     )
 
 __all__ = [
@@ -30,12 +31,16 @@ __all__ = [
     "KMeansSMOTE",
     "Plan",
     "RandomOverSampler",
+    "RandomUnderSampler",
+    "UnderPlan",
     "__version__",
 ]
 
 __version__ = "0.1.0"
 
-_HOMES = dict.fromkeys(__all__, "dsmote.samplers") | {"Plan": "dsmote.plan"}
+_HOMES = dict.fromkeys(__all__, "dsmote.samplers") | dict.fromkeys(
+    ("Plan", "UnderPlan"), "dsmote.plan"
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,13 @@
 """The only layer that knows containers: tables in memory (the serial reference) and on Dask."""
 
 from dsmote.execute.generate import neighbours_of, take_wide
+from dsmote.execute.keep import (
+    Counted,
+    count_classes,
+    filter_lazily,
+    kept_in_memory,
+    take,
+)
 from dsmote.execute.provenance import check_free
 from dsmote.execute.recipe import (
     Around,
@@ -21,6 +28,7 @@ __all__ = [
     "Bases",
     "BasesOf",
     "ClassIndex",
+    "Counted",
     "Draws",
     "Made",
     "Recipe",
@@ -29,8 +37,12 @@ __all__ = [
     "Table",
     "Task",
     "check_free",
+    "count_classes",
+    "filter_lazily",
+    "kept_in_memory",
     "neighbours_of",
     "read_frame",
     "read_pair",
+    "take",
     "take_wide",
 ]

@@ -25,6 +25,7 @@ __all__ = [
     "missing_labels",
     "profile",
     "smallest_hashes",
+    "unlike",
 ]
 
 
@@ -53,11 +54,7 @@ def labels_of(frame: pd.DataFrame, target: Any, schema: Schema) -> pd.Series:
     if not isinstance(target, pd.Series):
         target = pd.Series(np.asarray(target).reshape(-1))
     if len(target) != len(frame):
-        raise ValueError(
-            f"X and y are partitioned differently: a partition of X has {len(frame):,} rows, the "
-            f"partition of y beside it {len(target):,}; repartition both alike, or keep the "
-            "target in the frame and call resample(frame, target=...)"
-        )
+        raise ValueError(unlike(len(frame), len(target)))
     return target
 
 
@@ -79,6 +76,15 @@ def companion(values: Any, n: int, name: str) -> pd.Series:
             f"{name} beside it {len(values):,}; give both the same partitions"
         )
     return values
+
+
+def unlike(n_X: int, n_y: int) -> str:
+    """Write the message for a partition of X and one of y that have different lengths."""
+    return (
+        f"X and y are partitioned differently: a partition of X has {n_X:,} rows, the "
+        f"partition of y beside it {n_y:,}; repartition both alike, or keep the "
+        "target in the frame and call resample(frame, target=...)"
+    )
 
 
 def _family(dtype: Any) -> str:

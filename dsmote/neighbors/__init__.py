@@ -10,6 +10,7 @@ from dsmote.neighbors.mixed import MixedSearch
 from dsmote.neighbors.projected import ProjectedSearch, leading_axes
 from dsmote.neighbors.protocol import NeighborIndex
 from dsmote.neighbors.tree import TreeSearch
+from dsmote.neighbors.value_difference import ValueDifferenceSearch, level_probabilities
 
 __all__ = [
     "BruteIndex",
@@ -25,8 +26,10 @@ __all__ = [
     "ProjectedSearch",
     "TreeIndex",
     "TreeSearch",
+    "ValueDifferenceSearch",
     "choose_engine",
     "engine_named",
     "intrinsic_dimension",
     "leading_axes",
+    "level_probabilities",
 ]

@@ -10,6 +10,9 @@ from dsmote.plan.plan import COPY, Block, ClassPlan, Plan
 from dsmote.plan.profile import Profile, merge_profiles
 from dsmote.plan.schema import Column, Schema, carried_dtype, make_schema
 from dsmote.plan.strategy import new_rows
+from dsmote.plan.subset import Subset, kept
+from dsmote.plan.under_plan import UnderPlan, make_under_plan
+from dsmote.plan.under_strategy import kept_rows
 
 __all__ = [
     "COPY",
@@ -26,14 +29,19 @@ __all__ = [
     "Scaling",
     "Schema",
     "Stream",
+    "Subset",
+    "UnderPlan",
     "bases_of",
     "carried_dtype",
     "copies_by_weight",
     "copies_with_replacement",
     "format_bytes",
+    "kept",
+    "kept_rows",
     "look_at",
     "make_plan",
     "make_schema",
+    "make_under_plan",
     "merge_profiles",
     "new_rows",
     "plain",

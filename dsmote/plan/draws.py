@@ -9,6 +9,8 @@ Every random number belongs to one *stream* and has one *place* in it::
            |             +-- INDEX        u0             seed of an engine that draws
            |             +-- SHARE        u0             division of the class, where it is drawn
            |             +-- NOISE + j    u0 u1 u2 ...   one per synthetic row, numeric column j
+           |             +-- SPLIT        u1 u2 u3 ...   one per node: rows kept of its left half
+           |             +-- CHOICE       u0 u1 u2 ...   one per row (or per draw): is it kept
            +-- class 1 --+-- ...
 
 A stream is a Philox counter generator whose key is derived from (seed, class, purpose). Because
@@ -28,18 +30,20 @@ import numpy as np
 
 __all__ = [
     "ALLOCATION",
+    "CHOICE",
     "GAP",
     "INDEX",
     "NEIGHBOUR",
     "NOISE",
     "SHARE",
+    "SPLIT",
     "VOTE",
     "Stream",
     "root_seed",
 ]
 
 ALLOCATION, NEIGHBOUR, GAP, VOTE = 0, 1, 2, 3
-INDEX, SHARE = 2**31, 2**31 + 1  # beyond any column that is voted on
+INDEX, SPLIT, CHOICE, SHARE = (2**31 + i for i in range(4))  # beyond any column that is voted on
 NOISE = 2**31 + 16
 
 _PER_COUNT = 4  # Philox4x64 gives four 64-bit words for each value of its counter

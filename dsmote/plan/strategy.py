@@ -8,9 +8,9 @@ from typing import Any
 
 from dsmote.plan.labels import plain, sort_labels
 
-__all__ = ["new_rows"]
+__all__ = ["WORDS", "extremes", "listing", "new_rows", "settled", "wanted_totals"]
 
-_WORDS = ("minority", "majority", "not minority", "not majority", "all", "auto")
+WORDS = ("minority", "majority", "not minority", "not majority", "all", "auto")
 
 
 def new_rows(
@@ -51,21 +51,7 @@ def new_rows(
     >>> new_rows({1: 12}, {0: 90, 1: 10})
     {1: 2}
     """
-    counts = {plain(label): int(n) for label, n in counts.items()}
-    labels = sort_labels(counts)
-    if len(labels) < 2:
-        raise ValueError(
-            f"the target needs at least 2 classes, but has {len(labels)} class"
-            f"{'' if len(labels) == 1 else 'es'}: {_listing(counts)}; check the target column, "
-            "or that the table was not filtered down to one class"
-        )
-    if callable(strategy):
-        strategy = strategy(counts if callable_argument is None else callable_argument)
-        if not isinstance(strategy, Mapping):
-            raise ValueError(
-                "a callable sampling_strategy must return a mapping from class to total rows, "
-                f"but it returned {type(strategy).__name__}"
-            )
+    strategy, counts, labels = settled(strategy, counts, callable_argument)
     if isinstance(strategy, Mapping):
         return _from_mapping(strategy, counts)
     if isinstance(strategy, str):
@@ -78,24 +64,59 @@ def new_rows(
     )
 
 
-def _listing(counts: Mapping[Any, int]) -> str:
+def settled(
+    strategy: Any, counts: Mapping[Any, int], callable_argument: Any
+) -> tuple[Any, dict[Any, int], list[Any]]:
+    """Return the strategy (what a callable one returned), plain counts and the sorted labels.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two classes, or a callable that returns no mapping.
+    """
+    counts = {plain(label): int(n) for label, n in counts.items()}
+    labels = sort_labels(counts)
+    if len(labels) < 2:
+        raise ValueError(
+            f"the target needs at least 2 classes, but has {len(labels)} class"
+            f"{'' if len(labels) == 1 else 'es'}: {listing(counts)}; check the target column, "
+            "or that the table was not filtered down to one class"
+        )
+    if callable(strategy):
+        strategy = strategy(counts if callable_argument is None else callable_argument)
+        if not isinstance(strategy, Mapping):
+            raise ValueError(
+                "a callable sampling_strategy must return a mapping from class to total rows, "
+                f"but it returned {type(strategy).__name__}"
+            )
+    return strategy, counts, labels
+
+
+def extremes(counts: Mapping[Any, int], labels: list[Any]) -> tuple[Any, Any]:
+    """Return the majority's and the minority's label.
+
+    With ties it is the first label in sorted order, as in imbalanced-learn, so that exactly one
+    class is left out.
+    """
+    return max(labels, key=counts.__getitem__), min(labels, key=counts.__getitem__)
+
+
+def listing(counts: Mapping[Any, int]) -> str:
+    """Write the class counts for a message, at most 50 of them."""
     shown = [f"{label!r}: {counts[label]:,}" for label in sort_labels(counts)[:50]]
     more = len(counts) - len(shown)
     return "{" + ", ".join(shown) + (f", and {more} more" if more > 0 else "") + "}"
 
 
 def _from_word(word: str, counts: dict[Any, int], labels: list[Any]) -> dict[Any, int]:
-    if word not in _WORDS:
-        raise ValueError(f"sampling_strategy must be one of {', '.join(_WORDS)}, but is {word!r}")
+    if word not in WORDS:
+        raise ValueError(f"sampling_strategy must be one of {', '.join(WORDS)}, but is {word!r}")
     if word == "majority":
         raise ValueError(
             "sampling_strategy='majority' cannot be used with an over-sampler: the majority class "
             "is the one the others are grown to; use 'minority', 'not majority' or a mapping"
         )
-    # With ties the first label in sorted order is the majority (the minority), as in
-    # imbalanced-learn, so that exactly one class is left out.
-    majority = max(labels, key=lambda label: counts[label])
-    minority = min(labels, key=lambda label: counts[label])
+    majority, minority = extremes(counts, labels)
     targeted = {
         "minority": [minority],
         "not minority": [label for label in labels if label != minority],
@@ -108,7 +129,7 @@ def _from_ratio(ratio: float, counts: dict[Any, int], labels: list[Any]) -> dict
     if len(labels) != 2:
         raise ValueError(
             f"a sampling_strategy that is a number works with 2 classes, but the target has "
-            f"{len(labels)}: {_listing(counts)}; give a mapping from class to total rows"
+            f"{len(labels)}: {listing(counts)}; give a mapping from class to total rows"
         )
     if not 0 < ratio <= 1:
         raise ValueError(f"sampling_strategy as a number must be in (0, 1], but is {ratio}")
@@ -125,27 +146,38 @@ def _from_ratio(ratio: float, counts: dict[Any, int], labels: list[Any]) -> dict
     return {minority: new}
 
 
-def _from_mapping(totals: Mapping[Any, int], counts: dict[Any, int]) -> dict[Any, int]:
+def wanted_totals(totals: Mapping[Any, int], counts: Mapping[Any, int]) -> dict[Any, int]:
+    """Return the totals of a mapping, in sorted label order, for classes that are there.
+
+    Raises
+    ------
+    ValueError
+        A class that the target does not hold, or a total that is no whole number.
+    """
     wanted = {plain(label): total for label, total in totals.items()}
     unknown = [label for label in wanted if label not in counts]
     if unknown:
         raise ValueError(
             f"sampling_strategy names {', '.join(repr(label) for label in unknown)}, which the "
-            f"target does not hold; it holds {_listing(counts)}"
+            f"target does not hold; it holds {listing(counts)}"
         )
-    new: dict[Any, int] = {}
-    for label in sort_labels(wanted):
-        total = wanted[label]
+    for label, total in wanted.items():
         if not isinstance(total, Integral) or isinstance(total, bool):
             raise ValueError(
                 f"sampling_strategy wants {total!r} rows of class {label!r}; "
                 "it must be a whole number"
             )
+    return {label: int(wanted[label]) for label in sort_labels(wanted)}
+
+
+def _from_mapping(totals: Mapping[Any, int], counts: dict[Any, int]) -> dict[Any, int]:
+    new: dict[Any, int] = {}
+    for label, total in wanted_totals(totals, counts).items():
         if total < counts[label]:
             raise ValueError(
-                f"sampling_strategy wants {int(total):,} rows of class {label!r}, which has "
+                f"sampling_strategy wants {total:,} rows of class {label!r}, which has "
                 f"{counts[label]:,}: an over-sampler only adds rows; ask for {counts[label]:,} or "
                 "more, or leave the class out"
             )
-        new[label] = int(total) - counts[label]
+        new[label] = total - counts[label]
     return new

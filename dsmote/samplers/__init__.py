@@ -4,6 +4,7 @@ from dsmote.samplers.adasyn import ADASYN
 from dsmote.samplers.borderline_smote import BorderlineSMOTE
 from dsmote.samplers.kmeans_smote import KMeansSMOTE
 from dsmote.samplers.random_over_sampler import RandomOverSampler
+from dsmote.samplers.random_under_sampler import RandomUnderSampler
 from dsmote.samplers.smote import SMOTE
 from dsmote.samplers.smotenc import SMOTENC
 from dsmote.samplers.svm_smote import SVMSMOTE
@@ -16,4 +17,5 @@ __all__ = [
     "BorderlineSMOTE",
     "KMeansSMOTE",
     "RandomOverSampler",
+    "RandomUnderSampler",
 ]

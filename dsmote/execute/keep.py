@@ -1,0 +1,332 @@
+r"""Keep some rows of a table: count the classes of each partition, then filter each as it passes.
+
+::
+
+    target of          p0        p1        p2
+                       |         |         |
+    count           {0: 40}   {0: 35}   {0: 20}         the one compute; the target only is read
+                    {1:  2}   {1:  7}   {1:  1}
+                         \       |       /
+    plan             class 0: 95 rows, keep 10          positions of class 0:
+                         /       |       \              p0: 0 .. 40, p1: 40 .. 75, p2: 75 .. 95
+    filter          p0 ->     p1 ->     p2 ->           lazy: each on its own, whenever it comes by
+
+A task is told where its partition's rows of a class begin among all rows of the class; which of
+them stay is then known (:mod:`dsmote.plan.subset`) without any other partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+from dask.base import tokenize
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
+
+from dsmote.execute.dask_table import DaskTable
+from dsmote.execute.graph import Layer, freeze, tree
+from dsmote.execute.partition import check, conform, unlike
+from dsmote.execute.tables import Table
+from dsmote.plan import Column, Schema, Subset, plain
+
+__all__ = ["Counted", "count_classes", "filter_lazily", "kept_in_memory", "take"]
+
+
+class PartCount(NamedTuple):
+    """Rows of each class in one partition, and those without a label."""
+
+    counts: dict[Any, int]
+    missing: int
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The classes of each partition, in order.
+
+    Attributes
+    ----------
+    parts : tuple of PartCount
+        One for each partition; a table in memory is one.
+    """
+
+    parts: tuple[PartCount, ...]
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return sum(self.counts.values()) + self.missing
+
+    @property
+    def missing(self) -> int:
+        """Rows without a label."""
+        return sum(part.missing for part in self.parts)
+
+    @property
+    def counts(self) -> dict[Any, int]:
+        """Rows per class."""
+        total: dict[Any, int] = {}
+        for part in self.parts:
+            for label, n in part.counts.items():
+                total[label] = total.get(label, 0) + n
+        return total
+
+    def starts(self) -> list[dict[Any, int]]:
+        """Return, for each partition, the position in its class of the first row of each class."""
+        seen: dict[Any, int] = {}
+        found = []
+        for part in self.parts:
+            found.append({label: seen.get(label, 0) for label in part.counts})
+            for label, n in part.counts.items():
+                seen[label] = seen.get(label, 0) + n
+        return found
+
+
+class Mark(NamedTuple):
+    """What a partition must know of one class: rows ``start .. stop`` of it are here."""
+
+    label: Any
+    start: int
+    stop: int
+    subset: Subset | None
+
+
+class Picked(NamedTuple):
+    """Rows that stay: their places in a partition of `length` rows; None where all do."""
+
+    length: int
+    rows: np.ndarray | None
+
+
+def _series(target: Any) -> pd.Series:
+    """Return the target of a partition, whatever holds it, as a Series."""
+    if isinstance(target, pd.DataFrame):
+        return target.iloc[:, 0]
+    return target if isinstance(target, pd.Series) else pd.Series(np.asarray(target).reshape(-1))
+
+
+def _numbered(target: Any) -> tuple[np.ndarray, list[Any], list[int]]:
+    """Return each row's class as a number (-1: missing), the labels and their counts."""
+    codes, values = pd.factorize(_series(target))
+    counts = np.bincount(codes[codes >= 0], minlength=len(values)).tolist()
+    return codes, [plain(value) for value in values], counts
+
+
+def count_part(target: Any, column: Any = None) -> list[PartCount]:
+    """Count the classes in one partition of the target, or of a frame that has it as a column."""
+    codes, labels, counts = _numbered(target if column is None else target[column[0]])
+    return [PartCount(dict(zip(labels, counts, strict=True)), int((codes < 0).sum()))]
+
+
+def _chained(parts: Sequence[list[PartCount]]) -> list[PartCount]:
+    return [part for some in parts for part in some]
+
+
+def count_classes(table: Table) -> Counted:
+    """Count the classes of every partition; on Dask this is the one compute.
+
+    Only the target is read. A reader of columns (Parquet) then reads that one column.
+    """
+    if not isinstance(table, DaskTable):
+        return Counted(tuple(count_part(_memory_target(table))))
+    inputs = table._inputs()
+    keys, y_keys = inputs.columns[:2]
+    column = (table.target,) if table.has_target else None
+    tasks, level = freeze(table._X[[table.target]] if table.has_target else table._y)
+    if len(level) != len(keys):
+        # Where Dask cuts by size, a frame of fewer columns has other partitions.
+        tasks, level = dict(inputs.graph), keys if table.has_target else y_keys
+    token = tokenize(table._X, table._y, table.target, "count")
+    look = partial(count_part, column=column)
+    tops: list[Any] = [(f"count-{token}", i) for i in range(len(level))]
+    tasks = {**tasks, **{top: (look, key) for top, key in zip(tops, level, strict=True)}}
+    last = tree(tasks, tops, f"counts-{token}", _chained)
+    layer = f"counts-{token}"
+    graph = HighLevelGraph.from_collections(layer, tasks, dependencies=())
+    (found,) = dask.compute(Delayed(last, graph, layer=layer))
+    return Counted(tuple(found))
+
+
+def _memory_target(table: Any) -> Any:
+    if table.has_target:
+        return table._frame.iloc[:, table.names.index(table.target)]
+    return table._labels
+
+
+def pick(target: Any, *, marks: Sequence[Mark]) -> Picked:
+    """Tell which rows of a partition stay.
+
+    Parameters
+    ----------
+    target : partition of the target, n rows
+    marks : sequence of Mark
+        All classes that were counted in the partition.
+
+    Returns
+    -------
+    Picked
+        The rows that stay, in order; with replacement a row may be there several times.
+
+    Raises
+    ------
+    ValueError
+        Other rows than were counted.
+    """
+    codes, labels, counts = _numbered(target)
+    _check_counts(dict(zip(labels, counts, strict=True)), int((codes < 0).sum()), marks)
+    times = np.ones(len(codes), dtype=np.int64)
+    # Sorted once, not searched once for every class: there may be many. No label is missing here.
+    order = np.argsort(codes, kind="stable")
+    ends = dict(zip(labels, np.cumsum(counts).tolist(), strict=True))
+    for mark in marks:
+        if mark.subset is not None:
+            end = ends[mark.label]
+            here = order[end - (mark.stop - mark.start) : end]
+            times[here] = mark.subset.times(mark.start, mark.stop)
+    if (times == 1).all():
+        return Picked(len(times), None)
+    return Picked(len(times), np.repeat(np.arange(len(times)), times))
+
+
+def _check_counts(found: Mapping[Any, int], missing: int, marks: Sequence[Mark]) -> None:
+    expected = {mark.label: mark.stop - mark.start for mark in marks}
+    if missing:
+        found = {**found, None: missing}
+    for label in {**expected, **found}:
+        if found.get(label, 0) != expected.get(label, 0):
+            raise ValueError(
+                f"class {label!r} has {found.get(label, 0):,} rows in a partition in which "
+                f"{expected.get(label, 0):,} were counted; data that change between two reads "
+                "cannot be resampled: write them to files, or call persist(), before"
+            )
+
+
+def take(thing: Any, rows: np.ndarray) -> Any:
+    """Return some rows of a table or target in memory, as the same kind.
+
+    Examples
+    --------
+    >>> take(["a", "b", "c"], np.array([0, 2]))
+    ['a', 'c']
+    """
+    if isinstance(thing, pd.DataFrame | pd.Series):
+        return thing.iloc[rows]
+    if isinstance(thing, list):
+        return [thing[i] for i in rows.tolist()]
+    return (thing if isinstance(thing, np.ndarray) else np.asarray(thing))[rows]
+
+
+def kept_in_memory(table: Any, counted: Counted, subsets: Mapping[Any, Subset]) -> np.ndarray:
+    """Return which rows of a table in memory stay, in order, shape (rows kept,)."""
+    (marks,) = _marks(counted, subsets)
+    picked = pick(_memory_target(table), marks=marks)
+    return np.arange(picked.length) if picked.rows is None else picked.rows
+
+
+def _marks(counted: Counted, subsets: Mapping[Any, Subset]) -> list[list[Mark]]:
+    """Say, for each partition, which rows of each class are in it."""
+    return [
+        [
+            Mark(label, starts[label], starts[label] + n, subsets.get(label))
+            for label, n in part.counts.items()
+        ]
+        for part, starts in zip(counted.parts, counted.starts(), strict=True)
+    ]
+
+
+def _filter_features(
+    part: Any, target: Any = None, *, schema: Schema, marks: Sequence[Mark]
+) -> Any:
+    """Filter a partition of X by the one of y beside it, or by its own target."""
+    if target is None:
+        assert schema.target is not None
+        picked = pick(part.iloc[:, schema.target], marks=marks)
+    else:
+        picked = pick(target, marks=marks)
+    if len(part) != picked.length:
+        raise ValueError(unlike(len(part), picked.length))
+    if isinstance(part, pd.DataFrame):
+        check(part, schema)
+        part = conform(part, schema, {})
+    return _filtered(part, picked)
+
+
+def _filter_target(part: Any, *, marks: Sequence[Mark]) -> Any:
+    """Filter a partition of y."""
+    return _filtered(part, pick(part, marks=marks))
+
+
+def _filtered(part: Any, picked: Picked) -> Any:
+    if picked.rows is None:
+        return part
+    return part.iloc[picked.rows] if hasattr(part, "iloc") else part[picked.rows]
+
+
+def filter_lazily(table: Any, counted: Counted, subsets: Mapping[Any, Subset]) -> Any:
+    """Return the lazy output: (X, y), or the table when the target is one of its columns.
+
+    Parameters
+    ----------
+    table : DaskTable
+        The input.
+    counted : Counted
+        Its classes, by partition.
+    subsets : mapping of label to Subset
+        The rows that stay of the classes that lose some; other classes keep all.
+    """
+    inputs = table._inputs()
+    graph, keys = inputs.graph, inputs.columns[0]
+    y_keys = inputs.columns[1] or [None] * len(inputs)
+    kinds = ["target" if table.has_target and n == table.target else "carried" for n in table.names]
+    schema = Schema(tuple(map(Column, table.names, table.dtypes, kinds)))
+    marks = _marks(counted, subsets)
+    token = tokenize(table._X, table._y, table.target, list(subsets.items()), "keep")
+    lengths = partial(_lengths, counted, subsets)
+    tasks, outputs = dict(graph), [(f"kept-X-{token}", i) for i in range(len(keys))]
+    for out, key, y_key, m in zip(outputs, keys, y_keys, marks, strict=True):
+        work = partial(_filter_features, schema=schema, marks=m)
+        tasks[out] = (work, key) if table.has_target else (work, key, y_key)
+    X_res = _collected(table._X, tasks, outputs, f"X-{token}", lengths)
+    if table.has_target:
+        return X_res
+    # What stays is drawn once more for y, which costs little. A task that both had in common would
+    # be fused in one way where they are computed apart, and in another where together.
+    tasks, outputs = dict(graph), [(f"kept-y-{token}", i) for i in range(len(keys))]
+    for out, y_key, m in zip(outputs, y_keys, marks, strict=True):
+        tasks[out] = (partial(_filter_target, marks=m), y_key)
+    return X_res, _collected(table._y, tasks, outputs, f"y-{token}", lengths)
+
+
+def _lengths(counted: Counted, subsets: Mapping[Any, Subset]) -> list[int]:
+    """Return the rows that stay in each partition, drawn without looking at the data."""
+    lengths = np.array([sum(part.counts.values()) for part in counted.parts], dtype=np.int64)
+    for label, subset in subsets.items():
+        here = np.array([part.counts.get(label, 0) for part in counted.parts], dtype=np.int64)
+        kept = np.diff(subset.before(np.concatenate([[0], np.cumsum(here)])))
+        lengths += kept - here
+    return lengths.tolist()
+
+
+def _collected(
+    like: Any,
+    tasks: dict[Any, Any],
+    outputs: list[Any],
+    name: str,
+    lengths: Callable[[], list[int]],
+) -> Any:
+    """Make a collection of the input's kind from the tasks that make its partitions."""
+    if isinstance(like, da.Array):
+        tail = (0,) * (like.ndim - 1)
+        tasks |= {(name, i, *tail): key for i, key in enumerate(outputs)}
+        graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
+        chunks = (tuple(lengths()), *like.chunks[1:])
+        return da.Array(graph, name, chunks, meta=like._meta, dtype=like.dtype)
+    # Rows that stay keep their index, so what is known of its order still holds.
+    return dd.from_graph(Layer(tasks, name), like._meta, like.divisions, outputs, "dsmote")

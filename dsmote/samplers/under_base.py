@@ -1,0 +1,184 @@
+"""What under-samplers that keep a number of rows share: validation, counting, plan, run."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin
+from sklearn.utils import TargetTags
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from dsmote.execute import (
+    Counted,
+    Table,
+    count_classes,
+    filter_lazily,
+    kept_in_memory,
+    read_frame,
+    read_pair,
+    take,
+)
+from dsmote.execute.partition import missing_labels
+from dsmote.plan import Subset, UnderPlan, kept_rows, make_under_plan, root_seed
+from dsmote.samplers.base import _check_labels
+from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
+
+__all__ = ["UnderSampler"]
+
+
+class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
+    """Base of under-samplers; a sampler adds its parameters and says which rows it keeps."""
+
+    _sampling_type: ClassVar[str] = "under-sampling"
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "sampling_strategy": [
+            Interval(Real, 0, 1, closed="right"),
+            StrOptions({"auto", "majority", "not minority", "not majority", "all", "minority"}),
+            Mapping,
+            callable,
+        ],
+        "random_state": ["random_state", np.random.Generator],
+    }
+
+    sampling_strategy: Any
+    random_state: Any
+
+    @abstractmethod
+    def _subsets(self, plan: UnderPlan) -> dict[Any, Subset]:
+        """Return the rows to keep of each class that does not keep all as they are."""
+
+    def fit(self, X: Any, y: Any) -> UnderSampler:
+        """Validate the input and decide how many rows each class keeps; nothing is left out.
+
+        Parameters
+        ----------
+        X, y
+            As for :meth:`fit_resample`.
+
+        Returns
+        -------
+        self
+        """
+        self._validate_params()
+        self._prepare(read_pair(X, y))
+        return self
+
+    def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """Balance a table whose target is a container of its own.
+
+        Parameters
+        ----------
+        X : ndarray, list, DataFrame, dask Array or dask DataFrame, shape (n, d)
+            The features, of any dtype, missing values included.
+        y : ndarray, list, Series, or the same on Dask, shape (n,)
+            The target.
+
+        Returns
+        -------
+        X_res, y_res
+            The same kinds as given: the rows that stay, unchanged, in their order and with their
+            index. Dask in, lazy Dask out, after one pass over the target; the partitions stay,
+            and the chunks of arrays have known sizes.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Input that cannot be resampled; the message names the class and the remedy.
+        """
+        self._validate_params()
+        table = read_pair(X, y)
+        rows, lazy = self._run(table)
+        return lazy if rows is None else (take(X, rows), take(y, rows))
+
+    def resample(self, frame: Any, *, target: Any) -> Any:
+        """Balance one table: one frame in, one frame out.
+
+        Parameters
+        ----------
+        frame : pandas or dask DataFrame
+            Features and target.
+        target : hashable
+            Name of the target column.
+
+        Returns
+        -------
+        pandas or dask DataFrame
+            The rows that stay; the same columns, order, dtypes and index.
+        """
+        self._validate_params()
+        rows, lazy = self._run(read_frame(frame, target))
+        return lazy if rows is None else take(frame, rows)
+
+    def plan(self, X: Any, y: Any = None, *, target: Any = None) -> UnderPlan:
+        """Say what would happen: the counts before and after. Leaves nothing out.
+
+        Parameters
+        ----------
+        X, y, target
+            As for :meth:`fit_resample` (X and y), or as for :meth:`resample` (X and target).
+
+        Returns
+        -------
+        UnderPlan
+            Printable; ``to_dict()`` gives it as JSON-able data.
+        """
+        self._validate_params()
+        if (y is None) == (target is None):
+            raise ValueError("plan takes X and y, or a frame and target=")
+        return self._prepare(read_pair(X, y) if target is None else read_frame(X, target))[0]
+
+    def _run(self, table: Table) -> tuple[np.ndarray | None, Any]:
+        """Return the rows to take of a table in memory, or what a table on Dask gives."""
+        plan, counted = self._prepare(table)
+        subsets = self._subsets(plan)
+        if table.lazy:
+            return None, filter_lazily(table, counted, subsets)
+        self.sample_indices_ = kept_in_memory(table, counted, subsets)
+        return self.sample_indices_, None
+
+    def _prepare(self, table: Table) -> tuple[UnderPlan, Counted]:
+        counted = count_classes(table)
+        if not counted.rows:
+            raise ValueError(
+                "the table has zero rows (0 sample(s)): there is nothing to resample; check how it "
+                "was read or filtered"
+            )
+        if counted.missing:
+            raise ValueError(missing_labels(counted.missing, table.target_name))
+        _check_labels(list(counted.counts))
+        keep = kept_rows(self.sampling_strategy, counted.counts, table.meta_labels)
+        plan = make_under_plan(
+            sampler=type(self).__name__,
+            seed=root_seed(self.random_state),
+            counts=counted.counts,
+            keep=keep,
+        )
+        self.sampling_strategy_ = keep
+        self.plan_ = plan
+        self._remember_columns(table)
+        return plan, counted
+
+    def _remember_columns(self, table: Table) -> None:
+        """Set the attributes that tell of the columns; forget those of an earlier input."""
+        names = [n for n in table.names if not (table.has_target and n == table.target)]
+        self.n_features_in_ = len(names)
+        for stale in ("feature_names_in_", "sample_indices_"):
+            if hasattr(self, stale):
+                delattr(self, stale)
+        if table.is_frame and all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.asarray(names, dtype=object)
+
+    def __sklearn_tags__(self) -> SamplerTags:
+        """Return the estimator's tags, for scikit-learn and imbalanced-learn."""
+        return SamplerTags(
+            estimator_type="sampler",
+            target_tags=TargetTags(required=True),
+            input_tags=SamplerInputTags(
+                two_d_array=True, sparse=False, string=True, allow_nan=True
+            ),
+            sampler_tags=SamplersOwnTags(sample_indices=True),
+        )
