@@ -137,7 +137,7 @@ def count_classes(table: Table) -> Counted:
     if not isinstance(table, DaskTable):
         return Counted(tuple(count_part(_memory_target(table))))
     inputs = table._inputs()
-    keys, y_keys = inputs.columns[:2]
+    keys, y_keys = ([] if part is None else list(part) for part in inputs.columns[:2])
     column = (table.target,) if table.has_target else None
     tasks, level = freeze(table._X[[table.target]] if table.has_target else table._y)
     if len(level) != len(keys):

@@ -10,8 +10,8 @@ r"""Who is near a row among ALL rows: the queries travel, the data stay where th
 The data do not fit into a worker, the class's rows do. Each partition is indexed, asked for its own
 m nearest rows of each query, and forgotten; what is kept is a distance, a class and a row number
 for each. Lists are merged in the order of the partitions and stably, so that equal distances stay
-in the order of the rows, and the result does not depend on how the table is cut. A row is left out of
-its own list by its number.
+in the order of the rows, and the result does not depend on how the table is cut. A row is left
+out of its own list by its number.
 
 A recipe may also look at each partition itself (:meth:`Recipe.survey`); what it returns is added
 up.
