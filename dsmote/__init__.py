@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dsmote.samplers import (
         ADASYN,
         SMOTE,
+        SMOTEN,
         SMOTENC,
         SVMSMOTE,
         BorderlineSMOTE,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ADASYN",
     "SMOTE",
+    "SMOTEN",
     "SMOTENC",
     "SVMSMOTE",
     "BorderlineSMOTE",

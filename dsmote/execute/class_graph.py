@@ -106,6 +106,10 @@ def add_indexes(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task) -
         learnt = f"learn-{token}"
         fit = partial(alone, learn, recipe=recipe, labels=labels, seed=plan.seed)
         tasks[learnt] = (fit, gathered)
+    elif task.levels:
+        # Levels may be many: they are in the graph once, and not in every task that needs them.
+        learnt = f"levels-{token}"
+        tasks[learnt] = (partial(tuple, task.levels),)
     around: dict[int, Any] = {}
     survey = None
     if recipe.around or recipe.surveys:

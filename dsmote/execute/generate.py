@@ -113,7 +113,7 @@ def build_class_index(
                 "can be a base; lower k_neighbors, or pass on_small_group='copy'"
             )
     bases = recipe.bases(BasesOf(rows, of, seed, eligible, around, learnt, survey, total))
-    index, report = _indexed(rows, bases, recipe, of, seed)
+    index, report = _indexed(rows, bases, recipe, of, seed, learnt)
     report |= bases.report
     return ClassIndex(rows, bases, index, around, report, rank=of.rank)
 
@@ -137,10 +137,10 @@ def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray | None:
 
 
 def _indexed(
-    rows: Rows, bases: Bases, recipe: Recipe, of: ClassPlan, seed: int
+    rows: Rows, bases: Bases, recipe: Recipe, of: ClassPlan, seed: int, learnt: Any
 ) -> tuple[NeighborIndex | None, dict[str, Any]]:
     """Build the index of a class, one for each of its groups where there are some."""
-    searched = recipe.searched(rows)
+    searched = recipe.searched(rows, learnt)
     if searched is None:
         return None, {"engine": "none", "exact": True, "recall": 1.0}
     engine = of.engine or recipe.engine(len(rows), rows.numeric[:: max(1, len(rows) // 512)]).name

@@ -24,8 +24,9 @@ import numpy as np
 
 from dsmote.execute.rows import Rows
 from dsmote.neighbors import Choice, NeighborIndex
-from dsmote.plan import ClassPlan, Needs, Plan, Profile, Scaling, Schema, Stream
+from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema, Stream
 from dsmote.plan.draws import GAP, NEIGHBOUR, NOISE, VOTE
+from dsmote.plan.levels import LevelCounts
 
 __all__ = [
     "Around",
@@ -154,16 +155,19 @@ class Searched:
         What a differing name counts for.
     axes : (centre, axes) or None
         The principal components, when the matrix holds those.
+    tables : tuple of ndarray of float64, shape (levels, classes)
+        P(class | level) of each nominal column, where rows are compared by it.
     """
 
     matrix: np.ndarray
     codes: np.ndarray
     weight: float = 0.0
     axes: tuple[np.ndarray, np.ndarray] | None = None
+    tables: tuple[np.ndarray, ...] = ()
 
     def take(self, ids: np.ndarray) -> Searched:
         """Return some of the rows."""
-        return Searched(self.matrix[ids], self.codes[ids], self.weight, self.axes)
+        return Searched(self.matrix[ids], self.codes[ids], self.weight, self.axes, self.tables)
 
 
 @dataclass(frozen=True)
@@ -258,10 +262,6 @@ class Recipe(Protocol):
         """Return a recipe that finds neighbours among scaled rows."""
         ...
 
-    def informed(self, profile: Profile, schema: Schema) -> Recipe:
-        """Return a recipe that knows what the pass over the data found."""
-        ...
-
     def engine(self, n_rows: int, sample: np.ndarray) -> Choice:
         """Choose the neighbour engine for a class from its number of rows and a sample."""
         ...
@@ -274,7 +274,7 @@ class Recipe(Protocol):
         """Index (scaled) rows of any class, to be asked for the nearest of all rows."""
         ...
 
-    def searched(self, rows: Rows) -> Searched | None:
+    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
         """Return the rows of a class as they are searched; None where they are not."""
         ...
 
@@ -361,6 +361,8 @@ class Task:
         Categories that the input's metadata did not know, and the changes.
     provenance : {None, "flag", "full"}
         What to say of where rows came from.
+    levels : tuple of LevelCounts
+        Rows of each level of each nominal column, by class, where the recipe wants to know.
     """
 
     recipe: Recipe
@@ -371,6 +373,7 @@ class Task:
     changes: dict[int, Any]
     known: dict[int, Any]
     provenance: str | None = None
+    levels: tuple[LevelCounts, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ def surveyed(
     """
     recipe, plan = task.recipe, task.plan
     labels = [c.label for c in plan.classes]
-    learnt = None
+    learnt: Any = task.levels or None
     if recipe.sample:
         learnt = learn(found, recipe=recipe, labels=labels, seed=plan.seed)
     around: dict[int, Any] = {}

@@ -6,12 +6,14 @@ from dsmote.samplers.kmeans_smote import KMeansSMOTE
 from dsmote.samplers.random_over_sampler import RandomOverSampler
 from dsmote.samplers.random_under_sampler import RandomUnderSampler
 from dsmote.samplers.smote import SMOTE
+from dsmote.samplers.smoten import SMOTEN
 from dsmote.samplers.smotenc import SMOTENC
 from dsmote.samplers.svm_smote import SVMSMOTE
 
 __all__ = [
     "ADASYN",
     "SMOTE",
+    "SMOTEN",
     "SMOTENC",
     "SVMSMOTE",
     "BorderlineSMOTE",

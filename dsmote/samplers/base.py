@@ -310,7 +310,6 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         profile = self._profiled(table, schema, class_counts)
         if profile.moments:
             recipe = recipe.scaled_by(scaling_of(profile.moments))
-        recipe = recipe.informed(profile, schema)
         changes, known = _changed_dtypes(table, schema, profile)
         labels = list(profile.counts)
         _check_labels(labels)
@@ -344,7 +343,8 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         self.plan_ = plan
         skip = self.missing == "skip"
         told = self.provenance or None
-        return Task(recipe, schema, out, plan, skip, changes, known, told), alarms
+        task = Task(recipe, schema, out, plan, skip, changes, known, told, profile.levels)
+        return task, alarms
 
     def _check_search(self, schema: Schema, class_counts: ClassCounts | None) -> None:
         """Refuse a search that the columns or the missing pass over the data do not allow."""

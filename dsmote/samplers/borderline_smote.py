@@ -48,7 +48,7 @@ class BorderlineRecipe(SegmentRecipe):
     def _around_engine(self) -> Engine | None:
         return self.m_engine or super()._around_engine
 
-    def searched(self, rows: Rows) -> Searched | None:
+    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
         """Index the class, for the first kind."""
         return None if self.second else super().searched(rows)
 

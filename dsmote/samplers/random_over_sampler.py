@@ -29,7 +29,7 @@ class CopyRecipe(SegmentRecipe):
         """Rows are copied as they are."""
         return True
 
-    def searched(self, rows: Rows) -> Searched | None:
+    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
         """Nothing is searched."""
         return None
 

@@ -79,6 +79,8 @@ class RandomUnderSampler(UnderSampler):
     total             100              80              20
     """
 
+    _name: ClassVar[str] = "random-under"
+    _summary: ClassVar[str] = "a random part of the rows of large classes"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **UnderSampler._parameter_constraints,
         "replacement": ["boolean"],

@@ -40,7 +40,7 @@ from dsmote.neighbors import (
 )
 from dsmote.neighbors.choose import Choice
 from dsmote.neighbors.recall import measure_recall
-from dsmote.plan import Needs, Profile, Scaling, Schema, copies_with_replacement
+from dsmote.plan import Needs, Scaling, copies_with_replacement
 
 __all__ = ["SegmentRecipe", "other_classes"]
 
@@ -117,10 +117,6 @@ class SegmentRecipe:
         """Return a recipe that finds neighbours among scaled rows."""
         return replace(self, scaling=scaling)
 
-    def informed(self, profile: Profile, schema: Schema) -> SegmentRecipe:
-        """Return the recipe as it is: counts are enough."""
-        return self
-
     def measured(self, numeric: np.ndarray) -> np.ndarray:
         """Return the numbers that distances are taken of: scaled, if asked for."""
         return numeric if self.scaling is None else self.scaling.scaled(numeric)
@@ -147,7 +143,7 @@ class SegmentRecipe:
     def _around_engine(self) -> Engine | None:
         return self.neighbors if self.neighbors is not None and self.neighbors.exact else None
 
-    def searched(self, rows: Rows) -> Searched | None:
+    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
         """Return the numeric columns, scaled and projected as asked for."""
         matrix = self.measured(rows.numeric)
         if not self.n_components:

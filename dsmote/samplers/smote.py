@@ -116,6 +116,8 @@ class SMOTE(OverSampler):
     ((180, 3), array([90, 90]))
     """
 
+    _name: ClassVar[str] = "smote"
+    _summary: ClassVar[str] = "SMOTE for tables of numbers"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OverSampler._parameter_constraints,
         **NEIGHBOUR_PARAMETERS,

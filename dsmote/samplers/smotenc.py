@@ -58,7 +58,7 @@ class MixedRecipe(SegmentRecipe):
         chosen = super().engine(n_rows, sample)
         return Choice(f"mixed {chosen.name}", f"beside names, {chosen.why}")
 
-    def searched(self, rows: Rows) -> Searched | None:
+    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
         """Return numbers and codes; M is that of the columns before projection."""
         searched = super().searched(rows)
         assert searched is not None
@@ -129,6 +129,8 @@ class SMOTENC(OverSampler):
     (100, ['a', 'b'])
     """
 
+    _name: ClassVar[str] = "smotenc"
+    _summary: ClassVar[str] = "SMOTE for tables of numbers and names"
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OverSampler._parameter_constraints,
         **NEIGHBOUR_PARAMETERS,

@@ -1,0 +1,162 @@
+"""SMOTEN: new rows for tables of names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, Searched, Table, neighbours_of
+from dsmote.kernels import vote
+from dsmote.neighbors import NeighborIndex, ValueDifferenceSearch, level_probabilities
+from dsmote.neighbors.choose import Choice
+from dsmote.plan import Schema, sort_labels
+from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
+from dsmote.samplers.recipes import SegmentRecipe
+from dsmote.samplers.tags import SamplerTags
+
+__all__ = ["SMOTEN"]
+
+
+@dataclass(frozen=True)
+class NominalRecipe(SegmentRecipe):
+    """All rows are bases, equally; neighbours by the value difference metric; a vote."""
+
+    how: str = "auto"
+
+    def engine(self, n_rows: int, sample: np.ndarray) -> Choice:
+        """Say that names are compared; how is chosen from the rows when they are there."""
+        return Choice("value difference", "names are compared by the classes they occur with")
+
+    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
+        """Return the codes, and the probability of each class given each level that occurs."""
+        labels = sort_labels({c for of in learnt for row in of.rows.values() for c in row})
+        tables = tuple(
+            level_probabilities(of.table(levels.tolist(), labels))
+            for of, levels in zip(learnt, rows.levels, strict=True)
+        )
+        return Searched(rows.numeric, rows.codes, tables=tables)
+
+    def built(self, searched: Searched, engine: str, seed: int) -> NeighborIndex:
+        """Index them."""
+        return ValueDifferenceSearch(searched.codes, searched.tables, self.how)
+
+    def make(self, of: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
+        """Let the base row and its neighbours vote on each column."""
+        rows = of.rows
+        parents = np.column_stack([bases, neighbours_of(of, bases, self.k)])
+        codes = np.empty((len(bases), rows.codes.shape[1]), dtype=np.int32)
+        for j in range(codes.shape[1]):
+            codes[:, j] = vote(rows.codes[parents, j], draws.vote(j))
+        weights = None if rows.weights is None else rows.weights[parents].mean(axis=1)
+        return Made(rows.numeric[bases], {}, codes, bases, weights=weights)
+
+
+class SMOTEN(OverSampler):
+    """SMOTE for tables in which every column is nominal.
+
+    ::
+
+        distance^2 of rows a, b  =  sum over columns  (sum over classes |P(c | a) - P(c | b)|)^2
+        new row                  =  in each column the most common level of a base row and its
+                                    k neighbours; ties are drawn
+
+    P(c | level) is counted over all rows, in the one pass over the data. Two levels are near if
+    they go with the same classes, so there is no matrix of rows by rows, and levels may be many.
+
+    Parameters
+    ----------
+    categorical_encoder : None
+        Taken for imbalanced-learn's sake, and always None: levels of any kind are numbered here.
+    sampling_strategy, random_state, k_neighbors
+        As in :class:`~dsmote.SMOTE`. A missing name is a level of its own.
+    neighbors : {"auto", "tree", "brute"}, default="auto"
+        All three find the same, true neighbours.
+    carry, on_small_class, on_small_group, provenance
+        As in :class:`~dsmote.SMOTE`; there is no single neighbour and no gap.
+
+    Attributes
+    ----------
+    sampling_strategy_, n_features_in_, feature_names_in_, plan_, neighbors_report_, provenance_
+        As in :class:`~dsmote.SMOTE`.
+
+    Notes
+    -----
+    Reads the data twice: to count classes and levels, and to take out rows and put out the
+    originals. ``class_counts`` cannot save the first.
+
+    References
+    ----------
+    N. V. Chawla, K. W. Bowyer, L. O. Hall, W. P. Kegelmeyer, "SMOTE: Synthetic Minority
+    Over-sampling Technique", JAIR 16:321-357, 2002, section 6.2.
+
+    C. Stanfill, D. Waltz, "Toward memory-based reasoning", Communications of the ACM 29, 1986.
+
+    Examples
+    --------
+    >>> from dsmote import SMOTEN
+    >>> X = np.array([["red"]] * 5 + [["green"]] * 10 + [["blue"]] * 15, dtype=object)
+    >>> y = np.repeat([0, 1, 0, 1], [8, 2, 10, 10])
+    >>> X_res, y_res = SMOTEN(random_state=0).fit_resample(X, y)
+    >>> np.bincount(y_res), sorted(set(X_res[:, 0]))
+    (array([18, 18]), ['blue', 'green', 'red'])
+    """
+
+    _name: ClassVar[str] = "smoten"
+    _summary: ClassVar[str] = "SMOTE for tables of names"
+    _counts_levels: ClassVar[bool] = True
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **OverSampler._parameter_constraints,
+        "categorical_encoder": [None],
+        "k_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "neighbors": [StrOptions({"auto", "tree", "brute"})],
+        "on_small_class": NEIGHBOUR_PARAMETERS["on_small_class"],
+        "on_small_group": NEIGHBOUR_PARAMETERS["on_small_group"],
+    }
+
+    def __init__(
+        self,
+        categorical_encoder: Any = None,
+        *,
+        sampling_strategy: Any = "auto",
+        random_state: Any = None,
+        k_neighbors: int = 5,
+        carry: Any = None,
+        neighbors: str = "auto",
+        on_small_class: str = "error",
+        on_small_group: str = "error",
+        provenance: Any = False,
+    ) -> None:
+        self.categorical_encoder = categorical_encoder
+        self.sampling_strategy = sampling_strategy
+        self.random_state = random_state
+        self.k_neighbors = k_neighbors
+        self.carry = carry
+        self.neighbors = neighbors
+        self.on_small_class = on_small_class
+        self.on_small_group = on_small_group
+        self.provenance = provenance
+
+    def _recipe(self) -> Recipe:
+        how = self.on_small_group
+        return NominalRecipe(
+            "SMOTEN", int(self.k_neighbors), on_small_group=how, how=self.neighbors
+        )
+
+    def _nominal(self, table: Table, aside: Sequence[Any]) -> list[int]:
+        others = {table.target, *aside} if table.has_target else set(aside)
+        return [i for i, name in enumerate(table.names) if name not in others]
+
+    def _notes(self, schema: Schema) -> list[str]:
+        return []  # that columns are nominal is known to who takes SMOTEN
+
+    def __sklearn_tags__(self) -> SamplerTags:
+        """Return the tags: text is what this sampler is for."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        return tags
