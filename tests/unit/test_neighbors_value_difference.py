@@ -128,6 +128,18 @@ def test_levels_that_never_occurred_are_allowed_for(engine, n_classes):
     assert_nearest(ValueDifferenceSearch(codes, tables, engine), codes, tables, 5)
 
 
+def test_a_level_that_never_occurred_may_be_nearer_than_its_point():
+    # To a level of probabilities 0 all others are at 1; as points, even ones at 0, pure ones at
+    # 4/3. So the tree meets six rows at 1.1 and one at 1.2 before the pure one, truly at 1.
+    share = np.sqrt([0.0, 0.1, 0.1001, 0.1002, 0.1003, 0.1004, 0.1005, 1.2, 1.21, 1.22]) / 2
+    along = np.stack([share, 1 - share, np.zeros(10)], axis=1)
+    codes = np.array([[0, j] for j in range(1, 10)] + [[1, 0]], dtype=np.int32)
+    index = ValueDifferenceSearch(codes, [np.array([[1 / 3] * 3, [0, 0, 1.0]]), along], "tree")
+    distances, ids = index.query_points(np.array([[-1, 0]]), 5)
+    assert ids.tolist() == [[9, 0, 1, 2, 3]]
+    np.testing.assert_allclose(distances**2, [[1, 1.1, 1.1001, 1.1002, 1.1003]])
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("n_columns", [0, 1, 3])
 def test_constant_columns_leave_row_numbers_to_decide(engine, n_columns):
