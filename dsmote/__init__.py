@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         KMeansSMOTE,
         RandomOverSampler,
         RandomUnderSampler,
+        make_sampler,
     )
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "RandomUnderSampler",
     "UnderPlan",
     "__version__",
+    "make_sampler",
 ]
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The command line: ``dsmote demo``, ``dsmote plan`` and ``dsmote resample``.
+"""The command line: ``dsmote demo``, ``plan``, ``resample`` and ``samplers``.
 
 What was asked for goes to the standard output, what is said on the way to the standard error.
 The exit code is 0, 1 after a failure, 2 after wrong usage, 130 after Ctrl-C. Only this package
@@ -18,7 +18,13 @@ import click
 
 from dsmote import __version__
 from dsmote.cli.guard import guarded
-from dsmote.cli.options import CLUSTER_OPTIONS, JOB_OPTIONS, OUTPUT_OPTIONS, with_options
+from dsmote.cli.options import (
+    CLUSTER_OPTIONS,
+    JOB_OPTIONS,
+    LISTING_OPTIONS,
+    OUTPUT_OPTIONS,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from dsmote.job import JobSpec
@@ -29,7 +35,7 @@ __all__ = ["main"]
 @click.group(name="dsmote", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dsmote")
 def main() -> None:
-    """Balance tables of any size with SMOTE and SMOTENC on Dask."""
+    """Balance tables of any size with SMOTE and its family on Dask."""
 
 
 @main.command()
@@ -124,6 +130,24 @@ def demo(rows: int, output: str, as_json: bool, quiet: bool, **options: Any) -> 
         print_json({**manifest, "copy_seconds": round(seconds, 3)})
     elif not quiet:
         print_demo(manifest, seconds)
+
+
+@main.command()
+@with_options(LISTING_OPTIONS)
+@guarded
+def samplers(as_json: bool) -> None:
+    """List what --sampler takes, and with --json their parameters too.
+
+    Each is named as --sampler takes it and as it is called in Python.
+    """
+    from dsmote.cli.display import print_json, print_samplers
+    from dsmote.samplers.registry import describe_samplers
+
+    listed = describe_samplers()
+    if as_json:
+        print_json({"samplers": listed})
+    else:
+        print_samplers(listed)
 
 
 def _cluster_options(options: dict[str, Any]) -> dict[str, Any]:

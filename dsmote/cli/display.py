@@ -17,7 +17,7 @@ from rich.table import Table
 
 from dsmote.cli.guard import raise_if_interrupted
 
-__all__ = ["display", "print_demo", "print_json", "print_plan", "print_result"]
+__all__ = ["display", "print_demo", "print_json", "print_plan", "print_result", "print_samplers"]
 
 #: Plain progress lines are this many seconds apart, at least.
 LINE_SECONDS = 2.0
@@ -138,7 +138,7 @@ def print_plan(plan: Any) -> None:
 
     Parameters
     ----------
-    plan : dsmote.plan.Plan
+    plan : dsmote.plan.Plan or dsmote.plan.UnderPlan
     """
     click.echo(str(plan))
 
@@ -146,11 +146,11 @@ def print_plan(plan: Any) -> None:
 def _print_classes(classes: list[dict[str, Any]]) -> None:
     table = Table(box=box.SIMPLE)
     table.add_column("class")
-    for name in ("before", "new", "after"):
+    shown = ("before", "dropped" if "dropped" in classes[0] else "new", "after")
+    for name in shown:
         table.add_column(name, justify="right")
     for one in classes:
-        counts = (one["before"], one["new"], one["after"])
-        table.add_row(str(one["label"]), *(f"{count:,}" for count in counts))
+        table.add_row(str(one["label"]), *(f"{one[name]:,}" for name in shown))
     Console(highlight=False, markup=False).print(table)
 
 
@@ -163,18 +163,32 @@ def print_result(manifest: dict[str, Any]) -> None:
     """
     _print_classes(manifest["classes"])
     peak = max(manifest["memory"]["peak_bytes"].values(), default=0)
-    projected = manifest["memory"]["worker_bytes"]
+    # A sampler that only leaves rows out holds nothing that is worth projecting.
+    projected = manifest["memory"].get("worker_bytes")
     click.echo(
         f"{manifest['rows']['after']:,} rows in {len(manifest['parts'])} part files of together "
         f"{format_bytes(manifest['bytes'])}: {manifest['job']['output']}"
     )
     click.echo(
         f"{manifest['seconds']:.1f} s, {manifest['sampler']} with seed "
-        f"{manifest['parameters']['seed']}; peak memory of a worker {format_bytes(peak)}, "
-        f"projected {format_bytes(projected)}"
+        f"{manifest['parameters']['seed']}; peak memory of a worker {format_bytes(peak)}"
+        + ("" if projected is None else f", projected {format_bytes(projected)}")
     )
     for message in manifest["warnings"]:
         click.echo(f"Warning: {message}", err=True)
+
+
+def print_samplers(listed: list[dict[str, Any]]) -> None:
+    """Print one line for each sampler.
+
+    Parameters
+    ----------
+    listed : list of dict
+        With ``name``, ``class`` and ``summary``.
+    """
+    names, classes = (max(len(one[key]) for one in listed) for key in ("name", "class"))
+    for one in listed:
+        click.echo(f"{one['name']:<{names}}  {one['class']:<{classes}}  {one['summary']}")
 
 
 def print_demo(manifest: dict[str, Any], copy_seconds: float) -> None:

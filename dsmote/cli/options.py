@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import click
 
-__all__ = ["CLUSTER_OPTIONS", "JOB_OPTIONS", "OUTPUT_OPTIONS", "with_options"]
+__all__ = ["CLUSTER_OPTIONS", "JOB_OPTIONS", "LISTING_OPTIONS", "OUTPUT_OPTIONS", "with_options"]
 
 Command = Callable[..., Any]
+
+
+def _parameters(context: Any, option: Any, given: tuple[str, ...]) -> dict[str, Any]:
+    """Read each KEY=VALUE; a value that is no JSON is text."""
+    found: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        key = key.strip().replace("-", "_")
+        if not equals or not key:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE, such as kind=borderline-2")
+        if key in found:
+            raise click.BadParameter(f"{key!r} is given twice")
+        found[key] = _json_or_text(value)
+    return found
+
+
+def _json_or_text(text: str) -> Any:
+    def refuse(constant: str) -> Any:
+        raise ValueError(constant)  # NaN and the like are not JSON
+
+    try:
+        return json.loads(text, parse_constant=refuse)
+    except ValueError:
+        return text
 
 
 JOB_OPTIONS = (
@@ -21,25 +46,33 @@ JOB_OPTIONS = (
     ),
     click.option(
         "--sampler",
-        type=click.Choice(["auto", "smote", "smotenc"]),
         default="auto",
         show_default=True,
-        help="auto: smote when all measured columns are numeric, smotenc when some are not.",
+        metavar="NAME",
+        help="As `dsmote samplers` lists them; auto: smote when all measured columns are numeric, "
+        "smotenc when some are not.",
+    ),
+    click.option(
+        "--param",
+        "params",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=_parameters,
+        help="A parameter of the sampler, such as kind=borderline-2; VALUE is JSON or else text. "
+        "May be repeated.",
     ),
     click.option(
         "--sampling-strategy",
         default="auto",
         show_default=True,
         metavar="NAME|RATIO|JSON",
-        help="auto, minority, 'not minority', 'not majority' or all; a ratio such as 0.5; or the "
-        "total rows by label, such as '{\"1\": 5000}'.",
+        help="auto, minority or majority, 'not minority', 'not majority' or all; a ratio such as "
+        "0.5; or the total rows by label, such as '{\"1\": 5000}'.",
     ),
     click.option(
         "--k-neighbors",
         type=click.IntRange(min=1),
-        default=5,
-        show_default=True,
-        help="Neighbours to choose from.",
+        help="Neighbours to choose from.  [default: 5; kmeans: 2]",
     ),
     click.option(
         "--categorical",
@@ -57,16 +90,14 @@ JOB_OPTIONS = (
     click.option(
         "--missing",
         type=click.Choice(["error", "skip"]),
-        default="error",
-        show_default=True,
-        help="skip: rows with missing values are kept, and not used to make new ones.",
+        help="skip: rows with missing values are kept, and not used to make new ones.  "
+        "[default: error]",
     ),
     click.option(
         "--neighbors",
         type=click.Choice(["auto", "tree", "brute", "fast"]),
-        default="auto",
-        show_default=True,
-        help="How neighbours are found; fast approximates, and its recall is measured.",
+        help="How neighbours are found; fast approximates, and its recall is measured.  "
+        "[default: auto]",
     ),
     click.option(
         "--scale",
@@ -100,11 +131,16 @@ CLUSTER_OPTIONS = (
     click.option("--memory-limit", metavar="SIZE", help="Of each of them, such as 4GiB."),
 )
 
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+_DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and the cluster's log.")
+
 OUTPUT_OPTIONS = (
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON document."),
+    _JSON,
     click.option("--quiet", is_flag=True, help="Say nothing but errors."),
-    click.option("--debug", is_flag=True, help="Show tracebacks and the cluster's log."),
+    _DEBUG,
 )
+
+LISTING_OPTIONS = (_JSON, _DEBUG)
 
 
 def with_options(

@@ -44,7 +44,7 @@ from dsmote.execute.outputs import (
     label_block,
     target_like,
 )
-from dsmote.execute.partition import profile
+from dsmote.execute.partition import check_companion, profile
 from dsmote.execute.recipe import Task
 from dsmote.execute.resources import memory_limit
 from dsmote.plan import Limit, Profile, Schema, make_schema, merge_profiles
@@ -200,6 +200,7 @@ class DaskTable:
             known = not (np.isnan(ours).any() or np.isnan(theirs).any())
             if known and sum(ours) == sum(theirs) and ours != theirs:
                 values = values.rechunk({0: ours})
+        check_companion(values.dtype, name)
         n = values.numblocks[0] if isinstance(values, da.Array) else values.npartitions
         if n != self.npartitions:
             raise ValueError(

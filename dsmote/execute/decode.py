@@ -11,7 +11,18 @@ from dsmote.execute.recipe import Made
 from dsmote.execute.rows import Rows
 from dsmote.plan import Column, Schema
 
-__all__ = ["decode", "repeated", "synthetic_index"]
+__all__ = ["as_floats", "decode", "repeated", "synthetic_index"]
+
+
+def as_floats(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return float64 values as floats of a dtype; what it cannot hold ends at its largest.
+
+    Only rows beyond their base, or moved by noise, can leave the range that their parents are in.
+    """
+    if dtype.itemsize < 8:
+        largest = float(np.finfo(dtype).max)
+        values = np.clip(values, -largest, largest)
+    return values.astype(dtype, copy=False)
 
 
 def _from_float(values: np.ndarray, column: Column) -> Any:
@@ -26,7 +37,7 @@ def _from_float(values: np.ndarray, column: Column) -> Any:
             info = np.iinfo(dtype)
             low, high = float(info.min), np.nextafter(float(info.max) + 1.0, 0.0)
             values = np.clip(values, low, min(high, float(info.max)) if info.bits < 64 else high)
-        return values.astype(dtype)
+        return as_floats(values, dtype) if dtype.kind == "f" else values.astype(dtype)
     if sparse:
         return pd.Series(values).astype(dtype.subtype).astype(dtype).array
     if column.kind == "bool":

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dsmote.execute.decode import decode, synthetic_index
+from dsmote.execute.decode import as_floats, decode, synthetic_index
 from dsmote.execute.extract import Extract
 from dsmote.execute.provenance import came_from
 from dsmote.execute.recipe import (
@@ -28,7 +28,16 @@ from dsmote.execute.recipe import (
 )
 from dsmote.execute.rows import Rows
 from dsmote.neighbors import GroupedSearch, NeighborIndex
-from dsmote.plan import COPY, Block, ClassPlan, Schema, Stream, bases_of, copies_with_replacement
+from dsmote.plan import (
+    COPY,
+    Block,
+    ClassPlan,
+    Schema,
+    Stream,
+    bases_of,
+    copies_with_replacement,
+    plain,
+)
 from dsmote.plan.draws import INDEX
 
 __all__ = [
@@ -126,7 +135,8 @@ def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray | None:
     small = np.flatnonzero(sizes <= recipe.k)
     if len(small) and recipe.on_small_group == "error":
         assert rows.group_levels is not None
-        shown = ", ".join(f"{rows.group_levels.iloc[g]!r}: {sizes[g]:,}" for g in small[:20])
+        levels = rows.group_levels
+        shown = ", ".join(f"{plain(levels.iloc[g])!r}: {sizes[g]:,}" for g in small[:20])
         raise ValueError(
             f"class {of.label!r} has {len(small):,} group(s) of fewer than {recipe.k + 1} rows "
             f"(k + 1), in which a row has no {recipe.k} neighbours: {shown}"
@@ -250,9 +260,9 @@ def finish(
 def _table(
     rows: Rows, made: Made, schema: Schema, label: Any, index: pd.Index, array: np.dtype | None
 ) -> Any:
-    plain_floats = array is not None and array.kind == "f"
-    if plain_floats and not (schema.nominal or schema.carried or schema.copied):
-        return made.numeric.astype(array, copy=False)
+    apart = schema.nominal or schema.carried or schema.copied
+    if array is not None and array.kind == "f" and not apart:
+        return as_floats(made.numeric, array)
     if schema.copied and rows.beside is not None:
         frame = _whole(rows.beside, made.bases, schema, index)
     else:

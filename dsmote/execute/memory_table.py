@@ -28,7 +28,7 @@ from dsmote.execute.matrix import (
     labelled,
     profile_matrix,
 )
-from dsmote.execute.partition import as_frame, conform, profile
+from dsmote.execute.partition import as_frame, check_companion, conform, profile
 from dsmote.execute.provenance import of_originals
 from dsmote.execute.recipe import Made, Making, Task
 from dsmote.execute.resources import memory_limit, single_threaded, thread_pool
@@ -105,12 +105,20 @@ class MemoryTable:
     def _as_beside(self, name: str, values: Any) -> pd.Series:
         """Return what goes beside the rows as a Series of as many values."""
         self._beside_series[name] = isinstance(values, pd.Series)
-        series = values if isinstance(values, pd.Series) else pd.Series(np.asarray(values))
+        if not isinstance(values, pd.Series):
+            values = np.asarray(values)
+            if values.ndim != 1:
+                raise ValueError(
+                    f"{name} must have one dimension, one value for each row, but has the shape "
+                    f"{values.shape}"
+                )
+        series = values if isinstance(values, pd.Series) else pd.Series(values)
         if len(series) != len(self._X):
             raise ValueError(
                 f"{name} has {len(series):,} values, but X has {len(self._X):,} rows; give one "
                 "value for each row"
             )
+        check_companion(series.dtype, name)
         return series
 
     @cached_property

@@ -177,6 +177,9 @@ def beside_like(values: Any, name: str) -> tuple[Any, Any]:
         dtype = np.dtype("f8") if whole else dtype
     if isinstance(values, da.Array):
         return values.astype(dtype), dtype
+    if isinstance(dtype, pd.CategoricalDtype) and not values.cat.known:
+        # What stands for unknown categories are no categories.
+        return values._meta, pd.CategoricalDtype()
     return values._meta.astype(dtype), dtype
 
 
@@ -185,6 +188,16 @@ def as_dtype(part: Any, *, dtype: Any, array: bool, like: Any = None) -> Any:
     if array:
         return np.asarray(part).astype(dtype)
     series = part if isinstance(part, pd.Series) else pd.Series(part)
+    if isinstance(dtype, pd.CategoricalDtype) and isinstance(series.dtype, pd.CategoricalDtype):
+        if dtype.categories is None:
+            return series.rename(like)  # each partition has its own
+        absent = series.dropna()[~series.dropna().isin(dtype.categories)]
+        if len(absent):
+            raise ValueError(
+                f"a partition of groups holds {absent.iloc[0]!r}, which is not among the "
+                "categories that the collection declares; call groups.cat.as_unknown(), or cast "
+                "the groups to text"
+            )
     return series.astype(dtype).rename(like)
 
 

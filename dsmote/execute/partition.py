@@ -18,6 +18,7 @@ __all__ = [
     "as_frame",
     "bad_values",
     "check",
+    "check_companion",
     "companion",
     "conform",
     "incomplete",
@@ -56,6 +57,20 @@ def labels_of(frame: pd.DataFrame, target: Any, schema: Schema) -> pd.Series:
     if len(target) != len(frame):
         raise ValueError(unlike(len(frame), len(target)))
     return target
+
+
+def check_companion(dtype: Any, name: str) -> None:
+    """Refuse sample weights that are no numbers; groups may be anything.
+
+    Raises
+    ------
+    TypeError
+        Such weights.
+    """
+    if name == "sample_weight" and not (
+        pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_object_dtype(dtype)
+    ):
+        raise TypeError(f"sample_weight must hold numbers, but has dtype {dtype}")
 
 
 def companion(values: Any, n: int, name: str) -> pd.Series:

@@ -108,9 +108,11 @@ def came_from(rows: Rows, made: Made, kind: str, schema: Schema, index: pd.Index
             assert rows.beside is not None
             values = rows.beside[schema.columns[i].name]
             dtype = _parent_dtype(schema.columns[i].dtype)
-            columns[base] = values.take(made.bases).astype(dtype).array
+            # As Series: of an array of objects that are text, pandas would make text.
+            columns[base] = values.take(made.bases).astype(dtype).set_axis(index)
             found = values.take(np.maximum(near, 0)).astype(dtype).reset_index(drop=True)
-            columns[neighbour] = found.where(pd.Series(near >= 0)).astype(dtype).array
+            found = found.where(pd.Series(near >= 0)).astype(dtype)
+            columns[neighbour] = found.set_axis(index)
     return pd.DataFrame(columns, index=index)
 
 

@@ -22,10 +22,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from dsmote.execute.drawn import Draws
 from dsmote.execute.rows import Rows
 from dsmote.neighbors import Choice, NeighborIndex
-from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema, Stream
-from dsmote.plan.draws import GAP, NEIGHBOUR, NOISE, VOTE
+from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema
 from dsmote.plan.levels import LevelCounts
 
 __all__ = [
@@ -40,31 +40,6 @@ __all__ = [
     "Searched",
     "Task",
 ]
-
-
-class Draws:
-    """The random numbers that belong to the new rows ``start .. stop`` of a class."""
-
-    def __init__(self, seed: int, class_rank: int, start: int, stop: int) -> None:
-        self._of = (seed, class_rank)
-        self._range = (start, stop)
-
-    def rank(self, k: int) -> np.ndarray:
-        """Which of the k neighbours, int64 in {0, ..., k - 1}."""
-        return Stream(*self._of, NEIGHBOUR).below(k, *self._range)
-
-    def gap(self) -> np.ndarray:
-        """Place on the segment, float64 in [0, 1)."""
-        return Stream(*self._of, GAP).uniform(*self._range)
-
-    def vote(self, column: int) -> np.ndarray:
-        """Which of the tied levels of nominal column number `column`, float64 in [0, 1)."""
-        return Stream(*self._of, VOTE + column).uniform(*self._range)
-
-    def noise(self, column: int) -> np.ndarray:
-        """Return a uniform draw for noise in numeric column number `column`, in (0, 1)."""
-        words = Stream(*self._of, NOISE + column).words(*self._range)
-        return ((words >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
 @dataclass(frozen=True)
@@ -112,6 +87,9 @@ class Around:
         The numeric columns of the first v of them, and their weight where rows have one.
     own_class : int
         The class that asks.
+    finer : ndarray of float64, shape (n, m), or None
+        Squares of the distances, each over a power of four that its distance says: they order
+        distances that rounding made equal. Until the nearest of all partitions are known.
     """
 
     asked: np.ndarray
@@ -120,6 +98,7 @@ class Around:
     numbers: np.ndarray
     values: np.ndarray
     own_class: int = -1
+    finer: np.ndarray | None = None
 
 
 class Bases(NamedTuple):

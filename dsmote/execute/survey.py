@@ -10,8 +10,9 @@ r"""Who is near a row among ALL rows: the queries travel, the data stay where th
 The data do not fit into a worker, the class's rows do. Each partition is indexed, asked for its own
 m nearest rows of each query, and forgotten; what is kept is a distance, a class and a row number
 for each. Lists are merged in the order of the partitions and stably, so that equal distances stay
-in the order of the rows, and the result does not depend on how the table is cut. A row is left
-out of its own list by its number.
+in the order of the rows, and the result does not depend on how the table is cut. Engines order rows
+by squared distance, of which two may have the same root: so do the lists. A row is left out of its
+own list by its number.
 
 A recipe may also look at each partition itself (:meth:`Recipe.survey`); what it returns is added
 up.
@@ -20,7 +21,7 @@ up.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,9 @@ import pandas as pd
 from dsmote.execute.partition import as_frame, companion, labels_of
 from dsmote.execute.recipe import Around, Recipe
 from dsmote.execute.rows import Rows, numeric_values
+from dsmote.neighbors.exact import scale_power, squared_distances
 from dsmote.plan import Schema, plain
+from dsmote.plan.memory import QUERIES
 
 __all__ = [
     "BATCH",
@@ -43,7 +46,7 @@ __all__ = [
     "survey_here",
 ]
 
-BATCH = 1 << 15  # queries that travel together: their lists of 10 are 7 MiB
+BATCH = QUERIES  # that travel together: their lists of 10 are 7 MiB
 
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 
@@ -190,6 +193,7 @@ def nearest_here(
         np.full((n, m), -1, dtype=np.int64),
         np.zeros((n, recipe.values, of.raw.shape[1] + (of.weights is not None))),
         queries.rank,
+        np.zeros((n, m)) if len(queries.starts) > 2 else None,  # one partition: nothing to merge
     )
     for rows, asking in _together(of.groups, queries.groups, len(of.ranks), n):
         if len(rows) and len(asking):
@@ -255,6 +259,8 @@ def _fill(
         to, at = asking[some], rows[ids]
         there = np.isfinite(distances)
         found.distances[to] = distances
+        if found.finer is not None:
+            found.finer[to] = _finer(of.matrix, queries.points[to], at, distances)
         found.classes[to] = np.where(there, of.ranks[at], -1)
         found.numbers[to] = np.where(there, of.numbers[at] + first, -1)
         if recipe.values:
@@ -262,6 +268,19 @@ def _fill(
             found.values[to, :, : of.raw.shape[1]] = of.raw[near]
             if of.weights is not None:
                 found.values[to, :, -1] = of.weights[near]
+
+
+def _finer(
+    matrix: np.ndarray, points: np.ndarray, ids: np.ndarray, distances: np.ndarray
+) -> np.ndarray:
+    """Return squares of distances, each over the power of four of its distance."""
+    scale = scale_power(matrix)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if scale != 1.0:
+            matrix, points = matrix * scale, points * scale
+        squares = squared_distances(matrix, points, ids)
+    exponents = np.frexp(distances)[1] + np.frexp(scale)[1] - 1
+    return np.where(np.isfinite(distances), np.ldexp(squares, -2 * exponents), 0.0)
 
 
 def merge_around(parts: Sequence[Around]) -> Around:
@@ -279,7 +298,11 @@ def merge_around(parts: Sequence[Around]) -> Around:
         return parts[0]
     m, v = parts[0].distances.shape[1], parts[0].values.shape[1]
     distances = np.concatenate([p.distances for p in parts], axis=1)
-    order = np.argsort(distances, axis=1, kind="stable")[:, :m]
+    finer = None
+    if all(p.finer is not None for p in parts):
+        finer = np.concatenate([np.asarray(p.finer) for p in parts], axis=1)
+    keys = (distances,) if finer is None else (finer, distances)
+    order = np.lexsort(keys, axis=1)[:, :m]
     classes = np.concatenate([p.classes for p in parts], axis=1)
     numbers = np.concatenate([p.numbers for p in parts], axis=1)
     values = parts[0].values
@@ -295,13 +318,14 @@ def merge_around(parts: Sequence[Around]) -> Around:
         np.take_along_axis(numbers, order, axis=1),
         values,
         parts[0].own_class,
+        None if finer is None else np.take_along_axis(finer, order, axis=1),
     )
 
 
 def join_batches(parts: Sequence[Around]) -> Around:
     """Join what batches of queries found, in order."""
     if len(parts) == 1:
-        return parts[0]
+        return replace(parts[0], finer=None)
     return Around(
         np.concatenate([p.asked for p in parts]),
         np.concatenate([p.distances for p in parts]),

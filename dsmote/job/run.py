@@ -13,16 +13,20 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 import dask
+import pandas as pd
+import pyarrow as pa
 from distributed import KilledWorker
 
 from dsmote import __version__
 from dsmote.cluster import worker_peaks
 from dsmote.job.files import check_apart
+from dsmote.job.parquet import with_pandas_dtypes
 from dsmote.job.parts import Part, write_parts
 from dsmote.job.sources import Source, check_columns, open_source
-from dsmote.job.spec import JobSpec, make_sampler, plain_label
+from dsmote.job.spec import JobSpec, has_parameter, plain_label, plain_value, sampler_of
 from dsmote.job.storage import check_output, part_name, staged
 from dsmote.job.watch import Stuck, unless_stuck
+from dsmote.plan import UnderPlan
 
 __all__ = ["Job", "JobFailed", "Progress", "Silent", "plan_job", "prepare", "run_job"]
 
@@ -98,7 +102,8 @@ def prepare(spec: JobSpec) -> Job:
     # An index says which row it is, not what the row is like: it is kept, and never measured.
     named = {spec.target, *spec.carry, *spec.categorical}
     index = tuple(name for name in source.index_columns if name not in named)
-    spec = replace(spec, carry=(*spec.carry, *index))
+    if has_parameter(spec, "carry"):  # a sampler that has none measures nothing
+        spec = replace(spec, carry=(*spec.carry, *index))
     if spec.output is not None:
         check_apart(source.inputs, spec.output)
     check_columns(
@@ -119,13 +124,13 @@ def plan_job(job: Job, client: Any, progress: Progress | None = None) -> Any:
 
     Returns
     -------
-    dsmote.plan.Plan
+    dsmote.plan.Plan or dsmote.plan.UnderPlan
     """
     progress = progress or Silent()
     with _explained(), unless_stuck(client), _original_dtypes():
         progress.stage("counting classes")
         frame = job.source.frame(client)
-        return make_sampler(job.spec, frame._meta).plan(frame, target=job.spec.target)
+        return sampler_of(job.spec, frame._meta).plan(frame, target=job.spec.target)
 
 
 def run_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str, Any]:
@@ -161,7 +166,7 @@ def run_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str
     ):
         progress.stage("counting classes")
         frame = job.source.frame(client)
-        sampler = make_sampler(spec, frame._meta)
+        sampler = sampler_of(spec, frame._meta)
         with warnings.catch_warnings():
             # The plan has them all, and the manifest takes them from there.
             warnings.simplefilter("ignore", UserWarning)
@@ -175,16 +180,17 @@ def run_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str
                 peaks[part.worker] = max(part.peak, peaks.get(part.worker, 0))
             progress.advance(1, part.rows)
 
-        schema = job.source.output_schema(balanced._meta)
+        schema = _output_schema(job.source, balanced._meta)
+        report = getattr(sampler, "neighbors_report_", {})  # not where rows are only left out
         parts, report = write_parts(
-            client, balanced, stage.folder, schema, spec.target, on_part, sampler.neighbors_report_
+            client, balanced, stage.folder, schema, spec.target, on_part, report
         )
         _check_counts(plan, parts)
         # Workers that died are known by what they reported before.
         peaks = {**peaks, **worker_peaks(client)}
         manifest = _manifest(spec, sampler, plan, parts, peaks, time.perf_counter() - started)
         manifest["neighbors"] = [
-            {"label": plain_label(label), **found} for label, found in report.items()
+            {"label": plain_label(label), **plain_value(found)} for label, found in report.items()
         ]
         progress.stage("putting the output in place")
         stage.commit(manifest)
@@ -219,6 +225,24 @@ def _explained() -> Iterator[None]:
 def _short(key: Any) -> str:
     name = key[0] if isinstance(key, tuple) else key
     return str(name).split("-")[0]
+
+
+def _output_schema(source: Source, meta: pd.DataFrame) -> pa.Schema:
+    """Return the schema of the parts: the input's columns, and those that the sampler adds."""
+    known = [name for name in meta.columns if name in source.columns]
+    schema, empty = source.output_schema(meta[known]), meta.iloc[:0]
+    if len(known) == len(meta.columns):
+        return schema
+    added = pa.Schema.from_pandas(empty.drop(columns=known), preserve_index=False)
+    types = [
+        schema.field(name) if name in known else _text_if_unknown(added.field(name))
+        for name in meta.columns
+    ]
+    return with_pandas_dtypes(pa.schema(types), empty)
+
+
+def _text_if_unknown(field: pa.Field) -> pa.Field:
+    return pa.field(field.name, pa.large_string()) if pa.types.is_null(field.type) else field
 
 
 def _check_counts(plan: Any, parts: list[Part]) -> None:
@@ -256,12 +280,12 @@ def _manifest(
         "engine": plan.engine,
         "rows": {
             "before": int(plan.n_before),
-            "new": int(plan.n_new),
+            **_changed(plan),
             "after": sum(part.rows for part in parts),
         },
         "bytes": sum(part.bytes for part in parts),
         "seconds": round(seconds, 3),
-        "memory": {**plan.memory.to_dict(), "peak_bytes": peaks},
+        "memory": {**(plan.memory.to_dict() if plan.memory else {}), "peak_bytes": peaks},
         "warnings": list(plan.warnings),
         "parts": [
             {"file": part_name(part.number), "rows": part.rows, "bytes": part.bytes}
@@ -270,9 +294,16 @@ def _manifest(
     }
 
 
+def _changed(plan: Any) -> dict[str, int]:
+    if isinstance(plan, UnderPlan):
+        return {"new": plan.n_new, "dropped": int(plan.n_dropped)}
+    return {"new": int(plan.n_new)}
+
+
 def _parameters(sampler: Any, spec: JobSpec) -> dict[str, Any]:
     # The strategy as it was given, where the sampler holds a callable made from it.
-    return {**sampler.get_params(), "sampling_strategy": spec.to_dict()["sampling_strategy"]}
+    given = {"sampling_strategy": spec.to_dict()["sampling_strategy"]}
+    return plain_value({**sampler.get_params(deep=False), **given})
 
 
 def _versions() -> dict[str, str]:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-__all__ = ["JobSpec", "LabelCounts", "make_sampler", "parse_strategy", "plain_label"]
+from dsmote.job.labels import LabelCounts, parse_strategy, plain_label, plain_value
+from dsmote.samplers.registry import check_parameters, find_sampler, parameters_of
 
-#: Names that an over-sampler's ``sampling_strategy`` may have.
-STRATEGY_NAMES = ("auto", "minority", "not minority", "not majority", "all")
+__all__ = [
+    "JobSpec",
+    "LabelCounts",
+    "has_parameter",
+    "parse_strategy",
+    "plain_label",
+    "plain_value",
+    "sampler_of",
+]
 
-SAMPLERS = ("auto", "smote", "smotenc")
+#: The word of ``sampling_strategy`` that is for samplers of the other kind only.
+NOT_FOR = {"over-sampling": "majority", "under-sampling": "minority"}
+
+AUTO = "auto"
+#: Fields that reach the sampler as they are, where they are given and it has them.
+PASSED = ("random_state", "missing", "neighbors", "scale")
+#: Parameters that a job has other means for: it checks columns, and reads labels from text.
+OWN = ("sampling_strategy", "carry")
 FORMATS = ("parquet", "csv")
 MISSING = ("error", "skip")
 NEIGHBORS = ("auto", "tree", "brute", "fast")
@@ -37,17 +49,19 @@ class JobSpec:
         The folder to write; a dry run needs none.
     format : {"parquet", "csv"}, optional
         The input's format where the file names do not tell.
-    sampler : {"auto", "smote", "smotenc"}
-        ``"auto"`` takes SMOTE when every measured column is numeric and SMOTENC otherwise.
+    sampler : str
+        A name that :func:`dsmote.make_sampler` takes, or ``"auto"``: SMOTE when every measured
+        column is numeric and SMOTENC otherwise.
     sampling_strategy : str, float or mapping
         A name, a ratio, or total rows by label. Keys of a mapping match labels by their text.
-    k_neighbors : int
+    k_neighbors : int, optional
+        The sampler's ``n_neighbors``, where it is called that.
     categorical : tuple of str
         Columns that are nominal although their dtype does not say so, for SMOTENC.
     carry : tuple of str
         Columns that are kept but never measured.
-    missing : {"error", "skip"}
-    neighbors : {"auto", "tree", "brute", "fast"}
+    missing : {"error", "skip"}, optional
+    neighbors : {"auto", "tree", "brute", "fast"}, optional
         How neighbours are searched for.
     scale : {"standard", "minmax", "robust"}, optional
         Find neighbours among scaled columns.
@@ -56,6 +70,17 @@ class JobSpec:
     random_state : int, optional
     overwrite : bool
         Replace an output that is there already, once the new one is whole.
+    params : mapping of str to object
+        Further parameters of the sampler.
+
+    Raises
+    ------
+    ValueError
+        What is wrong whatever the data are, such as a parameter that the sampler does not have.
+
+    Notes
+    -----
+    What is not given is as the sampler has it.
 
     Examples
     --------
@@ -71,38 +96,36 @@ class JobSpec:
     format: str | None = None
     sampler: str = "auto"
     sampling_strategy: str | float | Mapping[str, int] = "auto"
-    k_neighbors: int = 5
+    k_neighbors: int | None = None
     categorical: tuple[str, ...] = ()
     carry: tuple[str, ...] = ()
-    missing: str = "error"
-    neighbors: str = "auto"
+    missing: str | None = None
+    neighbors: str | None = None
     scale: str | None = None
     n_components: int | float | None = None
     random_state: int | None = None
     overwrite: bool = False
+    params: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Refuse what is wrong whatever the data are."""
         for name, path in (("input", self.input), ("output", self.output)):
             if path is not None and not path.strip():
                 raise ValueError(f"the {name} is an empty path; name a file or folder")
-        _check_choice("sampler", self.sampler, SAMPLERS)
-        _check_choice("missing", self.missing, MISSING)
-        _check_choice("neighbors", self.neighbors, NEIGHBORS)
-        if self.scale is not None:
-            _check_choice("scale", self.scale, SCALES)
+        choices = {"format": FORMATS, "missing": MISSING, "neighbors": NEIGHBORS, "scale": SCALES}
+        for name, allowed in choices.items():
+            _check_choice(name, getattr(self, name), allowed)
         n = self.n_components
         if n is not None and not (0 < n < 1 or (n >= 1 and n == int(n))):
             raise ValueError(
                 f"n_components must be a whole number, or a share between 0 and 1, not {n}"
             )
-        if self.format is not None:
-            _check_choice("format", self.format, FORMATS)
-        if self.k_neighbors < 1:
+        if self.k_neighbors is not None and self.k_neighbors < 1:
             raise ValueError(f"k_neighbors must be at least 1, not {self.k_neighbors}")
         if self.random_state is not None and self.random_state < 0:
             raise ValueError(f"random_state must not be negative, got {self.random_state}")
         _check_roles(self)
+        _check_sampler(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the job as plain data that JSON can hold."""
@@ -123,11 +146,12 @@ class JobSpec:
             "n_components": self.n_components,
             "random_state": self.random_state,
             "overwrite": self.overwrite,
+            "params": plain_value(self.params),
         }
 
 
-def _check_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
+def _check_choice(name: str, value: str | None, allowed: tuple[str, ...]) -> None:
+    if value is not None and value not in allowed:
         raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
 
 
@@ -138,144 +162,71 @@ def _check_roles(spec: JobSpec) -> None:
     both = sorted(set(spec.carry) & set(spec.categorical))
     if both:
         raise ValueError(f"a column is either carried or categorical, not both: {both}")
-    if spec.sampler == "smote" and spec.categorical:
+
+
+def _check_sampler(spec: JobSpec) -> None:
+    """Refuse what was given and the sampler does not take."""
+    kind = _kind(spec, mixed=True)
+    there = parameters_of(kind)
+    if spec.categorical and "categorical_features" not in there:
         raise ValueError(
-            f"SMOTE measures numbers only, but {list(spec.categorical)} are said to be "
-            "categorical: use the sampler smotenc"
+            f"{kind.__name__} does not tell numbers from names, but {list(spec.categorical)} are "
+            "said to be categorical: use the sampler smotenc, or leave them out"
         )
-
-
-def parse_strategy(text: str) -> str | float | dict[str, int]:
-    """Read a sampling strategy from text: a name, a number, or a JSON object of label to rows.
-
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str, float or dict
-
-    Raises
-    ------
-    ValueError
-        When it is none of the three.
-
-    Examples
-    --------
-    >>> parse_strategy("auto"), parse_strategy("0.5"), parse_strategy('{"1": 5000}')
-    ('auto', 0.5, {'1': 5000})
-    """
-    stripped = text.strip()
-    if stripped in STRATEGY_NAMES:
-        return stripped
-    if stripped.startswith("{"):
-        return _parse_counts(stripped)
-    try:
-        ratio = float(stripped)
-    except ValueError:
+    if NOT_FOR[kind._sampling_type] == spec.sampling_strategy:
         raise ValueError(
-            f"{text!r} is neither one of {', '.join(STRATEGY_NAMES)}, nor a number, nor a JSON "
-            'object such as {"1": 5000}'
-        ) from None
-    if not (math.isfinite(ratio) and 0 < ratio <= 1):
-        raise ValueError(f"a ratio must be above 0 and at most 1, not {text}")
-    return ratio
-
-
-def _parse_counts(text: str) -> dict[str, int]:
-    def reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        counts = dict(pairs)
-        if len(counts) < len(pairs):
-            raise ValueError("a label is given twice")
-        return counts
-
-    try:
-        counts = json.loads(text, object_pairs_hook=reject_duplicates)
-    except ValueError as error:
-        raise ValueError(f"not a JSON object of label to rows: {error}") from None
-    for label, rows in counts.items():
-        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
-            raise ValueError(
-                f"the rows of label {label!r} must be a whole number that is not negative, "
-                f"not {rows!r}"
-            )
-    if not counts:
-        raise ValueError("the JSON object names no label")
-    return counts
-
-
-@dataclass(frozen=True)
-class LabelCounts:
-    """A callable sampling strategy: total rows by the *text* of a label.
-
-    JSON has text keys only, and a command line cannot tell the number 1 from the text "1". So a
-    key matches the label of the data whose text it is, whatever the label's type; a number also
-    matches a numeric label of the same value, and ``true`` and ``false`` match booleans.
-
-    Parameters
-    ----------
-    rows : mapping of str to int
-
-    Examples
-    --------
-    >>> LabelCounts({"1": 500})({0: 900, 1: 100})
-    {1: 500}
-    """
-
-    rows: Mapping[str, int]
-
-    def __call__(self, counts: Any) -> dict[Any, int]:
-        """Return total rows by label, from class counts or from the target itself."""
-        labels = (
-            list(counts) if isinstance(counts, Mapping) else list(pd.unique(np.asarray(counts)))
+            f"sampling_strategy {spec.sampling_strategy!r} is not for {kind._sampling_type}, "
+            f"which {kind.__name__} does; give another, such as 'auto'"
         )
-        return {_find_label(key, labels): rows for key, rows in self.rows.items()}
+    own = [name for name in OWN if name in spec.params]
+    if own:
+        raise ValueError(f"{own[0]} is a field of the job: give it there, and not in params")
+    given = _given(spec, kind)
+    if spec.categorical:
+        given["categorical_features"] = list(spec.categorical)
+    twice = [name for name in given if name in spec.params]
+    if twice:
+        raise ValueError(f"{twice[0]} is given twice: as a field of the job, and in params")
+    check_parameters(kind, [*given, *spec.params])
+    kind(**given, **spec.params)._validate_params()
 
 
-def _find_label(key: str, labels: list[Any]) -> Any:
-    for matches in (_same_text, _same_value):
-        found = [label for label in labels if matches(key, label)]
-        if len(found) > 1:
-            raise ValueError(f"{key!r} could be any of the labels {found}")
-        if found:
-            return found[0]
-    listed = ", ".join(sorted(str(label) for label in labels)[:40])
-    raise ValueError(
-        f"sampling_strategy names the label {key!r}, which is not in the data; "
-        f"the labels are: {listed}"
-    )
+def _kind(spec: JobSpec, mixed: bool) -> Any:
+    """Return the sampler's class; `mixed` tells whether there are numbers and names."""
+    if spec.sampler != AUTO:
+        return find_sampler(spec.sampler, also=(AUTO,))
+    named = spec.categorical or "categorical_features" in spec.params
+    return find_sampler("smotenc" if mixed or named else "smote")
 
 
-def _same_text(key: str, label: Any) -> bool:
-    return str(label) == key
+def _given(spec: JobSpec, kind: Any) -> dict[str, Any]:
+    """Return the parameters that fields of the job give, by the names that the sampler has."""
+    given = {name: getattr(spec, name) for name in PASSED if getattr(spec, name) is not None}
+    there = parameters_of(kind)
+    if spec.k_neighbors is not None:
+        other = "k_neighbors" not in there and "n_neighbors" in there
+        given["n_neighbors" if other else "k_neighbors"] = spec.k_neighbors
+    n = spec.n_components
+    if n is not None:
+        # A command line or JSON may have turned 6 into 6.0, which would be a share.
+        given["n_components"] = int(n) if n >= 1 else n
+    if spec.carry:
+        given["carry"] = list(spec.carry)
+    return given
 
 
-def _same_value(key: str, label: Any) -> bool:
-    if isinstance(label, bool | np.bool_):
-        return key.lower() == str(label).lower() or key == str(int(label))
-    if isinstance(label, int | float | np.integer | np.floating):
-        try:
-            return float(key) == float(label)
-        except ValueError:
-            return False
-    return False
-
-
-def plain_label(label: Any) -> Any:
-    """Return a label as a type that JSON knows: bool, int, float or text.
+def has_parameter(spec: JobSpec, name: str) -> bool:
+    """Tell whether the sampler of a job has a parameter.
 
     Examples
     --------
-    >>> plain_label(np.int64(3)), plain_label(np.str_("a"))
-    (3, 'a')
+    >>> has_parameter(JobSpec("in.parquet", target="y", sampler="random-under"), "carry")
+    False
     """
-    if isinstance(label, np.generic):
-        label = label.item()
-    return label if isinstance(label, bool | int | float | str) else str(label)
+    return name in parameters_of(_kind(spec, mixed=True))
 
 
-def make_sampler(spec: JobSpec, columns: pd.DataFrame) -> Any:
+def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
     """Build the sampler that a job asks for.
 
     Parameters
@@ -286,42 +237,29 @@ def make_sampler(spec: JobSpec, columns: pd.DataFrame) -> Any:
 
     Returns
     -------
-    dsmote.SMOTE or dsmote.SMOTENC
+    sampler
 
     Examples
     --------
     >>> frame = pd.DataFrame({"x": [1.5], "colour": ["red"], "y": [0]})
-    >>> type(make_sampler(JobSpec("in.parquet", target="y"), frame)).__name__
-    'SMOTENC'
+    >>> sampler_of(JobSpec("in.parquet", target="y", k_neighbors=3), frame)
+    SMOTENC(k_neighbors=3)
     """
-    from dsmote.samplers import SMOTE, SMOTENC
-
-    strategy = spec.sampling_strategy
-    # A command line or JSON may have turned 6 into 6.0, which would be a share.
-    n = spec.n_components
-    components = int(n) if n is not None and n >= 1 else n
-    parameters: dict[str, Any] = {
-        "sampling_strategy": LabelCounts(strategy) if isinstance(strategy, Mapping) else strategy,
-        "k_neighbors": spec.k_neighbors,
-        "random_state": spec.random_state,
-        "carry": list(spec.carry) or None,
-        "missing": spec.missing,
-        "neighbors": spec.neighbors,
-        "scale": spec.scale,
-        "n_components": components,
-    }
     aside = {spec.target, *spec.carry}
     measured = columns.drop(columns=[name for name in columns.columns if name in aside])
     nominal = [name for name in measured.columns if is_nominal(measured[name].dtype)]
     # A bool column is a number to SMOTE, so it alone does not make a table mixed.
     mixed = any(not pd.api.types.is_bool_dtype(measured[name].dtype) for name in nominal)
-    if spec.sampler == "smote" or (spec.sampler == "auto" and not mixed and not spec.categorical):
-        return SMOTE(**parameters)
-    features: Any = "auto"
+    kind, strategy = _kind(spec, mixed), spec.sampling_strategy
+    given = _given(spec, kind)
     if spec.categorical:
         chosen = {*nominal, *spec.categorical}
-        features = [name for name in measured.columns if name in chosen]
-    return SMOTENC(categorical_features=features, **parameters)
+        given["categorical_features"] = [name for name in measured.columns if name in chosen]
+    return kind(
+        sampling_strategy=LabelCounts(strategy) if isinstance(strategy, Mapping) else strategy,
+        **given,
+        **spec.params,
+    )
 
 
 def is_nominal(dtype: Any) -> bool:
@@ -329,7 +267,7 @@ def is_nominal(dtype: Any) -> bool:
 
     Examples
     --------
-    >>> is_nominal(pd.CategoricalDtype()), is_nominal(np.dtype("int64"))
+    >>> is_nominal(pd.CategoricalDtype()), is_nominal(pd.Series([1]).dtype)
     (True, False)
     """
     return (

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dsmote.plan.labels import sort_labels
-from dsmote.plan.memory import Limit, class_memory, project
+from dsmote.plan.memory import Limit, class_memory, looking_bytes, project
 from dsmote.plan.plan import COPY, Block, ClassPlan, Plan
 from dsmote.plan.schema import Schema
 
@@ -16,6 +16,7 @@ __all__ = ["BLOCK_BYTES", "BLOCK_ROWS", "Needs", "make_plan"]
 BLOCK_BYTES = 64 * 2**20
 BLOCK_ROWS = 250_000
 MOST_BLOCKS = 1_000_000
+_COPIES = 4  # of a partition, while all its rows are looked at
 SMALL_K_ROWS = 2_000  # rows of a class per neighbour from which on k counts as small
 
 
@@ -35,6 +36,8 @@ class Needs:
         Those of them whose values are kept.
     sample : int
         Rows that a model is learnt from; or 0.
+    looks : bool
+        All rows are looked at, partition by partition, once those of the class are known.
     copied : int
         Copies of the numeric columns that the search needs beside them: scaled, projected.
     passes : tuple of str
@@ -46,6 +49,7 @@ class Needs:
     around: int = 0
     values: int = 0
     sample: int = 0
+    looks: bool = False
     copied: int = 0
     passes: tuple[str, ...] = ()
 
@@ -226,7 +230,16 @@ def make_plan(
     ]
     learnt = min(needs.sample, sum(usable.values())) * 8 * (len(schema.numeric) + 3)
     held = (2 * sum(counts.values()) + 2 * sum(new.values())) * row_bytes if in_memory else 0
-    memory, too_large = project(terms, partition_bytes, limit, held, learnt)
+    looking = 0
+    if needs.looks and growing:
+        numbers = 8 * shape[0] * sum(usable.values())
+        # As numbers, scaled, rotated, and in the tree.
+        held += _COPIES * numbers if in_memory else 0
+        largest = max(c.usable for c in growing)
+        looking = _COPIES * partition_bytes + looking_bytes(
+            largest, needs.around, needs.values, shape[0]
+        )
+    memory, too_large = project(terms, partition_bytes, limit, held, learnt, looking)
     too_small = [
         _too_small(c, k, needs.k_name)
         for c in growing

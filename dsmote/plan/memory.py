@@ -8,6 +8,7 @@ not far off, not an average::
       partition   an input partition and the copies that passing it on and filtering it make
       gather      the class rows as they arrive, and once more joined together
       build       the class rows, the matrix that is searched and the tree over it
+      look        a partition as numbers, its index, and lists of neighbours
       generate    one block of new rows with its neighbours, and the workspace of the search
 
 Partitions that wait have been read or made, and are to be passed on: Dask holds about one for each
@@ -22,17 +23,20 @@ from typing import Any
 
 __all__ = [
     "PROCESS_BYTES",
+    "QUERIES",
     "WORKSPACE_BYTES",
     "ClassMemory",
     "Limit",
     "MemoryLimitError",
     "MemoryProjection",
     "format_bytes",
+    "looking_bytes",
     "project",
 ]
 
 PROCESS_BYTES = 260 * 2**20  # interpreter, pandas, Arrow and Dask, as measured after a small job
 WORKSPACE_BYTES = 96 * 2**20  # bound kept by the blocked search (see dsmote.neighbors)
+QUERIES = 1 << 15  # rows that ask for their nearest of all rows at a time
 USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
 
 
@@ -154,7 +158,8 @@ def class_memory(
     index = rows + n_rows * (searched + 64)
     nearest = n_rows * (20 * around + 8 * values * n_numeric)
     index += nearest
-    build = index + 2 * n_rows * searched + 2 * nearest
+    # Until lists are merged they have the squares of their distances too.
+    build = index + 2 * n_rows * searched + 2 * (nearest + 8 * n_rows * around)
     # The search looks at pairs of rows, and makes new ones a step at a time.
     workspace = min(WORKSPACE_BYTES, 64 * n_rows * min(n_rows, block_rows) + 2**22)
     generate = (
@@ -165,12 +170,32 @@ def class_memory(
     return ClassMemory(label, 2 * rows, build, index, generate, block_rows * row_bytes, n_blocks)
 
 
+def looking_bytes(n_rows: int, around: int, values: int, n_numeric: int) -> int:
+    """Project the bytes of the lists of neighbours that a task makes, or joins eight of.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the class that ask, at most `QUERIES` of them at a time.
+    around, values, n_numeric : int
+        Neighbours of each, those of them with their values, and numeric columns.
+
+    Examples
+    --------
+    >>> looking_bytes(1000, 10, 0, 20) == 10 * 1000 * (28 * 10 + 8 * 20)
+    True
+    """
+    each = 28 * around + 8 * values * n_numeric + 8 * n_numeric
+    return 10 * min(n_rows, QUERIES) * each
+
+
 def project(
     classes: Sequence[ClassMemory],
     partition_bytes: int,
     limit: Limit | None,
     held: int = 0,
     learnt: int = 0,
+    looking: int = 0,
 ) -> tuple[MemoryProjection, list[str]]:
     """Add the classes up and compare with the limit.
 
@@ -186,6 +211,8 @@ def project(
         Bytes of a table that is in memory as a whole, with its output.
     learnt : int
         Bytes of the rows that a model is learnt from.
+    looking : int
+        Bytes of a task that looks at all rows of a partition.
 
     Returns
     -------
@@ -201,7 +228,7 @@ def project(
     >>> problems[0].split(":")[0]
     "class 1 (the largest of 1 to grow) does not fit into a worker's memory limit"
     """
-    partition = 3 * partition_bytes
+    partition = max(3 * partition_bytes, looking)
     gather = sum(c.gather for c in classes) + 2 * learnt
     index = sum(c.index for c in classes)
     generate = max((c.generate for c in classes), default=0)

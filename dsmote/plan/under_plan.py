@@ -51,6 +51,30 @@ class UnderPlan:
         return sum(c.after for c in self.classes)
 
     @property
+    def n_new(self) -> int:
+        """Synthetic rows: none."""
+        return 0
+
+    @property
+    def n_dropped(self) -> int:
+        """Rows that are left out."""
+        return self.n_before - self.n_after
+
+    @property
+    def engine(self) -> str:
+        """The neighbour engine: no neighbours are needed."""
+        return "none"
+
+    @property
+    def memory(self) -> None:
+        """What would be held beside one partition: nothing."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know: nothing can be wrong once there is a plan."""
+        return ()
+
+    @property
     def counts_before(self) -> dict[Any, int]:
         """Rows per class in the input."""
         return {c.label: c.before for c in self.classes}
@@ -67,7 +91,7 @@ class UnderPlan:
             "sampler": self.sampler,
             "seed": self.seed,
             "rows_before": self.n_before,
-            "rows_dropped": self.n_before - self.n_after,
+            "rows_dropped": self.n_dropped,
             "rows_after": self.n_after,
             "classes": [
                 {

@@ -5,6 +5,7 @@ from dsmote.samplers.borderline_smote import BorderlineSMOTE
 from dsmote.samplers.kmeans_smote import KMeansSMOTE
 from dsmote.samplers.random_over_sampler import RandomOverSampler
 from dsmote.samplers.random_under_sampler import RandomUnderSampler
+from dsmote.samplers.registry import make_sampler, samplers
 from dsmote.samplers.smote import SMOTE
 from dsmote.samplers.smoten import SMOTEN
 from dsmote.samplers.smotenc import SMOTENC
@@ -20,4 +21,6 @@ __all__ = [
     "KMeansSMOTE",
     "RandomOverSampler",
     "RandomUnderSampler",
+    "make_sampler",
+    "samplers",
 ]

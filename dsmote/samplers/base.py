@@ -10,7 +10,6 @@ from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import TargetTags
 from sklearn.utils._param_validation import HasMethods, Interval, Options, RealNotInt, StrOptions
@@ -22,24 +21,28 @@ from dsmote.plan import (
     Plan,
     Profile,
     Schema,
-    carried_dtype,
     make_plan,
     new_rows,
-    plain,
     root_seed,
     scaling_of,
     sort_labels,
 )
-from dsmote.plan.profile import TARGET, unify_categories
 from dsmote.plan.schema import with_dtypes
+from dsmote.samplers.preparing import (
+    ClassCounts,
+    assumed_profile,
+    beside_table,
+    changed_dtypes,
+    check_labels,
+    engines_of,
+    partition_bytes,
+    passes_of,
+    sample_note,
+    without_categories,
+)
 from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
 
 __all__ = ["NEIGHBOUR_PARAMETERS", "OverSampler"]
-
-UNIFY_BYTES = 50_000  # categories that may be embedded in the graph
-_UNKNOWN = pd.CategoricalDtype()  # "category", its categories travelling with the rows
-
-ClassCounts = Mapping[Any, int]
 
 
 _WHAT = StrOptions({"error", "copy", "skip"})
@@ -90,7 +93,6 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
     # Not every sampler has these.
     missing: str = "error"
     scale: str | None = None
-    n_components: Any = None
     on_small_class: str = "error"
 
     @abstractmethod
@@ -129,10 +131,11 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             )
         if self.scale:
             notes.append(f"neighbours are found among {self.scale}-scaled columns")
-        if self.n_components:
+        n = getattr(self, "n_components", None)
+        if n:
             notes.append(
                 "neighbours are found in leading principal components only (n_components="
-                f"{self.n_components}); recall is measured"
+                f"{n}); recall is measured"
             )
         return notes
 
@@ -196,7 +199,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             What would not fit, before anything is run.
         """
         self._validate_params()
-        beside, column = _beside(X, sample_weight, groups)
+        beside, column = beside_table(X, sample_weight, groups)
         return self._run(read_pair(X, y, beside), class_counts, column)
 
     def resample(
@@ -224,7 +227,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             The same columns, order and dtypes; and the groups, where they are an array.
         """
         self._validate_params()
-        beside, column = _beside(frame, None, groups)
+        beside, column = beside_table(frame, None, groups)
         return self._run(read_frame(frame, target, beside), class_counts, column)
 
     def plan(
@@ -251,7 +254,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         self._validate_params()
         if (y is None) == (target is None):
             raise ValueError("plan takes X and y, or a frame and target=")
-        beside, column = _beside(X, None, groups)
+        beside, column = beside_table(X, None, groups)
         table = read_pair(X, y, beside) if target is None else read_frame(X, target, beside)
         return self._prepare(table, class_counts, column)[0].plan
 
@@ -282,7 +285,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             sampler=type(self).__name__,
         )
         self._check_schema(schema)
-        schema = _without_categories(schema)
+        schema = without_categories(schema)
         if table.array is not None and schema.carried and table.array.kind in "iub":
             raise ValueError(
                 f"column {carried[0]!r} cannot be carried in an array of {table.array}, which "
@@ -295,7 +298,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
     def _profiled(self, table: Table, schema: Schema, class_counts: ClassCounts | None) -> Profile:
         """Look at the data once, or take the user's word."""
         if class_counts is not None:
-            return _assumed(class_counts, schema.row_bytes())
+            return assumed_profile(class_counts, schema.row_bytes())
         profile = table.profile(schema, self.scale, self._counts_levels)
         self._check_profile(profile, schema, table.target_name)
         return profile
@@ -310,9 +313,9 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         profile = self._profiled(table, schema, class_counts)
         if profile.moments:
             recipe = recipe.scaled_by(scaling_of(profile.moments))
-        changes, known = _changed_dtypes(table, schema, profile)
+        changes, known = changed_dtypes(table, schema, profile)
         labels = list(profile.counts)
-        _check_labels(labels)
+        check_labels(labels)
         new = new_rows(self.sampling_strategy, profile.counts, table.meta_labels)
         recipe = self._informed(recipe, new, {c: i for i, c in enumerate(sort_labels(labels))})
         out = with_dtypes(schema, changes)
@@ -324,14 +327,14 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             counts=profile.counts,
             usable=profile.usable if self.missing == "skip" else profile.counts,
             new=new,
-            needs=replace(recipe.needs(), passes=_passes(recipe, class_counts is None)),
+            needs=replace(recipe.needs(), passes=passes_of(recipe, class_counts is None)),
             on_small=self.on_small_class,
-            engines=_engines(recipe, profile, schema, new),
-            partition_bytes=_partition_bytes(table, profile),
+            engines=engines_of(recipe, profile, schema, new),
+            partition_bytes=partition_bytes(table, profile),
             row_bytes=max(out.row_bytes(), profile.bytes // max(1, profile.rows)),
             limit=table.limit(),
             in_memory=not table.lazy,
-            notes=[*self._notes(schema), *_of_a_sample(recipe, profile), *alarms],
+            notes=[*self._notes(schema), *sample_note(recipe, profile), *alarms],
         )
         self.sampling_strategy_ = new
         self.n_features_in_ = len(schema.columns) - table.has_target
@@ -358,7 +361,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
                 f"{type(self).__name__} needs to count the levels of all rows once, and "
                 "class_counts says not to look; leave class_counts out"
             )
-        n = self.n_components
+        n = getattr(self, "n_components", None)
         if isinstance(n, Integral) and int(n) > len(schema.numeric):
             raise ValueError(
                 f"n_components={n}, but there are {len(schema.numeric)} measured numeric columns; "
@@ -384,123 +387,3 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             input_tags=SamplerInputTags(two_d_array=True, sparse=False),
             sampler_tags=SamplersOwnTags(sample_indices=False),
         )
-
-
-def _partition_bytes(table: Table, profile: Profile) -> int:
-    """Return the bytes of the largest partition; a table in memory is not held in partitions."""
-    if not table.lazy:
-        return 0
-    return profile.largest_bytes or -(-profile.bytes // table.npartitions)
-
-
-def _check_labels(labels: list[Any]) -> None:
-    """Refuse measurements in the place of class labels."""
-    continuous = [x for x in labels if isinstance(x, float) and not x.is_integer()]
-    if continuous:
-        raise ValueError(
-            f"Unknown label type: continuous. The target holds {len(labels):,} different values, "
-            f"among them {continuous[0]!r}; class labels must be text or whole numbers"
-        )
-
-
-def _assumed(class_counts: ClassCounts, row_bytes: int) -> Profile:
-    """Take the user's word for the counts; they are checked while computing."""
-    counts: dict[Any, int] = {}
-    for label, n in class_counts.items():
-        if not isinstance(n, Integral) or n < 0:
-            raise ValueError(f"class_counts says {n!r} rows of class {label!r}; give whole numbers")
-        counts[plain(label)] = int(n)
-    counts = {label: n for label, n in counts.items() if n}
-    rows = sum(counts.values())
-    return Profile(rows=rows, bytes=rows * row_bytes, counts=counts, usable=counts)
-
-
-def _passes(recipe: Recipe, counted: bool) -> tuple[str, ...]:
-    """Say how often the data are read, and what for."""
-    passes = ["counting classes"] if counted else []
-    passes.append("taking out the rows that new ones are made from, and the output")
-    if recipe.around:
-        passes.append("the nearest of all rows")
-    elif recipe.surveys:
-        passes.append("looking at all rows with what was learnt")
-    return tuple(passes)
-
-
-def _of_a_sample(recipe: Recipe, profile: Profile) -> list[str]:
-    """Say where a model is not learnt from all rows."""
-    total = sum(profile.usable.values())
-    if not 0 < recipe.sample < total:
-        return []
-    return [
-        f"{recipe.name} fits its model to a sample of about {recipe.sample:,} of {total:,} rows, "
-        "in which each class has its share (max_fit_rows)"
-    ]
-
-
-def _beside(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:
-    """Tell what goes beside the table from a column of it that says which rows are together."""
-    column = None
-    beside = {} if weight is None else {"sample_weight": weight}
-    if groups is not None and (isinstance(groups, str) or np.isscalar(groups)):
-        names = list(getattr(X, "columns", ()))
-        if groups not in names:
-            shown = ", ".join(repr(name) for name in names[:50]) or "no names (X is an array)"
-            raise ValueError(f"there is no column {groups!r} of groups; the columns are {shown}")
-        column = groups
-    elif groups is not None:
-        beside["groups"] = groups
-    return beside, column
-
-
-def _engines(
-    recipe: Recipe, profile: Profile, schema: Schema, new: Mapping[Any, int]
-) -> dict[Any, tuple[str, str]]:
-    """Choose each class's engine; without a profile, it is chosen when the rows are there."""
-    if not recipe.k:
-        return dict.fromkeys(new, ("none", "no neighbours are needed"))
-    nothing = (np.empty(0), np.empty((0, 0)))
-    chosen = {
-        label: recipe.engine(profile.usable[label], profile.sample.get(label, nothing)[1])
-        for label, n in new.items()
-        if n and (label in profile.sample or not schema.numeric)
-    }
-    return {label: (choice.name, choice.why) for label, choice in chosen.items()}
-
-
-def _without_categories(schema: Schema) -> Schema:
-    """Drop categories from the schema: they can be many, and travel with the rows instead."""
-    return with_dtypes(
-        schema,
-        {
-            i: _UNKNOWN
-            for i, c in enumerate(schema.columns)
-            if isinstance(c.dtype, pd.CategoricalDtype)
-        },
-    )
-
-
-def _changed_dtypes(
-    table: Table, schema: Schema, profile: Profile
-) -> tuple[dict[int, Any], dict[int, Any]]:
-    """Return the dtypes that change on the way, and those that the metadata did not know."""
-    changes: dict[int, Any] = {}
-    if table.is_frame:
-        for i in schema.carried:
-            dtype = carried_dtype(schema.columns[i].dtype)
-            if dtype != schema.columns[i].dtype:
-                changes[i] = dtype
-    known: dict[int, Any] = {}
-    for i, dtypes in profile.categories.items():
-        name = "y" if i == TARGET else schema.columns[i].name
-        known[i] = unify_categories(name, dtypes)
-        if len(dtypes) == 1:
-            continue
-        size = sum(len(str(level)) + 50 for level in known[i].categories)
-        if size > UNIFY_BYTES:
-            raise ValueError(
-                f"the categories of column {name!r} differ between partitions, and together there "
-                f"are {len(known[i].categories):,} ({size:,} bytes, {UNIFY_BYTES:,} allowed); call "
-                f"frame.categorize([{name!r}]) first, or cast the column to text"
-            )
-        changes[i] = known[i]
-    return changes, {**known, **changes}

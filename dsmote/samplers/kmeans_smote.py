@@ -97,7 +97,6 @@ class KMeansRecipe(SegmentRecipe):
         matrix, rank = self.measured(of.rows.numeric), of.of.rank
         cluster = np.asarray(of.learnt.predict(matrix), dtype=np.int64)
         ours, total = of.survey[rank], of.survey.sum(axis=0)
-        # A group that is too small in its cluster has no neighbours there.
         threshold = self.threshold
         if len(ours) == 1:
             threshold = -np.inf
@@ -114,19 +113,45 @@ class KMeansRecipe(SegmentRecipe):
                 f"({int(ours[best]):,} of {int(total[best]):,} rows); lower "
                 "cluster_balance_threshold or k_neighbors, or change the number of clusters"
             )
+        lone = self._lone(of, cluster, valid)
+        if lone is not None and self.on_small_group == "skip":
+            # A base needs neighbours of its group in its cluster, and a cluster a base.
+            valid &= np.bincount(cluster[~lone], minlength=len(ours)) > 0
+            if not valid.any():
+                raise ValueError(
+                    f"class {of.of.label!r}: in no cluster is there a group of at least "
+                    f"{self.k + 1} rows (k + 1); lower k_neighbors, or pass on_small_group='copy'"
+                )
         chosen = np.flatnonzero(valid)
         parts = shares(self._weights(matrix, cluster, chosen), of.of.new)
         ends, first = np.zeros(len(matrix), dtype=np.int64), 0
         for c, n_new in zip(chosen, parts.tolist(), strict=True):
-            among = np.flatnonzero(cluster == c)
-            if of.eligible is not None:
-                among = np.intersect1d(among, of.eligible)
+            here = cluster == c
+            if lone is not None and self.on_small_group == "skip":
+                here &= ~lone
+            among = np.flatnonzero(here)
             if n_new:
                 key = of.seed, rank
                 ends += copies_with_replacement(len(matrix), n_new, *key, among, first)
                 first += n_new
         groups = np.where(valid[cluster], cluster, -1)
         return Bases(ends, None, {"clusters": len(chosen), "of_clusters": len(ours)}, groups)
+
+    def _lone(self, of: BasesOf, cluster: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
+        """Tell which rows are too few of their group in their cluster; None without groups."""
+        if of.rows.group is None:
+            return None
+        pairs = np.stack([cluster, of.rows.group])
+        _, place, sizes = np.unique(pairs, axis=1, return_inverse=True, return_counts=True)
+        lone: np.ndarray = (sizes <= self.k)[place.ravel()]
+        small = int((lone & valid[cluster]).sum())
+        if small and self.on_small_group == "error":
+            raise ValueError(
+                f"class {of.of.label!r} has {small:,} row(s) with fewer than {self.k} others of "
+                "their group in their cluster, so that they have no k neighbours; lower "
+                "k_neighbors, or pass on_small_group='copy' or 'skip'"
+            )
+        return lone
 
     def _weights(self, matrix: np.ndarray, cluster: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """Return sparsity = (mean distance)^e / n of each chosen cluster, up to a factor."""

@@ -19,6 +19,8 @@ from dsmote.samplers.tags import SamplerTags
 
 __all__ = ["RandomOverSampler"]
 
+_MOST = float(np.finfo(np.float64).max)
+
 
 @dataclass(frozen=True)
 class CopyRecipe(SegmentRecipe):
@@ -58,14 +60,24 @@ class SmoothedRecipe(CopyRecipe):
         numeric = rows.numeric[bases]
         wide = {}
         for j in range(d):
-            # Column by column, so that a standard deviation does not depend on the layout.
-            spread = float(np.ascontiguousarray(rows.numeric[:, j]).std())
-            noise = scale * spread * normal(draws.noise(j))
-            noise = np.rint(noise) if whole[j] else noise
-            numeric[:, j] += noise
+            spread = _spread(rows.numeric[:, j])
+            with np.errstate(over="ignore"):  # beyond the largest float there is none
+                noise = np.clip(scale * spread * normal(draws.noise(j)), -_MOST, _MOST)
+                noise = np.rint(noise) if whole[j] else noise
+                numeric[:, j] = np.clip(numeric[:, j] + noise, -_MOST, _MOST)
             if j in rows.wide:
                 wide[j] = _moved(rows.wide[j][bases], noise)
         return Made(numeric, wide, rows.codes[bases], bases)
+
+
+def _spread(column: np.ndarray) -> float:
+    """Return the standard deviation, also of numbers whose squares a float cannot hold."""
+    # By a power of two, which changes no bit of others; and column by column, so that it does not
+    # depend on the layout.
+    power = int(np.frexp(np.abs(column).max())[1])
+    spread = np.ldexp(np.ascontiguousarray(column), -power).std()
+    with np.errstate(over="ignore"):
+        return min(float(np.ldexp(spread, power)), _MOST)
 
 
 def _moved(values: np.ndarray, by: np.ndarray) -> np.ndarray:

@@ -110,6 +110,7 @@ class SegmentRecipe:
             around=self.around,
             values=self.values,
             sample=self.sample,
+            looks=self.surveys or self.around > 0,
             copied=bool(self.scaling) + bool(self.n_components),
         )
 

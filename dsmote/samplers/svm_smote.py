@@ -199,7 +199,7 @@ class SVMSMOTE(OverSampler):
         **NEIGHBOUR_PARAMETERS,
         "m_neighbors": NEIGHBOUR_PARAMETERS["k_neighbors"],
         "svm_estimator": [HasMethods(["fit", "predict"]), None],
-        "out_step": [Interval(Real, 0, 1, closed="right")],
+        "out_step": [Interval(Real, 0, 1, closed="both")],
         "max_fit_rows": [Interval(Integral, 2, None, closed="left"), None],
     }
 

@@ -24,7 +24,7 @@ from dsmote.execute import (
 )
 from dsmote.execute.partition import missing_labels
 from dsmote.plan import Subset, UnderPlan, kept_rows, make_under_plan, root_seed
-from dsmote.samplers.base import _check_labels
+from dsmote.samplers.preparing import check_labels
 from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
 
 __all__ = ["UnderSampler"]
@@ -149,7 +149,7 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             )
         if counted.missing:
             raise ValueError(missing_labels(counted.missing, table.target_name))
-        _check_labels(list(counted.counts))
+        check_labels(list(counted.counts))
         keep = kept_rows(self.sampling_strategy, counted.counts, table.meta_labels)
         plan = make_under_plan(
             sampler=type(self).__name__,

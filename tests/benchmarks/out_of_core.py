@@ -1,7 +1,7 @@
 """Out of core: `dsmote resample` on 10 million rows against Dask reading and writing its output.
 
 Run: python tests/benchmarks/out_of_core.py [--rows 10000000] [--files 40] [--repeats 3]
-     [--directory FOLDER]
+     [--directory FOLDER] [--also=--scale=robust]
 
 A table of 20 features (rank 5 plus noise) and a label, 2 % of the rows minority, is generated on
 disk. The job reads it, balances it and writes it; the plain copy reads what the job wrote and
@@ -130,7 +130,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "--quiet",
     ]
     resample += ["--n-workers", "2", "--threads-per-worker", "1"]
-    resample += ["--memory-limit", args.memory_limit]
+    resample += ["--memory-limit", args.memory_limit, *args.also]
     plain = [sys.executable, __file__, "--copy", str(balanced), str(copied)]
     plain += ["--memory-limit", args.memory_limit]
 
@@ -195,6 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--directory", type=Path, help="where to put the files (default: TMPDIR)")
     parser.add_argument("--memory-limit", default="2GiB", help="of each worker")
+    parser.add_argument("--also", action="append", default=[], help="an option of `resample`")
     parser.add_argument("--copy", nargs=2, metavar=("SOURCE", "TARGET"), help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)
     if args.copy:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
+from dsmote import SMOTENC
 from dsmote.cli import display as display_module
 from dsmote.cli import main
+from dsmote.samplers import samplers
 
 pytestmark = pytest.mark.usefixtures("client")
 
@@ -119,7 +122,9 @@ def test_options_reach_the_sampler(mixed: Path, tmp_path: Path) -> None:
     parameters = json.loads(result.stdout)["parameters"]
     seed = parameters.pop("seed")
     assert isinstance(seed, int)
+    others = SMOTENC().get_params()
     assert parameters == {
+        **others,
         "sampling_strategy": {"1": 50},
         "k_neighbors": 3,
         "categorical_features": ["i16", "big", "flag", "text", "cat"],
@@ -141,6 +146,127 @@ def test_auto_takes_the_sampler_that_fits(
     folder = request.getfixturevalue(frame)
     args = ("plan", folder, "--target", "y", "--json")
     assert json.loads(call(*args).stdout)["sampler"] == sampler
+
+
+PARAMS: dict[str, tuple] = {
+    "borderline": ("--param", "kind=borderline-2", "--k-neighbors", 3),
+    "adasyn": ("--k-neighbors", 4),
+    "svm": ("--param", "max_fit_rows=100", "--param", "provenance=full"),
+    "kmeans": ("--param", "cluster_balance_threshold=0.05", "--param", "kmeans_estimator=3"),
+    "random": ("--param", "shrinkage=0.5"),
+    "random-under": ("--param", "replacement=true"),
+}
+
+
+@pytest.mark.parametrize("options", ["defaults", "params"])
+@pytest.mark.parametrize("name", samplers())
+def test_every_sampler_from_files_to_files(
+    name: str, options: str, tmp_path: Path, hashes: Callable[[Path], dict[str, str]]
+) -> None:
+    source, kinds = write_overlapping(tmp_path / "in", name), samplers()
+    if options == "params" and name not in PARAMS:
+        pytest.skip("has no parameter of its own")
+    given = PARAMS[name] if options == "params" else DEFAULTS.get(name, ())
+    args = ("--target", "y", "--sampler", name, "--random-state", 1, *given)
+    result = call("resample", source, tmp_path / "out", *args, "--json")
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / "out" / "_manifest.json").read_text())
+    assert manifest == json.loads(result.stdout)
+    after, before = pd.read_parquet(tmp_path / "out"), pd.read_parquet(source)
+    expected = {"u": 60, "v": 60} if name == "random-under" else {"u": 240, "v": 240}
+    assert after["y"].value_counts().to_dict() == expected
+    assert {one["label"]: one["after"] for one in manifest["classes"]} == expected
+    assert manifest["rows"]["before"] == 300
+    assert manifest["rows"]["after"] == len(after) == sum(expected.values())
+    assert manifest["sampler"] == kinds[name].__name__
+    assert manifest["parameters"].keys() == {*kinds[name]().get_params(), "seed"}
+    assert manifest["job"]["sampler"] == name
+    assert list(after.columns)[: len(before.columns)] == list(before.columns)
+    plan = call("plan", source, *args, "--json")
+    assert json.loads(plan.stdout)["classes"] == manifest["classes"]
+    again = call("resample", source, tmp_path / "again", *args)
+    assert again.exit_code == 0, again.output
+    assert hashes(tmp_path / "again") == hashes(tmp_path / "out")
+
+
+DEFAULTS = {"kmeans": ("--param", "cluster_balance_threshold=0.05")}
+
+
+def write_overlapping(folder: Path, name: str) -> Path:
+    """Two clouds that touch: numbers, or names, or both, as the sampler is for; 60 of 300 rare."""
+    rng, rare = np.random.default_rng(0), np.arange(300) % 5 == 0
+    numbers = {c: rng.normal(size=300) + 1.2 * rare for c in "ab"}
+    names = {c: rng.choice([*"pqr"], 300, p=[0.2, 0.3, 0.5]) for c in "st"}
+    columns = {"smoten": names, "smotenc": {**numbers, **names}}.get(name, numbers)
+    frame = pd.DataFrame({**columns, "y": np.where(rare, "v", "u")})
+    folder.mkdir()
+    for first in (0, 90, 200):
+        rows = frame.iloc[first : {0: 90, 90: 200}.get(first)]
+        rows.to_parquet(folder / f"{first:03}.parquet", index=False)
+    return folder
+
+
+def test_a_lazy_report_is_in_the_manifest(tmp_path: Path) -> None:
+    source = write_overlapping(tmp_path / "in", "adasyn")
+    call("resample", source, tmp_path / "out", "--target", "y", "--sampler", "adasyn")
+    (report,) = json.loads((tmp_path / "out" / "_manifest.json").read_text())["neighbors"]
+    assert report["label"] == "v"
+    assert 0 < report["near_others"] <= 60
+
+
+def test_provenance_adds_columns_to_the_output(tmp_path: Path) -> None:
+    frame = pd.read_parquet(write_overlapping(tmp_path / "in", "smotenc"))
+    frame["id"] = [f"row {i}" for i in range(300)]
+    frame.to_parquet(tmp_path / "in.parquet", index=False)
+    out = tmp_path / "out"
+    args = ("--target", "y", "--carry", "id", "--param", "provenance=full")
+    result = call("resample", tmp_path / "in.parquet", out, *args)
+    assert result.exit_code == 0, result.output
+    after = pd.read_parquet(out)
+    made = after[after["synthetic"]]
+    assert (len(made), made["id"].isna().all()) == (180, True)
+    assert set(made["id_base"]) <= set(frame.loc[frame["y"] == "v", "id"])
+
+
+def test_under_sampling_keeps_rows_as_they_were(mixed: Path, tmp_path: Path) -> None:
+    strategy = ("--sampling-strategy", '{"0": 100}')
+    args = ("--target", "y", "--sampler", "random-under", *strategy, "--random-state", 0)
+    result = call("plan", mixed, *args)
+    words = result.stdout.split()
+    assert words[words.index("dropped") :][:6] == ["dropped", "after", "0", "270", "170", "100"]
+    result = call("resample", mixed, tmp_path / "out", *args)
+    assert result.exit_code == 0, result.output
+    words = [word for word in result.stdout.split() if "─" not in word]
+    assert words[words.index("dropped") :][:6] == ["dropped", "after", "0", "270", "170", "100"]
+    assert "RandomUnderSampler with seed" in result.stdout
+    assert "projected" not in result.stdout
+    before, after = pd.read_parquet(mixed), pd.read_parquet(tmp_path / "out")
+    kept = before[before["id"].isin(after["id"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(after, kept)
+    manifest = json.loads((tmp_path / "out" / "_manifest.json").read_text())
+    assert manifest["rows"] == {"before": 300, "new": 0, "dropped": 170, "after": 130}
+    assert manifest["neighbors"] == []
+    assert manifest["parameters"]["sampling_strategy"] == {"0": 100}
+
+
+def test_under_sampling_keeps_the_index_that_pandas_stored(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": np.arange(60.0), "y": np.repeat([0, 1], [45, 15])})
+    frame.index = pd.Index(np.arange(60) * 1000, name="key")
+    frame.to_parquet(tmp_path / "in.parquet")
+    args = ("--target", "y", "--sampler", "random-under", "--quiet")
+    assert call("resample", tmp_path / "in.parquet", tmp_path / "out", *args).exit_code == 0
+    after = pd.read_parquet(tmp_path / "out")
+    assert after["key"].tolist() == (after["x"] * 1000).astype(int).tolist()
+    assert len(after) == 30
+
+
+def test_random_takes_a_table_that_smote_does_not(mixed: Path, tmp_path: Path) -> None:
+    args = ("--target", "y", "--sampler", "RandomOverSampler", "--carry", "id")
+    result = call("resample", mixed, tmp_path / "out", *args)
+    assert result.exit_code == 0, result.output
+    after = pd.read_parquet(tmp_path / "out")
+    assert after["y"].value_counts().to_dict() == {0: 270, 1: 270}
+    assert after["id"].isna().sum() == 240
 
 
 def test_glob_and_csv_and_format(numeric: Path, tmp_path: Path) -> None:

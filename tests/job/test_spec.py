@@ -7,7 +7,8 @@ import pytest
 
 from dsmote import SMOTE, SMOTENC
 from dsmote.job import JobSpec, parse_strategy
-from dsmote.job.spec import LabelCounts, make_sampler, plain_label
+from dsmote.job.spec import LabelCounts, plain_label, plain_value, sampler_of
+from dsmote.samplers import samplers
 
 
 def test_spec_is_plain_data_for_json() -> None:
@@ -19,22 +20,23 @@ def test_spec_is_plain_data_for_json() -> None:
         "target": "y",
         "sampler": "auto",
         "sampling_strategy": {"1": 5},
-        "k_neighbors": 5,
+        "k_neighbors": None,
         "categorical": [],
         "carry": ["id"],
-        "missing": "error",
-        "neighbors": "auto",
+        "missing": None,
+        "neighbors": None,
         "scale": None,
         "n_components": None,
         "random_state": None,
         "overwrite": False,
+        "params": {},
     }
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"sampler": "adasyn"}, "sampler must be one of auto, smote, smotenc"),
+        ({"sampler": "rose"}, "no sampler 'rose'.*; the samplers are: auto, adasyn, smote"),
         ({"format": "xml"}, "format must be one of parquet, csv"),
         ({"missing": "drop"}, "missing must be one of error, skip"),
         ({"k_neighbors": 0}, "k_neighbors must be at least 1, not 0"),
@@ -153,11 +155,11 @@ MIXED = FLAGGED.assign(colour="red", kind=pd.Categorical(["k"]))
     ],
 )
 def test_sampler_follows_the_columns(frame: pd.DataFrame, fields: dict, kind: type) -> None:
-    assert type(make_sampler(JobSpec("in", "y", **fields), frame.iloc[:0])) is kind
+    assert type(sampler_of(JobSpec("in", "y", **fields), frame.iloc[:0])) is kind
 
 
 def test_categorical_adds_to_the_obvious_ones() -> None:
-    sampler = make_sampler(JobSpec("in", "y", categorical=("n",), carry=("kind",)), MIXED)
+    sampler = sampler_of(JobSpec("in", "y", categorical=("n",), carry=("kind",)), MIXED)
     assert sampler.categorical_features == ["n", "flag", "colour"]
 
 
@@ -173,13 +175,70 @@ def test_parameters_reach_the_sampler() -> None:
         scale="robust",
         n_components=2.0,
     )
-    parameters = make_sampler(spec, NUMERIC).get_params()
+    parameters = sampler_of(spec, NUMERIC).get_params()
     assert parameters.pop("sampling_strategy") == LabelCounts({"u": 9})
     assert parameters.pop("neighbors") == "tree"
     assert parameters.pop("scale") == "robust"
     components = parameters.pop("n_components")
     assert isinstance(components, int) and components == 2
-    assert parameters == {"k_neighbors": 3, "random_state": 4, "missing": "skip", "carry": None}
+    given = {"k_neighbors": 3, "random_state": 4, "missing": "skip"}
+    left = {name: value for name, value in SMOTE().get_params().items() if name in parameters}
+    assert parameters == {**left, **given}
+
+
+@pytest.mark.parametrize("name", samplers())
+def test_what_is_not_given_is_as_the_sampler_has_it(name: str) -> None:
+    sampler = sampler_of(JobSpec("in", "y", sampler=name), MIXED)
+    assert type(sampler) is samplers()[name]
+    assert sampler.get_params() == samplers()[name]().get_params()
+
+
+def test_neighbours_by_the_name_that_the_sampler_has() -> None:
+    of = [
+        sampler_of(JobSpec("in", "y", sampler=n, k_neighbors=4), NUMERIC) for n in ("adasyn", "svm")
+    ]
+    assert (of[0].n_neighbors, of[1].k_neighbors) == (4, 4)
+
+
+def test_further_parameters_reach_the_sampler() -> None:
+    params = {"kind": "borderline-2", "m_neighbors": 3}
+    spec = JobSpec("in", "y", sampler="BorderlineSMOTE", params=params)
+    sampler = sampler_of(spec, NUMERIC)
+    assert (sampler.kind, sampler.m_neighbors, sampler.k_neighbors) == ("borderline-2", 3, 5)
+    assert spec.to_dict()["params"] == params
+
+
+def test_auto_takes_categorical_features_for_smotenc() -> None:
+    spec = JobSpec("in", "y", params={"categorical_features": ["n"], "on_small_class": "copy"})
+    sampler = sampler_of(spec, NUMERIC)
+    assert type(sampler) is SMOTENC
+    assert (sampler.categorical_features, sampler.on_small_class) == (["n"], "copy")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"params": {"kid": 1}, "sampler": "borderline"}, "no parameter 'kid'.*'kind'"),
+        ({"params": {"kind": 1}}, r"SMOTENC \('smotenc'\) has no parameter 'kind'"),
+        ({"params": {"k_neighbors": 0}}, "'k_neighbors' parameter of SMOTENC"),
+        ({"params": {"k_neighbors": 5}, "k_neighbors": 5}, "k_neighbors is given twice"),
+        ({"params": {"categorical_features": ["a"]}, "categorical": ("a",)}, "given twice"),
+        ({"params": {"sampling_strategy": "all"}}, "sampling_strategy is a field of the job"),
+        ({"k_neighbors": 5, "sampler": "random"}, "'random'. has no parameter 'k_neighbors'"),
+        ({"carry": ("c",), "sampler": "random-under"}, "has no parameter 'carry'"),
+        ({"scale": "robust", "sampler": "smoten"}, "has no parameter 'scale'"),
+        ({"sampling_strategy": "minority", "sampler": "random-under"}, "not for under-sampling"),
+        ({"sampling_strategy": "majority"}, "not for over-sampling"),
+    ],
+)
+def test_what_the_sampler_does_not_take_is_refused(fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        JobSpec("in", "y", **fields)
+
+
+def test_values_are_made_plain() -> None:
+    value = {1: [np.int64(2), (np.nan, None)], "of": SMOTE()}
+    assert json.dumps(plain_value(value)) == '{"1": [2, [NaN, null]], "of": "SMOTE()"}'
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, float("nan")])

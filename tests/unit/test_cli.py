@@ -16,6 +16,10 @@ from click.testing import CliRunner, Result
 from dsmote import __version__
 from dsmote.cli import main
 from dsmote.cli.guard import guarded
+from dsmote.cli.options import JOB_OPTIONS, with_options
+from dsmote.samplers import samplers
+
+SVM = ("--sampler", "svm")
 
 
 def call(*args: object) -> Result:
@@ -24,15 +28,19 @@ def call(*args: object) -> Result:
 
 def test_version_and_help() -> None:
     assert call("--version").output == f"dsmote, version {__version__}\n"
-    assert {"demo", "plan", "resample"} <= set(call("--help").output.split())
+    assert {"demo", "plan", "resample", "samplers"} <= set(call("--help").output.split())
     options = call("resample", "--help").output
     for name in (
         *("--target", "--format", "--sampler", "--sampling-strategy", "--k-neighbors"),
+        "--param",
         *("--categorical", "--carry", "--missing", "--random-state", "--scheduler"),
         *("--n-workers", "--threads-per-worker", "--memory-limit", "--overwrite", "--json"),
         *("--quiet", "--debug"),
     ):
         assert name in options
+
+
+PLAN = ["plan", "in", "--target", "y", "--sampler"]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +49,7 @@ def test_version_and_help() -> None:
         (["resample", "in", "out"], "Missing option '--target'"),
         (["resample", "in", "--target", "y"], "Missing argument 'OUTPUT'"),
         (["plan", "in", "--target", "y", "--k-neighbors", "0"], "--k-neighbors"),
-        (["plan", "in", "--target", "y", "--sampler", "rose"], "--sampler"),
+        (["plan", "in", "--target", "y", "--sampler", "rose"], "no sampler 'rose'"),
         (["plan", "in", "--target", "y", "--missing", "drop"], "--missing"),
         (["plan", "in", "--target", "y", "--sampling-strategy", "7"], "at most 1, not 7"),
         (["plan", "in", "--target", "y", "--sampling-strategy", "{1:2}"], "not a JSON object"),
@@ -58,6 +66,21 @@ def test_version_and_help() -> None:
             "use the sampler smotenc",
         ),
         (["balance"], "No such command"),
+        ([*PLAN, "borderlin"], "did you mean 'borderline'?"),
+        ([*PLAN, "borderline", "--param", "kid=1"], "(did you mean 'kind'?)"),
+        ([*PLAN, "borderline", "--param", "kind=3"], "The 'kind' parameter of BorderlineSMOTE"),
+        ([*PLAN, "borderline", "--param", "kind"], "'kind' is not KEY=VALUE"),
+        ([*PLAN, "borderline", "--param", "a=1", "--param", "a=2"], "'a' is given twice"),
+        ([*PLAN, "svm", "--param", "k_neighbors=1", "--k-neighbors", "1"], "is given twice"),
+        ([*PLAN, "svm", "--param", "carry=[]"], "carry is a field of the job"),
+        ([*PLAN, "random", "--k-neighbors", "5"], "('random') has no parameter 'k_neighbors'"),
+        ([*PLAN, "random", "--missing", "error"], "has no parameter 'missing'"),
+        ([*PLAN, "kmeans", "--n-components", "2"], "has no parameter 'n_components'"),
+        ([*PLAN, "random-under", "--carry", "a"], "has no parameter 'carry'"),
+        ([*PLAN, "smoten", "--neighbors", "fast"], "The 'neighbors' parameter of SMOTEN"),
+        ([*PLAN, "adasyn", "--categorical", "a"], "use the sampler smotenc"),
+        ([*PLAN, "random", "--sampling-strategy", "majority"], "is not for over-sampling"),
+        ([*PLAN, "random-under", "--sampling-strategy", "minority"], "not for under-sampling"),
     ],
 )
 def test_wrong_usage_exits_with_2(args: list[str], message: str) -> None:
@@ -115,6 +138,53 @@ def test_signal_is_130_and_a_second_one_does_not_disturb(number: int) -> None:
     assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
 
 
+def test_samplers_are_listed_one_a_line() -> None:
+    lines = call("samplers").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(samplers())
+    for line, (name, kind) in zip(lines, samplers().items(), strict=True):
+        assert line.split(maxsplit=2) == [name, kind.__name__, kind._summary]
+
+
+def test_samplers_are_listed_as_json() -> None:
+    listed = json.loads(call("samplers", "--json").stdout)["samplers"]
+    found = {one["name"]: one for one in listed}
+    assert list(found) == list(samplers())
+    assert found["kmeans"]["parameters"]["k_neighbors"] == 2
+    assert found["random-under"]["kind"] == "under-sampling"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("kind=borderline-2", "borderline-2"),
+        ("kind=5", 5),
+        ("kind=0.5", 0.5),
+        ("kind=null", None),
+        ("kind=true", True),
+        ('kind="5"', "5"),
+        ("kind=[1, 2]", [1, 2]),
+        ("kind=NaN", "NaN"),
+        ("kind=a=b", "a=b"),
+        ("kind=", ""),
+    ],
+)
+def test_value_of_a_parameter_is_json_or_text(text: str, value: object) -> None:
+    @click.command()
+    @with_options(JOB_OPTIONS)
+    def show(params: dict, **others: object) -> None:
+        click.echo(json.dumps(params))
+
+    result = CliRunner().invoke(show, ["--target", "y", "--param", text])
+    assert json.loads(result.stdout) == {"kind": value}
+
+
+def test_name_of_a_parameter_may_be_written_as_an_option_is() -> None:
+    result = call("plan", "no-such.parquet", "--target", "y", *SVM, "--param", "m-neighbors=3")
+    assert "no-such.parquet" in result.stderr
+    result = call("plan", "no-such.parquet", "--target", "y", *SVM, "--param", "m-neighbors=-3")
+    assert "'m_neighbors' parameter of SVMSMOTE" in result.stderr
+
+
 def test_environment_is_as_before() -> None:
     before = dict(os.environ)
     call("plan", "no-such.parquet", "--target", "y")
@@ -162,7 +232,7 @@ def test_dask_dsmote(tmp_path: Path) -> None:
 def test_group_is_what_dask_loads() -> None:
     assert isinstance(main, click.Group)
     assert main.name == "dsmote"
-    assert json.dumps(sorted(main.commands)) == '["demo", "plan", "resample"]'
+    assert json.dumps(sorted(main.commands)) == '["demo", "plan", "resample", "samplers"]'
 
 
 def test_an_interrupt_that_python_dropped_ends_the_run_all_the_same(monkeypatch):

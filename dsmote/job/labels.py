@@ -1,0 +1,162 @@
+"""Labels and class counts as text and JSON know them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+__all__ = ["LabelCounts", "parse_strategy", "plain_label", "plain_value"]
+
+#: Names that a ``sampling_strategy`` may have.
+STRATEGY_NAMES = ("auto", "minority", "majority", "not minority", "not majority", "all")
+
+
+def parse_strategy(text: str) -> str | float | dict[str, int]:
+    """Read a sampling strategy from text: a name, a number, or a JSON object of label to rows.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str, float or dict
+
+    Raises
+    ------
+    ValueError
+        When it is none of the three.
+
+    Examples
+    --------
+    >>> parse_strategy("auto"), parse_strategy("0.5"), parse_strategy('{"1": 5000}')
+    ('auto', 0.5, {'1': 5000})
+    """
+    stripped = text.strip()
+    if stripped in STRATEGY_NAMES:
+        return stripped
+    if stripped.startswith("{"):
+        return _parse_counts(stripped)
+    try:
+        ratio = float(stripped)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is neither one of {', '.join(STRATEGY_NAMES)}, nor a number, nor a JSON "
+            'object such as {"1": 5000}'
+        ) from None
+    if not (math.isfinite(ratio) and 0 < ratio <= 1):
+        raise ValueError(f"a ratio must be above 0 and at most 1, not {text}")
+    return ratio
+
+
+def _parse_counts(text: str) -> dict[str, int]:
+    def reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        counts = dict(pairs)
+        if len(counts) < len(pairs):
+            raise ValueError("a label is given twice")
+        return counts
+
+    try:
+        counts = json.loads(text, object_pairs_hook=reject_duplicates)
+    except ValueError as error:
+        raise ValueError(f"not a JSON object of label to rows: {error}") from None
+    for label, rows in counts.items():
+        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
+            raise ValueError(
+                f"the rows of label {label!r} must be a whole number that is not negative, "
+                f"not {rows!r}"
+            )
+    if not counts:
+        raise ValueError("the JSON object names no label")
+    return counts
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    """A callable sampling strategy: total rows by the *text* of a label.
+
+    JSON has text keys only, and a command line cannot tell the number 1 from the text "1". So a
+    key matches the label of the data whose text it is, whatever the label's type; a number also
+    matches a numeric label of the same value, and ``true`` and ``false`` match booleans.
+
+    Parameters
+    ----------
+    rows : mapping of str to int
+
+    Examples
+    --------
+    >>> LabelCounts({"1": 500})({0: 900, 1: 100})
+    {1: 500}
+    """
+
+    rows: Mapping[str, int]
+
+    def __call__(self, counts: Any) -> dict[Any, int]:
+        """Return total rows by label, from class counts or from the target itself."""
+        labels = (
+            list(counts) if isinstance(counts, Mapping) else list(pd.unique(np.asarray(counts)))
+        )
+        return {_find_label(key, labels): rows for key, rows in self.rows.items()}
+
+
+def _find_label(key: str, labels: list[Any]) -> Any:
+    for matches in (_same_text, _same_value):
+        found = [label for label in labels if matches(key, label)]
+        if len(found) > 1:
+            raise ValueError(f"{key!r} could be any of the labels {found}")
+        if found:
+            return found[0]
+    listed = ", ".join(sorted(str(label) for label in labels)[:40])
+    raise ValueError(
+        f"sampling_strategy names the label {key!r}, which is not in the data; "
+        f"the labels are: {listed}"
+    )
+
+
+def _same_text(key: str, label: Any) -> bool:
+    return str(label) == key
+
+
+def _same_value(key: str, label: Any) -> bool:
+    if isinstance(label, bool | np.bool_):
+        return key.lower() == str(label).lower() or key == str(int(label))
+    if isinstance(label, int | float | np.integer | np.floating):
+        try:
+            return float(key) == float(label)
+        except ValueError:
+            return False
+    return False
+
+
+def plain_label(label: Any) -> Any:
+    """Return a label as a type that JSON knows: bool, int, float or text.
+
+    Examples
+    --------
+    >>> plain_label(np.int64(3)), plain_label(np.str_("a"))
+    (3, 'a')
+    """
+    if isinstance(label, np.generic):
+        label = label.item()
+    return label if isinstance(label, bool | int | float | str) else str(label)
+
+
+def plain_value(value: Any) -> Any:
+    """Return a value as types that JSON knows; what is none of them, as its text.
+
+    Examples
+    --------
+    >>> plain_value({1: (np.float64(0.5), None)})
+    {'1': [0.5, None]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_value(item) for item in value]
+    return None if value is None else plain_label(value)

@@ -1,0 +1,153 @@
+"""From a table, its profile and a recipe to what the plan is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dsmote.execute import Recipe, Table
+from dsmote.plan import Profile, Schema, carried_dtype, plain
+from dsmote.plan.profile import TARGET, unify_categories
+from dsmote.plan.schema import with_dtypes
+
+__all__ = [
+    "ClassCounts",
+    "assumed_profile",
+    "beside_table",
+    "changed_dtypes",
+    "check_labels",
+    "engines_of",
+    "partition_bytes",
+    "passes_of",
+    "sample_note",
+    "without_categories",
+]
+
+UNIFY_BYTES = 50_000  # categories that may be embedded in the graph
+_UNKNOWN = pd.CategoricalDtype()  # "category", its categories travelling with the rows
+
+ClassCounts = Mapping[Any, int]
+
+
+def partition_bytes(table: Table, profile: Profile) -> int:
+    """Return the bytes of the largest partition; a table in memory is not held in partitions."""
+    if not table.lazy:
+        return 0
+    return profile.largest_bytes or -(-profile.bytes // table.npartitions)
+
+
+def check_labels(labels: list[Any]) -> None:
+    """Refuse measurements in the place of class labels."""
+    continuous = [x for x in labels if isinstance(x, float) and not x.is_integer()]
+    if continuous:
+        raise ValueError(
+            f"Unknown label type: continuous. The target holds {len(labels):,} different values, "
+            f"among them {continuous[0]!r}; class labels must be text or whole numbers"
+        )
+
+
+def assumed_profile(class_counts: ClassCounts, row_bytes: int) -> Profile:
+    """Take the user's word for the counts; they are checked while computing."""
+    counts: dict[Any, int] = {}
+    for label, n in class_counts.items():
+        if not isinstance(n, Integral) or n < 0:
+            raise ValueError(f"class_counts says {n!r} rows of class {label!r}; give whole numbers")
+        counts[plain(label)] = int(n)
+    counts = {label: n for label, n in counts.items() if n}
+    rows = sum(counts.values())
+    return Profile(rows=rows, bytes=rows * row_bytes, counts=counts, usable=counts)
+
+
+def passes_of(recipe: Recipe, counted: bool) -> tuple[str, ...]:
+    """Say how often the data are read, and what for."""
+    passes = ["counting classes"] if counted else []
+    passes.append("taking out the rows that new ones are made from, and the output")
+    if recipe.around:
+        passes.append("the nearest of all rows")
+    elif recipe.surveys:
+        passes.append("looking at all rows with what was learnt")
+    return tuple(passes)
+
+
+def sample_note(recipe: Recipe, profile: Profile) -> list[str]:
+    """Say where a model is not learnt from all rows."""
+    total = sum(profile.usable.values())
+    if not 0 < recipe.sample < total:
+        return []
+    return [
+        f"{recipe.name} fits its model to a sample of about {recipe.sample:,} of {total:,} rows, "
+        "in which each class has its share (max_fit_rows)"
+    ]
+
+
+def beside_table(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:
+    """Tell what goes beside the table from a column of it that says which rows are together."""
+    column = None
+    beside = {} if weight is None else {"sample_weight": weight}
+    if groups is not None and (isinstance(groups, str) or np.isscalar(groups)):
+        names = list(getattr(X, "columns", ()))
+        if groups not in names:
+            shown = ", ".join(repr(name) for name in names[:50]) or "no names (X is an array)"
+            raise ValueError(f"there is no column {groups!r} of groups; the columns are {shown}")
+        column = groups
+    elif groups is not None:
+        beside["groups"] = groups
+    return beside, column
+
+
+def engines_of(
+    recipe: Recipe, profile: Profile, schema: Schema, new: Mapping[Any, int]
+) -> dict[Any, tuple[str, str]]:
+    """Choose each class's engine; without a profile, it is chosen when the rows are there."""
+    if not recipe.k:
+        return dict.fromkeys(new, ("none", "no neighbours are needed"))
+    nothing = (np.empty(0), np.empty((0, 0)))
+    chosen = {
+        label: recipe.engine(profile.usable[label], profile.sample.get(label, nothing)[1])
+        for label, n in new.items()
+        if n and (label in profile.sample or not schema.numeric)
+    }
+    return {label: (choice.name, choice.why) for label, choice in chosen.items()}
+
+
+def without_categories(schema: Schema) -> Schema:
+    """Drop categories from the schema: they can be many, and travel with the rows instead."""
+    return with_dtypes(
+        schema,
+        {
+            i: _UNKNOWN
+            for i, c in enumerate(schema.columns)
+            if isinstance(c.dtype, pd.CategoricalDtype)
+        },
+    )
+
+
+def changed_dtypes(
+    table: Table, schema: Schema, profile: Profile
+) -> tuple[dict[int, Any], dict[int, Any]]:
+    """Return the dtypes that change on the way, and those that the metadata did not know."""
+    changes: dict[int, Any] = {}
+    if table.is_frame:
+        for i in schema.carried:
+            dtype = carried_dtype(schema.columns[i].dtype)
+            if dtype != schema.columns[i].dtype:
+                changes[i] = dtype
+    known: dict[int, Any] = {}
+    for i, dtypes in profile.categories.items():
+        name = "y" if i == TARGET else schema.columns[i].name
+        known[i] = unify_categories(name, dtypes)
+        if len(dtypes) == 1:
+            continue
+        size = sum(len(str(level)) + 50 for level in known[i].categories)
+        if size > UNIFY_BYTES:
+            raise ValueError(
+                f"the categories of column {name!r} differ between partitions, and together there "
+                f"are {len(known[i].categories):,} ({size:,} bytes, {UNIFY_BYTES:,} allowed); call "
+                f"frame.categorize([{name!r}]) first, or cast the column to text"
+            )
+        changes[i] = known[i]
+    return changes, {**known, **changes}

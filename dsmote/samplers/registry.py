@@ -1,0 +1,180 @@
+"""Samplers by name, found among the public names: a new one needs no entry here."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = [
+    "check_parameters",
+    "describe_samplers",
+    "find_sampler",
+    "make_sampler",
+    "parameters_of",
+    "samplers",
+]
+
+
+def samplers() -> dict[str, type]:
+    """Return the public samplers by name.
+
+    Returns
+    -------
+    dict of str to type
+
+    Examples
+    --------
+    >>> samplers()["borderline"].__name__
+    'BorderlineSMOTE'
+    """
+    public = importlib.import_module("dsmote.samplers")
+    classes = (getattr(public, name) for name in public.__all__)
+    return {cls._name: cls for cls in classes if isinstance(cls, type) and hasattr(cls, "_name")}
+
+
+def describe_samplers() -> list[dict[str, Any]]:
+    """Return what can be said of each public sampler, as plain data.
+
+    Returns
+    -------
+    list of dict
+        With ``name``, ``class``, ``kind``, ``summary`` and ``parameters`` (as they are when not
+        given).
+
+    Examples
+    --------
+    >>> [one["class"] for one in describe_samplers() if one["kind"] == "under-sampling"]
+    ['RandomUnderSampler']
+    """
+    known: dict[str, Any] = dict(samplers())
+    return [
+        {
+            "name": name,
+            "class": sampler.__name__,
+            "kind": sampler._sampling_type,
+            "summary": sampler._summary,
+            "parameters": parameters_of(sampler),
+        }
+        for name, sampler in known.items()
+    ]
+
+
+def find_sampler(name: str, also: Iterable[str] = ()) -> type:
+    """Return the sampler of a name, or of a class's name; capitals do not matter.
+
+    Parameters
+    ----------
+    name : str
+    also : iterable of str
+        What else may be given in this place, for the message.
+
+    Returns
+    -------
+    type
+
+    Raises
+    ------
+    ValueError
+        It lists the names, and says which one is close.
+
+    Examples
+    --------
+    >>> find_sampler("SVMSMOTE") is find_sampler("svm")
+    True
+    """
+    known = samplers()
+    classes = {cls.__name__: cls for cls in known.values()}
+    names = {**{name.lower(): cls for name, cls in classes.items()}, **known}
+    asked = name.strip().lower() if isinstance(name, str) else name
+    if asked in names:
+        return names[asked]
+    listed = [*also, *known]
+    near = _near(str(asked), [*listed, *classes])
+    raise ValueError(f"there is no sampler {name!r}{near}; the samplers are: {', '.join(listed)}")
+
+
+def parameters_of(sampler: type) -> dict[str, Any]:
+    """Return the parameters of a sampler, and what they are when they are not given.
+
+    Parameters
+    ----------
+    sampler : type
+
+    Returns
+    -------
+    dict of str to object
+
+    Examples
+    --------
+    >>> parameters_of(find_sampler("random-under"))
+    {'random_state': None, 'replacement': False, 'sampling_strategy': 'auto'}
+    """
+    made: Any = sampler()
+    return made.get_params(deep=False)
+
+
+def check_parameters(sampler: Any, names: Iterable[str]) -> None:
+    """Refuse parameters that a sampler does not have.
+
+    Parameters
+    ----------
+    sampler : type
+    names : iterable of str
+
+    Raises
+    ------
+    ValueError
+        It names the sampler and the parameter, lists those there are, and says which one is close.
+
+    Examples
+    --------
+    >>> check_parameters(find_sampler("adasyn"), ["k_neighbours"])
+    Traceback (most recent call last):
+        ...
+    ValueError: ADASYN ('adasyn') has no parameter 'k_neighbours' (did you mean 'n_neighbors'?); ...
+    """
+    there = list(parameters_of(sampler))
+    for name in names:
+        if name not in there:
+            raise ValueError(
+                f"{sampler.__name__} ({sampler._name!r}) has no parameter {name!r}"
+                f"{_near(name, there)}; its parameters are: {', '.join(there)}"
+            )
+
+
+def make_sampler(name: str, **params: Any) -> Any:
+    """Build a sampler by its name.
+
+    Parameters
+    ----------
+    name : str
+        As ``dsmote samplers`` lists them, such as ``"borderline"``; or the class's name.
+    **params
+        The sampler's parameters.
+
+    Returns
+    -------
+    sampler
+
+    Raises
+    ------
+    ValueError
+        No such sampler, or a parameter that it does not have; the message lists what there is.
+
+    Examples
+    --------
+    >>> make_sampler("borderline", kind="borderline-2", random_state=0)
+    BorderlineSMOTE(kind='borderline-2', random_state=0)
+    """
+    sampler = find_sampler(name)
+    check_parameters(sampler, params)
+    return sampler(**params)
+
+
+def _near(name: str, names: list[str]) -> str:
+    """Say which name is close, if one is; capitals do not matter."""
+    lower = {each.lower(): each for each in reversed(names)}
+    found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    return f" (did you mean {lower[found[0]]!r}?)" if found else ""

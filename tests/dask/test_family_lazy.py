@@ -1,0 +1,289 @@
+"""The whole family on Dask: one compute, as many readings as the plan says, small tasks."""
+
+import itertools
+import pickle
+import threading
+import weakref
+
+import dask
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+from dask.base import is_dask_collection
+from distributed import Client, LocalCluster
+
+from dsmote import (
+    ADASYN,
+    SMOTE,
+    SMOTEN,
+    SVMSMOTE,
+    BorderlineSMOTE,
+    KMeansSMOTE,
+    RandomOverSampler,
+)
+from dsmote.execute.graph import again, freeze
+from tests.tables import (
+    CONTAINERS,
+    assert_same_bits,
+    counted_computes,
+    dask_array,
+    dask_frame,
+    even,
+    numbers,
+    pair_in,
+)
+
+MOST_EMBEDDED = 100_000  # bytes
+
+FAMILY = {
+    "smote": SMOTE(random_state=0),
+    "random": RandomOverSampler(random_state=0),
+    "smoothed": RandomOverSampler(random_state=0, shrinkage=0.5),
+    "borderline-1": BorderlineSMOTE(random_state=0),
+    "borderline-2": BorderlineSMOTE(random_state=0, kind="borderline-2"),
+    "adasyn": ADASYN(random_state=0),
+    "svm": SVMSMOTE(random_state=0),
+    "kmeans": KMeansSMOTE(random_state=0, kmeans_estimator=3, cluster_balance_threshold=0.0),
+    "smoten": SMOTEN(random_state=0),
+}
+PASSES = dict(zip(FAMILY, (2, 2, 2, 3, 3, 3, 3, 3, 2), strict=True))
+ALL = pytest.mark.parametrize("name", FAMILY)
+
+
+def table_for(name, n=120, minority=36):
+    table = numbers(n, minority, 3)
+    if name == "smoten":
+        table[["a", "b", "c"]] = table[["a", "b", "c"]].round().astype(int)
+    return table
+
+
+class Store:
+    """Partitions that are loaded by tasks, which are counted; and those that are still held."""
+
+    def __init__(self, table, lengths):
+        ends = np.cumsum([0, *lengths])
+        self.parts = [table.iloc[a:b] for a, b in itertools.pairwise(ends)]
+        self.loads = [0] * len(lengths)
+        self.held = self.most_held = 0
+        self.lock = threading.Lock()
+
+    def __dask_tokenize__(self):
+        return id(self)
+
+    def load(self, i):
+        part = self.parts[i].copy()
+        with self.lock:
+            self.loads[i] += 1
+            self.held += 1
+            self.most_held = max(self.most_held, self.held)
+        weakref.finalize(part, self.released)
+        return part
+
+    def released(self):
+        with self.lock:
+            self.held -= 1
+
+    def frame(self):
+        name = f"store-{id(self)}"
+        keys = [(name, i) for i in range(len(self.parts))]
+        tasks = {key: (self.load, key[1]) for key in keys}
+        divisions = (None,) * (len(keys) + 1)
+        return dd.from_graph(tasks, self.parts[0].iloc[:0], divisions, keys, name)
+
+
+def tasks_of(*collections):
+    tasks = {}
+    for collection in collections:
+        tasks |= dict(collection.optimize().__dask_graph__())
+    return tasks
+
+
+@ALL
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_one_compute_and_lazy_collections(name, container):
+    table = table_for(name)
+    X, y = pair_in(container, table.drop(columns="y"), table["y"], even(120, 4))
+    with counted_computes() as computes:
+        made = FAMILY[name].fit_resample(X, y)
+    assert len(computes) == 1
+    assert [type(one) for one in made] == [type(X), type(y)]
+    assert all(is_dask_collection(one) for one in made)
+
+
+@ALL
+def test_with_everything_beside_it_is_one_compute_too(name):
+    table = table_for(name)
+    X, y = (dask_frame(t, even(120, 4)) for t in (table.drop(columns="y"), table["y"]))
+    groups = dask_array(np.arange(120) % 2, even(120, 4))
+    how = type(FAMILY[name])(**{**FAMILY[name].get_params(), "provenance": "full"})
+    with counted_computes() as computes:
+        made = how.fit_resample(X, y, sample_weight=y + 1, groups=groups)
+        how.plan(X, y, groups=groups)
+    assert len(computes) == 2
+    assert len(made) == 4
+    assert all(is_dask_collection(one) for one in made)
+
+
+@ALL
+def test_given_counts_save_the_compute(name):
+    table = table_for(name)
+    frame = dask_frame(table, even(120, 4))
+    counts = {0: 84, 1: 36}
+    if name == "smoten":
+        with pytest.raises(ValueError, match="SMOTEN needs to count the levels of all rows once"):
+            FAMILY[name].resample(frame, target="y", class_counts=counts)
+        return
+    with counted_computes() as computes:
+        lazy = FAMILY[name].resample(frame, target="y", class_counts=counts)
+    assert not computes
+    assert len(FAMILY[name].plan_.passes) == PASSES[name] - 1
+    expected = FAMILY[name].resample(table, target="y")
+    assert_same_bits(lazy.compute(scheduler="synchronous"), expected)
+
+
+@ALL
+@pytest.mark.parametrize("separate", [False, True])
+def test_the_data_are_read_as_often_as_the_plan_says(name, separate):
+    store = Store(table_for(name), [*even(120, 5), 0])
+    frame, how = store.frame(), FAMILY[name]
+    with dask.config.set(scheduler="synchronous"):
+        if separate:
+            lazy = how.fit_resample(frame.drop(columns="y"), frame["y"])
+        else:
+            lazy = (how.resample(frame, target="y"),)
+        assert store.loads == [1] * 6
+        dask.compute(*lazy)
+    assert store.loads == [PASSES[name]] * 6
+    plan = how.plan_
+    assert len(plan.passes) == PASSES[name]
+    assert f"passes over the data: {PASSES[name]} (counting classes; taking out" in str(plan)
+    assert plan.to_dict()["passes"] == list(plan.passes)
+
+
+@ALL
+def test_partitions_are_passed_on_and_not_held(name):
+    """What is done with the output is little here: no more than a few inputs are there at once."""
+    n = 40
+    store = Store(table_for(name, 10 * n, 4 * n), [10] * n)
+    with dask.config.set(scheduler="synchronous"):
+        lazy = FAMILY[name].resample(store.frame(), target="y")
+        assert store.most_held <= 3
+        rows = lazy.map_partitions(len, meta=(None, "i8")).compute()
+    assert rows.sum() == 2 * 6 * n
+    assert store.most_held <= 8
+    assert store.held <= 1
+
+
+@ALL
+def test_tasks_for_each_partition(name):
+    few, many = (
+        tasks_of(FAMILY[name].resample(Store(table_for(name), lengths).frame(), target="y"))
+        for lengths in ([30] * 4, [2] * 60)
+    )
+    # Read, named, taken out of, put out; where all rows are looked at: read, named, looked at.
+    each = 7 if PASSES[name] == 3 else 4
+    joints = 2 * (60 // 8) + 3
+    assert len(many) - len(few) <= each * 56 + joints
+
+
+@ALL
+def test_little_is_embedded(name):
+    lazy = FAMILY[name].resample(Store(table_for(name), [2] * 60).frame(), target="y")
+    for key, task in tasks_of(lazy).items():
+        if not (isinstance(key, tuple) and key[0].startswith("store-")):
+            assert len(pickle.dumps(task, protocol=5)) < 10_000, key
+
+
+def test_many_levels_are_embedded_once():
+    rng = np.random.default_rng(0)
+    n = 20_000
+    table = pd.DataFrame({"a": rng.integers(0, n, n).astype(str), "b": rng.choice(list("uv"), n)})
+    table["y"] = (rng.random(n) < 0.3).astype(int)
+    lazy = SMOTEN(random_state=0).resample(Store(table, even(n, 10)).frame(), target="y")
+    large = [
+        key
+        for key, task in dict(lazy.__dask_graph__()).items()
+        if not (isinstance(key, tuple) and "store-" in key[0])
+        and len(pickle.dumps(task, protocol=5)) > MOST_EMBEDDED
+    ]
+    assert len(large) == 1
+    assert large[0].startswith("levels-")
+
+
+def test_repeated_tasks_have_other_keys_and_make_the_same():
+    calls = []
+
+    def leaf(i):
+        calls.append(i)
+        return i
+
+    graph = {("a", 0): (leaf, 1), ("a", 1): (leaf, 2), "sum": (sum, [("a", 0), ("a", 1)])}
+    graph["alias"] = "sum"
+    copies, names = again(graph, "more")
+    assert not set(copies) & set(graph)
+    assert names == {
+        ("a", 0): ("a-more", 0),
+        ("a", 1): ("a-more", 1),
+        "sum": "sum-more",
+        "alias": "alias-more",
+    }
+    assert dask.get(graph | copies, ["sum", "alias-more"]) == (3, 3)
+    assert sorted(calls) == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda table: dask_frame(table, even(120, 4)),
+        lambda table: dd.from_pandas(table, npartitions=4),
+        lambda table: dask_frame(table, even(120, 4))[["a", "y"]],
+        lambda table: dask_frame(table, even(120, 4)).assign(d=1.0).repartition(npartitions=2),
+        lambda table: dask_array(table.to_numpy(), even(120, 4)),
+        lambda table: dask_array(table.to_numpy(), even(120, 4))[:, :2] * 2,
+        lambda table: dask_frame(table, even(120, 4)).persist(scheduler="synchronous"),
+    ],
+    ids=["delayed", "pandas", "projected", "repartitioned", "array", "computed array", "persisted"],
+)
+def test_frozen_collections_are_repeated_whole(make):
+    graph, keys = freeze(make(numbers()))
+    copies, names = again(graph, "more")
+    assert not set(copies) & set(graph)
+    assert set(names) == set(graph)
+    again_keys = [names[key] for key in keys]
+    # The copies alone: nothing in them asks for one of the first.
+    for one, other in zip(dask.get(copies, again_keys), dask.get(graph, keys), strict=True):
+        assert_same_bits(one, other)
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address=":0",
+            memory_limit=0,
+        ) as cluster,
+        Client(cluster) as made,
+    ):
+        yield made
+
+
+@pytest.mark.parametrize("name", ["random", "borderline-2", "adasyn", "svm", "kmeans", "smoten"])
+def test_shuffled_and_persisted_frames_on_a_cluster(name, client):
+    table = table_for(name)
+    frame = dask_frame(table, even(120, 4))
+    kept = frame.persist()
+    expected = FAMILY[name].resample(table, target="y")
+    found = FAMILY[name].resample(kept, target="y").compute()
+    assert_same_bits(found, expected)
+    shuffled = frame.shuffle("b", npartitions=3, shuffle_method="p2p")
+    found = FAMILY[name].resample(shuffled, target="y").compute()
+    # The shuffle does not say in which order rows come; the counts and the originals it does.
+    assert found["y"].value_counts().to_dict() == {0: 84, 1: 84}
+    originals = found.iloc[:120].sort_values(list("abc")).to_numpy()
+    np.testing.assert_array_equal(originals, table.sort_values(list("abc")).to_numpy())
+    in_order = FAMILY[name].resample(found.iloc[:120], target="y")
+    assert_same_bits(found, in_order)

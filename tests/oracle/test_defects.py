@@ -1,0 +1,380 @@
+"""What imbalanced-learn gets wrong, shown on it where that is cheap, and dsmote without it."""
+
+import tracemalloc
+
+import imblearn.over_sampling as theirs
+import imblearn.under_sampling as their_under
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.cluster import KMeans
+
+from dsmote import (
+    ADASYN,
+    SMOTE,
+    SMOTEN,
+    SMOTENC,
+    SVMSMOTE,
+    BorderlineSMOTE,
+    KMeansSMOTE,
+    RandomOverSampler,
+    RandomUnderSampler,
+)
+from tests.tables import naive_neighbours
+
+
+def two_classes(n=300, minority=40):
+    """The target alone: the minority at the end."""
+    return np.repeat([0, 1], [n - minority, minority])
+
+
+def peak_of(action):
+    """Return the most memory that was held at once, in MB."""
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1] / 1e6
+    finally:
+        tracemalloc.stop()
+
+
+# ---- columns that are not floats
+
+
+def test_whole_numbers_are_rounded_and_not_cut_off():
+    rng = np.random.default_rng(0)
+    y = two_classes(600, 200)
+    X = rng.integers(0, 40, size=(600, 3))
+    off = {}
+    for name, kind in (("ours", SMOTE), ("theirs", theirs.SMOTE)):
+        # The same draws on floats say what the whole numbers should have been.
+        whole, exact = (
+            kind(random_state=0).fit_resample(x, y)[0][600:] for x in (X, X.astype(float))
+        )
+        assert whole.dtype == X.dtype
+        off[name] = whole - exact
+    assert np.abs(off["ours"]).max() <= 0.5
+    assert abs(off["ours"].mean()) < 0.05
+    assert off["theirs"].mean() < -0.3
+
+
+def test_truth_values_are_as_often_true_as_in_the_class():
+    rng = np.random.default_rng(0)
+    y = two_classes(2_000, 500)
+    # In two columns so wide that false and true rows are neighbours.
+    wide = 20 * rng.normal(size=(2_000, 2))
+    X = pd.DataFrame(wide, columns=["a", "c"]).assign(b=rng.random(2_000) < 0.5)
+    share = X["b"][y == 1].mean()
+    ours, original = (
+        kind(random_state=0).fit_resample(X, y)[0]["b"] for kind in (SMOTE, theirs.SMOTE)
+    )
+    assert ours.dtype == original.dtype == bool
+    assert abs(ours[2_000:].mean() - share) < 0.05
+    # Anything between False and True is not 0, and so True.
+    assert original[2_000:].mean() > share + 0.1
+
+
+KINDS = {
+    "Int64": lambda n: pd.array(np.arange(n), dtype="Int64"),
+    "Float64": lambda n: pd.array(np.arange(n) / 4, dtype="Float64"),
+    "boolean": lambda n: pd.array(np.arange(n) % 3 == 0, dtype="boolean"),
+    "datetime64[ns]": lambda n: pd.date_range("2020-01-01", periods=n, unit="ns"),
+    "datetime64[s]": lambda n: pd.date_range("2020-01-01", periods=n, unit="s"),
+    "timedelta64[ns]": lambda n: pd.timedelta_range("1h", periods=n, unit="ns"),
+}
+FAILS = ["Int64", "boolean", "datetime64[ns]", "datetime64[s]", "timedelta64[ns]"]
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        SMOTE(random_state=0),
+        BorderlineSMOTE(random_state=0),
+        BorderlineSMOTE(random_state=0, kind="borderline-2"),
+        ADASYN(random_state=0),
+        SVMSMOTE(random_state=0, scale="standard"),
+        KMeansSMOTE(random_state=0, scale="standard", cluster_balance_threshold=0.05),
+        RandomOverSampler(random_state=0),
+        RandomOverSampler(random_state=0, shrinkage=0.1),
+    ],
+    ids=lambda s: repr(s).replace(" ", ""),
+)
+@pytest.mark.parametrize("dtype", KINDS)
+def test_columns_of_every_kind_keep_their_dtype_and_range(sampler, dtype):
+    rng = np.random.default_rng(0)
+    y = rng.permutation(two_classes(200, 50))
+    X = pd.DataFrame({"a": rng.normal(size=200), "t": KINDS[dtype](200)})
+    X_res, y_res = sampler.fit_resample(X, y)
+    assert X_res["t"].dtype == X["t"].dtype
+    pd.testing.assert_frame_equal(X_res.iloc[:200], X)
+    new = X_res["t"].iloc[200:]
+    assert np.bincount(y_res).tolist() == [150, 150]
+    assert new.notna().all()
+    assert new.nunique() == 2 if dtype == "boolean" else new.nunique() > 20
+    if not (getattr(sampler, "shrinkage", None) or isinstance(sampler, SVMSMOTE)):
+        assert X["t"].min() <= new.min() <= new.max() <= X["t"].max()
+
+
+@pytest.mark.parametrize("dtype", FAILS)
+def test_imblearn_fails_on_such_columns(dtype):
+    y = two_classes(200, 50)
+    X = pd.DataFrame({"a": np.random.default_rng(0).normal(size=200), "t": KINDS[dtype](200)})
+    with pytest.raises(TypeError):
+        theirs.SMOTE(random_state=0).fit_resample(X, y)
+
+
+# ---- draws
+
+
+def test_classes_of_equal_size_have_draws_of_their_own():
+    rng = np.random.default_rng(0)
+    few = rng.normal(size=(20, 2))
+    X = np.r_[few, few + 128.0, rng.normal(50, 1, size=(80, 2))]
+    y = np.repeat([0, 1, 2], [20, 20, 80])
+    original = theirs.SMOTE(random_state=0).fit_resample(X, y)[0][120:]
+    np.testing.assert_allclose(original[:60] + 128.0, original[60:], atol=1e-9)
+    for kind in (SMOTE, RandomOverSampler):
+        made = kind(random_state=0).fit_resample(X, y)[0][120:]
+        assert np.abs(made[:60] + 128.0 - made[60:]).max() > 0.5
+        # Nor are they the same in another order.
+        one, other = (np.sort(part[:, 0]) for part in (made[:60] + 128.0, made[60:]))
+        assert not np.allclose(one, other, atol=1e-9)
+
+
+# ---- numbers and names
+
+
+def test_names_are_voted_on_whatever_the_unit_of_the_numbers_is():
+    rng = np.random.default_rng(0)
+    y = two_classes()
+    rare = {}
+    x = rng.normal(size=300)
+    for unit in (1.0, 1e-10):
+        X = pd.DataFrame({"x": x * unit, "c": np.where(np.arange(300) % 10, "common", "rare")})
+        for name, kind in (("ours", SMOTENC), ("theirs", theirs.SMOTENC)):
+            made = kind(categorical_features=["c"], random_state=0).fit_resample(X, y)[0]
+            rare[name, unit] = (made["c"].iloc[300:] == "rare").mean()
+    assert rare["ours", 1.0] == rare["ours", 1e-10] < 0.05
+    assert rare["theirs", 1.0] < 0.05
+    assert rare["theirs", 1e-10] > 0.3  # a vote is a tie up to 1e-8
+
+
+def test_nominal_columns_are_named_by_arrays_too():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {"x": rng.normal(size=300), "c": rng.choice(list("ab"), 300), "d": list("pqr") * 100}
+    )
+    y = two_classes()
+    expected = SMOTENC(categorical_features=["c", "d"], random_state=0).fit_resample(X, y)[0]
+    for given in ([1, 2], ["c", "d"], [False, True, True]):
+        array = np.array(given)
+        found = SMOTENC(categorical_features=array, random_state=0).fit_resample(X, y)[0]
+        pd.testing.assert_frame_equal(found, expected)
+        with pytest.raises(ValueError, match="ambiguous"):
+            theirs.SMOTENC(categorical_features=array, random_state=0).fit_resample(X, y)
+
+
+def test_many_levels_take_no_memory_for_each_new_row():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.normal(size=2_300), "c": [f"{i % 1_000}" for i in range(2_300)]})
+    y = two_classes(2_300, 650)
+    ours, original = (
+        kind(categorical_features=["c"], random_state=0) for kind in (SMOTENC, theirs.SMOTENC)
+    )
+    ours.fit_resample(X, y)  # what is imported and cached on the way
+    # 1,000 new rows x 5 neighbours x 1,000 levels x 8 bytes are 40 MB.
+    assert peak_of(lambda: original.fit_resample(X, y)) > 40
+    assert peak_of(lambda: ours.fit_resample(X, y)) < 8
+
+
+def names(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(rng.integers(0, 12, size=(n, 4)), columns=list("abcd")).astype("str")
+
+
+def test_names_are_compared_without_a_matrix_of_rows_by_rows():
+    small = names(2_200), two_classes(2_200, 1_000)
+    SMOTEN(random_state=0).fit_resample(*small)
+    matrix = 1_000**2 * 8 / 1e6
+    assert peak_of(lambda: theirs.SMOTEN(random_state=0).fit_resample(*small)) > matrix
+    assert peak_of(lambda: SMOTEN(random_state=0).fit_resample(*small)) < matrix / 2
+    # 20,000 rows of the class: such a matrix has 3,200 MB.
+    X, y = names(41_000), two_classes(41_000, 20_000)
+    made = []
+    assert peak_of(lambda: made.extend(SMOTEN(random_state=0).fit_resample(X, y))) < 60
+    assert np.bincount(made[1]).tolist() == [21_000, 21_000]
+
+
+# ---- classes that are left alone, and totals that are missed
+
+
+def far_apart():
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(90, 2)), rng.normal(50, 1, size=(30, 2))]
+    return X, two_classes(120, 30)
+
+
+def overlapping():
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(200, 2)), rng.normal(1, 1, size=(44, 2))]
+    return X, two_classes(244, 44)
+
+
+@pytest.mark.parametrize("kind", ["borderline-1", "borderline-2"])
+def test_a_class_without_a_row_in_danger_is_not_left_alone_silently(kind):
+    X, y = far_apart()
+    assert len(theirs.BorderlineSMOTE(random_state=0, kind=kind).fit_resample(X, y)[0]) == 120
+    with pytest.raises(ValueError, match=r"class 1 has no row in danger: of 30 rows 30 .*SMOTE"):
+        BorderlineSMOTE(random_state=0, kind=kind).fit_resample(X, y)
+    sampler = BorderlineSMOTE(random_state=0, kind=kind, on_empty="smote")
+    X_res, y_res = sampler.fit_resample(X, y)
+    assert np.bincount(y_res).tolist() == [90, 90]
+    assert (np.abs(X_res[120:] - 50) < 5).all()
+    assert sampler.in_danger_indices[1].tolist() == []
+
+
+def test_adasyn_makes_exactly_as_many_rows_as_asked_for():
+    X, y = overlapping()
+    missed = 0
+    for wanted in (100, 153, 200):
+        how = {"random_state": 0, "sampling_strategy": {1: wanted}}
+        assert (ADASYN(**how).fit_resample(X, y)[1] == 1).sum() == wanted
+        missed += (theirs.ADASYN(**how).fit_resample(X, y)[1] == 1).sum() != wanted
+    assert missed
+
+
+def test_adasyn_without_a_neighbour_of_another_class_points_to_smote():
+    X, y = far_apart()
+    with pytest.raises(RuntimeError, match="division by zero"):
+        theirs.ADASYN(random_state=0).fit_resample(X, y)
+    with pytest.raises(ValueError, match=r"class 1 has no row with a row of another.*use SMOTE"):
+        ADASYN(random_state=0).fit_resample(X, y)
+
+
+def test_support_vectors_all_of_one_group_get_all_new_rows():
+    X, y = far_apart()
+    assert (theirs.SVMSMOTE(random_state=0).fit_resample(X, y)[1] == 1).sum() < 90
+    sampler = SVMSMOTE(random_state=0, provenance="full")
+    assert np.bincount(sampler.fit_resample(X, y)[1]).tolist() == [90, 90]
+    report = sampler.neighbors_report_[1]
+    assert report["danger"] == 0 < report["safe"]
+    assert (sampler.provenance_["gap"].iloc[120:] <= 0).all()
+    # And the other way round: a class in whose midst the others are.
+    rng = np.random.default_rng(1)
+    X = np.r_[rng.normal(size=(200, 2)), rng.normal(size=(30, 2))]
+    y = two_classes(230, 30)
+    inward = SVMSMOTE(random_state=0, m_neighbors=4, provenance="full")
+    assert np.bincount(inward.fit_resample(X, y)[1]).tolist() == [200, 200]
+    report = inward.neighbors_report_[1]
+    assert report["safe"] == 0 < report["danger"]
+    assert (inward.provenance_["gap"].iloc[230:] >= 0).all()
+    how = {"random_state": 0, "m_neighbors": 4}
+    assert (theirs.SVMSMOTE(**how).fit_resample(X, y)[1] == 1).sum() < 200
+
+
+def test_clusters_share_exactly_the_rows_asked_for():
+    X, y = overlapping()
+    clustering = KMeans(n_clusters=6, n_init=1, random_state=0)
+    how = {"random_state": 0, "kmeans_estimator": clustering, "cluster_balance_threshold": 0.05}
+    assert np.bincount(KMeansSMOTE(**how).fit_resample(X, y)[1]).tolist() == [200, 200]
+    assert (theirs.KMeansSMOTE(**how).fit_resample(X, y)[1] == 1).sum() > 200
+
+
+def test_the_exponent_of_the_paper_is_the_number_of_columns():
+    X, y = overlapping()
+    clustering = KMeans(n_clusters=6, n_init=1, random_state=0)
+    made = [
+        KMeansSMOTE(
+            random_state=0,
+            kmeans_estimator=clustering,
+            cluster_balance_threshold=0.05,
+            density_exponent=exponent,
+        ).fit_resample(X, y)[0]
+        for exponent in ("auto", 2.0, 1.0)
+    ]
+    np.testing.assert_array_equal(made[0], made[1])
+    assert not np.array_equal(made[0], made[2])
+
+
+# ---- twins
+
+
+def twins():
+    """Points of a grid, many of them more than once, and in both classes."""
+    rng = np.random.default_rng(3)
+    y = rng.permutation(np.repeat([0, 1], [150, 50]))
+    return rng.integers(0, 6, size=(200, 2)).astype(float), y
+
+
+def test_a_row_is_not_its_own_neighbour_when_others_equal_it():
+    X, y = twins()
+    original = theirs.SMOTE(random_state=0)
+    original.fit_resample(X, y)
+    found = original.nn_k_.kneighbors(X[y == 1], return_distance=False)[:, 1:]
+    assert (found == np.arange(50)[:, None]).any()  # the first found was its twin
+    for sampler in (
+        SMOTE(random_state=0),
+        BorderlineSMOTE(random_state=0),
+        BorderlineSMOTE(random_state=0, kind="borderline-2"),
+        ADASYN(random_state=0),
+        SVMSMOTE(random_state=0),
+        KMeansSMOTE(random_state=0, cluster_balance_threshold=0.0),
+    ):
+        sampler.set_params(provenance="full").fit_resample(X, y)
+        came = sampler.provenance_.iloc[200:]
+        assert len(came) == 100
+        assert (came["base_row"] != came["neighbour_row"]).all()
+
+
+def test_rows_in_danger_are_told_by_the_others_when_some_equal_them():
+    X, y = twins()
+    m = 5
+    near = naive_neighbours(X, m)[1]  # of all pairs, the row itself left out
+    others = (y[near] != y[:, None]).sum(axis=1)
+    danger = np.flatnonzero((y == 1) & (others >= m / 2) & (others < m))
+    how = {"random_state": 0, "m_neighbors": m}
+    sampler, original = BorderlineSMOTE(**how), theirs.BorderlineSMOTE(**how)
+    sampler.fit_resample(X, y)
+    original.fit_resample(X, y)
+    np.testing.assert_array_equal(sampler.in_danger_indices[1], danger)
+    assert not np.array_equal(original.in_danger_indices[1], danger)
+
+
+def test_copies_follow_the_other_classes_when_some_rows_equal_them():
+    X, y = twins()
+    near = naive_neighbours(X, 5)[1]
+    others = (y[near] != y[:, None]).sum(axis=1)[y == 1]
+    sampler = ADASYN(random_state=0, provenance="full")
+    sampler.fit_resample(X, y)
+    counts = sampler.provenance_["base_row"].iloc[200:].value_counts()
+    copies = counts.reindex(np.flatnonzero(y == 1), fill_value=0).to_numpy(dtype=int)
+    assert (np.abs(copies - others / others.sum() * 100) < 1).all()
+
+
+# ---- under-sampling
+
+
+def test_rows_that_are_kept_stay_in_order():
+    X = pd.DataFrame({"a": np.arange(40)}, index=[f"row {i}" for i in range(40)])
+    y = pd.Series(np.tile([0, 0, 0, 1], 10), index=X.index)
+    ours, original = (
+        RandomUnderSampler(random_state=0),
+        their_under.RandomUnderSampler(random_state=0),
+    )
+    X_res, y_res = ours.fit_resample(X, y)
+    original.fit_resample(X, y)
+    assert (np.diff(ours.sample_indices_) > 0).all()
+    assert (np.diff(original.sample_indices_) < 0).any()
+    assert X_res["a"].tolist() == ours.sample_indices_.tolist()
+    assert X_res.index.equals(X.index[ours.sample_indices_])
+    assert y_res.value_counts().tolist() == [10, 10]
+
+
+def test_classes_of_equal_size_are_not_thinned_alike():
+    y = np.tile([0, 1, 2], [40])[:120]
+    X = np.arange(120).reshape(-1, 1)
+    sampler = RandomUnderSampler(random_state=0, sampling_strategy={0: 10, 1: 10})
+    kept = sampler.fit_resample(X, y)[0][:, 0]
+    one, other = (kept[kept % 3 == c] // 3 for c in (0, 1))
+    assert len(one) == len(other) == 10
+    assert one.tolist() != other.tolist()

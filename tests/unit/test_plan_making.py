@@ -1,0 +1,126 @@
+"""Making a plan: what a sampler needs becomes classes, problems, memory and passes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsmote.plan import COPY, Limit, MemoryLimitError, make_plan, make_schema
+from dsmote.plan.making import MOST_BLOCKS, Needs
+
+SCHEMA = make_schema(["x", "z"], [np.dtype("f8")] * 2)
+
+
+def planned(counts, new, needs=Needs(5), **how):  # noqa: B008 - frozen
+    how = {"usable": counts, "partition_bytes": 800, "row_bytes": 16, "limit": None} | how
+    engines = dict.fromkeys(new, ("tree", "few directions"))
+    return make_plan(
+        sampler="X",
+        seed=3,
+        schema=SCHEMA,
+        counts=counts,
+        new=new,
+        needs=needs,
+        engines=engines,
+        **how,
+    )
+
+
+@given(
+    new=st.dictionaries(st.integers(0, 5), st.integers(0, 400), max_size=5),
+    row_bytes=st.integers(1, 2**22),
+)
+def test_blocks_are_all_new_rows_once_and_in_order(new, row_bytes):
+    counts = dict.fromkeys(range(6), 500)
+    plan = planned(counts, new, row_bytes=row_bytes)
+    most = max(1, 64 * 2**20 // row_bytes)
+    at = 0
+    for block in plan.blocks:
+        assert block.offset == at
+        assert 0 < block.rows <= most
+        at += block.rows
+    assert at == plan.n_new == sum(new.values())
+    assert [b.class_rank for b in plan.blocks] == sorted(b.class_rank for b in plan.blocks)
+    assert plan.counts_after == {c: 500 + new.get(c, 0) for c in counts}
+
+
+@pytest.mark.parametrize(
+    ("on_small", "new", "engine", "problems"),
+    [("error", 80, "tree", 1), ("copy", 80, COPY, 0), ("skip", 0, None, 0)],
+)
+def test_classes_that_are_too_small(on_small, new, engine, problems):
+    plan = planned({"many": 90, "few": 5}, {"few": 80}, on_small=on_small)
+    few = plan.classes[0]
+    assert (few.new, few.engine, len(plan.too_small)) == (new, engine, problems)
+    if problems:
+        with pytest.raises(
+            ValueError, match=r"class 'few' has 5 rows, but k_neighbors=5 needs at "
+        ):
+            plan.check()
+        assert "lower k_neighbors to 4 or less" in plan.too_small[0]
+    else:
+        plan.check()
+        said = {"copy": "they are copied", "skip": "it stays as it is"}[on_small]
+        assert any(said in warning for warning in plan.warnings)
+
+
+@pytest.mark.parametrize("on_small", ["copy", "skip"])
+def test_a_class_without_usable_rows_cannot_be_copied(on_small):
+    usable = {"many": 90, "few": 0}
+    plan = planned({"many": 90, "few": 5}, {"few": 80}, on_small=on_small, usable=usable)
+    assert plan.n_new == 0
+    plan.check()
+
+
+def test_the_parameter_is_named_as_the_sampler_has_it():
+    plan = planned({0: 90, 1: 3}, {1: 87}, Needs(5, k_name="n_neighbors"))
+    assert "but n_neighbors=5 needs at least 6 (k + 1); lower n_neighbors to 2" in plan.too_small[0]
+
+
+@pytest.mark.parametrize(("around", "fits"), [(11, True), (12, False)])
+def test_the_table_must_have_the_nearest_of_all_rows(around, fits):
+    plan = planned({0: 8, 1: 4}, {1: 4}, Needs(3, around=around))
+    assert bool(plan.too_small) is not fits
+    if not fits:
+        with pytest.raises(ValueError, match="the table has 12 rows, but the 12 nearest of all"):
+            plan.check()
+    assert not planned({0: 8, 1: 4}, {}, Needs(3, around=around)).too_small
+
+
+def test_the_nearest_of_all_rows_take_memory():
+    counts, new = {0: 90_000, 1: 10_000}, {1: 80_000}
+    plain = planned(counts, new).memory
+    around = planned(counts, new, Needs(5, around=10)).memory
+    values = planned(counts, new, Needs(5, around=10, values=5)).memory
+    assert around.index_bytes - plain.index_bytes >= 10_000 * 10 * 20
+    assert values.index_bytes - around.index_bytes >= 10_000 * 5 * 2 * 8
+    assert plain.worker_bytes < around.worker_bytes < values.worker_bytes
+
+
+def test_a_sample_to_learn_from_takes_memory_up_to_all_rows():
+    counts, new = {0: 90_000, 1: 10_000}, {1: 80_000}
+    none, some, whole, more = (
+        planned(counts, new, Needs(5, sample=n)).memory.gather_bytes
+        for n in (0, 20_000, 100_000, 2**62)
+    )
+    assert none < some < whole == more
+
+
+def test_what_does_not_fit_is_refused():
+    limit = Limit(300 * 2**20, 1, "a worker's memory limit")
+    counts, new = {0: 2_000_000, 1: 1_000_000}, {1: 1_000_000}
+    plan = planned(counts, new, Needs(5, around=100), limit=limit)
+    with pytest.raises(MemoryLimitError, match=r"class 1 .*does not fit into a worker's memory"):
+        plan.check()
+
+
+def test_passes_are_said():
+    plan = planned({0: 90, 1: 10}, {1: 80}, Needs(5, passes=("counting", "the output")))
+    assert plan.passes == ("counting", "the output")
+    assert plan.to_dict()["passes"] == ["counting", "the output"]
+    assert "passes over the data: 2 (counting; the output)" in str(plan)
+
+
+def test_a_slip_of_the_finger_is_refused():
+    with pytest.raises(ValueError, match="is the number a slip"):
+        planned({0: 90, 1: 10}, {1: 250_000 * (MOST_BLOCKS + 1)})
