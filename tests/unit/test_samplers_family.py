@@ -519,3 +519,24 @@ def test_kmeans_copies_rows_of_small_groups():
     assert lone.any()
     assert (new["base_row"] == new["neighbour_row"])[lone].all()
     np.testing.assert_array_equal(out[N:], groups[new["base_row"].astype(int)])
+
+
+def test_groups_that_are_small_inside_their_cluster():
+    rng = np.random.default_rng(0)
+    table = np.r_[rng.normal(size=(200, 2)), rng.normal(3, 1, size=(40, 2))]
+    labels, groups = np.repeat([0, 1], [200, 40]), rng.integers(0, 2, 240)
+    how = {"kmeans_estimator": 12, "cluster_balance_threshold": 0.02, "random_state": 0}
+    how |= {"k_neighbors": 5, "provenance": "full"}
+    with pytest.raises(ValueError, match=r"row\(s\) with fewer than 5 others of their group in"):
+        KMeansSMOTE(**how).fit_resample(table, labels, groups=groups)
+    copies = {}
+    for what in ("copy", "skip"):
+        sampler = KMeansSMOTE(on_small_group=what, **how)
+        _, made, _ = sampler.fit_resample(table, labels, groups=groups)
+        assert np.bincount(made).tolist() == [200, 200]
+        new = sampler.provenance_[sampler.provenance_["synthetic"]]
+        base, near = new["base_row"].astype(int), new["neighbour_row"].astype(int)
+        assert (groups[base] == groups[near]).all()
+        copies[what] = int((base == near).sum())
+    assert copies["copy"] > 0
+    assert copies["skip"] == 0
