@@ -6,9 +6,10 @@ import platform
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
@@ -157,7 +158,6 @@ def run_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str
     spec, progress, started = job.spec, progress or Silent(), time.perf_counter()
     if spec.output is None:
         raise ValueError("the job has no output")
-    peaks: dict[str, int] = {}
     with (
         staged(spec.output, spec.overwrite) as stage,
         _explained(),
@@ -165,36 +165,40 @@ def run_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str
         _original_dtypes(),
     ):
         progress.stage("counting classes")
-        frame = job.source.frame(client)
-        sampler = sampler_of(spec, frame._meta)
-        with warnings.catch_warnings():
-            # The plan has them all, and the manifest takes them from there.
-            warnings.simplefilter("ignore", UserWarning)
-            balanced = sampler.resample(frame, target=spec.target)
-        plan = sampler.plan_
+        sampler, balanced = _resampled(job, client)
         progress.stage("writing")
-        progress.start(balanced.npartitions, plan.n_after)
-
-        def on_part(part: Part) -> None:
-            if part.worker is not None:
-                peaks[part.worker] = max(part.peak, peaks.get(part.worker, 0))
-            progress.advance(1, part.rows)
-
+        progress.start(balanced.npartitions, sampler.plan_.n_after)
         schema = _output_schema(job.source, balanced._meta)
+        peaks: dict[str, int] = {}
+        on_part = partial(_note, progress, peaks)
         report = getattr(sampler, "neighbors_report_", {})  # not where rows are only left out
         parts, report = write_parts(
             client, balanced, stage.folder, schema, spec.target, on_part, report
         )
-        _check_counts(plan, parts)
+        _check_counts(sampler.plan_, parts)
         # Workers that died are known by what they reported before.
         peaks = {**peaks, **worker_peaks(client)}
-        manifest = _manifest(spec, sampler, plan, parts, peaks, time.perf_counter() - started)
-        manifest["neighbors"] = [
-            {"label": plain_label(label), **plain_value(found)} for label, found in report.items()
-        ]
+        seconds = time.perf_counter() - started
+        manifest = _manifest(spec, sampler, parts, report, peaks, seconds)
         progress.stage("putting the output in place")
         stage.commit(manifest)
     return manifest
+
+
+def _resampled(job: Job, client: Any) -> tuple[Any, Any]:
+    """Return the sampler, which has its plan, and the lazy output."""
+    frame = job.source.frame(client)
+    sampler = sampler_of(job.spec, frame._meta)
+    with warnings.catch_warnings():
+        # The plan has them all, and the manifest takes them from there.
+        warnings.simplefilter("ignore", UserWarning)
+        return sampler, sampler.resample(frame, target=job.spec.target)
+
+
+def _note(progress: Progress, peaks: dict[str, int], part: Part) -> None:
+    if part.worker is not None:
+        peaks[part.worker] = max(part.peak, peaks.get(part.worker, 0))
+    progress.advance(1, part.rows)
 
 
 def _original_dtypes() -> Any:
@@ -265,11 +269,12 @@ def _check_counts(plan: Any, parts: list[Part]) -> None:
 def _manifest(
     spec: JobSpec,
     sampler: Any,
-    plan: Any,
     parts: list[Part],
+    report: Mapping[Any, Any],
     peaks: dict[str, int],
     seconds: float,
 ) -> dict[str, Any]:
+    plan = sampler.plan_
     return {
         "format_version": FORMAT_VERSION,
         "job": spec.to_dict(),
@@ -290,6 +295,9 @@ def _manifest(
         "parts": [
             {"file": part_name(part.number), "rows": part.rows, "bytes": part.bytes}
             for part in parts
+        ],
+        "neighbors": [
+            {"label": plain_label(label), **plain_value(found)} for label, found in report.items()
         ],
     }
 

@@ -148,7 +148,7 @@ def test_auto_takes_the_sampler_that_fits(
     assert json.loads(call(*args).stdout)["sampler"] == sampler
 
 
-PARAMS: dict[str, tuple] = {
+GIVEN: dict[str, tuple] = {
     "borderline": ("--param", "kind=borderline-2", "--k-neighbors", 3),
     "adasyn": ("--k-neighbors", 4),
     "svm": ("--param", "max_fit_rows=100", "--param", "provenance=full"),
@@ -158,15 +158,15 @@ PARAMS: dict[str, tuple] = {
 }
 
 
-@pytest.mark.parametrize("options", ["defaults", "params"])
-@pytest.mark.parametrize("name", samplers())
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [*((name, ()) for name in samplers()), *GIVEN.items()],
+    ids=[*samplers(), *(f"{name}-given" for name in GIVEN)],
+)
 def test_every_sampler_from_files_to_files(
-    name: str, options: str, tmp_path: Path, hashes: Callable[[Path], dict[str, str]]
+    name: str, given: tuple, tmp_path: Path, hashes: Callable[[Path], dict[str, str]]
 ) -> None:
     source, kinds = write_overlapping(tmp_path / "in", name), samplers()
-    if options == "params" and name not in PARAMS:
-        pytest.skip("has no parameter of its own")
-    given = PARAMS[name] if options == "params" else DEFAULTS.get(name, ())
     args = ("--target", "y", "--sampler", name, "--random-state", 1, *given)
     result = call("resample", source, tmp_path / "out", *args, "--json")
     assert result.exit_code == 0, result.output
@@ -187,9 +187,6 @@ def test_every_sampler_from_files_to_files(
     again = call("resample", source, tmp_path / "again", *args)
     assert again.exit_code == 0, again.output
     assert hashes(tmp_path / "again") == hashes(tmp_path / "out")
-
-
-DEFAULTS = {"kmeans": ("--param", "cluster_balance_threshold=0.05")}
 
 
 def write_overlapping(folder: Path, name: str) -> Path:
