@@ -62,7 +62,7 @@ class BruteSearch:
         self, matrix: np.ndarray, codes: np.ndarray | None = None, weight: float = 0.0
     ) -> None:
         self.n_rows, self.width = matrix.shape
-        self.scale = scale_power(matrix)
+        self.scale = scale_power(matrix, weight)
         self._rows = matrix if self.scale == 1.0 else matrix * self.scale
         self._penalty = (weight * self.scale) ** 2
         codes = np.empty((self.n_rows, 0), dtype=np.int32) if codes is None else codes
@@ -255,7 +255,8 @@ class BruteSearch:
             total = np.zeros((len(queries), len(at)))
             for j in range(self.width):
                 difference = rows[:, j] - numbers[:, j, None]
-                difference *= difference
+                with np.errstate(over="ignore"):  # foreign points may lie anywhere
+                    difference *= difference
                 total += difference
             if codes.shape[1] and self._penalty:
                 differing = np.zeros(total.shape)

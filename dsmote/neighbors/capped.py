@@ -59,6 +59,11 @@ class CappedSearch:
 
     def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of the sample, each row itself left out."""
+        if k >= len(self.sample):
+            raise ValueError(
+                f"{k} neighbours are wanted of a sample of {len(self.sample)} rows; "
+                f"give CappedIndex max_rows of at least {k + 1}"
+            )
         ids = np.asarray(ids)
         distances = np.empty((len(ids), k))
         found = np.empty((len(ids), k), dtype=np.int64)

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 _MANY = 512  # candidates from which on comparing all rows is quicker than asking for more
+_LARGE = 2.0**400  # and its square, times thousands of columns, is far from an overflow
 _CELLS = 1 << 21  # values gathered at once by the exact distances: 16 MiB
 _CACHED = 1 << 16  # values whose squares are added up at once: they stay in the cache
 
@@ -65,20 +66,24 @@ class CandidateSource(Protocol):
         ...
 
 
-def scale_power(matrix: np.ndarray) -> float:
-    """Return a power of two that keeps squares of the matrix's values within float64's range.
+def scale_power(matrix: np.ndarray, weight: float = 0.0) -> float:
+    """Return a power of two that keeps squares of the values within float64's range.
 
-    Multiplying by a power of two is exact, so neighbours do not change.
+    The values are the matrix's, and the weight of a name if there is one.
+
+    Multiplying by a power of two is exact, so neighbours do not change. Large values stay as large
+    as their squares allow: beside one of 1e200, those of others must not vanish.
 
     Examples
     --------
-    >>> scale_power(np.array([[1.0, 2.0]])), scale_power(np.array([[1e200]])) < 1e-150
+    >>> scale_power(np.array([[1.0, 2.0]])), scale_power(np.array([[1e200]])) < 1e-70
     (1.0, True)
     """
-    largest = float(np.abs(matrix).max(initial=0.0))
-    if largest == 0.0 or 1e-60 < largest < 1e60:
+    largest = float(np.abs(matrix).max(initial=weight))
+    if largest == 0.0 or 1e-60 < largest < _LARGE:
         return 1.0
-    return float(2.0 ** -max(-1000, np.frexp(largest)[1]))
+    exponent = int(np.frexp(largest)[1])
+    return 2.0 ** (400 - exponent if largest > 1.0 else min(1000, -exponent))
 
 
 def nearest(
@@ -312,7 +317,8 @@ def squared_distances(rows: np.ndarray, points: np.ndarray, candidates: np.ndarr
         part = slice(start, start + step)
         differences = rows.take(candidates[part], axis=0)
         differences -= points[part, None, :]
-        differences *= differences
+        with np.errstate(over="ignore"):  # foreign points may lie anywhere
+            differences *= differences
         # Laid out by column, each addition reads memory in order.
         columns = np.ascontiguousarray(differences.reshape(-1, width).T)
         sums = total[part].reshape(-1)
@@ -349,7 +355,8 @@ def squared_pairs(
         part = slice(start, start + step)
         differences = rows[ids[part]]
         differences -= points[owner[part]]
-        differences *= differences
+        with np.errstate(over="ignore"):  # foreign points may lie anywhere
+            differences *= differences
         for j in range(rows.shape[1]):
             total[part] += differences[:, j]
     return total

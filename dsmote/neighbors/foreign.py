@@ -47,8 +47,20 @@ class ForeignSearch:
 
     def query_points(self, points: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of points that are not in the index."""
-        distances, found = self._estimator.kneighbors(points, n_neighbors=k)
-        return np.asarray(distances, dtype=np.float64), np.asarray(found, dtype=np.int64)
+        answer = self._estimator.kneighbors(points, n_neighbors=k)
+        distances, found = np.asarray(answer[0], dtype=np.float64), np.asarray(answer[1])
+        expected = (points.shape[0], k)
+        if distances.shape != expected or found.shape != expected:
+            raise ValueError(
+                f"{self.engine}.kneighbors must return distances and row numbers of shape "
+                f"{expected}, but returned {distances.shape} and {found.shape}"
+            )
+        if found.size and not (found.min() >= 0 and found.max() < self.n_rows):
+            raise ValueError(
+                f"{self.engine}.kneighbors must return row numbers 0 to {self.n_rows - 1}, but "
+                f"returned {found.min()} to {found.max()}"
+            )
+        return distances, found.astype(np.int64, copy=False)
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def leading_axes(matrix: np.ndarray, n_components: int | float) -> tuple[np.ndar
     """
     centre = matrix.mean(axis=0)
     centred = matrix - centre
-    centred *= 2.0 ** -float(np.frexp(np.abs(centred).max(initial=0.0))[1])
+    centred = np.ldexp(centred, -np.frexp(np.abs(centred).max(initial=0.0))[1])
     values, axes = np.linalg.eigh(centred.T @ centred)
     values, axes = np.maximum(values[::-1], 0.0), axes[:, ::-1]
     n = int(n_components)

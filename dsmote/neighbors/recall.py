@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from dsmote.neighbors.brute import BruteSearch
-from dsmote.neighbors.exact import squared_distances
 from dsmote.neighbors.protocol import NeighborIndex
 
 __all__ = ["Recall", "measure_recall"]
@@ -25,7 +24,7 @@ class Recall:
     recall : float
         Found neighbours that are no further than the true k-th, as a share of all.
     distance_ratio : float
-        Mean distance of the found ones over that of the true ones (1 where both are 0).
+        Mean distance of the found ones over that of the true ones (1 where the true ones are 0).
     sampled, k : int
         Rows asked for, and neighbours of each.
     """
@@ -78,14 +77,12 @@ def measure_recall(
     """
     n = len(matrix)
     asked = np.sort(np.random.default_rng(seed).choice(n, min(n, n_sample), replace=False))
-    true = BruteSearch(matrix, codes, weight).query(asked, k)[0]
+    brute = BruteSearch(matrix, codes, weight)
+    true = brute.query(asked, k)[0]
     _, found = index.query(asked, k)
-    squares = squared_distances(matrix, matrix[asked], found)
-    if codes is not None:
-        differing = (codes[found] != codes[asked][:, None, :]).sum(axis=2)
-        squares += weight * weight * differing
-    distances = np.sqrt(squares)
-    # Neighbours that are as near as the k-th are as good; both sides round a little differently.
+    of = brute.groups.of
+    distances = np.sqrt(brute.squared(of[asked], of[found])) / brute.scale
+    # Neighbours that are as near as the k-th, but for what a foreign object rounds, are as good.
     near = distances <= true[:, -1:] * (1 + 1e-9)
     total, best = float(distances.sum()), float(true.sum())
     return Recall(

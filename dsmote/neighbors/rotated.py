@@ -29,6 +29,8 @@ __all__ = ["RotatedTree"]
 _EPS = float(np.finfo(np.float64).eps)
 _LEAF = 32  # rows of a leaf
 _FEW = 64  # rows that are scanned before they could be rotated
+_FAR = 1e150  # points beyond it are as far from all rows: their squares overflow, or nearly
+_TINY = 1e-150  # distances below it lose digits, because their squares underflow
 
 
 class RotatedTree:
@@ -57,6 +59,8 @@ class RotatedTree:
         spread = sizes > self._error * sizes.max(initial=0.0)
         if width and not spread.any():
             spread[0] = True
+        # What a row holds along the other axes is rounded into those that are kept.
+        self._beside = float(np.sqrt((sizes[~spread] ** 2).sum()))
         self._axes = axes[:, spread]
         self._tree = cKDTree(rotated[:, spread], leafsize=_LEAF, balanced_tree=False)
         self._place = np.empty(self.n_rows, dtype=np.int32)
@@ -85,11 +89,15 @@ class RotatedTree:
         reach : ndarray of float64, shape (m,)
             No row that was not found is truly nearer than its square root; inf when all were.
         """
+        norms = np.sqrt(np.einsum("ij,ij->i", rotated, rotated))
+        far = ~(norms < _FAR)
+        if far.any():
+            rotated = np.where(far[:, None], 0.0, rotated)
+            norms[far] = np.inf
         answer = self._tree.query(rotated, k=n, eps=eps)
         distances, found = (np.asarray(part).reshape(-1, n) for part in answer)
         if n == self.n_rows:
             return found, np.full(len(found), np.inf)
-        norms = np.sqrt(np.einsum("ij,ij->i", rotated, rotated))
         last = distances[:, -1]
-        reach = last - self._error * (2.0 * norms + last)
+        reach = last - self._error * (2.0 * (norms + self._beside) + last) - _TINY
         return found, np.maximum(reach, 0.0) ** 2

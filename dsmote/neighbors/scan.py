@@ -147,6 +147,7 @@ class _Nearest:
                 parts.append((owner, row, value - error, value + error))
             else:
                 exact, error = self._exact(owner, row)
+                error += _TINY
                 parts.append((owner, row, exact - error, exact + error))
         self._waiting, self.n_waiting = [], 0
         owner, row, low, high = (np.concatenate(columns) for columns in zip(*parts, strict=True))

@@ -239,15 +239,15 @@ def _quantile(column: ColumnMoments, share: float) -> float:
     return float(below * (1.0 - part) + above * part)
 
 
-def _variance(column: ColumnMoments) -> float:
-    """Return the population variance, rounded once."""
+def _deviation(column: ColumnMoments) -> float:
+    """Return the root of the population variance, which is rounded once."""
     # n sum(x^2) - sum(x)^2 over n^2, in units of 2^-(2 _BASE)
     above = ((column.n * column.squares) << _BASE) - column.total**2
     below = column.n**2 << (2 * _BASE)
-    try:
-        return above / below
-    except OverflowError:
-        return np.inf
+    # Over a power of four, since float64 may hold the root but not the variance.
+    half = (above.bit_length() - below.bit_length()) // 2
+    variance = (above << max(0, -2 * half)) / (below << max(0, 2 * half))
+    return float(np.ldexp(np.sqrt(variance), half))
 
 
 def scaling_of(columns: Sequence[ColumnMoments]) -> Scaling:
@@ -269,7 +269,7 @@ def scaling_of(columns: Sequence[ColumnMoments]) -> Scaling:
             middle, width = 0.0, 1.0
         elif column.kind == "standard":
             middle = column.total / (column.n << _BASE)
-            width = float(np.sqrt(_variance(column)))
+            width = _deviation(column)
         elif column.kind == "minmax":
             middle, width = column.least, column.greatest - column.least
         else:

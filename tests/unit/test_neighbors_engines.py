@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from dsmote.neighbors import BruteIndex, BruteSearch, CappedIndex, Engine, ForeignIndex, TreeIndex
+from dsmote.neighbors import (
+    BruteIndex,
+    BruteSearch,
+    CappedIndex,
+    Engine,
+    ForeignIndex,
+    TreeIndex,
+    leading_axes,
+)
 from dsmote.neighbors.recall import measure_recall
 from tests.tables import naive_neighbours
 
@@ -118,3 +126,51 @@ def test_recall_counts_ties_as_found():
 def test_recall_of_names():
     index = BruteIndex().build_mixed(ROWS, CODES, 0.7)
     assert measure_recall(index, ROWS, 4, seed=0, codes=CODES, weight=0.7).recall == 1.0
+
+
+@pytest.mark.parametrize("unit", [2.0**-1000, 2.0**600])
+def test_recall_does_not_depend_on_the_unit(unit):
+    capped = CappedIndex(50).build(ROWS)
+    assert measure_recall(capped, ROWS * unit, 4, seed=0) == measure_recall(capped, ROWS, 4, seed=0)
+
+
+def test_a_sample_that_cannot_hold_the_neighbours_is_refused():
+    index = CappedIndex(4).build(ROWS)
+    assert index.query(np.arange(5), 3)[1].shape == (5, 3)
+    with pytest.raises(ValueError, match="max_rows of at least 5"):
+        index.query(np.arange(5), 4)
+
+
+class Wrong:
+    def __init__(self, answer=None):
+        self.answer = answer
+
+    def fit(self, rows):
+        return self
+
+    def get_params(self, deep=True):
+        return {"answer": self.answer}
+
+    def kneighbors(self, points, n_neighbors):
+        return np.zeros(self.answer.shape), self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (np.zeros((2, 3)), "of shape"),
+        (np.zeros((3, 4)), "of shape"),
+        (np.full((2, 4), -1), "returned -1 to -1"),
+        (np.full((2, 4), len(ROWS)), "returned 400 to 400"),
+        (np.full((2, 4), np.nan), "row numbers 0 to 399"),
+    ],
+)
+def test_what_an_object_answers_is_looked_at(answer, said):
+    index = ForeignIndex(Wrong(answer)).build(ROWS)
+    with pytest.raises(ValueError, match=said):
+        index.query(np.array([3, 7]), 3)
+
+
+def test_axes_of_the_least_numbers():
+    rows = np.random.default_rng(3).normal(size=(40, 3)) * 1e-310
+    assert leading_axes(rows, 2)[1].shape == (3, 2)

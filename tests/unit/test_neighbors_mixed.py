@@ -6,7 +6,7 @@ That it finds the true neighbours is shown in tests/property.
 import numpy as np
 import pytest
 
-from dsmote.neighbors import MixedSearch, exact
+from dsmote.neighbors import BruteSearch, MixedSearch, exact
 from dsmote.neighbors import corners as names
 from tests.tables import naive_neighbours
 
@@ -47,3 +47,13 @@ def test_rows_and_codes_are_not_multiplied_by_the_levels():
     tracemalloc.stop()
     # One-hot columns for these rows would take 256 MB.
     assert peak < 128 * 2**20
+
+
+@pytest.mark.parametrize("search", [MixedSearch, BruteSearch])
+@pytest.mark.parametrize(("unit", "weight"), [(2.0**-990, 0.5), (1.0, 1e200)])
+def test_names_may_weigh_beyond_all_numbers(search, unit, weight):
+    rows = unit * np.random.default_rng(9).normal(size=(60, 2))
+    codes = np.arange(60, dtype=np.int32)[:, None] % 30
+    distances, neighbours = search(rows, codes, weight).query(np.arange(60), 3)
+    assert neighbours[:, 0].tolist() == [(i + 30) % 60 for i in range(60)]
+    assert (distances[:, 1:] == weight).all()

@@ -24,3 +24,22 @@ def test_points_are_brought_into_the_axes():
     matrix = np.random.default_rng(1).normal(size=(50, 3))
     tree = RotatedTree(matrix)
     np.testing.assert_allclose(tree.rotated(matrix), tree.rows(np.arange(50)), atol=1e-13)
+
+
+def test_what_rows_hold_along_axes_that_are_left_out_is_reckoned_with():
+    rng = np.random.default_rng(0)
+    digits = rng.integers(-6, 7, size=(800, 3)) * 2.0**-52
+    clump = np.array([0.9, 0.8, -1.7]) * (1 + digits)
+    rows = np.unique(np.concatenate([clump, -clump, [[1e15] * 3, [-1e15] * 3]]), axis=0)
+    tree = RotatedTree(rows)
+    found, reach = tree.nearest(tree.rows(np.arange(len(rows))), 6)
+    squares = ((rows[:, None] - rows[None]) ** 2).sum(axis=2)
+    np.put_along_axis(squares, found, np.inf, axis=1)
+    assert (squares.min(axis=1) >= reach).all()
+
+
+def test_points_too_far_off_for_squares_are_within_no_reach():
+    tree = RotatedTree(np.random.default_rng(2).normal(size=(90, 3)))
+    found, reach = tree.nearest(tree.rotated(np.array([[1e200] * 3, [0.0] * 3])), 5)
+    assert found.max() < 90
+    assert reach[0] == 0.0 < reach[1]

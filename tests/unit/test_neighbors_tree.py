@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dsmote.neighbors import TreeSearch
+from dsmote.neighbors import BruteSearch, TreeSearch
 from tests.tables import naive_neighbours
 
 
@@ -38,3 +38,34 @@ def test_rows_are_kept_not_copied():
     assert np.shares_memory(index._rows, rows)
     index.query(np.arange(50), 3)
     np.testing.assert_array_equal(rows, before)
+
+
+def test_distances_whose_squares_underflow():
+    rng = np.random.default_rng(6)
+    small = 1e-162 * rng.normal(size=(700, 3))
+    rows = np.concatenate([small, -small, [[1.0] * 3, [-1.0] * 3]])
+    distances, neighbours = TreeSearch(rows).query(np.arange(300), 5)
+    expected = naive_neighbours(rows, 5)
+    np.testing.assert_array_equal(neighbours, expected[1][:300])
+    np.testing.assert_array_equal(distances, expected[0][:300])
+
+
+@pytest.mark.parametrize("search", [TreeSearch, BruteSearch])
+@pytest.mark.parametrize("far", [1e160, 1e200])
+def test_one_huge_value_does_not_hide_the_others(search, far):
+    rows = np.random.default_rng(7).normal(size=(200, 3))
+    expected = naive_neighbours(rows, 4)
+    distances, neighbours = search(np.append(rows, [[far, 0.0, 0.0]], axis=0)).query(
+        np.arange(200), 4
+    )
+    np.testing.assert_array_equal(neighbours, expected[1])
+    np.testing.assert_array_equal(distances, expected[0])
+
+
+@pytest.mark.parametrize("search", [TreeSearch, BruteSearch])
+def test_foreign_points_whose_squares_overflow_are_infinitely_far(search):
+    rows = np.random.default_rng(8).normal(size=(200, 3))
+    distances, neighbours = search(rows).query_points(np.array([[1e200, 0.0, 0.0], rows[5]]), 3)
+    assert np.isinf(distances[0]).all()
+    assert neighbours[0].tolist() == [0, 1, 2]
+    assert neighbours[1, 0] == 5

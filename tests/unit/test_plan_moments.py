@@ -99,3 +99,10 @@ def test_values_that_are_not_finite_are_left_out():
             [look_at(np.array([1.0, 3.0]), kind)]
         )
         assert scaling_of([look_at(np.array([np.nan]), kind)]).spread == (1.0,)
+
+
+@pytest.mark.parametrize("power", [-1000, -700, 0, 600, 1000])
+def test_deviations_whose_squares_float64_cannot_hold(power):
+    column = np.random.default_rng(5).normal(size=500)
+    plain, other = (scaling_of([look_at(x, "standard")]) for x in (column, np.ldexp(column, power)))
+    assert other.spread[0] == np.ldexp(plain.spread[0], power)
