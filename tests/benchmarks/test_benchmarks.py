@@ -82,3 +82,56 @@ def test_in_memory_cases(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert 0 < numbers["tables"]["least"] <= numbers["tables"]["mean"]
     assert numbers["smotenc"]["ratio"] > 0
     assert "above the start" in capsys.readouterr().out
+
+
+def test_fidelity(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chosen = ["SMOTE", "RandomUnderSampler", "SMOTENC", "SMOTEN"]
+    only = [word for name in chosen for word in ("--only", name)]
+    numbers = load("fidelity").main(
+        ["--data", str(data_dir), "--tables", "2", "--jobs", "1", *only]
+    )
+    assert len(numbers["lines"]) == 4 * 2 * 3
+    line = numbers["lines"]["SMOTE", "logistic", "AP"]
+    assert line["tables"] == 2 and 0 < line["dsmote"] < 1 and line["error"] > 0
+    assert line["difference"] == pytest.approx(line["dsmote"] - line["theirs"])
+    # One of the two tables has names.
+    assert numbers["lines"]["SMOTEN", "tree", "F1"]["within"] is None
+    assert numbers["left_out"]["SMOTE"]["of"] == 20
+    out = capsys.readouterr().out
+    assert "no minority class of 16 rows in glass5, zoo-3" in out
+    assert "differences are within 2 standard errors" in out
+
+
+def test_fidelity_leaves_out_what_one_side_refuses(data_dir: Path) -> None:
+    benchmark = load("fidelity")
+    benchmark.SAMPLERS["never"] = benchmark.Sampler("SMOTE", {"k_neighbors": 500})
+    (task,) = benchmark.tasks(data_dir, 1)
+    means, refused = benchmark.compared(task, "never")
+    assert (means != means).all()
+    assert refused["folds"] == 10 and sum(refused.values()) == 30
+
+
+def test_family(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cases = ["borderline-2", "smoten-100k", "kdd"]
+    only = [word for name in cases for word in ("--only", name)]
+    numbers = load("family").main(
+        ["--data", str(data_dir), "--rows", "2000", "--repeats", "1", *only]
+    )
+    assert list(numbers) == cases
+    assert numbers["borderline-2"]["ratio"] > 0
+    assert list(numbers["smoten-100k"]) == ["dsmote"]
+    assert "on_small_class='copy'" in numbers["kdd"]["refusal"]
+    assert set(numbers["kdd"]["after"].values()) == {2_000}
+    assert "MiB above the start" in capsys.readouterr().out
+
+
+def test_nearest_of_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = load("nearest_of_all").main(
+        ["--rows", "20000", "--files", "4", "--directory", str(tmp_path)]
+    )
+    assert list(numbers) == ["BorderlineSMOTE", "ADASYN"]
+    for of in numbers.values():
+        assert of["counts"] == {0: 19_800, 1: 19_800}
+        assert len(of["peaks"]) == 2 and of["stayed"] and of["projected"] > 0
+    assert "restarts" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
