@@ -16,7 +16,9 @@ __all__ = ["BLOCK_BYTES", "BLOCK_ROWS", "Needs", "make_plan"]
 BLOCK_BYTES = 64 * 2**20
 BLOCK_ROWS = 250_000
 MOST_BLOCKS = 1_000_000
-_COPIES = 4  # of a partition, while all its rows are looked at
+# Of a partition, while all its rows are looked at: the frame, numbers, those that are indexed,
+# centred, rotated, in the tree, and what allocators keep.
+_COPIES = 8
 SMALL_K_ROWS = 2_000  # rows of a class per neighbour from which on k counts as small
 
 
@@ -233,7 +235,6 @@ def make_plan(
     looking = 0
     if needs.looks and growing:
         numbers = 8 * shape[0] * sum(usable.values())
-        # As numbers, scaled, rotated, and in the tree.
         held += _COPIES * numbers if in_memory else 0
         largest = max(c.usable for c in growing)
         looking = _COPIES * partition_bytes + looking_bytes(
