@@ -236,6 +236,8 @@ def project(
     threads = limit.threads if limit else 1
     # Gathering and building happen once, on one thread, while the others may hold partitions.
     waiting = (threads + 2) * max([partition_bytes, *(c.block for c in classes)])
+    # Of what has been looked at, allocators keep about half while the next is.
+    waiting += threads * looking // 2
     building = gather // 2 + max(gather // 2, build) + (threads - 1) * partition
     busy = min(threads, sum(c.n_blocks for c in classes))
     generating = index + busy * max(generate, partition) + (threads - busy) * partition
