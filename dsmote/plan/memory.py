@@ -34,7 +34,7 @@ __all__ = [
     "project",
 ]
 
-PROCESS_BYTES = 260 * 2**20  # interpreter, pandas, Arrow and Dask, as measured after a small job
+PROCESS_BYTES = 300 * 2**20  # interpreter, pandas, Arrow, Dask and scikit-learn, after a small job
 WORKSPACE_BYTES = 96 * 2**20  # bound kept by the blocked search (see dsmote.neighbors)
 QUERIES = 1 << 15  # rows that ask for their nearest of all rows at a time
 USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
