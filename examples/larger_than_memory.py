@@ -1,6 +1,6 @@
 """Balance a table that is twice as large as the memory of all workers together.
 
-Run: python examples/larger_than_memory.py [--memory 768MiB] [--workers 2] [--rows N]
+Run: python examples/larger_than_memory.py [--memory 1GiB] [--workers 2] [--rows N]
 
 A table of random numbers is written to a temporary folder, balanced by workers that could not hold
 half of it, and written back. The peak memory of each worker is printed beside the bytes that the
@@ -43,7 +43,7 @@ def write_table(folder: Path, rows: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--memory", default="768MiB", help="limit of each worker")
+    parser.add_argument("--memory", default="1GiB", help="limit of each worker")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rows", type=int, help="default: as many as make twice the memory")
     args = parser.parse_args()

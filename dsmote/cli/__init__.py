@@ -79,7 +79,8 @@ def resample(as_json: bool, quiet: bool, **options: Any) -> None:
     from dsmote.job import prepare, run_job
 
     cluster = _cluster_options(options)
-    job = prepare(_spec(**options))
+    if_exists = "replace" if options.pop("overwrite") else "error"
+    job = prepare(_spec(if_exists=if_exists, **options))
     with display(quiet) as progress, _client(cluster, progress) as client:
         manifest = run_job(job, client, progress)
     if as_json:
@@ -121,7 +122,7 @@ def demo(rows: int, output: str, as_json: bool, quiet: bool, **options: Any) -> 
             target=TARGET,
             carry=("id",),
             random_state=0,
-            overwrite=True,
+            if_exists="replace",
         )
         manifest = run_job(prepare(spec), client, progress)
         progress.stage("copying, to compare")

@@ -98,7 +98,7 @@ def prepare(spec: JobSpec) -> Job:
         They name the file or the column.
     """
     if spec.output is not None:
-        check_output(spec.output, spec.overwrite)
+        check_output(spec.output, spec.if_exists == "replace")
     source = open_source(spec.input, spec.format)
     # An index says which row it is, not what the row is like: it is kept, and never measured.
     named = {spec.target, *spec.carry, *spec.categorical}
@@ -159,7 +159,7 @@ def run_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str
     if spec.output is None:
         raise ValueError("the job has no output")
     with (
-        staged(spec.output, spec.overwrite) as stage,
+        staged(spec.output, spec.if_exists == "replace") as stage,
         _explained(),
         unless_stuck(client),
         _original_dtypes(),

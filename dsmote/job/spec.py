@@ -9,11 +9,13 @@ from typing import Any
 import pandas as pd
 
 from dsmote.job.labels import LabelCounts, parse_strategy, plain_label, plain_value
+from dsmote.job.split import Split
 from dsmote.samplers.registry import check_parameters, find_sampler, parameters_of
 
 __all__ = [
     "JobSpec",
     "LabelCounts",
+    "Split",
     "has_parameter",
     "parse_strategy",
     "plain_label",
@@ -29,10 +31,16 @@ AUTO = "auto"
 PASSED = ("random_state", "missing", "neighbors", "scale")
 #: Parameters that a job has other means for: it checks columns, and reads labels from text.
 OWN = ("sampling_strategy", "carry")
-FORMATS = ("parquet", "csv")
-MISSING = ("error", "skip")
-NEIGHBORS = ("auto", "tree", "brute", "fast")
-SCALES = ("standard", "minmax", "robust")
+#: What fields that are words may be.
+CHOICES = {
+    "format": ("parquet", "csv"),
+    "missing": ("error", "skip"),
+    "neighbors": ("auto", "tree", "brute", "fast"),
+    "scale": ("standard", "minmax", "robust"),
+    "if_exists": ("error", "skip", "replace"),
+    "mode": ("full", "synthetic"),
+    "compression": ("snappy", "zstd", "gzip", "lz4", "brotli", "none"),
+}
 
 
 @dataclass(frozen=True)
@@ -68,8 +76,26 @@ class JobSpec:
     n_components : int or float, optional
         Find neighbours in leading principal components.
     random_state : int, optional
-    overwrite : bool
-        Replace an output that is there already, once the new one is whole.
+    if_exists : {"error", "skip", "replace"}
+        What becomes of an output that is there already: ``"replace"`` puts the new one in its
+        place once that is whole; ``"skip"`` leaves it when it was made from the same files in the
+        same way.
+    mode : {"full", "synthetic"}
+        Write original and new rows, or the new ones only.
+    split : Split, optional
+        Which rows are for training; only these are resampled.
+    partition_by : tuple of str
+        Columns whose values become folders.
+    row_group_rows : int, optional
+        Rows of a Parquet row group.
+    compression : str
+        Of the Parquet files.
+    shuffle : bool
+        Mix new rows with original ones, by the seed.
+    report : bool
+        Write a page about the result, too.
+    resume : bool
+        Go on with the finished files of a run that died.
     params : mapping of str to object
         Further parameters of the sampler.
 
@@ -104,7 +130,15 @@ class JobSpec:
     scale: str | None = None
     n_components: int | float | None = None
     random_state: int | None = None
-    overwrite: bool = False
+    if_exists: str = "error"
+    mode: str = "full"
+    split: Split | None = None
+    partition_by: tuple[str, ...] = ()
+    row_group_rows: int | None = None
+    compression: str = "snappy"
+    shuffle: bool = False
+    report: bool = False
+    resume: bool = False
     params: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
@@ -112,8 +146,7 @@ class JobSpec:
         for name, path in (("input", self.input), ("output", self.output)):
             if path is not None and not path.strip():
                 raise ValueError(f"the {name} is an empty path; name a file or folder")
-        choices = {"format": FORMATS, "missing": MISSING, "neighbors": NEIGHBORS, "scale": SCALES}
-        for name, allowed in choices.items():
+        for name, allowed in CHOICES.items():
             _check_choice(name, getattr(self, name), allowed)
         n = self.n_components
         if n is not None and not (0 < n < 1 or (n >= 1 and n == int(n))):
@@ -124,6 +157,8 @@ class JobSpec:
             raise ValueError(f"k_neighbors must be at least 1, not {self.k_neighbors}")
         if self.random_state is not None and self.random_state < 0:
             raise ValueError(f"random_state must not be negative, got {self.random_state}")
+        if self.row_group_rows is not None and self.row_group_rows < 1:
+            raise ValueError(f"row_group_rows must be at least 1, not {self.row_group_rows}")
         _check_roles(self)
         _check_sampler(self)
 
@@ -145,7 +180,15 @@ class JobSpec:
             "scale": self.scale,
             "n_components": self.n_components,
             "random_state": self.random_state,
-            "overwrite": self.overwrite,
+            "if_exists": self.if_exists,
+            "mode": self.mode,
+            "split": None if self.split is None else self.split.to_dict(),
+            "partition_by": list(self.partition_by),
+            "row_group_rows": self.row_group_rows,
+            "compression": self.compression,
+            "shuffle": self.shuffle,
+            "report": self.report,
+            "resume": self.resume,
             "params": plain_value(self.params),
         }
 

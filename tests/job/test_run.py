@@ -182,7 +182,7 @@ def test_failing_task_leaves_nothing_and_keeps_the_old(
 ) -> None:
     run_job(prepare(job(numeric, tmp_path / "out")), client)
     before = hashes(tmp_path / "out")
-    again = prepare(job(numeric, tmp_path / "out", overwrite=True, random_state=1))
+    again = prepare(job(numeric, tmp_path / "out", if_exists="replace", random_state=1))
     data = bytearray((numeric / "1.parquet").read_bytes())
     data[4:600] = b"\xff" * 596
     (numeric / "1.parquet").write_bytes(bytes(data))
@@ -276,7 +276,7 @@ def test_other_file_systems(numeric: Path) -> None:
             prepare(spec)
         with pytest.raises(ValueError, match="overlaps"):
             prepare(replace(spec, output="memory://job-run/in/out"))
-        again = run_job(prepare(replace(spec, overwrite=True)), local)
+        again = run_job(prepare(replace(spec, if_exists="replace")), local)
     assert again["parts"] == manifest["parts"]
     assert sorted(fs.find("/job-run")) == [
         "/job-run/in/0.parquet",

@@ -29,7 +29,15 @@ def test_spec_is_plain_data_for_json() -> None:
         "scale": None,
         "n_components": None,
         "random_state": None,
-        "overwrite": False,
+        "if_exists": "error",
+        "mode": "full",
+        "split": None,
+        "partition_by": [],
+        "row_group_rows": None,
+        "compression": "snappy",
+        "shuffle": False,
+        "report": False,
+        "resume": False,
         "params": {},
     }
 
@@ -251,6 +259,6 @@ def test_scales_are_those_of_the_samplers() -> None:
     from dsmote.job import spec
     from dsmote.plan import SCALES
 
-    assert spec.SCALES == SCALES
+    assert spec.CHOICES["scale"] == SCALES
     with pytest.raises(ValueError, match="scale must be one of standard, minmax, robust"):
         JobSpec("in", "y", scale="log")

@@ -74,11 +74,11 @@ def test_larger_than_memory(tmp_path: Path) -> None:
 def test_larger_than_memory_in_full(tmp_path: Path) -> None:
     out = run("larger_than_memory.py", cwd=tmp_path)
     table = re.search(r"table: .*, ([\d.]+) GiB in memory", out)
-    assert table and float(table[1]) >= 2.99, out
-    for line in re.findall(r"tcp://.*", out):
-        peak, projected, limit = re.findall(r"([\d.]+) MiB", line)
-        assert float(peak) < float(limit) == 768, out
-        assert float(projected) <= float(limit), out
+    assert table and float(table[1]) >= 3.99, out
+    workers = re.findall(r"tcp://\S+ +([\d.]+) MiB +([\d.]+) MiB +1.00 GiB", out)
+    assert len(workers) == 2, out
+    for peak, projected in workers:
+        assert float(peak) <= float(projected) <= 0.8 * 1024, out
 
 
 def test_insurance_case_study(data_dir: Path, tmp_path: Path) -> None:
