@@ -76,13 +76,13 @@ def resample(as_json: bool, quiet: bool, **options: Any) -> None:
     appears whole or not at all, and _manifest.json in it says how it was made.
     """
     from dsmote.cli.display import display, print_json, print_result
-    from dsmote.job import prepare, run_job
+    from dsmote.job import prepare, write_job
 
     cluster = _cluster_options(options)
     if_exists = "replace" if options.pop("overwrite") else "error"
     job = prepare(_spec(if_exists=if_exists, **options))
     with display(quiet) as progress, _client(cluster, progress) as client:
-        manifest = run_job(job, client, progress)
+        manifest = write_job(job, client, progress)
     if as_json:
         print_json(manifest)
     elif not quiet:
@@ -108,7 +108,7 @@ def demo(rows: int, output: str, as_json: bool, quiet: bool, **options: Any) -> 
     Also tells how long Dask takes to read and write as much without resampling.
     """
     from dsmote.cli.display import display, print_demo, print_json
-    from dsmote.job import prepare, run_job
+    from dsmote.job import prepare, write_job
     from dsmote.job.demo import TARGET, copy_seconds, write_demo
 
     cluster = _cluster_options(options)
@@ -124,7 +124,7 @@ def demo(rows: int, output: str, as_json: bool, quiet: bool, **options: Any) -> 
             random_state=0,
             if_exists="replace",
         )
-        manifest = run_job(prepare(spec), client, progress)
+        manifest = write_job(prepare(spec), client, progress)
         progress.stage("copying, to compare")
         seconds = copy_seconds(balanced, client)
     if as_json:

@@ -1,6 +1,6 @@
 """Scheduled work on files: a table in, a balanced table out, whole or not at all."""
 
-from dsmote.job.run import Job, JobFailed, Progress, Silent, plan_job, prepare, run_job
+from dsmote.job.run import Job, JobFailed, Progress, Silent, plan_job, prepare, write_job
 from dsmote.job.spec import JobSpec, parse_strategy
 
 __all__ = [
@@ -12,5 +12,5 @@ __all__ = [
     "parse_strategy",
     "plan_job",
     "prepare",
-    "run_job",
+    "write_job",
 ]

@@ -29,7 +29,7 @@ from dsmote.job.storage import check_output, part_name, staged
 from dsmote.job.watch import Stuck, unless_stuck
 from dsmote.plan import UnderPlan
 
-__all__ = ["Job", "JobFailed", "Progress", "Silent", "plan_job", "prepare", "run_job"]
+__all__ = ["Job", "JobFailed", "Progress", "Silent", "plan_job", "prepare", "write_job"]
 
 FORMAT_VERSION = 1
 VERSIONS = ("dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
@@ -134,7 +134,7 @@ def plan_job(job: Job, client: Any, progress: Progress | None = None) -> Any:
         return sampler_of(job.spec, frame._meta).plan(frame, target=job.spec.target)
 
 
-def run_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str, Any]:
+def write_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str, Any]:
     """Run a job: resample, write aside, verify the counts, put the output in place.
 
     Parameters

@@ -17,7 +17,7 @@ import pytest
 from distributed import Client, KilledWorker, LocalCluster
 
 from dsmote import SMOTE
-from dsmote.job import JobFailed, JobSpec, plan_job, prepare, run_job
+from dsmote.job import JobFailed, JobSpec, plan_job, prepare, write_job
 from dsmote.job import run as run_module
 from dsmote.job.parts import write_part
 from dsmote.job.sources import open_source
@@ -33,7 +33,7 @@ def job(source: Path, out: Path, **fields: object) -> JobSpec:
 @pytest.fixture
 def done(mixed: Path, tmp_path: Path, client: Client) -> tuple[Path, dict]:
     spec = job(mixed, tmp_path / "out", carry=("id", "note"))
-    return tmp_path / "out", run_job(prepare(spec), client)
+    return tmp_path / "out", write_job(prepare(spec), client)
 
 
 def test_every_reader_takes_the_folder_as_one_table(done: tuple[Path, dict]) -> None:
@@ -75,7 +75,7 @@ def test_second_run_gives_identical_part_files(
     done: tuple[Path, dict], mixed: Path, tmp_path: Path, client: Client, hashes: Hashes
 ) -> None:
     again = job(mixed, tmp_path / "again", carry=("id", "note"))
-    run_job(prepare(again), client)
+    write_job(prepare(again), client)
     assert len(hashes(tmp_path / "again")) == 4
     assert hashes(tmp_path / "again") == hashes(done[0])
 
@@ -106,8 +106,8 @@ def test_manifest_tells_how_it_was_made(done: tuple[Path, dict], client: Client)
 def test_seed_that_was_drawn_repeats_the_run(
     numeric: Path, tmp_path: Path, client: Client, hashes: Hashes
 ) -> None:
-    first = run_job(prepare(job(numeric, tmp_path / "a", random_state=None)), client)
-    other = run_job(prepare(job(numeric, tmp_path / "b", random_state=None)), client)
+    first = write_job(prepare(job(numeric, tmp_path / "a", random_state=None)), client)
+    other = write_job(prepare(job(numeric, tmp_path / "b", random_state=None)), client)
     assert first["parameters"]["random_state"] is None
     assert first["parameters"]["seed"] != other["parameters"]["seed"]
     assert hashes(tmp_path / "a") != hashes(tmp_path / "b")
@@ -117,15 +117,15 @@ def test_partitioning_of_the_input_does_not_change_the_rows(
     mixed: Path, tmp_path: Path, client: Client
 ) -> None:
     pd.read_parquet(mixed).to_parquet(tmp_path / "one.parquet", index=False)
-    run_job(prepare(job(mixed, tmp_path / "a")), client)
-    run_job(prepare(job(tmp_path / "one.parquet", tmp_path / "b")), client)
+    write_job(prepare(job(mixed, tmp_path / "a")), client)
+    write_job(prepare(job(tmp_path / "one.parquet", tmp_path / "b")), client)
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a"), pd.read_parquet(tmp_path / "b"))
 
 
 def test_csv_in_parquet_out(numeric: Path, tmp_path: Path, client: Client) -> None:
     frame = pd.read_parquet(numeric)
     frame.to_csv(tmp_path / "in.csv", index=False)
-    run_job(prepare(job(tmp_path / "in.csv", tmp_path / "out")), client)
+    write_job(prepare(job(tmp_path / "in.csv", tmp_path / "out")), client)
     after = pd.read_parquet(tmp_path / "out")
     assert after["y"].value_counts().to_dict() == {"usual": 175, "rare": 175}
     pd.testing.assert_frame_equal(after.iloc[:200], pd.read_csv(tmp_path / "in.csv"))
@@ -135,13 +135,13 @@ def test_output_of_a_job_is_an_input(
     done: tuple[Path, dict], tmp_path: Path, client: Client
 ) -> None:
     spec = job(done[0], tmp_path / "more", carry=("id", "note"), sampling_strategy={"1": 300})
-    run_job(prepare(spec), client)
+    write_job(prepare(spec), client)
     assert pd.read_parquet(tmp_path / "more")["y"].value_counts().to_dict() == {0: 270, 1: 300}
 
 
 def test_balanced_table_is_copied(numeric: Path, tmp_path: Path, client: Client) -> None:
-    run_job(prepare(job(numeric, tmp_path / "a")), client)
-    manifest = run_job(prepare(job(tmp_path / "a", tmp_path / "b")), client)
+    write_job(prepare(job(numeric, tmp_path / "a")), client)
+    manifest = write_job(prepare(job(tmp_path / "a", tmp_path / "b")), client)
     assert manifest["rows"]["new"] == 0
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a"), pd.read_parquet(tmp_path / "b"))
 
@@ -151,7 +151,7 @@ def test_file_without_rows_is_no_error(tmp_path: Path, client: Client) -> None:
     (tmp_path / "in").mkdir()
     frame.iloc[:0].to_parquet(tmp_path / "in" / "0.parquet", index=False)
     frame.to_parquet(tmp_path / "in" / "1.parquet", index=False)
-    run_job(prepare(job(tmp_path / "in", tmp_path / "out")), client)
+    write_job(prepare(job(tmp_path / "in", tmp_path / "out")), client)
     assert len(pd.read_parquet(tmp_path / "out")) == 60
 
 
@@ -173,21 +173,21 @@ def test_counts_are_verified_before_the_output_appears(
 
     monkeypatch.setattr(run_module, "write_parts", lose_a_row)
     with pytest.raises(JobFailed, match=r"not the rows planned .*\(17\d, 175\)"):
-        run_job(prepare(job(numeric, tmp_path / "out")), client)
+        write_job(prepare(job(numeric, tmp_path / "out")), client)
     assert sorted(os.listdir(tmp_path)) == ["numeric"]
 
 
 def test_failing_task_leaves_nothing_and_keeps_the_old(
     numeric: Path, tmp_path: Path, client: Client, hashes: Hashes
 ) -> None:
-    run_job(prepare(job(numeric, tmp_path / "out")), client)
+    write_job(prepare(job(numeric, tmp_path / "out")), client)
     before = hashes(tmp_path / "out")
     again = prepare(job(numeric, tmp_path / "out", if_exists="replace", random_state=1))
     data = bytearray((numeric / "1.parquet").read_bytes())
     data[4:600] = b"\xff" * 596
     (numeric / "1.parquet").write_bytes(bytes(data))
     with pytest.raises(ValueError, match=r"1\.parquet is corrupt"):
-        run_job(again, client)
+        write_job(again, client)
     assert hashes(tmp_path / "out") == before
     assert sorted(os.listdir(tmp_path)) == ["numeric", "out"]
 
@@ -200,7 +200,7 @@ def test_dying_workers_are_explained(
 
     monkeypatch.setattr(run_module, "write_parts", die)
     with pytest.raises(JobFailed, match="ran out of memory: give each worker more"):
-        run_job(prepare(job(numeric, tmp_path / "out")), client)
+        write_job(prepare(job(numeric, tmp_path / "out")), client)
 
 
 @pytest.mark.parametrize(
@@ -271,12 +271,12 @@ def test_other_file_systems(numeric: Path) -> None:
         local.as_current(),
     ):
         spec = JobSpec("memory://job-run/in", "y", output="memory://job-run/out", random_state=0)
-        manifest = run_job(prepare(spec), local)
+        manifest = write_job(prepare(spec), local)
         with pytest.raises(FileExistsError, match="there already"):
             prepare(spec)
         with pytest.raises(ValueError, match="overlaps"):
             prepare(replace(spec, output="memory://job-run/in/out"))
-        again = run_job(prepare(replace(spec, if_exists="replace")), local)
+        again = write_job(prepare(replace(spec, if_exists="replace")), local)
     assert again["parts"] == manifest["parts"]
     assert sorted(fs.find("/job-run")) == [
         "/job-run/in/0.parquet",
@@ -296,7 +296,7 @@ def test_the_index_that_pandas_stored_is_carried(tmp_path: Path, client: Client)
     )
     frame.to_parquet(tmp_path / "in.parquet")
     spec = JobSpec(str(tmp_path / "in.parquet"), "y", output=str(tmp_path / "out"), random_state=0)
-    manifest = run_job(prepare(spec), client)
+    manifest = write_job(prepare(spec), client)
     assert manifest["job"]["carry"] == ["key"]
     made = pd.read_parquet(tmp_path / "out")
     assert made["key"].tolist()[:60] == frame.index.tolist()
