@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 import time
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 import dask
@@ -18,21 +16,17 @@ import pandas as pd
 import pyarrow as pa
 from distributed import KilledWorker
 
-from dsmote import __version__
 from dsmote.cluster import worker_peaks
 from dsmote.job.files import check_apart
+from dsmote.job.manifest import make_manifest
 from dsmote.job.parquet import with_pandas_dtypes
 from dsmote.job.parts import Part, write_parts
 from dsmote.job.sources import Source, check_columns, open_source
-from dsmote.job.spec import JobSpec, has_parameter, plain_label, plain_value, sampler_of
-from dsmote.job.storage import check_output, part_name, staged
+from dsmote.job.spec import JobSpec, has_parameter, plain_label, sampler_of
+from dsmote.job.storage import check_output, staged
 from dsmote.job.watch import Stuck, unless_stuck
-from dsmote.plan import UnderPlan
 
 __all__ = ["Job", "JobFailed", "Progress", "Silent", "plan_job", "prepare", "write_job"]
-
-FORMAT_VERSION = 1
-VERSIONS = ("dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
 
 #: The remedy when the other side does not know what it is sent.
 _SAME = "install dsmote, Dask and pandas in the same versions on the scheduler and on every worker"
@@ -179,7 +173,7 @@ def write_job(job: Job, client: Any, progress: Progress | None = None) -> dict[s
         # Workers that died are known by what they reported before.
         peaks = {**peaks, **worker_peaks(client)}
         seconds = time.perf_counter() - started
-        manifest = _manifest(spec, sampler, parts, report, peaks, seconds)
+        manifest = make_manifest(spec, sampler, parts, report, peaks, seconds)
         progress.stage("putting the output in place")
         stage.commit(manifest)
     return manifest
@@ -264,61 +258,3 @@ def _check_counts(plan: Any, parts: list[Part]) -> None:
             "the rows written are not the rows planned (label: written, planned): "
             f"{differing}; the input may have changed while it was read"
         )
-
-
-def _manifest(
-    spec: JobSpec,
-    sampler: Any,
-    parts: list[Part],
-    report: Mapping[Any, Any],
-    peaks: dict[str, int],
-    seconds: float,
-) -> dict[str, Any]:
-    plan = sampler.plan_
-    return {
-        "format_version": FORMAT_VERSION,
-        "job": spec.to_dict(),
-        "sampler": plan.sampler,
-        "parameters": {**_parameters(sampler, spec), "seed": int(plan.seed)},
-        "versions": _versions(),
-        "classes": plan.to_dict()["classes"],
-        "engine": plan.engine,
-        "rows": {
-            "before": int(plan.n_before),
-            **_changed(plan),
-            "after": sum(part.rows for part in parts),
-        },
-        "bytes": sum(part.bytes for part in parts),
-        "seconds": round(seconds, 3),
-        "memory": {**(plan.memory.to_dict() if plan.memory else {}), "peak_bytes": peaks},
-        "warnings": list(plan.warnings),
-        "parts": [
-            {"file": part_name(part.number), "rows": part.rows, "bytes": part.bytes}
-            for part in parts
-        ],
-        "neighbors": [
-            {"label": plain_label(label), **plain_value(found)} for label, found in report.items()
-        ],
-    }
-
-
-def _changed(plan: Any) -> dict[str, int]:
-    if isinstance(plan, UnderPlan):
-        return {"new": plan.n_new, "dropped": int(plan.n_dropped)}
-    return {"new": int(plan.n_new)}
-
-
-def _parameters(sampler: Any, spec: JobSpec) -> dict[str, Any]:
-    # The strategy as it was given, where the sampler holds a callable made from it.
-    given = {"sampling_strategy": spec.to_dict()["sampling_strategy"]}
-    return plain_value({**sampler.get_params(deep=False), **given})
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version(), "dsmote": __version__}
-    for name in VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found

@@ -1,0 +1,102 @@
+"""What the manifest of a job says: how the table was made, from what, and what is in it."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from dsmote import __version__
+from dsmote.job.parts import Part
+from dsmote.job.spec import JobSpec, plain_label, plain_value
+from dsmote.job.storage import part_name
+from dsmote.plan import UnderPlan
+
+__all__ = ["FORMAT_VERSION", "make_manifest", "versions"]
+
+FORMAT_VERSION = 1
+VERSIONS = ("dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
+
+
+def make_manifest(
+    spec: JobSpec,
+    sampler: Any,
+    parts: list[Part],
+    report: Mapping[Any, Any],
+    peaks: dict[str, int],
+    seconds: float,
+) -> dict[str, Any]:
+    """Return the manifest as plain data that JSON can hold.
+
+    Parameters
+    ----------
+    spec : JobSpec
+    sampler : sampler
+        Which has its plan.
+    parts : list of Part
+    report : mapping
+        What the search for neighbours was, by label.
+    peaks : dict
+        Peak memory in bytes by worker.
+    seconds : float
+
+    Returns
+    -------
+    dict
+    """
+    plan = sampler.plan_
+    return {
+        "format_version": FORMAT_VERSION,
+        "job": spec.to_dict(),
+        "sampler": plan.sampler,
+        "parameters": {**_parameters(sampler, spec), "seed": int(plan.seed)},
+        "versions": versions(),
+        "classes": plan.to_dict()["classes"],
+        "engine": plan.engine,
+        "rows": {
+            "before": int(plan.n_before),
+            **_changed(plan),
+            "after": sum(part.rows for part in parts),
+        },
+        "bytes": sum(part.bytes for part in parts),
+        "seconds": round(seconds, 3),
+        "memory": {**(plan.memory.to_dict() if plan.memory else {}), "peak_bytes": peaks},
+        "warnings": list(plan.warnings),
+        "parts": [
+            {"file": part_name(part.number), "rows": part.rows, "bytes": part.bytes}
+            for part in parts
+        ],
+        "neighbors": [
+            {"label": plain_label(label), **plain_value(found)} for label, found in report.items()
+        ],
+    }
+
+
+def _changed(plan: Any) -> dict[str, int]:
+    if isinstance(plan, UnderPlan):
+        return {"new": plan.n_new, "dropped": int(plan.n_dropped)}
+    return {"new": int(plan.n_new)}
+
+
+def _parameters(sampler: Any, spec: JobSpec) -> dict[str, Any]:
+    # The strategy as it was given, where the sampler holds a callable made from it.
+    given = {"sampling_strategy": spec.to_dict()["sampling_strategy"]}
+    return plain_value({**sampler.get_params(deep=False), **given})
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, dsmote and the libraries that make the table.
+
+    Examples
+    --------
+    >>> versions()["dsmote"] == __version__
+    True
+    """
+    found = {"python": platform.python_version(), "dsmote": __version__}
+    for name in VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "not installed"
+    return found
