@@ -79,7 +79,8 @@ def scale_power(matrix: np.ndarray, weight: float = 0.0) -> float:
     >>> scale_power(np.array([[1.0, 2.0]])), scale_power(np.array([[1e200]])) < 1e-70
     (1.0, True)
     """
-    largest = float(np.abs(matrix).max(initial=weight))
+    # No copy is made of what may be the largest matrix of the job.
+    largest = float(max(matrix.max(initial=weight), -matrix.min(initial=weight)))
     if largest == 0.0 or 1e-60 < largest < _LARGE:
         return 1.0
     exponent = int(np.frexp(largest)[1])

@@ -1,8 +1,12 @@
 """The rotated tree proposes, and never claims to reach further than it does."""
 
+import pickle
+
 import numpy as np
 import pytest
+from scipy.spatial import cKDTree
 
+from dsmote.neighbors import rotated
 from dsmote.neighbors.rotated import RotatedTree
 
 
@@ -43,3 +47,19 @@ def test_points_too_far_off_for_squares_are_within_no_reach():
     found, reach = tree.nearest(tree.rotated(np.array([[1e200] * 3, [0.0] * 3])), 5)
     assert found.max() < 90
     assert reach[0] == 0.0 < reach[1]
+
+
+def test_rows_that_are_kept_leaf_by_leaf_have_their_own_numbers(monkeypatch):
+    rows = np.random.default_rng(3).normal(size=(30_000, 5))
+    assert rows.nbytes > rotated._CACHED
+    tree = pickle.loads(pickle.dumps(RotatedTree(rows)))
+    ids = np.array([29_999, 0, 17, 12_345])
+    np.testing.assert_allclose(tree.rows(ids), tree.rotated(rows[ids]), atol=1e-12)
+    found, reach = tree.nearest(tree.rows(ids), 6)
+    np.testing.assert_array_equal(found, cKDTree(rows).query(rows[ids], k=6)[1])
+    monkeypatch.setattr(rotated, "_CACHED", rows.nbytes)
+    where_they_lie = RotatedTree(rows)
+    assert where_they_lie._ids is None and tree._ids is not None
+    other = where_they_lie.nearest(where_they_lie.rows(ids), 6)
+    np.testing.assert_array_equal(other[0], found)
+    np.testing.assert_array_equal(other[1], reach)
