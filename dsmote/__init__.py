@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dsmote.cluster import connect
     from dsmote.plan import Plan, UnderPlan
     from dsmote.samplers import (
         ADASYN,
@@ -37,6 +38,7 @@ __all__ = [
     "RandomUnderSampler",
     "UnderPlan",
     "__version__",
+    "connect",
     "make_sampler",
 ]
 
@@ -45,6 +47,7 @@ __version__ = "0.1.0"
 _HOMES = dict.fromkeys(__all__, "dsmote.samplers") | dict.fromkeys(
     ("Plan", "UnderPlan"), "dsmote.plan"
 )
+_HOMES["connect"] = "dsmote.cluster"
 
 
 def __getattr__(name: str) -> Any:

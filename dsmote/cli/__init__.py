@@ -156,12 +156,23 @@ def _cluster_options(options: dict[str, Any]) -> dict[str, Any]:
     from dask.utils import parse_bytes
 
     names = ("n_workers", "threads_per_worker", "memory_limit")
-    cluster = {name: options.pop(name) for name in ("scheduler", *names)}
-    if cluster["scheduler"] and any(cluster[name] for name in names):
+    cluster = {name: options.pop(name) for name in ("scheduler_file", *names)}
+    cluster["address"] = options.pop("scheduler")
+    given = {"--scheduler": cluster["address"], "--scheduler-file": cluster["scheduler_file"]}
+    there = [option for option, value in given.items() if value]
+    if len(there) > 1:
+        raise click.UsageError("give either --scheduler or --scheduler-file, not both")
+    if there and any(cluster[name] for name in names):
         raise click.UsageError(
-            "--scheduler is a cluster that is there: --n-workers, --threads-per-worker and "
+            f"{there[0]} is a cluster that is there: --n-workers, --threads-per-worker and "
             "--memory-limit are for a local one"
         )
+    files = {
+        "tls_ca_file": options.pop("tls_ca_file"),
+        "tls_client_cert": options.pop("tls_cert"),
+        "tls_client_key": options.pop("tls_key"),
+    }
+    cluster["security"] = {name: file for name, file in files.items() if file} or None
     limit = cluster["memory_limit"]
     try:
         if limit is not None and parse_bytes(limit) <= 0:
@@ -190,7 +201,9 @@ def _spec(sampling_strategy: str = "auto", **fields: Any) -> JobSpec:
 def _client(cluster: dict[str, Any], progress: Any) -> Iterator[Any]:
     from dsmote.cluster import connect
 
-    progress.stage("connecting" if cluster["scheduler"] else "starting workers")
+    progress.stage(
+        "connecting" if cluster["address"] or cluster["scheduler_file"] else "starting workers"
+    )
     with connect(**cluster) as client:
         if not client.nthreads():
             progress.stage("waiting for the scheduler to get workers")

@@ -124,6 +124,18 @@ CLUSTER_OPTIONS = (
         metavar="ADDRESS",
         help="A running Dask scheduler, such as tcp://127.0.0.1:8786.",
     ),
+    click.option(
+        "--scheduler-file",
+        metavar="FILE",
+        help="Or the file that `dask scheduler --scheduler-file FILE` writes.",
+    ),
+    click.option(
+        "--tls-ca-file",
+        metavar="PEM",
+        help="For a tls:// scheduler: the certificate of the cluster's CA,",
+    ),
+    click.option("--tls-cert", metavar="PEM", help="a certificate that it has signed,"),
+    click.option("--tls-key", metavar="PEM", help="and its key."),
     click.option("--n-workers", type=click.IntRange(min=1), metavar="N", help="Local workers."),
     click.option(
         "--threads-per-worker", type=click.IntRange(min=1), metavar="N", help="Of each of them."

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from distributed import KilledWorker
 
-from dsmote.cluster import worker_peaks
+from dsmote.cluster import check_paths, worker_peaks
 from dsmote.job.files import check_apart
 from dsmote.job.manifest import make_manifest
 from dsmote.job.parquet import with_pandas_dtypes
@@ -123,6 +123,7 @@ def plan_job(job: Job, client: Any, progress: Progress | None = None) -> Any:
     """
     progress = progress or Silent()
     with _explained(), unless_stuck(client), _original_dtypes():
+        check_paths(client, job.source.inputs.files)
         progress.stage("counting classes")
         frame = job.source.frame(client)
         return sampler_of(job.spec, frame._meta).plan(frame, target=job.spec.target)
@@ -158,6 +159,7 @@ def write_job(job: Job, client: Any, progress: Progress | None = None) -> dict[s
         unless_stuck(client),
         _original_dtypes(),
     ):
+        check_paths(client, job.source.inputs.files, stage.folder)
         progress.stage("counting classes")
         sampler, balanced = _resampled(job, client)
         progress.stage("writing")

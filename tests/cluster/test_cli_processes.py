@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -270,7 +271,12 @@ def test_worker_without_the_package_is_named(table: Path, tmp_path: Path, schedu
         process = dsmote("plan", table, "--target", "label", "--scheduler", scheduler)
         code, out, err = finished(process)
     assert (code, out) == (1, "")
-    assert "Error: dsmote is not installed at tcp://127.0.0.1:" in err
+    assert re.search(
+        r"^Error: the versions differ: dsmote is \S+ here, not installed on worker "
+        r"tcp://127\.0\.0\.1:\d+; install there what is here \(dsmote==",
+        err,
+        flags=re.M,
+    )
 
 
 def test_failing_task_is_one_message(table: Path, tmp_path: Path) -> None:
@@ -291,7 +297,7 @@ def test_failing_task_is_one_message(table: Path, tmp_path: Path) -> None:
 def test_script_runs_a_job_and_stops_what_it_started(
     table: Path, tmp_path: Path, reference: dict[str, str]
 ) -> None:
-    script = shutil.which("bash"), ROOT / "cluster" / "processes.sh"
+    script = shutil.which("bash"), ROOT / "cluster" / "processes" / "run.sh"
     fixed = ("--target", "label", "--carry", "id", "--random-state", 0)
     command = (*script, 1, "resample", table, tmp_path / "out", *fixed)
     process = start("env", f"PYTHON={sys.executable}", *command)
@@ -306,6 +312,8 @@ def test_script_runs_a_job_and_stops_what_it_started(
 
 
 def test_script_needs_a_command() -> None:
-    code, _, err = finished(start(shutil.which("bash"), ROOT / "cluster" / "processes.sh", 2))
+    code, _, err = finished(
+        start(shutil.which("bash"), ROOT / "cluster" / "processes" / "run.sh", 2)
+    )
     assert code == 2
     assert "usage" in err

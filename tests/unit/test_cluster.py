@@ -29,7 +29,7 @@ def test_local_cluster_is_on_this_machine_only_and_ends_with_the_block() -> None
         with connect() as same:
             assert same is client
         assert client.status == "running"
-        with connect(scheduler=client.scheduler.address) as other:
+        with connect(client.scheduler.address) as other:
             assert other is not client
             assert set(other.nthreads()) == set(client.nthreads())
         with (
@@ -47,7 +47,7 @@ def test_local_cluster_is_on_this_machine_only_and_ends_with_the_block() -> None
 
 
 def test_configured_scheduler_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dsmote.cluster._active_client", lambda: None)
+    monkeypatch.setattr("dsmote.cluster.client._active_client", lambda: None)
     with (
         dask.config.set({"scheduler-address": "tcp://127.0.0.1:9"}),
         dask.config.set({"distributed.comm.timeouts.connect": "300ms"}),
@@ -63,7 +63,7 @@ def test_unreachable_scheduler_is_named(address: str) -> None:
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "300ms"}),
         pytest.raises(SchedulerUnreachable, match=f"no Dask scheduler answers at {address}"),
-        connect(scheduler=address),
+        connect(address),
     ):
         pass
     assert time.monotonic() - started < 5

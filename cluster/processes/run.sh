@@ -2,7 +2,7 @@
 # Start a Dask scheduler and N workers as processes on this machine, run one dsmote command on them,
 # and stop them again.
 #
-#   cluster/processes.sh 4 resample INPUT OUTPUT --target COL
+#   cluster/processes/run.sh 4 resample INPUT OUTPUT --target COL
 #
 # Settings from the environment: PYTHON (python), MEMORY_LIMIT of a worker (auto), THREADS of a
 # worker (1). The exit code is that of the command.

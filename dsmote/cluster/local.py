@@ -1,0 +1,108 @@
+"""A cluster on this machine, that nobody else reaches and that ends with the block."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
+
+from dask.utils import parse_bytes
+from distributed import Client, LocalCluster, Security
+
+from dsmote.plan.memory import PROCESS_BYTES, USABLE_SHARE, format_bytes
+
+__all__ = ["local_cluster"]
+
+#: Seconds given to a local cluster to stop in good order before it is left to its finalizers.
+CLOSE_SECONDS = 10.0
+
+
+@contextmanager
+def local_cluster(
+    n_workers: int | None,
+    threads_per_worker: int | None,
+    memory_limit: str | int | float | None,
+    security: Security,
+) -> Iterator[Client]:
+    """Yield the client of a cluster of processes that listens on 127.0.0.1 only.
+
+    Parameters
+    ----------
+    n_workers, threads_per_worker : int or None
+    memory_limit : str, int, float or None
+        Of each worker.
+    security : distributed.Security
+        Its processes talk TLS when it requires encryption.
+
+    Yields
+    ------
+    distributed.Client
+
+    Raises
+    ------
+    ValueError
+        When the limit is below what a worker takes before it holds a row.
+    """
+    _check_limit(memory_limit)
+    with _interrupts_held():
+        cluster = LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=threads_per_worker,
+            memory_limit="auto" if memory_limit is None else memory_limit,
+            host="127.0.0.1",
+            processes=True,
+            security=security,
+            protocol="tls://" if security.require_encryption else "tcp://",
+            dashboard_address=None,
+            # Without a dashboard there still is a server of metrics: on any free port, here only.
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+            silence_logs=logging.ERROR,
+        )
+    try:
+        with _interrupts_held():
+            client = Client(cluster, set_as_default=True)
+        try:
+            yield client
+        finally:
+            with _interrupts_held(), suppress(OSError, TimeoutError):
+                client.close(timeout=CLOSE_SECONDS)
+    finally:
+        with _interrupts_held(), suppress(OSError, TimeoutError):
+            cluster.close(timeout=CLOSE_SECONDS)
+
+
+def _check_limit(memory_limit: str | int | float | None) -> None:
+    """Refuse a limit that the process itself would exceed: it would be restarted for ever."""
+    if not isinstance(memory_limit, str) or memory_limit == "auto":
+        return
+    limit = parse_bytes(memory_limit)
+    if 0 < limit * USABLE_SHARE < PROCESS_BYTES:
+        raise ValueError(
+            f"a memory limit of {format_bytes(limit)} is too small: a worker pauses at "
+            f"{USABLE_SHARE:.0%} of it and takes about {format_bytes(PROCESS_BYTES)} before it "
+            f"holds a row; allow at least {format_bytes(1.5 * PROCESS_BYTES)}"
+        )
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is done.
+
+    Half a cluster cannot be stopped in good order. And processes inherit the mask: the workers are
+    in the terminal's process group and would answer the same Ctrl-C with tracebacks of their own,
+    while it is for this process to stop them.
+    """
+    possible = hasattr(signal, "pthread_sigmask")
+    if not possible or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    # Its first start would lift the mask in the thread that needs it, so it is started before.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
