@@ -133,6 +133,10 @@ def decode(
             assert rows.group is not None and rows.group_levels is not None
             values = rows.group_levels.array.take(rows.group[made.bases])
             values = _as_dtype(values, _dtype_of(i, column, rows))
+        elif column.kind == "copied":
+            assert rows.beside is not None
+            values = rows.beside[column.name].array.take(made.bases)
+            values = _as_dtype(values, _dtype_of(i, column, rows))
         elif column.kind == "carried":
             values = _missing(len(index), _dtype_of(i, column, rows))
         else:

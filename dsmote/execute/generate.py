@@ -248,7 +248,7 @@ def finish(
     groups = None
     if rows.group is not None and rows.group_levels is not None:
         groups = rows.group_levels.take(rows.group[made.bases]).set_axis(index)
-    table = _table(rows, made, how.schema, label, index, array)
+    table = _table(rows, made, how, label, index, array)
     provenance = None
     if how.provenance:
         provenance = came_from(rows, made, how.provenance, how.schema, index)
@@ -258,12 +258,13 @@ def finish(
 
 
 def _table(
-    rows: Rows, made: Made, schema: Schema, label: Any, index: pd.Index, array: np.dtype | None
+    rows: Rows, made: Made, how: Making, label: Any, index: pd.Index, array: np.dtype | None
 ) -> Any:
+    schema = how.schema
     apart = schema.nominal or schema.carried or schema.copied
     if array is not None and array.kind == "f" and not apart:
         return as_floats(made.numeric, array)
-    if schema.copied and rows.beside is not None:
+    if how.recipe.whole and rows.beside is not None:
         frame = _whole(rows.beside, made.bases, schema, index)
     else:
         frame = decode(schema, rows, made, label, index)

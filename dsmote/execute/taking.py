@@ -20,8 +20,8 @@ def take_of(task: Task) -> Take:
     Returns
     -------
     Take
-        The classes that grow; carried columns where provenance names parents; and for a model, a
-        sample in which each class has its share.
+        The classes that grow; columns that are copied; carried ones where provenance names
+        parents; and for a model, a sample in which each class has its share.
     """
     plan, recipe = task.plan, task.recipe
     quotas = {}
@@ -35,7 +35,13 @@ def take_of(task: Task) -> Take:
         grow={c.label: c.rank for c in plan.growing},
         skip=task.skip,
         whole=recipe.whole,
-        beside=tuple(task.schema.carried) if task.provenance == "full" else (),
+        beside=_beside(task),
         ranks={c.label: c.rank for c in plan.classes} if quotas else {},
         quotas=quotas,
     )
+
+
+def _beside(task: Task) -> tuple[int, ...]:
+    carried = task.schema.carried if task.provenance == "full" else []
+    copied = [] if task.recipe.whole else task.schema.copied  # where rows are whole, all are there
+    return tuple(sorted([*carried, *copied]))

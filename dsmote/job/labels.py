@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["LabelCounts", "parse_strategy", "plain_label", "plain_value"]
+__all__ = ["LabelCounts", "means", "parse_strategy", "plain_label", "plain_value"]
 
 #: Names that a ``sampling_strategy`` may have.
 STRATEGY_NAMES = ("auto", "minority", "majority", "not minority", "not majority", "all")
@@ -117,6 +117,29 @@ def _find_label(key: str, labels: list[Any]) -> Any:
         f"sampling_strategy names the label {key!r}, which is not in the data; "
         f"the labels are: {listed}"
     )
+
+
+def means(key: Any, value: Any) -> bool:
+    """Tell whether a value of the data is the one that a job names: by its text, else by value.
+
+    Parameters
+    ----------
+    key : object
+        From a job: text, a number or a bool.
+    value : object
+        Of the data.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> means("1", 1), means(1, 1.0), means(1, "1"), means(True, "no"), means(0, None)
+    (True, True, True, False, False)
+    """
+    text = str(key)
+    return value is not None and (_same_text(text, value) or _same_value(text, value))
 
 
 def _same_text(key: str, label: Any) -> bool:

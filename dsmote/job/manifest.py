@@ -8,10 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from dsmote import __version__
+from dsmote.job.outputs import Outputs
 from dsmote.job.parts import Part
 from dsmote.job.spec import JobSpec, plain_label, plain_value
-from dsmote.job.storage import part_name
-from dsmote.plan import UnderPlan
 
 __all__ = ["FORMAT_VERSION", "make_manifest", "versions"]
 
@@ -21,7 +20,7 @@ VERSIONS = ("dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn",
 
 def make_manifest(
     spec: JobSpec,
-    sampler: Any,
+    outputs: Outputs,
     parts: list[Part],
     report: Mapping[Any, Any],
     peaks: dict[str, int],
@@ -32,8 +31,7 @@ def make_manifest(
     Parameters
     ----------
     spec : JobSpec
-    sampler : sampler
-        Which has its plan.
+    outputs : Outputs
     parts : list of Part
     report : mapping
         What the search for neighbours was, by label.
@@ -45,7 +43,7 @@ def make_manifest(
     -------
     dict
     """
-    plan = sampler.plan_
+    sampler, plan = outputs.sampler, outputs.sampler.plan_
     return {
         "format_version": FORMAT_VERSION,
         "job": spec.to_dict(),
@@ -54,29 +52,20 @@ def make_manifest(
         "versions": versions(),
         "classes": plan.to_dict()["classes"],
         "engine": plan.engine,
-        "rows": {
-            "before": int(plan.n_before),
-            **_changed(plan),
-            "after": sum(part.rows for part in parts),
-        },
+        **outputs.described(parts),
         "bytes": sum(part.bytes for part in parts),
         "seconds": round(seconds, 3),
         "memory": {**(plan.memory.to_dict() if plan.memory else {}), "peak_bytes": peaks},
         "warnings": list(plan.warnings),
         "parts": [
-            {"file": part_name(part.number), "rows": part.rows, "bytes": part.bytes}
+            {"file": file.file, "rows": file.rows, "bytes": file.bytes}
             for part in parts
+            for file in part.files
         ],
         "neighbors": [
             {"label": plain_label(label), **plain_value(found)} for label, found in report.items()
         ],
     }
-
-
-def _changed(plan: Any) -> dict[str, int]:
-    if isinstance(plan, UnderPlan):
-        return {"new": plan.n_new, "dropped": int(plan.n_dropped)}
-    return {"new": int(plan.n_new)}
 
 
 def _parameters(sampler: Any, spec: JobSpec) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-import warnings
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,17 +10,15 @@ from functools import partial
 from typing import Any, Protocol
 
 import dask
-import pandas as pd
-import pyarrow as pa
 from distributed import KilledWorker
 
 from dsmote.cluster import check_paths, worker_peaks
 from dsmote.job.files import check_apart
 from dsmote.job.manifest import make_manifest
-from dsmote.job.parquet import with_pandas_dtypes
+from dsmote.job.outputs import different, make_outputs, plan_outputs
 from dsmote.job.parts import Part, write_parts
 from dsmote.job.sources import Source, check_columns, open_source
-from dsmote.job.spec import JobSpec, has_parameter, plain_label, sampler_of
+from dsmote.job.spec import JobSpec, has_parameter
 from dsmote.job.storage import check_output, staged
 from dsmote.job.watch import Stuck, unless_stuck
 
@@ -96,14 +92,23 @@ def prepare(spec: JobSpec) -> Job:
     source = open_source(spec.input, spec.format)
     # An index says which row it is, not what the row is like: it is kept, and never measured.
     named = {spec.target, *spec.carry, *spec.categorical}
+    column = spec.split.column if spec.split else None
     index = tuple(name for name in source.index_columns if name not in named)
     if has_parameter(spec, "carry"):  # a sampler that has none measures nothing
-        spec = replace(spec, carry=(*spec.carry, *index))
+        # What a row is for says nothing of what it is like, and new rows are for training.
+        carry = tuple(name for name in (*spec.carry, *index) if name != column)
+        spec = replace(spec, carry=carry)
     if spec.output is not None:
         check_apart(source.inputs, spec.output)
     check_columns(
         source,
-        {"target": [spec.target], "carry": spec.carry, "categorical": spec.categorical},
+        {
+            "target": [spec.target],
+            "carry": spec.carry,
+            "categorical": spec.categorical,
+            "the split's column": [] if column is None else [column],
+            "partition_by": spec.partition_by,
+        },
     )
     return Job(spec, source)
 
@@ -125,8 +130,7 @@ def plan_job(job: Job, client: Any, progress: Progress | None = None) -> Any:
     with _explained(), unless_stuck(client), _original_dtypes():
         check_paths(client, job.source.inputs.files)
         progress.stage("counting classes")
-        frame = job.source.frame(client)
-        return sampler_of(job.spec, frame._meta).plan(frame, target=job.spec.target)
+        return plan_outputs(job.spec, job.source, client)
 
 
 def write_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str, Any]:
@@ -161,34 +165,22 @@ def write_job(job: Job, client: Any, progress: Progress | None = None) -> dict[s
     ):
         check_paths(client, job.source.inputs.files, stage.folder)
         progress.stage("counting classes")
-        sampler, balanced = _resampled(job, client)
+        outputs = make_outputs(spec, job.source, client)
         progress.stage("writing")
-        progress.start(balanced.npartitions, sampler.plan_.n_after)
-        schema = _output_schema(job.source, balanced._meta)
+        progress.start(len(outputs.parts), outputs.rows)
         peaks: dict[str, int] = {}
         on_part = partial(_note, progress, peaks)
-        report = getattr(sampler, "neighbors_report_", {})  # not where rows are only left out
-        parts, report = write_parts(
-            client, balanced, stage.folder, schema, spec.target, on_part, report
-        )
-        _check_counts(sampler.plan_, parts)
+        parts, report = write_parts(client, outputs.parts, stage.folder, on_part, outputs.report)
+        wrong = different(outputs, parts)
+        if wrong:
+            raise JobFailed(wrong)
         # Workers that died are known by what they reported before.
         peaks = {**peaks, **worker_peaks(client)}
         seconds = time.perf_counter() - started
-        manifest = make_manifest(spec, sampler, parts, report, peaks, seconds)
+        manifest = make_manifest(spec, outputs, parts, report, peaks, seconds)
         progress.stage("putting the output in place")
         stage.commit(manifest)
     return manifest
-
-
-def _resampled(job: Job, client: Any) -> tuple[Any, Any]:
-    """Return the sampler, which has its plan, and the lazy output."""
-    frame = job.source.frame(client)
-    sampler = sampler_of(job.spec, frame._meta)
-    with warnings.catch_warnings():
-        # The plan has them all, and the manifest takes them from there.
-        warnings.simplefilter("ignore", UserWarning)
-        return sampler, sampler.resample(frame, target=job.spec.target)
 
 
 def _note(progress: Progress, peaks: dict[str, int], part: Part) -> None:
@@ -225,38 +217,3 @@ def _explained() -> Iterator[None]:
 def _short(key: Any) -> str:
     name = key[0] if isinstance(key, tuple) else key
     return str(name).split("-")[0]
-
-
-def _output_schema(source: Source, meta: pd.DataFrame) -> pa.Schema:
-    """Return the schema of the parts: the input's columns, and those that the sampler adds."""
-    known = [name for name in meta.columns if name in source.columns]
-    schema, empty = source.output_schema(meta[known]), meta.iloc[:0]
-    if len(known) == len(meta.columns):
-        return schema
-    added = pa.Schema.from_pandas(empty.drop(columns=known), preserve_index=False)
-    types = [
-        schema.field(name) if name in known else _text_if_unknown(added.field(name))
-        for name in meta.columns
-    ]
-    return with_pandas_dtypes(pa.schema(types), empty)
-
-
-def _text_if_unknown(field: pa.Field) -> pa.Field:
-    return pa.field(field.name, pa.large_string()) if pa.types.is_null(field.type) else field
-
-
-def _check_counts(plan: Any, parts: list[Part]) -> None:
-    written: Counter[Any] = Counter()
-    for part in parts:
-        written.update(dict(part.counts))
-    wanted = {plain_label(label): int(rows) for label, rows in plan.counts_after.items() if rows}
-    if dict(written) != wanted:
-        differing = {
-            label: (written.get(label, 0), wanted.get(label, 0))
-            for label in sorted({*written, *wanted}, key=str)
-            if written.get(label, 0) != wanted.get(label, 0)
-        }
-        raise JobFailed(
-            "the rows written are not the rows planned (label: written, planned): "
-            f"{differing}; the input may have changed while it was read"
-        )

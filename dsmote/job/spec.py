@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from dsmote.job.combinations import check_combination
 from dsmote.job.labels import LabelCounts, parse_strategy, plain_label, plain_value
 from dsmote.job.split import Split
 from dsmote.samplers.registry import check_parameters, find_sampler, parameters_of
@@ -232,6 +233,7 @@ def _check_sampler(spec: JobSpec) -> None:
         raise ValueError(f"{twice[0]} is given twice: as a field of the job, and in params")
     check_parameters(kind, [*given, *spec.params])
     kind(**given, **spec.params)._validate_params()
+    check_combination(spec, kind)
 
 
 def _kind(spec: JobSpec, mixed: bool) -> Any:
@@ -288,7 +290,8 @@ def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
     >>> sampler_of(JobSpec("in.parquet", target="y", k_neighbors=3), frame)
     SMOTENC(k_neighbors=3)
     """
-    aside = {spec.target, *spec.carry}
+    column = spec.split.column if spec.split else None
+    aside = {spec.target, *spec.carry, column}
     measured = columns.drop(columns=[name for name in columns.columns if name in aside])
     nominal = [name for name in measured.columns if is_nominal(measured[name].dtype)]
     # A bool column is a number to SMOTE, so it alone does not make a table mixed.
@@ -298,11 +301,14 @@ def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
     if spec.categorical:
         chosen = {*nominal, *spec.categorical}
         given["categorical_features"] = [name for name in measured.columns if name in chosen]
-    return kind(
+    sampler = kind(
         sampling_strategy=LabelCounts(strategy) if isinstance(strategy, Mapping) else strategy,
         **given,
         **spec.params,
     )
+    if column is not None and hasattr(kind, "_inherited"):
+        sampler._inherited = (column,)
+    return sampler
 
 
 def is_nominal(dtype: Any) -> bool:

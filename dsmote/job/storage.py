@@ -77,7 +77,8 @@ def check_output(url: str, overwrite: bool) -> None:
         raise FileExistsError(f"{url} is a file: the output is a folder, choose another name")
     if not overwrite:
         raise FileExistsError(f"{url} is there already: choose another folder or --overwrite it")
-    foreign = sorted(_foreign(fs.ls(path, detail=True)))
+    below = [{"type": "file", "name": name} for name in fs.find(path)]
+    foreign = sorted({*_foreign(fs.ls(path, detail=True)), *_foreign(below)})
     if foreign:
         raise FileExistsError(
             f"{url} is not overwritten, because it holds more than a table: {foreign[:5]}"
@@ -88,7 +89,8 @@ def _foreign(entries: list[dict[str, Any]]) -> Iterator[str]:
     for entry in entries:
         name = str(entry["name"]).rstrip("/").rpartition("/")[2]
         plain = name.startswith("_") or name.lower().endswith((*PARQUET_ENDINGS, ".crc"))
-        if entry["type"] == "directory" or not plain:
+        ours = name in ("train", "test") or "=" in name
+        if not (ours if entry["type"] == "directory" else plain):
             yield name
 
 
@@ -158,9 +160,11 @@ class LocalStage:
         """
         with clear_errors("write", self.url):
             expected = {OWNER, *(part["file"] for part in manifest["parts"])}
-            for name in os.listdir(self.folder):
-                if name not in expected:
-                    os.remove(os.path.join(self.folder, name))
+            for folder, _, names in os.walk(self.folder):
+                for name in names:
+                    file = os.path.join(folder, name)
+                    if os.path.relpath(file, self.folder) not in expected:
+                        os.remove(file)
             with open(os.path.join(self.folder, MANIFEST), "w", encoding="utf-8") as handle:
                 json.dump(manifest, handle, indent=2)
                 handle.write("\n")
@@ -232,6 +236,8 @@ class RemoteStage:
                 self.fs.rm(self.target, recursive=True)
             self.fs.makedirs(self.target, exist_ok=True)
             for part in manifest["parts"]:
+                inside = f"{self.target}/{part['file']}".rpartition("/")[0]
+                self.fs.makedirs(inside, exist_ok=True)
                 self.fs.mv(f"{self._path}/{part['file']}", f"{self.target}/{part['file']}")
             self.fs.pipe_file(
                 f"{self.target}/{MANIFEST}", (json.dumps(manifest, indent=2) + "\n").encode()

@@ -83,6 +83,9 @@ class Plan:
         Problems that :meth:`check` raises: classes with too few rows; what does not fit.
     passes : tuple of str
         How often the data are read, and what for.
+    test : tuple of (label, rows), or None
+        Rows of each class that are not for training, and so are none of the input's here; None
+        where all are. Rows without a label are those of None.
     """
 
     sampler: str
@@ -94,6 +97,7 @@ class Plan:
     too_small: tuple[str, ...] = ()
     too_large: tuple[str, ...] = ()
     passes: tuple[str, ...] = ()
+    test: tuple[tuple[Any, int], ...] | None = None
 
     @property
     def growing(self) -> tuple[ClassPlan, ...]:
@@ -173,6 +177,7 @@ class Plan:
                 {"label": _jsonable(b.label), "start": b.start, "stop": b.stop} for b in self.blocks
             ],
             "passes": list(self.passes),
+            **held_back_dict(self.test),
             "memory": self.memory.to_dict(),
             "warnings": list(self.warnings),
         }
@@ -187,7 +192,7 @@ class Plan:
         lines.append(
             f"{'total':<{width}}  {self.n_before:>14,}  {self.n_new:>14,}  {self.n_after:>14,}"
         )
-        lines += ["", *_reasons(self.growing)]
+        lines += [*held_back_line(self.test), "", *_reasons(self.growing)]
         largest = max((b.rows for b in self.blocks), default=0)
         allowed = self.memory.allowed_bytes
         lines += [
@@ -211,6 +216,29 @@ def _reasons(growing: Sequence[ClassPlan]) -> list[str]:
     reasons = [f"neighbours of class {c.label}: {c.engine}, {c.why}" for c in growing if c.why]
     more = len(reasons) - 20
     return reasons[:20] + ([f"and of {more} more classes, see to_dict()"] if more > 0 else [])
+
+
+def held_back_line(test: Sequence[tuple[Any, int]] | None) -> list[str]:
+    """Say how many rows are left as they are because they are not for training.
+
+    Examples
+    --------
+    >>> held_back_line([(0, 90), (1, 10)])
+    ['not for training: 100 rows, which stay as they are (0: 90, 1: 10)']
+    """
+    if test is None:
+        return []
+    shown = [f"{'no label' if label is None else label}: {rows:,}" for label, rows in test[:20]]
+    shown += ["..."] if len(test) > 20 else []
+    total = sum(rows for _, rows in test)
+    return [f"not for training: {total:,} rows, which stay as they are ({', '.join(shown)})"]
+
+
+def held_back_dict(test: Sequence[tuple[Any, int]] | None) -> dict[str, Any]:
+    """Return the same as JSON-able data."""
+    if test is None:
+        return {}
+    return {"test": [{"label": _jsonable(label), "rows": rows} for label, rows in test]}
 
 
 def _jsonable(label: Any) -> Any:

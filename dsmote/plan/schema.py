@@ -28,7 +28,7 @@ class Column:
     kind : str
         ``"float"``, ``"int"``, ``"bool"``, ``"datetime"`` or ``"timedelta"`` when it is measured;
         ``"nominal"`` when it is voted on; ``"carried"``; ``"group"``;
-        ``"copied"`` when rows are copied as they are; ``"target"``.
+        ``"copied"`` when new rows have their base row's value; ``"target"``.
     """
 
     name: Any
@@ -192,6 +192,7 @@ def make_schema(
     carry: Sequence[Any] = (),
     nominal: Sequence[int] = (),
     group: Any = None,
+    inherited: Sequence[Any] = (),
     any_kind: bool = False,
     sampler: str = "SMOTE",
 ) -> Schema:
@@ -211,6 +212,8 @@ def make_schema(
         Positions of the nominal columns.
     group : hashable, optional
         Name of the column that says which rows belong together.
+    inherited : sequence of names
+        Columns that are never measured, and of which new rows have their base row's value.
     any_kind : bool
         Columns of every dtype are taken, because none is measured.
     sampler : str
@@ -242,9 +245,9 @@ def make_schema(
             kind = "carried"
         elif group is not None and name == group:
             kind = "group"
-        elif i in voted:
+        elif i in voted and name not in inherited:
             kind = "nominal"
-        elif any_kind:
+        elif any_kind or name in inherited:
             kind = "copied"
         else:
             kind = _numeric_kind(dtype)

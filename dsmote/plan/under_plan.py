@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsmote.plan.labels import plain, sort_labels
+from dsmote.plan.plan import held_back_dict, held_back_line
 
 __all__ = ["ClassKeep", "UnderPlan", "make_under_plan"]
 
@@ -34,11 +35,14 @@ class UnderPlan:
         The root seed; the same seed keeps the same rows.
     classes : tuple of ClassKeep
         All classes, in sorted label order.
+    test : tuple of (label, rows), or None
+        As in :class:`~dsmote.plan.Plan`.
     """
 
     sampler: str
     seed: int
     classes: tuple[ClassKeep, ...]
+    test: tuple[tuple[Any, int], ...] | None = None
 
     @property
     def n_before(self) -> int:
@@ -103,6 +107,7 @@ class UnderPlan:
                 }
                 for c in self.classes
             ],
+            **held_back_dict(self.test),
         }
 
     def __str__(self) -> str:
@@ -114,6 +119,7 @@ class UnderPlan:
         for name, before, after in [*totals, ("total", self.n_before, self.n_after)]:
             rows.append((name, f"{before:,}", f"{before - after:,}", f"{after:,}"))
         lines += [f"{a:<{width}}  {b:>14}  {c:>14}  {d:>14}" for a, b, c, d in rows]
+        lines += held_back_line(self.test)
         return "\n".join(lines)
 
 

@@ -83,6 +83,10 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
     }
     #: Columns of every dtype are taken, missing values included, because none is measured.
     _any_kind: ClassVar[bool] = False
+    #: Columns of which new rows have their base row's value: a job names the one it splits by.
+    _inherited: tuple[Any, ...] = ()
+    #: Rows of the largest partition as it is read, where what is resampled is a part of it.
+    _partition_rows: int | None = None
     #: The rows of nominal columns are counted in the pass over the data, by level and class.
     _counts_levels: ClassVar[bool] = False
 
@@ -276,11 +280,12 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
     def _schema(self, table: Table, group: Any) -> Schema:
         """Give the columns their roles, and refuse what this sampler is not for."""
         carried = [] if self.carry is None else list(self.carry)
-        aside = [*carried, *([] if group is None else [group])]
+        aside = [*carried, *([] if group is None else [group]), *self._inherited]
         schema = table.schema(
             carry=carried,
             nominal=self._nominal(table, aside),
             group=group,
+            inherited=self._inherited,
             any_kind=self._takes_any_kind(),
             sampler=type(self).__name__,
         )
@@ -330,7 +335,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             needs=replace(recipe.needs(), passes=passes_of(recipe, class_counts is None)),
             on_small=self.on_small_class,
             engines=engines_of(recipe, profile, schema, new),
-            partition_bytes=partition_bytes(table, profile),
+            partition_bytes=partition_bytes(table, profile, self._partition_rows),
             row_bytes=max(out.row_bytes(), profile.bytes // max(1, profile.rows)),
             limit=table.limit(),
             in_memory=not table.lazy,

@@ -33,11 +33,17 @@ _UNKNOWN = pd.CategoricalDtype()  # "category", its categories travelling with t
 ClassCounts = Mapping[Any, int]
 
 
-def partition_bytes(table: Table, profile: Profile) -> int:
-    """Return the bytes of the largest partition; a table in memory is not held in partitions."""
+def partition_bytes(table: Table, profile: Profile, as_read: int | None = None) -> int:
+    """Return the bytes of the largest partition; a table in memory is not held in partitions.
+
+    `as_read` is the rows of the largest partition that the table's are parts of: it is held, and
+    so are both its parts, one of which is passed on as a partition of the table.
+    """
     if not table.lazy:
         return 0
-    return profile.largest_bytes or -(-profile.bytes // table.npartitions)
+    largest = profile.largest_bytes or -(-profile.bytes // table.npartitions)
+    whole = 0 if as_read is None else as_read * profile.bytes // max(1, profile.rows)
+    return max(largest, 4 * whole // 3)
 
 
 def check_labels(labels: list[Any]) -> None:

@@ -11,6 +11,7 @@ import duckdb
 import fsspec
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
@@ -19,7 +20,8 @@ from distributed import Client, KilledWorker, LocalCluster
 from dsmote import SMOTE
 from dsmote.job import JobFailed, JobSpec, plan_job, prepare, write_job
 from dsmote.job import run as run_module
-from dsmote.job.parts import write_part
+from dsmote.job.layout import Layout
+from dsmote.job.parts import Part, write_part
 from dsmote.job.sources import open_source
 
 Hashes = Callable[[Path], dict[str, str]]
@@ -226,9 +228,9 @@ def test_part_that_does_not_fit_the_schema_is_refused(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": [1.5], "y": [0]})
     schema = pq.read_schema(_parquet(tmp_path, pd.DataFrame({"x": [1], "y": [0]})))
     with pytest.raises(ValueError, match=r"partition 3 does not fit the table's schema: .*x"):
-        write_part(frame, 3, str(tmp_path), schema, "y")
+        _write(frame, 3, tmp_path, schema)
     with pytest.raises(ValueError, match=r"partition 3 has the columns \['y', 'x'\]"):
-        write_part(frame[["y", "x"]], 3, str(tmp_path), schema, "y")
+        _write(frame[["y", "x"]], 3, tmp_path, schema)
     assert os.listdir(tmp_path) == ["in.parquet"]
 
 
@@ -236,9 +238,9 @@ def test_part_written_again_is_the_same_file(tmp_path: Path, hashes: Hashes) -> 
     frame = pd.DataFrame({"c": pd.Categorical(["u", "v"]), "y": [0, 1]})
     schema = open_source(str(_parquet(tmp_path, frame))).output_schema(frame.iloc[:0])
     (tmp_path / "out").mkdir()
-    first = write_part(frame, 0, str(tmp_path / "out"), schema, "y")
+    first = _write(frame, 0, tmp_path / "out", schema)
     before = hashes(tmp_path / "out")
-    assert write_part(frame, 0, str(tmp_path / "out"), schema, "y").bytes == first.bytes
+    assert _write(frame, 0, tmp_path / "out", schema).bytes == first.bytes
     assert hashes(tmp_path / "out") == before
     assert first.counts == ((0, 1), (1, 1))
 
@@ -247,8 +249,14 @@ def test_task_of_a_cancelled_run_does_not_bring_its_folder_back(tmp_path: Path) 
     frame = pd.DataFrame({"x": [1.5], "y": [0]})
     schema = pq.read_schema(_parquet(tmp_path, frame))
     with pytest.raises(OSError, match="storage that all share"):
-        write_part(frame, 0, str(tmp_path / "gone"), schema, "y")
+        _write(frame, 0, tmp_path / "gone", schema)
     assert os.listdir(tmp_path) == ["in.parquet"]
+
+
+def _write(frame: pd.DataFrame, number: int, folder: Path, schema: pa.Schema) -> Part:
+    return write_part(
+        frame, number=number, folder=str(folder), file="part.parquet", layout=Layout(schema, "y")
+    )
 
 
 def _parquet(folder: Path, frame: pd.DataFrame) -> Path:

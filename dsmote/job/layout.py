@@ -1,0 +1,228 @@
+"""How the rows of a part become files: folders by value, row groups, compression."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from dsmote.job.parquet import with_pandas_dtypes
+
+__all__ = ["Layout", "check_partition_by", "key_folders"]
+
+#: Folders of one part, at most: more would make files of a few rows each.
+MOST_FOLDERS = 1000
+#: What Hive, Spark, Arrow and DuckDB take as a missing value.
+MISSING = "__HIVE_DEFAULT_PARTITION__"
+#: Values of a column that are looked at to tell whether they repeat.
+DICTIONARY_SAMPLE = 4096
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How parts are written.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+        Of all columns, those that become folders among them.
+    target : str
+        The column whose labels are counted.
+    partition_by : tuple of str
+        Columns whose values become folders, ``column=value/``, and are not in the files.
+    row_group_rows : int, optional
+        Rows of a row group; Arrow's own bound where it is not given.
+    compression : str
+    """
+
+    schema: pa.Schema
+    target: str
+    partition_by: tuple[str, ...] = ()
+    row_group_rows: int | None = None
+    compression: str = "snappy"
+
+    @property
+    def in_files(self) -> pa.Schema:
+        """The schema of the files."""
+        if not self.partition_by:
+            return self.schema
+        kept = [field for field in self.schema if field.name not in self.partition_by]
+        empty = self.schema.empty_table().to_pandas().drop(columns=list(self.partition_by))
+        return with_pandas_dtypes(pa.schema(kept), empty)
+
+    def tables(self, frame: pd.DataFrame, number: int) -> Iterator[tuple[str, pa.Table]]:
+        """Yield the folder and the rows of each file of a part, one after the other.
+
+        Parameters
+        ----------
+        frame : pandas.DataFrame
+        number : int
+            Of the part, for errors.
+
+        Yields
+        ------
+        folder : str
+            Empty, or ending in a slash.
+        table : pyarrow.Table
+
+        Raises
+        ------
+        ValueError
+            A frame that does not fit the schema, or that would need too many folders.
+        """
+        if list(frame.columns) != self.schema.names:
+            raise ValueError(
+                f"partition {number} has the columns {list(frame.columns)}, expected "
+                f"{self.schema.names}"
+            )
+        if not self.partition_by:
+            yield "", _to_arrow(frame, self.schema, number)
+            return
+        schema = self.in_files
+        for folder, rows in key_folders(frame, self.partition_by):
+            yield folder, _to_arrow(frame.iloc[rows][schema.names], schema, number)
+
+    def write(self, table: pa.Table, handle: Any) -> None:
+        """Write a file.
+
+        Parameters
+        ----------
+        table : pyarrow.Table
+        handle : binary file
+        """
+        pq.write_table(
+            table,
+            handle,
+            compression=self.compression,
+            use_dictionary=_repeating(table),
+            row_group_size=self.row_group_rows,
+        )
+
+
+def check_partition_by(columns: Sequence[str], dtypes: pd.Series) -> None:
+    """Refuse columns whose values do not make folders.
+
+    Parameters
+    ----------
+    columns : sequence of str
+    dtypes : pandas.Series
+        Of all columns of the table.
+
+    Raises
+    ------
+    ValueError
+        It names the column.
+
+    Examples
+    --------
+    >>> check_partition_by(["y"], pd.DataFrame({"x": [0.5], "y": ["a"]}).dtypes)
+    """
+    types = pd.api.types
+    for name in columns:
+        dtype = dtypes[name]
+        if isinstance(dtype, pd.CategoricalDtype):
+            continue
+        plain = types.is_integer_dtype(dtype) or types.is_bool_dtype(dtype)
+        if not (plain or types.is_string_dtype(dtype) or types.is_object_dtype(dtype)):
+            raise ValueError(
+                f"partition_by names the column {name!r} of dtype {dtype}: folders are made of "
+                "text, categories, whole numbers and bools only; leave it out, or round it or cut "
+                "it into classes first"
+            )
+    if set(columns) == set(dtypes.index):
+        raise ValueError("partition_by names every column, and none is left for the files")
+
+
+def key_folders(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the folder of each set of values, and its rows, in their order.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    columns : sequence of str
+
+    Yields
+    ------
+    folder : str
+        ``column=value/``, for each column; values are encoded as in URLs.
+    rows : ndarray of int64
+
+    Raises
+    ------
+    ValueError
+        Too many folders, or text that no folder can be named by.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"c": ["a/b", None, "a/b"]})
+    >>> [(folder, rows.tolist()) for folder, rows in key_folders(frame, ["c"])]
+    [('c=__HIVE_DEFAULT_PARTITION__/', [1]), ('c=a%2Fb/', [0, 2])]
+    """
+    names: list[list[str]] = []
+    keys = np.zeros(len(frame), dtype=np.int64)
+    for name in columns:
+        codes, values = pd.factorize(frame[name], sort=False)
+        _check_few(name, len(values))
+        names.append([_segment(name, value) for value in values] + [f"{name}={MISSING}"])
+        keys = keys * len(names[-1]) + np.where(codes < 0, len(values), codes)
+    present, codes = np.unique(keys, return_inverse=True)
+    _check_few(" and ".join(columns), len(present))
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes, minlength=len(present)))
+    found = []
+    for key, rows in zip(present.tolist(), np.split(order, ends[:-1]), strict=True):
+        segments = []
+        for of in reversed(names):
+            key, place = divmod(key, len(of))
+            segments.append(of[place])
+        found.append(("/".join(reversed(segments)) + "/", rows))
+    yield from sorted(found, key=lambda pair: pair[0])
+
+
+def _segment(name: str, value: Any) -> str:
+    text = str(value).lower() if isinstance(value, bool | np.bool_) else str(value)
+    if not text:
+        raise ValueError(
+            f"column {name!r} of partition_by holds empty text, by which no folder can be named; "
+            "replace it, or leave the column out"
+        )
+    return f"{name}={quote(text, safe='')}"
+
+
+def _check_few(name: str, found: int) -> None:
+    if found > MOST_FOLDERS:
+        raise ValueError(
+            f"column {name!r} of partition_by has {found:,} different values in one part, and each "
+            f"would be a folder; at most {MOST_FOLDERS:,} are made: leave it out, or put its "
+            "values into classes"
+        )
+
+
+def _to_arrow(frame: pd.DataFrame, schema: pa.Schema, number: int) -> pa.Table:
+    try:
+        table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False, nthreads=1)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ValueError(f"partition {number} does not fit the table's schema: {error}") from error
+    # The metadata that pandas adds tells the categories of this part: no two would be alike.
+    return table.replace_schema_metadata(schema.metadata)
+
+
+def _repeating(table: pa.Table) -> list[str]:
+    """Name the columns that a dictionary makes smaller.
+
+    A dictionary of numbers that hardly repeat (measurements, and what is made between them) is
+    given up by the writer half-way: the file gets larger, and writing takes five times as long.
+    """
+    names = []
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        head = column.slice(0, DICTIONARY_SAMPLE)
+        plain = pa.types.is_primitive(column.type)
+        if not plain or 2 * len(head.unique()) <= len(head):
+            names.append(name)
+    return names

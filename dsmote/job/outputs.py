@@ -1,0 +1,263 @@
+"""What a job writes: the lazy parts, their folders, and the rows they must hold."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from dask import delayed
+
+from dsmote.job.layout import Layout, check_partition_by
+from dsmote.job.parquet import with_pandas_dtypes
+from dsmote.job.parts import Part, ToWrite
+from dsmote.job.sources import Source
+from dsmote.job.spec import JobSpec, plain_label, sampler_of
+from dsmote.job.storage import part_name
+from dsmote.job.training import Divided, divide
+from dsmote.plan import Plan
+
+__all__ = ["TEST", "TRAIN", "Outputs", "different", "make_outputs", "plan_outputs"]
+
+#: The folders of training rows, resampled, and of the other rows, untouched.
+TRAIN, TEST = "train", "test"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Parts that are one table.
+
+    Parameters
+    ----------
+    name : str
+        Empty where the parts lie in the output's own folder.
+    partitions : list of Delayed
+    layout : Layout
+    counts : mapping of label to int
+        The rows that must be written.
+    """
+
+    name: str
+    partitions: list[Any]
+    layout: Layout
+    counts: dict[Any, int]
+
+    @property
+    def rows(self) -> int:
+        """Rows that must be written."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """All that a job writes.
+
+    Parameters
+    ----------
+    sampler : sampler
+        It has its plan.
+    folders : tuple of Folder
+    report : Delayed or mapping
+        What is known of the search for neighbours.
+    """
+
+    sampler: Any
+    folders: tuple[Folder, ...]
+    report: Any
+
+    @property
+    def rows(self) -> int:
+        """Rows that are written."""
+        return sum(folder.rows for folder in self.folders)
+
+    @property
+    def parts(self) -> list[ToWrite]:
+        """The parts of all folders, numbered through; files are numbered in their folder."""
+        found: list[ToWrite] = []
+        for folder in self.folders:
+            for place, partition in enumerate(folder.partitions):
+                file = "/".join([*filter(None, [folder.name]), part_name(place)])
+                found.append(ToWrite(len(found), file, partition, folder.layout))
+        return found
+
+    def written(self, parts: Sequence[Part]) -> list[tuple[Folder, list[Part]]]:
+        """Return what was written of each folder."""
+        found, first = [], 0
+        for folder in self.folders:
+            last = first + len(folder.partitions)
+            found.append((folder, [part for part in parts if first <= part.number < last]))
+            first = last
+        return found
+
+    def described(self, parts: Sequence[Part]) -> dict[str, Any]:
+        """Return what a manifest says of the rows: of each side, and of each folder."""
+        plan = self.sampler.plan_
+        changed = {} if isinstance(plan, Plan) else {"dropped": int(plan.n_dropped)}
+        rows = {"before": int(plan.n_before), "new": int(plan.n_new), **changed}
+        rows |= {"after": int(plan.n_after)}
+        if plan.test is not None:
+            rows["test"] = sum(n for _, n in plan.test)
+        folders = {
+            folder.name or ".": {
+                "rows": sum(part.rows for part in own),
+                "bytes": sum(part.bytes for part in own),
+                "files": sum(len(part.files) for part in own),
+            }
+            for folder, own in self.written(parts)
+        }
+        test = {key: value for key, value in plan.to_dict().items() if key == "test"}
+        return {"rows": rows, "folders": folders, **test}
+
+
+def make_outputs(spec: JobSpec, source: Source, client: Any) -> Outputs:
+    """Look at the input as often as the plan needs, and return what is to be written, lazily.
+
+    Parameters
+    ----------
+    spec : JobSpec
+    source : Source
+    client : distributed.Client
+
+    Returns
+    -------
+    Outputs
+
+    Raises
+    ------
+    ValueError, TypeError, MemoryError
+        From the data or the plan.
+    """
+    frame, sampler, divided = _opened(spec, source, client)
+    with warnings.catch_warnings():
+        # The plan has them all, and the manifest takes them from there.
+        warnings.simplefilter("ignore", UserWarning)
+        balanced = sampler.resample(divided.train if divided else frame, target=spec.target)
+    sampler.plan_ = plan = _completed(sampler.plan_, divided)
+    schema = _output_schema(source, balanced._meta)
+    partitions = balanced.to_delayed(optimize_graph=False)
+    n_originals = len(partitions) - len(getattr(plan, "blocks", ()))
+    originals, made = partitions[:n_originals], partitions[n_originals:]
+    wanted = plan.counts_after
+    if spec.mode == "synthetic":
+        originals = []
+        wanted = {c.label: c.new for c in plan.classes}
+    elif divided:
+        originals = _filled(originals, divided.train_rows)
+    layout = Layout(schema, spec.target, spec.partition_by, spec.row_group_rows, spec.compression)
+    resampled = Folder(
+        TRAIN if divided else "",
+        [*originals, *made] or [delayed(balanced._meta.iloc[:0])],
+        layout,
+        {plain_label(label): int(n) for label, n in wanted.items() if n},
+    )
+    folders = [resampled]
+    if divided and spec.mode != "synthetic":
+        folders.append(_test_folder(divided, plan, source, layout))
+    return Outputs(sampler, tuple(folders), getattr(sampler, "neighbors_report_", {}))
+
+
+def plan_outputs(spec: JobSpec, source: Source, client: Any) -> Any:
+    """Return what would be done.
+
+    Parameters
+    ----------
+    spec : JobSpec
+    source : Source
+    client : distributed.Client
+
+    Returns
+    -------
+    dsmote.plan.Plan or dsmote.plan.UnderPlan
+    """
+    frame, sampler, divided = _opened(spec, source, client)
+    plan = sampler.plan(divided.train if divided else frame, target=spec.target)
+    return _completed(plan, divided)
+
+
+def _opened(spec: JobSpec, source: Source, client: Any) -> tuple[Any, Any, Divided | None]:
+    """Return the lazy input, the sampler, and the two sides where there are two."""
+    frame = source.frame(client)
+    check_partition_by(spec.partition_by, frame._meta.dtypes)
+    sampler = sampler_of(spec, frame._meta)
+    if spec.split is None:
+        return frame, sampler, None
+    divided = divide(frame, spec.target, spec.split)
+    sampler._partition_rows = max(map(sum, zip(divided.train_rows, divided.test_rows, strict=True)))
+    return frame, sampler, divided
+
+
+def _completed(plan: Any, divided: Divided | None) -> Any:
+    """Add to a plan what is not for training, and the pass that told."""
+    if divided is None:
+        return plan
+    plan = replace(plan, test=divided.held_back(plan.counts_before))
+    if not isinstance(plan, Plan):
+        return plan
+    return replace(plan, passes=("telling training rows from others", *plan.passes))
+
+
+def _filled(partitions: list[Any], rows: Sequence[int]) -> list[Any]:
+    """Leave out partitions that are known to be empty; a table needs one, to have columns."""
+    kept = [part for part, n in zip(partitions, rows, strict=True) if n]
+    return kept or partitions[:1]
+
+
+def _test_folder(divided: Divided, plan: Any, source: Source, layout: Layout) -> Folder:
+    meta = divided.test._meta
+    # The input's own schema: nothing is added here, and no value can have become missing.
+    schema = source.output_schema(meta) if source.schema is None else source.schema
+    partitions = _filled(divided.test.to_delayed(optimize_graph=False), divided.test_rows)
+    counts = {None if label is None else plain_label(label): n for label, n in plan.test}
+    return Folder(TEST, partitions, replace(layout, schema=schema), counts)
+
+
+def _output_schema(source: Source, meta: pd.DataFrame) -> pa.Schema:
+    """Return the schema of the parts: the input's columns, and those that the sampler adds."""
+    known = [name for name in meta.columns if name in source.columns]
+    schema, empty = source.output_schema(meta[known]), meta.iloc[:0]
+    if len(known) == len(meta.columns):
+        return schema
+    added = pa.Schema.from_pandas(empty.drop(columns=known), preserve_index=False)
+    types = [
+        schema.field(name) if name in known else _text_if_unknown(added.field(name))
+        for name in meta.columns
+    ]
+    return with_pandas_dtypes(pa.schema(types), empty)
+
+
+def _text_if_unknown(field: pa.Field) -> pa.Field:
+    return pa.field(field.name, pa.large_string()) if pa.types.is_null(field.type) else field
+
+
+def different(outputs: Outputs, parts: Sequence[Part]) -> str | None:
+    """Say in which classes the rows written are not the rows planned; None where they are.
+
+    Parameters
+    ----------
+    outputs : Outputs
+    parts : sequence of Part
+
+    Returns
+    -------
+    str or None
+    """
+    for folder, own in outputs.written(parts):
+        written: Counter[Any] = Counter()
+        for part in own:
+            written.update(dict(part.counts))
+        if dict(written) != folder.counts:
+            differing = {
+                label: (written.get(label, 0), folder.counts.get(label, 0))
+                for label in sorted({*written, *folder.counts}, key=str)
+                if written.get(label, 0) != folder.counts.get(label, 0)
+            }
+            where = f" in {folder.name}/" if folder.name else ""
+            return (
+                f"the rows written{where} are not the rows planned (label: written, planned): "
+                f"{differing}; the input may have changed while it was read"
+            )
+    return None

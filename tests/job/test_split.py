@@ -1,0 +1,334 @@
+"""Only training rows are resampled; the others come out untouched in a folder of their own."""
+
+from collections.abc import Callable
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import Client
+
+from dsmote.job import JobSpec, plan_job, prepare, write_job
+from dsmote.job.split import Split
+from dsmote.samplers.registry import find_sampler, parameters_of
+from tests.job.conftest import mixed_frame, write_files
+
+Hashes = Callable[[Path], dict[str, str]]
+FOLD = Split(column="fold", train=("train",))
+#: Every sampler there is, with what it needs for small tables of two far clouds of rows.
+SAMPLERS: dict[str, dict[str, Any]] = {
+    "smote": {"scale": "standard"},
+    "smotenc": {},
+    "smoten": {},
+    "borderline": {"params": {"m_neighbors": 20}},
+    "borderline-2": {
+        "sampler": "borderline",
+        "params": {"kind": "borderline-2", "m_neighbors": 20},
+    },
+    "adasyn": {},
+    "svm": {"params": {"m_neighbors": 20}},
+    "kmeans": {"params": {"cluster_balance_threshold": 0.01}},
+    "random": {},
+    "random-smoothed": {"sampler": "random", "params": {"shrinkage": 1.0}},
+    "random-under": {},
+}
+
+
+def job(source: Path, out: Path, **fields: Any) -> JobSpec:
+    return JobSpec(str(source), "y", output=str(out), **{"random_state": 0, **fields})
+
+
+def folded(rows: int = 300) -> pd.DataFrame:
+    """Every kind of column, a fold, and a class that is in no training row."""
+    frame = mixed_frame(rows)
+    fold = np.array(["train", "valid", "test"])[np.arange(rows) * 7 % 11 % 3]
+    frame.insert(3, "fold", fold)
+    frame["y"] = np.where((frame["fold"] == "test") & (frame.index % 50 == 9), 7, frame["y"])
+    return frame
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_files(folded(), tmp_path / "in", 3)
+
+
+def test_a_column_says_what_is_for_training(source: Path, tmp_path: Path, client: Client) -> None:
+    before = pd.read_parquet(source)
+    train, test = (before[(before["fold"] == "train") == side] for side in (True, False))
+    spec = job(source, tmp_path / "out", carry=("id", "note"), split=FOLD)
+    manifest = write_job(prepare(spec), client)
+    made, untouched = (
+        pd.read_parquet(tmp_path / "out/train"),
+        pd.read_parquet(tmp_path / "out/test"),
+    )
+    pd.testing.assert_frame_equal(untouched, test.reset_index(drop=True))
+    assert set(untouched["y"]) == {0, 1, 7}
+    originals = made.iloc[: len(train)].astype({"id": "int64"})
+    pd.testing.assert_frame_equal(originals, train.reset_index(drop=True))
+    # Who reads the training rows must see the new ones too.
+    assert set(made["fold"]) == {"train"}
+    assert made.dtypes["fold"] == before.dtypes["fold"]
+    n = int((train["y"] == 0).sum())
+    assert made["y"].value_counts().to_dict() == {0: n, 1: n}
+    assert manifest["rows"] == {
+        "before": len(train),
+        "new": len(made) - len(train),
+        "after": len(made),
+        "test": len(test),
+    }
+    assert manifest["test"] == [
+        {"label": label, "rows": int((test["y"] == label).sum())} for label in (0, 1, 7)
+    ]
+    assert {name: of["rows"] for name, of in manifest["folders"].items()} == {
+        "train": len(made),
+        "test": len(test),
+    }
+    assert {Path(part["file"]).parts[0] for part in manifest["parts"]} == {"train", "test"}
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "_SUCCESS",
+        "_manifest.json",
+        "test",
+        "train",
+    ]
+
+
+def test_the_plan_shows_both_sides_and_every_pass(source: Path, client: Client) -> None:
+    spec = JobSpec(str(source), "y", carry=("id", "note"), split=FOLD)
+    plan = plan_job(prepare(spec), client)
+    frame = folded()
+    test = frame[frame["fold"] != "train"]["y"].value_counts().sort_index()
+    assert plan.n_before + sum(test) == 300
+    assert plan.test == tuple(test.items())
+    assert f"not for training: {sum(test)} rows, which stay as they are (0: {test[0]}" in str(plan)
+    assert [one["rows"] for one in plan.to_dict()["test"]] == test.tolist()
+    assert plan.passes[0] == "telling training rows from others"
+    assert len(plan.passes) == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "train", "expected"),
+    [
+        ([0, 1, 2], (1,), [1]),
+        ([0, 1, 2], ("1", 2), [1, 2]),
+        ([0.0, 1.0, None], (1,), [1.0]),
+        ([True, False, False], (True,), [True]),
+        ([True, False, False], ("false",), [False]),
+        (["0", "1", None], (0,), ["0"]),
+        (pd.Categorical(["b", "a", "c"], ["c", "b", "a", "z"]), ("a", "b"), ["a", "b"]),
+    ],
+)
+def test_values_match_as_labels_do(
+    values: Any, train: tuple, expected: list, tmp_path: Path, client: Client
+) -> None:
+    frame = pd.DataFrame({"x": np.arange(120.0), "y": [0, 0, 0, 0, 1] * 24})
+    frame["fold"] = pd.Series(values).take(np.arange(120) % 3).reset_index(drop=True)
+    source = write_files(frame, tmp_path / "in", 2)
+    write_job(prepare(job(source, tmp_path / "out", split=Split("fold", train))), client)
+    made, rest = pd.read_parquet(tmp_path / "out/train"), pd.read_parquet(tmp_path / "out/test")
+    chosen = frame["fold"].isin(expected)
+    assert len(rest) == (~chosen).sum()
+    pd.testing.assert_frame_equal(rest, frame[~chosen].reset_index(drop=True))
+    assert made["fold"].isin(expected).all()
+    assert made["y"].value_counts().to_dict() == {
+        0: chosen.sum() * 4 // 5,
+        1: chosen.sum() * 4 // 5,
+    }
+
+
+def test_new_rows_have_the_fold_of_their_base_row(tmp_path: Path, client: Client) -> None:
+    frame = folded()
+    source = write_files(frame, tmp_path / "in", 3)
+    for sampler in ("smotenc", "random"):
+        out = tmp_path / sampler
+        spec = job(
+            source,
+            out,
+            sampler=sampler,
+            carry=("id", "note", "fold"),  # what is carried is missing in new rows; this is not
+            split=Split("fold", ("train", "valid")),
+            params={"provenance": "full"},
+        )
+        write_job(prepare(spec), client)
+        made = pd.read_parquet(out / "train")
+        new = made[made["synthetic"]]
+        originals = made[~made["synthetic"]]
+        base = originals.iloc[new["base_row"].to_numpy(dtype="int64")]
+        assert new["fold"].tolist() == base["fold"].tolist()
+        assert set(new["fold"]) == {"train", "valid"}
+        # Row numbers are those among the training rows; carried columns tell which they were.
+        assert new["id_base"].tolist() == base["id"].tolist()
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+@pytest.mark.parametrize("fraction", [0.2, 0.07, 1 / 3])
+def test_chance_holds_back_exactly_so_many(
+    stratify: bool, fraction: float, tmp_path: Path, client: Client
+) -> None:
+    frame = mixed_frame(300).drop(columns=["text", "cat", "note", "flag"])
+    source = write_files(frame, tmp_path / "in", 3)
+    split = Split(test_fraction=fraction, seed=5, stratify=stratify)
+    spec = job(source, tmp_path / "out", carry=("id",), split=split)
+    write_job(prepare(spec), client)
+    made, test = pd.read_parquet(tmp_path / "out/train"), pd.read_parquet(tmp_path / "out/test")
+    n_test = ceil(300 * Fraction(str(fraction)))
+    assert len(test) == n_test
+    chosen = frame["id"].isin(test["id"])
+    pd.testing.assert_frame_equal(test, frame[chosen].reset_index(drop=True))
+    originals = made[made["id"].notna()].astype({"id": "int64"})
+    pd.testing.assert_frame_equal(originals, frame[~chosen].reset_index(drop=True))
+    if stratify:
+        assert abs((test["y"] == 1).sum() - n_test * 0.1) < 1
+
+
+@pytest.mark.parametrize("stratify", [False, True])
+def test_the_same_rows_are_held_back_however_the_table_is_cut(
+    stratify: bool, tmp_path: Path, client: Client
+) -> None:
+    frame = mixed_frame(300).drop(columns=["text", "cat", "note", "flag"])
+    found = []
+    for files in (1, 3, 7):
+        source = write_files(frame, tmp_path / f"in{files}", files)
+        out = tmp_path / f"out{files}"
+        split = Split(test_fraction=0.25, seed=5, stratify=stratify)
+        write_job(prepare(job(source, out, carry=("id",), split=split)), client)
+        found.append((pd.read_parquet(out / "train"), pd.read_parquet(out / "test")))
+    for other in found[1:]:
+        for ours, theirs in zip(found[0], other, strict=True):
+            pd.testing.assert_frame_equal(ours, theirs)
+    other = Split(test_fraction=0.25, seed=6, stratify=stratify)
+    write_job(prepare(job(source, tmp_path / "other", carry=("id",), split=other)), client)
+    assert pd.read_parquet(tmp_path / "other/test")["id"].tolist() != found[0][1]["id"].tolist()
+
+
+def test_csv_is_split_too(tmp_path: Path, client: Client) -> None:
+    frame = folded()[["x", "i16", "fold", "y"]]
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    write_job(prepare(job(tmp_path / "in.csv", tmp_path / "out", split=FOLD)), client)
+    test = pd.read_parquet(tmp_path / "out/test")
+    expected = pd.read_csv(tmp_path / "in.csv")
+    expected = expected[expected["fold"] != "train"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(test, expected)
+
+
+def test_rows_without_a_label_may_be_held_back(tmp_path: Path, client: Client) -> None:
+    frame = folded()[["x", "fold", "y"]].astype({"y": "Int64"})
+    frame.loc[frame["fold"] == "test", "y"] = pd.NA
+    source = write_files(frame, tmp_path / "in", 3)
+    manifest = write_job(prepare(job(source, tmp_path / "out", split=FOLD)), client)
+    test = pd.read_parquet(tmp_path / "out/test")
+    expected = frame[frame["fold"] != "train"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(test, expected)
+    assert manifest["test"][-1] == {"label": None, "rows": int((frame["fold"] == "test").sum())}
+
+
+def far(rows: int = 400) -> pd.DataFrame:
+    """Test rows lie a million away from training rows, and have a name of their own."""
+    rng = np.random.default_rng(3)
+    test = np.arange(rows) % 5 >= 3
+    rare = rng.random(rows) < 0.25
+    frame = pd.DataFrame(
+        {
+            "a": rng.normal(size=rows) + rare,
+            "b": rng.normal(size=rows) - rare,
+            "c": np.where(test, "held back", rng.choice(["u", "v", "w"], rows)),
+            "id": np.arange(rows),
+            "fold": np.where(test, "test", "train"),
+            "y": rare.astype(int),
+        }
+    )
+    frame.loc[test, ["a", "b"]] += 1e6
+    return frame
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_no_row_has_a_parent_outside_the_training_rows(
+    name: str, tmp_path: Path, client: Client
+) -> None:
+    """With the test rows there, all is as it would be had they never been."""
+    frame = far()
+    fields = {"sampler": name, **SAMPLERS[name]}
+    kind = find_sampler(fields["sampler"])
+    named = fields["sampler"] in ("smotenc", "smoten", "random", "random-under")
+    if fields["sampler"] == "smoten":
+        frame["a"] = frame["a"].round()
+        frame = frame.drop(columns="b")
+    if not named or name == "random-smoothed":
+        frame = frame.drop(columns="c")
+    if "carry" in parameters_of(kind):
+        provenance = {**fields.get("params", {}), "provenance": "full"}
+        fields |= {"carry": ("id",), "params": provenance}
+    source = write_files(frame, tmp_path / "in", 3)
+    out, alone = tmp_path / "out", tmp_path / "alone"
+    write_job(prepare(job(source, out, split=FOLD, **fields)), client)
+    made, test = pd.read_parquet(out / "train"), pd.read_parquet(out / "test")
+    pd.testing.assert_frame_equal(test, frame[frame["fold"] == "test"].reset_index(drop=True))
+
+    # Any part that a test row had would be seen: in the values, in the names, in the parents.
+    training = frame[frame["fold"] == "train"].reset_index(drop=True)
+    assert made["a"].abs().max() < 1000
+    assert set(made["fold"]) == {"train"}
+    assert "held back" not in set(made.get("c", []))
+    if "synthetic" in made.columns:
+        new = made[made["synthetic"]]
+        assert len(new)
+        assert set(new["id_base"]) <= set(training["id"])
+        assert set(new["id_neighbour"].dropna()) <= set(training["id"])
+        numbers = new["neighbour_row"].dropna().astype(int)
+        assert new["base_row"].max() < len(training)
+        assert numbers.empty or numbers.max() < len(training)
+
+    # Moments, models and medians too: they are those of the training rows alone.
+    rows = training.drop(columns="fold")
+    write_job(prepare(job(write_files(rows, tmp_path / "only", 2), alone, **fields)), client)
+    pd.testing.assert_frame_equal(made.drop(columns="fold"), pd.read_parquet(alone))
+
+
+def test_every_sampler_is_tried() -> None:
+    from dsmote.samplers.registry import describe_samplers
+
+    tried = {fields.get("sampler", name) for name, fields in SAMPLERS.items()}
+    assert tried == {one["name"] for one in describe_samplers()}
+
+
+def test_training_value_that_never_occurs(source: Path, tmp_path: Path, client: Client) -> None:
+    spec = job(source, tmp_path / "out", carry=("id", "note"), split=Split("fold", ("training",)))
+    counts = folded()["fold"].value_counts()
+    with pytest.raises(ValueError, match="column 'fold' never holds 'training'") as error:
+        write_job(prepare(spec), client)
+    for value, rows in counts.items():
+        assert f"'{value}' ({rows} rows)" in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_left_to_train_with(tmp_path: Path, client: Client) -> None:
+    source = write_files(pd.DataFrame({"x": [1.0, 2.0], "y": [0, 1]}), tmp_path / "in", 1)
+    spec = job(source, tmp_path / "out", split=Split(test_fraction=0.9))
+    with pytest.raises(ValueError, match="of 2 rows is 2 rows, which leaves none for training"):
+        write_job(prepare(spec), client)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"split": Split("nope", ("a",))}, "no column 'nope' .given as the split's column."),
+        ({"split": Split("y", (1,))}, "the split's column 'y' is the target"),
+        ({"split": FOLD, "categorical": ("fold",)}, "'fold' is named in categorical"),
+    ],
+)
+def test_split_that_cannot_be(source: Path, tmp_path: Path, fields: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepare(job(source, tmp_path / "out", **fields))
+
+
+def test_memory_counts_the_partition_as_it_is_read(tmp_path: Path, client: Client) -> None:
+    """A tenth is for training, but the whole partition is in a worker when it is read."""
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20_000, 8))).add_prefix("x")
+    frame["y"] = np.arange(len(frame)) % 20 == 0
+    frame["fold"] = np.where(np.arange(len(frame)) // 20 % 10 == 0, "train", "test")
+    source = write_files(frame, tmp_path / "in", 1)
+    whole = plan_job(prepare(JobSpec(str(source), "y", carry=("fold",))), client)
+    part = plan_job(prepare(JobSpec(str(source), "y", split=FOLD)), client)
+    assert part.memory.partition_bytes > whole.memory.partition_bytes
