@@ -46,7 +46,7 @@ def make_manifest(
     sampler, plan = outputs.sampler, outputs.sampler.plan_
     return {
         "format_version": FORMAT_VERSION,
-        "job": spec.to_dict(),
+        "job": spec.shown(),
         "sampler": plan.sampler,
         "parameters": {**_parameters(sampler, spec), "seed": int(plan.seed)},
         "versions": versions(),
@@ -71,7 +71,9 @@ def make_manifest(
 def _parameters(sampler: Any, spec: JobSpec) -> dict[str, Any]:
     # The strategy as it was given, where the sampler holds a callable made from it.
     given = {"sampling_strategy": spec.to_dict()["sampling_strategy"]}
-    return plain_value({**sampler.get_params(deep=False), **given})
+    parameters = plain_value({**sampler.get_params(deep=False), **given})
+    masked: dict[str, Any] = spec.hidden.mask_value(parameters)
+    return masked
 
 
 def versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from dsmote.job.combinations import check_combination
 from dsmote.job.labels import LabelCounts, parse_strategy, plain_label, plain_value
+from dsmote.job.secrets import Secrets
 from dsmote.job.split import Split
 from dsmote.samplers.registry import check_parameters, find_sampler, parameters_of
 
@@ -99,6 +100,8 @@ class JobSpec:
         Go on with the finished files of a run that died.
     params : mapping of str to object
         Further parameters of the sampler.
+    hidden : Secrets
+        What must not be shown. It is no part of the job: two that differ in it are equal.
 
     Raises
     ------
@@ -141,6 +144,7 @@ class JobSpec:
     report: bool = False
     resume: bool = False
     params: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    hidden: Secrets = field(default=Secrets(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse what is wrong whatever the data are."""
@@ -163,8 +167,17 @@ class JobSpec:
         _check_roles(self)
         _check_sampler(self)
 
+    def __repr__(self) -> str:
+        given = {k: v for k, v in self.shown().items() if v not in (None, [], {}, False)}
+        return f"JobSpec({', '.join(f'{key}={value!r}' for key, value in given.items())})"
+
+    def shown(self) -> dict[str, Any]:
+        """Return the job as plain data in which secrets are masked: for manifests and logs."""
+        masked: dict[str, Any] = self.hidden.mask_value(self.to_dict())
+        return masked
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the job as plain data that JSON can hold."""
+        """Return the job as plain data that JSON can hold, secrets included."""
         strategy = self.sampling_strategy
         return {
             "input": self.input,

@@ -129,7 +129,8 @@ def declared() -> set[str]:
     extras = project["project"]["optional-dependencies"]
     entries = [*project["project"]["dependencies"], *extras["faiss"]]
     names = (re.split(r"[\[<>=]", entry)[0] for entry in entries)
-    return {{"scikit-learn": "sklearn", "faiss-cpu": "faiss"}.get(name, name) for name in names}
+    modules = {"scikit-learn": "sklearn", "faiss-cpu": "faiss", "pyyaml": "yaml"}
+    return {modules.get(name, name) for name in names}
 
 
 def undeclared(package: Path) -> list[str]:

@@ -1,0 +1,78 @@
+"""``${NAME}`` in the values of a job file."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+__all__ = ["Filled", "fill"]
+
+_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+_FOUND = re.compile(
+    rf"\$\$\{{|\$\{{(?P<name>{_NAME})(?::-(?P<default>[^}}]*))?\}}|(?P<broken>\$\{{)"
+)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A text with its variables filled in.
+
+    Parameters
+    ----------
+    text : str
+    values : tuple of str
+        What came from the environment.
+    problems : tuple of str
+        What could not be filled in, in words.
+    """
+
+    text: str
+    values: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def fill(text: str) -> Filled:
+    """Fill ``${NAME}`` and ``${NAME:-default}`` from the environment; ``$${`` stands for ``${``.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    Filled
+
+    Examples
+    --------
+    >>> fill("s3://${NO_SUCH_BUCKET:-lake}/$${x}").text
+    's3://lake/${x}'
+    >>> fill("${NO_SUCH}").problems
+    ('the environment variable NO_SUCH is not set (set it, or give ${NO_SUCH:-default})',)
+    """
+    values: list[str] = []
+    problems: list[str] = []
+
+    def replacement(match: re.Match[str]) -> str:
+        name, default = match["name"], match["default"]
+        if match["broken"]:
+            problems.append(
+                "'${' begins a variable such as ${NAME} or ${NAME:-default}; write $${ where "
+                "the characters themselves are meant"
+            )
+            return match[0]
+        if name is None:
+            return "${"
+        found = os.environ.get(name)
+        if default is not None and not found:
+            return str(default)
+        if found is None:
+            problems.append(
+                f"the environment variable {name} is not set (set it, or give ${{{name}:-default}})"
+            )
+            return match[0]
+        values.append(found)
+        return found
+
+    filled = _FOUND.sub(replacement, text)
+    return Filled(filled, tuple(values), tuple(problems))

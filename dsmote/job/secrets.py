@@ -1,0 +1,111 @@
+"""What must not be shown: passwords in URLs, and what came from the environment."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["MASK", "Secrets"]
+
+MASK = "***"
+
+#: From this length on a secret is masked wherever it stands; shorter, only where it stands alone.
+LONG = 4
+
+#: The password of ``scheme://user:password@host``; it may itself hold an ``@`` or a ``/``.
+_USERINFO = re.compile(r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@'\"]*:)[^\s'\"]+(?=@)")
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Texts to mask wherever they appear.
+
+    Parameters
+    ----------
+    values : tuple of str
+
+    Examples
+    --------
+    >>> Secrets(("hunter2",)).mask("no table at sftp://me:pass@host/hunter2/x")
+    'no table at sftp://me:***@host/***/x'
+    """
+
+    values: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Secrets({len(self.values)} values)"
+
+    def mask(self, text: str) -> str:
+        """Return a text without the secrets.
+
+        Parameters
+        ----------
+        text : str
+
+        Returns
+        -------
+        str
+        """
+        text = _USERINFO.sub(rf"\g<before>{MASK}", text)
+        # The longest first: a secret may be part of another.
+        for value in sorted(self.values, key=len, reverse=True):
+            # Messages quote what they name, with what is special in it escaped.
+            for written in {value, repr(value)[1:-1]}:
+                text = text.replace(written, MASK) if len(value) >= LONG else _alone(written, text)
+        return text
+
+    def mask_value(self, value: Any) -> Any:
+        """Return plain data with the secrets masked in all its texts; keys stay as they are.
+
+        Parameters
+        ----------
+        value : object
+
+        Returns
+        -------
+        object
+
+        Examples
+        --------
+        >>> Secrets(("bucket-7",)).mask_value({"input": ["s3://bucket-7/a"], "rows": 7})
+        {'input': ['s3://***/a'], 'rows': 7}
+        """
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, Mapping):
+            return {key: self.mask_value(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.mask_value(item) for item in value]
+        return value
+
+    def mask_error(self, error: BaseException) -> None:
+        """Mask the messages of an error and of those that led to it, in place.
+
+        Parameters
+        ----------
+        error : BaseException
+        """
+        seen: set[int] = set()
+        waiting: list[BaseException | None] = [error]
+        while waiting:
+            one = waiting.pop()
+            if one is None or id(one) in seen:
+                continue
+            seen.add(id(one))
+            masked = tuple(self.mask(arg) if isinstance(arg, str) else arg for arg in one.args)
+            if masked != one.args:
+                one.args = masked
+            if isinstance(one, OSError):
+                for name in ("filename", "filename2"):
+                    if isinstance(getattr(one, name), str):
+                        setattr(one, name, self.mask(getattr(one, name)))
+            waiting += [one.__cause__, one.__context__]
+
+    def __or__(self, other: Iterable[str]) -> Secrets:
+        return Secrets(tuple(dict.fromkeys((*self.values, *(v for v in other if v.strip())))))
+
+
+def _alone(value: str, text: str) -> str:
+    return re.sub(rf"(?<![\w]){re.escape(value)}(?![\w])", lambda match: MASK, text)

@@ -1,0 +1,459 @@
+"""The job file: what is right becomes a job; all that is wrong is told at once, with its place."""
+
+from pathlib import Path
+
+import pytest
+
+from dsmote.job import JobSpec
+from dsmote.job.jobfile import JobFileError, load_job, set_key
+from dsmote.job.split import Split
+
+OF_THE_ISSUE = """\
+input: s3://lake/train/*.parquet      # or a folder, a file, CSV
+output: s3://lake/train-balanced/
+target: label
+sampler: smotenc                       # default: auto
+params: {k_neighbors: 5, random_state: 0, carry: [id]}
+split: {column: fold, train: [train]}  # or {test_fraction: 0.2, seed: 0, stratify: true}
+mode: full
+if_exists: skip
+cluster: {address: "tls://scheduler:8786"}   # or {n_workers: 2, memory_limit: 2GiB}
+report: true
+"""
+NEEDED = "input: in\noutput: out\ntarget: y\n"
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "job.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def loaded(folder: Path, text: str, *sets: str) -> JobSpec:
+    return load_job(write(folder, text), [set_key(each) for each in sets]).spec
+
+
+def mistakes(folder: Path, text: str, *sets: str) -> list[tuple[str, str, str]]:
+    """Place (the line, or the option), key and message of each mistake."""
+    file = write(folder, text)
+    with pytest.raises(JobFileError) as refused:
+        load_job(file, [set_key(each) for each in sets])
+    found = refused.value.mistakes
+    for one in found:
+        assert str(one) in str(refused.value)
+        assert one.where in (f"{file}:{one.line}", *(f"--set {s.partition('=')[0]}" for s in sets))
+    return [(one.where.removeprefix(f"{file}:"), one.key, one.message) for one in found]
+
+
+def only(found: list[tuple[str, str, str]], where: str, key: str, *words: str) -> None:
+    assert len(found) == 1, found
+    assert found[0][:2] == (where, key)
+    for word in words:
+        assert word in found[0][2]
+
+
+def test_the_file_of_the_issue(tmp_path: Path) -> None:
+    checked = load_job(write(tmp_path, OF_THE_ISSUE))
+    assert checked.spec == JobSpec(
+        "s3://lake/train/*.parquet",
+        "label",
+        output="s3://lake/train-balanced/",
+        sampler="smotenc",
+        k_neighbors=5,
+        random_state=0,
+        carry=("id",),
+        split=Split("fold", ("train",)),
+        if_exists="skip",
+        report=True,
+    )
+    assert checked.cluster.address == "tls://scheduler:8786"
+
+
+def test_what_the_comments_of_the_issue_offer(tmp_path: Path) -> None:
+    text = OF_THE_ISSUE.replace("{column: fold, train: [train]}", "{test_fraction: 0.2, seed: 3}")
+    text = text.replace('{address: "tls://scheduler:8786"}', "{n_workers: 2, memory_limit: 2GiB}")
+    checked = load_job(write(tmp_path, text))
+    assert checked.spec.split == Split(test_fraction=0.2, seed=3)
+    assert (checked.cluster.n_workers, checked.cluster.memory_limit) == (2, "2GiB")
+
+
+def test_three_keys_are_enough(tmp_path: Path) -> None:
+    assert loaded(tmp_path, NEEDED) == JobSpec("in", "y", output="out")
+
+
+def test_every_key_reaches_the_job(tmp_path: Path) -> None:
+    spec = loaded(
+        tmp_path,
+        NEEDED + "format: csv\nmode: synthetic\npartition_by: [day, hour]\nrow_group_rows: 5\n"
+        "compression: zstd\nshuffle: true\nreport: true\nresume: true\nif_exists: replace\n"
+        "sampler: borderline\n"
+        "params:\n  kind: borderline-2\n  m_neighbors: 7\n  missing: skip\n  neighbors: tree\n"
+        "  scale: robust\n  n_components: 0.9\n  sampling_strategy: {1: 50, 'a b': 60, false: 7}\n",
+    )
+    assert spec == JobSpec(
+        "in",
+        "y",
+        output="out",
+        format="csv",
+        mode="synthetic",
+        partition_by=("day", "hour"),
+        row_group_rows=5,
+        compression="zstd",
+        shuffle=True,
+        report=True,
+        resume=True,
+        if_exists="replace",
+        sampler="borderline",
+        params={"kind": "borderline-2", "m_neighbors": 7},
+        missing="skip",
+        neighbors="tree",
+        scale="robust",
+        n_components=0.9,
+        sampling_strategy={"1": 50, "a b": 60, "false": 7},
+    )
+
+
+def test_parameters_go_by_the_sampler_that_takes_them(tmp_path: Path) -> None:
+    assert loaded(tmp_path, NEEDED + "sampler: adasyn\nparams: {n_neighbors: 3}").k_neighbors == 3
+    assert loaded(tmp_path, NEEDED + "sampler: adasyn\nparams: {k_neighbors: 3}").k_neighbors == 3
+    spec = loaded(tmp_path, NEEDED + "params: {categorical: a, carry: [b]}")
+    assert (spec.categorical, spec.carry) == (("a",), ("b",))
+    spec = loaded(tmp_path, NEEDED + "params: {categorical_features: [a]}")
+    assert spec.params == {"categorical_features": ["a"]}
+    assert loaded(tmp_path, NEEDED + "sampler: SMOTENC").sampler == "SMOTENC"
+
+
+def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
+    found = mistakes(
+        tmp_path,
+        "input: in\n"
+        "ouput: out\n"
+        "target: [y]\n"
+        "sampler: smotec\n"
+        "split:\n"
+        "  colum: fold\n"
+        "  test_fraction: 2\n"
+        "report: 'yes'\n"
+        "mode: synthetik\n"
+        "k_neighbors: 5\n"
+        "cluster:\n"
+        "  n_workers: true\n"
+        "  memory_limit: much\n"
+        "  adress: x\n",
+    )
+    assert [(where, key) for where, key, _ in found] == [
+        ("1", "output"),
+        ("2", "ouput"),
+        ("3", "target"),
+        ("4", "sampler"),
+        ("6", "split.colum"),
+        ("7", "split.test_fraction"),
+        ("8", "report"),
+        ("9", "mode"),
+        ("10", "k_neighbors"),
+        ("12", "cluster.n_workers"),
+        ("13", "cluster.memory_limit"),
+        ("14", "cluster.adress"),
+    ]
+    said = {key: message for _, key, message in found}
+    assert said["output"] == "is required, and not given"
+    assert "did you mean 'output'?" in said["ouput"]
+    assert said["target"] == "must be text, not a list"
+    assert "did you mean 'smotenc'?" in said["sampler"]
+    assert "did you mean 'column'?" in said["split.colum"]
+    assert said["split.test_fraction"] == "must be less than 1, not 2"
+    assert said["report"] == "must be true or false, not 'yes'"
+    assert (
+        said["mode"]
+        == "must be one of full, synthetic, not 'synthetik' (did you mean 'synthetic'?)"
+    )
+    assert "belongs under params" in said["k_neighbors"]
+    assert said["cluster.n_workers"] == "must be a whole number, not true"
+    assert "a size such as 2GiB" in said["cluster.memory_limit"]
+    assert "did you mean 'address'?" in said["cluster.adress"]
+
+
+def test_parameters_that_the_sampler_has_not(tmp_path: Path) -> None:
+    found = mistakes(
+        tmp_path,
+        NEEDED + "sampler: svm\nparams:\n  k_neighbours: 5\n  kind: borderline-2\n  out_step: a\n",
+    )
+    assert [(where, key) for where, key, _ in found] == [
+        ("6", "params.k_neighbours"),
+        ("7", "params.kind"),
+        ("8", "params.out_step"),
+    ]
+    assert "SVMSMOTE has no such parameter (did you mean 'k_neighbors'?); it has" in found[0][2]
+    assert "(borderline has it)" in found[1][2]
+    assert found[2][2] == "must be a number, not 'a'"
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ("{k_neighbors: 0}", "must be greater than or equal to 1, not 0"),
+        ("{k_neighbors: true}", "must be a whole number, not true"),
+        ("{k_neighbors: 5.5}", "must be a whole number, not 5.5"),
+        ("{random_state: -1}", "must be greater than or equal to 0, not -1"),
+        ("{sampling_strategy: most}", "must be one of auto, minority"),
+        ("{sampling_strategy: 1.5}", "not 1.5"),
+        ("{sampling_strategy: {1: -5}}", "must be greater than or equal to 0, not -5"),
+        ("{sampling_strategy: {1: a}}", "must be a whole number, not 'a'"),
+        ("{n_components: 1.5}", "not 1.5"),
+        ("{n_components: 1e-1}", "YAML takes 1e-1 for text; write 0.1"),
+        ("{carry: [1]}", "must be text, not 1 (put it in quotes: '1')"),
+        ("{neighbors: tre}", "must be one of auto, brute, fast, tree, not 'tre' (did you mean"),
+        ("{on_small_class: drop}", "must be one of copy, error, skip"),
+    ],
+)
+def test_values_of_parameters(params: str, message: str, tmp_path: Path) -> None:
+    found = mistakes(tmp_path, NEEDED + f"params: {params}")
+    assert len(found) == 1, found
+    assert found[0][0] == "4"
+    assert message in found[0][2]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "message"),
+    [
+        ("params: {carry: [y]}", "params.carry", "cannot be in carry"),
+        ("params: {carry: [a], categorical: [a]}", "params.categorical", "not both"),
+        ("params: {sampling_strategy: majority}", "params.sampling_strategy", "over-sampling"),
+        ("sampler: adasyn\nparams: {k_neighbors: 1, n_neighbors: 1}", "params.n", "given twice"),
+        ("split: {column: a}", "split.column", "give train"),
+        ("split: {column: a, test_fraction: 0.5, train: b}", "split.column", "either"),
+        ("split: {column: a, train: b, stratify: true}", "split.stratify", "test_fraction"),
+        ("split: {}", "split", "either"),
+        ("cluster: {address: a, n_workers: 2}", "cluster.n_workers", "address names a cluster"),
+        ("cluster: {address: a, scheduler_file: b}", "cluster.scheduler_file", "either"),
+        ("cluster: {security: {tls_ca_file: a}}", "cluster.security.tls_client_cert", "required"),
+    ],
+)
+def test_rules_across_keys_have_a_line_too(
+    text: str, key: str, message: str, tmp_path: Path
+) -> None:
+    found = mistakes(tmp_path, NEEDED + text)
+    assert any(one[1].startswith(key) and message in one[2] for one in found), found
+    assert all(one[0].isdigit() and int(one[0]) >= 4 for one in found)
+
+
+def test_rules_across_keys_are_told_with_other_mistakes(tmp_path: Path) -> None:
+    found = mistakes(
+        tmp_path, "output: out\ntarget: y\nmod: full\nparams:\n  carry: [y]\n  categorical: [y]\n"
+    )
+    assert [(where, key) for where, key, _ in found] == [
+        ("1", "input"),
+        ("3", "mod"),
+        ("5", "params.carry"),
+        ("6", "params.categorical"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "message"),
+    [
+        ("target: no", "target", "no without quotes is the boolean false in YAML; write 'no'"),
+        ("target: 2024", "target", "put it in quotes: '2024'"),
+        ("target: 2024-01-02", "target", "is a date in YAML; write '2024-01-02'"),
+        ("target: ~", "target", "must be text, not empty"),
+        ("target:", "target", "must be text, not empty"),
+        ("split: {column: f, train: [a, no]}", "split.train.1", "boolean false"),
+        ("split: {column: f, train: on}", "split.train", "boolean true"),
+        ("split: {column: f, train: [1:30]}", "split.train.0", "the number 90"),
+        ("split: {column: f, train: [010]}", "split.train.0", "the number 8"),
+        ("split: {column: f, train: [1_0]}", "split.train.0", "the number 10"),
+        ("split: {column: f, train: [2024-01-02]}", "split.train.0", "date"),
+        ("params: {sampling_strategy: {no: 5}}", "params.sampling_strategy", "boolean false"),
+        ("params: {sampling_strategy: {1: 5, true: 6}}", "params.sampling_strategy", "1 and true"),
+        ("params: {sampling_strategy: {~: 5}}", "params.sampling_strategy", "is empty"),
+        ("params: {k_neighbors: 010}", "params.k_neighbors", "the number 8"),
+        ("report: !!python/name:os.system", "report", "is not for job files"),
+        ("report: !secret x", "report", "is not for job files"),
+    ],
+)
+def test_what_yaml_makes_of_words(text: str, key: str, message: str, tmp_path: Path) -> None:
+    base = NEEDED.replace("target: y\n", "") if text.startswith("target") else NEEDED
+    only(mistakes(tmp_path, base + text), str(base.count("\n") + 1), key, message)
+
+
+def test_values_that_mean_what_they_say(tmp_path: Path) -> None:
+    text = NEEDED + "split: {column: f, train: ['no', 1, 2.5, true, a]}\nreport: yes\n"
+    spec = loaded(tmp_path, text + "row_group_rows: 1_000\n")
+    assert spec.split == Split("f", ("no", 1, 2.5, True, "a"))
+    assert (spec.report, spec.row_group_rows) == (True, 1000)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("input: in\ntarget: [\n", "3", "cannot be read as YAML"),
+        ("input: in\n\toutput: out\n", "2", "YAML takes no tabs"),
+        ("cluster: {address: ${A}}\n", "1", "put ${NAME} in quotes"),
+        ("- a\n- b\n", "1", "a job is keys and values"),
+        ("just text", "1", "a job is keys and values"),
+        ("input: a\n---\ninput: b\n", "2", "single document"),
+        ("input: \x07", "1", "a character that YAML does not allow"),
+        ("a: " + "[" * 5000, "1", ""),
+    ],
+)
+def test_what_is_no_yaml(text: str, line: str, message: str, tmp_path: Path) -> None:
+    found = mistakes(tmp_path, text)
+    assert len(found) == 1, found
+    assert message in found[0][2]
+    assert found[0][0] == line or not message
+
+
+def test_an_empty_file_lacks_what_is_required(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, "")
+    assert [key for _, key, _ in found] == ["input", "output", "target"]
+
+
+def test_not_utf8_and_too_large(tmp_path: Path) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_bytes(b"input: a\noutput: \xff\n")
+    with pytest.raises(JobFileError, match=r"job.yaml:2: is not UTF-8 text"):
+        load_job(file)
+    file.write_bytes(b"#" * 1_000_001)
+    with pytest.raises(JobFileError, match="larger than 1 MB"):
+        load_job(file)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        load_job(tmp_path / "absent.yaml")
+    with pytest.raises(OSError, match="is a folder"):
+        load_job(tmp_path)
+
+
+def test_keys_given_twice(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, NEEDED + "params: {carry: [a]}\ntarget: z\nparams: {}\n")
+    assert [(w, k, m) for w, k, m in found] == [
+        ("5", "target", "given twice, first in line 3"),
+        ("6", "params", "given twice, first in line 4"),
+    ]
+
+
+def test_anchors_and_merges(tmp_path: Path) -> None:
+    text = NEEDED + "params: &p {carry: &c [id], k_neighbors: 3}\npartition_by: *c\n"
+    spec = loaded(tmp_path, text)
+    assert (spec.carry, spec.partition_by) == (("id",), ("id",))
+    text = NEEDED + "split: {<<: {column: a, train: b}, train: c}\n"
+    assert loaded(tmp_path, text).split == Split("a", ("c",))
+
+
+def test_aliases_that_hold_themselves_or_grow_without_end(tmp_path: Path) -> None:
+    only(
+        mistakes(tmp_path, NEEDED + "partition_by: &a [*a]"), "4", "partition_by.0", "holds itself"
+    )
+    lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    for name, before in zip("bcdefgh", "abcdefg", strict=True):
+        lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]")
+    found = mistakes(tmp_path, "\n".join(lines))
+    assert any("10,000" in message for _, _, message in found)
+
+
+def test_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUCKET", "lake-77")
+    monkeypatch.setenv("WORKERS", "3")
+    monkeypatch.delenv("ABSENT", raising=False)
+    text = (
+        "input: s3://${BUCKET}/in\noutput: '${ABSENT:-out}/$${x}'\ntarget: y\n"
+        "cluster: {n_workers: 1}\n"
+    )
+    checked = load_job(write(tmp_path, text), [set_key("cluster.n_workers=${WORKERS}")])
+    assert (checked.spec.input, checked.spec.output) == ("s3://lake-77/in", "out/${x}")
+    assert checked.cluster.n_workers == 3
+    text = "input: ${ABSENT}\noutput: a${b\ntarget: 'y${ABSENT}'\n"
+    found = mistakes(tmp_path, text)
+    assert [where for where, _, _ in found] == ["1", "2", "3"]
+    assert "the environment variable ABSENT is not set" in found[0][2]
+    assert "write $${" in found[1][2]
+
+
+def test_a_variable_in_quotes_stays_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLD", "no")
+    text = NEEDED + "split: {column: f, train: ['${FOLD}']}"
+    assert loaded(tmp_path, text).split == Split("f", ("no",))
+    text = NEEDED + "split:\n  column: f\n  train: ${FOLD}\n"
+    only(mistakes(tmp_path, text), "6", "split.train", "quotes")
+
+
+def test_what_came_from_the_environment_is_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSWORD", "hunter2-x")
+    monkeypatch.setenv("SHORT", "qz")
+    text = (
+        "input: 'sftp://me:${PASSWORD}@host/in'\noutput: out\ntarget: ${PASSWORD}\n"
+        "mode: ${PASSWORD}\n"
+        "params:\n  carry: ['${PASSWORD}', '${SHORT}']\n  categorical: ['${SHORT}']\n"
+    )
+    found = mistakes(tmp_path, text)
+    assert {"mode", "params.carry"} <= {key for _, key, _ in found}
+    assert "hunter2" not in str(found)
+    assert "qz" not in str(found)
+    text = text.replace("mode: ${PASSWORD}\n", "").replace("target: ${PASSWORD}", "target: y")
+    spec = loaded(tmp_path, text.replace("  categorical", "  #"))
+    assert spec.input == "sftp://me:hunter2-x@host/in"
+    assert "hunter2" not in repr(spec) + str(spec.shown())
+    assert spec.to_dict()["input"] == spec.input
+
+
+def test_set_over_the_file(tmp_path: Path) -> None:
+    spec = loaded(
+        tmp_path,
+        NEEDED + "params: {k_neighbors: 3}\nsplit: {column: f, train: [a, b]}\n",
+        *("params.k_neighbors=7", "params.carry=[id, day]", "output=other", "report=true"),
+        *("split.train.1=c", "params.sampling_strategy={1: 50}", "input="),
+        "input=two",
+    )
+    assert (spec.k_neighbors, spec.carry, spec.output) == (7, ("id", "day"), "other")
+    assert (spec.input, spec.report, spec.split) == ("two", True, Split("f", ("a", "c")))
+    assert spec.sampling_strategy == {"1": 50}
+    assert loaded(tmp_path, "", "input=a", "output=b", "target=c") == JobSpec("a", "c", output="b")
+    section = loaded(tmp_path, NEEDED, "split={test_fraction: 0.2}", "split.seed=4")
+    assert section.split == Split(test_fraction=0.2, seed=4)
+
+
+def test_mistakes_of_set_name_it_instead_of_a_line(tmp_path: Path) -> None:
+    found = mistakes(
+        tmp_path,
+        NEEDED + "split: {column: f, train: [a]}\n",
+        *("params.k_neighbours=5", "reprot=true", "mode=ful", "split.train.4=b", "target.x=1"),
+        *("cluster.n_workers=[", "split.column=no"),
+    )
+    by_place = {where: message for where, _, message in found}
+    assert "did you mean 'k_neighbors'?" in by_place["--set params.k_neighbours"]
+    assert "did you mean 'report'?" in by_place["--set reprot"]
+    assert "did you mean 'full'?" in by_place["--set mode"]
+    assert "no item '4'" in by_place["--set split.train.4"]
+    assert "target is neither keys nor a list" in by_place["--set target.x"]
+    assert "cannot be read as YAML" in by_place["--set cluster.n_workers"]
+    assert "boolean false" in by_place["--set split.column"]
+    with pytest.raises(ValueError, match="'target' is not key=value"):
+        set_key("target")
+
+
+def test_a_mapping_of_the_same_keys() -> None:
+    import numpy as np
+
+    job = {
+        "input": Path("in"),
+        "output": "out",
+        "target": "y",
+        "params": {"k_neighbors": np.int64(4), "carry": ("a",)},
+    }
+    spec = load_job(job).spec
+    assert spec == JobSpec("in", "y", output="out", k_neighbors=4, carry=("a",))
+    with pytest.raises(JobFileError) as refused:
+        load_job({**job, "modus": "full", "params": {"k_neighbors": 0}})
+    assert [str(one) for one in refused.value.mistakes] == [
+        "modus: there is no such key (did you mean 'mode'?)",
+        "params.k_neighbors: must be greater than or equal to 1, not 0",
+    ]
+
+
+def test_the_error_travels_between_processes() -> None:
+    import pickle
+
+    with pytest.raises(JobFileError) as refused:
+        load_job({})
+    again = pickle.loads(pickle.dumps(refused.value))
+    assert (str(again), again.mistakes) == (str(refused.value), refused.value.mistakes)
