@@ -82,7 +82,7 @@ def resample(as_json: bool, quiet: bool, **options: Any) -> None:
     if_exists = "replace" if options.pop("overwrite") else "error"
     job = prepare(_spec(if_exists=if_exists, **options))
     with display(quiet) as progress, _client(cluster, progress) as client:
-        manifest = write_job(job, client, progress)
+        manifest = write_job(job, client, progress).manifest
     if as_json:
         print_json(manifest)
     elif not quiet:
@@ -124,7 +124,7 @@ def demo(rows: int, output: str, as_json: bool, quiet: bool, **options: Any) -> 
             random_state=0,
             if_exists="replace",
         )
-        manifest = write_job(prepare(spec), client, progress)
+        manifest = write_job(prepare(spec), client, progress).manifest
         progress.stage("copying, to compare")
         seconds = copy_seconds(balanced, client)
     if as_json:

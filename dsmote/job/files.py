@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -10,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from dask.base import tokenize
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import glob_translate
@@ -18,6 +19,7 @@ from fsspec.utils import glob_translate
 __all__ = [
     "PARQUET_ENDINGS",
     "InputFiles",
+    "changed_files",
     "check_apart",
     "clear_errors",
     "is_local",
@@ -30,6 +32,9 @@ __all__ = [
 PARQUET_ENDINGS = (".parquet", ".parq", ".pq")
 CSV_ENDINGS = (".csv",)
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
+
+#: Libraries behind object stores. Their errors (no credentials, no connection) are not OSErrors.
+STORE_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "google", "gcsfs", "azure")
 
 _MAGIC = re.compile(r"[*?\[]")
 
@@ -53,6 +58,8 @@ class InputFiles:
         Changes when a file does: names, sizes and times in one short text.
     n_bytes : int
         The size of all the files.
+    marks : tuple of str
+        Of each file, what changes when it does.
     """
 
     url: str
@@ -62,6 +69,7 @@ class InputFiles:
     format: str
     stamp: str
     n_bytes: int
+    marks: tuple[str, ...] = ()
 
 
 def open_fs(url: str) -> tuple[Any, str]:
@@ -115,6 +123,10 @@ def clear_errors(what: str, path: str) -> Iterator[None]:
         if error.errno is None:  # not the system's, so it is a message of ours already
             raise
         raise OSError(f"cannot {what} {path}: {error.strerror or error}") from error
+    except Exception as error:
+        if not type(error).__module__.startswith(STORE_CLIENTS):
+            raise
+        raise OSError(f"cannot {what} {path}: {one_line(error)}") from error
 
 
 def list_files(url: str, format: str | None = None) -> InputFiles:
@@ -142,6 +154,7 @@ def list_files(url: str, format: str | None = None) -> InputFiles:
     """
     fs, path = open_fs(url)
     with clear_errors("read", url):
+        fs.invalidate_cache()  # what was listed for another job may be old
         pattern = path if _MAGIC.search(path) and not fs.exists(path) else None
         if pattern is None:
             fs.info(path)
@@ -153,7 +166,7 @@ def list_files(url: str, format: str | None = None) -> InputFiles:
     chosen, format = _choose(url, found, format, named=pattern is None and fs.isfile(path))
     _refuse_key_folders(url, chosen, root)
     chosen = sorted(dict.fromkeys(chosen), key=_natural)
-    sizes, stamps = _sizes(fs, chosen)
+    marks = _marks(fs, chosen)
     real_root = _real(fs, root)
     return InputFiles(
         url=url,
@@ -161,8 +174,9 @@ def list_files(url: str, format: str | None = None) -> InputFiles:
         pattern=None if pattern is None else real_root + pattern[len(root) :],
         files=tuple(file if is_local(fs) else fs.unstrip_protocol(file) for file in chosen),
         format=format,
-        stamp=stamps,
-        n_bytes=sum(sizes),
+        stamp=hashlib.sha256(json.dumps([chosen, marks]).encode()).hexdigest()[:32],
+        n_bytes=sum(int(mark.partition(" ")[0]) for mark in marks),
+        marks=tuple(marks),
     )
 
 
@@ -233,14 +247,45 @@ def _natural(file: str) -> list[tuple[int, int | str]]:
     ]
 
 
-def _sizes(fs: Any, files: list[str]) -> tuple[list[int], str]:
-    infos = []
+def _marks(fs: Any, files: list[str]) -> list[str]:
+    """Return size and entity tag, or else time, of files. The same bytes have the same tag."""
+    marks = []
     for file in files:
         with clear_errors("read", file):
             info = fs.info(file)
-        changed = info.get("mtime") or info.get("LastModified") or info.get("ETag")
-        infos.append((file, int(info.get("size") or 0), str(changed)))
-    return [size for _, size, _ in infos], tokenize(infos)
+        changed = info.get("ETag") or info.get("mtime") or info.get("LastModified")
+        marks.append(f"{int(info.get('size') or 0)} {changed}")
+    return marks
+
+
+def changed_files(inputs: InputFiles) -> dict[str, str]:
+    """Return which files are not what they were when they were listed, and how they differ.
+
+    Files that came in addition are no change: nothing was read from them.
+
+    Parameters
+    ----------
+    inputs : InputFiles
+
+    Returns
+    -------
+    dict
+        ``"is gone"``, ``"changed"`` or what hinders to look, by file.
+    """
+    fs, _ = open_fs(inputs.url)
+    fs.invalidate_cache()
+    differing = {}
+    for file, mark in zip(inputs.files, inputs.marks, strict=True):
+        try:
+            (now,) = _marks(fs, [open_fs(file)[1]])
+        except FileNotFoundError:
+            differing[file] = "is gone"
+        except OSError as error:
+            differing[file] = one_line(error)
+        else:
+            if now != mark:
+                differing[file] = "changed"
+    return differing
 
 
 def _real(fs: Any, path: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from dsmote.cluster import peak_memory
 from dsmote.job.files import clear_errors, is_local, open_fs
 from dsmote.job.layout import Layout
 from dsmote.job.spec import plain_label
+from dsmote.job.storage.records import write_record
 
 __all__ = ["Part", "ToWrite", "Written", "write_part", "write_parts"]
 
@@ -94,6 +95,7 @@ def write_parts(
     folder: str,
     on_part: Callable[[Part], None],
     report: Any = None,
+    finished: Mapping[int, Part] | None = None,
 ) -> tuple[list[Part], Any]:
     """Write parts, and wait for all of them.
 
@@ -110,6 +112,8 @@ def write_parts(
         Called with each part when it is written.
     report : Delayed, optional
         Computed along with the parts, from what they are made of.
+    finished : mapping of int to Part, optional
+        Parts that are there already, by number, and are not written again.
 
     Returns
     -------
@@ -119,8 +123,10 @@ def write_parts(
         The report's value; where it was not lazy, as it was.
     """
     token = f"write-{uuid.uuid4().hex}"
-    tasks = []
+    tasks, finished = [], finished or {}
     for part in parts:
+        if part.number in finished:
+            continue
         # In a partial, so that Dask does not look for collections in the layout.
         write = partial(
             write_part, number=part.number, folder=folder, file=part.file, layout=part.layout
@@ -130,17 +136,19 @@ def write_parts(
     lazy = isinstance(report, Delayed)
     # One optimized graph would let Dask merge partitions; their number decides the part files.
     submitted = client.compute([*tasks, *([report] if lazy else [])], optimize_graph=False)
-    futures, last = submitted[: len(tasks)], submitted[-1]
-    done = []
+    futures, last = submitted[: len(tasks)], submitted[len(tasks) :]
+    done = list(finished.values())
     try:
-        for future, part in as_completed(futures, with_results=True):
-            done.append(part)
-            on_part(part)
+        for ready in finished.values():
+            on_part(ready)
+        for future, written in as_completed(futures, with_results=True):
+            done.append(written)
+            on_part(written)
             # A result that is here needs no worker any more, so none has to make it again.
             future.release()
-        found = last.result() if lazy else report
+        found = last[0].result() if lazy else report
     except BaseException:
-        client.cancel([*futures, last] if lazy else futures, force=True)
+        client.cancel([*futures, *last], force=True)
         raise
     return sorted(done, key=lambda part: part.number), found
 
@@ -177,7 +185,9 @@ def write_part(frame: pd.DataFrame, *, number: int, folder: str, file: str, layo
     counts = [(plain_label(v), int(n)) for v, n in labels.value_counts(sort=False).items() if n]
     if labels.hasnans:
         counts.append((None, int(labels.isna().sum())))
-    return Part(number, tuple(files), tuple(counts), _worker_address(), peak_memory())
+    part = Part(number, tuple(files), tuple(counts), _worker_address(), peak_memory())
+    write_record(folder, number, asdict(part))
+    return part
 
 
 def _write(table: pa.Table, folder: str, path: str, layout: Layout) -> int:

@@ -3,72 +3,70 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import dask
-from distributed import KilledWorker
 
 from dsmote.cluster import check_paths, worker_peaks
+from dsmote.job.failures import JobFailed, check_unchanged, explained
 from dsmote.job.files import check_apart
+from dsmote.job.fingerprint import digest, fingerprint, run_key, up_to_date
 from dsmote.job.manifest import make_manifest
 from dsmote.job.outputs import different, make_outputs, plan_outputs
 from dsmote.job.parts import Part, write_parts
+from dsmote.job.progress import Progress, Silent, Told
+from dsmote.job.resume import parts_of
 from dsmote.job.sources import Source, check_columns, open_source
 from dsmote.job.spec import JobSpec, has_parameter
-from dsmote.job.storage import check_output, staged
-from dsmote.job.watch import Stuck, unless_stuck
+from dsmote.job.storage import Stage, check_output, opened, refuse_if_locked
+from dsmote.job.storage.records import read_run
+from dsmote.job.watch import unless_stuck
 
-__all__ = ["Job", "JobFailed", "Progress", "Silent", "plan_job", "prepare", "write_job"]
-
-#: The remedy when the other side does not know what it is sent.
-_SAME = "install dsmote, Dask and pandas in the same versions on the scheduler and on every worker"
-
-
-class JobFailed(RuntimeError):
-    """A job that could not be finished, for a reason that lies in the cluster."""
-
-
-class Progress(Protocol):
-    """What a job tells while it runs."""
-
-    def stage(self, text: str) -> None:
-        """Say what is being done now."""
-
-    def start(self, partitions: int, rows: int) -> None:
-        """Say how much there will be to write."""
-
-    def advance(self, partitions: int, rows: int) -> None:
-        """Say how much has been written in addition."""
-
-
-class Silent:
-    """A progress that tells nothing.
-
-    Examples
-    --------
-    >>> Silent().stage("reading")
-    """
-
-    def stage(self, text: str) -> None:
-        """Say nothing."""
-
-    def start(self, partitions: int, rows: int) -> None:
-        """Say nothing."""
-
-    def advance(self, partitions: int, rows: int) -> None:
-        """Say nothing."""
+__all__ = [
+    "Job",
+    "JobFailed",
+    "Outcome",
+    "Progress",
+    "Silent",
+    "plan_job",
+    "prepare",
+    "write_job",
+]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A specification together with the input it was checked against."""
+    """A specification together with the input it was checked against.
+
+    Parameters
+    ----------
+    spec : JobSpec
+        With what the input adds to it.
+    source : Source
+    fingerprint : dict
+        Of the specification as it was given, and of the input.
+    """
 
     spec: JobSpec
     source: Source
+    fingerprint: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job.
+
+    Parameters
+    ----------
+    manifest : dict
+        Of the output.
+    skipped : bool
+        Whether the output was there already and up to date.
+    """
+
+    manifest: dict[str, Any]
+    skipped: bool = False
 
 
 def prepare(spec: JobSpec) -> Job:
@@ -86,10 +84,14 @@ def prepare(spec: JobSpec) -> Job:
     ------
     ValueError, OSError
         They name the file or the column.
+    OutputLocked
+        When another run is at work on the output.
     """
     if spec.output is not None:
-        check_output(spec.output, spec.if_exists == "replace")
+        refuse_if_locked(spec.output)
+        check_output(spec.output, spec.if_exists)
     source = open_source(spec.input, spec.format)
+    found = fingerprint(spec, source.inputs)
     # An index says which row it is, not what the row is like: it is kept, and never measured.
     named = {spec.target, *spec.carry, *spec.categorical}
     column = spec.split.column if spec.split else None
@@ -110,7 +112,7 @@ def prepare(spec: JobSpec) -> Job:
             "partition_by": spec.partition_by,
         },
     )
-    return Job(spec, source)
+    return Job(spec, source, found)
 
 
 def plan_job(job: Job, client: Any, progress: Progress | None = None) -> Any:
@@ -127,13 +129,13 @@ def plan_job(job: Job, client: Any, progress: Progress | None = None) -> Any:
     dsmote.plan.Plan or dsmote.plan.UnderPlan
     """
     progress = progress or Silent()
-    with _explained(), unless_stuck(client), _original_dtypes():
+    with explained(), unless_stuck(client), _original_dtypes():
         check_paths(client, job.source.inputs.files)
         progress.stage("counting classes")
         return plan_outputs(job.spec, job.source, client)
 
 
-def write_job(job: Job, client: Any, progress: Progress | None = None) -> dict[str, Any]:
+def write_job(job: Job, client: Any, progress: Progress | None = None) -> Outcome:
     """Run a job: resample, write aside, verify the counts, put the output in place.
 
     Parameters
@@ -144,43 +146,72 @@ def write_job(job: Job, client: Any, progress: Progress | None = None) -> dict[s
 
     Returns
     -------
-    dict
-        The manifest.
+    Outcome
 
     Raises
     ------
     JobFailed
         When workers died, or what was written is not what was planned.
+    OutputLocked, LockLost
+        When another run is at work on the output, or took it over.
     ValueError, TypeError, MemoryError, OSError
         From the data, the plan or the storage.
     """
-    spec, progress, started = job.spec, progress or Silent(), time.perf_counter()
+    spec, started = job.spec, time.perf_counter()
     if spec.output is None:
         raise ValueError("the job has no output")
-    with (
-        staged(spec.output, spec.if_exists == "replace") as stage,
-        _explained(),
-        unless_stuck(client),
-        _original_dtypes(),
-    ):
-        check_paths(client, job.source.inputs.files, stage.folder)
-        progress.stage("counting classes")
-        outputs = make_outputs(spec, job.source, client)
-        progress.stage("writing")
-        progress.start(len(outputs.parts), outputs.rows)
-        peaks: dict[str, int] = {}
-        on_part = partial(_note, progress, peaks)
-        parts, report = write_parts(client, outputs.parts, stage.folder, on_part, outputs.report)
-        wrong = different(outputs, parts)
-        if wrong:
-            raise JobFailed(wrong)
-        # Workers that died are known by what they reported before.
-        peaks = {**peaks, **worker_peaks(client)}
-        seconds = time.perf_counter() - started
-        manifest = make_manifest(spec, outputs, parts, report, peaks, seconds)
-        progress.stage("putting the output in place")
-        stage.commit(manifest)
-    return manifest
+    with opened(spec.output, spec.to_dict()) as output:
+        standing = up_to_date(spec, job.fingerprint)
+        if standing is not None:  # another run has made it since the job was prepared
+            return Outcome(standing, skipped=True)
+        told = Told(progress or Silent(), output.heartbeat)
+        key = run_key(job.fingerprint)
+        with (
+            output.stage(spec.if_exists, key if spec.resume else None) as stage,
+            explained(),
+            unless_stuck(client),
+            _original_dtypes(),
+        ):
+            return Outcome(_write(job, client, told, stage, key, started))
+
+
+def _write(
+    job: Job, client: Any, progress: Told, stage: Stage, key: dict[str, Any], started: float
+) -> dict[str, Any]:
+    """Fill the staging folder and put it in place; return the manifest."""
+    spec, inputs = job.spec, job.source.inputs
+    check_paths(client, inputs.files, stage.folder)
+    progress.stage("counting classes")
+    before = read_run(stage.folder)
+    # Where no seed was given, the one that was drawn: the rows must be those of the first run.
+    seeded = spec if before is None else replace(spec, random_state=before["seed"])
+    outputs = make_outputs(seeded, job.source, client)
+    seed = int(outputs.sampler.plan_.seed)
+    run = {"key": key, "seed": seed, "parts": len(outputs.parts), "rows": outputs.rows}
+    finished = parts_of(stage, before, run)
+    progress.stage("writing")
+    progress.start(len(outputs.parts), outputs.rows)
+    peaks: dict[str, int] = {}
+
+    def on_part(part: Part) -> None:
+        stage.keep = spec.resume  # from here on there is something to go on with
+        _note(progress, peaks, part)
+
+    parts, report = write_parts(
+        client, outputs.parts, stage.folder, on_part, outputs.report, finished
+    )
+    stage.keep = False  # a failure from here on would come again with the same parts
+    wrong = different(outputs, parts)
+    if wrong:
+        raise JobFailed(wrong)
+    check_unchanged(inputs)
+    # Workers that died are known by what they reported before.
+    peaks = {**peaks, **worker_peaks(client)}
+    seconds = time.perf_counter() - started
+    manifest = make_manifest(spec, outputs, parts, report, peaks, seconds)
+    manifest |= {"status": "done", "fingerprint": job.fingerprint}
+    progress.stage("putting the output in place")
+    return stage.commit(manifest, digest(run))
 
 
 def _note(progress: Progress, peaks: dict[str, int], part: Part) -> None:
@@ -192,28 +223,3 @@ def _note(progress: Progress, peaks: dict[str, int], part: Part) -> None:
 def _original_dtypes() -> Any:
     """Keep Dask from turning text into a dtype of its own, which the input did not have."""
     return dask.config.set({"dataframe.convert-string": False})
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    try:
-        yield
-    except Stuck as error:
-        raise JobFailed(str(error)) from error
-    except KilledWorker as error:
-        raise JobFailed(
-            "a worker died again and again over the same task, probably because it ran out of "
-            "memory: give each worker more (--memory-limit) or fewer threads "
-            f"(--threads-per-worker 1); the task was {_short(error.task)}"
-        ) from error
-    except ModuleNotFoundError as error:
-        raise JobFailed(f"a worker lacks the module {error.name}: {_SAME}") from error
-    except RuntimeError as error:
-        if "deserialization of the task graph" not in str(error):
-            raise
-        raise JobFailed(f"the scheduler cannot read the job: {_SAME}") from error
-
-
-def _short(key: Any) -> str:
-    name = key[0] if isinstance(key, tuple) else key
-    return str(name).split("-")[0]

@@ -67,7 +67,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 def parts_written(out: Path) -> int:
     """Part files in the staging folder of a run."""
-    return len(list(out.parent.glob(f".{out.name}.dsmote-*/part-*.parquet")))
+    return len(list(out.parent.glob(f".{out.name}.dsmote/*/part-*.parquet")))
 
 
 def hashes(out: Path) -> dict[str, str]:

@@ -30,7 +30,7 @@ def test_workers_stay_below_the_projection(tmp_path: Path, names: bool, threads:
         str(tmp_path / "table"), target="y", output=str(tmp_path / "out"), random_state=0
     )
     with connect(n_workers=1, threads_per_worker=threads, memory_limit="3GiB") as client:
-        manifest = write_job(prepare(spec), client)
+        manifest = write_job(prepare(spec), client).manifest
     projected = manifest["memory"]["worker_bytes"]
     (peak,) = manifest["memory"]["peak_bytes"].values()
     assert peak <= projected, f"{peak / 2**20:.0f} MiB taken, {projected / 2**20:.0f} projected"

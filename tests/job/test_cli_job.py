@@ -315,7 +315,7 @@ def test_no_permission_is_told(
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr("dsmote.job.storage.os.mkdir", refuse)
+        patch.setattr("os.mkdir", refuse)
         result = call("resample", numeric, tmp_path / "out", "--target", "y")
     failed(result, "no permission to write", str(tmp_path / "out"))
 

@@ -35,7 +35,7 @@ def job(source: Path, out: Path, **fields: object) -> JobSpec:
 @pytest.fixture
 def done(mixed: Path, tmp_path: Path, client: Client) -> tuple[Path, dict]:
     spec = job(mixed, tmp_path / "out", carry=("id", "note"))
-    return tmp_path / "out", write_job(prepare(spec), client)
+    return tmp_path / "out", write_job(prepare(spec), client).manifest
 
 
 def test_every_reader_takes_the_folder_as_one_table(done: tuple[Path, dict]) -> None:
@@ -108,8 +108,8 @@ def test_manifest_tells_how_it_was_made(done: tuple[Path, dict], client: Client)
 def test_seed_that_was_drawn_repeats_the_run(
     numeric: Path, tmp_path: Path, client: Client, hashes: Hashes
 ) -> None:
-    first = write_job(prepare(job(numeric, tmp_path / "a", random_state=None)), client)
-    other = write_job(prepare(job(numeric, tmp_path / "b", random_state=None)), client)
+    first = write_job(prepare(job(numeric, tmp_path / "a", random_state=None)), client).manifest
+    other = write_job(prepare(job(numeric, tmp_path / "b", random_state=None)), client).manifest
     assert first["parameters"]["random_state"] is None
     assert first["parameters"]["seed"] != other["parameters"]["seed"]
     assert hashes(tmp_path / "a") != hashes(tmp_path / "b")
@@ -143,7 +143,7 @@ def test_output_of_a_job_is_an_input(
 
 def test_balanced_table_is_copied(numeric: Path, tmp_path: Path, client: Client) -> None:
     write_job(prepare(job(numeric, tmp_path / "a")), client)
-    manifest = write_job(prepare(job(tmp_path / "a", tmp_path / "b")), client)
+    manifest = write_job(prepare(job(tmp_path / "a", tmp_path / "b")), client).manifest
     assert manifest["rows"]["new"] == 0
     pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a"), pd.read_parquet(tmp_path / "b"))
 
@@ -279,12 +279,12 @@ def test_other_file_systems(numeric: Path) -> None:
         local.as_current(),
     ):
         spec = JobSpec("memory://job-run/in", "y", output="memory://job-run/out", random_state=0)
-        manifest = write_job(prepare(spec), local)
+        manifest = write_job(prepare(spec), local).manifest
         with pytest.raises(FileExistsError, match="there already"):
             prepare(spec)
         with pytest.raises(ValueError, match="overlaps"):
             prepare(replace(spec, output="memory://job-run/in/out"))
-        again = write_job(prepare(replace(spec, if_exists="replace")), local)
+        again = write_job(prepare(replace(spec, if_exists="replace")), local).manifest
     assert again["parts"] == manifest["parts"]
     assert sorted(fs.find("/job-run")) == [
         "/job-run/in/0.parquet",
@@ -304,7 +304,7 @@ def test_the_index_that_pandas_stored_is_carried(tmp_path: Path, client: Client)
     )
     frame.to_parquet(tmp_path / "in.parquet")
     spec = JobSpec(str(tmp_path / "in.parquet"), "y", output=str(tmp_path / "out"), random_state=0)
-    manifest = write_job(prepare(spec), client)
+    manifest = write_job(prepare(spec), client).manifest
     assert manifest["job"]["carry"] == ["key"]
     made = pd.read_parquet(tmp_path / "out")
     assert made["key"].tolist()[:60] == frame.index.tolist()

@@ -59,7 +59,7 @@ def test_a_column_says_what_is_for_training(source: Path, tmp_path: Path, client
     before = pd.read_parquet(source)
     train, test = (before[(before["fold"] == "train") == side] for side in (True, False))
     spec = job(source, tmp_path / "out", carry=("id", "note"), split=FOLD)
-    manifest = write_job(prepare(spec), client)
+    manifest = write_job(prepare(spec), client).manifest
     made, untouched = (
         pd.read_parquet(tmp_path / "out/train"),
         pd.read_parquet(tmp_path / "out/test"),
@@ -217,7 +217,7 @@ def test_rows_without_a_label_may_be_held_back(tmp_path: Path, client: Client) -
     frame = folded()[["x", "fold", "y"]].astype({"y": "Int64"})
     frame.loc[frame["fold"] == "test", "y"] = pd.NA
     source = write_files(frame, tmp_path / "in", 3)
-    manifest = write_job(prepare(job(source, tmp_path / "out", split=FOLD)), client)
+    manifest = write_job(prepare(job(source, tmp_path / "out", split=FOLD)), client).manifest
     test = pd.read_parquet(tmp_path / "out/test")
     expected = frame[frame["fold"] != "train"].reset_index(drop=True)
     pd.testing.assert_frame_equal(test, expected)

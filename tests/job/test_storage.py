@@ -1,6 +1,9 @@
+"""A table appears whole or not at all, on file systems that rename folders and on others."""
+
 import json
 import os
-import shutil
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import fsspec
@@ -8,12 +11,18 @@ import pytest
 
 from dsmote.job import storage
 from dsmote.job.storage import check_output, staged
+from dsmote.job.storage.local import LocalStage
+from dsmote.job.storage.lock import Lock
+from dsmote.job.storage.place import Place
+from tests.job.dead import die
 
 MANIFEST = {"parts": [{"file": "part-00000.parquet"}]}
 
 
-def put(stage: storage.LocalStage, content: str = "new") -> None:
-    Path(stage.folder, "part-00000.parquet").write_text(content)
+def put(stage: storage.Stage, content: str = "new", file: str = "part-00000.parquet") -> None:
+    path = Path(stage.folder, file)
+    path.parent.mkdir(exist_ok=True, parents=True)
+    path.write_text(content)
 
 
 def write_table(folder: Path, content: str, overwrite: bool = False) -> None:
@@ -40,13 +49,35 @@ def test_folder_appears_whole_with_success_last(
     monkeypatch.setattr(os, "rename", spy)
     with staged(str(out)) as stage:
         put(stage)
-        Path(stage.folder, ".part-00000.parquet.left-over").write_text("of a dead task")
+        put(stage, "what is meant for people", "_report.html")
+        put(stage, "of a dead task", ".part-00000.parquet.left-over")
+        put(stage, "for --resume", "_records/00000.json")
         assert not out.exists()
         stage.commit(MANIFEST)
-    assert order == [["_SUCCESS", "_manifest.json", "_owner.json", "part-00000.parquet"]]
-    assert left(out) == ["_SUCCESS", "_manifest.json", "part-00000.parquet"]
+    whole = ["_SUCCESS", "_manifest.json", "_report.html", "part-00000.parquet"]
+    assert order == [whole]
+    assert left(out) == whole
     assert left(tmp_path) == ["out"]
     assert json.loads((out / "_manifest.json").read_text()) == MANIFEST
+
+
+def test_parts_in_folders(tmp_path: Path) -> None:
+    files = ["train/y=1/part-00000.parquet", "train/y=2/part-00001.parquet", "test/p.parquet"]
+    manifest = {"parts": [{"file": file} for file in files]}
+    for content in ("old", "new"):
+        with staged(str(tmp_path / "out"), overwrite=True) as stage:
+            for file in [*files, "train/y=3/part-00009.parquet"]:
+                put(stage, content, file)
+            stage.commit(manifest)
+    found = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert sorted(str(path.relative_to(tmp_path / "out")) for path in found) == sorted(
+        [*files, "_SUCCESS", "_manifest.json"]
+    )
+    assert (tmp_path / "out" / files[0]).read_text() == "new"
+    assert not (tmp_path / "out" / "train" / "y=3").exists()
+    (tmp_path / "out" / "train" / "thesis.txt").write_text("precious")
+    with pytest.raises(FileExistsError, match=r"more than a table: \['train'\]"):
+        check_output(str(tmp_path / "out"), "replace")
 
 
 def test_failure_leaves_nothing(tmp_path: Path) -> None:
@@ -66,7 +97,8 @@ def test_existing_output_is_refused(tmp_path: Path) -> None:
 def test_output_that_appeared_meanwhile_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError), staged(str(tmp_path / "out")) as stage:
         put(stage)
-        write_table(tmp_path / "out", "other")
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "part-00000.parquet").write_text("other")
         stage.commit(MANIFEST)
     assert (tmp_path / "out" / "part-00000.parquet").read_text() == "other"
     assert left(tmp_path) == ["out"]
@@ -111,6 +143,7 @@ def test_overwrite_goes_through_a_link(tmp_path: Path) -> None:
     write_table(tmp_path / "link", "new", overwrite=True)
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real" / "part-00000.parquet").read_text() == "new"
+    assert left(tmp_path) == ["link", "real"]
 
 
 @pytest.mark.parametrize("foreign", ["thesis.txt", "sub/part.parquet", ".ssh/id"])
@@ -123,10 +156,19 @@ def test_overwrite_refuses_what_is_not_a_table(tmp_path: Path, foreign: str) -> 
     assert (tmp_path / "out" / foreign).read_text() == "precious"
 
 
+def test_skip_refuses_what_does_not_say_how_it_was_made(tmp_path: Path) -> None:
+    write_table(tmp_path / "out", "old")
+    check_output(str(tmp_path / "out"), "skip")
+    (tmp_path / "out" / "_manifest.json").unlink()
+    with pytest.raises(FileExistsError, match=r"has no _manifest.json .* delete it, or replace"):
+        check_output(str(tmp_path / "out"), "skip")
+    check_output(str(tmp_path / "out"), "replace")
+
+
 def test_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("precious")
     with pytest.raises(FileExistsError, match="is a file"):
-        check_output(str(tmp_path / "out"), overwrite=True)
+        check_output(str(tmp_path / "out"), "replace")
 
 
 def test_output_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
@@ -139,10 +181,10 @@ def test_output_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
 
 
 def test_no_permission_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: str) -> None:
+    def refuse(path: str, *args: object, **kwargs: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(os, "mkdir", refuse)
+    monkeypatch.setattr(os, "makedirs", refuse)
     with (
         pytest.raises(PermissionError, match=r"no permission to write .*out"),
         staged(str(tmp_path / "out")),
@@ -150,37 +192,40 @@ def test_no_permission_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.Monk
         pass
 
 
-def crash(folder: Path, pid: int, swapped: bool = False) -> Path:
-    """What a run that was killed leaves: its staging folder, and the output set aside."""
-    stage = storage.LocalStage(str(folder), None, str(folder), overwrite=True)
+def test_a_whole_bucket_is_no_output() -> None:
+    with pytest.raises(ValueError, match="whole store or bucket: name a folder in it"):
+        Place.of("memory://")
+
+
+def crash(folder: Path, swapped: bool = False) -> None:
+    """Leave what a run that was killed leaves: its lock, its files, and the output set aside."""
+    lock = Lock(Place.of(str(folder)))
+    lock.acquire()
+    stage = LocalStage(lock, "replace")
     stage.open()
     put(stage)
-    owner = {**storage._this_process(), "pid": pid}
-    Path(stage.folder, "_owner.json").write_text(json.dumps(owner))
     if swapped:
-        os.rename(folder, f"{stage.folder}.old")
-    return Path(stage.folder)
-
-
-DEAD = 2**22 + 1  # above the largest process id there is
+        os.rename(folder, lock.place.path(f"{lock.token}.old"))
+    die(lock)
 
 
 def test_left_overs_of_a_killed_run_are_cleared(tmp_path: Path) -> None:
-    crash(tmp_path / "out", DEAD)
+    crash(tmp_path / "out")
     write_table(tmp_path / "out", "new")
     assert left(tmp_path) == ["out"]
 
 
-def test_staging_folder_of_a_living_run_is_left_alone(tmp_path: Path) -> None:
-    living = crash(tmp_path / "out", os.getpid())
+def test_left_overs_of_an_output_of_a_similar_name_are_left_alone(tmp_path: Path) -> None:
+    crash(tmp_path / "out.dsmote")
+    before = left(tmp_path / ".out.dsmote.dsmote")
     write_table(tmp_path / "out", "new")
-    assert living.is_dir()
-    shutil.rmtree(living)
+    assert left(tmp_path) == [".out.dsmote.dsmote", "out"]
+    assert left(tmp_path / ".out.dsmote.dsmote") == before
 
 
 def test_old_output_is_put_back_after_a_kill_between_the_renames(tmp_path: Path) -> None:
     write_table(tmp_path / "out", "old")
-    crash(tmp_path / "out", DEAD, swapped=True)
+    crash(tmp_path / "out", swapped=True)
     assert not (tmp_path / "out").exists()
     with pytest.raises(FileExistsError, match="there already"):
         write_table(tmp_path / "out", "new")
@@ -188,27 +233,160 @@ def test_old_output_is_put_back_after_a_kill_between_the_renames(tmp_path: Path)
     assert left(tmp_path) == ["out"]
 
 
-def test_memory_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
-    fs = fsspec.filesystem("memory")
+def test_what_was_set_aside_is_deleted_after_a_kill_behind_the_renames(tmp_path: Path) -> None:
+    write_table(tmp_path / "out", "old")
+    crash(tmp_path / "out", swapped=True)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "part-00000.parquet").write_text("new")
+    with (
+        pytest.raises(FileExistsError, match="there already"),
+        storage.opened(str(tmp_path / "out")) as output,
+        output.stage(),
+    ):
+        pass
+    assert (tmp_path / "out" / "part-00000.parquet").read_text() == "new"
 
-    def run(content: bytes, overwrite: bool, fail: bool = False) -> None:
-        with staged("memory://store/out", overwrite) as stage:
-            fs.pipe_file(f"{stage.folder}/part-00000.parquet", content)
-            if fail:
-                raise KeyboardInterrupt
-            stage.commit(MANIFEST)
 
-    run(b"old", overwrite=False)
-    assert fs.cat("/store/out/part-00000.parquet") == b"old"
-    with pytest.raises(FileExistsError):
-        run(b"new", overwrite=False)
-    with pytest.raises(KeyboardInterrupt):
-        run(b"new", overwrite=True, fail=True)
-    assert fs.cat("/store/out/part-00000.parquet") == b"old"
-    run(b"new", overwrite=True)
-    assert fs.cat("/store/out/part-00000.parquet") == b"new"
-    assert sorted(fs.find("/store")) == [
-        "/store/out/_SUCCESS",
-        "/store/out/_manifest.json",
-        "/store/out/part-00000.parquet",
-    ]
+class Killed(BaseException):
+    """Ends a commit where a kill would, with nothing done after it."""
+
+
+class TestObjectStore:
+    """Without renaming: on fsspec's memory, whose every step can be watched and cut off."""
+
+    OUT = "memory://store/out"
+
+    @pytest.fixture(autouse=True)
+    def fs(self) -> Iterator[fsspec.AbstractFileSystem]:
+        fs = fsspec.filesystem("memory")
+        yield fs
+        if fs.exists("/store"):
+            fs.rm("/store", recursive=True)
+
+    def run(self, content: bytes, overwrite: bool = True, parts: int = 2) -> dict:
+        fs = fsspec.filesystem("memory")
+        files = [f"train/part-{number:05d}.parquet" for number in range(parts)]
+        with staged(self.OUT, overwrite) as stage:
+            for file in files:
+                fs.pipe_file(f"{stage.folder}/{file}", content)
+            fs.pipe_file(f"{stage.folder}/_records/00000.json", b"{}")
+            manifest = {"parts": [{"file": file} for file in files]}
+            return stage.commit(manifest, key=content.hex() * 4)
+
+    def read(self, success: bool = True) -> list[bytes]:
+        """Read as the rules for readers say."""
+        fs = fsspec.filesystem("memory")
+        if success:
+            assert fs.exists("/store/out/_SUCCESS")
+        manifest = json.loads(fs.cat("/store/out/_manifest.json"))
+        return [fs.cat(f"/store/out/{part['file']}") for part in manifest["parts"]]
+
+    def test_a_table_and_the_next(self, fs: fsspec.AbstractFileSystem) -> None:
+        self.run(b"old", parts=3)
+        assert self.read() == [b"old"] * 3
+        with pytest.raises(FileExistsError):
+            self.run(b"new", overwrite=False)
+        assert self.read() == [b"old"] * 3
+        manifest = self.run(b"new")
+        assert self.read() == [b"new"] * 2
+        assert [part["file"] for part in manifest["parts"]] == [
+            "train/part-00000-6e65776e.parquet",
+            "train/part-00001-6e65776e.parquet",
+        ]
+        assert sorted(fs.find("/store")) == [
+            "/store/out/_SUCCESS",
+            "/store/out/_manifest.json",
+            "/store/out/train/part-00000-6e65776e.parquet",
+            "/store/out/train/part-00001-6e65776e.parquet",
+        ]
+
+    def test_a_failure_keeps_the_old(self, fs: fsspec.AbstractFileSystem) -> None:
+        self.run(b"old")
+        with pytest.raises(KeyboardInterrupt), staged(self.OUT, overwrite=True) as stage:
+            fs.pipe_file(f"{stage.folder}/part-00000.parquet", b"new")
+            raise KeyboardInterrupt
+        assert self.read() == [b"old"] * 2
+        assert not fs.exists("/store/.out.dsmote")
+
+    def steps(self, monkeypatch: pytest.MonkeyPatch, stop: int, kill: bool) -> list[str]:
+        """Cut the commit off before a step: by a death, after which nothing more happens, or not.
+
+        Returns the list that the steps that are taken are added to.
+        """
+        taken: list[str] = []
+        dead: list[bool] = []
+        kind = type(fsspec.filesystem("memory"))
+
+        def watch(name: str) -> None:
+            original = getattr(kind, name)
+
+            def step(fs: object, path: str, *args: object, **kwargs: object) -> object:
+                target = str(args[0]) if name == "cp_file" else str(path)
+                if "store/out/" in target:
+                    if dead or len(taken) == stop:
+                        dead.extend([True] * kill)
+                        stop_once = len(taken) == stop
+                        taken.append("cut")
+                        if kill or stop_once:
+                            raise Killed if kill else OSError(5, "Input/output error")
+                    taken.append(f"{name} {target.rpartition('/')[2]}")
+                return original(fs, path, *args, **kwargs)
+
+            monkeypatch.setattr(kind, name, step)
+
+        for name in ("cp_file", "pipe_file", "rm_file"):
+            watch(name)
+        return taken
+
+    def count(self, monkeypatch: pytest.MonkeyPatch) -> int:
+        with monkeypatch.context() as patch:
+            taken = self.steps(patch, stop=-1, kill=False)
+            self.run(b"new")
+        return len(taken)
+
+    def test_no_reader_ever_sees_a_mixture(
+        self, fs: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever finds _SUCCESS reads one table, at every step of the way."""
+        self.run(b"old", parts=3)
+        seen = set()
+        kind = type(fs)
+        for name in ("cp_file", "pipe_file", "rm_file"):
+            original = getattr(kind, name)
+
+            def step(fs: object, *args: object, original=original, **kwargs: object) -> object:
+                found = original(fs, *args, **kwargs)
+                whole = fs.exists("/store/out/_SUCCESS")
+                seen.add((whole, tuple(self.read(success=False)) if whole else ()))
+                return found
+
+            monkeypatch.setattr(kind, name, step)
+        self.run(b"new")
+        assert seen == {(True, (b"old",) * 3), (False, ()), (True, (b"new",) * 2)}
+
+    @pytest.mark.parametrize("kill", [True, False], ids=["killed", "error"])
+    def test_cut_off_at_any_step_it_is_the_old_or_the_new(
+        self, fs: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch, kill: bool
+    ) -> None:
+        self.run(b"old", parts=3)
+        total = self.count(monkeypatch)
+        assert total >= 8
+        outcomes = []
+        for stop in range(total):
+            self.run(b"old", parts=3)
+            with monkeypatch.context() as patch:
+                taken = self.steps(patch, stop, kill)
+                # One error while old parts are deleted is got over: the new table is there.
+                with suppress(OSError) if not kill else pytest.raises(Killed):
+                    self.run(b"new")
+                assert "cut" in taken
+            if not kill:
+                assert not fs.exists("/store/.out.dsmote")
+            # What the next run finds, before it does anything of its own.
+            with storage.opened(self.OUT):
+                found = self.read()
+            assert found in ([b"old"] * 3, [b"new"] * 2)
+            outcomes.append(found[0])
+            names = [name for name in fs.find("/store/out") if name.endswith(".parquet")]
+            assert len(names) == len(found)
+        assert set(outcomes) == {b"old", b"new"}

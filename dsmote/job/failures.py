@@ -1,0 +1,68 @@
+"""Failures of a job that lie in the cluster or the storage, in words that say what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from distributed import KilledWorker
+
+from dsmote.job.files import InputFiles, changed_files
+from dsmote.job.watch import Stuck
+
+__all__ = ["JobFailed", "check_unchanged", "explained"]
+
+#: The remedy when the other side does not know what it is sent.
+_SAME = "install dsmote, Dask and pandas in the same versions on the scheduler and on every worker"
+
+
+class JobFailed(RuntimeError):
+    """A job that could not be finished, for a reason that lies in the cluster or the files."""
+
+
+def check_unchanged(inputs: InputFiles) -> None:
+    """Refuse to go on with a table whose files are not what they were when they were listed.
+
+    Parameters
+    ----------
+    inputs : InputFiles
+
+    Raises
+    ------
+    JobFailed
+    """
+    differing = changed_files(inputs)
+    if differing:
+        file, how = next(iter(differing.items()))
+        more = f" (and {len(differing) - 1} more files)" if len(differing) > 1 else ""
+        raise JobFailed(
+            f"the input was changed while it was read: {file} {how}{more}; nothing was put in "
+            "place, run the job again when the input is complete"
+        )
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Say in words what the errors of a cluster mean."""
+    try:
+        yield
+    except Stuck as error:
+        raise JobFailed(str(error)) from error
+    except KilledWorker as error:
+        raise JobFailed(
+            "a worker died again and again over the same task, probably because it ran out of "
+            "memory: give each worker more (--memory-limit) or fewer threads "
+            f"(--threads-per-worker 1); the task was {_short(error.task)}"
+        ) from error
+    except ModuleNotFoundError as error:
+        raise JobFailed(f"a worker lacks the module {error.name}: {_SAME}") from error
+    except RuntimeError as error:
+        if "deserialization of the task graph" not in str(error):
+            raise
+        raise JobFailed(f"the scheduler cannot read the job: {_SAME}") from error
+
+
+def _short(key: Any) -> str:
+    name = key[0] if isinstance(key, tuple) else key
+    return str(name).split("-")[0]

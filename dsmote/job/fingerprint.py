@@ -1,0 +1,134 @@
+"""What a table was made from and how, in one short text: the same again need not be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from typing import Any
+
+from dsmote import __version__
+from dsmote.job.files import InputFiles, list_files
+from dsmote.job.manifest import FORMAT_VERSION, versions
+from dsmote.job.spec import JobSpec
+from dsmote.job.storage import MANIFEST, SUCCESS
+from dsmote.job.storage.place import Place
+
+__all__ = ["digest", "fingerprint", "run_key", "unchanged", "up_to_date"]
+
+#: Fields that do not change what is written. The input is known by its files.
+WITHOUT_EFFECT = ("input", "output", "if_exists", "resume")
+
+logger = logging.getLogger(__name__)
+
+
+def fingerprint(spec: JobSpec, inputs: InputFiles) -> dict[str, Any]:
+    """Return what decides about the table that a job makes.
+
+    Parameters
+    ----------
+    spec : JobSpec
+        As it was given.
+    inputs : InputFiles
+
+    Returns
+    -------
+    dict
+        Plain data: ``digest`` is equal where names, sizes and times (or entity tags) of the input
+        files, the parameters and the version of dsmote are.
+    """
+    job = {name: value for name, value in spec.to_dict().items() if name not in WITHOUT_EFFECT}
+    files = {"files": len(inputs.files), "bytes": inputs.n_bytes, "stamp": inputs.stamp}
+    made = {"format_version": FORMAT_VERSION, "dsmote": __version__, "input": files}
+    return {"digest": digest({**made, "job": job}), **made}
+
+
+def digest(document: Any) -> str:
+    """Return a short text that is equal for equal plain data.
+
+    Examples
+    --------
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(document, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def run_key(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what must be the same for a run to go on with the part files of another.
+
+    Other versions of the libraries may write other bytes, so they count here, too.
+
+    Parameters
+    ----------
+    found : dict
+        From `fingerprint`.
+    """
+    return {"fingerprint": found["digest"], "versions": versions()}
+
+
+def unchanged(spec: JobSpec) -> dict[str, Any] | None:
+    """Return the manifest of an output that need not be made again; None when there is work to do.
+
+    That is the case with ``if_exists="skip"`` when the output was made from the same files, with
+    the same parameters, by the same version of dsmote, and all its parts are there. Nothing is read
+    but the listings and the manifest, and no cluster is needed.
+
+    Parameters
+    ----------
+    spec : JobSpec
+
+    Returns
+    -------
+    dict or None
+
+    Raises
+    ------
+    OSError, ValueError
+        When the input cannot be listed.
+    """
+    if spec.if_exists != "skip" or spec.output is None:
+        return None
+    place = Place.of(spec.output)
+    if not place.exists(place.target):
+        return None
+    return up_to_date(spec, fingerprint(spec, list_files(spec.input, spec.format)))
+
+
+def up_to_date(spec: JobSpec, found: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the manifest of an output that has a fingerprint; None when there is none.
+
+    Parameters
+    ----------
+    spec : JobSpec
+    found : dict
+        From `fingerprint`.
+
+    Returns
+    -------
+    dict or None
+    """
+    if spec.if_exists != "skip" or spec.output is None:
+        return None
+    place = Place.of(spec.output)
+    manifest = place.read(f"{place.target}/{MANIFEST}")
+    if manifest is None or not place.exists(f"{place.target}/{SUCCESS}"):
+        return None
+    if (manifest.get("fingerprint") or {}).get("digest") != found["digest"]:
+        logger.info("the input, the parameters or the version changed: %s is made again", place.url)
+        return None
+    lacking = _lacking(place, manifest)
+    if lacking:
+        logger.warning("%s lacks %s: it is made again", place.url, lacking[:5])
+        return None
+    return manifest
+
+
+def _lacking(place: Place, manifest: dict[str, Any]) -> list[str]:
+    """Return the parts that are not there in the size they had."""
+    sizes = {
+        str(path)[len(place.target) + 1 :]: int(info["size"] or 0)
+        for path, info in place.fs.find(place.target, detail=True).items()
+    }
+    return [part["file"] for part in manifest["parts"] if sizes.get(part["file"]) != part["bytes"]]

@@ -1,0 +1,68 @@
+"""What a job tells while it runs."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from dsmote.job.storage import Heartbeat
+
+__all__ = ["Progress", "Silent", "Told"]
+
+
+class Progress(Protocol):
+    """What a job tells while it runs."""
+
+    def stage(self, text: str) -> None:
+        """Say what is being done now."""
+
+    def start(self, partitions: int, rows: int) -> None:
+        """Say how much there will be to write."""
+
+    def advance(self, partitions: int, rows: int) -> None:
+        """Say how much has been written in addition."""
+
+
+class Silent:
+    """A progress that tells nothing.
+
+    Examples
+    --------
+    >>> Silent().stage("reading")
+    """
+
+    def stage(self, text: str) -> None:
+        """Say nothing."""
+
+    def start(self, partitions: int, rows: int) -> None:
+        """Say nothing."""
+
+    def advance(self, partitions: int, rows: int) -> None:
+        """Say nothing."""
+
+
+class Told:
+    """A progress that is told to the user, and to who looks at the run from outside.
+
+    Parameters
+    ----------
+    progress : Progress
+    heartbeat : Heartbeat
+    """
+
+    def __init__(self, progress: Progress, heartbeat: Heartbeat) -> None:
+        self._to = (heartbeat, progress)
+
+    def stage(self, text: str) -> None:
+        """Say what is being done now."""
+        for each in self._to:
+            each.stage(text)
+
+    def start(self, partitions: int, rows: int) -> None:
+        """Say how much there will be to write."""
+        for each in self._to:
+            each.start(partitions, rows)
+
+    def advance(self, partitions: int, rows: int) -> None:
+        """Say how much has been written in addition."""
+        for each in self._to:
+            each.advance(partitions, rows)

@@ -1,0 +1,49 @@
+"""Going on with the part files of a run that died."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from dsmote.job.parts import Part, Written
+from dsmote.job.storage import Stage
+from dsmote.job.storage.records import finished_parts, note_run
+
+__all__ = ["parts_of"]
+
+logger = logging.getLogger(__name__)
+
+
+def parts_of(stage: Stage, before: dict[str, Any] | None, run: dict[str, Any]) -> dict[int, Part]:
+    """Return the parts in a staging folder that are finished, and note whose the folder is.
+
+    Parameters
+    ----------
+    stage : Stage
+    before : dict or None
+        The run that began the folder, where one did.
+    run : dict
+        This one, as plain data: what it is, its seed and its number of partitions.
+
+    Returns
+    -------
+    dict
+        Parts by number.
+    """
+    found: dict[int, Part] = {}
+    if before is not None:
+        if before == run:
+            found = {number: _part(each) for number, each in finished_parts(stage.folder).items()}
+            logger.info("going on with %d of %d parts", len(found), run["partitions"])
+        else:
+            logger.warning("the plan is not that of the run that died: beginning anew")
+            stage.restart()
+    note_run(stage.folder, run)
+    return found
+
+
+def _part(fields: dict[str, Any]) -> Part:
+    """Return a part as its task reported it; the worker it ran on is no longer of interest."""
+    files = tuple(Written(**each) for each in fields["files"])
+    counts = tuple((label, rows) for label, rows in fields["counts"])
+    return Part(fields["number"], files, counts, None, 0)

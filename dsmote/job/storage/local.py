@@ -1,0 +1,119 @@
+"""A staging folder that takes the output's name when it is whole.
+
+When an output is replaced, the old folder is renamed aside, the new one takes its name, and the old
+one is deleted; if the second step fails the first is undone. What a run that was killed between the
+two left is put back by the next run, before anything else.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import Any
+
+from dsmote.job.files import clear_errors
+from dsmote.job.storage.check import MANIFEST, SUCCESS, check_output
+from dsmote.job.storage.lock import Lock
+from dsmote.job.storage.place import Place, remove_folder
+from dsmote.job.storage.records import RECORDS
+
+__all__ = ["LocalStage", "recover_local"]
+
+
+class LocalStage:
+    """A staging folder on a file system that renames folders.
+
+    Parameters
+    ----------
+    lock : Lock
+    if_exists : str
+    name : str, optional
+        Of a folder aside that is there already and is gone on with.
+    """
+
+    def __init__(self, lock: Lock, if_exists: str = "error", name: str | None = None) -> None:
+        self.place, self.lock, self.if_exists = lock.place, lock, if_exists
+        self.name = name or lock.token
+        self.folder = self.place.path(self.name)
+        self.keep = False
+
+    def open(self) -> None:
+        """Make the folder."""
+        os.makedirs(self.folder, exist_ok=True)
+
+    def commit(self, manifest: dict[str, Any], key: str | None = None) -> dict[str, Any]:
+        """Write the manifest and ``_SUCCESS``, and put the folder in place.
+
+        Parameters
+        ----------
+        manifest : dict
+            Its ``parts`` say which files are the table's; others are left-overs of dead tasks.
+        key : str, optional
+            Of no use here: names need not tell two outputs apart where a folder is renamed.
+
+        Returns
+        -------
+        dict
+            The manifest as it was written.
+        """
+        with clear_errors("write", self.place.url):
+            remove_folder(os.path.join(self.folder, RECORDS))
+            self._clean({os.path.normpath(part["file"]) for part in manifest["parts"]})
+            self.place.write(os.path.join(self.folder, MANIFEST), manifest)
+            with open(os.path.join(self.folder, SUCCESS), "wb"):
+                pass
+            check_output(self.place.url, self.if_exists)
+            self.lock.check()
+            self._swap()
+        return manifest
+
+    def _clean(self, expected: set[str]) -> None:
+        for folder, _, files in os.walk(self.folder, topdown=False):
+            inside = os.path.relpath(folder, self.folder)
+            for name in files:
+                # What is no part and was meant is named so that readers of the table skip it.
+                meant = inside == "." and name.startswith("_")
+                if not meant and os.path.normpath(os.path.join(inside, name)) not in expected:
+                    os.remove(os.path.join(folder, name))
+            if inside != ".":
+                with suppress(OSError):  # unless something is in it
+                    os.rmdir(folder)
+
+    def _swap(self) -> None:
+        target = self.place.target
+        if not os.path.isdir(target):
+            os.rename(self.folder, target)
+            return
+        old = self.place.path(f"{self.lock.token}.old")
+        os.rename(target, old)
+        try:
+            os.rename(self.folder, target)
+        except BaseException:
+            os.rename(old, target)
+            raise
+        remove_folder(old)
+
+    def restart(self) -> None:
+        """Empty the folder: what is in it cannot be gone on with."""
+        self.place.remove_folder(self.folder)
+        self.open()
+
+    def discard(self) -> None:
+        """Delete the folder if it is still there and not kept for a later run."""
+        if not self.keep:
+            remove_folder(self.folder)
+
+
+def recover_local(place: Place) -> None:
+    """Put back the output that a run which was killed had set aside; only under the lock.
+
+    Parameters
+    ----------
+    place : Place
+    """
+    for name, (_, kind) in place.names().items():
+        if kind == ".old":
+            if os.path.exists(place.target):
+                remove_folder(place.path(name))
+            else:
+                os.rename(place.path(name), place.target)

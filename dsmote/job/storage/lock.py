@@ -1,0 +1,214 @@
+"""One run at a time on an output.
+
+Every run that wants an output writes a lock file of its own name and *then* looks for those of
+others. Of any two, the one that wrote later sees the other's and gives up: at most one goes on, on
+any storage that shows a file once it is written. No file is ever taken from a run's hands, so that
+two runs which both find a dead one's lock cannot both take it over: they delete that one file, and
+meet each other's.
+
+A run is dead when its process is gone, as seen from the same machine. From another machine it is
+dead when it has shown no heartbeat for `STALE_SECONDS`, by the clock of the storage. A run that was
+suspended for so long finds its lock file deleted when it wakes up, and gives up.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from dsmote.job.files import clear_errors
+from dsmote.job.storage.owner import describe, lives, this_process
+from dsmote.job.storage.place import Place, new_token
+
+__all__ = ["STALE_SECONDS", "Lock", "LockLost", "OutputLocked", "locked", "refuse_if_locked"]
+
+#: A run of another machine that has not been heard of for so long is dead.
+STALE_SECONDS = 300.0
+
+#: How often a run tries when all it meets are others that are still trying.
+TRIES = 8
+
+logger = logging.getLogger(__name__)
+
+
+class OutputLocked(RuntimeError):
+    """Another run is at work on the output."""
+
+
+class LockLost(RuntimeError):
+    """The run was taken for dead, and another one may have taken the output over."""
+
+
+class Lock:
+    """The right to write an output.
+
+    Parameters
+    ----------
+    place : Place
+
+    Attributes
+    ----------
+    token : str
+        The name of the run.
+    owner : dict
+        Who holds it.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self.place, self.token, self.owner = place, new_token(), this_process()
+        self.file = place.path(f"{self.token}.lock")
+        self.beat = place.path(f"{self.token}.json")
+
+    def acquire(self) -> None:
+        """Take the lock, also from a run that is dead.
+
+        Raises
+        ------
+        OutputLocked
+            It says who holds it.
+        """
+        for attempt in range(TRIES):
+            self._write(self.file, self.owner)
+            others = [found for found in _held(self.place) if found[0] != self.token]
+            for token, owner in others:
+                if _is_dead(self.place, token, owner):
+                    logger.info("taking over from a run that is dead: %s", describe(owner))
+                    self.place.remove(self.place.path(f"{token}.lock"))
+            living = [found for found in _held(self.place) if found[0] != self.token]
+            if not living:
+                # From here on it is seen to be at work, and not one that is still trying.
+                self._write(self.beat, {"status": "running", "owner": self.owner})
+                return
+            self.place.remove(self.file)
+            trying = not any(
+                self.place.exists(self.place.path(f"{token}.json")) for token, _ in living
+            )
+            if not trying or attempt == TRIES - 1:
+                raise OutputLocked(_message(self.place, *living[0]))
+            time.sleep(random.uniform(0.02, 0.2))
+
+    def _write(self, path: str, document: dict[str, Any]) -> None:
+        for _ in range(TRIES):
+            try:
+                self.place.make_folder(self.place.aside)
+                self.place.write(path, document)
+                return
+            except FileNotFoundError:  # another run, which ended, deleted the folder
+                continue
+        self.place.write(path, document)
+
+    def held(self) -> bool:
+        """Tell whether the lock is still this run's."""
+        return self.place.exists(self.file)
+
+    def check(self) -> None:
+        """Raise `LockLost` when the lock is no longer this run's."""
+        if not self.held():
+            raise LockLost(
+                f"this run has lost the lock on {self.place.url}: it showed no sign of life for "
+                f"more than {STALE_SECONDS:.0f} s (was it suspended?) and another run may have "
+                "taken its place; nothing was put in place"
+            )
+
+    def release(self) -> None:
+        """Give the lock up, and delete the folder aside unless something is left in it."""
+        self.place.remove(self.beat)
+        self.place.remove(self.file)
+        if self.place.names() or not self.place.has_folders:
+            return
+        with suppress(OSError):  # another run has come, or what is there is not ours
+            self.place.fs.rmdir(self.place.aside)
+
+
+@contextmanager
+def locked(place: Place) -> Iterator[Lock]:
+    """Hold the lock on an output for the time of the block.
+
+    Parameters
+    ----------
+    place : Place
+
+    Yields
+    ------
+    Lock
+
+    Raises
+    ------
+    OutputLocked
+    """
+    lock, missing = Lock(place), _missing_folders(place)
+    try:
+        with clear_errors("write", place.url):
+            lock.acquire()
+        yield lock
+    finally:
+        try:
+            lock.release()
+        except Exception:  # what ended the block is what counts, and a dead run's lock is no lock
+            logger.warning("the lock on %s could not be removed", place.url, exc_info=True)
+        for folder in missing:
+            with suppress(OSError):  # unless the output is in it
+                os.rmdir(folder)
+
+
+def _missing_folders(place: Place) -> list[str]:
+    """Return the folders above the output that will have to be made, the innermost first."""
+    found = []
+    folder = os.path.dirname(place.aside)
+    while place.local and not os.path.isdir(folder):
+        found.append(folder)
+        folder = os.path.dirname(folder)
+    return found
+
+
+def refuse_if_locked(url: str) -> None:
+    """Raise when a run is at work on an output, without taking the lock.
+
+    Parameters
+    ----------
+    url : str
+
+    Raises
+    ------
+    OutputLocked
+    """
+    place = Place.of(url)
+    for token, owner in _held(place):
+        at_work = place.exists(place.path(f"{token}.json"))
+        if at_work and not _is_dead(place, token, owner):
+            raise OutputLocked(_message(place, token, owner))
+
+
+def _held(place: Place) -> list[tuple[str, dict[str, Any]]]:
+    """Return the token and the owner of every lock there is."""
+    found = []
+    for name, (token, kind) in place.names().items():
+        if kind == ".lock":
+            owner = place.read(place.path(name))
+            if owner is not None or place.exists(place.path(name)):
+                found.append((token, owner or {}))
+    return found
+
+
+def _is_dead(place: Place, token: str, owner: dict[str, Any]) -> bool:
+    alive = lives(owner)
+    if alive is not None:
+        return not alive
+    silent = place.seconds_since(place.path(f"{token}.lock"), place.path(f"{token}.json"))
+    return silent is not None and silent > STALE_SECONDS
+
+
+def _message(place: Place, token: str, owner: dict[str, Any]) -> str:
+    state = place.read(place.path(f"{token}.json")) or {}
+    heard = state.get("heartbeat")
+    last = f", last heard of {heard}" if heard else ""
+    return (
+        f"another run is writing {place.url}: {describe(owner)}{last}; wait for it to end or "
+        "choose another output (the lock of a run that died is taken over: at once on its own "
+        f"machine, after {STALE_SECONDS:.0f} s without a heartbeat from another one)"
+    )
