@@ -34,6 +34,12 @@ def check_combination(spec: Any, kind: Any) -> None:
         )
     _check_split(spec)
     _check_folders(spec)
+    gone = [name for name in spec.partition_by if name in spec.carry]
+    if gone and not under:
+        raise ValueError(
+            f"partition_by names the column {gone[0]!r}, which is carried and so missing in new "
+            "rows: no folder can be named by that; leave it out of one of them"
+        )
 
 
 def _check_split(spec: Any) -> None:

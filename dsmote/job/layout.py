@@ -18,8 +18,6 @@ __all__ = ["Layout", "check_partition_by", "key_folders"]
 
 #: Folders of one part, at most: more would make files of a few rows each.
 MOST_FOLDERS = 1000
-#: What Hive, Spark, Arrow and DuckDB take as a missing value.
-MISSING = "__HIVE_DEFAULT_PARTITION__"
 #: Values of a column that are looked at to tell whether they repeat.
 DICTIONARY_SAMPLE = 4096
 
@@ -156,27 +154,28 @@ def key_folders(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[s
     Raises
     ------
     ValueError
-        Too many folders, or text that no folder can be named by.
+        Too many folders, missing values, or text that no folder can be named by.
 
     Examples
     --------
-    >>> frame = pd.DataFrame({"c": ["a/b", None, "a/b"]})
+    >>> frame = pd.DataFrame({"c": ["a/b", "d", "a/b"]})
     >>> [(folder, rows.tolist()) for folder, rows in key_folders(frame, ["c"])]
-    [('c=__HIVE_DEFAULT_PARTITION__/', [1]), ('c=a%2Fb/', [0, 2])]
+    [('c=a%2Fb/', [0, 2]), ('c=d/', [1])]
     """
     names: list[list[str]] = []
     keys = np.zeros(len(frame), dtype=np.int64)
     for name in columns:
         codes, values = pd.factorize(frame[name], sort=False)
         _check_few(name, len(values))
-        names.append([_segment(name, value) for value in values] + [f"{name}={MISSING}"])
-        keys = keys * len(names[-1]) + np.where(codes < 0, len(values), codes)
+        _check_none_missing(name, int((codes < 0).sum()))
+        names.append([_segment(name, value) for value in values])
+        keys = keys * len(values) + codes
     present, codes = np.unique(keys, return_inverse=True)
     _check_few(" and ".join(columns), len(present))
     order = np.argsort(codes, kind="stable")
-    ends = np.cumsum(np.bincount(codes, minlength=len(present)))
+    starts = np.searchsorted(codes[order], np.arange(1, len(present)))
     found = []
-    for key, rows in zip(present.tolist(), np.split(order, ends[:-1]), strict=True):
+    for key, rows in zip(present.tolist(), np.split(order, starts), strict=False):
         segments = []
         for of in reversed(names):
             key, place = divmod(key, len(of))
@@ -201,6 +200,15 @@ def _check_few(name: str, found: int) -> None:
             f"column {name!r} of partition_by has {found:,} different values in one part, and each "
             f"would be a folder; at most {MOST_FOLDERS:,} are made: leave it out, or put its "
             "values into classes"
+        )
+
+
+def _check_none_missing(name: str, missing: int) -> None:
+    # Hive has a folder for them, but pandas cannot read a table in which it stands beside others.
+    if missing:
+        raise ValueError(
+            f"column {name!r} of partition_by is missing in {missing:,} rows of one part, and no "
+            "folder that every reader understands can be named by that: fill it, or leave it out"
         )
 
 

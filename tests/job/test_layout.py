@@ -1,0 +1,235 @@
+"""Folders by value: every reader takes them as one table; what cannot be folders is refused."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import dask.dataframe as dd
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+import pytest
+from distributed import Client
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsmote.job import JobSpec, prepare, write_job
+from dsmote.job.layout import MOST_FOLDERS, check_partition_by, key_folders
+from dsmote.job.split import Split
+from tests.job.conftest import mixed_frame, write_files
+
+
+def job(source: Path, out: Path, **fields: Any) -> JobSpec:
+    return JobSpec(str(source), "y", output=str(out), **{"random_state": 0, **fields})
+
+
+def awkward(rows: int = 300) -> pd.DataFrame:
+    """Values that folders' names cannot hold as they are."""
+    frame = mixed_frame(rows).drop(columns=["note", "when", "cat", "big"])
+    names = np.array(["a/b", "50 %", "x=y", "Zürich", "plain", "it's; [1]?"])
+    frame["text"] = names[np.arange(rows) % len(names)]
+    return frame
+
+
+@pytest.fixture
+def done(tmp_path: Path, client: Client) -> tuple[Path, pd.DataFrame, dict]:
+    """A job whose output is cut by the target and a text, beside the same in plain files."""
+    source = write_files(awkward(), tmp_path / "in", 3)
+    write_job(prepare(job(source, tmp_path / "plain", carry=("id",))), client)
+    spec = job(source, tmp_path / "out", carry=("id",), partition_by=("y", "text"))
+    manifest = write_job(prepare(spec), client)
+    return tmp_path / "out", pd.read_parquet(tmp_path / "plain"), manifest
+
+
+def sorted_rows(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    frame = frame[columns].astype({"y": "int64", "text": str, "id": "float64", "flag": bool})
+    return frame.sort_values(columns, ignore_index=True)
+
+
+def test_every_reader_takes_the_folders_as_one_table(
+    done: tuple[Path, pd.DataFrame, dict],
+) -> None:
+    out, plain, _ = done
+    expected = sorted_rows(plain, list(plain.columns))
+    hive = pads.dataset(out, partitioning="hive").to_table()
+    relation = duckdb.sql(
+        f"select * from read_parquet('{out}/**/*.parquet', hive_partitioning = true)"
+    )
+    read = {
+        "pandas": pd.read_parquet(out),
+        "pyarrow": hive.to_pandas(),
+        "dask": dd.read_parquet(out).compute(),
+        "duckdb": relation.df(),
+    }
+    for reader, table in read.items():
+        assert set(table.columns) == set(plain.columns), reader
+        found = sorted_rows(table, list(plain.columns))
+        pd.testing.assert_frame_equal(found, expected, check_dtype=False, obj=reader)
+    # The columns in the files keep their dtypes; what became folders is a category of theirs.
+    kept = [name for name in plain.columns if name not in ("y", "text")]
+    assert read["pandas"][kept].dtypes.to_dict() == plain[kept].dtypes.to_dict()
+    assert isinstance(read["pandas"]["text"].dtype, pd.CategoricalDtype)
+
+
+def test_manifest_names_every_file(done: tuple[Path, pd.DataFrame, dict]) -> None:
+    out, plain, manifest = done
+    files = sorted(str(path.relative_to(out)) for path in out.rglob("*.parquet"))
+    assert sorted(part["file"] for part in manifest["parts"]) == files
+    assert any(file.startswith("y=0/text=a%2Fb/part-") for file in files)
+    for part in manifest["parts"]:
+        assert pq.read_metadata(out / part["file"]).num_rows == part["rows"] > 0
+    assert manifest["folders"]["."] == {
+        "rows": len(plain),
+        "bytes": manifest["bytes"],
+        "files": len(files),
+    }
+
+
+def test_every_file_has_one_schema_without_the_columns_of_folders(
+    done: tuple[Path, pd.DataFrame, dict],
+) -> None:
+    out, plain, manifest = done
+    schemas = [pq.read_schema(out / part["file"]) for part in manifest["parts"]]
+    assert all(schema.equals(schemas[0], check_metadata=True) for schema in schemas)
+    assert schemas[0].names == [name for name in plain.columns if name not in ("y", "text")]
+
+
+def test_numbers_bools_and_categories_have_folders(tmp_path: Path, client: Client) -> None:
+    frame = mixed_frame()[["x", "f32", "flag", "big", "cat", "y"]]
+    source = write_files(frame, tmp_path / "in", 2)
+    spec = job(source, tmp_path / "out", partition_by=("big", "flag", "cat"))
+    write_job(prepare(spec), client)
+    assert len(pd.read_parquet(tmp_path / "out")) == 540
+    assert {p.name for p in (tmp_path / "out").iterdir() if p.is_dir()} == {
+        f"big={n}" for n in range(9)
+    }
+    assert {p.name for p in (tmp_path / "out/big=4").iterdir()} == {"flag=true", "flag=false"}
+    below = {p.parent.name for p in (tmp_path / "out").rglob("*.parquet")}
+    assert below == {"cat=a", "cat=b", "cat=c"}
+
+
+def test_missing_values_name_no_folder(tmp_path: Path, client: Client) -> None:
+    frame = mixed_frame()[["x", "text", "y"]]
+    frame.loc[::7, "text"] = None
+    source = write_files(frame, tmp_path / "in", 1)
+    spec = job(source, tmp_path / "out", sampler="random", partition_by=("text",))
+    with pytest.raises(ValueError, match="'text' of partition_by is missing in 43 rows"):
+        write_job(prepare(spec), client)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(ValueError, match="'text', which is carried and so missing in new rows"):
+        job(source, tmp_path / "out", carry=("text",), partition_by=("text",))
+
+
+def test_both_sides_of_a_split_have_folders(tmp_path: Path, client: Client) -> None:
+    frame = mixed_frame()[["x", "f32", "y"]]
+    frame["fold"] = np.arange(300) // 7 % 5
+    source = write_files(frame, tmp_path / "in", 3)
+    spec = job(
+        source,
+        tmp_path / "out",
+        split=Split("fold", (0, 1, 2)),
+        partition_by=("fold",),
+    )
+    manifest = write_job(prepare(spec), client)
+    made, test = pd.read_parquet(tmp_path / "out/train"), pd.read_parquet(tmp_path / "out/test")
+    test_folds = frame["fold"][frame["fold"] > 2].value_counts()
+    assert set(made["fold"]) == {0, 1, 2}
+    assert test["fold"].value_counts().to_dict() == test_folds.to_dict()
+    assert manifest["folders"]["test"]["rows"] == test_folds.sum()
+    assert (tmp_path / "out/test/fold=3").is_dir()
+
+
+def test_second_run_replaces_the_folders(tmp_path: Path, client: Client) -> None:
+    source = write_files(awkward(), tmp_path / "in", 2)
+    spec = job(source, tmp_path / "out", carry=("id",), partition_by=("text",))
+    first = write_job(prepare(spec), client)
+    again = job(source, tmp_path / "out", carry=("id",), partition_by=("y",), if_exists="replace")
+    write_job(prepare(again), client)
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "_SUCCESS",
+        "_manifest.json",
+        "y=0",
+        "y=1",
+    }
+    assert (
+        write_job(
+            prepare(job(source, tmp_path / "b", carry=("id",), partition_by=("text",))), client
+        )["parts"]
+        == first["parts"]
+    )
+
+
+def test_column_that_is_not_there(numeric: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no column 'nope' .given as partition_by."):
+        prepare(job(numeric, tmp_path / "out", partition_by=("nope",)))
+
+
+def test_column_of_measurements_is_refused_before_work(
+    numeric: Path, tmp_path: Path, client: Client
+) -> None:
+    with pytest.raises(ValueError, match="names the column 'a' of dtype float64"):
+        write_job(prepare(job(numeric, tmp_path / "out", partition_by=("a",))), client)
+    assert not (tmp_path / "out").exists()
+
+
+def test_too_many_values_are_an_error_that_names_column_and_number(
+    tmp_path: Path, client: Client
+) -> None:
+    rows = MOST_FOLDERS + 1
+    frame = pd.DataFrame({"x": np.arange(float(rows)), "n": np.arange(rows), "y": 0})
+    frame.loc[: rows // 4, "y"] = 1
+    source = write_files(frame, tmp_path / "in", 1)
+    spec = job(source, tmp_path / "out", carry=("n",), partition_by=("n",))
+    with pytest.raises(ValueError, match="'n' of partition_by has 1,001 different values"):
+        write_job(prepare(spec), client)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (("y", "y"), "'y' twice"),
+        (("a/b",), "no folder's name"),
+        (("a=b",), "no folder's name"),
+    ],
+)
+def test_columns_that_cannot_be_folders(
+    columns: tuple, message: str, numeric: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        job(numeric, tmp_path / "out", partition_by=columns)
+
+
+def test_a_file_needs_a_column() -> None:
+    with pytest.raises(ValueError, match="every column"):
+        check_partition_by(["y"], pd.DataFrame({"y": [1]}).dtypes)
+
+
+def test_empty_text_names_no_folder() -> None:
+    with pytest.raises(ValueError, match="'c' of partition_by holds empty text"):
+        list(key_folders(pd.DataFrame({"c": ["", "a"]}), ["c"]))
+
+
+@given(
+    st.lists(
+        st.tuples(st.text(min_size=1, max_size=4), st.integers(-2, 2)),
+        max_size=30,
+    )
+)
+def test_folders_hold_each_row_once_in_order(rows: list[tuple[str, int]]) -> None:
+    frame = pd.DataFrame(rows, columns=["a", "b"]).astype({"b": "int64"})
+    seen: list[int] = []
+    folders = []
+    for folder, here in key_folders(frame, ["a", "b"]):
+        folders.append(folder)
+        assert list(here) == sorted(here)
+        a, b = folder.rstrip("/").split("/")
+        value = unquote(a.removeprefix("a="))
+        for row in here:
+            found = rows[row][0]
+            assert (found, f"b={rows[row][1]}") == (value, b)
+        seen += list(here)
+    assert sorted(seen) == list(range(len(rows)))
+    assert folders == sorted(set(folders))

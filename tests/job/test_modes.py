@@ -1,0 +1,149 @@
+"""What is written: everything, or the new rows only; and how often the input is read for it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from distributed import Client, LocalCluster
+
+from dsmote.job import JobSpec, plan_job, prepare, write_job
+from dsmote.job import parquet as parquet_module
+from dsmote.job.split import Split
+from tests.job.conftest import mixed_frame, write_files
+
+
+def job(source: Path, out: Path, **fields: Any) -> JobSpec:
+    return JobSpec(str(source), "y", output=str(out), **{"random_state": 0, **fields})
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Files and numbers of columns, as they are read in this process."""
+    read, seen = parquet_module.read_piece, []
+
+    @wraps(read)
+    def counted(piece: Any, columns: Any = None, **how: Any) -> Any:
+        seen.append((piece.file, len(how["schema"] if columns is None else columns)))
+        return read(piece, columns, **how)
+
+    monkeypatch.setattr(parquet_module, "read_piece", counted)
+    return seen
+
+
+@pytest.fixture
+def inside() -> Iterator[Client]:
+    """A cluster in this process, where reads can be counted."""
+    options = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "protocol": "tcp://"}
+    free = {"dashboard_address": "127.0.0.1:0"}
+    with (
+        LocalCluster(
+            **options, host="127.0.0.1", dashboard_address=None, scheduler_kwargs=free
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+        client.as_current(),
+    ):
+        yield client
+
+
+def test_synthetic_mode_writes_the_new_rows_of_the_full_table(
+    mixed: Path, tmp_path: Path, client: Client
+) -> None:
+    full, only = tmp_path / "full", tmp_path / "only"
+    fields = {"carry": ("id", "note"), "params": {"provenance": "flag"}}
+    write_job(prepare(job(mixed, full, **fields)), client)
+    manifest = write_job(prepare(job(mixed, only, mode="synthetic", **fields)), client)
+    every, made = pd.read_parquet(full), pd.read_parquet(only)
+    assert made["synthetic"].all()
+    assert len(made) == 240
+    expected = every[every["synthetic"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(made, expected)
+    assert manifest["rows"] == {"before": 300, "new": 240, "after": 540}
+    assert manifest["folders"]["."]["rows"] == 240
+    assert sum(part["rows"] for part in manifest["parts"]) == 240
+    # Beside the input the new rows make the balanced table.
+    both = pd.concat([pd.read_parquet(mixed), made])
+    assert both["y"].value_counts().tolist() == [270, 270]
+
+
+@pytest.mark.parametrize("sampler", ["smote", "borderline", "random"])
+def test_the_input_is_read_as_often_as_the_plan_says(
+    sampler: str, tmp_path: Path, inside: Client, reads: list[tuple[str, int]]
+) -> None:
+    columns = ["x", "f32", "i16", "y"]
+    source = write_files(mixed_frame()[columns], tmp_path / "in", 3)
+    plan = plan_job(prepare(JobSpec(str(source), "y", sampler=sampler)), inside)
+    assert len(reads) == 3
+    for mode in ("full", "synthetic"):
+        reads.clear()
+        spec = job(source, tmp_path / mode, mode=mode, sampler=sampler)
+        write_job(prepare(spec), inside)
+        assert set(Counter(file for file, _ in reads).values()) == {len(plan.passes)}
+
+
+@pytest.mark.parametrize(
+    "split", [Split("fold", ("train",)), Split(test_fraction=0.3, stratify=True)]
+)
+def test_a_split_reads_two_columns_once_and_then_as_often_as_without(
+    split: Split, tmp_path: Path, inside: Client, reads: list[tuple[str, int]]
+) -> None:
+    frame = mixed_frame()[["x", "f32", "i16", "y"]]
+    frame["fold"] = np.where(frame.index % 3 == 0, "test", "train")
+    source = write_files(frame, tmp_path / "in", 3)
+    carry = () if split.column else ("fold",)
+    for mode in ("full", "synthetic"):
+        reads.clear()
+        spec = job(source, tmp_path / mode, split=split, mode=mode, carry=carry)
+        write_job(prepare(spec), inside)
+        assert Counter(n for _, n in reads) == {2 if split.column else 1: 3, 5: 6}
+    assert (tmp_path / "full/test").is_dir()
+    assert sorted(p.name for p in (tmp_path / "synthetic").iterdir()) == [
+        "_SUCCESS",
+        "_manifest.json",
+        "train",
+    ]
+    made = pd.read_parquet(tmp_path / "full/train")
+    new = made.iloc[len(made) - len(pd.read_parquet(tmp_path / "synthetic/train")) :]
+    only = pd.read_parquet(tmp_path / "synthetic/train")
+    pd.testing.assert_frame_equal(new.reset_index(drop=True), only)
+
+
+def test_nothing_to_make_is_a_table_without_rows(tmp_path: Path, client: Client) -> None:
+    frame = pd.DataFrame({"x": np.arange(20.0), "c": list("ab") * 10, "y": [0, 1] * 10})
+    source = write_files(frame, tmp_path / "in", 2)
+    manifest = write_job(prepare(job(source, tmp_path / "out", mode="synthetic")), client)
+    made = pd.read_parquet(tmp_path / "out")
+    assert made.empty
+    assert made.dtypes.to_dict() == frame.dtypes.to_dict()
+    assert manifest["rows"] == {"before": 20, "new": 0, "after": 20}
+
+
+def test_under_sampling_makes_no_new_rows(mixed: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'synthetic' writes the new rows only, and RandomUnder"):
+        job(mixed, tmp_path / "out", sampler="random-under", mode="synthetic")
+
+
+@pytest.mark.parametrize("compression", ["snappy", "zstd", "gzip", "lz4", "brotli", "none"])
+def test_compression(compression: str, numeric: Path, tmp_path: Path, client: Client) -> None:
+    spec = job(numeric, tmp_path / "out", compression=compression)
+    manifest = write_job(prepare(spec), client)
+    found = set()
+    for part in manifest["parts"]:
+        group = pq.ParquetFile(tmp_path / "out" / part["file"]).metadata.row_group(0)
+        found |= {group.column(i).compression for i in range(group.num_columns)}
+    assert found == {"UNCOMPRESSED" if compression == "none" else compression.upper()}
+    assert len(pd.read_parquet(tmp_path / "out")) == 350
+
+
+def test_row_groups(numeric: Path, tmp_path: Path, client: Client) -> None:
+    manifest = write_job(prepare(job(numeric, tmp_path / "out", row_group_rows=40)), client)
+    for part in manifest["parts"]:
+        metadata = pq.ParquetFile(tmp_path / "out" / part["file"]).metadata
+        rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
+        assert rows[:-1] == [40] * (len(rows) - 1)
+        assert 0 < rows[-1] <= 40
