@@ -15,10 +15,11 @@ from dask import delayed
 from dsmote.job.layout import Layout, check_partition_by
 from dsmote.job.parquet import with_pandas_dtypes
 from dsmote.job.parts import Part, ToWrite
+from dsmote.job.shuffle import Numbered, mixed, n_parts, with_mixing
 from dsmote.job.sources import Source
 from dsmote.job.spec import JobSpec, plain_label, sampler_of
 from dsmote.job.storage import part_name
-from dsmote.job.training import Divided, divide
+from dsmote.job.training import Divided, divide, rows_of
 from dsmote.plan import Plan
 
 __all__ = ["TEST", "TRAIN", "Outputs", "different", "make_outputs", "plan_outputs"]
@@ -113,7 +114,34 @@ class Outputs:
         return {"rows": rows, "folders": folders, **test}
 
 
-def make_outputs(spec: JobSpec, source: Source, client: Any) -> Outputs:
+@dataclass(frozen=True)
+class Opened:
+    """An input that was looked at as far as the split and the mixing of rows need it.
+
+    Parameters
+    ----------
+    frame : dask.dataframe.DataFrame
+        The rows that are resampled.
+    sampler : sampler
+    divided : Divided or None
+        The two sides, where there are two.
+    lengths : tuple of int or None
+        Rows of each partition of the frame, where that must be known.
+    largest : int
+        Rows of the largest partition as it is read, where that is known.
+    passes : tuple of str
+        What the data were read for.
+    """
+
+    frame: Any
+    sampler: Any
+    divided: Divided | None = None
+    lengths: tuple[int, ...] | None = None
+    largest: int = 0
+    passes: tuple[str, ...] = ()
+
+
+def make_outputs(spec: JobSpec, source: Source, client: Any, folder: str) -> Outputs:
     """Look at the input as often as the plan needs, and return what is to be written, lazily.
 
     Parameters
@@ -121,6 +149,8 @@ def make_outputs(spec: JobSpec, source: Source, client: Any) -> Outputs:
     spec : JobSpec
     source : Source
     client : distributed.Client
+    folder : str
+        The staging folder, for what is written aside.
 
     Returns
     -------
@@ -131,26 +161,28 @@ def make_outputs(spec: JobSpec, source: Source, client: Any) -> Outputs:
     ValueError, TypeError, MemoryError
         From the data or the plan.
     """
-    frame, sampler, divided = _opened(spec, source, client)
+    opened = _opened(spec, source, client)
+    sampler, divided = opened.sampler, opened.divided
     with warnings.catch_warnings():
         # The plan has them all, and the manifest takes them from there.
         warnings.simplefilter("ignore", UserWarning)
-        balanced = sampler.resample(divided.train if divided else frame, target=spec.target)
-    sampler.plan_ = plan = _completed(sampler.plan_, divided)
-    schema = _output_schema(source, balanced._meta)
-    partitions = balanced.to_delayed(optimize_graph=False)
-    n_originals = len(partitions) - len(getattr(plan, "blocks", ()))
-    originals, made = partitions[:n_originals], partitions[n_originals:]
+        balanced = sampler.resample(opened.frame, target=spec.target)
+    sampler.plan_ = plan = _completed(sampler.plan_, spec, opened)
+    if isinstance(plan, Plan):
+        plan.check()  # once more: mixing may need what is not there
+    layout = Layout(
+        _output_schema(source, balanced._meta),
+        spec.target,
+        spec.partition_by,
+        spec.row_group_rows,
+        spec.compression,
+    )
     wanted = plan.counts_after
     if spec.mode == "synthetic":
-        originals = []
         wanted = {c.label: c.new for c in plan.classes}
-    elif divided:
-        originals = _filled(originals, divided.train_rows)
-    layout = Layout(schema, spec.target, spec.partition_by, spec.row_group_rows, spec.compression)
     resampled = Folder(
         TRAIN if divided else "",
-        [*originals, *made] or [delayed(balanced._meta.iloc[:0])],
+        _partitions(spec, opened, balanced, layout.schema, folder),
         layout,
         {plain_label(label): int(n) for label, n in wanted.items() if n},
     )
@@ -158,6 +190,37 @@ def make_outputs(spec: JobSpec, source: Source, client: Any) -> Outputs:
     if divided and spec.mode != "synthetic":
         folders.append(_test_folder(divided, plan, source, layout))
     return Outputs(sampler, tuple(folders), getattr(sampler, "neighbors_report_", {}))
+
+
+def _partitions(
+    spec: JobSpec, opened: Opened, balanced: Any, schema: pa.Schema, folder: str
+) -> list[Any]:
+    """Return the partitions to write of the resampled table."""
+    plan = opened.sampler.plan_
+    partitions = balanced.to_delayed(optimize_graph=False)
+    blocks = getattr(plan, "blocks", ())
+    n_originals = len(partitions) - len(blocks)
+    originals, made = partitions[:n_originals], partitions[n_originals:]
+    if spec.mode == "synthetic":
+        originals = []
+    nothing = [delayed(balanced._meta.iloc[:0])]
+    if not spec.shuffle:
+        if originals and opened.divided:
+            originals = _filled(originals, opened.divided.train_rows)
+        return [*originals, *made] or nothing
+    numbered, start = [], 0
+    for partition, rows in zip(originals, opened.lengths or (), strict=bool(originals)):
+        numbered.append(Numbered(partition, start, rows))
+        start += rows
+    for partition, block in zip(made, blocks, strict=True):
+        numbered.append(Numbered(partition, plan.n_before + block.offset, block.rows))
+    numbered = [one for one in numbered if one.rows]
+    parts = n_parts(_n_written(spec, plan), balanced._meta)
+    return mixed(numbered, parts, int(plan.seed), folder, schema) if numbered else nothing
+
+
+def _n_written(spec: JobSpec, plan: Any) -> int:
+    return int(plan.n_new if spec.mode == "synthetic" else plan.n_after)
 
 
 def plan_outputs(spec: JobSpec, source: Source, client: Any) -> Any:
@@ -173,31 +236,41 @@ def plan_outputs(spec: JobSpec, source: Source, client: Any) -> Any:
     -------
     dsmote.plan.Plan or dsmote.plan.UnderPlan
     """
-    frame, sampler, divided = _opened(spec, source, client)
-    plan = sampler.plan(divided.train if divided else frame, target=spec.target)
-    return _completed(plan, divided)
+    opened = _opened(spec, source, client)
+    return _completed(opened.sampler.plan(opened.frame, target=spec.target), spec, opened)
 
 
-def _opened(spec: JobSpec, source: Source, client: Any) -> tuple[Any, Any, Divided | None]:
-    """Return the lazy input, the sampler, and the two sides where there are two."""
+def _opened(spec: JobSpec, source: Source, client: Any) -> Opened:
+    """Open the input lazily; rows are counted by partition only where that must be known."""
     frame = source.frame(client)
     check_partition_by(spec.partition_by, frame._meta.dtypes)
     sampler = sampler_of(spec, frame._meta)
-    if spec.split is None:
-        return frame, sampler, None
-    divided = divide(frame, spec.target, spec.split)
-    sampler._partition_rows = max(map(sum, zip(divided.train_rows, divided.test_rows, strict=True)))
-    return frame, sampler, divided
+    if spec.split is not None:
+        divided = divide(frame, spec.target, spec.split)
+        largest = max(map(sum, zip(divided.train_rows, divided.test_rows, strict=True)))
+        sampler._partition_rows = largest
+        told = ("telling training rows from others",)
+        return Opened(divided.train, sampler, divided, divided.train_rows, largest, told)
+    if not spec.shuffle or spec.mode == "synthetic":
+        return Opened(frame, sampler)
+    lengths = source.partition_rows
+    if lengths is not None:
+        return Opened(frame, sampler, None, lengths, max(lengths))
+    lengths = rows_of(frame)
+    told = ("counting rows by partition",)
+    return Opened(frame, sampler, None, lengths, max(lengths), told)
 
 
-def _completed(plan: Any, divided: Divided | None) -> Any:
-    """Add to a plan what is not for training, and the pass that told."""
-    if divided is None:
-        return plan
-    plan = replace(plan, test=divided.held_back(plan.counts_before))
+def _completed(plan: Any, spec: JobSpec, opened: Opened) -> Any:
+    """Add to a plan what a job does besides: rows that are left, rows that are mixed, passes."""
+    if opened.divided is not None:
+        plan = replace(plan, test=opened.divided.held_back(plan.counts_before))
     if not isinstance(plan, Plan):
         return plan
-    return replace(plan, passes=("telling training rows from others", *plan.passes))
+    plan = replace(plan, passes=(*opened.passes, *plan.passes))
+    if not spec.shuffle:
+        return plan
+    return with_mixing(plan, _n_written(spec, plan), opened.frame._meta, opened.largest)
 
 
 def _filled(partitions: list[Any], rows: Sequence[int]) -> list[Any]:

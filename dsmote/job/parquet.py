@@ -25,7 +25,15 @@ from dask.dataframe.utils import clear_known_categories
 
 from dsmote.job.files import InputFiles, clear_errors, one_line, open_fs
 
-__all__ = ["Footer", "Piece", "parquet_frame", "read_footers", "read_piece", "table_schema"]
+__all__ = [
+    "Footer",
+    "Piece",
+    "parquet_frame",
+    "piece_rows",
+    "read_footers",
+    "read_piece",
+    "table_schema",
+]
 
 #: A partition holds whole row groups up to this size in memory, or up to this many rows.
 PIECE_BYTES = 64 * 2**20
@@ -267,6 +275,25 @@ def parquet_frame(inputs: InputFiles, footers: Sequence[Footer], schema: pa.Sche
             schema=schema,
             stamp=inputs.stamp,
         )
+
+
+def piece_rows(footers: Sequence[Footer], schema: pa.Schema) -> tuple[int, ...]:
+    """Return the rows of each partition of `parquet_frame`, as the footers say.
+
+    Parameters
+    ----------
+    footers : sequence of Footer
+    schema : pyarrow.Schema
+
+    Returns
+    -------
+    tuple of int
+    """
+    return tuple(
+        sum(footer.groups[group][0] for group in piece.groups)
+        for footer in footers
+        for piece in _pieces(footer, schema)
+    )
 
 
 def _pieces(footer: Footer, schema: pa.Schema) -> list[Piece]:

@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 from dask import delayed
 from dask.delayed import Delayed
 from distributed import as_completed, get_worker
@@ -22,7 +21,7 @@ from dsmote.job.layout import Layout
 from dsmote.job.spec import plain_label
 from dsmote.job.storage.records import write_record
 
-__all__ = ["Part", "ToWrite", "Written", "write_part", "write_parts"]
+__all__ = ["Part", "ToWrite", "Written", "write_file", "write_part", "write_parts"]
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ def write_part(frame: pd.DataFrame, *, number: int, folder: str, file: str, layo
     for keys, table in layout.tables(frame, number):
         path = f"{inside}/{keys}{name}" if inside else f"{keys}{name}"
         with clear_errors("write", f"{folder}/{path}"):
-            size = _write(table, folder, path, layout)
+            size = write_file(folder, path, partial(layout.write, table))
         files.append(Written(path, table.num_rows, size))
     labels = frame[layout.target]
     counts = [(plain_label(v), int(n)) for v, n in labels.value_counts(sort=False).items() if n]
@@ -190,12 +189,28 @@ def write_part(frame: pd.DataFrame, *, number: int, folder: str, file: str, layo
     return part
 
 
-def _write(table: pa.Table, folder: str, path: str, layout: Layout) -> int:
+def write_file(folder: str, path: str, write: Callable[[Any], None]) -> int:
+    """Write a file of the staging folder, which appears whole or not at all.
+
+    Parameters
+    ----------
+    folder : str
+        The staging folder.
+    path : str
+        Of the file in it.
+    write : callable
+        Called with a binary file.
+
+    Returns
+    -------
+    int
+        Its bytes.
+    """
     fs, inside = open_fs(f"{folder}/{path}")
     if not is_local(fs):
         # An object appears when its upload is complete, so it needs no second name.
         with fs.open(inside, "wb") as handle:
-            layout.write(table, handle)
+            write(handle)
         return int(fs.info(inside)["size"])
     root, (*between, name) = open_fs(folder)[1], path.split("/")
     if not os.path.isdir(root):
@@ -211,7 +226,7 @@ def _write(table: pa.Table, folder: str, path: str, layout: Layout) -> int:
     aside = os.path.join(root, f".{name}.{uuid.uuid4().hex}")
     try:
         with open(aside, "wb") as handle:
-            layout.write(table, handle)
+            write(handle)
         size = os.path.getsize(aside)
         os.replace(aside, inside)
     except BaseException:

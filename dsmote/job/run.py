@@ -185,7 +185,7 @@ def _write(
     before = read_run(stage.folder)
     # Where no seed was given, the one that was drawn: the rows must be those of the first run.
     seeded = spec if before is None else replace(spec, random_state=before["seed"])
-    outputs = make_outputs(seeded, job.source, client)
+    outputs = make_outputs(seeded, job.source, client, stage.folder)
     seed = int(outputs.sampler.plan_.seed)
     run = {"key": key, "seed": seed, "parts": len(outputs.parts), "rows": outputs.rows}
     finished = parts_of(stage, before, run)

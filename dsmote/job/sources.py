@@ -14,6 +14,7 @@ from dsmote.job.files import InputFiles, list_files
 from dsmote.job.parquet import (
     Footer,
     parquet_frame,
+    piece_rows,
     read_footers,
     table_schema,
     with_pandas_dtypes,
@@ -62,6 +63,11 @@ class Source:
         if self.schema is None:
             return csv_frame(self.inputs, self.columns, client)
         return parquet_frame(self.inputs, self.footers, self.schema)
+
+    @property
+    def partition_rows(self) -> tuple[int, ...] | None:
+        """Rows of each partition, where the files say."""
+        return None if self.schema is None else piece_rows(self.footers, self.schema)
 
     def output_schema(self, meta: pd.DataFrame) -> pa.Schema:
         """Return the schema that every part of an output gets.

@@ -11,6 +11,7 @@ Every random number belongs to one *stream* and has one *place* in it::
            |             +-- NOISE + j    u0 u1 u2 ...   one per synthetic row, numeric column j
            |             +-- SPLIT        u1 u2 u3 ...   one per node: rows kept of its left half
            |             +-- CHOICE       u0 u1 u2 ...   one per row (or per draw): is it kept
+           |             +-- MIX          w0 w1 w2 ...   one per row of the output: its place
            +-- class 1 --+-- ...
 
 A stream is a Philox counter generator whose key is derived from (seed, class, purpose). Because
@@ -33,6 +34,7 @@ __all__ = [
     "CHOICE",
     "GAP",
     "INDEX",
+    "MIX",
     "NEIGHBOUR",
     "NOISE",
     "SHARE",
@@ -43,7 +45,8 @@ __all__ = [
 ]
 
 ALLOCATION, NEIGHBOUR, GAP, VOTE = 0, 1, 2, 3
-INDEX, SPLIT, CHOICE, SHARE = (2**31 + i for i in range(4))  # beyond any column that is voted on
+# Beyond any column that is voted on.
+INDEX, SPLIT, CHOICE, SHARE, MIX = (2**31 + i for i in range(5))
 NOISE = 2**31 + 16
 
 _PER_COUNT = 4  # Philox4x64 gives four 64-bit words for each value of its counter

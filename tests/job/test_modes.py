@@ -57,7 +57,7 @@ def test_synthetic_mode_writes_the_new_rows_of_the_full_table(
     full, only = tmp_path / "full", tmp_path / "only"
     fields = {"carry": ("id", "note"), "params": {"provenance": "flag"}}
     write_job(prepare(job(mixed, full, **fields)), client)
-    manifest = write_job(prepare(job(mixed, only, mode="synthetic", **fields)), client)
+    manifest = write_job(prepare(job(mixed, only, mode="synthetic", **fields)), client).manifest
     every, made = pd.read_parquet(full), pd.read_parquet(only)
     assert made["synthetic"].all()
     assert len(made) == 240
@@ -116,7 +116,7 @@ def test_a_split_reads_two_columns_once_and_then_as_often_as_without(
 def test_nothing_to_make_is_a_table_without_rows(tmp_path: Path, client: Client) -> None:
     frame = pd.DataFrame({"x": np.arange(20.0), "c": list("ab") * 10, "y": [0, 1] * 10})
     source = write_files(frame, tmp_path / "in", 2)
-    manifest = write_job(prepare(job(source, tmp_path / "out", mode="synthetic")), client)
+    manifest = write_job(prepare(job(source, tmp_path / "out", mode="synthetic")), client).manifest
     made = pd.read_parquet(tmp_path / "out")
     assert made.empty
     assert made.dtypes.to_dict() == frame.dtypes.to_dict()
@@ -131,7 +131,7 @@ def test_under_sampling_makes_no_new_rows(mixed: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("compression", ["snappy", "zstd", "gzip", "lz4", "brotli", "none"])
 def test_compression(compression: str, numeric: Path, tmp_path: Path, client: Client) -> None:
     spec = job(numeric, tmp_path / "out", compression=compression)
-    manifest = write_job(prepare(spec), client)
+    manifest = write_job(prepare(spec), client).manifest
     found = set()
     for part in manifest["parts"]:
         group = pq.ParquetFile(tmp_path / "out" / part["file"]).metadata.row_group(0)
@@ -141,7 +141,9 @@ def test_compression(compression: str, numeric: Path, tmp_path: Path, client: Cl
 
 
 def test_row_groups(numeric: Path, tmp_path: Path, client: Client) -> None:
-    manifest = write_job(prepare(job(numeric, tmp_path / "out", row_group_rows=40)), client)
+    manifest = write_job(
+        prepare(job(numeric, tmp_path / "out", row_group_rows=40)), client
+    ).manifest
     for part in manifest["parts"]:
         metadata = pq.ParquetFile(tmp_path / "out" / part["file"]).metadata
         rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]

@@ -1,0 +1,197 @@
+"""New rows mixed with original ones: a permutation that depends on the seed alone."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from dask import delayed
+from distributed import Client
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dsmote.job import JobSpec, plan_job, prepare, shuffle, write_job
+from dsmote.job.split import Split
+from dsmote.plan.memory import MemoryLimitError
+from tests.job.conftest import mixed_frame, write_files
+
+Hashes = Callable[[Path], dict[str, str]]
+
+
+def job(source: Path, out: Path, **fields: Any) -> JobSpec:
+    fields = {"random_state": 0, "carry": ("id", "note"), "shuffle": True, **fields}
+    return JobSpec(str(source), "y", output=str(out), **fields)
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of 100 rows, so that small tables have several."""
+    monkeypatch.setattr(shuffle, "PART_ROWS", 100)
+
+
+def ordered(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.sort_values(["x", "f32", "y"], ignore_index=True)
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_the_same_files_however_the_table_is_cut(
+    tmp_path: Path, client: Client, hashes: Hashes
+) -> None:
+    found = []
+    for files in (1, 3, 7):
+        source = write_files(mixed_frame(600), tmp_path / f"in{files}", files)
+        manifest = write_job(prepare(job(source, tmp_path / f"out{files}")), client).manifest
+        assert len(manifest["parts"]) == 11  # of 1,080 rows
+        found.append(hashes(tmp_path / f"out{files}"))
+    assert found[0] == found[1] == found[2]
+    other = job(source, tmp_path / "other", random_state=1)
+    write_job(prepare(other), client)
+    assert hashes(tmp_path / "other") != found[0]
+    assert sorted(p.name for p in (tmp_path / "out3").iterdir() if p.is_dir()) == []
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_mixed_rows_are_those_of_the_table_that_is_not(tmp_path: Path, client: Client) -> None:
+    source = write_files(mixed_frame(600), tmp_path / "in", 3)
+    flags = {"params": {"provenance": "full"}}
+    manifest = write_job(prepare(job(source, tmp_path / "mixed", **flags)), client).manifest
+    write_job(prepare(job(source, tmp_path / "plain", shuffle=False, **flags)), client)
+    made, plain = pd.read_parquet(tmp_path / "mixed"), pd.read_parquet(tmp_path / "plain")
+    pd.testing.assert_frame_equal(ordered(made), ordered(plain))
+    assert manifest["rows"] == {"before": 600, "new": 480, "after": 1080}
+    # New rows are everywhere: in each part as many as chance allows, and in each tenth of the rows.
+    share = 480 / 1080
+    for part in manifest["parts"]:
+        rows = pd.read_parquet(tmp_path / "mixed" / part["file"])["synthetic"]
+        assert abs(rows.mean() - share) < 4.5 * np.sqrt(share * (1 - share) / len(rows))
+    # No order is left: where a row was says nothing of where it is.
+    places = pd.Series(plain.index, index=plain["x"].to_numpy())[made["x"].to_numpy()]
+    assert abs(np.corrcoef(places, np.arange(len(places)))[0, 1]) < 0.15
+    assert abs(np.corrcoef(places.to_numpy()[1:], places.to_numpy()[:-1])[0, 1]) < 0.15
+
+
+@pytest.mark.usefixtures("small_parts")
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+@pytest.mark.parametrize(
+    "split", [None, Split("flag", (True,)), Split(test_fraction=0.3, seed=1, stratify=True)]
+)
+@pytest.mark.parametrize("mode", ["full", "synthetic"])
+def test_every_split_mode_and_format_can_be_mixed(
+    split: Split | None, mode: str, form: str, tmp_path: Path, client: Client
+) -> None:
+    frame = mixed_frame(600)[["x", "f32", "i16", "flag", "y"]]
+    source = write_files(frame, tmp_path / "in", 3)
+    if form == "csv":
+        source = tmp_path / "in.csv"
+        frame.to_csv(source, index=False)
+    fields = {"carry": (), "split": split, "mode": mode, "partition_by": ("y",)}
+    manifest = write_job(prepare(job(source, tmp_path / "mixed", **fields)), client).manifest
+    write_job(prepare(job(source, tmp_path / "plain", shuffle=False, **fields)), client)
+    inside = "train" if split else "."
+    made, plain = (pd.read_parquet(tmp_path / name / inside) for name in ("mixed", "plain"))
+    assert not made["x"].equals(plain["x"])
+    pd.testing.assert_frame_equal(ordered(made), ordered(plain))
+    assert manifest["folders"][inside]["rows"] == len(plain)
+    if split and mode == "full":
+        # The other rows stay as they are, in their order.
+        for name in ("mixed", "plain"):
+            test = pd.read_parquet(tmp_path / name / "test")
+            assert test["x"].is_monotonic_increasing == frame["x"].is_monotonic_increasing
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(tmp_path / "mixed/test"), pd.read_parquet(tmp_path / "plain/test")
+        )
+
+
+def test_a_worker_that_dies_changes_nothing(
+    tmp_path: Path, client: Client, hashes: Hashes, small_parts: None
+) -> None:
+    """What a dead worker had finished is done again, over the files that it left."""
+    schema = pa.schema([("x", pa.int64())])
+    frames = [pd.DataFrame({"x": np.arange(start, start + 50)}) for start in (0, 50, 100)]
+    numbered = [shuffle.Numbered(delayed(frame), 50 * i, 50) for i, frame in enumerate(frames)]
+    found = []
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        if name == "b":  # half of the work was done by one that died, and one file is half written
+            half = shuffle.mixed(numbered[:2], 3, 7, str(folder), schema)
+            client.gather(client.compute(half, optimize_graph=False))
+            (folder / shuffle.SCRATCH / "00002.arrow").write_bytes(b"half")
+        parts = shuffle.mixed(numbered, 3, 7, str(folder), schema)
+        found.append(client.gather(client.compute(parts, optimize_graph=False)))
+    for one, other in zip(*found, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    assert sorted(pd.concat(found[0])["x"]) == list(range(150))
+
+
+def test_mixing_that_does_not_fit_is_refused_before_work(
+    mixed: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = plan_job(prepare(job(mixed, tmp_path / "out", shuffle=False)), client)
+    plan = plan_job(prepare(job(mixed, tmp_path / "out")), client)
+    assert plan.memory.worker_bytes > plain.memory.worker_bytes
+    assert plan.passes == (
+        *plain.passes,
+        "the rows once more, from scratch files, to mix them",
+    )
+    monkeypatch.setattr(shuffle, "COPIES", 10**5)
+    with pytest.raises(
+        MemoryLimitError, match="mixing the rows does not fit into the memory limit"
+    ):
+        write_job(prepare(job(mixed, tmp_path / "out")), client)
+    assert not (tmp_path / "out").exists()
+
+
+def test_there_is_nothing_to_mix_in(mixed: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="RandomUnderSampler makes none: leave shuffle out"):
+        job(mixed, tmp_path / "out", sampler="random-under", carry=())
+
+
+def test_input_that_changed_is_noticed(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="2 rows, in which 3 were counted"):
+        shuffle.spread(
+            pd.DataFrame({"x": [1, 2]}),
+            file="_mixed/00000.arrow",
+            folder=str(tmp_path),
+            start=0,
+            rows=3,
+            parts=1,
+            seed=0,
+            schema=pa.schema([("x", pa.int64())]),
+        )
+
+
+@given(
+    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=5),
+    parts=st.integers(1, 7),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=30, deadline=None)
+def test_cuts_make_no_difference(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], parts: int, seed: int
+) -> None:
+    schema = pa.Schema.from_pandas(pd.DataFrame({"x": [0], "t": ["a"]}))
+    rows = sum(lengths)
+    frame = pd.DataFrame({"x": np.arange(rows), "t": np.arange(rows).astype(str)})
+
+    def made(cuts: list[int]) -> list[list[int]]:
+        folder = str(tmp_path_factory.mktemp("mixed"))
+        how = {"folder": folder, "parts": parts, "seed": seed, "schema": schema}
+        start = 0
+        for place, n in enumerate(cuts):
+            piece = frame.iloc[start : start + n]
+            shuffle.spread(piece, file=f"_mixed/{place:05d}.arrow", start=start, rows=n, **how)
+            start += n
+        collected = [
+            shuffle.collect(len(cuts), part=part, folder=folder, schema=schema)
+            for part in range(parts)
+        ]
+        assert all(one["t"].tolist() == one["x"].astype(str).tolist() for one in collected)
+        return [one["x"].tolist() for one in collected]
+
+    found = made(lengths)
+    assert sorted(x for part in found for x in part) == list(range(rows))
+    assert found == made([rows])
