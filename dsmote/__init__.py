@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dsmote.cluster import connect
+    from dsmote.job import JobFileError, JobResult, JobSpec, run_job
     from dsmote.plan import Plan, UnderPlan
     from dsmote.samplers import (
         ADASYN,
@@ -32,6 +33,9 @@ __all__ = [
     "SMOTENC",
     "SVMSMOTE",
     "BorderlineSMOTE",
+    "JobFileError",
+    "JobResult",
+    "JobSpec",
     "KMeansSMOTE",
     "Plan",
     "RandomOverSampler",
@@ -40,6 +44,7 @@ __all__ = [
     "__version__",
     "connect",
     "make_sampler",
+    "run_job",
 ]
 
 __version__ = "0.1.0"
@@ -47,6 +52,7 @@ __version__ = "0.1.0"
 _HOMES = dict.fromkeys(__all__, "dsmote.samplers") | dict.fromkeys(
     ("Plan", "UnderPlan"), "dsmote.plan"
 )
+_HOMES |= dict.fromkeys(("JobFileError", "JobResult", "JobSpec", "run_job"), "dsmote.job")
 _HOMES["connect"] = "dsmote.cluster"
 
 

@@ -1,8 +1,8 @@
-"""The command line: ``dsmote demo``, ``plan``, ``resample`` and ``samplers``.
+"""The command line: ``dsmote demo``, ``plan``, ``resample``, ``run``, ``samplers``, ``schema``.
 
 What was asked for goes to the standard output, what is said on the way to the standard error.
-The exit code is 0, 1 after a failure, 2 after wrong usage, 130 after Ctrl-C. Only this package
-prints.
+The exit code is 0, 1 after a failure, 2 after wrong usage, 3 when there was nothing to do, 4 when
+memory does not suffice, 130 after Ctrl-C. Only this package prints.
 
 Commands import what they need when they run: importing pandas and Dask takes a second or more,
 which ``--help`` need not cost, and in which Ctrl-C would not yet be answered as it should.
@@ -22,9 +22,12 @@ from dsmote.cli.options import (
     CLUSTER_OPTIONS,
     JOB_OPTIONS,
     LISTING_OPTIONS,
+    LOG_OPTIONS,
     OUTPUT_OPTIONS,
     with_options,
 )
+from dsmote.cli.run import run, schema
+from dsmote.cli.writing import WRITE_OPTIONS, in_options, written_fields
 
 if TYPE_CHECKING:
     from dsmote.job import JobSpec
@@ -64,29 +67,30 @@ def plan(as_json: bool, quiet: bool, **options: Any) -> None:
 @main.command()
 @click.argument("input", metavar="INPUT")
 @click.argument("output", metavar="OUTPUT")
-@with_options(JOB_OPTIONS, CLUSTER_OPTIONS)
-@click.option("--overwrite", is_flag=True, help="Replace OUTPUT once the new one is whole.")
-@with_options(OUTPUT_OPTIONS)
+@with_options(JOB_OPTIONS, WRITE_OPTIONS, CLUSTER_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS)
 @guarded
-def resample(as_json: bool, quiet: bool, **options: Any) -> None:
+def resample(
+    as_json: bool, quiet: bool, log_format: str | None, log_level: str | None, **options: Any
+) -> None:
     """Write a balanced copy of INPUT to the folder OUTPUT.
 
     INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
     fsspec knows. OUTPUT becomes a folder of Parquet files that readers take as one table. It
     appears whole or not at all, and _manifest.json in it says how it was made.
+
+    The exit codes are those of `dsmote run`.
     """
-    from dsmote.cli.display import display, print_json, print_result
-    from dsmote.job import prepare, write_job
+    from dsmote.cli.display import print_job
+    from dsmote.cli.log import shown
+    from dsmote.job import run_spec
 
     cluster = _cluster_options(options)
-    if_exists = "replace" if options.pop("overwrite") else "error"
-    job = prepare(_spec(if_exists=if_exists, **options))
-    with display(quiet) as progress, _client(cluster, progress) as client:
-        manifest = write_job(job, client, progress).manifest
-    if as_json:
-        print_json(manifest)
-    elif not quiet:
-        print_result(manifest)
+    spec = _spec(**written_fields(options), **options)
+    with shown(quiet, log_format, log_level, always=False) as (progress, logged):
+        result = run_spec(spec, cluster, progress=progress)
+    print_job(result, as_json, quiet, spec.hidden, warnings=not logged)
+    if result.exit_code:
+        raise click.exceptions.Exit(result.exit_code)
 
 
 @main.command()
@@ -151,6 +155,10 @@ def samplers(as_json: bool) -> None:
         print_samplers(listed)
 
 
+main.add_command(run)
+main.add_command(schema)
+
+
 def _cluster_options(options: dict[str, Any]) -> dict[str, Any]:
     """Take the cluster's options out of all."""
     from dask.utils import parse_bytes
@@ -194,7 +202,7 @@ def _spec(sampling_strategy: str = "auto", **fields: Any) -> JobSpec:
     try:
         return JobSpec(sampling_strategy=strategy, **fields)
     except ValueError as error:
-        raise click.UsageError(str(error)) from None
+        raise click.UsageError(in_options(str(error))) from None
 
 
 @contextmanager

@@ -17,7 +17,15 @@ from rich.table import Table
 
 from dsmote.cli.guard import raise_if_interrupted
 
-__all__ = ["display", "print_demo", "print_json", "print_plan", "print_result", "print_samplers"]
+__all__ = [
+    "display",
+    "print_demo",
+    "print_job",
+    "print_json",
+    "print_plan",
+    "print_result",
+    "print_samplers",
+]
 
 #: Plain progress lines are this many seconds apart, at least.
 LINE_SECONDS = 2.0
@@ -27,6 +35,9 @@ class _Quiet:
     """Says nothing, but ends a run whose Ctrl-C was lost."""
 
     def stage(self, text: str) -> None:
+        raise_if_interrupted()
+
+    def planned(self, plan: Any) -> None:
         raise_if_interrupted()
 
     def start(self, partitions: int, rows: int) -> None:
@@ -154,12 +165,41 @@ def _print_classes(classes: list[dict[str, Any]]) -> None:
     Console(highlight=False, markup=False).print(table)
 
 
-def print_result(manifest: dict[str, Any]) -> None:
+def print_job(result: Any, as_json: bool, quiet: bool, hidden: Any, warnings: bool = False) -> None:
+    """Print what became of a job.
+
+    Parameters
+    ----------
+    result : dsmote.JobResult
+    as_json : bool
+    quiet : bool
+    hidden : Secrets
+        Masked.
+    warnings : bool, default=False
+        Print what the plan warned of, too; it is in the log otherwise.
+    """
+    planned = result.status == "planned"
+    if as_json:
+        print_json(hidden.mask_value(result.plan.to_dict()) if planned else result.manifest)
+    elif quiet:
+        return
+    elif planned:
+        click.echo(hidden.mask(str(result.plan)))
+    elif result.status == "skipped":
+        place = result.manifest["job"]["output"]
+        click.echo(f"Skipped: {place} was made from the same files in the same way")
+    else:
+        print_result(result.manifest, warnings)
+
+
+def print_result(manifest: dict[str, Any], warnings: bool = True) -> None:
     """Print what was done.
 
     Parameters
     ----------
     manifest : dict
+    warnings : bool, default=True
+        Print what the plan warned of, too.
     """
     _print_classes(manifest["classes"])
     peak = max(manifest["memory"]["peak_bytes"].values(), default=0)
@@ -174,7 +214,7 @@ def print_result(manifest: dict[str, Any]) -> None:
         f"{manifest['parameters']['seed']}; peak memory of a worker {format_bytes(peak)}"
         + ("" if projected is None else f", projected {format_bytes(projected)}")
     )
-    for message in manifest["warnings"]:
+    for message in manifest["warnings"] if warnings else ():
         click.echo(f"Warning: {message}", err=True)
 
 

@@ -16,7 +16,12 @@ from typing import Any, NoReturn
 
 import click
 
+from dsmote.cli.log import say
+
 __all__ = ["guarded", "raise_if_interrupted"]
+
+#: How a command ends; besides, 0 is done and 3 skipped.
+FAILED, WRONG_USAGE, REFUSED, INTERRUPTED = 1, 2, 4, 130
 
 _interrupted = threading.Event()
 
@@ -39,27 +44,44 @@ def guarded(command: Command) -> Command:
 
     @functools.wraps(command)
     def command_guarded(*args: Any, debug: bool, **kwargs: Any) -> None:
+        log_format = kwargs.get("log_format")
         try:
             with _signals(), _chatter(debug):
                 command(*args, **kwargs)
-        except (click.ClickException, click.exceptions.Exit):
+        except click.exceptions.Exit:
             raise
+        except click.ClickException as error:
+            if log_format != "json":
+                raise
+            say(error.format_message(), log_format)
+            sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("Interrupted: nothing was written.", err=True)
-            sys.exit(130)
+            say("Interrupted: nothing was written.", log_format)
+            sys.exit(INTERRUPTED)
         except Exception as error:
-            _fail(error, debug)
+            _fail(error, debug, log_format)
 
     return command_guarded
 
 
-def _fail(error: Exception, debug: bool) -> NoReturn:
+def _fail(error: Exception, debug: bool, log_format: str | None) -> NoReturn:
     if debug:
         traceback.print_exc()
     named = isinstance(error, OSError | ValueError | TypeError | MemoryError | RuntimeError)
     text = str(error) if named and str(error) else f"{type(error).__name__}: {error}"
-    click.echo(f"Error: {text}", err=True)
-    sys.exit(1)
+    mistakes = [str(mistake) for mistake in getattr(error, "mistakes", ())]
+    say(f"Error: {text}", log_format, **({"mistakes": mistakes} if mistakes else {}))
+    sys.exit(_exit_code(error))
+
+
+def _exit_code(error: Exception) -> int:
+    # Imported here: it is loaded when there is such an error, and `--help` does without.
+    from dsmote.job import JobFileError
+    from dsmote.plan import MemoryLimitError
+
+    if isinstance(error, MemoryLimitError):
+        return REFUSED
+    return WRONG_USAGE if isinstance(error, JobFileError) else FAILED
 
 
 def raise_if_interrupted() -> None:

@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-__all__ = ["CLUSTER_OPTIONS", "JOB_OPTIONS", "LISTING_OPTIONS", "OUTPUT_OPTIONS", "with_options"]
+__all__ = [
+    "CLUSTER_OPTIONS",
+    "JOB_OPTIONS",
+    "LISTING_OPTIONS",
+    "LOG_OPTIONS",
+    "OUTPUT_OPTIONS",
+    "json_or_text",
+    "with_options",
+]
 
 Command = Callable[..., Any]
 
@@ -23,11 +31,13 @@ def _parameters(context: Any, option: Any, given: tuple[str, ...]) -> dict[str, 
             raise click.BadParameter(f"{text!r} is not KEY=VALUE, such as kind=borderline-2")
         if key in found:
             raise click.BadParameter(f"{key!r} is given twice")
-        found[key] = _json_or_text(value)
+        found[key] = json_or_text(value)
     return found
 
 
-def _json_or_text(text: str) -> Any:
+def json_or_text(text: str) -> Any:
+    """Return the value that a text is in JSON, or else the text."""
+
     def refuse(constant: str) -> Any:
         raise ValueError(constant)  # NaN and the like are not JSON
 
@@ -153,6 +163,20 @@ OUTPUT_OPTIONS = (
 )
 
 LISTING_OPTIONS = (_JSON, _DEBUG)
+
+LOG_OPTIONS = (
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        help="How the log is written to the standard error: lines of text, or one JSON object a "
+        "line.",
+    ),
+    click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        help="The least that is logged.",
+    ),
+)
 
 
 def with_options(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from dsmote.job.storage import Heartbeat
 
@@ -14,6 +14,9 @@ class Progress(Protocol):
 
     def stage(self, text: str) -> None:
         """Say what is being done now."""
+
+    def planned(self, plan: Any) -> None:
+        """Say what will be done, once that is known."""
 
     def start(self, partitions: int, rows: int) -> None:
         """Say how much there will be to write."""
@@ -33,6 +36,9 @@ class Silent:
     def stage(self, text: str) -> None:
         """Say nothing."""
 
+    def planned(self, plan: Any) -> None:
+        """Say nothing."""
+
     def start(self, partitions: int, rows: int) -> None:
         """Say nothing."""
 
@@ -50,12 +56,16 @@ class Told:
     """
 
     def __init__(self, progress: Progress, heartbeat: Heartbeat) -> None:
-        self._to = (heartbeat, progress)
+        self._to, self._progress = (heartbeat, progress), progress
 
     def stage(self, text: str) -> None:
         """Say what is being done now."""
         for each in self._to:
             each.stage(text)
+
+    def planned(self, plan: Any) -> None:
+        """Say what will be done, once that is known."""
+        self._progress.planned(plan)
 
     def start(self, partitions: int, rows: int) -> None:
         """Say how much there will be to write."""

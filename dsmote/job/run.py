@@ -132,7 +132,9 @@ def plan_job(job: Job, client: Any, progress: Progress | None = None) -> Any:
     with explained(), unless_stuck(client), _original_dtypes():
         check_paths(client, job.source.inputs.files)
         progress.stage("counting classes")
-        return plan_outputs(job.spec, job.source, client)
+        plan = plan_outputs(job.spec, job.source, client)
+        progress.planned(plan)
+        return plan
 
 
 def write_job(job: Job, client: Any, progress: Progress | None = None) -> Outcome:
@@ -160,7 +162,7 @@ def write_job(job: Job, client: Any, progress: Progress | None = None) -> Outcom
     spec, started = job.spec, time.perf_counter()
     if spec.output is None:
         raise ValueError("the job has no output")
-    with opened(spec.output, spec.to_dict()) as output:
+    with opened(spec.output, spec.shown()) as output:
         standing = up_to_date(spec, job.fingerprint)
         if standing is not None:  # another run has made it since the job was prepared
             return Outcome(standing, skipped=True)
@@ -186,6 +188,7 @@ def _write(
     # Where no seed was given, the one that was drawn: the rows must be those of the first run.
     seeded = spec if before is None else replace(spec, random_state=before["seed"])
     outputs = make_outputs(seeded, job.source, client, stage.folder)
+    progress.planned(outputs.sampler.plan_)
     seed = int(outputs.sampler.plan_.seed)
     run = {"key": key, "seed": seed, "parts": len(outputs.parts), "rows": outputs.rows}
     finished = parts_of(stage, before, run)

@@ -28,7 +28,7 @@ ALLOWED = {
     "job": {"cluster", "samplers", "execute", "kernels", "neighbors", "plan", "root"},
     "cli": {"cluster", "job", "samplers", "execute", "kernels", "neighbors", "plan", "root"},
     "__main__": {"cli"},
-    "root": {"cluster", "samplers", "plan"},
+    "root": {"cluster", "job", "samplers", "plan"},
 }
 DASK = {"dask", "distributed"}
 MAY_USE_DASK = {"execute", "job", "cluster", "cli"}

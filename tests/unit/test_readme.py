@@ -1,5 +1,6 @@
 """What the README shows runs as it stands: its Python, its commands, its options, its links."""
 
+import json
 import os
 import re
 import shutil
@@ -8,7 +9,11 @@ import sys
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
+
+from dsmote.job import load_job
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -70,6 +75,7 @@ def test_python_and_commands(tmp_path: Path) -> None:
     assert (tmp_path / "payments.parquet").is_file()
     assert list((tmp_path / "balanced").glob("*.parquet"))
 
+    (tmp_path / "job.yaml").write_text(blocks("yaml")[0])
     ran = []
     for command in commands():
         if "pip install" in command:
@@ -78,7 +84,9 @@ def test_python_and_commands(tmp_path: Path) -> None:
         small = "dsmote demo --rows 20000" if command == "dsmote demo" else command
         run(small, tmp_path, env)
         ran.append(command.split()[1])
-    assert {"demo", "plan", "resample"} <= set(ran)
+    assert {"demo", "plan", "resample", "run"} <= set(ran)
+    job = json.loads((tmp_path / "payments-balanced" / "_manifest.json").read_text())["job"]
+    assert (job["k_neighbors"], job["if_exists"]) == (7, "replace")
     for name in ("balanced_once", "balanced_half"):
         assert (tmp_path / name / "_SUCCESS").exists()
         assert (tmp_path / name / "_manifest.json").exists()
@@ -87,13 +95,22 @@ def test_python_and_commands(tmp_path: Path) -> None:
 def test_inline_commands_and_options_exist(tmp_path: Path) -> None:
     env = environment(tmp_path)
     help_texts = {
-        name: run(f"dsmote {name} --help", tmp_path, env) for name in ("demo", "plan", "resample")
+        name: run(f"dsmote {name} --help", tmp_path, env)
+        for name in ("demo", "plan", "resample", "run")
     }
     options = set(re.findall(r"(--[a-z][a-z-]+)", " ".join(re.findall(r"`([^`\n]+)`", README))))
     assert "--overwrite" in options
     for option in sorted(options):
         assert any(option in text for text in help_texts.values()), f"no option {option}"
     assert "dsmote demo --rows 20000" in README
+
+
+def test_job_file_is_one() -> None:
+    (text,) = blocks("yaml")
+    schema = json.loads((ROOT / "dsmote" / "job" / "job.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(text))
+    job = load_job(yaml.safe_load(text)).spec
+    assert (job.target, job.split.test_fraction) == ("fraud", 0.2)
 
 
 def test_dask_sub_command(tmp_path: Path) -> None:

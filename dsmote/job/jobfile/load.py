@@ -9,9 +9,9 @@ from typing import Any
 from dsmote.job.files import clear_errors
 from dsmote.job.jobfile.check import Checked, check
 from dsmote.job.jobfile.mistakes import JobFileError, Mistake
-from dsmote.job.jobfile.tree import Place, Tree, read_mapping, read_yaml
+from dsmote.job.jobfile.tree import Place, Tree, read_value, read_yaml
 
-__all__ = ["Override", "load_job", "set_key"]
+__all__ = ["Override", "load_job", "override", "set_key"]
 
 #: A key with those above it, its value as a tree, and the option that gave it.
 Override = tuple[tuple[str, ...], Tree, str]
@@ -50,6 +50,25 @@ def set_key(text: str) -> Override:
     return path, read_yaml(value, option, where=option), option
 
 
+def override(key: str, value: Any, option: str | None = None) -> Override:
+    """Return a value to set, as it is.
+
+    Parameters
+    ----------
+    key : str
+        Such as ``"params.k_neighbors"``.
+    value : object
+    option : str, optional
+        What gave it, for messages.
+
+    Returns
+    -------
+    Override
+    """
+    tree = read_value(value)
+    return tuple(key.split(".")), tree, f"overrides {key}" if option is None else option
+
+
 def load_job(source: Any, overrides: Sequence[Override] = ()) -> Checked:
     """Read and check a job.
 
@@ -77,7 +96,7 @@ def load_job(source: Any, overrides: Sequence[Override] = ()) -> Checked:
     'auto'
     """
     if isinstance(source, Mapping):
-        name, tree = "the job", read_mapping(source)
+        name, tree = "the job", read_value(source)
     else:
         name = os.fspath(source)
         tree = _read_file(name)

@@ -142,6 +142,10 @@ class ClusterSection(_Section):
     )
     security: SecuritySection | None = Field(default=None, description="Certificates, for TLS.")
 
+    def connection(self) -> dict[str, Any]:
+        """Return the arguments of :func:`dsmote.connect`."""
+        return self.model_dump(exclude_none=True)
+
 
 class JobFile(_Section):
     """A resampling job of dsmote on files, as `dsmote run JOB.yaml` takes it.

@@ -19,7 +19,7 @@ from dsmote.job.jobfile.mistakes import Mistake
 from dsmote.job.jobfile.variables import fill
 from dsmote.job.secrets import MASK
 
-__all__ = ["TRAPPED", "Path", "Place", "Tree", "read_mapping", "read_yaml"]
+__all__ = ["TRAPPED", "Path", "Place", "Tree", "read_value", "read_yaml"]
 
 Path = tuple[str, ...]
 
@@ -341,12 +341,13 @@ def trap_of(value: Any, raw: str | None, *, strict: bool) -> str | None:
     return f"{raw} without quotes is {became} in YAML; write {raw!r} for the text{instead}"
 
 
-def read_mapping(mapping: Mapping[Any, Any]) -> Tree:
-    """Read a mapping of Python's, as a file would be; there are no lines.
+def read_value(value: Any) -> Tree:
+    """Read a value of Python's, as a file would be; there are no lines.
 
     Parameters
     ----------
-    mapping : mapping
+    value : object
+        Mappings, lists, tuples, texts and numbers.
 
     Returns
     -------
@@ -354,11 +355,11 @@ def read_mapping(mapping: Mapping[Any, Any]) -> Tree:
 
     Examples
     --------
-    >>> read_mapping({"split": {"train": ("a",)}}).value
+    >>> read_value({"split": {"train": ("a",)}}).value
     {'split': {'train': ['a']}}
     """
     tree = Tree()
-    tree.value = _plain(mapping, (), tree)
+    tree.value = _plain(value, (), tree)
     return tree
 
 

@@ -1,0 +1,187 @@
+"""A job as one call: from a file, a mapping or a specification to what became of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from dsmote.cluster import connect
+from dsmote.job.jobfile import load_job
+from dsmote.job.jobfile.load import override
+from dsmote.job.logs import Told, told
+from dsmote.job.run import Progress, plan_job, prepare, write_job
+from dsmote.job.secrets import Secrets
+from dsmote.job.spec import JobSpec
+
+__all__ = ["JobResult", "run_job", "run_spec"]
+
+#: What a program that runs a job from a scheduler ends with.
+EXIT_CODES = {"done": 0, "planned": 0, "skipped": 3}
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """What became of a job.
+
+    Parameters
+    ----------
+    status : {"done", "skipped", "planned"}
+        ``"skipped"`` when the output was made from the same files in the same way already;
+        ``"planned"`` after a dry run.
+    output : str or None
+        The folder.
+    manifest : dict or None
+        As it lies in the folder; of the earlier run when this one was skipped. None after a dry
+        run.
+    plan : Plan, UnderPlan or None
+        What was planned; None when the job was skipped.
+    seconds : float
+
+    Examples
+    --------
+    >>> JobResult("skipped", "out", {}, None, 0.1).exit_code
+    3
+    """
+
+    status: str
+    output: str | None = field(repr=False)
+    manifest: dict[str, Any] | None = field(repr=False)
+    plan: Any = field(repr=False)
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """What ``dsmote run`` ends with: 0, or 3 when the job was skipped."""
+        return EXIT_CODES[self.status]
+
+
+def run_job(
+    spec: str | os.PathLike[str] | Mapping[str, Any] | JobSpec,
+    *,
+    client: Any = None,
+    dry_run: bool = False,
+    overrides: Mapping[str, Any] | None = None,
+) -> JobResult:
+    """Run a job: what ``dsmote run JOB.yaml`` does.
+
+    Parameters
+    ----------
+    spec : str, path, mapping or JobSpec
+        A job file in YAML, a mapping of the same keys, or a specification.
+    client : distributed.Client, optional
+        In place of the cluster that the job names.
+    dry_run : bool, default=False
+        Plan only; nothing is written.
+    overrides : mapping of str to object, optional
+        Values by key, such as ``{"params.k_neighbors": 7}``, in place of those of a file or a
+        mapping.
+
+    Returns
+    -------
+    JobResult
+
+    Raises
+    ------
+    JobFileError
+        A ValueError; its ``mistakes`` are all there are, each with its place. Nothing has run.
+    dsmote.plan.MemoryLimitError
+        The plan does not fit in the workers' memory. Nothing has been written.
+    JobFailed
+        Workers died, or what was written is not what was planned. There is no output.
+    ValueError, TypeError, OSError
+        From the input, the plan or the storage; likewise.
+
+    Notes
+    -----
+    What is done is logged under ``dsmote`` (:mod:`logging`); nothing is printed.
+
+    Examples
+    --------
+    >>> import dsmote
+    >>> result = dsmote.run_job("job.yaml")  # doctest: +SKIP
+    >>> result.status, result.manifest["rows"]["new"]  # doctest: +SKIP
+    ('done', 150)
+    >>> dsmote.run_job({"input": "in.parquet", "ouput": "out", "target": "y"})
+    Traceback (most recent call last):
+        ...
+    dsmote.job.jobfile.mistakes.JobFileError: the job has 2 mistakes:
+      output: is required, and not given
+      ouput: there is no such key (did you mean 'output'?)
+    """
+    if isinstance(spec, JobSpec):
+        if overrides:
+            raise ValueError("overrides are for job files and mappings: use dataclasses.replace")
+        return run_spec(spec, client=client, dry_run=dry_run)
+    checked = load_job(spec, [override(key, value) for key, value in (overrides or {}).items()])
+    return run_spec(checked.spec, checked.cluster.connection(), client=client, dry_run=dry_run)
+
+
+def run_spec(
+    spec: JobSpec,
+    cluster: Mapping[str, Any] | None = None,
+    *,
+    client: Any = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> JobResult:
+    """Run a job that has been checked.
+
+    Parameters
+    ----------
+    spec : JobSpec
+    cluster : mapping, optional
+        The arguments of :func:`dsmote.connect`.
+    client : distributed.Client, optional
+        In place of that cluster.
+    dry_run : bool, default=False
+    progress : Progress, optional
+
+    Returns
+    -------
+    JobResult
+
+    Raises
+    ------
+    MemoryLimitError, JobFailed, ValueError, TypeError, OSError
+        As :func:`run_job`.
+    """
+    started = time.perf_counter()
+    with _masked(spec.hidden), told(progress, spec.hidden) as progress_told:
+        job = prepare(spec)
+        with _client(cluster or {}, client, progress_told) as connected:
+            if dry_run:
+                manifest, status = None, "planned"
+                plan_job(job, connected, progress_told)
+            else:
+                manifest, status = write_job(job, connected, progress_told), "done"
+        seconds = time.perf_counter() - started
+        progress_told.ended(status, seconds, manifest)
+    return JobResult(status, spec.output, manifest, progress_told.plan, seconds)
+
+
+@contextmanager
+def _masked(hidden: Secrets) -> Iterator[None]:
+    """Mask secrets in the messages of errors: what is raised is often printed."""
+    try:
+        yield
+    except Exception as error:
+        hidden.mask_error(error)
+        raise
+
+
+@contextmanager
+def _client(cluster: Mapping[str, Any], client: Any, progress: Told) -> Iterator[Any]:
+    if client is not None:
+        with client.as_current():
+            yield client
+        return
+    there = cluster.get("address") or cluster.get("scheduler_file")
+    progress.stage("connecting" if there else "starting workers")
+    with connect(**cluster) as connected:
+        if not connected.nthreads():
+            progress.stage("waiting for the scheduler to get workers")
+        yield connected
