@@ -51,17 +51,14 @@ def plan(as_json: bool, quiet: bool, **options: Any) -> None:
     INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
     fsspec knows. Only the classes are counted.
     """
-    from dsmote.cli.display import display, print_json, print_plan
-    from dsmote.job import plan_job, prepare
+    from dsmote.cli.display import display, print_job
+    from dsmote.job import run_spec
 
     cluster = _cluster_options(options)
-    job = prepare(_spec(**options))
-    with display(quiet) as progress, _client(cluster, progress) as client:
-        planned = plan_job(job, client, progress)
-    if as_json:
-        print_json(planned.to_dict())
-    elif not quiet:
-        print_plan(planned)
+    spec = _spec(**options)
+    with display(quiet) as progress:
+        result = run_spec(spec, cluster, dry_run=True, progress=progress)
+    print_job(result, as_json, quiet, spec.hidden)
 
 
 @main.command()

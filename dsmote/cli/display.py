@@ -22,7 +22,6 @@ __all__ = [
     "print_demo",
     "print_job",
     "print_json",
-    "print_plan",
     "print_result",
     "print_samplers",
 ]
@@ -142,16 +141,6 @@ def print_json(document: dict[str, Any]) -> None:
     document : dict
     """
     click.echo(json.dumps(document, indent=2, default=str))
-
-
-def print_plan(plan: Any) -> None:
-    """Print what would be done.
-
-    Parameters
-    ----------
-    plan : dsmote.plan.Plan or dsmote.plan.UnderPlan
-    """
-    click.echo(str(plan))
 
 
 def _print_classes(classes: list[dict[str, Any]]) -> None:

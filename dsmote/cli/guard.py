@@ -65,12 +65,16 @@ def guarded(command: Command) -> Command:
 
 
 def _fail(error: Exception, debug: bool, log_format: str | None) -> NoReturn:
-    if debug:
+    fields: dict[str, Any] = {}
+    if debug and log_format == "json":
+        fields["traceback"] = traceback.format_exc()
+    elif debug:
         traceback.print_exc()
     named = isinstance(error, OSError | ValueError | TypeError | MemoryError | RuntimeError)
     text = str(error) if named and str(error) else f"{type(error).__name__}: {error}"
-    mistakes = [str(mistake) for mistake in getattr(error, "mistakes", ())]
-    say(f"Error: {text}", log_format, **({"mistakes": mistakes} if mistakes else {}))
+    if isinstance(getattr(error, "mistakes", None), tuple):
+        fields["mistakes"] = [str(mistake) for mistake in error.mistakes]  # type: ignore[attr-defined]
+    say(f"Error: {text}", log_format, **fields)
     sys.exit(_exit_code(error))
 
 

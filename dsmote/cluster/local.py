@@ -12,7 +12,7 @@ from multiprocessing import resource_tracker
 from dask.utils import parse_bytes
 from distributed import Client, LocalCluster, Security
 
-from dsmote.plan.memory import PROCESS_BYTES, USABLE_SHARE, format_bytes
+from dsmote.plan.memory import PROCESS_BYTES, USABLE_SHARE, MemoryLimitError, format_bytes
 
 __all__ = ["local_cluster"]
 
@@ -43,7 +43,7 @@ def local_cluster(
 
     Raises
     ------
-    ValueError
+    MemoryLimitError
         When the limit is below what a worker takes before it holds a row.
     """
     _check_limit(memory_limit)
@@ -80,7 +80,7 @@ def _check_limit(memory_limit: str | int | float | None) -> None:
         return
     limit = parse_bytes(memory_limit)
     if 0 < limit * USABLE_SHARE < PROCESS_BYTES:
-        raise ValueError(
+        raise MemoryLimitError(
             f"a memory limit of {format_bytes(limit)} is too small: a worker pauses at "
             f"{USABLE_SHARE:.0%} of it and takes about {format_bytes(PROCESS_BYTES)} before it "
             f"holds a row; allow at least {format_bytes(1.5 * PROCESS_BYTES)}"
@@ -89,11 +89,12 @@ def _check_limit(memory_limit: str | int | float | None) -> None:
 
 @contextmanager
 def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done.
+    """Hold Ctrl-C, and SIGTERM where the program handles it, back until the block is done.
 
     Half a cluster cannot be stopped in good order. And processes inherit the mask: the workers are
     in the terminal's process group and would answer the same Ctrl-C with tracebacks of their own,
-    while it is for this process to stop them.
+    while it is for this process to stop them. SIGTERM is what stops them, so it is not masked: it
+    is noted here, and raised again after the block.
     """
     possible = hasattr(signal, "pthread_sigmask")
     if not possible or threading.current_thread() is not threading.main_thread():
@@ -101,8 +102,16 @@ def _interrupts_held() -> Iterator[None]:
         return
     # Its first start would lift the mask in the thread that needs it, so it is started before.
     resource_tracker.ensure_running()
+    received: list[int] = []
+    handler = signal.getsignal(signal.SIGTERM)
+    if callable(handler):
+        signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        if callable(handler):
+            signal.signal(signal.SIGTERM, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if received:
+            signal.raise_signal(signal.SIGTERM)

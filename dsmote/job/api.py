@@ -12,7 +12,7 @@ from typing import Any
 from dsmote.cluster import connect
 from dsmote.job.jobfile import load_job
 from dsmote.job.jobfile.load import override
-from dsmote.job.logs import Told, told
+from dsmote.job.logs import Logged, logged
 from dsmote.job.run import Progress, plan_job, prepare, write_job
 from dsmote.job.secrets import Secrets
 from dsmote.job.spec import JobSpec
@@ -150,17 +150,17 @@ def run_spec(
         As :func:`run_job`.
     """
     started = time.perf_counter()
-    with _masked(spec.hidden), told(progress, spec.hidden) as progress_told:
+    with _masked(spec.hidden), logged(progress, spec.hidden) as log:
         job = prepare(spec)
-        with _client(cluster or {}, client, progress_told) as connected:
+        with _client(cluster or {}, client, log) as connected:
             if dry_run:
                 manifest, status = None, "planned"
-                plan_job(job, connected, progress_told)
+                plan_job(job, connected, log)
             else:
-                manifest, status = write_job(job, connected, progress_told), "done"
+                manifest, status = write_job(job, connected, log), "done"
         seconds = time.perf_counter() - started
-        progress_told.ended(status, seconds, manifest)
-    return JobResult(status, spec.output, manifest, progress_told.plan, seconds)
+        log.ended(status, seconds, manifest)
+    return JobResult(status, spec.output, manifest, log.plan, seconds)
 
 
 @contextmanager
@@ -174,7 +174,7 @@ def _masked(hidden: Secrets) -> Iterator[None]:
 
 
 @contextmanager
-def _client(cluster: Mapping[str, Any], client: Any, progress: Told) -> Iterator[Any]:
+def _client(cluster: Mapping[str, Any], client: Any, progress: Logged) -> Iterator[Any]:
     if client is not None:
         with client.as_current():
             yield client

@@ -18,13 +18,13 @@ from dsmote.job.run import Progress, Silent
 from dsmote.job.secrets import Secrets
 from dsmote.plan import format_bytes
 
-__all__ = ["JsonLines", "TextLines", "Told", "told"]
+__all__ = ["JsonLines", "Logged", "TextLines", "logged"]
 
 logging.getLogger("dsmote").addHandler(logging.NullHandler())
 LOGGER = logging.getLogger("dsmote.job")
 
 
-class Told:
+class Logged:
     """A progress that logs each stage when it ends, and passes everything on.
 
     Parameters
@@ -136,7 +136,7 @@ class Told:
 
 
 @contextmanager
-def told(progress: Progress | None, hidden: Secrets) -> Iterator[Told]:
+def logged(progress: Progress | None, hidden: Secrets) -> Iterator[Logged]:
     """Yield a progress that logs; an error ends its last stage in the log, too.
 
     Parameters
@@ -147,9 +147,9 @@ def told(progress: Progress | None, hidden: Secrets) -> Iterator[Told]:
 
     Yields
     ------
-    Told
+    Logged
     """
-    one = Told(progress or Silent(), hidden)
+    one = Logged(progress or Silent(), hidden)
     try:
         yield one
     except BaseException:

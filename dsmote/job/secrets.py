@@ -104,7 +104,9 @@ class Secrets:
             waiting += [one.__cause__, one.__context__]
 
     def __or__(self, other: Iterable[str]) -> Secrets:
-        return Secrets(tuple(dict.fromkeys((*self.values, *(v for v in other if v.strip())))))
+        # What has no letter and no digit, such as ".", hides nothing and stands everywhere.
+        more = (value for value in other if re.search(r"\w", value))
+        return Secrets(tuple(dict.fromkeys((*self.values, *more))))
 
 
 def _alone(value: str, text: str) -> str:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import dask
 import pandas as pd
 import pytest
 import yaml
@@ -20,6 +21,7 @@ import dsmote
 from dsmote import JobFileError, JobResult, JobSpec, run_job
 from dsmote.cli import main
 from dsmote.job import api
+from dsmote.job.split import Split
 from dsmote.plan import MemoryLimitError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -136,15 +138,17 @@ def test_what_memory_does_not_allow_exits_with_4(
     from dsmote.plan import Limit
 
     small = Limit(50 * 2**20, 1, "the memory limit of a worker")
-    for module in ("preparing", "base", "under_base"):
-        name = f"dsmote.samplers.{module}.memory_limit"
-        monkeypatch.setattr(name, lambda **_: small, raising=False)
+    monkeypatch.setattr("dsmote.execute.dask_table.memory_limit", lambda **_: small)
     result = call("run", job)
     assert (result.exit_code, result.stdout) == (4, ""), result.output
-    assert "50.0 MiB" in result.stderr
+    assert "the memory limit of a worker" in result.stderr
     assert not Path("out").exists()
     with pytest.raises(MemoryLimitError):
         run_job(job)
+    # Workers that could not hold a row are refused before they are started.
+    result = call("run", job, "--set", "cluster.memory_limit=100MiB")
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert "100.0 MiB" in result.stderr
 
 
 def test_skipped_exits_with_3(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -364,7 +368,8 @@ def test_the_scheduler_of_the_command_line_is_taken(job: Path, monkeypatch) -> N
 
 
 def test_a_cluster_of_the_file_is_used(job: Path) -> None:
-    result = call("run", job, "--set", "cluster.address=tcp://127.0.0.1:1")
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        result = call("run", job, "--set", "cluster.address=tcp://127.0.0.1:1")
     assert result.exit_code == 1
     assert "no Dask scheduler answers at tcp://127.0.0.1:1" in result.stderr
 
@@ -394,12 +399,13 @@ def test_run_job_in_python(job: Path, client: Client, hashes: Callable) -> None:
         done.status = "skipped"  # type: ignore[misc]
 
 
-def test_the_client_that_is_given_is_used(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_client_that_is_given_is_used(
+    job: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def never(**options: object) -> None:
         raise AssertionError("a cluster was asked for")
 
     monkeypatch.setattr(api, "connect", never)
-    client = dsmote.job.run.dask.distributed.get_client()
     assert run_job(job, client=client, overrides={"cluster": {"n_workers": 3}}).status == "done"
 
 
@@ -425,14 +431,37 @@ def test_options_of_resample_are_keys_of_a_job(job: Path, hashes: Callable) -> N
     assert call("run", job, "--quiet").exit_code == 0
     for folder in ("train", "test"):
         assert hashes(Path("a", folder)) == hashes(Path("b", folder)) != {}
+
+
+def test_options_of_resample_reach_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[JobSpec] = []
+
+    def run_spec(spec: JobSpec, cluster: dict, **options: object) -> JobResult:
+        asked.append(spec)
+        return JobResult("planned", None, None, None, 0.0)
+
+    monkeypatch.setattr("dsmote.job.run_spec", run_spec)
     result = call(
-        *("resample", "numeric", "c", "--target", "y", "--split-column", "n", "--quiet"),
-        *("--train", 1, "--train", "2", "--train", '"x"', "--mode", "synthetic", "--overwrite"),
-        *("--partition-by", "y", "--sampler", "random"),
+        *("resample", "in", "out", "--target", "y", "--split-column", "n", "--quiet"),
+        *("--train", 1, "--train", "a", "--train", '"2"', "--mode", "synthetic", "--overwrite"),
+        *("--partition-by", "y", "--partition-by", "z", "--report", "--resume"),
     )
-    job = json.loads(Path("c/_manifest.json").read_text())["job"]
-    assert job["split"] == {"column": "n", "train": [1, 2, "x"]}
-    assert (job["mode"], job["if_exists"], job["partition_by"]) == ("synthetic", "replace", ["y"])
+    assert result.exit_code == 0, result.output
+    assert asked == [
+        JobSpec(
+            "in",
+            "y",
+            output="out",
+            split=Split("n", (1, "a", "2")),
+            mode="synthetic",
+            if_exists="replace",
+            partition_by=("y", "z"),
+            report=True,
+            resume=True,
+        )
+    ]
+    assert call("resample", "in", "out", "--target", "y", "--if-exists", "skip").exit_code == 0
+    assert asked[1] == JobSpec("in", "y", output="out", if_exists="skip")
 
 
 @pytest.mark.parametrize(

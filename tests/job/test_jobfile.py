@@ -3,9 +3,13 @@
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dsmote.job import JobSpec
 from dsmote.job.jobfile import JobFileError, load_job, set_key
+from dsmote.job.jobfile.load import override
 from dsmote.job.split import Split
 
 OF_THE_ISSUE = """\
@@ -457,3 +461,57 @@ def test_the_error_travels_between_processes() -> None:
         load_job({})
     again = pickle.loads(pickle.dumps(refused.value))
     assert (str(again), again.mistakes) == (str(refused.value), refused.value.mistakes)
+
+
+KEYS = (
+    *("input", "output", "target", "format", "sampler", "params", "split", "mode", "if_exists"),
+    *("partition_by", "row_group_rows", "compression", "shuffle", "report", "resume", "cluster"),
+    *("column", "train", "test_fraction", "seed", "stratify", "address", "n_workers", "security"),
+    *("memory_limit", "k_neighbors", "n_neighbors", "carry", "categorical", "sampling_strategy"),
+    *("random_state", "n_components", "kind", "shrinkage", "categorical_features", "0", ""),
+)
+WORDS = st.sampled_from(("smote", "adasyn", "auto", "full", "y", "2GiB", "${A}", "$${", "1"))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | WORDS | st.text() | st.dates(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(KEYS) | st.integers() | st.booleans() | st.none(), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+DOCUMENTS = st.fixed_dictionaries(
+    {}, optional={"input": WORDS, "output": WORDS, "target": WORDS}
+).flatmap(
+    lambda needed: st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=6).map(
+        lambda more: {**needed, **more}
+    )
+)
+
+
+@settings(max_examples=200)
+@given(document=DOCUMENTS, sets=st.lists(st.tuples(st.sampled_from(KEYS), VALUES), max_size=2))
+def test_whatever_is_written_is_a_job_or_a_list_of_mistakes(
+    document: dict, sets: list, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "any.yaml"
+    file.write_text(yaml.safe_dump(document), encoding="utf-8")
+    overrides = [override(f"params.{key}" if key else "a", value) for key, value in sets]
+    for source in (file, document):
+        try:
+            assert isinstance(load_job(source, overrides).spec, JobSpec)
+        except JobFileError as error:
+            assert error.mistakes
+            assert all(one.message for one in error.mistakes)
+
+
+@settings(max_examples=200)
+@given(text=st.text(st.sampled_from("ab:{}[]$&*<- \n\t'\"#|>%@`!~0129.")))
+def test_whatever_the_file_is_it_is_a_list_of_mistakes(
+    text: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "text.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(JobFileError):
+        load_job(file)

@@ -7,6 +7,7 @@ import pytest
 from distributed import Client
 
 from dsmote.cluster import SchedulerUnreachable, connect, peak_memory, worker_peaks
+from dsmote.plan import MemoryLimitError
 
 
 def listens_on(pid: int) -> set[str]:
@@ -92,7 +93,7 @@ def test_peak_memory_grows() -> None:
 
 def test_limit_below_what_a_process_takes_is_refused() -> None:
     with (
-        pytest.raises(ValueError, match=r"limit of 200\.0 MiB is too small"),
+        pytest.raises(MemoryLimitError, match=r"limit of 200\.0 MiB is too small"),
         connect(n_workers=1, memory_limit="200MiB"),
     ):
         pass

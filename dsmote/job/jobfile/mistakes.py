@@ -35,7 +35,9 @@ class Mistake:
     line: int | None = None
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.where, self.key, self.message) if part)
+        # The place of an option is the option, which names the key already.
+        key = "" if self.where.endswith(f" {self.key}") else self.key
+        return ": ".join(part for part in (self.where, key, self.message) if part)
 
 
 class JobFileError(ValueError):
