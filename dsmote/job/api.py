@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dsmote.cluster import connect
+from dsmote.job.fingerprint import unchanged
 from dsmote.job.jobfile import load_job
 from dsmote.job.jobfile.load import override
 from dsmote.job.logs import Logged, logged
@@ -151,13 +152,16 @@ def run_spec(
     """
     started = time.perf_counter()
     with _masked(spec.hidden), logged(progress, spec.hidden) as log:
-        job = prepare(spec)
-        with _client(cluster or {}, client, log) as connected:
-            if dry_run:
-                manifest, status = None, "planned"
-                plan_job(job, connected, log)
-            else:
-                manifest, status = write_job(job, connected, log), "done"
+        manifest = None if dry_run else unchanged(spec)
+        status = "planned" if dry_run else "skipped"
+        if manifest is None:
+            job = prepare(spec)
+            with _client(cluster or {}, client, log) as connected:
+                if dry_run:
+                    plan_job(job, connected, log)
+                else:
+                    outcome = write_job(job, connected, log)
+                    manifest, status = outcome.manifest, "skipped" if outcome.skipped else "done"
         seconds = time.perf_counter() - started
         log.ended(status, seconds, manifest)
     return JobResult(status, spec.output, manifest, log.plan, seconds)
@@ -165,12 +169,13 @@ def run_spec(
 
 @contextmanager
 def _masked(hidden: Secrets) -> Iterator[None]:
-    """Mask secrets in the messages of errors: what is raised is often printed."""
-    try:
-        yield
-    except Exception as error:
-        hidden.mask_error(error)
-        raise
+    """Mask secrets in logs and in messages of errors: what is raised is often printed."""
+    with hidden.masked_in_logs():
+        try:
+            yield
+        except Exception as error:
+            hidden.mask_error(error)
+            raise
 
 
 @contextmanager

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from typing import Any
 
 from dsmote import __version__
 from dsmote.job.files import InputFiles, list_files
 from dsmote.job.manifest import FORMAT_VERSION, versions
+from dsmote.job.secrets import masked_logger
 from dsmote.job.spec import JobSpec
 from dsmote.job.storage import MANIFEST, SUCCESS
 from dsmote.job.storage.place import Place
@@ -19,7 +19,7 @@ __all__ = ["digest", "fingerprint", "run_key", "unchanged", "up_to_date"]
 #: Fields that do not change what is written. The input is known by its files.
 WITHOUT_EFFECT = ("input", "output", "if_exists", "resume")
 
-logger = logging.getLogger(__name__)
+logger = masked_logger(__name__)
 
 
 def fingerprint(spec: JobSpec, inputs: InputFiles) -> dict[str, Any]:

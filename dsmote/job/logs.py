@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from dsmote.job.run import Progress, Silent
-from dsmote.job.secrets import Secrets
+from dsmote.job.progress import Progress, Silent
+from dsmote.job.secrets import Secrets, masked_logger
 from dsmote.plan import format_bytes
 
 __all__ = ["JsonLines", "Logged", "TextLines", "logged"]
 
 logging.getLogger("dsmote").addHandler(logging.NullHandler())
-LOGGER = logging.getLogger("dsmote.job")
+LOGGER = masked_logger("dsmote.job")
 
 
 class Logged:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from dsmote.job.parts import Part, Written
+from dsmote.job.secrets import masked_logger
 from dsmote.job.storage import Stage
 from dsmote.job.storage.records import finished_parts, note_run
 
 __all__ = ["parts_of"]
 
-logger = logging.getLogger(__name__)
+logger = masked_logger(__name__)
 
 
 def parts_of(stage: Stage, before: dict[str, Any] | None, run: dict[str, Any]) -> dict[int, Part]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["MASK", "Secrets"]
+__all__ = ["MASK", "Secrets", "masked_logger"]
 
 MASK = "***"
 
@@ -103,6 +105,15 @@ class Secrets:
                         setattr(one, name, self.mask(getattr(one, name)))
             waiting += [one.__cause__, one.__context__]
 
+    @contextmanager
+    def masked_in_logs(self) -> Iterator[None]:
+        """Mask the secrets in what is logged in the block, by whichever thread."""
+        _ACTIVE.append(self)
+        try:
+            yield
+        finally:
+            _ACTIVE.remove(self)
+
     def __or__(self, other: Iterable[str]) -> Secrets:
         # What has no letter and no digit, such as ".", hides nothing and stands everywhere.
         more = (value for value in other if re.search(r"\w", value))
@@ -111,3 +122,40 @@ class Secrets:
 
 def _alone(value: str, text: str) -> str:
     return re.sub(rf"(?<![\w]){re.escape(value)}(?![\w])", lambda match: MASK, text)
+
+
+#: Those of the jobs that run in this process.
+_ACTIVE: list[Secrets] = []
+
+
+class _Mask(logging.Filter):
+    """Masks what a logger says before any handler sees it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        for secrets in (Secrets(), *_ACTIVE):
+            text = secrets.mask(text)
+        record.msg, record.args = "%s", (text,)
+        return True
+
+
+def masked_logger(name: str) -> logging.Logger:
+    """Return the logger of a name, which masks the secrets of the jobs that run.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    logging.Logger
+
+    Examples
+    --------
+    >>> masked_logger("dsmote.job.example").name
+    'dsmote.job.example'
+    """
+    logger = logging.getLogger(name)
+    if not any(isinstance(each, _Mask) for each in logger.filters):
+        logger.addFilter(_Mask())
+    return logger

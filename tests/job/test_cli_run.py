@@ -472,7 +472,7 @@ def test_options_of_resample_reach_the_job(monkeypatch: pytest.MonkeyPatch) -> N
         (["--split-column", "n", "--train", "1", "--test-fraction", "0.5"], "--test-fraction"),
         (["--split-column", "n", "--train", "1", "--stratify"], "--test-fraction"),
         (["--split-seed", "1"], "--test-fraction"),
-        (["--test-fraction", "1.5"], "--test-fraction must lie between 0 and 1, not 1.5"),
+        (["--test-fraction", "1.5"], "for --test-fraction: 1.5 does not lie between 0 and 1"),
         (["--overwrite", "--if-exists", "skip"], "--overwrite"),
         (["--row-group-rows", "0"], "--row-group-rows"),
         (["--compression", "zip"], "--compression"),

@@ -283,4 +283,4 @@ def test_scale_and_components_reach_the_job(tmp_path):
         main, ["plan", str(tmp_path / "in.parquet"), "--target", "y", "--n-components", "1.5"]
     )
     assert bad.exit_code != 0
-    assert "n_components must be a whole number" in bad.output + str(bad.exception)
+    assert "--n-components must be a whole number" in bad.output + str(bad.exception)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from dsmote.job.secrets import masked_logger
 from dsmote.job.storage.lock import Lock
 from dsmote.job.storage.place import Place
 
@@ -17,7 +17,7 @@ __all__ = ["BEAT_SECONDS", "Heartbeat", "beating", "running_manifest"]
 #: Seconds between two heartbeats.
 BEAT_SECONDS = 10.0
 
-logger = logging.getLogger(__name__)
+logger = masked_logger(__name__)
 
 
 class Heartbeat:

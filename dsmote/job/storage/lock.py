@@ -13,7 +13,6 @@ suspended for so long finds its lock file deleted when it wakes up, and gives up
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import time
@@ -22,6 +21,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from dsmote.job.files import clear_errors
+from dsmote.job.secrets import masked_logger
 from dsmote.job.storage.owner import describe, lives, this_process
 from dsmote.job.storage.place import Place, new_token
 
@@ -33,7 +33,7 @@ STALE_SECONDS = 300.0
 #: How often a run tries when all it meets are others that are still trying.
 TRIES = 8
 
-logger = logging.getLogger(__name__)
+logger = masked_logger(__name__)
 
 
 class OutputLocked(RuntimeError):
