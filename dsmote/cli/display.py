@@ -194,8 +194,11 @@ def print_result(manifest: dict[str, Any], warnings: bool = True) -> None:
     peak = max(manifest["memory"]["peak_bytes"].values(), default=0)
     # A sampler that only leaves rows out holds nothing that is worth projecting.
     projected = manifest["memory"].get("worker_bytes")
+    if "test" in manifest:
+        click.echo(f"{manifest['rows']['test']:,} rows are not for training and stay as they were")
+    written = sum(part["rows"] for part in manifest["parts"])
     click.echo(
-        f"{manifest['rows']['after']:,} rows in {len(manifest['parts'])} part files of together "
+        f"{written:,} rows in {len(manifest['parts'])} part files of together "
         f"{format_bytes(manifest['bytes'])}: {manifest['job']['output']}"
     )
     click.echo(

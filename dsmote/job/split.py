@@ -30,6 +30,14 @@ class Split:
     ValueError
         When neither or both of the two ways are given, or half of one.
 
+    Notes
+    -----
+    The column is never measured, also where a job says to carry it: a new row has its base row's
+    value, which is one that means training. Values match as labels do, by their text, else by
+    value. By chance exactly ``ceil(test_fraction * rows)`` rows are held back, with `stratify`
+    shared out over the classes by largest remainders; which ones depends on the seed and the number
+    of a row in the table (or in its class) only.
+
     Examples
     --------
     >>> Split(test_fraction=0.2).seed

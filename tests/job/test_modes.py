@@ -6,13 +6,14 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from distributed import Client, LocalCluster
 
-from dsmote.job import JobSpec, plan_job, prepare, write_job
+from dsmote.job import JobSpec, plan_job, prepare, shuffle, write_job
 from dsmote.job import parquet as parquet_module
 from dsmote.job.split import Split
 from tests.job.conftest import mixed_frame, write_files
@@ -111,6 +112,35 @@ def test_a_split_reads_two_columns_once_and_then_as_often_as_without(
     new = made.iloc[len(made) - len(pd.read_parquet(tmp_path / "synthetic/train")) :]
     only = pd.read_parquet(tmp_path / "synthetic/train")
     pd.testing.assert_frame_equal(new.reset_index(drop=True), only)
+
+
+def test_object_stores_get_the_same_folders(
+    tmp_path: Path, inside: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one process, where the memory file system is the same for all."""
+    monkeypatch.setattr(shuffle, "PART_ROWS", 100)
+    fs = fsspec.filesystem("memory")
+    frame = mixed_frame(600)[["x", "f32", "i16", "text", "y"]]
+    source = write_files(frame, tmp_path / "in", 3)
+    fields = {
+        "sampler": "smotenc",
+        "split": Split(test_fraction=0.25, stratify=True),
+        "shuffle": True,
+        "partition_by": ("text",),
+    }
+    local = write_job(prepare(job(source, tmp_path / "out", **fields)), inside).manifest
+    spec = JobSpec(str(source), "y", output="memory://job-modes/out", random_state=0, **fields)
+    remote = write_job(prepare(spec), inside).manifest
+    assert remote["folders"] == local["folders"]
+    for side in ("train", "test"):
+        there = [part["file"] for part in remote["parts"] if part["file"].startswith(side)]
+        here = [part["file"] for part in local["parts"] if part["file"].startswith(side)]
+        assert len(there) == len(here) > 3
+        for file, same in zip(there, here, strict=True):
+            data = fs.cat_file(f"/job-modes/out/{file}")
+            assert data == (tmp_path / "out" / same).read_bytes()
+    left = {str(name).split("/job-modes/")[1].split("/")[0] for name in fs.find("/job-modes")}
+    assert left == {"out"}
 
 
 def test_nothing_to_make_is_a_table_without_rows(tmp_path: Path, client: Client) -> None:

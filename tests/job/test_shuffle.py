@@ -1,5 +1,7 @@
 """New rows mixed with original ones: a permutation that depends on the seed alone."""
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from dask import delayed
-from distributed import Client
+from distributed import Client, LocalCluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsmote.job import JobSpec, plan_job, prepare, shuffle, write_job
+from dsmote.job import JobSpec, Silent, plan_job, prepare, shuffle, write_job
 from dsmote.job.split import Split
 from dsmote.plan.memory import MemoryLimitError
 from tests.job.conftest import mixed_frame, write_files
@@ -125,6 +127,38 @@ def test_a_worker_that_dies_changes_nothing(
     for one, other in zip(*found, strict=True):
         pd.testing.assert_frame_equal(one, other)
     assert sorted(pd.concat(found[0])["x"]) == list(range(150))
+
+
+class Killer(Silent):
+    """Kills a worker when the first part is written."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def advance(self, partitions: int, rows: int) -> None:
+        if self.pid:
+            os.kill(self.pid, signal.SIGKILL)
+            self.pid = 0
+
+
+@pytest.mark.usefixtures("small_parts")
+def test_killed_worker_while_parts_are_written(
+    tmp_path: Path, client: Client, hashes: Hashes
+) -> None:
+    source = write_files(mixed_frame(3000), tmp_path / "in", 6)
+    write_job(prepare(job(source, tmp_path / "undisturbed")), client)
+    options = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+    free = {"dashboard_address": "127.0.0.1:0"}
+    with (
+        LocalCluster(n_workers=2, **options, scheduler_kwargs=free) as cluster,
+        Client(cluster, set_as_default=False) as own,
+        own.as_current(),
+    ):
+        killer = Killer(next(iter(own.run(os.getpid).values())))
+        manifest = write_job(prepare(job(source, tmp_path / "out")), own, killer).manifest
+    assert killer.pid == 0
+    assert len(manifest["parts"]) == 54
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "undisturbed")
 
 
 def test_mixing_that_does_not_fit_is_refused_before_work(

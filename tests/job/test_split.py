@@ -10,11 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from distributed import Client
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dsmote.job import JobSpec, plan_job, prepare, write_job
 from dsmote.job.split import Split
+from dsmote.job.training import divide
 from dsmote.samplers.registry import find_sampler, parameters_of
 from tests.job.conftest import mixed_frame, write_files
+from tests.tables import counted_computes, dask_frame, lengths_of
 
 Hashes = Callable[[Path], dict[str, str]]
 FOLD = Split(column="fold", train=("train",))
@@ -201,6 +205,42 @@ def test_the_same_rows_are_held_back_however_the_table_is_cut(
     other = Split(test_fraction=0.25, seed=6, stratify=stratify)
     write_job(prepare(job(source, tmp_path / "other", carry=("id",), split=other)), client)
     assert pd.read_parquet(tmp_path / "other/test")["id"].tolist() != found[0][1]["id"].tolist()
+
+
+@given(
+    cuts=st.lists(st.integers(0, 60), max_size=4),
+    fraction=st.floats(0.01, 0.9),
+    seed=st.integers(0, 2**32),
+    way=st.sampled_from(["column", "all", "stratified"]),
+)
+@settings(max_examples=40, deadline=None)
+def test_cuts_make_no_difference(cuts: list[int], fraction: float, seed: int, way: str) -> None:
+    rng = np.random.default_rng(seed)
+    frame = pd.DataFrame({"row": np.arange(60), "y": rng.integers(0, 3, 60)})
+    frame["fold"] = rng.integers(0, 4, 60)
+    how = Split("fold", (frame["fold"][0], frame["fold"][1]))
+    if way != "column":
+        how = Split(test_fraction=fraction, seed=seed, stratify=way == "stratified")
+    with counted_computes() as computes:
+        divided = divide(dask_frame(frame, lengths_of(60, cuts)), "y", how)
+        assert len(computes) == 1
+        train, test = divided.train.compute(), divided.test.compute()
+    pd.testing.assert_frame_equal(pd.concat([train, test]).sort_values("row"), frame)
+    assert train["row"].is_monotonic_increasing
+    assert test["row"].is_monotonic_increasing
+    assert sum(divided.train_rows) == len(train)
+    assert sum(divided.test_rows) == len(test)
+    assert divided.labels == frame["y"].value_counts().to_dict()
+    if way == "column":
+        assert train["fold"].isin(how.train).all()
+        assert not test["fold"].isin(how.train).any()
+    else:
+        assert len(test) == ceil(60 * Fraction(str(fraction)))
+        whole = divide(dask_frame(frame, [60]), "y", how).test.compute(scheduler="sync")
+        pd.testing.assert_frame_equal(test, whole)
+    if way == "stratified":
+        exact = frame["y"].value_counts() * (len(test) / 60)
+        assert (exact - test["y"].value_counts()).abs().max() < 1
 
 
 def test_csv_is_split_too(tmp_path: Path, client: Client) -> None:
