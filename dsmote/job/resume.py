@@ -34,7 +34,7 @@ def parts_of(stage: Stage, before: dict[str, Any] | None, run: dict[str, Any]) -
     if before is not None:
         if before == run:
             found = {number: _part(each) for number, each in finished_parts(stage.folder).items()}
-            logger.info("going on with %d of %d parts", len(found), run["partitions"])
+            logger.info("going on with %d of %d parts", len(found), run["parts"])
         else:
             logger.warning("the plan is not that of the run that died: beginning anew")
             stage.restart()

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from distributed import Client, LocalCluster
 
-from dsmote.job import JobSpec, plan_job, prepare, shuffle, write_job
+from dsmote.job import JobSpec, Silent, plan_job, prepare, shuffle, write_job
 from dsmote.job import parquet as parquet_module
 from dsmote.job.split import Split
 from tests.job.conftest import mixed_frame, write_files
@@ -141,6 +141,49 @@ def test_object_stores_get_the_same_folders(
             assert data == (tmp_path / "out" / same).read_bytes()
     left = {str(name).split("/job-modes/")[1].split("/")[0] for name in fs.find("/job-modes")}
     assert left == {"out"}
+
+
+class Dies(Silent):
+    """Ends the run when so many parts are written."""
+
+    def __init__(self, after: int) -> None:
+        self.left = after
+
+    def advance(self, partitions: int, rows: int) -> None:
+        self.left -= partitions
+        if self.left <= 0:
+            raise InterruptedError("it died")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"split": Split(test_fraction=0.25, stratify=True)},
+        {"split": Split(test_fraction=0.25), "shuffle": True},
+        {"partition_by": ("y", "text")},
+        {"mode": "synthetic", "shuffle": True, "compression": "zstd"},
+    ],
+    ids=lambda fields: " ".join(fields),
+)
+def test_what_is_gone_on_with_has_the_same_bytes(
+    fields: dict, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shuffle, "PART_ROWS", 100)
+    frame = mixed_frame(600)[["x", "f32", "i16", "text", "y"]]
+    source = write_files(frame, tmp_path / "in", 3)
+    write_job(prepare(job(source, tmp_path / "undisturbed", **fields)), client)
+    spec = job(source, tmp_path / "out", resume=True, **fields)
+    with pytest.raises(InterruptedError):
+        write_job(prepare(spec), client, Dies(after=2))
+    assert not (tmp_path / "out").exists()
+    write_job(prepare(spec), client)
+    found = [
+        {str(p.relative_to(out)): p.read_bytes() for p in out.rglob("*.parquet")}
+        for out in (tmp_path / "out", tmp_path / "undisturbed")
+    ]
+    assert len(found[0]) > 3
+    assert found[0] == found[1]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in", "out", "undisturbed"]
 
 
 def test_nothing_to_make_is_a_table_without_rows(tmp_path: Path, client: Client) -> None:
