@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.schedules.night import SCHEDULE, Night, run, wait_until
+from tests.schedules.night import HOPELESS, SCHEDULE, Night, run, wait_until
 
 
 def stand_in(folder: Path, *codes: int) -> Path:
@@ -89,6 +89,27 @@ def cron_line(night: Night) -> tuple[str, dict[str, str]]:
         command = command.replace(path, str(own))
     assert set(variables) == {"MAILTO", "DSMOTE", "LAKE"}
     return command, variables
+
+
+def test_cron(night: Night, tmp_path: Path) -> None:
+    """Done at the second try, skipped the next night, and a mistake is mailed after one try."""
+    command, _ = cron_line(night)
+    env = night.environment(ARRIVES="2", WAIT="0")
+    assert run(["/bin/sh", "-c", command], env, tmp_path) == (0, "")
+    assert night.calls() == 2
+    night.check_output()
+
+    before = night.files()
+    assert run(["/bin/sh", "-c", command], env, tmp_path) == (0, "")
+    assert night.calls() == 1
+    assert night.files() == before
+
+    changes, _ = HOPELESS[0]
+    with night.edited(changes):
+        code, mail = run(["/bin/sh", "-c", command], env, tmp_path)
+    assert (code, night.calls()) == (0, 1)
+    assert "taget" in mail
+    assert night.files() == before
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd-analyze")
