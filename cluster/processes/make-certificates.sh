@@ -29,7 +29,7 @@ fi
 
 names="DNS:localhost,IP:127.0.0.1"
 for host in "$@"; do
-    if [[ $host =~ ^[0-9.]+$ || $host == *:* ]]; then
+    if [[ $host =~ ^[0-9.]+$ || $host =~ ^[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*$ ]]; then
         names+=",IP:$host"
     elif [[ $host =~ ^[A-Za-z0-9.*_-]+$ ]]; then
         names+=",DNS:$host"

@@ -298,17 +298,24 @@ def test_script_runs_a_job_and_stops_what_it_started(
     table: Path, tmp_path: Path, reference: dict[str, str]
 ) -> None:
     script = shutil.which("bash"), ROOT / "cluster" / "processes" / "run.sh"
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
     fixed = ("--target", "label", "--carry", "id", "--random-state", 0)
     command = (*script, 1, "resample", table, tmp_path / "out", *fixed)
-    process = start("env", f"PYTHON={sys.executable}", *command)
+    process = start("env", f"PYTHON={sys.executable}", f"TMPDIR={scratch}", *command)
     wait_until(lambda: parts_written(tmp_path / "out") >= 1, "parts are written")
-    children = psutil.Process(process.pid).children(recursive=True)
+    pids = [int(file.read_text().split()[0]) for file in scratch.glob("*/*.pid")]
+    started = [psutil.Process(pid) for pid in pids]
+    assert len(started) == 2
+    started += [child for each in started for child in each.children(recursive=True)]
+    started += psutil.Process(process.pid).children(recursive=True)
     code, out, err = finished(process)
     assert code == 0, err
     assert str(tmp_path / "out") in out
     assert hashes(tmp_path / "out") == reference
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(started, timeout=5)
     assert alive == []
+    assert os.listdir(scratch) == []
 
 
 def test_script_needs_a_command() -> None:

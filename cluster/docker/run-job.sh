@@ -1,0 +1,22 @@
+#!/bin/sh
+# Run a job for a scheduler (Kubernetes, compose, cron) that only knows that 0 is good.
+#
+#   run-job.sh JOB.yaml [OPTION]...
+#
+# 3 (skipped: nothing has changed) becomes 0. All other exit codes stay: 1 failed, 2 wrong usage,
+# 4 refused for memory, 130 interrupted. The first may be tried again, 2 and 4 need a human.
+# A signal to this process is passed on, so that the job can clear up before it ends.
+set -u
+
+dsmote run "$@" &
+job=$!
+trap 'kill -TERM "$job" 2>/dev/null' TERM INT
+wait "$job"
+code=$?
+# A signal ends `wait`, not the job: it is waited for until it has really ended.
+while kill -0 "$job" 2>/dev/null; do
+    wait "$job"
+    code=$?
+done
+[ "$code" -eq 3 ] && exit 0
+exit "$code"

@@ -1,0 +1,100 @@
+"""The program for Slurm: the script as rendered, and a run on workers that `sbatch` starts."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dsmote.job.demo import demo_chunk
+from tests.cluster.manifests import CLUSTER, missing
+from tests.cluster.starting import wait_until
+from tests.cluster.test_tls import SCRIPTS, run
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("manifests") / "certificates"
+    assert run(SCRIPTS / "make-certificates.sh", folder).returncode == 0
+    return folder
+
+
+def on_slurm(*args: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    try:
+        distribution("dask-jobqueue")
+    except PackageNotFoundError:
+        missing("no dask-jobqueue here: extra `cluster-test`")
+    program = CLUSTER / "slurm" / "dsmote_on_slurm.py"
+    return run(sys.executable, program, "--interface", "lo", "--workers", 2, *args, **settings)
+
+
+def test_slurm_script_as_rendered(certificates: Path, tmp_path: Path) -> None:
+    shown = on_slurm(
+        *("--memory", "8GiB", "--queue", "long", "--account", "lake", "--show"),
+        *("--walltime", "1-02:00:00", "--certificates", certificates, "--logs", tmp_path / "logs"),
+    )
+    assert shown.returncode == 0, shown.stderr
+    script = shown.stdout
+    directives = re.findall(r"^#SBATCH (.*)$", script, flags=re.M)
+    for directive in (
+        *("-J dsmote", "-p long", "-A lake", "-n 1", "--cpus-per-task=1", "--mem=8G"),
+        *("-t 1-02:00:00", f"-e {tmp_path}/logs/dsmote-%J.err"),
+    ):
+        assert directive in directives
+    (worker,) = [line for line in script.splitlines() if "dask_worker" in line]
+    for part in (
+        *("--nthreads 1", "--memory-limit 8.00GiB", "--nanny", "--protocol tls://"),
+        *(" tls://127.0.0.1:", "--local-directory $TMPDIR", f"--lifetime {26 * 3600 - 600}s"),
+        f"--tls-cert {certificates}/worker.pem --tls-key {certificates}/worker-key.pem",
+    ):
+        assert part in worker
+    parsed = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True)
+    assert (parsed.returncode, parsed.stderr) == (0, "")
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> Iterator[Path]:
+    """What `sbatch` and `scancel` do, on this machine."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "sbatch").write_text(
+        "#!/bin/bash\nset -m\n"
+        f'bash "$1" </dev/null >"{tmp_path}/worker-$$.log" 2>&1 &\n'
+        f'echo $! >>"{folder}/pids"\necho "Submitted batch job $!"\n'
+    )
+    (folder / "scancel").write_text('#!/bin/bash\nfor pid; do kill -- "-$pid"; done\n')
+    for name in ("sbatch", "scancel"):
+        (folder / name).chmod(0o755)
+    yield folder
+    for pid in (folder / "pids").read_text().split() if (folder / "pids").exists() else []:
+        wait_until(lambda pid=int(pid): not psutil.pid_exists(pid), "the Slurm job has ended")
+
+
+def test_command_runs_on_slurms_workers(slurm: Path, certificates: Path, tmp_path: Path) -> None:
+    table = tmp_path / "table.parquet"
+    demo_chunk(0, 4000).to_parquet(table, index=False)
+    fixed = (
+        *("--memory", "1GiB", "--certificates", certificates, "--logs", tmp_path / "logs"),
+        *("--scratch", tmp_path, "--"),
+    )
+    path = f"{slurm}:{os.environ['PATH']}"
+    job = ("resample", table, tmp_path / "out", "--target", "label", "--carry", "id", "--json")
+    done = on_slurm(*fixed, *job, PATH=path)
+    logs = "".join(file.read_text() for file in tmp_path.glob("worker-*.log"))
+    assert done.returncode == 0, done.stderr + logs
+    peaks = json.loads(done.stdout)["memory"]["peak_bytes"]
+    assert 1 <= len(peaks) <= 2
+    assert all(worker.startswith("tls://127.0.0.1:") for worker in peaks)
+    assert len((slurm / "pids").read_text().split()) >= 2
+    # The exit code is the command's.
+    failed = on_slurm(*fixed, "resample", table, tmp_path / "out", "--target", "label", PATH=path)
+    assert failed.returncode == 1
+    assert "is there already" in failed.stderr
+    wrong = on_slurm(*fixed, "resample", table, PATH=path)
+    assert wrong.returncode == 2

@@ -1,0 +1,199 @@
+"""Two hosts with addresses of their own, made of network namespaces, and the link between them cut.
+
+Both see the same file system, as with a shared folder. What must hold: the very bytes of an
+undisturbed run, or nothing visible and one clear message.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dsmote.job.demo import demo_chunk
+from tests.cluster.starting import ROOT, running, scheduler_in, wait_until, worker_at
+
+FILES = 60
+FILE_ROWS = 4000
+
+#: Dask waits for minutes before it gives a silent host up; here it is seconds.
+SHORT = {
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s",
+    "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "4s",
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s",
+}
+
+
+def ip(*args: str) -> subprocess.CompletedProcess[str]:
+    program = shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "ip"
+    try:
+        return subprocess.run([program, *args], capture_output=True, text=True, timeout=20)
+    except FileNotFoundError:
+        return subprocess.CompletedProcess([program, *args], 127, "", "there is no iproute2 here")
+
+
+@dataclass(frozen=True)
+class Host:
+    """A network namespace with one link."""
+
+    name: str
+    address: str
+    link: str
+
+    @property
+    def prefix(self) -> tuple[str, ...]:
+        return ("ip", "netns", "exec", self.name)
+
+    def set_link(self, state: str) -> None:
+        done = ip("-n", self.name, "link", "set", self.link, state)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def hosts() -> Iterator[tuple[Host, Host]]:
+    """Two hosts that reach each other and nobody else."""
+    number = os.getpid() % 250
+    here = Host(f"dsmote-{os.getpid()}-a", f"10.213.{number}.1", "link-a")
+    there = Host(f"dsmote-{os.getpid()}-b", f"10.213.{number}.2", "link-b")
+    try:
+        for host in (here, there):
+            made = ip("netns", "add", host.name)
+            if made.returncode != 0:
+                pytest.skip(f"no network namespaces here: {made.stderr.strip()}")
+        pair = ("link", "add", here.link, "netns", here.name, "type", "veth")
+        made = ip(*pair, "peer", "name", there.link, "netns", there.name)
+        if made.returncode != 0:
+            pytest.skip(f"no pair of links between namespaces here: {made.stderr.strip()}")
+        for host in (here, there):
+            for args in (
+                ("addr", "add", f"{host.address}/24", "dev", host.link),
+                ("link", "set", host.link, "up"),
+                ("link", "set", "lo", "up"),
+            ):
+                done = ip("-n", host.name, *args)
+                assert done.returncode == 0, done.stderr
+        yield here, there
+        left = [
+            pid for host in (here, there) for pid in ip("netns", "pids", host.name).stdout.split()
+        ]
+        assert left == [], "processes are left in a namespace"
+    finally:
+        for host in (here, there):
+            for pid in ip("netns", "pids", host.name).stdout.split():
+                psutil.Process(int(pid)).kill()
+            ip("netns", "del", host.name)
+    assert f"dsmote-{os.getpid()}" not in ip("netns", "list").stdout
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Many files, so that a run can be caught in the middle."""
+    folder = tmp_path_factory.mktemp("two-hosts") / "table"
+    folder.mkdir()
+    for number in range(FILES):
+        demo_chunk(number * FILE_ROWS, FILE_ROWS).to_parquet(
+            folder / f"{number}.parquet", index=False
+        )
+    return folder
+
+
+def command(table: Path, out: Path, *args: object) -> tuple[object, ...]:
+    fixed = ("--target", "label", "--carry", "id", "--random-state", 0, "--json")
+    return (sys.executable, "-m", "dsmote", "resample", table, out, *fixed, *args)
+
+
+def hashes(out: Path) -> dict[str, str]:
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(out.glob("part-*.parquet"))
+    }
+
+
+@pytest.fixture(scope="module")
+def reference(table: Path) -> dict[str, str]:
+    """Part files of a run that nobody disturbed."""
+    out = table.parent / "reference"
+    done = subprocess.run(
+        [str(part) for part in command(table, out, "--n-workers", 1, "--threads-per-worker", 1)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return hashes(out)
+
+
+def parts_written(out: Path) -> int:
+    return len(list(out.parent.glob(f".{out.name}.dsmote-*/part-*.parquet")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("client_on", ["the scheduler's host", "the other host"])
+def test_link_between_two_hosts_cut_in_the_middle(
+    hosts: tuple[Host, Host],
+    table: Path,
+    tmp_path: Path,
+    reference: dict[str, str],
+    client_on: str,
+) -> None:
+    here, there = hosts
+    lonely = client_on == "the other host"
+    out, log = tmp_path / "out", tmp_path / "client.log"
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with (
+        scheduler_in(tmp_path, host=here.address, prefix=here.prefix, env=SHORT) as scheduler,
+        worker_at(
+            scheduler, tmp_path / "a" / "log", host=here.address, prefix=here.prefix, env=SHORT
+        ) as near,
+        worker_at(
+            scheduler, tmp_path / "b" / "log", host=there.address, prefix=there.prefix, env=SHORT
+        ) as far,
+    ):
+        assert f"//{here.address}:" in near
+        assert f"//{there.address}:" in far
+        prefix = (there if lonely else here).prefix
+        run = (*prefix, *command(table, out, "--scheduler", scheduler))
+        with running(*run, log=log, env=SHORT) as client:
+            wait_until(lambda: parts_written(out) >= 10 or client.poll() is not None, "it writes")
+            there.set_link("down")
+            at_cut = parts_written(out)
+            cut = time.monotonic()
+            code = client.wait(240)
+            seconds = time.monotonic() - cut
+        said = log.read_text()
+        # It was in the middle, and it did not take Dask's usual minutes to notice.
+        assert 10 <= at_cut < len(reference), said
+        assert seconds < 120
+        errors = [line for line in said.splitlines() if line.startswith("Error: ")]
+        if lonely:
+            # It cannot know what became of the work, so it has failed.
+            assert code == 1, said
+        if code == 0:
+            manifest = json.loads(said[said.index("{") :])
+            assert hashes(out) == reference
+            assert set(manifest["memory"]["peak_bytes"]) == {near, far}
+            assert far in (tmp_path / "scheduler.log").read_text().partition("Remove worker")[2]
+        else:
+            assert code == 1, said
+            assert len(errors) == 1, said
+            assert "Traceback" not in said
+            assert not out.exists()
+        print(f"client on {client_on}: exit {code} after {seconds:.1f} s, {at_cut} parts; {errors}")
+        assert not list(tmp_path.glob(".out.dsmote-*"))
+
+        # The next run, on what is left of the cluster, is as if nothing had been.
+        again = tmp_path / "again"
+        run = (*here.prefix, *command(table, again, "--scheduler", scheduler))
+        with running(*run, log=tmp_path / "again.log", env=SHORT) as client:
+            assert client.wait(240) == 0, (tmp_path / "again.log").read_text()
+        assert hashes(again) == reference
