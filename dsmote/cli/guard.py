@@ -129,7 +129,8 @@ def _chatter(debug: bool) -> Iterator[None]:
     if debug:
         yield
         return
-    names = ("distributed", "asyncio", "tornado", "bokeh")
+    # Dask's configuration gives some a level of their own, which hides that of the one above.
+    names = ("distributed", "asyncio", "tornado", "bokeh", "distributed.client")
     before = {name: logging.getLogger(name).level for name in names}
     # Worker processes read their log level from the environment when they start.
     variable = "DASK_LOGGING__DISTRIBUTED"

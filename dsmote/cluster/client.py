@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import dask
@@ -118,9 +118,10 @@ def connect(
 
 def _active_client() -> Client | None:
     try:
-        return default_client()
+        client = default_client()
     except ValueError:
         return None
+    return client if client.status == "running" else None
 
 
 def _address(address: Any, scheduler_file: Any) -> str | None:
@@ -156,6 +157,7 @@ def _client_at(address: str, security: Security) -> Client:
     try:
         return Client(address, timeout=seconds, set_as_default=True, security=security)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
+        _forget_unconnected()
         if speaks_tls(address, seconds):
             raise SchedulerUnreachable(
                 f"the scheduler at {address} talks TLS only: use tls://"
@@ -166,3 +168,14 @@ def _client_at(address: str, security: Security) -> Client:
             "address, that the scheduler runs and that nothing between here and there blocks "
             f"the port ({type(error).__name__})"
         ) from error
+
+
+def _forget_unconnected() -> None:
+    """Close a client that failed on the way to its scheduler and is current nonetheless.
+
+    Dask computations, and the next that ask for the current client, would go to nowhere.
+    """
+    with suppress(ValueError):
+        client = default_client()
+        if client.status == "connecting":
+            client.close()

@@ -4,7 +4,7 @@ import time
 import dask
 import psutil
 import pytest
-from distributed import Client
+from distributed import Client, default_client
 
 from dsmote.cluster import SchedulerUnreachable, connect, peak_memory, worker_peaks
 from dsmote.plan import MemoryLimitError
@@ -68,6 +68,10 @@ def test_unreachable_scheduler_is_named(address: str) -> None:
     ):
         pass
     assert time.monotonic() - started < 5
+    # The client that did not come through is not taken for the current one.
+    with pytest.raises(ValueError, match="No clients found"):
+        default_client()
+    assert dask.config.get("scheduler", None) is None
 
 
 def test_address_and_size_exclude_each_other() -> None:
