@@ -15,6 +15,7 @@ from dask import delayed
 from dsmote.job.layout import Layout, check_partition_by
 from dsmote.job.parquet import with_pandas_dtypes
 from dsmote.job.parts import Part, ToWrite
+from dsmote.job.report import Drawn, draw
 from dsmote.job.shuffle import Numbered, mixed, n_parts, with_mixing
 from dsmote.job.sources import Source
 from dsmote.job.spec import JobSpec, plain_label, sampler_of
@@ -64,11 +65,14 @@ class Outputs:
     folders : tuple of Folder
     report : Delayed or mapping
         What is known of the search for neighbours.
+    drawn : Drawn, optional
+        The rows that the report shows.
     """
 
     sampler: Any
     folders: tuple[Folder, ...]
     report: Any
+    drawn: Drawn | None = None
 
     @property
     def rows(self) -> int:
@@ -189,7 +193,9 @@ def make_outputs(spec: JobSpec, source: Source, client: Any, folder: str) -> Out
     folders = [resampled]
     if divided and spec.mode != "synthetic":
         folders.append(_test_folder(divided, plan, source, layout))
-    return Outputs(sampler, tuple(folders), getattr(sampler, "neighbors_report_", {}))
+    searched = getattr(sampler, "neighbors_report_", {})
+    drawn = draw(sampler, opened.frame, balanced, spec.target) if spec.report else None
+    return Outputs(sampler, tuple(folders), searched, drawn)
 
 
 def _partitions(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import dask
+from dask import delayed
 
 from dsmote.cluster import check_paths, worker_peaks
 from dsmote.job.failures import JobFailed, check_unchanged, explained
@@ -16,6 +17,7 @@ from dsmote.job.manifest import make_manifest
 from dsmote.job.outputs import different, make_outputs, plan_outputs
 from dsmote.job.parts import Part, write_parts
 from dsmote.job.progress import Progress, Silent, Told
+from dsmote.job.report import add_report
 from dsmote.job.resume import parts_of
 from dsmote.job.sources import Source, check_columns, open_source
 from dsmote.job.spec import JobSpec, has_parameter
@@ -200,9 +202,10 @@ def _write(
         stage.keep = spec.resume  # from here on there is something to go on with
         _note(progress, peaks, part)
 
-    parts, report = write_parts(
-        client, outputs.parts, stage.folder, on_part, outputs.report, finished
-    )
+    drawn = outputs.drawn
+    asked = delayed([outputs.report, drawn.samples]) if drawn else outputs.report
+    parts, answer = write_parts(client, outputs.parts, stage.folder, on_part, asked, finished)
+    report, samples = answer if drawn else (answer, None)
     stage.keep = False  # a failure from here on would come again with the same parts
     wrong = different(outputs, parts)
     if wrong:
@@ -212,7 +215,10 @@ def _write(
     peaks = {**peaks, **worker_peaks(client)}
     seconds = time.perf_counter() - started
     manifest = make_manifest(spec, outputs, parts, report, peaks, seconds)
-    manifest |= {"status": "done", "fingerprint": job.fingerprint}
+    manifest |= {"status": "done", "fingerprint": job.fingerprint, "stages": progress.seconds}
+    if drawn:
+        progress.stage("drawing the report")
+        add_report(stage.folder, manifest, outputs.sampler.plan_, drawn.sampling, samples)
     progress.stage("putting the output in place")
     return stage.commit(manifest, digest(run))
 

@@ -8,6 +8,7 @@ Every random number belongs to one *stream* and has one *place* in it::
            |             +-- VOTE + j     u0 u1 u2 ...   one per synthetic row, nominal column j
            |             +-- INDEX        u0             seed of an engine that draws
            |             +-- SHARE        u0             division of the class, where it is drawn
+           |             +-- REPORT       u0 u1 u2 ...   one per row: is it shown in the report
            |             +-- NOISE + j    u0 u1 u2 ...   one per synthetic row, numeric column j
            |             +-- SPLIT        u1 u2 u3 ...   one per node: rows kept of its left half
            |             +-- CHOICE       u0 u1 u2 ...   one per row (or per draw): is it kept
@@ -37,6 +38,7 @@ __all__ = [
     "MIX",
     "NEIGHBOUR",
     "NOISE",
+    "REPORT",
     "SHARE",
     "SPLIT",
     "VOTE",
@@ -46,7 +48,7 @@ __all__ = [
 
 ALLOCATION, NEIGHBOUR, GAP, VOTE = 0, 1, 2, 3
 # Beyond any column that is voted on.
-INDEX, SPLIT, CHOICE, SHARE, MIX = (2**31 + i for i in range(5))
+INDEX, SPLIT, CHOICE, SHARE, MIX, REPORT = (2**31 + i for i in range(6))
 NOISE = 2**31 + 16
 
 _PER_COUNT = 4  # Philox4x64 gives four 64-bit words for each value of its counter

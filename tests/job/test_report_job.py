@@ -1,0 +1,186 @@
+"""Jobs that write a report beside the table."""
+
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from distributed import Client
+
+from dsmote.job import JobSpec, prepare, write_job
+from dsmote.job.report import tasks
+from dsmote.job.split import Split
+
+Columns = dict[str, Any]
+
+
+def report_of(source: Path, out: Path, client: Client, **fields: Any) -> tuple[str, dict[str, Any]]:
+    spec = JobSpec(str(source), "y", output=str(out), random_state=0, report=True, **fields)
+    manifest = write_job(prepare(spec), client).manifest
+    return (out / "_report.html").read_text(encoding="utf-8"), manifest
+
+
+def looked_at(html: str) -> tuple[int, int]:
+    found = re.search(r"It shows samples: ([\d,]+) original and ([\d,]+) new rows", html)
+    assert found is not None
+    return tuple(int(n.replace(",", "")) for n in found.groups())  # type: ignore[return-value]
+
+
+def test_report_appears_with_the_table(mixed: Path, tmp_path: Path, client: Client) -> None:
+    out = tmp_path / "out"
+    html, manifest = report_of(mixed, out, client, carry=("id", "note"))
+    assert looked_at(html) == (300, 240)
+    assert "300 before, 240 new, 540 written" in html
+    assert len(re.findall('<h4 title="', html)) == 8
+    assert "counting classes" in html
+    assert set(manifest["stages"]) == {"counting classes", "writing"}
+    assert sum(manifest["stages"].values()) == pytest.approx(manifest["seconds"], abs=2)
+    for worker in client.nthreads():
+        assert worker in html
+    assert pd.read_parquet(out)["y"].value_counts().to_dict() == {0: 270, 1: 270}
+    assert json.loads((out / "_manifest.json").read_text())["job"]["report"] is True
+    # Nothing is left beside it, and the parts are those of a job without.
+    plain = JobSpec(
+        str(mixed), "y", output=str(tmp_path / "b"), random_state=0, carry=("id", "note")
+    )
+    parts = write_job(prepare(plain), client).manifest["parts"]
+    assert parts == manifest["parts"]
+    assert not (tmp_path / "b" / "_report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "rows", "words"),
+    [
+        ({"mode": "synthetic"}, (200, 150), "150 new, and only these written"),
+        ({"split": Split(test_fraction=0.3, stratify=True)}, (140, 106), "more held back in test/"),
+        ({"partition_by": ("y",)}, (200, 150), "350 written"),
+        ({"shuffle": True}, (200, 150), "350 written"),
+        ({"sampler": "random-under"}, (50, 0), "150 left out, 50 written"),
+        ({"sampler": "random"}, (200, 150), "equal an original, as is meant"),
+    ],
+    ids=["synthetic", "split", "folders", "shuffle", "under", "over"],
+)
+def test_report_of_every_way_to_write(
+    numeric: Path, tmp_path: Path, client: Client, fields: Columns, rows: Any, words: str
+) -> None:
+    html, manifest = report_of(numeric, tmp_path / "out", client, **fields)
+    found = looked_at(html)
+    assert found[1] == manifest["rows"]["new"]
+    assert found[0] == pytest.approx(rows[0], abs=3)
+    assert words in html
+
+
+def test_new_rows_of_the_sample_are_new_rows_of_the_table(
+    numeric: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def note(manifest: Any, plan: Any, sampling: Any, old: Any, new: Any) -> str:
+        seen[:] = [sampling, old, new]
+        return "page"
+
+    monkeypatch.setattr(tasks, "report_html", note)
+    assert report_of(numeric, tmp_path / "out", client)[0] == "page"
+    made = pd.read_parquet(tmp_path / "out")
+    sampling, old, new = seen
+    names = [column.name for column in sampling.columns]
+    np.testing.assert_array_equal(old.numbers, made.iloc[:200][names].to_numpy(float))
+    np.testing.assert_array_equal(new.numbers, made.iloc[200:][names].to_numpy(float))
+    assert set(new.ranks) == {sampling.labels.index("rare")}
+
+
+def test_a_report_that_cannot_be_drawn_costs_no_table(
+    numeric: Path,
+    tmp_path: Path,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*args: Any) -> str:
+        raise ZeroDivisionError("no ink")
+
+    monkeypatch.setattr(tasks, "report_html", fail)
+    spec = JobSpec(str(numeric), "y", output=str(tmp_path / "out"), random_state=0, report=True)
+    with caplog.at_level(logging.ERROR):
+        write_job(prepare(spec), client)
+    assert "could not be drawn" in caplog.text
+    assert "no ink" in caplog.text
+    assert len(pd.read_parquet(tmp_path / "out")) == 350
+    assert "_report.html" not in os.listdir(tmp_path / "out")
+
+
+def test_what_goes_wrong_in_a_task_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    sampling: Any = None
+    assert "AttributeError" in str(
+        tasks._take(pd.DataFrame(), sampling=sampling, first_row=0, synthetic=False)
+    )
+    with caplog.at_level(logging.ERROR):
+        assert tasks.add_report("nowhere", {}, None, sampling, "KeyError: 'x'") is None
+    assert "KeyError: 'x'" in caplog.text
+
+
+RENDERED = """<!doctype html><body style="margin:0"><iframe src="{page}"
+style="width:{width}px;height:3000px;border:0"></iframe><pre id="told"></pre><script>
+document.querySelector("iframe").addEventListener("load", event => {{
+  const page = event.target.contentDocument, wide = page.documentElement.scrollWidth;
+  page.querySelectorAll("details").forEach(one => one.open = true);
+  const out = [...page.querySelectorAll("body *:not(svg *)")].filter(one => {{
+    const scrolls = one.closest(".wide, pre");
+    return one.getBoundingClientRect().right > {width} + 1 && !(scrolls && scrolls !== one);
+  }}).map(one => one.tagName + "." + one.className);
+  const cut = [...page.querySelectorAll("svg:not(.bar)")].flatMap(figure => {{
+    const box = figure.getBoundingClientRect();
+    return [...figure.querySelectorAll("text")].filter(text => {{
+      const own = text.getBoundingClientRect();
+      return own.left < box.left - 1 || own.right > box.right + 1 || own.height < 9;
+    }}).map(text => text.textContent);
+  }});
+  document.getElementById("told").textContent = JSON.stringify(
+    {{wide, open: page.documentElement.scrollWidth, out, cut, figures:
+      page.querySelectorAll("svg").length}});
+}});
+</script></body>"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_is_cut_on_a_phone_or_a_desk(
+    width: int, mixed: Path, tmp_path: Path, client: Client
+) -> None:
+    """In a headless browser: the page is no wider than the screen, and labels are whole."""
+    browser = shutil.which("chromium") or shutil.which("chromium-browser")
+    if browser is None:
+        if os.environ.get("DSMOTE_REQUIRE_DATA") == "1":
+            pytest.fail("there is no chromium to look at the report with")
+        pytest.skip("there is no chromium to look at the report with")
+    report_of(mixed, tmp_path / "out", client, carry=("id", "note"))
+    frame = tmp_path / "frame.html"
+    page = (tmp_path / "out" / "_report.html").as_uri()
+    frame.write_text(RENDERED.format(page=page, width=width), encoding="utf-8")
+    done = subprocess.run(
+        [
+            browser,
+            *("--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"),
+            *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={max(width, 600)},3000"),
+            *("--virtual-time-budget=5000", "--dump-dom", frame.as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    told = re.search(r'<pre id="told">(.*?)</pre>', done.stdout)
+    assert told is not None, done.stderr[-2000:]
+    found = json.loads(told.group(1).replace("&gt;", ">").replace("&lt;", "<"))
+    assert found["figures"] > 10
+    assert found["wide"] <= width
+    assert found["open"] <= width
+    assert found["out"] == []
+    assert found["cut"] == []
+    assert done.returncode == 0
