@@ -334,10 +334,21 @@ def test_keys_given_twice(tmp_path: Path) -> None:
     ]
 
 
+def test_keys_that_are_no_words(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, NEEDED + "1: a\nparams: {2: b}\ncluster: {true: c}\n")
+    assert [(where, key) for where, key, _ in found] == [
+        ("4", "1"),
+        ("5", "params.2"),
+        ("6", "cluster.True"),
+    ]
+    with pytest.raises(JobFileError, match="keys are words"):
+        load_job({"input": "a", "output": "b", "target": "y", "params": {None: 1, False: 2}})
+
+
 def test_anchors_and_merges(tmp_path: Path) -> None:
-    text = NEEDED + "params: &p {carry: &c [id], k_neighbors: 3}\npartition_by: *c\n"
+    text = NEEDED + "params: &p {categorical: &c [id], k_neighbors: 3}\npartition_by: *c\n"
     spec = loaded(tmp_path, text)
-    assert (spec.carry, spec.partition_by) == (("id",), ("id",))
+    assert (spec.categorical, spec.partition_by) == (("id",), ("id",))
     text = NEEDED + "split: {<<: {column: a, train: b}, train: c}\n"
     assert loaded(tmp_path, text).split == Split("a", ("c",))
 

@@ -26,6 +26,9 @@ FIELDS = (
     *("scale", "n_components", "random_state"),
 )
 SECTIONS: dict[str, type[BaseModel]] = {"split": SplitSection, "cluster": ClusterSection}
+#: Whose keys have names, unlike the labels that keys of parameters may be.
+SECTION_PATHS: tuple[Path, ...] = ((), ("params",), *((name,) for name in SECTIONS))
+SECTION_PATHS += (("cluster", "security"),)
 JOB_NEEDS = tuple(name for name, field in JobFile.model_fields.items() if field.is_required())
 _DROPPED = object()
 
@@ -91,7 +94,7 @@ class _Checker:
         self.wrong: set[Path] = {_path_of(m) for m in tree.mistakes}
 
     def run(self) -> Checked | None:
-        data = dict(self.tree.value)
+        data = self._named(self.tree.value, ())
         params = data.get("params")
         model = self._validated(JobFile, data, ())
         sampler = data.get("sampler", AUTO)
@@ -103,6 +106,18 @@ class _Checker:
         if model is None or spec is None or self.tree.mistakes:
             return None
         return Checked(spec, model.cluster or ClusterSection())
+
+    def _named(self, value: Any, path: Path) -> Any:
+        """Return keys and values without keys that are no words, such as numbers; note those."""
+        if not isinstance(value, dict) or path not in SECTION_PATHS:
+            return value
+        kept = {}
+        for key, item in value.items():
+            if isinstance(key, str):
+                kept[key] = self._named(item, (*path, key))
+            else:
+                self._note((*path, str(key)), "there is no such key: keys are words here")
+        return kept
 
     def _note(self, path: Path, message: str) -> None:
         self.tree.mistake(path, message)
