@@ -39,6 +39,7 @@ from dsmote.plan import (
     plain,
 )
 from dsmote.plan.draws import INDEX
+from dsmote.plan.memory import STEP_ROWS
 
 __all__ = [
     "Part",
@@ -52,7 +53,7 @@ __all__ = [
     "take_wide",
 ]
 
-_STEP = 1 << 14  # new rows made at once: their temporaries stay near the processor
+_STEP = STEP_ROWS  # new rows made at once: their temporaries stay near the processor
 
 
 class Part(NamedTuple):

@@ -24,6 +24,7 @@ from typing import Protocol
 import numpy as np
 
 from dsmote.neighbors.groups import Groups
+from dsmote.plan.memory import SEARCH_CELLS
 
 __all__ = [
     "CandidateSource",
@@ -37,7 +38,7 @@ __all__ = [
 
 _MANY = 512  # candidates from which on comparing all rows is quicker than asking for more
 _LARGE = 2.0**400  # and its square, times thousands of columns, is far from an overflow
-_CELLS = 1 << 21  # values gathered at once by the exact distances: 16 MiB
+_CELLS = SEARCH_CELLS  # values gathered at once by the exact distances: 16 MiB
 _CACHED = 1 << 16  # values whose squares are added up at once: they stay in the cache
 
 Rest = Callable[[np.ndarray, int, np.ndarray | None], tuple[np.ndarray, np.ndarray]]

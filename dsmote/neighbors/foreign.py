@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
-from sklearn.base import clone
 
 from dsmote.neighbors.protocol import NeighborIndex
 
@@ -63,6 +62,12 @@ class ForeignSearch:
         return distances, found.astype(np.int64, copy=False)
 
 
+def _clone(estimator: Any) -> Any:
+    from sklearn.base import clone  # large, and most searches do without it
+
+    return clone(estimator)
+
+
 @dataclass(frozen=True)
 class ForeignIndex:
     """An engine that clones and fits somebody else's object for each class.
@@ -94,7 +99,7 @@ class ForeignIndex:
 
     def build(self, matrix: np.ndarray, *, seed: int = 0) -> NeighborIndex:
         """Fit a clone to rows."""
-        return ForeignSearch(clone(self.estimator).fit(matrix), matrix, self.name)
+        return ForeignSearch(_clone(self.estimator).fit(matrix), matrix, self.name)
 
     def build_mixed(
         self, matrix: np.ndarray, codes: np.ndarray, weight: float, *, seed: int = 0
@@ -105,4 +110,4 @@ class ForeignIndex:
             hot = np.full(n, weight / np.sqrt(2.0))
             parts.append(csr_matrix((hot, (np.arange(n), column))))
         points = hstack(parts, format="csr")
-        return ForeignSearch(clone(self.estimator).fit(points), points, self.name)
+        return ForeignSearch(_clone(self.estimator).fit(points), points, self.name)

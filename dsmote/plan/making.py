@@ -14,6 +14,7 @@ from dsmote.plan.schema import Schema
 __all__ = ["BLOCK_BYTES", "BLOCK_ROWS", "Needs", "make_plan"]
 
 BLOCK_BYTES = 64 * 2**20
+SMALL_BLOCK_BYTES = 8 * 2**20
 BLOCK_ROWS = 250_000
 MOST_BLOCKS = 1_000_000
 # Of a partition, while all its rows are looked at: the frame, numbers, those that are indexed,
@@ -56,8 +57,19 @@ class Needs:
     passes: tuple[str, ...] = ()
 
 
-def _blocks(classes: Sequence[ClassPlan], row_bytes: int) -> tuple[Block, ...]:
-    most = max(1, min(BLOCK_ROWS, BLOCK_BYTES // row_bytes))
+def _block_bytes(partition_bytes: int, in_memory: bool) -> int:
+    """Return the most that a block may take: what a partition of the input does, within bounds.
+
+    Who cuts the input small, so that it fits small workers, gets small blocks too. Nothing else
+    decides: the same input gives the same blocks, and so the same files, on any cluster.
+    """
+    if in_memory:
+        return BLOCK_BYTES
+    return min(BLOCK_BYTES, max(SMALL_BLOCK_BYTES, partition_bytes))
+
+
+def _blocks(classes: Sequence[ClassPlan], row_bytes: int, block_bytes: int) -> tuple[Block, ...]:
+    most = max(1, min(BLOCK_ROWS, block_bytes // row_bytes))
     blocks: list[Block] = []
     offset = 0
     for c in classes:
@@ -74,6 +86,12 @@ def _blocks(classes: Sequence[ClassPlan], row_bytes: int) -> tuple[Block, ...]:
             blocks.append(Block(c.label, c.rank, start, stop, offset + start))
         offset += c.new
     return tuple(blocks)
+
+
+def _only_a_tree(c: ClassPlan, needs: Needs, n_nominal: int) -> bool:
+    """Tell whether making rows of a class asks nothing but a kd-tree over numbers."""
+    more = n_nominal or needs.looks or needs.sample
+    return not more and c.engine is not None and c.engine.partition(" ")[0] == "tree"
 
 
 def _too_small(c: ClassPlan, k: int, k_name: str) -> str:
@@ -203,7 +221,7 @@ def make_plan(
     )
     classes = tuple(_resized(c, k, on_small) for c in classes)
     new = {c.label: c.new for c in classes}
-    blocks = _blocks(classes, row_bytes)
+    blocks = _blocks(classes, row_bytes, _block_bytes(partition_bytes, in_memory))
     growing = [c for c in classes if c.new]
     wide = sum(
         1
@@ -227,6 +245,7 @@ def make_plan(
             needs.copied,
             needs.around,
             needs.values,
+            _only_a_tree(c, needs, shape[2]),
         )
         for c in growing
     ]

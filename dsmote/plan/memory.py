@@ -36,6 +36,8 @@ __all__ = [
 
 PROCESS_BYTES = 300 * 2**20  # interpreter, pandas, Arrow, Dask and scikit-learn, after a small job
 WORKSPACE_BYTES = 96 * 2**20  # bound kept by the blocked search (see dsmote.neighbors)
+STEP_ROWS = 1 << 14  # new rows made at once (see dsmote.execute.generate)
+SEARCH_CELLS = 1 << 21  # values that a tree's search gathers at once (see dsmote.neighbors.exact)
 QUERIES = 1 << 15  # rows that ask for their nearest of all rows at a time
 USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
 
@@ -118,6 +120,7 @@ def class_memory(
     copied: int = 0,
     around: int = 0,
     values: int = 0,
+    tree: bool = False,
 ) -> ClassMemory:
     """Project the bytes for one class.
 
@@ -141,6 +144,8 @@ def class_memory(
         Copies of the numeric columns that the search needs beside them: scaled, projected.
     around, values : int
         Nearest of all rows that are kept for each row, and those of them with their values.
+    tree : bool
+        Whether all that is searched is a kd-tree over numbers, which takes less than other ways.
 
     Examples
     --------
@@ -162,6 +167,11 @@ def class_memory(
     build = index + 2 * n_rows * searched + 2 * (nearest + 8 * n_rows * around)
     # The search looks at pairs of rows, and makes new ones a step at a time.
     workspace = min(WORKSPACE_BYTES, 64 * n_rows * min(n_rows, block_rows) + 2**22)
+    if tree:
+        # Base rows in the tree's axes and as given; about ten values for each pair of rows.
+        asked = min(n_rows, block_rows, STEP_ROWS)
+        pairs = min(asked * n_rows, SEARCH_CELLS // max(4, 1 if copied else n_numeric))
+        workspace = min(workspace, 24 * asked * n_numeric + 80 * pairs + 2**22)
     generate = (
         2 * block_rows * row_bytes
         + block_rows * (8 * n_numeric + 8 * n_nominal + 16 * k + 40)

@@ -135,3 +135,44 @@ def test_nearest_of_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         assert len(of["peaks"]) == 2 and of["stayed"] and of["projected"] > 0
     assert "restarts" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_bounded_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keep = tmp_path / "numbers.json"
+    (tmp_path / "scratch").mkdir()
+    how = ["--keep", str(keep), "--directory", str(tmp_path / "scratch")]
+    first = load("bounded_memory").main(["--times", "0.005", *how])
+    both = load("bounded_memory").main(["--times", "0.01", *how])
+    assert [of["times"] for of in both["sizes"]] == [0.005, 0.01]
+    assert both["sizes"][0] == first["sizes"][0]
+    assert both["kept"] and both["restarts"] == 0
+    for of in both["sizes"]:
+        assert of["rows"] == int(of["times"] * 2 * of["limit"] / 129)
+        assert of["written"] == of["rows"] - of["minority"] + (of["rows"] - of["minority"]) // 4
+        assert len(of["peaks"]) == 2 and max(of["peaks"]) < of["limit"]
+    assert both["flatness"] == pytest.approx(
+        max(both["sizes"][1]["peaks"]) / max(both["sizes"][0]["peaks"])
+    )
+    assert "2 times the data" in capsys.readouterr().out
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_scaling(capsys: pytest.CaptureFixture[str]) -> None:
+    numbers = load("scaling").main(
+        ["--partitions", "100", "--files", "20", "--run", "50", "--rows", "1000"]
+    )
+    (graph,), (files,), (run,), (sent,) = (
+        numbers[name] for name in ("graph", "files", "run", "broadcast")
+    )
+    # Read, extract, write; blocks, of which each is written too; gather and index.
+    assert graph["tasks"] == 3 * 100 + 2 * 10 + 2
+    assert run["tasks"] == 3 * 50 + 2 + 2
+    assert files["tasks"] >= 3 * 20 + 4 and files["footers"] > 0
+    assert 100 < graph["bytes"] / 100 < 1_000
+    assert min(graph["scheduler"], run["busy"], sent["seconds"]) > 0
+    assert 1 < sent["bytes"] / sent["rows_bytes"] < 3
+    paper = numbers["paper"]
+    assert paper["partitions"] == 40_000
+    assert paper["tasks"] == pytest.approx(400 * graph["tasks"] + 80_000)
+    out = capsys.readouterr().out
+    assert "on paper: 10,000,000,000 rows" in out and "so " in out.splitlines()[-1]

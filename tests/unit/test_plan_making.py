@@ -1,6 +1,7 @@
 """Making a plan: what a sampler needs becomes classes, problems, memory and passes."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +43,58 @@ def test_blocks_are_all_new_rows_once_and_in_order(new, row_bytes):
     assert at == plan.n_new == sum(new.values())
     assert [b.class_rank for b in plan.blocks] == sorted(b.class_rank for b in plan.blocks)
     assert plan.counts_after == {c: 500 + new.get(c, 0) for c in counts}
+
+
+@pytest.mark.parametrize(
+    ("partition_bytes", "most"),
+    [(800, 8 * 2**20), (12 * 2**20, 12 * 2**20), (2**30, 64 * 2**20)],
+    ids=["small partitions", "usual ones", "large ones"],
+)
+def test_blocks_are_as_large_as_partitions_of_the_input_within_bounds(partition_bytes, most):
+    how = {"partition_bytes": partition_bytes, "row_bytes": 1_000}
+    plan = planned({0: 900_000, 1: 1_000}, {1: 500_000}, **how)
+    largest = max(b.rows for b in plan.blocks) * 1_000
+    assert 0.8 * most <= largest <= most
+
+
+def test_blocks_depend_on_the_input_and_not_on_the_cluster():
+    limits = [None, *(Limit(gib * 2**30, threads, "w") for gib in (1, 64) for threads in (1, 8))]
+    plans = [
+        planned({0: 900_000, 1: 1_000}, {1: 500_000}, row_bytes=1_000, limit=limit)
+        for limit in limits
+    ]
+    assert len({plan.blocks for plan in plans}) == 1
+    assert len(plans[0].blocks) > 1
+
+
+def test_only_a_tree_over_numbers_is_given_less_to_work_with():
+    def generate(needs=Needs(5), engine="tree", schema=SCHEMA):  # noqa: B008 - frozen
+        plan = make_plan(
+            sampler="X",
+            seed=0,
+            schema=schema,
+            counts={0: 90_000, 1: 10_000},
+            usable={0: 90_000, 1: 10_000},
+            new={1: 80_000},
+            needs=needs,
+            engines={1: (engine, "")} if engine else {},
+            partition_bytes=800,
+            row_bytes=24,
+            limit=None,
+        )
+        return plan.memory.generate_bytes
+
+    less = generate()
+    assert generate(engine="tree (eps=0.5)") == less
+    names = make_schema(["x", "z"], [np.dtype("f8"), pd.CategoricalDtype()], nominal=[1])
+    others = [
+        generate(engine="brute"),
+        generate(engine=None),
+        generate(Needs(5, around=10, looks=True)),
+        generate(Needs(5, sample=100)),
+        generate(schema=names),
+    ]
+    assert all(other > less for other in others), (less, others)
 
 
 @pytest.mark.parametrize(

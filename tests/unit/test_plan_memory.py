@@ -1,6 +1,9 @@
 """The projection: it grows with what it is made of, and what cannot fit is named."""
 
+import dask
+import dask.dataframe as dd
 import numpy as np
+import pandas as pd
 import pytest
 
 from dsmote import SMOTE
@@ -47,6 +50,44 @@ def test_what_an_index_holds_is_projected():
     held = len(pickle.dumps(TreeSearch(matrix)))
     rows = class_memory(**{**BASE, "n_rows": 20_000, "n_wide": 0, "n_nominal": 0})
     assert held <= rows.index <= 2 * held
+
+
+@pytest.mark.parametrize(
+    ("width", "k", "ties"), [(3, 5, False), (16, 5, False), (16, 40, False), (16, 5, True)]
+)
+def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, monkeypatch):
+    import tracemalloc
+
+    from dsmote.execute import generate
+
+    taken = []
+
+    def watched(*args, **how):
+        tracemalloc.start()
+        try:
+            return made(*args, **how)
+        finally:
+            taken.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+
+    made = generate.make_block
+    monkeypatch.setattr("dsmote.execute.outputs.make_block", watched)
+    rng = np.random.default_rng(0)
+    n, many = 20_000, 36_000
+    hidden = rng.normal(size=(n + many, 3))
+    X = (hidden.round() if ties else hidden) @ rng.normal(size=(3, width))
+    X += 0 if ties else 0.01 * rng.normal(size=X.shape)
+    frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(width)])
+    frame["y"] = np.repeat([1, 0], [n, many])
+    sampler = SMOTE(k_neighbors=k, neighbors="tree", random_state=0)
+    with dask.config.set(scheduler="sync"):
+        lazy = sampler.resample(dd.from_pandas(frame, npartitions=3), target="y")
+        lazy.partitions[-1].compute()
+    (peak,) = taken
+    assert peak <= sampler.plan_.memory.generate_bytes
+    rows = sampler.plan_.blocks[0].rows
+    assert rows == many - n
+    assert len(sampler.plan_.blocks) == 1
 
 
 def test_threads_and_classes_add_up():
