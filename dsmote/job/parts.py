@@ -21,7 +21,10 @@ from dsmote.job.layout import Layout
 from dsmote.job.spec import plain_label
 from dsmote.job.storage.records import write_record
 
-__all__ = ["Part", "ToWrite", "Written", "write_file", "write_part", "write_parts"]
+__all__ = ["Part", "ToWrite", "Written", "write_file", "write_part", "write_parts", "write_tasks"]
+
+MANY = 1024  # parts from which on others are to follow them
+ENDS = 64  # that follow, at most
 
 
 @dataclass(frozen=True)
@@ -121,20 +124,11 @@ def write_parts(
     object
         The report's value; where it was not lazy, as it was.
     """
-    token = f"write-{uuid.uuid4().hex}"
-    tasks, finished = [], finished or {}
-    for part in parts:
-        if part.number in finished:
-            continue
-        # In a partial, so that Dask does not look for collections in the layout.
-        write = partial(
-            write_part, number=part.number, folder=folder, file=part.file, layout=part.layout
-        )
-        task = delayed(write, pure=False)
-        tasks.append(task(part.partition, dask_key_name=f"{token}-{part.number}"))
+    finished = finished or {}
+    tasks, ends = write_tasks([p for p in parts if p.number not in finished], folder)
     lazy = isinstance(report, Delayed)
     # One optimized graph would let Dask merge partitions; their number decides the part files.
-    submitted = client.compute([*tasks, *([report] if lazy else [])], optimize_graph=False)
+    submitted = client.compute([*tasks, *([report] if lazy else []), *ends], optimize_graph=False)
     futures, last = submitted[: len(tasks)], submitted[len(tasks) :]
     done = list(finished.values())
     try:
@@ -145,11 +139,53 @@ def write_parts(
             on_part(written)
             # A result that is here needs no worker any more, so none has to make it again.
             future.release()
-        found = last[0].result() if lazy else report
+        # Until these are done, the death of a worker would have parts written once more.
+        results = [future.result() for future in last]
+        found = results[0] if lazy else report
     except BaseException:
         client.cancel([*futures, *last], force=True)
         raise
     return sorted(done, key=lambda part: part.number), found
+
+
+def write_tasks(parts: Sequence[ToWrite], folder: str) -> tuple[list[Any], list[Any]]:
+    """Return the tasks that write parts, and where they are many, some that follow them.
+
+    Of each partition that is read, Dask notes which last tasks of the graph need it: all blocks of
+    new rows do. With a hundred thousand partitions and ten thousand blocks, that would take
+    more memory than the scheduler has. Tasks that follow many at a time leave few last ones.
+
+    Parameters
+    ----------
+    parts : sequence of ToWrite
+    folder : str
+        The staging folder.
+
+    Returns
+    -------
+    list of Delayed
+        For each part, its `Part`.
+    list of Delayed
+        To be computed with them.
+    """
+    token = uuid.uuid4().hex
+    tasks = []
+    for part in parts:
+        # In a partial, so that Dask does not look for collections in the layout.
+        write = partial(
+            write_part, number=part.number, folder=folder, file=part.file, layout=part.layout
+        )
+        task = delayed(write, pure=False)
+        tasks.append(task(part.partition, dask_key_name=f"write-{token}-{part.number}"))
+    if len(tasks) < MANY:
+        return tasks, []
+    size = -(-len(tasks) // ENDS)
+    end = delayed(len, pure=False)
+    ends = [
+        end(tasks[i : i + size], dask_key_name=f"end-{token}-{i // size}")
+        for i in range(0, len(tasks), size)
+    ]
+    return tasks, ends
 
 
 def write_part(frame: pd.DataFrame, *, number: int, folder: str, file: str, layout: Layout) -> Part:

@@ -61,7 +61,7 @@ def spilled(dask_worker: Any) -> float:
 def measure(times: float, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Write a table of so many times the memory, resample it, return what that took."""
     from dsmote.cluster import connect
-    from dsmote.job import JobSpec, prepare, run_job
+    from dsmote.job import JobSpec, prepare, write_job
 
     limit = parse_bytes(args.memory_limit)
     rows = int(times * args.workers * limit / ROW_BYTES)
@@ -80,7 +80,7 @@ def measure(times: float, args: argparse.Namespace, folder: Path) -> dict[str, A
     ) as client:
         before = client.run(os.getpid)
         start = time.perf_counter()
-        manifest = run_job(prepare(spec), client)
+        manifest = write_job(prepare(spec), client).manifest
         seconds = time.perf_counter() - start
         after = client.run(os.getpid)
         on_disk = client.run(spilled)

@@ -55,31 +55,37 @@ def part(number: int, rows: int = TINY_ROWS, one_in: int = ONE_IN) -> pd.DataFra
     return frame
 
 
-def tally(frame: pd.DataFrame, number: int) -> int:
-    """Stand for the task that writes a part."""
-    return len(frame)
-
-
-def lazy_parts(frame: Any, counts: dict[int, int], ratio: float = RATIO) -> tuple[Any, list[Any]]:
-    """Resample lazily and add a task to each partition, as a job does; return the tasks."""
-    from dask import delayed
+def lazy_parts(
+    frame: Any, counts: dict[int, int], folder: str = "nowhere", ratio: float = RATIO
+) -> tuple[Any, list[Any]]:
+    """Resample lazily, and add the tasks with which a job writes the parts; return those."""
+    import pyarrow as pa
 
     from dsmote import SMOTE
+    from dsmote.job.layout import Layout
+    from dsmote.job.parts import ToWrite, write_tasks
 
     sampler = SMOTE(sampling_strategy=ratio, random_state=0)
     made = sampler.resample(frame, target="label", class_counts=counts)
-    write = delayed(tally, pure=False)
-    parts = made.to_delayed(optimize_graph=False)
-    return made, [write(of, i, dask_key_name=f"write-{i}") for i, of in enumerate(parts)]
+    layout = Layout(pa.Schema.from_pandas(made._meta, preserve_index=False), "label")
+    partitions = made.to_delayed(optimize_graph=False)
+    parts = [
+        ToWrite(i, f"part-{i:06d}.parquet", partition, layout)
+        for i, partition in enumerate(partitions)
+    ]
+    tasks, ends = write_tasks(parts, folder)
+    return made, [*tasks, *ends]
 
 
 def packed(tasks: list[Any]) -> int:
-    """Bytes of tasks as the client sends them."""
+    """Bytes of tasks as the client sends them (see Client.compute)."""
+    from dask._expr import FinalizeCompute
     from dask.base import collections_to_expr
     from distributed.protocol import serialize, to_serialize
     from distributed.utils import nbytes
 
-    header, frames = serialize(to_serialize(collections_to_expr(tasks, False)))
+    expression = FinalizeCompute(collections_to_expr(tasks, False)).optimize()
+    header, frames = serialize(to_serialize(expression))
     return sum(map(nbytes, [header, *frames]))
 
 
@@ -158,18 +164,19 @@ def run(partitions: int) -> dict[str, Any]:
 
     frame = dd.from_map(part, range(partitions), meta=part(0).iloc[:0])
     few = partitions * TINY_ROWS // ONE_IN
-    made, tasks = lazy_parts(frame, {0: (ONE_IN - 1) * few, 1: few})
     quiet = {"host": "127.0.0.1", "dashboard_address": None}
     with (
+        tempfile.TemporaryDirectory(prefix="dsmote-benchmark-") as folder,
         LocalCluster(n_workers=2, threads_per_worker=1, **quiet) as cluster,
         Client(cluster) as client,
     ):
+        made, tasks = lazy_parts(frame, {0: (ONE_IN - 1) * few, 1: few}, folder)
         client.run(import_module, "dsmote.samplers.recipes")
         start, busy = time.perf_counter(), time.process_time()
         futures = client.compute(tasks, optimize_graph=False)
         wait(futures)
         seconds, busy = time.perf_counter() - start, time.process_time() - busy
-        assert futures[0].result() == TINY_ROWS
+        assert futures[0].result().rows == TINY_ROWS
     n = len(made.__dask_graph__()) + len(tasks)
     return {"partitions": partitions, "tasks": n, "seconds": seconds, "busy": busy}
 
@@ -182,7 +189,7 @@ def broadcast(rows: int) -> dict[str, Any]:
     from distributed.utils import nbytes
 
     frame = dd.from_map(part, [0], rows=3 * rows, one_in=3, meta=part(0).iloc[:0])
-    made, _ = lazy_parts(frame, {0: 2 * rows, 1: rows}, 1.0)
+    made, _ = lazy_parts(frame, {0: 2 * rows, 1: rows}, ratio=1.0)
     tasks = dict(made.__dask_graph__())
     (key,) = [key for key in tasks if key[0].startswith("index-")]
     start = time.perf_counter()

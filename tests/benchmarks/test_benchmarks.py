@@ -164,10 +164,10 @@ def test_scaling(capsys: pytest.CaptureFixture[str]) -> None:
     (graph,), (files,), (run,), (sent,) = (
         numbers[name] for name in ("graph", "files", "run", "broadcast")
     )
-    # Read, extract, write; blocks, of which each is written too; gather and index.
-    assert graph["tasks"] == 3 * 100 + 2 * 10 + 2
-    assert run["tasks"] == 3 * 50 + 2 + 2
-    assert files["tasks"] >= 3 * 20 + 4 and files["footers"] > 0
+    # Partitions are read, extracted from, named and written; blocks made, named and written.
+    assert graph["tasks"] == 4 * 100 + 3 * 6 + 2
+    assert run["tasks"] == 4 * 50 + 3 + 2
+    assert files["tasks"] == 4 * 20 + 3 + 2 and files["footers"] > 0
     assert 100 < graph["bytes"] / 100 < 1_000
     assert min(graph["scheduler"], run["busy"], sent["seconds"]) > 0
     assert 1 < sent["bytes"] / sent["rows_bytes"] < 3

@@ -1,0 +1,72 @@
+"""Many parts: what the scheduler needs to put the tasks in order grows as their number does."""
+
+import tracemalloc
+from typing import Any
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from dask._task_spec import convert_legacy_graph
+from dask.base import collections_to_expr
+from dask.order import order
+
+from dsmote import SMOTE
+from dsmote.job import parts
+from dsmote.job.layout import Layout
+from dsmote.job.parts import ToWrite, write_tasks
+
+META = pd.DataFrame({"x": np.empty(0), "y": np.empty(0, dtype="int8")})
+
+
+def never(number: int) -> pd.DataFrame:
+    raise AssertionError(number)
+
+
+def written(n: int) -> tuple[list[Any], list[Any]]:
+    """The tasks of a job on n partitions, whose new rows are a block for each ten of them."""
+    frame = dd.from_map(never, range(n), meta=META)
+    counts = {0: 1_000_000 * n, 1: 1_000_000}
+    sampler = SMOTE(sampling_strategy={1: 1_000_000 + n * 25_000}, random_state=0)
+    made = sampler.resample(frame, target="y", class_counts=counts)
+    assert made.npartitions == n + n // 10
+    layout = Layout(pa.Schema.from_pandas(META, preserve_index=False), "y")
+    partitions = made.to_delayed(optimize_graph=False)
+    return write_tasks(
+        [ToWrite(i, f"{i}.parquet", of, layout) for i, of in enumerate(partitions)], "out"
+    )
+
+
+def ordering(n: int) -> int:
+    """Bytes that Dask needs to order the tasks, at the peak."""
+    tasks, ends = written(n)
+    graph = convert_legacy_graph(
+        dict(collections_to_expr([*tasks, *ends], False).optimize().__dask_graph__())
+    )
+    tracemalloc.start()
+    try:
+        assert len(order(graph)) == len(graph)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("followed", [True, False])
+def test_memory_to_order_the_tasks(followed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not followed:  # what it is for
+        monkeypatch.setattr(parts, "MANY", 10**9)
+    growth = ordering(4_000) / ordering(1_000)
+    assert growth < 5 if followed else growth > 8
+
+
+def test_few_parts_are_not_followed() -> None:
+    tasks, ends = written(100)
+    assert len(tasks) == 110 and ends == []
+
+
+def test_many_parts_are_followed_each_by_one_task() -> None:
+    tasks, ends = written(1_000)
+    assert len(tasks) == 1_100 and len(ends) == parts.ENDS - 2  # of 18 each
+    followed = [key for end in ends for key in end.dask.dependencies[end.key]]
+    assert sorted(followed) == sorted(task.key for task in tasks)
