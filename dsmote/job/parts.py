@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 from dask import delayed
 from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
 from distributed import as_completed, get_worker
 
 from dsmote.cluster import peak_memory
@@ -180,12 +181,14 @@ def write_tasks(parts: Sequence[ToWrite], folder: str) -> tuple[list[Any], list[
     if len(tasks) < MANY:
         return tasks, []
     size = -(-len(tasks) // ENDS)
-    end = delayed(len, pure=False)
-    ends = [
-        end(tasks[i : i + size], dask_key_name=f"end-{token}-{i // size}")
-        for i in range(0, len(tasks), size)
-    ]
-    return tasks, ends
+    groups = [tasks[i : i + size] for i in range(0, len(tasks), size)]
+    return tasks, [_after(group, f"end-{token}-{n}") for n, group in enumerate(groups)]
+
+
+def _after(tasks: Sequence[Any], key: str) -> Any:
+    """Return a task that follows others. A call of ``delayed`` would optimise the graph of each."""
+    task = {key: (len, [task.key for task in tasks])}
+    return Delayed(key, HighLevelGraph.from_collections(key, task, dependencies=tasks), layer=key)
 
 
 def write_part(frame: pd.DataFrame, *, number: int, folder: str, file: str, layout: Layout) -> Part:
