@@ -52,10 +52,14 @@ def write_table(folder: Path, rows: int) -> None:
         pq.write_table(table, folder / f"part-{number:05d}.parquet", use_dictionary=False)
 
 
-def spilled(dask_worker: Any) -> float:
-    """Bytes that a worker has written to its disk because its memory was full."""
-    written = getattr(dask_worker.data, "cumulative_metrics", {})
-    return sum(n for (what, unit), n in written.items() if (what, unit) == ("disk-write", "bytes"))
+def spilled(client: Any) -> int:
+    """Bytes that workers have written to their disks because their memory was full."""
+
+    def on_disk(dask_worker: Any) -> float:  # known to the worker, as its module is not
+        written = getattr(dask_worker.data, "cumulative_metrics", {})
+        return written.get(("disk-write", "bytes"), 0)
+
+    return int(sum(client.run(on_disk).values()))
 
 
 def measure(times: float, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -83,7 +87,7 @@ def measure(times: float, args: argparse.Namespace, folder: Path) -> dict[str, A
         manifest = write_job(prepare(spec), client).manifest
         seconds = time.perf_counter() - start
         after = client.run(os.getpid)
-        on_disk = client.run(spilled)
+        on_disk = spilled(client)
     return {
         "times": times,
         "rows": rows,
@@ -96,7 +100,7 @@ def measure(times: float, args: argparse.Namespace, folder: Path) -> dict[str, A
         "limit": limit,
         "workers": args.workers,
         "restarts": len(set(after.items()) - set(before.items())),
-        "spilled": int(sum(on_disk.values())),
+        "spilled": on_disk,
     }
 
 
