@@ -187,8 +187,8 @@ def write_tasks(parts: Sequence[ToWrite], folder: str) -> tuple[list[Any], list[
 
 def _after(tasks: Sequence[Any], key: str) -> Any:
     """Return a task that follows others. A call of ``delayed`` would optimise the graph of each."""
-    task = {key: (len, [task.key for task in tasks])}
-    return Delayed(key, HighLevelGraph.from_collections(key, task, dependencies=tasks), layer=key)
+    after: dict[Any, Any] = {key: (len, [task.key for task in tasks])}
+    return Delayed(key, HighLevelGraph.from_collections(key, after, dependencies=tasks), layer=key)
 
 
 def write_part(frame: pd.DataFrame, *, number: int, folder: str, file: str, layout: Layout) -> Part:
