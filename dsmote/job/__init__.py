@@ -1,19 +1,29 @@
-"""Scheduled work on files: a table in, a balanced table out, whole or not at all."""
+"""Scheduled work on files: a table in, a balanced table out, whole or not at all.
 
-from dsmote.job.api import JobResult, run_job, run_spec
-from dsmote.job.fingerprint import unchanged
-from dsmote.job.jobfile import JobFileError, load_job
-from dsmote.job.run import (
-    Job,
-    JobFailed,
-    Outcome,
-    Progress,
-    Silent,
-    plan_job,
-    prepare,
-    write_job,
-)
-from dsmote.job.spec import JobSpec, parse_strategy
+The names are loaded on first use: a worker that writes parts needs neither the checks of job files
+nor the samplers, which would take memory there.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dsmote.job.api import JobResult, run_job, run_spec
+    from dsmote.job.fingerprint import unchanged
+    from dsmote.job.jobfile import JobFileError, load_job
+    from dsmote.job.run import (
+        Job,
+        JobFailed,
+        Outcome,
+        Progress,
+        Silent,
+        plan_job,
+        prepare,
+        write_job,
+    )
+    from dsmote.job.spec import JobSpec, parse_strategy
 
 __all__ = [
     "Job",
@@ -33,3 +43,34 @@ __all__ = [
     "unchanged",
     "write_job",
 ]
+
+_HOMES = {
+    "JobResult": "api",
+    "run_job": "api",
+    "run_spec": "api",
+    "unchanged": "fingerprint",
+    "JobFileError": "jobfile",
+    "load_job": "jobfile",
+    "Job": "run",
+    "JobFailed": "run",
+    "Outcome": "run",
+    "Progress": "run",
+    "Silent": "run",
+    "plan_job": "run",
+    "prepare": "run",
+    "write_job": "run",
+    "JobSpec": "spec",
+    "parse_strategy": "spec",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name from the module that defines it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dsmote.job' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"dsmote.job.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """List the names, loaded or not."""
+    return sorted(__all__)
