@@ -34,6 +34,9 @@ def connect(
 ) -> Iterator[Client]:
     """Yield a Dask client, starting a local cluster when there is none to use.
 
+    This is for a ``with`` statement: what was started or opened ends with the block, whatever ends
+    it, and no worker outlives a failed program.
+
     In this order: the scheduler at the address, or in the scheduler file, given; a new local
     cluster, when its size is given; the client that is active already; the scheduler that Dask's
     configuration names (``scheduler-address``, as in the variable ``DASK_SCHEDULER_ADDRESS``, or

@@ -1,6 +1,7 @@
 """What Kubernetes, compose and systemd start is started here, with other ports and folders."""
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dsmote.job.demo import demo_chunk
 from tests.cluster.manifests import CLUSTER, cluster_specs, compose, of_kind, unit
 from tests.cluster.starting import running, wait_until
 from tests.cluster.test_tls import ENVIRONMENT, SCRIPTS, run
@@ -123,3 +125,25 @@ def test_what_is_started_there_works_here(source: str, certificates: Path, tmp_p
             assert address == f"tls://127.0.0.1:{port}"
             assert (threads, result) == (1, 3)
             assert limit == (4_000_000_000 if source == "compose" else 2**30)
+            if source == "compose":
+                run_the_job_twice(tmp_path, env)
+
+
+def run_the_job_twice(folder: Path, env: dict[str, str]) -> None:
+    """As the container of the job does; the second time there is nothing to do, which is good."""
+    demo_chunk(0, 2000).to_parquet(folder / "train.parquet", index=False)
+    scripts = Path(sys.executable).parent
+    command = (CLUSTER / "docker" / "run-job.sh", CLUSTER / "docker" / "job.yaml")
+    changes = (
+        *("--set", f"input={folder / 'train.parquet'}", "--set", f"output={folder / 'out'}"),
+        *("--set", "params.carry=[id]"),
+    )
+    path = f"{scripts}:{os.environ['PATH']}"
+    first = run(*command, *changes, **{**env, "PATH": path})
+    assert first.returncode == 0, first.stderr
+    manifest = (folder / "out" / "_manifest.json").read_text(encoding="utf-8")
+    second = run(*command, *changes, **{**env, "PATH": path})
+    assert second.returncode == 0, second.stderr
+    assert (folder / "out" / "_manifest.json").read_text(encoding="utf-8") == manifest
+    plain = run(scripts / "dsmote", "run", *command[1:], *changes, **env)
+    assert plain.returncode == 3, plain.stderr

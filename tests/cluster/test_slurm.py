@@ -96,5 +96,3 @@ def test_command_runs_on_slurms_workers(slurm: Path, certificates: Path, tmp_pat
     failed = on_slurm(*fixed, "resample", table, tmp_path / "out", "--target", "label", PATH=path)
     assert failed.returncode == 1
     assert "is there already" in failed.stderr
-    wrong = on_slurm(*fixed, "resample", table, PATH=path)
-    assert wrong.returncode == 2

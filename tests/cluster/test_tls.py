@@ -128,6 +128,28 @@ def test_job_over_tls_gives_the_same_files(
     assert hashes(tmp_path / "out") == hashes(tmp_path / "plain") != []
 
 
+def test_job_file_over_tls(cluster: str, own: Path, table: Path, tmp_path: Path) -> None:
+    job = {
+        "input": str(table),
+        "output": str(tmp_path / "out"),
+        "target": "label",
+        "params": {"carry": ["id"], "random_state": 0},
+        "if_exists": "skip",
+        "cluster": {"address": cluster, "security": arguments(own, own)},
+    }
+    file = tmp_path / "job.yaml"
+    file.write_text(json.dumps(job), encoding="utf-8")  # which is YAML, too
+    done = run(sys.executable, "-m", "dsmote", "run", file)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "_SUCCESS").exists()
+    del job["cluster"]["security"]
+    file.write_text(json.dumps(job | {"output": str(tmp_path / "other")}), encoding="utf-8")
+    done = run(sys.executable, "-m", "dsmote", "run", file)
+    assert done.returncode == 1
+    assert "wants to see a certificate and there is none" in done.stderr
+    assert not (tmp_path / "other").exists()
+
+
 def refused(cluster: str, table: Path, out: Path, *args: object) -> str:
     """Message of a run that must end soon, with nothing written."""
     started = time.monotonic()
