@@ -57,7 +57,14 @@ def started_by(source: str) -> dict[str, tuple[list[str], dict[str, str]]]:
     } | {"job": ([], settings)}
 
 
-@pytest.mark.parametrize("source", ["kubernetes", "compose", "systemd"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "kubernetes",
+        pytest.param("compose", marks=pytest.mark.slow),
+        pytest.param("systemd", marks=pytest.mark.slow),
+    ],
+)
 def test_what_is_started_there_works_here(source: str, certificates: Path, tmp_path: Path) -> None:
     port, health = free_port(), free_port()
     changes = {

@@ -100,6 +100,7 @@ def test_scheduler_that_cannot_start_is_told(tmp_path: Path) -> None:
     assert list((tmp_path / "cluster").glob("*.pid")) == []
 
 
+@pytest.mark.slow
 def test_interrupted_run_stops_its_cluster(tmp_path: Path) -> None:
     """A Ctrl-C reaches the script and the command; the cluster is stopped after them."""
     (tmp_path / "scratch").mkdir()

@@ -76,6 +76,7 @@ def slurm(tmp_path: Path) -> Iterator[Path]:
         wait_until(lambda pid=int(pid): not psutil.pid_exists(pid), "the Slurm job has ended")
 
 
+@pytest.mark.slow
 def test_command_runs_on_slurms_workers(slurm: Path, certificates: Path, tmp_path: Path) -> None:
     table = tmp_path / "table.parquet"
     demo_chunk(0, 4000).to_parquet(table, index=False)
