@@ -526,3 +526,28 @@ def test_whatever_the_file_is_it_is_a_list_of_mistakes(
     file.write_text(text, encoding="utf-8")
     with pytest.raises(JobFileError):
         load_job(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("LAKE", "/srv/lake", True),
+        ("LAKE", "s3://lake/in", True),
+        ("LAKE", "sftp://me:hunter2@lake/in", False),
+        ("STORAGE_KEY", "/9hRw8zB", False),
+        ("Api_Token", "./x77", False),
+        ("ANYTHING", "hunter2", False),
+    ],
+)
+def test_places_are_shown_and_secrets_are_not(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, shown: bool
+) -> None:
+    from dsmote.job.jobfile.variables import fill
+    from dsmote.job.secrets import Secrets
+
+    monkeypatch.setenv(name, value)
+    filled = fill(f"${{{name}}}")
+    assert filled.text == value
+    assert (
+        (Secrets() | filled.values).mask(f"no table in {value}") == f"no table in {value}"
+    ) is shown

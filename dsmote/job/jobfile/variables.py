@@ -13,6 +13,11 @@ _FOUND = re.compile(
     rf"\$\$\{{|\$\{{(?P<name>{_NAME})(?::-(?P<default>[^}}]*))?\}}|(?P<broken>\$\{{)"
 )
 
+#: A variable of such a name holds a secret, whatever it looks like.
+_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASS|PWD|CREDENTIAL|AUTH|PRIVATE|SIGNATURE", re.IGNORECASE)
+#: A place, which messages must be able to name; a password in it is masked by itself.
+_PLACE = re.compile(r"(~?/|\.{1,2}(/|$)|[A-Za-z][A-Za-z0-9+.-]*://)")
+
 
 @dataclass(frozen=True)
 class Filled:
@@ -22,7 +27,8 @@ class Filled:
     ----------
     text : str
     values : tuple of str
-        What came from the environment.
+        What came from the environment and must not be shown: all but paths and URLs, and these too
+        where the variable's name says that it holds a secret.
     problems : tuple of str
         What could not be filled in, in words.
     """
@@ -71,7 +77,8 @@ def fill(text: str) -> Filled:
                 f"the environment variable {name} is not set (set it, or give ${{{name}:-default}})"
             )
             return match[0]
-        values.append(found)
+        if _SECRET.search(name) or not _PLACE.match(found):
+            values.append(found)
         return found
 
     filled = _FOUND.sub(replacement, text)
