@@ -44,6 +44,11 @@ GRAPHS, FILES, RUNS, CLASSES = (
     (10_000, 100_000, 1_000_000),
 )
 MIB = 2**20
+QUIET: dict[str, Any] = {  # no dashboard, and the metrics on any free port
+    "host": "127.0.0.1",
+    "dashboard_address": None,
+    "scheduler_kwargs": {"dashboard_address": "127.0.0.1:0"},
+}
 
 
 def part(number: int, rows: int = TINY_ROWS, one_in: int = ONE_IN) -> pd.DataFrame:
@@ -94,8 +99,7 @@ def taken_in(tasks: list[Any], packing: float) -> float:
     """Seconds that a scheduler without workers, in this process, needs until it knows the tasks."""
     from distributed import Client, LocalCluster
 
-    quiet = {"host": "127.0.0.1", "dashboard_address": None}
-    with LocalCluster(n_workers=0, **quiet) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=0, **QUIET) as cluster, Client(cluster) as client:
         start = time.process_time()
         futures = client.compute(tasks, optimize_graph=False)
         while "update-graph" not in {
@@ -163,10 +167,9 @@ def run(partitions: int) -> dict[str, Any]:
 
     frame = dd.from_map(part, range(partitions), meta=part(0).iloc[:0])
     few = partitions * TINY_ROWS // ONE_IN
-    quiet = {"host": "127.0.0.1", "dashboard_address": None}
     with (
         tempfile.TemporaryDirectory(prefix="dsmote-benchmark-") as folder,
-        LocalCluster(n_workers=2, threads_per_worker=1, **quiet) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, **QUIET) as cluster,
         Client(cluster) as client,
     ):
         made, tasks = lazy_parts(frame, {0: (ONE_IN - 1) * few, 1: few}, folder)
