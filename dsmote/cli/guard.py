@@ -129,8 +129,7 @@ def _chatter(debug: bool) -> Iterator[None]:
     if debug:
         yield
         return
-    # Dask's configuration gives some a level of their own, which hides that of the one above.
-    names = ("distributed", "asyncio", "tornado", "bokeh", "distributed.client")
+    names = ("distributed", "asyncio", "tornado", "bokeh")
     before = {name: logging.getLogger(name).level for name in names}
     # Worker processes read their log level from the environment when they start.
     variable = "DASK_LOGGING__DISTRIBUTED"
@@ -138,13 +137,21 @@ def _chatter(debug: bool) -> Iterator[None]:
     os.environ[variable] = "critical"
     for name in names:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    # Dask gives this one a level of its own when it is imported, which may be later: a filter stays.
+    client = logging.getLogger("distributed.client")
+    client.addFilter(_nothing)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
+        client.removeFilter(_nothing)
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
         os.environ.pop(variable)
         if inherited is not None:
             os.environ[variable] = inherited
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any
 
 from distributed import KilledWorker
+from distributed.comm import CommClosedError
 
-from dsmote.job.files import InputFiles, changed_files
+from dsmote.job.files import InputFiles, changed_files, one_line
 from dsmote.job.watch import Stuck
 
 __all__ = ["JobFailed", "check_unchanged", "explained"]
@@ -54,6 +56,11 @@ def explained() -> Iterator[None]:
             "a worker died again and again over the same task, probably because it ran out of "
             "memory: give each worker more (--memory-limit) or fewer threads "
             f"(--threads-per-worker 1); the task was {_short(error.task)}"
+        ) from error
+    except (CancelledError, CommClosedError) as error:
+        raise JobFailed(
+            "the scheduler was lost, or has dropped the job's tasks: nothing was put in place; see "
+            f"that it runs, then run the job again ({one_line(error)[:200]})"
         ) from error
     except ModuleNotFoundError as error:
         raise JobFailed(f"a worker lacks the module {error.name}: {_SAME}") from error

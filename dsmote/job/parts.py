@@ -136,6 +136,8 @@ def write_parts(
         for ready in finished.values():
             on_part(ready)
         for future, written in as_completed(futures, with_results=True):
+            if isinstance(written, BaseException):  # a task that was cancelled has it for a result
+                raise written
             done.append(written)
             on_part(written)
             # A result that is here needs no worker any more, so none has to make it again.
@@ -144,7 +146,8 @@ def write_parts(
         results = [future.result() for future in last]
         found = results[0] if lazy else report
     except BaseException:
-        client.cancel([*futures, *last], force=True)
+        with suppress(Exception):  # there may be no scheduler any more
+            client.cancel([*futures, *last], force=True)
         raise
     return sorted(done, key=lambda part: part.number), found
 

@@ -178,6 +178,7 @@ def test_link_between_two_hosts_cut_in_the_middle(
         if lonely:
             # It cannot know what became of the work, so it has failed.
             assert code == 1, said
+            assert "the scheduler was lost" in errors[0], said
         if code == 0:
             manifest = json.loads(said[said.index("{") :])
             assert hashes(out) == reference

@@ -284,3 +284,19 @@ def test_scale_and_components_reach_the_job(tmp_path):
     )
     assert bad.exit_code != 0
     assert "--n-components must be a whole number" in bad.output + str(bad.exception)
+
+
+def test_log_of_dasks_client_is_silenced_whenever_dask_is_imported() -> None:
+    """It has a level of its own, given to it when it is imported, which is while a command runs."""
+    code = """
+import logging
+from dsmote.cli.guard import _chatter
+with _chatter(debug=False):
+    import distributed
+    logging.getLogger("distributed.client").error("while it runs")
+logging.getLogger("distributed.client").error("afterwards")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "while it runs" not in done.stderr
+    assert "afterwards" in done.stderr
