@@ -137,7 +137,7 @@ def _chatter(debug: bool) -> Iterator[None]:
     os.environ[variable] = "critical"
     for name in names:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    # Dask gives this one a level of its own when it is imported, which may be later: a filter stays.
+    # Dask gives this one a level of its own when it is imported, which may be later. Filters stay.
     client = logging.getLogger("distributed.client")
     client.addFilter(_nothing)
     try:
