@@ -96,6 +96,19 @@ def test_new_rows_of_the_sample_are_new_rows_of_the_table(
     assert set(new.ranks) == {sampling.labels.index("rare")}
 
 
+def test_of_many_rows_a_part_is_taken_of_each_kind(tmp_path: Path, client: Client) -> None:
+    """Of 10,000 others 3,000; of 4,000 own rows all; of 6,000 new ones 2,000. Twice the same."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"x": rng.normal(size=14_000), "y": (np.arange(14_000) < 4_000) * 1})
+    frame.to_parquet(tmp_path / "in.parquet", index=False, row_group_size=2_000)
+    html, manifest = report_of(tmp_path / "in.parquet", tmp_path / "a", client)
+    old, new = looked_at(html)
+    assert manifest["rows"]["new"] == 6_000
+    assert 6_800 < old < 7_200
+    assert 1_850 < new < 2_150
+    assert looked_at(report_of(tmp_path / "in.parquet", tmp_path / "b", client)[0]) == (old, new)
+
+
 def test_a_report_that_cannot_be_drawn_costs_no_table(
     numeric: Path,
     tmp_path: Path,
@@ -139,7 +152,13 @@ document.querySelector("iframe").addEventListener("load", event => {{
     const box = figure.getBoundingClientRect();
     return [...figure.querySelectorAll("text")].filter(text => {{
       const own = text.getBoundingClientRect();
-      return own.left < box.left - 1 || own.right > box.right + 1 || own.height < 9;
+      const beside = text.nextElementSibling;
+      const met = beside && beside.tagName === "text" &&
+        text.textContent && own.right > beside.getBoundingClientRect().left &&
+        own.top < beside.getBoundingClientRect().bottom - 2 &&
+        own.left < beside.getBoundingClientRect().left &&
+        own.bottom > beside.getBoundingClientRect().top + 2;
+      return met || own.left < box.left - 1 || own.right > box.right + 1 || own.height < 9;
     }}).map(text => text.textContent);
   }});
   document.getElementById("told").textContent = JSON.stringify(
@@ -149,10 +168,30 @@ document.querySelector("iframe").addEventListener("load", event => {{
 </script></body>"""
 
 
+def hard_frame() -> pd.DataFrame:
+    """Names and labels without a place to break, numbers of any length, many classes."""
+    rng, rows = np.random.default_rng(0), 3_000
+    sizes = [1_500, 800, *[700 // 20] * 20]
+    frame = pd.DataFrame(
+        {
+            "n" * 200: rng.normal(size=rows) * 1e12,
+            "small": 1e6 + rng.random(rows) / 100,
+            "heavy": rng.standard_cauchy(rows) ** 5,
+            "edges": rng.integers(0, 6, rows) * 1_000_000,
+            "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 99, rows), "s"),
+            "long": pd.to_timedelta(rng.integers(0, 10**8, rows), "s"),
+            "level": rng.choice(["W" * 150, "a", "i" * 30], rows),
+        }
+    )
+    labels = [f"{'M' * 60}{i}" for i in range(len(sizes))]
+    return frame.assign(y=np.repeat(labels, sizes))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("table", ["mixed", "hard"])
 def test_nothing_is_cut_on_a_phone_or_a_desk(
-    width: int, mixed: Path, tmp_path: Path, client: Client
+    table: str, width: int, mixed: Path, tmp_path: Path, client: Client
 ) -> None:
     """In a headless browser: the page is no wider than the screen, and labels are whole."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -160,7 +199,11 @@ def test_nothing_is_cut_on_a_phone_or_a_desk(
         if os.environ.get("DSMOTE_REQUIRE_DATA") == "1":
             pytest.fail("there is no chromium to look at the report with")
         pytest.skip("there is no chromium to look at the report with")
-    report_of(mixed, tmp_path / "out", client, carry=("id", "note"))
+    if table == "mixed":
+        report_of(mixed, tmp_path / "out", client, carry=("id", "note"))
+    else:
+        hard_frame().to_parquet(tmp_path / "hard.parquet", index=False)
+        report_of(tmp_path / "hard.parquet", tmp_path / "out", client)
     frame = tmp_path / "frame.html"
     page = (tmp_path / "out" / "_report.html").as_uri()
     frame.write_text(RENDERED.format(page=page, width=width), encoding="utf-8")

@@ -213,7 +213,8 @@ def _step(length: float, kind: str, whole: bool) -> float:
     if kind in ("datetime", "timedelta") and length > 5:
         rounds = [1, 5, 15, 30, 60, 300, 900, 1800, 3600, 10_800, 21_600, 43_200, _DAY]
         rounds += [2 * _DAY, 7 * _DAY, 14 * _DAY, 30 * _DAY, 91 * _DAY, 183 * _DAY]
-        years = [365.2425 * _DAY * n * 10**e for e in range(5) for n in (1, 2, 5)]
+        year = 365.2425 if kind == "datetime" else 100
+        years = [year * _DAY * n * 10**e for e in range(5) for n in (1, 2, 5)]
         return next((s for s in [*rounds, *years] if length / s <= 4.2), length / 3)
     rough = length / 5
     power = 10.0 ** math.floor(math.log10(rough)) if rough > 0 else 1.0

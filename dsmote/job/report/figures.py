@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from xml.etree import ElementTree
 
@@ -181,8 +182,8 @@ def levels_figure(
     for i, (name, a, b) in enumerate(zip(names, old, new, strict=True)):
         y = i * _LEVEL
         shares = f"{rough(a)} → {rough(b)}"
-        room = int((inner - len(shares) * _CHARACTER - 12) / _CHARACTER)
-        label = figure.add("text", clean(name, max(8, room)), x=1, y=y + 12)
+        room = inner - len(shares) * _CHARACTER - 12
+        label = figure.add("text", _fitted(clean(name), room), x=1, y=y + 12)
         ElementTree.SubElement(label, "title").text = clean(name)
         figure.add("text", shares, x=inner, y=y + 12, text_anchor="end", class_="number")
         for share, at, kind in ((a, y + 17, "old"), (b, y + 24, "new")):
@@ -190,6 +191,19 @@ def levels_figure(
                 length = max(1.0, share / top * inner)
                 figure.add("rect", x=1, y=at, width=length, height=6, class_=kind)
     return figure.text()
+
+
+def _fitted(text: str, room: float) -> str:
+    """Cut a text that would be wider than there is room."""
+    used = 0.0
+    for place, character in enumerate(text):
+        wide = character in "MWmw@%" or unicodedata.east_asian_width(character) in "WF"
+        used += (
+            1.9 * _CHARACTER if wide else 1.3 * _CHARACTER if character.isupper() else _CHARACTER
+        )
+        if used > room:
+            return f"{text[: max(1, place - 1)]}…"
+    return text
 
 
 def scatter_figure(

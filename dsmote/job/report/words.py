@@ -57,7 +57,7 @@ def named(label: Any) -> str:
     >>> named(1), named("spy.")
     ('1', "'spy.'")
     """
-    return clean(repr(label) if isinstance(label, str) else label, 60)
+    return clean(repr(label) if isinstance(label, str) else label, 120)
 
 
 def general_notices(manifest: Mapping[str, Any]) -> list[Notice]:
