@@ -82,7 +82,10 @@ def open_fs(url: str) -> tuple[Any, str]:
     """
     try:
         fs, path = url_to_fs(os.path.expanduser(url))
-    except (ValueError, ImportError) as error:
+    except ImportError as error:
+        remedy = ': pip install "dsmote[s3]"' if url.startswith(("s3:", "s3a:")) else ""
+        raise ValueError(f"cannot open {url}: {error}{remedy}") from error
+    except ValueError as error:
         raise ValueError(f"cannot open {url}: {error}") from error
     return fs, path
 
@@ -116,9 +119,16 @@ def clear_errors(what: str, path: str) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise PermissionError(f"no permission to {what} {path}") from error
+        if str(error).startswith("no permission to"):  # said already, and of which file
+            raise
+        # A store says more than that, such as that it does not know the key.
+        why = f": {one_line(error)}" if error.errno is None and " " in str(error) else ""
+        raise PermissionError(f"no permission to {what} {path}{why}") from error
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"cannot {what} {path}: there is no such file or folder") from error
+        if str(error).startswith("cannot "):
+            raise
+        why = one_line(error) if "bucket" in str(error) else "there is no such file or folder"
+        raise FileNotFoundError(f"cannot {what} {path}: {why}") from error
     except OSError as error:
         if error.errno is None:  # not the system's, so it is a message of ours already
             raise

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from dsmote import __version__
-from dsmote.job.files import InputFiles, list_files
+from dsmote.job.files import InputFiles, clear_errors, list_files
 from dsmote.job.manifest import FORMAT_VERSION, versions
 from dsmote.job.secrets import masked_logger
 from dsmote.job.spec import JobSpec
@@ -91,8 +91,9 @@ def unchanged(spec: JobSpec) -> dict[str, Any] | None:
     if spec.if_exists != "skip" or spec.output is None:
         return None
     place = Place.of(spec.output)
-    if not place.exists(place.target):
-        return None
+    with clear_errors("read", spec.output):
+        if not place.exists(place.target):
+            return None
     return up_to_date(spec, fingerprint(spec, list_files(spec.input, spec.format)))
 
 
@@ -112,9 +113,10 @@ def up_to_date(spec: JobSpec, found: dict[str, Any]) -> dict[str, Any] | None:
     if spec.if_exists != "skip" or spec.output is None:
         return None
     place = Place.of(spec.output)
-    manifest = place.read(f"{place.target}/{MANIFEST}")
-    if manifest is None or not place.exists(f"{place.target}/{SUCCESS}"):
-        return None
+    with clear_errors("read", spec.output):
+        manifest = place.read(f"{place.target}/{MANIFEST}")
+        if manifest is None or not place.exists(f"{place.target}/{SUCCESS}"):
+            return None
     if (manifest.get("fingerprint") or {}).get("digest") != found["digest"]:
         logger.info("the input, the parameters or the version changed: %s is made again", place.url)
         return None

@@ -178,10 +178,11 @@ def refuse_if_locked(url: str) -> None:
     OutputLocked
     """
     place = Place.of(url)
-    for token, owner in _held(place):
-        at_work = place.exists(place.path(f"{token}.json"))
-        if at_work and not _is_dead(place, token, owner):
-            raise OutputLocked(_message(place, token, owner))
+    with clear_errors("write", url):
+        for token, owner in _held(place):
+            at_work = place.exists(place.path(f"{token}.json"))
+            if at_work and not _is_dead(place, token, owner):
+                raise OutputLocked(_message(place, token, owner))
 
 
 def _held(place: Place) -> list[tuple[str, dict[str, Any]]]:

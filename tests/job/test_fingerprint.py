@@ -1,0 +1,210 @@
+"""The same job again costs no work; anything that may change the table does."""
+
+import json
+import logging
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from distributed import Client
+
+import dsmote.job.fingerprint as fingerprint_module
+from dsmote.job import JobFailed, JobSpec, Outcome, prepare, unchanged, write_job
+from dsmote.job import run as run_module
+from dsmote.job.spec import Split
+
+
+def job(source: Path, out: Path, **fields: object) -> JobSpec:
+    return JobSpec(str(source), "y", output=str(out), if_exists="skip", **fields)
+
+
+def run(spec: JobSpec, client: Client) -> Outcome:
+    return write_job(prepare(spec), client)
+
+
+def state(folder: Path) -> dict[str, tuple]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path): (path.stat().st_ino, path.read_bytes()) for path in files}
+
+
+def test_second_run_is_skipped_and_touches_nothing(
+    numeric: Path, tmp_path: Path, client: Client
+) -> None:
+    spec = job(numeric, tmp_path / "out")  # no seed: unchanged files, so the output stands
+    assert unchanged(spec) is None
+    first = run(spec, client)
+    assert not first.skipped
+    before = state(tmp_path / "out")
+    assert unchanged(spec) == first.manifest
+    again = run(spec, client)
+    assert again.skipped
+    assert again.manifest == first.manifest
+    assert state(tmp_path / "out") == before
+    assert sorted(os.listdir(tmp_path)) == ["numeric", "out"]
+
+
+def test_unchanged_needs_no_cluster_and_reads_no_input(
+    numeric: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = job(numeric, tmp_path / "out")
+    manifest = run(spec, client).manifest
+
+    def fail(*args: object) -> None:
+        raise AssertionError("the input was opened")
+
+    monkeypatch.setattr(run_module, "open_source", fail)
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile", fail)
+    assert unchanged(spec) == manifest
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"k_neighbors": 3},
+        {"random_state": 1},
+        {"sampling_strategy": {"rare": 100}},
+        {"compression": "zstd"},
+        {"split": Split(test_fraction=0.2)},
+        {"mode": "synthetic"},
+        {"params": {"provenance": "flag"}},
+        {"carry": ("n",)},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_other_parameters_are_another_job(
+    numeric: Path, tmp_path: Path, client: Client, fields: dict
+) -> None:
+    spec = job(numeric, tmp_path / "out")
+    run(spec, client)
+    changed = replace(spec, **fields)
+    assert unchanged(changed) is None
+    assert not run(changed, client).skipped
+    assert unchanged(changed) is not None
+    assert unchanged(spec) is None
+    assert sorted(os.listdir(tmp_path)) == ["numeric", "out"]
+
+
+def test_what_changes_no_row_is_the_same_job(numeric: Path, tmp_path: Path, client: Client) -> None:
+    spec = job(numeric, tmp_path / "out")
+    run(spec, client)
+    assert unchanged(replace(spec, resume=True)) is not None
+    assert unchanged(replace(spec, input=f"{numeric}/*.parquet")) is not None
+    shutil.move(tmp_path / "out", tmp_path / "moved")
+    assert unchanged(replace(spec, output=str(tmp_path / "moved"))) is not None
+
+
+@pytest.mark.parametrize("how", ["touched", "new file", "gone", "rewritten"])
+def test_changed_input_is_run_again_and_replaced(
+    numeric: Path, tmp_path: Path, client: Client, how: str
+) -> None:
+    spec = job(numeric, tmp_path / "out", random_state=0)
+    first = run(spec, client).manifest
+    file = numeric / "1.parquet"
+    if how == "touched":
+        os.utime(file, (1, 1))
+    elif how == "new file":
+        shutil.copy(file, numeric / "2.parquet")
+    elif how == "gone":
+        file.unlink()
+    else:
+        frame = pd.read_parquet(file)
+        frame.assign(a=frame["a"] + 1).to_parquet(file, index=False)
+    outcome = run(spec, client)
+    assert not outcome.skipped
+    assert json.loads((tmp_path / "out" / "_manifest.json").read_text()) == outcome.manifest
+    assert (outcome.manifest["rows"] == first["rows"]) == (how in ("touched", "rewritten"))
+    assert unchanged(spec) == outcome.manifest
+
+
+def test_another_version_is_run_again(
+    numeric: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = job(numeric, tmp_path / "out")
+    run(spec, client)
+    with monkeypatch.context() as patch:
+        patch.setattr(fingerprint_module, "__version__", "999")
+        assert unchanged(spec) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(fingerprint_module, "FORMAT_VERSION", 999)
+        assert unchanged(spec) is None
+    assert unchanged(spec) is not None
+
+
+@pytest.mark.parametrize("damage", ["part gone", "part cut", "no success"])
+def test_damaged_output_is_made_again(
+    numeric: Path,
+    tmp_path: Path,
+    client: Client,
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    spec = job(numeric, tmp_path / "out")
+    run(spec, client)
+    part = tmp_path / "out" / "part-00000.parquet"
+    if damage == "part gone":
+        part.unlink()
+    elif damage == "part cut":
+        part.write_bytes(part.read_bytes()[:-1])
+    else:
+        (tmp_path / "out" / "_SUCCESS").unlink()
+    with caplog.at_level(logging.WARNING, logger="dsmote"):
+        assert unchanged(spec) is None
+    assert ("part-00000.parquet" in caplog.text) == damage.startswith("part")
+    assert not run(spec, client).skipped
+    assert len(pd.read_parquet(tmp_path / "out")) == 350
+
+
+def test_folder_of_unknown_origin_is_an_error(
+    numeric: Path, tmp_path: Path, client: Client
+) -> None:
+    spec = job(numeric, tmp_path / "out")
+    run(spec, client)
+    (tmp_path / "out" / "_manifest.json").unlink()
+    assert unchanged(spec) is None
+    with pytest.raises(FileExistsError, match="cannot be told whether it is up to date"):
+        prepare(spec)
+    (tmp_path / "out" / "_manifest.json").write_text("{")
+    with pytest.raises(FileExistsError, match="cannot be told whether it is up to date"):
+        prepare(spec)
+
+
+def test_missing_input_is_an_error_although_there_is_an_output(
+    numeric: Path, tmp_path: Path, client: Client
+) -> None:
+    spec = job(numeric, tmp_path / "out")
+    run(spec, client)
+    shutil.rmtree(numeric)
+    with pytest.raises(FileNotFoundError, match=r"cannot read .*numeric"):
+        unchanged(spec)
+
+
+@pytest.mark.parametrize("how", ["is gone", "changed", "cut"])
+def test_input_that_changes_under_the_run_is_a_failure(
+    numeric: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """After the last row was read, so that only a second look can tell."""
+    spec = replace(job(numeric, tmp_path / "out"), if_exists="error")
+    original = run_module.write_parts
+    file = numeric / "1.parquet"
+
+    def write(*args: object) -> object:
+        found = original(*args)
+        if how == "is gone":
+            file.unlink()
+        elif how == "changed":
+            pd.read_parquet(file).to_parquet(file, index=False)
+        else:
+            file.write_bytes(file.read_bytes()[:-10])
+        (numeric / "9.parquet").write_bytes(b"a file that came in addition is no change")
+        return found
+
+    monkeypatch.setattr(run_module, "write_parts", write)
+    said = "is gone" if how == "is gone" else "changed"
+    with pytest.raises(
+        JobFailed, match=rf"input was changed while it was read: .*1\.parquet {said}; nothing"
+    ):
+        write_job(prepare(spec), client)
+    assert sorted(os.listdir(tmp_path)) == ["numeric"]

@@ -1,0 +1,276 @@
+"""A run that died goes on from its finished part files, with the same bytes."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from distributed import Client
+
+from dsmote.job import JobSpec, prepare, write_job
+from dsmote.job import run as run_module
+from dsmote.job.parts import Part
+from dsmote.job.storage.lock import Lock
+from dsmote.job.storage.records import finished_parts
+from tests.job.conftest import numeric_frame, write_files
+from tests.job.dead import die
+
+Hashes = Callable[[Path], dict[str, str]]
+FILES = 8
+
+
+class Killed(BaseException):
+    """Ends a run as SIGKILL does: nothing is put in order after it."""
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    return write_files(numeric_frame(400), tmp_path / "table", FILES)
+
+
+@pytest.fixture
+def killed(monkeypatch: pytest.MonkeyPatch, client: Client) -> Callable[..., None]:
+    """Run a job and kill it when so many parts are written."""
+
+    def kill(spec: JobSpec, parts: int = 4) -> None:
+        with monkeypatch.context() as patch:
+            written: list[Part] = []
+            original = run_module._note
+
+            def note(progress: object, peaks: dict, part: Part) -> None:
+                original(progress, peaks, part)
+                written.append(part)
+                if len(written) == parts:
+                    raise Killed
+
+            def release(self: Lock) -> None:
+                die(self)
+
+            patch.setattr(run_module, "_note", note)
+            patch.setattr(Lock, "release", release)
+            for kind in ("local.LocalStage", "remote.RemoteStage"):
+                patch.setattr(f"dsmote.job.storage.{kind}.discard", lambda self: None)
+            with pytest.raises(Killed):
+                write_job(prepare(spec), client)
+
+    return kill
+
+
+@pytest.fixture
+def resumed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of the parts that were not written again."""
+    found: list[int] = []
+    original = run_module.parts_of
+
+    def spy(*args: object) -> dict[int, Part]:
+        parts = original(*args)
+        found.extend(parts)
+        return parts
+
+    monkeypatch.setattr(run_module, "parts_of", spy)
+    return found
+
+
+def aside(out: Path) -> list[Path]:
+    """The staging folders beside an output."""
+    return [path for path in out.parent.glob(f".{out.name}.dsmote/*") if path.is_dir()]
+
+
+def spec_of(table: Path, out: Path, **fields: object) -> JobSpec:
+    return JobSpec(str(table), "y", output=str(out), **{"random_state": 0, **fields})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"partition_by": ("y",)}, {"shuffle": True}],
+    ids=["plain", "folders", "shuffled"],
+)
+def test_resumed_run_gives_the_same_bytes_and_writes_only_the_rest(
+    table: Path,
+    tmp_path: Path,
+    client: Client,
+    killed: Callable[..., None],
+    resumed: list[int],
+    fields: dict,
+) -> None:
+    out, other = tmp_path / "out", tmp_path / "undisturbed"
+    whole = write_job(prepare(spec_of(table, other, **fields)), client).manifest
+    killed(spec_of(table, out, **fields))
+    assert not out.exists()
+    (stage,) = aside(out)
+    there = {path: path.stat().st_ino for path in stage.rglob("*.parquet")}
+    finished = finished_parts(str(stage))
+    assert len(finished) >= 4
+    manifest = write_job(prepare(spec_of(table, out, resume=True, **fields)), client).manifest
+    assert sorted(resumed) == sorted(finished)
+    assert manifest["parts"] == whole["parts"]
+    assert manifest["rows"] == whole["rows"]
+    assert manifest["neighbors"] == whole["neighbors"]
+    for part in manifest["parts"]:
+        assert (out / part["file"]).read_bytes() == (other / part["file"]).read_bytes()
+    kept = {path.stat().st_ino for path in out.rglob("*.parquet")}
+    for number in finished:
+        for each in finished[number]["files"]:
+            assert there[stage / each["file"]] in kept
+    assert sorted(os.listdir(tmp_path)) == ["out", "table", "undisturbed"]
+    assert not (out / "_records").exists()
+
+
+def test_seed_that_was_drawn_is_kept(
+    table: Path, tmp_path: Path, client: Client, killed: Callable[..., None], hashes: Hashes
+) -> None:
+    out = tmp_path / "out"
+    killed(spec_of(table, out, random_state=None))
+    (stage,) = aside(out)
+    seed = json.loads((stage / "_records" / "job.json").read_text())["seed"]
+    spec = spec_of(table, out, random_state=None, resume=True)
+    manifest = write_job(prepare(spec), client).manifest
+    assert manifest["parameters"]["seed"] == seed
+    write_job(prepare(spec_of(table, tmp_path / "other", random_state=seed)), client)
+    assert hashes(out) == hashes(tmp_path / "other")
+
+
+def test_without_resume_it_begins_anew(
+    table: Path, tmp_path: Path, client: Client, killed: Callable[..., None], resumed: list[int]
+) -> None:
+    out = tmp_path / "out"
+    killed(spec_of(table, out))
+    write_job(prepare(spec_of(table, out)), client)
+    assert resumed == []
+    assert sorted(os.listdir(tmp_path)) == ["out", "table"]
+
+
+@pytest.mark.parametrize("what", ["input", "parameters", "versions"])
+def test_another_job_does_not_go_on_with_it(
+    table: Path,
+    tmp_path: Path,
+    client: Client,
+    killed: Callable[..., None],
+    resumed: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    what: str,
+) -> None:
+    out = tmp_path / "out"
+    killed(spec_of(table, out))
+    spec = spec_of(table, out, resume=True)
+    if what == "input":
+        os.utime(table / "0.parquet", (1, 1))
+    elif what == "parameters":
+        spec = replace(spec, k_neighbors=3)
+    else:
+        monkeypatch.setattr("dsmote.job.fingerprint.versions", lambda: {"pyarrow": "999"})
+    write_job(prepare(spec), client)
+    assert resumed == []
+    assert sorted(os.listdir(tmp_path)) == ["out", "table"]
+
+
+def test_another_plan_begins_anew(
+    table: Path,
+    tmp_path: Path,
+    client: Client,
+    killed: Callable[..., None],
+    resumed: list[int],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    out = tmp_path / "out"
+    killed(spec_of(table, out))
+    (stage,) = aside(out)
+    run = stage / "_records" / "job.json"
+    run.write_text(json.dumps({**json.loads(run.read_text()), "parts": 3}))
+    write_job(prepare(spec_of(table, out, resume=True)), client)
+    assert resumed == []
+    assert "beginning anew" in caplog.text
+    assert pd.read_parquet(out)["y"].value_counts().to_dict() == {"rare": 350, "usual": 350}
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "same size", "no record", "half a record"])
+def test_part_that_is_not_whole_is_written_again(
+    table: Path,
+    tmp_path: Path,
+    client: Client,
+    killed: Callable[..., None],
+    resumed: list[int],
+    hashes: Hashes,
+    damage: str,
+) -> None:
+    out = tmp_path / "out"
+    write_job(prepare(spec_of(table, tmp_path / "other")), client)
+    killed(spec_of(table, out))
+    (stage,) = aside(out)
+    finished = finished_parts(str(stage))
+    number, record = min(finished.items())
+    file = stage / record["files"][0]["file"]
+    note = stage / "_records" / f"{number:05d}.json"
+    if damage == "cut":
+        file.write_bytes(file.read_bytes()[:-1])
+    elif damage == "gone":
+        file.unlink()
+    elif damage == "same size":
+        file.write_bytes(b"\0" * file.stat().st_size)
+    elif damage == "no record":
+        note.unlink()
+    else:
+        note.write_text(note.read_text()[:20])
+    write_job(prepare(spec_of(table, out, resume=True)), client)
+    assert sorted(resumed) == sorted(set(finished) - {number})
+    assert hashes(out) == hashes(tmp_path / "other")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("resume", [True, False])
+def test_failure_keeps_what_is_finished_only_with_resume(
+    table: Path,
+    tmp_path: Path,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    resumed: list[int],
+    error: type[BaseException],
+    resume: bool,
+) -> None:
+    out = tmp_path / "out"
+    original = run_module._note
+    written: list[Part] = []
+
+    def note(progress: object, peaks: dict, part: Part) -> None:
+        original(progress, peaks, part)
+        written.append(part)
+        if len(written) == 4:
+            raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "_note", note)
+        with pytest.raises(error):
+            write_job(prepare(spec_of(table, out, resume=resume)), client)
+    left = sorted(os.listdir(tmp_path))
+    assert left == ([".out.dsmote", "table"] if resume else ["table"])
+    if resume:
+        assert [path.suffix for path in (tmp_path / ".out.dsmote").iterdir()] == [""]
+    write_job(prepare(spec_of(table, out, resume=True)), client)
+    assert (len(resumed) >= 4) == resume
+    assert sorted(os.listdir(tmp_path)) == ["out", "table"]
+
+
+def test_failure_of_the_result_keeps_nothing(
+    table: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Going on with parts that are not what was planned would fail for ever."""
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "different", lambda *args: "the rows written are not the rows")
+        with pytest.raises(RuntimeError, match="the rows written are not the rows"):
+            write_job(prepare(spec_of(table, tmp_path / "out", resume=True)), client)
+    assert sorted(os.listdir(tmp_path)) == ["table"]
+
+
+def test_everything_was_finished_but_the_commit(
+    table: Path, tmp_path: Path, client: Client, killed: Callable[..., None], resumed: list[int]
+) -> None:
+    out = tmp_path / "out"
+    write_job(prepare(spec_of(table, tmp_path / "other")), client)
+    n = len(list((tmp_path / "other").glob("part-*")))
+    killed(spec_of(table, out), parts=n)
+    manifest = write_job(prepare(spec_of(table, out, resume=True)), client).manifest
+    assert sorted(resumed) == list(range(n))
+    assert manifest["rows"]["after"] == 700

@@ -1,0 +1,346 @@
+"""Jobs on an object store: a real S3 server, a process of its own on 127.0.0.1.
+
+Parts are written by worker processes, which know the store from the environment alone.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pandas as pd
+import psutil
+import pytest
+from distributed import Client, LocalCluster
+
+from dsmote.job import JobSpec, Outcome, prepare, unchanged, write_job
+from dsmote.job.storage import OutputLocked, opened, running_manifest
+from dsmote.job.storage import heartbeat as heartbeat_module
+from tests.job.conftest import numeric_frame
+from tests.job.test_resume import killed, resumed  # noqa: F401
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = 8
+SECONDS = 120
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain until {what}"
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Address of the store; the environment names it and a key to it."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    address = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        assert process.poll() is None, "the S3 server has ended"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", address)
+        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing-secret")
+        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_MAX_ATTEMPTS", "2")
+        patch.delenv("AWS_PROFILE", raising=False)
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        try:
+            wait_until(answers, "the S3 server answers")
+            yield address
+        finally:
+            fsspec.get_filesystem_class("s3").clear_instance_cache()
+            process.terminate()
+            process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def cluster(server: str) -> Iterator[Client]:
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            memory_limit="1GiB",
+            host="127.0.0.1",
+            dashboard_address=None,
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def client(cluster: Client) -> Iterator[Client]:
+    with cluster.as_current():
+        yield cluster
+
+
+@pytest.fixture
+def store(server: str) -> Iterator[Any]:
+    """The store with one empty bucket; nothing but a table may be left beside the input."""
+    fs = fsspec.filesystem("s3")
+    fs.mkdir("lake")
+    yield fs
+    fs.invalidate_cache()
+    left = fs.find("lake")
+    fs.rm("lake", recursive=True)
+    assert [path for path in left if "/." in path] == []
+
+
+@pytest.fixture
+def table(store: Any) -> pd.DataFrame:
+    """A folder of Parquet files in the bucket."""
+    frame = numeric_frame(400)
+    for number in range(FILES):
+        rows = frame.iloc[50 * number : 50 * (number + 1)]
+        store.pipe_file(f"lake/in/{number}.parquet", rows.to_parquet(index=False))
+    return frame
+
+
+SPEC = JobSpec("s3://lake/in", "y", output="s3://lake/out", random_state=0)
+
+
+def run(spec: JobSpec, client: Client) -> Outcome:
+    return write_job(prepare(spec), client)
+
+
+def read(store: Any, out: str = "lake/out") -> pd.DataFrame:
+    """Read a table by the rules for readers: _SUCCESS first, then what the manifest lists."""
+    store.invalidate_cache()
+    assert store.exists(f"{out}/_SUCCESS"), "the folder is not whole"
+    manifest = json.loads(store.cat_file(f"{out}/_manifest.json"))
+    parts = [pd.read_parquet(f"s3://{out}/{part['file']}") for part in manifest["parts"]]
+    return pd.concat(parts, ignore_index=True)
+
+
+def names(store: Any, folder: str) -> list[str]:
+    store.invalidate_cache()
+    return sorted(path.removeprefix(f"{folder}/") for path in store.find(folder))
+
+
+@pytest.mark.parametrize("given", ["folder", "glob", "csv"])
+def test_job_from_store_to_store(
+    store: Any, table: pd.DataFrame, client: Client, tmp_path: Path, given: str
+) -> None:
+    source = {"folder": "s3://lake/in", "glob": "s3://lake/in/*.parquet", "csv": "s3://lake/c.csv"}
+    local = tmp_path / ("in.csv" if given == "csv" else "in.parquet")
+    if given == "csv":
+        store.pipe_file("lake/c.csv", table.to_csv(index=False).encode())
+        table.to_csv(local, index=False)
+    else:
+        table.to_parquet(local, index=False)
+    manifest = run(replace(SPEC, input=source[given]), client).manifest
+    write_job(prepare(replace(SPEC, input=str(local), output=str(tmp_path / "out"))), client)
+    pd.testing.assert_frame_equal(read(store), pd.read_parquet(tmp_path / "out"))
+    # Readers that only list the folder find the same.
+    pd.testing.assert_frame_equal(read(store), pd.read_parquet("s3://lake/out"))
+    files = [part["file"] for part in manifest["parts"]]
+    assert names(store, "lake/out") == sorted(["_SUCCESS", "_manifest.json", *files])
+    for part in manifest["parts"]:
+        assert store.info(f"lake/out/{part['file']}")["size"] == part["bytes"]
+
+
+def test_split_and_folders(store: Any, table: pd.DataFrame, client: Client) -> None:
+    from dsmote.job.spec import Split
+
+    spec = replace(SPEC, split=Split(test_fraction=0.25), partition_by=("y",))
+    manifest = run(spec, client).manifest
+    files = [part["file"] for part in manifest["parts"]]
+    assert {file.rpartition("/")[0] for file in files} == {
+        f"{side}/y={label}" for side in ("train", "test") for label in ("rare", "usual")
+    }
+    assert names(store, "lake/out") == sorted(["_SUCCESS", "_manifest.json", *files])
+    assert run(replace(spec, if_exists="replace"), client).manifest["parts"] == manifest["parts"]
+
+
+def test_skip_by_entity_tags(store: Any, table: pd.DataFrame, client: Client) -> None:
+    spec = replace(SPEC, if_exists="skip")
+    first = run(spec, client)
+    assert unchanged(spec) == first.manifest
+    time.sleep(1.1)  # times have whole seconds here
+    content = store.cat_file("lake/in/0.parquet")
+    store.pipe_file("lake/in/0.parquet", content)
+    assert unchanged(spec) == first.manifest  # the same bytes, only later
+    assert run(spec, client).skipped
+    other = table.iloc[:50].assign(a=table["a"].iloc[:50] + 1)
+    store.pipe_file("lake/in/0.parquet", other.to_parquet(index=False))
+    assert unchanged(spec) is None
+    again = run(spec, client)
+    assert not again.skipped
+    old = {part["file"] for part in first.manifest["parts"]}
+    new = {part["file"] for part in again.manifest["parts"]}
+    assert old & new == set()
+    assert names(store, "lake/out") == sorted(["_SUCCESS", "_manifest.json", *new])
+    assert read(store)["a"].iloc[:50].tolist() == other["a"].tolist()
+
+
+def test_old_table_stays_until_the_new_one_is_whole(
+    store: Any, table: pd.DataFrame, client: Client
+) -> None:
+    run(SPEC, client)
+    before = read(store)
+    with pytest.raises(FileExistsError, match="s3://lake/out is there already"):
+        prepare(SPEC)
+    again = prepare(replace(SPEC, if_exists="replace", random_state=1))
+    store.rm_file("lake/in/7.parquet")
+    with pytest.raises(OSError, match=r"7\.parquet"):
+        write_job(again, client)
+    pd.testing.assert_frame_equal(read(store), before)
+
+
+def test_second_run_is_refused_and_sees_how_far_the_first_is(
+    store: Any, table: pd.DataFrame, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat_module, "BEAT_SECONDS", 0.05)
+    job = prepare(SPEC)
+    with opened("s3://lake/out", {"input": "s3://lake/in"}) as output:
+        output.heartbeat.stage("writing")
+        wait_until(
+            lambda: (running_manifest("s3://lake/out") or {}).get("stage") == "writing",
+            "it is seen",
+        )
+        for attempt in (lambda: prepare(SPEC), lambda: write_job(job, client)):
+            with pytest.raises(OutputLocked, match=f"writing s3://lake/out: process {os.getpid()}"):
+                attempt()
+    assert names(store, "lake") == [f"in/{number}.parquet" for number in range(FILES)]
+    run(SPEC, client)
+
+
+def test_run_that_died_is_gone_on_with(
+    store: Any,
+    table: pd.DataFrame,
+    client: Client,
+    killed: Callable[..., None],  # noqa: F811
+    resumed: list[int],  # noqa: F811
+) -> None:
+    whole = run(replace(SPEC, output="s3://lake/other"), client).manifest
+    killed(SPEC)
+    assert not store.exists("lake/out")
+    manifest = run(replace(SPEC, resume=True), client).manifest
+    assert len(resumed) >= 4
+    assert manifest["parts"] == whole["parts"]
+    for part in manifest["parts"]:
+        here, there = (f"lake/{out}/{part['file']}" for out in ("out", "other"))
+        assert store.cat_file(here) == store.cat_file(there)
+
+
+def start(*args: object) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "dsmote", *map(str, args)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+
+
+def test_run_that_is_killed_shows_nothing_and_the_next_is_clean(
+    store: Any, table: pd.DataFrame, client: Client
+) -> None:
+    address = client.scheduler.address
+    command = ("resample", "s3://lake/in", "s3://lake/out", "--target", "y", "--random-state", 0)
+    process = start(*command, "--scheduler", address)
+
+    def written() -> bool:
+        assert process.poll() is None, process.communicate()
+        return any(path.endswith(".parquet") for path in names(store, "lake/.out.dsmote"))
+
+    wait_until(written, "parts are written")
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=SECONDS)
+    assert not store.exists("lake/out/_SUCCESS")
+    process = start(*command, "--scheduler", address)
+    _, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, err
+    assert len(read(store)) == 700
+    assert not psutil.pid_exists(process.pid)
+
+
+def call(*args: str) -> str:
+    """Return the one message of a command that fails."""
+    process = start(*args)
+    out, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, out) == (1, ""), err
+    assert "Traceback" not in err
+    (message,) = [line for line in err.splitlines() if not line.endswith(" ...")]
+    return message
+
+
+def test_missing_bucket(store: Any, table: pd.DataFrame) -> None:
+    message = call("resample", "s3://lake/in", "s3://nowhere/out", "--target", "y", "--n-workers=1")
+    assert message == "Error: cannot write s3://nowhere/out: The specified bucket does not exist"
+    message = call("plan", "s3://nowhere/in", "--target", "y")
+    assert message == "Error: cannot read s3://nowhere/in: The specified bucket does not exist"
+    assert not store.exists("nowhere")
+
+
+def test_wrong_credentials(store: Any, table: pd.DataFrame, server: str) -> None:
+    def authenticate(after: str) -> None:
+        request = urllib.request.Request(
+            f"{server}/moto-api/reset-auth",
+            data=after.encode(),
+            headers={"Content-Type": "text/plain"},
+        )
+        urllib.request.urlopen(request).close()
+
+    authenticate("0")
+    try:
+        message = call("plan", "s3://lake/in", "--target", "y")
+    finally:
+        authenticate("inf")
+    assert message.startswith("Error: no permission to read s3://lake/in: ")
+    assert "Access Key Id you provided does not exist" in message or "Forbidden" in message
+
+
+def test_no_credentials(
+    store: Any, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    message = call("plan", "s3://lake/in", "--target", "y")
+    assert message == "Error: cannot read s3://lake/in: Unable to locate credentials"
+
+
+def test_whole_bucket_is_no_output(store: Any, table: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match="a whole store or bucket: name a folder in it"):
+        prepare(replace(SPEC, output="s3://lake"))
+
+
+def test_overlap_is_refused(store: Any, table: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match="overlaps the input"):
+        prepare(replace(SPEC, output="s3://lake/in/out"))
+
+
+def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*args: object) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr("dsmote.job.files.url_to_fs", missing)
+    with pytest.raises(ValueError, match=r'Install s3fs to access S3: pip install "dsmote\[s3\]"'):
+        prepare(SPEC)
