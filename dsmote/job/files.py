@@ -122,7 +122,8 @@ def clear_errors(what: str, path: str) -> Iterator[None]:
         if str(error).startswith("no permission to"):  # said already, and of which file
             raise
         # A store says more than that, such as that it does not know the key.
-        why = f": {one_line(error)}" if error.errno is None and " " in str(error) else ""
+        told = error.errno is None and str(error) not in path
+        why = f": {one_line(error)}" if told else ""
         raise PermissionError(f"no permission to {what} {path}{why}") from error
     except FileNotFoundError as error:
         if str(error).startswith("cannot "):

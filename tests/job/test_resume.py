@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,11 @@ def killed(monkeypatch: pytest.MonkeyPatch, client: Client) -> Callable[..., Non
                 patch.setattr(f"dsmote.job.storage.{kind}.discard", lambda self: None)
             with pytest.raises(Killed):
                 write_job(prepare(spec), client)
+        # Tasks that were at work when the client died write their part all the same.
+        deadline = time.monotonic() + 30
+        while any(client.run(lambda dask_worker: dask_worker.state.executing_count).values()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
     return kill
 
