@@ -126,7 +126,7 @@ def message(process: subprocess.Popen[str], code: int = 1) -> str:
     """Return the one message of a command that fails, without its lines of progress."""
     out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (code, ""), err
-    assert "Traceback" not in err
+    assert "Traceback" not in err, err
     said = [line for line in err.splitlines() if line.startswith(("Error: ", "Interrupted"))]
     others = [
         line

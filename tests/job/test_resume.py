@@ -100,8 +100,10 @@ def test_resumed_run_gives_the_same_bytes_and_writes_only_the_rest(
     client: Client,
     killed: Callable[..., None],
     resumed: list[int],
+    monkeypatch: pytest.MonkeyPatch,
     fields: dict,
 ) -> None:
+    monkeypatch.setattr("dsmote.job.shuffle.PART_ROWS", 90)
     out, other = tmp_path / "out", tmp_path / "undisturbed"
     whole = write_job(prepare(spec_of(table, other, **fields)), client).manifest
     killed(spec_of(table, out, **fields))
