@@ -181,6 +181,7 @@ class TestWorkers:
         assert hashes(out) == undisturbed
 
 
+@pytest.mark.slow
 def test_the_scheduler_is_killed(
     table: Path, out: Path, tmp_path: Path, stages: Stages, undisturbed: dict[str, str]
 ) -> None:
@@ -202,9 +203,10 @@ def test_the_scheduler_is_killed(
     assert "the scheduler was lost" in said
     assert not out.exists()
     assert os.listdir(out.parent) == []
+    (tmp_path / "next").mkdir()
     with (
-        scheduler_in(tmp_path / "own") as address,
-        workers_of(address, stages, tmp_path / "own" / "others.log", n=1),
+        scheduler_in(tmp_path / "next") as address,
+        workers_of(address, stages, tmp_path / "next" / "workers.log", n=1),
     ):
         succeeded(resample(table, out, "--scheduler", address))
     assert hashes(out) == undisturbed
@@ -361,7 +363,7 @@ class TestMemory:
         size = ("--n-workers", 1, "--threads-per-worker", 1, "--memory-limit", "400MiB")
         process = dsmote("resample", wide, out, "--target", "label", *size)
         said, err = process.communicate(timeout=120)
-        assert process.returncode in (1, 4), err
+        assert process.returncode == 4, err
         assert said == ""
         assert "Traceback" not in err
         (error,) = [line for line in err.splitlines() if line.startswith("Error: ")]
