@@ -22,7 +22,16 @@ from dsmote.job.layout import Layout
 from dsmote.job.spec import plain_label
 from dsmote.job.storage.records import write_record
 
-__all__ = ["Part", "ToWrite", "Written", "write_file", "write_part", "write_parts", "write_tasks"]
+__all__ = [
+    "Part",
+    "ToWrite",
+    "Written",
+    "after",
+    "write_file",
+    "write_part",
+    "write_parts",
+    "write_tasks",
+]
 
 MANY = 1024  # parts from which on others are to follow them
 ENDS = 64  # that follow, at most
@@ -185,13 +194,24 @@ def write_tasks(parts: Sequence[ToWrite], folder: str) -> tuple[list[Any], list[
         return tasks, []
     size = -(-len(tasks) // ENDS)
     groups = [tasks[i : i + size] for i in range(0, len(tasks), size)]
-    return tasks, [_after(group, f"end-{token}-{n}") for n, group in enumerate(groups)]
+    return tasks, [after(group, f"end-{token}-{n}") for n, group in enumerate(groups)]
 
 
-def _after(tasks: Sequence[Any], key: str) -> Any:
-    """Return a task that follows others. A call of ``delayed`` would optimise the graph of each."""
-    after: dict[Any, Any] = {key: (len, [task.key for task in tasks])}
-    return Delayed(key, HighLevelGraph.from_collections(key, after, dependencies=tasks), layer=key)
+def after(tasks: Sequence[Any], key: str) -> Any:
+    """Return a task that follows others. A call of ``delayed`` would optimise the graph of each.
+
+    Parameters
+    ----------
+    tasks : sequence of Delayed
+    key : str
+
+    Returns
+    -------
+    Delayed
+        How many they are.
+    """
+    layer: dict[Any, Any] = {key: (len, [task.key for task in tasks])}
+    return Delayed(key, HighLevelGraph.from_collections(key, layer, dependencies=tasks), layer=key)
 
 
 def write_part(frame: pd.DataFrame, *, number: int, folder: str, file: str, layout: Layout) -> Part:

@@ -33,10 +33,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from dask import delayed
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
 
 from dsmote.execute.resources import memory_limit
 from dsmote.job.files import clear_errors, is_local, open_fs
-from dsmote.job.parts import write_file
+from dsmote.job.parts import after, write_file
 from dsmote.plan import Column, Plan, Schema, Stream
 from dsmote.plan.draws import MIX
 from dsmote.plan.memory import PROCESS_BYTES, USABLE_SHARE, format_bytes
@@ -171,12 +173,15 @@ def mixed(
         )
         task = delayed(work, pure=False)
         spreads.append(task(source.partition, dask_key_name=f"spread-{token}-{place}"))
-    barrier = delayed(len, pure=False)(spreads, dask_key_name=f"barrier-{token}")
-    collected = []
-    for part in range(parts):
-        task = delayed(partial(collect, part=part, folder=folder, schema=schema), pure=False)
-        collected.append(task(barrier, dask_key_name=f"collect-{token}-{part}"))
-    return collected
+    barrier = after(spreads, f"barrier-{token}")
+    # One layer: a call of `delayed` for each would look through the whole graph every time.
+    name = f"collect-{token}"
+    layer: dict[Any, Any] = {
+        f"{name}-{part}": (partial(collect, part=part, folder=folder, schema=schema), barrier.key)
+        for part in range(parts)
+    }
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=[barrier])
+    return [Delayed(key, graph, layer=name) for key in layer]
 
 
 def _scratch(place: int) -> str:
