@@ -44,6 +44,7 @@ GRAPHS, FILES, RUNS, CLASSES = (
     (10_000, 100_000, 1_000_000),
 )
 MIB = 2**20
+PATIENCE = 1800  # seconds that a scheduler may be busy with what it was sent
 QUIET: dict[str, Any] = {  # no dashboard, and the metrics on any free port
     "host": "127.0.0.1",
     "dashboard_address": None,
@@ -99,7 +100,7 @@ def taken_in(tasks: list[Any], packing: float) -> float:
     """Seconds that a scheduler without workers, in this process, needs until it knows the tasks."""
     from distributed import Client, LocalCluster
 
-    with LocalCluster(n_workers=0, **QUIET) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=0, **QUIET) as cluster, Client(cluster, timeout=PATIENCE) as client:
         start = time.process_time()
         futures = client.compute(tasks, optimize_graph=False)
         while "update-graph" not in {
