@@ -137,15 +137,17 @@ def _chatter(debug: bool) -> Iterator[None]:
     os.environ[variable] = "critical"
     for name in names:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    # Dask gives this one a level of its own when it is imported, which may be later. Filters stay.
-    client = logging.getLogger("distributed.client")
-    client.addFilter(_nothing)
+    # Dask gives these a level of their own when it is imported, which may be later. Filters stay.
+    own = [logging.getLogger(name) for name in ("distributed.client", "tornado.application")]
+    for logger in own:
+        logger.addFilter(_nothing)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        client.removeFilter(_nothing)
+        for logger in own:
+            logger.removeFilter(_nothing)
         for name, level in before.items():
             logging.getLogger(name).setLevel(level)
         os.environ.pop(variable)
