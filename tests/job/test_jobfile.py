@@ -551,3 +551,12 @@ def test_places_are_shown_and_secrets_are_not(
     assert (
         (Secrets() | filled.values).mask(f"no table in {value}") == f"no table in {value}"
     ) is shown
+
+
+@pytest.mark.parametrize("line", ["sampelr: smotenc", "sampler: smotenk", "sampelr: smotenk"])
+def test_parameters_are_checked_also_where_the_sampler_is_misspelled(
+    tmp_path: Path, line: str
+) -> None:
+    text = f"{NEEDED}{line}\nparams: {{k_neighbors: yes, random_state: -1}}\n"
+    keys = {key for _, key, _ in mistakes(tmp_path, text)}
+    assert {line.partition(":")[0], "params.k_neighbors", "params.random_state"} <= keys

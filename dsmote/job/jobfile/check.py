@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from dsmote.job.jobfile.mistakes import JobFileError, Mistake, did_you_mean
 from dsmote.job.jobfile.model import ClusterSection, JobFile, SplitSection
-from dsmote.job.jobfile.params import params_model, sampler_class
+from dsmote.job.jobfile.params import params_model, sampler_class, sampler_meant
 from dsmote.job.jobfile.tree import TRAPPED, Path, Tree, trap_of
 from dsmote.job.jobfile.words import words_for
 from dsmote.job.secrets import Secrets
@@ -92,20 +92,27 @@ class _Checker:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self.wrong: set[Path] = {_path_of(m) for m in tree.mistakes}
+        self.misspelled: Any = None  # what is given under a key that is nearly `sampler`
 
     def run(self) -> Checked | None:
         data = self._named(self.tree.value, ())
         params = data.get("params")
         model = self._validated(JobFile, data, ())
-        sampler = data.get("sampler", AUTO)
-        if isinstance(params, dict) and ("sampler",) not in self.wrong:
-            self._validated(params_model(sampler_class(sampler)), params, ("params",))
+        sampler = self._sampler(data)
+        if isinstance(params, dict) and sampler is not None:
+            self._validated(params_model(sampler), params, ("params",))
         self._labels()
         spec = self._spec(data)
         self._cluster(data.get("cluster"))
         if model is None or spec is None or self.tree.mistakes:
             return None
         return Checked(spec, model.cluster or ClusterSection())
+
+    def _sampler(self, data: Mapping[str, Any]) -> type | None:
+        """Return the sampler whose parameters are given, also where key or name is misspelled."""
+        if ("sampler",) not in self.wrong:
+            return sampler_class(data.get("sampler", AUTO))
+        return sampler_meant(data.get("sampler", self.misspelled))
 
     def _named(self, value: Any, path: Path) -> Any:
         """Return keys and values without keys that are no words, such as numbers; note those."""
@@ -177,7 +184,8 @@ class _Checker:
         home = _home_of(key) if not above else ""
         near = home or did_you_mean(key, names)
         if "'sampler'" in near:
-            self.wrong.add(("sampler",))  # whose parameters there are is not known
+            self.wrong.add(("sampler",))
+            self.misspelled = _value_at(self.tree.value, path)
         if above == ("params",):
             sampler = section.__name__.removesuffix("Params")
             others = "" if near else _samplers_with(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from functools import cache
 from numbers import Integral
 from typing import Annotated, Any, Literal, Union
@@ -13,9 +14,9 @@ from sklearn.utils._param_validation import Interval, Options, StrOptions
 from dsmote.job.jobfile.model import Names, Text
 from dsmote.job.labels import STRATEGY_NAMES
 from dsmote.job.spec import AUTO
-from dsmote.samplers.registry import find_sampler, parameters_of
+from dsmote.samplers.registry import find_sampler, parameters_of, samplers
 
-__all__ = ["params_model", "sampler_class"]
+__all__ = ["params_model", "sampler_class", "sampler_meant"]
 
 #: What parameters are for, in a line.
 MEANING = {
@@ -82,6 +83,18 @@ def sampler_class(name: str) -> type:
     'SMOTENC'
     """
     return find_sampler("smotenc" if name == AUTO else name)
+
+
+def sampler_meant(name: Any) -> type | None:
+    """Return the class of a sampler whose name may be misspelled; None where it cannot be told.
+
+    Examples
+    --------
+    >>> sampler_meant("smotencc").__name__, sampler_meant("forest")
+    ('SMOTENC', None)
+    """
+    close = get_close_matches(str(name), [AUTO, *samplers()], n=1)
+    return sampler_class(close[0]) if close else None
 
 
 @cache
