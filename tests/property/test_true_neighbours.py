@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dsmote import SMOTE
-from dsmote.neighbors import BruteSearch, MixedSearch, TreeSearch
+from dsmote.neighbors import BruteSearch, MixedSearch, TreeSearch, rotated
 from tests.tables import naive_neighbours
 
 K = 5
@@ -61,7 +61,19 @@ NAMES = [
 ]
 
 
-@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch])
+class LeafByLeaf(TreeSearch):
+    """A tree that moves its rows, as it does where they do not fit into the cache."""
+
+    def __init__(self, matrix: np.ndarray, eps: float = 0.0) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(rotated, "_CACHED", 0)
+            super().__init__(matrix, eps)
+
+
+ENGINES = [TreeSearch, LeafByLeaf, BruteSearch]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", NAMES)
 def test_engines_find_the_true_neighbours(engine, name):
     matrix = tables(name)
@@ -73,7 +85,7 @@ def test_engines_find_the_true_neighbours(engine, name):
     assert (found != ids[:, None]).all()
 
 
-@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(("name", "scale"), [("huge", 2.0**-600), ("hardly above zero", 2.0**600)])
 def test_engines_at_the_ends_of_the_range_of_floats(engine, name, scale):
     # Looking at all pairs would overflow; scaling by a power of two changes no order.
@@ -85,7 +97,7 @@ def test_engines_at_the_ends_of_the_range_of_floats(engine, name, scale):
     assert (distances > 0).all()
 
 
-@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ["plain", "five copies of each row", "a grid"])
 @pytest.mark.parametrize("k", [1, 2, 30, 100])
 def test_any_number_of_neighbours(engine, name, k):
@@ -94,7 +106,7 @@ def test_any_number_of_neighbours(engine, name, k):
     np.testing.assert_array_equal(found, naive_neighbours(matrix, k)[1])
 
 
-@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", NAMES)
 def test_all_other_rows_can_be_the_neighbours(engine, name):
     matrix = tables(name)[:12]
@@ -102,7 +114,7 @@ def test_all_other_rows_can_be_the_neighbours(engine, name):
     np.testing.assert_array_equal(found, naive_neighbours(matrix, 11)[1])
 
 
-@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ["plain", "a grid", "five copies of each row", "tiny and far"])
 def test_blocks_of_queries_change_nothing(engine, name, monkeypatch):
     matrix = tables(name)
@@ -124,7 +136,7 @@ def test_blocks_of_queries_change_nothing(engine, name, monkeypatch):
     np.testing.assert_array_equal(small[1], found)
 
 
-@pytest.mark.parametrize("engine", [TreeSearch, BruteSearch])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ["plain", "a grid", "five copies of each row"])
 def test_points_that_are_not_in_the_index(engine, name):
     matrix = tables(name)
@@ -178,7 +190,7 @@ def test_exact_engines_equal_a_naive_search(kind, seed, n, d, k, size):
     matrix = KINDS[kind](np.random.default_rng(seed), n, d)
     k = min(k, n - 1)
     distances, expected = naive_neighbours(matrix, k)
-    for engine in (TreeSearch, BruteSearch):
+    for engine in ENGINES:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("dsmote.neighbors.scan.TILE", size)
             patch.setattr("dsmote.neighbors.brute.BLOCK", size // 4)
@@ -203,7 +215,7 @@ MATRICES = arrays.arrays(
 def test_engines_agree_on_any_rows(matrix, k):
     ids = np.arange(len(matrix))
     distances, expected = naive_neighbours(matrix, k)
-    for engine in (TreeSearch, BruteSearch):
+    for engine in ENGINES:
         with small_tiles():
             found = engine(matrix).query(ids, k)
         np.testing.assert_array_equal(found[1], expected)
@@ -297,7 +309,7 @@ def test_new_rows_lie_between_a_row_and_one_of_its_true_neighbours(name):
 def test_a_row_with_copies_never_has_itself_for_a_neighbour():
     rows = np.repeat(np.random.default_rng(0).normal(size=(40, 3)), 5, axis=0)
     ids = np.arange(200)
-    for engine in (TreeSearch, BruteSearch):
+    for engine in ENGINES:
         distances, found = engine(rows).query(ids, 4)
         # The four nearest are its four copies, at distance 0, and never the row itself.
         assert (distances == 0).all()
