@@ -78,6 +78,8 @@ class Logged:
         if fields["allowed_bytes"] is not None:
             text += f" ({format_bytes(fields['allowed_bytes'])} allowed)"
         self._log(logging.INFO, text, fields)
+        for reason in getattr(plan, "reasons", ()):  # nothing is searched where rows are left out
+            self._log(logging.INFO, reason, {})
         for warning in plan.warnings:
             self._log(logging.WARNING, warning, {})
         self._inner.planned(plan)

@@ -182,6 +182,15 @@ class Plan:
             "warnings": list(self.warnings),
         }
 
+    @property
+    def reasons(self) -> list[str]:
+        """Why each class is searched as it is, in a line each; of at most 20 classes."""
+        lines = [
+            f"neighbours of class {c.label}: {c.engine}, {c.why}" for c in self.growing if c.why
+        ]
+        more = len(lines) - 20
+        return lines[:20] + ([f"and of {more} more classes, see to_dict()"] if more > 0 else [])
+
     def __str__(self) -> str:
         """Write the plan as a short report."""
         lines = [f"{self.sampler} (seed {self.seed}), neighbour engine: {self.engine}", ""]
@@ -192,7 +201,7 @@ class Plan:
         lines.append(
             f"{'total':<{width}}  {self.n_before:>14,}  {self.n_new:>14,}  {self.n_after:>14,}"
         )
-        lines += [*held_back_line(self.test), "", *_reasons(self.growing)]
+        lines += [*held_back_line(self.test), "", *self.reasons]
         largest = max((b.rows for b in self.blocks), default=0)
         allowed = self.memory.allowed_bytes
         lines += [
@@ -209,13 +218,6 @@ class Plan:
         ]
         lines += [f"warning: {warning}" for warning in self.warnings]
         return "\n".join(lines)
-
-
-def _reasons(growing: Sequence[ClassPlan]) -> list[str]:
-    """Say why each class is searched as it is; alike reasons once."""
-    reasons = [f"neighbours of class {c.label}: {c.engine}, {c.why}" for c in growing if c.why]
-    more = len(reasons) - 20
-    return reasons[:20] + ([f"and of {more} more classes, see to_dict()"] if more > 0 else [])
 
 
 def held_back_line(test: Sequence[tuple[Any, int]] | None) -> list[str]:

@@ -230,6 +230,8 @@ def test_the_log_as_json(job: Path) -> None:
         assert pd.Timestamp(line["time"]).tzname() == "UTC"
         assert line["logger"] == "dsmote.job"
     plan = next(line["fields"] for line in found if line["message"].startswith("planned"))
+    # What was chosen to search with, and why, as in the plan.
+    assert any("directions" in line["message"] and "tree" in line["message"] for line in found)
     assert plan["classes"] == {"rare": [25, 175], "usual": [175, 175]}
     assert 0 < plan["worker_bytes"] < plan["allowed_bytes"]
     assert plan["engine"]
