@@ -24,7 +24,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import dask
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
@@ -34,7 +33,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from dsmote.execute.class_graph import Inputs, add_indexes
-from dsmote.execute.graph import freeze, tree
+from dsmote.execute.graph import freeze, over_all
 from dsmote.execute.outputs import (
     Blocks,
     as_dtype,
@@ -245,15 +244,8 @@ class DaskTable:
         inputs = self._inputs()
         token = tokenize(self._X, self._y, schema, "profile", scale, levels)
         look = partial(_profile_part, schema=schema, scale=scale, levels=levels)
-        tasks = dict(inputs.graph)
-        level = []
-        for i, row in enumerate(inputs.rows()):
-            level.append((f"profile-{token}", i))
-            tasks[level[-1]] = (look, *row[:2])
-        top = tree(tasks, level, f"merge-profiles-{token}", _merge_list)
-        layer = f"profile-{token}"
-        graph = HighLevelGraph.from_collections(layer, tasks, dependencies=())
-        (found,) = dask.compute(Delayed(top, graph, layer=layer))
+        rows = (row[:2] for row in inputs.rows())
+        found: Profile = over_all(inputs.graph, rows, f"profile-{token}", look, _merge_list)
         return found
 
     def limit(self) -> Limit | None:

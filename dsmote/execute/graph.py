@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import dask
 import dask.array as da
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
 
-__all__ = ["FAN_IN", "Layer", "again", "freeze", "tree"]
+__all__ = ["FAN_IN", "Layer", "again", "freeze", "over_all", "tree"]
 
 FAN_IN = 256  # inputs of a joining task
 
@@ -117,3 +119,35 @@ def tree(
         level, depth = above, depth + 1
     tasks[(name, 0)] = (last or joined, level)
     return (name, 0)
+
+
+def over_all(
+    tasks: Mapping[Any, Any],
+    rows: Iterable[tuple[Any, ...]],
+    name: str,
+    look: Callable[..., Any],
+    joined: Callable[[list[Any]], Any],
+) -> Any:
+    """Compute something of every partition, and join it in their order: one pass over the data.
+
+    Parameters
+    ----------
+    tasks : mapping
+        The graph in which the partitions are.
+    rows : iterable of tuple
+        The keys that `look` is called with, for each partition.
+    name : str
+        Of the new tasks; it tells them from those of other passes.
+    look : callable
+    joined : callable
+        Takes a list of what `look` or itself returned.
+    """
+    level: list[Any] = []
+    graph = dict(tasks)
+    for i, keys in enumerate(rows):
+        level.append((name, i))
+        graph[level[-1]] = (look, *keys)
+    top = tree(graph, level, f"joined-{name}", joined)
+    whole = HighLevelGraph.from_collections(name, graph, dependencies=())
+    (found,) = dask.compute(Delayed(top, whole, layer=name))
+    return found

@@ -22,17 +22,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-import dask
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 from dask.base import tokenize
-from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from dsmote.execute.dask_table import DaskTable
-from dsmote.execute.graph import Layer, freeze, tree
+from dsmote.execute.graph import Layer, freeze, over_all
 from dsmote.execute.partition import check, conform, unlike
 from dsmote.execute.tables import Table
 from dsmote.plan import Column, Schema, Subset, plain
@@ -145,12 +143,8 @@ def count_classes(table: Table) -> Counted:
         tasks, level = dict(inputs.graph), keys if table.has_target else y_keys
     token = tokenize(table._X, table._y, table.target, "count")
     look = partial(count_part, column=column)
-    tops: list[Any] = [(f"count-{token}", i) for i in range(len(level))]
-    tasks = {**tasks, **{top: (look, key) for top, key in zip(tops, level, strict=True)}}
-    last = tree(tasks, tops, f"counts-{token}", _chained)
-    layer = f"counts-{token}"
-    graph = HighLevelGraph.from_collections(layer, tasks, dependencies=())
-    (found,) = dask.compute(Delayed(last, graph, layer=layer))
+    rows = ((key,) for key in level)
+    found = over_all(tasks, rows, f"count-{token}", look, _chained)
     return Counted(tuple(found))
 
 

@@ -25,16 +25,13 @@ from itertools import pairwise
 from math import ceil
 from typing import Any
 
-import dask
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 from dask.base import tokenize
-from dask.delayed import Delayed
-from dask.highlevelgraph import HighLevelGraph
 
 from dsmote.execute import Counted, count_classes, read_frame
-from dsmote.execute.graph import Layer, freeze, tree
+from dsmote.execute.graph import Layer, freeze, over_all
 from dsmote.execute.keep import Mark, pick
 from dsmote.execute.partition import missing_labels
 from dsmote.job.labels import means
@@ -237,12 +234,7 @@ def _looked_at(
         # Where Dask cuts by size, a frame of fewer columns has other partitions.
         tasks, keys = freeze(frame)
     token = tokenize(frame, columns, look)
-    level: list[Any] = [(f"look-{token}", i) for i in range(len(keys))]
-    tasks = {**tasks, **{new: (look, key) for new, key in zip(level, keys, strict=True)}}
-    top = tree(tasks, level, f"looked-{token}", joined)
-    layer = f"looked-{token}"
-    graph = HighLevelGraph.from_collections(layer, tasks, dependencies=())
-    (found,) = dask.compute(Delayed(top, graph, layer=layer))
+    found = over_all(tasks, ((key,) for key in keys), f"look-{token}", look, joined)
     return found[0] if joined is _joined else found
 
 
