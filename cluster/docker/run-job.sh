@@ -8,9 +8,13 @@
 # A signal to this process is passed on, so that the job can clear up before it ends.
 set -u
 
+# The trap comes first: a signal that arrives while the job starts must not leave it alone.
+job=
+stopped=
+trap 'stopped=yes; [ -z "$job" ] || kill -TERM "$job" 2>/dev/null' TERM INT
 dsmote run "$@" &
 job=$!
-trap 'kill -TERM "$job" 2>/dev/null' TERM INT
+[ -z "$stopped" ] || kill -TERM "$job" 2>/dev/null
 wait "$job"
 code=$?
 # A signal ends `wait`, not the job: it is waited for until it has really ended.

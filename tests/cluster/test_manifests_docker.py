@@ -126,3 +126,19 @@ def test_run_job_passes_the_signal_on_and_waits(tmp_path: Path) -> None:
     process.terminate()
     out, _ = process.communicate(timeout=20)
     assert (process.returncode, out) == (130, "cleared\n")
+
+
+def test_run_job_passes_on_a_signal_that_comes_while_the_job_starts(tmp_path: Path) -> None:
+    """It may come before the script has learnt the job's number."""
+    fake = tmp_path / "dsmote"
+    fake.write_text(
+        "#!/bin/sh\ntrap 'echo cleared; exit 130' TERM\nkill -TERM $PPID\n"
+        "for _ in $(seq 300); do sleep 0.1; done\n"
+    )
+    fake.chmod(0o755)
+    for _ in range(10):
+        done = run(
+            *(CLUSTER / "docker" / "run-job.sh", "job.yaml"),
+            PATH=f"{tmp_path}:{os.environ['PATH']}",
+        )
+        assert (done.returncode, done.stdout) == (130, "cleared\n")
