@@ -21,6 +21,7 @@ from dsmote.job.files import clear_errors, is_local, open_fs
 from dsmote.job.layout import Layout
 from dsmote.job.spec import plain_label
 from dsmote.job.storage.records import write_record
+from dsmote.job.watch import cancel
 
 __all__ = [
     "Part",
@@ -156,7 +157,7 @@ def write_parts(
         found = results[0] if lazy else report
     except BaseException:
         with suppress(Exception):  # there may be no scheduler any more
-            client.cancel([*futures, *last], force=True)
+            cancel(client, [*futures, *last])
         raise
     return sorted(done, key=lambda part: part.number), found
 
