@@ -15,8 +15,8 @@ __all__ = ["Stuck", "cancel", "unless_stuck"]
 #: A job is given up when for this long no worker took a task for lack of memory.
 PATIENCE_SECONDS = 30.0
 
-#: The scheduler goes through all futures of a call once for each of them: 20,000 in one call keep it
-#: busy for 16 s, and in calls of 100 for 1 s.
+#: The scheduler goes through all futures of a call once for each of them: 20,000 in one call keep
+#: it busy for 16 s, and in calls of 100 for 1 s.
 CANCELLED_AT_ONCE = 100
 
 
