@@ -4,7 +4,7 @@
 #   start.sh FOLDER N_WORKERS       stop.sh FOLDER
 #
 # FOLDER gets scheduler.json (for `dsmote ... --scheduler-file`), a log and a pid file of each
-# process, and the workers' scratch files. Returns when all workers are there.
+# process, and the workers' scratch files in dask-scratch/. Returns when all workers are there.
 #
 # Settings from the environment:
 #   PYTHON        the interpreter (python)
@@ -28,17 +28,31 @@ protocol=${TLS:+tls}
 protocol=${protocol:-tcp}
 # shellcheck source-path=SCRIPTDIR source=tls.sh
 . "$here/tls.sh"
+# shellcheck source-path=SCRIPTDIR source=started.sh
+. "$here/started.sh"
 
 mkdir -p "$1"
 folder=$(cd "$1" && pwd)
-if compgen -G "$folder/*.pid" >/dev/null; then
-    echo "$folder has pid files: stop what runs there first, with $here/stop.sh $folder" >&2
+# Made here or not at all: of two starts at once one gets it, and what stop.sh deletes is ours.
+if compgen -G "$folder/*.pid" >/dev/null || ! mkdir "$folder/dask-scratch"; then
+    echo "$folder is in use: stop what runs there first, with $here/stop.sh $folder" >&2
     exit 1
 fi
-trap '"$here/stop.sh" "$folder"' ERR
-trap '"$here/stop.sh" "$folder"; exit 130' INT TERM
 rm -f "$folder/scheduler.json"
-export DASK_TEMPORARY_DIRECTORY=$folder/scratch
+export DASK_TEMPORARY_DIRECTORY=$folder/dask-scratch
+
+# Whatever goes wrong, what was started is stopped. A signal is only noted and answered between two
+# steps, so that none comes after a process was started and before its pid is in a file.
+stopped='' waiting=''
+trap 'stopped=yes' INT TERM
+clear_up() {
+    local code=$?
+    [ -z "$waiting" ] || kill "$waiting" 2>/dev/null || true
+    "$here/stop.sh" "$folder" || true
+    exit "$code"
+}
+trap clear_up EXIT
+go_on() { [ -z "$stopped" ] || exit 130; }
 
 # Each in a process group of its own: a Ctrl-C in this terminal is not meant for them.
 set -m
@@ -46,8 +60,12 @@ start() {
     local name=$1
     shift
     nohup "$python" -m dask "$@" </dev/null >"$folder/$name.log" 2>&1 &
-    # The time it was started, too: a pid may come again.
-    printf '%s\n%s\n' "$!" "$(ps -o lstart= -p "$!")" >"$folder/$name.pid"
+    # When it was started, too: a pid may come again.
+    if ! printf '%s\n%s\n' "$!" "$(started "$!")" >"$folder/$name.pid"; then
+        kill "$!"
+        exit 1
+    fi
+    go_on
 }
 
 wait_for_scheduler() {
@@ -57,6 +75,7 @@ wait_for_scheduler() {
         [ -s "$folder/scheduler.json" ] && return
         kill -0 "$pid" 2>/dev/null || break
         sleep 0.1
+        go_on
     done
     cat "$folder/scheduler.log" >&2
     return 1
@@ -76,25 +95,52 @@ for ((i = 0; i < n_workers; i++)); do
     names+=("$(hostname)-$$-$i")
     start "worker-$i" worker --scheduler-file "$folder/scheduler.json" --host "$host" \
         --name "${names[i]}" --no-dashboard --nthreads "${THREADS:-1}" \
-        --memory-limit "${MEMORY_LIMIT:-auto}" --local-directory "$folder/scratch"
+        --memory-limit "${MEMORY_LIMIT:-auto}" --local-directory "$folder/dask-scratch"
 done
 
-"$python" - "$folder/scheduler.json" "${names[@]}" <<'PY'
+# In the background and waited for, so that a signal is answered at once.
+"$python" - "$folder" "${names[@]}" <<'PY' &
+import os
 import sys
 import time
+from pathlib import Path
 
 from distributed import Client
 
-file, *wanted = sys.argv[1:]
-with Client(scheduler_file=file, timeout=30) as client:
+folder, *wanted = sys.argv[1:]
+
+
+def ended(number):
+    pid = Path(folder, f"worker-{number}.pid").read_text().split()[0]
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+with Client(scheduler_file=f"{folder}/scheduler.json", timeout=30) as client:
     deadline = time.monotonic() + 60
     while True:
         workers = client.scheduler_info(n_workers=-1)["workers"].values()
         lacking = set(wanted) - {worker["name"] for worker in workers}
         if not lacking:
             break
-        if time.monotonic() > deadline:
-            sys.exit(f"waited 60 s in vain for {sorted(lacking)}: see the logs in the folder")
+        late = time.monotonic() > deadline
+        for number, name in enumerate(wanted):
+            if name in lacking and (late or ended(number)):
+                # Its folder may be deleted with what was started: see run.sh.
+                said = Path(folder, f"worker-{number}.log").read_text(errors="replace")
+                sys.stderr.write("".join(said.splitlines(keepends=True)[-20:]))
+                why = "is not there after 60 s" if late else "has ended"
+                sys.exit(f"{name} {why}: see above what it said last")
         time.sleep(0.1)
     print(client.scheduler.address)
 PY
+waiting=$!
+if ! wait "$waiting"; then
+    go_on
+    waiting=''
+    exit 1
+fi
+trap - EXIT INT TERM

@@ -9,10 +9,13 @@ if [ $# -ne 1 ] || [ ! -d "$1" ]; then
     echo "usage: $0 FOLDER" >&2
     exit 2
 fi
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 folder=$(cd "$1" && pwd)
+# shellcheck source-path=SCRIPTDIR source=started.sh
+. "$here/started.sh"
 
 runs() { # pid, time: still the process that was started?
-    [ "$(ps -o lstart= -p "$1" 2>/dev/null)" = "$2" ] && [[ $(ps -o stat= -p "$1") != Z* ]]
+    [ "$(started "$1")" = "$2" ] && [[ $(ps -o stat= -p "$1") != Z* ]]
 }
 
 stop() {
@@ -39,4 +42,4 @@ for file in "$folder"/worker-*.pid; do
 done
 wait
 stop "$folder/scheduler.pid"
-rm -rf "$folder/scratch" "$folder/scheduler.json"
+rm -rf "$folder/dask-scratch" "$folder/scheduler.json"

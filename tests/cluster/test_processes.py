@@ -1,6 +1,7 @@
 """The scripts of cluster/processes: what they start they stop, and nothing else."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -59,7 +60,7 @@ def test_certificates_that_are_not_there_are_told(tmp_path: Path) -> None:
 
 def test_workers_are_stopped_by_their_own_pid_only(tmp_path: Path) -> None:
     """One is dead by then, and another's pid belongs to somebody else by now."""
-    folder = tmp_path / "cluster"
+    folder = tmp_path / "the cluster"
     stranger = subprocess.Popen(["sleep", "60"])
     try:
         started = run(SCRIPTS / "start.sh", folder, 2, MEMORY_LIMIT="1GiB")
@@ -76,6 +77,19 @@ def test_workers_are_stopped_by_their_own_pid_only(tmp_path: Path) -> None:
         assert (joined.returncode, joined.stdout) == (0, started.stdout), joined.stderr
         assert set(pids(more)) == {"worker-0"}
         assert run(SCRIPTS / "stop.sh", more).returncode == 0
+        # One that cannot start is told at once, with what it said.
+        lame = tmp_path / "python"
+        lame.write_text(
+            '#!/bin/sh\ncase "$*" in *" worker "*) echo no memory; exit 1;; esac\n'
+            f'exec "{sys.executable}" "$@"\n'
+        )
+        lame.chmod(0o755)
+        failed = run(SCRIPTS / "start.sh", more, 1, SCHEDULER=started.stdout.strip(), PYTHON=lame)
+        assert failed.returncode == 1
+        assert re.fullmatch(
+            r"no memory\n\S+-0 has ended: see above what it said last\n", failed.stderr
+        )
+        assert pids(more) == {}
 
         processes["worker-1"].kill()
         (folder / "worker-2.pid").write_text(
@@ -90,7 +104,7 @@ def test_workers_are_stopped_by_their_own_pid_only(tmp_path: Path) -> None:
     assert there
     assert psutil.wait_procs(everybody, timeout=5)[1] == []
     assert list(folder.glob("*.pid")) == []
-    assert not (folder / "scratch").exists()
+    assert sorted(os.listdir(folder)) == ["scheduler.log", "worker-0.log", "worker-1.log"]
 
 
 def test_scheduler_that_cannot_start_is_told(tmp_path: Path) -> None:
