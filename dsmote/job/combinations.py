@@ -63,8 +63,13 @@ def _check_folders(spec: Any) -> None:
     if twice:
         raise ValueError(f"partition_by names the column {twice[0]!r} twice")
     for name in spec.partition_by:
-        if not name or set(name) & set("/\\=%"):
+        if not name or not name.isprintable() or set(name) & set("/\\=%?"):
             raise ValueError(
                 f"partition_by names the column {name!r}, from which no folder's name can be made: "
                 "rename it"
+            )
+        if name[0] in "_.":
+            raise ValueError(
+                f"partition_by names the column {name!r}, but readers leave out folders whose "
+                f"names begin with {name[0]!r}: rename it"
             )

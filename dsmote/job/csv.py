@@ -26,6 +26,11 @@ __all__ = ["Block", "csv_blocks", "csv_columns", "csv_frame", "infer_block", "me
 
 #: A partition is about this much text. A compressed file cannot be split and is one partition.
 BLOCK_BYTES = 32 * 2**20
+#: What an open quote means where a file was cut.
+CUT_IN_TEXT = (
+    "; a line break within quotes may be the cause, as files are cut into partitions at line "
+    f"breaks: give files of at most {BLOCK_BYTES // 2**20} MiB, compressed ones, or Parquet"
+)
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,10 @@ def _read(block: Block, names: Sequence[str], **options: Any) -> pd.DataFrame:
                     **options,
                 )
         except (ValueError, EOFError, pd.errors.ParserWarning) as error:
-            raise ValueError(f"{block.file} cannot be read as CSV: {one_line(error)}") from error
+            cut = block.length is not None and "EOF inside string" in str(error)
+            why = CUT_IN_TEXT if cut else ""
+            message = f"{block.file} cannot be read as CSV: {one_line(error)}{why}"
+            raise ValueError(message) from error
 
 
 def infer_block(block: Block, names: Sequence[str]) -> tuple[str, ...]:

@@ -137,6 +137,8 @@ def means(key: Any, value: Any) -> bool:
     --------
     >>> means("1", 1), means(1, 1.0), means(1, "1"), means(True, "no"), means(0, None)
     (True, True, True, False, False)
+    >>> means(2**53 + 1, 2**53), means("1e3", 1000)
+    (False, True)
     """
     text = str(key)
     return value is not None and (_same_text(text, value) or _same_value(text, value))
@@ -151,10 +153,17 @@ def _same_value(key: str, label: Any) -> bool:
         return key.lower() == str(label).lower() or key == str(int(label))
     if isinstance(label, int | float | np.integer | np.floating):
         try:
-            return float(key) == float(label)
+            return _number(key) == label
         except ValueError:
             return False
     return False
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)  # as a float, a large one would be others as well
+    except ValueError:
+        return float(text)
 
 
 def plain_label(label: Any) -> Any:

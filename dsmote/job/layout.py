@@ -18,6 +18,10 @@ __all__ = ["Layout", "check_partition_by", "key_folders"]
 
 #: Folders of one part, at most: more would make files of a few rows each.
 MOST_FOLDERS = 1000
+#: Bytes of a folder's name, at most, on file systems.
+LONGEST_NAME = 255
+#: Readers take it for a missing value.
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 #: Values of a column that are looked at to tell whether they repeat.
 DICTIONARY_SAMPLE = 4096
 
@@ -154,7 +158,7 @@ def key_folders(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[s
     Raises
     ------
     ValueError
-        Too many folders, missing values, or text that no folder can be named by.
+        Too many folders, missing values, or values that no folder can be named by.
 
     Examples
     --------
@@ -186,12 +190,24 @@ def key_folders(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[s
 
 def _segment(name: str, value: Any) -> str:
     text = str(value).lower() if isinstance(value, bool | np.bool_) else str(value)
+    segment = f"{name}={quote(text, safe='')}"
+    wrong = None
     if not text:
-        raise ValueError(
-            f"column {name!r} of partition_by holds empty text, by which no folder can be named; "
-            "replace it, or leave the column out"
+        wrong = "empty text, by which no folder can be named"
+    elif isinstance(value, bytes):
+        wrong = f"bytes ({value[:20]!r}), which would come back as other text"
+    elif text == NO_VALUE:
+        wrong = f"the text {NO_VALUE!r}, which readers take for a missing value"
+    elif len(segment.encode()) > LONGEST_NAME:
+        wrong = (
+            f"the value {text[:20] + '...'!r} of {len(text):,} characters, whose folder would have "
+            f"a name of {len(segment.encode()):,} bytes: at most {LONGEST_NAME} are possible"
         )
-    return f"{name}={quote(text, safe='')}"
+    if wrong:
+        raise ValueError(
+            f"column {name!r} of partition_by holds {wrong}; replace it, or leave the column out"
+        )
+    return segment
 
 
 def _check_few(name: str, found: int) -> None:

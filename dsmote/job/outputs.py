@@ -53,6 +53,10 @@ class Folder:
         """Rows that must be written."""
         return sum(self.counts.values())
 
+    def plain(self) -> Folder:
+        """Return the same without folders by value: no row would make one to hold the columns."""
+        return replace(self, layout=replace(self.layout, partition_by=()))
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -193,6 +197,7 @@ def make_outputs(spec: JobSpec, source: Source, client: Any, folder: str) -> Out
     folders = [resampled]
     if divided and spec.mode != "synthetic":
         folders.append(_test_folder(divided, plan, source, layout))
+    folders = [folder if folder.rows else folder.plain() for folder in folders]
     searched = getattr(sampler, "neighbors_report_", {})
     drawn = draw(sampler, opened.frame, balanced, spec.target) if spec.report else None
     return Outputs(sampler, tuple(folders), searched, drawn)

@@ -29,6 +29,8 @@ __all__ = [
 NOT_FOR = {"over-sampling": "majority", "under-sampling": "minority"}
 
 AUTO = "auto"
+#: Of a row group: what Parquet's writer can count to.
+MOST_ROWS = 2**31 - 1
 #: Fields that reach the sampler as they are, where they are given and it has them.
 PASSED = ("random_state", "missing", "neighbors", "scale")
 #: Parameters that a job has other means for: it checks columns, and reads labels from text.
@@ -162,8 +164,10 @@ class JobSpec:
             raise ValueError(f"k_neighbors must be at least 1, not {self.k_neighbors}")
         if self.random_state is not None and self.random_state < 0:
             raise ValueError(f"random_state must not be negative, got {self.random_state}")
-        if self.row_group_rows is not None and self.row_group_rows < 1:
-            raise ValueError(f"row_group_rows must be at least 1, not {self.row_group_rows}")
+        if self.row_group_rows is not None and not 1 <= self.row_group_rows <= MOST_ROWS:
+            raise ValueError(
+                f"row_group_rows must be from 1 to {MOST_ROWS:,}, not {self.row_group_rows:,}"
+            )
         _check_roles(self)
         _check_sampler(self)
 

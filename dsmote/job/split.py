@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from dsmote.job.labels import plain_label
+
 __all__ = ["Split"]
 
 
@@ -17,7 +19,7 @@ class Split:
     column : str, optional
         Holds values that say what a row is for.
     train : tuple, optional
-        The values that mean training; every other value, and none, is not.
+        The value or values that mean training; every other value, and none, is not.
     test_fraction : float, optional
         The share of rows that is held back, where there is no column.
     seed : int
@@ -52,6 +54,9 @@ class Split:
 
     def __post_init__(self) -> None:
         """Refuse what is neither of the two ways."""
+        if not isinstance(self.train, tuple):
+            several = hasattr(self.train, "__iter__") and not isinstance(self.train, str | bytes)
+            object.__setattr__(self, "train", tuple(self.train) if several else (self.train,))
         if (self.column is None) == (self.test_fraction is None):
             raise ValueError(
                 "a split names either a column (with the values that mean training) or a "
@@ -74,7 +79,7 @@ class Split:
     def to_dict(self) -> dict[str, Any]:
         """Return the split as plain data that JSON can hold."""
         if self.column is not None:
-            return {"column": self.column, "train": list(self.train)}
+            return {"column": self.column, "train": [plain_label(v) for v in self.train]}
         return {
             "test_fraction": self.test_fraction,
             "seed": self.seed,

@@ -109,3 +109,14 @@ def test_broken_compression_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.csv.gz").write_bytes(b"not gzip")
     with pytest.raises((ValueError, OSError), match=r"a\.csv\.gz"):
         open_source(str(tmp_path / "a.csv.gz"))
+
+
+def test_file_cut_within_quotes_says_what_to_do(
+    tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "i,s\n" + "".join(f'{n},"two\nlines"\n' for n in range(50))
+    (tmp_path / "a.csv").write_text(text)
+    assert len(open_source(str(tmp_path / "a.csv")).frame(client).compute()) == 50
+    monkeypatch.setattr("dsmote.job.csv.BLOCK_BYTES", 100)
+    with pytest.raises(ValueError, match=r"a\.csv .* a line break within quotes may be the cause"):
+        open_source(str(tmp_path / "a.csv")).frame(client)

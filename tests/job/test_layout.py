@@ -193,6 +193,10 @@ def test_too_many_values_are_an_error_that_names_column_and_number(
         (("y", "y"), "'y' twice"),
         (("a/b",), "no folder's name"),
         (("a=b",), "no folder's name"),
+        (("a?b",), "no folder's name"),
+        (("a\nb",), "no folder's name"),
+        (("_region",), "readers leave out folders whose names begin with '_'"),
+        ((".region",), "readers leave out folders whose names begin with '.'"),
     ],
 )
 def test_columns_that_cannot_be_folders(
@@ -207,9 +211,32 @@ def test_a_file_needs_a_column() -> None:
         check_partition_by(["y"], pd.DataFrame({"y": [1]}).dtypes)
 
 
-def test_empty_text_names_no_folder() -> None:
-    with pytest.raises(ValueError, match="'c' of partition_by holds empty text"):
-        list(key_folders(pd.DataFrame({"c": ["", "a"]}), ["c"]))
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("", "empty text"),
+        (b"\xff", "bytes .*, which would come back as other text"),
+        ("__HIVE_DEFAULT_PARTITION__", "which readers take for a missing value"),
+        ("x" * 254, "'x{20}...' of 254 characters, .* name of 256 bytes: at most 255"),
+        ("ü" * 50, "'ü{20}...' of 50 characters, .* name of 302 bytes"),
+    ],
+)
+def test_values_that_name_no_folder(value: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"'c' of partition_by holds .*{message}.*; replace it"):
+        list(key_folders(pd.DataFrame({"c": ["a", value]}), ["c"]))
+
+
+@pytest.mark.parametrize("fields", [{"mode": "synthetic"}, {"split": Split("c", ("a", "b"))}])
+def test_a_table_without_rows_has_its_columns(fields: dict, tmp_path: Path, client: Client) -> None:
+    """No row, no folder by value: then the columns are in the file, and every reader sees them."""
+    frame = pd.DataFrame({"x": np.arange(20.0), "c": list("ab") * 10, "y": [0, 1] * 10})
+    source = write_files(frame, tmp_path / "in", 2)
+    spec = job(source, tmp_path / "out", sampler="random", partition_by=("c", "y"), **fields)
+    write_job(prepare(spec), client)
+    empty = tmp_path / "out" / ("test" if "split" in fields else "")
+    for table in (pd.read_parquet(empty), dd.read_parquet(empty).compute()):
+        assert table.empty
+        assert list(table) == ["x", "c", "y"]
 
 
 @given(

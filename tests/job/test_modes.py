@@ -222,3 +222,9 @@ def test_row_groups(numeric: Path, tmp_path: Path, client: Client) -> None:
         rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
         assert rows[:-1] == [40] * (len(rows) - 1)
         assert 0 < rows[-1] <= 40
+
+
+@pytest.mark.parametrize("rows", [0, 2**31])
+def test_row_groups_that_cannot_be(rows: int, numeric: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="row_group_rows must be from 1 to 2,147,483,647, not"):
+        job(numeric, tmp_path / "out", row_group_rows=rows)

@@ -118,6 +118,7 @@ def test_the_plan_shows_both_sides_and_every_pass(source: Path, client: Client) 
         ([0, 1, 2], (1,), [1]),
         ([0, 1, 2], ("1", 2), [1, 2]),
         ([0.0, 1.0, None], (1,), [1.0]),
+        ([2**53, 2**53 + 1, 5], (2**53 + 1,), [2**53 + 1]),
         ([True, False, False], (True,), [True]),
         ([True, False, False], ("false",), [False]),
         (["0", "1", None], (0,), ["0"]),
@@ -361,6 +362,13 @@ def test_nothing_left_to_train_with(tmp_path: Path, client: Client) -> None:
 def test_split_that_cannot_be(source: Path, tmp_path: Path, fields: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         prepare(job(source, tmp_path / "out", **fields))
+
+
+def test_values_may_come_as_python_has_them() -> None:
+    assert Split("fold", "train").train == ("train",)  # type: ignore[arg-type]
+    assert Split("fold", ["a", "b"]).train == ("a", "b")  # type: ignore[arg-type]
+    days = Split("fold", (np.int64(1), pd.Timestamp("2020-01-01").date()))
+    assert days.to_dict() == {"column": "fold", "train": [1, "2020-01-01"]}
 
 
 def test_memory_counts_the_partition_as_it_is_read(tmp_path: Path, client: Client) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, TypeVar
 from dask.utils import parse_bytes
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from dsmote.job.spec import AUTO, CHOICES
+from dsmote.job.spec import AUTO, CHOICES, MOST_ROWS
 from dsmote.samplers.registry import samplers
 
 __all__ = ["ClusterSection", "JobFile", "SecuritySection", "SplitSection", "sampler_names"]
@@ -190,7 +190,7 @@ class JobFile(_Section):
         default_factory=list, description="Columns whose values become folders."
     )
     row_group_rows: int | None = Field(
-        default=None, ge=1, description="Rows of a Parquet row group."
+        default=None, ge=1, le=MOST_ROWS, description="Rows of a Parquet row group."
     )
     compression: Compression = Field(default="snappy", description="Of the Parquet files.")
     shuffle: bool = Field(
