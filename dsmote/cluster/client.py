@@ -78,8 +78,10 @@ def connect(
     FileNotFoundError
         When there is no such scheduler file, or no such certificate.
     ValueError
-        When both an address and the size of a local cluster are given, or the security or the
-        scheduler file cannot be understood.
+        When both an address and the size of a local cluster are given, or the address is empty, or
+        the size, the security or the scheduler file cannot be understood.
+    MemoryLimitError
+        When the memory limit is below what a worker takes before it holds a row.
 
     Examples
     --------
@@ -103,8 +105,10 @@ def connect(
             check_versions(active)
             yield active
             return
+        # A variable that is set to nothing names nothing.
         place = _address(
-            dask.config.get("scheduler-address", None), dask.config.get("scheduler-file", None)
+            dask.config.get("scheduler-address", None) or None,
+            dask.config.get("scheduler-file", None) or None,
         )
     with_security = the_security(security)
     if place is None:
@@ -132,6 +136,10 @@ def _address(address: Any, scheduler_file: Any) -> str | None:
     if address is None:
         return None if scheduler_file is None else _address_in(os.fspath(scheduler_file))
     address = os.fspath(address)
+    if not address.strip():
+        raise ValueError(
+            "the address of the scheduler is empty: give one such as tcp://HOST:8786, or none"
+        )
     if "://" not in address and address.endswith(".json"):
         return _address_in(address)
     return address

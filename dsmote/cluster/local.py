@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
+from numbers import Integral
 
 from dask.utils import parse_bytes
 from distributed import Client, LocalCluster, Security
@@ -45,7 +46,11 @@ def local_cluster(
     ------
     MemoryLimitError
         When the limit is below what a worker takes before it holds a row.
+    ValueError
+        When a number is none that a cluster can have.
     """
+    _check_number("n_workers", n_workers)
+    _check_number("threads_per_worker", threads_per_worker)
     _check_limit(memory_limit)
     with _interrupts_held():
         cluster = LocalCluster(
@@ -74,12 +79,25 @@ def local_cluster(
             cluster.close(timeout=CLOSE_SECONDS)
 
 
+def _check_number(name: str, given: object) -> None:
+    """Refuse what Dask would take for a cluster of no worker, on which a job waits for ever."""
+    whole = isinstance(given, Integral) and not isinstance(given, bool)
+    if given is not None and not (whole and given >= 1):  # type: ignore[operator]
+        raise ValueError(f"{name}={given!r}: it must be a whole number, 1 or more")
+
+
 def _check_limit(memory_limit: str | int | float | None) -> None:
     """Refuse a limit that the process itself would exceed: it would be restarted for ever."""
-    if not isinstance(memory_limit, str) or memory_limit == "auto":
+    if memory_limit is None or memory_limit == "auto":
         return
-    limit = parse_bytes(memory_limit)
-    if 0 < limit * USABLE_SHARE < PROCESS_BYTES:
+    try:
+        limit = float(memory_limit)
+    except ValueError:
+        limit = parse_bytes(memory_limit)
+    if not limit >= 0:
+        raise ValueError(f"memory_limit={memory_limit!r}: it must not be negative")
+    # To Dask 0 is no limit, and what is at most 1 a share of the machine's memory.
+    if limit > 1 and limit * USABLE_SHARE < PROCESS_BYTES:
         raise MemoryLimitError(
             f"a memory limit of {format_bytes(limit)} is too small: a worker pauses at "
             f"{USABLE_SHARE:.0%} of it and takes about {format_bytes(PROCESS_BYTES)} before it "

@@ -122,6 +122,11 @@ def check_handshake(address: str, security: Security, seconds: float) -> None:
     try:
         _shake_hands(address, context, min(seconds, HANDSHAKE_SECONDS))
     except ssl.SSLCertVerificationError as error:
+        if "expired" in error.verify_message:
+            raise SchedulerUnreachable(
+                f"the certificate of the scheduler at {address}, or the CA's that signed it, has "
+                "expired: make new ones, and restart the scheduler and the workers with them"
+            ) from error
         raise SchedulerUnreachable(
             f"the scheduler at {address} shows a certificate that {files['ca_file']} has not "
             f"signed ({error.verify_message}): take the CA file of that cluster, or check the "

@@ -3,11 +3,15 @@
 import hashlib
 import json
 import os
+import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import dask
 import psutil
@@ -253,6 +257,35 @@ def test_key_of_another_certificate_is_told(own: Path, foreign: Path) -> None:
         dsmote.connect("tls://127.0.0.1:9", security=mixed),
     ):
         pass
+
+
+def test_certificate_that_has_expired_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "of last year"
+    assert run(SCRIPTS / "make-certificates.sh", folder, KEEP_CA_KEY=1).returncode == 0
+    key, old = folder / "scheduler-key.pem", folder / "old.pem"
+    asked = ("openssl", "req", "-new", "-key", key, "-subj", "/CN=scheduler", "-out", folder / "r")
+    assert run(*asked).returncode == 0
+    authority = ("-CA", folder / "ca.pem", "-CAkey", folder / "ca-key.pem", "-set_serial", 7)
+    signed = ("openssl", "x509", "-req", "-in", folder / "r", "-days", -1, *authority, "-out", old)
+    assert run(*signed).returncode == 0
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(old, key)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            plain, _ = server.accept()
+            with suppress(OSError), plain, context.wrap_socket(plain, server_side=True):
+                pass
+
+        thread = Thread(target=serve)
+        thread.start()
+        address = f"tls://127.0.0.1:{server.getsockname()[1]}"
+        with (
+            pytest.raises(SchedulerUnreachable, match=rf"at {address}, or .*, has expired: make"),
+            dsmote.connect(address, security=arguments(folder, folder)),
+        ):
+            pass
+        thread.join(10)
 
 
 def test_certificates_are_as_they_should_be(own: Path, foreign: Path) -> None:

@@ -1,5 +1,6 @@
 import os
 import time
+from typing import Any
 
 import dask
 import psutil
@@ -95,9 +96,41 @@ def test_peak_memory_grows() -> None:
     assert peak_memory() > 200 * 2**20
 
 
-def test_limit_below_what_a_process_takes_is_refused() -> None:
+@pytest.mark.parametrize("limit", ["200MiB", 200 * 2**20, "209715200", 209_715_200.0])
+def test_limit_below_what_a_process_takes_is_refused(limit: str | float) -> None:
     with (
         pytest.raises(MemoryLimitError, match=r"limit of 200\.0 MiB is too small"),
-        connect(n_workers=1, memory_limit="200MiB"),
+        connect(n_workers=1, memory_limit=limit),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ({"n_workers": 0}, "n_workers=0: it must be a whole number, 1 or more"),
+        ({"n_workers": -1}, "n_workers=-1"),
+        ({"n_workers": "2"}, "n_workers='2'"),
+        ({"threads_per_worker": 0}, "threads_per_worker=0"),
+        ({"threads_per_worker": 1.5}, "threads_per_worker=1.5"),
+        ({"memory_limit": -5}, "memory_limit=-5"),
+        ({"memory_limit": float("nan")}, "memory_limit=nan"),
+        ({"memory_limit": "much"}, "much"),
+    ],
+)
+def test_size_that_no_cluster_has_is_refused(size: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message), connect(**size):
+        pass
+
+
+def test_address_that_is_empty() -> None:
+    """As from a variable that is not set: given it is a mistake, in the configuration nothing."""
+    for address in ("", " "):
+        with pytest.raises(ValueError, match="the address of the scheduler is empty"):
+            connect(address).__enter__()
+    with (
+        dask.config.set({"scheduler-address": "", "scheduler-file": ""}),
+        pytest.raises(ValueError, match="security="),  # so it was on its way to a local cluster
+        connect(security=True),  # type: ignore[arg-type]
     ):
         pass
