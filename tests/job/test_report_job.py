@@ -1,5 +1,6 @@
 """Jobs that write a report beside the table."""
 
+import errno
 import json
 import logging
 import os
@@ -13,10 +14,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from distributed import Client
+from fsspec.implementations.local import LocalFileSystem
 
-from dsmote.job import JobSpec, prepare, write_job
+from dsmote.job import JobSpec, prepare, run, write_job
 from dsmote.job.report import tasks
 from dsmote.job.split import Split
+from dsmote.job.storage.records import finished_parts
 
 Columns = dict[str, Any]
 
@@ -63,7 +66,7 @@ def test_report_appears_with_the_table(mixed: Path, tmp_path: Path, client: Clie
         ({"partition_by": ("y",)}, (200, 150), "350 written"),
         ({"shuffle": True}, (200, 150), "350 written"),
         ({"sampler": "random-under"}, (50, 0), "150 left out, 50 written"),
-        ({"sampler": "random"}, (200, 150), "equal an original, as is meant"),
+        ({"sampler": "random"}, (200, 150), "all new rows are copies of originals, as is meant"),
     ],
     ids=["synthetic", "split", "folders", "shuffle", "under", "over"],
 )
@@ -129,6 +132,58 @@ def test_a_report_that_cannot_be_drawn_costs_no_table(
     assert "_report.html" not in os.listdir(tmp_path / "out")
 
 
+def test_a_report_that_cannot_be_written_costs_no_table(
+    numeric: Path,
+    tmp_path: Path,
+    client: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The store fails in the middle of the page: of that nothing is left, and it is told."""
+
+    whole = LocalFileSystem.pipe_file
+
+    def half(self: Any, path: str, value: bytes, **kwargs: Any) -> None:
+        if not path.endswith("_report.html"):
+            return whole(self, path, value, **kwargs)
+        Path(path).write_bytes(value[:100])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(LocalFileSystem, "pipe_file", half)
+    spec = JobSpec(str(numeric), "y", output=str(tmp_path / "out"), random_state=0, report=True)
+    with caplog.at_level(logging.ERROR):
+        write_job(prepare(spec), client)
+    (told,) = [one.message for one in caplog.records if "report" in one.message]
+    assert re.search(r"could not be written: cannot write .*_report.html: No space left", told)
+    assert "Traceback" not in caplog.text
+    assert len(pd.read_parquet(tmp_path / "out")) == 350
+    assert "_report.html" not in os.listdir(tmp_path / "out")
+
+
+def test_a_run_that_goes_on_looks_at_the_same_rows(
+    numeric: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+
+    def keep(manifest: Any, plan: Any, sampling: Any, old: Any, new: Any) -> str:
+        seen.append((old, new))
+        return "page"
+
+    monkeypatch.setattr(tasks, "report_html", keep)
+    report_of(numeric, tmp_path / "undisturbed", client)
+    noted = run._note
+    monkeypatch.setattr(run, "_note", lambda progress, peaks, part: 1 / (part.number != 1))
+    with pytest.raises(ZeroDivisionError):
+        report_of(numeric, tmp_path / "out", client, resume=True)
+    assert finished_parts(str(next((tmp_path / ".out.dsmote").glob("*/"))))
+    monkeypatch.setattr(run, "_note", noted)
+    report_of(numeric, tmp_path / "out", client, resume=True)
+    (old, new), (old_again, new_again) = seen
+    np.testing.assert_array_equal(old.numbers, old_again.numbers)
+    np.testing.assert_array_equal(new.numbers, new_again.numbers)
+    assert (len(old), len(new)) == (200, 150)
+
+
 def test_what_goes_wrong_in_a_task_is_told(caplog: pytest.LogCaptureFixture) -> None:
     sampling: Any = None
     assert "AttributeError" in str(
@@ -180,7 +235,7 @@ def hard_frame() -> pd.DataFrame:
             "edges": rng.integers(0, 6, rows) * 1_000_000,
             "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 99, rows), "s"),
             "long": pd.to_timedelta(rng.integers(0, 10**8, rows), "s"),
-            "level": rng.choice(["W" * 150, "a", "i" * 30], rows),
+            "level": rng.choice(["W" * 150, "a", "i" * 30, "x" * 90, "Ab3_" * 30], rows),
         }
     )
     labels = [f"{'M' * 60}{i}" for i in range(len(sizes))]

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-__all__ = ["Axis", "axis_of", "format_number", "format_value"]
+__all__ = ["Axis", "axis_of", "format_number", "format_value", "median"]
 
 BINS = 24
 CUT = 0.005  # the share at either end that an axis need not reach
 FAR = 60.0  # an axis that is so many times longer than the middle half of the values is compressed
+LONG = 2.0**1020  # steps along an axis of twice that would go beyond float64
 _DAY = 86_400
 
 
@@ -89,7 +90,7 @@ def _date(seconds: float, step: float) -> str:
         return f"{moment:%Y-%m-%d}"
     if step:
         return f"{moment:%d %H:%M}" if step >= 60 else f"{moment:%H:%M:%S}"
-    return f"{moment:%Y-%m-%d %H:%M}"
+    return f"{moment:%Y-%m-%d %H:%M:%S}" if seconds % 60 else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _span(seconds: float) -> str:
@@ -103,6 +104,19 @@ def _span(seconds: float) -> str:
         if count:
             parts.append(f"{count:,} {unit}")
     return sign + " ".join(parts[:2])
+
+
+def median(values: np.ndarray) -> float:
+    """Return the median, also where the sum of two values would be beyond float64.
+
+    Examples
+    --------
+    >>> median(np.array([3.0, 1.0, 2.0, 5.0])), median(np.array([1.7e308, 1.7e308]))
+    (2.5, 1.7e+308)
+    """
+    ordered = np.sort(values)
+    low, high = float(ordered[(len(ordered) - 1) // 2]), float(ordered[len(ordered) // 2])
+    return low if low == high else low / 2 + high / 2
 
 
 def axis_of(samples: Sequence[np.ndarray], kind: str, from_zero: bool = False) -> Axis:
@@ -144,7 +158,7 @@ def axis_of(samples: Sequence[np.ndarray], kind: str, from_zero: bool = False) -
     times = kind in ("datetime", "timedelta")
     if length > FAR * middle and not times and not from_zero and spread:
         return _compressed(values, low, high)
-    if not math.isfinite(2 * length):
+    if length > LONG:
         return _compressed(values, low, high)
     whole = kind == "int" and max(abs(low), abs(high)) < 2**52
     return _linear(low, high, kind, whole)
@@ -238,7 +252,7 @@ def _compressed(values: np.ndarray, low: float, high: float) -> Axis:
     """Return an axis on which places are logarithms of the distance from 0 or from the median."""
     one_side = low >= 0 or high <= 0
     near, far = sorted((abs(low), abs(high)))
-    centre = 0.0 if not one_side or far > 30 * near else float(np.median(values))
+    centre = 0.0 if not one_side or far > 30 * near else median(values)
     away = np.abs(values / 2 - centre / 2)
     away = away[away > 0]
     scale = 2 * float(np.quantile(away, 0.25)) if len(away) else 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ NAMES = "nominal"
 TEXT_LENGTH = 120
 _SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _MISSING_TICK = np.iinfo(np.int64).min
+_DIRECTIONS = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def as_numbers(series: pd.Series, kind: str) -> np.ndarray:
 
 
 def as_names(series: pd.Series) -> np.ndarray:
-    """Return a column as text: missing is None, and what is very long is cut.
+    """Return a column as text: missing is None; what is very long is cut, and told from others.
 
     Examples
     --------
@@ -113,24 +115,41 @@ def as_names(series: pd.Series) -> np.ndarray:
     """
     # Only the values that are there: a category may have a million others.
     codes, values = pd.factorize(series)
-    texts = np.array([*(clean(value) for value in values), None], dtype=object)
+    texts = np.array([*(_name(value) for value in values), None], dtype=object)
     return texts[codes]
+
+
+def _name(value: Any) -> str:
+    text = str(value)
+    if len(text) <= TEXT_LENGTH:
+        return clean(text)
+    # Two that begin alike are two, in whatever partitions they are.
+    mark = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return f"{clean(text, TEXT_LENGTH - 8)} #{mark}"
 
 
 def clean(value: Any, length: int = TEXT_LENGTH) -> str:
     r"""Return a value as text that HTML and SVG can hold, of at most `length` characters.
 
+    What is blank is written as in Python, so that it is seen.
+
     Examples
     --------
-    >>> clean("a\x00b"), clean("long", 3)
-    ('a\ufffdb', 'lo…')
+    >>> clean("a\x00b"), clean("long", 3), clean(" ")
+    ('a\ufffdb', 'lo…', "' '")
     """
-    text = "".join(_printable(character) for character in str(value)[: length + 1])
+    raw = str(value)[: length + 1]
+    if not raw.strip():
+        return repr(raw)[:length]
+    text = "".join(_printable(character) for character in raw)
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _printable(character: str) -> str:
     if character in "\t\n\r":
         return " "
-    # Control characters and lone surrogates are in no valid document.
-    return "\ufffd" if unicodedata.category(character) in ("Cc", "Cs", "Cn") else character
+    # Control characters and lone surrogates are in no valid document, and what sets the direction
+    # of writing would turn round the words after it.
+    if unicodedata.category(character) in ("Cc", "Cs", "Cn"):
+        return "\ufffd"
+    return "\ufffd" if unicodedata.bidirectional(character) in _DIRECTIONS else character

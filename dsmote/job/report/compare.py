@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dsmote.job.report.axis import Axis, axis_of
+from dsmote.job.report.axis import Axis, axis_of, median
 from dsmote.job.report.columns import NAMES, Shown
 from dsmote.job.report.sample import Sample
 
@@ -96,12 +96,12 @@ class Distances:
     @property
     def usual(self) -> float:
         """The median distance of original rows to their nearest other."""
-        return float(np.median(self.old))
+        return median(self.old)
 
     @property
     def ratio(self) -> float:
         """How far new rows are from originals, where originals are 1 from each other."""
-        return float(np.median(self.new)) / self.usual if self.usual else math.nan
+        return median(self.new) / self.usual if self.usual else math.nan
 
     def share_within(self, part: float, of_new: bool = True) -> float:
         """Return the share of rows that are nearer than a part of the usual distance."""
@@ -157,8 +157,8 @@ def _numbers(column: Shown, old: np.ndarray, new: np.ndarray) -> Compared:
         new_bars,
         old_beyond,
         new_beyond,
-        float(np.median(fine_old)) if len(fine_old) else math.nan,
-        float(np.median(fine_new)) if len(fine_new) else math.nan,
+        median(fine_old) if len(fine_old) else math.nan,
+        median(fine_new) if len(fine_new) else math.nan,
         *gaps,
         constant,
         between,

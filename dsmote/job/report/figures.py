@@ -43,12 +43,14 @@ def rough(share: float) -> str:
 
     Examples
     --------
-    >>> rough(0.12345), rough(0.0001), rough(0.0)
-    ('12.3 %', '< 0.1 %', '0 %')
+    >>> rough(0.12345), rough(0.0001), rough(0.0), rough(0.9999)
+    ('12.3 %', '< 0.1 %', '0 %', '> 99.9 %')
     """
     if not share:
         return "0 %"
-    return f"{100 * share:.1f} %" if share >= 0.0005 else "< 0.1 %"
+    if share < 0.0005:
+        return "< 0.1 %"
+    return f"{100 * share:.1f} %" if share < 0.9995 or share > 1 - 1e-9 else "> 99.9 %"
 
 
 class _Figure:
@@ -197,13 +199,19 @@ def _fitted(text: str, room: float) -> str:
     """Cut a text that would be wider than there is room."""
     used = 0.0
     for place, character in enumerate(text):
-        wide = character in "MWmw@%" or unicodedata.east_asian_width(character) in "WF"
-        used += (
-            1.9 * _CHARACTER if wide else 1.3 * _CHARACTER if character.isupper() else _CHARACTER
-        )
+        used += _width(character)
         if used > room:
             return f"{text[: max(1, place - 1)]}…"
     return text
+
+
+def _width(character: str) -> float:
+    """Return the width of a character in the broadest of the fonts that may be there."""
+    if character in "MWmw@%" or unicodedata.east_asian_width(character) in "WF":
+        return 11.4
+    if character in "iIjl.,:;'| ":
+        return 4.2
+    return 8.8 if character.isupper() else 7.1
 
 
 def scatter_figure(

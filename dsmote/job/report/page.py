@@ -69,8 +69,9 @@ def report_html(
         memory=_memory_facts(memory),
         stages=[(clean(k), f"{v:,.1f} s") for k, v in manifest.get("stages", {}).items()],
         neighbors=_searches(manifest),
-        plan_text="\n".join(clean(line, 2_000) for line in str(plan).splitlines()),
+        plan_text="\n".join(clean(x, 2_000) if x else "" for x in str(plan).splitlines()),
         details=_details(manifest),
+        only_new=manifest["job"].get("mode") == "synthetic",
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from dsmote.job.report.sample import Sample
 
-__all__ = ["Projection", "project_rows"]
+__all__ = ["FULL", "Projection", "project_rows"]
 
 TOP = 8  # levels of a nominal column that take part
 POINTS = 1_500  # of a kind
@@ -113,7 +113,8 @@ def _numbers(samples: list[Sample]) -> np.ndarray:
         if not len(known):
             continue
         unit = float(np.abs(known).max()) or 1.0
-        column, known = column / unit, known / unit
+        with np.errstate(over="ignore"):  # a new row may be far out: it is moved to the border
+            column, known = column / unit, known / unit
         low, high = _ends(column[:n_others], column[n_others:n_originals])
         column = np.clip(column, low, high)
         mean, spread = np.nanmean(column[:n_originals]), np.nanstd(column[:n_originals])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dsmote.job.report.axis import axis_of, format_number, format_value
+from dsmote.job.report.axis import axis_of, format_number, format_value, median
 from dsmote.job.report.columns import NAMES, clean
 from dsmote.job.report.compare import (
     Compared,
@@ -26,9 +26,17 @@ from dsmote.job.report.figures import (
     rough,
     scatter_figure,
 )
-from dsmote.job.report.projection import project_rows
+from dsmote.job.report.projection import FULL, project_rows
 from dsmote.job.report.sample import Sample, Sampling, detailed_ranks
-from dsmote.job.report.words import Notice, class_notices, distance_sentence, named
+from dsmote.job.report.words import (
+    BETWEEN_ROWS,
+    COPIED,
+    OTHERWISE,
+    Notice,
+    class_notices,
+    distance_sentence,
+    named,
+)
 from dsmote.plan import COPY, format_bytes
 
 __all__ = ["Balance", "Card", "ClassSection", "balance_of", "class_sections", "workers_of"]
@@ -144,8 +152,8 @@ def class_sections(
         most = FIRST_COLUMNS if place == 0 else OTHER_COLUMNS
         _add_columns(section, compared, most, f"c{place}")
         found = distances(own, made)
-        copies = manifest["sampler"] == "RandomOverSampler" or by_rank[rank].engine == COPY
-        notices = class_notices(by_rank[rank].label, compared, found, copies)
+        how = _made(manifest, by_rank[rank])
+        notices = class_notices(by_rank[rank].label, compared, found, how, section.before)
         others = old.rows(_others(old, rank, sampling))
         scatter, text = _scatter(others, own, made, section.label, f"p{place}")
         sections.append(
@@ -154,12 +162,21 @@ def class_sections(
             )
         )
         if found is not None:
-            drawn, sentence = _distance(found, section, f"d{place}")
+            drawn, sentence = _distance(found, section, how, f"d{place}")
             sections[-1] = ClassSection(
                 **{**sections[-1].__dict__, "distance": drawn, "distance_text": sentence}
             )
         sections[-1].notices.extend(notices)
     return sections
+
+
+def _made(manifest: Mapping[str, Any], of: Any) -> str:
+    """Return how the new rows of a class were made."""
+    if of.engine == COPY:
+        return COPIED
+    if manifest["sampler"] == "RandomOverSampler":
+        return COPIED if manifest["parameters"].get("shrinkage") is None else OTHERWISE
+    return OTHERWISE if manifest["sampler"] == "SMOTEN" else BETWEEN_ROWS
 
 
 def _others(old: Sample, rank: int, sampling: Sampling) -> np.ndarray:
@@ -212,7 +229,10 @@ def _levels_card(what: Levels, title: str, key: str, drawn: bool) -> tuple[str, 
     svg = levels_figure(what.names, what.old, what.new, title, described, key) if drawn else ""
     lines = []
     if what.n_old != what.n_new or what.n_old > len(what.names):
-        lines.append(f"{what.n_old:,} different values in originals, {what.n_new:,} in new rows")
+        lines.append(
+            f"{what.n_old:,} different values in the originals looked at, {what.n_new:,} in the "
+            "new rows"
+        )
     return svg, lines
 
 
@@ -240,7 +260,7 @@ def _numbers_card(
             f"{rough(what.new_beyond)} of new rows"
         )
     if what.axis.compressed:
-        lines.append("compressed axis: logarithms, because a few values are far out")
+        lines.append("compressed axis: logarithms, because the values are so far apart")
     if what.axis.note:
         lines.append(what.axis.note)
     svg = ""
@@ -270,6 +290,7 @@ def _scatter(
     if projection is None:
         return None, "The original rows do not differ in any column that could be drawn."
     first, second = projection.explained
+    weight = "as much as" if len(projection.old) >= FULL else "less than"
     description = (
         f"{len(projection.others):,} original rows of other classes, {len(projection.old):,} "
         f"original and {len(projection.new):,} new rows of class {label}."
@@ -277,8 +298,8 @@ def _scatter(
     text = (
         f"{description} The two directions hold {first:.0%} and {second:.0%} of the variance of "
         f"the original rows in {projection.n_columns:,} columns (numbers standardised, the outer "
-        "half per cent moved to its border; frequent names as columns of 0 and 1), so rows that "
-        "meet here may be far apart in the table."
+        "half per cent moved to its border; frequent names as columns of 0 and 1; the class "
+        f"counts {weight} all others), so rows that meet here may be far apart in the table."
     )
     svg = scatter_figure(
         projection, f"Rows of class {label} in a plane", description, (f"{key}a", f"{key}b")
@@ -286,18 +307,18 @@ def _scatter(
     return svg, text
 
 
-def _distance(found: Distances, section: ClassSection, key: str) -> tuple[str, str]:
+def _distance(found: Distances, section: ClassSection, how: str, key: str) -> tuple[str, str]:
     axis = axis_of([found.old, found.new], "float", from_zero=True)
     old, old_beyond = histogram(axis, found.old)
     new, new_beyond = histogram(axis, found.new)
-    sentence = distance_sentence(found, section.before)
+    sentence = distance_sentence(found, section.before, how)
     svg = bars_figure(
         axis,
         old,
         new,
         f"Distance to the nearest original, class {section.label}",
         f"Median {format_number(found.usual)} from originals to their nearest other, "
-        f"{format_number(float(np.median(found.new)))} from new rows to their nearest original.",
+        f"{format_number(median(found.new))} from new rows to their nearest original.",
         key,
     )
     beyond = f" Beyond the axis: {rough(old_beyond)} of originals, {rough(new_beyond)} of new rows."

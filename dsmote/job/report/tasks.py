@@ -137,6 +137,13 @@ def add_report(
         return None
     path = f"{folder}/{REPORT_FILE}"
     fs, inside = open_fs(path)
-    with clear_errors("write", path):
-        fs.pipe_file(inside, html)
+    try:
+        with clear_errors("write", path):
+            fs.pipe_file(inside, html)
+    except OSError as error:
+        logger.error("the table is complete, but its report could not be written: %s", error)
+        with clear_errors("remove", path):  # half a page is none
+            if fs.exists(inside):
+                fs.rm_file(inside)
+        return None
     return REPORT_FILE

@@ -14,6 +14,9 @@ from dsmote.job.report.sample import FEW_ROWS
 from dsmote.plan import format_bytes
 
 __all__ = [
+    "BETWEEN_ROWS",
+    "COPIED",
+    "OTHERWISE",
     "Notice",
     "class_notices",
     "departing",
@@ -27,6 +30,9 @@ MANY_NEAR = 0.1
 MANY_TIMES = 100
 LOW_RECALL = 0.95
 BETWEEN = 0.05
+FARTHER = 1.5
+#: How the new rows of a class were made.
+COPIED, BETWEEN_ROWS, OTHERWISE = "copied", "between rows", "otherwise"
 _NAMED = 12
 
 
@@ -78,11 +84,23 @@ def general_notices(manifest: Mapping[str, Any]) -> list[Notice]:
     found += _small_classes(grown)
     found += _searches(manifest.get("neighbors", ()))
     found += _memory(manifest.get("memory", {}))
+    only_new = manifest["job"].get("mode") == "synthetic"
     if not grown and not manifest["rows"].get("dropped"):
-        found.append(
-            Notice("Nothing was changed", "No class needed rows: the output has the input's rows.")
-        )
-    return [*found, *_standing(classes, bool(grown), int(manifest["rows"].get("test", 0)))]
+        # What resampling does to a table holds only for one that was resampled.
+        return [*found, _unchanged(only_new)]
+    held_back = int(manifest["rows"].get("test", 0))
+    return [*found, *_standing(classes, bool(grown), held_back, only_new)]
+
+
+def _unchanged(only_new: bool) -> Notice:
+    there = "the output has the input's rows"
+    if only_new:
+        there = "there are no new rows, and the output is empty"
+    return Notice(
+        "Nothing was changed",
+        f"No class had to grow or to shrink: {there}. The classes are as frequent as they were, so "
+        "nothing was done to the calibration of scores.",
+    )
 
 
 def _small_classes(grown: Sequence[Mapping[str, Any]]) -> list[Notice]:
@@ -137,23 +155,26 @@ def _memory(memory: Mapping[str, Any]) -> list[Notice]:
         found.append(
             Notice(
                 "More memory than projected",
-                f"A worker held {format_bytes(peak)} where {format_bytes(projected)} were "
-                "projected: leave room in the workers' limit before the table grows.",
+                f"Since it started, a worker held up to {format_bytes(peak)}, where "
+                f"{format_bytes(projected)} were projected for this job. If it did nothing else "
+                "before, leave room in the workers' limit before the table grows.",
             )
         )
     if allowed and peak > 0.9 * allowed:
         found.append(
             Notice(
                 "Memory is nearly used up",
-                f"A worker held {format_bytes(peak)} of the {format_bytes(allowed)} that may be "
-                "planned for. If the table grows, the job may be refused: give each worker more "
-                "memory, or fewer threads.",
+                f"Since it started, a worker held up to {format_bytes(peak)} of the "
+                f"{format_bytes(allowed)} that may be planned for. Before the table grows, give "
+                "each worker more memory, or fewer threads.",
             )
         )
     return found
 
 
-def _standing(classes: Sequence[Mapping[str, Any]], grown: bool, held_back: int) -> list[Notice]:
+def _standing(
+    classes: Sequence[Mapping[str, Any]], grown: bool, held_back: int, only_new: bool
+) -> list[Notice]:
     made = "new rows" if grown else "rows left out"
     use = f" Score on the {held_back:,} rows in test/, which were not touched." if held_back else ""
     return [
@@ -165,7 +186,9 @@ def _standing(classes: Sequence[Mapping[str, Any]], grown: bool, held_back: int)
             + use,
             standing=True,
         ),
-        Notice("Scores are no longer probabilities", _calibration(classes), standing=True),
+        Notice(
+            "Scores are no longer probabilities", _calibration(classes, only_new), standing=True
+        ),
         Notice(
             "Compare with doing nothing",
             "Strong learners with a tuned threshold often need no resampling. Compare with the "
@@ -176,18 +199,18 @@ def _standing(classes: Sequence[Mapping[str, Any]], grown: bool, held_back: int)
     ]
 
 
-def _calibration(classes: Sequence[Mapping[str, Any]]) -> str:
+def _calibration(classes: Sequence[Mapping[str, Any]], only_new: bool) -> str:
     before, after = (sum(c[key] for c in classes) for key in ("before", "after"))
-    changed = [c for c in classes if c["after"] != c["before"]]
-    if not changed or not before or not after:
-        return (
-            "Resampling changes how frequent the classes are, and a model takes over what it was "
-            "trained on. Here the frequencies are what they were."
-        )
+    table = "the input together with these new rows" if only_new else "this table"
     start = (
-        "A model trained on this table takes the classes for as frequent as they are here, so its "
+        f"A model trained on {table} takes the classes for as frequent as they are there, so its "
         "scores are not the probabilities of real rows. "
     )
+    if all(c["before"] * after == c["after"] * before for c in classes):
+        return (
+            "Resampling changes how frequent the classes are, and a model takes over what it was "
+            "trained on. Here each class has the share that it had: there is nothing to correct."
+        )
     end = (
         " Or recalibrate on rows that were not resampled (isotonic regression, or Platt's "
         "scaling), or choose the threshold on such rows."
@@ -216,7 +239,7 @@ def departing(compared: Sequence[Compared]) -> list[Compared]:
 
 
 def class_notices(
-    label: Any, compared: Sequence[Compared], found: Distances | None, copies: bool
+    label: Any, compared: Sequence[Compared], found: Distances | None, made: str, n_class: int
 ) -> list[Notice]:
     """Return what the comparison of one class gives reason to say.
 
@@ -225,8 +248,10 @@ def class_notices(
     label : object
     compared : sequence of Compared
     found : Distances or None
-    copies : bool
-        Whether the sampler is meant to copy rows.
+    made : str
+        How its new rows were made: `COPIED`, `BETWEEN_ROWS` or `OTHERWISE`.
+    n_class : int
+        Original rows of the class.
 
     Returns
     -------
@@ -247,7 +272,7 @@ def class_notices(
             )
         )
     notices += _codes(name, compared)
-    notices += _near(name, found, copies)
+    notices += _near(name, found, made, n_class)
     return notices
 
 
@@ -280,25 +305,31 @@ def _codes(name: str, compared: Sequence[Compared]) -> list[Notice]:
     return notices
 
 
-def _near(name: str, found: Distances | None, copies: bool) -> list[Notice]:
+def _near(name: str, found: Distances | None, made: str, n_class: int) -> list[Notice]:
+    if made == COPIED:
+        text = f"In class {name} all new rows are copies of originals, as is meant."
+        return [Notice("Copies", text)]
     if found is None:
         return []
     near, alike = found.share_within(NEAR), found.share_within(NEAR, of_new=False)
     # Of rows at a random place between two, about twice the part lies so near to either.
     if near <= max(MANY_NEAR, alike + MANY_NEAR):
         return []
-    if copies:
-        text = f"In class {name} {rough(near)} of the new rows equal an original, as is meant."
-    else:
-        text = (
-            f"In class {name} {rough(near)} of the new rows lie at practically the same place as "
-            "an original. They weigh these rows more and add nothing else: a larger k_neighbors "
-            "or fewer new rows may serve better."
-        )
+    text = (
+        f"In class {name} {rough(near)} of the new rows lie at practically the same place as "
+        f"{_an_original(found, n_class)}. They weigh these rows more and add nothing else: a "
+        "larger k_neighbors or fewer new rows may serve better."
+    )
     return [Notice("Near copies", text)]
 
 
-def distance_sentence(found: Distances, n_class: int) -> str:
+def _an_original(found: Distances, n_class: int) -> str:
+    if found.n_originals == n_class:
+        return "an original"
+    return f"one of the {found.n_originals:,} originals looked at"
+
+
+def distance_sentence(found: Distances, n_class: int, made: str = BETWEEN_ROWS) -> str:
     """Say what the distances mean.
 
     Parameters
@@ -306,38 +337,41 @@ def distance_sentence(found: Distances, n_class: int) -> str:
     found : Distances
     n_class : int
         Original rows of the class.
+    made : str
+        How its new rows were made, as for `class_notices`.
 
     Returns
     -------
     str
     """
     near, alike = found.share_within(NEAR), found.share_within(NEAR, of_new=False)
+    few = found.n_originals < n_class
+    if made == COPIED:
+        text = f"New rows are copies: {rough(near)} lie at the place of "
+        text += f"{_an_original(found, n_class)}."
+        return text + (" The others are copies of those that were not." if few else "")
     if not found.usual:
         return (
             "At least half of the originals have an equal among the originals, so that distances "
-            f"say little here: {rough(near)} of the new rows equal an original."
+            f"say little here: {rough(near)} of the new rows equal {_an_original(found, n_class)}."
         )
-    if near >= 0.99:
-        return f"New rows are copies: {rough(near)} lie at the place of an original."
     text = (
         f"A new row is typically {found.ratio:.2f} times as far from its nearest original as "
-        "originals are from each other. "
+        f"originals are from each other. {rough(near)} are practically copies of one, within a "
+        f"hundredth of the usual distance between originals (originals among themselves: "
+        f"{rough(alike)})."
     )
-    if near > max(MANY_NEAR, alike + MANY_NEAR):
-        text += f"{rough(near)} are practically copies (originals among themselves: {rough(alike)})"
-    elif found.ratio > 1.5:
+    if found.ratio > FARTHER:
         text += (
-            "New rows lie farther out than the originals do among themselves: they may fill "
-            "places where the class has no rows"
+            " New rows lie farther out than the originals do among themselves: they may fill "
+            "places where the class has no rows."
         )
-    else:
+    elif made == BETWEEN_ROWS and near <= max(MANY_NEAR, alike + MANY_NEAR):
         text += (
-            f"{rough(near)} are practically copies of one (originals among themselves: "
-            f"{rough(alike)}), which is little; rows between two originals are nearer than these "
-            "are to each other, so a number below 1 is to be expected"
+            " Rows between two originals are nearer than these are to each other, so a number "
+            "below 1 is to be expected."
         )
-    text += ". 'Practically' means within a hundredth of the usual distance between originals."
-    if found.n_originals < n_class:
+    if few:
         text += (
             f" Measured against {found.n_originals:,} of the {n_class:,} originals: among all of "
             "them both distances are smaller."
