@@ -141,13 +141,17 @@ def check_partition_by(columns: Sequence[str], dtypes: pd.Series) -> None:
         raise ValueError("partition_by names every column, and none is left for the files")
 
 
-def key_folders(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
+def key_folders(
+    frame: pd.DataFrame, columns: Sequence[str], few: bool = True
+) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the folder of each set of values, and its rows, in their order.
 
     Parameters
     ----------
     frame : pandas.DataFrame
     columns : sequence of str
+    few : bool
+        Refuse more folders than a part may have.
 
     Yields
     ------
@@ -166,25 +170,23 @@ def key_folders(frame: pd.DataFrame, columns: Sequence[str]) -> Iterator[tuple[s
     >>> [(folder, rows.tolist()) for folder, rows in key_folders(frame, ["c"])]
     [('c=a%2Fb/', [0, 2]), ('c=d/', [1])]
     """
-    names: list[list[str]] = []
-    keys = np.zeros(len(frame), dtype=np.int64)
+    named: list[tuple[np.ndarray, list[str]]] = []
+    groups = np.zeros(len(frame), dtype=np.int64)
     for name in columns:
         codes, values = pd.factorize(frame[name], sort=False)
-        _check_few(name, len(values))
+        _check_few(name, len(values), few)
         _check_none_missing(name, int((codes < 0).sum()))
-        names.append([_segment(name, value) for value in values])
-        keys = keys * len(values) + codes
-    present, codes = np.unique(keys, return_inverse=True)
-    _check_few(" and ".join(columns), len(present))
-    order = np.argsort(codes, kind="stable")
-    starts = np.searchsorted(codes[order], np.arange(1, len(present)))
+        named.append((codes, [_segment(name, value) for value in values]))
+        # Numbered anew each time: the product of many columns' values has no number of 64 bits.
+        groups = np.unique(groups * len(values) + codes, return_inverse=True)[1]
+    n_groups = int(groups.max()) + 1 if len(groups) else 0
+    _check_few(" and ".join(columns), n_groups, few)
+    order = np.argsort(groups, kind="stable")
+    starts = np.searchsorted(groups[order], np.arange(1, n_groups))
     found = []
-    for key, rows in zip(present.tolist(), np.split(order, starts), strict=False):
-        segments = []
-        for of in reversed(names):
-            key, place = divmod(key, len(of))
-            segments.append(of[place])
-        found.append(("/".join(reversed(segments)) + "/", rows))
+    for rows in np.split(order, starts) if n_groups else ():
+        segments = [segment[codes[rows[0]]] for codes, segment in named]
+        found.append(("/".join(segments) + "/", rows))
     yield from sorted(found, key=lambda pair: pair[0])
 
 
@@ -210,8 +212,8 @@ def _segment(name: str, value: Any) -> str:
     return segment
 
 
-def _check_few(name: str, found: int) -> None:
-    if found > MOST_FOLDERS:
+def _check_few(name: str, found: int, few: bool) -> None:
+    if few and found > MOST_FOLDERS:
         raise ValueError(
             f"column {name!r} of partition_by has {found:,} different values in one part, and each "
             f"would be a folder; at most {MOST_FOLDERS:,} are made: leave it out, or put its "

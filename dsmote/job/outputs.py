@@ -12,15 +12,17 @@ import pandas as pd
 import pyarrow as pa
 from dask import delayed
 
+from dsmote.execute import count_classes, read_frame
 from dsmote.job.layout import Layout, check_partition_by
 from dsmote.job.parquet import with_pandas_dtypes
 from dsmote.job.parts import Part, ToWrite
+from dsmote.job.passes import check_folders, rows_of
 from dsmote.job.report import Drawn, draw
 from dsmote.job.shuffle import Numbered, mixed, n_parts, with_mixing
 from dsmote.job.sources import Source
 from dsmote.job.spec import JobSpec, plain_label, sampler_of
 from dsmote.job.storage import part_name
-from dsmote.job.training import Divided, divide, rows_of
+from dsmote.job.training import Divided, divide
 from dsmote.plan import Plan
 
 __all__ = ["TEST", "TRAIN", "Outputs", "different", "make_outputs", "plan_outputs"]
@@ -256,20 +258,34 @@ def _opened(spec: JobSpec, source: Source, client: Any) -> Opened:
     frame = source.frame(client)
     check_partition_by(spec.partition_by, frame._meta.dtypes)
     sampler = sampler_of(spec, frame._meta)
+    told = _look_at_folders(spec, frame, sampler._sampling_type == "over-sampling")
     if spec.split is not None:
         divided = divide(frame, spec.target, spec.split)
         largest = max(map(sum, zip(divided.train_rows, divided.test_rows, strict=True)))
         sampler._partition_rows = largest
-        told = ("telling training rows from others",)
+        if hasattr(sampler, "_counted"):
+            labels = read_frame(divided.train_labels, spec.target)
+            sampler._counted = count_classes(labels)
+        told = (*told, "telling training rows from others")
         return Opened(divided.train, sampler, divided, divided.train_rows, largest, told)
     if not spec.shuffle or spec.mode == "synthetic":
-        return Opened(frame, sampler)
+        return Opened(frame, sampler, passes=told)
     lengths = source.partition_rows
     if lengths is not None:
-        return Opened(frame, sampler, None, lengths, max(lengths))
+        return Opened(frame, sampler, None, lengths, max(lengths), told)
     lengths = rows_of(frame)
-    told = ("counting rows by partition",)
+    told = (*told, "counting rows by partition")
     return Opened(frame, sampler, None, lengths, max(lengths), told)
+
+
+def _look_at_folders(spec: JobSpec, frame: Any, few: bool) -> tuple[str, ...]:
+    """Refuse values that name no folder; return the passes it took."""
+    if not spec.partition_by or spec.mode == "synthetic":  # the values of new rows come later
+        return ()
+    if spec.partition_by == (spec.target,) and spec.split is None:
+        return ()  # the classes are counted first anyway: they are few, and no label is missing
+    check_folders(frame, spec.partition_by, few)
+    return ("looking at the columns of partition_by",)
 
 
 def _completed(plan: Any, spec: JobSpec, opened: Opened) -> Any:

@@ -17,7 +17,7 @@ of each class): what happens to a row depends on the seed and its number, howeve
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -31,15 +31,16 @@ import pandas as pd
 from dask.base import tokenize
 
 from dsmote.execute import Counted, count_classes, read_frame
-from dsmote.execute.graph import Layer, freeze, over_all
+from dsmote.execute.graph import Layer, freeze
 from dsmote.execute.keep import Mark, pick
 from dsmote.execute.partition import missing_labels
 from dsmote.job.labels import means
+from dsmote.job.passes import look_at
 from dsmote.job.split import Split
 from dsmote.plan import Subset, plain, sort_labels
 from dsmote.plan.allocation import shares
 
-__all__ = ["Divided", "divide", "rows_of"]
+__all__ = ["Divided", "divide"]
 
 #: Values of the split's column that are kept for messages.
 FEW = 50
@@ -56,6 +57,8 @@ class Divided:
     Parameters
     ----------
     train, test : dask.dataframe.DataFrame
+    train_labels : dask.dataframe.DataFrame
+        The target of the training rows, for which no more than what tells them is read.
     train_rows, test_rows : tuple of int
         Rows of each partition.
     labels : mapping of label to int
@@ -64,6 +67,7 @@ class Divided:
 
     train: Any
     test: Any
+    train_labels: Any
     train_rows: tuple[int, ...]
     test_rows: tuple[int, ...]
     labels: dict[Any, int]
@@ -155,13 +159,15 @@ def divide(frame: Any, target: str, split: Split) -> Divided:
         labels = counted.counts | ({None: counted.missing} if counted.missing else {})
     token = tokenize(frame, target, split)
     sides = [_side(frame, which, side, token) for side in (False, True)]
-    return Divided(sides[0], sides[1], train, test, labels)
+    narrow = frame[list(dict.fromkeys([target, split.column or target]))]
+    train_labels = _side(narrow, which, False, f"labels-{token}")
+    return Divided(sides[0], sides[1], train_labels, train, test, labels)
 
 
 def _seen(frame: Any, target: str, split: Split) -> Seen:
     """Look at the split's column, and refuse what leaves nothing to train with."""
     look = partial(_look, target=target, split=split)
-    seen = _looked_at(frame, [target, str(split.column)], look)
+    (seen,) = look_at(frame, [target, str(split.column)], look, _joined)
     if not seen.train_rows or not sum(seen.train_rows) + sum(seen.test_rows):
         raise ValueError("the table has zero rows: there is nothing to resample")
     absent = [repr(v) for v, n in zip(split.train, seen.hits, strict=True) if not n]
@@ -201,41 +207,6 @@ def _joined(some: Sequence[list[Seen]]) -> list[Seen]:
 
 def _most(values: Counter[Any]) -> Counter[Any]:
     return Counter(dict(values.most_common(FEW)))
-
-
-def rows_of(frame: Any) -> tuple[int, ...]:
-    """Count the rows of each partition, in one pass.
-
-    Parameters
-    ----------
-    frame : dask.dataframe.DataFrame
-
-    Returns
-    -------
-    tuple of int
-    """
-    return tuple(_looked_at(frame, list(frame.columns[:1]), _length, _chained))
-
-
-def _length(part: pd.DataFrame) -> list[int]:
-    return [len(part)]
-
-
-def _chained(some: Sequence[list[int]]) -> list[int]:
-    return [n for lengths in some for n in lengths]
-
-
-def _looked_at(
-    frame: Any, columns: list[str], look: Callable[..., Any], joined: Callable[..., Any] = _joined
-) -> Any:
-    """Compute something of each partition's columns, joined in order; the others are not read."""
-    tasks, keys = freeze(frame[list(dict.fromkeys(columns))])
-    if len(keys) != frame.npartitions:
-        # Where Dask cuts by size, a frame of fewer columns has other partitions.
-        tasks, keys = freeze(frame)
-    token = tokenize(frame, columns, look)
-    found = over_all(tasks, ((key,) for key in keys), f"look-{token}", look, joined)
-    return found[0] if joined is _joined else found
 
 
 def _drawn(

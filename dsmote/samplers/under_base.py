@@ -44,6 +44,9 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         "random_state": ["random_state", np.random.Generator],
     }
 
+    #: The classes by partition, where whoever calls has counted them already.
+    _counted: Counted | None = None
+
     sampling_strategy: Any
     random_state: Any
 
@@ -141,7 +144,7 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         return self.sample_indices_, None
 
     def _prepare(self, table: Table) -> tuple[UnderPlan, Counted]:
-        counted = count_classes(table)
+        counted = self._counted or count_classes(table)
         if not counted.rows:
             raise ValueError(
                 "the table has zero rows (0 sample(s)): there is nothing to resample; check how it "

@@ -15,7 +15,7 @@ from distributed import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote.job import JobSpec, prepare, write_job
+from dsmote.job import JobSpec, plan_job, prepare, write_job
 from dsmote.job.layout import MOST_FOLDERS, check_partition_by, key_folders
 from dsmote.job.split import Split
 from tests.job.conftest import mixed_frame, write_files
@@ -115,8 +115,9 @@ def test_missing_values_name_no_folder(tmp_path: Path, client: Client) -> None:
     frame.loc[::7, "text"] = None
     source = write_files(frame, tmp_path / "in", 1)
     spec = job(source, tmp_path / "out", sampler="random", partition_by=("text",))
-    with pytest.raises(ValueError, match="'text' of partition_by is missing in 43 rows"):
-        write_job(prepare(spec), client)
+    for run in (plan_job, write_job):  # nothing is written before it is known
+        with pytest.raises(ValueError, match="'text' of partition_by is missing in 43 rows"):
+            run(prepare(spec), client)
     assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match="'text', which is carried and so missing in new rows"):
         job(source, tmp_path / "out", carry=("text",), partition_by=("text",))
@@ -182,9 +183,15 @@ def test_too_many_values_are_an_error_that_names_column_and_number(
     frame.loc[: rows // 4, "y"] = 1
     source = write_files(frame, tmp_path / "in", 1)
     spec = job(source, tmp_path / "out", sampler="random", partition_by=("n",))
-    with pytest.raises(ValueError, match="'n' of partition_by has 1,001 different values"):
-        write_job(prepare(spec), client)
+    for run in (plan_job, write_job):
+        with pytest.raises(ValueError, match="'n' of partition_by has 1,001 different values"):
+            run(prepare(spec), client)
     assert not (tmp_path / "out").exists()
+    # Of rows that are left out, no folder is made.
+    fields = {"sampler": "random-under", "sampling_strategy": {"0": 400, "1": 251}}
+    spec = job(source, tmp_path / "out", partition_by=("n",), **fields)
+    write_job(prepare(spec), client)
+    assert len([p for p in (tmp_path / "out").iterdir() if p.is_dir()]) == 651
 
 
 @pytest.mark.parametrize(
@@ -237,6 +244,14 @@ def test_a_table_without_rows_has_its_columns(fields: dict, tmp_path: Path, clie
     for table in (pd.read_parquet(empty), dd.read_parquet(empty).compute()):
         assert table.empty
         assert list(table) == ["x", "c", "y"]
+
+
+def test_many_columns_make_no_folder_of_others() -> None:
+    """1,000 values in each of eight columns: more products than numbers of 64 bits."""
+    values = np.arange(1000)
+    frame = pd.DataFrame({f"c{i}": values for i in range(8)})
+    found = {folder: rows.tolist() for folder, rows in key_folders(frame, list(frame))}
+    assert found == {"".join(f"c{i}={n}/" for i in range(8)): [n] for n in values}
 
 
 @given(

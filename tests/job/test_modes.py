@@ -114,6 +114,42 @@ def test_a_split_reads_two_columns_once_and_then_as_often_as_without(
     pd.testing.assert_frame_equal(new.reset_index(drop=True), only)
 
 
+@pytest.mark.parametrize(
+    ("split", "passes"),
+    [
+        (None, [1, 6]),
+        (Split("fold", ("train",)), [2, 2, 6]),
+        (Split(test_fraction=0.3), [1, 1, 6]),
+    ],
+    ids=["no split", "column", "fraction"],
+)
+def test_an_under_sampler_counts_by_two_columns_at_most(
+    split: Split | None,
+    passes: list[int],
+    tmp_path: Path,
+    inside: Client,
+    reads: list[tuple[str, int]],
+) -> None:
+    frame = mixed_frame()[["x", "f32", "i16", "text", "y"]]
+    frame["fold"] = np.where(frame.index % 3 == 0, "test", "train")
+    source = write_files(frame, tmp_path / "in", 1)
+    write_job(prepare(job(source, tmp_path / "out", sampler="random-under", split=split)), inside)
+    assert sorted(n for _, n in reads) == passes
+
+
+def test_folders_by_value_cost_a_pass_over_their_columns(
+    tmp_path: Path, inside: Client, reads: list[tuple[str, int]]
+) -> None:
+    source = write_files(mixed_frame()[["x", "f32", "i16", "text", "y"]], tmp_path / "in", 1)
+    plan = plan_job(prepare(JobSpec(str(source), "y", partition_by=("text", "y"))), inside)
+    assert plan.passes[0] == "looking at the columns of partition_by"
+    assert [n for _, n in reads] == [2, 5]
+    for fields in ({"partition_by": ("y",)}, {"partition_by": ("text",), "mode": "synthetic"}):
+        reads.clear()
+        plan_job(prepare(JobSpec(str(source), "y", **fields)), inside)
+        assert [n for _, n in reads] == [5]
+
+
 def test_object_stores_get_the_same_folders(
     tmp_path: Path, inside: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
