@@ -86,6 +86,7 @@ class DaskTable:
     lazy = True
     classes: dict[Any, Any] = {}  # noqa: RUF012 - known when computed, and not here
     learnt = None
+    recipe: Any = None
     sample_indices = np.empty(0, dtype=np.int64)
 
     def __init__(

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import issparse
 
+from dsmote.execute.arrays import as_array, from_indicator, native
 from dsmote.execute.decode import repeated
 from dsmote.execute.extract import Extract, check_counts, extract, join_extracts
 from dsmote.execute.generate import (
@@ -72,6 +72,7 @@ class MemoryTable:
         self.report: Any = None
         self.provenance: Any = None
         self.classes: dict[Any, Any] = {}
+        self.recipe: Any = None
         self.learnt: Any = None
         self._indices: list[np.ndarray] = []
         self.has_target = y is None
@@ -79,7 +80,7 @@ class MemoryTable:
         self._restore_X: Callable[[Any], Any] = lambda made: made
         self._restore_y: Callable[[Any], Any] = lambda made: made
         if not self.is_frame:
-            X = self._as_array(X)
+            X, self._restore_X = as_array(X)
             self.array = X.dtype
         self._X = X
         names = X.columns if self.is_frame else pd.RangeIndex(X.shape[1])
@@ -133,32 +134,6 @@ class MemoryTable:
         """The target's labels, numbered once."""
         return labelled(self._labels)
 
-    def _as_array(self, X: Any) -> np.ndarray:
-        if issparse(X):
-            raise TypeError(
-                "sparse matrices are not supported: a synthetic row is dense between its parents; "
-                "pass X.toarray(), or fewer columns"
-            )
-        if isinstance(X, pd.Series):
-            raise ValueError("Expected 2D input, got a Series instead; pass X.to_frame()")
-        array = np.asarray(X)
-        if isinstance(X, list):
-            if array.dtype.kind in "US":
-                array = np.array(X, dtype=object)
-            self._restore_X = lambda made: made.tolist()
-        elif array.dtype.kind in "US":
-            kind = array.dtype
-            array = array.astype(object)
-            self._restore_X = lambda made: made.astype(kind)
-        if array.ndim != 2:
-            raise ValueError(
-                f"Expected 2D array, got {array.ndim}D array instead; reshape X to "
-                "(n_samples, n_features)"
-            )
-        if array.dtype.kind == "c":
-            raise ValueError("Complex data not supported: pass real and imaginary parts as columns")
-        return array
-
     def _as_labels(self, y: Any) -> pd.Series:
         """Return the target as a Series, and remember how to give its kind back."""
         n = len(self._X)
@@ -170,18 +145,19 @@ class MemoryTable:
             series = y
         else:
             array = np.asarray(y)
+            dtype, array = array.dtype, native(array)
             columns = y.columns if isinstance(y, pd.DataFrame) else None
             if array.ndim == 2 and array.shape[1] > 1:
-                array = self._from_indicator(array, columns)
+                array, self._restore_y = from_indicator(array, columns)
             elif array.ndim == 2:
                 array = array.reshape(-1)
                 self._restore_y = lambda made: made.to_numpy(copy=True).reshape(-1, 1)
             elif isinstance(y, list):
                 self._restore_y = lambda made: made.to_numpy().tolist()
             elif array.ndim == 1:
-                dtype = array.dtype
                 self._restore_y = lambda made: made.to_numpy(dtype=dtype, copy=True)
-                self._plain_y = array if dtype.kind in "biufOUS" else None
+                plain = dtype.kind in "biufOUS" and dtype.isnative
+                self._plain_y = array if plain else None
             else:
                 raise ValueError(f"y should be a 1d array, got an array of shape {array.shape}")
             if array.dtype.kind in "US":
@@ -195,23 +171,6 @@ class MemoryTable:
                 f"{n:,} rows and y {len(series):,}; they must be of equal length"
             )
         return series
-
-    def _from_indicator(self, array: np.ndarray, columns: Any) -> np.ndarray:
-        values = pd.unique(array.reshape(-1))
-        if len(values) > 2 or not np.isin(values, [0, 1]).all() or (array.sum(axis=1) != 1).any():
-            raise ValueError(
-                "Multilabel and multioutput targets are not supported. A two-dimensional y must "
-                "be one-hot encoded: exactly one 1 in each row"
-            )
-        dtype, width = array.dtype, array.shape[1]
-
-        def binarized(made: pd.Series) -> Any:
-            hot = np.zeros((len(made), width), dtype=dtype)
-            hot[np.arange(len(made)), made.to_numpy()] = 1
-            return hot if columns is None else pd.DataFrame(hot, columns=columns)
-
-        self._restore_y = binarized
-        return array.argmax(axis=1)
 
     @property
     def target_name(self) -> Any:
@@ -278,6 +237,7 @@ class MemoryTable:
     def run(self, task: Task) -> Any:
         """Make the output: (X, y), or the table when the target is one of its columns."""
         recipe, plan, how = task.recipe, task.plan, Making.of(task)
+        self.recipe = recipe
         found = self._extract(task)
         made: list[Part] = []
         self.report, self.classes = {}, {}
@@ -340,7 +300,10 @@ class MemoryTable:
         ours = conform(self._X, task.schema, task.changes)
         if task.provenance:
             ours = pd.concat([ours, of_originals(ours.index, task.provenance, task.out)], axis=1)
-        return pd.concat([ours, *made], ignore_index=True)
+        joined = pd.concat([ours, *made], ignore_index=True)
+        if joined.columns.nlevels == self._X.columns.nlevels:
+            joined.columns.names = self._X.columns.names
+        return joined
 
     def _joined_beside(self, name: str, made: list[Any]) -> Any:
         ours = self._beside[name]

@@ -13,6 +13,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import TargetTags
 from sklearn.utils._param_validation import HasMethods, Interval, Options, RealNotInt, StrOptions
+from sklearn.utils.metadata_routing import MetadataRequest
 
 from dsmote.execute import Recipe, Table, Task, check_free, read_frame, read_pair
 from dsmote.execute.partition import incomplete, missing_labels
@@ -383,6 +384,10 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             raise ValueError(missing_labels(profile.missing_target, target))
         if self.missing == "error" and (profile.missing or profile.infinite):
             raise ValueError(incomplete(profile.missing, profile.infinite, schema))
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Request nothing: a pipeline takes no third thing, and groups are a splitter's."""
+        return MetadataRequest(owner=self)
 
     def __sklearn_tags__(self) -> SamplerTags:
         """Return the estimator's tags, for scikit-learn and imbalanced-learn."""

@@ -12,7 +12,7 @@ from sklearn.cluster import MiniBatchKMeans
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from dsmote.execute import Bases, BasesOf, Recipe, Table
-from dsmote.plan import copies_with_replacement, shares
+from dsmote.plan import Schema, copies_with_replacement, shares
 from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
 from dsmote.samplers.recipes import SegmentRecipe
 from dsmote.samplers.search import wanted_search
@@ -204,6 +204,8 @@ class KMeansSMOTE(OverSampler):
     ----------
     kmeans_estimator_ : object
         The fitted clustering, where the input is in memory.
+    cluster_balance_threshold_ : "auto" or float
+        The parameter, as in imbalanced-learn.
     sampling_strategy_, n_features_in_, feature_names_in_, plan_, neighbors_report_, provenance_
         As in :class:`~dsmote.SMOTE`.
 
@@ -292,6 +294,9 @@ class KMeansSMOTE(OverSampler):
             exponent=self.density_exponent,
             max_fit_rows=self.max_fit_rows,
         )
+
+    def _check_schema(self, schema: Schema) -> None:
+        self.cluster_balance_threshold_ = self.cluster_balance_threshold
 
     def _finished(self, table: Table) -> None:
         if table.learnt is not None:

@@ -97,6 +97,8 @@ class SMOTENC(OverSampler):
     categorical_features : "auto", or a sequence of names, positions or booleans, default="auto"
         The nominal columns. ``"auto"`` takes category, string, object and bool columns of a
         frame.
+    categorical_encoder : None
+        Taken for imbalanced-learn's sake, and always None: levels of any kind are numbered here.
     sampling_strategy, k_neighbors, random_state, carry, missing
         As in :class:`~dsmote.SMOTE`. A missing name is a level of its own, and never "missing".
     neighbors : {"auto", "tree", "brute"}, CappedIndex or engine, default="auto"
@@ -108,8 +110,10 @@ class SMOTENC(OverSampler):
 
     Attributes
     ----------
-    categorical_features_ : ndarray of int
-        Positions of the nominal columns in the table.
+    categorical_features_, continuous_features_ : ndarray of int
+        Positions of the nominal and of the measured columns in the table.
+    median_std_ : dict of label to float
+        M of each class that grows by its neighbours, where the input is in memory.
     sampling_strategy_, n_features_in_, feature_names_in_, plan_, neighbors_report_
         As in :class:`~dsmote.SMOTE`.
 
@@ -135,12 +139,14 @@ class SMOTENC(OverSampler):
         **OverSampler._parameter_constraints,
         **NEIGHBOUR_PARAMETERS,
         "categorical_features": ["array-like", str],
+        "categorical_encoder": [None],
     }
 
     def __init__(
         self,
-        *,
         categorical_features: Any = "auto",
+        *,
+        categorical_encoder: Any = None,
         sampling_strategy: Any = "auto",
         k_neighbors: int = 5,
         random_state: Any = None,
@@ -154,6 +160,7 @@ class SMOTENC(OverSampler):
         provenance: Any = False,
     ) -> None:
         self.categorical_features = categorical_features
+        self.categorical_encoder = categorical_encoder
         self.sampling_strategy = sampling_strategy
         self.k_neighbors = k_neighbors
         self.random_state = random_state
@@ -213,8 +220,16 @@ class SMOTENC(OverSampler):
                 )
         return alarms
 
+    def _finished(self, table: Table) -> None:
+        self.median_std_ = {
+            label: mixed_weight(table.recipe.measured(of.rows.numeric))
+            for label, of in table.classes.items()
+            if not of.copied
+        }
+
     def _check_schema(self, schema: Schema) -> None:
         self.categorical_features_ = np.array(schema.nominal, dtype=np.int64)
+        self.continuous_features_ = np.array(schema.numeric, dtype=np.int64)
         names = ", ".join(repr(schema.columns[i].name) for i in schema.nominal[:20])
         if not schema.nominal:
             raise ValueError(

@@ -80,8 +80,10 @@ def test_column_names(sampler):
 def test_parameters_are_all_keywords_and_validated():
     for sampler in SAMPLERS:
         assert set(sampler.get_params()) == set(sampler._parameter_constraints)
-        with pytest.raises(TypeError):
-            type(sampler)("auto")
+        with pytest.raises(TypeError):  # imbalanced-learn's SMOTENC takes one by position, too
+            type(sampler)("auto", "auto")
+    with pytest.raises(TypeError):
+        SMOTE("auto")
 
 
 # ---- in pipelines

@@ -1,0 +1,121 @@
+"""Arrays and lists as arrays that pandas takes, and what is made of them as what was given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.sparse import issparse
+
+__all__ = ["as_array", "from_indicator", "native"]
+
+
+def native(array: np.ndarray) -> np.ndarray:
+    """Return an array in this machine's byte order, which is the only one that pandas takes.
+
+    Examples
+    --------
+    >>> native(np.array([1, 2], dtype=">i4")).dtype.isnative
+    True
+    """
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def as_array(X: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
+    """Return features as an array of two dimensions, and what gives their kind back.
+
+    Parameters
+    ----------
+    X : ndarray, list, or what NumPy makes an array of
+
+    Returns
+    -------
+    array : ndarray, shape (n, d)
+        Text as objects.
+    restore : callable
+        Makes of such an array what X was.
+
+    Raises
+    ------
+    TypeError
+        A sparse matrix.
+    ValueError
+        Not two dimensions, or complex numbers.
+
+    Examples
+    --------
+    >>> array, restore = as_array([[1, 2], [3, 4]])
+    >>> restore(array[:1])
+    [[1, 2]]
+    """
+    if issparse(X):
+        raise TypeError(
+            "sparse matrices are not supported: pass X.toarray(), or a frame of sparse columns, as "
+            "pandas.DataFrame.sparse.from_spmatrix(X) makes it"
+        )
+    if isinstance(X, pd.Series):
+        raise ValueError("Expected 2D input, got a Series instead; pass X.to_frame()")
+    array = np.asarray(X)
+    kind = array.dtype
+
+    def as_list(made: np.ndarray) -> Any:
+        return made.tolist()
+
+    def as_given(made: np.ndarray) -> Any:
+        return made if made.dtype == kind else made.astype(kind)
+
+    if isinstance(X, list):
+        if kind.kind in "US":
+            array = np.array(X, dtype=object)
+    elif kind.kind in "US":
+        array = array.astype(object)
+    else:
+        array = native(array)
+    if array.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {array.ndim}D array instead; reshape X to "
+            "(n_samples, n_features)"
+        )
+    if array.dtype.kind == "c":
+        raise ValueError("Complex data not supported: pass real and imaginary parts as columns")
+    return array, as_list if isinstance(X, list) else as_given
+
+
+def from_indicator(array: np.ndarray, columns: Any) -> tuple[np.ndarray, Callable[[Any], Any]]:
+    """Return the labels of a one-hot encoded target, and what encodes them again.
+
+    Parameters
+    ----------
+    array : ndarray, shape (n, classes)
+    columns : Index or None
+        Names of the columns, where it was a frame.
+
+    Raises
+    ------
+    ValueError
+        Not exactly one 1 in each row.
+
+    Examples
+    --------
+    >>> labels, restore = from_indicator(np.array([[0, 1], [1, 0]]), None)
+    >>> labels
+    array([1, 0])
+    >>> restore(pd.Series([1]))
+    array([[0, 1]])
+    """
+    values = pd.unique(array.reshape(-1))
+    if len(values) > 2 or not np.isin(values, [0, 1]).all() or (array.sum(axis=1) != 1).any():
+        raise ValueError(
+            "Multilabel and multioutput targets are not supported. A two-dimensional y must "
+            "be one-hot encoded: exactly one 1 in each row"
+        )
+    dtype, width = array.dtype, array.shape[1]
+
+    def binarized(made: pd.Series) -> Any:
+        hot = np.zeros((len(made), width), dtype=dtype)
+        hot[np.arange(len(made)), made.to_numpy()] = 1
+        return hot if columns is None else pd.DataFrame(hot, columns=columns)
+
+    return array.argmax(axis=1), binarized

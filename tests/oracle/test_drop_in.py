@@ -1,0 +1,114 @@
+"""For who comes from imbalanced-learn: signatures and fitted attributes, class by class."""
+
+import inspect
+import warnings
+
+import imblearn.over_sampling
+import imblearn.under_sampling
+import numpy as np
+import pytest
+import sklearn
+from imblearn.pipeline import make_pipeline
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold
+
+from dsmote import SMOTE, SMOTENC, KMeansSMOTE, make_sampler
+from dsmote.samplers.registry import samplers
+
+# Searchers and encoders that dsmote does not have; n_features_ is n_features_in_.
+DEPARTURES = {"nn_", "nn_k_", "nn_m_", "categorical_encoder_", "n_features_"}
+NEEDED = {
+    "smotenc": {"categorical_features": [0]},
+    "kmeans": {"cluster_balance_threshold": 0.05},
+}
+
+
+def original_of(kind):
+    for module in (imblearn.over_sampling, imblearn.under_sampling):
+        if hasattr(module, kind.__name__):
+            return getattr(module, kind.__name__)
+    raise AssertionError(f"imbalanced-learn has no {kind.__name__}")
+
+
+def table_for(name):
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(200, 2)), rng.normal(1, 1, size=(44, 2))]
+    if name in ("smoten", "smotenc"):
+        X[:, 0] = np.rint(X[:, 0])
+    return (X[:, :1] if name == "smoten" else X), np.repeat([0, 1], [200, 44])
+
+
+@pytest.mark.parametrize("name", samplers())
+def test_parameters_are_those_of_imblearn_in_the_same_way(name):
+    kind = samplers()[name]
+    ours = inspect.signature(kind).parameters
+    for parameter in inspect.signature(original_of(kind)).parameters.values():
+        mine = ours[parameter.name]
+        assert mine.kind == parameter.kind, parameter.name
+        if parameter.default is not inspect.Parameter.empty:
+            assert mine.default == parameter.default, parameter.name
+
+
+@pytest.mark.parametrize("name", samplers())
+def test_fitted_attributes_are_those_of_imblearn_and_more(name):
+    kind = samplers()[name]
+    X, y = table_for(name)
+    fitted = []
+    for each in (kind, original_of(kind)):
+        sampler = each(random_state=0, **NEEDED.get(name, {}))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            sampler.fit_resample(X, y)
+        parameters = sampler.get_params()
+        fitted.append(
+            {n: v for n, v in vars(sampler).items() if n not in parameters and n[0] != "_"}
+        )
+    ours, theirs = fitted
+    assert set(theirs) - set(ours) <= DEPARTURES
+    assert {"plan_"} <= set(ours)
+    for attribute in ("sampling_strategy_", "n_features_in_", "cluster_balance_threshold_"):
+        assert ours.get(attribute) == theirs.get(attribute)
+
+
+def test_what_smotenc_knows_of_the_columns_is_what_imblearn_knows():
+    X, y = table_for("smotenc")
+    X = np.column_stack([X, 5 * X[:, 1], X[:, 0] > 0, X[:, 1] ** 2])
+    wanted = [0, 3]
+    ours = SMOTENC(wanted, random_state=0)  # by position, as there
+    theirs = imblearn.over_sampling.SMOTENC(wanted, random_state=0)
+    for sampler in (ours, theirs):
+        sampler.fit_resample(X, y)
+    for attribute in ("categorical_features_", "continuous_features_"):
+        np.testing.assert_array_equal(getattr(ours, attribute), getattr(theirs, attribute))
+    assert list(ours.median_std_) == list(theirs.median_std_) == [1]
+    assert ours.median_std_[1] == pytest.approx(theirs.median_std_[1])
+    # Of scaled columns, where neighbours are found among those.
+    scaled = SMOTENC(wanted, scale="standard", random_state=0)
+    scaled.fit_resample(X, y)
+    numbers = X[:, [1, 2, 4]]
+    assert scaled.median_std_[1] == pytest.approx(
+        np.median(numbers[y == 1].std(axis=0) / numbers.std(axis=0))
+    )
+
+
+def test_the_threshold_of_kmeans_is_kept_as_it_was_given():
+    X, y = table_for("kmeans")
+    sampler = make_sampler("kmeans", random_state=0, cluster_balance_threshold=0.1).fit(X, y)
+    assert isinstance(sampler, KMeansSMOTE)
+    assert sampler.cluster_balance_threshold_ == 0.1
+
+
+# ---- inside what scikit-learn routes
+
+
+@pytest.mark.parametrize("kind", [SMOTE, imblearn.over_sampling.SMOTE])
+def test_groups_of_a_splitter_are_not_taken_for_those_of_the_sampler(kind):
+    rng = np.random.default_rng(0)
+    X, y, groups = rng.normal(size=(90, 2)), np.repeat([0, 1], [60, 30]), np.arange(90) % 3
+    pipeline = make_pipeline(kind(random_state=0), LogisticRegression())
+    with sklearn.config_context(enable_metadata_routing=True):
+        search = GridSearchCV(
+            pipeline, {"smote__k_neighbors": [3, 4]}, cv=GroupKFold(3), error_score="raise"
+        )
+        search.fit(X, y, groups=groups)
+    assert search.n_splits_ == 3
