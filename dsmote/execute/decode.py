@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute.recipe import Made
-from dsmote.execute.rows import Rows
+from dsmote.execute.rows import Rows, is_arrow_date
 from dsmote.plan import Column, Schema
 
 __all__ = ["as_floats", "decode", "repeated", "synthetic_index"]
@@ -28,27 +28,38 @@ def as_floats(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def _from_float(values: np.ndarray, column: Column) -> Any:
     """Return float64 values as a column of the schema's dtype."""
     dtype = column.dtype
-    sparse = isinstance(dtype, pd.SparseDtype)
-    if isinstance(dtype, np.dtype) and dtype.kind in "fiub":
-        if dtype.kind == "b":
-            return values > 0.5  # a row beyond its base may leave 0..1
-        if dtype.kind in "iu":
-            # float64 rounds the largest 64-bit whole numbers up, past what the dtype holds.
-            info = np.iinfo(dtype)
-            low, high = float(info.min), np.nextafter(float(info.max) + 1.0, 0.0)
-            values = np.clip(values, low, min(high, float(info.max)) if info.bits < 64 else high)
-        return as_floats(values, dtype) if dtype.kind == "f" else values.astype(dtype)
-    if sparse:
-        return pd.Series(values).astype(dtype.subtype).astype(dtype).array
-    if column.kind == "bool":
-        return pd.array(values > 0.5, dtype=dtype)
-    if column.kind == "int":
-        return pd.array(values.astype(np.int64), dtype=dtype)
+    # A row beyond its base may leave 0..1, and the range of a dtype.
+    values = values > 0.5 if column.kind == "bool" else _held(values, _numpy_dtype(dtype))
+    if isinstance(dtype, np.dtype):
+        return values.astype(dtype, copy=False)
+    if isinstance(dtype, pd.SparseDtype):
+        return pd.Series(values).astype(dtype).array
     return pd.array(values, dtype=dtype)
+
+
+def _numpy_dtype(dtype: Any) -> np.dtype:
+    """Return what holds the values of a column that has no nominal, bool or moments."""
+    if isinstance(dtype, pd.SparseDtype):
+        dtype = dtype.subtype
+    held = dtype if isinstance(dtype, np.dtype) else dtype.numpy_dtype
+    return held if held.kind in "fiu" else np.dtype("f8")  # such as decimals
+
+
+def _held(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return float64 values as numbers of a dtype; what it cannot hold ends at its edge."""
+    if dtype.kind == "f":
+        return as_floats(values, dtype)
+    # float64 rounds the largest 64-bit whole numbers up, past what the dtype holds.
+    info = np.iinfo(dtype)
+    high = float(info.max) if info.bits < 64 else np.nextafter(float(info.max) + 1.0, 0.0)
+    return np.clip(values, float(info.min), high).astype(dtype)
 
 
 def _from_ticks(ticks: np.ndarray, column: Column) -> Any:
     dtype = column.dtype
+    if is_arrow_date(dtype):
+        made = pd.Series(ticks.view("M8[D]").astype("M8[s]"))
+        return made.astype("timestamp[s][pyarrow]").astype(dtype).array
     if isinstance(dtype, pd.ArrowDtype):
         unit = dtype.pyarrow_dtype.unit
         letter = "M8" if column.kind == "datetime" else "m8"

@@ -67,9 +67,9 @@ def check_companion(dtype: Any, name: str) -> None:
     TypeError
         Such weights.
     """
-    if name == "sample_weight" and not (
-        pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_object_dtype(dtype)
-    ):
+    types = pd.api.types
+    real = types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype)
+    if name == "sample_weight" and not (real or types.is_object_dtype(dtype)):
         raise TypeError(f"sample_weight must hold numbers, but has dtype {dtype}")
 
 
@@ -79,7 +79,9 @@ def companion(values: Any, n: int, name: str) -> pd.Series:
     Raises
     ------
     ValueError
-        Of another length.
+        Of another length, or weights that are missing or infinite.
+    TypeError
+        Weights that are no numbers.
     """
     if isinstance(values, pd.DataFrame):
         values = values.iloc[:, 0]
@@ -90,7 +92,22 @@ def companion(values: Any, n: int, name: str) -> pd.Series:
             f"{name} is partitioned differently from X: a partition of X has {n:,} rows, that of "
             f"{name} beside it {len(values):,}; give both the same partitions"
         )
+    if name == "sample_weight":
+        _check_weights(values)
     return values
+
+
+def _check_weights(values: pd.Series) -> None:
+    try:
+        weights = values.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"sample_weight must hold numbers: {error}") from error
+    bad = len(weights) - int(np.isfinite(weights).sum())
+    if bad:
+        raise ValueError(
+            f"sample_weight is missing or infinite in {bad:,} row{'' if bad == 1 else 's'}; "
+            "between such weights there is none: fill them, or drop those rows"
+        )
 
 
 def unlike(n_X: int, n_y: int) -> str:

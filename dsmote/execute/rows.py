@@ -12,7 +12,16 @@ import pandas as pd
 from dsmote.plan import Schema
 from dsmote.plan.profile import unify_categories
 
-__all__ = ["Rows", "check_levels", "complete", "encode", "factorized", "join", "numeric_values"]
+__all__ = [
+    "Rows",
+    "check_levels",
+    "complete",
+    "encode",
+    "factorized",
+    "is_arrow_date",
+    "join",
+    "numeric_values",
+]
 
 _EXACT = 2**53  # whole numbers up to here are exact in float64
 
@@ -70,8 +79,22 @@ def _dense(series: pd.Series) -> pd.Series:
     )
 
 
+def is_arrow_date(dtype: Any) -> bool:
+    """Tell whether a dtype is one of Arrow's dates, which are days without a time.
+
+    Examples
+    --------
+    >>> is_arrow_date(pd.api.types.pandas_dtype("date32[day][pyarrow]"))
+    True
+    """
+    return isinstance(dtype, pd.ArrowDtype) and str(dtype).startswith("date")
+
+
 def _ticks(series: pd.Series) -> np.ndarray:
     """Return datetimes or timedeltas as int64 in their own unit; missing is the smallest int."""
+    if is_arrow_date(series.dtype):
+        moments = series.astype("timestamp[s][pyarrow]").array.__array__()
+        return np.asarray(moments).astype("M8[D]").view("i8")
     if isinstance(series.dtype, pd.ArrowDtype):
         series = pd.Series(series.array.__array__())
     values = series.array

@@ -146,6 +146,10 @@ def carried_dtype(dtype: Any) -> Any:
     >>> carried_dtype(np.dtype("int64")), carried_dtype(np.dtype("float32"))
     (Int64Dtype(), dtype('float32'))
     """
+    if isinstance(dtype, pd.SparseDtype) and dtype.subtype.kind in "iub":
+        return carried_dtype(dtype.subtype)
+    if isinstance(dtype, pd.IntervalDtype) and getattr(dtype.subtype, "kind", "") in "iu":
+        return pd.IntervalDtype(np.dtype("f8"), dtype.closed)
     if isinstance(dtype, np.dtype) and dtype.kind in "iu":
         name = dtype.name.capitalize() if dtype.kind == "i" else "UI" + dtype.name[2:]
         return pd.api.types.pandas_dtype(name)
@@ -181,6 +185,20 @@ def _check_names(names: Sequence[Any], target: Any, has_target: bool, carry: Seq
         )
     if has_target and target in carry:
         raise ValueError(f"the target column {target!r} cannot be carried; take it out of carry")
+
+
+def _check_group(group: Any, target: Any, has_target: bool, carry: Sequence[Any]) -> None:
+    """Refuse a column of groups that has another role."""
+    if has_target and group == target:
+        raise ValueError(
+            f"the target column {target!r} cannot be the groups as well: neighbours are of one "
+            "class anyway; leave groups out"
+        )
+    if group in carry:
+        raise ValueError(
+            f"column {group!r} is in carry and names the groups, too, but new rows are in the "
+            "group of their parents, and a carried column is missing in them; take it out of carry"
+        )
 
 
 def make_schema(
@@ -235,6 +253,8 @@ def make_schema(
     """
     names = list(names)
     _check_names(names, target, has_target, carry)
+    if group is not None:
+        _check_group(group, target, has_target, carry)
     voted = set(nominal)
     columns = []
     text = []

@@ -9,7 +9,7 @@ import pytest
 
 import dsmote.execute.dask_table
 import dsmote.execute.memory_table
-from dsmote import SMOTE, SMOTENC
+from dsmote import SMOTE, SMOTENC, RandomOverSampler, RandomUnderSampler
 from dsmote.plan import Limit, MemoryLimitError
 from tests.tables import dask_array, dask_frame, mixed, numbers
 
@@ -452,8 +452,16 @@ def test_continuous_targets(kind, table):
 def test_sparse_matrices():
     from scipy.sparse import csr_matrix
 
-    with pytest.raises(TypeError, match="toarray"):
-        SMOTE().fit_resample(csr_matrix(np.eye(20)), np.repeat([0, 1], [12, 8]))
+    X, y = csr_matrix(np.eye(20)), np.repeat([0, 1], [12, 8])
+    for sampler in (SMOTE(random_state=0), RandomOverSampler(), RandomUnderSampler()):
+        with pytest.raises(TypeError, match=r"X\.toarray.*from_spmatrix"):
+            sampler.fit_resample(X, y)
+    # The remedies do the same.
+    dense = SMOTE(random_state=0).fit_resample(X.toarray(), y)[0]
+    sparse = pd.DataFrame.sparse.from_spmatrix(X)
+    frame = SMOTE(random_state=0).fit_resample(sparse, y)[0]
+    assert frame.dtypes.equals(sparse.dtypes)
+    np.testing.assert_array_equal(frame.to_numpy(), dense)
 
 
 # ---- partitions

@@ -263,6 +263,16 @@ def test_no_group_is_large_enough(name):
         sampler(name, on_small_group="skip").fit_resample(features(name), Y, groups=groups)
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_column_of_groups_has_no_other_role(lazy):
+    table = features("smote").assign(g=np.arange(N) % 2, y=Y)
+    table = dask_frame(table, [60, 60]) if lazy else table
+    with pytest.raises(ValueError, match=r"column 'g' is in carry and names the groups, too.*take"):
+        SMOTE(carry=["g"]).resample(table, target="y", groups="g")
+    with pytest.raises(ValueError, match=r"target column 'y' cannot be the groups.*leave groups"):
+        SMOTE().resample(table, target="y", groups="y")
+
+
 # Weights
 
 
@@ -332,11 +342,26 @@ def test_weights_of_mixed_tables():
         (np.ones(3), ValueError, "sample_weight has 3 values, but X has 120 rows"),
         (np.ones((N, 1)), ValueError, "sample_weight must have one dimension"),
         (pd.Series(["heavy"] * N), TypeError, "sample_weight must hold numbers, but has dtype"),
+        (np.ones(N) * 1j, TypeError, "sample_weight must hold numbers, but has dtype complex128"),
+        (pd.Series(["heavy"] * N, dtype=object), TypeError, "sample_weight must hold numbers: "),
+        (np.repeat([np.nan, 1], [1, N - 1]), ValueError, "missing or infinite in 1 row;"),
+        (np.repeat([1, np.inf], [N - 2, 2]), ValueError, "missing or infinite in 2 rows; .*fill"),
+        (pd.Series([1, None] * (N // 2), dtype="Int64"), ValueError, "infinite in 60 rows"),
     ],
 )
 def test_weights_that_do_not_fit(weights, error, message):
     with pytest.raises(error, match=message):
         SMOTE().fit_resample(X, Y, sample_weight=weights)
+
+
+def test_weights_on_dask_are_looked_at_while_computing():
+    weights = Y.astype(float).where(np.arange(N) != 70)
+    made = SMOTE().fit_resample(
+        *(dask_frame(each, [60, 60]) for each in (X, Y)),
+        sample_weight=dask_frame(weights, [60, 60]),
+    )
+    with pytest.raises(ValueError, match="sample_weight is missing or infinite in 1 row"):
+        made[0].compute(scheduler="synchronous")
 
 
 def test_weights_on_dask_that_do_not_fit():

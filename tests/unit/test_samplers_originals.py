@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote import SMOTE, SMOTENC
+from dsmote import SMOTE, SMOTENC, SVMSMOTE, RandomOverSampler, RandomUnderSampler
 from tests.tables import assert_same_bits, dask_array, dask_frame
 
 N, FEW = 60, 16
@@ -58,6 +58,13 @@ NUMERIC = {
         (pd.Timestamp("2020-02-03", tz="Asia/Tokyo") + pd.to_timedelta(WHOLE, "D")).as_unit("us"),
         dtype="timestamp[us, tz=Asia/Tokyo][pyarrow]",
     ),
+    **{
+        f"{name}[pyarrow]": pd.array(
+            pd.to_datetime("1969-12-01") + pd.to_timedelta(WHOLE, "D"),
+            dtype="timestamp[ms][pyarrow]",
+        ).astype(f"{name}[pyarrow]")
+        for name in ("date32[day]", "date64[ms]")
+    },
     "duration[s][pyarrow]": pd.array(
         pd.to_timedelta(WHOLE, "s").as_unit("s"), dtype="duration[s][pyarrow]"
     ),
@@ -227,6 +234,26 @@ def test_whole_numbers_are_rounded_to_nearest_not_down():
     np.testing.assert_array_equal(made, whole)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    ["Int8", "UInt8", "UInt64", "uint8[pyarrow]", "int8[pyarrow]", "Sparse[int8]", "Sparse[uint8]"],
+)
+def test_rows_beyond_their_base_end_where_the_dtype_does(kind):
+    info = np.iinfo(kind.lower().removeprefix("sparse[").removesuffix("]").split("[")[0])
+    ends = pd.Series([info.min, min(info.max, 2**40)] * (N // 2))
+    X = pd.DataFrame({"z": NORMAL, "c": ends.astype(kind)})
+    for sampler in (
+        RandomOverSampler(random_state=0, shrinkage=1.0),
+        SVMSMOTE(random_state=0, scale="standard", m_neighbors=N - 1, k_neighbors=FEW - 1),
+    ):
+        made = sampler.fit_resample(X, Y)[0]["c"]
+        assert made.dtype == X["c"].dtype
+        new = made[N:].astype(object)
+        assert not made.isna().any()
+        assert info.min == new.min()
+        assert info.max == new.max() or kind == "UInt64"
+
+
 def test_the_whole_range_of_the_dtype():
     for kind in ("int8", "uint8", "int64", "uint64"):
         info = np.iinfo(kind)
@@ -263,6 +290,31 @@ def test_arrays_of_whole_numbers_and_text():
 
 
 # ---- the index
+
+
+@pytest.mark.parametrize("sampler", [SMOTE(random_state=0), RandomUnderSampler(random_state=0)])
+@pytest.mark.parametrize("kind", ["f8", "f4", "i4", "u8"])
+def test_arrays_of_either_byte_order(kind, sampler):
+    X, y = np.column_stack([WHOLE, 100 * NORMAL**2]).astype(f"<{kind}"), Y.to_numpy()
+    expected = sampler.fit_resample(X, y)
+    for labels in (y.astype(">i8"), y.astype(">f8")):
+        found = sampler.fit_resample(X.astype(f">{kind}"), labels)
+        assert [part.dtype for part in found] == [np.dtype(f">{kind}"), labels.dtype]
+        for part, same in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(part, same)
+    assert sampler.fit_resample(X, y.astype(">i2")[:, None])[1].ravel().tolist() == [*expected[1]]
+    hot = np.eye(2, dtype=">i4")[y]
+    np.testing.assert_array_equal(sampler.fit_resample(X, hot)[1].argmax(axis=1), expected[1])
+
+
+def test_the_names_of_the_columns_keep_their_own_name():
+    X = pd.DataFrame({"z": NORMAL, "a": NORMAL**2}).rename_axis(columns="feature")
+    for provenance in (False, "full"):
+        X_res, _ = SMOTE(random_state=0, provenance=provenance).fit_resample(X, Y)
+        assert X_res.columns.name == "feature"
+    levels = pd.MultiIndex.from_tuples([("x", 1), ("y", 1)], names=["letter", None])
+    assert SMOTE().fit_resample(X.set_axis(levels, axis=1), Y)[0].columns.equals(levels)
+    assert SMOTE().fit_resample(X.set_axis(levels, axis=1), Y)[0].columns.names == ["letter", None]
 
 
 def test_in_memory_gives_a_fresh_index():
@@ -314,6 +366,13 @@ CARRIED = {
     "datetime64[ns]": (NUMERIC["datetime64[ns]"], "datetime64[ns]"),
     "datetime64[ns, Europe/Berlin]": (NUMERIC["datetime64[ns, Europe/Berlin]"], None),
     "timedelta64[s]": (NUMERIC["timedelta64[s]"], "timedelta64[s]"),
+    "Sparse[int64, 0]": (NUMERIC["Sparse[int64, 0]"], "Int64"),
+    "Sparse[bool]": (pd.arrays.SparseArray(WHOLE > 50), "boolean"),
+    "Sparse[float64, 0]": (NUMERIC["Sparse[float64, 0]"], None),
+    "interval": (
+        pd.cut(WHOLE, [-1, 50, 100]).astype("interval[int64]"),
+        "interval[float64, right]",
+    ),
 }
 
 
