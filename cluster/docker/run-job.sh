@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/env bash
 # Run a job for a scheduler (Kubernetes, compose, cron) that only knows that 0 is good.
 #
 #   run-job.sh JOB.yaml [OPTION]...
@@ -8,7 +8,8 @@
 # A signal to this process is passed on, so that the job can clear up before it ends.
 set -u
 
-# The trap comes first: a signal that arrives while the job starts must not leave it alone.
+# The trap comes first: a signal that arrives while the job starts must not leave it alone. And it is
+# bash that runs this: in other shells a child that has hardly begun loses the signal passed on.
 job=
 stopped=
 trap 'stopped=yes; [ -z "$job" ] || kill -TERM "$job" 2>/dev/null' TERM INT

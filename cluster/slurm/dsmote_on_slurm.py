@@ -9,13 +9,19 @@ Slurm takes away cost time, not rows. The exit code is that of the command. Need
 """
 
 import argparse
+import math
+import re
 import sys
 from pathlib import Path
 
+from dask.utils import parse_bytes
 from dask_jobqueue import SLURMCluster
 from distributed import Client, Security
 
 from dsmote.cli import main as dsmote
+
+#: A nanny and what it starts besides the worker.
+NANNY_BYTES = 200 * 2**20
 
 
 def parse(args: list[str]) -> argparse.Namespace:
@@ -24,7 +30,9 @@ def parse(args: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--workers", type=int, required=True, help="Slurm jobs of one worker each")
     parser.add_argument("--memory", required=True, help="of a worker, as `dsmote plan` asks for")
-    parser.add_argument("--walltime", default="06:00:00", help="default: %(default)s")
+    parser.add_argument(
+        "--walltime", default="06:00:00", help="as `sbatch --time` takes it; default: %(default)s"
+    )
     parser.add_argument("--queue", help="the partition")
     parser.add_argument("--account")
     parser.add_argument("--interface", help="network card that the nodes reach each other by")
@@ -41,6 +49,11 @@ def parse(args: list[str]) -> argparse.Namespace:
     given = parser.parse_args(args)
     if not given.show and not given.command:
         parser.error("there is no dsmote command after --")
+    for option, read in (("walltime", lifetime), ("memory", memory_of_job)):
+        try:
+            read(getattr(given, option))
+        except ValueError as error:
+            parser.error(f"--{option}: {error}")
     return given
 
 
@@ -54,13 +67,27 @@ def security_of(folder: Path | None) -> Security | None:
     return Security(**files, require_encryption=True)
 
 
+def seconds_of(walltime: str) -> int:
+    """Seconds of what `sbatch --time` takes: M, M:S and H:M:S, or D-H, D-H:M and D-H:M:S."""
+    form = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", walltime)
+    if form is None:
+        raise ValueError(f"{walltime} is none of MINUTES, HH:MM:SS, D-HH and D-HH:MM:SS")
+    days, hours, minutes, seconds = (int(part or 0) for part in form.groups())
+    if form[1] is None and form[4] is None:
+        hours, minutes, seconds = 0, hours, minutes
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
 def lifetime(walltime: str) -> int:
-    """Seconds of a worker: Slurm's [D-]HH:MM:SS less a tenth, but at most ten minutes less."""
-    days, _, hours = walltime.rpartition("-")
-    seconds = int(days or 0) * 86_400
-    for place, part in enumerate(reversed(hours.split(":"))):
-        seconds += int(part) * 60**place
+    """Seconds of a worker: a tenth less than Slurm gives it, but at most ten minutes less."""
+    seconds = seconds_of(walltime)
     return seconds - min(seconds // 10, 600)
+
+
+def memory_of_job(memory: str) -> str:
+    """Return what Slurm is asked for: room for the nanny, too, above the 95 % that Dask allows."""
+    limit = parse_bytes(memory)
+    return f"{math.ceil((limit + max(0, NANNY_BYTES - limit // 20)) / 2**20)}M"
 
 
 def cluster_of(given: argparse.Namespace) -> SLURMCluster:
@@ -69,6 +96,7 @@ def cluster_of(given: argparse.Namespace) -> SLURMCluster:
         cores=1,
         processes=1,
         memory=given.memory,
+        job_mem=memory_of_job(given.memory),
         walltime=given.walltime,
         queue=given.queue,
         account=given.account,

@@ -9,13 +9,22 @@
 set -u
 
 child=
+stopped=
 run() { # in the background and waited for, so that a signal is answered at once
+    child=
     "$@" &
     child=$!
+    [ -z "$stopped" ] || stop # it came before the number was known
     wait "$child"
 }
 stop() { # the job stops its workers and clears up
+    stopped=yes
+    [ -n "$child" ] || return
     trap '' INT TERM
+    kill -TERM "$child" 2>/dev/null
+    # A child that has hardly begun loses it to the shell's own handler; a job that has it already
+    # lets a second one pass.
+    sleep 0.2
     kill -TERM "$child" 2>/dev/null
     wait
     exit 130

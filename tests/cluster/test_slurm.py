@@ -1,13 +1,16 @@
 """The program for Slurm: the script as rendered, and a run on workers that `sbatch` starts."""
 
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import pytest
@@ -16,6 +19,8 @@ from dsmote.job.demo import demo_chunk
 from tests.cluster.manifests import CLUSTER, missing
 from tests.cluster.starting import wait_until
 from tests.cluster.test_tls import SCRIPTS, run
+
+PROGRAM = CLUSTER / "slurm" / "dsmote_on_slurm.py"
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +35,7 @@ def on_slurm(*args: object, **settings: object) -> subprocess.CompletedProcess[s
         distribution("dask-jobqueue")
     except PackageNotFoundError:
         missing("no dask-jobqueue here: extra `cluster-test`")
-    program = CLUSTER / "slurm" / "dsmote_on_slurm.py"
-    return run(sys.executable, program, "--interface", "lo", "--workers", 2, *args, **settings)
+    return run(sys.executable, PROGRAM, "--interface", "lo", "--workers", 2, *args, **settings)
 
 
 def test_slurm_script_as_rendered(certificates: Path, tmp_path: Path) -> None:
@@ -43,7 +47,7 @@ def test_slurm_script_as_rendered(certificates: Path, tmp_path: Path) -> None:
     script = shown.stdout
     directives = re.findall(r"^#SBATCH (.*)$", script, flags=re.M)
     for directive in (
-        *("-J dsmote", "-p long", "-A lake", "-n 1", "--cpus-per-task=1", "--mem=8G"),
+        *("-J dsmote", "-p long", "-A lake", "-n 1", "--cpus-per-task=1", "--mem=8192M"),
         *("-t 1-02:00:00", f"-e {tmp_path}/logs/dsmote-%J.err"),
     ):
         assert directive in directives
@@ -56,6 +60,41 @@ def test_slurm_script_as_rendered(certificates: Path, tmp_path: Path) -> None:
         assert part in worker
     parsed = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True)
     assert (parsed.returncode, parsed.stderr) == (0, "")
+
+
+def program() -> ModuleType:
+    try:
+        distribution("dask-jobqueue")
+    except PackageNotFoundError:
+        missing("no dask-jobqueue here: extra `cluster-test`")
+    spec = spec_from_file_location("dsmote_on_slurm", PROGRAM)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_walltime_is_read_as_slurm_reads_it() -> None:
+    """As `man sbatch` tells under --time; a worker that took 90 for seconds would live for 81 s."""
+    read = program().seconds_of
+    assert read("90") == 90 * 60
+    assert read("90:30") == 90 * 60 + 30
+    assert read("6:00:00") == 6 * 3600
+    assert read("2-12") == 60 * 3600
+    assert read("2-12:30") == 60 * 3600 + 1800
+    assert read("2-12:30:15") == 60 * 3600 + 1815
+    for nonsense in ("", "UNLIMITED", "6h", "1-", "1:2:3:4", "-5"):
+        with pytest.raises(ValueError, match="is none of MINUTES"):
+            read(nonsense)
+    with pytest.raises(SystemExit):
+        program().parse(["--workers", "1", "--memory", "1GiB", "--walltime", "6h", "--show"])
+
+
+def test_slurm_leaves_room_for_the_nanny() -> None:
+    asked = program().memory_of_job
+    assert asked("1GiB") == f"{math.ceil(1024 * 0.95 + 200)}M"
+    assert asked("4GiB") == "4096M"  # a twentieth of it is enough
+    assert asked("8GiB") == "8192M"
 
 
 @pytest.fixture

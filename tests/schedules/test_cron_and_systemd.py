@@ -70,6 +70,25 @@ def test_retry_script_passes_a_signal_on(night: Night, tmp_path: Path) -> None:
         (tmp_path / "started").unlink()
 
 
+def test_retry_script_passes_on_a_signal_that_comes_while_the_job_starts(
+    night: Night, tmp_path: Path
+) -> None:
+    """It may come before the script has learnt the job's number, at the first try or the second."""
+    command = tmp_path / "impatient"
+    command.write_text(
+        f'#!/bin/sh\necho >>"{tmp_path}/calls"\n'
+        f'[ "$(wc -l <"{tmp_path}/calls")" -ge "$AT" ] || exit 1\n'
+        "trap 'trap \"\" TERM; echo cleared; exit 130' TERM\nkill -TERM $PPID\n"
+        "for _ in $(seq 50); do sleep 0.1; done\n"
+    )
+    command.chmod(0o755)
+    for at in (1, 2) * 2:
+        (tmp_path / "calls").unlink(missing_ok=True)
+        env = night.environment(DSMOTE=str(command), WAIT="0", AT=str(at))
+        code, said = run([SCHEDULE / "retry.sh", night.job], env, tmp_path)
+        assert (code, said.splitlines()[-1]) == (130, "cleared")
+
+
 def cron_line(night: Night) -> tuple[str, dict[str, str]]:
     """The command of the cron file, with this night's paths, and the variables set in it."""
     text = (SCHEDULE / "dsmote.cron").read_text()
