@@ -14,13 +14,14 @@ from scipy.spatial.distance import cdist
 from scipy.stats import ks_2samp
 
 from dsmote import SMOTE, SMOTENC, RandomOverSampler, RandomUnderSampler
-from dsmote.job.report import Sample, Shown, report_html
+from dsmote.job.report import Sample, Sampling, Shown, report_html
 from dsmote.job.report.axis import axis_of
 from dsmote.job.report.columns import as_names, clean
 from dsmote.job.report.compare import compare_columns, distances, histogram
 from dsmote.job.report.figures import bars_figure, levels_figure
 from dsmote.job.report.projection import project_rows
-from tests.job.test_report import checked, every_kind, manifest_of, numeric, page_of, resampled
+from dsmote.job.report.sections import _others, workers_of
+from tests.job.test_report import checked, manifest_of, numeric, page_of, resampled
 
 RARE, USUAL = 1, 0
 
@@ -130,9 +131,11 @@ def test_distances_of_the_page_are_to_rows_of_the_class() -> None:
     assert 0.1 < found.ratio < 1
 
 
-def test_differences_are_those_of_the_literature() -> None:
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=80).round(1), rng.normal(0.5, 1, 50).round(1)
+@pytest.mark.parametrize("seed", range(6))
+def test_differences_are_those_of_the_literature(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    decimals = 1 if seed % 2 else 9  # with ties, and without
+    a, b = rng.normal(size=80).round(decimals), rng.normal(0.5, 1, 50).round(decimals)
     names_a, names_b = rng.choice(list("abc"), 80), rng.choice(list("bcd"), 50)
     columns = (Shown("x", "float"), Shown("t", "nominal"))
     x, t = compare_columns(columns, sample(1, [a], [names_a]), sample(1, [b], [names_b]))
@@ -214,9 +217,7 @@ def axis_place(axis: Any, value: float) -> float:
 
 
 def test_page_compares_old_with_new_and_not_the_other_way_round() -> None:
-    """Medians, missing values, true and false, names and bars, each on its own side."""
-    rng = np.random.default_rng(0)
-    frame = every_kind(240)[["x", "text", "flag", "y"]].assign(flag2=rng.random(240) < 0.5)
+    """Medians, bars, true and false, and names, each on its own side."""
     sampling, old, new, plan = resampled(SMOTE(random_state=0), numeric(240))
     own = old.ranks == RARE
     n = int(own.sum())
@@ -242,7 +243,8 @@ def test_page_compares_old_with_new_and_not_the_other_way_round() -> None:
     assert f">{100 * (n - 2) / n:.1f} % → {100 * (k - 1) / k:.1f} %</text>" in html  # false
     assert ">100.0 % → 0 %</text>" in html  # red
     assert ">0 % → 100.0 %</text>" in html  # blue
-    assert len(frame) == 240
+    drawn = bars(re.findall(r"<svg viewBox.*?</svg>", html.split("<h4")[1])[0])
+    assert max(left for left, _, _ in drawn["old"]) < min(left for left, _, _ in drawn["new"])
 
 
 def test_projection_keeps_the_kinds_apart_and_tells_the_variance() -> None:
@@ -329,6 +331,13 @@ def test_only_new_rows_are_told_from_the_table_they_belong_to() -> None:
     text = checked(page_of(SMOTE(random_state=0), numeric())).text
     assert "A model trained on this table" in text
     assert "which alone are written" not in text
+    rows = {"before": 240, "new": 160, "after": 400, "test": 60}
+    text = checked(page_of(SMOTE(random_state=0), numeric(), job=job, rows=rows)).text
+    assert "trained on the training rows of the input together with these new rows" in text
+    assert "After: the training rows of the input together with" in text
+    assert "60 more left in the input" in text
+    assert "Score on the 60 rows that were left in the input" in text
+    assert "test/" not in text  # there is no such folder
 
 
 def test_memory_is_said_to_be_of_the_worker_and_not_of_the_job() -> None:
@@ -346,6 +355,36 @@ def test_ends_of_float64_have_a_median() -> None:
     page = checked(page_of(RandomOverSampler(random_state=0), frame))
     assert "median 1.600e+308 → 1.600e+308" in page.text
     assert "median –" not in page.text
+
+
+def test_rows_of_other_classes_are_drawn_in_their_true_proportions() -> None:
+    """Of one class a tenth was sampled, and of another, which grows as well, all."""
+    text = checked(page_of(SMOTE(random_state=0), numeric(300))).text
+    assert "250 original rows of other classes, 50 original and 200 new rows of class 1" in text
+    ranks = np.repeat([0, 1, 2], [300, 200, 40])
+    old = Sample(ranks, np.zeros((540, 1)), np.empty((540, 0), dtype=object))
+    sampling = Sampling(0, "y", (Shown("x", "float"),), (0, 1, 2), (0.1, 1.0, 1.0), (0, 1.0, 1.0))
+    assert np.bincount(ranks[_others(old, 2, sampling)], minlength=3).tolist() == [300, 20, 0]
+    assert np.bincount(ranks[_others(old, 0, sampling)], minlength=3).tolist() == [0, 20, 4]
+
+
+def test_shares_of_values_that_no_original_has() -> None:
+    rng = np.random.default_rng(0)
+    codes, whole = rng.choice([0.0, 0.5, 2.0], 90), rng.integers(0, 99, 90).astype(float)
+    strange = np.array([0.5] * 70 + [0.7] * 30)
+    halves = np.array([3.0] * 60 + [3.5] * 40)
+    columns = (Shown("codes", "float"), Shown("whole", "float"))
+    found = compare_columns(columns, sample(RARE, [codes, whole]), sample(RARE, [strange, halves]))
+    told: list[Any] = [one.what for one in found]
+    assert [(one.between, one.few) for one in told] == [(pytest.approx(0.3), 3), (0.4, None)]
+
+
+def test_workers_with_the_highest_peaks_come_first() -> None:
+    peaks = {"a": 100, "b": 200, "c": 50}
+    told = workers_of({"allowed_bytes": 400, "peak_bytes": peaks})
+    assert told == ([("b", "200 B", 50.0), ("a", "100 B", 25.0), ("c", "50 B", 12.5)], 0)
+    (highest, *_), more = workers_of({"peak_bytes": {str(i): i + 1 for i in range(30)}})
+    assert (highest, more) == (("29", "30 B", 100.0), 6)
 
 
 def test_seconds_of_a_time_are_told() -> None:

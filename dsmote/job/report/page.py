@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from dsmote.job.report.columns import clean
 from dsmote.job.report.sample import Sample, Sampling
 from dsmote.job.report.sections import balance_of, class_sections, workers_of
-from dsmote.job.report.words import Notice, general_notices
+from dsmote.job.report.words import Notice, belongs_to, general_notices
 from dsmote.job.secrets import Secrets
 from dsmote.plan import format_bytes
 
@@ -71,7 +71,7 @@ def report_html(
         neighbors=_searches(manifest),
         plan_text="\n".join(clean(x, 2_000) if x else "" for x in str(plan).splitlines()),
         details=_details(manifest),
-        only_new=manifest["job"].get("mode") == "synthetic",
+        belongs_to=belongs_to(manifest),
     )
 
 
@@ -106,7 +106,9 @@ def _facts(manifest: Mapping[str, Any], made: datetime) -> list[tuple[str, str]]
         told += [f"{rows['new']:,} new"] if not rows.get("dropped") else []
         told.append(f"{rows['after']:,} written")
     if rows.get("test"):
-        told.append(f"{rows['test']:,} more held back in test/")
+        # Where only the new rows are written, there is no such folder.
+        there = "left in the input" if job.get("mode") == "synthetic" else "held back in test/"
+        told.append(f"{rows['test']:,} more {there}")
     return [
         ("Input", clean(_shown(job["input"]), 400)),
         ("Output", clean(_shown(job["output"]), 400)),

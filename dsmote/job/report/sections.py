@@ -9,6 +9,13 @@ from typing import Any
 import numpy as np
 
 from dsmote.job.report.axis import axis_of, format_number, format_value, median
+from dsmote.job.report.class_words import (
+    BETWEEN_ROWS,
+    COPIED,
+    OTHERWISE,
+    class_notices,
+    distance_sentence,
+)
 from dsmote.job.report.columns import NAMES, clean
 from dsmote.job.report.compare import (
     Compared,
@@ -28,15 +35,7 @@ from dsmote.job.report.figures import (
 )
 from dsmote.job.report.projection import FULL, project_rows
 from dsmote.job.report.sample import Sample, Sampling, detailed_ranks
-from dsmote.job.report.words import (
-    BETWEEN_ROWS,
-    COPIED,
-    OTHERWISE,
-    Notice,
-    class_notices,
-    distance_sentence,
-    named,
-)
+from dsmote.job.report.words import Notice, named
 from dsmote.plan import COPY, format_bytes
 
 __all__ = ["Balance", "Card", "ClassSection", "balance_of", "class_sections", "workers_of"]
