@@ -36,6 +36,9 @@ COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".zip
 #: Libraries behind object stores. Their errors (no credentials, no connection) are not OSErrors.
 STORE_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "google", "gcsfs", "azure")
 
+#: What file systems call an entity tag, or else the time of the last change.
+CHANGES = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
+
 _MAGIC = re.compile(r"[*?\[]")
 
 
@@ -194,10 +197,24 @@ def list_files(url: str, format: str | None = None) -> InputFiles:
 def _files_under(fs: Any, path: str) -> list[str]:
     if not fs.isdir(path):
         return [path]
-    if is_local(fs) and not os.access(path, os.R_OK | os.X_OK):
-        # The listing of a folder that may not be read comes back empty.
-        raise PermissionError(path)
-    return [file for file in fs.find(path) if not _hidden(file, path)]
+    found = list(_walk(path)) if is_local(fs) else fs.find(path)
+    return [file for file in found if not _hidden(file, path)]
+
+
+def _walk(path: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the files below a local folder. Unlike `find`, through links, and no folder unread."""
+    real = os.path.realpath(path)
+    if real in above:  # a link to a folder that it is in
+        return
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise PermissionError(f"no permission to read {path}")
+    with os.scandir(path) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir():
+                if not entry.name.startswith(("_", ".")):
+                    yield from _walk(entry.path, (*above, real))
+            else:
+                yield entry.path
 
 
 def _hidden(file: str, root: str) -> bool:
@@ -264,7 +281,7 @@ def _marks(fs: Any, files: list[str]) -> list[str]:
     for file in files:
         with clear_errors("read", file):
             info = fs.info(file)
-        changed = info.get("ETag") or info.get("mtime") or info.get("LastModified")
+        changed = next(filter(None, map(info.get, CHANGES)), None)
         marks.append(f"{int(info.get('size') or 0)} {changed}")
     return marks
 

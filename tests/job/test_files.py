@@ -4,7 +4,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from dsmote.job.files import check_apart, list_files
+from dsmote.job.files import changed_files, check_apart, list_files
 
 
 def touch(*files: Path) -> None:
@@ -22,6 +22,19 @@ def test_folder_is_searched_in_natural_order_without_hidden_files(tmp_path: Path
     touch(tmp_path / "_SUCCESS", tmp_path / ".hidden.parquet", tmp_path / "_old" / "z.parquet")
     touch(tmp_path / "notes.txt")
     assert names(tmp_path, str(tmp_path)) == ["p1.parquet", "p2.parquet", "p10.parquet", "sub/q.pq"]
+
+
+def test_linked_folder_is_part_of_the_table(tmp_path: Path) -> None:
+    """Left out, its rows would be missing, and nobody would be told."""
+    touch(tmp_path / "in" / "a.parquet", tmp_path / "else" / "deep" / "b.parquet")
+    (tmp_path / "in" / "sub").symlink_to(tmp_path / "else")
+    whole = ["a.parquet", "sub/deep/b.parquet"]
+    assert names(tmp_path / "in", str(tmp_path / "in" / "*")) == whole
+    (tmp_path / "in" / "round").symlink_to(tmp_path / "in")
+    (tmp_path / "else" / "up").symlink_to(tmp_path)
+    assert names(tmp_path / "in", str(tmp_path / "in")) == whole
+    with pytest.raises(ValueError, match="overlaps the input"):
+        check_apart(list_files(str(tmp_path / "in")), str(tmp_path / "else"))
 
 
 def test_file_glob_and_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,13 +80,14 @@ def test_folder_without_a_table_is_named(tmp_path: Path) -> None:
         list_files(str(tmp_path / "empty"))
 
 
+@pytest.mark.parametrize("folder", ["locked", "table/sub"])
 def test_folder_that_may_not_be_read_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
 ) -> None:
-    touch(tmp_path / "locked" / "a.parquet")
-    monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(PermissionError, match=r"no permission to read .*locked"):
-        list_files(str(tmp_path / "locked"))
+    touch(tmp_path / "table" / "a.parquet", tmp_path / folder / "a.parquet")
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(tmp_path / folder))
+    with pytest.raises(PermissionError, match=f"no permission to read {tmp_path / folder}$"):
+        list_files(str(tmp_path / folder.partition("/")[0]))
 
 
 def test_unknown_protocol_is_named() -> None:
@@ -93,6 +107,17 @@ def test_stamp_changes_with_the_file(tmp_path: Path) -> None:
     assert list_files(str(tmp_path)).stamp == before
     (tmp_path / "a.parquet").write_bytes(b"longer")
     assert list_files(str(tmp_path)).stamp != before
+
+
+def test_stamp_changes_with_a_file_of_the_same_size_on_other_file_systems() -> None:
+    fs = fsspec.filesystem("memory")
+    fs.pipe("/job-stamp/a.parquet", b"old")
+    before = list_files("memory://job-stamp")
+    assert list_files("memory://job-stamp").stamp == before.stamp
+    fs.pipe("/job-stamp/a.parquet", b"new")
+    assert list_files("memory://job-stamp").stamp != before.stamp
+    assert changed_files(before) == {"memory:///job-stamp/a.parquet": "changed"}
+    fs.rm("/job-stamp", recursive=True)
 
 
 def test_other_file_systems_keep_their_protocol() -> None:
