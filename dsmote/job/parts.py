@@ -252,7 +252,7 @@ def write_part(frame: pd.DataFrame, *, number: int, folder: str, file: str, layo
     return part
 
 
-def write_file(folder: str, path: str, write: Callable[[Any], None]) -> int:
+def write_file(folder: str, path: str, write: Callable[[Any], None], scratch: bool = False) -> int:
     """Write a file of the staging folder, which appears whole or not at all.
 
     Parameters
@@ -263,6 +263,8 @@ def write_file(folder: str, path: str, write: Callable[[Any], None]) -> int:
         Of the file in it.
     write : callable
         Called with a binary file.
+    scratch : bool, default=False
+        Whether the file need not outlive a power cut.
 
     Returns
     -------
@@ -290,6 +292,9 @@ def write_file(folder: str, path: str, write: Callable[[Any], None]) -> int:
     try:
         with open(aside, "wb") as handle:
             write(handle)
+            if not scratch:  # a name may be on the disk before what it names
+                handle.flush()
+                os.fsync(handle.fileno())
         size = os.path.getsize(aside)
         os.replace(aside, inside)
     except BaseException:

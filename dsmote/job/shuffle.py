@@ -241,7 +241,7 @@ def spread(
                 writer.write_batch(_batch(table.slice(low, high - low)))
 
     with clear_errors("write", f"{folder}/{file}"):
-        return write_file(folder, file, write)
+        return write_file(folder, file, write, scratch=True)
 
 
 def _part_of(words: np.ndarray, parts: int) -> np.ndarray:

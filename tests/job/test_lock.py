@@ -19,6 +19,7 @@ from dsmote.job.storage import lock as lock_module
 from dsmote.job.storage.lock import STALE_SECONDS, Lock, locked
 from dsmote.job.storage.owner import describe, lives, this_process
 from dsmote.job.storage.place import Place
+from dsmote.job.storage.records import note_run, read_run
 from tests.job.dead import dead_owner, die, elsewhere
 
 
@@ -116,6 +117,20 @@ def test_another_machine_is_dead_when_it_was_silent_for_long(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == []
 
 
+def test_silence_since_a_time_to_come_is_counted_from_now(tmp_path: Path) -> None:
+    """A machine whose clock was a year ahead has died: its lock must not hold for a year."""
+    place = Place.of(str(tmp_path / "out"))
+    there = held_by(place, elsewhere())
+    in_a_year = time.time() + 365 * 86400
+    for file in (there.file, there.beat):
+        os.utime(file, (in_a_year, in_a_year))
+    with pytest.raises(OutputLocked):
+        Lock(place).acquire()
+    seconds = place.seconds_since(there.file, there.beat)
+    assert seconds is not None and 0 <= seconds < 60
+    there.release()
+
+
 def test_of_many_that_take_over_one_does(place: Place) -> None:
     """None may find itself alone while another does; mostly one gets it."""
     held_by(place, dead_owner())
@@ -146,6 +161,35 @@ def test_of_many_that_take_over_one_does(place: Place) -> None:
         pass
 
 
+def test_of_two_that_begin_at_the_same_moment_one_goes_on(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each finds the other's lock beside its own, as often as it writes one."""
+    both, original = threading.Barrier(2, timeout=10), Lock._write
+
+    def together(self: Lock, path: str, document: dict) -> None:
+        if path == self.file:
+            both.wait()
+        original(self, path, document)
+        if path == self.file:
+            both.wait()
+
+    def take(lock: Lock) -> bool:
+        try:
+            lock.acquire()
+        except OutputLocked:
+            return False
+        return True
+
+    monkeypatch.setattr(Lock, "_write", together)
+    locks = [Lock(place), Lock(place)]
+    with ThreadPoolExecutor(2) as pool:
+        got = list(pool.map(take, locks))
+    assert sorted(got) == [False, True]
+    locks[got.index(True)].check()
+    locks[got.index(True)].release()
+
+
 def test_run_that_was_taken_over_gives_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heartbeat_module, "BEAT_SECONDS", 0.02)
     with (
@@ -162,6 +206,26 @@ def test_run_that_was_taken_over_gives_up(tmp_path: Path, monkeypatch: pytest.Mo
             output.heartbeat.advance(1, 1)
             time.sleep(0.02)
     assert os.listdir(tmp_path) == []
+
+
+def test_run_that_was_taken_over_leaves_what_is_gone_on_with_alone(tmp_path: Path) -> None:
+    """It was suspended, the same job went on with its parts, and then it woke up."""
+    place = Place.of(str(tmp_path / "out"))
+    run, part = {"key": {"job": "the same"}, "seed": 0}, "part-00000.parquet"
+    with pytest.raises(LockLost), opened(place.url) as output, output.stage() as stage:
+        note_run(stage.folder, run)
+        (Path(stage.folder) / part).write_text("whole")
+        os.remove(output.lock.file)
+        with opened(place.url) as other, other.stage("error", run["key"]) as adopted:
+            assert (Path(adopted.folder) / part).read_text() == "whole"
+            try:
+                stage.commit({"parts": []})
+            finally:
+                stage.discard()
+                assert read_run(adopted.folder) == run
+                adopted.commit({"parts": [{"file": part}]})
+    assert os.listdir(tmp_path) == ["out"]
+    assert (tmp_path / "out" / part).read_text() == "whole"
 
 
 def test_lost_lock_is_not_brought_back_by_a_heartbeat(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import fsspec
 import pytest
 
 from dsmote.job import storage
-from dsmote.job.storage import check_output, staged
+from dsmote.job.parts import write_file
+from dsmote.job.storage import LockLost, check_output, staged
+from dsmote.job.storage import local as local_module
 from dsmote.job.storage.local import LocalStage
 from dsmote.job.storage.lock import Lock
 from dsmote.job.storage.place import Place
@@ -180,6 +182,71 @@ def test_output_below_a_file_is_a_clear_error(tmp_path: Path) -> None:
         pass
 
 
+def test_mounted_file_system_is_refused_before_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A volume of a container: no folder can take its name, and that would be found out last."""
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: path == str(tmp_path / "out"))
+    for if_exists in ("error", "skip", "replace"):
+        with pytest.raises(FileExistsError, match=r"out is where a file system is mounted"):
+            check_output(str(tmp_path / "out"), if_exists)
+    check_output(str(tmp_path / "out" / "table"), "error")
+
+
+def test_old_table_that_cannot_be_deleted_does_not_fail_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The new one is in place: a failure would say that it is not."""
+    write_table(tmp_path / "out", "old")
+    original = local_module.remove_folder
+
+    def refuse(folder: str) -> None:
+        if folder.endswith(".old"):
+            raise OSError(39, "Directory not empty", folder)
+        original(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(local_module, "remove_folder", refuse)
+        write_table(tmp_path / "out", "new", overwrite=True)
+        assert "could not be deleted" in caplog.text and ".old" in caplog.text
+        write_table(tmp_path / "out", "newer", overwrite=True)
+    assert (tmp_path / "out" / "part-00000.parquet").read_text() == "newer"
+    assert len(left(tmp_path / ".out.dsmote")) == 2
+    write_table(tmp_path / "out", "newest", overwrite=True)
+    assert left(tmp_path) == ["out"]
+
+
+def test_all_is_on_the_disk_before_it_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut could leave empty files behind a _SUCCESS."""
+    synced: set[int] = set()
+    missing: list[str] = []
+    sync, rename = os.fsync, os.rename
+
+    def note(handle: int) -> None:
+        sync(handle)
+        synced.add(os.fstat(handle).st_ino)
+
+    def look(source: str, target: str) -> None:
+        paths = [Path(source), *Path(source).rglob("*")]
+        missing.extend(str(path) for path in paths if path.stat().st_ino not in synced)
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(os, "rename", look)
+    with staged(str(tmp_path / "out")) as stage:
+        put(stage, "drawn", "_report.html")
+        for file in ("part-00000.parquet", "y=1/part-00001.parquet"):
+            write_file(stage.folder, file, lambda handle: handle.write(b"rows"))
+        parts = [{"file": "part-00000.parquet"}, {"file": "y=1/part-00001.parquet"}]
+        stage.commit({"parts": parts})
+    assert missing == []
+    assert len(synced) >= 7
+    assert tmp_path.stat().st_ino in synced
+
+
 def test_no_permission_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: str, *args: object, **kwargs: object) -> None:
         raise PermissionError(13, "Permission denied")
@@ -223,13 +290,16 @@ def test_left_overs_of_an_output_of_a_similar_name_are_left_alone(tmp_path: Path
     assert left(tmp_path / ".out.dsmote.dsmote") == before
 
 
-def test_old_output_is_put_back_after_a_kill_between_the_renames(tmp_path: Path) -> None:
+def test_old_output_is_put_back_after_a_kill_between_the_renames(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     write_table(tmp_path / "out", "old")
     crash(tmp_path / "out", swapped=True)
     assert not (tmp_path / "out").exists()
     with pytest.raises(FileExistsError, match="there already"):
         write_table(tmp_path / "out", "new")
     assert (tmp_path / "out" / "part-00000.parquet").read_text() == "old"
+    assert f"killed while it replaced {tmp_path / 'out'}: the old is back" in caplog.text
     assert left(tmp_path) == ["out"]
 
 
@@ -308,6 +378,34 @@ class TestObjectStore:
         assert self.read() == [b"old"] * 2
         assert not fs.exists("/store/.out.dsmote")
 
+    @pytest.mark.parametrize("name", ["out*", "out[1]", "o t ü#"])
+    def test_name_that_looks_like_a_pattern(
+        self, fs: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        fs.pipe_file("/store/.outer.dsmote/0123456789ab/part", b"another run's")
+        monkeypatch.setattr(TestObjectStore, "OUT", f"memory://store/{name}")
+        for content in (b"old", b"new"):
+            self.run(content, parts=1)
+        assert sorted(fs.find("/store")) == sorted(
+            [
+                "/store/.outer.dsmote/0123456789ab/part",
+                f"/store/{name}/_SUCCESS",
+                f"/store/{name}/_manifest.json",
+                f"/store/{name}/train/part-00000-6e65776e.parquet",
+            ]
+        )
+
+    def test_run_that_lost_its_lock_touches_nothing(self, fs: fsspec.AbstractFileSystem) -> None:
+        self.run(b"old")
+        with pytest.raises(LockLost), staged(self.OUT, overwrite=True) as stage:
+            fs.pipe_file(f"{stage.folder}/part-00000.parquet", b"new")
+            fs.rm_file(stage.lock.file)
+            stage.commit(MANIFEST)
+        assert self.read() == [b"old"] * 2
+        with storage.opened(self.OUT) as output, output.stage("replace"):
+            pass
+        assert not fs.exists("/store/.out.dsmote")
+
     def steps(self, monkeypatch: pytest.MonkeyPatch, stop: int, kill: bool) -> list[str]:
         """Cut the commit off before a step: by a death, after which nothing more happens, or not.
 
@@ -382,6 +480,7 @@ class TestObjectStore:
                 assert "cut" in taken
             if not kill:
                 assert not fs.exists("/store/.out.dsmote")
+            check_output(self.OUT, "replace")
             # What the next run finds, before it does anything of its own.
             with storage.opened(self.OUT):
                 found = self.read()
@@ -390,3 +489,48 @@ class TestObjectStore:
             names = [name for name in fs.find("/store/out") if name.endswith(".parquet")]
             assert len(names) == len(found)
         assert set(outcomes) == {b"old", b"new"}
+
+    @pytest.mark.parametrize("if_exists", ["error", "skip", "replace"])
+    def test_first_table_that_was_cut_off_by_a_death_is_made_again(
+        self, fs: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch, if_exists: str
+    ) -> None:
+        total = self.count(monkeypatch)
+        fs.rm("/store", recursive=True)
+        for stop in range(total - 1):  # the last is _SUCCESS, with all else in place
+            with monkeypatch.context() as patch, pytest.raises(Killed):
+                self.steps(patch, stop, kill=True)
+                self.run(b"new")
+            check_output(self.OUT, if_exists)
+            with storage.opened(self.OUT):
+                assert not fs.exists("/store/out") or self.read() == [b"new"] * 2
+            self.run(b"new", overwrite=True)
+            fs.rm("/store", recursive=True)
+
+    @pytest.mark.parametrize("moment", range(4))
+    def test_run_that_wakes_up_in_the_middle_leaves_the_next_run_alone(
+        self, fs: fsspec.AbstractFileSystem, monkeypatch: pytest.MonkeyPatch, moment: int
+    ) -> None:
+        """Suspended while it put its table in place, taken over by the same job, and woken up."""
+        self.run(b"old", parts=3)
+        kind, asleep = type(fs), [moment]
+        original = kind.cp_file
+
+        def copy(fs: fsspec.AbstractFileSystem, source: str, target: str, **kwargs: object) -> None:
+            if "store/out/" in target and asleep:
+                if asleep[0] == 0:
+                    asleep.clear()
+                    fs.rm_file(next(path for path in fs.find("/store") if path.endswith(".lock")))
+                    self.run(b"new", parts=4)
+                else:
+                    asleep[0] -= 1
+            # What was being copied when it fell asleep is there when it wakes up.
+            with suppress(FileNotFoundError):
+                original(fs, source, target, **kwargs)
+
+        monkeypatch.setattr(kind, "cp_file", copy)
+        with pytest.raises(LockLost):
+            self.run(b"new", parts=4)
+        assert self.read() == [b"new"] * 4
+        with storage.opened(self.OUT) as output, output.stage("replace"):
+            assert self.read() == [b"new"] * 4
+        assert not fs.exists("/store/.out.dsmote")

@@ -109,7 +109,7 @@ class Output:
         found = self.place.names()
         others = {token for token, kind in found.values() if kind == ".lock"}
         for entry, (token, kind) in found.items():
-            if token in others or entry == name:
+            if token in others or entry == name or kind == ".old":  # that is seen to before
                 continue
             if kind:
                 self.place.remove(self.place.path(entry))

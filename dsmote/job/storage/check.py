@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,16 +26,23 @@ def check_output(url: str, if_exists: str = "error") -> None:
     ------
     FileExistsError
         When it is there and may not be replaced; when it is not a table's folder, so that
-        replacing it would destroy something else; with ``"skip"``, when nothing says how it was
-        made.
+        replacing it would destroy something else; when it cannot be renamed; with ``"skip"``,
+        when nothing says how it was made.
     """
     place = Place.of(url)
     with clear_errors("write", url):
         fs, path = place.fs, place.target
         if not place.exists(path):
             return
+        if any(kind == ".commit" for _, kind in place.names().values()):
+            return  # a run was killed while it put a table there: that is settled under the lock
         if not fs.isdir(path):
             raise FileExistsError(f"{url} is a file: the output is a folder, choose another name")
+        if place.local and os.path.ismount(path):
+            raise FileExistsError(
+                f"{url} is where a file system is mounted, so no new folder can take its name: "
+                "choose a folder in it"
+            )
         if if_exists == "error":
             raise FileExistsError(
                 f"{url} is there already: choose another folder, or --overwrite it "

@@ -3,6 +3,9 @@
 When an output is replaced, the old folder is renamed aside, the new one takes its name, and the old
 one is deleted; if the second step fails the first is undone. What a run that was killed between the
 two left is put back by the next run, before anything else.
+
+All is on the disk before it takes the name, so that a power cut leaves no empty files behind a
+``_SUCCESS``: parts see to that themselves, when they are written.
 """
 
 from __future__ import annotations
@@ -12,12 +15,15 @@ from contextlib import suppress
 from typing import Any
 
 from dsmote.job.files import clear_errors
+from dsmote.job.secrets import masked_logger
 from dsmote.job.storage.check import MANIFEST, SUCCESS, check_output
 from dsmote.job.storage.lock import Lock
-from dsmote.job.storage.place import Place, remove_folder
+from dsmote.job.storage.place import Place, remove_folder, sync
 from dsmote.job.storage.records import RECORDS
 
 __all__ = ["LocalStage", "recover_local"]
+
+logger = masked_logger(__name__)
 
 
 class LocalStage:
@@ -32,14 +38,16 @@ class LocalStage:
     """
 
     def __init__(self, lock: Lock, if_exists: str = "error", name: str | None = None) -> None:
-        self.place, self.lock, self.if_exists = lock.place, lock, if_exists
-        self.name = name or lock.token
-        self.folder = self.place.path(self.name)
+        self.place, self.lock, self.if_exists, self.found = lock.place, lock, if_exists, name
+        self.folder = self.place.path(lock.token)
         self.keep = False
 
     def open(self) -> None:
-        """Make the folder."""
-        os.makedirs(self.folder, exist_ok=True)
+        """Make the folder, or make another run's this one's: should that wake up, it has none."""
+        if self.found is None:
+            os.makedirs(self.folder, exist_ok=True)
+        else:
+            os.rename(self.place.path(self.found), self.folder)
 
     def commit(self, manifest: dict[str, Any], key: str | None = None) -> dict[str, Any]:
         """Write the manifest and ``_SUCCESS``, and put the folder in place.
@@ -57,11 +65,13 @@ class LocalStage:
             The manifest as it was written.
         """
         with clear_errors("write", self.place.url):
+            self.lock.check()
             remove_folder(os.path.join(self.folder, RECORDS))
             self._clean({os.path.normpath(part["file"]) for part in manifest["parts"]})
             self.place.write(os.path.join(self.folder, MANIFEST), manifest)
             with open(os.path.join(self.folder, SUCCESS), "wb"):
                 pass
+            self._sync()
             check_output(self.place.url, self.if_exists)
             self.lock.check()
             self._swap()
@@ -79,10 +89,18 @@ class LocalStage:
                 with suppress(OSError):  # unless something is in it
                     os.rmdir(folder)
 
+    def _sync(self) -> None:
+        for folder, _, files in os.walk(self.folder):
+            for name in files:
+                if name.startswith("_"):
+                    sync(os.path.join(folder, name))
+            sync(folder)
+
     def _swap(self) -> None:
         target = self.place.target
         if not os.path.isdir(target):
             os.rename(self.folder, target)
+            sync(os.path.dirname(target))
             return
         old = self.place.path(f"{self.lock.token}.old")
         os.rename(target, old)
@@ -91,12 +109,13 @@ class LocalStage:
         except BaseException:
             os.rename(old, target)
             raise
-        remove_folder(old)
+        sync(os.path.dirname(target))
+        _remove_old(old)
 
     def restart(self) -> None:
         """Empty the folder: what is in it cannot be gone on with."""
         self.place.remove_folder(self.folder)
-        self.open()
+        os.makedirs(self.folder)
 
     def discard(self) -> None:
         """Delete the folder if it is still there and not kept for a later run."""
@@ -114,6 +133,15 @@ def recover_local(place: Place) -> None:
     for name, (_, kind) in place.names().items():
         if kind == ".old":
             if os.path.exists(place.target):
-                remove_folder(place.path(name))
+                _remove_old(place.path(name))
             else:
+                logger.warning("a run was killed while it replaced %s: the old is back", place.url)
                 os.rename(place.path(name), place.target)
+
+
+def _remove_old(folder: str) -> None:
+    """Delete a table that was replaced; the new one is in place, whatever comes of that."""
+    try:
+        remove_folder(folder)
+    except OSError as error:  # such as of a file that a reader holds open, on a network's storage
+        logger.warning("what was replaced could not be deleted, and is still there: %s", error)

@@ -1,8 +1,9 @@
 """One run at a time on an output.
 
 Every run that wants an output writes a lock file of its own name and *then* looks for those of
-others. Of any two, the one that wrote later sees the other's and gives up: at most one goes on, on
-any storage that shows a file once it is written. No file is ever taken from a run's hands, so that
+others. Of any two, the one that wrote later sees the other's and makes way: at most one goes on, on
+any storage that shows a file once it is written. Where both see each other's, the smaller name
+stays and looks again. No file is ever taken from a run's hands, so that
 two runs which both find a dead one's lock cannot both take it over: they delete that one file, and
 meet each other's.
 
@@ -18,6 +19,7 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from dsmote.job.files import clear_errors
@@ -42,6 +44,15 @@ class OutputLocked(RuntimeError):
 
 class LockLost(RuntimeError):
     """The run was taken for dead, and another one may have taken the output over."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lock that is there: the run's name, whose it is, and whether it is more than a try."""
+
+    token: str
+    owner: dict[str, Any]
+    at_work: bool
 
 
 class Lock:
@@ -72,25 +83,37 @@ class Lock:
         OutputLocked
             It says who holds it.
         """
+        written = False
         for attempt in range(TRIES):
-            self._write(self.file, self.owner)
-            others = [found for found in _held(self.place) if found[0] != self.token]
-            for token, owner in others:
-                if _is_dead(self.place, token, owner):
-                    logger.info("taking over from a run that is dead: %s", describe(owner))
-                    self.place.remove(self.place.path(f"{token}.lock"))
-            living = [found for found in _held(self.place) if found[0] != self.token]
-            if not living:
+            others = self._living()
+            if not written and not others:
+                self._write(self.file, self.owner)
+                written, others = True, self._living()
+            if not others:
                 # From here on it is seen to be at work, and not one that is still trying.
                 self._write(self.beat, {"status": "running", "owner": self.owner})
                 return
-            self.place.remove(self.file)
-            trying = not any(
-                self.place.exists(self.place.path(f"{token}.json")) for token, _ in living
-            )
-            if not trying or attempt == TRIES - 1:
-                raise OutputLocked(_message(self.place, *living[0]))
+            last = any(held.at_work for held in others) or attempt == TRIES - 1
+            # Of those that try, one stays: if all made way, slow storages might let none in.
+            if written and (last or self.token > min(held.token for held in others)):
+                self.place.remove(self.file)
+                written = False
+            if last:
+                raise OutputLocked(_message(self.place, others[0]))
             time.sleep(random.uniform(0.02, 0.2))
+
+    def _living(self) -> list[Held]:
+        """Return who else has a lock; those of dead runs are deleted."""
+        found = []
+        for held in _held(self.place):
+            if held.token == self.token:
+                continue
+            if _is_dead(self.place, held):
+                logger.info("taking over from a run that is dead: %s", describe(held.owner))
+                self.place.remove(self.place.path(f"{held.token}.lock"))
+            else:
+                found.append(held)
+        return sorted(found, key=lambda held: not held.at_work)
 
     def _write(self, path: str, document: dict[str, Any]) -> None:
         for _ in range(TRIES):
@@ -179,32 +202,38 @@ def refuse_if_locked(url: str) -> None:
     """
     place = Place.of(url)
     with clear_errors("write", url):
-        for token, owner in _held(place):
-            at_work = place.exists(place.path(f"{token}.json"))
-            if at_work and not _is_dead(place, token, owner):
-                raise OutputLocked(_message(place, token, owner))
+        for held in _held(place):
+            if held.at_work and not _is_dead(place, held):
+                raise OutputLocked(_message(place, held))
 
 
-def _held(place: Place) -> list[tuple[str, dict[str, Any]]]:
-    """Return the token and the owner of every lock there is."""
-    found = []
-    for name, (token, kind) in place.names().items():
+def _held(place: Place) -> list[Held]:
+    """Return every lock there is."""
+    found, names = [], place.names()
+    at_work = {token for token, kind in names.values() if kind == ".json"}
+    for name, (token, kind) in names.items():
         if kind == ".lock":
             owner = place.read(place.path(name))
             if owner is not None or place.exists(place.path(name)):
-                found.append((token, owner or {}))
+                found.append(Held(token, owner or {}, token in at_work))
     return found
 
 
-def _is_dead(place: Place, token: str, owner: dict[str, Any]) -> bool:
-    alive = lives(owner)
+def _is_dead(place: Place, held: Held) -> bool:
+    alive = lives(held.owner)
     if alive is not None:
         return not alive
-    silent = place.seconds_since(place.path(f"{token}.lock"), place.path(f"{token}.json"))
-    return silent is not None and silent > STALE_SECONDS
+    files = [place.path(f"{held.token}{ending}") for ending in (".lock", ".json")]
+    silent = place.seconds_since(*files)
+    if silent is None:
+        return False
+    if silent < -1:  # written by a clock that was wrong: else it would not be silent for years
+        place.touch(*files)
+    return silent > STALE_SECONDS
 
 
-def _message(place: Place, token: str, owner: dict[str, Any]) -> str:
+def _message(place: Place, held: Held) -> str:
+    token, owner = held.token, held.owner
     state = place.read(place.path(f"{token}.json")) or {}
     heard = state.get("heartbeat")
     last = f", last heard of {heard}" if heard else ""

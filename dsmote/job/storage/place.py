@@ -15,13 +15,14 @@ Every name begins with the token of one run, so that no run can delete what is a
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
 import shutil
 import time
 import uuid
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ from dsmote.job.files import is_local, open_fs
 #: Where a folder is only the beginning of names. (To s3fs, making one can mean making a bucket.)
 OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl", "oss", "oci", "r2"}
 
-__all__ = ["Place", "new_token", "part_name", "remove_folder"]
+__all__ = ["Place", "new_token", "part_name", "remove_folder", "sync"]
 
 _NAME = re.compile(r"([0-9a-f]{12})(\.[a-z]+)?")
 
@@ -168,7 +169,8 @@ class Place:
             return
         self.fs.invalidate_cache()
         with suppress(FileNotFoundError):
-            self.fs.rm(path, recursive=True)
+            # Escaped: what looks like a pattern would be taken for one.
+            self.fs.rm(glob.escape(path), recursive=True)
 
     def seconds_since(self, *paths: str) -> float | None:
         """Return how long ago the newest of some files was written, by the clock of the storage.
@@ -191,6 +193,28 @@ class Place:
         finally:
             self.remove(probe)
         return float((now - max(times)).total_seconds())
+
+    def touch(self, *paths: str) -> None:
+        """Set the times of files to now, where that can be done."""
+        for path in paths if self.local else ():
+            with suppress(OSError):  # gone, or another user's
+                os.utime(path)
+
+
+def sync(path: str) -> None:
+    """Wait until a local file, or the names in a folder, are on the disk.
+
+    Parameters
+    ----------
+    path : str
+    """
+    # Not all file systems do that for folders, and some folders may be written and not read.
+    with suppress(OSError) if os.path.isdir(path) else nullcontext():
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def remove_folder(folder: str) -> None:

@@ -27,6 +27,7 @@ from contextlib import suppress
 from typing import Any
 
 from dsmote.job.files import clear_errors
+from dsmote.job.secrets import masked_logger
 from dsmote.job.storage.check import MANIFEST, SUCCESS, check_output
 from dsmote.job.storage.lock import Lock
 from dsmote.job.storage.place import Place
@@ -35,6 +36,8 @@ __all__ = ["RemoteStage", "recover_remote"]
 
 #: Copies that are asked for at a time.
 BATCH = 256
+
+logger = masked_logger(__name__)
 
 
 class RemoteStage:
@@ -93,11 +96,14 @@ class RemoteStage:
                 place.remove(f"{place.target}/{SUCCESS}")
                 place.make_folder(place.target)
                 self._copy(names)
+                self.lock.check()
                 place.write(f"{place.target}/{MANIFEST}", manifest)
             finally:
-                # If this fails, too, the next run does it.
-                _settle_or_again(place, note)
-                place.remove(place.path(f"{self.lock.token}.commit"))
+                # Who took the lock over has settled this, and what is there now may be its own.
+                if self.lock.held():
+                    # If this fails, too, the next run does it.
+                    _settle_or_again(place, note)
+                    place.remove(place.path(f"{self.lock.token}.commit"))
         return manifest
 
     def _beside(self) -> list[str]:
@@ -113,6 +119,7 @@ class RemoteStage:
         for folder in sorted({new.rpartition("/")[0] for _, new in pairs} - {""}):
             self.place.make_folder(f"{self.place.target}/{folder}")
         for start in range(0, len(pairs), BATCH):
+            self.lock.check()
             batch = pairs[start : start + BATCH]
             fs.copy(
                 [f"{self._path}/{name}" for name, _ in batch],
@@ -125,8 +132,8 @@ class RemoteStage:
         self.open()
 
     def discard(self) -> None:
-        """Delete what is left of the folder, unless it is kept for a later run."""
-        if not self.keep:
+        """Delete what is left of the folder, unless it is a later run's, or kept for one."""
+        if not self.keep and self.lock.held():
             self.place.remove_folder(self._path)
 
 
@@ -141,6 +148,7 @@ def recover_remote(place: Place) -> None:
         if kind == ".commit":
             note = place.read(place.path(name))
             if note is not None:
+                logger.warning("a run was killed while it put %s in place", place.url)
                 _settle(place, note)
             place.remove(place.path(name))
 
