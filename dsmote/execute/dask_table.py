@@ -33,7 +33,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from dsmote.execute.class_graph import Inputs, add_indexes
-from dsmote.execute.graph import freeze, over_all
+from dsmote.execute.graph import freeze_all, over_all
 from dsmote.execute.outputs import (
     Blocks,
     as_dtype,
@@ -229,15 +229,7 @@ class DaskTable:
     def _inputs(self) -> Inputs:
         if self._frozen is None:
             collections = (self._X, self._y, *(self._beside.get(name) for name in BESIDE))
-            graph: dict[Any, Any] = {}
-            columns: list[Any] = []
-            for collection in collections:
-                keys = None
-                if collection is not None:
-                    more, keys = freeze(collection)
-                    graph |= more
-                columns.append(keys)
-            self._frozen = Inputs(graph, columns)
+            self._frozen = Inputs(*freeze_all(collections))
         return self._frozen
 
     def profile(self, schema: Schema, scale: str | None = None, levels: bool = False) -> Profile:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import dask
 import dask.array as da
+from dask.base import collections_to_expr
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-__all__ = ["FAN_IN", "Layer", "again", "freeze", "over_all", "tree"]
+__all__ = ["FAN_IN", "Layer", "again", "freeze", "freeze_all", "over_all", "tree"]
 
 FAN_IN = 256  # inputs of a joining task
+# Keys of what Dask shuffles by a file: rows come to it in the order in which tasks happen to end.
+_THROUGH_A_FILE = ("zpartd-", "shuffle-partition-", "barrier-")
 
 
 class Layer(Mapping[Any, Any]):
@@ -45,23 +48,58 @@ def freeze(collection: Any) -> tuple[dict[Any, Any], list[Any]]:
         # dask.optimize() on a projected frame can return tasks that skip the projection.
         is_array = isinstance(collection, da.Array)
         fixed = dask.optimize(collection)[0] if is_array else collection.optimize()
-        graph = dict(fixed.__dask_graph__())
-        keys = fixed.__dask_keys__()
+        return _named(fixed)
+
+
+def _named(fixed: Any) -> tuple[dict[Any, Any], list[Any]]:
+    """Return a graph in which every task has its own name, and the keys of the partitions."""
+    graph, keys = dict(fixed.__dask_graph__()), fixed.__dask_keys__()
     for key, node in graph.items():
         # from_delayed leaves aliases that bear their target's name instead of their own, over
         # which the array optimiser stumbles; a bare key is an alias too.
         if getattr(node, "key", key) != key:
             graph[key] = node.target
-    while keys and isinstance(keys[0], list):
+    while len(keys) and isinstance(keys[0], list):
         keys = [key for row in keys for key in row]
     return graph, keys
+
+
+def freeze_all(collections: Sequence[Any]) -> tuple[dict[Any, Any], list[list[Any] | None]]:
+    """Return the tasks of collections that belong together, and each one's keys, in order.
+
+    A shuffle does not say in which order rows come, and Dask makes another one of a frame without
+    its target than of the target alone. So that rows and targets match, frames are frozen together
+    where one was shuffled; otherwise apart, so that of each no more is read than it needs.
+
+    Parameters
+    ----------
+    collections : sequence of collections, and None
+    """
+    frozen = [None if c is None else freeze(c) for c in collections]
+    frames = [i for i, c in enumerate(collections) if hasattr(c, "expr")]
+    if len(frames) > 1 and any(_shuffled(part[0]) for part in frozen if part is not None):
+        with dask.config.set({"optimization.tune.active": False}):
+            together = collections_to_expr([collections[i] for i in frames]).optimize()
+            per_frame = together.__dask_keys__()
+            graph, _ = _named(together)
+        for i, keys in zip(frames, per_frame, strict=True):
+            frozen[i] = graph, list(keys)
+    graph = {}
+    for part in frozen:
+        graph |= {} if part is None else part[0]
+    return graph, [None if part is None else part[1] for part in frozen]
+
+
+def _shuffled(graph: Mapping[Any, Any]) -> bool:
+    return any(not _repeatable(key, node) for key, node in graph.items())
 
 
 def again(graph: Mapping[Any, Any], token: str) -> tuple[dict[Any, Any], dict[Any, Any]]:
     """Return a graph's tasks under other keys, so that they run a second time.
 
     Tasks that Dask's own machinery knows by more than their key (a shuffle between workers) or that
-    hold a result (a future) are not repeated, and what depends on them asks for the first.
+    hold a result (a future) are not repeated, and what depends on them asks for the first. Nor are
+    those that write the file of a shuffle: it is read once more, so that rows come in one order.
 
     Returns
     -------
@@ -73,7 +111,7 @@ def again(graph: Mapping[Any, Any], token: str) -> tuple[dict[Any, Any], dict[An
     def renamed(key: Any) -> Any:
         return (f"{key[0]}-{token}", *key[1:]) if isinstance(key, tuple) else f"{key}-{token}"
 
-    names = {key: renamed(key) for key, node in graph.items() if _repeatable(node)}
+    names = {key: renamed(key) for key, node in graph.items() if _repeatable(key, node)}
     copies: dict[Any, Any] = {}
     for key, new in names.items():
         node = graph[key]
@@ -85,7 +123,10 @@ def again(graph: Mapping[Any, Any], token: str) -> tuple[dict[Any, Any], dict[An
     return copies, names
 
 
-def _repeatable(node: Any) -> bool:
+def _repeatable(key: Any, node: Any) -> bool:
+    name = key[0] if isinstance(key, tuple) else key
+    if isinstance(name, str) and name.startswith(_THROUGH_A_FILE):
+        return False
     return type(node).__module__.split(".")[0] != "distributed"
 
 

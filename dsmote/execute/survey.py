@@ -185,6 +185,7 @@ def nearest_here(
     """
     first = int(queries.starts[order])
     own = _places(of.numbers, queries.numbers - first)
+    _check_unchanged(of, queries, own, first, int(queries.starts[order + 1]))
     n, m = len(queries.asked), recipe.around
     found = Around(
         queries.asked,
@@ -199,6 +200,20 @@ def nearest_here(
         if len(rows) and len(asking):
             _fill(found, of, queries, own, rows, asking, first, recipe, each or map)
     return found
+
+
+def _check_unchanged(
+    of: Measured, queries: Queries, own: np.ndarray, first: int, stop: int
+) -> None:
+    """Refuse a partition in which the rows that ask are not where they were."""
+    here = (queries.numbers >= first) & (queries.numbers < stop)
+    places = own[here]
+    if (places < 0).any() or not np.array_equal(of.matrix[places], queries.points[here]):
+        raise ValueError(
+            "a partition holds other rows, or the same in another order, than when it was read "
+            "before; data that change between two reads cannot be resampled: write them to files, "
+            "or call persist(), before"
+        )
 
 
 def _places(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:

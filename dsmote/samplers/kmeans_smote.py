@@ -96,7 +96,14 @@ class KMeansRecipe(SegmentRecipe):
         """Choose clusters, divide the new rows between them, and draw bases in each."""
         matrix, rank = self.measured(of.rows.numeric), of.of.rank
         cluster = np.asarray(of.learnt.predict(matrix), dtype=np.int64)
-        ours, total = of.survey[rank], of.survey.sum(axis=0)
+        total = of.survey.sum(axis=0)
+        ours = np.bincount(cluster, minlength=len(total))
+        if of.survey[rank].sum() != len(matrix):
+            raise ValueError(
+                f"class {of.of.label!r} has {len(matrix):,} rows, but "
+                f"{int(of.survey[rank].sum()):,} when all rows were looked at; data that change "
+                "between two reads cannot be resampled: write them to files, or call persist()"
+            )
         threshold = self.threshold
         if len(ours) == 1:
             threshold = -np.inf

@@ -256,6 +256,56 @@ def test_frozen_collections_are_repeated_whole(make):
         assert_same_bits(one, other)
 
 
+@pytest.mark.parametrize("how", ["shuffled", "merged"])
+@pytest.mark.parametrize("name", ["smote", "borderline-2", "adasyn", "kmeans"])
+def test_rows_and_targets_match_after_a_shuffle_in_threads(name, how):
+    table = table_for(name, 3_000, 900).assign(id=np.arange(3_000))
+    frame = dd.from_pandas(table, npartitions=8)
+    if how == "shuffled":
+        frame = frame.shuffle("a", npartitions=5, shuffle_method="disk")
+    else:
+        more = table[["id"]].assign(d=1.0).sample(frac=1.0, random_state=0)
+        other = dd.from_pandas(more, npartitions=7, sort=False)
+        frame = frame.merge(other, on="id", shuffle_method="disk")
+    how = type(FAMILY[name])(**{**FAMILY[name].get_params(), "carry": ["id"]})
+    with dask.config.set(scheduler="threads", num_workers=4):
+        X, y = dask.compute(*how.fit_resample(frame.drop(columns="y"), frame["y"]))
+        whole = how.resample(frame, target="y").compute()
+    for found in (X.assign(y=y), whole):
+        originals = found[:3_000].set_index("id")["y"].sort_index()
+        assert originals.to_list() == table["y"].to_list()
+        again = how.resample(found[:3_000].reset_index(drop=True), target="y")
+        assert_same_bits(found, again)
+
+
+class Changing(Store):
+    """Partitions that are others when they are loaded for the third time."""
+
+    def __init__(self, table, lengths, change):
+        super().__init__(table, lengths)
+        self.change = change
+
+    def load(self, i):
+        part = super().load(i)
+        return self.change(part) if self.loads[i] > 2 else part
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [  # KMeansSMOTE counts all rows by cluster, for which their order is nothing.
+        *itertools.product(["adasyn", "borderline-2", "svm"], ["order", "rows"]),
+        ("kmeans", "rows"),
+    ],
+)
+def test_data_that_change_between_two_reads_are_refused(name, change):
+    changes = {"order": lambda part: part[::-1], "rows": lambda part: part[part["y"] == 0]}
+    frame = Changing(table_for(name), even(120, 3), changes[change]).frame()
+    with dask.config.set(scheduler="synchronous"):
+        lazy = FAMILY[name].resample(frame, target="y")
+        with pytest.raises(ValueError, match="data that change between two reads cannot be"):
+            lazy.compute()
+
+
 @pytest.fixture(scope="module")
 def client():
     with (
@@ -283,7 +333,9 @@ def test_shuffled_and_persisted_frames_on_a_cluster(name, client):
     found = FAMILY[name].resample(shuffled, target="y").compute()
     # The shuffle does not say in which order rows come; the counts and the originals it does.
     assert found["y"].value_counts().to_dict() == {0: 84, 1: 84}
-    originals = found.iloc[:120].sort_values(list("abc")).to_numpy()
-    np.testing.assert_array_equal(originals, table.sort_values(list("abc")).to_numpy())
-    in_order = FAMILY[name].resample(found.iloc[:120], target="y")
-    assert_same_bits(found, in_order)
+    X, y = dask.compute(*FAMILY[name].fit_resample(shuffled.drop(columns="y"), shuffled["y"]))
+    for made in (found, pd.concat([X, y], axis=1)):
+        originals = made.iloc[:120].sort_values(list("abcy")).to_numpy()
+        np.testing.assert_array_equal(originals, table.sort_values(list("abcy")).to_numpy())
+        in_order = FAMILY[name].resample(made.iloc[:120], target="y")
+        assert_same_bits(made, in_order)

@@ -74,6 +74,15 @@ def test_numbers_count_complete_and_incomplete_rows():
     assert found.values[0].tolist() == [[1.0], [0.0]]
 
 
+@pytest.mark.parametrize(
+    ("value", "number"), [(7.0, 10), (1.0, 10), (2.0, 12)], ids=["other", "order", "missing"]
+)
+def test_rows_that_are_not_where_they_were(value, number):
+    with pytest.raises(ValueError, match="data that change between two reads"):
+        survey.nearest_here(measured(), asking([value], [number], [0, 10, 14]), order=1,
+                            recipe=RECIPE)  # fmt: skip
+
+
 def test_weights_come_with_the_values():
     found = survey.nearest_here(
         measured(weight=[1, 2, 3, 4]), asking([0.0], [20], [0, 4, 30]), order=0, recipe=RECIPE
@@ -91,14 +100,14 @@ def test_only_the_own_group_is_asked_and_missing_is_a_group():
 
 def test_batches_are_cut_and_joined(monkeypatch):
     monkeypatch.setattr(survey, "BATCH", 2)
-    rows = rows_at([0.0, 1.0, 2.0, 3.0, 4.0], [2, 4, 6, 8, 9])
+    rows = rows_at([0.0, 1.0, 2.0, 3.0, 4.0], [12, 14, 16, 18, 19])
     asked = np.array([0, 2, 4])
     parts = [
-        survey.queries_of(rows, np.array([0, 10]), asked, recipe=RECIPE, rank=0, batch=b)
+        survey.queries_of(rows, np.array([0, 4, 20]), asked, recipe=RECIPE, rank=0, batch=b)
         for b in range(3)
     ]
     assert [p.asked.tolist() for p in parts] == [[0, 2], [4], []]
-    assert [p.numbers.tolist() for p in parts] == [[2, 6], [9], []]
+    assert [p.numbers.tolist() for p in parts] == [[12, 16], [19], []]
     here = measured()
     joined = survey.join_batches(
         [survey.nearest_here(here, p, order=0, recipe=RECIPE) for p in parts]
