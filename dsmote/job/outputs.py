@@ -297,7 +297,14 @@ def _completed(plan: Any, spec: JobSpec, opened: Opened) -> Any:
     plan = replace(plan, passes=(*opened.passes, *plan.passes))
     if not spec.shuffle:
         return plan
-    return with_mixing(plan, _n_written(spec, plan), opened.frame._meta, opened.largest)
+    files = sum(1 for n in opened.lengths or () if n) * (spec.mode != "synthetic")
+    return with_mixing(
+        plan,
+        _n_written(spec, plan),
+        opened.frame._meta,
+        opened.largest,
+        files + len(plan.blocks),
+    )
 
 
 def _filled(partitions: list[Any], rows: Sequence[int]) -> list[Any]:

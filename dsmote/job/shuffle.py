@@ -10,6 +10,10 @@ r"""New rows mixed with original ones: a random order of all rows that nobody ho
                   /     |     \
     collect      m0     m1     m2                       the k-th share of the words, of every file
 
+Where these would be too many pieces, files have a share for each group of parts at first, and those
+of a group are gathered into files with a share for each part: of n files for n parts, twice
+n to the power of 1.5 pieces are read, and not n * n.
+
 The rows in the order of their words are a random permutation. A word depends on the seed and the
 row's number in the output before it was mixed, so the order is the same however the table is cut
 and whoever does the work. A task holds one partition or one part. Scratch files lie in the staging
@@ -24,9 +28,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
+from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -37,24 +42,19 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from dsmote.execute.resources import memory_limit
-from dsmote.job.files import clear_errors, is_local, open_fs
-from dsmote.job.parts import after, write_file
-from dsmote.plan import Column, Plan, Schema, Stream
-from dsmote.plan.draws import MIX
+from dsmote.job.parts import after
+from dsmote.job.scratch import collect, regroup, scratch_file, spread
+from dsmote.plan import Column, Plan, Schema
 from dsmote.plan.memory import PROCESS_BYTES, USABLE_SHARE, format_bytes
 
-__all__ = ["SCRATCH", "Numbered", "mixed", "n_parts", "with_mixing"]
+__all__ = ["Numbered", "group_size", "mixed", "n_parts", "with_mixing"]
 
 #: A part has about so many rows or bytes, as the dtypes of its columns tell.
 PART_ROWS, PART_BYTES = 250_000, 32 * 2**20
-#: The folder of the scratch files in the staging folder.
-SCRATCH = "_mixed"
-#: The column of the words in the scratch files.
-WORD = "__dsmote_word__"
 #: Copies of a part while it is collected: as read, joined, in order, as a frame, as it is written.
 COPIES = 5
-#: Scratch files that are read at a time from a remote store.
-READERS = 16
+#: Pieces of scratch files that are read without a step between, at most.
+MOST_PIECES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,26 @@ def _row_bytes(meta: pd.DataFrame) -> int:
     return Schema(tuple(Column(name, dtype, "carried") for name, dtype in columns)).row_bytes()
 
 
-def with_mixing(plan: Plan, rows: int, meta: pd.DataFrame, largest: int) -> Plan:
+def group_size(files: int, parts: int) -> int:
+    """Return how many parts have a share of the scratch files in common at first.
+
+    Parameters
+    ----------
+    files, parts : int
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> group_size(100, 200), group_size(40_000, 40_000)
+    (1, 200)
+    """
+    return 1 if files * parts <= MOST_PIECES else isqrt(parts - 1) + 1
+
+
+def with_mixing(plan: Plan, rows: int, meta: pd.DataFrame, largest: int, files: int) -> Plan:
     """Add to a plan what mixing needs: a note, memory, and a problem where it does not fit.
 
     Parameters
@@ -106,6 +125,8 @@ def with_mixing(plan: Plan, rows: int, meta: pd.DataFrame, largest: int) -> Plan
         Their columns.
     largest : int
         Rows of the largest partition of the input; 0 where that is not known.
+    files : int
+        Partitions that are mixed.
 
     Returns
     -------
@@ -117,13 +138,15 @@ def with_mixing(plan: Plan, rows: int, meta: pd.DataFrame, largest: int) -> Plan
     row = max(_row_bytes(meta), memory.partition_bytes // (3 * largest) if largest else 0)
     block = max((b.rows for b in plan.blocks), default=0) * row
     spreading = memory.worker_bytes + threads * 2 * max(memory.partition_bytes // 3, block)
-    part = -(-rows // n_parts(rows, meta)) * row
+    parts = n_parts(rows, meta)
+    part = -(-rows // parts) * row
+    often = "once" if group_size(files, parts) == 1 else "twice"
     collecting = PROCESS_BYTES + threads * COPIES * part
     needed = max(spreading, collecting)
     plan = replace(
         plan,
         memory=replace(memory, worker_bytes=needed),
-        passes=(*plan.passes, "the rows once more, from scratch files, to mix them"),
+        passes=(*plan.passes, f"the rows {often} more, from scratch files, to mix them"),
     )
     if limit is None or needed <= limit.allowed or plan.too_large:
         return plan
@@ -159,134 +182,64 @@ def mixed(
         Each a frame.
     """
     token = uuid.uuid4().hex  # what is written aside for one run is not another's
+    size = group_size(len(partitions), parts)
     spreads = []
     for place, source in enumerate(partitions):
-        work = partial(
+        spreading = partial(
             spread,
-            file=_scratch(place),
+            file=scratch_file(place),
             folder=folder,
             start=source.start,
             rows=source.rows,
             parts=parts,
+            size=size,
             seed=seed,
             schema=schema,
         )
-        task = delayed(work, pure=False)
+        task = delayed(spreading, pure=False)
         spreads.append(task(source.partition, dask_key_name=f"spread-{token}-{place}"))
     barrier = after(spreads, f"barrier-{token}")
     # One layer: a call of `delayed` for each would look through the whole graph every time.
     name = f"collect-{token}"
-    layer: dict[Any, Any] = {
-        f"{name}-{part}": (partial(collect, part=part, folder=folder, schema=schema), barrier.key)
-        for part in range(parts)
-    }
-    graph = HighLevelGraph.from_collections(name, layer, dependencies=[barrier])
-    return [Delayed(key, graph, layer=name) for key in layer]
-
-
-def _scratch(place: int) -> str:
-    return f"{SCRATCH}/{place:05d}.arrow"
-
-
-def spread(
-    frame: pd.DataFrame,
-    *,
-    file: str,
-    folder: str,
-    start: int,
-    rows: int,
-    parts: int,
-    seed: int,
-    schema: pa.Schema,
-) -> int:
-    """Write the rows of a partition in the order of their words, a batch for each part.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-    file, folder : str
-        The scratch file, in the staging folder.
-    start, rows : int
-        Number of the first row, and how many there must be.
-    parts, seed : int
-    schema : pyarrow.Schema
-
-    Returns
-    -------
-    int
-        The bytes of the file.
-
-    Raises
-    ------
-    ValueError
-        When there are other rows than were counted.
-    """
-    if len(frame) != rows:
-        raise ValueError(
-            f"a partition has {len(frame):,} rows, in which {rows:,} were counted: the input "
-            "changed while it was read"
-        )
-    words = Stream(seed, 0, MIX).words(start, start + rows)
-    order = np.argsort(words, kind="stable")
-    words = words[order]
-    table = pa.Table.from_pandas(frame.iloc[order], schema=schema, preserve_index=False, nthreads=1)
-    table = table.append_column(pa.field(WORD, pa.uint64()), pa.array(words)).combine_chunks()
-    ends = np.searchsorted(_part_of(words, parts), np.arange(parts + 1))
-
-    def write(handle: Any) -> None:
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        with pa.ipc.new_file(handle, table.schema, options=options) as writer:
-            for low, high in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True):
-                # Empty ones too, so that the k-th is that of the k-th part.
-                writer.write_batch(_batch(table.slice(low, high - low)))
-
-    with clear_errors("write", f"{folder}/{file}"):
-        return write_file(folder, file, write, scratch=True)
-
-
-def _part_of(words: np.ndarray, parts: int) -> np.ndarray:
-    """Return the part of each word: equal shares of all words, in their order."""
-    high = words >> np.uint64(32)
-    return ((high * np.uint64(parts)) >> np.uint64(32)).astype(np.int64)
-
-
-def _batch(table: pa.Table) -> pa.RecordBatch:
-    batches = table.to_batches()
-    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
-
-
-def collect(files: int, *, part: int, folder: str, schema: pa.Schema) -> pd.DataFrame:
-    """Read the rows of a part from every scratch file, and put them in the order of their words.
-
-    Parameters
-    ----------
-    files : int
-        How many scratch files there are.
-    part : int
-    folder : str
-    schema : pyarrow.Schema
-
-    Returns
-    -------
-    pandas.DataFrame
-    """
-    read = partial(_read_batch, folder, part)
-    if is_local(open_fs(folder)[0]):
-        batches = [read(place) for place in range(files)]
+    if size == 1:
+        layer: dict[Any, Any] = {
+            f"{name}-{k}": (partial(collect, part=k, folder=folder, schema=schema), barrier.key)
+            for k in range(parts)
+        }
     else:
-        with ThreadPoolExecutor(READERS) as pool:
-            batches = list(pool.map(read, range(files)))
-    table = pa.Table.from_batches(batches).unify_dictionaries()
-    del batches
-    # Of equal words the row of the smaller number is first, as the files are in that order.
-    order = np.argsort(table.column(WORD).to_numpy(), kind="stable")
-    table = (
-        table.drop_columns([WORD]).take(pa.array(order)).replace_schema_metadata(schema.metadata)
-    )
-    return table.to_pandas(use_threads=False, split_blocks=True, self_destruct=True)
+        runs = _runs([source.rows for source in partitions], size)
+        layer = _in_groups(name, barrier.key, runs, parts, size, folder, schema)
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=[barrier])
+    return [Delayed(f"{name}-{part}", graph, layer=name) for part in range(parts)]
 
 
-def _read_batch(folder: str, part: int, place: int) -> pa.RecordBatch:
-    fs, path = open_fs(f"{folder}/{_scratch(place)}")
-    with clear_errors("read", path), fs.open(path, "rb") as handle:
-        return pa.ipc.open_file(handle).get_batch(part)
+def _in_groups(
+    name: str,
+    barrier: str,
+    runs: Sequence[range],
+    parts: int,
+    size: int,
+    folder: str,
+    schema: pa.Schema,
+) -> dict[Any, Any]:
+    """Return tasks that gather each group's rows from runs of files, and then collect its parts."""
+    layer: dict[Any, Any] = {}
+    for group, first in enumerate(range(0, parts, size)):
+        own, ready = range(first, min(first + size, parts)), f"grouped-{name}-{group}"
+        keys = [f"regroup-{name}-{group}-{run}" for run in range(len(runs))]
+        for run, key in enumerate(keys):
+            gather = partial(regroup, group=group, run=run, parts=parts, own=own, folder=folder)
+            layer[key] = (partial(gather, files=runs[run]), barrier)
+        layer[ready] = (len, keys)
+        for batch, part in enumerate(own):
+            work = partial(collect, part=batch, folder=folder, schema=schema, group=group)
+            layer[f"{name}-{part}"] = (work, ready)
+    return layer
+
+
+def _runs(rows: Sequence[int], most: int) -> list[range]:
+    """Cut files into runs of about as many rows, `most` at most."""
+    ends = np.cumsum(np.asarray(rows, dtype=np.int64))
+    run = (ends - 1) * most // ends[-1]
+    starts = np.flatnonzero(np.diff(run, prepend=-1)).tolist()
+    return [range(low, high) for low, high in pairwise([*starts, len(rows)])]
