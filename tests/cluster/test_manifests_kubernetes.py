@@ -6,7 +6,7 @@ import copy
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema
 import pytest
@@ -192,3 +192,87 @@ def test_names_ports_and_labels_fit_together(name: str) -> None:
 
 def fits(job: str, cluster: str) -> bool:
     return job == cluster or (cluster == "dsmote" and job == "dsmote-nightly")
+
+
+class Pod(NamedTuple):
+    labels: dict[str, str]
+    namespace: str = "mine"
+
+
+def matches(selector: dict[str, Any], labels: dict[str, str]) -> bool:
+    """As Kubernetes does it, for the forms that are used here; an empty selector takes all."""
+    assert set(selector) <= {"matchLabels", "matchExpressions"}
+    expressions = selector.get("matchExpressions", [])
+    assert {each["operator"] for each in expressions} <= {"In"}
+    wanted = {name: [value] for name, value in selector.get("matchLabels", {}).items()}
+    wanted |= {each["key"]: each["values"] for each in expressions}
+    return all(labels.get(name) in values for name, values in wanted.items())
+
+
+def lets_in(rule: dict[str, Any], caller: Pod, port: int) -> bool:
+    assert set(rule) <= {"from", "ports"}
+    ports = rule.get("ports", [{"port": 0, "endPort": 65_535}])
+    if not any(each["port"] <= port <= each.get("endPort", each["port"]) for each in ports):
+        return False
+    for peer in rule.get("from", [{"namespaceSelector": {}}]):
+        assert set(peer) <= {"podSelector", "namespaceSelector"}
+        namespace = {"kubernetes.io/metadata.name": caller.namespace}
+        near = (
+            matches(peer["namespaceSelector"], namespace)
+            if "namespaceSelector" in peer
+            else (caller.namespace == "mine")
+        )
+        if near and matches(peer.get("podSelector", {}), caller.labels):
+            return True
+    return False
+
+
+def reached(pod: Pod, callers: dict[str, Pod], ports: range) -> dict[int, set[str]]:
+    """Who gets through to a pod, by port: what some policy lets in, or all where there is none."""
+    policies = [each["spec"] for each in of_kind("NetworkPolicy").values()]
+    own = [each for each in policies if matches(each["podSelector"], pod.labels)]
+    rules = [rule for each in own for rule in each.get("ingress", [])] if own else [{}]
+    found = {
+        port: {name for name, each in callers.items() if any(lets_in(r, each, port) for r in rules)}
+        for port in ports
+    }
+    return {port: names for port, names in found.items() if names}
+
+
+def test_only_who_has_to_reaches_the_cluster() -> None:
+    def of_dask(cluster: str, component: str) -> dict[str, str]:
+        """Labels that the operator gives to a pod."""
+        return {"dask.org/cluster-name": cluster, "dask.org/component": component}
+
+    nightly = of_kind("CronJob")["dsmote-nightly"]["spec"]["jobTemplate"]["spec"]["template"]
+    pods = {
+        "scheduler": Pod(of_dask("dsmote", "scheduler")),
+        "worker": Pod(of_dask("dsmote", "worker")),
+        "job": Pod(nightly["metadata"]["labels"]),
+        "operator": Pod({"app": "operator"}, "dask-operator"),
+        "cluster of others": Pod(of_dask("theirs", "worker")),
+        "web": Pod({"app.kubernetes.io/name": "web"}),
+        "pretender": Pod(of_dask("dsmote", "worker"), "elsewhere"),
+    }
+    assert reached(pods["scheduler"], pods, range(8780, 8800)) == {
+        8786: {"scheduler", "worker", "job", "operator"},
+        8787: {"operator"},
+    }
+    workers = {"scheduler", "worker"}
+    assert reached(pods["worker"], pods, range(39_990, 40_010)) == {
+        40_000: workers,
+        40_001: workers,
+    }
+    assert reached(pods["job"], pods, range(8780, 8800)) == {}
+
+    for role in ("scheduler", "worker", "job-runner"):
+        pods[f"once, {role}"] = Pod(of_dask("dsmote-once", role))
+    scheduler = reached(pods["once, scheduler"], pods, range(8780, 8800))
+    assert {"once, worker", "once, job-runner", "operator"} <= scheduler[8786]
+    assert not {"cluster of others", "web", "pretender"} & scheduler[8786]
+    assert scheduler[8787] == {"operator"}
+    worker = reached(pods["once, worker"], pods, range(39_990, 40_010))
+    assert {"once, scheduler", "once, worker"} <= worker[40_000] == worker[40_001]
+    assert "web" not in worker[40_000]
+    # Without a policy all would get through.
+    assert reached(pods["web"], pods, range(1)) == {0: set(pods)}
