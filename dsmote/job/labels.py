@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["LabelCounts", "means", "parse_strategy", "plain_label", "plain_value"]
+__all__ = ["ByLabel", "LabelCounts", "means", "parse_strategy", "plain_label", "plain_value"]
 
 #: Names that a ``sampling_strategy`` may have.
 STRATEGY_NAMES = ("auto", "minority", "majority", "not minority", "not majority", "all")
@@ -103,6 +103,37 @@ class LabelCounts:
             list(counts) if isinstance(counts, Mapping) else list(pd.unique(np.asarray(counts)))
         )
         return {_find_label(key, labels): rows for key, rows in self.rows.items()}
+
+
+@dataclass(frozen=True)
+class ByLabel(Mapping[Any, Any]):
+    """Values by the text of a label, looked up by the label as the data have it.
+
+    Parameters
+    ----------
+    by_text : mapping
+        From a job; keys match as in :class:`LabelCounts`.
+
+    Examples
+    --------
+    >>> ByLabel({"1": 0.5})[1], 2 in ByLabel({"1": 0.5})
+    (0.5, False)
+    """
+
+    by_text: Mapping[Any, Any]
+
+    def __getitem__(self, label: Any) -> Any:
+        for matches in (_same_text, _same_value):
+            for key, value in self.by_text.items():
+                if matches(str(key), label):
+                    return value
+        raise KeyError(label)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.by_text)
+
+    def __len__(self) -> int:
+        return len(self.by_text)
 
 
 def _find_label(key: str, labels: list[Any]) -> Any:

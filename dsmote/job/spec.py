@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from dsmote.job.combinations import check_combination
-from dsmote.job.labels import LabelCounts, parse_strategy, plain_label, plain_value
+from dsmote.job.labels import ByLabel, LabelCounts, parse_strategy, plain_label, plain_value
 from dsmote.job.secrets import Secrets
 from dsmote.job.split import Split
 from dsmote.samplers.registry import check_parameters, find_sampler, parameters_of
@@ -321,7 +321,7 @@ def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
     sampler = kind(
         sampling_strategy=LabelCounts(strategy) if isinstance(strategy, Mapping) else strategy,
         **given,
-        **spec.params,
+        **{name: ByLabel(v) if isinstance(v, Mapping) else v for name, v in spec.params.items()},
     )
     if column is not None and hasattr(kind, "_inherited"):
         sampler._inherited = (column,)

@@ -179,16 +179,23 @@ class RandomOverSampler(OverSampler):
         if not isinstance(self.shrinkage, Mapping):
             return dict.fromkeys(new, self.shrinkage)
         given = {plain(label): value for label, value in self.shrinkage.items()}
+        for label in new:  # which a mapping of a kind of its own may find by other keys
+            if label not in given and label in self.shrinkage:
+                given[label] = self.shrinkage[label]
         absent = [label for label in new if label not in given]
         if absent:
             raise ValueError(
                 f"`shrinkage` should contain a shrinkage factor for each class that grows; the "
                 f"missing classes are {absent}"
             )
-        wrong = [label for label, value in given.items() if value < 0]
+        wrong = [
+            label
+            for label, value in given.items()
+            if not (isinstance(value, Real) and 0 <= float(value) < np.inf)
+        ]
         if wrong:
             raise ValueError(
-                f"The shrinkage factor needs to be >= 0. Got {given[wrong[0]]} for class "
+                f"The shrinkage factor needs to be >= 0. Got {given[wrong[0]]!r} for class "
                 f"{wrong[0]!r}"
             )
         return given

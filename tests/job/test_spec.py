@@ -216,6 +216,19 @@ def test_further_parameters_reach_the_sampler() -> None:
     assert spec.to_dict()["params"] == params
 
 
+@pytest.mark.parametrize("labels", [[0, 1], ["0", "1"], [False, True], [0.0, 1.0]])
+def test_values_by_label_find_the_label_whatever_its_type(labels: list) -> None:
+    X, y = pd.DataFrame({"x": np.arange(9.0)}), pd.Series(labels).repeat([6, 3])
+    key = str(labels[1]).lower()
+    spec = JobSpec("in", target="y", sampler="random", params={"shrinkage": {key: 0.25}})
+    found = sampler_of(spec, X.assign(y=y.array))
+    assert len(found.fit_resample(X, y.reset_index(drop=True))[0]) == 12
+    assert found.shrinkage_[labels[1]] == 0.25
+    other = replace(spec, params={"shrinkage": {"2": 0.25}})
+    with pytest.raises(ValueError, match="missing classes are"):
+        sampler_of(other, X.assign(y=y.array)).fit_resample(X, y.reset_index(drop=True))
+
+
 def test_auto_takes_categorical_features_for_smotenc() -> None:
     spec = JobSpec("in", "y", params={"categorical_features": ["n"], "on_small_class": "copy"})
     sampler = sampler_of(spec, NUMERIC)

@@ -273,6 +273,22 @@ def test_a_column_of_groups_has_no_other_role(lazy):
         SMOTE().resample(table, target="y", groups="y")
 
 
+@pytest.mark.parametrize(
+    ("shrinkage", "message"),
+    [
+        ({0: 0.5}, r"`shrinkage` should contain .* missing classes are \[1\]"),
+        ({1: -0.5}, r"The shrinkage factor needs to be >= 0. Got -0.5 for class 1"),
+        ({1: "much"}, r"The shrinkage factor needs to be >= 0. Got 'much' for class 1"),
+        ({1: np.nan}, r"The shrinkage factor needs to be >= 0. Got nan for class 1"),
+        (-1.0, "'shrinkage' parameter of RandomOverSampler must be a float in the range"),
+        (np.nan, "'shrinkage' parameter of RandomOverSampler must be a float in the range"),
+    ],
+)
+def test_shrinkage_that_is_none(shrinkage, message):
+    with pytest.raises(ValueError, match=message):
+        RandomOverSampler(shrinkage=shrinkage).fit_resample(X, Y)
+
+
 # Weights
 
 
