@@ -190,9 +190,11 @@ class MemoryTable:
         if self.array is not None and self.array.kind == "O" and not roles.get("any_kind"):
             voted = set(roles.get("nominal", ()))
             carried = set(roles.get("carry", ()))
-            for i in range(len(dtypes)):
-                if i not in voted and i not in carried:
-                    dtypes[i] = np.dtype("f8") if _numbers(self._frame.iloc[:, i]) else dtypes[i]
+            for i, dtype in enumerate(dtypes):
+                # A column of text alone is not numbers, even where all of it could be read as some.
+                apart = i in voted or i in carried or not pd.api.types.is_object_dtype(dtype)
+                if not apart and _numbers(self._frame.iloc[:, i]):
+                    dtypes[i] = np.dtype("f8")
         return make_schema(
             self.names, dtypes, target=self.target, has_target=self.has_target, **roles
         )

@@ -45,7 +45,6 @@ from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
 
 __all__ = ["NEIGHBOUR_PARAMETERS", "OverSampler"]
 
-
 _WHAT = StrOptions({"error", "copy", "skip"})
 
 #: Constraints of the parameters of samplers that look for neighbours in the class.
@@ -84,6 +83,8 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
     }
     #: Columns of every dtype are taken, missing values included, because none is measured.
     _any_kind: ClassVar[bool] = False
+    #: Attributes that only a table in memory gives.
+    _memory_only: ClassVar[tuple[str, ...]] = ()
     #: Columns of which new rows have their base row's value: a job names the one it splits by.
     _inherited: tuple[Any, ...] = ()
     #: Rows of the largest partition as it is read, where what is resampled is a part of it.
@@ -270,10 +271,10 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             warnings.warn(alarm, UserWarning, stacklevel=3)
         made = table.run(task)
         self.neighbors_report_ = table.report
+        for name in ("provenance_", *self._memory_only):
+            self.__dict__.pop(name, None)
         if table.provenance is not None:
             self.provenance_ = table.provenance
-        elif hasattr(self, "provenance_"):
-            del self.provenance_
         if not table.lazy:
             self._finished(table)
         return made

@@ -168,6 +168,7 @@ class BorderlineSMOTE(OverSampler):
 
     _name: ClassVar[str] = "borderline"
     _summary: ClassVar[str] = "SMOTE from the rows that are near other classes (two kinds)"
+    _memory_only: ClassVar[tuple[str, ...]] = ("in_danger_indices",)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OverSampler._parameter_constraints,
         **NEIGHBOUR_PARAMETERS,

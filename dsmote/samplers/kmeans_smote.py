@@ -239,6 +239,7 @@ class KMeansSMOTE(OverSampler):
 
     _name: ClassVar[str] = "kmeans"
     _summary: ClassVar[str] = "SMOTE inside clusters, more rows in sparse ones"
+    _memory_only: ClassVar[tuple[str, ...]] = ("kmeans_estimator_",)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OverSampler._parameter_constraints,
         **{n: c for n, c in NEIGHBOUR_PARAMETERS.items() if n != "n_components"},

@@ -138,6 +138,7 @@ class RandomOverSampler(OverSampler):
 
     _name: ClassVar[str] = "random"
     _summary: ClassVar[str] = "copies of minority rows, or a smoothed bootstrap"
+    _memory_only: ClassVar[tuple[str, ...]] = ("sample_indices_",)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OverSampler._parameter_constraints,
         "shrinkage": [Interval(Real, 0, None, closed="left"), Mapping, None],

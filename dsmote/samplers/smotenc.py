@@ -95,8 +95,8 @@ class SMOTENC(OverSampler):
     Parameters
     ----------
     categorical_features : "auto", or a sequence of names, positions or booleans, default="auto"
-        The nominal columns. ``"auto"`` takes category, string, object and bool columns of a
-        frame.
+        The nominal columns; a whole number is a position, if there is one. ``"auto"`` takes
+        category, string, object and bool columns of a frame.
     categorical_encoder : None
         Taken for imbalanced-learn's sake, and always None: levels of any kind are numbered here.
     sampling_strategy, k_neighbors, random_state, carry, missing
@@ -135,6 +135,7 @@ class SMOTENC(OverSampler):
 
     _name: ClassVar[str] = "smotenc"
     _summary: ClassVar[str] = "SMOTE for tables of numbers and names"
+    _memory_only: ClassVar[tuple[str, ...]] = ("median_std_",)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OverSampler._parameter_constraints,
         **NEIGHBOUR_PARAMETERS,
@@ -255,10 +256,11 @@ def _positions(wanted: list[Any], names: list[Any], places: list[int]) -> list[i
         return [i for i, chosen in zip(places, wanted, strict=True) if chosen]
     found = []
     for w in wanted:
-        if w in names and names.index(w) in places:
-            found.append(names.index(w))
-        elif isinstance(w, int | np.integer) and -len(places) <= w < len(places):
+        # A whole number is a position wherever it can be one, as in imbalanced-learn.
+        if isinstance(w, int | np.integer) and -len(places) <= w < len(places):
             found.append(places[int(w)])
+        elif w in names and names.index(w) in places:
+            found.append(names.index(w))
         else:
             shown = ", ".join(repr(names[i]) for i in places[:50])
             raise ValueError(

@@ -194,6 +194,7 @@ class SVMSMOTE(OverSampler):
 
     _name: ClassVar[str] = "svm"
     _summary: ClassVar[str] = "SMOTE from the support vectors of an SVM, inward and outward"
+    _memory_only: ClassVar[tuple[str, ...]] = ("svm_estimator_",)
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OverSampler._parameter_constraints,
         **NEIGHBOUR_PARAMETERS,

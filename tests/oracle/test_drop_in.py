@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from dsmote import SMOTE, SMOTENC, KMeansSMOTE, make_sampler
 from dsmote.samplers.registry import samplers
+from tests.tables import dask_array
 
 # Searchers and encoders that dsmote does not have; n_features_ is n_features_in_.
 DEPARTURES = {"nn_", "nn_k_", "nn_m_", "categorical_encoder_", "n_features_"}
@@ -96,6 +97,26 @@ def test_the_threshold_of_kmeans_is_kept_as_it_was_given():
     sampler = make_sampler("kmeans", random_state=0, cluster_balance_threshold=0.1).fit(X, y)
     assert isinstance(sampler, KMeansSMOTE)
     assert sampler.cluster_balance_threshold_ == 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute"),
+    [
+        ("random", "sample_indices_"),
+        ("borderline", "in_danger_indices"),
+        ("svm", "svm_estimator_"),
+        ("kmeans", "kmeans_estimator_"),
+        ("smotenc", "median_std_"),
+        ("random-under", "sample_indices_"),
+    ],
+)
+def test_what_is_known_of_a_table_in_memory_is_forgotten_with_the_next_input(name, attribute):
+    X, y = table_for(name)
+    sampler = make_sampler(name, random_state=0, **NEEDED.get(name, {}))
+    sampler.fit_resample(X, y)
+    assert hasattr(sampler, attribute)
+    sampler.fit_resample(dask_array(X, [len(X)]), dask_array(y, [len(X)]))
+    assert not hasattr(sampler, attribute)
 
 
 # ---- inside what scikit-learn routes

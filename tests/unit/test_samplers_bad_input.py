@@ -105,6 +105,15 @@ def test_text_of_every_kind_given_to_smote(kind, table, dtype):
         resample(kind, table)
 
 
+@pytest.mark.parametrize("as_given", [np.asarray, np.ndarray.tolist])
+def test_numbers_written_as_text_in_arrays(as_given):
+    X, y = np.array([["1.5", "2"], ["0.5", "1"]] * 10), np.repeat([0, 1], [12, 8])
+    with pytest.raises(ValueError, match=r"SMOTE measures numbers, but 2 columns hold .*0, 1"):
+        SMOTE().fit_resample(as_given(X), y)
+    with pytest.raises(ValueError, match=r"SMOTENC measures numbers, but 1 column holds names .*1"):
+        SMOTENC([0]).fit_resample(as_given(X), y)
+
+
 def test_text_in_arrays():
     X = np.array([["a", "1"], ["b", "2"]] * 10)
     y = np.repeat([0, 1], [12, 8])

@@ -4,6 +4,7 @@ import dask
 import numpy as np
 import pandas as pd
 import pytest
+from imblearn.over_sampling import SMOTENC as TheirSMOTENC
 
 from dsmote import SMOTENC
 from dsmote.samplers.smotenc import mixed_weight
@@ -34,6 +35,22 @@ def test_positions_count_features_not_the_target():
     by_name = sampler.resample(TABLE, target="y")
     by_place = SMOTENC(categorical_features=[1, 2, 3], random_state=0).resample(TABLE, target="y")
     assert_same_bits(by_place, by_name)
+
+
+def test_whole_numbers_are_positions_as_in_imblearn_also_where_columns_have_such_names():
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 4, (60, 3)), np.repeat([0, 1], [40, 20])
+    for names, wanted, expected in (
+        ([2, 0, 1], [0], [0]),
+        ([10, 20, 30], [20], [1]),  # no position, so a name
+        (["a", "b", "c"], [0, "c"], [0, 2]),
+    ):
+        frame = pd.DataFrame(X, columns=names)
+        assert SMOTENC(wanted).fit(frame, y).categorical_features_.tolist() == expected
+        if all(w in range(3) for w in wanted):
+            theirs = TheirSMOTENC(wanted, random_state=0)
+            theirs.fit_resample(frame, y)
+            assert theirs.categorical_features_.tolist() == expected
 
 
 def test_whole_numbers_can_be_nominal():
