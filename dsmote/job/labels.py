@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["ByLabel", "LabelCounts", "means", "parse_strategy", "plain_label", "plain_value"]
+__all__ = ["ByLabel", "LabelCounts", "Named", "parse_strategy", "plain_label", "plain_value"]
 
 #: Names that a ``sampling_strategy`` may have.
 STRATEGY_NAMES = ("auto", "minority", "majority", "not minority", "not majority", "all")
@@ -150,29 +151,43 @@ def _find_label(key: str, labels: list[Any]) -> Any:
     )
 
 
-def means(key: Any, value: Any) -> bool:
-    """Tell whether a value of the data is the one that a job names: by its text, else by value.
+class Named:
+    """The values that a job names, to be found in the data: by their text, else by value.
 
     Parameters
     ----------
-    key : object
-        From a job: text, a number or a bool.
-    value : object
-        Of the data.
-
-    Returns
-    -------
-    bool
+    keys : sequence
+        From a job: text, numbers or bools.
 
     Examples
     --------
-    >>> means("1", 1), means(1, 1.0), means(1, "1"), means(True, "no"), means(0, None)
-    (True, True, True, False, False)
-    >>> means(2**53 + 1, 2**53), means("1e3", 1000)
-    (False, True)
+    >>> named = Named(["1", True, 2**53 + 1, "1e3"])
+    >>> [sorted(named.places(v)) for v in (1, 1.0, "1", True, "no", None, 2**53, 1000)]
+    [[0], [0], [0], [0, 1], [], [], [], [3]]
     """
-    text = str(key)
-    return value is not None and (_same_text(text, value) or _same_value(text, value))
+
+    def __init__(self, keys: Sequence[Any]) -> None:
+        self._by_text: dict[str, set[int]] = {}
+        self._by_word: dict[str, set[int]] = {}
+        self._by_number: dict[Any, set[int]] = {}
+        for place, key in enumerate(keys):
+            text = str(key)
+            self._by_text.setdefault(text, set()).add(place)
+            self._by_word.setdefault(text.lower(), set()).add(place)
+            with suppress(ValueError):
+                self._by_number.setdefault(_number(text), set()).add(place)
+
+    def places(self, value: Any) -> set[int]:
+        """Return which of the keys mean a value of the data; that none does, if it is missing."""
+        if value is None:
+            return set()
+        found = self._by_text.get(str(value), set())
+        if isinstance(value, bool | np.bool_):
+            found = found | self._by_word.get(str(value).lower(), set())
+            return found | self._by_text.get(str(int(value)), set())
+        if isinstance(value, int | float | np.integer | np.floating):
+            return found | self._by_number.get(value, set())
+        return found
 
 
 def _same_text(key: str, label: Any) -> bool:

@@ -34,7 +34,7 @@ from dsmote.execute import Counted, count_classes, read_frame
 from dsmote.execute.graph import Layer, freeze
 from dsmote.execute.keep import Mark, pick
 from dsmote.execute.partition import missing_labels
-from dsmote.job.labels import means
+from dsmote.job.labels import Named
 from dsmote.job.passes import look_at
 from dsmote.job.split import Split
 from dsmote.plan import Subset, plain, sort_labels
@@ -90,8 +90,9 @@ class ByValue:
     def test(self, part: pd.DataFrame) -> np.ndarray:
         """Tell which rows of a partition are not for training."""
         codes, values = pd.factorize(part[self.column])
-        for_training = np.array([any(means(t, plain(v)) for t in self.train) for v in values] + [0])
-        return ~for_training.astype(bool)[codes]  # the last is that of missing values
+        named = Named(self.train)
+        for_training = np.array([bool(named.places(plain(v))) for v in values] + [False])
+        return ~for_training[codes]  # the last is that of missing values
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,9 @@ def _seen(frame: Any, target: str, split: Split) -> Seen:
 def _look(part: pd.DataFrame, target: str, split: Split) -> list[Seen]:
     values = part[split.column].value_counts()
     counts = Counter({plain(v): int(n) for v, n in values.items() if n})
-    hits = np.array([sum(n for v, n in counts.items() if means(t, v)) for t in split.train])
+    hits, named = np.zeros(len(split.train), dtype=np.int64), Named(split.train)
+    for value, n in counts.items():
+        hits[list(named.places(value))] += n
     held_back = int(ByValue(str(split.column), split.train).test(part).sum())
     labels = Counter({plain(v): int(n) for v, n in part[target].value_counts().items() if n})
     labels += Counter({None: int(part[target].isna().sum())})  # where there are some

@@ -364,6 +364,17 @@ def test_split_that_cannot_be(source: Path, tmp_path: Path, fields: dict, messag
         prepare(job(source, tmp_path / "out", **fields))
 
 
+def test_many_values_may_mean_training() -> None:
+    """As where customers are told apart: each value is looked up, and not compared with all."""
+    frame = dask_frame(
+        pd.DataFrame({"y": np.arange(20_000) % 2, "id": np.arange(20_000)}), [20_000]
+    )
+    train = tuple(range(0, 20_000, 4))
+    divided = divide(frame, "y", Split("id", train))
+    assert (divided.train_rows, divided.test_rows) == ((5000,), (15_000,))
+    assert divided.train.compute(scheduler="sync")["id"].tolist() == list(train)
+
+
 def test_values_may_come_as_python_has_them() -> None:
     assert Split("fold", "train").train == ("train",)  # type: ignore[arg-type]
     assert Split("fold", ["a", "b"]).train == ("a", "b")  # type: ignore[arg-type]
