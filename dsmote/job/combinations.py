@@ -34,7 +34,8 @@ def check_combination(spec: Any, kind: Any) -> None:
         )
     _check_split(spec)
     _check_folders(spec)
-    gone = [name for name in spec.partition_by if name in spec.carry]
+    kept = spec.split.column if spec.split else None  # new rows have it, whoever says to carry it
+    gone = [name for name in spec.partition_by if name in spec.carry and name != kept]
     if gone and not under:
         raise ValueError(
             f"partition_by names the column {gone[0]!r}, which is carried and so missing in new "

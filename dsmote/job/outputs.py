@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -173,7 +174,7 @@ def make_outputs(spec: JobSpec, source: Source, client: Any, folder: str) -> Out
     """
     opened = _opened(spec, source, client)
     sampler, divided = opened.sampler, opened.divided
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _of_training(divided):
         # The plan has them all, and the manifest takes them from there.
         warnings.simplefilter("ignore", UserWarning)
         balanced = sampler.resample(opened.frame, target=spec.target)
@@ -250,7 +251,23 @@ def plan_outputs(spec: JobSpec, source: Source, client: Any) -> Any:
     dsmote.plan.Plan or dsmote.plan.UnderPlan
     """
     opened = _opened(spec, source, client)
-    return _completed(opened.sampler.plan(opened.frame, target=spec.target), spec, opened)
+    with _of_training(opened.divided):
+        plan = opened.sampler.plan(opened.frame, target=spec.target)
+    return _completed(plan, spec, opened)
+
+
+@contextmanager
+def _of_training(divided: Divided | None) -> Iterator[None]:
+    """Say that a message is about the rows for training, where others are there too."""
+    try:
+        yield
+    except ValueError as error:
+        if divided is None or type(error) is not ValueError:
+            raise
+        train, test = sum(divided.train_rows), sum(divided.test_rows)
+        raise ValueError(
+            f"among the {train:,} rows for training (of {train + test:,}): {error}"
+        ) from error
 
 
 def _opened(spec: JobSpec, source: Source, client: Any) -> Opened:

@@ -351,6 +351,25 @@ def test_nothing_left_to_train_with(tmp_path: Path, client: Client) -> None:
         write_job(prepare(spec), client)
 
 
+def test_a_class_of_test_rows_only(tmp_path: Path, client: Client) -> None:
+    """Who sees two classes in the table must be told where one went."""
+    frame = pd.DataFrame({"x": np.arange(60.0), "y": [0, 0, 1] * 20})
+    frame["fold"] = np.where(frame["y"] == 1, "test", "train")
+    source = write_files(frame, tmp_path / "in", 2)
+    for sampler in ("smote", "random-under"):
+        spec = job(source, tmp_path / "out", split=FOLD, sampler=sampler)
+        for run in (plan_job, write_job):
+            with pytest.raises(
+                ValueError, match=r"among the 40 rows for training .of 60.: the target needs"
+            ):
+                run(prepare(spec), client)
+
+
+def test_the_column_is_not_carried_and_may_name_folders(tmp_path: Path) -> None:
+    spec = job(tmp_path, tmp_path / "out", split=FOLD, carry=("fold",), partition_by=("fold",))
+    assert spec.partition_by == ("fold",)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
