@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -14,13 +15,14 @@ from scipy.spatial.distance import cdist
 from scipy.stats import ks_2samp
 
 from dsmote import SMOTE, SMOTENC, RandomOverSampler, RandomUnderSampler
-from dsmote.job.report import Sample, Sampling, Shown, report_html
+from dsmote.job.report import Sample, Sampling, Shown, report_html, sampling_for
 from dsmote.job.report.axis import axis_of
 from dsmote.job.report.columns import as_names, clean
 from dsmote.job.report.compare import compare_columns, distances, histogram
 from dsmote.job.report.figures import bars_figure, levels_figure
 from dsmote.job.report.projection import project_rows
 from dsmote.job.report.sections import _others, workers_of
+from tests.conftest import ROOT
 from tests.job.test_report import checked, manifest_of, numeric, page_of, resampled
 
 RARE, USUAL = 1, 0
@@ -355,6 +357,19 @@ def test_ends_of_float64_have_a_median() -> None:
     page = checked(page_of(RandomOverSampler(random_state=0), frame))
     assert "median 1.600e+308 → 1.600e+308" in page.text
     assert "median –" not in page.text
+
+
+@pytest.mark.parametrize("n_growing", [1, 2, 6, 30])
+def test_rows_looked_at_are_as_many_as_the_readme_says(n_growing: int) -> None:
+    million = 1_000_000
+    classes = [
+        SimpleNamespace(rank=i, label=i, before=million, new=million * (i < n_growing))
+        for i in range(n_growing + 3)
+    ]
+    found = sampling_for(SimpleNamespace(classes=classes, seed=0), (), "y")
+    rows = sum(share * million for share in (*found.original, *found.new))
+    assert 20_000 < rows <= 35_000
+    assert "some 35,000 rows at most" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_rows_of_other_classes_are_drawn_in_their_true_proportions() -> None:
