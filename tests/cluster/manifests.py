@@ -3,6 +3,7 @@
 import configparser
 import os
 import re
+from functools import cache
 from typing import Any, NoReturn
 
 import pytest
@@ -21,7 +22,9 @@ def missing(what: str) -> NoReturn:
     pytest.skip(what)
 
 
+@cache
 def documents() -> list[dict[str, Any]]:
+    """Read once: who changes one takes a copy."""
     return [each for file in MANIFESTS for each in yaml.safe_load_all(file.read_text()) if each]
 
 

@@ -22,8 +22,15 @@ def write_table(folder: Path, files: int, rows: int, names: bool) -> None:
         frame.to_parquet(folder / f"{number}.parquet", index=False)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("names", [False, True], ids=["numbers", "numbers and names"])
+@pytest.mark.parametrize(
+    ("names", "threads"),
+    [
+        pytest.param(False, 1, id="numbers-1"),
+        pytest.param(False, 2, id="numbers-2", marks=pytest.mark.slow),
+        pytest.param(True, 1, id="numbers and names-1"),
+        pytest.param(True, 2, id="numbers and names-2"),
+    ],
+)
 def test_workers_stay_below_the_projection(tmp_path: Path, names: bool, threads: int) -> None:
     write_table(tmp_path / "table", files=6, rows=100_000, names=names)
     spec = JobSpec(

@@ -59,11 +59,14 @@ def test_a_table_that_was_shuffled_between_workers(client):
 
 
 class TestKilled:
-    @pytest.mark.parametrize("stage", ["nearest", "around", "index"])
+    @pytest.mark.parametrize(
+        "stage", ["nearest", "around", pytest.param("index", marks=pytest.mark.slow)]
+    )
     def test_while_all_rows_are_looked_at(self, nannied, stage):  # noqa: F811
         nannied.wait_for_workers(2, timeout=60)
         sampler = BorderlineSMOTE(random_state=len(stage))
-        lazy = sampler.resample(slow_frame(TABLE, 0.1), target="y")
+        counts = {0: 2_600, 1: 400}
+        lazy = sampler.resample(slow_frame(TABLE, 0.1), target="y", class_counts=counts)
         future = nannied.compute(lazy.map_partitions(slowly, 0.05, meta=lazy._meta))
         holders = until(lambda: holders_of(nannied, stage), future)
         pids = nannied.run(os.getpid)

@@ -111,7 +111,6 @@ def made_part(i):
     rng = np.random.default_rng(i)
     part = pd.DataFrame(rng.normal(size=(400, 4)), columns=list("abcd"))
     part["y"] = (rng.random(400) < 0.1).astype("int64")
-    time.sleep(0.15)
     return part
 
 
@@ -125,7 +124,7 @@ class TestWorkers:
     def test_smote_on_workers(self, client):
         table = numbers(3_000, 300, 4)
         expected = SMOTE(random_state=0).resample(table, target="y")
-        for parts in (1, 7, 100):
+        for parts in (1, 7, 40):
             frame = dask_frame(table, even(3_000, parts))
             found = SMOTE(random_state=0).resample(frame, target="y").compute()
             assert_same_bits(found, expected)
@@ -257,7 +256,7 @@ class TestKilled:
                 lambda: (until(lambda: holders_of(nannied, "profile")), kill_one(nannied))
             )
             # The one compute inside blocks, so another thread does the killing.
-            lazy = SMOTE(random_state=0).resample(slow_frame(self.table, 0.2), target="y")
+            lazy = SMOTE(random_state=0).resample(slow_frame(self.table, 0.1), target="y")
             assert killing.result()
         assert_same_bits(lazy.compute(), SMOTE(random_state=0).resample(self.table, target="y"))
 
