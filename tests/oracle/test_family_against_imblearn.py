@@ -302,6 +302,17 @@ def test_a_cluster_needs_the_share_and_the_rows_that_imblearn_asks_for():
         assert sampler.neighbors_report_[FEW]["clusters"] == len(valid)
 
 
+def test_a_cluster_needs_half_of_the_share_of_new_rows_where_nothing_else_is_said():
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(25, 2)), rng.normal(100, 1, size=(80, 2))]
+    y = np.repeat([0, 1, 0, 1], [10, 15, 60, 20])  # shares of 0.6 and of 0.25; a half is needed
+    heaps = KMeans(n_clusters=2, n_init=1, random_state=0)
+    for kind in (KMeansSMOTE, theirs.KMeansSMOTE):
+        made = kind(kmeans_estimator=heaps, random_state=0).fit_resample(X, y)[0][len(X) :]
+        assert len(made) == 35
+        assert (made < 50).all()
+
+
 def test_neighbours_are_the_nearest_of_the_class_in_the_cluster():
     X, y = three_classes(3)
     clustering = KMeans(n_clusters=4, n_init=2, random_state=5)

@@ -4,6 +4,7 @@ import dask
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 
@@ -254,6 +255,41 @@ def test_groups_that_are_too_small_are_named(name):
     message = r"class 1 has 2 group\(s\) of fewer than \d rows \(k \+ 1\).*: 7: 2, 8: 1; lower"
     with pytest.raises(ValueError, match=message):
         sampler(name).fit_resample(features(name), Y, groups=groups)
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_a_group_of_k_rows_is_too_small_and_one_of_k_plus_1_is_not(k):
+    few = np.flatnonzero(Y == 1)
+    for rows in (k, k + 1):
+        groups = np.zeros(N, dtype=int)
+        groups[few[:rows]] = 7
+        how = {"random_state": 0, "k_neighbors": k, "provenance": "full"}
+        how["sampling_strategy"] = {1: 500}
+        if rows == k:
+            message = rf"class 1 has 1 group\(s\) of fewer than {k + 1} rows \(k \+ 1\).*: 7: {k};"
+            with pytest.raises(ValueError, match=message):
+                SMOTE(**how).fit_resample(X, Y, groups=groups)
+        for what in ("error", "copy", "skip")[rows == k :]:
+            found, _, out = SMOTE(on_small_group=what, **how).fit_resample(X, Y, groups=groups)
+            new = found[N:][out[N:] == 7]
+            copies = (new["base_row"] == new["neighbour_row"]).to_numpy()
+            assert (len(new) > 0) == (what != "skip" or rows == k + 1)
+            assert copies.all() if rows == k else not copies.any()
+
+
+def test_a_cluster_of_k_rows_is_too_small_and_one_of_k_plus_1_is_not():
+    rng = np.random.default_rng(0)
+    heaps = KMeans(n_clusters=2, n_init=1, random_state=0)
+    for rows, clusters in ((3, 1), (4, 2)):
+        # So many rows of the class in the heap at 0; always 8 in that at 100.
+        features = np.r_[rng.normal(size=(20 + rows, 2)), rng.normal(100, 1, size=(28, 2))]
+        labels = np.repeat([0, 1, 0, 1], [20, rows, 20, 8])
+        sampler = KMeansSMOTE(
+            random_state=0, k_neighbors=3, kmeans_estimator=heaps, cluster_balance_threshold=0.0
+        )
+        made = sampler.fit_resample(features, labels)[0][len(features) :]
+        assert sampler.neighbors_report_[1]["clusters"] == clusters
+        assert (made[:, 0] < 50).any() == (clusters == 2)
 
 
 @pytest.mark.parametrize("name", SEARCHING)
