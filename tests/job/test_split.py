@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from dsmote.job import JobSpec, plan_job, prepare, write_job
 from dsmote.job.split import Split
 from dsmote.job.training import divide
+from dsmote.plan.subset import kept
 from dsmote.samplers.registry import find_sampler, parameters_of
 from tests.job.conftest import mixed_frame, write_files
 from tests.tables import counted_computes, dask_frame, lengths_of
@@ -242,6 +243,22 @@ def test_cuts_make_no_difference(cuts: list[int], fraction: float, seed: int, wa
     if way == "stratified":
         exact = frame["y"].value_counts() * (len(test) / 60)
         assert (exact - test["y"].value_counts()).abs().max() < 1
+
+
+def test_draws_of_a_split_are_its_own() -> None:
+    """Each class has draws of its own, and a sampler of the same seed has others."""
+    frame = pd.DataFrame({"row": np.arange(400), "y": np.arange(400) % 2})
+    lazy = dask_frame(frame, [400])
+    split = Split(test_fraction=0.25, seed=0, stratify=True)
+    test = divide(lazy, "y", split).test.compute(scheduler="sync")
+    places = [(test["row"][test["y"] == label] // 2).tolist() for label in (0, 1)]
+    assert len(places[0]) == len(places[1]) == 50
+    assert places[0] != places[1]
+    for rank in (0, 1):
+        assert np.flatnonzero(kept(200, 50, 0, rank, 0, 200)).tolist() not in places
+    whole = divide(lazy, "y", Split(test_fraction=0.25, seed=0)).test.compute(scheduler="sync")
+    for rank in (0, 1):
+        assert np.flatnonzero(kept(400, 100, 0, rank, 0, 400)).tolist() != whole["row"].tolist()
 
 
 def test_csv_is_split_too(tmp_path: Path, client: Client) -> None:
