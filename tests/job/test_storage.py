@@ -194,6 +194,16 @@ def test_mounted_file_system_is_refused_before_work(
     check_output(str(tmp_path / "out" / "table"), "error")
 
 
+def test_table_of_another_user_is_refused_before_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_table(tmp_path / "out", "old")
+    monkeypatch.setattr(os, "access", lambda path, mode: path != str(tmp_path / "out"))
+    for if_exists in ("skip", "replace"):
+        with pytest.raises(PermissionError, match=r"no permission to write .*out: it cannot be re"):
+            check_output(str(tmp_path / "out"), if_exists)
+
+
 def test_old_table_that_cannot_be_deleted_does_not_fail_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -24,6 +24,8 @@ def check_output(url: str, if_exists: str = "error") -> None:
 
     Raises
     ------
+    PermissionError
+        When it may be replaced, and not by this user.
     FileExistsError
         When it is there and may not be replaced; when it is not a table's folder, so that
         replacing it would destroy something else; when it cannot be renamed; with ``"skip"``,
@@ -48,6 +50,8 @@ def check_output(url: str, if_exists: str = "error") -> None:
                 f"{url} is there already: choose another folder, or --overwrite it "
                 "(if_exists: replace in a job file)"
             )
+        if place.local and not os.access(path, os.W_OK):  # else it is found out at the renaming
+            raise PermissionError(f"no permission to write {url}: it cannot be replaced")
         foreign = sorted(_foreign(place, fs.ls(path, detail=True)))
         if foreign:
             raise FileExistsError(
