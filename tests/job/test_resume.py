@@ -272,13 +272,27 @@ def test_failure_of_the_result_keeps_nothing(
     assert sorted(os.listdir(tmp_path)) == ["table"]
 
 
+@pytest.mark.parametrize("during", ["writing", "commit"])
 def test_everything_was_finished_but_the_commit(
-    table: Path, tmp_path: Path, client: Client, killed: Callable[..., None], resumed: list[int]
+    table: Path,
+    tmp_path: Path,
+    client: Client,
+    killed: Callable[..., None],
+    resumed: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+    during: str,
 ) -> None:
     out = tmp_path / "out"
     write_job(prepare(spec_of(table, tmp_path / "other")), client)
     n = len(list((tmp_path / "other").glob("part-*")))
-    killed(spec_of(table, out), parts=n)
+    with monkeypatch.context() as patch:
+        if during == "commit":  # _SUCCESS is there, and nothing is renamed
+
+            def die(path: str) -> None:
+                raise Killed
+
+            patch.setattr("dsmote.job.storage.local.sync", die)
+        killed(spec_of(table, out), parts=n + (during == "commit"))
     manifest = write_job(prepare(spec_of(table, out, resume=True)), client).manifest
     assert sorted(resumed) == list(range(n))
     assert manifest["rows"]["after"] == 700

@@ -66,7 +66,6 @@ class LocalStage:
         """
         with clear_errors("write", self.place.url):
             self.lock.check()
-            remove_folder(os.path.join(self.folder, RECORDS))
             self._clean({os.path.normpath(part["file"]) for part in manifest["parts"]})
             self.place.write(os.path.join(self.folder, MANIFEST), manifest)
             with open(os.path.join(self.folder, SUCCESS), "wb"):
@@ -74,12 +73,16 @@ class LocalStage:
             self._sync()
             check_output(self.place.url, self.if_exists)
             self.lock.check()
+            # Last: until here, a later run can go on with the parts.
+            remove_folder(os.path.join(self.folder, RECORDS))
             self._swap()
         return manifest
 
     def _clean(self, expected: set[str]) -> None:
         for folder, _, files in os.walk(self.folder, topdown=False):
             inside = os.path.relpath(folder, self.folder)
+            if inside == RECORDS:
+                continue
             for name in files:
                 # What is no part and was meant is named so that readers of the table skip it.
                 meant = inside == "." and name.startswith("_")
