@@ -11,7 +11,7 @@ from dsmote.job.files import InputFiles, clear_errors, list_files
 from dsmote.job.manifest import FORMAT_VERSION, versions
 from dsmote.job.secrets import masked_logger
 from dsmote.job.spec import JobSpec
-from dsmote.job.storage import MANIFEST, SUCCESS
+from dsmote.job.storage import MANIFEST, SUCCESS, tidy
 from dsmote.job.storage.place import Place
 
 __all__ = ["digest", "fingerprint", "run_key", "unchanged", "up_to_date"]
@@ -94,7 +94,10 @@ def unchanged(spec: JobSpec) -> dict[str, Any] | None:
     with clear_errors("read", spec.output):
         if not place.exists(place.target):
             return None
-    return up_to_date(spec, fingerprint(spec, list_files(spec.input, spec.format)))
+    standing = up_to_date(spec, fingerprint(spec, list_files(spec.input, spec.format)))
+    if standing is not None:
+        tidy(spec.output)
+    return standing
 
 
 def up_to_date(spec: JobSpec, found: dict[str, Any]) -> dict[str, Any] | None:

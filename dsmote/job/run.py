@@ -167,6 +167,7 @@ def write_job(job: Job, client: Any, progress: Progress | None = None) -> Outcom
     with opened(spec.output, spec.shown()) as output:
         standing = up_to_date(spec, job.fingerprint)
         if standing is not None:  # another run has made it since the job was prepared
+            output.clear()
             return Outcome(standing, skipped=True)
         told = Told(progress or Silent(), output.heartbeat)
         key = run_key(job.fingerprint)

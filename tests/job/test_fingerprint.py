@@ -15,6 +15,9 @@ import dsmote.job.fingerprint as fingerprint_module
 from dsmote.job import JobFailed, JobSpec, Outcome, prepare, unchanged, write_job
 from dsmote.job import run as run_module
 from dsmote.job.spec import Split
+from dsmote.job.storage.lock import Lock
+from dsmote.job.storage.place import Place
+from tests.job.dead import die
 
 
 def job(source: Path, out: Path, **fields: object) -> JobSpec:
@@ -42,6 +45,29 @@ def test_second_run_is_skipped_and_touches_nothing(
     again = run(spec, client)
     assert again.skipped
     assert again.manifest == first.manifest
+    assert state(tmp_path / "out") == before
+    assert sorted(os.listdir(tmp_path)) == ["numeric", "out"]
+
+
+@pytest.mark.parametrize("how", ["before the cluster", "under the lock"])
+def test_skipped_run_deletes_what_a_dead_one_left(
+    numeric: Path, tmp_path: Path, client: Client, how: str
+) -> None:
+    """It was killed when its table was in place; a copy of it must not lie there for ever."""
+    spec = job(numeric, tmp_path / "out")
+    run(spec, client)
+    before = state(tmp_path / "out")
+    dead = Lock(Place.of(str(tmp_path / "out")))
+    dead.acquire()
+    for folder in (dead.token, f"{dead.token}.old"):
+        shutil.copytree(tmp_path / "out", dead.place.path(folder))
+    assert unchanged(spec) is not None  # that run may be at work still
+    assert len(os.listdir(tmp_path / ".out.dsmote")) == 4
+    die(dead)
+    if how == "under the lock":
+        assert run(spec, client).skipped
+    else:
+        assert unchanged(spec) is not None
     assert state(tmp_path / "out") == before
     assert sorted(os.listdir(tmp_path)) == ["numeric", "out"]
 

@@ -14,7 +14,7 @@ is there.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,7 @@ __all__ = [
     "refuse_if_locked",
     "running_manifest",
     "staged",
+    "tidy",
 ]
 
 Stage = LocalStage | RemoteStage
@@ -83,7 +84,7 @@ class Output:
         kind: type[Stage] = LocalStage if self.place.local else RemoteStage
         with clear_errors("write", self.place.url):
             name = None if key is None else self._find(key)
-            self._clear(name)
+            self.clear(name)
         check_output(self.place.url, if_exists)
         stage = kind(self.lock, if_exists, name)
         stage.keep = name is not None  # what was finished before stays, if this run fails
@@ -104,7 +105,7 @@ class Output:
                 return name
         return None
 
-    def _clear(self, name: str | None) -> None:
+    def clear(self, name: str | None = None) -> None:
         """Delete what dead runs left, but for one folder."""
         found = self.place.names()
         others = {token for token, kind in found.values() if kind == ".lock"}
@@ -141,6 +142,19 @@ def opened(url: str, job: dict[str, Any] | None = None) -> Iterator[Output]:
         with clear_errors("write", url):
             (recover_local if place.local else recover_remote)(place)
         yield Output(place, lock, heartbeat)
+
+
+def tidy(url: str) -> None:
+    """Delete what dead runs left beside an output that stands, unless a run is at work there.
+
+    Parameters
+    ----------
+    url : str
+    """
+    if Place.of(url).names():
+        # What cannot be deleted now is left to the next run.
+        with suppress(OutputLocked, OSError), opened(url) as output:
+            output.clear()
 
 
 @contextmanager
