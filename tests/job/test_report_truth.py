@@ -17,11 +17,13 @@ from scipy.stats import ks_2samp
 from dsmote import SMOTE, SMOTENC, RandomOverSampler, RandomUnderSampler
 from dsmote.job.report import Sample, Sampling, Shown, report_html, sampling_for
 from dsmote.job.report.axis import axis_of
+from dsmote.job.report.class_words import departing
 from dsmote.job.report.columns import as_names, clean
 from dsmote.job.report.compare import compare_columns, distances, histogram
-from dsmote.job.report.figures import bars_figure, levels_figure
-from dsmote.job.report.projection import project_rows
-from dsmote.job.report.sections import _others, workers_of
+from dsmote.job.report.figures import bars_figure, levels_figure, scatter_figure
+from dsmote.job.report.projection import Projection, project_rows
+from dsmote.job.report.sample import detailed_ranks
+from dsmote.job.report.sections import _others, balance_of, workers_of
 from tests.conftest import ROOT
 from tests.job.test_report import checked, manifest_of, numeric, page_of, resampled
 
@@ -287,6 +289,13 @@ def test_copies_are_copies_also_where_not_all_originals_are_looked_at(
     assert "typically" not in page.text
 
 
+def test_a_class_too_small_for_neighbours_is_said_to_be_copied() -> None:
+    frame = numeric(60).assign(y=(np.arange(60) % 20 == 0) * 1)
+    page = checked(page_of(SMOTE(random_state=0, on_small_class="copy"), frame))
+    assert "In class 1 all new rows are copies of originals, as is meant" in page.text
+    assert "New rows are copies: 100.0 % lie at the place of an original" in page.text
+
+
 def test_smoothed_copies_are_not_called_copies_or_rows_between() -> None:
     changes = {"parameters": {"shrinkage": 0.3}}
     page = checked(
@@ -383,6 +392,23 @@ def test_rows_of_other_classes_are_drawn_in_their_true_proportions() -> None:
     assert np.bincount(ranks[_others(old, 0, sampling)], minlength=3).tolist() == [0, 20, 4]
 
 
+def test_chance_alone_is_no_change() -> None:
+    """Of 220 columns of small samples of one distribution none is named; then one is moved."""
+    rng = np.random.default_rng(0)
+
+    def drawn(n: int) -> Sample:
+        names = [rng.choice(list("abcdefghijklmnopqrstuvwxyz"), n) for _ in range(20)]
+        return sample(RARE, list(rng.normal(size=(200, n))), names)
+
+    old, new = drawn(60), drawn(80)
+    columns = [Shown(i, "float") for i in range(200)] + [Shown(i, "nominal") for i in range(20)]
+    found = compare_columns(columns, old, new)
+    assert max(one.difference for one in found) > 0.2
+    assert departing(found) == []
+    new.numbers[:, 7] += 1.5
+    assert [one.column.name for one in departing(compare_columns(columns, old, new))] == [7]
+
+
 def test_shares_of_values_that_no_original_has() -> None:
     rng = np.random.default_rng(0)
     codes, whole = rng.choice([0.0, 0.5, 2.0], 90), rng.integers(0, 99, 90).astype(float)
@@ -429,6 +455,32 @@ def test_long_names_that_begin_alike_are_two() -> None:
     assert names[0] == names[2] != names[1]
     assert names[3:].tolist() == ["short", None]
     assert all(len(name) <= 120 and clean(name) == name for name in names[:4])
+
+
+def test_points_and_bars_are_drawn_to_scale() -> None:
+    corners = np.array([[0.0, 0.0], [4.0, 0.0], [0.0, 1.0]])
+    nothing = np.empty((0, 2))
+    drawn = scatter_figure(Projection(nothing, corners, nothing, (0.5, 0.5), 2), "t", "d", "ab")
+    path = re.findall(r"M([\d.]+) ([\d.]+)h0", drawn.split("</svg>")[0])
+    origin, right, above = [(float(x), float(y)) for x, y in path]
+    assert right[0] > origin[0] + 200
+    assert right[1] == origin[1]
+    assert above[0] == origin[0]
+    assert above[1] < origin[1] - 150  # upwards is less in SVG
+    svg = levels_figure(["a", "b"], [0.8, 0.2], [0.4, 0.6], "t", "d", "k")
+    widths = {of: [width for _, width, _ in told] for of, told in bars(svg).items()}
+    assert widths == {"old": [318, 79.5], "new": [159, 238.5]}
+    counts = [{"label": 0, "before": 80, "after": 60}, {"label": 1, "before": 20, "after": 60}]
+    usual, rare = balance_of({"classes": counts})
+    assert (usual.before_bar, usual.kept_bar, usual.new_bar) == (100, 75, 0)
+    assert (rare.before_bar, rare.kept_bar, rare.new_bar) == (25, 25, 50)
+
+
+def test_classes_with_most_new_rows_are_shown_first() -> None:
+    classes = [SimpleNamespace(rank=i, before=50, new=new) for i, new in enumerate([0, 5, 90, 40])]
+    assert detailed_ranks(SimpleNamespace(classes=classes)) == [2, 3, 1]
+    classes[2].before = 9  # too few for a distribution
+    assert detailed_ranks(SimpleNamespace(classes=classes)) == [3, 1, 2]
 
 
 def test_a_label_leaves_room_for_its_shares() -> None:
