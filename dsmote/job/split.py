@@ -73,6 +73,8 @@ class Split:
             raise ValueError(f"test_fraction must lie between 0 and 1, not {self.test_fraction}")
         if self.column is not None and self.stratify:
             raise ValueError("stratify is for a split by test_fraction: the column decides here")
+        if self.column is not None and self.seed:
+            raise ValueError("seed is for a split by test_fraction: the column decides here")
         if self.seed < 0:
             raise ValueError(f"the seed of the split must not be negative, got {self.seed}")
 

@@ -227,6 +227,7 @@ def test_values_of_parameters(params: str, message: str, tmp_path: Path) -> None
         ("split: {column: a}", "split.column", "give train"),
         ("split: {column: a, test_fraction: 0.5, train: b}", "split.column", "either"),
         ("split: {column: a, train: b, stratify: true}", "split.stratify", "test_fraction"),
+        ("split: {column: a, train: b, seed: 3}", "split.seed", "test_fraction"),
         ("split: {}", "split", "either"),
         ("cluster: {address: a, n_workers: 2}", "cluster.n_workers", "address names a cluster"),
         ("cluster: {address: a, scheduler_file: b}", "cluster.scheduler_file", "either"),
@@ -273,6 +274,11 @@ def test_rules_across_keys_are_told_with_other_mistakes(tmp_path: Path) -> None:
         ("params: {k_neighbors: 010}", "params.k_neighbors", "the number 8"),
         ("report: !!python/name:os.system", "report", "is not for job files"),
         ("report: !secret x", "report", "is not for job files"),
+        ("params: !!python/object:os.system {}", "params", "is not for job files"),
+        ("partition_by: !mine [a]", "partition_by", "!mine is not for job files"),
+        ("row_group_rows: 1e3", "row_group_rows", "write 1000)"),
+        ("split: {column: f, train: [.nan]}", "split.train.0", "finite number"),
+        ("<<: 5", "", "a merge (<<) that cannot be"),
     ],
 )
 def test_what_yaml_makes_of_words(text: str, key: str, message: str, tmp_path: Path) -> None:
@@ -293,6 +299,7 @@ def test_values_that_mean_what_they_say(tmp_path: Path) -> None:
         ("input: in\ntarget: [\n", "3", "cannot be read as YAML"),
         ("input: in\n\toutput: out\n", "2", "YAML takes no tabs"),
         ("cluster: {address: ${A}}\n", "1", "put ${NAME} in quotes"),
+        ("input: *.parquet\n", "1", "such as * or @ in quotes"),
         ("- a\n- b\n", "1", "a job is keys and values"),
         ("just text", "1", "a job is keys and values"),
         ("input: a\n---\ninput: b\n", "2", "single document"),
@@ -380,6 +387,29 @@ def test_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [where for where, _, _ in found] == ["1", "2", "3"]
     assert "the environment variable ABSENT is not set" in found[0][2]
     assert "write $${" in found[1][2]
+
+
+@pytest.mark.parametrize("text", ["${ABSENT:-${B}}", "a${ABSENT:-x${B}y}", "${B:-${ABSENT}}"])
+def test_a_default_holds_no_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv("B", "b")
+    found = mistakes(tmp_path, NEEDED.replace("output: out", f"output: '{text}'"))
+    only(found, "2", "output", "holds another variable")
+
+
+def test_variables_in_keys_are_refused_and_not_taken_for_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RARE", "b")
+    text = NEEDED + "params:\n  sampling_strategy:\n    ${RARE}: 50\n    a: 60\n"
+    key = "params.sampling_strategy.${RARE}"
+    only(mistakes(tmp_path, text), "6", key, "in values, not in keys")
+    with pytest.raises(JobFileError, match="in values, not in keys"):
+        load_job(yaml.safe_load(text))
+    text = text.replace("${RARE}", "'$${RARE}'")
+    for source in (write(tmp_path, text), yaml.safe_load(text)):
+        assert load_job(source).spec.sampling_strategy == {"${RARE}": 50, "a": 60}
 
 
 def test_a_variable_in_quotes_stays_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,7 @@ BAD = [
     NEEDED + "split: {column: a, train: []}",
     NEEDED + "split: {column: a, train: b, test_fraction: 0.2}",
     NEEDED + "split: {column: a, train: b, stratify: true}",
+    NEEDED + "split: {column: a, train: b, seed: 3}",
     NEEDED + "split: {test_fraction: 1.0}",
     NEEDED + "split: {test_fraction: 0.2, seed: -1}",
     NEEDED + "split: {test_fraction: 0.2, sed: 1}",

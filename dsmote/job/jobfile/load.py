@@ -9,7 +9,8 @@ from typing import Any
 from dsmote.job.files import clear_errors
 from dsmote.job.jobfile.check import Checked, check
 from dsmote.job.jobfile.mistakes import JobFileError, Mistake
-from dsmote.job.jobfile.tree import Place, Tree, read_value, read_yaml
+from dsmote.job.jobfile.tree import Place, Tree, read_yaml
+from dsmote.job.jobfile.values import read_value
 
 __all__ = ["Override", "load_job", "override", "set_key"]
 

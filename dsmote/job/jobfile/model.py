@@ -37,7 +37,7 @@ def _check_size(size: str | int) -> str | int:
 
 T = TypeVar("T")
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
-Scalar = str | int | float | bool
+Scalar = str | int | Annotated[float, Field(allow_inf_nan=False)] | bool
 Names = Annotated[list[Text], BeforeValidator(_as_list, json_schema_input_type=Text | list[Text])]
 _OneOrMore = Annotated[list[Scalar], Field(min_length=1)]
 Values = Annotated[
@@ -64,7 +64,11 @@ else:
 _SPLIT_WAYS: Any = [
     {
         "required": ["column", "train"],
-        "properties": {"test_fraction": {"type": "null"}, "stratify": {"const": False}},
+        "properties": {
+            "test_fraction": {"type": "null"},
+            "stratify": {"const": False},
+            "seed": {"const": 0},
+        },
     },
     {
         "required": ["test_fraction"],

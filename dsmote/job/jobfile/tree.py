@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,10 +15,10 @@ import yaml
 from yaml.constructor import ConstructorError, SafeConstructor
 
 from dsmote.job.jobfile.mistakes import Mistake
-from dsmote.job.jobfile.variables import fill
+from dsmote.job.jobfile.variables import fill, in_key
 from dsmote.job.secrets import MASK
 
-__all__ = ["TRAPPED", "Path", "Place", "Tree", "read_value", "read_yaml"]
+__all__ = ["TRAPPED", "Path", "Place", "Tree", "read_yaml", "trap_of"]
 
 Path = tuple[str, ...]
 
@@ -198,6 +197,8 @@ class _Reader:
             hint = "; inside { } and [ ] put ${NAME} in quotes"
         elif "\\t" in repr(near):
             hint = "; YAML takes no tabs: use spaces"
+        elif "alias" in said or "start any token" in said:
+            hint = "; put a text that begins with a character such as * or @ in quotes"
         self.note(line, f"cannot be read as YAML: {said}{hint}")
 
     def read(self, node: yaml.Node, path: Path, at: yaml.Node) -> Any:
@@ -214,6 +215,9 @@ class _Reader:
             return None
         if isinstance(node, yaml.ScalarNode):
             return self._scalar(node, path, line)
+        if node.tag not in (f"{TAG}map", f"{TAG}seq"):
+            self._refuse_tag(node.tag, path, line)
+            return None
         self._open.add(id(node))
         try:
             if isinstance(node, yaml.MappingNode):
@@ -228,7 +232,8 @@ class _Reader:
         try:
             self._constructor.flatten_mapping(node)
         except ConstructorError as error:
-            self.note(node.start_mark.line + 1, f"a merge (<<) that cannot be: {error.problem}")
+            mark = error.problem_mark or node.start_mark
+            self.note(mark.line + 1, f"a merge (<<) that cannot be: {error.problem}")
         found: dict[Any, Any] = {}
         texts: dict[Any, str] = {}
         for key_node, value_node in node.value:
@@ -267,6 +272,11 @@ class _Reader:
         if trap:
             self.note(line, trap, path)
             return None
+        if isinstance(value, str):
+            value, problem = in_key(value)
+            if problem:
+                self.note(line, problem, (*path, value))
+                return None
         return value
 
     def _scalar(self, node: yaml.ScalarNode, path: Path, line: int) -> Any:
@@ -277,7 +287,7 @@ class _Reader:
             tag = self._resolver.resolve(yaml.ScalarNode, filled.text, (True, False))
         value = self._constructed(yaml.ScalarNode(tag, filled.text, node.start_mark), tag)
         if isinstance(value, bytes) or value is NotImplemented:
-            self.note(line, f"the YAML tag {tag.replace(TAG, '!!')} is not for job files", path)
+            self._refuse_tag(tag, path, line)
             return None
         place, secret = self._place(line), bool(filled.values)
         raw = filled.text if plain else None
@@ -288,6 +298,9 @@ class _Reader:
         if isinstance(value, str):
             self.tree.secrets += filled.values
         return value
+
+    def _refuse_tag(self, tag: str, path: Path, line: int) -> None:
+        self.note(line, f"the YAML tag {tag.replace(TAG, '!!')} is not for job files", path)
 
     def _constructed(self, node: yaml.ScalarNode, tag: str) -> Any:
         known = ("str", "int", "float", "bool", "null", "timestamp", "binary")
@@ -339,45 +352,3 @@ def trap_of(value: Any, raw: str | None, *, strict: bool) -> str | None:
         return None
     instead = "" if became == "a date" else f", or {became.rpartition(' ')[2]}"
     return f"{raw} without quotes is {became} in YAML; write {raw!r} for the text{instead}"
-
-
-def read_value(value: Any) -> Tree:
-    """Read a value of Python's, as a file would be; there are no lines.
-
-    Parameters
-    ----------
-    value : object
-        Mappings, lists, tuples, texts and numbers.
-
-    Returns
-    -------
-    Tree
-
-    Examples
-    --------
-    >>> read_value({"split": {"train": ("a",)}}).value
-    {'split': {'train': ['a']}}
-    """
-    tree = Tree()
-    tree.value = _plain(value, (), tree)
-    return tree
-
-
-def _plain(value: Any, path: Path, tree: Tree) -> Any:
-    tree.places[path] = Place()
-    if isinstance(value, Mapping):
-        return {key: _plain(item, (*path, str(key)), tree) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item, (*path, str(n)), tree) for n, item in enumerate(value)]
-    if hasattr(value, "__fspath__"):
-        value = str(value)
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        value = value.item()  # a number of NumPy's
-    if isinstance(value, str):
-        filled = fill(value)
-        for problem in filled.problems:
-            tree.mistake(path, problem)
-        tree.secrets += filled.values
-        tree.places[path] = Place(secret=bool(filled.values))
-        return filled.text
-    return value

@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 
-__all__ = ["Filled", "fill"]
+__all__ = ["Filled", "fill", "in_key"]
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _FOUND = re.compile(
@@ -69,6 +69,12 @@ def fill(text: str) -> Filled:
             return match[0]
         if name is None:
             return "${"
+        if default is not None and "${" in default:
+            problems.append(
+                f"the default of ${{{name}:-...}} holds another variable, which cannot be: write "
+                "it out"
+            )
+            return match[0]
         found = os.environ.get(name)
         if default is not None and not found:
             return str(default)
@@ -83,3 +89,29 @@ def fill(text: str) -> Filled:
 
     filled = _FOUND.sub(replacement, text)
     return Filled(filled, tuple(values), tuple(problems))
+
+
+def in_key(key: str) -> tuple[str, str | None]:
+    """Return a key, in which ``$${`` stands for ``${``, and what is wrong with it.
+
+    Parameters
+    ----------
+    key : str
+
+    Returns
+    -------
+    str
+    str or None
+
+    Examples
+    --------
+    >>> in_key("$${x}")
+    ('${x}', None)
+    >>> in_key("${NAME}")[1]
+    'variables are filled in values, not in keys; write $${ for the characters themselves'
+    """
+    if "${" in key.replace("$${", ""):
+        return key, (
+            "variables are filled in values, not in keys; write $${ for the characters themselves"
+        )
+    return key.replace("$${", "${"), None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,7 @@ MUST = {
     "int_type": "a whole number",
     "int_from_float": "a whole number",
     "float_type": "a number",
+    "finite_number": "a finite number",
     "bool_type": "true or false",
     "list_type": "a list",
     "dict_type": "keys and values",
@@ -112,9 +114,17 @@ def _hint(musts: Iterable[str], value: Any, place: Place) -> str:
         trap = trap_of(value, place.raw, strict=True)
         return f" ({trap})" if trap else f" (put it in quotes: {place.raw!r})"
     if isinstance(value, str) and any("number" in must for must in musts):
-        try:
-            number = float(place.raw)
-        except ValueError:
-            return ""
-        return f" (YAML takes {place.raw} for text; write {number!r})"
+        number = _number(place.raw, whole="a number" not in musts)
+        return "" if number is None else f" (YAML takes {place.raw} for text; write {number!r})"
     return ""
+
+
+def _number(raw: str, whole: bool) -> int | float | None:
+    """Return the number that a text such as ``1e3`` means, if it is of the kind that is asked."""
+    try:
+        number = float(raw)
+    except ValueError:
+        return None
+    if not math.isfinite(number) or (whole and number != int(number)):
+        return None
+    return int(number) if whole else number
