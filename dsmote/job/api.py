@@ -17,6 +17,7 @@ from dsmote.job.logs import Logged, logged
 from dsmote.job.run import Progress, plan_job, prepare, write_job
 from dsmote.job.secrets import Secrets
 from dsmote.job.spec import JobSpec
+from dsmote.job.worker_logs import masked_cluster_logs
 
 __all__ = ["JobResult", "run_job", "run_spec"]
 
@@ -156,7 +157,10 @@ def run_spec(
         status = "planned" if dry_run else "skipped"
         if manifest is None:
             job = prepare(spec)
-            with _client(cluster or {}, client, log) as connected:
+            with (
+                _client(cluster or {}, client, log) as connected,
+                masked_cluster_logs(connected, spec.hidden, spec.input, spec.output),
+            ):
                 if dry_run:
                     plan_job(job, connected, log)
                 else:

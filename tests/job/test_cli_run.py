@@ -344,6 +344,40 @@ def test_secrets_are_shown_nowhere(job: Path, monkeypatch: pytest.MonkeyPatch) -
         error = value.__cause__ or value.__context__
 
 
+def test_secrets_are_masked_in_the_log_of_the_workers(
+    job: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker logs the error of a task, which names files; `--debug` shows that log."""
+    secret = "correct-horse-battery"
+    Path(secret).mkdir()
+    pd.read_parquet("numeric").to_parquet(f"{secret}/a.parquet")
+    data = Path(secret, "a.parquet").read_bytes()
+    # The footer is whole, so that it is a worker that stumbles.
+    pages = len(data) - 12 - int.from_bytes(data[-8:-4], "little")
+    Path(secret, "a.parquet").write_bytes(data[:4] + b"\xff" * pages + data[4 + pages :])
+    monkeypatch.setenv("PASSWORD", secret)
+    overrides = {"input": "${PASSWORD}/a.parquet", "if_exists": "replace"}
+    with pytest.raises(ValueError, match=r"\*\*\*/a.parquet is corrupt"):
+        run_job(job, client=client, overrides=overrides)
+    logged = str(client.get_worker_logs())
+    assert "***/a.parquet is corrupt" in logged
+    assert secret not in logged
+    # Nothing stays behind: neither the plugin nor the filters.
+    assert not client.run_on_scheduler(_masking_plugins)
+    assert not any(client.run(_masking_filters).values())
+    assert _masking_filters() == 0
+
+
+def _masking_plugins(dask_scheduler=None) -> list[str]:
+    return [name for name in dask_scheduler.worker_plugins if name.startswith("dsmote")]
+
+
+def _masking_filters() -> int:
+    known = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
+    handlers = [handler for logger in known for handler in logger.handlers]
+    return sum("worker_logs" in type(f).__module__ for each in handlers for f in each.filters)
+
+
 def test_passwords_in_urls_are_shown_nowhere(client: Client) -> None:
     spec = JobSpec("sftp://me:topsecret@127.0.0.1:1/in.parquet", "y", output="out")
     assert "topsecret" not in repr(spec) + json.dumps(spec.shown())
