@@ -45,6 +45,8 @@ class Needs:
         Copies of the numeric columns that the search needs beside them: scaled, projected.
     passes : tuple of str
         How often the data are read, and what for.
+    aside : int
+        Bytes of a row in columns that are not measured and held as they are, to be copied.
     """
 
     k: int
@@ -55,6 +57,7 @@ class Needs:
     looks: bool = False
     copied: int = 0
     passes: tuple[str, ...] = ()
+    aside: int = 0
 
 
 def _block_bytes(partition_bytes: int, in_memory: bool) -> int:
@@ -246,6 +249,7 @@ def make_plan(
             needs.around,
             needs.values,
             _only_a_tree(c, needs, shape[2]),
+            needs.aside,
         )
         for c in growing
     ]

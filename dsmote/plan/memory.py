@@ -121,6 +121,7 @@ def class_memory(
     around: int = 0,
     values: int = 0,
     tree: bool = False,
+    aside: int = 0,
 ) -> ClassMemory:
     """Project the bytes for one class.
 
@@ -146,13 +147,15 @@ def class_memory(
         Nearest of all rows that are kept for each row, and those of them with their values.
     tree : bool
         Whether all that is searched is a kd-tree over numbers, which takes less than other ways.
+    aside : int
+        Bytes of a row in columns that are not measured and held as they are, to be copied.
 
     Examples
     --------
     >>> class_memory(1, 1000, 10, 0, 0, 500, 80, 5).index > 1000 * 10 * 8
     True
     """
-    rows = n_rows * (8 * n_numeric + 8 * n_wide + 4 * n_nominal + 8)
+    rows = n_rows * (8 * n_numeric + 8 * n_wide + 4 * n_nominal + 8 + aside)
     # The searched matrix is a second copy (rotated); tree nodes, row ids and allocation take
     # about 64 bytes a row more. With names it has up to 24 corners and two a column
     # more, and brute force keeps numbers (twice) and codes of its own beside it.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -36,8 +35,8 @@ from dsmote.samplers.preparing import (
     changed_dtypes,
     check_labels,
     engines_of,
+    needs_of,
     partition_bytes,
-    passes_of,
     sample_note,
     without_categories,
 )
@@ -327,6 +326,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         recipe = self._informed(recipe, new, {c: i for i, c in enumerate(sort_labels(labels))})
         out = with_dtypes(schema, changes)
         alarms = self._alarms(profile, [label for label, n in new.items() if n])
+        row_bytes = max(out.row_bytes(), profile.bytes // max(1, profile.rows))
         plan = make_plan(
             sampler=type(self).__name__,
             seed=root_seed(self.random_state),
@@ -334,11 +334,11 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             counts=profile.counts,
             usable=profile.usable if self.missing == "skip" else profile.counts,
             new=new,
-            needs=replace(recipe.needs(), passes=passes_of(recipe, class_counts is None)),
+            needs=needs_of(recipe, out, class_counts is None, row_bytes, self.provenance),
             on_small=self.on_small_class,
             engines=engines_of(recipe, profile, schema, new),
             partition_bytes=partition_bytes(table, profile, self._partition_rows),
-            row_bytes=max(out.row_bytes(), profile.bytes // max(1, profile.rows)),
+            row_bytes=row_bytes,
             limit=table.limit(),
             in_memory=not table.lazy,
             notes=[*self._notes(schema), *sample_note(recipe, profile), *alarms],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute import Recipe, Table
-from dsmote.plan import Profile, Schema, carried_dtype, plain
+from dsmote.plan import Needs, Profile, Schema, carried_dtype, plain
 from dsmote.plan.profile import TARGET, unify_categories
-from dsmote.plan.schema import with_dtypes
+from dsmote.plan.schema import is_nominal_dtype, with_dtypes
 
 __all__ = [
     "ClassCounts",
@@ -21,6 +22,7 @@ __all__ = [
     "changed_dtypes",
     "check_labels",
     "engines_of",
+    "needs_of",
     "partition_bytes",
     "passes_of",
     "sample_note",
@@ -77,6 +79,31 @@ def passes_of(recipe: Recipe, counted: bool) -> tuple[str, ...]:
     elif recipe.surveys:
         passes.append("looking at all rows with what was learnt")
     return tuple(passes)
+
+
+def needs_of(
+    recipe: Recipe, schema: Schema, counted: bool, row_bytes: int, provenance: Any
+) -> Needs:
+    """Say what the plan has to reckon with: the recipe's needs, passes, columns that are copied.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    schema : Schema
+        The columns of the output.
+    counted : bool
+        Classes are counted in a pass over the data.
+    row_bytes : int
+        Bytes of one row of the output, as measured.
+    provenance : {False, "flag", "full"}
+    """
+    held = [*schema.copied, *(schema.carried if provenance == "full" else [])]
+    aside = Schema(tuple(schema.columns[i] for i in held)).row_bytes() if held else 0
+    if any(is_nominal_dtype(schema.columns[i].dtype) for i in held):
+        aside += max(0, row_bytes - schema.row_bytes())  # text is as long as it is
+    if recipe.whole:
+        aside = row_bytes
+    return replace(recipe.needs(), passes=passes_of(recipe, counted), aside=aside)
 
 
 def sample_note(recipe: Recipe, profile: Profile) -> list[str]:

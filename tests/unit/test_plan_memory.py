@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote import SMOTE
+from dsmote import SMOTE, RandomOverSampler
 from dsmote.plan import Limit, MemoryLimitError, format_bytes
 from dsmote.plan.memory import PROCESS_BYTES, class_memory, project
 from dsmote.plan.memory import MemoryProjection as Projection
@@ -20,6 +20,7 @@ BASE = {
     "block_rows": 5_000,
     "row_bytes": 100,
     "k": 5,
+    "aside": 10,
 }
 
 
@@ -33,6 +34,7 @@ BASE = {
         ("block_rows", ("generate",)),
         ("row_bytes", ("generate",)),
         ("k", ("generate",)),
+        ("aside", ("gather", "build", "index")),
     ],
 )
 def test_more_of_anything_needs_more(name, parts):
@@ -50,6 +52,49 @@ def test_what_an_index_holds_is_projected():
     held = len(pickle.dumps(TreeSearch(matrix)))
     rows = class_memory(**{**BASE, "n_rows": 20_000, "n_wide": 0, "n_nominal": 0})
     assert held <= rows.index <= 2 * held
+
+
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize(
+    ("how", "columns"),
+    [
+        (RandomOverSampler(), "numbers"),
+        (RandomOverSampler(), "text"),
+        (RandomOverSampler(provenance="full", carry=["text"]), "text"),
+        (SMOTE(carry=["text"], provenance="full"), "text"),
+        (SMOTE(carry=["text"]), "text"),
+    ],
+    ids=["numbers", "text", "carried, whole", "carried, told", "carried"],
+)
+def test_columns_that_are_copied_are_projected(how, columns, counted, monkeypatch):
+    from dsmote.execute import generate
+
+    held = []
+
+    def watched(of, **how):
+        held.append(of)
+        return made(of, **how)
+
+    made = generate.make_block
+    monkeypatch.setattr("dsmote.execute.outputs.make_block", watched)
+    rng = np.random.default_rng(0)
+    n = 6_000
+    frame = pd.DataFrame(rng.normal(size=(n, 20))).add_prefix("x")
+    if columns == "text":
+        frame = frame.iloc[:, :2].assign(text=[f"{i} {'text ' * (5 - i % 2)}" for i in range(n)])
+    frame["y"] = (np.arange(n) % 3 == 0).astype(int)
+    counts = None if counted else {0: 4_000, 1: 2_000}
+    with dask.config.set(scheduler="sync"):
+        how = type(how)(**{**how.get_params(), "random_state": 0})
+        lazy = how.resample(dd.from_pandas(frame, npartitions=3), target="y", class_counts=counts)
+        lazy.partitions[-1].compute()
+    rows = held[0].rows
+    size = rows.numeric.nbytes
+    if rows.beside is not None:
+        size += int(rows.beside.memory_usage(deep=True).sum())
+    memory = how.plan_.memory
+    assert size <= memory.index_bytes <= 2 * size + 200 * len(rows)
+    assert 2 * size <= memory.gather_bytes
 
 
 @pytest.mark.parametrize(
