@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from dsmote.execute.extract import Extract, check_counts, extract, join_extracts
@@ -45,7 +46,7 @@ from dsmote.execute.survey import (
 from dsmote.execute.taking import take_of
 from dsmote.plan import COPY, ClassPlan, Plan
 
-__all__ = ["Inputs", "add_indexes", "alone", "without_blocks"]
+__all__ = ["Inputs", "add_indexes", "alone", "together", "without_blocks"]
 
 _FEW = 8  # lists of neighbours that are merged at once: they are larger than what is extracted
 
@@ -119,9 +120,8 @@ def add_indexes(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task) -
         look = partial(measured, schema=task.schema, ranks=ranks, recipe=recipe)
         if recipe.surveys:
             survey = _add_survey(tasks, second, token, partial(_surveyed, look=look), task, learnt)
-        for c in plan.growing if recipe.around else ():
-            if c.engine != COPY:
-                around[c.rank] = _add_around(tasks, second, token, look, task, c, gathered, learnt)
+        if recipe.around:
+            around = _add_around(tasks, second, token, look, task, gathered, learnt)
     indexes = {}
     for c in plan.growing:
         build = partial(
@@ -171,29 +171,53 @@ def _add_around(
     token: str,
     look: Any,
     task: Task,
-    c: ClassPlan,
     gathered: Any,
     learnt: Any,
-) -> Any:
-    """Add the search for the nearest of all rows, for the rows of one class."""
+) -> dict[int, Any]:
+    """Add the search for the nearest of all rows; return the keys of what is found, by rank."""
     recipe = task.recipe
-    batches = []
-    for b in range(max(1, -(-c.usable // BATCH))):
-        name = f"{c.rank}-{b}-{token}"
-        tasks[f"queries-{name}"] = (
-            partial(_queries, recipe=recipe, rank=c.rank, batch=b),
-            gathered,
-            learnt,
-        )
+    found: dict[int, list[Any]] = {}
+    for t, batches in enumerate(together(task.plan.growing)):
+        asking = []
+        for rank, b in batches:
+            ask = partial(_queries, recipe=recipe, rank=rank, batch=b)
+            asking.append(f"queries-{rank}-{b}-{token}")
+            tasks[asking[-1]] = (ask, gathered, learnt)
         level = []
         for i, row in enumerate(second.rows()):
-            level.append((f"nearest-{name}", i))
+            level.append((f"nearest-{t}-{token}", i))
             find = partial(alone, _nearest, look=look, order=i, recipe=recipe)
-            tasks[level[-1]] = (find, f"queries-{name}", *row)
-        batches.append(tree(tasks, level, f"nearest-of-all-{name}", merge_around, fan_in=_FEW))
-    top = f"around-{c.rank}-{token}"
-    tasks[top] = (join_batches, batches)
-    return top
+            tasks[level[-1]] = (find, asking, *row)
+        top = tree(tasks, level, f"nearest-of-all-{t}-{token}", _merged, fan_in=_FEW)
+        for place, (rank, b) in enumerate(batches):
+            found.setdefault(rank, []).append(f"nearest-of-{rank}-{b}-{token}")
+            tasks[found[rank][-1]] = (itemgetter(place), top)
+    tops = {}
+    for rank, keys in found.items():
+        tops[rank] = f"around-{rank}-{token}"
+        tasks[tops[rank]] = (join_batches, keys)
+    return tops
+
+
+def together(classes: Sequence[ClassPlan]) -> list[list[tuple[int, int]]]:
+    """Return batches of queries as (rank, number), those together of which one index answers.
+
+    Small classes ask together, so that a partition is not indexed once for each of many; no more
+    than `BATCH` rows do, so that what they find is bounded.
+    """
+    some: list[list[tuple[int, int]]] = []
+    room = 0
+    for c in classes:
+        if c.engine == COPY:
+            continue
+        for b in range(max(1, -(-c.usable // BATCH))):
+            rows = min(BATCH, c.usable - b * BATCH)
+            if not some or rows > room:
+                some.append([])
+                room = BATCH
+            some[-1].append((c.rank, b))
+            room -= rows
+    return some
 
 
 def _queries(found: Extract, learnt: Any, *, recipe: Any, rank: int, batch: int) -> Any:
@@ -202,5 +226,10 @@ def _queries(found: Extract, learnt: Any, *, recipe: Any, rank: int, batch: int)
     return queries_of(rows, found.starts, asked, recipe=recipe, rank=rank, batch=batch)
 
 
-def _nearest(queries: Any, *row: Any, look: Any, order: int, recipe: Any) -> Around:
-    return nearest_here(look(*row), queries, order=order, recipe=recipe)
+def _nearest(asking: Any, *row: Any, look: Any, order: int, recipe: Any) -> list[Around]:
+    here = look(*row)
+    return [nearest_here(here, queries, order=order, recipe=recipe) for queries in asking]
+
+
+def _merged(parts: list[list[Around]]) -> list[Around]:
+    return [merge_around(of_one) for of_one in zip(*parts, strict=True)]

@@ -21,7 +21,7 @@ up.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ import pandas as pd
 from dsmote.execute.partition import as_frame, companion, labels_of
 from dsmote.execute.recipe import Around, Recipe
 from dsmote.execute.rows import Rows, numeric_values
+from dsmote.neighbors import NeighborIndex
 from dsmote.neighbors.exact import scale_power, squared_distances
 from dsmote.plan import Schema, plain
 from dsmote.plan.memory import QUERIES
@@ -75,6 +76,15 @@ class Measured:
     numbers: np.ndarray
     weights: np.ndarray | None = None
     groups: pd.Series | None = None
+    _indexes: dict[None, NeighborIndex] = field(default_factory=dict, repr=False, compare=False)
+
+    def index(self, rows: np.ndarray, recipe: Recipe) -> NeighborIndex:
+        """Index some rows; that of all of them is kept for whoever asks next."""
+        if len(rows) < len(self.matrix):
+            return recipe.surrounding(self.matrix[rows])
+        if None not in self._indexes:
+            self._indexes[None] = recipe.surrounding(self.matrix)
+        return self._indexes[None]
 
 
 @dataclass(frozen=True)
@@ -252,7 +262,7 @@ def _fill(
     each: Any,
 ) -> None:
     """Search among some rows of a partition, and write down what was found."""
-    index = recipe.surrounding(of.matrix[rows])
+    index = of.index(rows, recipe)
     place = _places(rows, own[asking])
     m, step = recipe.around, 1 << 12
 

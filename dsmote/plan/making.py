@@ -259,9 +259,9 @@ def make_plan(
     if needs.looks and growing:
         numbers = 8 * shape[0] * sum(usable.values())
         held += _COPIES * numbers if in_memory else 0
-        largest = max(c.usable for c in growing)
+        asking = sum(c.usable for c in growing)  # small classes ask together
         looking = _COPIES * partition_bytes + looking_bytes(
-            largest, needs.around, needs.values, shape[0]
+            asking, needs.around, needs.values, shape[0]
         )
     memory, too_large = project(terms, partition_bytes, limit, held, learnt, looking)
     too_small = [

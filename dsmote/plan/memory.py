@@ -189,7 +189,7 @@ def looking_bytes(n_rows: int, around: int, values: int, n_numeric: int) -> int:
     Parameters
     ----------
     n_rows : int
-        Rows of the class that ask, at most `QUERIES` of them at a time.
+        Rows of the classes that ask, at most `QUERIES` of them at a time.
     around, values, n_numeric : int
         Neighbours of each, those of them with their values, and numeric columns.
 

@@ -162,15 +162,34 @@ def test_the_data_are_read_as_often_as_the_plan_says(name, separate):
 
 
 @ALL
-def test_partitions_are_passed_on_and_not_held(name):
+def test_many_classes_in_many_batches_are_no_more_readings(name, monkeypatch):
+    for module in ("survey", "class_graph"):
+        monkeypatch.setattr(f"dsmote.execute.{module}.BATCH", 10)
+    table = table_for(name)
+    table.loc[:29, "y"] = 2
+    table.loc[30:49, "y"] = 3
+    store = Store(table, even(120, 5))
+    with dask.config.set(scheduler="synchronous"):
+        made = FAMILY[name].resample(store.frame(), target="y").compute()
+    assert store.loads == [PASSES[name]] * 5
+    assert made["y"].value_counts().nunique() == 1
+    assert len(FAMILY[name].plan_.growing) == 3
+
+
+@ALL
+@pytest.mark.parametrize("classes", [2, 4])
+def test_partitions_are_passed_on_and_not_held(name, classes):
     """What is done with the output is little here: no more than a few inputs are there at once."""
     n = 40
-    store = Store(table_for(name, 10 * n, 4 * n), [10] * n)
+    table = table_for(name, 10 * n, 4 * n)
+    if classes > 2:
+        table["y"] = np.where(table["y"] == 0, 0, 1 + table.index % 3)
+    store = Store(table, [10] * n)
     with dask.config.set(scheduler="synchronous"):
         lazy = FAMILY[name].resample(store.frame(), target="y")
         assert store.most_held <= 3
         rows = lazy.map_partitions(len, meta=(None, "i8")).compute()
-    assert rows.sum() == 2 * 6 * n
+    assert rows.sum() == classes * 6 * n
     assert store.most_held <= 8
     assert store.held <= 1
 

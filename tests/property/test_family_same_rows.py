@@ -335,9 +335,12 @@ def test_rows_with_missing_values_are_left_out(name, lengths, seed):
 
 
 @pytest.mark.parametrize("name", ["borderline-1", "borderline-2", "adasyn", "svm"])
-@pytest.mark.parametrize("batch", [1, 7, 18])
-def test_batches_of_queries_change_no_row(name, batch, monkeypatch):
+@pytest.mark.parametrize("batch", [1, 7, 18, 40])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_batches_of_queries_change_no_row(name, classes, batch, monkeypatch):
     table = floats(name)
+    if classes > 2:
+        table = table.assign(y=table["y"].where(table.index > 25, 2 + (table.index % 3 > 0)))
     expected = sampler(name).resample(table, target="y")
     for module in ("survey", "serial", "class_graph"):
         monkeypatch.setattr(f"dsmote.execute.{module}.BATCH", batch)

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 
 from dsmote import ADASYN, SMOTE, SMOTEN, KMeansSMOTE
-from dsmote.execute.class_graph import Inputs, add_indexes, without_blocks
+from dsmote.execute.class_graph import Inputs, add_indexes, together, without_blocks
 from dsmote.execute.dask_table import DaskTable
+from dsmote.plan import COPY, ClassPlan
+from dsmote.samplers.recipes import SegmentRecipe
 from tests.tables import dask_frame, even, numbers
 
 TABLE = numbers(120, 36)
@@ -58,12 +60,12 @@ def test_one_reading_where_the_class_is_enough():
 
 def test_the_nearest_of_all_rows_come_from_a_second_reading():
     tasks, indexes = built(ADASYN(random_state=0))
-    assert len(named(tasks, "nearest-1-0-")) == 4
+    assert len(named(tasks, "nearest-0-")) == 4
     of = dask.get(tasks, indexes[1])
     assert of.around.asked.tolist() == list(range(36))
     assert (of.around.numbers >= 0).all()
     np.testing.assert_array_equal(of.around.classes, LABELS[of.around.numbers])
-    for key in named(tasks, "nearest-1-0-"):
+    for key in named(tasks, "nearest-0-"):
         assert "again" in str(tasks[key][2])
 
 
@@ -72,7 +74,48 @@ def test_batches_of_queries_are_tasks_of_their_own(monkeypatch):
     monkeypatch.setattr("dsmote.execute.survey.BATCH", 10)
     tasks, indexes = built(ADASYN(random_state=0))
     assert len(named(tasks, "queries-1-")) == 4
+    assert [len(named(tasks, f"nearest-{t}-")) for t in range(5)] == [4, 4, 4, 4, 0]
     assert dask.get(tasks, indexes[1]).around.asked.tolist() == list(range(36))
+
+
+def a_class(rank, rows, engine="tree"):
+    return ClassPlan(f"class {rank}", rank, rows, rows, 5, 3, engine)
+
+
+def test_small_classes_ask_together_and_no_more_than_a_batch_of_rows(monkeypatch):
+    monkeypatch.setattr("dsmote.execute.class_graph.BATCH", 10)
+    classes = [a_class(0, 4), a_class(1, 6), a_class(2, 25), a_class(3, 2, COPY), a_class(5, 7)]
+    assert together(classes) == [[(0, 0), (1, 0)], [(2, 0)], [(2, 1)], [(2, 2)], [(5, 0)]]
+    assert together([a_class(2, 23), a_class(4, 7), a_class(6, 1)])[2:] == [
+        [(2, 2), (4, 0)],
+        [(6, 0)],
+    ]
+    assert together([]) == []
+
+
+def test_a_partition_is_indexed_once_for_small_classes(monkeypatch):
+    indexed = []
+
+    def watched(self, matrix):
+        indexed.append(len(matrix))
+        return surrounding(self, matrix)
+
+    surrounding = SegmentRecipe.surrounding
+    monkeypatch.setattr(SegmentRecipe, "surrounding", watched)
+    table = TABLE.copy()
+    table.loc[:29, "y"], table.loc[30:49, "y"] = 2, 3
+    how = ADASYN(random_state=0, sampling_strategy="all")
+    tasks, indexes = built(how, table=table)
+    many = dask.get(tasks, [indexes[rank] for rank in sorted(indexes)])
+    assert len(many) == 3
+    assert indexed == [30] * 4
+    indexed.clear()
+    how.resample(table, target="y")
+    assert indexed == [120]
+    for of in many:
+        labels = table["y"].to_numpy()[of.around.numbers]
+        np.testing.assert_array_equal(of.around.classes, labels)
+        assert of.around.own_class == of.rank
 
 
 def test_lists_are_merged_a_few_at_a_time():
@@ -88,7 +131,7 @@ def test_classes_that_are_copied_do_not_ask():
     table.loc[[5, 6], "y"] = 2
     how = ADASYN(random_state=0, on_small_class="copy")
     tasks, indexes = built(how, table=table)
-    assert not named(tasks, "nearest-2-")
+    assert not named(tasks, "queries-2-")
     of = dask.get(tasks, indexes[2])
     assert of.copied
     assert of.rows.numbers.tolist() == [5, 6]
