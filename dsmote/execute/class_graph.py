@@ -89,9 +89,9 @@ class Inputs:
             filled.pop()
         return list(zip(*filled, strict=True))
 
-    def again(self, token: str) -> Inputs:
-        """Return the same inputs under other keys, to be read once more."""
-        graph, names = again(self.graph, token)
+    def again(self, token: str, after: Any = None) -> Inputs:
+        """Return the same inputs under other keys, to be read once more after a task."""
+        graph, names = again(self.graph, token, after)
         columns = [k if k is None else [names.get(key, key) for key in k] for k in self.columns]
         return Inputs(graph, columns)
 
@@ -114,7 +114,10 @@ def add_indexes(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task) -
     around: dict[int, Any] = {}
     survey = None
     if recipe.around or recipe.surveys:
-        second = inputs.again(f"again-{token}")
+        # In itself small, so that those who wait for it need not be sent the rows.
+        ready = f"ready-{token}"
+        tasks[ready] = (_ready, gathered, learnt)
+        second = inputs.again(f"again-{token}", ready)
         tasks |= second.graph
         ranks = {c.label: c.rank for c in plan.classes}
         look = partial(measured, schema=task.schema, ranks=ranks, recipe=recipe)
@@ -130,6 +133,10 @@ def add_indexes(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task) -
         indexes[c.rank] = (f"index-{token}", c.rank)
         tasks[indexes[c.rank]] = (build, gathered, around.get(c.rank), learnt, survey)
     return indexes
+
+
+def _ready(*_: Any) -> None:
+    """Stand for tasks that are done."""
 
 
 def _add_gather(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task, plan: Plan) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import dask
@@ -94,8 +95,13 @@ def _shuffled(graph: Mapping[Any, Any]) -> bool:
     return any(not _repeatable(key, node) for key, node in graph.items())
 
 
-def again(graph: Mapping[Any, Any], token: str) -> tuple[dict[Any, Any], dict[Any, Any]]:
+def again(
+    graph: Mapping[Any, Any], token: str, after: Any = None
+) -> tuple[dict[Any, Any], dict[Any, Any]]:
     """Return a graph's tasks under other keys, so that they run a second time.
+
+    With the key of a task as `after`, none of them starts before it: what is read is held until it
+    can be used, and idle workers would read all of it while others prepare that use.
 
     Tasks that Dask's own machinery knows by more than their key (a shuffle between workers) or that
     hold a result (a future) are not repeated, and what depends on them asks for the first. Nor are
@@ -118,9 +124,16 @@ def again(graph: Mapping[Any, Any], token: str) -> tuple[dict[Any, Any], dict[An
         if hasattr(node, "substitute"):
             others = {d: names[d] for d in node.dependencies if d in names}
             copies[new] = node.substitute(others, key=new)
+            if after is not None and not node.dependencies and callable(node):
+                copies[new] = (partial(_then, copies[new]), after)
         else:
             copies[new] = _with_names(node, names)
     return copies, names
+
+
+def _then(task: Callable[[], Any], _: Any) -> Any:
+    """Run a task that depends on nothing."""
+    return task()
 
 
 def _repeatable(key: Any, node: Any) -> bool:

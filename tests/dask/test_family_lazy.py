@@ -194,6 +194,22 @@ def test_partitions_are_passed_on_and_not_held(name, classes):
     assert store.held <= 1
 
 
+@pytest.mark.parametrize("name", [name for name in FAMILY if PASSES[name] == 3])
+def test_nothing_is_read_again_before_it_can_be_used(name):
+    """Idle workers would read, and hold, the whole table while a model is learnt."""
+    frame = dd.from_map(lambda i: table_for(name), range(9), meta=table_for(name).iloc[:0])
+    graph = dict(FAMILY[name].resample(frame, target="y").__dask_graph__())
+    second = [key for key in graph if "-again-" in str(key)]
+    assert len(second) >= 9
+    for key in second:
+        below, waits = [key], False
+        while below:
+            needs = dask.core.get_dependencies(graph, below.pop())
+            waits |= any(str(need).startswith("ready-") for need in needs)
+            below += [need for need in needs if "-again-" in str(need)]
+        assert waits, key
+
+
 @ALL
 def test_tasks_for_each_partition(name):
     few, many = (
