@@ -95,29 +95,31 @@ def test_compose_services_fit_together() -> None:
     assert services["job"]["command"] == ["run-job.sh", "/etc/dsmote/job.yaml"]
 
 
+def path_with_dsmote(folder: Path, script: str) -> str:
+    """Return a PATH on which a script comes first as `dsmote`."""
+    fake = folder / "dsmote"
+    fake.write_text(script)
+    fake.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
 @pytest.mark.parametrize(("code", "seen"), [(0, 0), (3, 0), (1, 1), (2, 2), (4, 4), (130, 130)])
 def test_run_job_tells_skipped_from_failed(code: int, seen: int, tmp_path: Path) -> None:
-    fake = tmp_path / "dsmote"
-    fake.write_text(f'#!/bin/sh\necho "$@"\nexit {code}\n')
-    fake.chmod(0o755)
-    done = run(
-        *(CLUSTER / "docker" / "run-job.sh", "job.yaml", "--set", "a=b c"),
-        PATH=f"{tmp_path}:{os.environ['PATH']}",
-    )
+    path = path_with_dsmote(tmp_path, f'#!/bin/sh\necho "$@"\nexit {code}\n')
+    done = run(*(CLUSTER / "docker" / "run-job.sh", "job.yaml", "--set", "a=b c"), PATH=path)
     assert (done.returncode, done.stdout) == (seen, "run job.yaml --set a=b c\n")
 
 
 def test_run_job_passes_the_signal_on_and_waits(tmp_path: Path) -> None:
     """The job clears up before the container may end."""
-    fake = tmp_path / "dsmote"
-    fake.write_text(
+    path = path_with_dsmote(
+        tmp_path,
         "#!/bin/bash\ntrap 'sleep 0.5; echo cleared; exit 130' TERM\necho ready\n"
-        "for _ in $(seq 300); do sleep 0.1; done\n"
+        "for _ in $(seq 300); do sleep 0.1; done\n",
     )
-    fake.chmod(0o755)
     process = subprocess.Popen(
         [CLUSTER / "docker" / "run-job.sh", "job.yaml"],
-        env=ENVIRONMENT | {"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        env=ENVIRONMENT | {"PATH": path},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -130,15 +132,11 @@ def test_run_job_passes_the_signal_on_and_waits(tmp_path: Path) -> None:
 
 def test_run_job_passes_on_a_signal_that_comes_while_the_job_starts(tmp_path: Path) -> None:
     """It may come before the script has learnt the job's number."""
-    fake = tmp_path / "dsmote"
-    fake.write_text(
+    path = path_with_dsmote(
+        tmp_path,
         "#!/bin/sh\ntrap 'echo cleared; exit 130' TERM\nkill -TERM $PPID\n"
-        "for _ in $(seq 300); do sleep 0.1; done\n"
+        "for _ in $(seq 300); do sleep 0.1; done\n",
     )
-    fake.chmod(0o755)
     for _ in range(10):
-        done = run(
-            *(CLUSTER / "docker" / "run-job.sh", "job.yaml"),
-            PATH=f"{tmp_path}:{os.environ['PATH']}",
-        )
+        done = run(CLUSTER / "docker" / "run-job.sh", "job.yaml", PATH=path)
         assert (done.returncode, done.stdout) == (130, "cleared\n")
