@@ -17,8 +17,9 @@ r"""The tasks from the input's partitions to one index a class.
     index                 i(A)                          one node a class: recomputable
 
 The second reading has keys of its own: were the first partitions used again, all of them would have
-to be held until the last has been read. What cannot be made twice (a shuffle between workers,
-partitions that are persisted) is shared all the same.
+to be held until the last has been read. It begins when the class rows are gathered and the model is
+learnt: workers that are idle meanwhile would read, and hold, what nobody can use yet. What cannot
+be made twice (a shuffle between workers, partitions that are persisted) is shared all the same.
 """
 
 from __future__ import annotations
