@@ -12,7 +12,8 @@ not far off, not an average::
       generate    one block of new rows with its neighbours, and the workspace of the search
 
 Partitions that wait have been read or made, and are to be passed on: Dask holds about one for each
-thread, and one more; what has been passed on and is still kept by the allocators counts as another.
+thread, and one more; what has been passed on and is still kept by the allocators counts as another,
+and two for each thread are kept by Arrow's, through which partitions are read and written.
 """
 
 from __future__ import annotations
@@ -249,6 +250,9 @@ def project(
     threads = limit.threads if limit else 1
     # Gathering and building happen once, on one thread, while the others may hold partitions.
     waiting = (threads + 2) * max([partition_bytes, *(c.block for c in classes)])
+    # Reading and writing go through Arrow, whose allocator keeps what it had, and gives none of it
+    # to NumPy's: a partition as a table, and as it is encoded.
+    waiting += 2 * threads * partition_bytes
     # Of what has been looked at, allocators keep about half while the next is.
     waiting += threads * looking // 2
     building = gather // 2 + max(gather // 2, build) + (threads - 1) * partition
