@@ -39,32 +39,44 @@ if compgen -G "$folder/*.pid" >/dev/null || ! mkdir "$folder/dask-scratch"; then
     exit 1
 fi
 rm -f "$folder/scheduler.json"
+# There as long as what this start starts may run: stop.sh deletes it before it looks for pids.
+counts=$folder/dask-scratch/start-$$
+: >"$counts"
 export DASK_TEMPORARY_DIRECTORY=$folder/dask-scratch
 
-# Whatever goes wrong, what was started is stopped. A signal is only noted and answered between two
-# steps, so that none comes after a process was started and before its pid is in a file.
+# Whatever goes wrong, what was started is stopped. A signal is only noted, and answered between two
+# steps.
 stopped='' waiting=''
 trap 'stopped=yes' INT TERM
 clear_up() {
     local code=$?
     [ -z "$waiting" ] || kill "$waiting" 2>/dev/null || true
     "$here/stop.sh" "$folder" || true
+    wait # for what had no pid file yet, and gives up
     exit "$code"
 }
 trap clear_up EXIT
 go_on() { [ -z "$stopped" ] || exit 130; }
 
-# Each in a process group of its own: a Ctrl-C in this terminal is not meant for them.
+# Each in a process group of its own: a Ctrl-C in this terminal is not meant for them. Each writes
+# its own pid before it becomes Dask, and gives up if stop.sh was there meanwhile: so none runs that
+# stop.sh does not find, even if this script is killed between any two steps.
 set -m
 start() {
     local name=$1
+    local pid_file=$folder/$name.pid
     shift
-    nohup "$python" -m dask "$@" </dev/null >"$folder/$name.log" 2>&1 &
-    # When it was started, too: a pid may come again.
-    if ! printf '%s\n%s\n' "$!" "$(started "$!")" >"$folder/$name.pid"; then
-        kill "$!"
-        exit 1
-    fi
+    (
+        pid=$BASHPID # inside of $() it would be another
+        # When it was started, too: a pid may come again.
+        printf '%s\n%s\n' "$pid" "$(started "$pid")" >"$pid_file" || exit 1
+        [ -e "$counts" ] || { rm -f "$pid_file" && exit 1; }
+        exec nohup "$python" -m dask "$@" </dev/null >"$folder/$name.log" 2>&1
+    ) &
+    until [ -f "$pid_file" ] && [ -s "$pid_file" ]; do
+        kill -0 "$!" 2>/dev/null || exit 1
+        sleep 0.01
+    done
     go_on
 }
 

@@ -36,6 +36,8 @@ stop() {
     rm -f "$1"
 }
 
+# What is about to start finds this gone and gives up: see start.sh.
+rm -f "$folder"/dask-scratch/start-*
 # All workers at once, then each is waited for.
 for file in "$folder"/worker-*.pid; do
     stop "$file" &
