@@ -21,6 +21,7 @@ because the optimiser would otherwise fuse those of X and of y differently.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -241,6 +242,12 @@ class DaskTable:
         found: Profile = over_all(inputs.graph, rows, f"profile-{token}", look, _merge_list)
         return found
 
+    def beside_parts(self) -> dict[str, tuple[Any, Sequence[Any] | None]]:
+        """Return the collections of weights and groups, each with the keys of its partitions."""
+        columns = self._inputs().columns[2:]
+        named = zip(BESIDE, columns, strict=True)
+        return {name: (self._beside[name], keys) for name, keys in named if name in self._beside}
+
     def limit(self) -> Limit | None:
         """Return the memory limit of a worker, or of this machine."""
         return memory_limit(on_cluster=True)
@@ -307,8 +314,7 @@ class DaskTable:
         self, of: str, tasks: dict[Any, Any], made: list[Any], name: str, lengths: list[int]
     ) -> Any:
         """Return weights or groups of the whole output."""
-        values = self._beside[of]
-        keys = self._inputs().columns[2 + BESIDE.index(of)]
+        values, keys = self.beside_parts()[of]
         assert keys is not None
         like, dtype = beside_like(values, of)
         array = isinstance(values, da.Array)

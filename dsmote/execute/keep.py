@@ -31,7 +31,7 @@ from dask.highlevelgraph import HighLevelGraph
 
 from dsmote.execute.dask_table import DaskTable
 from dsmote.execute.graph import Layer, freeze, over_all
-from dsmote.execute.partition import check, conform, unlike
+from dsmote.execute.partition import check, companion, conform, unlike
 from dsmote.execute.tables import Table
 from dsmote.plan import Column, Schema, Subset, plain
 
@@ -252,9 +252,12 @@ def _filter_features(
     return _filtered(part, picked)
 
 
-def _filter_target(part: Any, *, marks: Sequence[Mark]) -> Any:
-    """Filter a partition of y."""
-    return _filtered(part, pick(part, marks=marks))
+def _filter_beside(part: Any, target: Any, *, marks: Sequence[Mark], name: str) -> Any:
+    """Filter a partition of y, or of weights or groups, by the one of y beside it."""
+    picked = pick(target, marks=marks)
+    if name != "y":
+        companion(part, picked.length, name)
+    return _filtered(part, picked)
 
 
 def _filtered(part: Any, picked: Picked) -> Any:
@@ -265,6 +268,8 @@ def _filtered(part: Any, picked: Picked) -> Any:
 
 def filter_lazily(table: Any, counted: Counted, subsets: Mapping[Any, Subset]) -> Any:
     """Return the lazy output: (X, y), or the table when the target is one of its columns.
+
+    What is beside the table, weights and groups, follows.
 
     Parameters
     ----------
@@ -281,7 +286,7 @@ def filter_lazily(table: Any, counted: Counted, subsets: Mapping[Any, Subset]) -
     kinds = ["target" if table.has_target and n == table.target else "carried" for n in table.names]
     schema = Schema(tuple(map(Column, table.names, table.dtypes, kinds)))
     marks = _marks(counted, subsets)
-    token = tokenize(table._X, table._y, table.target, list(subsets.items()), "keep")
+    token = tokenize(table._X, table._y, table._beside, table.target, list(subsets.items()), "keep")
     lengths = partial(_lengths, counted, subsets)
     tasks, outputs = dict(graph), [(f"kept-X-{token}", i) for i in range(len(keys))]
     for out, key, y_key, m in zip(outputs, keys, y_keys, marks, strict=True):
@@ -290,12 +295,16 @@ def filter_lazily(table: Any, counted: Counted, subsets: Mapping[Any, Subset]) -
     X_res = _collected(table._X, tasks, outputs, f"X-{token}", lengths)
     if table.has_target:
         return X_res
-    # What stays is drawn once more for y, which costs little. A task that both had in common would
-    # be fused in one way where they are computed apart, and in another where together.
-    tasks, outputs = dict(graph), [(f"kept-y-{token}", i) for i in range(len(keys))]
-    for out, y_key, m in zip(outputs, y_keys, marks, strict=True):
-        tasks[out] = (partial(_filter_target, marks=m), y_key)
-    return X_res, _collected(table._y, tasks, outputs, f"y-{token}", lengths)
+    beside = [(name, *of) for name, of in table.beside_parts().items()]
+    results = [X_res]
+    # What stays is drawn once more for each, which costs little. A task that two had in common
+    # would be fused in one way where they are computed apart, and in another where together.
+    for name, values, own in [("y", table._y, y_keys), *beside]:
+        tasks, outputs = dict(graph), [(f"kept-{name}-{token}", i) for i in range(len(keys))]
+        for out, key, y_key, m in zip(outputs, own, y_keys, marks, strict=True):
+            tasks[out] = (partial(_filter_beside, marks=m, name=name), key, y_key)
+        results.append(_collected(values, tasks, outputs, f"{name}-{token}", lengths))
+    return tuple(results)
 
 
 def _lengths(counted: Counted, subsets: Mapping[Any, Subset]) -> list[int]:

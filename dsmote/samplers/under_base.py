@@ -8,9 +8,11 @@ from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import TargetTags
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import MetadataRequest
 
 from dsmote.execute import (
     Counted,
@@ -24,7 +26,7 @@ from dsmote.execute import (
 )
 from dsmote.execute.partition import missing_labels
 from dsmote.plan import Subset, UnderPlan, kept_rows, make_under_plan, root_seed
-from dsmote.samplers.preparing import check_labels
+from dsmote.samplers.preparing import beside_table, check_labels
 from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
 
 __all__ = ["UnderSampler"]
@@ -70,7 +72,9 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         self._prepare(read_pair(X, y))
         return self
 
-    def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
+    def fit_resample(
+        self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None
+    ) -> tuple[Any, ...]:
         """Balance a table whose target is a container of its own.
 
         Parameters
@@ -79,6 +83,10 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             The features, of any dtype, missing values included.
         y : ndarray, list, Series, or the same on Dask, shape (n,)
             The target.
+        sample_weight : ndarray, list, Series, or the same on Dask, shape (n,), optional
+            Weights of the rows; they have no part in the choice.
+        groups : column name, or array like `sample_weight`, optional
+            Which rows belong together; they have no part in the choice either.
 
         Returns
         -------
@@ -86,6 +94,10 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             The same kinds as given: the rows that stay, unchanged, in their order and with their
             index. Dask in, lazy Dask out, after one pass over the target; the partitions stay,
             and the chunks of arrays have known sizes.
+        sample_weight_res
+            Third, where `sample_weight` is given: those of the rows that stay.
+        groups_res
+            Last, where `groups` is an array.
 
         Raises
         ------
@@ -93,9 +105,12 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             Input that cannot be resampled; the message names the class and the remedy.
         """
         self._validate_params()
-        table = read_pair(X, y)
-        rows, lazy = self._run(table)
-        return lazy if rows is None else (take(X, rows), take(y, rows))
+        beside, _ = beside_table(X, sample_weight, groups)
+        rows, lazy = self._run(read_pair(X, y, beside))
+        if rows is None:
+            return lazy
+        arrays = [v if isinstance(v, pd.Series) else np.asarray(v) for v in beside.values()]
+        return tuple(take(of, rows) for of in (X, y, *arrays))
 
     def resample(self, frame: Any, *, target: Any) -> Any:
         """Balance one table: one frame in, one frame out.
@@ -174,6 +189,10 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
                 delattr(self, stale)
         if table.is_frame and all(isinstance(name, str) for name in names):
             self.feature_names_in_ = np.asarray(names, dtype=object)
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Request nothing: a pipeline takes no third thing, and groups are a splitter's."""
+        return MetadataRequest(owner=self)
 
     def __sklearn_tags__(self) -> SamplerTags:
         """Return the estimator's tags, for scikit-learn and imbalanced-learn."""

@@ -12,7 +12,7 @@ from imblearn.pipeline import make_pipeline
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
-from dsmote import SMOTE, SMOTENC, KMeansSMOTE, make_sampler
+from dsmote import SMOTE, SMOTENC, KMeansSMOTE, RandomUnderSampler, make_sampler
 from dsmote.samplers.registry import samplers
 from tests.tables import dask_array
 
@@ -122,14 +122,14 @@ def test_what_is_known_of_a_table_in_memory_is_forgotten_with_the_next_input(nam
 # ---- inside what scikit-learn routes
 
 
-@pytest.mark.parametrize("kind", [SMOTE, imblearn.over_sampling.SMOTE])
+@pytest.mark.parametrize("kind", [SMOTE, RandomUnderSampler, imblearn.over_sampling.SMOTE])
 def test_groups_of_a_splitter_are_not_taken_for_those_of_the_sampler(kind):
     rng = np.random.default_rng(0)
     X, y, groups = rng.normal(size=(90, 2)), np.repeat([0, 1], [60, 30]), np.arange(90) % 3
     pipeline = make_pipeline(kind(random_state=0), LogisticRegression())
     with sklearn.config_context(enable_metadata_routing=True):
         search = GridSearchCV(
-            pipeline, {"smote__k_neighbors": [3, 4]}, cv=GroupKFold(3), error_score="raise"
+            pipeline, {"logisticregression__C": [1, 2]}, cv=GroupKFold(3), error_score="raise"
         )
         search.fit(X, y, groups=groups)
     assert search.n_splits_ == 3

@@ -288,3 +288,38 @@ def test_an_array_of_one_dimension():
     X = da.ones(20, chunks=10)
     with pytest.raises(ValueError, match="Expected 2D array"):
         RandomUnderSampler().fit_resample(X, da.zeros(20, chunks=10))
+
+
+@pytest.mark.parametrize("replacement", [False, True])
+def test_weights_and_groups_go_along(kind, replacement):
+    frame = pd.DataFrame({"row": np.arange(90), "country": list("abc") * 30})
+    y = pd.Series(np.repeat([0, 1, 0], [40, 10, 40]), name="y")
+    weight = pd.Series(frame["row"] + 1000, name="w")
+    groups = pd.Series(pd.Categorical(frame["country"]), name="g")
+    sampler = RandomUnderSampler(random_state=0, replacement=replacement)
+    given = [held(kind, each) for each in (frame, y, weight, groups)]
+    made = sampler.fit_resample(*given[:2], sample_weight=given[2], groups=given[3])
+    X_res, y_res, weight_res, groups_res = dask.compute(*made)
+    assert len(X_res) == 20
+    pd.testing.assert_frame_equal(X_res, sampler.fit_resample(frame, y)[0])
+    assert y_res.tolist() == y.loc[X_res.index].tolist()
+    pd.testing.assert_series_equal(weight_res, weight.loc[X_res.index])
+    pd.testing.assert_series_equal(groups_res, groups.loc[X_res.index])
+    assert weight_res.tolist() == dask.compute(made[2])[0].tolist()  # alone as together
+    # A column of groups is in the table already.
+    assert len(sampler.fit_resample(*given[:2], groups="country")) == 2
+    with pytest.raises(ValueError, match="no column 'land' of groups"):
+        sampler.fit_resample(*given[:2], groups="land")
+
+
+@pytest.mark.parametrize("chunks", [(30, 60), (45, 45)])
+def test_weights_in_arrays(chunks):
+    X, y, weight = np.arange(180).reshape(90, 2), np.repeat([0, 1], [80, 10]), np.arange(90.0)
+    X_res, _, plain = RandomUnderSampler(random_state=0).fit_resample(X, y, sample_weight=weight)
+    assert (plain == X_res[:, 0] / 2).all()
+    on_dask = da.from_array(X, (chunks, 2)), da.from_array(y, (chunks,)), da.from_array(weight, 45)
+    found = RandomUnderSampler(random_state=0).fit_resample(*on_dask[:2], sample_weight=on_dask[2])
+    assert found[2].compute().tolist() == plain.tolist()
+    assert found[2].chunks[0] == found[0].chunks[0]
+    with pytest.raises(ValueError, match="sample_weight has 89 values, but X has 90 rows"):
+        RandomUnderSampler().fit_resample(X, y, sample_weight=weight[1:])
