@@ -5,6 +5,7 @@ and, so that it cannot pass for nothing, on copies of the package in which the p
 """
 
 import ast
+import functools
 import re
 import shutil
 import subprocess
@@ -38,18 +39,29 @@ MAY_TOUCH_FILES = {"job", "cluster", "cli"}
 MAX_LINES = 400
 
 
+@functools.cache
+def parsed(text: str) -> ast.Module:
+    """Return the syntax tree of a module; all but one file of a broken copy are the package's."""
+    return ast.parse(text)
+
+
+@functools.cache
+def nodes(tree: ast.Module) -> list[ast.AST]:
+    return list(ast.walk(tree))
+
+
 def modules(package: Path) -> Iterator[tuple[str, Path, ast.Module]]:
     """Layer, file and syntax tree of every module."""
     for file in sorted(package.rglob("*.py")):
         first = file.relative_to(package).parts[0].removesuffix(".py")
         layer = "root" if first == "__init__" else first
-        yield layer, file, ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+        yield layer, file, parsed(file.read_text(encoding="utf-8"))
 
 
 def imports(package: Path, file: Path, tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Line and absolute dotted name of everything imported anywhere in the module."""
     inside = ("dsmote", *file.relative_to(package).with_suffix("").parts)
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         if isinstance(node, ast.Import):
             for name in node.names:
                 yield node.lineno, name.name
@@ -98,7 +110,7 @@ def talks_outside_cli(package: Path) -> list[str]:
         for line, name in imports(package, file, tree):
             if name.split(".")[0] in TERMINAL:
                 found.append(f"{file}:{line}: {layer} imports {name}")
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.Name) and node.id == "print":
                 found.append(f"{file}:{node.lineno}: {layer} prints")
             if isinstance(node, ast.Attribute) and ast.unparse(node) in {
@@ -117,7 +129,7 @@ def files_outside_job(package: Path) -> list[str]:
         for line, name in imports(package, file, tree):
             if name.split(".")[0] in FILES or name.startswith("pyarrow.parquet"):
                 found.append(f"{file}:{line}: {layer} imports {name}")
-        for node in ast.walk(tree):
+        for node in nodes(tree):
             if isinstance(node, ast.Name) and node.id == "open":
                 found.append(f"{file}:{node.lineno}: {layer} opens a file")
     return found
@@ -227,22 +239,43 @@ def test_package_keeps_its_layers(check: Callable[[Path], list[str]]) -> None:
     assert check(PACKAGE) == []
 
 
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the package, which each test leaves as it was."""
+    folder = tmp_path_factory.mktemp("layers") / "dsmote"
+    shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def found_before(copy: Path) -> Callable[[Callable[[Path], list[str]]], int]:
+    """Return how much a check finds in the copy before it is broken."""
+    return functools.cache(lambda check: len(check(copy)))
+
+
 @pytest.mark.parametrize(
     ("check", "module", "line"),
     BROKEN,
     ids=[f"{c.__name__}-{m}-{i}" for i, (c, m, _) in enumerate(BROKEN)],
 )
 def test_broken_layer_is_noticed(
-    check: Callable[[Path], list[str]], module: str, line: str, tmp_path: Path
+    check: Callable[[Path], list[str]],
+    module: str,
+    line: str,
+    copy: Path,
+    found_before: Callable[[Callable[[Path], list[str]]], int],
 ) -> None:
-    copy = tmp_path / "dsmote"
-    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    before = check(copy)
+    before = found_before(check)
     file = copy / module
-    file.parent.mkdir(exist_ok=True)
-    with file.open("a", encoding="utf-8") as handle:
-        handle.write(f"\n{line}\n")
-    assert len(check(copy)) > len(before)
+    text = file.read_text(encoding="utf-8") if file.exists() else None
+    try:
+        file.write_text(f"{text or ''}\n{line}\n", encoding="utf-8")
+        assert len(check(copy)) > before
+    finally:
+        if text is None:
+            file.unlink()
+        else:
+            file.write_text(text, encoding="utf-8")
 
 
 def test_every_dependency_is_used() -> None:
