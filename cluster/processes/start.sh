@@ -16,10 +16,11 @@
 #   DASK_...      as Dask takes them
 set -euo pipefail
 
-if [ $# -ne 2 ] || ! [[ $2 =~ ^[0-9]+$ ]]; then
+if [ $# -ne 2 ] || ! [[ $2 =~ ^(0|[1-9][0-9]*)$ ]]; then
     echo "usage: $0 FOLDER N_WORKERS" >&2
     exit 2
 fi
+unset CDPATH # with it, cd may go elsewhere, and says where
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=${PYTHON:-python}
 host=${HOST:-127.0.0.1}
@@ -47,7 +48,7 @@ export DASK_TEMPORARY_DIRECTORY=$folder/dask-scratch
 # Whatever goes wrong, what was started is stopped. A signal is only noted, and answered between two
 # steps.
 stopped='' waiting=''
-trap 'stopped=yes' INT TERM
+trap 'stopped=yes' INT TERM HUP
 clear_up() {
     local code=$?
     [ -z "$waiting" ] || kill "$waiting" 2>/dev/null || true
@@ -67,10 +68,13 @@ start() {
     local pid_file=$folder/$name.pid
     shift
     (
-        pid=$BASHPID # inside of $() it would be another
+        # BASHPID, which bash 3.2 does not have: the parent of what runs in $() is this process.
+        # shellcheck disable=SC2016
+        pid=$(exec sh -c 'echo "$PPID"')
+        [ -e "$counts" ] || exit 1 # by now the file may be another start's
         # When it was started, too: a pid may come again.
         printf '%s\n%s\n' "$pid" "$(started "$pid")" >"$pid_file" || exit 1
-        [ -e "$counts" ] || { rm -f "$pid_file" && exit 1; }
+        [ -e "$counts" ] || { rm -f "$pid_file"; exit 1; }
         exec nohup "$python" -m dask "$@" </dev/null >"$folder/$name.log" 2>&1
     ) &
     until [ -f "$pid_file" ] && [ -s "$pid_file" ]; do
@@ -111,7 +115,7 @@ for ((i = 0; i < n_workers; i++)); do
 done
 
 # In the background and waited for, so that a signal is answered at once.
-"$python" - "$folder" "${names[@]}" <<'PY' &
+"$python" - "$folder" ${names[@]+"${names[@]}"} <<'PY' &
 import os
 import sys
 import time
@@ -155,4 +159,4 @@ if ! wait "$waiting"; then
     waiting=''
     exit 1
 fi
-trap - EXIT INT TERM
+trap - EXIT INT TERM HUP

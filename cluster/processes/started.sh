@@ -3,13 +3,15 @@
 # shellcheck shell=bash
 
 # As a word that neither a time zone nor a clock that is set changes: Linux counts from its own
-# start. Elsewhere the time, in one zone. Nothing where there is no such process.
+# start. Elsewhere the time, in one zone. Nothing where there is no such process, or only what is left
+# of it until its parent has asked how it ended.
 started() { # pid
-    local fields
+    local fields state
     if { read -r fields <"/proc/$1/stat"; } 2>/dev/null; then
         read -ra fields <<<"${fields##*) }" # its name, in brackets before, may have blanks
-        echo "${fields[19]}"
+        [ "${fields[0]}" = Z ] || echo "${fields[19]}"
     else
-        TZ=UTC0 LC_ALL=C ps -o lstart= -p "$1" 2>/dev/null
+        read -r state fields <<<"$(TZ=UTC0 LC_ALL=C ps -o stat= -o lstart= -p "$1" 2>/dev/null)"
+        [[ $state == Z* ]] || echo "$fields"
     fi
 }

@@ -9,13 +9,17 @@ if [ $# -ne 1 ] || [ ! -d "$1" ]; then
     echo "usage: $0 FOLDER" >&2
     exit 2
 fi
+unset CDPATH # with it, cd may go elsewhere, and says where
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 folder=$(cd "$1" && pwd)
 # shellcheck source-path=SCRIPTDIR source=started.sh
 . "$here/started.sh"
 
+# An impatient second Ctrl-C is for all in this terminal: half of what was started would be left.
+trap '' INT TERM HUP
+
 runs() { # pid, time: still the process that was started?
-    [ "$(started "$1")" = "$2" ] && [[ $(ps -o stat= -p "$1") != Z* ]]
+    [ -n "$2" ] && [ "$(started "$1")" = "$2" ]
 }
 
 stop() {

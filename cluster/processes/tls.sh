@@ -10,7 +10,7 @@ if [ -n "${TLS:-}" ]; then
         echo "no certificates in $TLS: make them with make-certificates.sh $TLS" >&2
         exit 2
     fi
-    TLS=$(cd "$TLS" && pwd)
+    TLS=$(CDPATH='' cd "$TLS" && pwd)
     export DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION=true
     export DASK_DISTRIBUTED__COMM__TLS__CA_FILE="$TLS/ca.pem"
     export DASK_DISTRIBUTED__COMM__TLS__SCHEDULER__CERT="$TLS/scheduler.pem"

@@ -21,7 +21,11 @@ case "$*" in
     while [ "$1" != --scheduler-file ]; do shift; done
     echo '{"address": "tcp://127.0.0.1:9"}' >"$2"
     exec sleep 60 ;;
-*" worker "*) exec sleep 60 ;;
+*" worker "*)
+    [ "${SLOW:-}" ] || exec sleep 60
+    trap 'kill $!; sleep 0.5; exit' TERM
+    sleep 60 & wait ;;
+"-m dsmote "*) touch "$TMPDIR/began"; exec sleep 60 ;;
 *) echo tcp://127.0.0.1:9 ;;
 esac
 """
@@ -35,11 +39,19 @@ class Scripts:
         self.python = folder / "stand in"
         self.python.write_text(STAND_IN)
         self.python.chmod(0o755)
-        self.settings = {"PYTHON": str(self.python), "TMPDIR": str(folder)}
+        (folder / "tmp").mkdir()
+        # bash 3.2, as on a Mac, has no BASHPID; with CDPATH, cd may go elsewhere, and says where.
+        old = folder / "old"
+        old.write_text("unset BASHPID\n")
+        self.settings = {
+            **{"PYTHON": str(self.python), "TMPDIR": str(folder / "tmp")},
+            **{"BASH_ENV": str(old), "CDPATH": str(folder)},
+        }
 
     def start(self, n: int, **settings: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [SCRIPTS / "start.sh", self.folder, str(n)],
+            [SCRIPTS / "start.sh", self.folder.name, str(n)],
+            cwd=self.folder.parent,
             env=ENVIRONMENT | self.settings | settings,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -153,3 +165,40 @@ def test_start_that_is_killed_at_any_time_is_cleared_by_stop(scripts: Scripts) -
         wait_until(lambda: scripts.alive() == [], "all have ended", 5)
     scripts.started(1)
     assert scripts.stop().returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_run_that_is_stopped_leaves_nothing(scripts: Scripts, number: signal.Signals) -> None:
+    """While Python starts it ignores SIGINT. Ctrl-C is for all, and the impatient press it again."""
+    process = subprocess.Popen(
+        [SCRIPTS / "run.sh", "2", "demo"],
+        env=ENVIRONMENT | scripts.settings | {"SLOW": "yes"},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    scratch = Path(scripts.settings["TMPDIR"])
+    wait_until((scratch / "began").exists, "the command runs", 20)
+    if number != signal.SIGINT:
+        process.send_signal(number)
+    for _ in range(100):
+        if process.poll() is None and number == signal.SIGINT:
+            os.killpg(process.pid, number)
+        time.sleep(0.1)
+        if process.poll() is not None:
+            break
+    assert process.poll() == 130
+    assert scripts.alive() == []
+    assert os.listdir(scratch) == ["began"]
+
+
+def test_when_a_process_was_started_is_known_without_proc() -> None:
+    """As on a Mac. One that has ended, and was not asked how yet, does not run."""
+    script = """
+        text=$(<"$1"); eval "${text//\\/proc/\\/none}"
+        TZ=Asia/Tokyo started $$; TZ=America/New_York started $$
+        { true & exec sleep 5; } & sleep 0.3; child=$(pgrep -P $!); started "$child"; kill $!
+    """
+    done = run("bash", "-uc", script, "bash", SCRIPTS / "started.sh")
+    first, second, *more = done.stdout.split("\n")
+    assert first == second != ""
+    assert (more, done.stderr) == ([""], "")
