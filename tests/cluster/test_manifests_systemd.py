@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from tests.cluster.manifests import CLUSTER, missing, unit
+from tests.cluster.starting import ROOT
 
 UNITS = sorted(
     file for file in (CLUSTER / "systemd").iterdir() if file.suffix in (".service", ".timer")
@@ -56,6 +57,15 @@ def test_nightly_unit_knows_the_exit_codes() -> None:
     assert service["Restart"] == "on-failure"
     assert service["RestartPreventExitStatus"].split() == ["2", "4"]
     assert service["ExecStart"] == "/opt/dsmote/bin/dsmote run /etc/dsmote/job.yaml"
-    assert int(unit("dsmote-nightly.service")["Unit"]["StartLimitBurst"]) > 1
+    # However long each try takes, they end, and before the next night.
+    for file in (CLUSTER / "systemd", ROOT / "examples" / "schedule"):
+        text = (file / "dsmote-nightly.service").read_text()
+        (tries,) = map(int, re.findall(r"^StartLimitBurst=(\d+)$", text, flags=re.M))
+        hours = [
+            int(re.findall(rf"^{name}=(\d+)h$", text, flags=re.M)[0])
+            for name in ("TimeoutStartSec", "StartLimitIntervalSec")
+        ]
+        assert tries > 1
+        assert tries * (hours[0] + 0.1) < hours[1] < 24
     users = {unit(file.name)["Service"]["User"] for file in UNITS if file.suffix == ".service"}
     assert users == {"dsmote"}

@@ -169,7 +169,7 @@ def test_start_that_is_killed_at_any_time_is_cleared_by_stop(scripts: Scripts) -
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_run_that_is_stopped_leaves_nothing(scripts: Scripts, number: signal.Signals) -> None:
-    """While Python starts it ignores SIGINT. Ctrl-C is for all, and the impatient press it again."""
+    """While Python starts it ignores SIGINT. The impatient press Ctrl-C again and again."""
     process = subprocess.Popen(
         [SCRIPTS / "run.sh", "2", "demo"],
         env=ENVIRONMENT | scripts.settings | {"SLOW": "yes"},
