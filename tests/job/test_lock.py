@@ -13,7 +13,15 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from dsmote.job.storage import LockLost, OutputLocked, opened, refuse_if_locked, running_manifest
+from dsmote.job.storage import (
+    LocalStage,
+    LockLost,
+    OutputLocked,
+    RemoteStage,
+    opened,
+    refuse_if_locked,
+    running_manifest,
+)
 from dsmote.job.storage import heartbeat as heartbeat_module
 from dsmote.job.storage import lock as lock_module
 from dsmote.job.storage.lock import STALE_SECONDS, Lock, locked
@@ -56,8 +64,9 @@ def test_second_run_fails_at_once_and_says_who_holds_it(place: Place) -> None:
             assert "since 20" in message
             assert "after 300 s without a heartbeat" in message
     refuse_if_locked(place.url)
-    with locked(place):
-        pass
+    with locked(place) as lock:
+        place.remove(lock.beat)  # it is still trying, and may yet make way
+        refuse_if_locked(place.url)
 
 
 def test_lock_of_a_dead_process_is_taken_over(place: Place) -> None:
@@ -76,6 +85,7 @@ def test_process_of_another_number_is_another_process() -> None:
     assert lives({**me, "started": me["started"] - 1}) is False
     assert lives(dead_owner()) is False
     assert lives(elsewhere()) is None
+    assert lives({**me, "machine": "a container that has its name"}) is None
     assert lives({}) is None
     assert str(os.getpid()) in describe(me)
 
@@ -206,6 +216,28 @@ def test_run_that_was_taken_over_gives_up(tmp_path: Path, monkeypatch: pytest.Mo
             output.heartbeat.advance(1, 1)
             time.sleep(0.02)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["local", "memory"])
+def test_run_that_is_taken_over_while_it_commits_puts_nothing_in_place(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last, url = (
+        ((LocalStage, "_sync"), str(tmp_path / "out"))
+        if kind == "local"
+        else ((RemoteStage, "_copy"), "memory://lost/out")
+    )
+    with pytest.raises(LockLost), opened(url) as output, output.stage() as stage:
+        output.place.fs.pipe_file(f"{output.place.path(output.lock.token)}/part-00000.parquet", b"")
+        original = getattr(*last)
+
+        def lose(self: LocalStage | RemoteStage, *args: object) -> None:
+            original(self, *args)
+            output.place.remove(output.lock.file)
+
+        monkeypatch.setattr(*last, lose)
+        stage.commit({"parts": [{"file": "part-00000.parquet"}]})
+    assert not output.place.exists(f"{output.place.target}/_manifest.json")
 
 
 def test_run_that_was_taken_over_leaves_what_is_gone_on_with_alone(tmp_path: Path) -> None:

@@ -46,6 +46,16 @@ def test_only_the_columns_named_are_rounded():
     np.testing.assert_array_equal(made, [[2.0, 1.5, 1.5]])
 
 
+def test_values_too_far_apart_for_a_float_change_no_others():
+    bases, neighbours = np.array([[-1.5e308, 0.0], [0.1, 2.0]]), np.array([[1.5e308, 4.0], [7, 9]])
+    gaps, whole = np.array([0.5, 0.3]), np.array([False, True])
+    made = segment(bases, neighbours, gaps, whole)
+    assert made[0, 0] == 0.0
+    # A row that is made beside it is as it is without it, whole numbers included.
+    np.testing.assert_array_equal(made[1:], segment(bases[1:], neighbours[1:], gaps[1:], whole))
+    np.testing.assert_array_equal(made[:, 1] - bases[:, 1], [2.0, 2.0])
+
+
 def test_nothing_is_written_in_place():
     bases, neighbours, gaps = np.zeros((2, 1)), np.ones((2, 1)), np.array([0.25, 0.75])
     for array in (bases, neighbours, gaps):

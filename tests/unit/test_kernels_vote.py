@@ -24,6 +24,11 @@ def test_the_most_common_wins(codes, draws):
         assert winner == tied[int(draw * len(tied))]
 
 
+def test_tied_levels_count_once_each():
+    codes = np.array([[1, 2, 1, 2], [1, 2, 2, 1]])
+    np.testing.assert_array_equal(vote(codes, np.array([0.4, 0.6])), [1, 2])
+
+
 def test_how_levels_are_coded_does_not_matter():
     rng = np.random.default_rng(0)
     codes, draws = rng.integers(0, 4, size=(200, 6)).astype(np.int32), rng.random(200)

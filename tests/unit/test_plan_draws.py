@@ -7,8 +7,21 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
 from dsmote import SMOTE
+from dsmote.execute.drawn import Draws
 from dsmote.plan import Stream, root_seed
-from dsmote.plan.draws import ALLOCATION, GAP, NEIGHBOUR, VOTE
+from dsmote.plan.draws import (
+    ALLOCATION,
+    CHOICE,
+    GAP,
+    INDEX,
+    MIX,
+    NEIGHBOUR,
+    NOISE,
+    REPORT,
+    SHARE,
+    SPLIT,
+    VOTE,
+)
 
 
 @given(
@@ -34,11 +47,29 @@ def test_far_places_cost_nothing():
 
 def test_the_numbers_stay_what_they_are():
     # A change here changes every result that anybody has recorded the seed of.
-    found = Stream(42, 1, GAP).uniform(0, 3)
+    found = Stream(42, 1, GAP).uniform(0, 16)
     expected = np.random.Philox(
         key=np.random.SeedSequence(42, spawn_key=(1, 2)).generate_state(2, np.uint64)
-    ).random_raw(3)
+    ).random_raw(16)
     np.testing.assert_array_equal(found, (expected >> np.uint64(11)) * 2.0**-53)
+    below = [(int(word) >> 32) * 10 >> 32 for word in expected]
+    assert Stream(42, 1, GAP).below(10, 0, 16).tolist() == below
+
+
+def test_each_purpose_has_its_own_streams():
+    assert (ALLOCATION, NEIGHBOUR, GAP, VOTE, NOISE) == (0, 1, 2, 3, 2**31 + 16)
+    assert tuple(range(2**31, 2**31 + 6)) == (INDEX, SPLIT, CHOICE, SHARE, MIX, REPORT)
+
+
+def test_draws_are_those_of_a_class_a_column_and_a_place():
+    draws = Draws(5, 2, 7, 30)
+    for column in (0, 3):
+        votes = Stream(5, 2, VOTE + column).uniform(7, 30)
+        np.testing.assert_array_equal(draws.vote(column), votes)
+        words = Stream(5, 2, NOISE + column).words(7, 30)
+        np.testing.assert_array_equal(draws.noise(column), ((words >> 12) + 0.5) * 2.0**-52)
+    np.testing.assert_array_equal(draws.gap(), Stream(5, 2, GAP).uniform(7, 30))
+    np.testing.assert_array_equal(draws.rank(6), Stream(5, 2, NEIGHBOUR).below(6, 7, 30))
 
 
 def test_streams_differ_by_seed_class_and_purpose():
@@ -47,8 +78,6 @@ def test_streams_differ_by_seed_class_and_purpose():
     for i, one in enumerate(drawn):
         for other in drawn[:i]:
             assert not np.isin(one, other).any()
-    assert len({ALLOCATION, NEIGHBOUR, GAP, VOTE}) == 4
-    assert max(ALLOCATION, NEIGHBOUR, GAP) < VOTE
 
 
 def test_streams_of_two_classes_are_not_correlated():
