@@ -114,7 +114,7 @@ class DaskTable:
         self._X, self._y = X, y
         if y is not None:
             self._check_target(y)
-        self._beside = {
+        self.beside = {
             name: self._checked_beside(name, values) for name, values in (beside or {}).items()
         }
         self._frozen: Inputs | None = None
@@ -229,7 +229,7 @@ class DaskTable:
 
     def _inputs(self) -> Inputs:
         if self._frozen is None:
-            collections = (self._X, self._y, *(self._beside.get(name) for name in BESIDE))
+            collections = (self._X, self._y, *(self.beside.get(name) for name in BESIDE))
             self._frozen = Inputs(*freeze_all(collections))
         return self._frozen
 
@@ -246,7 +246,7 @@ class DaskTable:
         """Return the collections of weights and groups, each with the keys of its partitions."""
         columns = self._inputs().columns[2:]
         named = zip(BESIDE, columns, strict=True)
-        return {name: (self._beside[name], keys) for name, keys in named if name in self._beside}
+        return {name: (self.beside[name], keys) for name, keys in named if name in self.beside}
 
     def limit(self) -> Limit | None:
         """Return the memory limit of a worker, or of this machine."""
@@ -257,14 +257,14 @@ class DaskTable:
         inputs, plan = self._inputs(), task.plan
         keys = inputs.columns[0]
         assert keys is not None
-        token = tokenize(self._X, self._y, self._beside, task)
+        token = tokenize(self._X, self._y, self.beside, task)
         tasks = dict(inputs.graph)
         indexes: dict[int, Any] = {}
         self.report = {}
         if plan.growing:
             indexes = add_indexes(tasks, inputs, token, task)
             self.report = self._reported(dict(tasks), indexes, token, task)
-        several = bool(self._beside) or (task.provenance is not None and not self.is_frame)
+        several = bool(self.beside) or (task.provenance is not None and not self.is_frame)
         blocks = Blocks(tasks, indexes, token, task, self.index_like, self.array, several)
         lengths = [b.rows for b in plan.blocks]
         outputs = [*blocks.originals(keys, self.is_frame), *blocks.tables()]
@@ -274,7 +274,7 @@ class DaskTable:
         beside = [
             self._beside_out(name, tasks, blocks.parts(place), f"{name}-{token}", lengths)
             for name, place in (("sample_weight", 1), ("groups", 2))
-            if name in self._beside
+            if name in self.beside
         ]
         X_res = collect(like, dict(tasks), outputs, f"X-{token}", lengths)
         if self.has_target:

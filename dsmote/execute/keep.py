@@ -286,7 +286,7 @@ def filter_lazily(table: Any, counted: Counted, subsets: Mapping[Any, Subset]) -
     kinds = ["target" if table.has_target and n == table.target else "carried" for n in table.names]
     schema = Schema(tuple(map(Column, table.names, table.dtypes, kinds)))
     marks = _marks(counted, subsets)
-    token = tokenize(table._X, table._y, table._beside, table.target, list(subsets.items()), "keep")
+    token = tokenize(table._X, table._y, table.beside, table.target, list(subsets.items()), "keep")
     lengths = partial(_lengths, counted, subsets)
     tasks, outputs = dict(graph), [(f"kept-X-{token}", i) for i in range(len(keys))]
     for out, key, y_key, m in zip(outputs, keys, y_keys, marks, strict=True):

@@ -99,7 +99,7 @@ class MemoryTable:
         self._plain_y: np.ndarray | None = None
         self._labels = None if y is None else self._as_labels(y)
         self._beside_series: dict[str, bool] = {}
-        self._beside = {
+        self.beside = {
             name: self._as_beside(name, values) for name, values in (beside or {}).items()
         }
 
@@ -217,7 +217,7 @@ class MemoryTable:
     def _extract(self, task: Task) -> Extract:
         """Take out the rows of the classes to grow."""
         take = take_of(task)
-        plain = not (self._beside or take.beside or take.whole)
+        plain = not (self.beside or take.beside or take.whole)
         if plain and is_matrix(self._X, task.schema):
             found = extract_matrix(self._X, self._classes, take=take)
         else:
@@ -230,7 +230,7 @@ class MemoryTable:
 
     @property
     def _companions(self) -> tuple[Any, Any]:
-        return self._beside.get("sample_weight"), self._beside.get("groups")
+        return self.beside.get("sample_weight"), self.beside.get("groups")
 
     def limit(self) -> Limit | None:
         """Return the memory of this machine."""
@@ -285,7 +285,7 @@ class MemoryTable:
         """Put originals and new rows together, and what goes beside them."""
         beside = []
         for name, of in (("sample_weight", 1), ("groups", 2)):
-            if name in self._beside:
+            if name in self.beside:
                 beside.append(self._joined_beside(name, [part[of] for part in made]))
         if self.array is not None and task.provenance:
             index = pd.RangeIndex(len(self._X))
@@ -308,7 +308,7 @@ class MemoryTable:
         return joined
 
     def _joined_beside(self, name: str, made: list[Any]) -> Any:
-        ours = self._beside[name]
+        ours = self.beside[name]
         if name == "groups":
             kept = [pd.Series(part).astype(ours.dtype) for part in made]
         else:

@@ -36,6 +36,16 @@ class LevelCounts:
         counts = [[row.get(label, 0) for label in labels] for row in found]
         return np.array(counts, dtype=np.int64).reshape(len(levels), len(labels))
 
+    @property
+    def bytes(self) -> int:
+        """Bytes of the counts, and of the probabilities that are made of them.
+
+        A level is a text of some 80 bytes in two mappings, its own of 200 and more.
+        """
+        entries = sum(map(len, self.rows.values()))
+        labels = len({label for row in self.rows.values() for label in row})
+        return len(self.rows) * (400 + 16 * labels) + 40 * entries
+
 
 def level_key(level: Any) -> Any:
     """Return what a level is known by, whatever column it was read from.

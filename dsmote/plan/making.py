@@ -47,6 +47,8 @@ class Needs:
         How often the data are read, and what for.
     aside : int
         Bytes of a row in columns that are not measured and held as they are, to be copied.
+    levels : int
+        Bytes of the counts of the levels of nominal columns by class.
     """
 
     k: int
@@ -58,6 +60,7 @@ class Needs:
     copied: int = 0
     passes: tuple[str, ...] = ()
     aside: int = 0
+    levels: int = 0
 
 
 def _block_bytes(partition_bytes: int, in_memory: bool) -> int:
@@ -263,7 +266,7 @@ def make_plan(
         looking = _COPIES * partition_bytes + looking_bytes(
             asking, needs.around, needs.values, shape[0]
         )
-    memory, too_large = project(terms, partition_bytes, limit, held, learnt, looking)
+    memory, too_large = project(terms, partition_bytes, limit, held, learnt, looking, needs.levels)
     too_small = [
         _too_small(c, k, needs.k_name)
         for c in growing

@@ -3,7 +3,7 @@
 The projection adds up what must be resident at once; it is meant to be an upper bound that is
 not far off, not an average::
 
-    worker = process + indexes held + threads x largest task + partitions that wait
+    worker = process + indexes held + threads x largest task + partitions that wait + levels
     task   = one of:
       partition   an input partition and the copies that passing it on and filtering it make
       gather      the class rows as they arrive, and once more joined together
@@ -13,7 +13,8 @@ not far off, not an average::
 
 Partitions that wait have been read or made, and are to be passed on: Dask holds about one for each
 thread, and one more; what has been passed on and is still kept by the allocators counts as another,
-and two for each thread are kept by Arrow's, through which partitions are read and written.
+and two for each thread are kept by Arrow's, through which partitions are read and written. Levels
+are those of nominal columns, counted by class, where rows are compared by such counts.
 """
 
 from __future__ import annotations
@@ -210,6 +211,7 @@ def project(
     held: int = 0,
     learnt: int = 0,
     looking: int = 0,
+    levels: int = 0,
 ) -> tuple[MemoryProjection, list[str]]:
     """Add the classes up and compare with the limit.
 
@@ -227,6 +229,8 @@ def project(
         Bytes of the rows that a model is learnt from.
     looking : int
         Bytes of a task that looks at all rows of a partition.
+    levels : int
+        Bytes of the counts of levels of nominal columns by class.
 
     Returns
     -------
@@ -258,7 +262,8 @@ def project(
     building = gather // 2 + max(gather // 2, build) + (threads - 1) * partition
     busy = min(threads, sum(c.n_blocks for c in classes))
     generating = index + busy * max(generate, partition) + (threads - busy) * partition
-    worker = PROCESS_BYTES + max(building, generating, threads * partition) + waiting + held
+    worker = PROCESS_BYTES + max(building, generating, threads * partition) + waiting
+    worker += held + levels
     projection = MemoryProjection(
         partition_bytes=partition,
         gather_bytes=gather,
@@ -279,6 +284,7 @@ def project(
         f"{threads} input partition(s) at a time": threads * partition,
         "partitions that wait to be passed on": waiting,
         "the table and its output, in memory as a whole": held,
+        "the levels of nominal columns, counted by class": levels,
     }
     guilty = max(terms, key=lambda term: terms[term])
     remedy = (
@@ -286,6 +292,8 @@ def project(
         if guilty.endswith("as a whole")
         else "split the input into smaller partitions, or give the worker fewer threads"
         if "partition" in guilty
+        else "carry columns of very many levels, such as an id, or give each worker more memory"
+        if guilty.startswith("the levels")
         else "give each worker more memory or fewer threads, carry columns that need not be "
         "measured, or leave the class out of sampling_strategy"
     )

@@ -42,6 +42,8 @@ class Profile:
         What scaling needs of each measured numeric column; empty where none was asked for.
     levels : tuple of LevelCounts
         Rows of each level of each nominal column, by class; empty where not asked for.
+    assumed : bool
+        The counts are what the user says, and nothing was read.
     """
 
     rows: int = 0
@@ -56,6 +58,7 @@ class Profile:
     sample: Mapping[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     moments: tuple[ColumnMoments, ...] = ()
     levels: tuple[LevelCounts, ...] = ()
+    assumed: bool = False
 
 
 def _add(a: Mapping[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:

@@ -334,7 +334,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             counts=profile.counts,
             usable=profile.usable if self.missing == "skip" else profile.counts,
             new=new,
-            needs=needs_of(recipe, out, class_counts is None, row_bytes, self.provenance),
+            needs=needs_of(recipe, out, table, profile, row_bytes, self.provenance),
             on_small=self.on_small_class,
             engines=engines_of(recipe, profile, schema, new),
             partition_bytes=partition_bytes(table, profile, self._partition_rows),

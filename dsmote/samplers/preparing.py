@@ -45,7 +45,8 @@ def partition_bytes(table: Table, profile: Profile, as_read: int | None = None) 
         return 0
     largest = profile.largest_bytes or -(-profile.bytes // table.npartitions)
     whole = 0 if as_read is None else as_read * profile.bytes // max(1, profile.rows)
-    return max(largest, 4 * whole // 3)
+    beside = 8 * len(table.beside) * profile.rows / max(1, profile.bytes)  # as a share
+    return int(max(largest, 4 * whole // 3) * (1 + beside))
 
 
 def check_labels(labels: list[Any]) -> None:
@@ -67,7 +68,7 @@ def assumed_profile(class_counts: ClassCounts, row_bytes: int) -> Profile:
         counts[plain(label)] = int(n)
     counts = {label: n for label, n in counts.items() if n}
     rows = sum(counts.values())
-    return Profile(rows=rows, bytes=rows * row_bytes, counts=counts, usable=counts)
+    return Profile(rows=rows, bytes=rows * row_bytes, counts=counts, usable=counts, assumed=True)
 
 
 def passes_of(recipe: Recipe, counted: bool) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ def passes_of(recipe: Recipe, counted: bool) -> tuple[str, ...]:
 
 
 def needs_of(
-    recipe: Recipe, schema: Schema, counted: bool, row_bytes: int, provenance: Any
+    recipe: Recipe, schema: Schema, table: Table, profile: Profile, row_bytes: int, provenance: Any
 ) -> Needs:
     """Say what the plan has to reckon with: the recipe's needs, passes, columns that are copied.
 
@@ -91,8 +92,8 @@ def needs_of(
     recipe : Recipe
     schema : Schema
         The columns of the output.
-    counted : bool
-        Classes are counted in a pass over the data.
+    table : Table
+    profile : Profile
     row_bytes : int
         Bytes of one row of the output, as measured.
     provenance : {False, "flag", "full"}
@@ -103,7 +104,12 @@ def needs_of(
         aside += max(0, row_bytes - schema.row_bytes())  # text is as long as it is
     if recipe.whole:
         aside = row_bytes
-    return replace(recipe.needs(), passes=passes_of(recipe, counted), aside=aside)
+    # A weight is a number. A group is a code; its rows are put in order, and searched apart.
+    aside += 8 * ("sample_weight" in table.beside)
+    aside += 24 * ("groups" in table.beside or schema.group is not None)
+    passes = passes_of(recipe, counted=not profile.assumed)
+    levels = sum(of.bytes for of in profile.levels)
+    return replace(recipe.needs(), passes=passes, aside=aside, levels=levels)
 
 
 def sample_note(recipe: Recipe, profile: Profile) -> list[str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote import SMOTE, RandomOverSampler
+from dsmote import SMOTE, SMOTEN, RandomOverSampler
 from dsmote.plan import Limit, MemoryLimitError, format_bytes
 from dsmote.plan.memory import PROCESS_BYTES, class_memory, project
 from dsmote.plan.memory import MemoryProjection as Projection
@@ -133,6 +133,52 @@ def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, monkeypatch
     rows = sampler.plan_.blocks[0].rows
     assert rows == many - n
     assert len(sampler.plan_.blocks) == 1
+
+
+@pytest.mark.parametrize("n_classes", [2, 20])
+def test_counts_of_levels_are_projected(n_classes):
+    import pickle
+    import tracemalloc
+
+    from dsmote.neighbors import level_probabilities
+    from dsmote.plan.levels import count_levels
+
+    levels, labels = [f"{i:040d}" for i in range(5_000)], list(range(n_classes))
+    counts = count_levels(levels, labels, np.ones((len(levels), n_classes), dtype=int))
+    sent = pickle.dumps(counts)
+    tracemalloc.start()
+    there = pickle.loads(sent)
+    made = level_probabilities(there.table(levels, labels))
+    held = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(made) == 5_000
+    assert held <= counts.bytes <= 2 * held
+
+
+def test_levels_count_for_the_worker():
+    ids = pd.DataFrame({"id": [f"{i}" for i in range(6_000)], "y": np.arange(6_000) % 3 == 0})
+    few = ids.assign(id=ids["id"].str[:1])
+    more, less = (SMOTEN().plan(table, target="y").memory.worker_bytes for table in (ids, few))
+    assert more - less > 6_000 * 400
+    need = [class_memory(**BASE)]
+    _, problems = project(need, 10**6, Limit(2**30, 1, "w"), levels=10**10)
+    assert "carry columns of very many levels, such as an id" in problems[0]
+
+
+def test_weights_and_groups_are_projected():
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(3_000, 2)), columns=["a", "b"])
+    y = pd.Series(np.arange(3_000) % 3 == 0, name="y")
+    weight, groups = pd.Series(np.ones(3_000)), pd.Series(np.arange(3_000) % 5)
+
+    def needed(**beside):
+        sampler = SMOTE(random_state=0)
+        on_dask = {name: dd.from_pandas(of, npartitions=3) for name, of in beside.items()}
+        sampler.fit_resample(*(dd.from_pandas(of, npartitions=3) for of in (frame, y)), **on_dask)
+        return sampler.plan_.memory
+
+    plain, both = needed(), needed(sample_weight=weight, groups=groups)
+    assert both.index_bytes == plain.index_bytes + 1_000 * (8 + 24)
+    assert both.partition_bytes == pytest.approx(plain.partition_bytes + 3 * 1_000 * 16, rel=0.01)
 
 
 def test_threads_and_classes_add_up():
