@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -122,6 +124,7 @@ def test_old_output_is_restored_when_the_swap_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_table(tmp_path / "out", "old")
+    monkeypatch.setattr("dsmote.job.storage.local.exchange", lambda one, other: False)
     original = os.rename
     calls = []
 
@@ -136,6 +139,43 @@ def test_old_output_is_restored_when_the_swap_fails(
         write_table(tmp_path / "out", "new", overwrite=True)
     assert len(calls) == 3
     assert (tmp_path / "out" / "part-00000.parquet").read_text() == "old"
+    assert left(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_old_and_new_change_places_at_once(
+    at_once: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the file system can; a reader that comes in between then finds one of them."""
+    if not at_once:
+        monkeypatch.setattr("dsmote.job.storage.local.exchange", lambda one, other: False)
+    elif sys.platform != "linux":
+        pytest.skip("only Linux can exchange folders")
+    write_table(tmp_path / "out", "old")
+    original, seen = os.rename, []
+
+    def watched(source: str, target: str) -> None:
+        original(source, target)
+        seen.append((tmp_path / "out" / "_SUCCESS").exists())
+
+    monkeypatch.setattr(os, "rename", watched)
+    write_table(tmp_path / "out", "new", overwrite=True)
+    assert all(seen) == at_once
+    assert (tmp_path / "out" / "part-00000.parquet").read_text() == "new"
+    assert left(tmp_path) == ["out"]
+
+
+def test_run_that_was_killed_after_the_exchange(tmp_path: Path) -> None:
+    """The old table lies where the new one was written: it is no table to go on with."""
+    write_table(tmp_path / "out", "new")
+    lock = Lock(Place.of(str(tmp_path / "out")))
+    lock.acquire()
+    shutil.copytree(tmp_path / "out", lock.place.path(lock.token))
+    die(lock)
+    out = str(tmp_path / "out")
+    with storage.opened(out) as output, output.stage("replace", key={"a": 1}) as stage:
+        assert os.listdir(stage.folder) == []
+    assert (tmp_path / "out" / "part-00000.parquet").read_text() == "new"
     assert left(tmp_path) == ["out"]
 
 

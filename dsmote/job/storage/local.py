@@ -1,8 +1,9 @@
 """A staging folder that takes the output's name when it is whole.
 
-When an output is replaced, the old folder is renamed aside, the new one takes its name, and the old
-one is deleted; if the second step fails the first is undone. What a run that was killed between the
-two left is put back by the next run, before anything else.
+When an output is replaced, the old folder and the new one change places in one step, and the old
+one is deleted. Where the file system cannot do that, the old folder is renamed aside and the new
+one takes its name; if the second step fails the first is undone. What a run that was killed between
+the two left is put back by the next run, before anything else.
 
 All is on the disk before it takes the name, so that a power cut leaves no empty files behind a
 ``_SUCCESS``: parts see to that themselves, when they are written.
@@ -17,6 +18,7 @@ from typing import Any
 from dsmote.job.files import clear_errors
 from dsmote.job.secrets import masked_logger
 from dsmote.job.storage.check import MANIFEST, SUCCESS, check_output
+from dsmote.job.storage.exchange import exchange
 from dsmote.job.storage.lock import Lock
 from dsmote.job.storage.place import Place, remove_folder, sync
 from dsmote.job.storage.records import RECORDS
@@ -106,12 +108,15 @@ class LocalStage:
             sync(os.path.dirname(target))
             return
         old = self.place.path(f"{self.lock.token}.old")
-        os.rename(target, old)
-        try:
-            os.rename(self.folder, target)
-        except BaseException:
-            os.rename(old, target)
-            raise
+        if exchange(self.folder, target):
+            os.rename(self.folder, old)
+        else:
+            os.rename(target, old)
+            try:
+                os.rename(self.folder, target)
+            except BaseException:
+                os.rename(old, target)
+                raise
         sync(os.path.dirname(target))
         _remove_old(old)
 
