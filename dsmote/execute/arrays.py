@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
 
-__all__ = ["as_array", "from_indicator", "native"]
+__all__ = ["as_array", "from_indicator", "native", "refuse_mask"]
 
 
 def native(array: np.ndarray) -> np.ndarray:
@@ -21,6 +21,26 @@ def native(array: np.ndarray) -> np.ndarray:
     True
     """
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def refuse_mask(values: Any, what: str) -> None:
+    """Refuse masked values: NumPy would take what lies under the mask.
+
+    Raises
+    ------
+    ValueError
+        A masked array of which something is masked.
+
+    Examples
+    --------
+    >>> refuse_mask(np.ma.masked_array([1, 2], mask=[False, False]), "y")
+    """
+    hidden = int(np.ma.count_masked(values)) if isinstance(values, np.ma.MaskedArray) else 0
+    if hidden:
+        raise ValueError(
+            f"{what} is a masked array, and {hidden:,} of its {values.size:,} values are masked; "
+            "fill them, for example with nan as missing values, or leave those rows out"
+        )
 
 
 def as_array(X: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:

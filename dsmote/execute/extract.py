@@ -20,12 +20,13 @@ from dsmote.execute.partition import (
     check,
     companion,
     incomplete,
+    label_codes,
     labels_of,
     missing_labels,
     smallest_hashes,
 )
 from dsmote.execute.rows import Rows, complete, encode, factorized, join, numeric_values
-from dsmote.plan import Plan, Schema, plain
+from dsmote.plan import Plan, Schema
 
 __all__ = ["Extract", "Sampled", "Take", "check_counts", "extract", "join_extracts", "sampled"]
 
@@ -113,8 +114,7 @@ def extract(
     frame = as_frame(part, schema)
     check(frame, schema)
     labels = labels_of(frame, target, schema)
-    codes, values = pd.factorize(labels)
-    names = [plain(value) for value in values]
+    codes, names = label_codes(labels)
     found_counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
     if (codes < 0).any():
         raise ValueError(missing_labels(int((codes < 0).sum()), labels.name))

@@ -29,11 +29,12 @@ import pandas as pd
 from dask.base import tokenize
 from dask.highlevelgraph import HighLevelGraph
 
+from dsmote.execute.arrays import refuse_mask
 from dsmote.execute.dask_table import DaskTable
 from dsmote.execute.graph import Layer, freeze, over_all
-from dsmote.execute.partition import check, companion, conform, unlike
+from dsmote.execute.partition import check, companion, conform, label_codes, unlike
 from dsmote.execute.tables import Table
-from dsmote.plan import Column, Schema, Subset, plain
+from dsmote.plan import Column, Schema, Subset
 
 __all__ = ["Counted", "count_classes", "filter_lazily", "kept_in_memory", "take"]
 
@@ -107,14 +108,17 @@ def _series(target: Any) -> pd.Series:
     """Return the target of a partition, whatever holds it, as a Series."""
     if isinstance(target, pd.DataFrame):
         return target.iloc[:, 0]
-    return target if isinstance(target, pd.Series) else pd.Series(np.asarray(target).reshape(-1))
+    if isinstance(target, pd.Series):
+        return target
+    refuse_mask(target, "y")
+    return pd.Series(np.asarray(target).reshape(-1))
 
 
 def _numbered(target: Any) -> tuple[np.ndarray, list[Any], list[int]]:
     """Return each row's class as a number (-1: missing), the labels and their counts."""
-    codes, values = pd.factorize(_series(target))
-    counts = np.bincount(codes[codes >= 0], minlength=len(values)).tolist()
-    return codes, [plain(value) for value in values], counts
+    codes, names = label_codes(_series(target))
+    counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
+    return codes, names, counts
 
 
 def count_part(target: Any, column: Any = None) -> list[PartCount]:

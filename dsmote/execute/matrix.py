@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from dsmote.execute.extract import Extract, Take, sampled
-from dsmote.execute.partition import incomplete, missing_labels, smallest_hashes
+from dsmote.execute.partition import incomplete, label_codes, missing_labels, smallest_hashes
 from dsmote.execute.rows import Rows
-from dsmote.plan import Profile, Schema, look_at, plain
+from dsmote.plan import Profile, Schema, look_at
 
 __all__ = ["Labelled", "extract_matrix", "is_matrix", "labelled", "profile_matrix"]
 
@@ -47,9 +46,9 @@ def labelled(labels: Any) -> Labelled:
     >>> labelled(np.array(["b", "a", "b"], dtype=object))
     Labelled(codes=array([0, 1, 0]), names=['b', 'a'], counts=[2, 1])
     """
-    codes, values = pd.factorize(labels)
-    counts = np.bincount(codes[codes >= 0], minlength=len(values)).tolist()
-    return Labelled(codes, [plain(value) for value in values], counts)
+    codes, names = label_codes(labels)
+    counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
+    return Labelled(codes, names, counts)
 
 
 def is_matrix(array: Any, schema: Schema) -> bool:

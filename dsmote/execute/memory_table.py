@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsmote.execute.arrays import as_array, from_indicator, native
+from dsmote.execute.arrays import as_array, from_indicator, native, refuse_mask
 from dsmote.execute.decode import repeated
 from dsmote.execute.extract import Extract, check_counts, extract, join_extracts
 from dsmote.execute.generate import (
@@ -79,6 +79,7 @@ class MemoryTable:
         self.is_frame = isinstance(X, pd.DataFrame)
         self._restore_X: Callable[[Any], Any] = lambda made: made
         self._restore_y: Callable[[Any], Any] = lambda made: made
+        self._given = X
         if not self.is_frame:
             X, self._restore_X = as_array(X)
             self.array = X.dtype
@@ -107,6 +108,7 @@ class MemoryTable:
         """Return what goes beside the rows as a Series of as many values."""
         self._beside_series[name] = isinstance(values, pd.Series)
         if not isinstance(values, pd.Series):
+            refuse_mask(values, name)
             values = np.asarray(values)
             if values.ndim != 1:
                 raise ValueError(
@@ -144,14 +146,16 @@ class MemoryTable:
         elif isinstance(y, pd.Series):
             series = y
         else:
+            refuse_mask(y, "y")
             array = np.asarray(y)
             dtype, array = array.dtype, native(array)
+            lists = isinstance(y, list) and array.ndim == 2
             columns = y.columns if isinstance(y, pd.DataFrame) else None
             if array.ndim == 2 and array.shape[1] > 1:
                 array, self._restore_y = from_indicator(array, columns)
             elif array.ndim == 2:
                 array = array.reshape(-1)
-                self._restore_y = lambda made: made.to_numpy(copy=True).reshape(-1, 1)
+                self._restore_y = lambda made: made.to_numpy(dtype=dtype, copy=True)[:, None]
             elif isinstance(y, list):
                 self._restore_y = lambda made: made.to_numpy().tolist()
             elif array.ndim == 1:
@@ -160,6 +164,9 @@ class MemoryTable:
                 self._plain_y = array if plain else None
             else:
                 raise ValueError(f"y should be a 1d array, got an array of shape {array.shape}")
+            if lists:
+                restore = self._restore_y
+                self._restore_y = lambda made: restore(made).tolist()
             if array.dtype.kind in "US":
                 array = array.astype(object)
             # Objects stay objects: making text of them and objects again takes a while.
@@ -186,6 +193,7 @@ class MemoryTable:
 
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles; object columns that are measured must hold numbers."""
+        refuse_mask(self._given, "X")
         dtypes = list(self.dtypes)
         if self.array is not None and self.array.kind == "O" and not roles.get("any_kind"):
             voted = set(roles.get("nominal", ()))
@@ -354,6 +362,8 @@ def _filled(label: Any, n: int, dtype: np.dtype) -> np.ndarray:
 
 
 def _numbers(series: pd.Series) -> bool:
+    if pd.api.types.infer_dtype(series) == "bytes":
+        return False  # text, though float() reads it
     try:
         as_frame(series.to_frame().astype(np.float64), Schema(()))
     except (TypeError, ValueError):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dsmote.execute.arrays import refuse_mask
 from dsmote.execute.rows import check_levels, factorized, numeric_values
 from dsmote.plan import Profile, Schema, look_at, plain
 from dsmote.plan.levels import LevelCounts, count_levels
@@ -22,6 +23,7 @@ __all__ = [
     "companion",
     "conform",
     "incomplete",
+    "label_codes",
     "labels_of",
     "missing_labels",
     "profile",
@@ -34,6 +36,7 @@ def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
     """Return a partition as a frame: an array becomes one without being copied."""
     if isinstance(part, pd.DataFrame):
         return part
+    refuse_mask(part, "a partition of X")
     array = np.asarray(part)
     return pd.DataFrame(array, columns=pd.Index(schema.names), copy=False)
 
@@ -53,10 +56,29 @@ def labels_of(frame: pd.DataFrame, target: Any, schema: Schema) -> pd.Series:
     if isinstance(target, pd.DataFrame):
         target = target.iloc[:, 0]
     if not isinstance(target, pd.Series):
+        refuse_mask(target, "a partition of y")
         target = pd.Series(np.asarray(target).reshape(-1))
     if len(target) != len(frame):
         raise ValueError(unlike(len(frame), len(target)))
     return target
+
+
+def label_codes(labels: Any) -> tuple[np.ndarray, list[Any]]:
+    """Return each row's label as a number (-1: missing), and the labels as plain values.
+
+    Raises
+    ------
+    TypeError
+        Labels that cannot be compared, such as lists.
+    """
+    try:
+        codes, values = pd.factorize(labels)
+    except TypeError as error:
+        raise TypeError(
+            f"the target holds values that cannot be class labels ({error}); give one number or "
+            "text for each row"
+        ) from error
+    return codes, [plain(value) for value in values]
 
 
 def check_companion(dtype: Any, name: str) -> None:
@@ -86,6 +108,7 @@ def companion(values: Any, n: int, name: str) -> pd.Series:
     if isinstance(values, pd.DataFrame):
         values = values.iloc[:, 0]
     if not isinstance(values, pd.Series):
+        refuse_mask(values, f"a partition of {name}")
         values = pd.Series(np.asarray(values).reshape(-1))
     if len(values) != n:
         raise ValueError(
@@ -187,8 +210,8 @@ def profile(
     if not len(frame):
         return Profile()
     check_levels(frame, schema)
-    codes, values = pd.factorize(labels)
-    counts = np.bincount(codes[codes >= 0], minlength=len(values))
+    codes, names = label_codes(labels)
+    counts = np.bincount(codes[codes >= 0], minlength=len(names))
     numeric = [numeric_values(frame.iloc[:, i], schema.columns[i].kind)[0] for i in schema.numeric]
     good = np.ones(len(frame), dtype=bool)
     missing, infinite = {}, {}
@@ -198,8 +221,7 @@ def profile(
             missing[i] = int(np.isnan(column).sum())
             infinite[i] = int(len(column) - finite.sum()) - missing[i]
             good &= finite
-    usable = np.bincount(codes[good & (codes >= 0)], minlength=len(values))
-    names = [plain(value) for value in values]
+    usable = np.bincount(codes[good & (codes >= 0)], minlength=len(names))
     size = _size(frame)
     categories = {
         i: (dtype,)

@@ -27,12 +27,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsmote.execute.partition import as_frame, companion, labels_of
+from dsmote.execute.partition import as_frame, companion, label_codes, labels_of
 from dsmote.execute.recipe import Around, Recipe
 from dsmote.execute.rows import Rows, numeric_values
 from dsmote.neighbors import NeighborIndex
 from dsmote.neighbors.exact import scale_power, squared_distances
-from dsmote.plan import Schema, plain
+from dsmote.plan import Schema
 from dsmote.plan.memory import QUERIES
 
 __all__ = [
@@ -151,8 +151,8 @@ def measured(
     """
     frame = as_frame(part, schema)
     labels = labels_of(frame, target, schema)
-    codes, values = pd.factorize(labels)
-    places = np.array([ranks[plain(value)] for value in values], dtype=np.int32)
+    codes, names = label_codes(labels)
+    places = np.array([ranks[name] for name in names], dtype=np.int32)
     raw = np.empty((len(frame), len(schema.numeric)))
     for place, i in enumerate(schema.numeric):
         raw[:, place] = numeric_values(frame.iloc[:, i], schema.columns[i].kind)[0]

@@ -24,15 +24,30 @@ def fit(X, y, **how):
         (Y.to_numpy(), np.ndarray),
         (Y.tolist(), list),
         (Y.to_numpy().reshape(-1, 1), np.ndarray),
+        (Y.to_numpy().reshape(-1, 1).tolist(), list),
+        (np.stack([Y == 0, Y == 1], axis=1).astype(int).tolist(), list),
         (Y.map({0: "no", 1: "yes"}).to_numpy(dtype="U3"), np.ndarray),
+        (Y.map({0: "no", 1: "yes"}).to_numpy(dtype="U3").reshape(-1, 1), np.ndarray),
         (Y.map({0: "no", 1: "yes"}).tolist(), list),
     ],
-    ids=["series", "frame", "array", "list", "column", "text array", "text list"],
+    ids=[
+        "series",
+        "frame",
+        "array",
+        "list",
+        "column",
+        "list of rows",
+        "one-hot list",
+        "text array",
+        "text column",
+        "text list",
+    ],
 )
 def test_targets(y, kind):
     X_res, y_res = fit(BARE, y)
     assert type(y_res) is kind
     assert len(y_res) == len(X_res) == 80
+    assert np.shape(y_res)[1:] == np.shape(y)[1:]
     if kind is not list:
         assert y_res.ndim == y.ndim
     if kind is np.ndarray:

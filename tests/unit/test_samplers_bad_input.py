@@ -45,6 +45,36 @@ def resample(kind, table, sampler=None, **how):
     return made if kind == "in memory" else made.compute()
 
 
+# ---- arrays
+
+
+@pytest.mark.parametrize("what", ["X", "y", "sample_weight", "groups"])
+def test_masked_values_are_not_taken_for_what_lies_under_the_mask(kind, table, what):
+    given = {"X": table[["a", "b"]], "y": table["y"]}
+    given |= {"sample_weight": table["a"], "groups": table["y"]}
+    given = {name: values.to_numpy() for name, values in given.items()}
+    mask = np.zeros(given[what].shape, dtype=bool)
+    mask[30] = True  # in the last partition
+    given[what] = np.ma.masked_array(given[what], mask)
+    if kind == "on dask":
+        given = {name: da.from_array(v, chunks=20, asarray=False) for name, v in given.items()}
+    hidden = 2 if what == "X" else 1
+    with pytest.raises(ValueError, match=rf"{what} is a masked array, and {hidden} of its .*fill"):
+        dask.compute(SMOTE().fit_resample(**given))
+
+
+def test_bytes_are_text_and_not_numbers(table):
+    # float() reads them, and what is made would be cut to their length.
+    with pytest.raises(ValueError, match="2 columns hold names"):
+        SMOTE().fit_resample(table[["a", "b"]].to_numpy().astype("S"), table["y"])
+
+
+@pytest.mark.parametrize("sampler", [SMOTE(), RandomUnderSampler()])
+def test_labels_that_cannot_be_compared(table, sampler):
+    with pytest.raises(TypeError, match=r"target holds values that cannot be class labels.*list"):
+        sampler.fit_resample(table[["a"]], table["y"].map(lambda label: [label]))
+
+
 # ---- columns
 
 
