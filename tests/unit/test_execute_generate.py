@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dsmote.execute import generate
 from dsmote.execute.decode import synthetic_index
 from dsmote.execute.extract import Extract, Take, check_counts, extract, join_extracts
 from dsmote.execute.generate import build_class_index, make_rows
@@ -52,12 +53,14 @@ def test_gather_checks_the_counts():
         gather(extracts(3), plan_of({0: 80}, {}))
 
 
-def test_any_cuts_make_the_same_rows():
+def test_any_cuts_make_the_same_rows(monkeypatch):
     rows = gather(extracts(2), PLAN)
     of = build_class_index(rows, **HOW)
     whole = make_rows(of, MAKING, 1, 0, 40).numeric
     cut = [make_rows(of, MAKING, 1, a, b).numeric for a, b in ((0, 1), (1, 17), (17, 40))]
     np.testing.assert_array_equal(np.concatenate(cut), whole)
+    monkeypatch.setattr(generate, "_STEP", 13)  # the last step has one row
+    np.testing.assert_array_equal(make_rows(of, MAKING, 1, 0, 40).numeric, whole)
 
 
 def test_only_bases_that_are_used_are_asked_for():

@@ -46,6 +46,8 @@ def test_rows_of_one_hash_are_compared(monkeypatch):
     monkeypatch.setattr(groups_of, "_hash_rows", lambda m, c: np.zeros(len(m), dtype=np.uint64))
     matrix = np.array([[1.0], [2.0], [1.0], [3.0]])
     assert group_equal_rows(matrix, codes_for(matrix)).of.tolist() == [0, 1, 0, 2]
+    codes = np.array([[0], [1], [0], [2]])
+    assert group_equal_rows(np.ones((4, 1)), codes).of.tolist() == [0, 1, 0, 2]
 
 
 def test_scale_is_a_power_of_two_and_only_where_needed():

@@ -44,8 +44,9 @@ def test_bases_are_drawn_uniformly_with_replacement():
 
 def test_drawn_in_steps_as_at_once(monkeypatch):
     expected = copies_with_replacement(20, 1_000, 3, 2)
-    monkeypatch.setattr(allocation, "_STEP", 7)
-    np.testing.assert_array_equal(copies_with_replacement(20, 1_000, 3, 2), expected)
+    for step in (7, 999):  # the second leaves one draw for its last
+        monkeypatch.setattr(allocation, "_STEP", step)
+        np.testing.assert_array_equal(copies_with_replacement(20, 1_000, 3, 2), expected)
 
 
 @pytest.mark.parametrize("other", [(1, 0), (0, 1)])
@@ -90,6 +91,7 @@ def test_equal_weights_get_even_shares_the_first_ones_first(rows, total, weight)
 def test_fewer_new_rows_than_base_rows():
     assert shares(np.array([0.1, 0.3, 0.2, 0.0, 0.3]), 2).tolist() == [0, 1, 0, 0, 1]
     assert shares(np.array([0.0, 5.0]), 7).tolist() == [0, 7]
+    assert shares(np.array([1.7e308, 1.7e308]), 4).tolist() == [2, 2]  # whose sum overflows
 
 
 @pytest.mark.parametrize("bad", [[], [0.0, 0.0], [1.0, -1.0], [np.nan, 1.0], [np.inf, 1.0]])

@@ -6,19 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote.plan import COPY, Limit, MemoryLimitError, make_plan, make_schema
+from dsmote.plan import COPY, Limit, MemoryLimitError, make_plan, make_schema, making
 from dsmote.plan.making import MOST_BLOCKS, Needs
+from dsmote.plan.memory import looking_bytes
 
 SCHEMA = make_schema(["x", "z"], [np.dtype("f8")] * 2)
 
 
-def planned(counts, new, needs=Needs(5), **how):  # noqa: B008 - frozen
+def planned(counts, new, needs=Needs(5), schema=SCHEMA, **how):  # noqa: B008 - frozen
     how = {"usable": counts, "partition_bytes": 800, "row_bytes": 16, "limit": None} | how
     engines = dict.fromkeys(new, ("tree", "few directions"))
     return make_plan(
         sampler="X",
         seed=3,
-        schema=SCHEMA,
+        schema=schema,
         counts=counts,
         new=new,
         needs=needs,
@@ -150,6 +151,35 @@ def test_the_nearest_of_all_rows_take_memory():
     assert plain.worker_bytes < around.worker_bytes < values.worker_bytes
 
 
+def test_all_that_takes_memory_reaches_the_projection():
+    counts, new = {0: 9_000, 1: 1_000, 2: 1_000}, {1: 8_000, 2: 8_000}
+    looks = Needs(5, around=10, looks=True)
+    lazy, held = (
+        [planned(counts, new, n, in_memory=m).memory for n in (Needs(5), looks)]
+        for m in (False, True)
+    )
+    table = 2 * (11_000 + 16_000) * 16
+    assert held[0].worker_bytes - lazy[0].worker_bytes == table
+    assert held[1].worker_bytes - lazy[1].worker_bytes == table + 8 * 8 * 2 * 11_000
+    # All classes that grow ask together.
+    assert lazy[1].partition_bytes == 8 * 800 + looking_bytes(2_000, 10, 0, 2)
+    copied = planned(counts, new, Needs(5, copied=1)).memory
+    assert copied.index_bytes - lazy[0].index_bytes == 8 * 2 * 2_000
+    for exact in ("i8", "M8[ns]", "m8[s]"):
+        other = make_schema(["x", "z"], [np.dtype(exact), np.dtype("f8")])
+        wide = planned(counts, new, schema=other).memory
+        assert wide.gather_bytes - lazy[0].gather_bytes == 2 * 8 * 2_000
+
+
+def test_only_of_classes_that_grow_k_is_said_to_be_small():
+    def said(new):
+        plan = planned({0: 90_000, 1: 20_000, 2: 100}, new)
+        return [w.partition(" has")[0] for w in plan.warnings if "come to copy" in w]
+
+    assert said({1: 70_000, 2: 100}) == ["class 1"]
+    assert said({2: 100}) == []
+
+
 def test_a_sample_to_learn_from_takes_memory_up_to_all_rows():
     counts, new = {0: 90_000, 1: 10_000}, {1: 80_000}
     none, some, whole, more = (
@@ -174,6 +204,10 @@ def test_passes_are_said():
     assert "passes over the data: 2 (counting; the output)" in str(plan)
 
 
-def test_a_slip_of_the_finger_is_refused():
+def test_a_slip_of_the_finger_is_refused(monkeypatch):
     with pytest.raises(ValueError, match="is the number a slip"):
         planned({0: 90, 1: 10}, {1: 250_000 * (MOST_BLOCKS + 1)})
+    # Of all classes together.
+    with monkeypatch.context() as patch, pytest.raises(ValueError, match="is the number a slip"):
+        patch.setattr(making, "MOST_BLOCKS", 10)
+        planned({0: 90, 1: 10, 2: 10}, {1: 250_000 * 6, 2: 250_000 * 6})

@@ -8,7 +8,14 @@ import pytest
 
 from dsmote import SMOTE, SMOTEN, RandomOverSampler
 from dsmote.plan import Limit, MemoryLimitError, format_bytes
-from dsmote.plan.memory import PROCESS_BYTES, class_memory, project
+from dsmote.plan.memory import (
+    PROCESS_BYTES,
+    QUERIES,
+    ClassMemory,
+    class_memory,
+    looking_bytes,
+    project,
+)
 from dsmote.plan.memory import MemoryProjection as Projection
 
 BASE = {
@@ -190,6 +197,48 @@ def test_threads_and_classes_add_up():
     assert worker([one], 2) > worker([one], 1) > PROCESS_BYTES
     assert worker([one, one], 1) > worker([one], 1)
     assert worker([one], 1, 10**9) > worker([one], 1)
+
+
+@pytest.mark.parametrize(
+    ("threads", "more", "expected"),
+    [
+        (1, {}, 50 + 70 + 3 * 5),
+        (1, {"learnt": 4}, 54 + 70 + 3 * 5),  # gathered twice: as it arrives, and joined
+        (1, {"held": 7}, 120 + 15 + 7),
+        (4, {"partition": 100}, 30 + 3 * 300 + 300 + 6 * 100 + 8 * 100),  # three blocks, no more
+        (2, {"looking": 400}, 30 + 2 * 400 + 4 * 5 + 400),
+        (4, {"partition": 3, "gather": 10, "build": 7}, 30 + 3 * 11 + 3 * 3 + 6 * 5 + 8 * 3),
+    ],
+    ids=["building", "learning", "a table in memory", "partitions", "looking", "blocks"],
+)
+def test_a_worker_holds_every_term_of_the_projection(threads, more, expected):
+    more = dict.fromkeys(("partition", "looking", "held", "learnt"), 0) | more
+    sizes = {"gather": more.get("gather", 100), "build": more.get("build", 70)}
+    need = ClassMemory("few", **sizes, index=30, generate=11, block=5, n_blocks=3)
+
+    def projected(limit):
+        how = {name: more[name] for name in ("held", "learnt", "looking")}
+        return project([need], more["partition"], Limit(limit, threads, "w"), **how)
+
+    found, _ = projected(2**40)
+    assert found.worker_bytes - PROCESS_BYTES == expected
+    # Exactly four fifths of a limit may be planned for.
+    assert not projected(-(-found.worker_bytes * 5 // 4))[1]
+    assert projected(found.worker_bytes * 5 // 4 - 2)[1]
+
+
+def test_lists_of_neighbours_and_copies_are_held_and_built():
+    def terms(**more):
+        return class_memory(**{**BASE, **more})
+
+    plain, around, copied = terms(), terms(around=10, values=5), terms(copied=2)
+    lists = 10_000 * (20 * 10 + 8 * 5 * 10)
+    assert around.index - plain.index == lists
+    # While they are merged there are three of each, and the squares of their distances.
+    assert around.build - plain.build == 3 * lists + 2 * 8 * 10_000 * 10
+    assert copied.index - plain.index == 10_000 * 10 * 8 * 2
+    assert copied.build - plain.build == 3 * (copied.index - plain.index)
+    assert looking_bytes(10**9, 10, 0, 20) == looking_bytes(QUERIES, 10, 0, 20)
 
 
 def test_what_does_not_fit_is_told_with_both_numbers():
