@@ -94,7 +94,7 @@ def connect(
     local_asked = any(size is not None for size in sizes)
     if address is not None and scheduler_file is not None:
         raise ValueError("give either the address of a scheduler or a scheduler file, not both")
-    place: str | None = _address(address, scheduler_file)
+    place = _address(address, scheduler_file)
     if place is not None and local_asked:
         raise ValueError(
             "give either the address of a scheduler or the size of a local cluster, not both"
@@ -115,7 +115,7 @@ def connect(
         with local_cluster(n_workers, threads_per_worker, memory_limit, with_security) as client:
             yield client
         return
-    client = _client_at(place, with_security)
+    client = _client_at(*place, with_security)
     try:
         check_versions(client)
         yield client
@@ -131,29 +131,35 @@ def _active_client() -> Client | None:
     return client if client.status == "running" else None
 
 
-def _address(address: Any, scheduler_file: Any) -> str | None:
-    """Return the address, read from a scheduler file if that is what was given."""
+def _address(address: Any, scheduler_file: Any) -> tuple[str, str] | None:
+    """Return the address, read from a scheduler file if that is what was given, and which one."""
     if address is None:
         return None if scheduler_file is None else _address_in(os.fspath(scheduler_file))
-    address = os.fspath(address)
-    if not address.strip():
+    address = os.fsdecode(address) if isinstance(address, os.PathLike) else address
+    if not isinstance(address, str) or not address.strip():
+        what = "empty" if isinstance(address, str) else repr(address)
         raise ValueError(
-            "the address of the scheduler is empty: give one such as tcp://HOST:8786, or none"
+            f"the address of the scheduler is {what}: give one such as tcp://HOST:8786, or none"
         )
     if "://" not in address and address.endswith(".json"):
         return _address_in(address)
-    return address
+    return address, ""
 
 
-def _address_in(file: str) -> str:
+def _address_in(file: str) -> tuple[str, str]:
     try:
         with open(os.path.expanduser(file), encoding="utf-8") as handle:
-            return str(json.load(handle)["address"])
+            found = json.load(handle)["address"]
+        if not isinstance(found, str) or not found.strip():
+            raise ValueError(f"its address is {found!r}")
+        return found, file
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"there is no scheduler file {file}: start the scheduler with --scheduler-file {file}, "
             "or check that this machine sees the folder"
         ) from error
+    except OSError as error:
+        raise type(error)(f"cannot read the scheduler file {file}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{file} is no scheduler file, which is JSON with an `address`: give the file that "
@@ -161,7 +167,7 @@ def _address_in(file: str) -> str:
         ) from error
 
 
-def _client_at(address: str, security: Security) -> Client:
+def _client_at(address: str, file: str, security: Security) -> Client:
     configured = parse_timedelta(dask.config.get("distributed.comm.timeouts.connect", "30s"))
     seconds = min(CONNECT_SECONDS, configured)
     check_handshake(address, security, seconds)
@@ -177,8 +183,17 @@ def _client_at(address: str, security: Security) -> Client:
         raise SchedulerUnreachable(
             f"no Dask scheduler answers at {address} (waited at most {seconds:g} s): check the "
             "address, that the scheduler runs and that nothing between here and there blocks "
-            f"the port ({type(error).__name__})"
+            f"the port ({_cause(error)}){_stale(file)}"
         ) from error
+
+
+def _cause(error: Exception) -> str:
+    """Return what Dask says of an address that it cannot use; of others it only repeats it."""
+    return str(error) if isinstance(error, ValueError) else type(error).__name__
+
+
+def _stale(file: str) -> str:
+    return file and f"; a scheduler that was killed leaves its file, as {file} may be"
 
 
 def _forget_unconnected() -> None:

@@ -52,6 +52,7 @@ def local_cluster(
     _check_number("n_workers", n_workers)
     _check_number("threads_per_worker", threads_per_worker)
     _check_limit(memory_limit)
+    _check_certificates(security)
     with _interrupts_held():
         cluster = LocalCluster(
             n_workers=n_workers,
@@ -91,9 +92,11 @@ def _check_limit(memory_limit: str | int | float | None) -> None:
     if memory_limit is None or memory_limit == "auto":
         return
     try:
-        limit = float(memory_limit)
-    except ValueError:
-        limit = parse_bytes(memory_limit)
+        # To Python True is 1, and to Dask nothing is no limit.
+        number = None if isinstance(memory_limit, bool) or memory_limit == "" else memory_limit
+        limit = float(parse_bytes(number)) if isinstance(number, str) else float(number)  # type: ignore[arg-type]
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"memory_limit={memory_limit!r}: give a size such as '4GiB'") from error
     if not limit >= 0:
         raise ValueError(f"memory_limit={memory_limit!r}: it must not be negative")
     # To Dask 0 is no limit, and what is at most 1 a share of the machine's memory.
@@ -103,6 +106,20 @@ def _check_limit(memory_limit: str | int | float | None) -> None:
             f"{USABLE_SHARE:.0%} of it and takes about {format_bytes(PROCESS_BYTES)} before it "
             f"holds a row; allow at least {format_bytes(1.5 * PROCESS_BYTES)}"
         )
+
+
+def _check_certificates(security: Security) -> None:
+    """Refuse what Dask says of no more than that the scheduler failed to start."""
+    if not security.require_encryption:
+        return
+    for role in ("scheduler", "worker", "client"):
+        files = security.get_tls_config_for_role(role)
+        if not (files["ca_file"] and files["cert"]):
+            raise ValueError(
+                f"encryption is required and there is no certificate for the {role}: a local "
+                "cluster needs tls_ca_file, and tls_..._cert and tls_..._key of scheduler, worker "
+                "and client, in security= or in Dask's configuration (distributed.comm.tls)"
+            )
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -115,12 +116,34 @@ def test_limit_below_what_a_process_takes_is_refused(limit: str | float) -> None
         ({"threads_per_worker": 1.5}, "threads_per_worker=1.5"),
         ({"memory_limit": -5}, "memory_limit=-5"),
         ({"memory_limit": float("nan")}, "memory_limit=nan"),
-        ({"memory_limit": "much"}, "much"),
+        ({"memory_limit": "much"}, "memory_limit='much': give a size such as"),
+        ({"memory_limit": ""}, "memory_limit='': give a size"),
+        ({"memory_limit": True}, "memory_limit=True: give a size"),
+        (
+            {"security": {"require_encryption": True}, "n_workers": 1},
+            "no certificate for the",
+        ),
     ],
 )
 def test_size_that_no_cluster_has_is_refused(size: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message), connect(**size):
         pass
+
+
+def test_scheduler_file_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "scheduler.json"
+    file.mkdir()
+    with pytest.raises(IsADirectoryError, match=r"cannot read the scheduler file .*r\.json"):
+        connect(file).__enter__()
+    file.rmdir()
+    for address in ("null", "5", '""'):
+        file.write_text(f'{{"address": {address}}}')
+        with pytest.raises(ValueError, match="is no scheduler file"):
+            connect(file).__enter__()
+    # It is not waited for: there is no port.
+    file.write_text('{"address": "tcp://127.0.0.1"}')
+    with pytest.raises(SchedulerUnreachable, match=r"missing port.*leaves its file, as .*r.json"):
+        connect(scheduler_file=file).__enter__()
 
 
 def test_address_that_is_empty() -> None:
