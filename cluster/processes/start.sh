@@ -52,7 +52,8 @@ trap 'stopped=yes' INT TERM HUP
 clear_up() {
     local code=$?
     [ -z "$waiting" ] || kill "$waiting" 2>/dev/null || true
-    "$here/stop.sh" "$folder" || true
+    exec 3>&2 2>/dev/null # else bash tells of each that it was terminated
+    "$here/stop.sh" "$folder" 2>&3 3>&- || true
     wait # for what had no pid file yet, and gives up
     exit "$code"
 }
@@ -135,7 +136,11 @@ def ended(number):
     return False
 
 
-with Client(scheduler_file=f"{folder}/scheduler.json", timeout=30) as client:
+try:
+    client = Client(scheduler_file=f"{folder}/scheduler.json", timeout=30)
+except (OSError, TypeError, ValueError) as error:
+    sys.exit(f"no scheduler can be reached (is its address right, and TLS as it was there?): {error}")
+with client:
     deadline = time.monotonic() + 60
     while True:
         workers = client.scheduler_info(n_workers=-1)["workers"].values()

@@ -90,6 +90,9 @@ def test_workers_are_stopped_by_their_own_pid_only(tmp_path: Path) -> None:
             r"no memory\n\S+-0 has ended: see above what it said last\n", failed.stderr
         )
         assert pids(more) == {}
+        alone = run(SCRIPTS / "start.sh", more, 1, SCHEDULER="tls://127.0.0.1:9")
+        assert alone.returncode == 1
+        assert re.fullmatch(r"no scheduler can be reached .*TLS.*\n", alone.stderr)
 
         processes["worker-1"].kill()
         (folder / "worker-2.pid").write_text(
