@@ -11,6 +11,7 @@ Slurm takes away cost time, not rows. The exit code is that of the command. Need
 import argparse
 import math
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -113,6 +114,11 @@ def cluster_of(given: argparse.Namespace) -> SLURMCluster:
 
 def main(args: list[str]) -> int:
     given = parse(args)
+    # `scancel` and a closed terminal, when it is not `dsmote` that is asked to end: what was
+    # submitted is given back, or it would wait in the queue for nothing.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: sys.exit(130))
     with cluster_of(given) as cluster:
         if given.show:
             print(cluster.job_script())

@@ -101,7 +101,10 @@ def raise_if_interrupted() -> None:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    """Make SIGTERM end a command as Ctrl-C does, and let an impatient second Ctrl-C not disturb."""
+    """Make SIGTERM end a command as Ctrl-C does, and let an impatient second Ctrl-C not disturb.
+
+    So does a terminal that is closed (SIGHUP), unless `nohup` has it ignored.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -115,7 +118,10 @@ def _signals() -> Iterator[None]:
         if received != 2:
             raise KeyboardInterrupt
 
-    before = {each: signal.signal(each, interrupt) for each in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {each: signal.signal(each, interrupt) for each in numbers}
     try:
         yield
     finally:

@@ -4,9 +4,11 @@ import json
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -95,6 +97,32 @@ def test_slurm_leaves_room_for_the_nanny() -> None:
     assert asked("1GiB") == f"{math.ceil(1024 * 0.95 + 200)}M"
     assert asked("4GiB") == "4096M"  # a twentieth of it is enough
     assert asked("8GiB") == "8192M"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_was_submitted_is_given_back(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """A signal ends this program in good order, also before and after the command runs."""
+    module, given_back = program(), []
+    before = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGHUP)}
+
+    @contextmanager
+    def cluster_of(given: object) -> Iterator[None]:
+        try:
+            signal.raise_signal(number)
+            yield
+        finally:
+            given_back.append(given)
+
+    monkeypatch.setattr(module, "cluster_of", cluster_of)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            module.main(["--workers", "1", "--memory", "1GiB", "--", "demo"])
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    assert (ended.value.code, len(given_back)) == (130, 1)
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_failure_is_one_message(raised: Exception, message: str) -> None:
     assert "Traceback" in CliRunner().invoke(fail, ["--debug"]).stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signal_is_130_and_a_second_one_does_not_disturb(number: int) -> None:
     cleaned = []
 
