@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 import yaml
 
+import dsmote
 from dsmote.job.storage.lock import STALE_SECONDS
 from tests.cluster.manifests import (
     MANIFESTS,
@@ -136,6 +137,9 @@ def test_pods_have_no_more_rights_than_they_need(name: str) -> None:
     pod = all_pods()[name]
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert pod["securityContext"]["runAsUser"] == image_user()
+    # Versions are compared before work: an image of another one would be refused.
+    images = [container["image"] for container in pod["containers"]]
+    assert images == [f"registry.example/dsmote:{dsmote.__version__}"]
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert pod["automountServiceAccountToken"] is False
     mounted = {volume["name"] for volume in pod["volumes"]}
