@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dsmote.neighbors import groups as groups_of
-from dsmote.neighbors.exact import nearest, scale_power, squared_distances
+from dsmote.neighbors.exact import nearest, scale_power, smallest_of_pairs, squared_distances
 from dsmote.neighbors.groups import group_equal_rows
+from dsmote.neighbors.tree import TreeSearch
 from tests.tables import naive_neighbours
 
 NO_CODES = np.empty((0, 0), dtype=np.int32)
@@ -97,3 +98,22 @@ def test_more_candidates_are_asked_for_until_nothing_can_be_missed():
     np.testing.assert_array_equal(found, naive_neighbours(matrix, 4)[1])
     assert engine.asked[0] == 6
     assert engine.asked[-1] == 100
+
+
+def test_more_equal_rows_than_neighbours_and_fewer_pairs_than_those():
+    matrix = np.array([[0.0]] * 5 + [[1.0]])
+    groups = group_equal_rows(matrix, codes_for(matrix))
+    owner, unique, squares = np.array([0, 0, 1]), np.array([0, 1, 1]), np.array([0.0, 1.0, 0.0])
+    best, ids = smallest_of_pairs(groups, 2, owner, unique, squares, 3, np.array([1, 0]))
+    # The row itself is left out, and not one of its equals for it.
+    assert ids.tolist() == [[0, 2, 3], [5, 0, 0]]
+    assert best.tolist() == [[0.0, 0.0, 0.0], [0.0, np.inf, np.inf]]
+
+
+def test_what_an_approximate_engine_proposes_is_taken_as_it_is(monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(200, 2)).round(1)  # with many ties
+    index, asked = TreeSearch(rows, eps=0.5), []
+    original = index.candidates
+    monkeypatch.setattr(index, "candidates", lambda q, n: (asked.append(n), original(q, n))[1])
+    index.query(np.arange(200), 3)
+    assert len(asked) == 1
