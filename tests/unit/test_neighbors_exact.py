@@ -58,6 +58,7 @@ def test_scale_is_a_power_of_two_and_only_where_needed():
         scale = scale_power(np.array([[largest]]))
         assert np.frexp(scale)[0] == 0.5
         assert 0.0 < (largest * scale) ** 2 < np.inf
+        assert scale_power(np.array([[-largest, 0.0]])) == scale
 
 
 def test_distances_do_not_depend_on_the_company():
