@@ -3,6 +3,9 @@
 CSV does not say what its columns are, and the first rows may mislead: a column of whole numbers can
 have a fraction, a gap or a word further down. So the files are read once only to settle the dtypes,
 as pandas would if it read them whole, and then as often as the job needs them.
+
+Large whole numbers with gaps are the exception: pandas makes floats of them, which round, and ids
+would no longer be what they were.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +21,7 @@ from typing import Any
 import dask
 import dask.dataframe as dd
 import fsspec
+import numpy as np
 import pandas as pd
 from fsspec.utils import read_block
 
@@ -26,6 +31,8 @@ __all__ = ["Block", "csv_blocks", "csv_columns", "csv_frame", "infer_block", "me
 
 #: A partition is about this much text. A compressed file cannot be split and is one partition.
 BLOCK_BYTES = 32 * 2**20
+#: From here on float64 has no place for each whole number.
+EXACT = 2**53
 #: What an open quote means where a file was cut.
 CUT_IN_TEXT = (
     "; a line break within quotes may be the cause, as files are cut into partitions at line "
@@ -81,12 +88,29 @@ def csv_columns(inputs: InputFiles) -> list[str]:
 
 
 def _header(file: str) -> list[str]:
+    _refuse_several(file)
     with clear_errors("read", file), _open(file, _compression(file)) as handle:
         try:
             row = pd.read_csv(handle, header=None, nrows=1, dtype=str, keep_default_na=False)
         except (ValueError, OSError, EOFError) as error:
             raise ValueError(f"{file} cannot be read as CSV: {one_line(error)}") from error
     return [str(name) or f"Unnamed: {place}" for place, name in enumerate(row.iloc[0])]
+
+
+def _refuse_several(file: str) -> None:
+    """Refuse an archive of several files: only the first would be read."""
+    if _compression(file) != "zip":
+        return
+    with clear_errors("read", file), _open(file, None) as handle:
+        try:
+            found = [one.filename for one in zipfile.ZipFile(handle).infolist() if not one.is_dir()]
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"{file} cannot be read as CSV: {one_line(error)}") from error
+    if len(found) != 1:
+        raise ValueError(
+            f"{file} holds {len(found)} files, and one table is read of an archive: {found[:5]}; "
+            "unpack it into a folder"
+        )
 
 
 def _compression(file: str) -> str | None:
@@ -149,9 +173,27 @@ def infer_block(block: Block, names: Sequence[str]) -> tuple[str, ...]:
     -------
     tuple of str
         Each ``"none"`` (no rows), ``"empty"``, ``"bool"``, ``"bool with gaps"``, ``"int"``,
-        ``"uint"``, ``"float"`` or ``"text"``.
+        ``"int with gaps"``, ``"long"``, ``"long with gaps"`` (whole numbers that float64 does not
+        hold), ``"uint"``, ``"float"`` or ``"text"``.
     """
-    return tuple(_kind(column) for _, column in _read(block, names).items())
+    frame = _read(block, names)
+    kinds = {str(name): _kind(column) for name, column in frame.items()}
+    rounded = [
+        name
+        for name, kind in kinds.items()
+        if kind == "int with gaps" and frame[name].abs().max() >= EXACT
+    ]
+    del frame
+    return tuple((kinds | {name: _long(block, names, name) for name in rounded}).values())
+
+
+def _long(block: Block, names: Sequence[str], name: str) -> str:
+    """Tell whether a column that pandas made floats of holds whole numbers too large for them."""
+    try:
+        _read(block, names, dtype={name: "Int64"}, usecols=[name])
+    except (ValueError, TypeError, OverflowError):  # such as 1e300
+        return "float"
+    return "long with gaps"
 
 
 def _kind(column: pd.Series) -> str:
@@ -165,9 +207,11 @@ def _kind(column: pd.Series) -> str:
     if pd.api.types.is_unsigned_integer_dtype(dtype):
         return "uint"
     if pd.api.types.is_integer_dtype(dtype):
-        return "int"
+        return "long" if column.max() >= EXACT or column.min() <= -EXACT else "int"
     if pd.api.types.is_float_dtype(dtype):
-        return "float"
+        known = column[column.notna()]
+        whole = len(known) < len(column) and bool((np.floor(known) == known).all())
+        return "int with gaps" if whole else "float"
     if pd.api.types.infer_dtype(column, skipna=True) == "boolean":
         return "bool with gaps"
     return "text"
@@ -188,11 +232,14 @@ def merge_kinds(kinds: Iterable[str]) -> str:
         return "float64"
     if values <= {"bool", "bool with gaps"}:
         return "bool" if values == {"bool"} and not gaps else "boolean"
-    if values == {"int"} and not gaps:
+    if values <= {"int", "long"} and not gaps:
         return "int64"
     if values == {"uint"} and not gaps:
         return "uint64"
-    return "float64" if values <= {"int", "float"} else "str"
+    whole = {"int", "int with gaps", "long", "long with gaps"}
+    if values <= whole and values & {"long", "long with gaps"}:
+        return "Int64"
+    return "float64" if values <= whole | {"float"} else "str"
 
 
 def csv_frame(inputs: InputFiles, names: Sequence[str], client: Any) -> Any:

@@ -1,4 +1,5 @@
 import gzip
+import zipfile
 from pathlib import Path
 
 import pandas as pd
@@ -63,6 +64,10 @@ def test_compressed_file_is_one_block(tmp_path: Path, client: Client) -> None:
         (["bool", "empty"], "boolean"),
         (["bool", "int"], "str"),
         (["text", "float"], "str"),
+        (["int", "int with gaps"], "float64"),
+        (["long", "int"], "int64"),
+        (["long", "int with gaps"], "Int64"),
+        (["long", "float"], "float64"),
     ],
 )
 def test_kinds_merge(kinds: list[str], dtype: str) -> None:
@@ -120,3 +125,28 @@ def test_file_cut_within_quotes_says_what_to_do(
     monkeypatch.setattr("dsmote.job.csv.BLOCK_BYTES", 100)
     with pytest.raises(ValueError, match=r"a\.csv .* a line break within quotes may be the cause"):
         open_source(str(tmp_path / "a.csv")).frame(client)
+
+
+def test_large_whole_numbers_with_gaps_stay_exact(
+    tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As floats, which pandas makes of them, two ids could become one."""
+    large = 2**53 + 1
+    rows = [f"{large + n},{n},1.5e300" for n in range(60)]
+    rows[3], rows[50] = ",,", f"{large},3,"
+    (tmp_path / "a.csv").write_text("id,n,f\n" + "\n".join(rows) + "\n")
+    monkeypatch.setattr("dsmote.job.csv.BLOCK_BYTES", 600)
+    got = open_source(str(tmp_path / "a.csv")).frame(client).compute()
+    assert got.dtypes.astype(str).tolist() == ["Int64", "float64", "float64"]
+    assert got["id"].dropna().tolist() == [int(i) for row in rows if (i := row.split(",")[0])]
+
+
+def test_archive_of_several_files_is_refused(tmp_path: Path) -> None:
+    """Only the first had been read, and the rows of the others were missing in silence."""
+    with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
+        archive.writestr("one.csv", "x,y\n1,2\n")
+    assert open_source(str(tmp_path / "a.csv.zip")).columns == ("x", "y")
+    with zipfile.ZipFile(tmp_path / "a.csv.zip", "a") as archive:
+        archive.writestr("two.csv", "x,y\n1,2\n")
+    with pytest.raises(ValueError, match=r"a\.csv\.zip holds 2 files"):
+        open_source(str(tmp_path / "a.csv.zip"))
