@@ -271,7 +271,7 @@ def _refuse_key_folders(url: str, files: list[str], root: str) -> None:
 def _natural(file: str) -> list[tuple[int, int | str]]:
     """Sort part.2 before part.10, as Dask does."""
     return [
-        (0, int(piece)) if piece.isdigit() else (1, piece) for piece in re.split(r"(\d+)", file)
+        (0, int(piece)) if piece.isdecimal() else (1, piece) for piece in re.split(r"(\d+)", file)
     ]
 
 

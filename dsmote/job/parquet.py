@@ -127,8 +127,11 @@ def _columns_with_nulls(schema: pa.Schema, metadata: Any) -> frozenset[str]:
     ]
     found = set()
     for place, name in whole:
-        for group in range(metadata.num_row_groups):
-            statistics = metadata.row_group(group).column(place).statistics
+        for number in range(metadata.num_row_groups):
+            group = metadata.row_group(number)
+            statistics = group.column(place).statistics
+            if not group.num_rows:  # it has no statistics, and nothing that could be missing
+                continue
             if statistics is None or not statistics.has_null_count or statistics.null_count:
                 found.add(name)
                 break

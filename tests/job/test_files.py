@@ -20,8 +20,9 @@ def names(folder: Path, *args: str) -> list[str]:
 def test_folder_is_searched_in_natural_order_without_hidden_files(tmp_path: Path) -> None:
     touch(*(tmp_path / f"p{n}.parquet" for n in (10, 2, 1)), tmp_path / "sub" / "q.pq")
     touch(tmp_path / "_SUCCESS", tmp_path / ".hidden.parquet", tmp_path / "_old" / "z.parquet")
-    touch(tmp_path / "notes.txt")
-    assert names(tmp_path, str(tmp_path)) == ["p1.parquet", "p2.parquet", "p10.parquet", "sub/q.pq"]
+    touch(tmp_path / "notes.txt", tmp_path / "q1²3.parquet")  # a digit that is no number
+    expected = ["p1.parquet", "p2.parquet", "p10.parquet", "q1²3.parquet", "sub/q.pq"]
+    assert names(tmp_path, str(tmp_path)) == expected
 
 
 def test_linked_folder_is_part_of_the_table(tmp_path: Path) -> None:

@@ -164,7 +164,7 @@ def test_duplicate_columns_are_named(tmp_path: Path) -> None:
 
 
 def test_file_of_zero_rows_is_a_partition(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"x": [1.0, 2.0], "s": ["u", "v"]})
+    frame = pd.DataFrame({"x": [1.0, 2.0], "s": ["u", "v"], "n": [1, 2]})
     folder = write(tmp_path / "t", frame.iloc[:0], frame)
     pd.testing.assert_frame_equal(read_all(folder), frame)
 
