@@ -56,7 +56,7 @@ def make_manifest(
         "bytes": sum(part.bytes for part in parts),
         "seconds": round(seconds, 3),
         "memory": {**(plan.memory.to_dict() if plan.memory else {}), "peak_bytes": peaks},
-        "warnings": list(plan.warnings),
+        "warnings": spec.hidden.mask_value(list(plan.warnings)),
         "parts": [
             {"file": file.file, "rows": file.rows, "bytes": file.bytes}
             for part in parts

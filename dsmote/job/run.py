@@ -219,7 +219,9 @@ def _write(
     manifest |= {"status": "done", "fingerprint": job.fingerprint, "stages": progress.seconds}
     if drawn:
         progress.stage("drawing the report")
-        add_report(stage.folder, manifest, outputs.sampler.plan_, drawn.sampling, samples)
+        add_report(
+            stage.folder, manifest, outputs.sampler.plan_, drawn.sampling, samples, spec.hidden
+        )
     progress.stage("putting the output in place")
     return stage.commit(manifest, digest(run))
 

@@ -53,8 +53,9 @@ class Secrets:
         text = _USERINFO.sub(rf"\g<before>{MASK}", text)
         # The longest first: a secret may be part of another.
         for value in sorted(self.values, key=len, reverse=True):
-            # Messages quote what they name, with what is special in it escaped.
-            for written in {value, repr(value)[1:-1]}:
+            # Messages quote what they name, with what is special in it escaped, and others'
+            # messages are put into one line.
+            for written in {value, repr(value)[1:-1], " ".join(value.split())}:
                 text = text.replace(written, MASK) if len(value) >= LONG else _alone(written, text)
         return text
 

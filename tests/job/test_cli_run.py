@@ -308,7 +308,7 @@ SECRET = "hunter2-and-more"
 
 
 def test_secrets_are_shown_nowhere(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the plan, the log, the result, the manifest, and messages of failures."""
+    """In the plan, the log, the result, the manifest, the report, and messages of failures."""
     frame = pd.read_parquet("numeric").assign(**{SECRET: 1})
     Path(SECRET).mkdir()
     frame.to_parquet(f"{SECRET}/in.parquet")
@@ -336,6 +336,12 @@ def test_secrets_are_shown_nowhere(job: Path, monkeypatch: pytest.MonkeyPatch) -
     manifest = Path(SECRET, "out/_manifest.json").read_text()
     assert SECRET not in manifest
     assert json.loads(manifest)["job"]["input"] == "***/in.parquet"
+    # A column that is measured, and that the plan warns of: it is nominal.
+    frame.assign(**{SECRET: "same"}).to_parquet(f"{SECRET}/in.parquet")
+    nominal = ("--set", "params={categorical: ['${PASSWORD}']}", "--set", "report=true")
+    assert SECRET not in call("run", job, "--if-exists", "replace", *nominal).output
+    for file in ("_manifest.json", "_report.html"):
+        assert SECRET not in Path(SECRET, "out", file).read_text()
     with pytest.raises(FileExistsError) as error:
         run_job(job)
     while error is not None:

@@ -20,6 +20,7 @@ def test_texts_long_and_short_and_inside_one_another() -> None:
     secrets = Secrets() | ["abcd", "abcdef", "qz", "", " ", ".", "a\nb'c\"d"]
     assert secrets.mask("xabcdy abcdef. qz qzz aqz") == "x***y ***. *** qzz aqz"
     assert secrets.mask(repr("a\nb'c\"d")) == "'***'"
+    assert secrets.mask("put in one line: a b'c\"d") == "put in one line: ***"
     assert "abcd" not in repr(secrets)
     assert secrets.mask_value({"a": ["abcd", 1, None, ("abcd",)]}) == {
         "a": ["***", 1, None, ["***"]]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,13 +14,15 @@ from dsmote.job.files import clear_errors, open_fs
 from dsmote.job.report.columns import shown_columns
 from dsmote.job.report.page import report_html
 from dsmote.job.report.sample import Sample, Sampling, first_row_of, join_samples, sampling_for
+from dsmote.job.secrets import Secrets, masked_logger
+from dsmote.plan import Plan
 
 __all__ = ["REPORT_FILE", "Drawn", "Samples", "add_report", "draw"]
 
 REPORT_FILE = "_report.html"
 _TOGETHER = 128
 
-logger = logging.getLogger(__name__)
+logger = masked_logger(__name__)
 
 #: Original and new rows; or why there are none.
 Samples = tuple[Sample, Sample] | str
@@ -110,7 +111,12 @@ def _both(old: Sample | str, new: Sample | str) -> Samples:
 
 
 def add_report(
-    folder: str, manifest: Mapping[str, Any], plan: Any, sampling: Sampling, samples: Any
+    folder: str,
+    manifest: Mapping[str, Any],
+    plan: Any,
+    sampling: Sampling,
+    samples: Any,
+    hidden: Secrets | None = None,
 ) -> str | None:
     """Write the page into a folder. What goes wrong is told, and does not stop the job.
 
@@ -122,17 +128,25 @@ def add_report(
     plan : dsmote.plan.Plan or dsmote.plan.UnderPlan
     sampling : Sampling
     samples : Samples
+    hidden : Secrets, optional
+        Masked in the names of columns and in what the plan says; in the manifest they are already.
 
     Returns
     -------
     str or None
         The name of the file; None where there is no page.
     """
+    hidden = hidden or Secrets()
     try:
         if isinstance(samples, str):
             raise RuntimeError(samples)
+        columns = tuple(replace(c, name=hidden.mask(str(c.name))) for c in sampling.columns)
+        sampling = replace(sampling, columns=columns)
+        if isinstance(plan, Plan):
+            plan = replace(plan, warnings=tuple(map(hidden.mask, plan.warnings)))
         html = report_html(manifest, plan, sampling, *samples).encode("utf-8")
-    except Exception:
+    except Exception as error:
+        hidden.mask_error(error)  # its traceback is logged as it is
         logger.exception("the table is complete, but its report could not be drawn")
         return None
     path = f"{folder}/{REPORT_FILE}"
