@@ -462,16 +462,20 @@ def test_mistakes_of_set_name_it_instead_of_a_line(tmp_path: Path) -> None:
         tmp_path,
         NEEDED + "split: {column: f, train: [a]}\n",
         *("params.k_neighbours=5", "reprot=true", "mode=ful", "split.train.4=b", "target.x=1"),
-        *("cluster.n_workers=[", "split.column=no"),
+        *("cluster.n_workers=[", "split.column=no", "input=", "partition_by="),
     )
     by_place = {where: message for where, _, message in found}
     assert "did you mean 'k_neighbors'?" in by_place["--set params.k_neighbours"]
     assert "did you mean 'report'?" in by_place["--set reprot"]
     assert "did you mean 'full'?" in by_place["--set mode"]
     assert "no item '4'" in by_place["--set split.train.4"]
-    assert "target is neither keys nor a list" in by_place["--set target.x"]
+    assert "target is neither keys nor a list, so" in by_place["--set target.x"]
     assert "cannot be read as YAML" in by_place["--set cluster.n_workers"]
     assert "boolean false" in by_place["--set split.column"]
+    assert by_place["--set input"] == "must be text, not empty"
+    assert by_place["--set partition_by"] == "must be a list, not empty"
+    half = mistakes(tmp_path, NEEDED, "split.column=fold")
+    only(half, "--set split.column", "split.column", "lacks the value")
     with pytest.raises(ValueError, match="'target' is not key=value"):
         set_key("target")
 

@@ -75,6 +75,7 @@ BAD = [
     NEEDED + "split: {column: a, train: b, stratify: true}",
     NEEDED + "split: {column: a, train: b, seed: 3}",
     NEEDED + "split: {test_fraction: 1.0}",
+    NEEDED + "split: {test_fraction: ~}",
     NEEDED + "split: {test_fraction: 0.2, seed: -1}",
     NEEDED + "split: {test_fraction: 0.2, sed: 1}",
     NEEDED + "cluster: {address: a, n_workers: 1}",
@@ -82,6 +83,7 @@ BAD = [
     NEEDED + "cluster: {n_workers: 0}",
     NEEDED + "cluster: {memory_limit: much}",
     NEEDED + "cluster: {memory_limit: 0}",
+    NEEDED + "cluster: {memory_limit: 0.0 GiB}",
     NEEDED + "cluster: {security: {tls_ca_file: a}}",
     NEEDED + "cluster: tcp://a:1",
 ]

@@ -238,7 +238,8 @@ class _Checker:
                     return None
                 if path not in self.wrong:
                     self._note(path, str(refused))
-                if not _drop(usable, path):
+                # Half of a split would be another mistake.
+                if not _drop(usable, path[:1] if path[0] == "split" else path):
                     return None
         return None
 

@@ -43,8 +43,9 @@ _OneOrMore = Annotated[list[Scalar], Field(min_length=1)]
 Values = Annotated[
     _OneOrMore, BeforeValidator(_as_list, json_schema_input_type=Scalar | _OneOrMore)
 ]
+_ABOVE_ZERO = r"^(0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*)"
 Size = Annotated[
-    Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)? *([kKmMgGtTpP][iI]?)?[bB]?$")]
+    Annotated[str, Field(pattern=_ABOVE_ZERO + r" *([kKmMgGtTpP][iI]?)?[bB]?$")]
     | Annotated[int, Field(gt=0)],
     AfterValidator(_check_size),
 ]
@@ -72,7 +73,11 @@ _SPLIT_WAYS: Any = [
     },
     {
         "required": ["test_fraction"],
-        "properties": {"column": {"type": "null"}, "train": {"type": "null"}},
+        "properties": {
+            "test_fraction": {"type": "number"},
+            "column": {"type": "null"},
+            "train": {"type": "null"},
+        },
     },
 ]
 _CLUSTER_WAYS: Any = [

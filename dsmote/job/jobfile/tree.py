@@ -99,7 +99,7 @@ class Tree:
         for depth, name in enumerate(path[:-1], 1):
             target = _child(target, name)
             if not isinstance(target, dict | list):
-                what = "there is no list item" if target is None else "is neither keys nor a list:"
+                what = "there is no list item" if target is None else "is neither keys nor a list"
                 message = f"{'.'.join(path[:depth])} {what}, so {path[depth]!r} cannot be set in it"
                 self.mistakes.append(Mistake(place.where, "", message))
                 return
@@ -160,6 +160,8 @@ def read_yaml(text: str, name: str, where: str | None = None) -> Tree:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None:
             reader.tree.value = reader.read(node, (), node)
+        elif where is not None:  # nothing is given for a key, which has its place all the same
+            reader.tree.places[()] = Place(where)
     except yaml.MarkedYAMLError as error:
         reader.unreadable(error, text)
     except yaml.reader.ReaderError as error:
