@@ -19,7 +19,13 @@ from dsmote.job.report import Sample, Sampling, Shown, report_html, sampling_for
 from dsmote.job.report.axis import axis_of
 from dsmote.job.report.class_words import departing
 from dsmote.job.report.columns import as_names, clean
-from dsmote.job.report.compare import compare_columns, distances, histogram
+from dsmote.job.report.compare import (
+    Compared,
+    Levels,
+    compare_columns,
+    distances,
+    histogram,
+)
 from dsmote.job.report.figures import bars_figure, levels_figure, scatter_figure
 from dsmote.job.report.projection import Projection, project_rows
 from dsmote.job.report.sample import detailed_ranks
@@ -203,6 +209,21 @@ def test_bars_stand_where_the_values_are(kind: str) -> None:
         for (left, width, height), place in zip(drawn[of], there, strict=True):
             assert left + edge * width == pytest.approx(middles[place], abs=0.2)
             assert height == pytest.approx(max(0.75, inside[place] / tallest * 110), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "at_zero"),
+    [(100, 2_900, False), (100, 3_100, True), (-2_900, -100, False), (-100, 2_900, True)],
+)
+def test_a_compressed_axis_is_fine_where_the_values_are(low: int, high: int, at_zero: bool) -> None:
+    """Around 0 where it reaches so far, else around the median: there a step is the longest."""
+    middle = (500 if high > 0 else -500) + np.linspace(0, 1, 941)
+    axis = axis_of([np.concatenate([np.full(30, low), middle, np.full(30, high)])], "float")
+    assert axis.compressed
+    centre = 0.0 if at_zero else float(middle[470])
+    assert axis_place(axis, centre) == 0
+    assert axis_place(axis, centre + 7) == pytest.approx(-axis_place(axis, centre - 7), rel=1e-9)
+    assert axis_place(axis, centre + 7) > 0
 
 
 def test_ticks_say_which_value_stands_there() -> None:
@@ -407,6 +428,13 @@ def test_chance_alone_is_no_change() -> None:
     assert departing(found) == []
     new.numbers[:, 7] += 1.5
     assert [one.column.name for one in departing(compare_columns(columns, old, new))] == [7]
+
+
+def test_a_column_departs_from_a_tenth_on_and_beyond_chance() -> None:
+    names = Levels((), (), (), 0, 0)
+    apart = {"a": (0.099, 0.0), "b": (0.101, 0.0), "c": (0.3, 0.31), "d": (0.3, 0.29)}
+    found = [Compared(Shown(name, "nominal"), names, *of) for name, of in apart.items()]
+    assert [one.column.name for one in departing(found)] == ["d", "b"]
 
 
 def test_shares_of_values_that_no_original_has() -> None:
