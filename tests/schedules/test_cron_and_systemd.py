@@ -110,6 +110,18 @@ def cron_line(night: Night) -> tuple[str, dict[str, str]]:
     return command, variables
 
 
+def test_cron_line(night: Night, tmp_path: Path) -> None:
+    """It runs the job file with retries, says nothing when all went well, and mails a failure."""
+    command, _ = cron_line(night)
+    for codes, tries in (((1, 3), 2), ((2,), 1)):
+        env = night.environment(DSMOTE=str(stand_in(tmp_path, *codes)), WAIT="0")
+        code, mail = run(["/bin/sh", "-c", command], env, tmp_path)
+        assert code == 0
+        assert (mail == "") == (codes[-1] == 3), mail
+        assert night.calls() == tries
+
+
+@pytest.mark.slow  # with a stand-in for the command above
 def test_cron(night: Night, tmp_path: Path) -> None:
     """Done at the second try, skipped the next night, and a mistake is mailed after one try."""
     command, _ = cron_line(night)
