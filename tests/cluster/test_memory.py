@@ -25,9 +25,9 @@ def write_table(folder: Path, files: int, rows: int, names: bool) -> None:
 @pytest.mark.parametrize(
     ("names", "threads"),
     [
-        pytest.param(False, 1, id="numbers-1"),
+        pytest.param(False, 1, id="numbers-1", marks=pytest.mark.slow),
         pytest.param(False, 2, id="numbers-2", marks=pytest.mark.slow),
-        pytest.param(True, 1, id="numbers and names-1"),
+        pytest.param(True, 1, id="numbers and names-1", marks=pytest.mark.slow),
         pytest.param(True, 2, id="numbers and names-2"),
     ],
 )
