@@ -114,7 +114,7 @@ def made_part(i):
     return part
 
 
-@pytest.fixture(scope="class", params=[1, 4])
+@pytest.fixture(scope="class", params=[pytest.param(1, marks=pytest.mark.slow), 4])
 def client(request):
     with local_cluster(request.param) as client:
         yield client
@@ -285,6 +285,7 @@ class TestKilled:
         assert_same_bits(kept.compute(), expected)
 
 
+@pytest.mark.slow  # a job's worker that nobody brings back is killed in test_cli_processes.py
 def test_a_worker_of_a_separate_cluster_is_killed_for_good(tmp_path, monkeypatch):
     monkeypatch.setattr("dsmote.plan.making.BLOCK_ROWS", 200)
     table = mixed(3_000, 400, seed=2)
