@@ -1,4 +1,8 @@
-"""The benchmarks run, on little data, so that they cannot rot; their numbers are not looked at."""
+"""The benchmarks run, on little data, so that they cannot rot; their numbers are not looked at.
+
+Those that start many processes, which is what takes their time however little the data are, are
+slow tests.
+"""
 
 import importlib.util
 import sys
@@ -50,6 +54,7 @@ def test_out_of_core_table(tmp_path: Path) -> None:
     assert spread[4] > 5 * spread[5]
 
 
+@pytest.mark.slow
 def test_out_of_core(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = load("out_of_core").main(
         ["--rows", "20000", "--files", "4", "--repeats", "1", "--directory", str(tmp_path)]
@@ -111,6 +116,7 @@ def test_fidelity_leaves_out_what_one_side_refuses(data_dir: Path) -> None:
     assert refused["folds"] == 10 and sum(refused.values()) == 30
 
 
+@pytest.mark.slow
 def test_family(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cases = ["borderline-2", "smoten-100k", "kdd"]
     only = [word for name in cases for word in ("--only", name)]
@@ -125,6 +131,7 @@ def test_family(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "MiB above the start" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_nearest_of_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     numbers = load("nearest_of_all").main(
         ["--rows", "20000", "--files", "4", "--directory", str(tmp_path)]
@@ -157,6 +164,7 @@ def test_bounded_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_scaling(capsys: pytest.CaptureFixture[str]) -> None:
     numbers = load("scaling").main(
         ["--partitions", "100", "--files", "20", "--run", "50", "--rows", "1000"]
