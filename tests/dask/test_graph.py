@@ -96,8 +96,17 @@ def tasks_of(collections):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("n", [1, 40, 300])
-@pytest.mark.parametrize("rows", [250_000, 100])
+@pytest.mark.parametrize(
+    ("n", "rows"),
+    [
+        (1, 100),
+        (40, 100),
+        pytest.param(300, 100, marks=pytest.mark.slow),
+        (1, 250_000),
+        (40, 250_000),
+        (300, 250_000),
+    ],
+)
 def test_number_of_tasks(kind, n, rows, monkeypatch):
     monkeypatch.setattr("dsmote.plan.making.BLOCK_ROWS", rows)
     sampler, given = inputs(kind, n)
