@@ -153,7 +153,7 @@ def test_start_that_cannot_write_leaves_nothing(scripts: Scripts) -> None:
 def test_start_that_is_killed_at_any_time_is_cleared_by_stop(scripts: Scripts) -> None:
     """Also what it had started, but not yet noted: that gives up by itself."""
     chance = random.Random(0)
-    for _ in range(20):
+    for _ in range(12):
         process = scripts.start(5)
         time.sleep(chance.uniform(0.02, 0.15))
         process.kill()
