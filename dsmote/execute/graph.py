@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import dask
 import dask.array as da
+import dask.dataframe as dd
 from dask.base import collections_to_expr
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
+from dask.optimization import cull
 
-__all__ = ["FAN_IN", "Layer", "again", "freeze", "freeze_all", "over_all", "tree"]
+__all__ = ["FAN_IN", "Layer", "again", "frame_of", "freeze", "freeze_all", "over_all", "tree"]
 
 FAN_IN = 256  # inputs of a joining task
 # Keys of what Dask shuffles by a file: rows come to it in the order in which tasks happen to end.
 _THROUGH_A_FILE = ("zpartd-", "shuffle-partition-", "barrier-")
+
+_MAY_NOT_MATCH = (
+    "rows and labels (or weights, or groups) may not belong together: they are given apart, they "
+    "come out of a shuffle or merge by Dask, which puts rows in no fixed order, and at least one "
+    "is an array, of which Dask shuffles the rows anew; where the rows were not sorted since, "
+    "pass the frame to resample(frame, target=...), or frames and series instead of arrays, or "
+    "call persist() on the frame before arrays are made of it"
+)
 
 
 class Layer(Mapping[Any, Any]):
@@ -37,6 +48,18 @@ class Layer(Mapping[Any, Any]):
 
     def __dask_tokenize__(self) -> str:
         return self._token
+
+
+def frame_of(
+    tasks: Mapping[Any, Any], outputs: list[Any], name: str, like: Any, divisions: Sequence[Any]
+) -> Any:
+    """Make a frame or series from the keys of its partitions.
+
+    Where one is computed together with an array or a delayed object, Dask takes each task that no
+    other asks for to be the result, whichever comes first: there must be none that is not needed.
+    """
+    needed, _ = cull(tasks, outputs)
+    return dd.from_graph(Layer(needed, name), like, divisions, outputs, "dsmote")
 
 
 def freeze(collection: Any) -> tuple[dict[Any, Any], list[Any]]:
@@ -85,6 +108,9 @@ def freeze_all(collections: Sequence[Any]) -> tuple[dict[Any, Any], list[list[An
             graph, _ = _named(together)
         for i, keys in zip(frames, per_frame, strict=True):
             frozen[i] = graph, list(keys)
+    orders = {_disorder(part[0]) for part in frozen if part is not None}
+    if len(orders) > 1:
+        warnings.warn(_MAY_NOT_MATCH, UserWarning, stacklevel=2)
     graph = {}
     for part in frozen:
         graph |= {} if part is None else part[0]
@@ -93,6 +119,23 @@ def freeze_all(collections: Sequence[Any]) -> tuple[dict[Any, Any], list[list[An
 
 def _shuffled(graph: Mapping[Any, Any]) -> bool:
     return any(not _repeatable(key, node) for key, node in graph.items())
+
+
+def _disorder(graph: Mapping[Any, Any]) -> frozenset[Any]:
+    """Return the keys of the shuffles in a graph that say nothing of the order of rows.
+
+    Collections whose rows went through the same ones have their rows in the same order. Chunks of
+    arrays that travel between workers are put together in order, and so are none of them.
+    """
+    found = set()
+    for key, node in graph.items():
+        name = str(key[0] if isinstance(key, tuple) else key)
+        if name.startswith(_THROUGH_A_FILE) or (
+            name.startswith("shuffle-barrier-")
+            and not any("rechunk" in str(d) for d in getattr(node, "dependencies", ()))
+        ):
+            found.add(key)
+    return frozenset(found)
 
 
 def again(

@@ -23,7 +23,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import dask.array as da
-import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 from dask.base import tokenize
@@ -31,7 +30,7 @@ from dask.highlevelgraph import HighLevelGraph
 
 from dsmote.execute.arrays import refuse_mask
 from dsmote.execute.dask_table import DaskTable
-from dsmote.execute.graph import Layer, freeze, over_all
+from dsmote.execute.graph import frame_of, freeze, over_all
 from dsmote.execute.partition import check, companion, conform, label_codes, unlike
 from dsmote.execute.tables import Table
 from dsmote.plan import Column, Schema, Subset
@@ -336,4 +335,4 @@ def _collected(
         chunks = (tuple(lengths()), *like.chunks[1:])
         return da.Array(graph, name, chunks, meta=like._meta, dtype=like.dtype)
     # Rows that stay keep their index, so what is known of its order still holds.
-    return dd.from_graph(Layer(tasks, name), like._meta, like.divisions, outputs, "dsmote")
+    return frame_of(tasks, outputs, name, like._meta, like.divisions)

@@ -16,7 +16,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dsmote.execute.class_graph import alone
 from dsmote.execute.decode import repeated, synthetic_index
 from dsmote.execute.generate import make_block
-from dsmote.execute.graph import Layer
+from dsmote.execute.graph import frame_of
 from dsmote.execute.partition import conform
 from dsmote.execute.provenance import empty_provenance, of_originals
 from dsmote.execute.recipe import ClassIndex, Making, Task
@@ -58,8 +58,7 @@ def collect(
         graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
         chunks = (like.chunks[0] + tuple(lengths), *like.chunks[1:])
         return da.Array(graph, name, chunks, dtype=like.dtype)
-    divisions = (None,) * (len(outputs) + 1)
-    return dd.from_graph(Layer(tasks, name), like, divisions, outputs, "dsmote")
+    return frame_of(tasks, outputs, name, like, (None,) * (len(outputs) + 1))
 
 
 def changed_meta(meta: pd.DataFrame, task: Task) -> pd.DataFrame:

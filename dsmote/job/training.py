@@ -25,13 +25,12 @@ from itertools import pairwise
 from math import ceil
 from typing import Any
 
-import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 from dask.base import tokenize
 
 from dsmote.execute import Counted, count_classes, read_frame
-from dsmote.execute.graph import Layer, freeze
+from dsmote.execute.graph import frame_of, freeze
 from dsmote.execute.keep import Mark, pick
 from dsmote.execute.partition import missing_labels
 from dsmote.job.labels import Named
@@ -270,7 +269,7 @@ def _side(frame: Any, which: Sequence[ByValue | ByNumber], side: bool, token: st
     for output, key, one in zip(outputs, keys, which, strict=True):
         tasks[output] = (partial(_rows, which=one, side=side), key)
     divisions = (None,) * (len(keys) + 1)
-    return dd.from_graph(Layer(tasks, name), frame._meta, divisions, outputs, "dsmote")
+    return frame_of(tasks, outputs, name, frame._meta, divisions)
 
 
 def _rows(part: pd.DataFrame, *, which: ByValue | ByNumber, side: bool) -> pd.DataFrame:

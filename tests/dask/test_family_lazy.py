@@ -3,6 +3,7 @@
 import itertools
 import pickle
 import threading
+import warnings
 import weakref
 
 import dask
@@ -311,6 +312,34 @@ def test_rows_and_targets_match_after_a_shuffle_in_threads(name, how):
         assert originals.to_list() == table["y"].to_list()
         again = how.resample(found[:3_000].reset_index(drop=True), target="y")
         assert_same_bits(found, again)
+
+
+def test_arrays_of_a_shuffled_frame_that_may_not_match_are_told_of():
+    frame = dd.from_pandas(table_for("smote"), npartitions=4)
+    counts = {"class_counts": {0: 84, 1: 36}}
+
+    def told(how, pair):
+        shuffled = frame.shuffle("a", npartitions=3, shuffle_method=how)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            FAMILY["smote"].fit_resample(*pair(shuffled), **counts)
+        return [str(warning.message) for warning in told if "no fixed order" in str(warning)]
+
+    def arrays(shuffled):
+        return shuffled[["a", "b", "c"]].to_dask_array(), shuffled["y"].to_dask_array()
+
+    def one_array(shuffled):
+        whole = shuffled.to_dask_array()
+        return whole[:, :3], whole[:, 3]
+
+    for how in ("disk", "p2p"):
+        (found,) = told(how, arrays)
+        assert "resample(frame, target=...)" in found
+        assert len(told(how, lambda f: (f[["a", "b", "c"]], f["y"].to_dask_array()))) == 1
+    # Tasks join rows in order, and of one shuffle all have the same.
+    assert not told("tasks", arrays)
+    assert not told("disk", one_array)
+    assert not told("disk", lambda f: (f[["a", "b", "c"]], f["y"]))
 
 
 class Changing(Store):

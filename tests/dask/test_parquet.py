@@ -5,8 +5,9 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+from dask.core import get_dependencies
 
-from dsmote import SMOTE, SMOTENC
+from dsmote import SMOTE, SMOTENC, RandomUnderSampler
 from tests.tables import assert_same_bits, counted_computes
 
 # Dask's Parquet reader uses a keyword that pandas 3.1 deprecates.
@@ -104,6 +105,20 @@ def test_a_frame_with_the_target_as_an_array(frame, expected):
     X_res, y_res = SMOTE(random_state=5).fit_resample(frame.drop(columns="y"), y)
     assert_same_bits(X_res.compute(), expected.drop(columns="y"))
     assert_same_bits(y_res.compute(), expected["y"])
+
+
+@pytest.mark.filterwarnings("ignore:Computing mixed collections")
+@pytest.mark.parametrize("sampler", [SMOTE(random_state=5), RandomUnderSampler(random_state=5)])
+def test_an_array_and_a_series_computed_together(frame, sampler):
+    with dask.config.set({"optimization.tune.active": False}):
+        X = frame.drop(columns="y").values
+    lazy = sampler.fit_resample(X, frame["y"])
+    for found, alone in zip(dask.compute(*lazy), [one.compute() for one in lazy], strict=True):
+        assert_same_bits(found, alone)
+    # Of the tasks that no other asks for, Dask takes any to be the result: only partitions are.
+    graph = dict(lazy[1].__dask_graph__())
+    asked = {d for key in graph for d in get_dependencies(graph, key)}
+    assert len(set(graph) - asked) == lazy[1].npartitions
 
 
 def test_written_again_and_read_by_pandas(frame, expected, tmp_path):
