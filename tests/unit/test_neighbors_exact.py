@@ -1,10 +1,12 @@
 """The part that decides: equal rows, scale, exact distances, candidates that are not enough."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from dsmote.neighbors import MixedSearch, ValueDifferenceSearch
 from dsmote.neighbors import groups as groups_of
 from dsmote.neighbors.exact import nearest, scale_power, smallest_of_pairs, squared_distances
 from dsmote.neighbors.groups import group_equal_rows
@@ -118,3 +120,18 @@ def test_what_an_approximate_engine_proposes_is_taken_as_it_is(monkeypatch):
     monkeypatch.setattr(index, "candidates", lambda q, n: (asked.append(n), original(q, n))[1])
     index.query(np.arange(200), 3)
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("index", ["mixed", "names"])
+def test_no_row_is_its_own_neighbour_where_hundreds_are_equally_near(index):
+    """Beyond so many candidates all rows are compared, which must leave the row out, too."""
+    n = 600
+    codes = np.arange(n, dtype=np.int32)[:, None]  # a name of its own for each row
+    if index == "mixed":
+        search = MixedSearch(np.zeros((n, 1)), codes, 1.0)
+    else:
+        search = ValueDifferenceSearch(codes, (np.eye(n),), "tree")
+    found = search.query(np.arange(n), 5)[1]
+    assert found[0].tolist() == [1, 2, 3, 4, 5]
+    assert (found[5:] == np.arange(5)).all()
+    assert (found != np.arange(n)[:, None]).all()
