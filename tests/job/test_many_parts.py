@@ -56,7 +56,8 @@ def ordering(n: int) -> int:
 def test_memory_to_order_the_tasks(followed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not followed:  # what it is for
         monkeypatch.setattr(parts, "MANY", 10**9)
-    growth = ordering(4_000) / ordering(1_000)
+    few = 1_000 if followed else 500
+    growth = ordering(4 * few) / ordering(few)
     assert growth < 5 if followed else growth > 8
 
 
