@@ -99,23 +99,25 @@ class MemoryTable:
         self.dtypes: list[Any] = [X.dtype] * X.shape[1] if plain else list(self._frame.dtypes)
         self._plain_y: np.ndarray | None = None
         self._labels = None if y is None else self._as_labels(y)
-        self._beside_series: dict[str, bool] = {}
+        self._beside_dtypes: dict[str, np.dtype] = {}  # of those that are arrays
         self.beside = {
             name: self._as_beside(name, values) for name, values in (beside or {}).items()
         }
 
     def _as_beside(self, name: str, values: Any) -> pd.Series:
         """Return what goes beside the rows as a Series of as many values."""
-        self._beside_series[name] = isinstance(values, pd.Series)
         if not isinstance(values, pd.Series):
             refuse_mask(values, name)
             values = np.asarray(values)
+            self._beside_dtypes[name] = values.dtype
+            values = native(values)
             if values.ndim != 1:
                 raise ValueError(
                     f"{name} must have one dimension, one value for each row, but has the shape "
                     f"{values.shape}"
                 )
-        series = values if isinstance(values, pd.Series) else pd.Series(values)
+        kept = object if values.dtype == object else None
+        series = values if isinstance(values, pd.Series) else pd.Series(values, dtype=kept)
         if len(series) != len(self._X):
             raise ValueError(
                 f"{name} has {len(series):,} values, but X has {len(self._X):,} rows; give one "
@@ -311,7 +313,9 @@ class MemoryTable:
         if task.provenance:
             ours = pd.concat([ours, of_originals(ours.index, task.provenance, task.out)], axis=1)
         joined = pd.concat([ours, *made], ignore_index=True)
-        if joined.columns.nlevels == self._X.columns.nlevels:
+        if not task.provenance:
+            joined.columns = self._X.columns  # of categories too, or of one frequency
+        elif joined.columns.nlevels == self._X.columns.nlevels:
             joined.columns.names = self._X.columns.names
         return joined
 
@@ -325,7 +329,11 @@ class MemoryTable:
             kept = [pd.Series(part).astype(ours.dtype) for part in made]
         joined = pd.concat([ours, *kept], ignore_index=True)
         joined.name = ours.name
-        return joined if self._beside_series[name] else joined.to_numpy()
+        if name not in self._beside_dtypes:
+            return joined
+        dtype = self._beside_dtypes[name]
+        as_given = name == "groups" or dtype.kind not in "iub"
+        return joined.to_numpy(dtype=dtype if as_given else None)
 
     def _joined_target(self, plan: Plan) -> Any:
         if self._plain_y is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsmote.execute.arrays import refuse_mask
+from dsmote.execute.arrays import native, refuse_mask
 from dsmote.execute.rows import check_levels, factorized, numeric_values
 from dsmote.plan import Profile, Schema, look_at, plain
 from dsmote.plan.levels import LevelCounts, count_levels
@@ -109,7 +109,7 @@ def companion(values: Any, n: int, name: str) -> pd.Series:
         values = values.iloc[:, 0]
     if not isinstance(values, pd.Series):
         refuse_mask(values, f"a partition of {name}")
-        values = pd.Series(np.asarray(values).reshape(-1))
+        values = pd.Series(native(np.asarray(values)).reshape(-1))
     if len(values) != n:
         raise ValueError(
             f"{name} is partitioned differently from X: a partition of X has {n:,} rows, that of "

@@ -378,6 +378,23 @@ def test_weights_and_groups_change_no_row():
         assert_same_bits(one, other)
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("kind", ["U1", "M8[D]", "i1", ">i4", "O"])
+def test_arrays_of_weights_and_groups_keep_their_dtype(kind, lazy):
+    groups = np.array([1, 2] * (N // 2)).astype(kind)
+    weights = np.ones(N, dtype=">f8")
+    given = [X, Y, weights, groups]
+    if lazy:
+        given = [dask_array(np.asarray(one), [80, N - 80]) for one in given]
+    made = SMOTE(k_neighbors=2, random_state=0).fit_resample(
+        given[0], given[1], sample_weight=given[2], groups=given[3]
+    )
+    for found, was in zip(made[2:], (weights, groups), strict=True):
+        found = found.compute(scheduler="sync") if lazy else found
+        assert found.dtype == was.dtype
+        assert found[:N].tolist() == was.tolist()
+
+
 def test_weights_of_mixed_tables():
     table = mixed()
     weights = np.arange(N) * 1.0

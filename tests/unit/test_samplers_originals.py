@@ -312,6 +312,8 @@ def test_the_names_of_the_columns_keep_their_own_name():
     for provenance in (False, "full"):
         X_res, _ = SMOTE(random_state=0, provenance=provenance).fit_resample(X, Y)
         assert X_res.columns.name == "feature"
+    named = X.set_axis(pd.CategoricalIndex(["z", "a"]), axis=1)
+    assert SMOTE().fit_resample(named, Y)[0].columns.identical(named.columns)
     levels = pd.MultiIndex.from_tuples([("x", 1), ("y", 1)], names=["letter", None])
     assert SMOTE().fit_resample(X.set_axis(levels, axis=1), Y)[0].columns.equals(levels)
     assert SMOTE().fit_resample(X.set_axis(levels, axis=1), Y)[0].columns.names == ["letter", None]
