@@ -47,7 +47,7 @@ __all__ = [
     "run_job",
 ]
 
-__version__ = "0.4.0"
+__version__ = "0.4.1"
 
 _HOMES = dict.fromkeys(__all__, "dsmote.samplers") | dict.fromkeys(
     ("Plan", "UnderPlan"), "dsmote.plan"
