@@ -18,6 +18,34 @@ settings.register_profile(
 settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
+# Those that start schedulers and workers as processes.
+PROCESSES = (
+    "benchmarks/",
+    "cluster/",
+    "schedules/",
+    "job/test_cli_",
+    "job/test_many_parts",
+    "job/test_report_job",
+    "job/test_s3",
+    "job/test_shuffle",
+    "unit/test_cli",
+    "unit/test_cluster",
+    "unit/test_examples",
+    "unit/test_readme",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With ``-n 2 --dist loadgroup``, run what starts processes in one row, all else beside it.
+
+    Two clusters at a time would be more processes than the machine has cores, and tests that kill
+    or measure workers would meet a busier one each time.
+    """
+    for item in items:
+        name = item.path.relative_to(ROOT).as_posix().removeprefix("tests/")
+        group = "processes" if name.startswith(PROCESSES) else name
+        item.add_marker(pytest.mark.xdist_group(group))
+
 
 def find_data() -> Path:
     """Folder of the real tables: ``DSMOTE_DATA``, or ``../shared/data`` beside the checkout."""

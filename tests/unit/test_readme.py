@@ -66,7 +66,7 @@ def run_all(lines: list[str], folder: Path, env: dict[str, str]) -> None:
 
 def test_set_up_commands() -> None:
     assert "python -m pip install . && dsmote demo" in commands()
-    second = 'python -m pip install ".[test]" && python -m pytest'
+    second = 'python -m pip install ".[test]" && python -m pytest -n 2 --dist loadgroup'
     assert second in commands()
     # .ci/run takes this line from the README and runs it.
     assert f"grep -Fx '{second}' README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
