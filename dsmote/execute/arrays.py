@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from dask.base import is_dask_collection
+from pandas.api.extensions import ExtensionArray
 from scipy.sparse import issparse
 
-__all__ = ["as_array", "from_indicator", "native", "refuse_mask"]
+__all__ = ["as_array", "check_container", "from_indicator", "native", "refuse_mask"]
 
 
 def native(array: np.ndarray) -> np.ndarray:
@@ -21,6 +23,31 @@ def native(array: np.ndarray) -> np.ndarray:
     True
     """
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def check_container(values: Any, what: str) -> None:
+    """Refuse objects that NumPy would turn into one array, without their names and dtypes.
+
+    Raises
+    ------
+    TypeError
+        Neither NumPy, a list, pandas, a sparse matrix nor a Dask collection.
+
+    Examples
+    --------
+    >>> check_container([1, 2], "y")
+    """
+    kind = type(values)
+    known = np.ndarray | list | tuple | pd.DataFrame | pd.Series | pd.Index | ExtensionArray
+    of_dask = is_dask_collection(values) and kind.__module__.startswith("dask")
+    if isinstance(values, known) or of_dask or issparse(values):
+        return
+    ways = [way for way in ("to_pandas", "to_dataframe", "to_native") if hasattr(values, way)]
+    remedy = f"{what}.{ways[0]}()" if ways else f"numpy.asarray({what})"
+    raise TypeError(
+        f"{what} is a {kind.__module__.split('.')[0]} {kind.__name__}; dsmote takes NumPy arrays, "
+        f"lists, pandas and Dask: pass {remedy}"
+    )
 
 
 def refuse_mask(values: Any, what: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from dask.base import is_dask_collection
 
+from dsmote.execute.arrays import check_container
 from dsmote.execute.dask_table import DaskTable
 from dsmote.execute.memory_table import MemoryTable
 
@@ -25,10 +26,12 @@ def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
     Raises
     ------
     TypeError
-        One is a Dask collection and the other is not, or X is something else altogether.
+        One is a Dask collection and the other is not, or one is neither NumPy, pandas nor Dask.
     """
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
+    for name, values in {"X": X, "y": y, **(beside or {})}.items():
+        check_container(values, name)
     lazy = is_dask_collection(X), is_dask_collection(y)
     for name, values in (beside or {}).items():
         if lazy[0] == lazy[1] != is_dask_collection(values):
@@ -60,6 +63,8 @@ def read_frame(frame: Any, target: Any, beside: dict[str, Any] | None = None) ->
         No such column.
     """
     columns = getattr(frame, "columns", None)
+    if columns is not None:
+        check_container(frame, "frame")
     if columns is None or not (isinstance(frame, pd.DataFrame) or is_dask_collection(frame)):
         raise TypeError(
             f"resample and plan with target= take a pandas or Dask DataFrame, but got "

@@ -3,11 +3,14 @@
 import dask.bag
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from dsmote.execute import read_frame, read_pair
 from dsmote.execute.dask_table import DaskTable
 from dsmote.execute.memory_table import MemoryTable
+from dsmote.samplers.registry import make_sampler, samplers
 from tests.tables import dask_array, dask_frame, numbers
 
 TABLE = numbers(20, 8)
@@ -63,3 +66,42 @@ def test_bags_and_delayed_objects():
 def test_column_labels_of_any_kind():
     frame = pd.DataFrame(np.arange(20.0).reshape(10, 2), columns=[0, ("a", 1)])
     assert read_pair(frame, Y[:10]).names == [0, ("a", 1)]
+
+
+class _ArrayLike:
+    """What NumPy can make an array of, such as a frame of xarray or a tensor."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.values, dtype=dtype)
+
+
+OTHERS = {
+    "polars": (pl.from_pandas, r"pass (X|y|frame|sample_weight)\.to_pandas\(\)"),
+    "arrow": (
+        lambda of: (
+            pa.Table.from_pandas(of) if isinstance(of, pd.DataFrame) else pa.chunked_array([of])
+        ),
+        r"pass (X|y|frame|sample_weight)\.to_pandas\(\)",
+    ),
+    "array-like": (_ArrayLike, r"pass numpy\.asarray\((X|y|frame|sample_weight)\)"),
+}
+
+
+@pytest.mark.parametrize("name", samplers())
+@pytest.mark.parametrize("kind", OTHERS)
+def test_other_containers_are_refused_with_the_remedy(name, kind):
+    sampler = make_sampler(name, random_state=0)
+    make, remedy = OTHERS[kind]
+    with pytest.raises(TypeError, match=remedy):
+        sampler.fit_resample(make(X), Y)
+    with pytest.raises(TypeError, match=remedy):
+        sampler.fit_resample(X, make(Y))
+    with pytest.raises(TypeError, match=remedy):
+        sampler.fit_resample(X, Y, sample_weight=make(Y))
+    with pytest.raises(TypeError, match=f"{remedy}|take a pandas or Dask DataFrame"):
+        sampler.resample(make(TABLE), target="y")
+    with pytest.raises(TypeError, match=remedy):
+        sampler.plan(make(X), Y)
