@@ -103,10 +103,9 @@ def add_indexes(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task) -
     plan = without_blocks(task.plan)
     gathered = _add_gather(tasks, inputs, token, task, plan)
     learnt = None
-    labels = [c.label for c in plan.classes]
     if recipe.sample:
         learnt = f"learn-{token}"
-        fit = partial(alone, learn, recipe=recipe, labels=labels, seed=plan.seed)
+        fit = partial(alone, learn, recipe=recipe, seed=plan.seed)
         tasks[learnt] = (fit, gathered)
     elif task.levels:
         # Levels may be many: they are in the graph once, and not in every task that needs them.

@@ -65,15 +65,14 @@ class Part(NamedTuple):
     provenance: Any = None
 
 
-def learn(found: Extract, *, recipe: Recipe, labels: Sequence[Any], seed: int) -> Any:
-    """Have the recipe learn its model from the sample, in the order of the table."""
+def learn(found: Extract, *, recipe: Recipe, seed: int) -> Any:
+    """Have the recipe fit its model to the sample, in the order of the table."""
     ranks = sorted(found.sample)
     numeric = np.concatenate([found.sample[r].numeric for r in ranks])
     numbers = np.concatenate([found.sample[r].numbers for r in ranks])
     of = np.repeat(ranks, [len(found.sample[r].numbers) for r in ranks])
     order = np.argsort(numbers, kind="stable")
-    names = np.array(labels)[of[order]]
-    return recipe.learn(recipe.measured(numeric[order]), names, numbers[order], seed)
+    return recipe.learn(recipe.measured(numeric[order]), of[order], numbers[order], seed)
 
 
 def build_class_index(

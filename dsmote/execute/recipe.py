@@ -265,8 +265,8 @@ class Recipe(Protocol):
         """Measure how many of the true neighbours an approximate index finds."""
         ...
 
-    def learn(self, matrix: np.ndarray, labels: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
-        """Learn a model from a sample of (scaled) rows of all classes, in the table's order."""
+    def learn(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+        """Fit a model to sampled (scaled) rows and their class numbers, in the table's order."""
         ...
 
     def asks(self, rows: Rows, learnt: Any) -> np.ndarray:

@@ -43,10 +43,9 @@ def surveyed(
     learnt, survey : object or None
     """
     recipe, plan = task.recipe, task.plan
-    labels = [c.label for c in plan.classes]
     learnt: Any = task.levels or None
     if recipe.sample:
-        learnt = learn(found, recipe=recipe, labels=labels, seed=plan.seed)
+        learnt = learn(found, recipe=recipe, seed=plan.seed)
     around: dict[int, Any] = {}
     if not (recipe.around or recipe.surveys):
         return around, learnt, None

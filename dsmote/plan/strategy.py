@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
 from dsmote.plan.labels import plain, sort_labels
 
-__all__ = ["WORDS", "extremes", "listing", "new_rows", "settled", "wanted_totals"]
+__all__ = [
+    "WORDS",
+    "extremes",
+    "listing",
+    "new_rows",
+    "settled",
+    "wanted_totals",
+    "whole_rows",
+]
 
 WORDS = ("minority", "majority", "not minority", "not majority", "all", "auto")
 
@@ -108,6 +117,18 @@ def listing(counts: Mapping[Any, int]) -> str:
     return "{" + ", ".join(shown) + (f", and {more} more" if more > 0 else "") + "}"
 
 
+def whole_rows(value: float) -> int:
+    """Round down to whole rows, but up where only a rounding error is lacking.
+
+    Examples
+    --------
+    >>> 0.29 * 100, whole_rows(0.29 * 100), whole_rows(28.99)
+    (28.999999999999996, 29, 28)
+    """
+    nearest = round(value)
+    return nearest if abs(value - nearest) <= 4 * math.ulp(value) else int(value)
+
+
 def _from_word(word: str, counts: dict[Any, int], labels: list[Any]) -> dict[Any, int]:
     if word not in WORDS:
         raise ValueError(f"sampling_strategy must be one of {', '.join(WORDS)}, but is {word!r}")
@@ -135,15 +156,15 @@ def _from_ratio(ratio: float, counts: dict[Any, int], labels: list[Any]) -> dict
         raise ValueError(f"sampling_strategy as a number must be in (0, 1], but is {ratio}")
     majority = max(labels, key=lambda label: counts[label])
     minority = next(label for label in labels if label != majority)
-    new = int(counts[majority] * ratio - counts[minority])
-    if new < 1:
+    wanted = whole_rows(counts[majority] * ratio)
+    if wanted <= counts[minority]:
         present = counts[minority] / counts[majority]
         raise ValueError(
-            f"sampling_strategy={ratio} asks for {counts[majority] * ratio:.1f} rows of class "
+            f"sampling_strategy={ratio} asks for {wanted:,} rows of class "
             f"{minority!r}, which has {counts[minority]:,} already (a ratio of {present:.4g}); "
             "give a larger ratio"
         )
-    return {minority: new}
+    return {minority: wanted - counts[minority]}
 
 
 def wanted_totals(totals: Mapping[Any, int], counts: Mapping[Any, int]) -> dict[Any, int]:

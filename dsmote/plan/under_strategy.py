@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from numbers import Real
 from typing import Any
 
-from dsmote.plan.strategy import WORDS, extremes, listing, settled, wanted_totals
+from dsmote.plan.strategy import WORDS, extremes, listing, settled, wanted_totals, whole_rows
 
 __all__ = ["kept_rows"]
 
@@ -90,14 +90,15 @@ def _from_ratio(ratio: float, counts: dict[Any, int], labels: list[Any]) -> dict
         raise ValueError(f"sampling_strategy as a number must be in (0, 1], but is {ratio}")
     _, minority = extremes(counts, labels)
     majority = next(label for label in labels if label != minority)
-    if counts[minority] / ratio >= counts[majority] + 1:
+    wanted = whole_rows(counts[minority] / ratio)
+    if wanted > counts[majority]:
         present = counts[minority] / counts[majority]
         raise ValueError(
-            f"sampling_strategy={ratio} asks for {counts[minority] / ratio:,.0f} rows of class "
+            f"sampling_strategy={ratio} asks for {wanted:,} rows of class "
             f"{majority!r}, which has {counts[majority]:,} (a ratio of {present:.4g}), and an "
             "under-sampler makes none; give a larger ratio"
         )
-    return {majority: int(counts[minority] / ratio)}
+    return {majority: wanted}
 
 
 def _from_mapping(totals: Mapping[Any, int], counts: dict[Any, int]) -> dict[Any, int]:

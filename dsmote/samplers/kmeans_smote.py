@@ -76,7 +76,7 @@ class KMeansRecipe(SegmentRecipe):
         """Clusters are known when the clustering is fitted."""
         return True
 
-    def learn(self, matrix: np.ndarray, labels: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+    def learn(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit the clustering."""
         how = self.clustering
         if how is None or isinstance(how, Integral):

@@ -164,7 +164,7 @@ class SegmentRecipe:
         """Compare with brute force, in all columns, on a sample of the rows."""
         return measure_recall(index, self.measured(rows.numeric), self.k, seed=seed).to_dict()
 
-    def learn(self, matrix: np.ndarray, labels: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+    def learn(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Learn nothing."""
         return None
 

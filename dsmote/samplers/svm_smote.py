@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, NamedTuple
@@ -25,7 +26,7 @@ from dsmote.execute import (
 )
 from dsmote.kernels import beyond, beyond_exact
 from dsmote.neighbors import Engine
-from dsmote.plan import Stream, copies_with_replacement
+from dsmote.plan import Stream, copies_with_replacement, plain
 from dsmote.plan.draws import SHARE
 from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
 from dsmote.samplers.recipes import SegmentRecipe, other_classes
@@ -70,11 +71,17 @@ class SvmRecipe(SegmentRecipe):
     def _around_engine(self) -> Engine | None:
         return self.m_engine or super()._around_engine
 
-    def learn(self, matrix: np.ndarray, labels: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+    def learn(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit the machine."""
         seed = seed % 2**32
         machine = SVC(gamma="scale", random_state=seed) if self.svm is None else clone(self.svm)
-        machine.fit(matrix, labels)
+        if len(matrix) and (ranks == ranks[0]).all():
+            raise ValueError(
+                f"the support vector machine needs rows of 2 classes, but all {len(ranks):,} rows "
+                "it would be fitted to are of one class: the other rows have missing values and "
+                "missing='skip' leaves them out; fill them or name those columns in carry"
+            )
+        machine.fit(matrix, ranks)
         if not hasattr(machine, "support_"):
             raise ValueError(
                 f"svm_estimator is a {type(machine).__name__}, which has no attribute support_ "
@@ -166,7 +173,8 @@ class SVMSMOTE(OverSampler):
     Attributes
     ----------
     svm_estimator_ : object
-        The fitted machine, where the input is in memory.
+        The fitted machine, where the input is in memory. Its classes are numbers: the places of
+        the labels in sorted order.
     sampling_strategy_, n_features_in_, feature_names_in_, plan_, neighbors_report_, provenance_
         As in :class:`~dsmote.SMOTE`.
 
@@ -255,6 +263,13 @@ class SVMSMOTE(OverSampler):
             out_step=self.out_step,
             max_fit_rows=self.max_fit_rows,
         )
+
+    def _informed(self, recipe: Any, new: Mapping[Any, int], ranks: Mapping[Any, int]) -> Recipe:
+        weights = getattr(recipe.svm, "class_weight", None)
+        if not isinstance(weights, Mapping):
+            return recipe
+        numbered = {ranks[plain(c)]: w for c, w in weights.items() if plain(c) in ranks}
+        return replace(recipe, svm=clone(recipe.svm).set_params(class_weight=numbered))
 
     def _finished(self, table: Table) -> None:
         if table.learnt is not None:

@@ -3,6 +3,7 @@
 import pytest
 
 from dsmote.plan import new_rows
+from dsmote.plan.under_strategy import kept_rows
 
 COUNTS = {"b": 30, "a": 100, "c": 10}
 
@@ -20,6 +21,18 @@ def test_with_ties_the_first_label_is_left_out():
     assert new_rows("auto", {2: 5, 1: 5}) == {2: 0}
     assert new_rows("minority", {2: 5, 1: 5}) == {1: 0}
     assert new_rows("minority", {2: 5, 1: 9, 3: 5}) == {2: 4}
+
+
+@pytest.mark.parametrize("majority", [100, 1_000, 12_345, 10**9])
+def test_ratios_ask_for_the_rows_that_they_say(majority):
+    """0.29 x 100 is 28.999999999999996 in floating point, and 29 rows."""
+    for percent in range(1, 101):
+        ratio = percent / 100
+        wanted = majority * percent // 100
+        if wanted > 1:
+            assert new_rows(ratio, {0: majority, 1: 1}) == {1: wanted - 1}
+        minority = percent * 7
+        assert kept_rows(ratio, {0: 10**10, 1: minority}) == {0: minority * 100 // percent}
 
 
 def test_ratios_are_cut_down_to_whole_rows():

@@ -1,5 +1,7 @@
 """What the over-samplers share beyond SMOTE: provenance, groups, weights, and their errors."""
 
+from datetime import date
+
 import dask
 import numpy as np
 import pandas as pd
@@ -7,6 +9,7 @@ import pytest
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
+from sklearn.svm import SVC
 
 from dsmote import (
     ADASYN,
@@ -552,6 +555,56 @@ def test_kmeans_without_a_cluster():
     )
     with pytest.raises(ValueError, match=message):
         KMeansSMOTE(random_state=0, cluster_balance_threshold=0.99).fit_resample(X, Y)
+
+
+LABELS = {
+    "datetime": [pd.Timestamp("2020-01-01"), pd.Timestamp("2021-01-01")],
+    "date": [date(2020, 1, 1), date(2021, 1, 1)],
+    "tuple": [("a", 1), ("a", 2)],
+    "bytes": [b"no", b"yes"],
+    "mixed": [1, "one"],
+    "bool": [False, True],
+    "float": [-1.0, 2.0],
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("name", FAMILY)
+def test_new_rows_do_not_depend_on_the_kind_of_labels(name, kind):
+    """Only the order of the labels counts."""
+    labels = pd.Series([LABELS[kind][i] for i in Y], dtype=object).infer_objects()
+    expected, numbered = sampler(name).fit_resample(features(name), Y)
+    found, named = sampler(name).fit_resample(features(name), labels)
+    assert_same_bits(found, expected)
+    assert [LABELS[kind].index(label) for label in named] == numbered.tolist()
+    with dask.config.set({"dataframe.convert-string": False, "scheduler": "synchronous"}):
+        pair = (dask_frame(of, even(N, 3)) for of in (features(name), labels))
+        found, named = dask.compute(*sampler(name).fit_resample(*pair))
+    assert_same_bits(found.reset_index(drop=True), expected)
+    assert [LABELS[kind].index(label) for label in named] == numbered.tolist()
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_svm_weighs_classes_by_their_labels(kind):
+    few, many = LABELS[kind][1], LABELS[kind][0]
+    labels = pd.Series([LABELS[kind][i] for i in Y], dtype=object).infer_objects()
+    found, expected = (
+        SVMSMOTE(svm_estimator=SVC(class_weight=weights), random_state=0).fit_resample(X, y)[0]
+        for y, weights in ((labels, {few: 9.0, many: 0.5}), (Y, {1: 9.0, 0: 0.5}))
+    )
+    assert_same_bits(found, expected)
+    assert not found.equals(SVMSMOTE(random_state=0).fit_resample(X, labels)[0])
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_svm_of_one_class_says_so(lazy):
+    table = TABLE.assign(a=TABLE["a"].where(TABLE["y"] == 1))
+    given = dask_frame(table, [60, 60]) if lazy else table
+    with (
+        dask.config.set(scheduler="synchronous"),
+        pytest.raises(ValueError, match=r"rows of 2 classes, but all 40 rows .* of one class"),
+    ):
+        dask.compute(SVMSMOTE(missing="skip", random_state=0).resample(given, target="y"))
 
 
 def test_svm_with_noise_only():
