@@ -12,7 +12,6 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import TargetTags
 from sklearn.utils._param_validation import HasMethods, Interval, Options, RealNotInt, StrOptions
-from sklearn.utils.metadata_routing import MetadataRequest
 
 from dsmote.execute import Recipe, Table, Task, check_free, read_frame, read_pair
 from dsmote.execute.partition import incomplete, missing_labels
@@ -37,6 +36,7 @@ from dsmote.samplers.preparing import (
     engines_of,
     needs_of,
     partition_bytes,
+    routed_requests,
     sample_note,
     without_categories,
 )
@@ -90,6 +90,13 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
     _partition_rows: int | None = None
     #: The rows of nominal columns are counted in the pass over the data, by level and class.
     _counts_levels: ClassVar[bool] = False
+
+    #: Nothing is routed unless requested: groups that a splitter is given are not the sampler's.
+    __metadata_request__fit_resample: ClassVar[dict[str, bool]] = {
+        "groups": False,
+        "sample_weight": False,
+        "class_counts": False,
+    }
 
     sampling_strategy: Any
     random_state: Any
@@ -194,7 +201,8 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         sample_weight_res
             Third, where `sample_weight` is given; whole numbers become float64.
         groups_res
-            Last, where `groups` is an array.
+            Last, where `groups` is an array; not from a sampler that requests groups by metadata
+            routing (``set_fit_resample_request(groups=True)``), because pipelines take two.
 
         Raises
         ------
@@ -205,7 +213,9 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         """
         self._validate_params()
         beside, column = beside_table(X, sample_weight, groups)
-        return self._run(read_pair(X, y, beside), class_counts, column)
+        routed = routed_requests(self, {"groups"})
+        made = self._run(read_pair(X, y, beside), class_counts, column)
+        return made[:2] if "groups" in routed else made
 
     def resample(
         self,
@@ -385,10 +395,6 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             raise ValueError(missing_labels(profile.missing_target, target))
         if self.missing == "error" and (profile.missing or profile.infinite):
             raise ValueError(incomplete(profile.missing, profile.infinite, schema))
-
-    def get_metadata_routing(self) -> MetadataRequest:
-        """Request nothing: a pipeline takes no third thing, and groups are a splitter's."""
-        return MetadataRequest(owner=self)
 
     def __sklearn_tags__(self) -> SamplerTags:
         """Return the estimator's tags, for scikit-learn and imbalanced-learn."""

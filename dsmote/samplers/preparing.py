@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn import get_config
 
 from dsmote.execute import Recipe, Table
 from dsmote.plan import Needs, Profile, Schema, carried_dtype, plain
@@ -25,6 +26,7 @@ __all__ = [
     "needs_of",
     "partition_bytes",
     "passes_of",
+    "routed_requests",
     "sample_note",
     "without_categories",
 ]
@@ -136,6 +138,27 @@ def beside_table(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]
     elif groups is not None:
         beside["groups"] = groups
     return beside, column
+
+
+def routed_requests(sampler: Any, supported: set[str]) -> set[str]:
+    """Return what a sampler requests by metadata routing, where routing is enabled.
+
+    Raises
+    ------
+    ValueError
+        A request that no pipeline can serve: it takes X and y from a sampler, and nothing else.
+    """
+    if not get_config()["enable_metadata_routing"]:
+        return set()
+    requests = sampler.get_metadata_routing().fit_resample.requests
+    routed = {name for name, alias in requests.items() if alias not in (None, False)}
+    for name in sorted(routed - supported):
+        raise ValueError(
+            f"{type(sampler).__name__} cannot take {name} by metadata routing: a pipeline takes "
+            f"back X and y only; leave out set_fit_resample_request({name}=...), or call "
+            f"fit_resample(X, y, {name}=...) outside the pipeline"
+        )
+    return routed
 
 
 def engines_of(

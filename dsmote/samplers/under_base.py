@@ -12,7 +12,6 @@ import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import TargetTags
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metadata_routing import MetadataRequest
 
 from dsmote.execute import (
     Counted,
@@ -26,7 +25,7 @@ from dsmote.execute import (
 )
 from dsmote.execute.partition import missing_labels
 from dsmote.plan import Subset, UnderPlan, kept_rows, make_under_plan, root_seed
-from dsmote.samplers.preparing import beside_table, check_labels
+from dsmote.samplers.preparing import beside_table, check_labels, routed_requests
 from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
 
 __all__ = ["UnderSampler"]
@@ -48,6 +47,12 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
 
     #: The classes by partition, where whoever calls has counted them already.
     _counted: Counted | None = None
+
+    #: Nothing is routed unless requested: groups that a splitter is given are not the sampler's.
+    __metadata_request__fit_resample: ClassVar[dict[str, bool]] = {
+        "groups": False,
+        "sample_weight": False,
+    }
 
     sampling_strategy: Any
     random_state: Any
@@ -105,6 +110,7 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             Input that cannot be resampled; the message names the class and the remedy.
         """
         self._validate_params()
+        routed_requests(self, set())
         beside, _ = beside_table(X, sample_weight, groups)
         rows, lazy = self._run(read_pair(X, y, beside))
         if rows is None:
@@ -189,10 +195,6 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
                 delattr(self, stale)
         if table.is_frame and all(isinstance(name, str) for name in names):
             self.feature_names_in_ = np.asarray(names, dtype=object)
-
-    def get_metadata_routing(self) -> MetadataRequest:
-        """Request nothing: a pipeline takes no third thing, and groups are a splitter's."""
-        return MetadataRequest(owner=self)
 
     def __sklearn_tags__(self) -> SamplerTags:
         """Return the estimator's tags, for scikit-learn and imbalanced-learn."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import sklearn
 from imblearn.pipeline import make_pipeline
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
@@ -120,6 +121,44 @@ def test_what_is_known_of_a_table_in_memory_is_forgotten_with_the_next_input(nam
 
 
 # ---- inside what scikit-learn routes
+
+
+OVER = [name for name, kind in samplers().items() if kind._sampling_type == "over-sampling"]
+
+
+class _Keeps(ClassifierMixin, BaseEstimator):
+    """Keeps what it is fitted to."""
+
+    def fit(self, X, y):
+        self.X_, self.classes_ = X, np.unique(y)
+        return self
+
+
+@pytest.mark.parametrize("name", OVER)
+def test_groups_that_are_requested_reach_the_sampler(name):
+    """New rows are those of a call with groups."""
+    X, y = table_for(name)
+    groups = np.arange(len(y)) % 2
+    sampler = make_sampler(name, random_state=0, **NEEDED.get(name, {}))
+    expected = sampler.fit_resample(X, y, groups=groups)
+    assert len(expected) == 3
+    with sklearn.config_context(enable_metadata_routing=True):
+        pipeline = make_pipeline(sampler.set_fit_resample_request(groups=True), _Keeps())
+        pipeline.fit(X, y, groups=groups)
+    np.testing.assert_array_equal(pipeline[-1].X_, expected[0])
+
+
+@pytest.mark.parametrize("name", samplers())
+@pytest.mark.parametrize("what", ["sample_weight", "groups"])
+def test_requests_that_no_pipeline_can_serve_raise(name, what):
+    X, y = table_for(name)
+    if name in OVER and what == "groups":
+        return
+    sampler = make_sampler(name, random_state=0, **NEEDED.get(name, {}))
+    with sklearn.config_context(enable_metadata_routing=True):
+        pipeline = make_pipeline(sampler.set_fit_resample_request(**{what: True}), _Keeps())
+        with pytest.raises(ValueError, match=f"cannot take {what} by metadata routing: a pipeline"):
+            pipeline.fit(X, y, **{what: np.ones(len(y))})
 
 
 @pytest.mark.parametrize("kind", [SMOTE, RandomUnderSampler, imblearn.over_sampling.SMOTE])
