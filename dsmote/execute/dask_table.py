@@ -304,7 +304,7 @@ class DaskTable:
             outputs = [(f"original-{name}", i) for i in range(len(keys))]
             tasks |= {new: (change, old) for new, old in zip(outputs, keys, strict=True)}
         for b, block in enumerate(plan.blocks):
-            first = plan.n_before + block.offset
+            first = (task.first or 0) + block.offset
             make = partial(label_block, block=block, first=first, like=like, column=column)
             outputs.append((f"labels-{name}", b))
             tasks[outputs[-1]] = (make,)

@@ -20,6 +20,7 @@ from dsmote.execute.partition import (
     check,
     companion,
     incomplete,
+    index_end,
     label_codes,
     labels_of,
     missing_labels,
@@ -51,6 +52,8 @@ class Take:
         All classes, where a sample is wanted.
     quotas : mapping of rank to int
         Rows of the sample from each class.
+    first : int or None
+        Where the index of the new rows begins; no row may have a larger one.
     """
 
     schema: Schema
@@ -60,6 +63,7 @@ class Take:
     beside: tuple[int, ...] = ()
     ranks: Mapping[Any, int] = field(default_factory=dict)
     quotas: Mapping[int, int] = field(default_factory=dict)
+    first: int | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +118,8 @@ def extract(
     frame = as_frame(part, schema)
     check(frame, schema)
     labels = labels_of(frame, target, schema)
+    if take.first is not None:
+        _check_index(index_end(part, target), take.first)
     codes, names = label_codes(labels)
     found_counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
     if (codes < 0).any():
@@ -136,6 +142,14 @@ def extract(
             sample[take.ranks[name]] = sampled(numeric, at, quota)
     counts = dict(zip(names, found_counts, strict=True))
     return Extract(counts, (len(frame),), found, sample)
+
+
+def _check_index(end: int, first: int) -> None:
+    if end > first:
+        raise ValueError(
+            f"the index holds {end - 1:,}, and new rows would be numbered from {first:,}: leave "
+            "class_counts out to have its maximum found, or call reset_index(drop=True) first"
+        )
 
 
 def _complete(frame: pd.DataFrame, at: np.ndarray, take: Take) -> np.ndarray:

@@ -229,7 +229,7 @@ def make_block(
 ) -> Part:
     """Make one synthetic partition, as a frame or (with `array`, its dtype) as an ndarray."""
     made = make_rows(of, how, block.class_rank, block.start, block.stop)
-    return finish(of, made, how, block.label, how.n_before + block.offset, like, array)
+    return finish(of, made, how, block.label, how.first + block.offset, like, array)
 
 
 def finish(

@@ -23,6 +23,7 @@ __all__ = [
     "companion",
     "conform",
     "incomplete",
+    "index_end",
     "label_codes",
     "labels_of",
     "missing_labels",
@@ -243,7 +244,22 @@ def profile(
         sample=_sample(numeric, np.where(good, codes, -1), names),
         moments=tuple(look_at(column, scale) for column in numeric) if scale else (),
         levels=_levels(frame, schema, codes, names) if levels else (),
+        index_end=index_end(frame, target),
     )
+
+
+def index_end(*parts: Any) -> int:
+    """Return one more than the largest number in the index of frames and series; 0 for none."""
+    ends = [0]
+    for part in parts:
+        index = getattr(part, "index", None)
+        if isinstance(index, pd.RangeIndex):
+            ends.append(max(index.start, index.stop))
+        elif isinstance(index, pd.Index) and pd.api.types.is_any_real_numeric_dtype(index.dtype):
+            finite = index[np.isfinite(index.to_numpy(dtype=np.float64, na_value=np.nan))]
+            if len(finite):
+                ends.append(int(finite.max() // 1) + 1)
+    return max(ends)
 
 
 def _levels(

@@ -342,6 +342,8 @@ class Task:
         What to say of where rows came from.
     levels : tuple of LevelCounts
         Rows of each level of each nominal column, by class, where the recipe wants to know.
+    first : int or None
+        Where the index of the new rows begins; None in memory, where all rows are numbered anew.
     """
 
     recipe: Recipe
@@ -353,6 +355,7 @@ class Task:
     known: dict[int, Any]
     provenance: str | None = None
     levels: tuple[LevelCounts, ...] = ()
+    first: int | None = None
 
 
 @dataclass(frozen=True)
@@ -366,19 +369,19 @@ class Making:
         The columns of the output.
     seed : int
         The root seed.
-    n_before : int
-        Rows of the input.
+    first : int
+        Where the index of the new rows begins.
     provenance : {None, "flag", "full"}
     """
 
     recipe: Recipe
     schema: Schema
     seed: int
-    n_before: int
+    first: int
     provenance: str | None = None
 
     @classmethod
     def of(cls, task: Task) -> Making:
         """Take it from a task."""
         plan = task.plan
-        return cls(task.recipe, task.out, plan.seed, plan.n_before, task.provenance)
+        return cls(task.recipe, task.out, plan.seed, task.first or 0, task.provenance)

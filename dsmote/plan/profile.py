@@ -42,6 +42,8 @@ class Profile:
         What scaling needs of each measured numeric column; empty where none was asked for.
     levels : tuple of LevelCounts
         Rows of each level of each nominal column, by class; empty where not asked for.
+    index_end : int
+        One more than the largest number in the index; 0 where it holds no numbers.
     assumed : bool
         The counts are what the user says, and nothing was read.
     """
@@ -58,6 +60,7 @@ class Profile:
     sample: Mapping[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     moments: tuple[ColumnMoments, ...] = ()
     levels: tuple[LevelCounts, ...] = ()
+    index_end: int = 0
     assumed: bool = False
 
 
@@ -107,6 +110,7 @@ def _merge(a: Profile, b: Profile) -> Profile:
         sample=_merge_samples(a.sample, b.sample),
         moments=merge_moments(a.moments, b.moments),
         levels=merge_levels(a.levels, b.levels),
+        index_end=max(a.index_end, b.index_end),
     )
 
 

@@ -363,7 +363,8 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         self.plan_ = plan
         skip = self.missing == "skip"
         told = self.provenance or None
-        task = Task(recipe, schema, out, plan, skip, changes, known, told, profile.levels)
+        first = max(plan.n_before, profile.index_end) if table.lazy else None
+        task = Task(recipe, schema, out, plan, skip, changes, known, told, profile.levels, first)
         return task, alarms
 
     def _check_search(self, schema: Schema, class_counts: ClassCounts | None) -> None:

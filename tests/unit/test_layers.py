@@ -36,7 +36,7 @@ MAY_USE_DASK = {"execute", "job", "cluster", "cli"}
 TERMINAL = {"click", "rich"}
 FILES = {"fsspec", "glob", "pathlib", "shutil", "tempfile"}
 MAY_TOUCH_FILES = {"job", "cluster", "cli"}
-MAX_LINES = 400
+MAX_LINES = 800
 
 
 @functools.cache

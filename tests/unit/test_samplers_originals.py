@@ -326,13 +326,24 @@ def test_in_memory_gives_a_fresh_index():
     assert y_res.index.equals(pd.RangeIndex(len(X_res)))
 
 
-@pytest.mark.parametrize("kind", ["whole numbers", "names", "moments", "floats"])
+NUMBERED = {
+    "whole numbers": (np.arange(N)[::-1] * 10, (N - 1) * 10 + 1),
+    "unsigned": (np.arange(N, dtype="uint16") + 500, 500 + N),
+    "below zero": (np.arange(N) - 1000, N),
+    "beyond 2**53": (np.arange(N) + 2**60 + 1, 2**60 + N + 1),
+    "nullable": (pd.array([None, *range(1, N)], dtype="Int64") * 3, (N - 1) * 3 + 1),
+    "floats": (np.linspace(0, 1, N), N),
+    "large floats": (np.r_[np.nan, np.inf, np.arange(N - 2) + 0.5] * 4, (N - 3) * 4 + 3),
+}
+
+
+@pytest.mark.parametrize("kind", [*NUMBERED, "names", "moments"])
 def test_on_dask_originals_keep_their_index(kind):
+    """New rows are numbered from above the largest number; their index is missing elsewhere."""
     index = {
-        "whole numbers": pd.Index(np.arange(N)[::-1] * 10, name="row"),
+        **{name: pd.Index(of, name="row") for name, (of, _) in NUMBERED.items()},
         "names": pd.Index([f"r{i}" for i in range(N)], name="row"),
         "moments": pd.date_range("2020-01-01", periods=N, name="row", unit="ns"),
-        "floats": pd.Index(np.linspace(0, 1, N), name="row"),
     }[kind]
     X = pd.DataFrame({"z": NORMAL, "a": NORMAL**2}, index=index)
     y = Y.set_axis(index)
@@ -344,11 +355,22 @@ def test_on_dask_originals_keep_their_index(kind):
         assert found.index.dtype == index.dtype
         assert found.index[:N].equals(index)
         made = found.index[N:]
-        if kind in ("whole numbers", "floats"):
-            np.testing.assert_array_equal(made, np.arange(N, N + len(made)))
+        if kind in NUMBERED:
+            first = NUMBERED[kind][1]
+            np.testing.assert_array_equal(made, np.arange(first, first + len(made)))
+            assert found.index.is_unique
         else:
             assert made.isna().all()
     assert lazy[0].known_divisions is False
+
+
+def test_on_dask_an_index_above_what_class_counts_say():
+    frame = pd.DataFrame({"z": NORMAL, "y": Y.to_numpy()}, index=np.arange(N) + 1)
+    lazy = SMOTE().resample(
+        dask_frame(frame, [30, 30]), target="y", class_counts=Y.value_counts().to_dict()
+    )
+    with pytest.raises(ValueError, match=rf"index holds {N}, .* numbered from {N}: leave class_"):
+        lazy.compute(scheduler="synchronous")
 
 
 # ---- carried columns
