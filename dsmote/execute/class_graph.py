@@ -147,14 +147,14 @@ def _add_gather(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task, p
         level.append((f"extract-{token}", i))
         tasks[level[-1]] = (pull, *row)
     joined = partial(join_extracts, take=take)
-    last = partial(_gathered, take=take, plan=plan)
+    last = partial(_gathered, take=take, plan=plan, first=task.first)
     # A sample makes every extract large.
     fan_in = {"fan_in": _FEW} if take.quotas else {}
     return tree(tasks, level, f"gather-{token}", joined, last, **fan_in)
 
 
-def _gathered(parts: list[Extract], *, take: Any, plan: Plan) -> Extract:
-    return check_counts(join_extracts(parts, take=take), plan)
+def _gathered(parts: list[Extract], *, take: Any, plan: Plan, first: int | None) -> Extract:
+    return check_counts(join_extracts(parts, take=take), plan, first)
 
 
 def _add_survey(

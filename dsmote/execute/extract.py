@@ -52,8 +52,6 @@ class Take:
         All classes, where a sample is wanted.
     quotas : mapping of rank to int
         Rows of the sample from each class.
-    first : int or None
-        Where the index of the new rows begins; no row may have a larger one.
     """
 
     schema: Schema
@@ -63,7 +61,6 @@ class Take:
     beside: tuple[int, ...] = ()
     ranks: Mapping[Any, int] = field(default_factory=dict)
     quotas: Mapping[int, int] = field(default_factory=dict)
-    first: int | None = None
 
 
 @dataclass(frozen=True)
@@ -89,12 +86,15 @@ class Extract:
         The wanted rows; numbers count from the first row of the first of these partitions.
     sample : dict of rank to Sampled
         What a model is learnt from.
+    index_end : int
+        One more than the largest number in the index.
     """
 
     counts: dict[Any, int]
     lengths: tuple[int, ...]
     rows: dict[int, Rows]
     sample: dict[int, Sampled] = field(default_factory=dict)
+    index_end: int = 0
 
     @property
     def starts(self) -> np.ndarray:
@@ -118,8 +118,6 @@ def extract(
     frame = as_frame(part, schema)
     check(frame, schema)
     labels = labels_of(frame, target, schema)
-    if take.first is not None:
-        _check_index(index_end(part, target), take.first)
     codes, names = label_codes(labels)
     found_counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
     if (codes < 0).any():
@@ -141,15 +139,7 @@ def extract(
             numeric = found[rank].numeric if rank is not None else _numeric(frame.iloc[at], schema)
             sample[take.ranks[name]] = sampled(numeric, at, quota)
     counts = dict(zip(names, found_counts, strict=True))
-    return Extract(counts, (len(frame),), found, sample)
-
-
-def _check_index(end: int, first: int) -> None:
-    if end > first:
-        raise ValueError(
-            f"the index holds {end - 1:,}, and new rows would be numbered from {first:,}: leave "
-            "class_counts out to have its maximum found, or call reset_index(drop=True) first"
-        )
+    return Extract(counts, (len(frame),), found, sample, index_end(part, target))
 
 
 def _complete(frame: pd.DataFrame, at: np.ndarray, take: Take) -> np.ndarray:
@@ -219,7 +209,7 @@ def join_extracts(parts: Sequence[Extract], *, take: Take) -> Extract:
         for rank, quota in take.quotas.items()
         if any(rank in p.sample for p in parts)
     }
-    return Extract(counts, lengths, rows, sample)
+    return Extract(counts, lengths, rows, sample, max(p.index_end for p in parts))
 
 
 def _smallest(parts: Sequence[tuple[Sampled, int]], quota: int) -> Sampled:
@@ -234,13 +224,14 @@ def _added(a: dict[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
     return {**a, **{label: a.get(label, 0) + n for label, n in b.items()}}
 
 
-def check_counts(found: Extract, plan: Plan) -> Extract:
+def check_counts(found: Extract, plan: Plan, first: int | None = None) -> Extract:
     """Check that the data are what the plan was made for.
 
     Raises
     ------
     ValueError
-        Other counts than planned: wrong ``class_counts``, or data that changed.
+        Other counts than planned: wrong ``class_counts``, or data that changed; or an index with
+        numbers from `first` on, which new rows have.
     """
     counts = found.counts
     for c in plan.classes:
@@ -255,5 +246,11 @@ def check_counts(found: Extract, plan: Plan) -> Extract:
         raise ValueError(
             f"the data hold the class {unknown[0]!r} ({counts[unknown[0]]:,} rows), which "
             "class_counts does not name; add it, or leave class_counts out"
+        )
+    if first is not None and found.index_end > first:
+        raise ValueError(
+            f"the index holds {found.index_end - 1:,}, and new rows would be numbered from "
+            f"{first:,}: leave class_counts out to have its maximum found, or call "
+            "reset_index(drop=True) first"
         )
     return found

@@ -38,7 +38,6 @@ def take_of(task: Task) -> Take:
         beside=_beside(task),
         ranks={c.label: c.rank for c in plan.classes} if quotas else {},
         quotas=quotas,
-        first=task.first,
     )
 
 

@@ -177,6 +177,7 @@ def list_files(url: str, format: str | None = None) -> InputFiles:
             matches = [match for match in fs.glob(pattern) if not _hidden(match, _base(pattern))]
             found = [file for match in matches for file in _files_under(fs, match)]
     root = _base(path) if pattern else path
+    _refuse_managed(fs, url, root, found)
     chosen, format = _choose(url, found, format, named=pattern is None and fs.isfile(path))
     _refuse_key_folders(url, chosen, root)
     chosen = sorted(dict.fromkeys(chosen), key=_natural)
@@ -192,6 +193,40 @@ def list_files(url: str, format: str | None = None) -> InputFiles:
         n_bytes=sum(int(mark.partition(" ")[0]) for mark in marks),
         marks=tuple(marks),
     )
+
+
+def _refuse_managed(fs: Any, url: str, root: str, files: list[str]) -> None:
+    """Refuse tables of which plain Parquet readers would take rows that are not theirs."""
+    folders = {root, *(file.rpartition("/")[0] for file in files)}
+    folders |= {str(above) for folder in folders for above in PurePosixPath(folder).parents}
+    for folder in sorted(folders - {"", ".", "/"}):
+        _refuse_lake(fs, url, folder)
+    for folder in sorted({file.rpartition("/test/")[0] for file in files if "/test/" in file}):
+        try:
+            manifest = json.loads(fs.cat_file(f"{folder}/_manifest.json"))
+        except (OSError, ValueError):
+            continue
+        job = manifest.get("job") if isinstance(manifest, dict) else None
+        if isinstance(job, dict) and job.get("split"):
+            raise ValueError(
+                f"{url} is an output with a split, and its test/ would be mixed into the training "
+                f"rows: give {folder}/train"
+            )
+
+
+def _refuse_lake(fs: Any, url: str, folder: str) -> None:
+    kinds = {"_delta_log": "Delta", ".hoodie": "Hudi"}
+    kind = next((kinds[name] for name in kinds if fs.isdir(f"{folder}/{name}")), None)
+    if kind is None and fs.isdir(f"{folder}/metadata"):
+        names = fs.ls(f"{folder}/metadata", detail=False)
+        if any(str(name).endswith(".metadata.json") for name in names):
+            kind = "Iceberg"
+    if kind is not None:
+        raise ValueError(
+            f"{url} is in the {kind} table {folder}, whose log says which files and rows are "
+            "current: read as plain Parquet, deleted and overwritten rows would come back. Write "
+            "the current version to a plain Parquet folder first, and give that"
+        )
 
 
 def _files_under(fs: Any, path: str) -> list[str]:

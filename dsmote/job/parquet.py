@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import dask
@@ -68,6 +69,14 @@ class Footer:
     schema: pa.Schema
     groups: tuple[tuple[int, int], ...]
     with_nulls: frozenset[str]
+
+    @cached_property
+    def categorical(self) -> frozenset[str]:
+        """Columns that pandas wrote as categories; Parquet keeps only those of text as such."""
+        known = (self.schema.pandas_metadata or {}).get("columns", ())
+        return frozenset(
+            column["field_name"] for column in known if column["pandas_type"] == "categorical"
+        )
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,8 @@ def _columns_with_nulls(schema: pa.Schema, metadata: Any) -> frozenset[str]:
         for place, field in enumerate(schema)
         if pa.types.is_integer(field.type) or pa.types.is_boolean(field.type)
     ]
-    found = set()
+    # Missing throughout: another file says whether these are whole numbers.
+    found = {field.name for field in schema if pa.types.is_null(field.type)}
     for place, name in whole:
         for number in range(metadata.num_row_groups):
             group = metadata.row_group(number)
@@ -142,8 +152,8 @@ def table_schema(footers: Sequence[Footer]) -> pa.Schema:
     """Return the one schema of all the files, with the pandas dtypes of its columns.
 
     Columns that pandas kept as a named index are columns here (which a job carries); an index
-    without a name is not part of the table. Files may hold the columns in different order, and a
-    column that is missing throughout a file fits any type.
+    without a name is not part of the table. Files may hold the columns in different order and in
+    types of different width; a column that is missing throughout a file fits any type.
 
     Parameters
     ----------
@@ -156,18 +166,14 @@ def table_schema(footers: Sequence[Footer]) -> pa.Schema:
     Raises
     ------
     ValueError
-        When the files differ, a column has a nested type, or two have one name.
+        When no type holds a column of all files, one has a nested type, or two have one name.
     """
     first = footers[0]
-    fields = {field.name: field for field in first.schema if not _is_index(field.name)}
     for footer in footers:
         _check_columns(footer)
-        _check_same(first, footer, fields)
-        for field in footer.schema:
-            # An all-missing column of the first file takes the type another file gives it.
-            if not _is_index(field.name) and pa.types.is_null(fields[field.name].type):
-                fields[field.name] = field
-    typed = pa.schema([field.with_nullable(True).remove_metadata() for field in fields.values()])
+        _check_same(first, footer)
+    names = [name for name in first.schema.names if not _is_index(name)]
+    typed = pa.schema([_common_field(name, footers) for name in names])
     known = _without_index(first.schema.pandas_metadata)
     empty = typed.with_metadata(known).empty_table().to_pandas()
     with_nulls = frozenset().union(*(footer.with_nulls for footer in footers))
@@ -225,31 +231,68 @@ def _check_columns(footer: Footer) -> None:
         )
 
 
-def _check_same(first: Footer, footer: Footer, fields: dict[str, pa.Field]) -> None:
-    names = {name for name in footer.schema.names if not _is_index(name)}
-    if names != set(fields):
-        lacking, extra = sorted(set(fields) - names), sorted(names - set(fields))
+def _check_same(first: Footer, footer: Footer) -> None:
+    mine, theirs = (
+        {name for name in each.schema.names if not _is_index(name)} for each in (first, footer)
+    )
+    if mine != theirs:
         raise ValueError(
-            f"{footer.file} does not have the columns of {first.file}: "
-            f"lacking {lacking}, additional {extra}"
+            f"{footer.file} does not have the columns of {first.file}: lacking "
+            f"{sorted(mine - theirs)}, additional {sorted(theirs - mine)}; rewrite it with those "
+            "columns, or give the files that have them as a glob"
         )
-    for name, field in fields.items():
-        mine, theirs = field.type, footer.schema.field(name).type
-        if not _fits(mine, theirs):
-            raise ValueError(
-                f"column {name!r} is {theirs} in {footer.file} but {mine} in {first.file} "
-                "or a file before it"
-            )
 
 
-def _fits(mine: pa.DataType, theirs: pa.DataType) -> bool:
-    if pa.types.is_null(mine) or pa.types.is_null(theirs):
-        return True
-    if pa.types.is_dictionary(mine) and pa.types.is_dictionary(theirs):
-        return _fits(mine.value_type, theirs.value_type) and mine.ordered == theirs.ordered
-    text = (pa.types.is_string, pa.types.is_large_string)
-    both_text = any(is_a(mine) for is_a in text) and any(is_a(theirs) for is_a in text)
-    return both_text or mine == theirs
+def _common_field(name: str, footers: Sequence[Footer]) -> pa.Field:
+    """Return the field that holds a column of every file: the widest type, as Arrow promotes it.
+
+    A column is categorical where every file has it so. Codes get 32 bits, however few categories a
+    file has.
+    """
+    values: pa.DataType = pa.null()
+    dictionaries = []
+    before = footers[0].file
+    for footer in footers:
+        field = footer.schema.field(name)
+        if pa.types.is_null(field.type):  # all missing, which fits any type
+            continue
+        coded = pa.types.is_dictionary(field.type)
+        categorical = coded or name in footer.categorical
+        dictionaries.append((categorical, coded and field.type.ordered))
+        values = _wider(
+            name, values, field.type.value_type if coded else field.type, before, footer
+        )
+        before = footer.file
+    if not dictionaries:
+        return pa.field(name, values)
+    text = pa.types.is_string(values) or pa.types.is_large_string(values)
+    if len(set(dictionaries)) > 1 and not text:
+        raise ValueError(
+            f"column {name!r} is categorical in some files and not in others, or ordered in some "
+            f"only ({before} is one of them): rewrite them alike"
+        )
+    if all(categorical for categorical, _ in dictionaries) and len(set(dictionaries)) == 1:
+        values = pa.dictionary(pa.int32(), values, ordered=dictionaries[0][1])
+    return pa.field(name, values)
+
+
+def _wider(
+    name: str, mine: pa.DataType, theirs: pa.DataType, before: str, footer: Footer
+) -> pa.DataType:
+    schemas = [pa.schema([pa.field("", each)]) for each in (mine, theirs)]
+    try:
+        found = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except pa.ArrowTypeError:
+        found = None
+    floats = pa.types.is_floating(found) if found is not None else False
+    inexact = floats and (pa.types.is_decimal(mine) or pa.types.is_decimal(theirs))
+    bytes_of_text = found in (pa.binary(), pa.large_binary()) and mine != theirs
+    if found is None or inexact or bytes_of_text:
+        raise ValueError(
+            f"column {name!r} is {theirs} in {footer.file} but {mine} in {before} or a file before "
+            "it, and no type holds both: cast it in one of them"
+        )
+    return found
 
 
 def parquet_frame(inputs: InputFiles, footers: Sequence[Footer], schema: pa.Schema) -> Any:
@@ -351,14 +394,31 @@ def read_piece(
             table = pq.ParquetFile(handle).read_row_groups(
                 list(piece.groups), columns=names, use_threads=False
             )
-            table = table.select(names).cast(wanted)
         except (pa.ArrowException, OSError) as error:
             if isinstance(error, PermissionError | FileNotFoundError):
                 raise
             raise ValueError(f"{piece.file} is corrupt: {one_line(error)}") from error
+    table = _cast(table.select(names), wanted, piece.file)
     frame = table.to_pandas(use_threads=False, split_blocks=True, self_destruct=True)
     del table
     return _checked(frame, wanted, piece.file)
+
+
+def _cast(table: pa.Table, wanted: pa.Schema, file: str) -> pa.Table:
+    """Return a table in the types of all files."""
+    columns = []
+    for field, column in zip(wanted, table.columns, strict=True):
+        mine, theirs = field.type, column.type
+        try:
+            if pa.types.is_dictionary(mine) and not pa.types.is_dictionary(theirs):
+                column = column.cast(mine.value_type).dictionary_encode()
+            columns.append(column.cast(mine))
+        except pa.ArrowInvalid as error:
+            raise ValueError(
+                f"column {field.name!r} of {file} is {theirs}, {mine} in other files, and holds a "
+                f"value that cannot be cast: {one_line(error)}; cast the column in the files"
+            ) from error
+    return pa.Table.from_arrays(columns, schema=wanted)
 
 
 def _checked(frame: pd.DataFrame, wanted: pa.Schema, file: str) -> pd.DataFrame:

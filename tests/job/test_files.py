@@ -25,6 +25,34 @@ def test_folder_is_searched_in_natural_order_without_hidden_files(tmp_path: Path
     assert names(tmp_path, str(tmp_path)) == expected
 
 
+LAKES = {
+    "Delta": "_delta_log/00000000000000000000.json",
+    "Iceberg": "metadata/v1.metadata.json",
+    "Hudi": ".hoodie/hoodie.properties",
+}
+
+
+@pytest.mark.parametrize("given", ["", "data", "data/*.parquet", "data/a.parquet", ".."])
+@pytest.mark.parametrize("kind", LAKES)
+def test_tables_with_a_log_are_refused_by_name(tmp_path: Path, kind: str, given: str) -> None:
+    table = tmp_path / "lake" / "table"
+    touch(table / LAKES[kind], table / "data" / "a.parquet")
+    with pytest.raises(ValueError, match=rf"in the {kind} table {table}, .*Write the current"):
+        list_files(str(table / given))
+
+
+@pytest.mark.parametrize("given", ["", "*/*.parquet", "../*"])
+def test_an_output_with_a_split_is_refused_as_an_input(tmp_path: Path, given: str) -> None:
+    out = tmp_path / "lake" / "out"
+    touch(out / "train" / "a.parquet", out / "test" / "a.parquet")
+    (out / "_manifest.json").write_text('{"job": {"split": {"column": "fold"}}}')
+    with pytest.raises(ValueError, match=rf"test/ would be mixed .*: give .*/out/train"):
+        list_files(str(out / given))
+    assert names(out, str(out / "train")) == ["train/a.parquet"]
+    (out / "_manifest.json").write_text('{"job": {"split": null}}')
+    assert len(names(out, str(out / given))) == 2
+
+
 def test_linked_folder_is_part_of_the_table(tmp_path: Path) -> None:
     """Left out, its rows would be missing, and nobody would be told."""
     touch(tmp_path / "in" / "a.parquet", tmp_path / "else" / "deep" / "b.parquet")

@@ -1,5 +1,9 @@
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import dask
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -139,14 +143,88 @@ def test_corrupt_data_behind_a_good_footer_are_named(tmp_path: Path) -> None:
     [
         ({"x": [1.0]}, r"1\.parquet does not have the columns of .*0\.parquet: lacking \['s'\]"),
         ({"x": [1.0], "s": ["u"], "z": [1]}, r"additional \['z'\]"),
-        ({"x": [1], "s": ["u"]}, r"column 'x' is int64 in .*1\.parquet but double"),
-        ({"x": [1.0], "s": pd.Categorical(["u"])}, r"column 's' is dictionary.*1\.parquet"),
+        ({"x": [True], "s": ["u"]}, r"column 'x' is bool in .*1\.parquet but double .*cast it"),
+        ({"x": [1.0], "s": [1]}, r"column 's' is int64 in .*1\.parquet but .*string .*cast it"),
+        ({"x": pd.Categorical([1.0]), "s": ["u"]}, r"column 'x' is categorical in some files"),
+        ({"x": [Decimal("1.5")], "s": ["u"]}, r"column 'x' is decimal128\(2, 1\) in .*1\.parquet"),
     ],
 )
 def test_file_of_another_shape_is_named(tmp_path: Path, second: dict, message: str) -> None:
     folder = write(tmp_path / "t", pd.DataFrame({"x": [0.5], "s": ["u"]}), pd.DataFrame(second))
     with pytest.raises(ValueError, match=message):
         open_source(str(folder))
+
+
+MOMENT = datetime(2026, 1, 2)
+#: Types of a column in two files, values, and the type that holds both.
+WIDENED = {
+    "ints": (pa.int32(), pa.int64(), [1, 2], pa.int64()),
+    "int and float": (pa.int32(), pa.float64(), [1, 2], pa.float64()),
+    "floats": (pa.float32(), pa.float64(), [0.5, 1], pa.float64()),
+    "timestamps": (pa.timestamp("us"), pa.timestamp("ns"), [MOMENT] * 2, pa.timestamp("ns")),
+    "durations": (pa.duration("s"), pa.duration("us"), [timedelta(1)] * 2, pa.duration("us")),
+    "text": (pa.string(), pa.large_string(), ["a", "b"], pa.large_string()),
+    "text and codes": (pa.string(), pa.dictionary(pa.int8(), pa.string()), ["a"] * 2, pa.string()),
+    "codes": (
+        pa.dictionary(pa.int8(), pa.string()),
+        pa.dictionary(pa.int16(), pa.large_string()),
+        ["a", "b"],
+        pa.dictionary(pa.int32(), pa.string()),  # which Parquet makes of either
+    ),
+    "decimals": (
+        pa.decimal128(4, 2),
+        pa.decimal128(9, 3),
+        [Decimal("1.25"), Decimal("2.5")],
+        pa.decimal128(9, 3),
+    ),
+    "missing": (pa.null(), pa.int64(), [None, 2], pa.int64()),
+    "missing bools": (pa.null(), pa.bool_(), [None, True], pa.bool_()),
+    "missing codes": (
+        pa.null(),
+        pa.dictionary(pa.int8(), pa.string()),
+        [None, "a"],
+        pa.dictionary(pa.int32(), pa.string()),
+    ),
+}
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("name", WIDENED)
+def test_types_of_different_width_are_widened(tmp_path: Path, name: str, swapped: bool) -> None:
+    one, other, values, common = WIDENED[name]
+    columns = [pa.array([values[0]] * 3, one), pa.array([values[1]] * 3, other)]
+    for number, column in enumerate(columns[::-1] if swapped else columns):
+        pq.write_table(pa.table({"c": column}), tmp_path / f"{number}.parquet")
+    source = open_source(str(tmp_path))
+    assert source.schema.field("c").type == common
+    parts = dask.compute(*source.frame(None)["c"].to_delayed(), scheduler="synchronous")
+    expected = [value for value in values for _ in range(3)]
+    expected = expected[::-1] if swapped else expected
+    assert [None if pd.isna(v) else v for part in parts for v in part] == expected
+    if pa.types.is_integer(common) and None in values:
+        # Not floats, which cannot hold all whole numbers.
+        assert {str(part.dtype) for part in parts} == {"Int64"}
+
+
+def test_a_value_that_the_common_type_cannot_hold_is_named(tmp_path: Path) -> None:
+    for number, column in enumerate([pa.array([2**53 + 1]), pa.array([0.5])]):
+        pq.write_table(pa.table({"c": column}), tmp_path / f"{number}.parquet")
+    with pytest.raises(ValueError, match=r"column 'c' of .*0\.parquet is int64, double in other"):
+        read_all(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "values", [[101, 205], [0.5, 1.5], [True, False], pd.to_datetime(["2020", "2021"])]
+)
+def test_categories_of_any_kind_stay_categories(tmp_path: Path, values: Any) -> None:
+    """Parquet keeps codes of text only; pandas says in its metadata what the others were."""
+    categories = pd.DataFrame({"c": pd.Categorical(values), "x": [0.0, 1.0]})
+    folder = write(tmp_path / "t", categories, categories)
+    found = read_all(folder)["c"]
+    assert isinstance(found.dtype, pd.CategoricalDtype)
+    assert found.tolist() == [*categories["c"], *categories["c"]]
+    frame = open_source(str(folder)).frame(None)
+    assert isinstance(frame["c"].dtype, pd.CategoricalDtype)
 
 
 def test_nested_columns_are_named(tmp_path: Path) -> None:
