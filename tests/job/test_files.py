@@ -46,7 +46,7 @@ def test_an_output_with_a_split_is_refused_as_an_input(tmp_path: Path, given: st
     out = tmp_path / "lake" / "out"
     touch(out / "train" / "a.parquet", out / "test" / "a.parquet")
     (out / "_manifest.json").write_text('{"job": {"split": {"column": "fold"}}}')
-    with pytest.raises(ValueError, match=rf"test/ would be mixed .*: give .*/out/train"):
+    with pytest.raises(ValueError, match=r"test/ would be mixed .*: give .*/out/train"):
         list_files(str(out / given))
     assert names(out, str(out / "train")) == ["train/a.parquet"]
     (out / "_manifest.json").write_text('{"job": {"split": null}}')
