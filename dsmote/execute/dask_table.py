@@ -222,10 +222,20 @@ class DaskTable:
         return "; arrays of known chunk sizes are aligned here: call compute_chunk_sizes() on both"
 
     def schema(self, **roles: Any) -> Schema:
-        """Give the columns their roles."""
-        return make_schema(
-            self.names, self.dtypes, target=self.target, has_target=self.has_target, **roles
-        )
+        """Give the columns their roles; object columns are read as numbers, or else refused."""
+        apart = {*roles.get("carry", ()), *roles.get("inherited", ()), self.target}
+        apart.add(roles.get("group"))
+        objects = {
+            i
+            for i, dtype in enumerate(self.dtypes)
+            if dtype == np.dtype("O")
+            and not roles.get("any_kind")
+            and i not in roles.get("nominal", ())
+            and self.names[i] not in apart
+        }
+        dtypes = [np.dtype("f8") if i in objects else d for i, d in enumerate(self.dtypes)]
+        roles |= {"target": self.target, "has_target": self.has_target, "objects": objects}
+        return make_schema(self.names, dtypes, **roles)
 
     def _inputs(self) -> Inputs:
         if self._frozen is None:

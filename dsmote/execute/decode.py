@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from dsmote.execute.recipe import Made
 from dsmote.execute.rows import Rows, is_arrow_date
@@ -29,6 +30,8 @@ def _from_float(values: np.ndarray, column: Column) -> Any:
     """Return float64 values as a column of the schema's dtype."""
     dtype = column.dtype
     # A row beyond its base may leave 0..1, and the range of a dtype.
+    if column.kind == "decimal":
+        return _decimals(values, column)
     values = values > 0.5 if column.kind == "bool" else _held(values, _numpy_dtype(dtype))
     if isinstance(dtype, np.dtype):
         return values.astype(dtype, copy=False)
@@ -37,12 +40,33 @@ def _from_float(values: np.ndarray, column: Column) -> Any:
     return pd.array(values, dtype=dtype)
 
 
+def _decimals(values: np.ndarray, column: Column) -> Any:
+    """Return numbers as decimals: float64 values rounded, whole ones in units of the last digit."""
+    stored = column.dtype.pyarrow_dtype
+    if values.dtype.kind == "i":
+        most = min(10**stored.precision, 2**63) - 1
+        values = values.clip(-most, most)
+        words = np.stack([values, values >> 63], axis=1).astype("<i8")
+        buffers = [None, pa.py_buffer(words.tobytes())]
+        made = pa.Array.from_buffers(stored, len(values), buffers)
+    else:
+        # A row beyond its base may leave the range of the type.
+        whole = stored.precision - stored.scale
+        most = (
+            np.nextafter(10.0**whole - 10.0**-stored.scale, 0.0)
+            if whole > 0
+            else (1.0 - 10.0**-stored.scale if whole == 0 else 10.0**whole)
+        )
+        made = pa.array(values.clip(-most, most)).cast(stored)
+    return pd.array(made, dtype=column.dtype)
+
+
 def _numpy_dtype(dtype: Any) -> np.dtype:
     """Return what holds the values of a column that has no nominal, bool or moments."""
     if isinstance(dtype, pd.SparseDtype):
         dtype = dtype.subtype
     held = dtype if isinstance(dtype, np.dtype) else dtype.numpy_dtype
-    return held if held.kind in "fiu" else np.dtype("f8")  # such as decimals
+    return held if held.kind in "fiu" else np.dtype("f8")
 
 
 def _held(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -134,12 +158,16 @@ def decode(
             elif place in made.wide:
                 exact = made.wide[place]
                 values = (
-                    exact.astype(column.dtype)
+                    _decimals(exact, column)
+                    if column.kind == "decimal"
+                    else exact.astype(column.dtype)
                     if isinstance(column.dtype, np.dtype)
                     else pd.array(exact, dtype=column.dtype)
                 )
             else:
                 values = _from_float(made.numeric[:, place], column)
+            if column.given is not None:
+                values = pd.Series(values).astype(column.given).array
         elif column.kind == "group":
             assert rows.group is not None and rows.group_levels is not None
             values = rows.group_levels.array.take(rows.group[made.bases])

@@ -188,7 +188,9 @@ def make_rows(of: ClassIndex, how: Making, rank: int, start: int, stop: int) -> 
     Only base rows that the allocation uses are queried, each once.
     """
     schema = how.schema
-    whole = np.array([schema.columns[i].kind != "float" for i in schema.numeric], dtype=bool)
+    whole = np.array(
+        [schema.columns[i].kind not in ("float", "decimal") for i in schema.numeric], dtype=bool
+    )
     made = []
     for low in range(start, stop, _STEP):
         high = min(stop, low + _STEP)

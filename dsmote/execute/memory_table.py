@@ -32,7 +32,7 @@ from dsmote.execute.partition import as_frame, check_companion, conform, profile
 from dsmote.execute.provenance import of_originals
 from dsmote.execute.recipe import Made, Making, Task
 from dsmote.execute.resources import memory_limit, single_threaded, thread_pool
-from dsmote.execute.rows import Rows
+from dsmote.execute.rows import Rows, holds_numbers, read_objects
 from dsmote.execute.serial import surveyed
 from dsmote.execute.taking import take_of
 from dsmote.plan import Limit, Plan, Profile, Schema, make_schema
@@ -197,32 +197,40 @@ class MemoryTable:
         """Give the columns their roles; object columns that are measured must hold numbers."""
         refuse_mask(self._given, "X")
         dtypes = list(self.dtypes)
-        if self.array is not None and self.array.kind == "O" and not roles.get("any_kind"):
-            voted = set(roles.get("nominal", ()))
-            carried = set(roles.get("carry", ()))
+        objects: set[int] = set()
+        if not roles.get("any_kind"):
+            apart = {*roles.get("carry", ()), *roles.get("inherited", ()), roles.get("group")}
             for i, dtype in enumerate(dtypes):
-                # A column of text alone is not numbers, even where all of it could be read as some.
-                apart = i in voted or i in carried or not pd.api.types.is_object_dtype(dtype)
-                if not apart and _numbers(self._frame.iloc[:, i]):
+                if (
+                    dtype == np.dtype("O")
+                    and i not in roles.get("nominal", ())
+                    and self.names[i] not in apart
+                    and not (self.has_target and self.names[i] == self.target)
+                    and self.is_number(i)
+                ):
                     dtypes[i] = np.dtype("f8")
-        return make_schema(
-            self.names, dtypes, target=self.target, has_target=self.has_target, **roles
+                    objects.add(i)
+        roles |= {"target": self.target, "has_target": self.has_target, "objects": objects}
+        return make_schema(self.names, dtypes, **roles)
+
+    def is_number(self, i: int) -> bool:
+        """Tell whether an object column holds numbers; in a frame, digits as text are text."""
+        column = self._frame.iloc[:, i]
+        if self.is_frame:
+            return holds_numbers(column)
+        return pd.api.types.is_object_dtype(column.dtype) and (
+            read_objects(column, np.dtype("f8")) is not None
         )
 
     def _prepared(self, schema: Schema) -> pd.DataFrame:
-        """Return the frame with object columns of numbers as the floats the schema says."""
-        changed = {
-            c.name: c.dtype
-            for c, dtype in zip(schema.columns, self.dtypes, strict=True)
-            if pd.api.types.is_object_dtype(dtype) and c.dtype != dtype
-        }
-        return self._frame.astype(changed) if changed else self._frame
+        """Return the frame with object columns of numbers as the numbers the schema says."""
+        return as_frame(self._frame, schema)
 
     def profile(self, schema: Schema, scale: str | None = None, levels: bool = False) -> Profile:
         """Look at the table once."""
         if is_matrix(self._X, schema):
             return profile_matrix(self._X, self._classes, schema, scale)
-        return profile(self._prepared(schema), self._labels, schema, scale, levels)
+        return profile(self._frame, self._labels, schema, scale, levels)
 
     def _extract(self, task: Task) -> Extract:
         """Take out the rows of the classes to grow."""
@@ -367,13 +375,3 @@ def _filled(label: Any, n: int, dtype: np.dtype) -> np.ndarray:
     array = np.empty(n, dtype=dtype)
     array.fill(label)
     return array
-
-
-def _numbers(series: pd.Series) -> bool:
-    if pd.api.types.infer_dtype(series) == "bytes":
-        return False  # text, though float() reads it
-    try:
-        as_frame(series.to_frame().astype(np.float64), Schema(()))
-    except (TypeError, ValueError):
-        return False
-    return True

@@ -10,10 +10,17 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute.arrays import native, refuse_mask
-from dsmote.execute.rows import check_levels, factorized, numeric_values
+from dsmote.execute.rows import (
+    check_levels,
+    factorized,
+    numeric_values,
+    object_digits,
+    read_objects,
+)
 from dsmote.plan import Profile, Schema, look_at, plain
 from dsmote.plan.levels import LevelCounts, count_levels
 from dsmote.plan.profile import SAMPLE_ROWS, TARGET
+from dsmote.plan.schema import text_found
 
 __all__ = [
     "as_frame",
@@ -35,11 +42,25 @@ __all__ = [
 
 def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
     """Return a partition as a frame: an array becomes one without being copied."""
-    if isinstance(part, pd.DataFrame):
+    if not isinstance(part, pd.DataFrame):
+        refuse_mask(part, "a partition of X")
+        array = np.asarray(part)
+        part = pd.DataFrame(array, columns=pd.Index(schema.names), copy=False)
+    objects = {
+        i: c.dtype
+        for i, c in enumerate(schema.columns)
+        if c.given is not None and part.shape[1] > i and part.dtypes.iloc[i] != c.dtype
+    }
+    if not objects:
         return part
-    refuse_mask(part, "a partition of X")
-    array = np.asarray(part)
-    return pd.DataFrame(array, columns=pd.Index(schema.names), copy=False)
+    read = {i: read_objects(part.iloc[:, i], dtype) for i, dtype in objects.items()}
+    text = [schema.names[i] for i, column in read.items() if column is None]
+    if text:
+        raise ValueError(text_found(text))
+    part = part.copy(deep=False)
+    for i, column in read.items():
+        part.isetitem(i, column)
+    return part
 
 
 def labels_of(frame: pd.DataFrame, target: Any, schema: Schema) -> pd.Series:
@@ -190,9 +211,9 @@ def conform(part: Any, schema: Schema, dtypes: Mapping[int, Any]) -> Any:
     if not len(part):
         # An empty file often has lost its dtypes; keep it from spoiling a concatenation.
         changed |= {
-            c.name: c.dtype
+            c.name: c.given or c.dtype
             for i, c in enumerate(schema.columns)
-            if i not in dtypes and _family(c.dtype) != _family(part.dtypes.iloc[i])
+            if i not in dtypes and _family(c.given or c.dtype) != _family(part.dtypes.iloc[i])
         }
     return part.astype(changed) if changed else part
 
@@ -224,6 +245,11 @@ def profile(
             good &= finite
     usable = np.bincount(codes[good & (codes >= 0)], minlength=len(names))
     size = _size(frame)
+    decimals = {
+        i: object_digits(pd.Series(part[:, i]) if isinstance(part, np.ndarray) else part.iloc[:, i])
+        for i, c in enumerate(schema.columns)
+        if c.given is not None
+    }
     categories = {
         i: (dtype,)
         for i, dtype in enumerate(frame.dtypes)
@@ -241,6 +267,7 @@ def profile(
         missing=missing,
         infinite=infinite,
         categories=categories,
+        decimals=decimals,
         sample=_sample(numeric, np.where(good, codes, -1), names),
         moments=tuple(look_at(column, scale) for column in numeric) if scale else (),
         levels=_levels(frame, schema, codes, names) if levels else (),

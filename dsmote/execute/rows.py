@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from numbers import Real
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from dsmote.plan import Schema
 from dsmote.plan.profile import unify_categories
@@ -23,6 +26,7 @@ __all__ = [
     "numeric_values",
 ]
 
+_EXACT_DECIMAL = 10**15  # 15 digits come back from float64 by rounding
 _EXACT = 2**53  # whole numbers up to here are exact in float64
 
 
@@ -50,6 +54,8 @@ class Rows:
         Codes of the groups, into `group_levels`.
     group_levels : Series or None
         The groups that occur.
+    units : mapping of place to int
+        By what the values of a decimal column in `wide` are multiplied to be whole numbers.
     beside : DataFrame or None
         Columns that are not measured but wanted: carried ones, or all where rows are copied.
     """
@@ -64,6 +70,7 @@ class Rows:
     group: np.ndarray | None = None
     group_levels: pd.Series | None = None
     beside: pd.DataFrame | None = None
+    units: Mapping[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -116,6 +123,8 @@ def numeric_values(series: pd.Series, kind: str) -> tuple[np.ndarray, np.ndarray
         values = ticks.astype(np.float64)
         values[ticks == np.iinfo(np.int64).min] = np.nan
         return values, ticks
+    if kind == "decimal":
+        return _decimals(series)
     exact = None
     if kind == "int" and getattr(series.dtype, "itemsize", 0) == 8:
         whole = np.uint64 if pd.api.types.is_unsigned_integer_dtype(series.dtype) else np.int64
@@ -132,6 +141,76 @@ def numeric_values(series: pd.Series, kind: str) -> tuple[np.ndarray, np.ndarray
                 f"{error}; name it in categorical_features or in carry"
             ) from error
     return series.to_numpy(dtype=np.float64, na_value=np.nan), exact
+
+
+def _decimals(series: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return decimals as float64 and, where they fit, in units of the last digit as int64."""
+    stored = pa.array(series.array, type=cast(Any, series.dtype).pyarrow_dtype)
+    if isinstance(stored, pa.ChunkedArray):
+        stored = stored.combine_chunks()
+    values = np.array(stored.cast(pa.float64()).to_numpy(zero_copy_only=False))
+    if not pa.types.is_decimal128(stored.type) or stored.type.scale < 0 or not len(stored):
+        return values, None
+    words = np.frombuffer(stored.buffers()[1], dtype="<i8").reshape(-1, 2)
+    words = words[stored.offset : stored.offset + len(stored)]
+    words = np.where(np.isnan(values)[:, None], 0, words)
+    exact = words[:, 0].copy()
+    return values, exact if (exact >> 63 == words[:, 1]).all() else None
+
+
+def decimal_unit(column: Any) -> int:
+    """Return by what a decimal column's values are multiplied to be whole numbers."""
+    return int(10**column.dtype.pyarrow_dtype.scale)
+
+
+def object_digits(series: pd.Series) -> tuple[int, int] | None:
+    """Return the digits before and after the point of a column of Decimal objects, else None."""
+    if pd.api.types.infer_dtype(series, skipna=True) != "decimal":
+        return None
+    try:
+        found = pa.array(series, from_pandas=True).type
+    except (pa.ArrowException, ValueError, TypeError):  # infinite, or of too many digits
+        return None
+    if not pa.types.is_decimal(found) or found.scale < 0:
+        return None
+    return found.precision - found.scale, found.scale
+
+
+def holds_numbers(series: pd.Series) -> bool:
+    """Tell whether an object column holds numbers or missing values only, and a number at all.
+
+    Examples
+    --------
+    >>> holds_numbers(pd.Series([1, None, 2.5], dtype=object))
+    True
+    >>> holds_numbers(pd.Series(["1", "2"], dtype=object))
+    False
+    """
+    found = pd.api.types.infer_dtype(series, skipna=True)
+    if found in ("floating", "integer", "mixed-integer-float", "decimal"):
+        return True
+    if found not in ("mixed", "mixed-integer"):
+        return False
+    values = series[series.notna()]
+    numbers = (isinstance(v, Real | Decimal) and not isinstance(v, bool) for v in values)
+    return len(values) > 0 and all(numbers)
+
+
+def read_objects(series: pd.Series, dtype: Any) -> pd.Series | None:
+    """Return an object column of numbers as one of a dtype; None where it holds something else."""
+    if isinstance(dtype, pd.ArrowDtype):
+        values = pa.array(series, type=dtype.pyarrow_dtype, from_pandas=True)
+        return pd.Series(values, index=series.index, name=series.name, dtype=dtype)
+    if not isinstance(series.dtype, np.dtype) or pd.api.types.infer_dtype(series) == "bytes":
+        return None  # text, though float() reads it
+    try:
+        return series.astype(dtype)
+    except (TypeError, ValueError):
+        present = series.where(series.notna(), np.nan)  # pd.NA is not a float
+    try:
+        return present.astype(dtype)
+    except (TypeError, ValueError):
+        return None
 
 
 def complete(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
@@ -174,7 +253,14 @@ def encode(frame: pd.DataFrame, schema: Schema, numbers: np.ndarray) -> Rows:
         for i in range(frame.shape[1])
         if isinstance(frame.dtypes.iloc[i], pd.CategoricalDtype)
     }
-    return Rows(numeric, _needed(wide), codes, tuple(levels), categories, numbers)
+    units = _units(wide, schema)
+    needed = _needed(wide, units)
+    return Rows(numeric, needed, codes, tuple(levels), categories, numbers, units=units)
+
+
+def _units(wide: Mapping[int, np.ndarray], schema: Schema) -> dict[int, int]:
+    columns = {place: schema.columns[schema.numeric[place]] for place in wide}
+    return {place: decimal_unit(c) for place, c in columns.items() if c.kind == "decimal"}
 
 
 def factorized(series: pd.Series) -> tuple[np.ndarray, pd.Series]:
@@ -210,12 +296,13 @@ def check_levels(frame: pd.DataFrame, schema: Schema) -> None:
                 raise TypeError(_not_levels(frame.columns[i], error)) from error
 
 
-def _needed(wide: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+def _needed(wide: dict[int, np.ndarray], units: Mapping[int, int]) -> dict[int, np.ndarray]:
     """Keep the exact copies only where float64 would lose something."""
+    most = {place: _EXACT_DECIMAL if place in units else _EXACT for place in wide}
     return {
         place: exact
         for place, exact in wide.items()
-        if len(exact) and (int(exact.max()) > _EXACT or int(exact.min()) < -_EXACT)
+        if len(exact) and (int(exact.max()) > most[place] or int(exact.min()) < -most[place])
     }
 
 
@@ -232,11 +319,11 @@ def join(parts: Sequence[Rows], schema: Schema) -> Rows:
         return replace(parts[0], categories=categories)
     filled = [p for p in parts if len(p)] or list(parts[:1])
     numeric = np.concatenate([p.numeric for p in filled])
+    units = {place: unit for p in filled for place, unit in p.units.items()}
     wide = {
-        place: np.concatenate(
-            [p.wide[place] if place in p.wide else p.numeric[:, place].astype(kind) for p in filled]
-        )
+        place: np.concatenate([_exact_of(p, place, kind, units.get(place)) for p in filled])
         for place, kind in {j: w.dtype for p in filled for j, w in p.wide.items()}.items()
+        if place not in units or _fit(filled, place, units[place])
     }
     codes = np.empty((len(numeric), len(schema.nominal)), dtype=np.int32)
     levels = []
@@ -251,8 +338,23 @@ def join(parts: Sequence[Rows], schema: Schema) -> Rows:
         tuple(levels),
         categories,
         np.concatenate([p.numbers for p in filled]),
+        units=units,
     )
     return _with_companions(made, filled)
+
+
+def _exact_of(rows: Rows, place: int, kind: Any, unit: int | None) -> np.ndarray:
+    """Return a column exactly, also of rows that float64 holds as they are."""
+    if place in rows.wide:
+        return rows.wide[place]
+    values = rows.numeric[:, place]
+    return (values if unit is None else np.rint(values * unit)).astype(kind)
+
+
+def _fit(parts: Sequence[Rows], place: int, unit: int) -> bool:
+    """Tell whether all decimals of a column fit in 64 bits, in units of the last digit."""
+    most = float(2**63) / unit
+    return all(place in p.wide or bool((abs(p.numeric[:, place]) < most).all()) for p in parts)
 
 
 def _joined_levels(

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsmote.job.parquet import with_pandas_dtypes
+from dsmote.job.parquet import as_pandas, with_pandas_dtypes
 
 __all__ = ["Layout", "check_partition_by", "key_folders"]
 
@@ -55,7 +55,7 @@ class Layout:
         if not self.partition_by:
             return self.schema
         kept = [field for field in self.schema if field.name not in self.partition_by]
-        empty = self.schema.empty_table().to_pandas().drop(columns=list(self.partition_by))
+        empty = as_pandas(self.schema.empty_table()).drop(columns=list(self.partition_by))
         return with_pandas_dtypes(pa.schema(kept), empty)
 
     def tables(self, frame: pd.DataFrame, number: int) -> Iterator[tuple[str, pa.Table]]:

@@ -29,6 +29,7 @@ from dsmote.job.files import InputFiles, clear_errors, one_line, open_fs
 __all__ = [
     "Footer",
     "Piece",
+    "as_pandas",
     "parquet_frame",
     "piece_rows",
     "read_footers",
@@ -175,7 +176,7 @@ def table_schema(footers: Sequence[Footer]) -> pa.Schema:
     names = [name for name in first.schema.names if not _is_index(name)]
     typed = pa.schema([_common_field(name, footers) for name in names])
     known = _without_index(first.schema.pandas_metadata)
-    empty = typed.with_metadata(known).empty_table().to_pandas()
+    empty = as_pandas(typed.with_metadata(known).empty_table())
     with_nulls = frozenset().union(*(footer.with_nulls for footer in footers))
     nullable = {
         name: _NULLABLE[str(empty[name].dtype)]
@@ -198,8 +199,20 @@ def with_pandas_dtypes(types: pa.Schema, empty: pd.DataFrame) -> pa.Schema:
     -------
     pyarrow.Schema
     """
+    # What other readers make of decimals is up to them: to pandas they are objects.
+    decimals = [f.name for f in types if pa.types.is_decimal(f.type)]
+    empty = empty.astype(dict.fromkeys(decimals, object))
     table = pa.Table.from_pandas(empty, schema=types.remove_metadata(), preserve_index=False)
     return types.with_metadata(table.schema.metadata)
+
+
+def as_pandas(table: pa.Table, **options: Any) -> pd.DataFrame:
+    """Return a table as a frame, in which decimals keep their Arrow type: precision and scale."""
+    return table.to_pandas(types_mapper=_decimal_type, **options)
+
+
+def _decimal_type(arrow: pa.DataType) -> pd.ArrowDtype | None:
+    return pd.ArrowDtype(arrow) if pa.types.is_decimal(arrow) else None
 
 
 def _is_index(name: str) -> bool:
@@ -316,7 +329,7 @@ def parquet_frame(inputs: InputFiles, footers: Sequence[Footer], schema: pa.Sche
         return dd.from_map(
             read_piece,
             pieces,
-            meta=clear_known_categories(schema.empty_table().to_pandas()),
+            meta=clear_known_categories(as_pandas(schema.empty_table())),
             label="read-parquet",
             schema=schema,
             stamp=inputs.stamp,
@@ -399,7 +412,7 @@ def read_piece(
                 raise
             raise ValueError(f"{piece.file} is corrupt: {one_line(error)}") from error
     table = _cast(table.select(names), wanted, piece.file)
-    frame = table.to_pandas(use_threads=False, split_blocks=True, self_destruct=True)
+    frame = as_pandas(table, use_threads=False, split_blocks=True, self_destruct=True)
     del table
     return _checked(frame, wanted, piece.file)
 
@@ -422,7 +435,7 @@ def _cast(table: pa.Table, wanted: pa.Schema, file: str) -> pa.Table:
 
 
 def _checked(frame: pd.DataFrame, wanted: pa.Schema, file: str) -> pd.DataFrame:
-    for name, dtype in wanted.empty_table().to_pandas().dtypes.items():
+    for name, dtype in as_pandas(wanted.empty_table()).dtypes.items():
         got = frame[name].dtype
         if got != dtype and not isinstance(dtype, pd.CategoricalDtype):
             raise ValueError(f"column {name!r} of {file} was read as {got}, expected {dtype}")

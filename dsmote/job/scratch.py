@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from dsmote.job.files import clear_errors, is_local, open_fs
+from dsmote.job.parquet import as_pandas
 from dsmote.job.parts import write_file
 from dsmote.plan import Stream
 from dsmote.plan.draws import MIX
@@ -172,7 +173,7 @@ def collect(
     """
     table = _gathered(folder, [scratch_file(place, group) for place in range(files)], part)
     table = table.drop_columns([WORD]).replace_schema_metadata(schema.metadata)
-    return table.to_pandas(use_threads=False, split_blocks=True, self_destruct=True)
+    return as_pandas(table, use_threads=False, split_blocks=True, self_destruct=True)
 
 
 def _gathered(folder: str, files: Sequence[str], batch: int) -> pa.Table:

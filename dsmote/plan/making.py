@@ -232,8 +232,11 @@ def make_plan(
     wide = sum(
         1
         for i in schema.numeric
-        if schema.columns[i].kind in ("int", "datetime", "timedelta")
-        and getattr(schema.columns[i].dtype, "itemsize", 8) == 8
+        if schema.columns[i].kind == "decimal"
+        or (
+            schema.columns[i].kind in ("int", "datetime", "timedelta")
+            and getattr(schema.columns[i].dtype, "itemsize", 8) == 8
+        )
     )
     sizes: dict[int, list[int]] = {c.rank: [] for c in growing}
     for b in blocks:

@@ -42,6 +42,8 @@ class Profile:
         What scaling needs of each measured numeric column; empty where none was asked for.
     levels : tuple of LevelCounts
         Rows of each level of each nominal column, by class; empty where not asked for.
+    decimals : mapping of column position to (digits before the point, digits after it) or None
+        Of numeric columns of Python objects; None where not all values are decimals.
     index_end : int
         One more than the largest number in the index; 0 where it holds no numbers.
     assumed : bool
@@ -60,6 +62,7 @@ class Profile:
     sample: Mapping[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
     moments: tuple[ColumnMoments, ...] = ()
     levels: tuple[LevelCounts, ...] = ()
+    decimals: Mapping[int, tuple[int, int] | None] = field(default_factory=dict)
     index_end: int = 0
     assumed: bool = False
 
@@ -91,6 +94,15 @@ def _merge_categories(a: Mapping[int, Any], b: Mapping[int, Any]) -> dict[int, A
     return merged
 
 
+def _merge_decimals(a: Mapping[int, Any], b: Mapping[int, Any]) -> dict[int, Any]:
+    merged = dict(a)
+    for i, digits in b.items():
+        have = merged.get(i, digits)
+        both = None not in (have, digits)
+        merged[i] = (max(have[0], digits[0]), max(have[1], digits[1])) if both else None
+    return merged
+
+
 def same(a: pd.CategoricalDtype, b: pd.CategoricalDtype) -> bool:
     """Tell whether two categorical dtypes have the same categories in the same order."""
     return a.ordered == b.ordered and a.categories.equals(b.categories)
@@ -110,6 +122,7 @@ def _merge(a: Profile, b: Profile) -> Profile:
         sample=_merge_samples(a.sample, b.sample),
         moments=merge_moments(a.moments, b.moments),
         levels=merge_levels(a.levels, b.levels),
+        decimals=_merge_decimals(a.decimals, b.decimals),
         index_end=max(a.index_end, b.index_end),
     )
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 __all__ = ["Column", "Schema", "carried_dtype", "is_nominal_dtype", "make_schema"]
 
-NUMERIC_KINDS = ("float", "int", "bool", "datetime", "timedelta")
+NUMERIC_KINDS = ("float", "int", "bool", "datetime", "timedelta", "decimal")
+_OBJECT = np.dtype("O")
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,16 @@ class Column:
     kind : str
         ``"float"``, ``"int"``, ``"bool"``, ``"datetime"`` or ``"timedelta"`` when it is measured;
         ``"nominal"`` when it is voted on; ``"carried"``; ``"group"``;
-        ``"copied"`` when new rows have their base row's value; ``"target"``.
+        ``"copied"`` when new rows have their base row's value; ``"target"``; ``"decimal"`` is
+        numeric, too.
+    given : numpy dtype or None
+        ``object`` where numbers are stored as Python objects, and `dtype` is what they are read as.
     """
 
     name: Any
     dtype: Any
     kind: str
+    given: Any = None
 
 
 @dataclass(frozen=True)
@@ -133,8 +139,11 @@ def _numeric_kind(dtype: Any) -> str | None:
     )
     if isinstance(dtype, pd.CategoricalDtype):
         return None
-    if isinstance(dtype, pd.ArrowDtype) and str(dtype).startswith("duration["):
-        return "timedelta"  # which pandas' own test does not know
+    if isinstance(dtype, pd.ArrowDtype):  # two types that pandas' own tests do not know
+        if str(dtype).startswith("duration["):
+            return "timedelta"
+        if str(dtype).startswith("decimal"):
+            return "decimal"
     return next((kind for kind, test in tests if test(dtype)), None)
 
 
@@ -213,6 +222,7 @@ def make_schema(
     inherited: Sequence[Any] = (),
     any_kind: bool = False,
     sampler: str = "SMOTE",
+    objects: Collection[int] = (),
 ) -> Schema:
     """Give every column its role and check that each measured column can be measured.
 
@@ -236,6 +246,8 @@ def make_schema(
         Columns of every dtype are taken, because none is measured.
     sampler : str
         Name used in the errors.
+    objects : collection of int
+        Positions of the columns whose numbers are stored as Python objects.
 
     Raises
     ------
@@ -278,18 +290,59 @@ def make_schema(
                 f"column {name!r} has dtype {dtype}, which {sampler} can neither measure nor vote "
                 "on; convert it to numbers, or name it in carry"
             )
-        columns.append(Column(name, dtype, kind or "nominal"))
+        given = _OBJECT if i in objects and kind in NUMERIC_KINDS else None
+        columns.append(Column(name, dtype, kind or "nominal", given))
     schema = Schema(tuple(columns))
     if text:
-        raise ValueError(
-            f"{sampler} measures numbers, but {len(text)} column"
-            f"{' holds' if len(text) == 1 else 's hold'} names (could not convert string to "
-            f"float): {_names(text)}; use SMOTENC, encode the columns, or name them in carry"
-        )
+        raise ValueError(text_found(text, sampler))
     _refuse_nested(schema, sampler)
     if not any_kind and not schema.numeric and not schema.nominal:
         raise ValueError("there is no column to measure: 0 feature(s) where at least 1 is required")
     return schema
+
+
+def text_found(names: Sequence[Any], sampler: str | None = None) -> str:
+    """Write the message for columns of text that are used as numeric features."""
+    remedy = (
+        "list them in categorical_features"
+        if sampler == "SMOTENC"
+        else ("use SMOTENC and list them in its categorical_features")
+    )
+    return (
+        f"{sampler or 'the sampler'} needs numbers, but {len(names)} column"
+        f"{' holds' if len(names) == 1 else 's hold'} text (could not convert string to float): "
+        f"{_names(names)}; {remedy}, encode them as numbers, or name them in carry"
+    )
+
+
+def with_decimals(schema: Schema, digits: Mapping[int, tuple[int, int] | None]) -> Schema:
+    """Return the schema with the object columns that hold decimals as such.
+
+    Parameters
+    ----------
+    schema : Schema
+    digits : mapping of position to (digits before the point, digits after it)
+        Of the object columns; None where not all values are decimals.
+    """
+    columns = list(schema.columns)
+    for i, found in digits.items():
+        if found is not None and columns[i].given is not None:
+            columns[i] = replace(columns[i], dtype=decimal_dtype(*found), kind="decimal")
+    return Schema(tuple(columns)) if digits else schema
+
+
+def decimal_dtype(before: int, after: int) -> pd.ArrowDtype:
+    """Return the Arrow dtype that holds decimals of so many digits.
+
+    Examples
+    --------
+    >>> decimal_dtype(4, 2)
+    decimal128(6, 2)[pyarrow]
+    """
+    digits = max(1, before + after)
+    return pd.ArrowDtype(
+        pa.decimal128(digits, after) if digits <= 38 else pa.decimal256(digits, after)
+    )
 
 
 def _refuse_nested(schema: Schema, sampler: str) -> None:

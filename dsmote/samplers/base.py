@@ -26,7 +26,7 @@ from dsmote.plan import (
     scaling_of,
     sort_labels,
 )
-from dsmote.plan.schema import with_dtypes
+from dsmote.plan.schema import with_decimals, with_dtypes
 from dsmote.samplers.preparing import (
     ClassCounts,
     assumed_profile,
@@ -327,6 +327,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         recipe = self._recipe()
         self._check_search(schema, class_counts)
         profile = self._profiled(table, schema, class_counts)
+        schema = with_decimals(schema, profile.decimals)
         if profile.moments:
             recipe = recipe.scaled_by(scaling_of(profile.moments))
         changes, known = changed_dtypes(table, schema, profile)

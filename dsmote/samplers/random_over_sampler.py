@@ -66,7 +66,9 @@ class SmoothedRecipe(CopyRecipe):
                 noise = np.rint(noise) if whole[j] else noise
                 numeric[:, j] = np.clip(numeric[:, j] + noise, -_MOST, _MOST)
             if j in rows.wide:
-                wide[j] = _moved(rows.wide[j][bases], noise)
+                unit = rows.units.get(j)  # noise in units of the last digit of a decimal
+                steps = noise if unit is None else np.rint(noise * unit)
+                wide[j] = _moved(rows.wide[j][bases], steps)
         return Made(numeric, wide, rows.codes[bases], bases)
 
 

@@ -204,7 +204,8 @@ class SMOTENC(OverSampler):
                 for i in places
                 if table.names[i] not in carried
                 and (
-                    is_nominal_dtype(table.dtypes[i]) or pd.api.types.is_bool_dtype(table.dtypes[i])
+                    (is_nominal_dtype(table.dtypes[i]) and not _number_objects(table, i))
+                    or pd.api.types.is_bool_dtype(table.dtypes[i])
                 )
             ]
         return _positions(list(wanted), table.names, places)
@@ -243,6 +244,12 @@ class SMOTENC(OverSampler):
                 f"SMOTENC needs at least one continuous column, but all {len(schema.nominal)} "
                 f"measured columns are nominal ({names}); use SMOTEN, or encode a column as numbers"
             )
+
+
+def _number_objects(table: Table, i: int) -> bool:
+    """Tell whether an object column is known to hold numbers; on Dask nothing is read for that."""
+    is_number = getattr(table, "is_number", None)
+    return is_number is not None and table.dtypes[i] == np.dtype("O") and is_number(i)
 
 
 def _positions(wanted: list[Any], names: list[Any], places: list[int]) -> list[int]:

@@ -65,7 +65,7 @@ def test_masked_values_are_not_taken_for_what_lies_under_the_mask(kind, table, w
 
 def test_bytes_are_text_and_not_numbers(table):
     # float() reads them, and what is made would be cut to their length.
-    with pytest.raises(ValueError, match="2 columns hold names"):
+    with pytest.raises(ValueError, match="2 columns hold text"):
         SMOTE().fit_resample(table[["a", "b"]].to_numpy().astype("S"), table["y"])
 
 
@@ -123,7 +123,7 @@ def duplicated(table):
 
 
 def test_names_given_to_smote(kind):
-    message = r"SMOTE measures numbers, but 2 columns hold names .*: 'c', 'd'; use SMOTENC"
+    message = r"SMOTE needs numbers, but 2 columns hold text .*: 'c', 'd'; use SMOTENC"
     with pytest.raises(ValueError, match=message):
         resample(kind, mixed(N))
 
@@ -131,16 +131,16 @@ def test_names_given_to_smote(kind):
 @pytest.mark.parametrize("dtype", ["str", "string", object, "category", "string[pyarrow]"])
 def test_text_of_every_kind_given_to_smote(kind, table, dtype):
     table["c"] = pd.Series(["x", "y"] * (N // 2), dtype=dtype)
-    with pytest.raises(ValueError, match=r"1 column holds names .*'c'; use SMOTENC"):
+    with pytest.raises(ValueError, match=r"1 column holds text .*'c'; use SMOTENC"):
         resample(kind, table)
 
 
 @pytest.mark.parametrize("as_given", [np.asarray, np.ndarray.tolist])
 def test_numbers_written_as_text_in_arrays(as_given):
     X, y = np.array([["1.5", "2"], ["0.5", "1"]] * 10), np.repeat([0, 1], [12, 8])
-    with pytest.raises(ValueError, match=r"SMOTE measures numbers, but 2 columns hold .*0, 1"):
+    with pytest.raises(ValueError, match=r"SMOTE needs numbers, but 2 columns hold .*0, 1"):
         SMOTE().fit_resample(as_given(X), y)
-    with pytest.raises(ValueError, match=r"SMOTENC measures numbers, but 1 column holds names .*1"):
+    with pytest.raises(ValueError, match=r"SMOTENC needs numbers, but 1 column holds text .*1"):
         SMOTENC([0]).fit_resample(as_given(X), y)
 
 

@@ -1,0 +1,172 @@
+"""Decimals and object columns of numbers are numeric features, in every container."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import dask
+import dask.array as da
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from dsmote import SMOTE, SMOTENC, RandomOverSampler, run_job
+from dsmote.samplers.registry import samplers
+
+N = 120
+Y = (np.arange(N) % 5 == 0).astype(int)
+CENTS = np.random.default_rng(1).integers(-9999, 9999, N)
+NUMERIC = sorted(set(samplers()) - {"smoten", "smotenc"})
+DTYPES = [object, pd.ArrowDtype(pa.decimal128(12, 2)), pd.ArrowDtype(pa.decimal256(50, 2))]
+
+
+@pytest.fixture(autouse=True)
+def _objects_stay_objects():
+    with dask.config.set({"dataframe.convert-string": False}):
+        yield
+
+
+def amounts(unit: int = 1, dtype: Any = object) -> pd.Series:
+    return pd.Series([Decimal(int(c) * unit).scaleb(-2) for c in CENTS], dtype=dtype)
+
+
+def table(dtype: Any = object) -> pd.DataFrame:
+    x = np.random.default_rng(0).normal(size=N) + Y
+    return pd.DataFrame({"x": x, "amount": amounts(dtype=dtype), "y": Y})
+
+
+def check_amounts(out: pd.Series, given: pd.Series, exact: np.ndarray | None = None) -> None:
+    assert out.dtype == given.dtype
+    assert out.iloc[:N].tolist() == given.tolist()
+    new = out.iloc[N:]
+    assert all(isinstance(v, Decimal) and v.as_tuple().exponent == -2 for v in new)
+    if exact is not None:
+        assert np.abs(new.astype(float).to_numpy() - exact).max() <= 0.005001
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", NUMERIC)
+def test_decimals_are_what_floats_are_rounded_to_the_scale(name, dtype):
+    sampler = samplers()[name]
+    if name == "kmeans":
+        sampler = partial(sampler, cluster_balance_threshold=0.1)
+    X = table(dtype)[["x", "amount"]]
+    made, _ = sampler(random_state=0).fit_resample(X, Y)
+    if len(made) < N:  # an under-sampler
+        assert made["amount"].dtype == X["amount"].dtype
+        assert made["amount"].isin(X["amount"].tolist()).all()
+        return
+    floats, _ = sampler(random_state=0).fit_resample(X.astype(float), Y)
+    exact = None if name == "random_over_sampler" else floats["amount"].to_numpy()[N:]
+    check_amounts(made["amount"], X["amount"], exact)
+    lazy = dd.from_pandas(X, npartitions=3)
+    again, _ = sampler(random_state=0).fit_resample(
+        lazy, dd.from_pandas(pd.Series(Y), npartitions=3)
+    )
+    again = again.compute()
+    assert again["amount"].dtype == X["amount"].dtype
+    assert again["amount"].tolist() == made["amount"].tolist()
+
+
+@pytest.mark.parametrize("unit", [1, 10**12])
+@pytest.mark.parametrize("npartitions", [None, 1, 4])
+def test_decimals_beyond_float64_are_exact(unit, npartitions):
+    # Copies show it: a value that went through float64 would not be one of the originals.
+    X = table(pd.ArrowDtype(pa.decimal128(18, 2)))[["x"]]
+    X["amount"] = amounts(unit, pd.ArrowDtype(pa.decimal128(18, 2)))
+    X.loc[:, "amount"] += Decimal("0.07")
+    few = {"sampling_strategy": {1: N}, "k_neighbors": 50, "on_small_class": "copy"}
+    y: Any = pd.Series(Y)
+    given: Any = X
+    if npartitions:
+        given, y = (dd.from_pandas(v, npartitions=npartitions) for v in (X, y))
+    made, _ = SMOTE(random_state=0, **few).fit_resample(given, y)
+    made = made.compute() if npartitions else made
+    assert len(made) > N
+    assert set(made["amount"]) == set(X["amount"])
+    smooth, _ = RandomOverSampler(random_state=0, shrinkage=1e-3).fit_resample(X, Y)
+    near = np.abs(smooth["amount"].astype(float).to_numpy()[N:])
+    assert near.max() < 1.1 * X["amount"].astype(float).abs().max()
+
+
+@pytest.mark.parametrize("arrow", [pa.decimal128(4, 2), pa.decimal256(40, 2)], ids=str)
+def test_decimals_of_files_are_numeric_features(tmp_path, arrow):
+    frame = table().rename(columns={"y": "label"})
+    given = pa.Table.from_pandas(frame).set_column(1, "amount", pa.array(frame["amount"], arrow))
+    pq.write_table(given, tmp_path / "in.parquet")
+    run_job(
+        {
+            "input": str(tmp_path / "in.parquet"),
+            "output": str(tmp_path / "out"),
+            "target": "label",
+            "params": {"random_state": 0},
+        }
+    )
+    made = pq.read_table(tmp_path / "out")
+    assert made.schema.field("amount").type == arrow
+    floats, _ = SMOTE(random_state=0).fit_resample(
+        frame[["x", "amount"]].astype(float), frame["label"]
+    )
+    check_amounts(made.to_pandas()["amount"], frame["amount"], floats["amount"].to_numpy()[N:])
+
+
+def test_missing_decimals_follow_the_rules_for_numbers():
+    X = table()[["x", "amount"]]
+    X.loc[3, "amount"] = None
+    with pytest.raises(ValueError, match=r"'amount' \(1 missing\)"):
+        SMOTE(random_state=0).fit_resample(X, Y)
+    made, _ = SMOTE(random_state=0, missing="skip").fit_resample(X, Y)
+    assert made["amount"].isna().sum() == 1
+
+
+def containers(X: np.ndarray) -> dict[str, tuple[Any, Any]]:
+    frame, y = pd.DataFrame(X), pd.Series(Y)
+    return {
+        "array": (X, Y),
+        "dask array": (da.from_array(X, chunks=(50, -1)), da.from_array(Y, chunks=50)),
+        "frame": (frame, Y),
+        "dask frame": (dd.from_pandas(frame, npartitions=3), dd.from_pandas(y, npartitions=3)),
+    }
+
+
+@pytest.mark.parametrize("kind", list(containers(np.empty((N, 1)))))
+@pytest.mark.parametrize("values", ["floats", "integers", "mixed"])
+def test_object_columns_of_numbers_are_taken(kind, values):
+    X = np.random.default_rng(0).normal(size=(N, 3))
+    if values != "floats":
+        X[:, 0] = np.rint(X[:, 0] * 10)
+    objects = X.astype(object)
+    if values != "floats":
+        objects[:, 0] = [int(v) for v in X[:, 0]]
+    if values == "mixed":
+        objects[::2, 1] = [np.float32(v) for v in X[::2, 1]]
+        X = objects.astype(float)
+    given, y = containers(objects)[kind]
+    made, _ = SMOTE(random_state=0).fit_resample(given, y)
+    made = made.compute() if hasattr(made, "compute") else made
+    expected, _ = SMOTE(random_state=0).fit_resample(X, Y)
+    assert set(pd.DataFrame(made).dtypes) == {np.dtype("O")}
+    np.testing.assert_array_equal(np.asarray(made).astype(float), expected)
+
+
+@pytest.mark.parametrize("kind", list(containers(np.empty((N, 1)))))
+def test_text_is_refused_with_the_remedy(kind):
+    X = np.random.default_rng(0).normal(size=(N, 2)).astype(object)
+    X[:, 1] = "a"
+    with pytest.raises(ValueError, match=r"1 column holds text .*: 1; .*categorical_features"):
+        SMOTE(random_state=0).fit_resample(*containers(X)[kind])
+
+
+def test_smotenc_takes_object_columns_of_numbers_as_numeric_and_names_its_own_remedy():
+    X = table().drop(columns="y").assign(c=np.array(["a", "b"] * (N // 2), object))
+    sampler = SMOTENC(random_state=0).fit(X, Y)
+    assert sampler.categorical_features_.tolist() == [2]
+    X["d"] = pd.Categorical(["u", "v"] * (N // 2))
+    with pytest.raises(ValueError, match="'d'; list them in categorical_features") as error:
+        SMOTENC(categorical_features=["c"], random_state=0).fit_resample(X, Y)
+    assert "use SMOTENC" not in str(error.value)
