@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dsmote import __version__
-from dsmote.cli.guard import guarded
+from dsmote.cli.guard import after_commit, guarded
 from dsmote.cli.options import (
     CLUSTER_OPTIONS,
     JOB_OPTIONS,
@@ -85,7 +85,8 @@ def resample(
     spec = _spec(**written_fields(options), **options)
     with shown(quiet, log_format, log_level, always=False) as (progress, logged):
         result = run_spec(spec, cluster, progress=progress)
-    print_job(result, as_json, quiet, spec.hidden, warnings=not logged)
+    with after_commit():
+        print_job(result, as_json, quiet, spec.hidden, warnings=not logged)
     if result.exit_code:
         raise click.exceptions.Exit(result.exit_code)
 
@@ -128,10 +129,11 @@ def demo(rows: int, output: str, as_json: bool, quiet: bool, **options: Any) -> 
         manifest = write_job(prepare(spec), client, progress).manifest
         progress.stage("copying, to compare")
         seconds = copy_seconds(balanced, client)
-    if as_json:
-        print_json({**manifest, "copy_seconds": round(seconds, 3)})
-    elif not quiet:
-        print_demo(manifest, seconds)
+    with after_commit():
+        if as_json:
+            print_json({**manifest, "copy_seconds": round(seconds, 3)})
+        elif not quiet:
+            print_demo(manifest, seconds)
 
 
 @main.command()

@@ -11,14 +11,14 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 import click
 
 from dsmote.cli.log import say
 
-__all__ = ["guarded", "raise_if_interrupted"]
+__all__ = ["after_commit", "guarded", "raise_if_interrupted"]
 
 #: How a command ends; besides, 0 is done and 3 skipped.
 FAILED, WRONG_USAGE, REFUSED, INTERRUPTED = 1, 2, 4, 130
@@ -97,6 +97,21 @@ def raise_if_interrupted() -> None:
     """
     if _interrupted.is_set():
         raise KeyboardInterrupt
+
+
+@contextmanager
+def after_commit() -> Iterator[None]:
+    """Print what was done: the output is in place, and a closed terminal does not fail the run."""
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, SystemExit) as error:  # rich makes an exit of a closed pipe
+        # What could not be written would be tried again when Python ends, and fail again.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        with suppress(OSError):
+            why = "standard output is closed" if isinstance(error, SystemExit) else error
+            say(f"Warning: the output is whole, but could not be described: {why}", None)
 
 
 @contextmanager

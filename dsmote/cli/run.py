@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from typing import Any
 
 import click
 
-from dsmote.cli.guard import guarded
+from dsmote.cli.guard import after_commit, guarded
 from dsmote.cli.options import LOG_OPTIONS, OUTPUT_OPTIONS, with_options
 
 __all__ = ["run", "schema"]
@@ -68,7 +69,8 @@ def run(
         result = run_spec(
             checked.spec, checked.cluster.connection(), dry_run=dry_run, progress=progress
         )
-    print_job(result, as_json, quiet, checked.spec.hidden)
+    with nullcontext() if dry_run else after_commit():
+        print_job(result, as_json, quiet, checked.spec.hidden)
     if result.exit_code:
         raise click.exceptions.Exit(result.exit_code)
 

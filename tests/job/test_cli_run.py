@@ -527,3 +527,33 @@ def test_wrong_usage_of_resample_names_options(options: list[str], message: str)
     result = call("resample", "numeric", "out", "--target", "y", *options)
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "closed"),
+    [("resample", "full"), ("run", "full"), ("resample --json", "pipe"), ("demo", "pipe")],
+)
+def test_what_cannot_be_printed_after_the_commit_fails_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, closed: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = pd.DataFrame({"x": [float(n) for n in range(40)], "y": [0, 0, 0, 1] * 10})
+    rows.to_parquet("in.parquet", index=False)
+    Path("job.yaml").write_text("input: in.parquet\noutput: out\ntarget: y\n")
+    arguments = {
+        "resample": ["resample", "in.parquet", "out", "--target", "y"],
+        "resample --json": ["resample", "in.parquet", "out", "--target", "y", "--json"],
+        "run": ["run", "job.yaml"],
+        "demo": ["demo", "--rows", "1000", "--output", "out"],
+    }[command]
+    lines = [sys.executable, "-m", "dsmote", *arguments]
+    if closed == "full":
+        output = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reading, output = os.pipe()
+        os.close(reading)
+    ended = subprocess.run(lines, stdout=output, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(output)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("Warning: the output is whole, but could not be described") == 1
+    assert list(Path("out").rglob("_SUCCESS"))

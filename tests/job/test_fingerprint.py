@@ -15,6 +15,7 @@ import dsmote.job.fingerprint as fingerprint_module
 from dsmote.job import JobFailed, JobSpec, Outcome, prepare, unchanged, write_job
 from dsmote.job import run as run_module
 from dsmote.job.spec import Split
+from dsmote.job.storage.local import LocalStage
 from dsmote.job.storage.lock import Lock
 from dsmote.job.storage.place import Place
 from tests.job.dead import die
@@ -59,10 +60,11 @@ def test_skipped_run_deletes_what_a_dead_one_left(
     before = state(tmp_path / "out")
     dead = Lock(Place.of(str(tmp_path / "out")))
     dead.acquire()
+    LocalStage(dead).open()
     for folder in (dead.token, f"{dead.token}.old"):
-        shutil.copytree(tmp_path / "out", dead.place.path(folder))
+        shutil.copytree(tmp_path / "out", dead.place.path(folder), dirs_exist_ok=True)
     assert unchanged(spec) is not None  # that run may be at work still
-    assert len(os.listdir(tmp_path / ".out.dsmote")) == 4
+    assert len(os.listdir(tmp_path / ".out.dsmote")) == 5
     die(dead)
     if how == "under the lock":
         assert run(spec, client).skipped

@@ -80,7 +80,9 @@ def test_parts_in_folders(tmp_path: Path) -> None:
     assert (tmp_path / "out" / files[0]).read_text() == "new"
     assert not (tmp_path / "out" / "train" / "y=3").exists()
     (tmp_path / "out" / "train" / "thesis.txt").write_text("precious")
-    with pytest.raises(FileExistsError, match=r"more than a table: \['train'\]"):
+    with pytest.raises(
+        FileExistsError, match=r"more than a table of dsmote: \['train/thesis.txt'\]"
+    ):
         check_output(str(tmp_path / "out"), "replace")
 
 
@@ -170,7 +172,8 @@ def test_run_that_was_killed_after_the_exchange(tmp_path: Path) -> None:
     write_table(tmp_path / "out", "new")
     lock = Lock(Place.of(str(tmp_path / "out")))
     lock.acquire()
-    shutil.copytree(tmp_path / "out", lock.place.path(lock.token))
+    LocalStage(lock).open()
+    shutil.copytree(tmp_path / "out", lock.place.path(lock.token), dirs_exist_ok=True)
     die(lock)
     out = str(tmp_path / "out")
     with storage.opened(out) as output, output.stage("replace", key={"a": 1}) as stage:
@@ -188,7 +191,13 @@ def test_overwrite_goes_through_a_link(tmp_path: Path) -> None:
     assert left(tmp_path) == ["link", "real"]
 
 
-@pytest.mark.parametrize("foreign", ["thesis.txt", "sub/part.parquet", ".ssh/id"])
+FOREIGN = (
+    *("thesis.txt", "sub/part.parquet", ".ssh/id", "_private.key", "mine.parquet"),
+    *("_records/a.json", "part-00000.parquet.crc", "y=1/part-00000.parquet"),
+)
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
 def test_overwrite_refuses_what_is_not_a_table(tmp_path: Path, foreign: str) -> None:
     write_table(tmp_path / "out", "old")
     (tmp_path / "out" / foreign).parent.mkdir(exist_ok=True)
@@ -198,13 +207,87 @@ def test_overwrite_refuses_what_is_not_a_table(tmp_path: Path, foreign: str) -> 
     assert (tmp_path / "out" / foreign).read_text() == "precious"
 
 
+@pytest.mark.parametrize("foreign", FOREIGN)
+def test_what_comes_into_the_output_during_a_run_is_not_deleted(
+    tmp_path: Path, foreign: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Between the last look and the exchange: it stays in the old folder, and the log says so."""
+    write_table(tmp_path / "out", "old")
+    place = Place.of(str(tmp_path / "out"))
+    lock = Lock(place)
+    lock.acquire()
+    old = Path(place.path(f"{lock.token}.old"))
+    shutil.copytree(tmp_path / "out", old)
+    (old / foreign).parent.mkdir(exist_ok=True)
+    (old / foreign).write_text("precious")
+    die(lock)
+    write_table(tmp_path / "out", "new", overwrite=True)
+    assert (old / foreign).read_text() == "precious"
+    assert not (old / "part-00000.parquet").exists()
+    assert "could not be deleted" in caplog.text
+
+
+@pytest.mark.parametrize("inside", [None, "0123456789ab", "0123456789ab.old"])
+def test_links_beside_the_output_are_not_followed(tmp_path: Path, inside: str | None) -> None:
+    other = tmp_path / "elsewhere" / "0123456789ab"
+    other.mkdir(parents=True)
+    (other / "data.txt").write_text("precious")
+    if inside is None:
+        (tmp_path / ".out.dsmote").symlink_to("elsewhere")
+    else:
+        (tmp_path / ".out.dsmote").mkdir()
+        (tmp_path / ".out.dsmote" / inside).symlink_to("../elsewhere/0123456789ab")
+    with pytest.raises(FileExistsError, match="is a link, which dsmote does not follow there"):
+        write_table(tmp_path / "out", "new")
+    assert (other / "data.txt").read_text() == "precious"
+    assert not (tmp_path / "out").exists()
+
+
+def test_planted_folders_are_neither_deleted_nor_put_in_place(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    aside = tmp_path / ".out.dsmote"
+    for name in ("0123456789ab", "0123456789ac.old"):
+        (aside / name).mkdir(parents=True)
+        (aside / name / "data.txt").write_text("precious")
+    with pytest.raises(FileExistsError, match=r"ac.old has no _manifest.json, .* move it away"):
+        write_table(tmp_path / "out", "new")
+    shutil.rmtree(aside / "0123456789ac.old")
+    write_table(tmp_path / "out", "new")
+    assert (aside / "0123456789ab" / "data.txt").read_text() == "precious"
+    assert "0123456789ab is no staging folder, and stays" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["", "0123456789ab", "0123456789ab.old"])
+def test_folders_of_another_user_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    theirs = tmp_path / ".out.dsmote" / name
+    theirs.mkdir(parents=True)
+    (theirs / "data.txt").write_text("precious")
+    lstat = os.lstat
+
+    def as_theirs(path: str) -> os.stat_result:
+        found = lstat(path)
+        if Path(path) == theirs:
+            found = os.stat_result([*found[:4], found.st_uid + 1, *found[5:]])
+        return found
+
+    monkeypatch.setattr(os, "lstat", as_theirs)
+    with pytest.raises(PermissionError, match=r"belongs to another user \(uid \d+\): have it del"):
+        write_table(tmp_path / "out", "new")
+    assert theirs.exists()
+    assert left(tmp_path) == [".out.dsmote"]
+
+
 def test_skip_refuses_what_does_not_say_how_it_was_made(tmp_path: Path) -> None:
     write_table(tmp_path / "out", "old")
     check_output(str(tmp_path / "out"), "skip")
     (tmp_path / "out" / "_manifest.json").unlink()
-    with pytest.raises(FileExistsError, match=r"has no _manifest.json .* delete it, or replace"):
+    with pytest.raises(FileExistsError, match=r"has no _manifest.json .* delete it, or choose"):
         check_output(str(tmp_path / "out"), "skip")
-    check_output(str(tmp_path / "out"), "replace")
+    with pytest.raises(FileExistsError, match="holds more than a table of dsmote"):
+        check_output(str(tmp_path / "out"), "replace")
 
 
 def test_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
@@ -249,15 +332,12 @@ def test_old_table_that_cannot_be_deleted_does_not_fail_the_run(
 ) -> None:
     """The new one is in place: a failure would say that it is not."""
     write_table(tmp_path / "out", "old")
-    original = local_module.remove_folder
 
-    def refuse(folder: str) -> None:
-        if folder.endswith(".old"):
-            raise OSError(39, "Directory not empty", folder)
-        original(folder)
+    def refuse(folder: str, files: set[str]) -> None:
+        raise OSError(39, "Directory not empty", folder)
 
     with monkeypatch.context() as patch:
-        patch.setattr(local_module, "remove_folder", refuse)
+        patch.setattr(local_module, "remove_table", refuse)
         write_table(tmp_path / "out", "new", overwrite=True)
         assert "could not be deleted" in caplog.text and ".old" in caplog.text
         write_table(tmp_path / "out", "newer", overwrite=True)

@@ -15,11 +15,11 @@ from dsmote.job.report.columns import shown_columns
 from dsmote.job.report.page import report_html
 from dsmote.job.report.sample import Sample, Sampling, first_row_of, join_samples, sampling_for
 from dsmote.job.secrets import Secrets, masked_logger
+from dsmote.job.storage.check import REPORT as REPORT_FILE
 from dsmote.plan import Plan
 
 __all__ = ["REPORT_FILE", "Drawn", "Samples", "add_report", "draw"]
 
-REPORT_FILE = "_report.html"
 _TOGETHER = 128
 
 logger = masked_logger(__name__)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsmote.job.files import clear_errors
+from dsmote.job.secrets import masked_logger
 from dsmote.job.storage.check import MANIFEST, SUCCESS, check_output
 from dsmote.job.storage.heartbeat import Heartbeat, beating, running_manifest
 from dsmote.job.storage.local import LocalStage, recover_local
@@ -26,6 +27,8 @@ from dsmote.job.storage.lock import Lock, LockLost, OutputLocked, locked, refuse
 from dsmote.job.storage.place import Place, part_name
 from dsmote.job.storage.records import read_run
 from dsmote.job.storage.remote import RemoteStage, recover_remote
+
+logger = masked_logger(__name__)
 
 __all__ = [
     "MANIFEST",
@@ -97,10 +100,11 @@ class Output:
             stage.discard()
 
     def _find(self, key: Mapping[str, Any]) -> str | None:
-        for name, (_, kind) in self.place.names().items():
-            run = (
-                read_run(self.place.fs.unstrip_protocol(self.place.path(name))) if not kind else {}
-            )
+        found = self.place.names()
+        for name, (_, kind) in found.items():
+            if kind or f"{name}.stage" not in found:
+                continue
+            run = read_run(self.place.fs.unstrip_protocol(self.place.path(name)))
             if run and run.get("key") == dict(key):
                 return name
         return None
@@ -110,12 +114,15 @@ class Output:
         found = self.place.names()
         others = {token for token, kind in found.values() if kind == ".lock"}
         for entry, (token, kind) in found.items():
-            if token in others or entry == name or kind == ".old":  # that is seen to before
+            mine = entry in (name, f"{name}.stage")
+            if token in others or mine or kind == ".old":  # that is seen to before
                 continue
             if kind:
                 self.place.remove(self.place.path(entry))
-            else:
+            elif f"{entry}.stage" in found:
                 self.place.remove_folder(self.place.path(entry))
+            else:
+                logger.warning("%s is no staging folder, and stays", self.place.path(entry))
 
 
 @contextmanager

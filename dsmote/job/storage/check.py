@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any
 
-from dsmote.job.files import PARQUET_ENDINGS, clear_errors
+from dsmote.job.files import clear_errors
 from dsmote.job.storage.place import Place
 
-__all__ = ["MANIFEST", "SUCCESS", "check_output"]
+__all__ = ["MANIFEST", "REPORT", "SUCCESS", "check_output", "files_below", "own_files"]
 
-MANIFEST, SUCCESS = "_manifest.json", "_SUCCESS"
+MANIFEST, SUCCESS, REPORT = "_manifest.json", "_SUCCESS", "_report.html"
 
 
 def check_output(url: str, if_exists: str = "error") -> None:
@@ -52,41 +50,37 @@ def check_output(url: str, if_exists: str = "error") -> None:
             )
         if place.local and not os.access(path, os.W_OK):  # else it is found out at the renaming
             raise PermissionError(f"no permission to write {url}: it cannot be replaced")
-        foreign = sorted(_foreign(place, fs.ls(path, detail=True)))
-        if foreign:
-            raise FileExistsError(
-                f"{url} is not overwritten, because it holds more than a table: {foreign[:5]}"
-            )
         if if_exists == "skip" and place.read(f"{path}/{MANIFEST}") is None:
             raise FileExistsError(
                 f"{url} is there, but has no {MANIFEST} that says how it was made, so it cannot be "
-                "told whether it is up to date: delete it, or replace it (if_exists: replace)"
+                "told whether it is up to date: delete it, or choose another folder"
+            )
+        foreign = sorted(set(files_below(place)) - own_files(place, path))
+        if foreign:
+            more = f" and {len(foreign) - 5:,} more" if len(foreign) > 5 else ""
+            raise FileExistsError(
+                f"{url} is not overwritten, because it holds more than a table of dsmote: "
+                f"{foreign[:5]}{more} not listed in its {MANIFEST}; move these files away, or "
+                "choose another folder"
             )
 
 
-def _foreign(place: Place, entries: list[dict[str, Any]]) -> Iterator[str]:
-    """Name what is not of a table: in folders, every file that the manifest does not list."""
-    listed: set[str] | None = None
-    for entry in entries:
-        path = str(entry["name"]).rstrip("/")
-        name = path.rpartition("/")[2]
-        if not name:  # some stores keep an empty object for the folder itself
-            continue
-        if entry["type"] == "directory":
-            listed = _listed(place) if listed is None else listed
-            below = [str(file) for file in place.fs.find(path)]
-            within = [file[len(place.target) + 1 :] for file in below]
-            if not within or any(file not in listed for file in within if not _is_crc(file)):
-                yield name
-        elif not (name.startswith("_") or name.lower().endswith(PARQUET_ENDINGS) or _is_crc(name)):
-            yield name
+def files_below(place: Place) -> list[str]:
+    """Return the files in the output's folder, as paths in it."""
+    place.fs.invalidate_cache()
+    try:
+        found = place.fs.find(place.target)
+    except FileNotFoundError:
+        return []
+    below = len(place.target) + 1
+    return sorted(str(path)[below:] for path in found if str(path)[below:])
 
 
-def _is_crc(name: str) -> bool:
-    return name.lower().endswith(".crc")
-
-
-def _listed(place: Place) -> set[str]:
-    manifest = place.read(f"{place.target}/{MANIFEST}") or {}
-    parts = manifest.get("parts")
-    return {str(part.get("file")) for part in parts if isinstance(part, dict)} if parts else set()
+def own_files(place: Place, folder: str) -> set[str]:
+    """Return the files that dsmote wrote to a folder: what its manifest lists, and records."""
+    manifest = place.read(f"{folder}/{MANIFEST}")
+    parts = manifest.get("parts") if manifest is not None else None
+    if not isinstance(parts, list):
+        return set()
+    listed = {str(part.get("file")) for part in parts if isinstance(part, dict)}
+    return listed | {MANIFEST, SUCCESS, REPORT}

@@ -17,7 +17,7 @@ from typing import Any
 
 from dsmote.job.files import clear_errors
 from dsmote.job.secrets import masked_logger
-from dsmote.job.storage.check import MANIFEST, SUCCESS, check_output
+from dsmote.job.storage.check import MANIFEST, SUCCESS, check_output, own_files
 from dsmote.job.storage.exchange import exchange
 from dsmote.job.storage.lock import Lock
 from dsmote.job.storage.place import Place, remove_folder, sync
@@ -42,14 +42,17 @@ class LocalStage:
     def __init__(self, lock: Lock, if_exists: str = "error", name: str | None = None) -> None:
         self.place, self.lock, self.if_exists, self.found = lock.place, lock, if_exists, name
         self.folder = self.place.path(lock.token)
+        self._marker = self.place.path(f"{lock.token}.stage")
         self.keep = False
 
     def open(self) -> None:
         """Make the folder, or make another run's this one's: should that wake up, it has none."""
+        self.place.write(self._marker, {})
         if self.found is None:
             os.makedirs(self.folder, exist_ok=True)
         else:
             os.rename(self.place.path(self.found), self.folder)
+            self.place.remove(self.place.path(f"{self.found}.stage"))
 
     def commit(self, manifest: dict[str, Any], key: str | None = None) -> dict[str, Any]:
         """Write the manifest and ``_SUCCESS``, and put the folder in place.
@@ -78,6 +81,7 @@ class LocalStage:
             # Last: until here, a later run can go on with the parts.
             remove_folder(os.path.join(self.folder, RECORDS))
             self._swap()
+            self.place.remove(self._marker)
         return manifest
 
     def _clean(self, expected: set[str]) -> None:
@@ -118,7 +122,7 @@ class LocalStage:
                 os.rename(old, target)
                 raise
         sync(os.path.dirname(target))
-        _remove_old(old)
+        _remove_old(self.place, old)
 
     def restart(self) -> None:
         """Empty the folder: what is in it cannot be gone on with."""
@@ -129,6 +133,7 @@ class LocalStage:
         """Delete the folder if it is still there and not kept for a later run."""
         if not self.keep:
             remove_folder(self.folder)
+            self.place.remove(self._marker)
 
 
 def recover_local(place: Place) -> None:
@@ -141,15 +146,37 @@ def recover_local(place: Place) -> None:
     for name, (_, kind) in place.names().items():
         if kind == ".old":
             if os.path.exists(place.target):
-                _remove_old(place.path(name))
+                _remove_old(place, place.path(name))
+            elif not own_files(place, place.path(name)):
+                raise FileExistsError(
+                    f"{place.path(name)} has no {MANIFEST}, so it is no output that a run "
+                    "replaced: move it away"
+                )
             else:
                 logger.warning("a run was killed while it replaced %s: the old is back", place.url)
                 os.rename(place.path(name), place.target)
 
 
-def _remove_old(folder: str) -> None:
+def _remove_old(place: Place, folder: str) -> None:
     """Delete a table that was replaced; the new one is in place, whatever comes of that."""
     try:
-        remove_folder(folder)
+        remove_table(folder, own_files(place, folder))
     except OSError as error:  # such as of a file that a reader holds open, on a network's storage
         logger.warning("what was replaced could not be deleted, and is still there: %s", error)
+
+
+def remove_table(folder: str, files: set[str]) -> None:
+    """Delete some files of a folder, and the folder unless others are in it. No link is followed.
+
+    Raises
+    ------
+    OSError
+        Others are in it.
+    """
+    own = {os.path.normpath(file) for file in files}
+    below = list(os.walk(folder, topdown=False))
+    for path in (os.path.join(within, name) for within, _, names in below for name in names):
+        if os.path.relpath(path, folder) in own:
+            os.remove(path)
+    for path, _, _ in below:
+        os.rmdir(path)

@@ -90,6 +90,11 @@ class Lock:
                 self._write(self.file, self.owner)
                 written, others = True, self._living()
             if not others:
+                try:
+                    self.place.check_owner(self.file)
+                except OSError:
+                    self.place.remove(self.file)
+                    raise
                 # From here on it is seen to be at work, and not one that is still trying.
                 self._write(self.beat, {"status": "running", "owner": self.owner})
                 return

@@ -6,6 +6,7 @@
         <token>.lock            who runs
         <token>.json            the manifest of the run while it runs, with its heartbeat
         <token>/                the staging folder
+        <token>.stage           says that it is one: no other folder is ever deleted
         <token>.old/            the output that is being replaced, for a moment
         <token>.commit          on an object store: what is being put in place
     OUT/
@@ -122,15 +123,49 @@ class Place:
         return f"{self.aside}/{name}"
 
     def names(self) -> dict[str, tuple[str, str]]:
-        """Return what lies aside: the token of the run it belongs to, and what it is."""
+        """Return what lies aside: the token of the run it belongs to, and what it is.
+
+        Raises
+        ------
+        FileExistsError
+            The folder, or something in it, is a link: another folder could be behind it.
+        """
         self.fs.invalidate_cache()
+        self._refuse_link(self.aside)
         try:
             entries = self.fs.ls(self.aside, detail=False)
         except (FileNotFoundError, NotADirectoryError):
             return {}
         names = [str(entry).rstrip("/").rpartition("/")[2] for entry in entries]
         found = {name: _NAME.fullmatch(name) for name in sorted(names)}
+        for name in (name for name, match in found.items() if match):
+            self._refuse_link(self.path(name))
         return {name: (match[1], match[2] or "") for name, match in found.items() if match}
+
+    def _refuse_link(self, path: str) -> None:
+        if self.local and os.path.islink(path):
+            raise FileExistsError(
+                f"{path} is a link, which dsmote does not follow there: delete it, or choose "
+                "another output"
+            )
+
+    def check_owner(self, file: str) -> None:
+        """Refuse a folder aside, or things in it, of another owner than a file of this run has.
+
+        Raises
+        ------
+        PermissionError
+        """
+        if not self.local:
+            return
+        mine = os.lstat(file).st_uid
+        for path in (self.aside, *map(self.path, self.names())):
+            with suppress(FileNotFoundError):  # another run has just ended
+                if os.lstat(path).st_uid != mine:
+                    raise PermissionError(
+                        f"{path} belongs to another user (uid {os.lstat(path).st_uid}): have it "
+                        "deleted, or choose another output"
+                    )
 
     def exists(self, path: str) -> bool:
         """Tell whether there is something, asking the store and not what is remembered of it."""

@@ -28,7 +28,7 @@ from typing import Any
 
 from dsmote.job.files import clear_errors
 from dsmote.job.secrets import masked_logger
-from dsmote.job.storage.check import MANIFEST, SUCCESS, check_output
+from dsmote.job.storage.check import MANIFEST, SUCCESS, check_output, files_below, own_files
 from dsmote.job.storage.lock import Lock
 from dsmote.job.storage.place import Place
 
@@ -60,6 +60,7 @@ class RemoteStage:
 
     def open(self) -> None:
         """Make the folder, where there are folders."""
+        self.place.write(self.place.path(f"{self.name}.stage"), {})
         self.place.make_folder(self._path)
 
     def commit(self, manifest: dict[str, Any], key: str | None = None) -> dict[str, Any]:
@@ -89,7 +90,7 @@ class RemoteStage:
                 "parts": [{**part, "file": names[part["file"]]} for part in manifest["parts"]],
             }
             names |= {name: name for name in self._beside()}
-            old = [name for name in _files(place) if name != MANIFEST]
+            old = sorted((own_files(place, place.target) - {MANIFEST}) & set(files_below(place)))
             note = {"run": self.lock.token, "new": sorted(names.values()), "old": old}
             place.write(place.path(f"{self.lock.token}.commit"), note)
             try:
@@ -135,6 +136,7 @@ class RemoteStage:
         """Delete what is left of the folder, unless it is a later run's, or kept for one."""
         if not self.keep and self.lock.held():
             self.place.remove_folder(self._path)
+            self.place.remove(self.place.path(f"{self.name}.stage"))
 
 
 def recover_remote(place: Place) -> None:
@@ -175,16 +177,6 @@ def _settle(place: Place, note: dict[str, Any]) -> None:
         for folder in sorted(emptied, reverse=True):
             with suppress(OSError):  # unless something is in it
                 place.fs.rmdir(folder)
-
-
-def _files(place: Place) -> list[str]:
-    place.fs.invalidate_cache()
-    try:
-        found = place.fs.find(place.target)
-    except FileNotFoundError:
-        return []
-    below = len(place.target) + 1
-    return sorted(str(path)[below:] for path in found if str(path)[below:])
 
 
 def _keyed(file: str, key: str) -> str:
