@@ -28,6 +28,7 @@ PROCESSES = (
     "job/test_report_job",
     "job/test_s3",
     "job/test_shuffle",
+    "job/test_visible",
     "unit/test_cli",
     "unit/test_cluster",
     "unit/test_examples",

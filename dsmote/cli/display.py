@@ -16,6 +16,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 from rich.table import Table
 
 from dsmote.cli.guard import raise_if_interrupted
+from dsmote.cli.log import echo
+from dsmote.plan.labels import visible
 
 __all__ = [
     "display",
@@ -55,7 +57,7 @@ class _Lines(_Quiet):
 
     def stage(self, text: str) -> None:
         super().stage(text)
-        click.echo(f"{text} ...", err=True)
+        echo(f"{text} ...", err=True)
 
     def start(self, partitions: int, rows: int) -> None:
         super().start(partitions, rows)
@@ -71,7 +73,7 @@ class _Lines(_Quiet):
             return
         self._last = now
         left = (now - self._began) / self._done * (self._partitions - self._done)
-        click.echo(
+        echo(
             f"{self._done:,} of {self._partitions:,} partitions, {self._written:,} of "
             f"{self._rows:,} rows" + ("" if finished else f", about {left:.0f} s left"),
             err=True,
@@ -150,7 +152,7 @@ def _print_classes(classes: list[dict[str, Any]]) -> None:
     for name in shown:
         table.add_column(name, justify="right")
     for one in classes:
-        table.add_row(str(one["label"]), *(f"{one[name]:,}" for name in shown))
+        table.add_row(visible(one["label"]), *(f"{one[name]:,}" for name in shown))
     Console(highlight=False, markup=False).print(table)
 
 
@@ -173,10 +175,10 @@ def print_job(result: Any, as_json: bool, quiet: bool, hidden: Any, warnings: bo
     elif quiet:
         return
     elif planned:
-        click.echo(hidden.mask(str(result.plan)))
+        echo(hidden.mask(str(result.plan)))
     elif result.status == "skipped":
         place = result.manifest["job"]["output"]
-        click.echo(f"Skipped: {place} was made from the same files in the same way")
+        echo(f"Skipped: {place} was made from the same files in the same way")
     else:
         print_result(result.manifest, warnings)
 
@@ -195,19 +197,19 @@ def print_result(manifest: dict[str, Any], warnings: bool = True) -> None:
     # A sampler that only leaves rows out holds nothing that is worth projecting.
     projected = manifest["memory"].get("worker_bytes")
     if "test" in manifest:
-        click.echo(f"{manifest['rows']['test']:,} rows are not for training and stay as they were")
+        echo(f"{manifest['rows']['test']:,} rows are not for training and stay as they were")
     written = sum(part["rows"] for part in manifest["parts"])
-    click.echo(
+    echo(
         f"{written:,} rows in {len(manifest['parts'])} part files of together "
         f"{format_bytes(manifest['bytes'])}: {manifest['job']['output']}"
     )
-    click.echo(
+    echo(
         f"{manifest['seconds']:.1f} s, {manifest['sampler']} with seed "
         f"{manifest['parameters']['seed']}; peak memory of a worker {format_bytes(peak)}"
         + ("" if projected is None else f", projected {format_bytes(projected)}")
     )
     for message in manifest["warnings"] if warnings else ():
-        click.echo(f"Warning: {message}", err=True)
+        echo(f"Warning: {message}", err=True)
 
 
 def print_samplers(listed: list[dict[str, Any]]) -> None:
@@ -220,7 +222,7 @@ def print_samplers(listed: list[dict[str, Any]]) -> None:
     """
     names, classes = (max(len(one[key]) for one in listed) for key in ("name", "class"))
     for one in listed:
-        click.echo(f"{one['name']:<{names}}  {one['class']:<{classes}}  {one['summary']}")
+        echo(f"{one['name']:<{names}}  {one['class']:<{classes}}  {one['summary']}")
 
 
 def print_demo(manifest: dict[str, Any], copy_seconds: float) -> None:
@@ -232,10 +234,10 @@ def print_demo(manifest: dict[str, Any], copy_seconds: float) -> None:
     copy_seconds : float
         What Dask took to read and write the same rows.
     """
-    click.echo(f"The table: {manifest['job']['input']}")
+    echo(f"The table: {manifest['job']['input']}")
     print_result(manifest)
     times = manifest["seconds"] / max(copy_seconds, 1e-3)
-    click.echo(
+    echo(
         f"Reading and writing the same rows with Dask alone: {copy_seconds:.1f} s, so resampling "
         f"took {times:.1f} times as long"
     )

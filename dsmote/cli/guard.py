@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from dsmote.cli.log import say
+from dsmote.cli.log import say, visible_lines
 
 __all__ = ["after_commit", "guarded", "raise_if_interrupted"]
 
@@ -51,6 +51,7 @@ def guarded(command: Command) -> Command:
         except click.exceptions.Exit:
             raise
         except click.ClickException as error:
+            error.__dict__["message"] = visible_lines(error.message)
             if log_format != "json":
                 raise
             say(error.format_message(), log_format)

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-__all__ = ["say", "shown"]
+__all__ = ["echo", "say", "shown", "visible_lines"]
 
 
 class _Echo(logging.Handler):
@@ -18,7 +18,7 @@ class _Echo(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            click.echo(self.format(record), err=True)
+            echo(self.format(record), err=True)
         except Exception:
             self.handleError(record)
 
@@ -91,7 +91,8 @@ def say(text: str, log_format: str | None, **fields: Any) -> None:
         What goes with it in JSON.
     """
     if log_format != "json":
-        click.echo(text, err=True)
+        # Lines that go on are indented, so that none can pass for a message of its own.
+        echo("\n".join(_continued(text)), err=True)
         return
     from dsmote.job.logs import JsonLines
 
@@ -99,3 +100,24 @@ def say(text: str, log_format: str | None, **fields: Any) -> None:
     record = logging.LogRecord("dsmote.cli", logging.ERROR, "", 0, "%s", (text,), None)
     record.fields = fields
     click.echo(JsonLines().format(record), err=True)
+
+
+def _continued(text: str) -> Iterator[str]:
+    first, *others = text.split("\n")
+    yield first
+    yield from (line if line.startswith("  ") or not line else f"  {line}" for line in others)
+
+
+def echo(text: str, err: bool = False) -> None:
+    """Print text with the control characters of names in it made visible."""
+    click.echo(visible_lines(text), err=err)
+
+
+def visible_lines(text: str) -> str:
+    """Return a text of several lines, all other control characters written as escapes."""
+    lines = text.split("\n")
+    if all(line.isprintable() for line in lines):
+        return text
+    from dsmote.plan.labels import visible
+
+    return "\n".join(map(visible, lines))

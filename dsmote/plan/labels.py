@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["plain", "sort_labels"]
+__all__ = ["plain", "sort_labels", "visible"]
 
 
 def plain(label: Any) -> Any:
@@ -20,6 +20,22 @@ def plain(label: Any) -> Any:
     (3, 'a', 'b')
     """
     return label.item() if isinstance(label, np.generic) else label
+
+
+def visible(value: Any) -> str:
+    r"""Return a value as text, control characters written as escapes.
+
+    A terminal would obey them, and a line break in a label would begin a row of the table.
+
+    Examples
+    --------
+    >>> print(visible("a\x1b[2J\n\u202eb"), visible("naïve, 東京"))
+    a\x1b[2J\n\u202eb naïve, 東京
+    """
+    text = str(value)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def sort_labels(labels: Iterable[Any]) -> list[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dsmote.plan.labels import plain
+from dsmote.plan.labels import plain, visible
 from dsmote.plan.memory import MemoryLimitError, MemoryProjection, format_bytes
 
 __all__ = ["COPY", "Block", "ClassPlan", "Plan"]
@@ -186,7 +186,9 @@ class Plan:
     def reasons(self) -> list[str]:
         """Why each class is searched as it is, in a line each; of at most 20 classes."""
         lines = [
-            f"neighbours of class {c.label}: {c.engine}, {c.why}" for c in self.growing if c.why
+            f"neighbours of class {visible(c.label)}: {c.engine}, {c.why}"
+            for c in self.growing
+            if c.why
         ]
         more = len(lines) - 20
         return lines[:20] + ([f"and of {more} more classes, see to_dict()"] if more > 0 else [])
@@ -194,10 +196,11 @@ class Plan:
     def __str__(self) -> str:
         """Write the plan as a short report."""
         lines = [f"{self.sampler} (seed {self.seed}), neighbour engine: {self.engine}", ""]
-        width = max(5, *(len(str(c.label)) for c in self.classes))
+        names = [visible(c.label) for c in self.classes]
+        width = max(5, *map(len, names))
         lines.append(f"{'class':<{width}}  {'before':>14}  {'new':>14}  {'after':>14}")
-        for c in self.classes:
-            lines.append(f"{c.label!s:<{width}}  {c.before:>14,}  {c.new:>14,}  {c.after:>14,}")
+        for name, c in zip(names, self.classes, strict=True):
+            lines.append(f"{name:<{width}}  {c.before:>14,}  {c.new:>14,}  {c.after:>14,}")
         lines.append(
             f"{'total':<{width}}  {self.n_before:>14,}  {self.n_new:>14,}  {self.n_after:>14,}"
         )
@@ -230,7 +233,9 @@ def held_back_line(test: Sequence[tuple[Any, int]] | None) -> list[str]:
     """
     if test is None:
         return []
-    shown = [f"{'no label' if label is None else label}: {rows:,}" for label, rows in test[:20]]
+    shown = [
+        f"{'no label' if label is None else visible(label)}: {rows:,}" for label, rows in test[:20]
+    ]
     shown += ["..."] if len(test) > 20 else []
     total = sum(rows for _, rows in test)
     return [f"not for training: {total:,} rows, which stay as they are ({', '.join(shown)})"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dsmote.plan.labels import plain, sort_labels
+from dsmote.plan.labels import plain, sort_labels, visible
 from dsmote.plan.plan import held_back_dict, held_back_line
 
 __all__ = ["ClassKeep", "UnderPlan", "make_under_plan"]
@@ -113,9 +113,9 @@ class UnderPlan:
     def __str__(self) -> str:
         """Write the plan as a short report."""
         lines = [f"{self.sampler} (seed {self.seed})", ""]
-        width = max(5, *(len(str(c.label)) for c in self.classes))
+        width = max(5, *(len(visible(c.label)) for c in self.classes))
         rows = [("class", "before", "dropped", "after")]
-        totals = [(str(c.label), c.before, c.after) for c in self.classes]
+        totals = [(visible(c.label), c.before, c.after) for c in self.classes]
         for name, before, after in [*totals, ("total", self.n_before, self.n_after)]:
             rows.append((name, f"{before:,}", f"{before - after:,}", f"{after:,}"))
         lines += [f"{a:<{width}}  {b:>14}  {c:>14}  {d:>14}" for a, b, c, d in rows]
