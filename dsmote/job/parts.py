@@ -20,7 +20,7 @@ from dsmote.cluster import peak_memory
 from dsmote.job.files import clear_errors, is_local, open_fs
 from dsmote.job.layout import Layout
 from dsmote.job.spec import plain_label
-from dsmote.job.storage.records import write_record
+from dsmote.job.storage.records import content_mark, write_record
 from dsmote.job.watch import cancel
 
 __all__ = [
@@ -40,11 +40,12 @@ ENDS = 64  # that follow, at most
 
 @dataclass(frozen=True)
 class Written:
-    """A file of a part: its path in the output, rows and bytes."""
+    """A file of a part: its path in the output, rows, bytes, and what tells its content."""
 
     file: str
     rows: int
     bytes: int
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,8 @@ def write_part(frame: pd.DataFrame, *, number: int, folder: str, file: str, layo
         path = f"{inside}/{keys}{name}" if inside else f"{keys}{name}"
         with clear_errors("write", f"{folder}/{path}"):
             size = write_file(folder, path, partial(layout.write, table))
-        files.append(Written(path, table.num_rows, size))
+            mark = content_mark(*open_fs(f"{folder}/{path}"))
+        files.append(Written(path, table.num_rows, size, mark))
     labels = frame[layout.target]
     counts = [(plain_label(v), int(n)) for v, n in labels.value_counts(sort=False).items() if n]
     if labels.hasnans:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from dsmote.job.parts import Part, Written
+from dsmote.job.parts import Part, ToWrite, Written
 from dsmote.job.secrets import masked_logger
 from dsmote.job.storage import Stage
 from dsmote.job.storage.records import finished_parts, note_run
@@ -14,7 +15,9 @@ __all__ = ["parts_of"]
 logger = masked_logger(__name__)
 
 
-def parts_of(stage: Stage, before: dict[str, Any] | None, run: dict[str, Any]) -> dict[int, Part]:
+def parts_of(
+    stage: Stage, before: dict[str, Any] | None, run: dict[str, Any], parts: Sequence[ToWrite]
+) -> dict[int, Part]:
     """Return the parts in a staging folder that are finished, and note whose the folder is.
 
     Parameters
@@ -24,6 +27,8 @@ def parts_of(stage: Stage, before: dict[str, Any] | None, run: dict[str, Any]) -
         The run that began the folder, where one did.
     run : dict
         This one, as plain data: what it is, its seed and its number of partitions.
+    parts : sequence of ToWrite
+        All there are to be.
 
     Returns
     -------
@@ -33,7 +38,9 @@ def parts_of(stage: Stage, before: dict[str, Any] | None, run: dict[str, Any]) -
     found: dict[int, Part] = {}
     if before is not None:
         if before == run:
-            found = {number: _part(each) for number, each in finished_parts(stage.folder).items()}
+            expected = {part.number: (part.file, part.layout.in_files) for part in parts}
+            finished = finished_parts(stage.folder, expected)
+            found = {number: _part(each) for number, each in finished.items()}
             logger.info("going on with %d of %d parts", len(found), run["parts"])
         else:
             logger.warning("the plan is not that of the run that died: beginning anew")

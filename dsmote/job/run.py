@@ -194,7 +194,7 @@ def _write(
     progress.planned(outputs.sampler.plan_)
     seed = int(outputs.sampler.plan_.seed)
     run = {"key": key, "seed": seed, "parts": len(outputs.parts), "rows": outputs.rows}
-    finished = parts_of(stage, before, run)
+    finished = parts_of(stage, before, run, outputs.parts)
     progress.stage("writing")
     progress.start(len(outputs.parts), outputs.rows)
     peaks: dict[str, int] = {}

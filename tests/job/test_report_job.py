@@ -19,7 +19,6 @@ from fsspec.implementations.local import LocalFileSystem
 from dsmote.job import JobSpec, prepare, run, write_job
 from dsmote.job.report import tasks
 from dsmote.job.split import Split
-from dsmote.job.storage.records import finished_parts
 
 Columns = dict[str, Any]
 
@@ -175,7 +174,7 @@ def test_a_run_that_goes_on_looks_at_the_same_rows(
     monkeypatch.setattr(run, "_note", lambda progress, peaks, part: 1 / (part.number != 1))
     with pytest.raises(ZeroDivisionError):
         report_of(numeric, tmp_path / "out", client, resume=True)
-    assert finished_parts(str(next((tmp_path / ".out.dsmote").glob("*/"))))
+    assert list((tmp_path / ".out.dsmote").glob("*/_records/[0-9]*.json"))
     monkeypatch.setattr(run, "_note", noted)
     report_of(numeric, tmp_path / "out", client, resume=True)
     (old, new), (old_again, new_again) = seen

@@ -13,9 +13,10 @@ from distributed import Client
 
 from dsmote.job import JobSpec, prepare, write_job
 from dsmote.job import run as run_module
+from dsmote.job.files import open_fs
 from dsmote.job.parts import Part
 from dsmote.job.storage.lock import Lock
-from dsmote.job.storage.records import finished_parts
+from dsmote.job.storage.records import content_mark
 from tests.job.conftest import numeric_frame, write_files
 from tests.job.dead import die
 
@@ -80,6 +81,12 @@ def resumed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
+def records(stage: Path) -> dict[int, dict]:
+    """What tasks noted of the parts that they finished."""
+    notes = (stage / "_records").glob("[0-9]*.json")
+    return {int(note.stem): json.loads(note.read_text()) for note in notes}
+
+
 def aside(out: Path) -> list[Path]:
     """The staging folders beside an output."""
     return [path for path in out.parent.glob(f".{out.name}.dsmote/*") if path.is_dir()]
@@ -110,7 +117,7 @@ def test_resumed_run_gives_the_same_bytes_and_writes_only_the_rest(
     assert not out.exists()
     (stage,) = aside(out)
     there = {path: path.stat().st_ino for path in stage.rglob("*.parquet")}
-    finished = finished_parts(str(stage))
+    finished = records(stage)
     assert len(finished) >= 4
     manifest = write_job(prepare(spec_of(table, out, resume=True, **fields)), client).manifest
     assert sorted(resumed) == sorted(finished)
@@ -194,7 +201,13 @@ def test_another_plan_begins_anew(
     assert pd.read_parquet(out)["y"].value_counts().to_dict() == {"rare": 350, "usual": 350}
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "same size", "no record", "half a record"])
+DAMAGES = [
+    *("cut", "gone", "same size", "other rows", "other schema", "other part", "link"),
+    *("no record", "half a record", "empty record", "list", "no mark", "wrong kinds"),
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_part_that_is_not_whole_is_written_again(
     table: Path,
     tmp_path: Path,
@@ -208,7 +221,7 @@ def test_part_that_is_not_whole_is_written_again(
     write_job(prepare(spec_of(table, tmp_path / "other")), client)
     killed(spec_of(table, out))
     (stage,) = aside(out)
-    finished = finished_parts(str(stage))
+    finished = records(stage)
     number, record = min(finished.items())
     file = stage / record["files"][0]["file"]
     note = stage / "_records" / f"{number:05d}.json"
@@ -218,10 +231,32 @@ def test_part_that_is_not_whole_is_written_again(
         file.unlink()
     elif damage == "same size":
         file.write_bytes(b"\0" * file.stat().st_size)
+    elif damage == "other rows":
+        frame = pd.read_parquet(file)
+        frame.iloc[::-1].to_parquet(file, index=False)
+    elif damage == "other schema":  # and the record was made to fit
+        pd.read_parquet(file).assign(z=1).to_parquet(file, index=False)
+        mark, size = content_mark(*open_fs(str(file))), file.stat().st_size
+        record["files"][0] |= {"mark": mark, "bytes": size}
+        note.write_text(json.dumps(record))
+    elif damage == "other part":
+        other = record["files"][0]["file"].replace(f"{number:05d}", f"{number + 1:05d}")
+        record["files"][0]["file"] = other
+        note.write_text(json.dumps(record))
+    elif damage == "link":
+        file.rename(tmp_path / "elsewhere.parquet")
+        file.symlink_to(tmp_path / "elsewhere.parquet")
     elif damage == "no record":
         note.unlink()
-    else:
+    elif damage == "half a record":
         note.write_text(note.read_text()[:20])
+    elif damage == "no mark":
+        del record["files"][0]["mark"]
+        note.write_text(json.dumps(record))
+    else:
+        kinds = {"number": number, "files": [7], "counts": None}
+        written = {"empty record": {}, "list": [], "wrong kinds": kinds}[damage]
+        note.write_text(json.dumps(written))
     write_job(prepare(spec_of(table, out, resume=True)), client)
     assert sorted(resumed) == sorted(set(finished) - {number})
     assert hashes(out) == hashes(tmp_path / "other")

@@ -2,24 +2,27 @@
 
 A task that has written its files then writes a record, ``_records/00007.json`` in the staging
 folder: what it reports, and the sizes of the files. What the run is, its seed among it, is in
-``_records/job.json``. A record is believed when its files are there, have the size and are whole
-Parquet files of as many rows.
+``_records/job.json``. A record is believed when its files are those of a part of this run,
+belong to the owner of the folder, have the content that was written and the schema of the table.
 """
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsmote.job.files import is_local, open_fs
+from dsmote.job.files import CHANGES, is_local, open_fs
 
-__all__ = ["RECORDS", "finished_parts", "note_run", "read_run", "write_record"]
+__all__ = ["RECORDS", "content_mark", "finished_parts", "note_run", "read_run", "write_record"]
 
 RECORDS, RUN = "_records", "job.json"
 
@@ -65,12 +68,25 @@ def read_run(folder: str) -> dict[str, Any] | None:
     return _read(fs, f"{path}/{RECORDS}/{RUN}")
 
 
-def finished_parts(folder: str) -> dict[int, dict[str, Any]]:
+def content_mark(fs: Any, path: str) -> str:
+    """Return what tells the content of a file: its checksum, or what the store says of it."""
+    if is_local(fs):
+        with open(path, "rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    info = fs.info(path)
+    return str(next(filter(None, map(info.get, CHANGES)), ""))
+
+
+def finished_parts(
+    folder: str, expected: Mapping[int, tuple[str, pa.Schema]]
+) -> dict[int, dict[str, Any]]:
     """Return what the tasks of a run reported whose files are whole, by the part's number.
 
     Parameters
     ----------
     folder : str
+    expected : mapping of int to (file, schema)
+        Of each part of the run.
 
     Returns
     -------
@@ -87,14 +103,19 @@ def finished_parts(folder: str) -> dict[int, dict[str, Any]]:
     records = [name for name in sizes if _is_record(name)]
 
     def believed(name: str) -> tuple[int, dict[str, Any]] | None:
-        record = _read(fs, f"{root}/{name}")
-        if record is None:
+        record, number = _read(fs, f"{root}/{name}"), int(name.rpartition("/")[2][:-5])
+        if record is None or number not in expected:
             return None
-        for each in record["files"]:
-            there = sizes.get(each["file"]) == each["bytes"]
-            if not there or _rows(fs, f"{root}/{each['file']}") != each["rows"]:
-                return None
-        return int(record["number"]), record
+        file, schema = expected[number]
+        try:
+            whole = record["number"] == number and all(
+                sizes.get(each["file"]) == each["bytes"] and _is_whole(fs, root, each, file, schema)
+                for each in record["files"]
+            )
+            dict(record["counts"])
+        except (LookupError, TypeError, ValueError, AttributeError, OSError, pa.ArrowException):
+            return None  # a damaged record, or a damaged file
+        return (number, record) if whole else None
 
     with ThreadPoolExecutor(THREADS) as pool:
         return dict(part for part in pool.map(believed, records) if part is not None)
@@ -105,12 +126,31 @@ def _is_record(name: str) -> bool:
     return folder == RECORDS and file.removesuffix(".json").isdigit()
 
 
-def _rows(fs: Any, path: str) -> int | None:
-    try:
-        with fs.open(path, "rb") as handle:
-            return int(pq.ParquetFile(handle).metadata.num_rows)
-    except (pa.ArrowException, OSError):
-        return None
+def _is_whole(fs: Any, root: str, each: Any, file: str, schema: pa.Schema) -> bool:
+    """Tell whether a file is of this run, and what its record says."""
+    inside, _, name = file.rpartition("/")
+    *folders, last = each["file"].split("/")
+    path = f"{root}/{each['file']}"
+    if last != name or ".." in folders or not each["file"].startswith(f"{inside}/" * bool(inside)):
+        return False
+    if is_local(fs):
+        linked = os.path.realpath(path) != os.path.join(os.path.realpath(root), each["file"])
+        if linked or os.lstat(path).st_uid != os.lstat(root).st_uid:
+            return False
+    if content_mark(fs, path) != each["mark"]:
+        return False
+    with fs.open(path, "rb") as handle:
+        parquet = pq.ParquetFile(handle)
+        same = parquet.schema_arrow.equals(as_stored(schema))
+        return bool(same and parquet.metadata.num_rows == each["rows"])
+
+
+@lru_cache(maxsize=16)
+def as_stored(schema: pa.Schema) -> pa.Schema:
+    """Return the schema that Parquet gives back."""
+    empty = io.BytesIO()
+    pq.write_table(schema.empty_table(), empty)
+    return pq.ParquetFile(empty).schema_arrow
 
 
 def _write(path: str, document: Mapping[str, Any]) -> None:
