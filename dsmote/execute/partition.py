@@ -19,7 +19,7 @@ from dsmote.execute.rows import (
 )
 from dsmote.plan import Profile, Schema, look_at, plain
 from dsmote.plan.levels import LevelCounts, count_levels
-from dsmote.plan.profile import SAMPLE_ROWS, TARGET
+from dsmote.plan.profile import SAMPLE_ROWS, TARGET, distinct_values
 from dsmote.plan.schema import text_found
 
 __all__ = [
@@ -268,6 +268,11 @@ def profile(
         infinite=infinite,
         categories=categories,
         decimals=decimals,
+        distinct={
+            i: distinct_values(column[np.isfinite(column)])
+            for i, column in zip(schema.numeric, numeric, strict=True)
+            if schema.columns[i].kind == "int"
+        },
         sample=_sample(numeric, np.where(good, codes, -1), names),
         moments=tuple(look_at(column, scale) for column in numeric) if scale else (),
         levels=_levels(frame, schema, codes, names) if levels else (),

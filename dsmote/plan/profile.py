@@ -17,6 +17,7 @@ from dsmote.plan.moments import ColumnMoments, merge_moments
 __all__ = ["SAMPLE_ROWS", "TARGET", "Profile", "merge_profiles", "unify_categories"]
 
 SAMPLE_ROWS = 512  # rows kept of each class to judge its shape
+KEPT_VALUES = 1024  # tells the number of different values to about 3 %
 TARGET = -1  # key of a target that is a container of its own, among the column positions
 
 
@@ -44,6 +45,8 @@ class Profile:
         Rows of each level of each nominal column, by class; empty where not asked for.
     decimals : mapping of column position to (digits before the point, digits after it) or None
         Of numeric columns of Python objects; None where not all values are decimals.
+    distinct : mapping of column position to ndarray
+        Of each column of whole numbers, the up to KEPT_VALUES values with the smallest hashes.
     index_end : int
         One more than the largest number in the index; 0 where it holds no numbers.
     assumed : bool
@@ -63,6 +66,7 @@ class Profile:
     moments: tuple[ColumnMoments, ...] = ()
     levels: tuple[LevelCounts, ...] = ()
     decimals: Mapping[int, tuple[int, int] | None] = field(default_factory=dict)
+    distinct: Mapping[int, np.ndarray] = field(default_factory=dict)
     index_end: int = 0
     assumed: bool = False
 
@@ -94,6 +98,35 @@ def _merge_categories(a: Mapping[int, Any], b: Mapping[int, Any]) -> dict[int, A
     return merged
 
 
+def hashes(values: np.ndarray) -> np.ndarray:
+    """Return a 64-bit hash of each float64 value."""
+    with np.errstate(over="ignore"):
+        bits = (values + 0.0).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        bits = (bits ^ (bits >> np.uint64(32))) * np.uint64(0xD6E8FEB86659FD93)
+        return bits ^ (bits >> np.uint64(32))
+
+
+def distinct_values(values: np.ndarray) -> np.ndarray:
+    """Return the up to KEPT_VALUES different values with the smallest hashes.
+
+    Examples
+    --------
+    >>> sorted(distinct_values(np.array([2.0, 1.0, 2.0])).tolist())
+    [1.0, 2.0]
+    """
+    values = np.asarray(pd.unique(values))
+    if len(values) <= KEPT_VALUES:
+        return values
+    return values[np.argpartition(hashes(values), KEPT_VALUES - 1)[:KEPT_VALUES]]
+
+
+def _merge_distinct(a: Mapping[int, Any], b: Mapping[int, Any]) -> dict[int, Any]:
+    return dict(a) | {
+        i: distinct_values(np.concatenate([a[i], values])) if i in a else values
+        for i, values in b.items()
+    }
+
+
 def _merge_decimals(a: Mapping[int, Any], b: Mapping[int, Any]) -> dict[int, Any]:
     merged = dict(a)
     for i, digits in b.items():
@@ -123,6 +156,7 @@ def _merge(a: Profile, b: Profile) -> Profile:
         moments=merge_moments(a.moments, b.moments),
         levels=merge_levels(a.levels, b.levels),
         decimals=_merge_decimals(a.decimals, b.decimals),
+        distinct=_merge_distinct(a.distinct, b.distinct),
         index_end=max(a.index_end, b.index_end),
     )
 

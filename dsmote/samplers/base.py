@@ -26,6 +26,7 @@ from dsmote.plan import (
     scaling_of,
     sort_labels,
 )
+from dsmote.plan.advice import advice
 from dsmote.plan.schema import with_decimals, with_dtypes
 from dsmote.samplers.preparing import (
     ClassCounts,
@@ -336,7 +337,9 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         new = new_rows(self.sampling_strategy, profile.counts, table.meta_labels)
         recipe = self._informed(recipe, new, {c: i for i, c in enumerate(sort_labels(labels))})
         out = with_dtypes(schema, changes)
-        alarms = self._alarms(profile, [label for label, n in new.items() if n])
+        growing = [label for label, n in new.items() if n]
+        alarms = self._alarms(profile, growing)
+        advised = advice(schema, profile, growing, self.scale is not None) if recipe.k else []
         row_bytes = max(out.row_bytes(), profile.bytes // max(1, profile.rows))
         plan = make_plan(
             sampler=type(self).__name__,
@@ -352,7 +355,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             row_bytes=row_bytes,
             limit=table.limit(),
             in_memory=not table.lazy,
-            notes=[*self._notes(schema), *sample_note(recipe, profile), *alarms],
+            notes=[*self._notes(schema), *advised, *sample_note(recipe, profile), *alarms],
         )
         self.sampling_strategy_ = new
         self.n_features_in_ = len(schema.columns) - table.has_target
