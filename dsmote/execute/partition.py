@@ -269,7 +269,7 @@ def profile(
         categories=categories,
         decimals=decimals,
         distinct={
-            i: distinct_values(column[np.isfinite(column)])
+            i: distinct_values(column if i not in missing else column[np.isfinite(column)])
             for i, column in zip(schema.numeric, numeric, strict=True)
             if schema.columns[i].kind == "int"
         },

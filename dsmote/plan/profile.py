@@ -114,7 +114,11 @@ def distinct_values(values: np.ndarray) -> np.ndarray:
     >>> sorted(distinct_values(np.array([2.0, 1.0, 2.0])).tolist())
     [1.0, 2.0]
     """
-    values = np.asarray(pd.unique(values))
+    small = values[:0]
+    if len(values) > 8 * KEPT_VALUES:  # small hashes are enough, unless different values are few
+        share = len(values) // (4 * KEPT_VALUES)
+        small = pd.unique(values[hashes(values) < np.uint64(2**64 // share - 1)])
+    values = np.asarray(small if len(small) >= KEPT_VALUES else pd.unique(values))
     if len(values) <= KEPT_VALUES:
         return values
     return values[np.argpartition(hashes(values), KEPT_VALUES - 1)[:KEPT_VALUES]]
