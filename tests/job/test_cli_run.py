@@ -244,7 +244,8 @@ def test_the_log_as_json(job: Path) -> None:
 
 
 def test_levels_of_the_log(job: Path) -> None:
-    assert call("run", job, "--log-level", "warning").stderr == ""
+    warned = call("run", job, "--log-level", "warning").stderr.splitlines()
+    assert len(warned) == 1 and "WARNING column 'n' holds" in warned[0]
     text = call("run", job, "--log-level", "debug", "--if-exists", "replace").stderr
     assert "DEBUG   writing ..." in text
     assert call("run", job, "--quiet", "--if-exists", "replace").output == ""
