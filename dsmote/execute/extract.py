@@ -209,7 +209,7 @@ def join_extracts(parts: Sequence[Extract], *, take: Take) -> Extract:
         for rank, quota in take.quotas.items()
         if any(rank in p.sample for p in parts)
     }
-    return Extract(counts, lengths, rows, sample, max(p.index_end for p in parts))
+    return Extract(counts, lengths, rows, sample, max((p.index_end for p in parts), default=0))
 
 
 def _smallest(parts: Sequence[tuple[Sampled, int]], quota: int) -> Sampled:
