@@ -131,7 +131,9 @@ def _signals() -> Iterator[None]:
         nonlocal received
         received += 1
         _interrupted.set()
-        if received != 2:
+        if received > 2:
+            os._exit(INTERRUPTED)
+        if received == 1:
             raise KeyboardInterrupt
 
     numbers = [signal.SIGINT, signal.SIGTERM]

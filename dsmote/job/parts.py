@@ -21,7 +21,7 @@ from dsmote.job.files import clear_errors, is_local, open_fs
 from dsmote.job.layout import Layout
 from dsmote.job.spec import plain_label
 from dsmote.job.storage.records import content_mark, write_record
-from dsmote.job.watch import cancel
+from dsmote.job.watch import cancel, deferred_signals
 
 __all__ = [
     "Part",
@@ -144,21 +144,23 @@ def write_parts(
     futures, last = submitted[: len(tasks)], submitted[len(tasks) :]
     done = list(finished.values())
     try:
-        for ready in finished.values():
-            on_part(ready)
-        for future, written in as_completed(futures, with_results=True):
-            if isinstance(written, BaseException):  # a task that was cancelled has it for a result
-                raise written
-            done.append(written)
-            on_part(written)
-            # A result that is here needs no worker any more, so none has to make it again.
-            future.release()
-        # Until these are done, the death of a worker would have parts written once more.
-        results = [future.result() for future in last]
-        found = results[0] if lazy else report
+        with deferred_signals(client) as check:
+            for ready in finished.values():
+                on_part(ready)
+            for future, written in as_completed(futures, with_results=True):
+                check()
+                if isinstance(written, BaseException):  # a cancelled task has it for a result
+                    raise written
+                done.append(written)
+                on_part(written)
+                # A result that is here needs no worker any more, so none has to make it again.
+                future.release()
+            # Until these are done, the death of a worker would have parts written once more.
+            results = [future.result() for future in last]
+            check()
+            found = results[0] if lazy else report
     except BaseException:
-        with suppress(Exception):  # there may be no scheduler any more
-            cancel(client, [*futures, *last])
+        cancel(client, [*futures, *last])
         raise
     return sorted(done, key=lambda part: part.number), found
 

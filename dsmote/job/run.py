@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -174,14 +175,20 @@ def write_job(job: Job, client: Any, progress: Progress | None = None) -> Outcom
         with (
             output.stage(spec.if_exists, key if spec.resume else None) as stage,
             explained(),
-            unless_stuck(client),
+            unless_stuck(client) as check,
             _original_dtypes(),
         ):
-            return Outcome(_write(job, client, told, stage, key, started))
+            return Outcome(_write(job, client, told, stage, key, started, check))
 
 
 def _write(
-    job: Job, client: Any, progress: Told, stage: Stage, key: dict[str, Any], started: float
+    job: Job,
+    client: Any,
+    progress: Told,
+    stage: Stage,
+    key: dict[str, Any],
+    started: float,
+    check_signals: Callable[[], None],
 ) -> dict[str, Any]:
     """Fill the staging folder and put it in place; return the manifest."""
     spec, inputs = job.spec, job.source.inputs
@@ -223,6 +230,7 @@ def _write(
             stage.folder, manifest, outputs.sampler.plan_, drawn.sampling, samples, spec.hidden
         )
     progress.stage("putting the output in place")
+    check_signals()
     return stage.commit(manifest, digest(run))
 
 

@@ -1,10 +1,21 @@
+import signal
+import subprocess
+import sys
+import threading
 import time
 from typing import Any
 
 import pytest
-from distributed import Client, Event
+from distributed import Client, Event, as_completed
 
-from dsmote.job.watch import CANCELLED_AT_ONCE, Stuck, _all_paused, cancel, unless_stuck
+from dsmote.job.watch import (
+    CANCELLED_AT_ONCE,
+    Stuck,
+    _all_paused,
+    cancel,
+    deferred_signals,
+    unless_stuck,
+)
 
 
 class Paused:
@@ -68,3 +79,63 @@ def test_workers_that_work_are_not_stuck(client: Client) -> None:
 def test_other_errors_stay_what_they_are(client: Client) -> None:
     with pytest.raises(ZeroDivisionError), unless_stuck(client):
         client.submit(lambda: 1 / 0, pure=False).result()
+
+
+class TestSignals:
+    """A signal that arrives while Dask holds one of its locks is noted, and raised later."""
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_one_that_comes_under_a_lock_of_dask_leaves_nothing_held(
+        self, number: int, monkeypatch: pytest.MonkeyPatch, client: Client
+    ) -> None:
+        class Racy(threading.Condition):
+            entered = 0
+
+            def __enter__(self) -> bool:
+                got = super().__enter__()
+                if threading.current_thread() is threading.main_thread():
+                    Racy.entered += 1
+                    if Racy.entered == 3:
+                        signal.raise_signal(number)
+                return got
+
+        begin = as_completed.__init__
+
+        def begun(self: as_completed, *args: object, **options: object) -> None:
+            begin(self, *args, **options)
+            self.thread_condition = Racy()
+
+        monkeypatch.setattr(as_completed, "__init__", begun)
+        before = signal.signal(number, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt), deferred_signals(client) as check:
+                for _ in as_completed(client.map(time.sleep, [0.02] * 40, pure=False)):
+                    check()
+        finally:
+            signal.signal(number, before)
+        assert Racy.entered >= 3
+        assert client.submit(sum, [1, 2], pure=False).result(timeout=30) == 3
+
+    def test_tasks_are_cancelled_and_the_wait_ends(self, client: Client) -> None:
+        end = Event(client=client)
+        timer = threading.Timer(0.3, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
+        timer.start()
+        with pytest.raises(KeyboardInterrupt), deferred_signals(client):
+            client.submit(work, end.name, pure=False).result(timeout=25)
+        end.set()
+
+    def test_a_third_one_ends_the_process(self) -> None:
+        program = (
+            "import signal\n"
+            "from types import SimpleNamespace\n"
+            "from dsmote.job.watch import deferred_signals\n"
+            "with deferred_signals(SimpleNamespace(futures={})):\n"
+            "    for _ in range(3): signal.raise_signal(signal.SIGINT)\n"
+            "    print('went on')\n"
+        )
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+        assert (ended.returncode, ended.stdout) == (130, b"")
+
+    def test_one_that_comes_when_the_block_is_done_is_too_late(self, client: Client) -> None:
+        with deferred_signals(client):
+            signal.raise_signal(signal.SIGINT)
