@@ -1,10 +1,10 @@
-"""In how many directions rows spread."""
+"""In how many directions rows spread, and which."""
 
 from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["intrinsic_dimension"]
+__all__ = ["intrinsic_dimension", "principal_axes"]
 
 _FLOPS = 1 << 17  # multiplications that no BLAS spreads over threads
 
@@ -47,3 +47,35 @@ def intrinsic_dimension(sample: np.ndarray) -> float:
     product = (pieces.transpose(0, 2, 1) @ pieces).sum(axis=0)
     product += centred[whole:].T @ centred[whole:]
     return float(np.trace(product) ** 2 / (product**2).sum())
+
+
+def principal_axes(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Find the directions in which centred rows spread, by the smaller side of the matrix.
+
+    Parameters
+    ----------
+    centred : ndarray of float64, shape (n, d)
+        Rows; the mean of each column is 0.
+
+    Returns
+    -------
+    values : ndarray of float64, shape (min(n, d),)
+        Sums of squares along the axes, descending.
+    axes : ndarray of float64, shape (d, min(n, d))
+        Orthonormal columns.
+
+    Examples
+    --------
+    >>> values, axes = principal_axes(np.array([[-1.0, 0.0, 1.0], [1.0, 0.0, -1.0]]))
+    >>> values.round(6), axes.shape
+    (array([4., 0.]), (3, 2))
+    """
+    n, d = centred.shape
+    if n >= d:
+        values, axes = np.linalg.eigh(centred.T @ centred)
+        return values[::-1], axes[:, ::-1]
+    # Rows span at most n directions: an orthonormal basis of these first. Axes taken from the
+    # products of rows instead would not be orthonormal where there is hardly any spread.
+    basis, small = np.linalg.qr(centred.T)
+    values, axes = np.linalg.eigh(small @ small.T)
+    return values[::-1], (basis @ axes)[:, ::-1]

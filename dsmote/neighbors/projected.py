@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dsmote.neighbors.dimension import principal_axes
 from dsmote.neighbors.protocol import NeighborIndex
 
 __all__ = ["ProjectedSearch", "leading_axes"]
@@ -28,7 +29,7 @@ def leading_axes(matrix: np.ndarray, n_components: int | float) -> tuple[np.ndar
     matrix : ndarray of float64, shape (n, d)
         The rows.
     n_components : int or float
-        How many directions; or, between 0 and 1, the share of the variance that the fewest of
+        How many directions, of which there are min(n, d); or, between 0 and 1, the share of the variance that the fewest of
         them must hold.
 
     Returns
@@ -46,8 +47,8 @@ def leading_axes(matrix: np.ndarray, n_components: int | float) -> tuple[np.ndar
     centre = matrix.mean(axis=0)
     centred = matrix - centre
     centred = np.ldexp(centred, -np.frexp(np.abs(centred).max(initial=0.0))[1])
-    values, axes = np.linalg.eigh(centred.T @ centred)
-    values, axes = np.maximum(values[::-1], 0.0), axes[:, ::-1]
+    values, axes = principal_axes(centred)
+    values = np.maximum(values, 0.0)
     n = int(n_components)
     if not isinstance(n_components, int | np.integer):
         share = np.cumsum(values) / max(float(values.sum()), np.finfo(float).tiny)

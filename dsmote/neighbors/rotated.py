@@ -26,6 +26,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from dsmote.neighbors.dimension import principal_axes
+
 __all__ = ["RotatedTree"]
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -52,7 +54,7 @@ class RotatedTree:
         if self.n_rows <= _FEW:
             axes, rotated = np.eye(width), centred
         else:
-            axes = np.linalg.eigh(centred.T @ centred)[1][:, ::-1]
+            axes = principal_axes(centred)[1]
             rotated = centred @ axes
         del centred
         # Error of a rotated coordinate: a dot product of length d, and axes that are orthonormal

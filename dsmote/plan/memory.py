@@ -168,8 +168,11 @@ def class_memory(
     index = rows + n_rows * (searched + 64)
     nearest = n_rows * (20 * around + 8 * values * n_numeric)
     index += nearest
+    # Principal axes: held with the index, and found by the smaller side of the rows.
+    index += 8 * n_numeric * min(n_rows, n_numeric) * bool(tree or copied)
+    axes = 5 * 8 * min(n_rows, n_numeric) ** 2
     # Until lists are merged they have the squares of their distances too.
-    build = index + 2 * n_rows * searched + 2 * (nearest + 8 * n_rows * around)
+    build = index + axes + 2 * n_rows * searched + 2 * (nearest + 8 * n_rows * around)
     # The search looks at pairs of rows, and makes new ones a step at a time.
     workspace = min(WORKSPACE_BYTES, 64 * n_rows * min(n_rows, block_rows) + 2**22)
     if tree:

@@ -13,6 +13,7 @@ from dsmote.neighbors import (
     Engine,
     ForeignIndex,
     TreeIndex,
+    TreeSearch,
     leading_axes,
 )
 from dsmote.neighbors.recall import measure_recall
@@ -174,3 +175,33 @@ def test_what_an_object_answers_is_looked_at(answer, said):
 def test_axes_of_the_least_numbers():
     rows = np.random.default_rng(3).normal(size=(40, 3)) * 1e-310
     assert leading_axes(rows, 2)[1].shape == (3, 2)
+
+
+@pytest.mark.parametrize(("n", "d"), [(60, 8), (60, 60), (59, 60), (8, 60)])
+def test_axes_are_those_of_a_singular_value_decomposition(n, d):
+    rows = np.random.default_rng(4).normal(size=(n, 3)) @ np.random.default_rng(5).normal(
+        size=(3, d)
+    ) + 0.01 * np.random.default_rng(6).normal(size=(n, d))
+    centre, axes = leading_axes(rows, d)
+    assert axes.shape == (d, min(n, d))
+    np.testing.assert_allclose(axes.T @ axes, np.eye(min(n, d)), atol=1e-12)
+    spread = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)
+    found = np.sqrt(((rows - centre) @ axes).var(axis=0) * n)
+    np.testing.assert_allclose(found, spread, atol=1e-6)
+    assert leading_axes(rows, 0.99)[1].shape == (d, 3)
+
+
+@pytest.mark.parametrize("how", ["components", "tree"])
+def test_axes_of_wide_rows_take_no_square_of_their_columns(how):
+    import tracemalloc
+
+    rows = np.random.default_rng(7).normal(size=(93, 4_000))
+    tracemalloc.start()
+    search = leading_axes if how == "components" else lambda rows, _: TreeSearch(rows)
+    search(rows, 20)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    from dsmote.plan.memory import class_memory
+
+    projected = class_memory(1, *rows.shape, 0, 0, 93, 8, 5, copied=1).build
+    assert peak <= projected < 8 * 4_000**2, (peak, projected)
