@@ -29,8 +29,8 @@ def leading_axes(matrix: np.ndarray, n_components: int | float) -> tuple[np.ndar
     matrix : ndarray of float64, shape (n, d)
         The rows.
     n_components : int or float
-        How many directions, of which there are min(n, d); or, between 0 and 1, the share of the variance that the fewest of
-        them must hold.
+        How many directions, min(n, d) at most; or, between 0 and 1, the share of the variance
+        that the fewest of them must hold.
 
     Returns
     -------
