@@ -67,7 +67,7 @@ class RotatedTree:
             spread[0] = True
         # What a row holds along the other axes is rounded into those that are kept.
         self._beside = float(np.sqrt((sizes[~spread] ** 2).sum()))
-        self._axes = axes[:, spread]
+        self._axes, self._other_axes = axes[:, spread], axes[:, ~spread]
         data = rotated if spread.all() else rotated[:, spread]
         del rotated
         self._tree = cKDTree(data, leafsize=_LEAF, balanced_tree=False)
@@ -83,8 +83,15 @@ class RotatedTree:
             self._tree = cKDTree(data, leafsize=_LEAF, balanced_tree=False)
 
     def rotated(self, points: np.ndarray) -> np.ndarray:
-        """Bring points into the tree's axes."""
-        return (points - self._centre) @ self._axes
+        """Bring points into the tree's axes; a last column is how far off them they are.
+
+        In a partition in which a column is constant, all rows of others are off its axes, and
+        without that distance no number of candidates would be enough.
+        """
+        centred = points - self._centre
+        with np.errstate(over="ignore"):  # points may lie anywhere
+            off = np.sqrt(((centred @ self._other_axes) ** 2).sum(axis=1, keepdims=True))
+        return np.concatenate([centred @ self._axes, off], axis=1)
 
     def leaf_order(self, ids: np.ndarray) -> np.ndarray:
         """Return the order in which to ask for rows, so that near ones follow each other."""
@@ -107,6 +114,8 @@ class RotatedTree:
             No row that was not found is truly nearer than its square root; inf when all were.
         """
         norms = np.sqrt(np.einsum("ij,ij->i", rotated, rotated))
+        off = rotated[:, self._tree.m :].sum(axis=1)
+        rotated = rotated[:, : self._tree.m]
         far = ~(norms < _FAR)
         if far.any():
             rotated = np.where(far[:, None], 0.0, rotated)
@@ -119,4 +128,6 @@ class RotatedTree:
             return found, np.full(len(found), np.inf)
         last = distances[:, -1]
         reach = last - self._error * (2.0 * (norms + self._beside) + last) - _TINY
-        return found, np.maximum(reach, 0.0) ** 2
+        # The rows themselves are on the axes, but for what was left out of them.
+        off = np.maximum(off - self._error * 2.0 * (norms + self._beside) - self._beside, 0.0)
+        return found, (np.maximum(reach, 0.0) ** 2 + off**2) * (1.0 - 4.0 * _EPS)

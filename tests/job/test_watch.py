@@ -3,6 +3,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -84,6 +85,13 @@ def test_other_errors_stay_what_they_are(client: Client) -> None:
 class TestSignals:
     """A signal that arrives while Dask holds one of its locks is noted, and raised later."""
 
+    @pytest.fixture(autouse=True)
+    def _handled(self) -> Iterator[None]:
+        # Ignored where the tests themselves run in the background of a shell.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_one_that_comes_under_a_lock_of_dask_leaves_nothing_held(
         self, number: int, monkeypatch: pytest.MonkeyPatch, client: Client
@@ -127,6 +135,7 @@ class TestSignals:
     def test_a_third_one_ends_the_process(self) -> None:
         program = (
             "import signal\n"
+            "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
             "from types import SimpleNamespace\n"
             "from dsmote.job.watch import deferred_signals\n"
             "with deferred_signals(SimpleNamespace(futures={})):\n"

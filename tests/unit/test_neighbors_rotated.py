@@ -27,7 +27,23 @@ def test_no_row_left_out_is_nearer_than_the_reach(offset, n):
 def test_points_are_brought_into_the_axes():
     matrix = np.random.default_rng(1).normal(size=(50, 3))
     tree = RotatedTree(matrix)
-    np.testing.assert_allclose(tree.rotated(matrix), tree.rows(np.arange(50)), atol=1e-13)
+    found = tree.rotated(matrix)
+    np.testing.assert_allclose(found[:, :-1], tree.rows(np.arange(50)), atol=1e-13)
+    assert (found[:, -1] < 1e-13).all()
+
+
+def test_points_off_the_axes_are_known_to_be_far():
+    """As from another partition, where a column that is constant here has another value."""
+    rng = np.random.default_rng(4)
+    rows = np.column_stack([rng.normal(size=(5_000, 3)), np.full(5_000, 7.0)])
+    points = np.column_stack([rng.normal(size=(50, 3)), np.full(50, 9.0)])
+    tree = RotatedTree(rows)
+    found, reach = tree.nearest(tree.rotated(points), 6)
+    squares = ((points[:, None] - rows[None]) ** 2).sum(axis=2)
+    nearest = np.take_along_axis(squares, found, 1)
+    assert (nearest[:, 4] < reach).all()  # the fifth is known to be among the nearest
+    np.put_along_axis(squares, found, np.inf, axis=1)
+    assert (squares.min(axis=1) >= reach).all()
 
 
 def test_what_rows_hold_along_axes_that_are_left_out_is_reckoned_with():
@@ -54,7 +70,7 @@ def test_rows_that_are_kept_leaf_by_leaf_have_their_own_numbers(monkeypatch):
     assert rows.nbytes > rotated._CACHED
     tree = pickle.loads(pickle.dumps(RotatedTree(rows)))
     ids = np.array([29_999, 0, 17, 12_345])
-    np.testing.assert_allclose(tree.rows(ids), tree.rotated(rows[ids]), atol=1e-12)
+    np.testing.assert_allclose(tree.rows(ids), tree.rotated(rows[ids])[:, :-1], atol=1e-12)
     found, reach = tree.nearest(tree.rows(ids), 6)
     np.testing.assert_array_equal(found, cKDTree(rows).query(rows[ids], k=6)[1])
     monkeypatch.setattr(rotated, "_CACHED", rows.nbytes)
