@@ -27,6 +27,7 @@ from dsmote.neighbors.exact import (
 )
 from dsmote.neighbors.groups import group_equal_rows
 from dsmote.neighbors.scan import BLOCK, Kept, Points, scan
+from dsmote.plan.memory import SEARCH_CELLS
 
 __all__ = ["BruteSearch"]
 
@@ -216,8 +217,12 @@ class BruteSearch:
         ids = unique if self.groups.distinct else self.groups.first[unique]
         total = squared_pairs(self._rows, ids, numbers, owner)
         if codes.shape[1] and self._penalty:
-            differing = (self._codes[unique] != codes[owner]).sum(axis=1)
-            total += self._penalty * differing
+            # As many pairs at a time as keep what is gathered small: columns may be hundreds.
+            step = max(1, SEARCH_CELLS // codes.shape[1])
+            for start in range(0, len(unique), step):
+                part = slice(start, start + step)
+                differing = self._codes[unique[part]] != codes[owner[part]]
+                total[part] += self._penalty * differing.sum(axis=1)
         return total
 
     def squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:

@@ -19,11 +19,12 @@ import numpy as np
 from dsmote.neighbors.brute import BruteSearch
 from dsmote.neighbors.exact import nearest, smallest_of_pairs
 from dsmote.neighbors.rotated import RotatedTree
+from dsmote.plan.memory import SEARCH_CELLS
 
 __all__ = ["MixedSearch"]
 
 _MANY = 512  # candidates of the tree, beyond which all rows are compared
-_PAIRS = 1 << 18  # pairs of queries and rows of their levels that are looked at at once
+_PAIRS = 1 << 18  # pairs of queries and rows of their levels that are looked at at once, at most
 
 
 class MixedSearch:
@@ -127,7 +128,7 @@ class MixedSearch:
         left, n = np.arange(m), min(n_unique, k + 4)
         while len(left):
             unsure = []
-            for part in _runs(left, sizes[left] + n):
+            for part in _runs(left, sizes[left] + n, codes.shape[1]):
                 out = None if selves is None else selves[part]
                 best, ids, sure = self._asked_twice(queries[part], k, n, out)
                 squares[part[sure]], found[part[sure]] = best[sure], ids[sure]
@@ -216,7 +217,7 @@ class _Buckets:
         return np.concatenate(owners), np.concatenate(rows)
 
 
-def _runs(which: np.ndarray, sizes: np.ndarray) -> list[np.ndarray]:
-    """Cut queries into runs of a bounded number of pairs (and a single one that has more)."""
-    run = (np.cumsum(sizes) - 1) // _PAIRS
+def _runs(which: np.ndarray, sizes: np.ndarray, n_columns: int) -> list[np.ndarray]:
+    """Cut queries into runs of a bounded number of codes (and a single one that has more)."""
+    run = (np.cumsum(sizes) - 1) // min(_PAIRS, max(1, SEARCH_CELLS // max(1, n_columns)))
     return np.split(which, np.flatnonzero(np.diff(run)) + 1)

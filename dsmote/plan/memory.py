@@ -40,6 +40,7 @@ PROCESS_BYTES = 300 * 2**20  # interpreter, pandas, Arrow, Dask and scikit-learn
 WORKSPACE_BYTES = 96 * 2**20  # bound kept by the blocked search (see dsmote.neighbors)
 STEP_ROWS = 1 << 14  # new rows made at once (see dsmote.execute.generate)
 SEARCH_CELLS = 1 << 21  # values that a tree's search gathers at once (see dsmote.neighbors.exact)
+QUERY_ROWS = 1 << 10  # rows that brute force compares with all others at a time
 QUERIES = 1 << 15  # rows that ask for their nearest of all rows at a time
 USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
 
@@ -175,6 +176,12 @@ def class_memory(
     build = index + axes + 2 * n_rows * searched + 2 * (nearest + 8 * n_rows * around)
     # The search looks at pairs of rows, and makes new ones a step at a time.
     workspace = min(WORKSPACE_BYTES, 64 * n_rows * min(n_rows, block_rows) + 2**22)
+    if n_nominal:
+        # Queries written as corners, in both precisions; codes of pairs, a slice at a time.
+        asked = min(n_rows, block_rows, QUERY_ROWS)
+        written = 48 * asked * (n_numeric + 24 + 2 * n_nominal)
+        compared = 9 * min(asked * n_rows * n_nominal, SEARCH_CELLS)
+        workspace = max(workspace, workspace // 2 + written + compared)
     if tree:
         # Base rows in the tree's axes and as given; about ten values for each pair of rows.
         asked = min(n_rows, block_rows, STEP_ROWS)

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote import SMOTE, SMOTEN, RandomOverSampler
+from dsmote import SMOTE, SMOTEN, SMOTENC, RandomOverSampler
 from dsmote.plan import Limit, MemoryLimitError, format_bytes
 from dsmote.plan.memory import (
     PROCESS_BYTES,
@@ -140,6 +140,40 @@ def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, monkeypatch
     rows = sampler.plan_.blocks[0].rows
     assert rows == many - n
     assert len(sampler.plan_.blocks) == 1
+
+
+@pytest.mark.parametrize(
+    ("engine", "n_columns", "levels", "n"),
+    [("brute", 800, 2, 300), ("brute", 200, 30, 600), ("tree", 12, 2, 900), ("tree", 12, 40, 900)],
+)
+def test_what_a_block_of_categories_takes_is_projected(engine, n_columns, levels, n, monkeypatch):
+    import tracemalloc
+
+    from dsmote.execute import generate
+
+    taken = []
+
+    def watched(*args, **how):
+        tracemalloc.start()
+        try:
+            return made(*args, **how)
+        finally:
+            taken.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+
+    made = generate.make_block
+    monkeypatch.setattr("dsmote.execute.outputs.make_block", watched)
+    rng = np.random.default_rng(0)
+    names = [f"c{j}" for j in range(n_columns)]
+    frame = pd.DataFrame(rng.integers(0, levels, (3 * n, n_columns)), columns=names)
+    frame = frame.astype(pd.CategoricalDtype(range(levels))).assign(x=rng.normal(size=3 * n))
+    frame["y"] = (np.arange(3 * n) % 3 == 0).astype(int)
+    sampler = SMOTENC(neighbors=engine, random_state=0)
+    with dask.config.set(scheduler="sync"):
+        lazy = sampler.resample(dd.from_pandas(frame, npartitions=2), target="y")
+        lazy.partitions[-1].compute()
+    (peak,) = taken
+    assert peak <= sampler.plan_.memory.generate_bytes
 
 
 @pytest.mark.parametrize("n_classes", [2, 20])
