@@ -25,7 +25,7 @@ from dsmote.neighbors.exact import (
     smallest_of_pairs,
     squared_pairs,
 )
-from dsmote.neighbors.groups import group_equal_rows
+from dsmote.neighbors.groups import Groups, group_equal_rows
 from dsmote.neighbors.scan import BLOCK, Kept, Points, scan
 from dsmote.plan.memory import SEARCH_CELLS
 
@@ -47,6 +47,8 @@ class BruteSearch:
     weight : float, optional
         Its square is added to the squared distance for each nominal column in which two rows
         differ (SMOTENC's M).
+    groups : Groups, optional
+        The equal rows, where they are known.
 
     Examples
     --------
@@ -60,14 +62,18 @@ class BruteSearch:
     exact = True
 
     def __init__(
-        self, matrix: np.ndarray, codes: np.ndarray | None = None, weight: float = 0.0
+        self,
+        matrix: np.ndarray,
+        codes: np.ndarray | None = None,
+        weight: float = 0.0,
+        groups: Groups | None = None,
     ) -> None:
         self.n_rows, self.width = matrix.shape
         self.scale = scale_power(matrix, weight)
         self._rows = matrix if self.scale == 1.0 else matrix * self.scale
         self._penalty = (weight * self.scale) ** 2
         codes = np.empty((self.n_rows, 0), dtype=np.int32) if codes is None else codes
-        self.groups = group_equal_rows(self._rows, codes)
+        self.groups = groups or group_equal_rows(self._rows, codes)
         unique = self._rows if self.groups.distinct else self._rows[self.groups.first]
         self._codes = codes if self.groups.distinct else codes[self.groups.first]
         self.corners = Corners(self._codes, weight * self.scale / np.sqrt(2.0))
@@ -78,12 +84,12 @@ class BruteSearch:
         # In random order, so that the first rows of a scan tell how near the nearest are; always
         # the same order, though nothing depends on it.
         self._order = np.random.default_rng(0).permutation(len(unique)).astype(np.int32)
-        points = np.concatenate([unique, self.corners.written(self._codes)], axis=1)
+        parts = [unique[self._order], self.corners.written(self._codes[self._order])]
+        points = np.concatenate(parts, axis=1) if parts[1].shape[1] else parts[0]
         self._centre = points.mean(axis=0) if len(points) else np.zeros(points.shape[1])
         points -= self._centre
         self._unit = 2.0 ** -float(np.frexp(np.abs(points).max(initial=0.0))[1])
         points *= self._unit
-        points = points[self._order]
         squares = np.einsum("ij,ij->i", points, points)
         self._lengths = np.sqrt(squares)
         self._table = np.concatenate([points, squares[:, None]], axis=1, dtype=np.float32)

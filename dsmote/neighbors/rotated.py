@@ -89,7 +89,7 @@ class RotatedTree:
         without that distance no number of candidates would be enough.
         """
         centred = points - self._centre
-        with np.errstate(over="ignore"):  # points may lie anywhere
+        with np.errstate(over="ignore", invalid="ignore"):  # points may lie anywhere
             off = np.sqrt(((centred @ self._other_axes) ** 2).sum(axis=1, keepdims=True))
         return np.concatenate([centred @ self._axes, off], axis=1)
 
@@ -119,7 +119,7 @@ class RotatedTree:
         far = ~(norms < _FAR)
         if far.any():
             rotated = np.where(far[:, None], 0.0, rotated)
-            norms[far] = np.inf
+            norms[far], off[far] = np.inf, 0.0
         answer = self._tree.query(rotated, k=n, eps=eps)
         distances, found = (np.asarray(part).reshape(-1, n) for part in answer)
         if self._ids is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dsmote.neighbors.brute import BruteSearch
 from dsmote.neighbors.exact import (
     nearest,
     scale_power,
@@ -50,15 +51,26 @@ class TreeSearch:
         """Return the k nearest rows of rows in the index, each row itself left out."""
         unique = self._groups.of[ids]
         order = self._tree.leaf_order(unique)
-        lengths, found = nearest(self, self._groups, unique[order], k, np.asarray(ids)[order])
+        lengths, found = self._answer(unique[order], k, np.asarray(ids)[order])
         distances, neighbours = np.empty_like(lengths), np.empty_like(found)
         distances[order], neighbours[order] = lengths / self._scale, found
         return distances, neighbours
 
     def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of points that are not in the index."""
-        found = nearest(self, self._groups, points * self._scale, k, None)
+        found = self._answer(points * self._scale, k, None)
         return found[0] / self._scale, found[1]
+
+    def _answer(
+        self, queries: np.ndarray, k: int, selves: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return nearest(self, self._groups, queries, k, selves, rest=self._compared)
+
+    def _compared(
+        self, queries: np.ndarray, k: int, selves: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compare queries with all rows. Few ever are, so what it takes is not kept."""
+        return BruteSearch(self._rows, groups=self._groups).nearest_of_many(queries, k, selves)
 
     def candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Propose n unique rows for each query, with the squared reach."""

@@ -63,9 +63,52 @@ def test_one_huge_value_does_not_hide_the_others(search, far):
 
 
 @pytest.mark.parametrize("search", [TreeSearch, BruteSearch])
-def test_foreign_points_whose_squares_overflow_are_infinitely_far(search):
-    rows = np.random.default_rng(8).normal(size=(200, 3))
-    distances, neighbours = search(rows).query_points(np.array([[1e200, 0.0, 0.0], rows[5]]), 3)
+@pytest.mark.parametrize("far", [1e155, 1e200, 1e300])
+@pytest.mark.parametrize("constant", [0, 2])
+def test_foreign_points_whose_squares_overflow_are_infinitely_far(search, far, constant):
+    rows = np.random.default_rng(8).normal(size=(700, 3))
+    rows[:, 3 - constant :] = 7.0
+    distances, neighbours = search(rows).query_points(np.array([[0.0, 0.0, far], rows[5]]), 3)
     assert np.isinf(distances[0]).all()
     assert neighbours[0].tolist() == [0, 1, 2]
     assert neighbours[1, 0] == 5
+
+
+@pytest.mark.parametrize("other", [7.0, 9.0, 1.6e18])
+@pytest.mark.parametrize("levels", [0, 4])
+def test_points_off_the_axes_cost_a_bounded_number_of_candidates(other, levels, monkeypatch):
+    """A column that is constant in a partition has any other value in the points that ask."""
+    rng = np.random.default_rng(9)
+    rows = np.column_stack([rng.normal(size=(3000, 3)), np.full(3000, 7.0)])
+    points = np.column_stack([rng.normal(size=(200, 3)), np.full(200, other)])
+    if levels:
+        rows[:, :3] = rng.integers(0, 12, (3000, 3))
+        points[:, :3] = rng.integers(0, levels, (200, 3)) + 0.5
+    expected = BruteSearch(rows).query_points(points, 5)
+    index, asked = TreeSearch(rows), []
+    original = index.candidates
+    monkeypatch.setattr(index, "candidates", lambda q, n: (asked.append(n), original(q, n))[1])
+    found = index.query_points(points, 5)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+    assert max(asked) <= (112 if other < 1e6 else 512)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_hundreds_of_rows_equally_near_are_left_to_brute_force(own, monkeypatch):
+    angles = np.linspace(0.0, 2.0 * np.pi, 700, endpoint=False)
+    rows = np.concatenate(
+        [[[0.0] * 3], np.column_stack([np.cos(angles), np.sin(angles), 0 * angles])]
+    )
+    rows = np.concatenate([rows, rows + np.array([10.0, 0.0, 1e-3])])
+    index, asked = TreeSearch(rows), []
+    original = index.candidates
+    monkeypatch.setattr(index, "candidates", lambda q, n: (asked.append(n), original(q, n))[1])
+    if own:
+        found = index.query(np.array([0, 701]), 4)[1]
+        expected = naive_neighbours(rows, 4)[1][[0, 701]]
+    else:
+        found = index.query_points(np.array([[0.0, 0.0, 1e-9]]), 4)[1]
+        expected = BruteSearch(rows).query_points(np.array([[0.0, 0.0, 1e-9]]), 4)[1]
+    np.testing.assert_array_equal(found, expected)
+    assert max(asked) <= 512
