@@ -67,7 +67,7 @@ class RotatedTree:
             spread[0] = True
         # What a row holds along the other axes is rounded into those that are kept.
         self._beside = float(np.sqrt((sizes[~spread] ** 2).sum()))
-        self._axes, self._other_axes = axes[:, spread], axes[:, ~spread]
+        self._axes = axes[:, spread]
         data = rotated if spread.all() else rotated[:, spread]
         del rotated
         self._tree = cKDTree(data, leafsize=_LEAF, balanced_tree=False)
@@ -89,9 +89,11 @@ class RotatedTree:
         without that distance no number of candidates would be enough.
         """
         centred = points - self._centre
+        along = centred @ self._axes
         with np.errstate(over="ignore", invalid="ignore"):  # points may lie anywhere
-            off = np.sqrt(((centred @ self._other_axes) ** 2).sum(axis=1, keepdims=True))
-        return np.concatenate([centred @ self._axes, off], axis=1)
+            # The residual: of fewer rows than columns, only the axes that they span are known.
+            off = np.sqrt(((centred - along @ self._axes.T) ** 2).sum(axis=1, keepdims=True))
+        return np.concatenate([along, off], axis=1)
 
     def leaf_order(self, ids: np.ndarray) -> np.ndarray:
         """Return the order in which to ask for rows, so that near ones follow each other."""

@@ -32,6 +32,24 @@ def test_points_are_brought_into_the_axes():
     assert (found[:, -1] < 1e-13).all()
 
 
+@pytest.mark.parametrize("far", [1e149, 1e160, 1e200, 1e300])
+def test_points_infinitely_far_off_the_axes(far):
+    rows = np.column_stack([np.random.default_rng(5).normal(size=(500, 3)), np.zeros(500)])
+    tree = RotatedTree(rows)
+    found, reach = tree.nearest(tree.rotated(np.array([[0.0, 0.0, 0.0, far]])), 5)
+    assert found.max() < 500
+    assert 0.0 < reach[0] <= far**2 if far < 1e150 else reach[0] == 0.0
+
+
+def test_the_distance_off_the_axes_of_fewer_rows_than_columns():
+    rng = np.random.default_rng(6)
+    rows, points = rng.normal(size=(80, 300)), 50 * rng.normal(size=(3, 300))
+    tree = RotatedTree(rows)
+    along = tree.rotated(points)
+    lengths = np.linalg.norm(points - rows.mean(axis=0), axis=1)
+    np.testing.assert_allclose(np.linalg.norm(along, axis=1), lengths)
+
+
 def test_points_off_the_axes_are_known_to_be_far():
     """As from another partition, where a column that is constant here has another value."""
     rng = np.random.default_rng(4)
