@@ -193,7 +193,7 @@ def test_overwrite_goes_through_a_link(tmp_path: Path) -> None:
 
 FOREIGN = (
     *("thesis.txt", "sub/part.parquet", ".ssh/id", "_private.key", "mine.parquet"),
-    *("_records/a.json", "part-00000.parquet.crc", "y=1/part-00000.parquet"),
+    *("_records/a.json", "_report.html", "part-00000.parquet.crc", "y=1/part-00000.parquet"),
 )
 
 

@@ -78,9 +78,10 @@ def files_below(place: Place) -> list[str]:
 
 def own_files(place: Place, folder: str) -> set[str]:
     """Return the files that dsmote wrote to a folder: what its manifest lists, and records."""
-    manifest = place.read(f"{folder}/{MANIFEST}")
-    parts = manifest.get("parts") if manifest is not None else None
+    manifest = place.read(f"{folder}/{MANIFEST}") or {}
+    parts, job = manifest.get("parts"), manifest.get("job")
     if not isinstance(parts, list):
         return set()
+    report = {REPORT} if isinstance(job, dict) and job.get("report") else set()
     listed = {str(part.get("file")) for part in parts if isinstance(part, dict)}
-    return listed | {MANIFEST, SUCCESS, REPORT}
+    return listed | report | {MANIFEST, SUCCESS}
