@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import TargetTags
+from sklearn.utils._metadata_requests import RequestMethod
 from sklearn.utils._param_validation import HasMethods, Interval, Options, RealNotInt, StrOptions
 
 from dsmote.execute import Recipe, Table, Task, check_free, read_frame, read_pair
@@ -98,6 +99,11 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         "sample_weight": False,
         "class_counts": False,
     }
+    # scikit-learn makes this for methods that it knows; of this one it knows from imbalanced-learn,
+    # which may be imported later.
+    set_fit_resample_request = RequestMethod(
+        "fit_resample", ["class_counts", "groups", "sample_weight"]
+    )
 
     sampling_strategy: Any
     random_state: Any

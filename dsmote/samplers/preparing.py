@@ -150,8 +150,10 @@ def routed_requests(sampler: Any, supported: set[str]) -> set[str]:
     """
     if not get_config()["enable_metadata_routing"]:
         return set()
-    requests = sampler.get_metadata_routing().fit_resample.requests
-    routed = {name for name, alias in requests.items() if alias not in (None, False)}
+    # Without imbalanced-learn there is no pipeline, and no such request.
+    request = getattr(sampler.get_metadata_routing(), "fit_resample", None)
+    aliases = {} if request is None else request.requests
+    routed = {name for name, alias in aliases.items() if alias not in (None, False)}
     for name in sorted(routed - supported):
         raise ValueError(
             f"{type(sampler).__name__} cannot take {name} by metadata routing: a pipeline takes "

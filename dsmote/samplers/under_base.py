@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin
 from sklearn.utils import TargetTags
+from sklearn.utils._metadata_requests import RequestMethod
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from dsmote.execute import (
@@ -53,6 +54,9 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         "groups": False,
         "sample_weight": False,
     }
+    # scikit-learn makes this for methods that it knows; of this one it knows from imbalanced-learn,
+    # which may be imported later.
+    set_fit_resample_request = RequestMethod("fit_resample", ["groups", "sample_weight"])
 
     sampling_strategy: Any
     random_state: Any

@@ -1,6 +1,8 @@
 """For who comes from imbalanced-learn: signatures and fitted attributes, class by class."""
 
 import inspect
+import subprocess
+import sys
 import warnings
 
 import imblearn.over_sampling
@@ -159,6 +161,24 @@ def test_requests_that_no_pipeline_can_serve_raise(name, what):
         pipeline = make_pipeline(sampler.set_fit_resample_request(**{what: True}), _Keeps())
         with pytest.raises(ValueError, match=f"cannot take {what} by metadata routing: a pipeline"):
             pipeline.fit(X, y, **{what: np.ones(len(y))})
+
+
+def test_requests_work_where_imbalanced_learn_is_imported_after_or_never():
+    """In a process of its own: here it is imported already."""
+    code = """if True:
+        import numpy as np, sklearn
+        from dsmote.samplers.registry import samplers
+        kinds = samplers().values()
+        sklearn.set_config(enable_metadata_routing=True)
+        X, y = np.random.default_rng(0).normal(size=(60, 2)), np.repeat([0, 1], [40, 20])
+        for kind in (samplers()["smote"], samplers()["random-under"]):
+            kind(random_state=0).fit_resample(X, y)
+        import imblearn.pipeline
+        for kind in kinds:
+            request = kind().set_fit_resample_request(groups=True).get_metadata_routing()
+            assert request.fit_resample.requests["groups"] is True, kind
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("kind", [SMOTE, RandomUnderSampler, imblearn.over_sampling.SMOTE])
