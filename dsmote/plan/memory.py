@@ -170,7 +170,7 @@ def class_memory(
     nearest = n_rows * (20 * around + 8 * values * n_numeric)
     index += nearest
     # Principal axes: held with the index, and found by the smaller side of the rows.
-    index += 8 * n_numeric * min(n_rows, n_numeric) * bool(tree or copied)
+    index += 8 * n_numeric * min(n_rows, n_numeric) * bool(tree or copied or around)
     axes = 5 * 8 * min(n_rows, n_numeric) ** 2
     # Until lists are merged they have the squares of their distances too.
     build = index + axes + 2 * n_rows * searched + 2 * (nearest + 8 * n_rows * around)
