@@ -266,11 +266,11 @@ def test_lists_of_neighbours_and_copies_are_held_and_built():
         return class_memory(**{**BASE, **more})
 
     plain, around, copied = terms(), terms(around=10, values=5), terms(copied=2)
-    lists = 10_000 * (20 * 10 + 8 * 5 * 10)
-    assert around.index - plain.index == lists
+    lists, axes = 10_000 * (20 * 10 + 8 * 5 * 10), 8 * 10 * 10
+    assert around.index - plain.index == lists + axes
     # While they are merged there are three of each, and the squares of their distances.
-    assert around.build - plain.build == 3 * lists + 2 * 8 * 10_000 * 10
-    copies, axes = 10_000 * 10 * 8 * 2, 8 * 10 * 10
+    assert around.build - plain.build == 3 * lists + axes + 2 * 8 * 10_000 * 10
+    copies = 10_000 * 10 * 8 * 2
     assert copied.index - plain.index == copies + axes
     assert copied.build - plain.build == 3 * copies + axes
     assert looking_bytes(10**9, 10, 0, 20) == looking_bytes(QUERIES, 10, 0, 20)
