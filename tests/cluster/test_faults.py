@@ -334,6 +334,7 @@ class TestDisk:
             old = tmp_path / "disk" / "out"
             old.mkdir()
             (old / "part-00000.parquet").write_bytes(b"old")
+            (old / "_manifest.json").write_text('{"parts": [{"file": "part-00000.parquet"}]}')
             process = resample(table, old, "--scheduler", scheduler, "--overwrite")
             assert "No space left on device" in message(process)
             assert os.listdir(tmp_path / "disk") == ["out"]
