@@ -184,3 +184,7 @@ def test_scaling(capsys: pytest.CaptureFixture[str]) -> None:
     assert paper["tasks"] == pytest.approx(400 * graph["tasks"] + 80_000)
     out = capsys.readouterr().out
     assert "on paper: 10,000,000,000 rows" in out and "so " in out.splitlines()[-1]
+
+
+def test_bits_are_those_of_before(capsys: pytest.CaptureFixture[str]) -> None:
+    assert load("digests").main([]) == [], capsys.readouterr().out
