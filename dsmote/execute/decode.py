@@ -115,6 +115,8 @@ def _missing(n: int, dtype: Any) -> Any:
 
 def repeated(label: Any, n: int, dtype: Any) -> Any:
     """Return an array that holds a label n times."""
+    if isinstance(dtype, np.dtype) and dtype.kind in "iufb":
+        return np.full(n, label, dtype=dtype)
     return pd.Series([label], dtype=dtype).repeat(n).array
 
 
@@ -140,9 +142,14 @@ def decode(
     index : Index
         Index of the new rows.
     """
+    dtype = schema.columns[0].dtype if schema.columns else None
+    alike = all(c.kind == "float" and c.given is None and c.dtype == dtype for c in schema.columns)
+    if alike and isinstance(dtype, np.dtype):
+        names = pd.Index(schema.names)
+        return pd.DataFrame(as_floats(made.numeric, dtype), index, names, copy=False)
     places = {i: place for place, i in enumerate(schema.numeric)}
     votes = {i: place for place, i in enumerate(schema.nominal)}
-    series: list[Any] = []
+    columns: dict[int, Any] = {}
     for i, column in enumerate(schema.columns):
         values: Any
         if i in votes:
@@ -180,9 +187,10 @@ def decode(
             values = _missing(len(index), _dtype_of(i, column, rows))
         else:
             values = repeated(label, len(index), _dtype_of(i, column, rows))
-        series.append(pd.Series(values, index=index, copy=False))
-    # The copy puts columns of one dtype into one block; many blocks slow down all that follows.
-    frame = pd.concat(series, axis=1).copy() if series else pd.DataFrame(index=index)
+        plain = isinstance(values, np.ndarray) and values.dtype.kind in "iufb"
+        columns[i] = values if plain else pd.Series(values, index=index, copy=False)
+    # This puts columns of one dtype into one block; many blocks slow down all that follows.
+    frame = pd.DataFrame(columns, index=index)
     frame.columns = pd.Index(schema.names, dtype=object if not schema.names else None)
     return frame
 

@@ -26,7 +26,7 @@ from dsmote.execute.partition import (
     missing_labels,
     smallest_hashes,
 )
-from dsmote.execute.rows import Rows, complete, encode, factorized, join, numeric_values
+from dsmote.execute.rows import Rows, all_finite, encode, factorized, join
 from dsmote.plan import Plan, Schema
 
 __all__ = ["Extract", "Sampled", "Take", "check_counts", "extract", "join_extracts", "sampled"]
@@ -119,9 +119,9 @@ def extract(
     check(frame, schema)
     labels = labels_of(frame, target, schema)
     codes, names = label_codes(labels)
-    found_counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
-    if (codes < 0).any():
-        raise ValueError(missing_labels(int((codes < 0).sum()), labels.name))
+    unlabelled, *found_counts = np.bincount(codes + 1, minlength=len(names) + 1).tolist()
+    if unlabelled:
+        raise ValueError(missing_labels(unlabelled, labels.name))
     weights = None if weight is None else companion(weight, len(frame), "sample_weight")
     groups = None if group is None else companion(group, len(frame), "groups")
     found, sample = {}, {}
@@ -131,25 +131,14 @@ def extract(
         if rank is None and not quota:
             continue
         at = np.flatnonzero(codes == code)
-        if not take.whole:
-            at = _complete(frame, at, take)
         if rank is not None:
-            found[rank] = _rows(frame, at, take, weights, groups)
+            found[rank] = rows = _rows(frame, at, take, weights, groups)
+        else:
+            rows = _rows(frame, at, replace(take, beside=()), None, None)
         if quota:
-            numeric = found[rank].numeric if rank is not None else _numeric(frame.iloc[at], schema)
-            sample[take.ranks[name]] = sampled(numeric, at, quota)
+            sample[take.ranks[name]] = sampled(rows.numeric, rows.numbers, quota)
     counts = dict(zip(names, found_counts, strict=True))
     return Extract(counts, (len(frame),), found, sample, index_end(part, target))
-
-
-def _complete(frame: pd.DataFrame, at: np.ndarray, take: Take) -> np.ndarray:
-    rows = frame.iloc[at]
-    good = complete(rows, take.schema)
-    if good.all():
-        return at
-    if not take.skip:
-        raise ValueError(incomplete(*bad_values(rows, take.schema), take.schema))
-    return at[good]
 
 
 def _rows(
@@ -159,7 +148,7 @@ def _rows(
     weights: pd.Series | None,
     groups: pd.Series | None,
 ) -> Rows:
-    """Encode the rows of a class with all that goes with them."""
+    """Encode the complete rows of a class with all that goes with them."""
     schema = take.schema
     rows = frame.iloc[at]
     if take.whole:
@@ -169,6 +158,11 @@ def _rows(
         made = Rows(np.empty((n, 0)), {}, no_codes, (), {}, at, beside=whole)
     else:
         made = encode(rows, schema, at)
+        if not all_finite(made.numeric):
+            if not take.skip:
+                raise ValueError(incomplete(*bad_values(rows, schema), schema))
+            good = np.isfinite(made.numeric).all(axis=1)
+            return _rows(frame, at[good], take, weights, groups)
         if take.beside:
             beside = rows.iloc[:, list(take.beside)].reset_index(drop=True)
             made = replace(made, beside=beside)
@@ -180,11 +174,6 @@ def _rows(
         codes, levels = factorized(groups.iloc[at])
         made = replace(made, group=codes, group_levels=levels)
     return made
-
-
-def _numeric(rows: pd.DataFrame, schema: Schema) -> np.ndarray:
-    columns = [numeric_values(rows.iloc[:, i], schema.columns[i].kind)[0] for i in schema.numeric]
-    return np.stack(columns, axis=1) if columns else np.empty((len(rows), 0))
 
 
 def sampled(numeric: np.ndarray, numbers: np.ndarray, quota: int) -> Sampled:

@@ -244,8 +244,11 @@ def finish(
     array: np.dtype | None,
 ) -> Part:
     """Give new rows the container and the dtypes of the output, and what goes beside them."""
-    rows, n = of.rows, len(made.bases)
-    index = synthetic_index(like, first, n)
+    rows = of.rows
+    if array is None or rows.group is not None or how.provenance:
+        index = synthetic_index(like, first, len(made.bases))
+    else:
+        index = pd.RangeIndex(len(made.bases))
     weights = None if rows.weights is None else _weights(rows, made)
     groups = None
     if rows.group is not None and rows.group_levels is not None:
@@ -267,6 +270,8 @@ def _table(
     if array is not None and array.kind == "f" and not apart:
         return as_floats(made.numeric, array)
     if how.recipe.whole and rows.beside is not None:
+        if array is not None and not schema.carried:
+            return rows.beside.to_numpy(dtype=array)[made.bases]
         frame = _whole(rows.beside, made.bases, schema, index)
     else:
         frame = decode(schema, rows, made, label, index)

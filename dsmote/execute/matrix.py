@@ -1,20 +1,20 @@
-"""A table in memory that is one matrix of floats: profiled and taken apart without a frame.
+"""A table in memory that is one array: profiled and taken apart without a frame.
 
-A frame over such a matrix is looked at column by column, which for a table of a thousand rows takes
+A frame over such an array is looked at column by column, which for a table of a thousand rows takes
 longer than all the rest. What comes out is, to the bit, what :mod:`dsmote.execute.partition`
 gives for a frame of the same values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from dsmote.execute.extract import Extract, Take, sampled
-from dsmote.execute.partition import incomplete, label_codes, missing_labels, smallest_hashes
-from dsmote.execute.rows import Rows
+from dsmote.execute.partition import Samples, incomplete, label_codes, missing_labels
+from dsmote.execute.rows import Rows, all_finite
 from dsmote.plan import Profile, Schema, look_at
 
 __all__ = ["Labelled", "extract_matrix", "is_matrix", "labelled", "profile_matrix"]
@@ -47,55 +47,26 @@ def labelled(labels: Any) -> Labelled:
     Labelled(codes=array([0, 1, 0]), names=['b', 'a'], counts=[2, 1])
     """
     codes, names = label_codes(labels)
-    counts = np.bincount(codes[codes >= 0], minlength=len(names)).tolist()
+    counts = np.bincount(codes + 1, minlength=len(names) + 1)[1:].tolist()
     return Labelled(codes, names, counts)
 
 
 def is_matrix(array: Any, schema: Schema) -> bool:
-    """Tell whether all of a table is measured floats in one array."""
-    return (
-        isinstance(array, np.ndarray)
-        and array.dtype.kind == "f"
-        and all(c.kind == "float" for c in schema.columns)
-    )
-
-
-class _Sample(Mapping[Any, tuple[np.ndarray, np.ndarray]]):
-    """The sample of each class, taken when it is asked for: the majority's never is."""
-
-    def __init__(self, matrix: np.ndarray, codes: np.ndarray, names: list[Any]) -> None:
-        self._matrix, self._codes = matrix, codes
-        self._place = {name: code for code, name in enumerate(names)}
-
-    def __getitem__(self, label: Any) -> tuple[np.ndarray, np.ndarray]:
-        rows = self._matrix[self._codes == self._place[label]].astype(np.float64, copy=False)
-        words, kept = smallest_hashes(rows.T)
-        return words, rows[kept]
-
-    def __contains__(self, label: object) -> bool:
-        return label in self._place
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._place)
-
-    def __len__(self) -> int:
-        return len(self._place)
-
-
-def _all_finite(matrix: np.ndarray) -> bool:
-    """Tell whether there is neither nan nor inf, mostly from one sum."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(matrix.sum()) or np.isfinite(matrix).all())
+    """Tell whether all of a table is one array, of floats that are measured or to be copied."""
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iufb":
+        return False
+    kinds = {c.kind for c in schema.columns}
+    return kinds == {"copied"} or (kinds == {"float"} and array.dtype.kind == "f")
 
 
 def profile_matrix(
     matrix: np.ndarray, labels: Labelled, schema: Schema, scale: str | None = None
 ) -> Profile:
-    """Profile a table of floats, as :func:`dsmote.execute.partition.profile` does a frame.
+    """Profile a table that is one array, as :func:`dsmote.execute.partition.profile` does a frame.
 
     Parameters
     ----------
-    matrix : ndarray of floats, shape (n, d)
+    matrix : ndarray, shape (n, d)
         All columns of the schema.
     labels : Labelled
         Its classes.
@@ -106,7 +77,7 @@ def profile_matrix(
     missing, infinite = {}, {}
     usable = counts
     good = codes
-    if not _all_finite(matrix):
+    if schema.numeric and not all_finite(matrix):
         finite = np.isfinite(matrix)
         for i in np.flatnonzero(~finite.all(axis=0)).tolist():
             missing[i] = int(np.isnan(matrix[:, i]).sum())
@@ -123,7 +94,7 @@ def profile_matrix(
         missing_target=len(codes) - sum(counts),
         missing=missing,
         infinite=infinite,
-        sample=_Sample(matrix, good, names),
+        sample=Samples(list(matrix.T) if schema.numeric else [], good, names),
         moments=tuple(moments),
     )
 
@@ -147,8 +118,14 @@ def extract_matrix(matrix: np.ndarray, labels: Labelled, *, take: Take) -> Extra
         if name not in take.grow and not quota:
             continue
         at = np.flatnonzero(codes == code)
+        no_codes = np.empty((len(at), 0), dtype=np.int32)
+        if take.whole:
+            whole = pd.DataFrame(matrix[at], copy=False)
+            empty = np.empty((len(at), 0))
+            found[take.grow[name]] = Rows(empty, {}, no_codes, (), {}, at, beside=whole)
+            continue
         rows = matrix[at].astype(np.float64, order="C", copy=False)
-        if not _all_finite(rows):
+        if not all_finite(rows):
             finite = np.isfinite(rows)
             if not take.skip:
                 nan = dict(enumerate(np.isnan(rows).sum(axis=0).tolist()))
@@ -156,8 +133,7 @@ def extract_matrix(matrix: np.ndarray, labels: Labelled, *, take: Take) -> Extra
                 raise ValueError(incomplete(nan, infinite, take.schema))
             rows, at = rows[finite.all(axis=1)], at[finite.all(axis=1)]
         if name in take.grow:
-            no_codes = np.empty((len(rows), 0), dtype=np.int32)
-            found[take.grow[name]] = Rows(rows, {}, no_codes, (), {}, at)
+            found[take.grow[name]] = Rows(rows, {}, no_codes[: len(at)], (), {}, at)
         if quota:
             sample[take.ranks[name]] = sampled(rows, at, quota)
     return Extract(dict(zip(names, counts, strict=True)), (len(matrix),), found, sample)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from itertools import pairwise
@@ -230,12 +230,12 @@ class MemoryTable:
         """Look at the table once."""
         if is_matrix(self._X, schema):
             return profile_matrix(self._X, self._classes, schema, scale)
-        return profile(self._frame, self._labels, schema, scale, levels)
+        return profile(self._frame, self._labels, schema, scale, levels, whole=True)
 
     def _extract(self, task: Task) -> Extract:
         """Take out the rows of the classes to grow."""
         take = take_of(task)
-        plain = not (self.beside or take.beside or take.whole)
+        plain = not (self.beside or take.beside)
         if plain and is_matrix(self._X, task.schema):
             found = extract_matrix(self._X, self._classes, take=take)
         else:
@@ -263,9 +263,14 @@ class MemoryTable:
         self.report, self.classes = {}, {}
         n_made = 0
         threads, pool = thread_pool()
+
+        def each(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+            # Another thread costs more than a small table, and one thing needs no other.
+            return pool.map(function, items) if len(items) > 1 else map(function, items)
+
         with nullcontext() if _tiny(found.rows) else single_threaded():
             around, self.learnt, survey = surveyed(
-                found, lambda: self._as_part(task.schema), task, pool.map
+                found, lambda: self._as_part(task.schema), task, each
             )
             for c in plan.growing:
                 near = around.get(c.rank)
@@ -286,7 +291,7 @@ class MemoryTable:
 
                 least = _LEAST if of.rows.numeric.size < _WIDE else _LEAST // 8
                 cuts = list(pairwise(_cuts(c.new, threads, least)))
-                spans: list[Made] = [share(cuts[0])] if len(cuts) == 1 else [*pool.map(share, cuts)]
+                spans: list[Made] = [*each(share, cuts)]
                 like, first = self.index_like, plan.n_before + n_made
                 rows = join_made(spans)
                 made.append(finish(of, rows, how, c.label, first, like, self.array))
@@ -345,13 +350,14 @@ class MemoryTable:
 
     def _joined_target(self, plan: Plan) -> Any:
         if self._plain_y is not None:
-            more = [_filled(c.label, c.new, self._plain_y.dtype) for c in plan.growing]
-            return np.concatenate([self._plain_y, *more])
+            return _lengthened(self._plain_y, plan)
         return self._restore_y(self._joined_labels(plan))
 
     def _joined_labels(self, plan: Plan) -> pd.Series:
         y = self._labels
         assert y is not None
+        if isinstance(y.dtype, np.dtype) and y.dtype.kind in "iufb":
+            return pd.Series(_lengthened(y.to_numpy(), plan), name=y.name, copy=False)
         new = [pd.Series(repeated(c.label, c.new, y.dtype)) for c in plan.growing]
         joined = pd.concat([y, *new], ignore_index=True)
         joined.name = y.name
@@ -371,7 +377,12 @@ def _cuts(n: int, threads: int, least: int = _LEAST) -> list[int]:
     return [n * i // shares for i in range(shares + 1)]
 
 
-def _filled(label: Any, n: int, dtype: np.dtype) -> np.ndarray:
-    array = np.empty(n, dtype=dtype)
-    array.fill(label)
-    return array
+def _lengthened(y: np.ndarray, plan: Plan) -> np.ndarray:
+    """Return labels and those of the new rows after them."""
+    joined = np.empty(len(y) + plan.n_new, dtype=y.dtype)
+    joined[: len(y)] = y
+    end = len(y)
+    for c in plan.growing:
+        joined[end : end + c.new].fill(c.label)
+        end += c.new
+    return joined

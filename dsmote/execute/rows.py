@@ -17,12 +17,13 @@ from dsmote.plan.profile import unify_categories
 
 __all__ = [
     "Rows",
+    "all_finite",
     "check_levels",
-    "complete",
     "encode",
     "factorized",
     "is_arrow_date",
     "join",
+    "numeric_columns",
     "numeric_values",
 ]
 
@@ -213,19 +214,52 @@ def read_objects(series: pd.Series, dtype: Any) -> pd.Series | None:
         return None
 
 
-def complete(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
-    """Tell which rows have a finite value in every measured numeric column."""
-    good = np.ones(len(frame), dtype=bool)
+def numeric_columns(
+    frame: pd.DataFrame, schema: Schema
+) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Read all measured numeric columns, as :func:`numeric_values` does one."""
+    plain = _plain_columns(frame, schema.numeric)
+    columns: list[tuple[np.ndarray, np.ndarray | None]] = []
     for i in schema.numeric:
-        column = schema.columns[i]
-        if column.kind in ("int", "bool") and isinstance(column.dtype, np.dtype):
-            continue
-        good &= np.isfinite(numeric_values(frame.iloc[:, i], column.kind)[0])
-    return good
+        kind = schema.columns[i].kind
+        if i in plain and kind in ("float", "int", "bool"):
+            exact = plain[i] if kind == "int" and plain[i].itemsize == 8 else None
+            columns.append((plain[i].astype(np.float64, copy=False), exact))
+        else:
+            columns.append(numeric_values(frame.iloc[:, i], kind))
+    return columns
+
+
+def all_finite(values: np.ndarray) -> bool:
+    """Tell whether there is neither nan nor inf, mostly from one sum."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
+
+
+def _plain_columns(frame: pd.DataFrame, wanted: Sequence[int]) -> dict[int, np.ndarray]:
+    """Return the columns of NumPy's numbers, those of one dtype taken out together.
+
+    pandas makes a series in the time of a thousand additions: of a small table with many columns,
+    that would be most of the work.
+    """
+    places: dict[np.dtype, list[int]] = {}
+    dtypes = list(frame.dtypes)
+    for i in wanted:
+        if isinstance(dtypes[i], np.dtype) and dtypes[i].kind in "iufb":
+            places[dtypes[i]] = []
+    for i, dtype in enumerate(dtypes):
+        if isinstance(dtype, np.dtype) and dtype in places:
+            places[dtype].append(i)
+    columns: dict[int, np.ndarray] = {}
+    for dtype, at in places.items():
+        block = frame if len(at) == len(dtypes) else frame.select_dtypes(include=[dtype])
+        if block.shape[1] == len(at):  # else there are nullable columns of that type
+            columns.update(zip(at, block.to_numpy().T, strict=True))
+    return columns
 
 
 def encode(frame: pd.DataFrame, schema: Schema, numbers: np.ndarray) -> Rows:
-    """Turn rows of a frame, complete ones, into arrays.
+    """Turn rows of a frame into arrays; of what is missing, only the numeric columns tell.
 
     Parameters
     ----------
@@ -238,8 +272,7 @@ def encode(frame: pd.DataFrame, schema: Schema, numbers: np.ndarray) -> Rows:
     """
     numeric = np.empty((len(frame), len(schema.numeric)), order="C")
     wide = {}
-    for place, i in enumerate(schema.numeric):
-        values, exact = numeric_values(frame.iloc[:, i], schema.columns[i].kind)
+    for place, (values, exact) in enumerate(numeric_columns(frame, schema)):
         numeric[:, place] = values
         if exact is not None:
             wide[place] = exact
@@ -249,9 +282,7 @@ def encode(frame: pd.DataFrame, schema: Schema, numbers: np.ndarray) -> Rows:
         codes[:, place], unique = factorized(frame.iloc[:, i])
         levels.append(unique)
     categories = {
-        i: frame.dtypes.iloc[i]
-        for i in range(frame.shape[1])
-        if isinstance(frame.dtypes.iloc[i], pd.CategoricalDtype)
+        i: dtype for i, dtype in enumerate(frame.dtypes) if isinstance(dtype, pd.CategoricalDtype)
     }
     units = _units(wide, schema)
     needed = _needed(wide, units)

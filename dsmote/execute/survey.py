@@ -29,7 +29,7 @@ import pandas as pd
 
 from dsmote.execute.partition import as_frame, companion, label_codes, labels_of
 from dsmote.execute.recipe import Around, Recipe
-from dsmote.execute.rows import Rows, numeric_values
+from dsmote.execute.rows import Rows, all_finite, numeric_columns
 from dsmote.neighbors import NeighborIndex
 from dsmote.neighbors.exact import scale_power, squared_distances
 from dsmote.plan import Schema
@@ -154,10 +154,12 @@ def measured(
     codes, names = label_codes(labels)
     places = np.array([ranks[name] for name in names], dtype=np.int32)
     raw = np.empty((len(frame), len(schema.numeric)))
-    for place, i in enumerate(schema.numeric):
-        raw[:, place] = numeric_values(frame.iloc[:, i], schema.columns[i].kind)[0]
-    at = np.flatnonzero(np.isfinite(raw).all(axis=1))
-    raw = raw if len(at) == len(raw) else raw[at]
+    for place, (values, _) in enumerate(numeric_columns(frame, schema)):
+        raw[:, place] = values
+    at = np.arange(len(raw))
+    if not all_finite(raw):
+        at = np.flatnonzero(np.isfinite(raw).all(axis=1))
+        raw = raw[at]
     weights = None
     if weight is not None:
         weights = companion(weight, len(frame), "sample_weight").iloc[at].to_numpy(dtype=float)

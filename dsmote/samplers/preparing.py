@@ -102,7 +102,7 @@ def needs_of(
     """
     held = [*schema.copied, *(schema.carried if provenance == "full" else [])]
     aside = Schema(tuple(schema.columns[i] for i in held)).row_bytes() if held else 0
-    if any(is_nominal_dtype(schema.columns[i].dtype) for i in held):
+    if any(is_nominal_dtype(dtype) for dtype in {schema.columns[i].dtype for i in held}):
         aside += max(0, row_bytes - schema.row_bytes())  # text is as long as it is
     if recipe.whole:
         aside = row_bytes

@@ -89,6 +89,16 @@ def test_in_memory_cases(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "above the start" in capsys.readouterr().out
 
 
+def test_never_slower(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--rows", "200", "--seconds", "0"]
+    chosen = ["--sampler", "SMOTE", "--sampler", "SMOTENC", "--sampler", "RandomUnderSampler"]
+    ratios = load("never_slower").main(["--data", str(data_dir), *few, *chosen])
+    assert len(ratios) > 100 and all(ratio > 0 for ratio in ratios.values())
+    out = capsys.readouterr().out
+    assert f"{len(ratios)} tables and samplers" in out
+    assert "made 200 x 50" in out and "mammography" in out
+
+
 def test_fidelity(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chosen = ["SMOTE", "RandomUnderSampler", "SMOTENC", "SMOTEN"]
     only = [word for name in chosen for word in ("--only", name)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dsmote.execute.decode import decode, repeated
 from dsmote.execute.recipe import Made
-from dsmote.execute.rows import check_levels, complete, join, numeric_values
+from dsmote.execute.rows import all_finite, check_levels, join, numeric_columns, numeric_values
 from dsmote.execute.rows import encode as encode_numbered
 from dsmote.plan import make_schema
 from tests.tables import lengths_of, split
@@ -82,7 +82,42 @@ def test_complete_rows():
     frame.loc[3, "c"] = None  # a name that is missing is a level
     expected = np.ones(N, dtype=bool)
     expected[:3] = False
-    np.testing.assert_array_equal(complete(frame, SCHEMA), expected)
+    numeric = encode(frame, SCHEMA).numeric
+    np.testing.assert_array_equal(np.isfinite(numeric).all(axis=1), expected)
+    assert all_finite(numeric[3:]) and not all_finite(numeric)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_all_numeric_columns_are_read_as_each_is(apart):
+    rng = np.random.default_rng(1)
+    dtypes = ["f8", "f4", "i8", "u8", "i2", "bool", "Int64", "Float64", "i8", "f8", "M8[s]"]
+    dtypes += ["category", "int64[pyarrow]", "f8", "Sparse[float64]", "timedelta64[ns]", "u8"]
+    columns = [pd.Series(rng.integers(0, 2, N)).astype(dtype) for dtype in dtypes]
+    frame = pd.concat(columns, axis=1)
+    frame = frame if apart else frame.copy()
+    frame.columns = ["same"] * len(dtypes)
+    for i in (0, 7):
+        frame.isetitem(i, frame.iloc[:, i].where(np.arange(N) > 3))
+    schema = make_schema(
+        [*range(len(dtypes))], list(frame.dtypes), nominal=[dtypes.index("category")]
+    )
+    found = numeric_columns(frame, schema)
+    assert len(found) == len(dtypes) - 1
+    for i, (values, exact) in zip(schema.numeric, found, strict=True):
+        one, one_exact = numeric_values(frame.iloc[:, i], schema.columns[i].kind)
+        np.testing.assert_array_equal(values, one)
+        assert values.dtype == np.float64
+        assert (exact is None) == (one_exact is None)
+        np.testing.assert_array_equal(exact, one_exact)
+        assert exact is None or exact.dtype == one_exact.dtype
+
+
+def test_columns_of_one_block_are_read_where_they_lie():
+    frame = pd.DataFrame(RNG.normal(size=(9, 3)), columns=list("abc"))
+    frame["k"] = "x"
+    schema = make_schema(list(frame), list(frame.dtypes), nominal=[3])
+    for (values, _), name in zip(numeric_columns(frame, schema), "abc", strict=True):
+        assert np.shares_memory(values, frame[name].to_numpy())
 
 
 def test_values_that_are_no_numbers():
