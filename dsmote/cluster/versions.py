@@ -11,6 +11,8 @@ from typing import Any
 
 from distributed import Client
 
+from dsmote.plan.labels import listed
+
 __all__ = ["VersionsDiffer", "check_versions", "differences"]
 
 _NAME = __name__.partition(".")[0]
@@ -159,8 +161,7 @@ def _pin(name: str, version: str | None) -> str:
 
 
 def _who(names: list[str]) -> str:
-    more = len(names) - _NAMED
-    return _listed([*names[:_NAMED], f"{more} more"] if more > 0 else names)
+    return listed(names, _NAMED) if len(names) > _NAMED else _listed(names)
 
 
 def _listed(words: list[str]) -> str:

@@ -39,6 +39,7 @@ from dsmote.plan import (
     plain,
 )
 from dsmote.plan.draws import INDEX
+from dsmote.plan.labels import listed
 from dsmote.plan.memory import STEP_ROWS
 
 __all__ = [
@@ -136,12 +137,11 @@ def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray | None:
     if len(small) and recipe.on_small_group == "error":
         assert rows.group_levels is not None
         levels = rows.group_levels
-        shown = ", ".join(f"{plain(levels.iloc[g])!r}: {sizes[g]:,}" for g in small[:20])
+        shown = listed(f"{plain(levels.iloc[g])!r}: {sizes[g]:,}" for g in small)
         raise ValueError(
             f"class {of.label!r} has {len(small):,} group(s) of fewer than {recipe.k + 1} rows "
-            f"(k + 1), in which a row has no {recipe.k} neighbours: {shown}"
-            f"{' ...' if len(small) > 20 else ''}; lower k_neighbors, or pass "
-            "on_small_group='copy' or 'skip'"
+            f"(k + 1), in which a row has no {recipe.k} neighbours: {shown}; lower "
+            "k_neighbors, or pass on_small_group='copy' or 'skip'"
         )
     return (sizes <= recipe.k)[rows.group]
 

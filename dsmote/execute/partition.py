@@ -19,6 +19,7 @@ from dsmote.execute.rows import (
     read_objects,
 )
 from dsmote.plan import Profile, Schema, look_at, plain
+from dsmote.plan.labels import listed
 from dsmote.plan.levels import LevelCounts, count_levels
 from dsmote.plan.profile import SAMPLE_ROWS, TARGET, distinct_values
 from dsmote.plan.schema import text_found
@@ -402,11 +403,10 @@ def incomplete(missing: Mapping[int, int], infinite: Mapping[int, int], schema: 
         ]
         if found:
             terms.append(f"{schema.columns[i].name!r} ({', '.join(found)})")
-    shown = ", ".join(terms[:20]) + (f" and {len(terms) - 20} more" if len(terms) > 20 else "")
     return (
-        f"the input contains NaN, missing values or infinity in measured columns: {shown}; fill "
-        "them, name the columns in carry, or pass missing='skip' to keep such rows in the output "
-        "and leave them out as bases and neighbours"
+        "the input contains NaN, missing values or infinity in measured columns: "
+        f"{listed(terms)}; fill them, name the columns in carry, or pass missing='skip' to keep "
+        "such rows in the output and leave them out as bases and neighbours"
     )
 
 

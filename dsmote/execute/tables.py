@@ -10,6 +10,7 @@ from dask.base import is_dask_collection
 from dsmote.execute.arrays import check_container
 from dsmote.execute.dask_table import DaskTable
 from dsmote.execute.memory_table import MemoryTable
+from dsmote.plan.labels import listed
 
 __all__ = ["Table", "read_frame", "read_pair"]
 
@@ -72,8 +73,9 @@ def read_frame(frame: Any, target: Any, beside: dict[str, Any] | None = None) ->
         )
     names = list(columns)
     if target not in names:
-        shown = ", ".join(repr(name) for name in names[:50])
-        raise ValueError(f"there is no target column {target!r}; the columns are {shown}")
+        raise ValueError(
+            f"there is no target column {target!r}; the columns are {listed(map(repr, names))}"
+        )
     if is_dask_collection(frame):
         return DaskTable(frame, target=target, beside=beside)
     return MemoryTable(frame, target=target, beside=beside)

@@ -26,6 +26,7 @@ import pandas as pd
 from fsspec.utils import read_block
 
 from dsmote.job.files import COMPRESSIONS, InputFiles, clear_errors, one_line, open_fs
+from dsmote.plan.labels import listed
 
 __all__ = ["Block", "csv_blocks", "csv_columns", "csv_frame", "infer_block", "merge_kinds"]
 
@@ -108,8 +109,8 @@ def _refuse_several(file: str) -> None:
             raise ValueError(f"{file} cannot be read as CSV: {one_line(error)}") from error
     if len(found) != 1:
         raise ValueError(
-            f"{file} holds {len(found)} files, and one table is read of an archive: {found[:5]}; "
-            "unpack it into a folder"
+            f"{file} holds {len(found)} files, and one table is read of an archive: "
+            f"{listed(found, 5)}; unpack it into a folder"
         )
 
 

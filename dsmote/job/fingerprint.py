@@ -13,6 +13,7 @@ from dsmote.job.secrets import masked_logger
 from dsmote.job.spec import JobSpec
 from dsmote.job.storage import MANIFEST, SUCCESS, tidy
 from dsmote.job.storage.place import Place
+from dsmote.plan.labels import listed
 
 __all__ = ["digest", "fingerprint", "run_key", "unchanged", "up_to_date"]
 
@@ -125,7 +126,7 @@ def up_to_date(spec: JobSpec, found: dict[str, Any]) -> dict[str, Any] | None:
         return None
     lacking = _lacking(place, manifest)
     if lacking:
-        logger.warning("%s lacks %s: it is made again", place.url, lacking[:5])
+        logger.warning("%s lacks %s: it is made again", place.url, listed(lacking, 5))
         return None
     return manifest
 

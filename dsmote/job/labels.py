@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dsmote.plan.labels import listed
+
 __all__ = ["ByLabel", "LabelCounts", "Named", "parse_strategy", "plain_label", "plain_value"]
 
 #: Names that a ``sampling_strategy`` may have.
@@ -144,10 +146,9 @@ def _find_label(key: str, labels: list[Any]) -> Any:
             raise ValueError(f"{key!r} could be any of the labels {found}")
         if found:
             return found[0]
-    listed = ", ".join(sorted(str(label) for label in labels)[:40])
     raise ValueError(
         f"sampling_strategy names the label {key!r}, which is not in the data; "
-        f"the labels are: {listed}"
+        f"the labels are: {listed(sorted(map(str, labels)))}"
     )
 
 

@@ -19,7 +19,7 @@ from dsmote.job.parquet import (
     table_schema,
     with_pandas_dtypes,
 )
-from dsmote.plan.labels import visible
+from dsmote.plan.labels import listed, visible
 
 __all__ = ["Source", "check_columns", "open_source"]
 
@@ -142,10 +142,7 @@ def check_columns(source: Source, roles: dict[str, Sequence[str]]) -> None:
     for role, names in roles.items():
         absent = [name for name in names if name not in source.columns]
         if absent:
-            there = ", ".join(map(visible, source.columns[:60]))
-            more = len(source.columns) - 60
-            there += f" and {more:,} more" if more > 0 else ""
             raise ValueError(
                 f"there is no column {absent[0]!r} (given as {role}) in {source.inputs.url}; "
-                f"its columns are: {there}"
+                f"its columns are: {listed(map(visible, source.columns))}"
             )

@@ -38,6 +38,7 @@ from dsmote.job.passes import look_at
 from dsmote.job.split import Split
 from dsmote.plan import Subset, plain, sort_labels
 from dsmote.plan.allocation import shares
+from dsmote.plan.labels import listed
 
 __all__ = ["Divided", "divide"]
 
@@ -172,9 +173,10 @@ def _seen(frame: Any, target: str, split: Split) -> Seen:
         raise ValueError("the table has zero rows: there is nothing to resample")
     absent = [repr(v) for v, n in zip(split.train, seen.hits, strict=True) if not n]
     if absent:
-        most = seen.values.most_common(20)
-        found = ", ".join(f"{value!r} ({rows:,} rows)" for value, rows in most)
-        more = " and others" if len(seen.values) > len(most) else ""
+        most = seen.values.most_common()
+        found = listed(f"{value!r} ({rows:,} rows)" for value, rows in most)
+        # How many values were left out on the way is not known.
+        more = f" of the {FEW} most frequent" if len(most) == FEW else ""
         raise ValueError(
             f"the split's column {split.column!r} never holds {', '.join(absent)}, which is to "
             f"mean training; its values are: {found or 'all missing'}{more}"

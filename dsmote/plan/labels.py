@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["plain", "sort_labels", "visible"]
+__all__ = ["listed", "plain", "sort_labels", "visible"]
 
 
 def plain(label: Any) -> Any:
@@ -36,6 +36,19 @@ def visible(value: Any) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def listed(texts: Iterable[str], most: int = 20) -> str:
+    """Write the first texts of a list, and how many more there are.
+
+    Examples
+    --------
+    >>> listed(["a", "b"]), listed("abcd", most=2)
+    ('a, b', 'a, b and 2 more')
+    """
+    found = list(texts)
+    more = len(found) - most
+    return ", ".join(found[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def sort_labels(labels: Iterable[Any]) -> list[Any]:

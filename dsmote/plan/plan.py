@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dsmote.plan.labels import plain, visible
+from dsmote.plan.labels import listed, plain, visible
 from dsmote.plan.memory import MemoryLimitError, MemoryProjection, format_bytes
 
 __all__ = ["COPY", "Block", "ClassPlan", "Plan"]
@@ -233,12 +233,11 @@ def held_back_line(test: Sequence[tuple[Any, int]] | None) -> list[str]:
     """
     if test is None:
         return []
-    shown = [
-        f"{'no label' if label is None else visible(label)}: {rows:,}" for label, rows in test[:20]
-    ]
-    shown += ["..."] if len(test) > 20 else []
+    shown = listed(
+        f"{'no label' if label is None else visible(label)}: {rows:,}" for label, rows in test
+    )
     total = sum(rows for _, rows in test)
-    return [f"not for training: {total:,} rows, which stay as they are ({', '.join(shown)})"]
+    return [f"not for training: {total:,} rows, which stay as they are ({shown})"]
 
 
 def held_back_dict(test: Sequence[tuple[Any, int]] | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsmote.plan.labels import sort_labels
+from dsmote.plan.labels import listed, sort_labels
 from dsmote.plan.levels import LevelCounts, merge_levels
 from dsmote.plan.moments import ColumnMoments, merge_moments
 
@@ -200,10 +200,11 @@ def unify_categories(name: Any, dtypes: tuple[pd.CategoricalDtype, ...]) -> pd.C
     if len(dtypes) == 1:
         return dtypes[0]
     if any(d.ordered for d in dtypes):
+        one, other = (listed(map(repr, d.categories), 5) for d in dtypes[:2])
         raise ValueError(
             f"column {name!r} is an ordered categorical whose categories differ between "
-            f"partitions ({list(dtypes[0].categories)[:5]} and {list(dtypes[1].categories)[:5]}); "
-            "their common order is not known: give every partition the same categories"
+            f"partitions ({one} against {other}); their common order is not known: give every "
+            "partition the same categories"
         )
     levels = sort_labels({level for d in dtypes for level in d.categories})
     kinds = {d.categories.dtype for d in dtypes}

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from dsmote.plan.labels import listed
+
 __all__ = ["Column", "Schema", "carried_dtype", "is_nominal_dtype", "make_schema"]
 
 NUMERIC_KINDS = ("float", "int", "bool", "datetime", "timedelta", "decimal")
@@ -167,11 +169,6 @@ def carried_dtype(dtype: Any) -> Any:
     return dtype
 
 
-def _names(names: Sequence[Any]) -> str:
-    shown = ", ".join(repr(name) for name in list(names)[:20])
-    return shown + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-
-
 def _check_names(names: Sequence[Any], target: Any, has_target: bool, carry: Sequence[Any]) -> None:
     """Refuse names that occur twice, and names of columns that are not there."""
     names = list(names)
@@ -182,15 +179,18 @@ def _check_names(names: Sequence[Any], target: Any, has_target: bool, carry: Seq
     )
     if duplicated:
         raise ValueError(
-            f"column names must be unique, but {_names(duplicated)} "
+            f"column names must be unique, but {listed(map(repr, duplicated))} "
             f"appear{'s' if len(duplicated) == 1 else ''} more than once; rename the columns"
         )
     if has_target and target not in names:
-        raise ValueError(f"there is no target column {target!r}; the columns are {_names(names)}")
+        raise ValueError(
+            f"there is no target column {target!r}; the columns are {listed(map(repr, names))}"
+        )
     absent = [name for name in carry if name not in names]
     if absent:
         raise ValueError(
-            f"there is no column {_names(absent)} to carry; the columns are {_names(names)}"
+            f"there is no column {listed(map(repr, absent))} to carry; the columns are "
+            f"{listed(map(repr, names))}"
         )
     if has_target and target in carry:
         raise ValueError(f"the target column {target!r} cannot be carried; take it out of carry")
@@ -311,7 +311,7 @@ def text_found(names: Sequence[Any], sampler: str | None = None) -> str:
     return (
         f"{sampler or 'the sampler'} needs numbers, but {len(names)} column"
         f"{' holds' if len(names) == 1 else 's hold'} text (could not convert string to float): "
-        f"{_names(names)}; {remedy}, encode them as numbers, or name them in carry"
+        f"{listed(map(repr, names))}; {remedy}, encode them as numbers, or name them in carry"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
-from dsmote.plan.labels import plain, sort_labels
+from dsmote.plan.labels import listed, plain, sort_labels
 
 __all__ = [
     "WORDS",
@@ -111,10 +111,8 @@ def extremes(counts: Mapping[Any, int], labels: list[Any]) -> tuple[Any, Any]:
 
 
 def listing(counts: Mapping[Any, int]) -> str:
-    """Write the class counts for a message, at most 50 of them."""
-    shown = [f"{label!r}: {counts[label]:,}" for label in sort_labels(counts)[:50]]
-    more = len(counts) - len(shown)
-    return "{" + ", ".join(shown) + (f", and {more} more" if more > 0 else "") + "}"
+    """Write the class counts for a message."""
+    return f"{{{listed(f'{label!r}: {counts[label]:,}' for label in sort_labels(counts))}}}"
 
 
 def whole_rows(value: float) -> int:
@@ -179,7 +177,7 @@ def wanted_totals(totals: Mapping[Any, int], counts: Mapping[Any, int]) -> dict[
     unknown = [label for label in wanted if label not in counts]
     if unknown:
         raise ValueError(
-            f"sampling_strategy names {', '.join(repr(label) for label in unknown)}, which the "
+            f"sampling_strategy names {listed(map(repr, unknown))}, which the "
             f"target does not hold; it holds {listing(counts)}"
         )
     for label, total in wanted.items():

@@ -28,6 +28,7 @@ from dsmote.plan import (
     sort_labels,
 )
 from dsmote.plan.advice import advice
+from dsmote.plan.labels import listed
 from dsmote.plan.schema import with_decimals, with_dtypes
 from dsmote.samplers.preparing import (
     ClassCounts,
@@ -143,7 +144,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         """Return what the plan should say about the columns."""
         notes = []
         if schema.nominal:
-            names = ", ".join(repr(schema.columns[i].name) for i in schema.nominal[:20])
+            names = listed(repr(schema.columns[i].name) for i in schema.nominal)
             notes.append(
                 f"{len(schema.nominal)} nominal column(s) found, voted on and not interpolated: "
                 f"{names}"

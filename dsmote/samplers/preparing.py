@@ -13,6 +13,7 @@ from sklearn import get_config
 
 from dsmote.execute import Recipe, Table
 from dsmote.plan import Needs, Profile, Schema, carried_dtype, plain
+from dsmote.plan.labels import listed
 from dsmote.plan.profile import TARGET, unify_categories
 from dsmote.plan.schema import is_nominal_dtype, with_dtypes
 
@@ -132,7 +133,7 @@ def beside_table(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]
     if groups is not None and (isinstance(groups, str) or np.isscalar(groups)):
         names = list(getattr(X, "columns", ()))
         if groups not in names:
-            shown = ", ".join(repr(name) for name in names[:50]) or "no names (X is an array)"
+            shown = listed(map(repr, names)) or "no names (X is an array)"
             raise ValueError(f"there is no column {groups!r} of groups; the columns are {shown}")
         column = groups
     elif groups is not None:

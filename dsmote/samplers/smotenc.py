@@ -14,6 +14,7 @@ from dsmote.neighbors import NeighborIndex
 from dsmote.neighbors.choose import Choice
 from dsmote.neighbors.recall import measure_recall
 from dsmote.plan import Profile, Schema
+from dsmote.plan.labels import listed
 from dsmote.plan.schema import is_nominal_dtype
 from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
 from dsmote.samplers.recipes import SegmentRecipe
@@ -232,7 +233,7 @@ class SMOTENC(OverSampler):
     def _check_schema(self, schema: Schema) -> None:
         self.categorical_features_ = np.array(schema.nominal, dtype=np.int64)
         self.continuous_features_ = np.array(schema.numeric, dtype=np.int64)
-        names = ", ".join(repr(schema.columns[i].name) for i in schema.nominal[:20])
+        names = listed(repr(schema.columns[i].name) for i in schema.nominal)
         if not schema.nominal:
             raise ValueError(
                 "SMOTENC found no nominal column (0 of "
@@ -269,7 +270,7 @@ def _positions(wanted: list[Any], names: list[Any], places: list[int]) -> list[i
         elif w in names and names.index(w) in places:
             found.append(names.index(w))
         else:
-            shown = ", ".join(repr(names[i]) for i in places[:50])
+            shown = listed(repr(names[i]) for i in places)
             raise ValueError(
                 f"categorical_features names {w!r}, which is not there; the columns are {shown}"
             )

@@ -8,7 +8,8 @@ from typing import Any
 from dsmote.job.report.columns import clean
 from dsmote.job.report.compare import Compared, Distances, Numbers
 from dsmote.job.report.figures import rough
-from dsmote.job.report.words import Notice, listed, named
+from dsmote.job.report.words import Notice, named
+from dsmote.plan.labels import listed
 
 __all__ = [
     "BETWEEN_ROWS",

@@ -11,12 +11,12 @@ from dsmote.job.report.columns import clean
 from dsmote.job.report.figures import percent
 from dsmote.job.report.sample import FEW_ROWS
 from dsmote.plan import format_bytes
+from dsmote.plan.labels import listed
 
-__all__ = ["Notice", "belongs_to", "general_notices", "listed", "named"]
+__all__ = ["Notice", "belongs_to", "general_notices", "named"]
 
 MANY_TIMES = 100
 LOW_RECALL = 0.95
-NAMED = 12
 
 
 @dataclass(frozen=True)
@@ -232,15 +232,3 @@ def _calibration(classes: Sequence[Mapping[str, Any]], beside: str) -> str:
         start + "As a first correction multiply each class's predicted probability by its share "
         "before, divided by its share after, and divide by the sum." + end
     )
-
-
-def listed(items: Sequence[str]) -> str:
-    """Write some of many, and how many more there are.
-
-    Examples
-    --------
-    >>> listed(["a", "b"]), listed(["x"] * 13)[-12:]
-    ('a, b', 'x and 1 more')
-    """
-    shown = ", ".join(items[:NAMED])
-    return shown + (f" and {len(items) - NAMED} more" if len(items) > NAMED else "")

@@ -6,6 +6,7 @@ import os
 
 from dsmote.job.files import clear_errors
 from dsmote.job.storage.place import Place
+from dsmote.plan.labels import listed
 
 __all__ = ["MANIFEST", "REPORT", "SUCCESS", "check_output", "files_below", "own_files"]
 
@@ -57,11 +58,10 @@ def check_output(url: str, if_exists: str = "error") -> None:
             )
         foreign = sorted(set(files_below(place)) - own_files(place, path))
         if foreign:
-            more = f" and {len(foreign) - 5:,} more" if len(foreign) > 5 else ""
             raise FileExistsError(
                 f"{url} is not overwritten, because it holds more than a table of dsmote: "
-                f"{foreign[:5]}{more} not listed in its {MANIFEST}; move these files away, or "
-                "choose another folder"
+                f"{listed(map(repr, foreign), 5)}, not listed in its {MANIFEST}; move these files "
+                "away, or choose another folder"
             )
 
 
