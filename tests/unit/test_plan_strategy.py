@@ -84,6 +84,6 @@ def test_fewer_than_two_classes(counts):
 
 
 def test_many_classes_are_listed_in_short():
-    with pytest.raises(ValueError, match=r"and 150 more\}") as caught:
+    with pytest.raises(ValueError, match=r"and 180 more\}") as caught:
         new_rows({"x": 1}, dict.fromkeys(range(200), 5))
     assert len(str(caught.value)) < 1_500
