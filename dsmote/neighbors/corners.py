@@ -111,13 +111,16 @@ def _frequent_levels(codes: np.ndarray) -> list[tuple[np.ndarray, bool]]:
     """
     q = codes.shape[1]
     ranked = []
-    sizes = []
+    by_count = []
     for j in range(q):
         counts = np.bincount(codes[:, j])
-        sizes.append(int((counts > 0).sum()))
-        for level in np.argsort(-counts, kind="stable")[: min(sizes[j], CORNERS + q)]:
-            ranked.append((-int(counts[level]), j, int(level)))
-    own: list[list[int]] = [[] for _ in range(q)]
-    for _, j, level in sorted(ranked)[: CORNERS + q]:
-        own[j].append(level)
-    return [(np.array(own[j], dtype=np.int64), sizes[j] > len(own[j])) for j in range(q)]
+        by_count.append(np.argsort(-counts, kind="stable")[: (counts > 0).sum()])
+        for level in by_count[j][: CORNERS + q].tolist():
+            ranked.append((-int(counts[level]), j, level))
+    n_own = np.bincount([j for _, j, _ in sorted(ranked)[: CORNERS + q]], minlength=q)
+    chosen = []
+    for levels, n in zip(by_count, n_own, strict=True):
+        # A single level that is left over would share a corner with none: it is its own.
+        n = len(levels) if n and n + 1 == len(levels) else n
+        chosen.append((levels[:n], len(levels) > n))
+    return chosen

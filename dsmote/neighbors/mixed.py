@@ -9,7 +9,8 @@ true for a row without rare levels. A row with rare levels asks twice::
                                       term that is the same for all of them
 
 So levels may be two or ten thousand: the more there are, the shorter the lists. Queries that ask
-for many candidates all the same go to brute force.
+for many candidates all the same, or whose lists together are longer than all rows, go to brute
+force.
 """
 
 from __future__ import annotations
@@ -125,7 +126,11 @@ class MixedSearch:
         squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
         codes = self._parts(queries)[1]
         sizes = self._levels.sizes(codes, self._all.corners.rare(codes))
-        left, n = np.arange(m), min(n_unique, k + 4)
+        long = np.flatnonzero(sizes > n_unique)
+        if len(long):
+            out = None if selves is None else selves[long]
+            squares[long], found[long] = self._all.nearest_of_many(queries[long], k, out)
+        left, n = np.flatnonzero(sizes <= n_unique), min(n_unique, k + 4)
         while len(left):
             unsure = []
             for part in _runs(left, sizes[left] + n, codes.shape[1]):
@@ -202,19 +207,18 @@ class _Buckets:
 
     def rows(self, codes: np.ndarray, rare: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return pairs (query, row) that have a rare level in common, each once."""
-        owners, rows = [], []
+        pairs = []
         for j in range(codes.shape[1]):
             first, length = self._span(j, codes[:, j])
             length = np.where(rare[:, j], length, 0)
             owner = np.repeat(np.arange(len(codes)), length)
             ends = np.cumsum(length)
             row = self._rows[j][np.arange(len(owner)) + np.repeat(first - (ends - length), length)]
-            new = np.ones(len(owner), dtype=bool)
-            for i in range(j):
-                new &= ~(rare[owner, i] & (codes[owner, i] == self.codes[row, i]))
-            owners.append(owner[new])
-            rows.append(row[new])
-        return np.concatenate(owners), np.concatenate(rows)
+            pairs.append(owner * len(self.codes) + row)
+        # Rows that have several rare levels of a query in common are in as many of its lists.
+        both = np.sort(np.concatenate(pairs))  # np.unique may hash, which takes much longer
+        both = both[np.diff(both, prepend=-1) > 0]
+        return np.divmod(both, max(1, len(self.codes)))
 
 
 def _runs(which: np.ndarray, sizes: np.ndarray, n_columns: int) -> list[np.ndarray]:

@@ -236,6 +236,25 @@ def test_mixed_metric_on_any_rows(data, weight):
         np.testing.assert_array_equal(found[0], distances)
 
 
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(4, 150),
+    q=st.integers(1, 60),
+    levels=st.sampled_from([1, 2, 3, 10, 500]),
+    skew=st.sampled_from([1, 4]),
+)
+def test_mixed_metric_with_many_nominal_columns(seed, n, q, levels, skew):
+    rng = np.random.default_rng(seed)
+    matrix = rng.integers(0, 4, (n, 2)).astype(np.float64)
+    codes = (levels * rng.random((n, q)) ** skew).astype(np.int32)
+    matrix[::9], codes[::9] = matrix[0], codes[0]
+    distances, expected = naive_neighbours(matrix, 3, codes, 0.7)
+    for engine in (MixedSearch, BruteSearch):
+        found = engine(matrix, codes, 0.7).query(np.arange(n), 3)
+        np.testing.assert_array_equal(found[1], expected)
+        np.testing.assert_array_equal(found[0], distances)
+
+
 @pytest.mark.parametrize("engine", [MixedSearch, BruteSearch])
 @pytest.mark.parametrize("levels", [1, 2, 5, 40, 10_000])
 @pytest.mark.parametrize("spread", [1e-10, 0.05, 1.0, 50.0])

@@ -20,6 +20,20 @@ def test_written_distances_are_at_most_the_true_ones(levels, exact):
     assert rows.shape == (200, corners.width)
 
 
+@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize("columns", [2, 30, 400])
+def test_a_level_that_is_left_over_alone_has_a_corner_of_its_own(levels, columns):
+    codes = np.random.default_rng(3).integers(0, levels, (100, columns))
+    codes[:, columns // 2 :] = 0
+    codes[:, -1] = 5
+    corners = Corners(codes, 1.0)
+    rare = corners.rare(codes)
+    assert all(len(np.unique(codes[rare[:, j], j])) != 1 for j in range(columns))
+    assert corners.width <= CORNERS + 2 * columns
+    if levels < 3:
+        assert not rare.any()
+
+
 def test_levels_that_are_not_in_the_index_share_a_corner_or_have_none():
     corners = Corners(np.array([[0], [1]]), 1.0)
     assert corners.written(np.array([[-1]])).tolist() == [[0.0, 0.0]]

@@ -3,10 +3,12 @@
 That it finds the true neighbours is shown in tests/property.
 """
 
+import sys
+
 import numpy as np
 import pytest
 
-from dsmote.neighbors import BruteSearch, MixedSearch, exact
+from dsmote.neighbors import BruteSearch, MixedSearch, exact, mixed
 from dsmote.neighbors import corners as names
 from tests.tables import naive_neighbours
 
@@ -57,3 +59,72 @@ def test_names_may_weigh_beyond_all_numbers(search, unit, weight):
     distances, neighbours = search(rows, codes, weight).query(np.arange(60), 3)
     assert neighbours[:, 0].tolist() == [(i + 30) % 60 for i in range(60)]
     assert (distances[:, 1:] == weight).all()
+
+
+@pytest.mark.parametrize("q", [1, 2, 30])
+@pytest.mark.parametrize("levels", [2, 5, 300])
+def test_rows_that_share_rare_levels_are_listed_once(q, levels):
+    rng = np.random.default_rng(q)
+    rows, queries = (rng.integers(0, levels, (n, q)).astype(np.int32) for n in (400, 9))
+    queries[:, 0] = -1
+    rare = rng.random(queries.shape) < 0.5
+    owner, found = mixed._Buckets(rows).rows(queries, rare)
+    common = ((queries[:, None] == rows) & rare[:, None]).any(axis=2)
+    np.testing.assert_array_equal(np.stack([owner, found], axis=1), np.argwhere(common))
+
+
+def _steps(q: int) -> int:
+    """Count the lines of the search that are run for tables of q nominal columns."""
+    rng = np.random.default_rng(0)
+    # Columns of 40 levels: most are rare, and the lists together are shorter than all rows.
+    codes = rng.integers(0, 40 * q, (60, q)).astype(np.int32)
+    index = MixedSearch(rng.normal(size=(60, 2)), codes, 1.0)
+    lines = 0
+
+    def trace(frame, event, argument):
+        nonlocal lines
+        if not frame.f_code.co_filename.startswith(mixed.__file__.rpartition("/")[0]):
+            return None
+        lines += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        index.query(np.arange(60), 3)
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+def test_steps_grow_with_the_columns_not_with_their_square():
+    assert _steps(160) < 2.5 * _steps(80)
+
+
+@pytest.mark.parametrize(("q", "levels"), [(40, 10), (200, 3), (12, 30)])
+@pytest.mark.parametrize("own", [True, False])
+def test_lists_longer_than_all_rows_are_left_to_brute_force(q, levels, own, monkeypatch):
+    rng = np.random.default_rng(3)
+    n = 150
+    matrix = rng.normal(size=(n, 2))
+    codes = rng.integers(0, levels, (n, q)).astype(np.int32)
+    codes[::5] = codes[0]
+    codes[:40, 1:] = np.arange(40 * (q - 1)).reshape(40, -1) % 97 + levels  # short lists
+    index, listed = MixedSearch(matrix, codes, 0.8), []
+    original = mixed._Buckets.rows
+
+    def rows(self, queries, rare):
+        listed.extend(self.sizes(queries, rare).tolist())
+        return original(self, queries, rare)
+
+    monkeypatch.setattr(mixed._Buckets, "rows", rows)
+    expected = BruteSearch(matrix, codes, 0.8)
+    if own:
+        found, true = (search.query(np.arange(n), 6) for search in (index, expected))
+        np.testing.assert_array_equal(found[1], naive_neighbours(matrix, 6, codes, 0.8)[1])
+    else:
+        points = np.concatenate([matrix + 0.1, np.where(codes % 7, codes, -1)], axis=1)
+        found, true = (search.query_points(points, 6) for search in (index, expected))
+    np.testing.assert_array_equal(found[0], true[0])
+    np.testing.assert_array_equal(found[1], true[1])
+    assert max(listed, default=0) <= n
