@@ -153,7 +153,8 @@ def _indexed(
     searched = recipe.searched(rows, learnt)
     if searched is None:
         return None, {"engine": "none", "exact": True, "recall": 1.0}
-    engine = of.engine or recipe.engine(len(rows), rows.numeric[:: max(1, len(rows) // 512)]).name
+    some = slice(None, None, max(1, len(rows) // 512))
+    engine = of.engine or recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).name
     drawn = int(Stream(seed, of.rank, INDEX).words(0, 1)[0])
     groups = bases.groups
     if groups is None:

@@ -21,7 +21,7 @@ from dsmote.execute.rows import (
 from dsmote.plan import Profile, Schema, look_at, plain
 from dsmote.plan.labels import listed
 from dsmote.plan.levels import LevelCounts, count_levels
-from dsmote.plan.profile import SAMPLE_ROWS, TARGET, distinct_values
+from dsmote.plan.profile import SAMPLE_ROWS, TARGET, Sampled, distinct_values
 from dsmote.plan.schema import text_found
 
 __all__ = [
@@ -258,7 +258,7 @@ def profile(
     usable = counts
     if good is not codes:
         usable = np.bincount(good + 1, minlength=len(names) + 1)[1:].tolist()
-    samples = Samples(numeric, good, names)
+    samples = Samples(numeric, good, names, [frame.iloc[:, i] for i in schema.nominal])
     size = _size(frame)
     decimals = {
         i: object_digits(pd.Series(part[:, i]) if isinstance(part, np.ndarray) else part.iloc[:, i])
@@ -336,25 +336,33 @@ def _size(frame: pd.DataFrame) -> int:
     return size
 
 
-class Samples(Mapping[Any, tuple[np.ndarray, np.ndarray]]):
-    """The rows of each class with the smallest hash of (some of) their values.
+class Samples(Mapping[Any, Sampled]):
+    """The rows of each class with the smallest hash of (some of) their numbers.
 
     Each is taken when it is asked for: that of a large class that does not grow never is.
     """
 
     def __init__(
-        self, numeric: Sequence[np.ndarray], codes: np.ndarray, names: Sequence[Any]
+        self,
+        numeric: Sequence[np.ndarray],
+        codes: np.ndarray,
+        names: Sequence[Any],
+        nominal: Sequence[pd.Series] = (),
     ) -> None:
-        self._numeric, self._codes = numeric, codes
+        self._numeric, self._nominal, self._codes = numeric, nominal, codes
         self._places = {name: c for c, name in enumerate(names)} if numeric else {}
-        self._found: dict[Any, tuple[np.ndarray, np.ndarray]] = {}
+        self._found: dict[Any, Sampled] = {}
 
-    def __getitem__(self, label: Any) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, label: Any) -> Sampled:
         if label not in self._found:
             rows = np.flatnonzero(self._codes == self._places[label])
             columns = [column[rows].astype(np.float64, copy=False) for column in self._numeric]
             words, kept = smallest_hashes(columns)
-            self._found[label] = words, np.stack([c[kept] for c in columns], axis=1)
+            levels = np.empty((len(kept), len(self._nominal)), dtype=np.uint32)
+            for j, column in enumerate(self._nominal):
+                levels[:, j] = _level_hashes(column.iloc[rows[kept]])
+            numeric = np.stack([column[kept] for column in columns], axis=1)
+            self._found[label] = Sampled(words, numeric, levels)
         return self._found[label]
 
     def __contains__(self, label: object) -> bool:
@@ -365,6 +373,12 @@ class Samples(Mapping[Any, tuple[np.ndarray, np.ndarray]]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+
+def _level_hashes(column: pd.Series) -> np.ndarray:
+    codes, levels = factorized(column)
+    words = pd.util.hash_pandas_object(levels, index=False).to_numpy()
+    return np.asarray(words.astype(np.uint32)[codes])  # the lower half is enough
 
 
 def smallest_hashes(

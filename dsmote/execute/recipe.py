@@ -241,8 +241,8 @@ class Recipe(Protocol):
         """Return a recipe that finds neighbours among scaled rows."""
         ...
 
-    def engine(self, n_rows: int, sample: np.ndarray) -> Choice:
-        """Choose the neighbour engine for a class from its number of rows and a sample."""
+    def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
+        """Choose the neighbour engine for a class from its number of rows and some of them."""
         ...
 
     def measured(self, numeric: np.ndarray) -> np.ndarray:

@@ -41,11 +41,11 @@ def intrinsic_dimension(sample: np.ndarray) -> float:
     # The sums come from the trace and the norm of the product. It is made in pieces that no BLAS
     # spreads over threads: waiting for a busy core would take longer than a small table's search.
     n, d = centred.shape
-    step = min(n, max(16, _FLOPS // d**2))
-    whole = n - n % step
-    pieces = centred[:whole].reshape(-1, step, d)
-    product = (pieces.transpose(0, 2, 1) @ pieces).sum(axis=0)
-    product += centred[whole:].T @ centred[whole:]
+    step = max(16, _FLOPS // d**2)
+    product = np.zeros((d, d))
+    for start in range(0, n, step):
+        piece = centred[start : start + step]
+        product += piece.T @ piece
     return float(np.trace(product) ** 2 / (product**2).sum())
 
 

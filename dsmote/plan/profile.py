@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,29 @@ from dsmote.plan.labels import listed, sort_labels
 from dsmote.plan.levels import LevelCounts, merge_levels
 from dsmote.plan.moments import ColumnMoments, merge_moments
 
-__all__ = ["SAMPLE_ROWS", "TARGET", "Profile", "merge_profiles", "unify_categories"]
+__all__ = ["SAMPLE_ROWS", "TARGET", "Profile", "Sampled", "merge_profiles", "unify_categories"]
 
 SAMPLE_ROWS = 512  # rows kept of each class to judge its shape
 KEPT_VALUES = 1024  # tells the number of different values to about 3 %
 TARGET = -1  # key of a target that is a container of its own, among the column positions
+
+
+class Sampled(NamedTuple):
+    """Rows of a class that are kept to judge its shape, by the hashes of their numbers.
+
+    Attributes
+    ----------
+    keys : ndarray of uint64, shape (s,)
+        The hashes, ascending.
+    numeric : ndarray of float64, shape (s, p)
+        The numeric columns.
+    levels : ndarray of uint32, shape (s, q)
+        Hashes of the levels of the categorical columns: the same in any partition.
+    """
+
+    keys: np.ndarray
+    numeric: np.ndarray
+    levels: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -37,7 +55,7 @@ class Profile:
         Missing and infinite values in the measured columns.
     categories : mapping of column position to tuple of CategoricalDtype
         The different dtypes met in each categorical column, in order.
-    sample : mapping of label to (keys, matrix)
+    sample : mapping of label to Sampled
         The rows of each class with the smallest hash: a sample that depends on the rows only.
     moments : tuple of ColumnMoments
         What scaling needs of each measured numeric column; empty where none was asked for.
@@ -62,7 +80,7 @@ class Profile:
     missing: Mapping[int, int] = field(default_factory=dict)
     infinite: Mapping[int, int] = field(default_factory=dict)
     categories: Mapping[int, tuple[pd.CategoricalDtype, ...]] = field(default_factory=dict)
-    sample: Mapping[Any, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    sample: Mapping[Any, Sampled] = field(default_factory=dict)
     moments: tuple[ColumnMoments, ...] = ()
     levels: tuple[LevelCounts, ...] = ()
     decimals: Mapping[int, tuple[int, int] | None] = field(default_factory=dict)
@@ -80,13 +98,12 @@ def _add(a: Mapping[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
 
 def _merge_samples(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> dict[Any, Any]:
     merged = dict(a)
-    for label, (keys, matrix) in b.items():
+    for label, some in b.items():
         if label in merged:
-            keys = np.concatenate([merged[label][0], keys])
-            matrix = np.concatenate([merged[label][1], matrix])
-            order = np.argsort(keys, kind="stable")[:SAMPLE_ROWS]
-            keys, matrix = keys[order], matrix[order]
-        merged[label] = (keys, matrix)
+            both = [np.concatenate(pair) for pair in zip(merged[label], some, strict=True)]
+            order = np.argsort(both[0], kind="stable")[:SAMPLE_ROWS]
+            some = Sampled(*(part[order] for part in both))
+        merged[label] = some
     return merged
 
 

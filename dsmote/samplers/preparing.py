@@ -14,7 +14,7 @@ from sklearn import get_config
 from dsmote.execute import Recipe, Table
 from dsmote.plan import Needs, Profile, Schema, carried_dtype, plain
 from dsmote.plan.labels import listed
-from dsmote.plan.profile import TARGET, unify_categories
+from dsmote.plan.profile import TARGET, Sampled, unify_categories
 from dsmote.plan.schema import is_nominal_dtype, with_dtypes
 
 __all__ = [
@@ -170,9 +170,9 @@ def engines_of(
     """Choose each class's engine; without a profile, it is chosen when the rows are there."""
     if not recipe.k:
         return dict.fromkeys(new, ("none", "no neighbours are needed"))
-    nothing = (np.empty(0), np.empty((0, 0)))
+    nothing = Sampled(np.empty(0), np.empty((0, 0)), np.empty((0, 0)))
     chosen = {
-        label: recipe.engine(profile.usable[label], profile.sample.get(label, nothing)[1])
+        label: recipe.engine(profile.usable[label], *profile.sample.get(label, nothing)[1:])
         for label, n in new.items()
         if n and (label in profile.sample or not schema.numeric)
     }

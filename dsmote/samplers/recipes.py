@@ -122,15 +122,17 @@ class SegmentRecipe:
         """Return the numbers that distances are taken of: scaled, if asked for."""
         return numeric if self.scaling is None else self.scaling.scaled(numeric)
 
-    def engine(self, n_rows: int, sample: np.ndarray) -> Choice:
+    def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
         """Take what was asked for, or choose by the directions that the rows spread in."""
         if self.neighbors is not None:
             return Choice(self.neighbors.name, "as asked for")
-        sample = self.measured(sample)
-        if self.n_components and len(sample):
-            centre, axes = leading_axes(sample, self.n_components)
-            sample = (sample - centre) @ axes
-        return choose_engine(n_rows, sample, fast=self.fast)
+        return choose_engine(n_rows, self._projected(self.measured(sample)), fast=self.fast)
+
+    def _projected(self, sample: np.ndarray) -> np.ndarray:
+        if not self.n_components or not len(sample):
+            return sample
+        centre, axes = leading_axes(sample, self.n_components)
+        return np.asarray((sample - centre) @ axes)
 
     def surrounding(self, matrix: np.ndarray) -> NeighborIndex:
         """Index rows of all classes, exactly unless an object of the user's is to search."""

@@ -28,7 +28,7 @@ class NominalRecipe(SegmentRecipe):
 
     how: str = "auto"
 
-    def engine(self, n_rows: int, sample: np.ndarray) -> Choice:
+    def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
         """Say that names are compared; how is chosen from the rows when they are there."""
         return Choice("value difference", "names are compared by the classes they occur with")
 

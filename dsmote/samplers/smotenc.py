@@ -11,7 +11,7 @@ import pandas as pd
 
 from dsmote.execute import Recipe, Rows, Searched, Table
 from dsmote.neighbors import NeighborIndex
-from dsmote.neighbors.choose import Choice
+from dsmote.neighbors.choose import Choice, choose_engine
 from dsmote.neighbors.recall import measure_recall
 from dsmote.plan import Profile, Schema
 from dsmote.plan.labels import listed
@@ -52,12 +52,14 @@ def mixed_weight(numeric: np.ndarray) -> float:
 class MixedRecipe(SegmentRecipe):
     """As SMOTE, with neighbours by the mixed metric."""
 
-    def engine(self, n_rows: int, sample: np.ndarray) -> Choice:
-        """Take what was asked for, or choose by the directions that the numbers spread in."""
+    def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
+        """Take what was asked for, or choose by the directions that all columns spread in."""
         if self.neighbors is not None:
             return Choice(f"mixed {self.neighbors.name}", "as asked for")
-        chosen = super().engine(n_rows, sample)
-        return Choice(f"mixed {chosen.name}", f"beside names, {chosen.why}")
+        measured = self.measured(sample)
+        weight = mixed_weight(measured) if len(sample) else 1.0
+        chosen = choose_engine(n_rows, self._projected(measured), codes, weight)
+        return Choice(f"mixed {chosen.name}", chosen.why)
 
     def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
         """Return numbers and codes; M is that of the columns before projection."""

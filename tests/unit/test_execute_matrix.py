@@ -32,9 +32,9 @@ def test_profiles_are_equal(dtype, broken, scale):
     for name in ("rows", "counts", "usable", "missing_target", "missing", "infinite"):
         assert getattr(mine, name) == getattr(other, name), name
     assert list(mine.sample) == list(other.sample)
-    for label, (words, rows) in other.sample.items():
-        assert np.array_equal(mine.sample[label][0], words)
-        assert np.array_equal(mine.sample[label][1], rows)
+    for label, some in other.sample.items():
+        for found, expected in zip(mine.sample[label], some, strict=True):
+            assert np.array_equal(found, expected)
     assert len(mine.moments) == len(other.moments)
     for a, b in zip(mine.moments, other.moments, strict=True):
         assert str(a) == str(b)

@@ -42,9 +42,9 @@ def test_profile_counts():
     found = profile(TABLE, None, SCHEMA)
     assert (found.rows, found.counts, found.usable) == (50, {0: 30, 1: 20}, {0: 30, 1: 20})
     assert found.bytes == found.largest_bytes > 50 * 3 * 8 * 0.9
-    for label, (keys, sample) in found.sample.items():
+    for label, (keys, sample, levels) in found.sample.items():
         rows = {tuple(r) for r in TABLE.loc[TABLE["y"] == label, ["a", "b"]].to_numpy()}
-        assert {tuple(r) for r in sample} == rows
+        assert {tuple(r) for r in sample} == rows and levels.shape == (len(sample), 0)
         assert (np.diff(keys.astype(float)) >= 0).all()
 
 

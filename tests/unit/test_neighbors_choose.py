@@ -40,6 +40,44 @@ def test_trees_for_few_directions_and_brute_force_for_many():
     assert isinstance(engine_named("brute").build(low), BruteSearch)
 
 
+@pytest.mark.parametrize(
+    ("numeric", "categorical", "levels", "engine"),
+    [
+        (3, 0, 1, "tree"),
+        (3, 3, 4, "tree"),
+        (3, 10, 4, "brute"),
+        (3, 30, 4, "brute"),
+        (10, 3, 4, "brute"),
+        (1, 2, 2, "tree"),
+        (3, 30, 1, "tree"),
+        (3, 1000, 2, "brute"),
+        (1, 800, 10, "brute"),
+        # Of columns with very many levels the tree has hardly any corner, and short lists.
+        (3, 10, 5000, "tree"),
+        (10, 10, 5000, "brute"),
+    ],
+)
+def test_categorical_columns_count_as_directions(numeric, categorical, levels, engine):
+    sample = RNG.normal(size=(512, numeric))
+    codes = RNG.integers(0, levels, (512, categorical))
+    assert choose_engine(6_000, sample, codes, 1.0).name == engine
+    # Only which levels are equal counts, and how much they weigh.
+    hashed = RNG.permutation(2**20)[:levels].astype(np.uint32)[codes]
+    assert choose_engine(6_000, sample, hashed, 1.0).name == engine
+    assert choose_engine(6_000, sample, codes, 1e-3).name == choose_engine(6_000, sample).name
+
+
+def test_samples_of_wide_tables_take_little_memory():
+    import tracemalloc
+
+    sample = RNG.normal(size=(512, 4_000))
+    tracemalloc.start()
+    choose_engine(50_000, sample)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * sample.nbytes  # of all products of pieces at once it was 500 MB
+
+
 @pytest.mark.parametrize("engine", [TreeSearch, BruteSearch, MixedSearch])
 def test_every_engine_offers_the_protocol(engine):
     import pickle

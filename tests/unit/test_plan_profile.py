@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from dsmote.execute.partition import profile
 from dsmote.plan import make_schema, merge_profiles
 from dsmote.plan.profile import SAMPLE_ROWS, unify_categories
-from tests.tables import lengths_of, numbers, split
+from tests.tables import lengths_of, mixed, numbers, split
 
 TABLE = numbers(2_500, 900, 2)
 TABLE.loc[5, "a"] = np.nan
@@ -31,10 +31,45 @@ def test_any_partitions_give_the_same(cuts):
         assert merged.usable == WHOLE.usable
         assert {i: n for i, n in merged.missing.items() if n} == {0: 1}
         assert {i: n for i, n in merged.infinite.items() if n} == {1: 2}
-        for label, (keys, sample) in merged.sample.items():
-            assert len(sample) == SAMPLE_ROWS
-            np.testing.assert_array_equal(keys, WHOLE.sample[label][0])
-            np.testing.assert_array_equal(sample, WHOLE.sample[label][1])
+        for label, some in merged.sample.items():
+            assert len(some.keys) == SAMPLE_ROWS
+            for found, expected in zip(some, WHOLE.sample[label], strict=True):
+                np.testing.assert_array_equal(found, expected)
+
+
+def _levels(n: int) -> pd.DataFrame:
+    table = mixed(n, n // 2)
+    table["c"] = table["c"].astype(object).where(np.arange(n) % 5 > 0, None)
+    table["d"] = table["d"].where(np.arange(n) % 7 > 0)
+    table["e"] = pd.Series([1, "1", None, 2.5] * n, dtype=object)[:n]
+    table["f"] = np.arange(n) % 2 == 0
+    table["g"] = pd.Categorical(np.arange(n) % 40)
+    return table
+
+
+@given(st.lists(st.integers(0, 2_000), max_size=4))
+def test_levels_of_the_sample_are_the_same_in_any_partitions(cuts):
+    table = _levels(2_000)
+    nominal = [list(table).index(name) for name in "cdefg"]
+    schema = make_schema(
+        list(table), list(table.dtypes), target="y", has_target=True, nominal=nominal
+    )
+    whole = profile(table, None, schema).sample
+    parts = split(table, lengths_of(2_000, cuts))
+    for part in parts:  # as after reading files: each has the categories that occur in it
+        part["g"] = part["g"].cat.remove_unused_categories()
+    merged = merge_profiles([profile(part, None, schema) for part in parts]).sample
+    assert merged.keys() == whole.keys()
+    for label, some in merged.items():
+        assert some.levels.shape == (min(SAMPLE_ROWS, (table["y"] == label).sum()), 5)
+        for found, expected in zip(some, whole[label], strict=True):
+            np.testing.assert_array_equal(found, expected)
+    assert [len(np.unique(column)) for column in whole["most"].levels.T[[0, 1, 3, 4]]] == [
+        4,
+        4,
+        2,
+        40,
+    ]
 
 
 def test_empty_profiles():

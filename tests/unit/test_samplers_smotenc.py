@@ -124,3 +124,37 @@ def test_levels_first_met_in_other_partitions():
         for parts in (2, 9):
             lazy = SMOTENC(random_state=0).resample(dask_frame(table, even(160, parts)), target="y")
             assert_same_bits(lazy.compute(), expected)
+
+
+@pytest.mark.parametrize("levels", ["text", "category", "whole numbers"])
+@pytest.mark.parametrize(("numeric", "categorical"), [(3, 2), (3, 30), (9, 2)])
+def test_the_engine_is_that_of_all_columns_in_any_container(numeric, categorical, levels):
+    rng = np.random.default_rng(0)
+    n = 600
+    codes = rng.integers(0, 4, (categorical, n))
+    written = {
+        "text": lambda i: np.array(list("abcd"))[codes[i]],
+        "category": lambda i: pd.Categorical.from_codes(codes[i], list("abcd")),
+        "whole numbers": lambda i: 10 * codes[i],
+    }
+    names = [f"c{i}" for i in range(categorical)]
+    table = pd.DataFrame(
+        {f"x{i}": rng.normal(size=n) for i in range(numeric)}
+        | {name: written[levels](i) for i, name in enumerate(names)}
+        | {"y": np.arange(n) % 3 > 1}
+    )
+    sampler = SMOTENC(names, random_state=0)
+    plans = [
+        sampler.plan(of, target="y")
+        for of in (table, dask_frame(table, even(n, 1)), dask_frame(table, [0, 5, n - 300, 295]))
+    ]
+    engine = "mixed tree" if (numeric, categorical) == (3, 2) else "mixed brute"
+    assert {(plan.classes[1].engine, plan.classes[1].why) for plan in plans} == {
+        (engine, plans[0].classes[1].why)
+    }
+    assert f"{numeric} numeric and {categorical} categorical columns" in plans[0].classes[1].why
+    # Without a pass over the data it is chosen when the rows are there.
+    given = sampler.resample(table, target="y", class_counts={False: 400, True: 200})
+    assert sampler.neighbors_report_[True]["engine"] in engine
+    assert_same_bits(given, sampler.resample(table, target="y"))
+    assert sampler.neighbors_report_[True]["engine"] in engine
