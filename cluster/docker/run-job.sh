@@ -4,7 +4,8 @@
 #   run-job.sh JOB.yaml [OPTION]...
 #
 # 3 (skipped: nothing has changed) becomes 0. All other exit codes stay: 1 failed, 2 wrong usage,
-# 4 refused for memory, 130 interrupted. The first may be tried again, 2 and 4 need a human.
+# 4 refused for memory, 5 refused for the data, 130 interrupted. The first may be tried again; 2, 4
+# and 5 need a human.
 # A signal to this process is passed on, so that the job can clear up before it ends.
 set -u
 

@@ -2,7 +2,8 @@
 
 What was asked for goes to the standard output, what is said on the way to the standard error.
 The exit code is 0, 1 after a failure, 2 after wrong usage, 3 when there was nothing to do, 4 when
-memory does not suffice, 130 after Ctrl-C. Only this package prints.
+memory does not suffice, 5 when data or parameters do not allow it, 130 after Ctrl-C. Only this
+package prints.
 
 Commands import what they need when they run: importing pandas and Dask takes a second or more,
 which ``--help`` need not cost, and in which Ctrl-C would not yet be answered as it should.
@@ -18,6 +19,7 @@ import click
 
 from dsmote import __version__
 from dsmote.cli.guard import after_commit, guarded
+from dsmote.cli.log import say
 from dsmote.cli.options import (
     CLUSTER_OPTIONS,
     JOB_OPTIONS,
@@ -49,16 +51,22 @@ def plan(as_json: bool, quiet: bool, **options: Any) -> None:
     """Show what resampling INPUT would do, without doing it.
 
     INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
-    fsspec knows. Only the classes are counted.
+    fsspec knows. Only the classes are counted. What cannot run ends with the exit code that
+    `dsmote resample` would end with.
     """
     from dsmote.cli.display import display, print_job
     from dsmote.job import run_spec
+    from dsmote.plan.labels import first
 
     cluster = _cluster_options(options)
     spec = _spec(**options)
     with display(quiet) as progress:
         result = run_spec(spec, cluster, dry_run=True, progress=progress)
     print_job(result, as_json, quiet, spec.hidden)
+    for problem in first(result.plan.problems) if quiet and not as_json else ():
+        say(f"Error: cannot run: {spec.hidden.mask(problem)}", None)
+    if result.exit_code:
+        raise click.exceptions.Exit(result.exit_code)
 
 
 @main.command()

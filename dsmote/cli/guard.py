@@ -20,8 +20,7 @@ from dsmote.cli.log import say, visible_lines
 
 __all__ = ["after_commit", "guarded", "raise_if_interrupted"]
 
-#: How a command ends; besides, 0 is done and 3 skipped.
-FAILED, WRONG_USAGE, REFUSED, INTERRUPTED = 1, 2, 4, 130
+INTERRUPTED = 130  # of the exit codes; those of errors are `dsmote.job.exit_code`'s
 
 _interrupted = threading.Event()
 
@@ -76,17 +75,9 @@ def _fail(error: Exception, debug: bool, log_format: str | None) -> NoReturn:
     if isinstance(getattr(error, "mistakes", None), tuple):
         fields["mistakes"] = [str(mistake) for mistake in error.mistakes]  # type: ignore[attr-defined]
     say(f"Error: {text}", log_format, **fields)
-    sys.exit(_exit_code(error))
+    from dsmote.job import exit_code  # here: `--help` does without
 
-
-def _exit_code(error: Exception) -> int:
-    # Imported here: it is loaded when there is such an error, and `--help` does without.
-    from dsmote.job import JobFileError
-    from dsmote.plan import MemoryLimitError
-
-    if isinstance(error, MemoryLimitError):
-        return REFUSED
-    return WRONG_USAGE if isinstance(error, JobFileError) else FAILED
+    sys.exit(exit_code(error))
 
 
 def raise_if_interrupted() -> None:

@@ -16,10 +16,11 @@ __all__ = ["run", "schema"]
 EXIT_CODES = """\b
 Exit codes, for schedulers:
     0  done (or planned, with --dry-run)
-    1  failed; there is no output, or the one that was there before
+    1  failed, and a retry may help; there is no output, or the one that was there before
     2  wrong usage, or mistakes in the job file; nothing has run
     3  skipped: the output is there and was made from the same (if_exists: skip)
     4  refused: the job does not fit in the workers' memory; nothing has been written
+    5  refused: the data, a parameter or an output that is there does not allow it; as after 1
   130  interrupted, by Ctrl-C or SIGTERM
 """
 

@@ -160,6 +160,10 @@ def _address_in(file: str) -> tuple[str, str]:
         ) from error
     except OSError as error:
         raise type(error)(f"cannot read the scheduler file {file}: {error.strerror}") from error
+    except json.JSONDecodeError as error:
+        raise SchedulerUnreachable(
+            f"{file} is no scheduler file, or its scheduler is still writing it: {error}"
+        ) from error
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{file} is no scheduler file, which is JSON with an `address`: give the file that "

@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dsmote.job.api import JobResult, run_job, run_spec
+    from dsmote.job.api import JobResult, exit_code, run_job, run_spec
     from dsmote.job.fingerprint import unchanged
     from dsmote.job.jobfile import JobFileError, load_job
     from dsmote.job.run import (
@@ -34,6 +34,7 @@ __all__ = [
     "Outcome",
     "Progress",
     "Silent",
+    "exit_code",
     "load_job",
     "parse_strategy",
     "plan_job",
@@ -46,6 +47,7 @@ __all__ = [
 
 _HOMES = {
     "JobResult": "api",
+    "exit_code": "api",
     "run_job": "api",
     "run_spec": "api",
     "unchanged": "fingerprint",

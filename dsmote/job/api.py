@@ -11,18 +11,44 @@ from typing import Any
 
 from dsmote.cluster import connect
 from dsmote.job.fingerprint import unchanged
-from dsmote.job.jobfile import load_job
+from dsmote.job.jobfile import JobFileError, load_job
 from dsmote.job.jobfile.load import override
 from dsmote.job.logs import Logged, logged
 from dsmote.job.run import Progress, plan_job, prepare, write_job
 from dsmote.job.secrets import Secrets
 from dsmote.job.spec import JobSpec
 from dsmote.job.worker_logs import masked_cluster_logs
+from dsmote.plan import MemoryLimitError
 
-__all__ = ["JobResult", "run_job", "run_spec"]
+__all__ = ["JobResult", "exit_code", "run_job", "run_spec"]
 
 #: What a program that runs a job from a scheduler ends with.
 EXIT_CODES = {"done": 0, "planned": 0, "skipped": 3}
+
+
+def exit_code(error: BaseException) -> int:
+    """Return what a program that runs a job ends with after an error.
+
+    Parameters
+    ----------
+    error : BaseException
+
+    Returns
+    -------
+    int
+        2 after errors in the job file, 4 where memory does not suffice, 5 where the data or the
+        parameters do not allow it, which the next try would find again; 1 where that may help.
+
+    Examples
+    --------
+    >>> exit_code(ValueError("class 1 has 3 rows")), exit_code(ConnectionError("reset"))
+    (5, 1)
+    """
+    if isinstance(error, JobFileError):
+        return 2
+    if isinstance(error, MemoryLimitError):
+        return 4
+    return 5 if isinstance(error, ValueError | TypeError | ImportError | FileExistsError) else 1
 
 
 @dataclass(frozen=True)
@@ -57,7 +83,16 @@ class JobResult:
 
     @property
     def exit_code(self) -> int:
-        """What ``dsmote run`` ends with: 0, or 3 when the job was skipped."""
+        """What ``dsmote run`` ends with: 0, or 3 when the job was skipped.
+
+        After a dry run of what cannot run, it is what the run would end with.
+        """
+        problems = getattr(self.plan, "problems", ())
+        if self.status == "planned" and problems:
+            try:
+                self.plan.check()
+            except (ValueError, MemoryError) as error:
+                return exit_code(error)
         return EXIT_CODES[self.status]
 
 

@@ -25,7 +25,14 @@ import numpy as np
 import pandas as pd
 from fsspec.utils import read_block
 
-from dsmote.job.files import COMPRESSIONS, InputFiles, clear_errors, one_line, open_fs
+from dsmote.job.files import (
+    COMPRESSIONS,
+    InputFiles,
+    clear_errors,
+    is_of_storage,
+    one_line,
+    open_fs,
+)
 from dsmote.plan.labels import listed
 
 __all__ = ["Block", "csv_blocks", "csv_columns", "csv_frame", "infer_block", "merge_kinds"]
@@ -94,6 +101,8 @@ def _header(file: str) -> list[str]:
         try:
             row = pd.read_csv(handle, header=None, nrows=1, dtype=str, keep_default_na=False)
         except (ValueError, OSError, EOFError) as error:
+            if is_of_storage(error):
+                raise
             raise ValueError(f"{file} cannot be read as CSV: {one_line(error)}") from error
     return [str(name) or f"Unnamed: {place}" for place, name in enumerate(row.iloc[0])]
 

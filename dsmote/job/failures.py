@@ -45,10 +45,20 @@ def check_unchanged(inputs: InputFiles) -> None:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Say in words what the errors of a cluster mean."""
+def explained(inputs: InputFiles | None = None) -> Iterator[None]:
+    """Say in words what the errors of a cluster mean.
+
+    Parameters
+    ----------
+    inputs : InputFiles, optional
+        Where these changed, what was wrong with them may be gone at the next try.
+    """
     try:
         yield
+    except (ValueError, TypeError):
+        if inputs is not None:
+            check_unchanged(inputs)
+        raise
     except Stuck as error:
         raise JobFailed(str(error)) from error
     except KilledWorker as error:

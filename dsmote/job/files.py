@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ __all__ = [
     "check_apart",
     "clear_errors",
     "is_local",
+    "is_of_storage",
     "list_files",
     "one_line",
     "open_fs",
@@ -102,6 +104,21 @@ def one_line(error: BaseException) -> str:
     'two lines'
     """
     return " ".join(str(error).split())
+
+
+def is_of_storage(error: BaseException) -> bool:
+    """Tell an error of the storage, which may pass, from one of a decoder about what it was given.
+
+    Decoders raise a bare OSError, without the system's number.
+
+    Examples
+    --------
+    >>> is_of_storage(OSError(5, "Input/output error")), is_of_storage(OSError("Invalid data"))
+    (True, False)
+    """
+    if not isinstance(error, OSError) or isinstance(error, gzip.BadGzipFile):
+        return False
+    return error.errno is not None or type(error) is not OSError
 
 
 def is_local(fs: Any) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from dsmote.job.progress import Progress, Silent
 from dsmote.job.secrets import Secrets, masked_logger
 from dsmote.plan import format_bytes
+from dsmote.plan.labels import first
 
 __all__ = ["JsonLines", "Logged", "TextLines", "logged"]
 
@@ -55,7 +56,7 @@ class Logged:
         self._inner.stage(text)
 
     def planned(self, plan: Any) -> None:
-        """Log what will be done, and what the plan warns of."""
+        """Log what will be done, what the plan warns of, and why it cannot run."""
         self.plan = plan
         made = plan.to_dict()
         memory = made.get("memory") or {}
@@ -82,6 +83,8 @@ class Logged:
             self._log(logging.INFO, reason, {})
         for warning in plan.warnings:
             self._log(logging.WARNING, warning, {})
+        for problem in first(plan.problems):
+            self._log(logging.ERROR, f"cannot run: {problem}", {})
         self._inner.planned(plan)
 
     def start(self, partitions: int, rows: int) -> None:

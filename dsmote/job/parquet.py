@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from dask.dataframe.utils import clear_known_categories
 
-from dsmote.job.files import InputFiles, clear_errors, one_line, open_fs
+from dsmote.job.files import InputFiles, clear_errors, is_of_storage, one_line, open_fs
 
 __all__ = [
     "Footer",
@@ -119,7 +119,7 @@ def _read_footer(file: str) -> Footer:
                 for i in range(metadata.num_row_groups)
             )
         except (pa.ArrowException, OSError) as error:
-            if isinstance(error, PermissionError):
+            if is_of_storage(error):
                 raise
             raise ValueError(
                 f"{file} is corrupt or not a Parquet file: {one_line(error)}"
@@ -408,7 +408,7 @@ def read_piece(
                 list(piece.groups), columns=names, use_threads=False
             )
         except (pa.ArrowException, OSError) as error:
-            if isinstance(error, PermissionError | FileNotFoundError):
+            if is_of_storage(error):
                 raise
             raise ValueError(f"{piece.file} is corrupt: {one_line(error)}") from error
     table = _cast(table.select(names), wanted, piece.file)

@@ -132,7 +132,7 @@ def plan_job(job: Job, client: Any, progress: Progress | None = None) -> Any:
     dsmote.plan.Plan or dsmote.plan.UnderPlan
     """
     progress = progress or Silent()
-    with explained(), unless_stuck(client), _original_dtypes():
+    with explained(job.source.inputs), unless_stuck(client), _original_dtypes():
         check_paths(client, job.source.inputs.files)
         progress.stage("counting classes")
         plan = plan_outputs(job.spec, job.source, client)
@@ -174,7 +174,7 @@ def write_job(job: Job, client: Any, progress: Progress | None = None) -> Outcom
         key = run_key(job.fingerprint)
         with (
             output.stage(spec.if_exists, key if spec.resume else None) as stage,
-            explained(),
+            explained(job.source.inputs),
             unless_stuck(client) as check,
             _original_dtypes(),
         ):

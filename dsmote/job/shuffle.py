@@ -156,7 +156,7 @@ def with_mixing(plan: Plan, rows: int, meta: pd.DataFrame, largest: int, files: 
         f"allowed ({USABLE_SHARE:.0%} of {format_bytes(limit.bytes)}); give each worker more "
         "memory or fewer threads, or leave shuffle out"
     )
-    return replace(plan, too_large=(problem,), warnings=(*plan.warnings, problem))
+    return replace(plan, too_large=(problem,))
 
 
 def mixed(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["listed", "plain", "sort_labels", "visible"]
+__all__ = ["first", "listed", "plain", "sort_labels", "visible"]
 
 
 def plain(label: Any) -> Any:
@@ -49,6 +49,19 @@ def listed(texts: Iterable[str], most: int = 20) -> str:
     found = list(texts)
     more = len(found) - most
     return ", ".join(found[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def first(texts: Iterable[str], most: int = 20) -> list[str]:
+    """Return the first of texts that have a line each, and how many more there are.
+
+    Examples
+    --------
+    >>> first(["a", "b"]), first("abcd", most=2)
+    (['a', 'b'], ['a', 'b', 'and 2 more'])
+    """
+    found = list(texts)
+    more = len(found) - most
+    return found[:most] + ([f"and {more:,} more"] if more > 0 else [])
 
 
 def sort_labels(labels: Iterable[Any]) -> list[Any]:

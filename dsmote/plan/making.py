@@ -276,7 +276,7 @@ def make_plan(
         if c.usable < (1 if c.engine == COPY else k + 1)
     ]
     too_small += _too_few(classes, usable, needs)
-    warnings = [*notes, *too_small, *too_large, *_warnings(classes, k)]
+    warnings = [*notes, *_warnings(classes, k)]
     return Plan(
         sampler=sampler,
         seed=seed,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dsmote.plan.labels import listed, plain, visible
+from dsmote.plan.labels import first, listed, plain, visible
 from dsmote.plan.memory import MemoryLimitError, MemoryProjection, format_bytes
 
 __all__ = ["COPY", "Block", "ClassPlan", "Plan"]
@@ -78,9 +78,9 @@ class Plan:
     memory : MemoryProjection
         Projected bytes beside what is allowed.
     warnings : tuple of str
-        What a user should know, problems included.
+        What a user should know.
     too_small, too_large : tuple of str
-        Problems that :meth:`check` raises: classes with too few rows; what does not fit.
+        The `problems`, which :meth:`check` raises: classes with too few rows; what does not fit.
     passes : tuple of str
         How often the data are read, and what for.
     test : tuple of (label, rows), or None
@@ -98,6 +98,11 @@ class Plan:
     too_large: tuple[str, ...] = ()
     passes: tuple[str, ...] = ()
     test: tuple[tuple[Any, int], ...] | None = None
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why this cannot run; empty where it can."""
+        return (*self.too_small, *self.too_large)
 
     @property
     def growing(self) -> tuple[ClassPlan, ...]:
@@ -146,9 +151,9 @@ class Plan:
             The job would not fit.
         """
         if self.too_small:
-            raise ValueError("; ".join(self.too_small))
+            raise ValueError("; ".join(first(self.too_small)))
         if self.too_large:
-            raise MemoryLimitError("; ".join(self.too_large))
+            raise MemoryLimitError("; ".join(first(self.too_large)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as a JSON-able mapping."""
@@ -180,6 +185,7 @@ class Plan:
             **held_back_dict(self.test),
             "memory": self.memory.to_dict(),
             "warnings": list(self.warnings),
+            "problems": list(self.problems),
         }
 
     @property
@@ -220,6 +226,7 @@ class Plan:
             ),
         ]
         lines += [f"warning: {warning}" for warning in self.warnings]
+        lines += [f"cannot run: {problem}" for problem in first(self.problems)]
         return "\n".join(lines)
 
 

@@ -79,6 +79,11 @@ class UnderPlan:
         return ()
 
     @property
+    def problems(self) -> tuple[str, ...]:
+        """Why this cannot run: nothing can stand in the way once there is a plan."""
+        return ()
+
+    @property
     def counts_before(self) -> dict[Any, int]:
         """Rows per class in the input."""
         return {c.label: c.before for c in self.classes}

@@ -24,8 +24,8 @@ from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 UNCHANGED = 3
-# Wrong usage, and too little memory: the same job would end in the same way again.
-HOPELESS = (2, 4)
+# Wrong usage, too little memory, and data that do not allow it: it would end in the same way again.
+HOPELESS = (2, 4, 5)
 
 
 class DsmoteRun(BaseOperator):

@@ -19,8 +19,8 @@ from prefect.states import Completed, State
 from prefect.tasks import Task
 
 UNCHANGED = 3
-# Wrong usage, and too little memory: the same job would end in the same way again.
-HOPELESS = (2, 4)
+# Wrong usage, too little memory, and data that do not allow it: it would end in the same way again.
+HOPELESS = (2, 4, 5)
 
 
 class JobFailed(RuntimeError):

@@ -37,7 +37,7 @@ while :; do
     code=$?
     case $code in
     0 | 3) exit 0 ;; # done; skipped as unchanged
-    2 | 4 | 126 | 127) exit "$code" ;; # wrong usage, memory, no such command: it would be the same again
+    2 | 4 | 5 | 126 | 127) exit "$code" ;; # usage, memory, data, no such command: it would be the same again
     esac
     [ "$try" -lt "${TRIES:-4}" ] || exit "$code"
     echo "retry.sh: try $try of ${TRIES:-4} ended with exit code $code; the next in ${WAIT:-300} s" >&2

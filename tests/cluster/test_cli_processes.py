@@ -296,7 +296,7 @@ def test_failing_task_is_one_message(table: Path, tmp_path: Path) -> None:
     data[4:4000] = b"\xff" * 3996
     (source / "7.parquet").write_bytes(bytes(data))
     code, out, err = finished(resample(source, tmp_path / "out", "--n-workers", 1))
-    assert (code, out) == (1, "")
+    assert (code, out) == (5, "")
     said = [line for line in err.splitlines() if not line.endswith(" ...")]
     assert len(said) == 1, err
     assert "7.parquet is corrupt" in said[0]

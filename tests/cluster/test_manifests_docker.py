@@ -103,7 +103,9 @@ def path_with_dsmote(folder: Path, script: str) -> str:
     return f"{folder}:{os.environ['PATH']}"
 
 
-@pytest.mark.parametrize(("code", "seen"), [(0, 0), (3, 0), (1, 1), (2, 2), (4, 4), (130, 130)])
+@pytest.mark.parametrize(
+    ("code", "seen"), [(0, 0), (3, 0), (1, 1), (2, 2), (4, 4), (5, 5), (130, 130)]
+)
 def test_run_job_tells_skipped_from_failed(code: int, seen: int, tmp_path: Path) -> None:
     path = path_with_dsmote(tmp_path, f'#!/bin/sh\necho "$@"\nexit {code}\n')
     done = run(*(CLUSTER / "docker" / "run-job.sh", "job.yaml", "--set", "a=b c"), PATH=path)

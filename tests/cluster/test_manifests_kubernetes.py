@@ -126,7 +126,7 @@ def test_nightly_run_is_retried_only_where_that_can_help() -> None:
     assert failing["onExitCodes"] == {
         "containerName": container["name"],
         "operator": "In",
-        "values": [2, 4],
+        "values": [2, 4, 5],
     }
     assert disrupted["action"] == "Ignore"
     assert disrupted["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]

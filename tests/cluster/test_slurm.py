@@ -162,5 +162,5 @@ def test_command_runs_on_slurms_workers(slurm: Path, certificates: Path, tmp_pat
     assert len((slurm / "pids").read_text().split()) >= 2
     # The exit code is the command's.
     failed = on_slurm(*fixed, "resample", table, tmp_path / "out", "--target", "label", PATH=path)
-    assert failed.returncode == 1
+    assert failed.returncode == 5
     assert "is there already" in failed.stderr

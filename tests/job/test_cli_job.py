@@ -22,9 +22,9 @@ def call(*args: object) -> Result:
     return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
-def failed(result: Result, *parts: str) -> None:
-    """Exit code 1, exactly one message, no traceback, nothing on the standard output."""
-    assert result.exit_code == 1, result.output
+def failed(result: Result, *parts: str, code: int = 5) -> None:
+    """This exit code, exactly one message, no traceback, nothing on the standard output."""
+    assert result.exit_code == code, result.output
     messages = [line for line in result.stderr.splitlines() if not line.endswith(" ...")]
     assert len(messages) == 1, result.stderr
     assert messages[0].startswith("Error: ")
@@ -297,7 +297,7 @@ def test_overwrite_keeps_the_old_when_the_new_fails(numeric: Path, tmp_path: Pat
 def test_overlap_is_refused(numeric: Path) -> None:
     for out in (numeric, numeric / "out", numeric.parent):
         result = call("resample", numeric, out, "--target", "y", "--overwrite")
-        assert result.exit_code == 1
+        assert result.exit_code == 5
         assert "Traceback" not in result.output
     assert sorted(os.listdir(numeric)) == ["0.parquet", "1.parquet"]
 
@@ -317,7 +317,7 @@ def test_no_permission_is_told(
     with monkeypatch.context() as patch:
         patch.setattr("os.mkdir", refuse)
         result = call("resample", numeric, tmp_path / "out", "--target", "y")
-    failed(result, "no permission to write", str(tmp_path / "out"))
+    failed(result, "no permission to write", str(tmp_path / "out"), code=1)
 
 
 def table(path: Path, **columns: object) -> Path:
@@ -349,11 +349,33 @@ def test_bad_input_is_one_clear_message(name: str, tmp_path: Path) -> None:
     path = table(tmp_path, **columns)
     failed(call("resample", path, tmp_path / "out", "--target", "y", *options), *parts)
     assert os.listdir(tmp_path) == ["t.parquet"]
+    # The plan ends as the run does, whether it was made or not.
+    planned = call("plan", path, "--target", "y", *options)
+    assert planned.exit_code == 5, planned.output
+    said = " ".join(planned.stdout.split("cannot run: ")[1:]) if planned.stdout else planned.stderr
+    assert all(part in said for part in parts)
+    assert call("plan", path, "--target", "y", *options, "--quiet").stderr.startswith("Error: ")
+
+
+@pytest.mark.parametrize("rows", [3, 1, 0])
+def test_what_cannot_run_is_no_warning(rows: int, tmp_path: Path) -> None:
+    """Of 30 classes the first 20 are printed, and JSON has all."""
+    labels = [0] * 100 + [label for label in range(1, 31) for _ in range(max(1, rows))]
+    columns = {"x": np.where(rows or np.array(labels) == 0, np.arange(len(labels)) * 1.0, np.nan)}
+    path = table(tmp_path, **columns, y=labels)
+    args = ("plan", path, "--target", "y", "--missing", "skip")
+    planned = call(*args)
+    assert planned.exit_code == 5, planned.output
+    assert planned.stdout.count("cannot run: class ") == 20
+    assert planned.stdout.endswith("cannot run: and 10 more\n")
+    plan = json.loads(call(*args, "--json").stdout)
+    assert len(plan["problems"]) == 30
+    assert not any("needs at least" in line for line in plan["warnings"])
 
 
 def test_debug_shows_the_traceback(numeric: Path) -> None:
     result = call("plan", numeric, "--target", "nope", "--debug")
-    assert result.exit_code == 1
+    assert result.exit_code == 5
     assert "Traceback (most recent call last)" in result.stderr
     assert "Error: there is no column 'nope'" in result.stderr
 

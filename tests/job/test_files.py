@@ -2,9 +2,13 @@ import os
 from pathlib import Path
 
 import fsspec
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
+from dsmote.job.csv import csv_blocks, read_csv_block
 from dsmote.job.files import changed_files, check_apart, list_files
+from dsmote.job.sources import open_source
 
 
 def touch(*files: Path) -> None:
@@ -209,3 +213,31 @@ def test_neighbours_are_no_overlap(
     touch(tmp_path / "in" / "a.parquet")
     monkeypatch.chdir(tmp_path)
     check_apart(list_files(source), output)
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ConnectionResetError("gone")])
+@pytest.mark.parametrize("ending", [".parquet", ".csv", ".csv.gz"])
+def test_errors_of_the_storage_are_no_errors_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, error: OSError
+) -> None:
+    """A retry may help: neither the header nor the rows are called corrupt."""
+    file = tmp_path / f"a{ending}"
+    frame = pd.DataFrame({"x": [1.0, 2.0]})
+    frame.to_parquet(file) if ending == ".parquet" else frame.to_csv(file, index=False)
+    source = open_source(str(file))
+
+    def fail(*args: object, **options: object) -> None:
+        raise error
+
+    def rows() -> None:
+        if ending == ".parquet":
+            source.frame(None).compute(scheduler="synchronous")
+        else:
+            read_csv_block(csv_blocks(source.inputs)[0], dtypes={"x": "float64"})
+
+    rows()
+    monkeypatch.setattr(pq, "ParquetFile", fail)
+    monkeypatch.setattr(pd, "read_csv", fail)
+    for read in (lambda: open_source(str(file)), rows):
+        with pytest.raises(OSError, match=r"Input/output error|gone"):
+            read()

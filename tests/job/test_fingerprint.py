@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from distributed import Client
 
 import dsmote.job.fingerprint as fingerprint_module
-from dsmote.job import JobFailed, JobSpec, Outcome, prepare, unchanged, write_job
+from dsmote.job import JobFailed, JobSpec, Outcome, plan_job, prepare, unchanged, write_job
 from dsmote.job import run as run_module
 from dsmote.job.spec import Split
 from dsmote.job.storage.local import LocalStage
@@ -236,3 +237,15 @@ def test_input_that_changes_under_the_run_is_a_failure(
     ):
         write_job(prepare(spec), client)
     assert sorted(os.listdir(tmp_path)) == ["numeric"]
+
+
+@pytest.mark.parametrize("do", [plan_job, write_job])
+def test_an_error_in_an_input_that_changed_meanwhile_may_pass(
+    numeric: Path, tmp_path: Path, client: Client, do: Callable
+) -> None:
+    """What is half written is corrupt only until it is whole."""
+    prepared = prepare(replace(job(numeric, tmp_path / "out"), if_exists="error"))
+    file = numeric / "1.parquet"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(JobFailed, match=r"input was changed while it was read: .*1\.parquet"):
+        do(prepared, client)

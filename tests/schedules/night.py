@@ -178,9 +178,10 @@ def rows(database: Path, query: str) -> list[tuple]:
         connection.close()
 
 
-# A mistake, and too little memory (with another seed, or the output would be found up to date), and
-# the code that the job then ends with.
+# A mistake, too little memory, and a class of too few rows (with another seed, or the output would
+# be found up to date), and the code that the job then ends with.
 HOPELESS = [
     ({"target:": "taget:"}, 2),
     ({"random_state: 0": "random_state: 1", "memory_limit: 2GiB": "memory_limit: 320MiB"}, 4),
+    ({"random_state: 0": "random_state: 1, k_neighbors: 5000"}, 5),
 ]

@@ -30,6 +30,7 @@ def stand_in(folder: Path, *codes: int) -> Path:
         ((3,), 0, 1),
         ((2,), 2, 1),
         ((4,), 4, 1),
+        ((5,), 5, 1),
         ((1, 137, 0), 0, 3),
         ((1, 4), 4, 2),
         ((1, 1, 1, 1), 1, 4),
@@ -158,6 +159,6 @@ def test_systemd_units(night: Night, tmp_path: Path) -> None:
     unit = (SCHEDULE / names[0]).read_text()
     settings = dict(re.findall(r"^(\w+)=(.*)$", unit, flags=re.M))
     assert settings["SuccessExitStatus"] == "3"
-    assert settings["RestartPreventExitStatus"] == "2 4"
+    assert settings["RestartPreventExitStatus"] == "2 4 5"
     assert settings["Restart"] == "on-failure"
     assert int(settings["StartLimitBurst"]) == 4

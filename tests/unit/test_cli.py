@@ -17,6 +17,8 @@ from dsmote import __version__
 from dsmote.cli import main
 from dsmote.cli.guard import guarded
 from dsmote.cli.options import JOB_OPTIONS, with_options
+from dsmote.job import JobFailed
+from dsmote.plan import MemoryLimitError
 from dsmote.samplers import samplers
 
 SVM = ("--sampler", "svm")
@@ -98,14 +100,21 @@ def test_input_that_is_not_there_is_a_failure() -> None:
 
 
 @pytest.mark.parametrize(
-    ("raised", "message"),
+    ("raised", "message", "code"),
     [
-        (ValueError("the column x"), "Error: the column x\n"),
-        (KeyError("x"), "Error: KeyError: 'x'\n"),
-        (MemoryError(), "Error: MemoryError: \n"),
+        (ValueError("the column x"), "Error: the column x\n", 5),
+        (TypeError("a tuple"), "Error: a tuple\n", 5),
+        (ImportError("no faiss"), "Error: ImportError: no faiss\n", 5),
+        (FileExistsError("it is there"), "Error: it is there\n", 5),
+        (MemoryLimitError("2 GiB"), "Error: 2 GiB\n", 4),
+        (JobFailed("a worker died"), "Error: a worker died\n", 1),
+        (OSError(5, "reset"), "Error: [Errno 5] reset\n", 1),
+        (FileNotFoundError("not yet"), "Error: not yet\n", 1),
+        (KeyError("x"), "Error: KeyError: 'x'\n", 1),
+        (MemoryError(), "Error: MemoryError: \n", 1),
     ],
 )
-def test_failure_is_one_message(raised: Exception, message: str) -> None:
+def test_failure_is_one_message(raised: Exception, message: str, code: int) -> None:
     @click.command()
     @click.option("--debug", is_flag=True)
     @guarded
@@ -113,7 +122,7 @@ def test_failure_is_one_message(raised: Exception, message: str) -> None:
         raise raised
 
     result = CliRunner().invoke(fail)
-    assert (result.exit_code, result.stderr, result.stdout) == (1, message, "")
+    assert (result.exit_code, result.stderr, result.stdout) == (code, message, "")
     assert "Traceback" in CliRunner().invoke(fail, ["--debug"]).stderr
 
 

@@ -137,8 +137,8 @@ def test_the_plan_of_the_last_run_is_kept():
 def test_a_plan_of_what_cannot_run_is_no_error():
     table = numbers(60, 4)
     plan = SMOTE().plan(table, target="y")
-    assert any("class 1 has 4 rows, but k_neighbors=5" in w for w in plan.warnings)
-    assert "warning: class 1 has 4 rows" in str(plan)
+    assert any("class 1 has 4 rows, but k_neighbors=5" in w for w in plan.problems)
+    assert "cannot run: class 1 has 4 rows" in str(plan)
     with pytest.raises(ValueError, match="class 1 has 4 rows"):
         plan.check()
 
@@ -153,7 +153,7 @@ def test_warnings():
     names = SMOTENC(random_state=0).plan(mixed(), target="y")
     assert any("'c'" in w and "'d'" in w and "nominal" in w for w in names.warnings)
     full = plan_of({0: 100, 1: 50}, {1: 50}, limit=Limit(2**20, 1, "a small limit"))
-    assert any("does not fit into a small limit" in w for w in full.warnings)
+    assert any("does not fit into a small limit" in w for w in full.problems)
 
 
 def test_plans_are_frozen():

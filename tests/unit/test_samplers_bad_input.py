@@ -635,7 +635,7 @@ def test_what_cannot_fit_is_refused_before_it_runs(kind, table, how, monkeypatch
     plan = sampler.plan(frame, target="y")
     assert plan.memory.allowed_bytes == 209_715_200
     assert plan.memory.worker_bytes > plan.memory.allowed_bytes
-    assert any("does not fit" in warning for warning in plan.warnings)
+    assert any("does not fit" in problem for problem in plan.problems)
 
 
 def test_the_guilty_class_is_named(monkeypatch):

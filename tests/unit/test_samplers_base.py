@@ -47,7 +47,7 @@ def test_plan_takes_a_pair_or_a_frame(given):
 def test_a_plan_may_say_what_a_run_refuses():
     table = numbers(minority=4)
     plan = SMOTE().plan(table, target="y")
-    assert any("needs at least 6" in warning for warning in plan.warnings)
+    assert any("needs at least 6" in problem for problem in plan.problems)
     with pytest.raises(ValueError, match="needs at least 6"):
         SMOTE().resample(table, target="y")
 
