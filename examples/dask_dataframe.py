@@ -40,6 +40,7 @@ def main() -> None:
             threads_per_worker=1,
             host="127.0.0.1",
             dashboard_address=None,
+            security=True,  # else every user of this machine can run code on it
         ) as cluster,
         Client(cluster),
     ):

@@ -63,6 +63,7 @@ def main() -> None:
                 memory_limit=limit,
                 host="127.0.0.1",
                 dashboard_address=None,
+                security=True,  # else every user of this machine can run code on it
                 local_directory=folder,
             ) as cluster,
             Client(cluster) as client,

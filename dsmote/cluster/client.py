@@ -13,7 +13,13 @@ from dask.utils import parse_timedelta
 from distributed import Client, Security, default_client
 
 from dsmote.cluster.local import local_cluster
-from dsmote.cluster.security import SchedulerUnreachable, check_handshake, speaks_tls, the_security
+from dsmote.cluster.security import (
+    SchedulerUnreachable,
+    check_handshake,
+    local_security,
+    speaks_tls,
+    the_security,
+)
 from dsmote.cluster.versions import check_versions
 
 __all__ = ["connect"]
@@ -41,7 +47,9 @@ def connect(
     cluster, when its size is given; the client that is active already; the scheduler that Dask's
     configuration names (``scheduler-address``, as in the variable ``DASK_SCHEDULER_ADDRESS``, or
     ``scheduler-file``); a new local cluster. A local cluster listens on 127.0.0.1 only, has no
-    dashboard and ends with the block. A client that was active before is not closed.
+    dashboard and ends with the block. Its processes talk TLS with a certificate made for it, so
+    that no other process of the machine runs code on it; who opens another client to it gives
+    ``security=client.security``. A client that was active before is not closed.
 
     Before the block begins, the versions of this package, Dask and what else must agree are
     compared between here, the scheduler and every worker (see
@@ -60,7 +68,8 @@ def connect(
         Certificates for TLS, or the arguments of ``distributed.Security``: ``tls_ca_file``,
         ``tls_client_cert``, ``tls_client_key``, ``require_encryption``. Taken from Dask's
         configuration (``distributed.comm.tls``) when not given. A client that is active already
-        has its own.
+        has its own. A local cluster makes its own, too, unless certificates are given, or
+        encryption is required or ruled out (``require_encryption``) here or in the configuration.
     scheduler_file : str or path, optional
         The file that ``dask scheduler --scheduler-file`` writes, in place of an address.
 
@@ -110,12 +119,12 @@ def connect(
             dask.config.get("scheduler-address", None) or None,
             dask.config.get("scheduler-file", None) or None,
         )
-    with_security = the_security(security)
     if place is None:
-        with local_cluster(n_workers, threads_per_worker, memory_limit, with_security) as client:
+        own = local_security(security)
+        with local_cluster(n_workers, threads_per_worker, memory_limit, own) as client:
             yield client
         return
-    client = _client_at(*place, with_security)
+    client = _client_at(*place, the_security(security))
     try:
         check_versions(client)
         yield client

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from numbers import Integral
 
+import dask
 from dask.utils import parse_bytes
 from distributed import Client, LocalCluster, Security
 
@@ -19,6 +20,12 @@ __all__ = ["local_cluster"]
 
 #: Seconds given to a local cluster to stop in good order before it is left to its finalizers.
 CLOSE_SECONDS = 10.0
+
+#: Dask's HTTP servers ask nobody for a certificate, and would show tasks, logs and stacks.
+_NO_PAGES: dict[str, list[str]] = {
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+}
 
 
 @contextmanager
@@ -36,7 +43,7 @@ def local_cluster(
     memory_limit : str, int, float or None
         Of each worker.
     security : distributed.Security
-        Its processes talk TLS when it requires encryption.
+        Its processes and clients talk TLS, and let nobody else in, when it requires encryption.
 
     Yields
     ------
@@ -53,7 +60,7 @@ def local_cluster(
     _check_number("threads_per_worker", threads_per_worker)
     _check_limit(memory_limit)
     _check_certificates(security)
-    with _interrupts_held():
+    with _interrupts_held(), dask.config.set(_NO_PAGES):
         cluster = LocalCluster(
             n_workers=n_workers,
             threads_per_worker=threads_per_worker,
@@ -63,7 +70,7 @@ def local_cluster(
             security=security,
             protocol="tls://" if security.require_encryption else "tcp://",
             dashboard_address=None,
-            # Without a dashboard there still is a server of metrics: on any free port, here only.
+            # Without a dashboard there still is an HTTP server: on any free port, here only.
             scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             silence_logs=logging.ERROR,
         )

@@ -13,9 +13,16 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import dask
 from distributed import Security
 
-__all__ = ["SchedulerUnreachable", "check_handshake", "speaks_tls", "the_security"]
+__all__ = [
+    "SchedulerUnreachable",
+    "check_handshake",
+    "local_security",
+    "speaks_tls",
+    "the_security",
+]
 
 #: Seconds for one handshake; a scheduler that is busy is left to Dask's own connection.
 HANDSHAKE_SECONDS = 5.0
@@ -74,6 +81,33 @@ def the_security(given: Security | Mapping[str, Any] | None) -> Security:
         if file and "\n" not in file:  # else it is the certificate itself
             _check_file(name, os.fspath(file))
     return security
+
+
+def local_security(given: Security | Mapping[str, Any] | None) -> Security:
+    """Return what was given or configured, else a new certificate for one local cluster.
+
+    Whoever reaches a cluster's ports can run code on it, and every user of the machine reaches
+    127.0.0.1. The key is in the memory of the cluster's processes, and in a folder of this user
+    only while OpenSSL reads it.
+
+    Parameters
+    ----------
+    given : distributed.Security, mapping or None
+
+    Returns
+    -------
+    distributed.Security
+
+    Examples
+    --------
+    >>> local_security(None).require_encryption
+    True
+    >>> local_security({"require_encryption": False}).require_encryption
+    False
+    """
+    if not given and dask.config.get("distributed.comm.require-encryption") is None:
+        return Security.temporary()
+    return the_security(given)
 
 
 def _check_file(name: str, file: str) -> None:

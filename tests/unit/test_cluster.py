@@ -21,7 +21,7 @@ def test_local_cluster_is_on_this_machine_only_and_ends_with_the_block() -> None
     with connect(n_workers=2, threads_per_worker=1, memory_limit="500MiB") as client:
         addresses = [client.scheduler.address, *client.nthreads()]
         assert len(addresses) == 3
-        assert all(address.startswith("tcp://127.0.0.1:") for address in addresses)
+        assert all(address.startswith("tls://127.0.0.1:") for address in addresses)
         workers = client.scheduler_info()["workers"].values()
         assert {worker["memory_limit"] for worker in workers} == {500 * 2**20}
         pids = list(client.run(os.getpid).values())
@@ -32,7 +32,7 @@ def test_local_cluster_is_on_this_machine_only_and_ends_with_the_block() -> None
         with connect() as same:
             assert same is client
         assert client.status == "running"
-        with connect(client.scheduler.address) as other:
+        with connect(client.scheduler.address, security=client.security) as other:
             assert other is not client
             assert set(other.nthreads()) == set(client.nthreads())
         with (

@@ -64,7 +64,7 @@ def test_larger_than_memory(tmp_path: Path) -> None:
     out = run("larger_than_memory.py", "--rows", "60000", "--memory", "1GiB", cwd=tmp_path)
     rows = re.search(r"rows written: ([\d,]+)", out)
     assert rows and int(rows[1].replace(",", "")) > 60_000, out
-    workers = re.findall(r"tcp://\S+ +[\d.]+ MiB +[\d.]+ MiB +1.00 GiB", out)
+    workers = re.findall(r"tls://\S+ +[\d.]+ MiB +[\d.]+ MiB +1.00 GiB", out)
     assert len(workers) == 2, out
     assert left_behind(tmp_path) == []
 
@@ -75,7 +75,7 @@ def test_larger_than_memory_in_full(tmp_path: Path) -> None:
     out = run("larger_than_memory.py", cwd=tmp_path)
     table = re.search(r"table: .*, ([\d.]+) GiB in memory", out)
     assert table and float(table[1]) >= 3.99, out
-    workers = re.findall(r"tcp://\S+ +([\d.]+) MiB +([\d.]+) MiB +1.00 GiB", out)
+    workers = re.findall(r"tls://\S+ +([\d.]+) MiB +([\d.]+) MiB +1.00 GiB", out)
     assert len(workers) == 2, out
     for peak, projected in workers:
         assert float(peak) <= float(projected) <= 0.8 * 1024, out
