@@ -1,6 +1,6 @@
 """The only layer that knows containers: tables in memory (the serial reference) and on Dask."""
 
-from dsmote.execute.generate import neighbours_of, take_wide
+from dsmote.execute.generate import nearest_of, take_wide
 from dsmote.execute.keep import (
     Counted,
     count_classes,
@@ -40,7 +40,7 @@ __all__ = [
     "count_classes",
     "filter_lazily",
     "kept_in_memory",
-    "neighbours_of",
+    "nearest_of",
     "read_frame",
     "read_pair",
     "take",

@@ -50,7 +50,7 @@ __all__ = [
     "learn",
     "make_block",
     "make_rows",
-    "neighbours_of",
+    "nearest_of",
     "take_wide",
 ]
 
@@ -176,11 +176,12 @@ def _indexed(
     return index, report
 
 
-def neighbours_of(of: ClassIndex, bases: np.ndarray, k: int) -> np.ndarray:
-    """Return the neighbours of base rows, ascending ones; each is asked for once."""
+def nearest_of(of: ClassIndex, bases: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the neighbours of each different one of ascending base rows, and its place there."""
     assert of.neighbours is not None
-    asked, place = np.unique(bases, return_inverse=True)
-    return of.neighbours.query(asked, k)[1][place]
+    first = np.flatnonzero(np.diff(bases, prepend=-1))  # each is asked for once
+    place = np.repeat(np.arange(len(first)), np.diff(first, append=len(bases)))
+    return of.neighbours.query(bases[first], k)[1], place
 
 
 def make_rows(of: ClassIndex, how: Making, rank: int, start: int, stop: int) -> Made:
@@ -205,7 +206,8 @@ def make_rows(of: ClassIndex, how: Making, rank: int, start: int, stop: int) -> 
 
 
 def _copied(rows: Rows, bases: np.ndarray) -> Made:
-    return Made(rows.numeric[bases], dict(take_wide(rows, bases)), rows.codes[bases], bases)
+    numeric = rows.numeric.take(bases, axis=0)
+    return Made(numeric, dict(take_wide(rows, bases)), rows.codes[bases], bases)
 
 
 def join_made(parts: Sequence[Made]) -> Made:
@@ -245,11 +247,9 @@ def finish(
     array: np.dtype | None,
 ) -> Part:
     """Give new rows the container and the dtypes of the output, and what goes beside them."""
-    rows = of.rows
-    if array is None or rows.group is not None or how.provenance:
-        index = synthetic_index(like, first, len(made.bases))
-    else:
-        index = pd.RangeIndex(len(made.bases))
+    rows, n = of.rows, len(made.bases)
+    named = array is None or rows.group is not None or how.provenance
+    index = synthetic_index(like, first, n) if named else pd.RangeIndex(n)
     weights = None if rows.weights is None else _weights(rows, made)
     groups = None
     if rows.group is not None and rows.group_levels is not None:

@@ -313,11 +313,11 @@ def _levels(
     frame: pd.DataFrame, schema: Schema, codes: np.ndarray, names: Sequence[Any]
 ) -> tuple[LevelCounts, ...]:
     """Count the levels of each nominal column by class."""
-    counted = []
+    counted, known = [], codes >= 0
     for i in schema.nominal:
         found, levels = factorized(frame.iloc[:, i])
-        counts = np.zeros((len(levels), len(names)), dtype=np.int64)
-        np.add.at(counts, (found[codes >= 0], codes[codes >= 0]), 1)
+        cells = (found * np.int64(len(names)) + codes)[known]
+        counts = np.bincount(cells, minlength=len(levels) * len(names)).reshape(len(levels), -1)
         counted.append(count_levels(levels.tolist(), names, counts))
     return tuple(counted)
 

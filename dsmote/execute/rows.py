@@ -319,8 +319,9 @@ def _not_levels(name: Any, error: TypeError) -> str:
 
 def check_levels(frame: pd.DataFrame, schema: Schema) -> None:
     """Refuse nominal columns whose (first) values are lists or the like, before work is done."""
+    dtypes = list(frame.dtypes)
     for i in schema.nominal:
-        if pd.api.types.is_object_dtype(frame.dtypes.iloc[i]):
+        if pd.api.types.is_object_dtype(dtypes[i]):
             try:
                 pd.factorize(frame.iloc[:100, i])
             except TypeError as error:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, Searched, Table, neighbours_of
+from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, Searched, Table, nearest_of
 from dsmote.kernels import vote
 from dsmote.neighbors import NeighborIndex, ValueDifferenceSearch, level_probabilities
 from dsmote.neighbors.choose import Choice
@@ -48,7 +48,8 @@ class NominalRecipe(SegmentRecipe):
     def make(self, of: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
         """Let the base row and its neighbours vote on each column."""
         rows = of.rows
-        parents = np.column_stack([bases, neighbours_of(of, bases, self.k)])
+        near, place = nearest_of(of, bases, self.k)
+        parents = np.column_stack([bases, near[place]])
         codes = np.empty((len(bases), rows.codes.shape[1]), dtype=np.int32)
         for j in range(codes.shape[1]):
             codes[:, j] = vote(rows.codes[parents, j], draws.vote(j))

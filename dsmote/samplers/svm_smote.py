@@ -22,7 +22,6 @@ from dsmote.execute import (
     Recipe,
     Rows,
     Table,
-    neighbours_of,
 )
 from dsmote.kernels import beyond, beyond_exact
 from dsmote.neighbors import Engine
@@ -125,9 +124,7 @@ class SvmRecipe(SegmentRecipe):
         """Interpolate from vectors in danger, extrapolate from safe ones."""
         rows, out = of.rows, of.bases.marks
         assert out is not None
-        neighbours = neighbours_of(of, bases, self.k)
-        toward = np.take_along_axis(neighbours, draws.rank(self.k)[:, None], 1)[:, 0]
-        made = self.between(rows, bases, toward, neighbours, draws, whole)
+        made, toward = self.toward(of, bases, draws, whole)
         away = np.flatnonzero(out[bases])
         if not len(away):
             return made
