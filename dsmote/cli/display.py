@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from dask.utils import format_bytes
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
@@ -17,6 +16,7 @@ from rich.table import Table
 
 from dsmote.cli.guard import raise_if_interrupted
 from dsmote.cli.log import echo
+from dsmote.plan import format_bytes
 from dsmote.plan.labels import visible
 
 __all__ = [

@@ -68,6 +68,7 @@ class JobResult:
     plan : Plan, UnderPlan or None
         What was planned; None when the job was skipped.
     seconds : float
+        In all, with starting workers; what the job itself took is in the manifest.
 
     Examples
     --------

@@ -38,6 +38,9 @@ class Logged:
     ----------
     plan : Plan, UnderPlan or None
         What was planned, once that is known.
+    seconds : dict of str to float
+        What each stage took that has ended, in order; the only clock there is, so that the log,
+        the manifest and the report agree.
     """
 
     def __init__(self, inner: Progress, hidden: Secrets) -> None:
@@ -46,6 +49,7 @@ class Logged:
         self._began = time.perf_counter()
         self._partitions = self._rows = 0
         self.plan: Any = None
+        self.seconds: dict[str, float] = {}
 
     def stage(self, text: str) -> None:
         """Log the stage that ends, and begin another."""
@@ -81,6 +85,8 @@ class Logged:
         self._log(logging.INFO, text, fields)
         for reason in getattr(plan, "reasons", ()):  # nothing is searched where rows are left out
             self._log(logging.INFO, reason, {})
+        for note in getattr(plan, "notes", ()):
+            self._log(logging.INFO, note, {})
         for warning in plan.warnings:
             self._log(logging.WARNING, warning, {})
         for problem in first(plan.problems):
@@ -101,8 +107,8 @@ class Logged:
         """Log the end of the stage there is."""
         if self._stage is None:
             return
-        seconds = time.perf_counter() - self._began
-        fields: dict[str, Any] = {"seconds": round(seconds, 3)}
+        seconds = self.seconds[self._stage] = round(time.perf_counter() - self._began, 3)
+        fields: dict[str, Any] = {"seconds": seconds}
         text = f"{self._stage}: "
         if self._partitions:
             fields |= {"partitions": self._partitions, "rows": self._rows}
@@ -122,14 +128,17 @@ class Logged:
         if manifest is not None and status == "done":
             peak = max(manifest["memory"]["peak_bytes"].values(), default=0)
             fields |= {
+                "seconds": manifest["seconds"],
+                "total_seconds": round(seconds, 3),
                 "output": manifest["job"]["output"],
                 "rows": manifest["rows"],
                 "bytes": manifest["bytes"],
                 "files": len(manifest["parts"]),
                 "peak_bytes": peak,
             }
-            text += (
-                f": {len(manifest['parts']):,} files of together {format_bytes(manifest['bytes'])} "
+            text = (
+                f"done in {manifest['seconds']:.1f} s, {seconds:.1f} s in all: "
+                f"{len(manifest['parts']):,} files of together {format_bytes(manifest['bytes'])} "
                 f"in {manifest['job']['output']}, peak memory of a worker {format_bytes(peak)}"
             )
         self._log(logging.INFO, text, fields)

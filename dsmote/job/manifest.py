@@ -24,7 +24,7 @@ def make_manifest(
     parts: list[Part],
     report: Mapping[Any, Any],
     peaks: dict[str, int],
-    seconds: float,
+    stages: Mapping[str, float],
 ) -> dict[str, Any]:
     """Return the manifest as plain data that JSON can hold.
 
@@ -37,7 +37,8 @@ def make_manifest(
         What the search for neighbours was, by label.
     peaks : dict
         Peak memory in bytes by worker.
-    seconds : float
+    stages : mapping of str to float
+        Seconds.
 
     Returns
     -------
@@ -54,7 +55,8 @@ def make_manifest(
         "engine": plan.engine,
         **outputs.described(parts),
         "bytes": sum(part.bytes for part in parts),
-        "seconds": round(seconds, 3),
+        "seconds": round(sum(stages.values()), 3),
+        "stages": dict(stages),
         "memory": {**(plan.memory.to_dict() if plan.memory else {}), "peak_bytes": peaks},
         "warnings": spec.hidden.mask_value(list(plan.warnings)),
         "parts": [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Protocol
 
 from dsmote.job.storage import Heartbeat
@@ -58,20 +57,9 @@ class Told:
 
     def __init__(self, progress: Progress, heartbeat: Heartbeat) -> None:
         self._to, self._progress = (heartbeat, progress), progress
-        self._stages: list[tuple[str, float]] = []
-
-    @property
-    def seconds(self) -> dict[str, float]:
-        """Seconds that each stage took so far, in order."""
-        ends = [*(begin for _, begin in self._stages[1:]), time.perf_counter()]
-        return {
-            text: round(end - begin, 3)
-            for (text, begin), end in zip(self._stages, ends, strict=True)
-        }
 
     def stage(self, text: str) -> None:
         """Say what is being done now."""
-        self._stages.append((text, time.perf_counter()))
         for each in self._to:
             each.stage(text)
 

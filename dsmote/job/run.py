@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,7 @@ from dsmote.cluster import check_paths, worker_peaks
 from dsmote.job.failures import JobFailed, check_unchanged, explained
 from dsmote.job.files import check_apart
 from dsmote.job.fingerprint import digest, fingerprint, run_key, up_to_date
+from dsmote.job.logs import Logged
 from dsmote.job.manifest import make_manifest
 from dsmote.job.outputs import different, make_outputs, plan_outputs
 from dsmote.job.parts import Part, write_parts
@@ -162,15 +162,18 @@ def write_job(job: Job, client: Any, progress: Progress | None = None) -> Outcom
     ValueError, TypeError, MemoryError, OSError
         From the data, the plan or the storage.
     """
-    spec, started = job.spec, time.perf_counter()
+    spec = job.spec
     if spec.output is None:
         raise ValueError("the job has no output")
+    log = progress if isinstance(progress, Logged) else Logged(progress or Silent(), spec.hidden)
+    log.stage("opening the output")
+    log.seconds.clear()  # what was before is not the job
     with opened(spec.output, spec.shown()) as output:
         standing = up_to_date(spec, job.fingerprint)
         if standing is not None:  # another run has made it since the job was prepared
             output.clear()
             return Outcome(standing, skipped=True)
-        told = Told(progress or Silent(), output.heartbeat)
+        told = Told(log, output.heartbeat)
         key = run_key(job.fingerprint)
         with (
             output.stage(spec.if_exists, key if spec.resume else None) as stage,
@@ -178,16 +181,16 @@ def write_job(job: Job, client: Any, progress: Progress | None = None) -> Outcom
             unless_stuck(client) as check,
             _original_dtypes(),
         ):
-            return Outcome(_write(job, client, told, stage, key, started, check))
+            return Outcome(_write(job, client, told, log, stage, key, check))
 
 
 def _write(
     job: Job,
     client: Any,
     progress: Told,
+    log: Logged,
     stage: Stage,
     key: dict[str, Any],
-    started: float,
     check_signals: Callable[[], None],
 ) -> dict[str, Any]:
     """Fill the staging folder and put it in place; return the manifest."""
@@ -221,9 +224,9 @@ def _write(
     check_unchanged(inputs)
     # Workers that died are known by what they reported before.
     peaks = {**peaks, **worker_peaks(client)}
-    seconds = time.perf_counter() - started
-    manifest = make_manifest(spec, outputs, parts, report, peaks, seconds)
-    manifest |= {"status": "done", "fingerprint": job.fingerprint, "stages": progress.seconds}
+    log.end()
+    manifest = make_manifest(spec, outputs, parts, report, peaks, log.seconds)
+    manifest |= {"status": "done", "fingerprint": job.fingerprint}
     if drawn:
         progress.stage("drawing the report")
         add_report(

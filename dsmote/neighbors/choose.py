@@ -66,20 +66,23 @@ def choose_engine(
     >>> choose_engine(10_000, np.arange(20.0)[:, None]).name
     'tree'
     """
-    columns = f"{sample.shape[1]} columns"
+    features = f"{sample.shape[1]} numeric"
     if codes is not None and codes.shape[1]:
-        columns = f"{sample.shape[1]} numeric and {codes.shape[1]} categorical columns"
+        features += f" and {codes.shape[1]} categorical"
         sample = np.concatenate([sample, _corners(codes, weight)], axis=1)
     dimension = intrinsic_dimension(sample)
     # Normal rows, k = 5, tree against brute force: equal at 7.3 directions for 2,000 rows, 7.7 for
     # 20,000, 8.8 for 100,000 and 9.3 for 500,000. Clumps make it a little easier for the tree.
     limit = TREE_DIMENSION + max(-1.0, math.log10(max(1, n_rows) / 10_000))
-    tree, compared = (True, "at most") if dimension <= limit else (False, "above")
+    tree, most = dimension <= limit, int(limit)
+    # Whole numbers on the same side of each other as what was compared.
+    near = max(1, min(round(dimension), most) if tree else max(round(dimension), most + 1))
     engine = (_FAST_TREE if tree else _fast()) if fast else (_TREE if tree else _BRUTE)
     return Choice(
         engine.name,
-        f"{n_rows:,} rows x {columns} spread in {dimension:.1f} directions, "
-        f"{compared} {limit:.1f} (estimated from {len(sample):,} rows)",
+        f"because {features} features vary in about {near} direction{'s'[: near - 1]}, and "
+        + (f"up to {most} a tree is" if tree else f"above {most} comparing all rows is")
+        + " the fastest exact search",
     )
 
 

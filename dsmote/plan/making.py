@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dsmote.plan.labels import sort_labels
+from dsmote.plan.labels import listed, sort_labels
 from dsmote.plan.memory import Limit, class_memory, looking_bytes, project
-from dsmote.plan.plan import COPY, Block, ClassPlan, Plan
+from dsmote.plan.plan import COPY, RULE_OF_THUMB, SMALL_K_ROWS, Block, ClassPlan, Plan
 from dsmote.plan.schema import Schema
 
 __all__ = ["BLOCK_BYTES", "BLOCK_ROWS", "Needs", "make_plan"]
@@ -20,7 +20,6 @@ MOST_BLOCKS = 1_000_000
 # Of a partition, while all its rows are looked at: the frame, numbers, those that are indexed,
 # centred, rotated, in the tree, and what allocators keep.
 _COPIES = 8
-SMALL_K_ROWS = 2_000  # rows of a class per neighbour from which on k counts as small
 
 
 @dataclass(frozen=True)
@@ -100,20 +99,50 @@ def _only_a_tree(c: ClassPlan, needs: Needs, n_nominal: int) -> bool:
     return not more and c.engine is not None and c.engine.partition(" ")[0] == "tree"
 
 
-def _too_small(c: ClassPlan, k: int, k_name: str) -> str:
-    usable = "" if c.usable == c.before else f" ({c.before:,} less those with missing values)"
-    found = f"class {c.label!r} has {c.usable:,} row{'' if c.usable == 1 else 's'}{usable}"
-    if not c.usable:
-        return f"{found}, and there is nothing to make rows from; leave it out of sampling_strategy"
-    remedy = (
-        f"lower {k_name} to {c.usable - 1}{' or less' if c.usable > 2 else ''}"
-        if c.usable > 1
-        else "collect more rows of it"
-    )
-    return (
-        f"{found}, but {k_name}={k} needs at least {k + 1} (k + 1); {remedy}, leave the class out "
-        "of sampling_strategy, or pass on_small_class='copy' or 'skip'"
-    )
+def _rows(n: int) -> str:
+    return f"{n:,} row{'' if n == 1 else 's'}"
+
+
+def _of(classes: Sequence[ClassPlan], usable: bool = True) -> str:
+    """Name classes and their rows.
+
+    Examples
+    --------
+    >>> _of([ClassPlan("a", 0, 3, 3, 0, 5, None), ClassPlan("b", 1, 1, 1, 0, 5, None)])
+    "classes 'a' (3 rows), 'b' (1 row)"
+    """
+    each = listed(f"{c.label!r} ({_rows(c.usable if usable else c.before)})" for c in classes)
+    return f"class{'es' if len(classes) > 1 else ''} {each}"
+
+
+def _too_small(small: Sequence[ClassPlan], k: int, k_name: str) -> list[str]:
+    """Say in one message which classes have too few rows for k neighbours."""
+
+    def each(classes: Sequence[ClassPlan]) -> str:
+        return listed(
+            f"class {c.label!r} has {_rows(c.usable)}"
+            + ("" if c.usable == c.before else f" ({c.before:,} less those with missing values)")
+            for c in classes
+        )
+
+    found = []
+    empty, few = [c for c in small if not c.usable], [c for c in small if c.usable]
+    if empty:
+        them = "it" if len(empty) == 1 else "them"
+        found.append(
+            f"{each(empty)}, and there is nothing to make rows from; leave {them} out of "
+            "sampling_strategy"
+        )
+    if few:
+        least = min(c.usable for c in few)
+        lower = f"lower {k_name} to {least - 1}{' or less' if least > 2 else ''}"
+        more = f"collect more rows of {'it' if len(few) == 1 else 'them'}"
+        found.append(
+            f"{each(few)}, but {k_name}={k} needs at least {k + 1} (k + 1); "
+            f"{lower if least > 1 else more}, leave the class{'es' if len(few) > 1 else ''} out of "
+            "sampling_strategy, or pass on_small_class='copy' or 'skip'"
+        )
+    return found
 
 
 def _too_few(classes: Sequence[ClassPlan], usable: Mapping[Any, int], needs: Needs) -> list[str]:
@@ -133,27 +162,26 @@ def _resized(c: ClassPlan, k: int, on_small: str) -> ClassPlan:
         return c
     if on_small == "skip" or not c.usable:
         return replace(c, new=0, k=None, engine=None, why=None)
-    return replace(c, engine=COPY, why=f"{c.usable:,} row(s) are fewer than k + 1 = {k + 1}")
+    return replace(c, engine=COPY, why=f"because there are fewer than k + 1 = {k + 1} rows")
 
 
 def _warnings(classes: Sequence[ClassPlan], k: int) -> list[str]:
     """Say which classes are left because they are small, and for which k is small."""
-    left = [
-        f"class {c.label!r} has {c.before:,} row(s), fewer than k + 1 = {k + 1}; it stays as it is"
-        for c in classes
-        if not c.new and c.before < k + 1
-    ] + [
-        f"class {c.label!r} has {c.usable:,} row(s), fewer than k + 1 = {k + 1}; they are copied"
-        for c in classes
-        if c.engine == COPY
-    ]
-    return left + [
-        f"class {c.label!r} has {c.usable:,} rows and k_neighbors is {k}: with a fixed k, new rows "
-        "come to copy the originals as a class grows (Sakho, Malherbe and Scornet 2024); "
-        "consider a larger k_neighbors"
-        for c in classes
-        if k and c.new and c.usable > SMALL_K_ROWS * k
-    ]
+    left = [c for c in classes if not c.new and c.before < k + 1]
+    copied = [c for c in classes if c.engine == COPY]
+    large = [c for c in classes if c.large]
+    found = []
+    if left:
+        found.append(f"fewer than k + 1 = {k + 1} rows, so unchanged: {_of(left, usable=False)}")
+    if copied:
+        found.append(f"fewer than k + 1 = {k + 1} rows, so copied: {_of(copied)}")
+    if large:
+        found.append(
+            f"{RULE_OF_THUMB}in a class of more than {SMALL_K_ROWS:,} rows for each of the k "
+            "neighbours, new rows lie close to originals (Sakho, Malherbe and Scornet 2024): "
+            f"k_neighbors={k} is small for {_of(large)}; a report measures it"
+        )
+    return found
 
 
 def make_plan(
@@ -172,6 +200,7 @@ def make_plan(
     limit: Limit | None,
     in_memory: bool = False,
     notes: Sequence[str] = (),
+    warnings: Sequence[str] = (),
 ) -> Plan:
     """Decide blocks and memory, and collect warnings and problems.
 
@@ -197,8 +226,8 @@ def make_plan(
         Memory of one worker.
     in_memory : bool
         The table, and so its output, is in memory as a whole.
-    notes : sequence of str
-        Warnings that were found before.
+    notes, warnings : sequences of str
+        What was found before.
 
     Examples
     --------
@@ -270,19 +299,17 @@ def make_plan(
             asking, needs.around, needs.values, shape[0]
         )
     memory, too_large = project(terms, partition_bytes, limit, held, learnt, looking, needs.levels)
-    too_small = [
-        _too_small(c, k, needs.k_name)
-        for c in growing
-        if c.usable < (1 if c.engine == COPY else k + 1)
-    ]
+    small = [c for c in growing if c.usable < (1 if c.engine == COPY else k + 1)]
+    too_small = _too_small(small, k, needs.k_name)
     too_small += _too_few(classes, usable, needs)
-    warnings = [*notes, *_warnings(classes, k)]
+    warnings = [*warnings, *_warnings(classes, k)]
     return Plan(
         sampler=sampler,
         seed=seed,
         classes=classes,
         blocks=blocks,
         memory=memory,
+        notes=tuple(notes),
         warnings=tuple(warnings),
         too_small=tuple(too_small),
         too_large=tuple(too_large),

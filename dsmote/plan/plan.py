@@ -11,6 +11,8 @@ from dsmote.plan.memory import MemoryLimitError, MemoryProjection, format_bytes
 
 __all__ = ["COPY", "Block", "ClassPlan", "Plan"]
 
+RULE_OF_THUMB = "rule of thumb: "  # begins a warning that nothing was measured for
+SMALL_K_ROWS = 2_000  # rows of a class per neighbour from which on k counts as small
 COPY = "copy"  # the engine of a class that has too few rows for neighbours, and is copied
 
 
@@ -60,6 +62,11 @@ class ClassPlan:
         """Rows the class will have."""
         return self.before + self.new
 
+    @property
+    def large(self) -> bool:
+        """Whether k counts as small for its rows."""
+        return bool(self.k and self.new) and self.usable > SMALL_K_ROWS * (self.k or 0)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -77,6 +84,8 @@ class Plan:
         The synthetic partitions, in output order.
     memory : MemoryProjection
         Projected bytes beside what is allowed.
+    notes : tuple of str
+        How columns and search are taken.
     warnings : tuple of str
         What a user should know.
     too_small, too_large : tuple of str
@@ -93,6 +102,7 @@ class Plan:
     classes: tuple[ClassPlan, ...]
     blocks: tuple[Block, ...]
     memory: MemoryProjection
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     too_small: tuple[str, ...] = ()
     too_large: tuple[str, ...] = ()
@@ -184,20 +194,22 @@ class Plan:
             "passes": list(self.passes),
             **held_back_dict(self.test),
             "memory": self.memory.to_dict(),
+            "notes": list(self.notes),
             "warnings": list(self.warnings),
             "problems": list(self.problems),
         }
 
     @property
     def reasons(self) -> list[str]:
-        """Why each class is searched as it is, in a line each; of at most 20 classes."""
-        lines = [
-            f"neighbours of class {visible(c.label)}: {c.engine}, {c.why}"
-            for c in self.growing
-            if c.why
+        """How and why classes are searched as they are, in a line for all that are alike."""
+        alike: dict[tuple[str | None, str], list[str]] = {}
+        for c in self.growing:
+            if c.why:
+                alike.setdefault((c.engine, c.why), []).append(visible(c.label))
+        return [
+            f"neighbours in class{'' if len(of) == 1 else 'es'} {listed(of)}: {engine}, {why}"
+            for (engine, why), of in alike.items()
         ]
-        more = len(lines) - 20
-        return lines[:20] + ([f"and of {more} more classes, see to_dict()"] if more > 0 else [])
 
     def __str__(self) -> str:
         """Write the plan as a short report."""
@@ -216,7 +228,7 @@ class Plan:
         lines += [
             "",
             f"passes over the data: {len(self.passes)} ({'; '.join(self.passes)})",
-            f"blocks: {len(self.blocks)} synthetic partition(s) of at most {largest:,} rows",
+            f"new rows: {len(self.blocks)} partition(s) of at most {largest:,} rows",
             f"memory: {format_bytes(self.memory.task_bytes)} in the largest task, "
             f"{format_bytes(self.memory.worker_bytes)} in one worker; "
             + (
@@ -225,6 +237,7 @@ class Plan:
                 else self.memory.limit_source
             ),
         ]
+        lines += [f"note: {note}" for note in self.notes]
         lines += [f"warning: {warning}" for warning in self.warnings]
         lines += [f"cannot run: {problem}" for problem in first(self.problems)]
         return "\n".join(lines)
@@ -236,12 +249,13 @@ def held_back_line(test: Sequence[tuple[Any, int]] | None) -> list[str]:
     Examples
     --------
     >>> held_back_line([(0, 90), (1, 10)])
-    ['not for training: 100 rows, which stay as they are (0: 90, 1: 10)']
+    ['not for training: 100 rows, which stay as they are (90 of class 0, 10 of class 1)']
     """
     if test is None:
         return []
     shown = listed(
-        f"{'no label' if label is None else visible(label)}: {rows:,}" for label, rows in test
+        f"{rows:,} {'without a label' if label is None else f'of class {visible(label)}'}"
+        for label, rows in test
     )
     total = sum(rows for _, rows in test)
     return [f"not for training: {total:,} rows, which stay as they are ({shown})"]

@@ -141,13 +141,12 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         """Take over what is known after a table in memory was resampled."""
 
     def _notes(self, schema: Schema) -> list[str]:
-        """Return what the plan should say about the columns."""
+        """Return how columns and search are taken."""
         notes = []
         if schema.nominal:
             names = listed(repr(schema.columns[i].name) for i in schema.nominal)
             notes.append(
-                f"{len(schema.nominal)} nominal column(s) found, voted on and not interpolated: "
-                f"{names}"
+                f"{len(schema.nominal)} categorical feature(s), which are not interpolated: {names}"
             )
         if self.scale:
             notes.append(f"neighbours are found among {self.scale}-scaled columns")
@@ -362,7 +361,8 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             row_bytes=row_bytes,
             limit=table.limit(),
             in_memory=not table.lazy,
-            notes=[*self._notes(schema), *advised, *sample_note(recipe, profile), *alarms],
+            notes=[*self._notes(schema), *sample_note(recipe, profile)],
+            warnings=[*advised, *alarms],
         )
         self.sampling_strategy_ = new
         self.n_features_in_ = len(schema.columns) - table.has_target

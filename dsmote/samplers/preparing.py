@@ -77,11 +77,11 @@ def assumed_profile(class_counts: ClassCounts, row_bytes: int) -> Profile:
 def passes_of(recipe: Recipe, counted: bool) -> tuple[str, ...]:
     """Say how often the data are read, and what for."""
     passes = ["counting classes"] if counted else []
-    passes.append("taking out the rows that new ones are made from, and the output")
+    passes.append("collecting the rows that new ones are made from, and writing the output")
     if recipe.around:
         passes.append("the nearest of all rows")
     elif recipe.surveys:
-        passes.append("looking at all rows with what was learnt")
+        passes.append("applying the fitted model to all rows")
     return tuple(passes)
 
 

@@ -214,16 +214,18 @@ class SMOTENC(OverSampler):
         return _positions(list(wanted), table.names, places)
 
     def _alarms(self, profile: Profile, growing: list[Any]) -> list[str]:
-        alarms = []
+        flat = []
         for label in growing:
             rows = profile.sample[label][1] if label in profile.sample else np.empty((0, 1))
             if len(rows) and not np.median(rows.std(axis=0)):
-                alarms.append(
-                    f"class {label!r}: the median of the columns' standard deviations is "
-                    f"0 in {len(rows):,} rows looked at; where it is 0 in all of them, a differing "
-                    "name counts as a distance of 1"
-                )
-        return alarms
+                flat.append(repr(label))
+        if not flat:
+            return []
+        return [
+            f"class{'es' if len(flat) > 1 else ''} {listed(flat)}: the median of the columns' "
+            "standard deviations is 0 in the rows looked at (half of the numeric features are "
+            "constant there); if so in all rows, a category that differs counts as a distance of 1"
+        ]
 
     def _finished(self, table: Table) -> None:
         self.median_std_ = {

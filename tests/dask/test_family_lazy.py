@@ -158,7 +158,7 @@ def test_the_data_are_read_as_often_as_the_plan_says(name, separate):
     assert store.loads == [PASSES[name]] * 6
     plan = how.plan_
     assert len(plan.passes) == PASSES[name]
-    assert f"passes over the data: {PASSES[name]} (counting classes; taking out" in str(plan)
+    assert f"passes over the data: {PASSES[name]} (counting classes; collecting" in str(plan)
     assert plan.to_dict()["passes"] == list(plan.passes)
 
 

@@ -223,7 +223,7 @@ def test_the_log_has_a_line_for_each_stage(job: Path) -> None:
     assert said[:1] == ["starting workers"]
     for stage in ("counting classes", "planned", "writing", "putting the output in place"):
         assert said.count(stage) == 1, said
-    assert said[-1].startswith("done after ")
+    assert said[-1].startswith("done in ")
     text = result.stderr
     assert "SMOTE, engine" in text
     assert "200 rows become 350" in text

@@ -395,7 +395,7 @@ def test_copies_are_noticed(sampler: Any) -> None:
     page = checked(page_of(sampler, numeric(600)))
     copied = isinstance(sampler, RandomOverSampler)
     assert ("New rows are copies: 100.0 % lie at the place of an original" in page.text) == copied
-    assert ("all new rows are copies of originals, as is meant" in page.text) == copied
+    assert ("all new rows are copies of originals, as intended" in page.text) == copied
     assert ("are practically copies of one" in page.text) != copied
 
 
@@ -429,7 +429,7 @@ def test_what_the_plan_and_the_workers_said() -> None:
     )
     assert "the plan's own words & such" in page.text
     assert "Neighbours missed" in page.text
-    assert "'<b>' (0.500)" in page.text
+    assert "50.0 % in class '<b>'" in page.text
     assert "More memory than projected" in page.text
     assert "Memory is nearly used up" in page.text
 

@@ -16,7 +16,7 @@ import pytest
 from distributed import Client
 from fsspec.implementations.local import LocalFileSystem
 
-from dsmote.job import JobSpec, prepare, run, write_job
+from dsmote.job import JobSpec, prepare, run, run_spec, write_job
 from dsmote.job.report import tasks
 from dsmote.job.split import Split
 
@@ -42,8 +42,8 @@ def test_report_appears_with_the_table(mixed: Path, tmp_path: Path, client: Clie
     assert "300 before, 240 new, 540 written" in html
     assert len(re.findall('<h4 title="', html)) == 8
     assert "counting classes" in html
-    assert set(manifest["stages"]) == {"counting classes", "writing"}
-    assert sum(manifest["stages"].values()) == pytest.approx(manifest["seconds"], abs=2)
+    assert list(manifest["stages"]) == ["opening the output", "counting classes", "writing"]
+    assert round(sum(manifest["stages"].values()), 3) == manifest["seconds"]
     for worker in client.nthreads():
         assert worker in html
     assert pd.read_parquet(out)["y"].value_counts().to_dict() == {0: 270, 1: 270}
@@ -57,6 +57,27 @@ def test_report_appears_with_the_table(mixed: Path, tmp_path: Path, client: Clie
     assert not (tmp_path / "b" / "_report.html").exists()
 
 
+def test_seconds_are_measured_once_for_log_page_and_manifest(
+    mixed: Path, tmp_path: Path, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    with caplog.at_level("INFO", logger="dsmote"):
+        spec = JobSpec(str(mixed), "y", output=str(out), random_state=0, report=True)
+        manifest = run_spec(spec, client=client).manifest
+    assert manifest is not None
+    html = (out / "_report.html").read_text(encoding="utf-8")
+    logged = {record.stage: record for record in caplog.records if hasattr(record, "stage")}
+    for stage, seconds in manifest["stages"].items():
+        assert logged[stage].fields["seconds"] == seconds
+        assert logged[stage].getMessage().endswith(f" {seconds:.1f} s")
+        assert f'>{stage}</th><td class="number">{seconds:,.1f} s</td>' in html
+    seconds = manifest["seconds"]
+    assert seconds == round(sum(manifest["stages"].values()), 3)
+    assert logged["done"].fields["seconds"] == seconds
+    assert logged["done"].getMessage().startswith(f"done in {seconds:.1f} s, ")
+    assert f"<dd>{seconds:,.1f} seconds</dd>" in html
+
+
 @pytest.mark.parametrize(
     ("fields", "rows", "words"),
     [
@@ -65,7 +86,7 @@ def test_report_appears_with_the_table(mixed: Path, tmp_path: Path, client: Clie
         ({"partition_by": ("y",)}, (200, 150), "350 written"),
         ({"shuffle": True}, (200, 150), "350 written"),
         ({"sampler": "random-under"}, (50, 0), "150 left out, 50 written"),
-        ({"sampler": "random"}, (200, 150), "all new rows are copies of originals, as is meant"),
+        ({"sampler": "random"}, (200, 150), "all new rows are copies of originals, as intended"),
     ],
     ids=["synthetic", "split", "folders", "shuffle", "under", "over"],
 )

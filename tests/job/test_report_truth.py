@@ -298,7 +298,7 @@ def test_copies_are_copies_also_where_not_all_originals_are_looked_at(
     monkeypatch.setattr("dsmote.job.report.sample.OWN_ROWS", 400)
     monkeypatch.setattr("dsmote.job.report.sample.NEW_ROWS", 300)
     page = checked(page_of(RandomOverSampler(random_state=0), numeric(6_000)))
-    assert "In class 1 all new rows are copies of originals, as is meant" in page.text
+    assert "In class 1 all new rows are copies of originals, as intended" in page.text
     found = re.search(
         r"New rows are copies: (\d+\.\d) % lie at the place of one of the (\d+) originals looked "
         r"at\. The others are copies of those that were not\.",
@@ -313,7 +313,7 @@ def test_copies_are_copies_also_where_not_all_originals_are_looked_at(
 def test_a_class_too_small_for_neighbours_is_said_to_be_copied() -> None:
     frame = numeric(60).assign(y=(np.arange(60) % 20 == 0) * 1)
     page = checked(page_of(SMOTE(random_state=0, on_small_class="copy"), frame))
-    assert "In class 1 all new rows are copies of originals, as is meant" in page.text
+    assert "In class 1 all new rows are copies of originals, as intended" in page.text
     assert "New rows are copies: 100.0 % lie at the place of an original" in page.text
 
 
@@ -323,7 +323,7 @@ def test_smoothed_copies_are_not_called_copies_or_rows_between() -> None:
         page_of(RandomOverSampler(random_state=0, shrinkage=0.3), numeric(600), **changes)
     )
     assert "A new row is typically" in page.text
-    assert "as is meant" not in page.text
+    assert "as intended" not in page.text
     assert "between two originals" not in page.text
 
 
@@ -338,6 +338,54 @@ def test_many_near_rows_are_not_called_few() -> None:
     assert found is not None
     assert float(found.group(2)) > 20
     assert "little" not in page.text
+
+
+@pytest.mark.parametrize("jitter", [0.0, 1e-8])
+@pytest.mark.parametrize("times", [1, 20])
+def test_rows_that_nearly_all_equal_originals_are_said_to(times: int, jitter: float) -> None:
+    """Whether the originals are all different or nearly all duplicates themselves."""
+    frame = numeric(2_000)
+    few = frame[frame["y"] == 1].iloc[: 400 // times]
+    many = pd.concat([few] * times + [frame[frame["y"] == 0]], ignore_index=True)
+    many["a"] += jitter * np.random.default_rng(0).normal(size=len(many))
+    page = checked(page_of(SMOTE(random_state=0), many))
+    found = re.search(
+        r"Near copies\. +In class 1 ([\d.]+) % of the new rows lie at practically the same place",
+        page.text,
+    )
+    assert (found is not None) == (times > 1)
+    if found is not None:
+        assert float(found.group(1)) > 95
+        assert "drop duplicates before resampling" in page.text
+
+
+def test_what_the_plan_guessed_is_not_said_where_it_was_measured() -> None:
+    frame = numeric(60_000).assign(y=np.arange(60_000) % 3 == 0)
+    sampler = SMOTE(random_state=0, k_neighbors=1)
+    page = checked(page_of(sampler, frame))
+    assert any("rule of thumb" in warning for warning in sampler.plan_.warnings)
+    assert "practically copies" in page.text  # as measured
+    assert "rule of thumb" not in page.text
+    sampling, old, new, plan = resampled(sampler, frame)
+    none = new.rows(np.zeros(len(new), dtype=bool))
+    html = report_html(manifest_of(plan), plan, sampling, old, none)
+    assert "rule of thumb" in html
+
+
+def test_what_is_alike_in_several_classes_is_said_once() -> None:
+    frame = numeric(600).assign(y=np.repeat(["a", "b", "c"], [400, 150, 50]))
+    page = checked(page_of(RandomOverSampler(random_state=0), frame))
+    assert "In classes 'c', 'b' all new rows are copies of originals, as intended" in page.text
+    assert page.text.count("as intended") == 1
+
+
+def test_numbers_in_lists_of_classes_say_what_they_are() -> None:
+    frame = numeric(9_000).assign(y=(np.arange(9_000) % 200 == 0) * 1)
+    page = checked(page_of(SMOTE(random_state=0), frame))
+    assert "For each original there are so many new rows: 198 in class 1." in page.text
+    small = numeric(900).assign(y=(np.arange(900) % 100 == 0) * 1)
+    page = checked(page_of(SMOTE(random_state=0), small))
+    assert "grew from fewer than 30 rows: 1 (9 rows)." in page.text
 
 
 @pytest.mark.parametrize("mode", ["full", "synthetic"])

@@ -58,7 +58,7 @@ def foreign(folder) -> str:
 
 
 PLACES = {
-    "nominal": lambda _: SMOTENC().plan(TEXTS.assign(x=NUMBERS.c0), Y).warnings[0],
+    "nominal": lambda _: SMOTENC().plan(TEXTS.assign(x=NUMBERS.c0), Y).notes[0],
     "all nominal": lambda _: raised(SMOTENC().fit, TEXTS, Y),
     "text": lambda _: raised(SMOTE().fit, TEXTS, Y),
     "missing values": lambda _: raised(SMOTE().fit, NUMBERS * np.nan, Y),

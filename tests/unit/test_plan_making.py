@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dsmote.plan import COPY, Limit, MemoryLimitError, make_plan, make_schema, making
 from dsmote.plan.making import MOST_BLOCKS, Needs
 from dsmote.plan.memory import looking_bytes
+from dsmote.plan.plan import RULE_OF_THUMB
 
 SCHEMA = make_schema(["x", "z"], [np.dtype("f8")] * 2)
 
@@ -114,7 +115,9 @@ def test_classes_that_are_too_small(on_small, new, engine, problems):
         assert "lower k_neighbors to 4 or less" in plan.too_small[0]
     else:
         plan.check()
-        said = {"copy": "they are copied", "skip": "it stays as it is"}[on_small]
+        said = {"copy": "so copied: class 'few' (5 rows)", "skip": "so unchanged: class 'few'"}[
+            on_small
+        ]
         assert any(said in warning for warning in plan.warnings)
 
 
@@ -174,9 +177,10 @@ def test_all_that_takes_memory_reaches_the_projection():
 def test_only_of_classes_that_grow_k_is_said_to_be_small():
     def said(new):
         plan = planned({0: 90_000, 1: 20_000, 2: 100}, new)
-        return [w.partition(" has")[0] for w in plan.warnings if "come to copy" in w]
+        return [w for w in plan.warnings if w.startswith(RULE_OF_THUMB)]
 
-    assert said({1: 70_000, 2: 100}) == ["class 1"]
+    (line,) = said({1: 70_000, 2: 100})
+    assert "k_neighbors=5 is small for class 1 (20,000 rows); a report" in line
     assert said({2: 100}) == []
 
 

@@ -101,7 +101,15 @@ def test_labels_of_any_kind_are_json(labels):
 def test_it_prints_what_will_happen():
     text = str(SMOTE(random_state=7).plan(numbers(1_200, 200), target="y"))
     assert text.startswith("SMOTE (seed 7), neighbour engine: tree")
-    for part in ("before", "new", "after", "1,000", "800", "blocks: 1 ", "at most 800 rows"):
+    for part in (
+        "before",
+        "new",
+        "after",
+        "1,000",
+        "800",
+        "new rows: 1 partition",
+        "at most 800 rows",
+    ):
         assert part in text
     assert "in one worker" in text
     assert "allowed" in text
@@ -145,13 +153,13 @@ def test_a_plan_of_what_cannot_run_is_no_error():
 
 def test_warnings():
     small = plan_of({0: 100, 1: 3, 2: 50}, {2: 50})
-    assert any("class 1 has 3 row(s), fewer than k + 1 = 6" in w for w in small.warnings)
+    assert small.warnings == ("fewer than k + 1 = 6 rows, so unchanged: class 1 (3 rows)",)
     small.check()
     large = plan_of({0: 900_000, 1: 500_000}, {1: 400_000})
-    assert any("500,000 rows and k_neighbors is 5" in w for w in large.warnings)
+    assert any("small for class 1 (500,000 rows)" in w for w in large.warnings)
     assert not plan_of({0: 100, 1: 50}, {1: 50}).warnings
     names = SMOTENC(random_state=0).plan(mixed(), target="y")
-    assert any("'c'" in w and "'d'" in w and "nominal" in w for w in names.warnings)
+    assert any("'c'" in note and "'d'" in note and "categorical" in note for note in names.notes)
     full = plan_of({0: 100, 1: 50}, {1: 50}, limit=Limit(2**20, 1, "a small limit"))
     assert any("does not fit into a small limit" in w for w in full.problems)
 
@@ -170,7 +178,7 @@ def test_insurance(data_dir):
     assert plan.counts_after == {0: 334_399, 1: 334_399}
     assert plan.n_after == 668_798
     assert len(plan.blocks) == 2
-    assert any("46,710 rows and k_neighbors is 5" in w for w in plan.warnings)
+    assert any("k_neighbors=5 is small for class 1 (46,710 rows)" in w for w in plan.warnings)
 
 
 def test_a_slip_in_the_total_is_refused_at_once():

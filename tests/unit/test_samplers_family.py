@@ -483,7 +483,7 @@ def test_small_classes_that_are_copied_or_left(name):
     assert set(copies["base_row"]) == {3, 4}
     assert copies["neighbour_row"].isna().all()
     assert how.neighbors_report_[2]["engine"] == "copy"
-    assert any("they are copied" in text for text in how.plan_.warnings)
+    assert any("so copied: " in text for text in how.plan_.warnings)
     how = sampler(name, on_small_class="skip")
     _, made = how.fit_resample(features(name), labels)
     assert (made == 2).sum() == 2

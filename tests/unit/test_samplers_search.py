@@ -33,7 +33,7 @@ def test_exact_engines_make_the_same_rows(how):
 def test_the_plan_says_why():
     sampler, _ = made()
     assert sampler.plan_.engine == "tree"
-    assert "60 rows x 3 columns spread in" in str(sampler.plan_)
+    assert "because 3 numeric features vary in about" in str(sampler.plan_)
 
 
 def test_an_object_that_searches_as_in_imbalanced_learn():

@@ -152,7 +152,7 @@ def test_the_engine_is_that_of_all_columns_in_any_container(numeric, categorical
     assert {(plan.classes[1].engine, plan.classes[1].why) for plan in plans} == {
         (engine, plans[0].classes[1].why)
     }
-    assert f"{numeric} numeric and {categorical} categorical columns" in plans[0].classes[1].why
+    assert f"{numeric} numeric and {categorical} categorical features" in plans[0].classes[1].why
     # Without a pass over the data it is chosen when the rows are there.
     given = sampler.resample(table, target="y", class_counts={False: 400, True: 200})
     assert sampler.neighbors_report_[True]["engine"] in engine

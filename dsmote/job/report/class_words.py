@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dsmote.job.report.columns import clean
-from dsmote.job.report.compare import Compared, Distances, Numbers
+from dsmote.job.report.compare import EQUAL, Compared, Distances, Numbers
 from dsmote.job.report.figures import rough
 from dsmote.job.report.words import Notice, named
 from dsmote.plan.labels import listed
@@ -23,6 +23,7 @@ __all__ = [
 VISIBLE = 0.1  # difference of distributions that is worth a word
 NEAR = 0.01  # part of the usual distance that counts as the same place
 MANY_NEAR = 0.1
+MOST_NEAR = 0.5  # said whatever the originals are like
 BETWEEN = 0.05
 FARTHER = 1.5
 #: How the new rows of a class were made.
@@ -61,11 +62,12 @@ def class_notices(
         notices.append(
             Notice(
                 "Distributions that changed",
-                f"In class {name} new rows are visibly different from original ones in "
-                f"{len(far)} column{'s' if len(far) > 1 else ''} (difference from 0 to 1): "
-                f"{listed(each)}. Look at them below: rows between others gather in the middle, "
-                "samplers that prefer the border move away from it, and names are voted on, so "
-                "that frequent ones win.",
+                f"new rows are visibly different from original ones in {len(far)} "
+                f"column{'s' if len(far) > 1 else ''} (in brackets the difference, from 0 for none "
+                f"to 1): {listed(each)}. Look at them below: rows between others gather in the "
+                "middle, samplers that prefer the border move away from it, and categories are "
+                "those of most neighbours, so that frequent ones win.",
+                of=name,
             )
         )
     notices += _codes(name, compared)
@@ -85,18 +87,19 @@ def _codes(name: str, compared: Sequence[Compared]) -> list[Notice]:
         notices.append(
             Notice(
                 "Values that no original has",
-                f"In class {name} the originals have only a few different numbers in these "
-                f"columns, and new rows have others: {listed(few)}. If the numbers are codes, name "
-                "the columns in categorical.",
+                "the originals have only a few different numbers in these columns, and new rows "
+                f"have others: {listed(few)}. If the numbers are codes, name the columns in "
+                "categorical.",
+                of=name,
             )
         )
     if whole:
         notices.append(
             Notice(
                 "Fractions where originals are whole",
-                f"In class {name} the originals hold whole numbers in these columns of floats, "
-                f"and new rows fractions: {listed(whole)}. Store counts as integers; name codes "
-                "in categorical.",
+                "the originals hold whole numbers in these columns of floats, and new rows "
+                f"fractions: {listed(whole)}. Store counts as integers; name codes in categorical.",
+                of=name,
             )
         )
     return notices
@@ -104,20 +107,24 @@ def _codes(name: str, compared: Sequence[Compared]) -> list[Notice]:
 
 def _near(name: str, found: Distances | None, made: str, n_class: int) -> list[Notice]:
     if made == COPIED:
-        text = f"In class {name} all new rows are copies of originals, as is meant."
-        return [Notice("Copies", text)]
+        return [Notice("Copies", "all new rows are copies of originals, as intended.", of=name)]
     if found is None:
         return []
     near, alike = found.share_within(NEAR), found.share_within(NEAR, of_new=False)
     # Of rows at a random place between two, about twice the part lies so near to either.
-    if near <= max(MANY_NEAR, alike + MANY_NEAR):
+    if near <= min(MOST_NEAR, max(MANY_NEAR, alike + MANY_NEAR)):
         return []
     text = (
-        f"In class {name} {rough(near)} of the new rows lie at practically the same place as "
+        f"{rough(near)} of the new rows lie at practically the same place as "
         f"{_an_original(found, n_class)}. They weigh these rows more and add nothing else: a "
         "larger k_neighbors or fewer new rows may serve better."
     )
-    return [Notice("Near copies", text)]
+    if alike > MANY_NEAR:
+        text += (
+            f" {rough(alike)} of the originals have such a near other themselves, and rows between "
+            "equal rows are equal to them: drop duplicates before resampling, unless they count."
+        )
+    return [Notice("Near copies", text, of=name)]
 
 
 def _an_original(found: Distances, n_class: int) -> str:
@@ -147,7 +154,7 @@ def distance_sentence(found: Distances, n_class: int, made: str = BETWEEN_ROWS) 
         text = f"New rows are copies: {rough(near)} lie at the place of "
         text += f"{_an_original(found, n_class)}."
         return text + (" The others are copies of those that were not." if few else "")
-    if not found.usual:
+    if found.usual <= EQUAL:
         return (
             "At least half of the originals have an equal among the originals, so that distances "
             f"say little here: {rough(near)} of the new rows equal {_an_original(found, n_class)}."

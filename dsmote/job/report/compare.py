@@ -28,6 +28,7 @@ TOP_LEVELS = 8
 MISSING = "(missing)"
 OTHER = "(all others)"
 ASKING = 2_000  # rows of each kind whose nearest original is looked for
+EQUAL = 1e-6  # standard deviations: what float32 cannot tell apart
 _BLOCK_CELLS = 4_000_000
 _FEW = 12  # a column of so few values may well be codes
 
@@ -106,7 +107,7 @@ class Distances:
     def share_within(self, part: float, of_new: bool = True) -> float:
         """Return the share of rows that are nearer than a part of the usual distance."""
         found = self.new if of_new else self.old
-        return float(np.mean(found <= max(part * self.usual, 1e-9)))
+        return float(np.mean(found <= max(part * self.usual, EQUAL)))
 
 
 def compare_columns(columns: Sequence[Shown], old: Sample, new: Sample) -> list[Compared]:

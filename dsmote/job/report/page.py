@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,9 @@ from dsmote.job.report.sample import Sample, Sampling
 from dsmote.job.report.sections import balance_of, class_sections, workers_of
 from dsmote.job.report.words import Notice, belongs_to, general_notices
 from dsmote.job.secrets import Secrets
-from dsmote.plan import format_bytes
+from dsmote.plan import Plan, format_bytes
+from dsmote.plan.labels import listed
+from dsmote.plan.plan import RULE_OF_THUMB
 
 __all__ = ["report_html"]
 
@@ -48,6 +51,9 @@ def report_html(
         An HTML document without references to anything outside it.
     """
     sections = class_sections(manifest, plan, sampling, originals, synthetic)
+    measured = {section.rank for section in sections if section.distance}
+    if all(c.rank in measured for c in plan.classes if getattr(c, "large", False)):
+        plan, manifest = _without_guesses(plan, manifest)
     notices = [notice for section in sections for notice in section.notices]
     general = general_notices(manifest)
     found = [n for n in general if not n.standing] + notices
@@ -75,12 +81,35 @@ def report_html(
     )
 
 
+def _without_guesses(plan: Any, manifest: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """Leave out what the plan only guessed: the samples have answered it."""
+
+    def known(warnings: Sequence[str]) -> tuple[str, ...]:
+        return tuple(text for text in warnings if not text.startswith(RULE_OF_THUMB))
+
+    if isinstance(plan, Plan):
+        plan = replace(plan, warnings=known(plan.warnings))
+    return plan, {**manifest, "warnings": known(manifest["warnings"])}
+
+
 def _by_subject(notices: Sequence[Notice]) -> list[tuple[str, list[str]]]:
-    """Put notices of one subject together, in the order of the first of each."""
-    subjects: dict[str, list[str]] = {}
+    """Put notices of one subject together, in the order of the first of each.
+
+    What is said of several classes in the same words is said once.
+    """
+    subjects: dict[str, dict[str, list[str]]] = {}
     for notice in notices:
-        subjects.setdefault(notice.about, []).append(notice.text)
-    return list(subjects.items())
+        subjects.setdefault(notice.about, {}).setdefault(notice.text, []).append(notice.of)
+    return [
+        (about, [_of_classes(classes) + text for text, classes in texts.items()])
+        for about, texts in subjects.items()
+    ]
+
+
+def _of_classes(classes: Sequence[str]) -> str:
+    if not classes[0]:
+        return ""
+    return f"In class{'' if len(classes) == 1 else 'es'} {listed(classes)} "
 
 
 def _template() -> Any:

@@ -75,6 +75,7 @@ class Card:
 class ClassSection:
     """What is shown of one class."""
 
+    rank: int
     label: str
     before: int
     new: int
@@ -145,7 +146,12 @@ def class_sections(
         if not len(own) or not len(made):
             continue
         section = ClassSection(
-            named(by_rank[rank].label), by_rank[rank].before, by_rank[rank].new, len(own), len(made)
+            rank,
+            named(by_rank[rank].label),
+            by_rank[rank].before,
+            by_rank[rank].new,
+            len(own),
+            len(made),
         )
         compared = compare_columns(sampling.columns, own, made)
         most = FIRST_COLUMNS if place == 0 else OTHER_COLUMNS

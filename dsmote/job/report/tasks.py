@@ -143,7 +143,10 @@ def add_report(
         columns = tuple(replace(c, name=hidden.mask(str(c.name))) for c in sampling.columns)
         sampling = replace(sampling, columns=columns)
         if isinstance(plan, Plan):
-            plan = replace(plan, warnings=tuple(map(hidden.mask, plan.warnings)))
+            notes, warnings = (
+                tuple(map(hidden.mask, some)) for some in (plan.notes, plan.warnings)
+            )
+            plan = replace(plan, notes=notes, warnings=warnings)
         html = report_html(manifest, plan, sampling, *samples).encode("utf-8")
     except Exception as error:
         hidden.mask_error(error)  # its traceback is logged as it is

@@ -31,11 +31,14 @@ class Notice:
         The sentence or sentences.
     standing : bool
         True for every resampled table; False: found in this one.
+    of : str
+        The class that it is about, where it is about one; the text goes on after it.
     """
 
     about: str
     text: str
     standing: bool = False
+    of: str = ""
 
 
 def named(label: Any) -> str:
@@ -110,7 +113,9 @@ def _small_classes(grown: Sequence[Mapping[str, Any]]) -> list[Notice]:
     small = [c for c in grown if c["before"] < FEW_ROWS]
     found = []
     if small:
-        each = [f"{named(c['label'])} ({c['before']:,})" for c in small]
+        each = [
+            f"{named(c['label'])} ({c['before']:,} row{'s' * (c['before'] != 1)})" for c in small
+        ]
         found.append(
             Notice(
                 "Very few originals",
@@ -121,12 +126,12 @@ def _small_classes(grown: Sequence[Mapping[str, Any]]) -> list[Notice]:
         )
     often = [c for c in grown if c["new"] >= MANY_TIMES * c["before"] and c not in small]
     if often:
-        each = [f"{named(c['label'])} ({c['new'] / c['before']:,.0f})" for c in often]
+        each = [f"{c['new'] / c['before']:,.0f} in class {named(c['label'])}" for c in often]
         found.append(
             Notice(
                 "Many new rows for each original",
-                f"In these classes there are so many new rows for each original: {listed(each)}. "
-                "A smaller sampling_strategy often serves a learner as well, and costs less.",
+                f"For each original there are so many new rows: {listed(each)}. A smaller "
+                "sampling_strategy often serves a learner as well, and costs less.",
             )
         )
     return found
@@ -134,7 +139,7 @@ def _small_classes(grown: Sequence[Mapping[str, Any]]) -> list[Notice]:
 
 def _searches(searches: Iterable[Mapping[str, Any]]) -> list[Notice]:
     poor = [
-        f"{named(s['label'])} ({s['recall']:.3f})"
+        f"{100 * s['recall']:.1f} % in class {named(s['label'])}"
         for s in searches
         if isinstance(s.get("recall"), int | float) and s["recall"] < LOW_RECALL
     ]
@@ -143,9 +148,9 @@ def _searches(searches: Iterable[Mapping[str, Any]]) -> list[Notice]:
     return [
         Notice(
             "Neighbours missed",
-            f"The search found fewer than {LOW_RECALL:.0%} of the true neighbours, measured on a "
-            f"sample: {listed(poor)}. Rows were made with others nearby. neighbors='auto' finds "
-            "them all.",
+            f"The search found fewer than {100 * LOW_RECALL:.0f} % of the true neighbours, as "
+            f"measured on a sample: {listed(poor)}. Rows were made with others nearby. "
+            "neighbors='auto' finds them all.",
         )
     ]
 
