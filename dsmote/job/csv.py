@@ -15,6 +15,7 @@ import os
 import warnings
 import zipfile
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,18 +28,23 @@ from fsspec.utils import read_block
 
 from dsmote.job.files import (
     COMPRESSIONS,
+    FILE_BYTES,
+    READING_THREADS,
     InputFiles,
     clear_errors,
     is_of_storage,
     one_line,
     open_fs,
+    share_partitions,
 )
 from dsmote.plan.labels import listed
 
-__all__ = ["Block", "csv_blocks", "csv_columns", "csv_frame", "infer_block", "merge_kinds"]
+__all__ = ["Block", "csv_blocks", "csv_columns", "csv_frame", "infer_blocks", "merge_kinds"]
 
 #: A partition is about this much text. A compressed file cannot be split and is one partition.
 BLOCK_BYTES = 32 * 2**20
+#: What a compressed file counts for, as text: its size times this.
+UNPACKED = 10
 #: From here on float64 has no place for each whole number.
 EXACT = 2**53
 #: What an open quote means where a file was cut.
@@ -50,7 +56,7 @@ CUT_IN_TEXT = (
 
 @dataclass(frozen=True)
 class Block:
-    """A partition: the lines of a file that begin within a range of bytes.
+    """The lines of a file that begin within a range of bytes.
 
     Parameters
     ----------
@@ -82,12 +88,13 @@ def csv_columns(inputs: InputFiles) -> list[str]:
     ValueError
         When a file cannot be read as CSV, has a name twice, or has other columns than the first.
     """
-    first = _header(inputs.files[0])
+    with ThreadPoolExecutor(READING_THREADS) as pool:
+        headers = list(pool.map(_header, inputs.files))
+    first = headers[0]
     twice = sorted({name for name in first if first.count(name) > 1})
     if twice:
         raise ValueError(f"{inputs.files[0]} has more than one column of the name {twice}")
-    for file in inputs.files[1:]:
-        header = _header(file)
+    for file, header in zip(inputs.files, headers, strict=True):
         if header != first:
             raise ValueError(
                 f"{file} does not have the columns of {inputs.files[0]}: {header} and {first}"
@@ -131,19 +138,21 @@ def _open(file: str, compression: str | None) -> Any:
     return fsspec.open(file, "rb", compression=compression).open()
 
 
-def csv_blocks(inputs: InputFiles) -> list[Block]:
-    """Cut the files into blocks of about `BLOCK_BYTES`."""
-    blocks = []
+def csv_blocks(inputs: InputFiles, names: Sequence[str]) -> list[tuple[Block, ...]]:
+    """Cut the files into blocks of about `BLOCK_BYTES`; of small ones, several are a partition."""
+    blocks, sizes = [], []
     for file in inputs.files:
         compression = _compression(file)
         fs, path = open_fs(file)
         size = int(fs.info(path)["size"] or 0)
         if compression is not None or size <= BLOCK_BYTES:
             blocks.append(Block(file, 0, None, compression))
+            sizes.append(max(size * (UNPACKED if compression else 1), FILE_BYTES * len(names)))
             continue
-        starts = range(0, size, BLOCK_BYTES)
-        blocks += [Block(file, start, BLOCK_BYTES, None) for start in starts]
-    return blocks
+        for start in range(0, size, BLOCK_BYTES):
+            blocks.append(Block(file, start, BLOCK_BYTES, None))
+            sizes.append(min(BLOCK_BYTES, size - start))
+    return share_partitions(blocks, sizes, BLOCK_BYTES)
 
 
 def _read(block: Block, names: Sequence[str], **options: Any) -> pd.DataFrame:
@@ -171,21 +180,25 @@ def _read(block: Block, names: Sequence[str], **options: Any) -> pd.DataFrame:
             raise ValueError(message) from error
 
 
-def infer_block(block: Block, names: Sequence[str]) -> tuple[str, ...]:
-    """Return what kind of values each column of a block has.
+def infer_blocks(blocks: Sequence[Block], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return what kind of values each column of each block has.
 
     Parameters
     ----------
-    block : Block
+    blocks : sequence of Block
     names : sequence of str
 
     Returns
     -------
-    tuple of str
+    list of tuple of str
         Each ``"none"`` (no rows), ``"empty"``, ``"bool"``, ``"bool with gaps"``, ``"int"``,
         ``"int with gaps"``, ``"long"``, ``"long with gaps"`` (whole numbers that float64 does not
         hold), ``"uint"``, ``"float"`` or ``"text"``.
     """
+    return [_infer(block, names) for block in blocks]
+
+
+def _infer(block: Block, names: Sequence[str]) -> tuple[str, ...]:
     frame = _read(block, names)
     kinds = {str(name): _kind(column) for name, column in frame.items()}
     rounded = [
@@ -266,18 +279,18 @@ def csv_frame(inputs: InputFiles, names: Sequence[str], client: Any) -> Any:
     -------
     dask.dataframe.DataFrame
     """
-    blocks = csv_blocks(inputs)
+    partitions = csv_blocks(inputs, names)
     futures = [
-        client.submit(infer_block, block, list(names), key=f"infer-{inputs.stamp}-{number}")
-        for number, block in enumerate(blocks)
+        client.submit(infer_blocks, blocks, list(names), key=f"infer-{inputs.stamp}-{number}")
+        for number, blocks in enumerate(partitions)
     ]
-    kinds = client.gather(futures)
+    kinds = [kind for some in client.gather(futures) for kind in some]
     dtypes = {name: merge_kinds(kind[i] for kind in kinds) for i, name in enumerate(names)}
     meta = pd.DataFrame({name: pd.Series([], dtype=dtype) for name, dtype in dtypes.items()})
     with dask.config.set({"dataframe.convert-string": False}):
         return dd.from_map(
-            read_csv_block,
-            blocks,
+            read_csv_blocks,
+            partitions,
             meta=meta,
             label="read-csv",
             dtypes=dtypes,
@@ -285,14 +298,18 @@ def csv_frame(inputs: InputFiles, names: Sequence[str], client: Any) -> Any:
         )
 
 
-def read_csv_block(
-    block: Block, columns: list[str] | None = None, *, dtypes: dict[str, str], stamp: str = ""
+def read_csv_blocks(
+    blocks: Sequence[Block],
+    columns: list[str] | None = None,
+    *,
+    dtypes: dict[str, str],
+    stamp: str = "",
 ) -> pd.DataFrame:
     """Read one partition, with the dtypes that hold for all.
 
     Parameters
     ----------
-    block : Block
+    blocks : sequence of Block
     columns : list of str, optional
     dtypes : dict
     stamp : str
@@ -304,5 +321,6 @@ def read_csv_block(
     """
     names = list(dtypes)
     wanted = names if columns is None else list(columns)
-    frame = _read(block, names, dtype={name: dtypes[name] for name in wanted}, usecols=wanted)
-    return frame[wanted]
+    how = {"dtype": {name: dtypes[name] for name in wanted}, "usecols": wanted}
+    frames = [_read(block, names, **how)[wanted] for block in blocks]
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)

@@ -7,11 +7,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
@@ -28,12 +28,22 @@ __all__ = [
     "list_files",
     "one_line",
     "open_fs",
+    "share_partitions",
 ]
 
 #: Name endings by format; compressed CSV is found by the ending before the last.
 PARQUET_ENDINGS = (".parquet", ".parq", ".pq")
 CSV_ENDINGS = (".csv",)
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
+
+#: Footers and headers are read by this many threads, for the sake of remote stores.
+READING_THREADS = 16
+
+#: When files share a partition, each counts for this many bytes a column, at least: to open one
+#: takes time, and until they are joined, a column of each takes one to two KiB beside its values.
+FILE_BYTES = 8 * 2**10
+#: However small the files, they are not put into fewer partitions: workers need some to share.
+FEWEST = 16
 
 #: Libraries behind object stores. Their errors (no credentials, no connection) are not OSErrors.
 STORE_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "google", "gcsfs", "azure")
@@ -42,6 +52,8 @@ STORE_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "google", "gcsfs", "azure
 CHANGES = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created")
 
 _MAGIC = re.compile(r"[*?\[]")
+
+Piece = TypeVar("Piece")
 
 
 @dataclass(frozen=True)
@@ -210,6 +222,44 @@ def list_files(url: str, format: str | None = None) -> InputFiles:
         n_bytes=sum(int(mark.partition(" ")[0]) for mark in marks),
         marks=tuple(marks),
     )
+
+
+def share_partitions(
+    pieces: Sequence[Piece], sizes: Sequence[int], most: int
+) -> list[tuple[Piece, ...]]:
+    """Put small pieces of files that follow each other into one partition.
+
+    Parameters
+    ----------
+    pieces : sequence
+        In order.
+    sizes : sequence of int
+        Bytes that each counts for.
+    most : int
+        Bytes of a partition. A piece that is larger is one.
+
+    Returns
+    -------
+    list of tuple
+        At least `FEWEST`, where there are as many pieces of about the same size.
+
+    Examples
+    --------
+    >>> share_partitions("abc", [5, 5, 5], 10)
+    [('a',), ('b',), ('c',)]
+    >>> [len(shared) for shared in share_partitions(range(1000), [1] * 1000, 100)]
+    [63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 55]
+    """
+    most = min(most, -(-sum(sizes) // FEWEST))
+    shared: list[list[Piece]] = []
+    left = 0
+    for piece, size in zip(pieces, sizes, strict=True):
+        if not shared or size > left:
+            shared.append([])
+            left = most
+        shared[-1].append(piece)
+        left -= size
+    return [tuple(together) for together in shared]
 
 
 def _refuse_managed(fs: Any, url: str, root: str, files: list[str]) -> None:

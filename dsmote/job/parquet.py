@@ -1,10 +1,10 @@
 """Parquet files as one Dask DataFrame, with one schema that holds for every file.
 
 The footers of all files are read before anything else. They give the pieces (runs of row groups of
-one file, each a partition), they show a file that is corrupt or that does not fit the others while
-nothing is lost yet, and they tell which whole-number columns have missing values. Pandas turns
-those into floats, partition by partition, which would alter large numbers; here they are nullable
-integers in every partition.
+one file), of which small ones share a partition; they show a file that is corrupt or that does not
+fit the others while nothing is lost yet, and they tell which whole-number columns have missing
+values. Pandas turns those into floats, partition by partition, which would alter large numbers;
+here they are nullable integers in every partition.
 """
 
 from __future__ import annotations
@@ -24,7 +24,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from dask.dataframe.utils import clear_known_categories
 
-from dsmote.job.files import InputFiles, clear_errors, is_of_storage, one_line, open_fs
+from dsmote.job.files import (
+    FILE_BYTES,
+    READING_THREADS,
+    InputFiles,
+    clear_errors,
+    is_of_storage,
+    one_line,
+    open_fs,
+    share_partitions,
+)
 
 __all__ = [
     "Footer",
@@ -33,16 +42,13 @@ __all__ = [
     "parquet_frame",
     "piece_rows",
     "read_footers",
-    "read_piece",
+    "read_pieces",
     "table_schema",
 ]
 
 #: A partition holds whole row groups up to this size in memory, or up to this many rows.
 PIECE_BYTES = 64 * 2**20
 PIECE_ROWS = 250_000
-
-#: Footers are read by this many threads, for the sake of remote stores.
-FOOTER_THREADS = 16
 
 _INDEX_COLUMN = re.compile(r"__index_level_\d+__")
 _NULLABLE = {
@@ -82,10 +88,12 @@ class Footer:
 
 @dataclass(frozen=True)
 class Piece:
-    """A partition: some row groups of one file."""
+    """Some row groups of one file, their rows, and the bytes of these in memory."""
 
     file: str
     groups: tuple[int, ...]
+    rows: int
+    bytes: int
 
 
 def read_footers(inputs: InputFiles) -> list[Footer]:
@@ -104,7 +112,7 @@ def read_footers(inputs: InputFiles) -> list[Footer]:
     ValueError
         When a file is not Parquet, or is cut short; it is named.
     """
-    with ThreadPoolExecutor(FOOTER_THREADS) as pool:
+    with ThreadPoolExecutor(READING_THREADS) as pool:
         return list(pool.map(_read_footer, inputs.files))
 
 
@@ -292,6 +300,8 @@ def _common_field(name: str, footers: Sequence[Footer]) -> pa.Field:
 def _wider(
     name: str, mine: pa.DataType, theirs: pa.DataType, before: str, footer: Footer
 ) -> pa.DataType:
+    if mine == theirs:  # of thousands of files, nearly all are alike
+        return mine
     schemas = [pa.schema([pa.field("", each)]) for each in (mine, theirs)]
     try:
         found = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
@@ -299,7 +309,7 @@ def _wider(
         found = None
     floats = pa.types.is_floating(found) if found is not None else False
     inexact = floats and (pa.types.is_decimal(mine) or pa.types.is_decimal(theirs))
-    bytes_of_text = found in (pa.binary(), pa.large_binary()) and mine != theirs
+    bytes_of_text = found in (pa.binary(), pa.large_binary())
     if found is None or inexact or bytes_of_text:
         raise ValueError(
             f"column {name!r} is {theirs} in {footer.file} but {mine} in {before} or a file before "
@@ -321,14 +331,13 @@ def parquet_frame(inputs: InputFiles, footers: Sequence[Footer], schema: pa.Sche
     Returns
     -------
     dask.dataframe.DataFrame
-        One partition per piece, in the order of files and row groups.
+        In the order of files and row groups.
     """
-    pieces = [piece for footer in footers for piece in _pieces(footer, schema)]
     # Dask would turn text into a dtype of its own, and the output would not be what came in.
     with dask.config.set({"dataframe.convert-string": False}):
         return dd.from_map(
-            read_piece,
-            pieces,
+            read_pieces,
+            _partitions(footers, schema),
             meta=clear_known_categories(as_pandas(schema.empty_table())),
             label="read-parquet",
             schema=schema,
@@ -348,11 +357,17 @@ def piece_rows(footers: Sequence[Footer], schema: pa.Schema) -> tuple[int, ...]:
     -------
     tuple of int
     """
-    return tuple(
-        sum(footer.groups[group][0] for group in piece.groups)
-        for footer in footers
-        for piece in _pieces(footer, schema)
-    )
+    return tuple(sum(piece.rows for piece in pieces) for pieces in _partitions(footers, schema))
+
+
+def _partitions(footers: Sequence[Footer], schema: pa.Schema) -> list[tuple[Piece, ...]]:
+    pieces = [piece for footer in footers for piece in _pieces(footer, schema)]
+    if any(pa.types.is_dictionary(field.type) and field.type.ordered for field in schema):
+        # Each file has its own order of categories, and joined they might have another.
+        return [(piece,) for piece in pieces]
+    least, row = FILE_BYTES * len(schema), -(-PIECE_BYTES // PIECE_ROWS)
+    sizes = [max(piece.bytes, piece.rows * row, least) for piece in pieces]
+    return share_partitions(pieces, sizes, PIECE_BYTES)
 
 
 def _pieces(footer: Footer, schema: pa.Schema) -> list[Piece]:
@@ -365,12 +380,12 @@ def _pieces(footer: Footer, schema: pa.Schema) -> list[Piece]:
         group_size = max(group_bytes, group_rows * width)
         full = rows + group_rows > PIECE_ROWS or size + group_size > PIECE_BYTES
         if groups and full:
-            pieces.append(Piece(footer.file, tuple(groups)))
+            pieces.append(Piece(footer.file, tuple(groups), rows, size))
             groups, rows, size = [], 0, 0
         groups.append(number)
         rows, size = rows + group_rows, size + group_size
-    # A file without a row group is an empty partition: it may be all there is.
-    return [*pieces, Piece(footer.file, tuple(groups))]
+    # A file without a row group is a piece, too: it may be all there is.
+    return [*pieces, Piece(footer.file, tuple(groups), rows, size)]
 
 
 def _width(arrow: pa.DataType) -> int:
@@ -380,18 +395,22 @@ def _width(arrow: pa.DataType) -> int:
         return 16
 
 
-def read_piece(
-    piece: Piece, columns: list[str] | None = None, *, schema: pa.Schema, stamp: str = ""
+def read_pieces(
+    pieces: Sequence[Piece],
+    columns: list[str] | None = None,
+    *,
+    schema: pa.Schema,
+    stamp: str = "",
 ) -> pd.DataFrame:
     """Read one partition.
 
     Parameters
     ----------
-    piece : Piece
+    pieces : sequence of Piece
     columns : list of str, optional
         Those to read; Dask narrows them to what is used.
     schema : pyarrow.Schema
-        What the columns must be, whatever the file calls them.
+        What the columns must be, whatever the files call them.
     stamp : str
         Tells tasks of a changed file from tasks of the old one.
 
@@ -401,20 +420,24 @@ def read_piece(
     """
     names = schema.names if columns is None else list(columns)
     wanted = pa.schema([schema.field(name) for name in names], metadata=schema.metadata)
+    table = pa.concat_tables([_read(piece, wanted) for piece in pieces])
+    frame = as_pandas(table, use_threads=False, split_blocks=True, self_destruct=True)
+    del table
+    return _checked(frame, wanted, pieces[0].file)
+
+
+def _read(piece: Piece, wanted: pa.Schema) -> pa.Table:
     fs, path = open_fs(piece.file)
     with clear_errors("read", piece.file), fs.open(path, "rb") as handle:
         try:
             table = pq.ParquetFile(handle).read_row_groups(
-                list(piece.groups), columns=names, use_threads=False
+                list(piece.groups), columns=wanted.names, use_threads=False
             )
         except (pa.ArrowException, OSError) as error:
             if is_of_storage(error):
                 raise
             raise ValueError(f"{piece.file} is corrupt: {one_line(error)}") from error
-    table = _cast(table.select(names), wanted, piece.file)
-    frame = as_pandas(table, use_threads=False, split_blocks=True, self_destruct=True)
-    del table
-    return _checked(frame, wanted, piece.file)
+    return _cast(table.select(wanted.names), wanted, piece.file)
 
 
 def _cast(table: pa.Table, wanted: pa.Schema, file: str) -> pa.Table:

@@ -2,12 +2,14 @@
 
 Run: python tests/benchmarks/out_of_core.py [--rows 10000000] [--files 40] [--repeats 3]
      [--directory FOLDER] [--also=--scale=robust]
+     python tests/benchmarks/out_of_core.py --rows 100000 --files 2000 --of-input [...]
 
 A table of 20 features (rank 5 plus noise) and a label, 2 % of the rows minority, is generated on
 disk. The job reads it, balances it and writes it; the plain copy reads what the job wrote and
 writes it again with Dask alone: no job that makes the same table can do less. Both are processes
 of their own that start the same fresh LocalCluster (2 worker processes of 1 thread and 2 GiB), both
 are timed from start to exit, and they take turns. The raw speed of the disk is measured too.
+With `--of-input` the plain copy is one of the input: of many small files the job makes a few.
 """
 
 import argparse
@@ -131,7 +133,8 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     ]
     resample += ["--n-workers", "2", "--threads-per-worker", "1"]
     resample += ["--memory-limit", args.memory_limit, *args.also]
-    plain = [sys.executable, __file__, "--copy", str(balanced), str(copied)]
+    copying = source if args.of_input else balanced
+    plain = [sys.executable, __file__, "--copy", str(copying), str(copied)]
     plain += ["--memory-limit", args.memory_limit]
 
     seconds: dict[str, list[float]] = {"dsmote resample": [], "plain copy": []}
@@ -145,7 +148,11 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         manifests.append(json.loads(out))
         taken, _ = timed(plain, folder)
         seconds["plain copy"].append(taken)
-    return report(seconds, speeds, manifests, folder_bytes(balanced))
+    files = sum(1 for _ in balanced.glob("*.parquet"))
+    copied_files = sum(1 for _ in copied.glob("*.parquet"))
+    print(f"files: {args.files:,} in, {files:,} out, {copied_files:,} of the plain copy")
+    what = "input" if args.of_input else "output"
+    return {"files": files, **report(seconds, speeds, manifests, folder_bytes(copying), what)}
 
 
 def report(
@@ -153,6 +160,7 @@ def report(
     speeds: list[float],
     manifests: list[dict[str, Any]],
     written: int,
+    what: str,
 ) -> dict[str, Any]:
     """Print the table; return its numbers."""
     middle = {name: statistics.median(times) for name, times in seconds.items()}
@@ -163,7 +171,7 @@ def report(
             f"{written / 1e6 / middle[name]:>14.1f}"
         )
     ratio = middle["dsmote resample"] / middle["plain copy"]
-    print(f"the job takes {ratio:.2f} times the plain copy of its {written / 1e6:,.0f} MB output")
+    print(f"the job takes {ratio:.2f} times the plain copy of its {written / 1e6:,.0f} MB {what}")
     print("disk alone:", ", ".join(f"{speed:,.0f}" for speed in speeds), "MB/s")
     return {"ratio": ratio, **memory(manifests)}
 
@@ -195,6 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--directory", type=Path, help="where to put the files (default: TMPDIR)")
     parser.add_argument("--memory-limit", default="2GiB", help="of each worker")
+    parser.add_argument("--of-input", action="store_true", help="copy the input, not the output")
     parser.add_argument("--also", action="append", default=[], help="an option of `resample`")
     parser.add_argument("--copy", nargs=2, metavar=("SOURCE", "TARGET"), help=argparse.SUPPRESS)
     args = parser.parse_args(arguments)

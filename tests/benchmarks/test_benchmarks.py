@@ -68,6 +68,16 @@ def test_out_of_core(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_out_of_core_with_many_small_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    how = ["--rows", "5000", "--files", "100", "--of-input", "--repeats", "1"]
+    result = load("out_of_core").main([*how, "--directory", str(tmp_path)])
+    assert result["ratio"] > 0 and result["files"] < 20
+    assert "files: 100 in, 18 out, 100 of the plain copy" in capsys.readouterr().out
+
+
 def test_neighbours(capsys: pytest.CaptureFixture[str]) -> None:
     numbers = load("neighbours").main(["--scale", "0.01", "--repeats", "1"])
     assert list(numbers) == ["iid", "rank5", "fast"]

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from distributed import Client
 
-from dsmote.job.csv import csv_blocks, csv_columns, infer_block, merge_kinds
+from dsmote.job.csv import csv_blocks, csv_columns, infer_blocks, merge_kinds
 from dsmote.job.files import list_files
 from dsmote.job.sources import open_source
 
@@ -46,7 +46,7 @@ def test_compressed_file_is_one_block(tmp_path: Path, client: Client) -> None:
     with gzip.open(tmp_path / "a.csv.gz", "wt") as handle:
         handle.write("x,y\n1,a\n2,b\n")
     source = open_source(str(tmp_path / "a.csv.gz"))
-    assert len(csv_blocks(source.inputs)) == 1
+    assert len(csv_blocks(source.inputs, source.columns)) == 1
     assert source.frame(client).compute()["x"].tolist() == [1, 2]
 
 
@@ -79,7 +79,8 @@ def test_kinds_of_a_block(tmp_path: Path) -> None:
         "e,b,g,i,u,f,t\n,True,True,1,18446744073709551615,1.5,x\n,False,,2,1,2,\n"
     )
     inputs = list_files(str(tmp_path / "a.csv"))
-    kinds = infer_block(csv_blocks(inputs)[0], csv_columns(inputs))
+    names = csv_columns(inputs)
+    (kinds,) = infer_blocks(csv_blocks(inputs, names)[0], names)
     assert kinds == ("empty", "bool", "bool with gaps", "int", "uint", "float", "text")
 
 

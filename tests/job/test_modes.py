@@ -26,14 +26,15 @@ def job(source: Path, out: Path, **fields: Any) -> JobSpec:
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Files and numbers of columns, as they are read in this process."""
-    read, seen = parquet_module.read_piece, []
+    read, seen = parquet_module.read_pieces, []
 
     @wraps(read)
-    def counted(piece: Any, columns: Any = None, **how: Any) -> Any:
-        seen.append((piece.file, len(how["schema"] if columns is None else columns)))
-        return read(piece, columns, **how)
+    def counted(pieces: Any, columns: Any = None, **how: Any) -> Any:
+        names = len(how["schema"] if columns is None else columns)
+        seen.extend((piece.file, names) for piece in pieces)
+        return read(pieces, columns, **how)
 
-    monkeypatch.setattr(parquet_module, "read_piece", counted)
+    monkeypatch.setattr(parquet_module, "read_pieces", counted)
     return seen
 
 

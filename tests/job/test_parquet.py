@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dsmote.job.files import list_files
-from dsmote.job.parquet import Piece, read_footers, read_piece, table_schema
+from dsmote.job.parquet import Piece, read_footers, read_pieces, table_schema
 from dsmote.job.sources import open_source
 
 
@@ -188,9 +188,14 @@ WIDENED = {
 }
 
 
+@pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize("name", WIDENED)
-def test_types_of_different_width_are_widened(tmp_path: Path, name: str, swapped: bool) -> None:
+def test_types_of_different_width_are_widened(
+    tmp_path: Path, name: str, swapped: bool, shared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shared:
+        monkeypatch.setattr("dsmote.job.files.FEWEST", 1)
     one, other, values, common = WIDENED[name]
     columns = [pa.array([values[0]] * 3, one), pa.array([values[1]] * 3, other)]
     for number, column in enumerate(columns[::-1] if swapped else columns):
@@ -198,6 +203,7 @@ def test_types_of_different_width_are_widened(tmp_path: Path, name: str, swapped
     source = open_source(str(tmp_path))
     assert source.schema.field("c").type == common
     parts = dask.compute(*source.frame(None)["c"].to_delayed(), scheduler="synchronous")
+    assert len(parts) == (1 if shared else 2)
     expected = [value for value in values for _ in range(3)]
     expected = expected[::-1] if swapped else expected
     assert [None if pd.isna(v) else v for part in parts for v in part] == expected
@@ -213,16 +219,21 @@ def test_a_value_that_the_common_type_cannot_hold_is_named(tmp_path: Path) -> No
         read_all(tmp_path)
 
 
+@pytest.mark.parametrize("fewest", [1, 16])
 @pytest.mark.parametrize(
     "values", [[101, 205], [0.5, 1.5], [True, False], pd.to_datetime(["2020", "2021"])]
 )
-def test_categories_of_any_kind_stay_categories(tmp_path: Path, values: Any) -> None:
+def test_categories_of_any_kind_stay_categories(
+    tmp_path: Path, values: Any, fewest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Parquet keeps codes of text only; pandas says in its metadata what the others were."""
+    monkeypatch.setattr("dsmote.job.files.FEWEST", fewest)  # in one partition, or in two
     categories = pd.DataFrame({"c": pd.Categorical(values), "x": [0.0, 1.0]})
-    folder = write(tmp_path / "t", categories, categories)
+    other = pd.DataFrame({"c": pd.Categorical(values[::-1], values[::-1]), "x": [0.0, 1.0]})
+    folder = write(tmp_path / "t", categories, other)
     found = read_all(folder)["c"]
     assert isinstance(found.dtype, pd.CategoricalDtype)
-    assert found.tolist() == [*categories["c"], *categories["c"]]
+    assert found.tolist() == [*categories["c"], *other["c"]]
     frame = open_source(str(folder)).frame(None)
     assert isinstance(frame["c"].dtype, pd.CategoricalDtype)
 
@@ -264,4 +275,4 @@ def test_file_that_vanished_is_named(mixed: Path) -> None:
     schema = table_schema(read_footers(inputs))
     (mixed / "0.parquet").unlink()
     with pytest.raises(FileNotFoundError, match=r"cannot read .*0\.parquet"):
-        read_piece(Piece(inputs.files[0], (0,)), schema=schema)
+        read_pieces([Piece(inputs.files[0], (0,), 100, 8_000)], schema=schema)
