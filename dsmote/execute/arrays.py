@@ -11,7 +11,14 @@ from dask.base import is_dask_collection
 from pandas.api.extensions import ExtensionArray
 from scipy.sparse import issparse
 
-__all__ = ["as_array", "check_container", "from_indicator", "native", "refuse_mask"]
+__all__ = [
+    "as_array",
+    "check_container",
+    "from_indicator",
+    "label_array",
+    "native",
+    "refuse_mask",
+]
 
 
 def native(array: np.ndarray) -> np.ndarray:
@@ -70,6 +77,31 @@ def refuse_mask(values: Any, what: str) -> None:
         )
 
 
+def label_array(y: Any) -> np.ndarray:
+    """Return a target as an array; what NumPy would make one type, or two dimensions, of stays.
+
+    Examples
+    --------
+    >>> label_array([1, "1", (2, 3)])
+    array([1, '1', (2, 3)], dtype=object)
+    """
+    if isinstance(y, list | tuple) and not any(isinstance(v, list | np.ndarray) for v in y):
+        kinds = set(map(type, y))
+        if len(kinds) > 1 or kinds & {tuple, str, bytes}:
+            return np.fromiter(y, dtype=object, count=len(y))
+    return _array(y, "y")
+
+
+def _array(values: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"{what} is a list whose rows differ in length ({error}); give each row one value for "
+            "each column"
+        ) from error
+
+
 def as_array(X: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
     """Return features as an array of two dimensions, and what gives their kind back.
 
@@ -104,7 +136,7 @@ def as_array(X: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
         )
     if isinstance(X, pd.Series):
         raise ValueError("Expected 2D input, got a Series instead; pass X.to_frame()")
-    array = np.asarray(X)
+    array = _array(X, "X")
     kind = array.dtype
 
     def as_list(made: np.ndarray) -> Any:

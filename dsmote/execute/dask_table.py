@@ -44,11 +44,12 @@ from dsmote.execute.outputs import (
     label_block,
     target_like,
 )
-from dsmote.execute.partition import check_companion, profile
+from dsmote.execute.partition import check_companion, numbers_in, profile
 from dsmote.execute.recipe import Task
 from dsmote.execute.resources import memory_limit
 from dsmote.plan import Limit, Profile, Schema, make_schema, merge_profiles
 from dsmote.plan.profile import TARGET
+from dsmote.plan.schema import check_unique, column_name
 
 __all__ = ["DaskTable"]
 
@@ -57,6 +58,10 @@ BESIDE = ("sample_weight", "groups")
 
 def _merge_list(parts: list[Profile]) -> Profile:
     return merge_profiles(parts)
+
+
+def _all_numbers(parts: list[dict[int, bool]]) -> dict[int, bool]:
+    return {i: all(p.get(i, True) for p in parts) for i in {i for p in parts for i in p}}
 
 
 def _profile_part(
@@ -85,6 +90,7 @@ class DaskTable:
     """
 
     lazy = True
+    passes: tuple[str, ...] = ()
     classes: dict[Any, Any] = {}  # noqa: RUF012 - known when computed, and not here
     learnt = None
     recipe: Any = None
@@ -93,7 +99,7 @@ class DaskTable:
     def __init__(
         self, X: Any, y: Any = None, target: Any = None, beside: dict[str, Any] | None = None
     ) -> None:
-        self.target = target
+        self.target = column_name(target)
         self.report: Any = None
         self.provenance: Any = None
         self.has_target = y is None
@@ -101,7 +107,8 @@ class DaskTable:
         self.array: np.dtype | None = None
         if self.is_frame:
             self._meta = X._meta
-            self.names: list[Any] = list(X.columns)
+            self.names: list[Any] = list(map(column_name, X.columns))
+            check_unique(self.names)  # Dask keeps one dtype for all columns of a name
             self.dtypes: list[Any] = list(self._meta.dtypes)
         else:
             X = self._checked_array(X)
@@ -118,6 +125,7 @@ class DaskTable:
             name: self._checked_beside(name, values) for name, values in (beside or {}).items()
         }
         self._frozen: Inputs | None = None
+        self._numbers: dict[int, bool] | None = None
 
     @property
     def npartitions(self) -> int:
@@ -236,6 +244,18 @@ class DaskTable:
         dtypes = [np.dtype("f8") if i in objects else d for i, d in enumerate(self.dtypes)]
         roles |= {"target": self.target, "has_target": self.has_target, "objects": objects}
         return make_schema(self.names, dtypes, **roles)
+
+    def is_number(self, i: int) -> bool:
+        """Tell whether an object column holds numbers: all are looked at once."""
+        if self._numbers is None:
+            inputs = self._inputs()
+            columns = [j for j, dtype in enumerate(self.dtypes) if dtype == np.dtype("O")]
+            look = partial(numbers_in, columns=columns)
+            rows = (row[:1] for row in inputs.rows())
+            token = tokenize(self._X, "numbers")
+            self._numbers = over_all(inputs.graph, rows, f"numbers-{token}", look, _all_numbers)
+            self.passes = ("telling numbers from names in object columns",)
+        return self._numbers.get(i, False)
 
     def _inputs(self) -> Inputs:
         if self._frozen is None:

@@ -12,7 +12,7 @@ from dsmote.execute.recipe import Made
 from dsmote.execute.rows import Rows, is_arrow_date
 from dsmote.plan import Column, Schema
 
-__all__ = ["as_floats", "decode", "repeated", "synthetic_index"]
+__all__ = ["as_floats", "decode", "filled", "repeated", "synthetic_index"]
 
 
 def as_floats(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -120,6 +120,13 @@ def repeated(label: Any, n: int, dtype: Any) -> Any:
     return pd.Series([label], dtype=dtype).repeat(n).array
 
 
+def filled(label: Any, n: int, dtype: np.dtype) -> np.ndarray:
+    """Return a NumPy array that holds a label n times; a tuple is one label, too."""
+    array = np.empty(n, dtype=dtype)
+    array.fill(label)
+    return array
+
+
 def decode(
     schema: Schema,
     rows: Rows,
@@ -191,7 +198,9 @@ def decode(
         columns[i] = values if plain else pd.Series(values, index=index, copy=False)
     # This puts columns of one dtype into one block; many blocks slow down all that follows.
     frame = pd.DataFrame(columns, index=index)
-    frame.columns = pd.Index(schema.names, dtype=object if not schema.names else None)
+    # Among texts, pandas would make NaN of None.
+    kept = not schema.names or None in schema.names
+    frame.columns = pd.Index(schema.names, dtype=object if kept else None)
     return frame
 
 

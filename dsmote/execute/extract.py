@@ -19,6 +19,7 @@ from dsmote.execute.partition import (
     bad_values,
     check,
     companion,
+    decimals_of,
     incomplete,
     index_end,
     label_codes,
@@ -28,6 +29,7 @@ from dsmote.execute.partition import (
 )
 from dsmote.execute.rows import Rows, all_finite, encode, factorized, join
 from dsmote.plan import Plan, Schema
+from dsmote.plan.profile import merge_decimals
 
 __all__ = ["Extract", "Sampled", "Take", "check_counts", "extract", "join_extracts", "sampled"]
 
@@ -88,6 +90,8 @@ class Extract:
         What a model is learnt from.
     index_end : int
         One more than the largest number in the index.
+    decimals : dict of column position to (digits before the point, digits after it) or None
+        As in a profile; for a run that has none.
     """
 
     counts: dict[Any, int]
@@ -95,6 +99,7 @@ class Extract:
     rows: dict[int, Rows]
     sample: dict[int, Sampled] = field(default_factory=dict)
     index_end: int = 0
+    decimals: dict[int, Any] = field(default_factory=dict)
 
     @property
     def starts(self) -> np.ndarray:
@@ -138,7 +143,8 @@ def extract(
         if quota:
             sample[take.ranks[name]] = sampled(rows.numeric, rows.numbers, quota)
     counts = dict(zip(names, found_counts, strict=True))
-    return Extract(counts, (len(frame),), found, sample, index_end(part, target))
+    decimals = decimals_of(part, schema)
+    return Extract(counts, (len(frame),), found, sample, index_end(part, target), decimals)
 
 
 def _rows(
@@ -198,7 +204,9 @@ def join_extracts(parts: Sequence[Extract], *, take: Take) -> Extract:
         for rank, quota in take.quotas.items()
         if any(rank in p.sample for p in parts)
     }
-    return Extract(counts, lengths, rows, sample, max((p.index_end for p in parts), default=0))
+    end = max((p.index_end for p in parts), default=0)
+    decimals: dict[int, Any] = reduce(merge_decimals, (p.decimals for p in parts), {})
+    return Extract(counts, lengths, rows, sample, end, decimals)
 
 
 def _smallest(parts: Sequence[tuple[Sampled, int]], quota: int) -> Sampled:

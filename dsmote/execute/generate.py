@@ -15,7 +15,7 @@ import pandas as pd
 
 from dsmote.execute.decode import as_floats, decode, synthetic_index
 from dsmote.execute.extract import Extract
-from dsmote.execute.provenance import came_from
+from dsmote.execute.provenance import came_from, with_provenance
 from dsmote.execute.recipe import (
     Around,
     Bases,
@@ -41,6 +41,7 @@ from dsmote.plan import (
 from dsmote.plan.draws import INDEX
 from dsmote.plan.labels import listed
 from dsmote.plan.memory import STEP_ROWS
+from dsmote.plan.schema import with_decimals
 
 __all__ = [
     "Part",
@@ -112,7 +113,7 @@ def build_class_index(
     if of.engine == COPY:
         bases = Bases(copies_with_replacement(len(rows), of.new, seed, of.rank))
         report = {"engine": COPY, "exact": True, "recall": 1.0}
-        return ClassIndex(rows, bases, None, None, report, True, of.rank)
+        return ClassIndex(rows, bases, None, None, report, True, of.rank, found.decimals)
     lone = _lone(rows, recipe, of)
     eligible = None
     if lone is not None and recipe.on_small_group == "skip":
@@ -125,7 +126,7 @@ def build_class_index(
     bases = recipe.bases(BasesOf(rows, of, seed, eligible, around, learnt, survey, total))
     index, report = _indexed(rows, bases, recipe, of, seed, learnt)
     report |= bases.report
-    return ClassIndex(rows, bases, index, around, report, rank=of.rank)
+    return ClassIndex(rows, bases, index, around, report, False, of.rank, found.decimals)
 
 
 def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray | None:
@@ -250,6 +251,8 @@ def finish(
     rows, n = of.rows, len(made.bases)
     named = array is None or rows.group is not None or how.provenance
     index = synthetic_index(like, first, n) if named else pd.RangeIndex(n)
+    if of.decimals:
+        how = replace(how, schema=with_decimals(how.schema, of.decimals))
     weights = None if rows.weights is None else _weights(rows, made)
     groups = None
     if rows.group is not None and rows.group_levels is not None:
@@ -259,7 +262,7 @@ def finish(
     if how.provenance:
         provenance = came_from(rows, made, how.provenance, how.schema, index)
         if array is None:
-            table = pd.concat([table, provenance], axis=1)
+            table = with_provenance(table, provenance)
     return Part(table, weights, groups, provenance)
 
 

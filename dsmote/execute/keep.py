@@ -120,9 +120,9 @@ def _numbered(target: Any) -> tuple[np.ndarray, list[Any], list[int]]:
     return codes, names, counts
 
 
-def count_part(target: Any, column: Any = None) -> list[PartCount]:
+def count_part(target: Any, column: int | None = None) -> list[PartCount]:
     """Count the classes in one partition of the target, or of a frame that has it as a column."""
-    codes, labels, counts = _numbered(target if column is None else target[column[0]])
+    codes, labels, counts = _numbered(target if column is None else target.iloc[:, column])
     return [PartCount(dict(zip(labels, counts, strict=True)), int((codes < 0).sum()))]
 
 
@@ -139,11 +139,17 @@ def count_classes(table: Table) -> Counted:
         return Counted(tuple(count_part(_memory_target(table))))
     inputs = table._inputs()
     keys, y_keys = ([] if part is None else list(part) for part in inputs.columns[:2])
-    column = (table.target,) if table.has_target else None
-    tasks, level = freeze(table._X[[table.target]] if table.has_target else table._y)
+    column = None
+    level: list[Any] = []
+    if not table.has_target:
+        tasks, level = freeze(table._y)
+    elif isinstance(table.target, str):  # of other names, Dask takes some for a mask
+        column = 0
+        tasks, level = freeze(table._X[[table.target]])
     if len(level) != len(keys):
         # Where Dask cuts by size, a frame of fewer columns has other partitions.
         tasks, level = dict(inputs.graph), keys if table.has_target else y_keys
+        column = table.names.index(table.target) if table.has_target else None
     token = tokenize(table._X, table._y, table.target, "count")
     look = partial(count_part, column=column)
     rows = ((key,) for key in level)
@@ -286,7 +292,8 @@ def filter_lazily(table: Any, counted: Counted, subsets: Mapping[Any, Subset]) -
     inputs = table._inputs()
     graph, keys = inputs.graph, inputs.columns[0]
     y_keys = inputs.columns[1] or [None] * len(inputs)
-    kinds = ["target" if table.has_target and n == table.target else "carried" for n in table.names]
+    target = [table.target] if table.has_target else []
+    kinds = ["target" if name in target else "carried" for name in table.names]
     schema = Schema(tuple(map(Column, table.names, table.dtypes, kinds)))
     marks = _marks(counted, subsets)
     token = tokenize(table._X, table._y, table.beside, table.target, list(subsets.items()), "keep")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsmote.execute.arrays import as_array, from_indicator, native, refuse_mask
+from dsmote.execute.arrays import as_array, from_indicator, label_array, native, refuse_mask
 from dsmote.execute.decode import repeated
 from dsmote.execute.extract import Extract, check_counts, extract, join_extracts
 from dsmote.execute.generate import (
@@ -29,13 +29,14 @@ from dsmote.execute.matrix import (
     profile_matrix,
 )
 from dsmote.execute.partition import as_frame, check_companion, conform, profile
-from dsmote.execute.provenance import of_originals
+from dsmote.execute.provenance import of_originals, with_provenance
 from dsmote.execute.recipe import Made, Making, Task
 from dsmote.execute.resources import memory_limit, single_threaded, thread_pool
 from dsmote.execute.rows import Rows, holds_numbers, read_objects
 from dsmote.execute.serial import surveyed
 from dsmote.execute.taking import take_of
 from dsmote.plan import Limit, Plan, Profile, Schema, make_schema
+from dsmote.plan.schema import column_name
 
 __all__ = ["MemoryTable"]
 
@@ -62,13 +63,14 @@ class MemoryTable:
 
     lazy = False
     npartitions = 1
+    passes: tuple[str, ...] = ()
     array: np.dtype | None = None
     index_like: pd.Index = pd.RangeIndex(0)
 
     def __init__(
         self, X: Any, y: Any = None, target: Any = None, beside: dict[str, Any] | None = None
     ) -> None:
-        self.target = target
+        self.target = column_name(target)
         self.report: Any = None
         self.provenance: Any = None
         self.classes: dict[Any, Any] = {}
@@ -85,7 +87,7 @@ class MemoryTable:
             self.array = X.dtype
         self._X = X
         names = X.columns if self.is_frame else pd.RangeIndex(X.shape[1])
-        self.names: list[Any] = list(names)
+        self.names: list[Any] = list(map(column_name, names))
         if not X.shape[1]:
             raise ValueError(
                 f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required."
@@ -149,7 +151,7 @@ class MemoryTable:
             series = y
         else:
             refuse_mask(y, "y")
-            array = np.asarray(y)
+            array = label_array(y)
             dtype, array = array.dtype, native(array)
             lists = isinstance(y, list) and array.ndim == 2
             columns = y.columns if isinstance(y, pd.DataFrame) else None
@@ -205,7 +207,7 @@ class MemoryTable:
                     dtype == np.dtype("O")
                     and i not in roles.get("nominal", ())
                     and self.names[i] not in apart
-                    and not (self.has_target and self.names[i] == self.target)
+                    and not (self.has_target and self.names[i] in [self.target])
                     and self.is_number(i)
                 ):
                     dtypes[i] = np.dtype("f8")
@@ -224,13 +226,13 @@ class MemoryTable:
 
     def _prepared(self, schema: Schema) -> pd.DataFrame:
         """Return the frame with object columns of numbers as the numbers the schema says."""
-        return as_frame(self._frame, schema)
+        return as_frame(self._X, schema)
 
     def profile(self, schema: Schema, scale: str | None = None, levels: bool = False) -> Profile:
         """Look at the table once."""
         if is_matrix(self._X, schema):
             return profile_matrix(self._X, self._classes, schema, scale)
-        return profile(self._frame, self._labels, schema, scale, levels, whole=True)
+        return profile(self._X, self._labels, schema, scale, levels, whole=True)
 
     def _extract(self, task: Task) -> Extract:
         """Take out the rows of the classes to grow."""
@@ -239,8 +241,7 @@ class MemoryTable:
         if plain and is_matrix(self._X, task.schema):
             found = extract_matrix(self._X, self._classes, take=take)
         else:
-            frame = self._prepared(task.schema)
-            found = extract(frame, self._labels, *self._companions, take=take)
+            found = extract(self._X, self._labels, *self._companions, take=take)
         return check_counts(join_extracts([found], take=take), task.plan)
 
     def _as_part(self, schema: Schema) -> tuple[Any, ...]:
@@ -324,7 +325,7 @@ class MemoryTable:
             return np.concatenate([self._X, *made])
         ours = conform(self._X, task.schema, task.changes)
         if task.provenance:
-            ours = pd.concat([ours, of_originals(ours.index, task.provenance, task.out)], axis=1)
+            ours = with_provenance(ours, of_originals(ours.index, task.provenance, task.out))
         joined = pd.concat([ours, *made], ignore_index=True)
         if not task.provenance:
             joined.columns = self._X.columns  # of categories too, or of one frequency

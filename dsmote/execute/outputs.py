@@ -14,11 +14,11 @@ import pandas as pd
 from dask.highlevelgraph import HighLevelGraph
 
 from dsmote.execute.class_graph import alone
-from dsmote.execute.decode import repeated, synthetic_index
+from dsmote.execute.decode import filled, repeated, synthetic_index
 from dsmote.execute.generate import make_block
 from dsmote.execute.graph import frame_of
-from dsmote.execute.partition import conform
-from dsmote.execute.provenance import empty_provenance, of_originals
+from dsmote.execute.partition import conform, retyped
+from dsmote.execute.provenance import empty_provenance, of_originals, with_provenance
 from dsmote.execute.recipe import ClassIndex, Making, Task
 from dsmote.plan import Block, Schema
 from dsmote.plan.profile import TARGET
@@ -63,10 +63,10 @@ def collect(
 
 def changed_meta(meta: pd.DataFrame, task: Task) -> pd.DataFrame:
     """Return the metadata of the output: known categories, changed dtypes, provenance."""
-    changed = {meta.columns[i]: d for i, d in task.known.items() if 0 <= i < meta.shape[1]}
-    meta = meta.astype(changed) if changed else meta
+    changed = {i: dtype for i, dtype in task.known.items() if 0 <= i < meta.shape[1]}
+    meta = retyped(meta, changed) if changed else meta
     if task.provenance:
-        meta = pd.concat([meta, empty_provenance(task.provenance, task.out)], axis=1)
+        meta = with_provenance(meta, empty_provenance(task.provenance, task.out))
     return meta
 
 
@@ -77,7 +77,7 @@ def _original(
     part = conform(part, schema, dtypes)
     if kind is None:
         return part
-    return pd.concat([part, of_originals(part.index, kind, out)], axis=1)
+    return with_provenance(part, of_originals(part.index, kind, out))
 
 
 def _provenance_of(part: Any, *, kind: str, out: Schema) -> pd.DataFrame:
@@ -223,7 +223,7 @@ def label_block(*, block: Block, first: int, like: Any, column: bool) -> Any:
     """Make the target of one synthetic partition."""
     label, rows = block.label, block.rows
     if isinstance(like, np.ndarray):
-        array = np.full(rows, label, dtype=like.dtype)
+        array = filled(label, rows, like.dtype)
         return array.reshape(-1, 1) if column else array
     index = synthetic_index(like.index, first, rows)
     series = like.iloc[:, 0] if column else like

@@ -22,7 +22,7 @@ from dsmote.plan import Profile, Schema, look_at, plain
 from dsmote.plan.labels import listed
 from dsmote.plan.levels import LevelCounts, count_levels
 from dsmote.plan.profile import SAMPLE_ROWS, TARGET, Sampled, distinct_values
-from dsmote.plan.schema import text_found
+from dsmote.plan.schema import column_name, text_found
 
 __all__ = [
     "Samples",
@@ -30,14 +30,18 @@ __all__ = [
     "bad_values",
     "check",
     "check_companion",
+    "column_of",
     "companion",
     "conform",
+    "decimals_of",
     "incomplete",
     "index_end",
     "label_codes",
     "labels_of",
     "missing_labels",
+    "numbers_in",
     "profile",
+    "retyped",
     "smallest_hashes",
     "unlike",
 ]
@@ -45,7 +49,8 @@ __all__ = [
 
 def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
     """Return a partition as a frame: an array becomes one without being copied."""
-    if not isinstance(part, pd.DataFrame):
+    is_frame = isinstance(part, pd.DataFrame)
+    if not is_frame:
         refuse_mask(part, "a partition of X")
         array = np.asarray(part)
         part = pd.DataFrame(array, columns=pd.Index(schema.names), copy=False)
@@ -56,7 +61,7 @@ def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
     }
     if not objects:
         return part
-    read = {i: read_objects(part.iloc[:, i], dtype) for i, dtype in objects.items()}
+    read = {i: read_objects(part.iloc[:, i], dtype, is_frame) for i, dtype in objects.items()}
     text = [schema.names[i] for i, column in read.items() if column is None]
     if text:
         raise ValueError(text_found(text))
@@ -187,7 +192,7 @@ def check(frame: pd.DataFrame, schema: Schema) -> None:
     ValueError
         Other columns, or another dtype, than declared.
     """
-    if list(frame.columns) != schema.names:
+    if list(map(column_name, frame.columns)) != schema.names:
         raise ValueError(
             f"a partition has the columns {list(frame.columns)}, but the table has "
             f"{schema.names}; give every partition the same columns in the same order"
@@ -211,17 +216,24 @@ def conform(part: Any, schema: Schema, dtypes: Mapping[int, Any]) -> Any:
     """
     if not isinstance(part, pd.DataFrame):
         return part
-    changed = {
-        schema.columns[i].name: dtype for i, dtype in dtypes.items() if part.dtypes.iloc[i] != dtype
-    }
+    changed = {i: dtype for i, dtype in dtypes.items() if part.dtypes.iloc[i] != dtype}
     if not len(part):
         # An empty file often has lost its dtypes; keep it from spoiling a concatenation.
         changed |= {
-            c.name: c.given or c.dtype
+            i: c.given or c.dtype
             for i, c in enumerate(schema.columns)
             if i not in dtypes and _family(c.given or c.dtype) != _family(part.dtypes.iloc[i])
         }
-    return part.astype(changed) if changed else part
+    return retyped(part, changed) if changed else part
+
+
+def retyped(part: pd.DataFrame, dtypes: Mapping[int, Any]) -> pd.DataFrame:
+    """Return a frame with the dtypes of some columns replaced, by position: any name will do."""
+    part = part.copy(deep=False)
+    for i, dtype in dtypes.items():
+        column: Any = part.iloc[:, i].astype(dtype)
+        part.isetitem(i, column)
+    return part
 
 
 def profile(
@@ -260,11 +272,6 @@ def profile(
         usable = np.bincount(good + 1, minlength=len(names) + 1)[1:].tolist()
     samples = Samples(numeric, good, names, [frame.iloc[:, i] for i in schema.nominal])
     size = _size(frame)
-    decimals = {
-        i: object_digits(pd.Series(part[:, i]) if isinstance(part, np.ndarray) else part.iloc[:, i])
-        for i, c in enumerate(schema.columns)
-        if c.given is not None
-    }
     categories = {
         i: (dtype,)
         for i, dtype in enumerate(frame.dtypes)
@@ -282,7 +289,7 @@ def profile(
         missing=missing,
         infinite=infinite,
         categories=categories,
-        decimals=decimals,
+        decimals=decimals_of(part, schema),
         distinct={
             i: distinct_values(column if i not in missing else column[np.isfinite(column)])
             for i, column in zip(schema.numeric, numeric, strict=True)
@@ -293,6 +300,31 @@ def profile(
         levels=_levels(frame, schema, codes, names) if levels else (),
         index_end=index_end(frame, target),
     )
+
+
+def decimals_of(part: Any, schema: Schema) -> dict[int, tuple[int, int] | None]:
+    """Return the digits of the decimals in object columns that are measured."""
+    return {
+        i: object_digits(column_of(part, i))
+        for i, c in enumerate(schema.columns)
+        if c.given is not None
+    }
+
+
+def column_of(part: Any, i: int) -> pd.Series:
+    """Return a column of a partition, a frame or an array, as it is."""
+    return part.iloc[:, i] if isinstance(part, pd.DataFrame) else pd.Series(np.asarray(part)[:, i])
+
+
+def numbers_in(part: Any, columns: Sequence[int]) -> dict[int, bool]:
+    """Tell of object columns whether they hold numbers; of those without a value, nothing."""
+    found = {}
+    for i in columns:
+        column = column_of(part, i)
+        if not column.isna().all():
+            strict = isinstance(part, pd.DataFrame)
+            found[i] = read_objects(column, np.dtype("f8"), strict) is not None
+    return found
 
 
 def index_end(*parts: Any) -> int:

@@ -24,7 +24,7 @@ from dsmote.execute.recipe import Made
 from dsmote.execute.rows import Rows
 from dsmote.plan import Schema
 
-__all__ = ["came_from", "check_free", "empty_provenance", "of_originals"]
+__all__ = ["came_from", "check_free", "empty_provenance", "of_originals", "with_provenance"]
 
 FLAG = "synthetic"
 
@@ -78,6 +78,14 @@ def of_originals(index: pd.Index, kind: str, schema: Schema) -> pd.DataFrame:
             missing = pd.Series([None] * n, dtype=dtype).array
             columns |= {base: missing, neighbour: missing}
     return pd.DataFrame(columns, index=index)
+
+
+def with_provenance(table: pd.DataFrame, provenance: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with its provenance as further columns; one named None stays so."""
+    joined = pd.concat([table, provenance], axis=1)
+    if None in list(table.columns):  # of which pandas makes NaN among texts
+        joined.columns = pd.Index([*table.columns, *provenance.columns], dtype=object)
+    return joined
 
 
 def came_from(rows: Rows, made: Made, kind: str, schema: Schema, index: pd.Index) -> pd.DataFrame:

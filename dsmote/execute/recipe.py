@@ -17,7 +17,7 @@ A sampler that needs none of a step leaves it as it is in :class:`dsmote.sampler
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -169,6 +169,8 @@ class ClassIndex:
         The class is too small for neighbours, and its rows are copied.
     rank : int
         Place of the class in sorted label order.
+    decimals : mapping of column position to (digits before the point, digits after it) or None
+        Of numeric columns of Python objects.
     """
 
     rows: Rows
@@ -178,6 +180,7 @@ class ClassIndex:
     report: dict[str, Any]
     copied: bool = False
     rank: int = -1
+    decimals: Mapping[int, Any] = field(default_factory=dict)
 
 
 class Recipe(Protocol):

@@ -197,8 +197,13 @@ def holds_numbers(series: pd.Series) -> bool:
     return len(values) > 0 and all(numbers)
 
 
-def read_objects(series: pd.Series, dtype: Any) -> pd.Series | None:
-    """Return an object column of numbers as one of a dtype; None where it holds something else."""
+def read_objects(series: pd.Series, dtype: Any, strict: bool = False) -> pd.Series | None:
+    """Return an object column of numbers as one of a dtype; None where it holds something else.
+
+    Where it is not `strict`, what float() reads is a number: bools, and digits as text.
+    """
+    if strict and not (series.isna().all() or holds_numbers(series)):
+        return None
     if isinstance(dtype, pd.ArrowDtype):
         values = pa.array(series, type=dtype.pyarrow_dtype, from_pandas=True)
         return pd.Series(values, index=series.index, name=series.name, dtype=dtype)

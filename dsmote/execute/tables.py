@@ -11,6 +11,7 @@ from dsmote.execute.arrays import check_container
 from dsmote.execute.dask_table import DaskTable
 from dsmote.execute.memory_table import MemoryTable
 from dsmote.plan.labels import listed
+from dsmote.plan.schema import column_name
 
 __all__ = ["Table", "read_frame", "read_pair"]
 
@@ -71,8 +72,8 @@ def read_frame(frame: Any, target: Any, beside: dict[str, Any] | None = None) ->
             f"resample and plan with target= take a pandas or Dask DataFrame, but got "
             f"{_kind(frame)}; for arrays call fit_resample(X, y)"
         )
-    names = list(columns)
-    if target not in names:
+    names = list(map(column_name, columns))
+    if column_name(target) not in names:
         raise ValueError(
             f"there is no target column {target!r}; the columns are {listed(map(repr, names))}"
         )

@@ -14,7 +14,15 @@ from dsmote.plan.labels import listed, sort_labels
 from dsmote.plan.levels import LevelCounts, merge_levels
 from dsmote.plan.moments import ColumnMoments, merge_moments
 
-__all__ = ["SAMPLE_ROWS", "TARGET", "Profile", "Sampled", "merge_profiles", "unify_categories"]
+__all__ = [
+    "SAMPLE_ROWS",
+    "TARGET",
+    "Profile",
+    "Sampled",
+    "merge_decimals",
+    "merge_profiles",
+    "unify_categories",
+]
 
 SAMPLE_ROWS = 512  # rows kept of each class to judge its shape
 KEPT_VALUES = 1024  # tells the number of different values to about 3 %
@@ -148,7 +156,8 @@ def _merge_distinct(a: Mapping[int, Any], b: Mapping[int, Any]) -> dict[int, Any
     }
 
 
-def _merge_decimals(a: Mapping[int, Any], b: Mapping[int, Any]) -> dict[int, Any]:
+def merge_decimals(a: Mapping[int, Any], b: Mapping[int, Any]) -> dict[int, Any]:
+    """Return the digits that hold the decimals of both."""
     merged = dict(a)
     for i, digits in b.items():
         have = merged.get(i, digits)
@@ -176,7 +185,7 @@ def _merge(a: Profile, b: Profile) -> Profile:
         sample=_merge_samples(a.sample, b.sample),
         moments=merge_moments(a.moments, b.moments),
         levels=merge_levels(a.levels, b.levels),
-        decimals=_merge_decimals(a.decimals, b.decimals),
+        decimals=merge_decimals(a.decimals, b.decimals),
         distinct=_merge_distinct(a.distinct, b.distinct),
         index_end=max(a.index_end, b.index_end),
     )

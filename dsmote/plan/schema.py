@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from dsmote.plan.labels import listed
 
-__all__ = ["Column", "Schema", "carried_dtype", "is_nominal_dtype", "make_schema"]
+__all__ = ["Column", "Schema", "carried_dtype", "column_name", "is_nominal_dtype", "make_schema"]
 
 NUMERIC_KINDS = ("float", "int", "bool", "datetime", "timedelta", "decimal")
 _OBJECT = np.dtype("O")
@@ -83,7 +83,7 @@ class Schema:
     @property
     def names(self) -> list[Any]:
         """The column labels."""
-        return [c.name for c in self.columns]
+        return [column_name(c.name) for c in self.columns]
 
     def row_bytes(self, text_bytes: float = 48.0) -> int:
         """Estimate the bytes that one row takes in a pandas frame.
@@ -110,6 +110,17 @@ class Schema:
             else:
                 total += getattr(dtype, "itemsize", 8) + 1
         return max(1, int(total))
+
+
+def column_name(name: Any) -> Any:
+    """Return a column's label so that it is found among others: NaN equals only the same object.
+
+    Examples
+    --------
+    >>> float("nan") in [np.nan], column_name(float("nan")) in [np.nan]
+    (False, True)
+    """
+    return np.nan if isinstance(name, float) and name != name else name
 
 
 def is_nominal_dtype(dtype: Any) -> bool:
@@ -169,8 +180,8 @@ def carried_dtype(dtype: Any) -> Any:
     return dtype
 
 
-def _check_names(names: Sequence[Any], target: Any, has_target: bool, carry: Sequence[Any]) -> None:
-    """Refuse names that occur twice, and names of columns that are not there."""
+def check_unique(names: Sequence[Any]) -> None:
+    """Refuse names that occur twice."""
     names = list(names)
     duplicated = (
         [n for n in dict.fromkeys(names) if names.count(n) > 1]
@@ -182,6 +193,11 @@ def _check_names(names: Sequence[Any], target: Any, has_target: bool, carry: Seq
             f"column names must be unique, but {listed(map(repr, duplicated))} "
             f"appear{'s' if len(duplicated) == 1 else ''} more than once; rename the columns"
         )
+
+
+def _check_names(names: Sequence[Any], target: Any, has_target: bool, carry: Sequence[Any]) -> None:
+    """Refuse names that occur twice, and names of columns that are not there."""
+    check_unique(names)
     if has_target and target not in names:
         raise ValueError(
             f"there is no target column {target!r}; the columns are {listed(map(repr, names))}"
@@ -198,7 +214,7 @@ def _check_names(names: Sequence[Any], target: Any, has_target: bool, carry: Seq
 
 def _check_group(group: Any, target: Any, has_target: bool, carry: Sequence[Any]) -> None:
     """Refuse a column of groups that has another role."""
-    if has_target and group == target:
+    if has_target and group in [target]:
         raise ValueError(
             f"the target column {target!r} cannot be the groups as well: neighbours are of one "
             "class anyway; leave groups out"
@@ -263,7 +279,9 @@ def make_schema(
     >>> [column.kind for column in schema.columns]
     ['carried', 'float']
     """
-    names = list(names)
+    names = list(map(column_name, names))
+    carry, inherited = ([column_name(name) for name in some] for some in (carry, inherited))
+    target, group = column_name(target), column_name(group)
     _check_names(names, target, has_target, carry)
     if group is not None:
         _check_group(group, target, has_target, carry)
@@ -271,11 +289,11 @@ def make_schema(
     columns = []
     text = []
     for i, (name, dtype) in enumerate(zip(names, dtypes, strict=True)):
-        if has_target and name == target:
+        if has_target and name in [target]:
             kind: str | None = "target"
         elif name in carry:
             kind = "carried"
-        elif group is not None and name == group:
+        elif group is not None and name in [group]:
             kind = "group"
         elif i in voted and name not in inherited:
             kind = "nominal"

@@ -29,7 +29,7 @@ from dsmote.plan import (
 )
 from dsmote.plan.advice import advice
 from dsmote.plan.labels import listed
-from dsmote.plan.schema import with_decimals, with_dtypes
+from dsmote.plan.schema import column_name, with_decimals, with_dtypes
 from dsmote.samplers.preparing import (
     ClassCounts,
     assumed_profile,
@@ -297,7 +297,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
 
     def _schema(self, table: Table, group: Any) -> Schema:
         """Give the columns their roles, and refuse what this sampler is not for."""
-        carried = [] if self.carry is None else list(self.carry)
+        carried = [] if self.carry is None else [column_name(name) for name in self.carry]
         aside = [*carried, *([] if group is None else [group]), *self._inherited]
         schema = table.schema(
             carry=carried,

@@ -110,7 +110,7 @@ def needs_of(
     # A weight is a number. A group is a code; its rows are put in order, and searched apart.
     aside += 8 * ("sample_weight" in table.beside)
     aside += 24 * ("groups" in table.beside or schema.group is not None)
-    passes = passes_of(recipe, counted=not profile.assumed)
+    passes = (*table.passes, *passes_of(recipe, counted=not profile.assumed))
     levels = sum(of.bytes for of in profile.levels)
     return replace(recipe.needs(), passes=passes, aside=aside, levels=levels)
 

@@ -15,7 +15,7 @@ from dsmote.neighbors.choose import Choice, choose_engine
 from dsmote.neighbors.recall import measure_recall
 from dsmote.plan import Profile, Schema
 from dsmote.plan.labels import listed
-from dsmote.plan.schema import is_nominal_dtype
+from dsmote.plan.schema import column_name, is_nominal_dtype
 from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
 from dsmote.samplers.recipes import SegmentRecipe
 from dsmote.samplers.search import wanted_search
@@ -99,7 +99,8 @@ class SMOTENC(OverSampler):
     ----------
     categorical_features : "auto", or a sequence of names, positions or booleans, default="auto"
         The nominal columns; a whole number is a position, if there is one. ``"auto"`` takes
-        category, string, object and bool columns of a frame.
+        category, string and bool columns, and object columns that do not hold numbers, for which
+        Dask frames are read once more.
     categorical_encoder : None
         Taken for imbalanced-learn's sake, and always None: levels of any kind are numbered here.
     sampling_strategy, k_neighbors, random_state, carry, missing
@@ -195,7 +196,8 @@ class SMOTENC(OverSampler):
 
     def _nominal(self, table: Table, carried: Sequence[Any]) -> list[int]:
         wanted = self.categorical_features
-        places = [i for i, name in enumerate(table.names) if name != table.target]
+        target = [table.target] if table.has_target else []
+        places = [i for i, name in enumerate(table.names) if name not in target]
         if isinstance(wanted, str):
             if wanted != "auto":
                 raise ValueError(
@@ -207,7 +209,10 @@ class SMOTENC(OverSampler):
                 for i in places
                 if table.names[i] not in carried
                 and (
-                    (is_nominal_dtype(table.dtypes[i]) and not _number_objects(table, i))
+                    (
+                        is_nominal_dtype(table.dtypes[i])
+                        and not (table.dtypes[i] == np.dtype("O") and table.is_number(i))
+                    )
                     or pd.api.types.is_bool_dtype(table.dtypes[i])
                 )
             ]
@@ -251,12 +256,6 @@ class SMOTENC(OverSampler):
             )
 
 
-def _number_objects(table: Table, i: int) -> bool:
-    """Tell whether an object column is known to hold numbers; on Dask nothing is read for that."""
-    is_number = getattr(table, "is_number", None)
-    return is_number is not None and table.dtypes[i] == np.dtype("O") and is_number(i)
-
-
 def _positions(wanted: list[Any], names: list[Any], places: list[int]) -> list[int]:
     """Turn names, positions (among the features) or a mask into positions in the table."""
     if wanted and all(isinstance(w, bool | np.bool_) for w in wanted):
@@ -267,7 +266,7 @@ def _positions(wanted: list[Any], names: list[Any], places: list[int]) -> list[i
             )
         return [i for i, chosen in zip(places, wanted, strict=True) if chosen]
     found = []
-    for w in wanted:
+    for w in map(column_name, wanted):
         # A whole number is a position wherever it can be one, as in imbalanced-learn.
         if isinstance(w, int | np.integer) and -len(places) <= w < len(places):
             found.append(places[int(w)])

@@ -24,6 +24,7 @@ from dsmote.execute import (
     read_pair,
     take,
 )
+from dsmote.execute.arrays import label_array
 from dsmote.execute.partition import missing_labels
 from dsmote.plan import Subset, UnderPlan, kept_rows, make_under_plan, root_seed
 from dsmote.samplers.preparing import beside_table, check_labels, routed_requests
@@ -120,7 +121,8 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         if rows is None:
             return lazy
         arrays = [v if isinstance(v, pd.Series) else np.asarray(v) for v in beside.values()]
-        return tuple(take(of, rows) for of in (X, y, *arrays))
+        labels = label_array(y) if isinstance(y, tuple) else y
+        return tuple(take(of, rows) for of in (X, labels, *arrays))
 
     def resample(self, frame: Any, *, target: Any) -> Any:
         """Balance one table: one frame in, one frame out.
@@ -192,7 +194,8 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
 
     def _remember_columns(self, table: Table) -> None:
         """Set the attributes that tell of the columns; forget those of an earlier input."""
-        names = [n for n in table.names if not (table.has_target and n == table.target)]
+        target = [table.target] if table.has_target else []
+        names = [name for name in table.names if name not in target]
         self.n_features_in_ = len(names)
         for stale in ("feature_names_in_", "sample_indices_"):
             if hasattr(self, stale):

@@ -170,3 +170,51 @@ def test_smotenc_takes_object_columns_of_numbers_as_numeric_and_names_its_own_re
     with pytest.raises(ValueError, match="'d'; list them in categorical_features") as error:
         SMOTENC(categorical_features=["c"], random_state=0).fit_resample(X, Y)
     assert "use SMOTENC" not in str(error.value)
+
+
+def lazily(X: pd.DataFrame, y: np.ndarray) -> tuple[Any, Any]:
+    return dd.from_pandas(X, npartitions=3), dd.from_pandas(pd.Series(y), npartitions=3)
+
+
+@pytest.mark.parametrize("name", sorted({*NUMERIC, "smotenc"} - {"random-under", "kmeans"}))
+def test_given_class_counts_change_no_decimal(name):
+    """The scale is not known before the rows are taken out, but then it is."""
+    X = table()[["x", "amount"]].assign(c=pd.Categorical(["u", "v"] * (N // 2)))
+    X = X if name == "smotenc" else X[["x", "amount"]]
+    counts = {0: int((Y == 0).sum()), 1: int(Y.sum())}
+    sampler = samplers()[name](random_state=0)
+    expected, _ = sampler.fit_resample(X, Y)
+    check_amounts(expected["amount"], X["amount"])
+    for given in ((X, Y), lazily(X, Y)):
+        made, _ = sampler.fit_resample(*given, class_counts=counts)
+        made = made.compute() if hasattr(made, "compute") else made
+        assert made["amount"].tolist() == expected["amount"].tolist()
+
+
+@pytest.mark.parametrize("kind", ["array", "dask array", "frame", "dask frame"])
+@pytest.mark.parametrize("counts", [None, {0: N - int(Y.sum()), 1: int(Y.sum())}])
+def test_object_columns_of_numbers_are_no_categories(kind, counts):
+    X = table().drop(columns="y").assign(c=np.array(["a", "b"] * (N // 2), object)).astype(object)
+    X.iloc[:40, 0] = None  # a partition that tells nothing
+    sampler = SMOTENC(random_state=0, missing="skip")
+    expected, _ = sampler.fit_resample(X, Y)
+    assert sampler.categorical_features_.tolist() == [2]
+    given: Any = {
+        "array": (X.to_numpy(), Y),
+        "dask array": (da.from_array(X.to_numpy(), chunks=(40, -1)), da.from_array(Y, chunks=40)),
+        "frame": (X, Y),
+        "dask frame": lazily(X, Y),
+    }[kind]
+    made, _ = sampler.fit_resample(*given, class_counts=counts)
+    assert sampler.categorical_features_.tolist() == [2]
+    assert ("object columns" in sampler.plan_.passes[0]) == kind.startswith("dask")
+    made = pd.DataFrame(made.compute() if hasattr(made, "compute") else made)
+    assert made.iloc[N:].to_numpy().tolist() == expected.iloc[N:].to_numpy().tolist()
+
+
+@pytest.mark.parametrize("values", [[True, False], ["1", "2"]])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_bools_and_digits_in_object_columns_of_frames_are_no_numbers(values, lazy):
+    X = pd.DataFrame({"a": np.array(values * (N // 2), object)})
+    with pytest.raises(ValueError, match=r"1 column holds text .*'a'"):
+        SMOTE(random_state=0).fit_resample(*(lazily(X, Y) if lazy else (X, Y)))
