@@ -65,18 +65,22 @@ def guarded(command: Command) -> Command:
 
 
 def _fail(error: Exception, debug: bool, log_format: str | None) -> NoReturn:
+    # Imported here: `--help` does without.
+    from dsmote.job import exit_code
+    from dsmote.job.secrets import Secrets
+    from dsmote.plan.labels import first
+
+    mask = Secrets().mask  # a job's are masked where it runs
     fields: dict[str, Any] = {}
     if debug and log_format == "json":
-        fields["traceback"] = traceback.format_exc()
+        fields["traceback"] = mask(traceback.format_exc())
     elif debug:
-        traceback.print_exc()
+        click.echo(mask(traceback.format_exc()), err=True, nl=False)
     named = isinstance(error, OSError | ValueError | TypeError | MemoryError | RuntimeError)
     text = str(error) if named and str(error) else f"{type(error).__name__}: {error}"
     if isinstance(getattr(error, "mistakes", None), tuple):
-        fields["mistakes"] = [str(mistake) for mistake in error.mistakes]  # type: ignore[attr-defined]
-    say(f"Error: {text}", log_format, **fields)
-    from dsmote.job import exit_code  # here: `--help` does without
-
+        fields["mistakes"] = first(str(mistake) for mistake in error.mistakes)  # type: ignore[attr-defined]
+    say(f"Error: {mask(text)}", log_format, **fields)
     sys.exit(exit_code(error))
 
 

@@ -1,4 +1,4 @@
-"""What must not be shown: passwords in URLs, and what came from the environment."""
+"""What must not be shown: secrets in URLs, and what came from the environment."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["MASK", "Secrets", "masked_logger"]
+__all__ = ["MASK", "SECRET_NAME", "Secrets", "masked_logger"]
 
 MASK = "***"
 
@@ -18,6 +18,22 @@ LONG = 4
 
 #: The password of ``scheme://user:password@host``; it may itself hold an ``@`` or a ``/``.
 _USERINFO = re.compile(r"(?P<before>[A-Za-z][A-Za-z0-9+.-]*://[^\s/:@'\"]*:)[^\s'\"]+(?=@)")
+
+#: What is called so holds a secret, whatever it looks like.
+SECRET_NAME = re.compile(
+    r"KEY|SECRET|TOKEN|PASS|PWD|CREDENTIAL|AUTH|PRIVATE|SIGNATURE", re.IGNORECASE
+)
+#: A parameter in a URL's query. What it ends with may be a bracket of the message: rather that is
+#: masked than the end of a secret shown.
+_QUERY = re.compile(r"(?P<before>[?&;](?P<name>[\w.~%-]+)=)[^\s&#'\"]+")
+#: Names of secrets that are too short to look for in others (shared access signatures, JWT).
+_WHOLE_NAMES = ("sig", "sas", "jwt")
+
+
+def _masked_parameter(match: re.Match[str]) -> str:
+    name = match["name"]
+    secret = SECRET_NAME.search(name) or name.lower() in _WHOLE_NAMES
+    return f"{match['before']}{MASK}" if secret else match[0]
 
 
 @dataclass(frozen=True)
@@ -51,6 +67,7 @@ class Secrets:
         str
         """
         text = _USERINFO.sub(rf"\g<before>{MASK}", text)
+        text = _QUERY.sub(_masked_parameter, text)
         # The longest first: a secret may be part of another.
         for value in sorted(self.values, key=len, reverse=True):
             # Messages quote what they name, with what is special in it escaped, and others'

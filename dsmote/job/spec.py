@@ -12,6 +12,7 @@ from dsmote.job.combinations import check_combination
 from dsmote.job.labels import ByLabel, LabelCounts, parse_strategy, plain_label, plain_value
 from dsmote.job.secrets import Secrets
 from dsmote.job.split import Split
+from dsmote.plan.labels import listed
 from dsmote.samplers.registry import check_parameters, find_sampler, parameters_of
 
 __all__ = [
@@ -222,7 +223,7 @@ def _check_roles(spec: JobSpec) -> None:
             raise ValueError(f"the target column {spec.target!r} cannot be in {role} as well")
     both = sorted(set(spec.carry) & set(spec.categorical))
     if both:
-        raise ValueError(f"a column is either carried or categorical, not both: {both}")
+        raise ValueError(f"a column is either carried or categorical, not both: {listed(both)}")
 
 
 def _check_sampler(spec: JobSpec) -> None:

@@ -360,6 +360,42 @@ def test_secrets_are_shown_nowhere(job: Path, monkeypatch: pytest.MonkeyPatch) -
         error = value.__cause__ or value.__context__
 
 
+def test_secrets_in_a_query_are_shown_nowhere(numeric: Path, client: Client) -> None:
+    """A folder is called so here: what has a query is known by its name, not by its store."""
+    secret = "8f3c9d"
+    source, out = f"in?X-Amz-Signature={secret}", f"out?page=1&sig={secret}"
+    numeric.rename(source)
+    write = ("resample", source, out, "--target", "y", "--report")
+    results = [
+        call("plan", source, "--target", "y"),
+        call("plan", source, "--target", "y", "--json"),
+        call(*write, "--log-level", "debug"),
+        call(*write, "--debug"),  # the output is there: a failure that names it
+        call(*write, "--overwrite", "--json", "--log-format", "json"),
+        call("plan", f"absent?token={secret}", "--target", "y", "--debug"),
+        call("plan", f"{source}/0.parquet?token={secret}", "--target", "y"),
+        call("plan", source, "--target", "nope"),
+    ]
+    assert [result.exit_code for result in results] == [0, 0, 0, 5, 0, 1, 1, 5]
+    for result in results:
+        assert secret not in result.output, result.output
+    for file in ("_manifest.json", "_report.html"):
+        assert secret not in Path(out, file).read_text()
+    assert "sig=***" in Path(out, "_manifest.json").read_text()
+
+
+def test_the_json_log_names_the_first_mistakes(job: Path) -> None:
+    job.write_text(job.read_text() + "".join(f"key_{n}: 1\n" for n in range(4000)))
+    result = call("run", job, "--log-format", "json")
+    assert result.exit_code == 2
+    (line,) = lines(result)
+    assert (len(line["fields"]["mistakes"]), line["fields"]["mistakes"][-1]) == (
+        21,
+        "and 3,980 more",
+    )
+    assert len(result.output) < 20_000
+
+
 def test_secrets_are_masked_in_the_log_of_the_workers(
     job: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -314,6 +314,79 @@ def test_what_is_no_yaml(text: str, line: str, message: str, tmp_path: Path) -> 
     assert found[0][0] == line or not message
 
 
+DIGITS = "9" * 900_000
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("target: !!timestamp foo", "target: is tagged !!timestamp, and what is written is none"),
+        ("target: !!int foo", "target: is tagged !!int, and what is written is none"),
+        ("target: !!int ''", "target: is tagged !!int, and what is written is none"),
+        ("target: !!float foo", "target: is tagged !!float, and what is written is none"),
+        ("target: !!bool foo", "target: is tagged !!bool, and what is written is none"),
+        ("target: !!binary foo", "target: the YAML tag !!binary is not for job files"),
+        ("!!timestamp foo: 1", "is tagged !!timestamp, and what is written is none"),
+        (
+            "params: {sampling_strategy: {!!int foo: 1}}",
+            "params.sampling_strategy: is tagged !!int",
+        ),
+        (f"target: {DIGITS}", "target: a number of 900,000 digits; put a text in quotes"),
+        (f"row_group_rows: {DIGITS}", "row_group_rows: a number of 900,000 digits"),
+        (f"row_group_rows: {DIGITS}.5", "row_group_rows: a number of 900,002 digits"),
+        (f"row_group_rows: 0x{DIGITS}", "row_group_rows: a number of 900,002 digits"),
+        (f"row_group_rows: 1{':10' * 300_000}", "row_group_rows: a number of 900,001 digits"),
+        (f"? {DIGITS}\n: 1", "a number of 900,000 digits"),
+        (f"? '{DIGITS}'\n: 1", "99 ...: there is no such key"),
+        (f"row_group_rows: '{DIGITS}'", "must be a whole number, not '9999999"),
+        ('target: "\\UFFFFFFFF"', "cannot be read as YAML: a number in it is too large"),
+    ],
+)
+def test_what_cannot_be_read_is_named_with_its_line(
+    text: str, message: str, tmp_path: Path
+) -> None:
+    """Neither in the words of a traceback, nor at length."""
+    base = NEEDED.replace("target: y\n", "") if text.startswith("target") else NEEDED
+    with pytest.raises(JobFileError) as error:
+        loaded(tmp_path, base + text)
+    (said,) = str(error.value).splitlines()[1:]
+    assert f"job.yaml:{base.count(chr(10)) + 1}: " in said
+    assert message in said
+    assert len(said) < 2500
+
+
+def test_numbers_that_python_does_not_print() -> None:
+    with pytest.raises(JobFileError, match="not a number of so many digits"):
+        load_job({"input": "a", "output": "b", "target": 10**5000})
+
+
+MANY = {
+    "keys": "key_{}: 1\n",
+    "parameters": "  key_{}: 1\n",
+    "labels": "    label_{}: x\n",
+    "items": "  - [{}]\n",
+    "variables": "key_{}: ${{NO_SUCH_{}}}\n",
+    "the same": "report: true\n",
+}
+ABOVE = {
+    "parameters": "params:\n",
+    "labels": "params:\n  sampling_strategy:\n",
+    "items": "partition_by:\n",
+    "the same": "report: true\n",
+}
+
+
+@pytest.mark.parametrize("what", MANY)
+def test_of_thousands_of_mistakes_the_first_are_printed(what: str, tmp_path: Path) -> None:
+    lines = "".join(MANY[what].format(n, n) for n in range(4000))
+    with pytest.raises(JobFileError) as error:
+        loaded(tmp_path, NEEDED + ABOVE.get(what, "") + lines)
+    assert len(error.value.mistakes) == 4000
+    said = str(error.value).splitlines()
+    assert (len(said), said[-1]) == (22, "  and 3,980 more")
+    assert len(str(error.value)) < 15_000
+
+
 def test_an_empty_file_lacks_what_is_required(tmp_path: Path) -> None:
     found = mistakes(tmp_path, "")
     assert [key for _, key, _ in found] == ["input", "output", "target"]

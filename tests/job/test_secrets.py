@@ -16,6 +16,30 @@ def test_passwords_in_urls() -> None:
     assert mask("'sftp://me:pass@host/in'") == "'sftp://me:***@host/in'"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("token", "access_token", "X-Amz-Signature", "X-Amz-Credential", "X-Amz-Security-Token"),
+        *("X-Goog-Signature", "AWSAccessKeyId", "Signature", "sig", "SIG", "access_key", "api_key"),
+        *("apikey", "key", "password", "pwd", "client_secret", "auth", "jwt", "sas"),
+    ],
+)
+@pytest.mark.parametrize("form", ["{}", "'{}'", "cannot read {}: gone", "{}#part", "{}&page=2"])
+@pytest.mark.parametrize("before", ["?", "?page=1&", "?page=1&amp;"])
+def test_secrets_in_the_query_of_a_url(name: str, form: str, before: str) -> None:
+    url = f"https://host/my table.csv{before}{name}="
+    said = form.format(f"{url}a/B+9%3D,=")
+    masked = Secrets().mask(said)
+    assert f"{url}***" in masked
+    assert "B+9" not in masked and "%3D" not in masked
+    assert ("page=2" in masked) == ("page=2" in said)
+
+
+def test_other_parameters_of_a_query_are_shown() -> None:
+    said = "https://host/a.parquet?page=1&versionId=abc and 'signature=3' of s3://lake/token=x/a"
+    assert Secrets().mask(said) == said
+
+
 def test_texts_long_and_short_and_inside_one_another() -> None:
     secrets = Secrets() | ["abcd", "abcdef", "qz", "", " ", ".", "a\nb'c\"d"]
     assert secrets.mask("xabcdy abcdef. qz qzz aqz") == "x***y ***. *** qzz aqz"

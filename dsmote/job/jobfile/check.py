@@ -140,9 +140,9 @@ class _Checker:
                 path = self._known((*above, *map(str, one["loc"])), one["type"] == "missing")
                 kind = one["type"] if one["type"] in ("missing", "extra_forbidden") else ""
                 found.setdefault((path, kind), []).append(one)
+            above_others = {path[:size] for path, _ in found for size in range(len(path))}
             for (path, kind), errors in found.items():
-                deeper = any(each != path and each[: len(path)] == path for each, _ in found)
-                if deeper and not kind:
+                if path in above_others and not kind:
                     continue  # what is wrong with a part says more than what the whole may be
                 if (kind != "missing" and path in self.wrong) or self._unread(path):
                     continue
@@ -338,7 +338,8 @@ def _value_at(value: Any, path: Path) -> Any:
         if isinstance(value, list):
             value = value[int(name)] if name.isdigit() and int(name) < len(value) else None
         elif isinstance(value, Mapping):
-            value = next((item for key, item in value.items() if str(key) == name), None)
+            found = (item for key, item in value.items() if str(key) == name)
+            value = value[name] if name in value else next(found, None)
         else:
             return None
     return value

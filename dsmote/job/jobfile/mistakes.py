@@ -6,7 +6,12 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from dsmote.plan.labels import first
+
 __all__ = ["JobFileError", "Mistake", "did_you_mean"]
+
+#: Characters of a message that are read; a key or a tag of the file may have any number.
+MOST = 1000
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ class Mistake:
     def __str__(self) -> str:
         # The place of an option is the option, which names the key already.
         key = "" if self.where.endswith(f" {self.key}") else self.key
-        return ": ".join(part for part in (self.where, key, self.message) if part)
+        parts = [part for part in (self.where, key, self.message) if part]
+        return ": ".join(part if len(part) <= MOST else f"{part[:MOST]} ..." for part in parts)
 
 
 class JobFileError(ValueError):
@@ -52,6 +58,7 @@ class JobFileError(ValueError):
     Attributes
     ----------
     mistakes : tuple of Mistake
+        All of them; the message has the first.
 
     Examples
     --------
@@ -64,7 +71,7 @@ class JobFileError(ValueError):
         self.name, self.mistakes = name, tuple(mistakes)
         count = len(self.mistakes)
         lines = [f"{name} has {count} mistake{'s' if count != 1 else ''}:"]
-        super().__init__("\n  ".join([*lines, *map(str, self.mistakes)]))
+        super().__init__("\n  ".join([*lines, *first(map(str, self.mistakes))]))
 
     def __reduce__(self) -> tuple[type, tuple[str, tuple[Mistake, ...]]]:
         return type(self), (self.name, self.mistakes)

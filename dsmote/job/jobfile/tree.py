@@ -27,6 +27,9 @@ MAX_NODES = 10_000
 #: Said where a value that must not be shown is not what it looks like.
 TRAPPED = f"what the environment gives ({MASK}) is no text for YAML: put the ${{NAME}} in quotes"
 TAG = "tag:yaml.org,2002:"
+#: Longer ones are no numbers that a job can mean, and Python takes minutes for some of them.
+MAX_DIGITS = 1000
+_SCALARS = ("str", "int", "float", "bool", "null", "timestamp", "binary")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-7_]+")
 
 
@@ -157,7 +160,8 @@ def read_yaml(text: str, name: str, where: str | None = None) -> Tree:
     """
     reader = _Reader(name, where)
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
         if node is not None:
             reader.tree.value = reader.read(node, (), node)
         elif where is not None:  # nothing is given for a key, which has its place all the same
@@ -169,6 +173,11 @@ def read_yaml(text: str, name: str, where: str | None = None) -> Tree:
         reader.note(line, f"a character that YAML does not allow: {error.character!r}")
     except RecursionError:
         reader.note(1, "what is written here nests too deep, or holds itself")
+    except (
+        ValueError,
+        OverflowError,
+    ):  # of YAML's own scanner, such as for a character of 8 hex digits
+        reader.note(loader.line + 1, "cannot be read as YAML: a number in it is too large")
     return reader.tree
 
 
@@ -265,7 +274,12 @@ class _Reader:
         if not isinstance(node, yaml.ScalarNode):
             self.note(line, "a key must be a word, not a list or a mapping", path)
             return None
+        if self._refuse_long(node.value, node.tag, path, line):
+            return None
         value = self._constructed(node, node.tag)
+        if value is NotImplemented:
+            self._refuse_tag(node.tag, path, line)
+            return None
         if value is None or isinstance(value, datetime.date | bytes):
             made = "empty" if value is None else "a date" if value else "binary"
             self.note(line, f"the key {node.value!r} is {made} in YAML; put it in quotes", path)
@@ -287,6 +301,8 @@ class _Reader:
             self.note(line, problem, path)
         if filled.text != node.value and plain and tag == f"{TAG}str":
             tag = self._resolver.resolve(yaml.ScalarNode, filled.text, (True, False))
+        if self._refuse_long(filled.text, tag, path, line):
+            return None
         value = self._constructed(yaml.ScalarNode(tag, filled.text, node.start_mark), tag)
         if isinstance(value, bytes) or value is NotImplemented:
             self._refuse_tag(tag, path, line)
@@ -301,19 +317,30 @@ class _Reader:
             self.tree.secrets += filled.values
         return value
 
+    def _refuse_long(self, text: str, tag: str, path: Path, line: int) -> bool:
+        if tag not in (f"{TAG}int", f"{TAG}float") or len(text) <= MAX_DIGITS:
+            return False
+        self.note(line, f"a number of {len(text):,} digits; put a text in quotes", path)
+        return True
+
     def _refuse_tag(self, tag: str, path: Path, line: int) -> None:
-        self.note(line, f"the YAML tag {tag.replace(TAG, '!!')} is not for job files", path)
+        name = tag.removeprefix(TAG)
+        wrong = f"the YAML tag {tag.replace(TAG, '!!')} is not for job files"
+        if tag != name and name in _SCALARS and name != "binary":
+            wrong = f"is tagged !!{name}, and what is written is none"
+        self.note(line, wrong, path)
 
     def _constructed(self, node: yaml.ScalarNode, tag: str) -> Any:
-        known = ("str", "int", "float", "bool", "null", "timestamp", "binary")
-        if tag not in {TAG + name for name in known}:
+        if tag not in {TAG + name for name in _SCALARS}:
             return NotImplemented
         node.tag = tag
         try:
             return self._constructor.construct_object(node)
-        except (ValueError, KeyError, ConstructorError):
-            # A date such as 2024-13-45, which the pattern of dates matches: text, then.
-            return node.value
+        except Exception:  # YAML's constructors raise what they stumble over
+            # A date such as 2024-13-45, which the pattern of dates matches: text, then. What a tag
+            # was written for is refused.
+            meant = self._resolver.resolve(yaml.ScalarNode, node.value, (True, False))
+            return node.value if meant == tag else NotImplemented
 
 
 def trap_of(value: Any, raw: str | None, *, strict: bool) -> str | None:

@@ -6,6 +6,8 @@ import os
 import re
 from dataclasses import dataclass
 
+from dsmote.job.secrets import SECRET_NAME
+
 __all__ = ["Filled", "fill", "in_key"]
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -13,8 +15,6 @@ _FOUND = re.compile(
     rf"\$\$\{{|\$\{{(?P<name>{_NAME})(?::-(?P<default>[^}}]*))?\}}|(?P<broken>\$\{{)"
 )
 
-#: A variable of such a name holds a secret, whatever it looks like.
-_SECRET = re.compile(r"KEY|SECRET|TOKEN|PASS|PWD|CREDENTIAL|AUTH|PRIVATE|SIGNATURE", re.IGNORECASE)
 #: A place, which messages must be able to name; a password in it is masked by itself.
 _PLACE = re.compile(r"(~?/|\.{1,2}(/|$)|[A-Za-z][A-Za-z0-9+.-]*://)")
 
@@ -83,7 +83,7 @@ def fill(text: str) -> Filled:
                 f"the environment variable {name} is not set (set it, or give ${{{name}:-default}})"
             )
             return match[0]
-        if _SECRET.search(name) or not _PLACE.match(found):
+        if SECRET_NAME.search(name) or not _PLACE.match(found):
             values.append(found)
         return found
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dsmote.job.jobfile.mistakes import did_you_mean
-from dsmote.job.jobfile.tree import Place, trap_of
+from dsmote.job.jobfile.tree import MAX_DIGITS, Place, trap_of
 from dsmote.job.secrets import MASK
 
 __all__ = ["shown", "words_for"]
@@ -99,6 +99,8 @@ def shown(value: Any, place: Place) -> str:
         return "keys and values" if value else "an empty mapping"
     if isinstance(value, list):
         return "a list" if value else "an empty list"
+    if isinstance(value, int) and value.bit_length() > MAX_DIGITS:  # which Python may not print
+        return "a number of so many digits"
     if isinstance(value, str | datetime.date):
         text = repr(str(value))
         return text if len(text) <= 60 else f"{text[:56]} ...'"
