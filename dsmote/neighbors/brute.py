@@ -21,6 +21,7 @@ import numpy as np
 
 from dsmote.neighbors.corners import Corners
 from dsmote.neighbors.exact import (
+    rescaled,
     scale_power,
     smallest_of_pairs,
     squared_pairs,
@@ -74,21 +75,24 @@ class BruteSearch:
         self._penalty = (weight * self.scale) ** 2
         codes = np.empty((self.n_rows, 0), dtype=np.int32) if codes is None else codes
         self.groups = groups or group_equal_rows(self._rows, codes)
-        unique = self._rows if self.groups.distinct else self._rows[self.groups.first]
         self._codes = codes if self.groups.distinct else codes[self.groups.first]
         self.corners = Corners(self._codes, weight * self.scale / np.sqrt(2.0))
-        self._index(unique)
+        self._index()
 
-    def _index(self, unique: np.ndarray) -> None:
+    def _index(self) -> None:
         """Lay out the different rows for the products."""
         # In random order, so that the first rows of a scan tell how near the nearest are; always
         # the same order, though nothing depends on it.
-        self._order = np.random.default_rng(0).permutation(len(unique)).astype(np.int32)
-        parts = [unique[self._order], self.corners.written(self._codes[self._order])]
-        points = np.concatenate(parts, axis=1) if parts[1].shape[1] else parts[0]
+        n = self.groups.n_unique
+        self._order = np.random.default_rng(0).permutation(n).astype(np.int32)
+        points = self._rows[self.groups.first[self._order]]
+        if self.corners.width:
+            written = self.corners.written(self._codes[self._order])
+            points = np.concatenate([points, written], axis=1)
         self._centre = points.mean(axis=0) if len(points) else np.zeros(points.shape[1])
         points -= self._centre
-        self._unit = 2.0 ** -float(np.frexp(np.abs(points).max(initial=0.0))[1])
+        largest = max(points.max(initial=0.0), -points.min(initial=0.0))  # no copy is made
+        self._unit = 2.0 ** -float(np.frexp(largest)[1])
         points *= self._unit
         squares = np.einsum("ij,ij->i", points, points)
         self._lengths = np.sqrt(squares)
@@ -110,7 +114,7 @@ class BruteSearch:
             Neighbours.
         """
         scaled = np.array(points, dtype=np.float64)
-        scaled[:, : self.width] *= self.scale
+        scaled[:, : self.width] = rescaled(scaled[:, : self.width], self.scale)
         squares, found = self.nearest_of_many(scaled, k, None)
         return np.sqrt(squares) / self.scale, found
 

@@ -29,6 +29,7 @@ from dsmote.plan.memory import SEARCH_CELLS
 __all__ = [
     "CandidateSource",
     "nearest",
+    "rescaled",
     "scale_power",
     "smallest",
     "smallest_of_pairs",
@@ -38,6 +39,7 @@ __all__ = [
 
 _MANY = 512  # candidates from which on comparing all rows is quicker than asking for more
 _LARGE = 2.0**400  # and its square, times thousands of columns, is far from an overflow
+_MOST = 1e300  # foreign points are taken no further out: squares of their distances overflow
 _CELLS = SEARCH_CELLS  # values gathered at once by the exact distances: 16 MiB
 _CACHED = 1 << 16  # values whose squares are added up at once: they stay in the cache
 
@@ -86,6 +88,19 @@ def scale_power(matrix: np.ndarray, weight: float = 0.0) -> float:
         return 1.0
     exponent = int(np.frexp(largest)[1])
     return 2.0 ** (400 - exponent if largest > 1.0 else min(1000, -exponent))
+
+
+def rescaled(points: np.ndarray, scale: float) -> np.ndarray:
+    """Scale points as the rows of an index were; those that would overflow stay finite.
+
+    Examples
+    --------
+    >>> rescaled(np.array([[0.5, 1e200]]), 2.0**600).tolist()[0][1]
+    1e+300
+    """
+    with np.errstate(over="ignore"):  # they may lie anywhere
+        scaled = points * scale
+    return scaled if scale <= 1.0 else np.clip(scaled, -_MOST, _MOST)
 
 
 def nearest(

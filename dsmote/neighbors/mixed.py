@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from dsmote.neighbors.brute import BruteSearch
-from dsmote.neighbors.exact import nearest, smallest_of_pairs
+from dsmote.neighbors.exact import nearest, rescaled, smallest_of_pairs
 from dsmote.neighbors.rotated import RotatedTree
 from dsmote.plan.memory import SEARCH_CELLS
 
@@ -81,7 +81,7 @@ class MixedSearch:
             Neighbours.
         """
         scaled = np.array(points, dtype=np.float64)
-        scaled[:, : self._d] *= self._all.scale
+        scaled[:, : self._d] = rescaled(scaled[:, : self._d], self._all.scale)
         return self._answer(scaled, k, None)
 
     def _answer(

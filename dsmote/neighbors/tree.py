@@ -7,6 +7,7 @@ import numpy as np
 from dsmote.neighbors.brute import BruteSearch
 from dsmote.neighbors.exact import (
     nearest,
+    rescaled,
     scale_power,
     squared_distances,
 )
@@ -58,7 +59,7 @@ class TreeSearch:
 
     def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of points that are not in the index."""
-        found = self._answer(points * self._scale, k, None)
+        found = self._answer(rescaled(points, self._scale), k, None)
         return found[0] / self._scale, found[1]
 
     def _answer(

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
-from dsmote.neighbors import BruteSearch, TreeSearch
+from dsmote.neighbors import BruteSearch, MixedSearch, TreeSearch
 from tests.tables import naive_neighbours
+
+
+def _mixed(rows):
+    return MixedSearch(rows, np.empty((len(rows), 0), dtype=np.int32), 0.0)
 
 
 @pytest.mark.parametrize("scale", [2.0**-600, 2.0**-40, 1.0, 2.0**40, 2.0**500])
@@ -62,15 +66,17 @@ def test_one_huge_value_does_not_hide_the_others(search, far):
     np.testing.assert_array_equal(distances, expected[0])
 
 
-@pytest.mark.parametrize("search", [TreeSearch, BruteSearch])
+@pytest.mark.parametrize("search", [TreeSearch, BruteSearch, _mixed])
 @pytest.mark.parametrize("far", [1e155, 1e200, 1e300])
 @pytest.mark.parametrize("constant", [0, 2])
-def test_foreign_points_whose_squares_overflow_are_infinitely_far(search, far, constant):
-    rows = np.random.default_rng(8).normal(size=(700, 3))
-    rows[:, 3 - constant :] = 7.0
-    distances, neighbours = search(rows).query_points(np.array([[0.0, 0.0, far], rows[5]]), 3)
-    assert np.isinf(distances[0]).all()
-    assert neighbours[0].tolist() == [0, 1, 2]
+@pytest.mark.parametrize("unit", [2.0**-1000, 2.0**-300, 1.0])
+def test_foreign_points_whose_squares_overflow_are_infinitely_far(search, far, constant, unit):
+    rows = unit * np.random.default_rng(8).normal(size=(700, 3))
+    rows[:, 3 - constant :] = 7.0 * unit
+    points = np.array([[0.0, 0.0, far], rows[5], [-far, far, far]])
+    distances, neighbours = search(rows).query_points(points, 3)
+    assert np.isinf(distances[[0, 2]]).all()
+    assert neighbours[[0, 2]].tolist() == [[0, 1, 2]] * 2
     assert neighbours[1, 0] == 5
 
 
@@ -112,3 +118,20 @@ def test_hundreds_of_rows_equally_near_are_left_to_brute_force(own, monkeypatch)
         expected = BruteSearch(rows).query_points(np.array([[0.0, 0.0, 1e-9]]), 4)[1]
     np.testing.assert_array_equal(found, expected)
     assert max(asked) <= 512
+
+
+@pytest.mark.parametrize("equal", [1, 3])
+def test_the_second_index_takes_half_as_much_again_as_the_rows(equal):
+    """It is made, for a moment, where some rows need brute force; the projection counts that."""
+    import tracemalloc
+
+    rng = np.random.default_rng(10)
+    rows = np.repeat(rng.normal(size=(30_000 // equal, 40)), equal, axis=0)
+    index = TreeSearch(rows)
+    unique = len(rows) // equal
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    index._compared(np.arange(3), 5, np.arange(3))
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    assert peak < unique * (12 * 40 + 60) + 2**21
