@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,8 @@ from dsmote.execute.rows import (
 from dsmote.plan import Profile, Schema, look_at, plain
 from dsmote.plan.labels import listed
 from dsmote.plan.levels import LevelCounts, count_levels
-from dsmote.plan.profile import SAMPLE_ROWS, TARGET, Sampled, distinct_values
-from dsmote.plan.schema import column_name, text_found
+from dsmote.plan.profile import KEPT_TEXTS, SAMPLE_ROWS, TARGET, Sampled, distinct_values
+from dsmote.plan.schema import column_name, is_nominal_dtype, text_found
 
 __all__ = [
     "Samples",
@@ -272,6 +273,7 @@ def profile(
         usable = np.bincount(good + 1, minlength=len(names) + 1)[1:].tolist()
     samples = Samples(numeric, good, names, [frame.iloc[:, i] for i in schema.nominal])
     size = _size(frame)
+    text = {i: frame.iloc[:, i] for i in schema.nominal if is_nominal_dtype(frame.dtypes.iloc[i])}
     categories = {
         i: (dtype,)
         for i, dtype in enumerate(frame.dtypes)
@@ -294,7 +296,9 @@ def profile(
             i: distinct_values(column if i not in missing else column[np.isfinite(column)])
             for i, column in zip(schema.numeric, numeric, strict=True)
             if schema.columns[i].kind == "int"
-        },
+        }
+        | {i: _levels_seen(column) for i, column in text.items()},
+        texts={i: _first_texts(column) for i, column in text.items()},
         sample=samples if whole else dict(samples),
         moments=tuple(look_at(column, scale) for column in numeric) if scale else (),
         levels=_levels(frame, schema, codes, names) if levels else (),
@@ -325,6 +329,20 @@ def numbers_in(part: Any, columns: Sequence[int]) -> dict[int, bool]:
             strict = isinstance(part, pd.DataFrame)
             found[i] = read_objects(column, np.dtype("f8"), strict) is not None
     return found
+
+
+def _levels_seen(column: pd.Series) -> np.ndarray:
+    """Return numbers for the levels of a column; of some rows, unless hardly one comes twice."""
+    places = np.linspace(0, len(column) - 1, min(len(column), SAMPLE_ROWS)).astype(np.int64)
+    levels = factorized(column.iloc[places])[1]
+    if len(levels) > 0.8 * len(places):
+        levels = factorized(column)[1]
+    return distinct_values(_words(levels) / 2.0**32)
+
+
+def _first_texts(column: pd.Series) -> tuple[str, ...]:
+    some = column.iloc[: 4 * KEPT_TEXTS].dropna()
+    return tuple(str(value) for value in some.iloc[:KEPT_TEXTS] if isinstance(value, str))
 
 
 def index_end(*parts: Any) -> int:
@@ -409,8 +427,12 @@ class Samples(Mapping[Any, Sampled]):
 
 def _level_hashes(column: pd.Series) -> np.ndarray:
     codes, levels = factorized(column)
-    words = pd.util.hash_pandas_object(levels, index=False).to_numpy()
-    return np.asarray(words.astype(np.uint32)[codes])  # the lower half is enough
+    return np.asarray(_words(levels)[codes])
+
+
+def _words(levels: pd.Series) -> np.ndarray:
+    """Return a hash of each level, of any type and also of text that is no valid Unicode."""
+    return np.array([crc32(repr(level).encode()) for level in levels], dtype=np.uint32)
 
 
 def smallest_hashes(

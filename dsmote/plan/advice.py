@@ -1,4 +1,4 @@
-"""Features that are no measurements: ids, clocks, index columns and codes."""
+"""Features that are no measurements: ids, clocks, index columns, codes, numbers as text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dsmote.plan.labels import listed
 from dsmote.plan.profile import KEPT_VALUES, Profile, hashes
 from dsmote.plan.schema import Schema
 
@@ -15,13 +16,22 @@ __all__ = ["advice"]
 
 _INDEX = re.compile(r"Unnamed: \d+")  # what pandas calls a CSV column without a name
 _LEAST_ROWS = 100  # in fewer rows whole numbers are often all different
-_NEARLY = 0.95
+_NEARLY = 0.9  # counted to about 3 %
 _SHARE = 0.99  # of the variance
 _FEW = 20
+_MISSING = ("", "-", "?", "na", "n/a", "nan", "none", "null")
+_DATE = re.compile(
+    r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|\d{1,2}:\d{2}(?=:|$))"
+    r"([T ]?:?\d{1,2}(:\d{2})*([.,]\d+)?\s?(Z|UTC|[-+]\d{2}:?\d{2})?)?"
+)
+_WHOLE = re.compile(r"[-+]?\d+")
+_NUMBER = re.compile(
+    r"[-+]?[$€£]?\s?(\d{1,3}([,.' \u00a0]\d{3})+([.,]\d+)?|\d*[.,]\d+)([eE][-+]?\d+)?\s?[%$€£]?"
+)
 
 
 def advice(schema: Schema, profile: Profile, growing: Sequence[Any], scaled: bool) -> list[str]:
-    """Return a line for each feature that spoils distances or gets values that mean nothing.
+    """Return lines about features that spoil distances or get values that mean nothing.
 
     Parameters
     ----------
@@ -32,42 +42,63 @@ def advice(schema: Schema, profile: Profile, growing: Sequence[Any], scaled: boo
     scaled : bool
         Whether numeric features are scaled before neighbours are found.
     """
-    lines = []
-    told = set()
+    names = [column.name for column in schema.columns]
+    kinds: dict[str, list[str]] = {}
     for i in [*schema.numeric, *schema.nominal]:
-        name = schema.columns[i].name
-        if isinstance(name, str) and _INDEX.fullmatch(name):
-            told.add(i)
-            lines.append(
-                f"column {name!r} looks like the index of a CSV file, but is used as a feature; "
-                "name it in carry"
-            )
-    for i, values in profile.distinct.items():
-        line = _whole_numbers(schema.columns[i].name, values, profile.rows)
-        if line and i not in told:
-            told.add(i)
-            lines.append(line)
+        kind, detail = None, ""
+        if isinstance(names[i], str) and _INDEX.fullmatch(names[i]):
+            kind = "index"
+        if kind is None and i in profile.texts:
+            kind, detail = _text(profile.texts[i])
+        if kind is None and i in profile.distinct:
+            kind, detail = _values(profile.distinct[i], profile.rows, codes=i not in profile.texts)
+        if kind is not None:
+            kinds.setdefault(kind, []).append(f"{names[i]!r}{detail}")
+    lines = [
+        f"column{'s' if len(kinds[kind]) > 1 else ''} {listed(kinds[kind])}: {text}"
+        for kind, text in _KINDS.items()
+        if kind in kinds
+    ]
     return lines if scaled else lines + _dominant(schema, profile, growing)
 
 
-def _whole_numbers(name: Any, values: np.ndarray, rows: int) -> str | None:
+_KINDS = {
+    "index": "looks like the index of a CSV file, but is used as a feature; name it in carry",
+    "id": "nearly as many values as rows; if these are ids or free text, they are no features: "
+    "name the column in carry",
+    "date": "dates as text are categories, one for each date; convert them before, or name the "
+    "column in carry",
+    "number": "numbers as text are categories, one for each number; convert them before, or name "
+    "the column in carry",
+    "code": "whole numbers with gaps between them; if they are codes, new rows get values that "
+    "are none: use SMOTENC with categorical_features",
+}
+
+
+def _text(texts: Sequence[str]) -> tuple[str | None, str]:
+    """Tell dates and numbers as text by the first values; what stands for missing is left out."""
+    texts = [text.strip() for text in texts if text.strip().lower() not in _MISSING]
+    for kind, form in (("date", _DATE), ("number", _NUMBER)):
+        found = [text for text in texts if form.fullmatch(text)]
+        others = sum(kind == "number" and _WHOLE.fullmatch(text) is not None for text in texts)
+        if found and len(found) + others >= _NEARLY * len(texts):
+            return kind, f" (such as {found[0]!r})"
+    return None, ""
+
+
+def _values(values: np.ndarray, rows: int, codes: bool) -> tuple[str | None, str]:
+    """Tell ids and codes by the different values."""
     n = len(values)
     if n == KEPT_VALUES:  # the n-th smallest hash tells how many there are
         n = int((n - 1) / (float(hashes(values).max()) / 2.0**64))
     if rows >= _LEAST_ROWS and n >= _NEARLY * rows:
-        return (
-            f"column {name!r} has nearly as many values as rows: if it is an id, it is no feature; "
-            "name it in carry"
-        )
+        return "id", ""
     gaps = np.diff(np.sort(values)) if 2 < n <= _FEW else np.ones(1)
     # Counts begin with 0 and have gaps among the largest, and rounded measurements even ones.
     uneven = np.median(gaps) > 1 and gaps.min() < gaps.max()
-    if uneven and not (values == 0).any() and rows >= _LEAST_ROWS:
-        return (
-            f"column {name!r} has {n} whole numbers with gaps between them: if they are codes, new "
-            "rows get values that are none; use SMOTENC with categorical_features"
-        )
-    return None
+    if codes and uneven and not (values == 0).any() and rows >= _LEAST_ROWS:
+        return "code", f" ({n} values)"
+    return None, ""
 
 
 def _dominant(schema: Schema, profile: Profile, growing: Sequence[Any]) -> list[str]:

@@ -26,6 +26,7 @@ __all__ = [
 
 SAMPLE_ROWS = 512  # rows kept of each class to judge its shape
 KEPT_VALUES = 1024  # tells the number of different values to about 3 %
+KEPT_TEXTS = 64  # tell what a column of text holds
 TARGET = -1  # key of a target that is a container of its own, among the column positions
 
 
@@ -72,7 +73,10 @@ class Profile:
     decimals : mapping of column position to (digits before the point, digits after it) or None
         Of numeric columns of Python objects; None where not all values are decimals.
     distinct : mapping of column position to ndarray
-        Of each column of whole numbers, the up to KEPT_VALUES values with the smallest hashes.
+        Of each column of whole numbers, the up to KEPT_VALUES values with the smallest hashes; of
+        a column of text, numbers that stand for them (of some rows where levels come again there).
+    texts : mapping of column position to tuple of str
+        The first few values of each column of text.
     index_end : int
         One more than the largest number in the index; 0 where it holds no numbers.
     assumed : bool
@@ -93,6 +97,7 @@ class Profile:
     levels: tuple[LevelCounts, ...] = ()
     decimals: Mapping[int, tuple[int, int] | None] = field(default_factory=dict)
     distinct: Mapping[int, np.ndarray] = field(default_factory=dict)
+    texts: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     index_end: int = 0
     assumed: bool = False
 
@@ -187,6 +192,10 @@ def _merge(a: Profile, b: Profile) -> Profile:
         levels=merge_levels(a.levels, b.levels),
         decimals=merge_decimals(a.decimals, b.decimals),
         distinct=_merge_distinct(a.distinct, b.distinct),
+        texts={
+            i: (*a.texts.get(i, ()), *b.texts.get(i, ()))[:KEPT_TEXTS]
+            for i in {**a.texts, **b.texts}
+        },
         index_end=max(a.index_end, b.index_end),
     )
 
