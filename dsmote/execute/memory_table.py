@@ -245,7 +245,8 @@ class MemoryTable:
         return check_counts(join_extracts([found], take=take), task.plan)
 
     def _as_part(self, schema: Schema) -> tuple[Any, ...]:
-        return (self._prepared(schema), self._labels, *self._companions)
+        part = self._X if is_matrix(self._X, schema) else self._prepared(schema)
+        return (part, self._labels, *self._companions)
 
     @property
     def _companions(self) -> tuple[Any, Any]:

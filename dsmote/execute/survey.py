@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dsmote.execute.matrix import is_matrix
 from dsmote.execute.partition import as_frame, companion, label_codes, labels_of
 from dsmote.execute.recipe import Around, Recipe
 from dsmote.execute.rows import Rows, all_finite, numeric_columns
@@ -149,13 +150,16 @@ def measured(
     recipe : Recipe
         Knows how columns are scaled.
     """
-    frame = as_frame(part, schema)
+    frame = part if is_matrix(part, schema) else as_frame(part, schema)
     labels = labels_of(frame, target, schema)
     codes, names = label_codes(labels)
     places = np.array([ranks[name] for name in names], dtype=np.int32)
-    raw = np.empty((len(frame), len(schema.numeric)))
-    for place, (values, _) in enumerate(numeric_columns(frame, schema)):
-        raw[:, place] = values
+    if frame is part and isinstance(part, np.ndarray):
+        raw = part.astype(np.float64, order="C", copy=False)
+    else:
+        raw = np.empty((len(frame), len(schema.numeric)))
+        for place, (values, _) in enumerate(numeric_columns(frame, schema)):
+            raw[:, place] = values
     at = np.arange(len(raw))
     if not all_finite(raw):
         at = np.flatnonzero(np.isfinite(raw).all(axis=1))

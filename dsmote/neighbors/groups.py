@@ -7,6 +7,7 @@ different rows is expanded to the rows they stand for, in order of row number.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 __all__ = ["Groups", "group_equal_rows"]
 
@@ -103,22 +104,19 @@ def group_equal_rows(matrix: np.ndarray, codes: np.ndarray) -> Groups:
     n = len(matrix)
     words = _hash_rows(matrix, codes)
     ordered = np.sort(words)
-    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
-    if not len(repeated):
+    if not (ordered[1:] == ordered[:-1]).any():
         return Groups(np.arange(n), n)
-    # Few rows have equals in most tables; only those are worth numbering.
-    place = np.searchsorted(repeated, words)
-    some = np.flatnonzero(repeated[np.minimum(place, len(repeated) - 1)] == words)
-    _, first, inverse = np.unique(words[some], return_index=True, return_inverse=True)
-    leader = np.arange(n)
-    leader[some] = some[first[inverse]]
-    if not (
-        np.array_equal(matrix[some], matrix[leader[some]])
-        and np.array_equal(codes[some], codes[leader[some]])
-    ):  # two different rows of one hash: compare all columns instead
-        both = np.concatenate([matrix, codes.astype(np.float64)], axis=1) + 0.0
-        _, first, inverse = np.unique(both, axis=0, return_index=True, return_inverse=True)
-        leader = first[inverse.reshape(-1)]
+    del ordered
+    of = pd.factorize(words)[0]  # numbered in order of appearance
+    first = np.flatnonzero(np.diff(np.maximum.accumulate(of), prepend=-1))
+    some = np.flatnonzero(first[of] != np.arange(n))
+    leader = first[of[some]]
+    if np.array_equal(matrix[some], matrix[leader]) and np.array_equal(codes[some], codes[leader]):
+        return Groups(of, len(first))
+    # Two different rows of one hash: compare all columns instead.
+    both = np.concatenate([matrix, codes.astype(np.float64)], axis=1) + 0.0
+    _, first, inverse = np.unique(both, axis=0, return_index=True, return_inverse=True)
+    leader = first[inverse.reshape(-1)]
     leads = leader == np.arange(n)
     rank = np.cumsum(leads) - 1
     return Groups(rank[leader], int(leads.sum()))

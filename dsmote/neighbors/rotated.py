@@ -34,8 +34,26 @@ _EPS = float(np.finfo(np.float64).eps)
 _LEAF = 32  # rows of a leaf
 _FEW = 64  # rows that are scanned before they could be rotated
 _CACHED = 1 << 20  # bytes of rows that stay in the cache however they lie
+_NARROW = (
+    4  # columns of rows that lie so close together that moving them takes longer than it saves
+)
+_LINE = 64  # values of several narrow rows that are compared at once
 _FAR = 1e150  # points beyond it are as far from all rows: their squares overflow, or nearly
 _TINY = 1e-150  # distances below it lose digits, because their squares underflow
+
+
+def _sizes(matrix: np.ndarray) -> np.ndarray:
+    """Return the largest absolute value of each column."""
+    n, width = matrix.shape
+    sizes = np.zeros(width)
+    if not width:
+        return sizes
+    together = max(1, _LINE // width)
+    whole = n - n % together
+    for rows in (matrix[:whole].reshape(-1, together * width), matrix[whole:]):
+        ends = np.maximum(rows.max(axis=0, initial=0.0), -rows.min(axis=0, initial=0.0))
+        sizes = np.maximum(sizes, ends.reshape(-1, width).max(axis=0, initial=0.0))
+    return sizes
 
 
 class RotatedTree:
@@ -60,7 +78,7 @@ class RotatedTree:
         # Error of a rotated coordinate: a dot product of length d, and axes that are orthonormal
         # up to rounding; taken generously, since asking for more candidates is cheap.
         self._error = 8.0 * (width + 4) ** 1.5 * _EPS
-        sizes = np.maximum(rotated.max(axis=0, initial=0.0), -rotated.min(axis=0, initial=0.0))
+        sizes = _sizes(rotated)
         # One-hot columns that add up to 1, sums, copies: directions without any spread.
         spread = sizes > self._error * sizes.max(initial=0.0)
         if width and not spread.any():
@@ -75,7 +93,7 @@ class RotatedTree:
         self._place = np.empty(self.n_rows, dtype=np.int32)
         self._place[leaf_by_leaf] = np.arange(self.n_rows, dtype=np.int32)
         self._ids: np.ndarray | None = None  # of the tree's rows, where they were moved
-        if data.nbytes > _CACHED:
+        if data.nbytes > _CACHED and data.shape[1] > _NARROW:
             self._ids = leaf_by_leaf.astype(np.int64)
             del self._tree
             data = data[self._ids]

@@ -67,6 +67,7 @@ class LeafByLeaf(TreeSearch):
     def __init__(self, matrix: np.ndarray, eps: float = 0.0) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(rotated, "_CACHED", 0)
+            patch.setattr(rotated, "_NARROW", 0)
             super().__init__(matrix, eps)
 
 

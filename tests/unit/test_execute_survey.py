@@ -43,6 +43,21 @@ def test_incomplete_rows_are_not_measured():
     assert found.groups.tolist() == ["p", "q", "s"]
 
 
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_an_array_is_measured_as_a_frame_is(dtype):
+    X = np.random.default_rng(0).normal(size=(20, 3)).astype(dtype)
+    X[3, 1] = np.nan
+    schema = make_schema([0, 1, 2], [X.dtype] * 3)
+    y = pd.Series(["few", "most"] * 10)
+    array, frame = (
+        survey.measured(part, y, schema=schema, ranks=RANKS, recipe=RECIPE)
+        for part in (X, pd.DataFrame(X))
+    )
+    for name in ("matrix", "raw", "ranks", "numbers"):
+        np.testing.assert_array_equal(getattr(array, name), getattr(frame, name))
+    assert array.matrix.flags.c_contiguous and array.matrix.dtype == np.float64
+
+
 def test_an_empty_partition_is_measured():
     found = measured(PART[:0])
     assert len(found.matrix) == len(found.ranks) == 0

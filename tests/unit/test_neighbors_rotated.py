@@ -24,6 +24,13 @@ def test_no_row_left_out_is_nearer_than_the_reach(offset, n):
     assert np.isinf(reach).all() == (n == 200)
 
 
+@pytest.mark.parametrize("shape", [(0, 3), (5, 0), (1, 1), (63, 1), (64, 2), (100, 7), (30, 65)])
+def test_the_largest_of_each_column(shape):
+    matrix = np.random.default_rng(2).normal(size=shape)
+    expected = np.abs(matrix).max(axis=0, initial=0.0)
+    np.testing.assert_array_equal(rotated._sizes(matrix), expected)
+
+
 def test_points_are_brought_into_the_axes():
     matrix = np.random.default_rng(1).normal(size=(50, 3))
     tree = RotatedTree(matrix)
