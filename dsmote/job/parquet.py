@@ -361,13 +361,17 @@ def piece_rows(footers: Sequence[Footer], schema: pa.Schema) -> tuple[int, ...]:
 
 
 def _partitions(footers: Sequence[Footer], schema: pa.Schema) -> list[tuple[Piece, ...]]:
-    pieces = [piece for footer in footers for piece in _pieces(footer, schema)]
-    if any(pa.types.is_dictionary(field.type) and field.type.ordered for field in schema):
-        # Each file has its own order of categories, and joined they might have another.
-        return [(piece,) for piece in pieces]
+    files = [_pieces(footer, schema) for footer in footers]
+    # Each file has its own order of categories, and joined they might have another.
+    ordered = any(pa.types.is_dictionary(field.type) and field.type.ordered for field in schema)
     least, row = FILE_BYTES * len(schema), -(-PIECE_BYTES // PIECE_ROWS)
-    sizes = [max(piece.bytes, piece.rows * row, least) for piece in pieces]
-    return share_partitions(pieces, sizes, PIECE_BYTES)
+    sizes = [
+        # Only whole files share: one that has several pieces is cut where it should be.
+        PIECE_BYTES if ordered or len(pieces) > 1 else max(piece.bytes, piece.rows * row, least)
+        for pieces in files
+        for piece in pieces
+    ]
+    return share_partitions([piece for pieces in files for piece in pieces], sizes, PIECE_BYTES)
 
 
 def _pieces(footer: Footer, schema: pa.Schema) -> list[Piece]:

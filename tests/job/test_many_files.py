@@ -81,6 +81,19 @@ def test_rows_of_each_partition_are_those_the_footers_say(tmp_path: Path) -> Non
     assert len(shares(source)) == FEWEST + 1
 
 
+def test_a_file_of_several_pieces_shares_with_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dsmote.job.files.FEWEST", 1)
+    frame = mixed_frame(90)
+    for number, rows in enumerate([5, 5, 90, 5, 5]):
+        file = tmp_path / f"{number}.parquet"
+        frame.iloc[:rows].to_parquet(file, index=False, row_group_size=20)
+    assert shares(open_source(str(tmp_path))) == [110]
+    monkeypatch.setattr("dsmote.job.parquet.PIECE_ROWS", 50)
+    assert shares(open_source(str(tmp_path))) == [10, 40, 50, 10]
+
+
 @pytest.mark.parametrize(
     ("sizes", "shared"),
     [
