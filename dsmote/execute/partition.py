@@ -460,8 +460,10 @@ def bad_values(rows: pd.DataFrame, schema: Schema) -> tuple[dict[int, int], dict
     return missing, infinite
 
 
-def incomplete(missing: Mapping[int, int], infinite: Mapping[int, int], schema: Schema) -> str:
-    """Write the message for values that cannot be measured."""
+def incomplete_columns(
+    missing: Mapping[int, int], infinite: Mapping[int, int], schema: Schema
+) -> str:
+    """Name the columns with values that cannot be measured, and count them."""
     terms = []
     for i in sorted({*missing, *infinite}):
         found = [
@@ -471,9 +473,15 @@ def incomplete(missing: Mapping[int, int], infinite: Mapping[int, int], schema: 
         ]
         if found:
             terms.append(f"{schema.columns[i].name!r} ({', '.join(found)})")
+    return listed(terms)
+
+
+def incomplete(missing: Mapping[int, int], infinite: Mapping[int, int], schema: Schema) -> str:
+    """Write the message for values that cannot be measured."""
+    shown = incomplete_columns(missing, infinite, schema)
     return (
         "the input contains NaN, missing values or infinity in measured columns: "
-        f"{listed(terms)}; fill them, name the columns in carry, or pass missing='skip' to keep "
+        f"{shown}; fill them, name the columns in carry, or pass missing='skip' to keep "
         "such rows in the output and leave them out as bases and neighbours"
     )
 

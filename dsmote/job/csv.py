@@ -10,6 +10,7 @@ would no longer be what they were.
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import warnings
@@ -110,8 +111,19 @@ def _header(file: str) -> list[str]:
         except (ValueError, OSError, EOFError) as error:
             if is_of_storage(error):
                 raise
+            if isinstance(error, UnicodeDecodeError):
+                raise ValueError(_not_utf8(file, error)) from error
             raise ValueError(f"{file} cannot be read as CSV: {one_line(error)}") from error
     return [str(name) or f"Unnamed: {place}" for place, name in enumerate(row.iloc[0])]
+
+
+def _not_utf8(file: str, error: UnicodeDecodeError) -> str:
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    likely = "UTF-16" if error.object.startswith(marks) else "LATIN1"
+    return (
+        f"{file} is not UTF-8 text (it has the byte 0x{error.object[error.start]:02x}): convert "
+        f"it, such as with `iconv -f {likely} -t UTF-8 FILE > NEW.csv`"
+    )
 
 
 def _refuse_several(file: str) -> None:
@@ -173,6 +185,8 @@ def _read(block: Block, names: Sequence[str], **options: Any) -> pd.DataFrame:
                     low_memory=False,
                     **options,
                 )
+        except UnicodeDecodeError as error:
+            raise ValueError(_not_utf8(block.file, error)) from error
         except (ValueError, EOFError, pd.errors.ParserWarning) as error:
             cut = block.length is not None and "EOF inside string" in str(error)
             why = CUT_IN_TEXT if cut else ""

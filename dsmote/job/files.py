@@ -35,6 +35,31 @@ __all__ = [
 PARQUET_ENDINGS = (".parquet", ".parq", ".pq")
 CSV_ENDINGS = (".csv",)
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
+#: What of pandas reads others.
+READERS = {
+    ".tsv": "read_csv(FILE, sep='\\t')",
+    ".tab": "read_csv(FILE, sep='\\t')",
+    ".psv": "read_csv(FILE, sep='|')",
+    ".txt": "read_csv(FILE, sep=None, engine='python')",
+    ".json": "read_json(FILE)",
+    ".jsonl": "read_json(FILE, lines=True)",
+    ".ndjson": "read_json(FILE, lines=True)",
+    ".orc": "read_orc(FILE)",
+    ".feather": "read_feather(FILE)",
+    ".arrow": "read_feather(FILE)",
+    ".ipc": "read_feather(FILE)",
+    ".xlsx": "read_excel(FILE)",
+    ".xls": "read_excel(FILE)",
+    ".ods": "read_excel(FILE)",
+    ".xml": "read_xml(FILE)",
+    ".h5": "read_hdf(FILE)",
+    ".hdf5": "read_hdf(FILE)",
+    ".pkl": "read_pickle(FILE)",
+    ".pickle": "read_pickle(FILE)",
+    ".dta": "read_stata(FILE)",
+    ".sas7bdat": "read_sas(FILE)",
+    ".sav": "read_spss(FILE)",
+}
 
 #: Footers and headers are read by this many threads, for the sake of remote stores.
 READING_THREADS = 16
@@ -347,11 +372,26 @@ def _choose(url: str, found: list[str], format: str | None, named: bool) -> tupl
             if files:
                 return files, name
         if found:
-            raise ValueError(
-                f"cannot tell the format of {found[0]} by its name: give --format parquet or "
-                "--format csv"
-            )
+            raise ValueError(_other_format(found[0]))
     raise FileNotFoundError(f"no Parquet or CSV file in {url}")
+
+
+def _other_format(file: str) -> str:
+    """Say what is in a file whose name tells neither Parquet nor CSV, and how it is converted."""
+    stem, ending = os.path.splitext(file.lower())
+    packed = ending in COMPRESSIONS
+    ending = os.path.splitext(stem)[1] if packed else ending
+    if ending in PARQUET_ENDINGS:
+        return f"{file} is compressed as a whole: unpack it, as Parquet compresses what is in it"
+    if ending not in READERS:
+        return (
+            f"cannot tell the format of {file} by its name: give --format parquet or --format csv "
+            "if it is one of them, or convert it"
+        )
+    return (
+        f"{file} looks like {ending}, and Parquet and CSV with commas are read: convert it, such "
+        f"as with pandas.{READERS[ending]}.to_parquet(NEW)"
+    )
 
 
 def _is_csv(file: str) -> bool:

@@ -141,8 +141,23 @@ def check_columns(source: Source, roles: dict[str, Sequence[str]]) -> None:
     """
     for role, names in roles.items():
         absent = [name for name in names if name not in source.columns]
+        if absent and source.inputs.format == "csv":
+            _check_separator(source, absent[0], role)
         if absent:
             raise ValueError(
                 f"there is no column {absent[0]!r} (given as {role}) in {source.inputs.url}; "
                 f"its columns are: {listed(map(visible, source.columns))}"
+            )
+
+
+def _check_separator(source: Source, absent: str, role: str) -> None:
+    """Refuse a header that has more of another separator than of commas."""
+    header = ",".join(source.columns)
+    for separator in (";", "\t", "|"):
+        if header.count(separator) > header.count(","):
+            raise ValueError(
+                f"there is no column {absent!r} (given as {role}) in {source.inputs.url}: its "
+                f"header looks separated by {separator!r}, and CSV is read with commas; convert "
+                f"it, such as with pandas.read_csv(FILE, sep={separator!r}).to_csv(NEW, "
+                "index=False)"
             )

@@ -115,7 +115,7 @@ def _of(classes: Sequence[ClassPlan], usable: bool = True) -> str:
     return f"class{'es' if len(classes) > 1 else ''} {each}"
 
 
-def _too_small(small: Sequence[ClassPlan], k: int, k_name: str) -> list[str]:
+def _too_small(small: Sequence[ClassPlan], k: int, k_name: str, incomplete: str) -> list[str]:
     """Say in one message which classes have too few rows for k neighbours."""
 
     def each(classes: Sequence[ClassPlan]) -> str:
@@ -125,13 +125,17 @@ def _too_small(small: Sequence[ClassPlan], k: int, k_name: str) -> list[str]:
             for c in classes
         )
 
+    def filled(classes: Sequence[ClassPlan]) -> str:
+        lacking = incomplete and any(c.usable < c.before for c in classes)
+        return f"fill or name in carry the columns {incomplete}; or " if lacking else ""
+
     found = []
     empty, few = [c for c in small if not c.usable], [c for c in small if c.usable]
     if empty:
         them = "it" if len(empty) == 1 else "them"
         found.append(
-            f"{each(empty)}, and there is nothing to make rows from; leave {them} out of "
-            "sampling_strategy"
+            f"{each(empty)}, and there is nothing to make rows from; {filled(empty)}leave {them} "
+            "out of sampling_strategy"
         )
     if few:
         least = min(c.usable for c in few)
@@ -139,8 +143,9 @@ def _too_small(small: Sequence[ClassPlan], k: int, k_name: str) -> list[str]:
         more = f"collect more rows of {'it' if len(few) == 1 else 'them'}"
         found.append(
             f"{each(few)}, but {k_name}={k} needs at least {k + 1} (k + 1); "
-            f"{lower if least > 1 else more}, leave the class{'es' if len(few) > 1 else ''} out of "
-            "sampling_strategy, or pass on_small_class='copy' or 'skip'"
+            f"{filled(few)}{lower if least > 1 else more}, leave the "
+            f"class{'es' if len(few) > 1 else ''} out of sampling_strategy, or pass "
+            "on_small_class='copy' or 'skip'"
         )
     return found
 
@@ -148,7 +153,7 @@ def _too_small(small: Sequence[ClassPlan], k: int, k_name: str) -> list[str]:
 def _too_few(classes: Sequence[ClassPlan], usable: Mapping[Any, int], needs: Needs) -> list[str]:
     """Say whether the whole table is too small for the neighbours among all rows."""
     total = sum(usable.get(c.label, c.before) for c in classes)
-    if needs.around < total or not any(c.new for c in classes):
+    if not needs.around or not total or needs.around < total or not any(c.new for c in classes):
         return []
     return [
         f"the table has {total:,} rows, but the {needs.around} nearest of all rows are looked for, "
@@ -201,6 +206,7 @@ def make_plan(
     in_memory: bool = False,
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
+    incomplete: str = "",
 ) -> Plan:
     """Decide blocks and memory, and collect warnings and problems.
 
@@ -228,6 +234,8 @@ def make_plan(
         The table, and so its output, is in memory as a whole.
     notes, warnings : sequences of str
         What was found before.
+    incomplete : str
+        The columns with missing or infinite values, and how many.
 
     Examples
     --------
@@ -300,7 +308,7 @@ def make_plan(
         )
     memory, too_large = project(terms, partition_bytes, limit, held, learnt, looking, needs.levels)
     small = [c for c in growing if c.usable < (1 if c.engine == COPY else k + 1)]
-    too_small = _too_small(small, k, needs.k_name)
+    too_small = _too_small(small, k, needs.k_name, incomplete)
     too_small += _too_few(classes, usable, needs)
     warnings = [*warnings, *_warnings(classes, k)]
     return Plan(

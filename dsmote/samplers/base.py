@@ -15,7 +15,7 @@ from sklearn.utils._metadata_requests import RequestMethod
 from sklearn.utils._param_validation import HasMethods, Interval, Options, RealNotInt, StrOptions
 
 from dsmote.execute import Recipe, Table, Task, check_free, read_frame, read_pair
-from dsmote.execute.partition import incomplete, missing_labels
+from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
 from dsmote.plan import (
     SCALES,
     Plan,
@@ -363,6 +363,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             in_memory=not table.lazy,
             notes=[*self._notes(schema), *sample_note(recipe, profile)],
             warnings=[*advised, *alarms],
+            incomplete=incomplete_columns(profile.missing, profile.infinite, schema),
         )
         self.sampling_strategy_ = new
         self.n_features_in_ = len(schema.columns) - table.has_target

@@ -359,17 +359,17 @@ def test_bad_input_is_one_clear_message(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [3, 1, 0])
 def test_what_cannot_run_is_no_warning(rows: int, tmp_path: Path) -> None:
-    """Of 30 classes the first 20 are printed, and JSON has all."""
+    """It stands apart from warnings, in the plan and in JSON; of 30 classes 20 are named."""
     labels = [0] * 100 + [label for label in range(1, 31) for _ in range(max(1, rows))]
     columns = {"x": np.where(rows or np.array(labels) == 0, np.arange(len(labels)) * 1.0, np.nan)}
     path = table(tmp_path, **columns, y=labels)
     args = ("plan", path, "--target", "y", "--missing", "skip")
     planned = call(*args)
     assert planned.exit_code == 5, planned.output
-    assert planned.stdout.count("cannot run: class ") == 20
-    assert planned.stdout.endswith("cannot run: and 10 more\n")
+    (problem,) = planned.stdout.split("cannot run: ")[1:]
+    assert problem.count("class ") >= 20 and "and 10 more" in problem
     plan = json.loads(call(*args, "--json").stdout)
-    assert len(plan["problems"]) == 30
+    assert plan["problems"] == [problem.strip()]
     assert not any("needs at least" in line for line in plan["warnings"])
 
 

@@ -1,4 +1,5 @@
 import gzip
+import re
 import zipfile
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pandas as pd
 import pytest
 from distributed import Client
 
+from dsmote.job import JobSpec, prepare
 from dsmote.job.csv import csv_blocks, csv_columns, infer_blocks, merge_kinds
 from dsmote.job.files import list_files
 from dsmote.job.sources import open_source
@@ -97,9 +99,8 @@ def test_duplicate_columns_are_named(tmp_path: Path) -> None:
         open_source(str(tmp_path / "a.csv"))
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00bad,utf\n1,2\n"])
-def test_file_that_is_no_csv_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "a.csv").write_bytes(content)
+def test_file_that_is_no_csv_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"")
     with pytest.raises(ValueError, match=r"a\.csv cannot be read as CSV"):
         open_source(str(tmp_path / "a.csv"))
 
@@ -151,3 +152,47 @@ def test_archive_of_several_files_is_refused(tmp_path: Path) -> None:
         archive.writestr("two.csv", "x,y\n1,2\n")
     with pytest.raises(ValueError, match=r"a\.csv\.zip holds 2 files"):
         open_source(str(tmp_path / "a.csv.zip"))
+
+
+@pytest.mark.parametrize(
+    ("separator", "text"),
+    [
+        (";", "a;b;y\n1,5;2;0\n"),
+        (";", "a, in m;b;y\n1,5;2;0\n"),
+        ("\t", "a\tb\ty\n1\t2\t0\n"),
+        ("|", "a|b|y\n1|2|0\n"),
+    ],
+)
+def test_another_separator_is_named(tmp_path: Path, separator: str, text: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    spec = JobSpec(str(tmp_path / "t.csv"), "y")
+    said = (
+        rf"no column 'y' \(given as target\) .* separated by {re.escape(repr(separator))}, .*sep="
+    )
+    with pytest.raises(ValueError, match=said):
+        prepare(spec)
+
+
+def test_a_column_that_is_not_there_is_no_separator(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a;b,c,y\n1,2,0\n")
+    with pytest.raises(ValueError, match=r"no column 'z' .* its columns are: a;b, c, y$"):
+        prepare(JobSpec(str(tmp_path / "t.csv"), "z"))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "likely"), [("latin-1", "LATIN1"), ("cp1252", "LATIN1"), ("utf-16", "UTF-16")]
+)
+@pytest.mark.parametrize("where", ["header", "rows"])
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+def test_text_that_is_not_utf8_is_named(
+    tmp_path: Path, encoding: str, likely: str, where: str, ending: str
+) -> None:
+    column, value = ("größe", "a") if where == "header" else ("size", "Köln")
+    file = tmp_path / f"t{ending}"
+    rows = f"{column},y\n" + "a,0\n" * 5000 + f"{value},1\n"
+    data = rows.encode(encoding)
+    file.write_bytes(gzip.compress(data) if ending == ".csv.gz" else data)
+    said = rf"t\{ending} is not UTF-8 text \(it has the byte 0x.*iconv -f {likely} -t UTF-8"
+    with pytest.raises(ValueError, match=said):
+        source = open_source(str(file))
+        infer_blocks(csv_blocks(source.inputs, source.columns)[0], list(source.columns))

@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from dsmote.job.csv import csv_blocks, read_csv_block
+from dsmote.job.csv import csv_blocks, read_csv_blocks
 from dsmote.job.files import changed_files, check_apart, list_files
 from dsmote.job.sources import open_source
 
@@ -233,7 +233,7 @@ def test_errors_of_the_storage_are_no_errors_of_the_file(
         if ending == ".parquet":
             source.frame(None).compute(scheduler="synchronous")
         else:
-            read_csv_block(csv_blocks(source.inputs)[0], dtypes={"x": "float64"})
+            read_csv_blocks(csv_blocks(source.inputs, source.columns)[0], dtypes={"x": "float64"})
 
     rows()
     monkeypatch.setattr(pq, "ParquetFile", fail)
@@ -241,3 +241,40 @@ def test_errors_of_the_storage_are_no_errors_of_the_file(
     for read in (lambda: open_source(str(file)), rows):
         with pytest.raises(OSError, match=r"Input/output error|gone"):
             read()
+
+
+@pytest.mark.parametrize(
+    ("name", "reader"),
+    [
+        ("t.tsv", r"read_csv(FILE, sep='\t')"),
+        ("t.tsv.gz", r"read_csv(FILE, sep='\t')"),
+        ("t.TXT", "read_csv(FILE, sep=None, engine='python')"),
+        ("t.json", "read_json(FILE)"),
+        ("t.json.gz", "read_json(FILE)"),
+        ("t.jsonl", "read_json(FILE, lines=True)"),
+        ("t.ndjson.zst", "read_json(FILE, lines=True)"),
+        ("t.orc", "read_orc(FILE)"),
+        ("t.feather", "read_feather(FILE)"),
+        ("t.arrow", "read_feather(FILE)"),
+        ("t.xlsx", "read_excel(FILE)"),
+        ("t.sas7bdat", "read_sas(FILE)"),
+    ],
+)
+def test_other_formats_are_named_with_how_to_convert_them(
+    tmp_path: Path, name: str, reader: str
+) -> None:
+    touch(tmp_path / "in" / name)
+    for url in (tmp_path / "in", tmp_path / "in" / name):
+        with pytest.raises(ValueError, match=rf"{name} looks like \.") as error:
+            list_files(str(url))
+        assert f"pandas.{reader}.to_parquet(NEW)" in str(error.value)
+        assert hasattr(pd, reader.partition("(")[0])
+
+
+def test_parquet_that_was_compressed_as_a_whole_is_named(tmp_path: Path) -> None:
+    touch(tmp_path / "t.parquet.gz")
+    with pytest.raises(ValueError, match=r"t\.parquet\.gz is compressed as a whole: unpack it"):
+        list_files(str(tmp_path))
+    touch(tmp_path / "u" / "t.bin.gz")
+    with pytest.raises(ValueError, match=r"cannot tell the format .* --format csv"):
+        list_files(str(tmp_path / "u"))

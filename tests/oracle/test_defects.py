@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
+from sklearn.neighbors import NearestNeighbors
 
 from dsmote import (
     ADASYN,
@@ -39,6 +40,20 @@ def peak_of(action):
 
 
 # ---- columns that are not floats
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "float64"])
+def test_levels_are_those_of_neighbours_beside_small_integers(dtype):
+    """Theirs marks codes with half the median deviation, which whole numbers cut to 0."""
+    rng = np.random.default_rng(0)
+    y = two_classes(200, 50)
+    X = pd.DataFrame(rng.integers(0, 2, size=(200, 2)), columns=["a", "b"]).astype(dtype)
+    X["level"] = np.where(y == 1, 7, rng.integers(0, 9, 200))
+    made = {}
+    for name, kind in (("ours", SMOTENC), ("theirs", theirs.SMOTENC)):
+        made[name] = kind(["level"], random_state=0).fit_resample(X, y)[0]["level"][200:]
+    assert set(made["ours"]) == {7}
+    assert (set(made["theirs"]) == {7}) == (dtype == "float64")
 
 
 def test_whole_numbers_are_rounded_and_not_cut_off():
@@ -378,3 +393,25 @@ def test_classes_of_equal_size_are_not_thinned_alike():
     one, other = (kept[kept % 3 == c] // 3 for c in (0, 1))
     assert len(one) == len(other) == 10
     assert one.tolist() != other.tolist()
+
+
+# ---- SMOTEN: the vote
+
+
+def test_ties_of_the_vote_are_drawn():
+    """The base row and its only neighbour vote in both, and disagree; theirs takes the first."""
+    X, y = np.array([["b"], ["a"], *[["z"]] * 40], dtype=object), np.repeat([1, 0], [2, 40])
+    made = {}
+    for name, kind in (("ours", SMOTEN), ("theirs", theirs.SMOTEN)):
+        made[name] = kind(k_neighbors=1, random_state=0).fit_resample(X, y)[0][42:, 0].tolist()
+    assert set(made["theirs"]) == {"a"}
+    assert set(made["ours"]) == {"a", "b"}
+
+
+def test_smoten_takes_a_number_of_neighbours_only():
+    y = two_classes(120, 40)
+    X = np.random.default_rng(0).choice(list("abcd"), size=(120, 4)).astype(object)
+    search = NearestNeighbors(n_neighbors=3)
+    theirs.SMOTEN(k_neighbors=search).fit_resample(X, y)
+    with pytest.raises(ValueError, match="'k_neighbors' parameter of SMOTEN must be an int"):
+        SMOTEN(k_neighbors=search).fit_resample(X, y)

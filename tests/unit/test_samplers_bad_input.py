@@ -9,7 +9,16 @@ import pytest
 
 import dsmote.execute.dask_table
 import dsmote.execute.memory_table
-from dsmote import SMOTE, SMOTENC, RandomOverSampler, RandomUnderSampler
+from dsmote import (
+    ADASYN,
+    SMOTE,
+    SMOTENC,
+    SVMSMOTE,
+    BorderlineSMOTE,
+    KMeansSMOTE,
+    RandomOverSampler,
+    RandomUnderSampler,
+)
 from dsmote.plan import Limit, MemoryLimitError
 from tests.tables import dask_array, dask_frame, mixed, numbers
 
@@ -272,7 +281,7 @@ def test_missing_values_are_found_while_computing_when_the_counts_were_given(tab
 def test_skipping_what_is_missing_may_leave_too_few_rows(kind, table):
     few = table.index[table["y"] == 1]
     table.loc[few[:8], "a"] = np.nan
-    message = r"class 1 has 4 rows .*k_neighbors=5 needs at least 6 .*; lower k_neighbors to 3"
+    message = r"class 1 has 4 rows .*k_neighbors=5 needs at least 6 .*; or lower k_neighbors to 3"
     with pytest.raises(ValueError, match=message):
         resample(kind, table, SMOTE(missing="skip"))
 
@@ -665,3 +674,32 @@ def test_merged_chunks_of_the_target_get_a_remedy_that_works(tmp_path):
             SMOTE().fit_resample(*arrays)
     known = [array.compute_chunk_sizes() for array in arrays]
     assert SMOTE(random_state=0).fit_resample(*known)[1].compute().mean() == 0.5
+
+
+@pytest.mark.parametrize("on_dask", [False, True])
+@pytest.mark.parametrize("everywhere", [False, True])
+@pytest.mark.parametrize("kind", [SMOTE, SMOTENC, BorderlineSMOTE, ADASYN, SVMSMOTE, KMeansSMOTE])
+def test_rows_that_all_miss_a_value_are_explained(kind, everywhere, on_dask):
+    """Which columns miss how many, and that they can be carried; no count of nearest rows."""
+    y = np.repeat([0, 1], [40, 20])
+    b = np.where(everywhere | (y == 1), np.nan, 1.0)
+    table = pd.DataFrame({"a": np.arange(60.0), "b": b, "k": 1, "y": y})
+    more = {"categorical_features": ["k"]} if kind is SMOTENC else {}
+    given = dd.from_pandas(table, npartitions=2) if on_dask else table
+    with pytest.raises(ValueError, match=r"class 1 has 0 rows \(20 less") as error:
+        kind(missing="skip", **more).resample(given, target="y")
+    assert f"fill or name in carry the columns 'b' ({np.isnan(b).sum()} missing); or" in str(
+        error.value
+    )
+    assert "nearest of all rows" not in str(error.value)
+
+
+def test_few_rows_because_of_missing_values_are_explained():
+    x = np.where(np.arange(60) < 57, np.inf, 1.0)
+    with pytest.raises(
+        ValueError, match=r"name in carry the columns 'b' \(57 infinite\); or lower"
+    ):
+        SMOTE(missing="skip").resample(
+            pd.DataFrame({"a": np.arange(60.0), "b": x, "y": np.repeat([0, 1], [40, 20])}),
+            target="y",
+        )
