@@ -26,7 +26,7 @@ from dsmote.execute.recipe import (
     Making,
     Recipe,
 )
-from dsmote.execute.rows import Rows
+from dsmote.execute.rows import Rows, retyped
 from dsmote.neighbors import GroupedSearch, NeighborIndex
 from dsmote.plan import (
     COPY,
@@ -285,6 +285,12 @@ def _table(
 def _whole(rows: pd.DataFrame, bases: np.ndarray, schema: Schema, index: pd.Index) -> pd.DataFrame:
     """Copy rows as they are; carried columns are missing in copies too."""
     frame = rows.take(bases).set_axis(index)
+    known = {
+        i: c.dtype
+        for i, c in enumerate(schema.columns)
+        if isinstance(c.dtype, pd.CategoricalDtype) and c.dtype.categories is not None
+    }
+    frame = retyped(frame, known) if known else frame
     for i in schema.carried:
         dtype = schema.columns[i].dtype
         if isinstance(dtype, pd.CategoricalDtype) and dtype.categories is None:

@@ -17,9 +17,10 @@ from dsmote.execute.class_graph import alone
 from dsmote.execute.decode import filled, repeated, synthetic_index
 from dsmote.execute.generate import make_block
 from dsmote.execute.graph import frame_of
-from dsmote.execute.partition import conform, retyped
+from dsmote.execute.partition import conform
 from dsmote.execute.provenance import empty_provenance, of_originals, with_provenance
 from dsmote.execute.recipe import ClassIndex, Making, Task
+from dsmote.execute.rows import retyped
 from dsmote.plan import Block, Schema
 from dsmote.plan.profile import TARGET
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from zlib import crc32
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from dsmote.execute.arrays import native, refuse_mask
 from dsmote.execute.rows import (
@@ -18,12 +20,19 @@ from dsmote.execute.rows import (
     numeric_columns,
     object_digits,
     read_objects,
+    retyped,
 )
 from dsmote.plan import Profile, Schema, look_at, plain
 from dsmote.plan.labels import listed
 from dsmote.plan.levels import LevelCounts, count_levels
 from dsmote.plan.profile import KEPT_TEXTS, SAMPLE_ROWS, TARGET, Sampled, distinct_values
-from dsmote.plan.schema import column_name, is_nominal_dtype, text_found
+from dsmote.plan.schema import (
+    carried_dtype,
+    column_name,
+    decimal_dtype,
+    is_nominal_dtype,
+    text_found,
+)
 
 __all__ = [
     "Samples",
@@ -42,7 +51,6 @@ __all__ = [
     "missing_labels",
     "numbers_in",
     "profile",
-    "retyped",
     "smallest_hashes",
     "unlike",
 ]
@@ -201,12 +209,33 @@ def check(frame: pd.DataFrame, schema: Schema) -> None:
     if not len(frame):
         return
     for column, found in zip(schema.columns, frame.dtypes, strict=True):
+        declared = column.given or column.dtype
         if found is not column.dtype and _family(found) != _family(column.dtype):
             raise ValueError(
                 f"column {column.name!r} has dtype {found} in one partition, but the table "
-                f"declares {column.dtype}; give every partition the same dtypes, for example with "
-                f"frame.astype({{{column.name!r}: ...}}) or by fixing the file it was read from"
+                f"declares {declared}; give every partition the same dtypes, for example with "
+                f"frame.astype({{{column.name!r}: {_common(found, declared)}}}) or by fixing the "
+                "file it was read from"
             )
+
+
+def _common(found: Any, declared: Any) -> str:
+    """Write a dtype that holds the values of both; a column of objects may be one of None."""
+    for one, other in ((found, declared), (declared, found)):
+        if one == np.dtype("O"):
+            if isinstance(other, pd.CategoricalDtype):
+                return repr("object")  # Dask cannot join categories of two kinds
+            return repr(str(carried_dtype(other)))
+    if isinstance(found, pd.ArrowDtype) and isinstance(declared, pd.ArrowDtype):
+        types = found.pyarrow_dtype, declared.pyarrow_dtype
+        if all(pa.types.is_decimal(t) for t in types):
+            scale = max(t.scale for t in types)
+            wider = decimal_dtype(max(t.precision - t.scale for t in types), scale)
+            return f"pandas.ArrowDtype(pyarrow.{wider.pyarrow_dtype})"
+    if isinstance(found, np.dtype) and isinstance(declared, np.dtype):
+        with contextlib.suppress(TypeError):  # numbers and times have none
+            return repr(str(np.promote_types(found, declared)))
+    return repr(str(declared))
 
 
 def conform(part: Any, schema: Schema, dtypes: Mapping[int, Any]) -> Any:
@@ -226,15 +255,6 @@ def conform(part: Any, schema: Schema, dtypes: Mapping[int, Any]) -> Any:
             if i not in dtypes and _family(c.given or c.dtype) != _family(part.dtypes.iloc[i])
         }
     return retyped(part, changed) if changed else part
-
-
-def retyped(part: pd.DataFrame, dtypes: Mapping[int, Any]) -> pd.DataFrame:
-    """Return a frame with the dtypes of some columns replaced, by position: any name will do."""
-    part = part.copy(deep=False)
-    for i, dtype in dtypes.items():
-        column: Any = part.iloc[:, i].astype(dtype)
-        part.isetitem(i, column)
-    return part
 
 
 def profile(

@@ -25,6 +25,7 @@ __all__ = [
     "join",
     "numeric_columns",
     "numeric_values",
+    "retyped",
 ]
 
 _EXACT_DECIMAL = 10**15  # 15 digits come back from float64 by rounding
@@ -408,6 +409,26 @@ def _joined_levels(
     return np.concatenate(renumbered).astype(np.int32), pd.Series(unique)
 
 
+def retyped(part: pd.DataFrame, dtypes: Mapping[int, Any]) -> pd.DataFrame:
+    """Return a frame with the dtypes of some columns replaced, by position: any name will do."""
+    part = part.copy(deep=False)
+    for i, dtype in dtypes.items():
+        column: Any = part.iloc[:, i].astype(dtype)
+        part.isetitem(i, column)
+    return part
+
+
+def _joined_frames(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join frames; of categories that differ, pandas would make text."""
+    categories = {
+        i: unify_categories(name, tuple(dict.fromkeys(p.dtypes.iloc[i] for p in parts)))
+        for i, name in enumerate(parts[0].columns)
+        if isinstance(parts[0].dtypes.iloc[i], pd.CategoricalDtype)
+    }
+    parts = [retyped(p, categories) for p in parts] if categories else parts
+    return pd.concat(parts, ignore_index=True)
+
+
 def _with_companions(made: Rows, filled: Sequence[Rows]) -> Rows:
     """Join what else rows have: weights, groups, columns that are not measured."""
     first = filled[0]
@@ -418,7 +439,7 @@ def _with_companions(made: Rows, filled: Sequence[Rows]) -> Rows:
         codes, levels = _joined_levels(of)
         made = replace(made, group=codes, group_levels=levels)
     if first.beside is not None:
-        beside = pd.concat([_present(p.beside) for p in filled], ignore_index=True)
+        beside = _joined_frames([_present(p.beside) for p in filled])
         made = replace(made, beside=beside)
     return made
 

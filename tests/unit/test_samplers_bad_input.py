@@ -1,10 +1,14 @@
 """Bad input: an error that names the column or class, the numbers, and what to do."""
 
+import re
+from decimal import Decimal
+
 import dask
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import dsmote.execute.dask_table
@@ -561,9 +565,10 @@ def categories_that_differ(ordered):
     return parts
 
 
-def test_categories_that_differ_are_united():
+@pytest.mark.parametrize("sampler", [SMOTENC(random_state=0), RandomOverSampler(random_state=0)])
+def test_categories_that_differ_are_united(sampler):
     parts = categories_that_differ(ordered=False)
-    lazy = SMOTENC(random_state=0).resample(parted(*parts), target="y")
+    lazy = sampler.resample(parted(*parts), target="y")
     found = lazy.compute()
     assert list(found["e"].cat.categories) == list("wxyz")
     expected = [*parts[0]["e"], *parts[1]["e"]]
@@ -571,6 +576,78 @@ def test_categories_that_differ_are_united():
     for part in dask.compute(*lazy.to_delayed()):
         assert part["e"].dtype == found["e"].dtype
     assert lazy._meta["e"].dtype == found["e"].dtype
+
+
+@pytest.mark.parametrize("sampler", [SMOTENC(random_state=0), RandomOverSampler(random_state=0)])
+def test_categories_that_differ_stay_categories_with_class_counts(sampler):
+    parts = categories_that_differ(ordered=False)
+    counts = pd.concat(parts)["y"].value_counts().to_dict()
+    found = sampler.resample(parted(*parts), target="y", class_counts=counts).compute()
+    assert found["e"].tolist() == (
+        sampler.resample(parted(*parts), target="y").compute()["e"].tolist()
+    )
+    assert isinstance(found["e"].dtype, pd.CategoricalDtype)
+
+
+DIFFERENT = {
+    "ints": ([1, 2], "int32", "int64"),
+    "ints without a sign": ([1, 2], "uint8", "int8"),
+    "int and float": ([1, 2], "int32", "float64"),
+    "floats": ([0.5, 1.0], "float32", "float64"),
+    "nullable": ([1, 2], "int64", "Int64"),
+    "moments": (pd.to_datetime(["2020", "2021"]), "datetime64[us]", "datetime64[ns]"),
+    "spans": (pd.to_timedelta([1, 2], unit="D"), "timedelta64[s]", "timedelta64[us]"),
+    "text": (["a", "b"], "str", object),
+    "Arrow text": (["a", "b"], "string[pyarrow]", pd.ArrowDtype(pa.large_string())),
+    "text and codes": (["a", "b"], "str", "category"),
+    "codes": (["a", "b"], pd.CategoricalDtype(["a", "b"]), pd.CategoricalDtype(["b", "c", "a"])),
+    "decimals": (
+        [Decimal("1.25"), Decimal("2.5")],
+        pd.ArrowDtype(pa.decimal128(4, 2)),
+        pd.ArrowDtype(pa.decimal128(9, 3)),
+    ),
+    "all missing": ([1, 2], object, "int64"),
+    "all missing bools": ([True, False], object, "bool"),
+    "all missing codes": (["a", "b"], object, "category"),
+    "all missing floats": ([0.5, 1.0], object, "float32"),
+}
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("kind", DIFFERENT)
+@pytest.mark.parametrize(
+    ("sampler", "how"),
+    [
+        (RandomOverSampler(random_state=0), {}),
+        (RandomOverSampler(random_state=0), {"class_counts": {0: 48, 1: 12}}),
+        (RandomUnderSampler(random_state=0), {}),
+    ],
+)
+def test_partitions_of_different_width_have_a_remedy_that_works(table, kind, swapped, sampler, how):
+    """As files of one table have, of which dd.read_parquet takes each as it is."""
+    values, one, other = DIFFERENT[kind]
+    first = pd.Series([None] * 30 if "missing" in kind else [values[0], values[1]] * 15, dtype=one)
+    columns = [first, pd.Series([values[1], values[0]] * 15, dtype=other)]
+    parts = [
+        part.assign(c=column.to_numpy() if column.dtype == object else column.array)
+        for part, column in zip((table[:30], table[30:]), columns, strict=True)
+    ]
+    frame = parted(*(parts[::-1] if swapped else parts))
+    try:
+        made = sampler.resample(frame, target="y", **how).compute()
+    except ValueError as error:
+        words = r"column 'c' has dtype (.*) in one .* declares (.*); .*frame\.astype\((.*})\)"
+        named = re.search(words, str(error))
+        assert named is not None, error
+        assert {named[1], named[2]} == {str(column.dtype) for column in columns}
+        remedy = eval(named[3], {"pandas": pd, "pyarrow": pa})
+        made = sampler.resample(frame.astype(remedy), target="y", **how).compute()
+    assert made["y"].value_counts().nunique() == 1
+    expected = pd.concat(parts[::-1] if swapped else parts)["c"]
+    shown = made["c"].iloc[:60] if len(made) > 60 else made["c"]
+    same = expected.astype(object).loc[shown.index]
+    assert shown.isna().tolist() == same.isna().tolist()
+    assert shown.dropna().tolist() == same.dropna().tolist()
 
 
 def test_ordered_categories_that_differ():
