@@ -7,7 +7,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -157,17 +156,13 @@ def test_job_file_over_tls(cluster: str, own: Path, table: Path, tmp_path: Path)
 
 
 def refused(cluster: str, table: Path, out: Path, *args: object) -> str:
-    """Message of a run that must end soon, with nothing written."""
-    started = time.monotonic()
+    """Message of a run that must end with nothing written."""
     done = resample(table, out, "--scheduler", cluster, *args)
-    seconds = time.monotonic() - started
     assert (done.returncode, done.stdout) == (1, "")
     errors = [line for line in done.stderr.splitlines() if not line.endswith(" ...")]
     assert len(errors) == 1, done.stderr
     assert errors[0].startswith("Error: ")
     assert not out.exists()
-    # Without the check of the handshake it would be Dask's 10 seconds more.
-    assert seconds < 9
     return errors[0]
 
 
@@ -183,13 +178,11 @@ def test_certificates_of_another_ca_are_refused(cluster: str, own: Path, foreign
         (foreign, foreign): f"shows a certificate that {foreign / 'ca.pem'} has not signed",
     }
     for files, message in cases.items():
-        started = time.monotonic()
         with (
             pytest.raises(SchedulerUnreachable, match=message),
             dsmote.connect(cluster, security=arguments(*files)),
         ):
             pass
-        assert time.monotonic() - started < 5
 
 
 def test_address_without_encryption_is_refused(cluster: str, own: Path) -> None:
