@@ -6,7 +6,7 @@ between here and there.
 """
 
 from dsmote.cluster.client import connect
-from dsmote.cluster.memory import peak_memory, worker_peaks
+from dsmote.cluster.memory import peak_memory, process_bytes, worker_peaks
 from dsmote.cluster.paths import PathsDiffer, check_paths
 from dsmote.cluster.security import SchedulerUnreachable
 from dsmote.cluster.versions import VersionsDiffer, check_versions
@@ -19,5 +19,6 @@ __all__ = [
     "check_versions",
     "connect",
     "peak_memory",
+    "process_bytes",
     "worker_peaks",
 ]

@@ -6,7 +6,11 @@ import sys
 
 from distributed import Client
 
-__all__ = ["peak_memory", "worker_peaks"]
+from dsmote.plan.memory import FOREIGN_BYTES, PROCESS_BYTES
+
+__all__ = ["peak_memory", "process_bytes", "worker_peaks"]
+
+IMPORTS_BYTES = 50 * 2**20  # what a job imports in a worker that has done nothing yet
 
 
 def peak_memory() -> int:
@@ -33,6 +37,25 @@ def peak_memory() -> int:
         return int(psutil.Process().memory_info().peak_wset)
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def process_bytes(client: Client) -> int:
+    """Return what a worker process takes before a job holds a row of its own.
+
+    Workers that a program starts import what it imports; what they hold beyond the usual may
+    as well be left of earlier work, and be used again, so it counts up to a bound only.
+
+    Parameters
+    ----------
+    client : distributed.Client
+
+    Returns
+    -------
+    int
+    """
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    held = max((int(w["metrics"].get("memory", 0)) for w in workers), default=0)
+    return min(FOREIGN_BYTES, max(PROCESS_BYTES, held + IMPORTS_BYTES))
 
 
 def worker_peaks(client: Client) -> dict[str, int]:

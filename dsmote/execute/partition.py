@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from zlib import crc32
 
@@ -22,9 +23,10 @@ from dsmote.execute.rows import (
     read_objects,
     retyped,
 )
-from dsmote.plan import Profile, Schema, look_at, plain
+from dsmote.plan import Profile, Schema, look_at, merge_profiles, plain
 from dsmote.plan.labels import listed
 from dsmote.plan.levels import LevelCounts, count_levels
+from dsmote.plan.memory import PROFILE_CELLS
 from dsmote.plan.profile import KEPT_TEXTS, SAMPLE_ROWS, TARGET, Sampled, distinct_values
 from dsmote.plan.schema import (
     carried_dtype,
@@ -54,6 +56,10 @@ __all__ = [
     "smallest_hashes",
     "unlike",
 ]
+
+
+HASHED = 8  # columns that are enough to tell rows apart
+LEAST_ROWS = 1 << 12  # of a wide partition, that are profiled at once
 
 
 def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
@@ -277,6 +283,13 @@ def profile(
     if not len(frame):
         return Profile()
     check_levels(frame, schema)
+    size = _size(frame)
+    step = max(LEAST_ROWS, PROFILE_CELLS // max(1, frame.shape[1]))
+    if len(frame) > step and not whole:
+        # Columns as float64 can take twice what the partition does.
+        slices = [slice(start, start + step) for start in range(0, len(frame), step)]
+        parts = [profile(_at(part, s), _at(target, s), schema, scale, levels) for s in slices]
+        return replace(merge_profiles(parts), bytes=size, largest_bytes=size)
     codes, names = label_codes(labels)
     missing_target, *counts = np.bincount(codes + 1, minlength=len(names) + 1).tolist()
     numeric = [values for values, _ in numeric_columns(frame, schema)]
@@ -292,7 +305,6 @@ def profile(
     if good is not codes:
         usable = np.bincount(good + 1, minlength=len(names) + 1)[1:].tolist()
     samples = Samples(numeric, good, names, [frame.iloc[:, i] for i in schema.nominal])
-    size = _size(frame)
     text = {i: frame.iloc[:, i] for i in schema.nominal if is_nominal_dtype(frame.dtypes.iloc[i])}
     categories = {
         i: (dtype,)
@@ -324,6 +336,10 @@ def profile(
         levels=_levels(frame, schema, codes, names) if levels else (),
         index_end=index_end(frame, target),
     )
+
+
+def _at(part: Any, rows: slice) -> Any:
+    return part.iloc[rows] if hasattr(part, "iloc") else part if part is None else part[rows]
 
 
 def decimals_of(part: Any, schema: Schema) -> dict[int, tuple[int, int] | None]:
@@ -426,12 +442,13 @@ class Samples(Mapping[Any, Sampled]):
     def __getitem__(self, label: Any) -> Sampled:
         if label not in self._found:
             rows = np.flatnonzero(self._codes == self._places[label])
-            columns = [column[rows].astype(np.float64, copy=False) for column in self._numeric]
-            words, kept = smallest_hashes(columns)
+            hashed = [c[rows].astype(np.float64, copy=False) for c in self._numeric[:HASHED]]
+            words, kept = smallest_hashes(hashed)
             levels = np.empty((len(kept), len(self._nominal)), dtype=np.uint32)
             for j, column in enumerate(self._nominal):
                 levels[:, j] = _level_hashes(column.iloc[rows[kept]])
-            numeric = np.stack([column[kept] for column in columns], axis=1)
+            numeric = np.stack([column[rows[kept]] for column in self._numeric], axis=1)
+            numeric = numeric.astype(np.float64, copy=False)
             self._found[label] = Sampled(words, numeric, levels)
         return self._found[label]
 
@@ -461,7 +478,7 @@ def smallest_hashes(
     """Return the up to n smallest hashes of rows given by columns, and where they are."""
     words = np.zeros(len(columns[0]), dtype=np.uint64)
     with np.errstate(over="ignore"):
-        for column in columns[:8]:
+        for column in columns[:HASHED]:
             words = (words ^ (column + 0.0).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
             words ^= words >> np.uint64(32)
     rows = np.arange(len(words))

@@ -13,7 +13,9 @@ import pandas as pd
 import pyarrow as pa
 from dask import delayed
 
+from dsmote.cluster import process_bytes
 from dsmote.execute import count_classes, read_frame
+from dsmote.execute.resources import memory_limit
 from dsmote.job.layout import Layout, check_partition_by
 from dsmote.job.parquet import with_pandas_dtypes
 from dsmote.job.parts import Part, ToWrite
@@ -24,7 +26,8 @@ from dsmote.job.sources import Source
 from dsmote.job.spec import JobSpec, plain_label, sampler_of
 from dsmote.job.storage import part_name
 from dsmote.job.training import Divided, divide
-from dsmote.plan import Plan
+from dsmote.plan import MemoryLimitError, Plan, format_bytes
+from dsmote.plan.memory import reading_bytes, refusal
 
 __all__ = ["TEST", "TRAIN", "Outputs", "different", "make_outputs", "plan_outputs"]
 
@@ -272,9 +275,12 @@ def _of_training(divided: Divided | None) -> Iterator[None]:
 
 def _opened(spec: JobSpec, source: Source, client: Any) -> Opened:
     """Open the input lazily; rows are counted by partition only where that must be known."""
+    process = process_bytes(client)
+    _check_reading(source, process)
     frame = source.frame(client)
     check_partition_by(spec.partition_by, frame._meta.dtypes)
     sampler = sampler_of(spec, frame._meta)
+    sampler._process_bytes = process
     told = _look_at_folders(spec, frame, sampler._sampling_type == "over-sampling")
     if spec.split is not None:
         divided = divide(frame, spec.target, spec.split)
@@ -293,6 +299,22 @@ def _opened(spec: JobSpec, source: Source, client: Any) -> Opened:
     lengths = rows_of(frame)
     told = (*told, "counting rows by partition")
     return Opened(frame, sampler, None, lengths, max(lengths), told)
+
+
+def _check_reading(source: Source, process: int) -> None:
+    """Refuse partitions that workers cannot read and count: nothing else is known before that."""
+    limit = memory_limit(on_cluster=True)
+    size = source.largest_partition
+    if limit is None:
+        return
+    needed = process + reading_bytes(size, limit.threads)
+    if needed > limit.allowed:
+        what = f"reading the input, with {format_bytes(size)} in its largest partition,"
+        remedy = (
+            "write the files with smaller row groups, leave out columns that are not needed, or "
+            "give each worker more memory or fewer threads"
+        )
+        raise MemoryLimitError(refusal(what, needed, limit, remedy))
 
 
 def _look_at_folders(spec: JobSpec, frame: Any, few: bool) -> tuple[str, ...]:
@@ -321,6 +343,7 @@ def _completed(plan: Any, spec: JobSpec, opened: Opened) -> Any:
         opened.frame._meta,
         opened.largest,
         files + len(plan.blocks),
+        opened.sampler._process_bytes,
     )
 
 

@@ -1,10 +1,10 @@
 """Parquet files as one Dask DataFrame, with one schema that holds for every file.
 
 The footers of all files are read before anything else. They give the pieces (runs of row groups of
-one file), of which small ones share a partition; they show a file that is corrupt or that does not
-fit the others while nothing is lost yet, and they tell which whole-number columns have missing
-values. Pandas turns those into floats, partition by partition, which would alter large numbers;
-here they are nullable integers in every partition.
+one file, or cuts of a large one), of which small ones share a partition; they show a file that is
+corrupt or that does not fit the others while nothing is lost yet, and they tell which whole-number
+columns have missing values. Pandas turns those into floats, partition by partition, which would
+alter large numbers; here they are nullable integers in every partition.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ __all__ = [
     "Footer",
     "Piece",
     "as_pandas",
+    "largest_piece",
     "parquet_frame",
     "piece_rows",
     "read_footers",
@@ -49,6 +50,14 @@ __all__ = [
 #: A partition holds whole row groups up to this size in memory, or up to this many rows.
 PIECE_BYTES = 64 * 2**20
 PIECE_ROWS = 250_000
+#: Larger row groups are cut: small, as what waits is several partitions; and into few, as those
+#: before a cut are decoded on the way to it.
+CUT_BYTES = 12 * 2**20
+MOST_CUTS = 16
+#: Of a row group that is cut, columns are read together up to this size.
+TOGETHER_BYTES = 4 * 2**20
+#: Read ahead of a column.
+BUFFER_BYTES = 2**20
 
 _INDEX_COLUMN = re.compile(r"__index_level_\d+__")
 _NULLABLE = {
@@ -88,12 +97,16 @@ class Footer:
 
 @dataclass(frozen=True)
 class Piece:
-    """Some row groups of one file, their rows, and the bytes of these in memory."""
+    """Row groups of one file, their rows, and the bytes of these in memory.
+
+    Or a cut of one: which, and of how many rows.
+    """
 
     file: str
     groups: tuple[int, ...]
     rows: int
     bytes: int
+    cut: tuple[int, int] | None = None
 
 
 def read_footers(inputs: InputFiles) -> list[Footer]:
@@ -374,22 +387,51 @@ def _partitions(footers: Sequence[Footer], schema: pa.Schema) -> list[tuple[Piec
     return share_partitions([piece for pieces in files for piece in pieces], sizes, PIECE_BYTES)
 
 
+def largest_piece(footers: Sequence[Footer], schema: pa.Schema) -> int:
+    """Return the bytes of the largest partition of `parquet_frame`, as far as the footers say.
+
+    Parameters
+    ----------
+    footers : sequence of Footer
+    schema : pyarrow.Schema
+
+    Returns
+    -------
+    int
+    """
+    found = _partitions(footers, schema)
+    return max((sum(piece.bytes for piece in pieces) for pieces in found), default=0)
+
+
 def _pieces(footer: Footer, schema: pa.Schema) -> list[Piece]:
     pieces: list[Piece] = []
     groups: list[int] = []
     rows = size = 0
-    width = sum(_width(field.type) for field in schema)
-    for number, (group_rows, group_bytes) in enumerate(footer.groups):
-        # Encoded data can be far smaller than what a task holds, so both are looked at.
-        group_size = max(group_bytes, group_rows * width)
-        full = rows + group_rows > PIECE_ROWS or size + group_size > PIECE_BYTES
+    for number, group in enumerate(footer.groups):
+        group_rows, group_size = group[0], _group_bytes(group, schema)
+        large = group_rows > PIECE_ROWS or group_size > PIECE_BYTES
+        full = large or rows + group_rows > PIECE_ROWS or size + group_size > PIECE_BYTES
         if groups and full:
             pieces.append(Piece(footer.file, tuple(groups), rows, size))
             groups, rows, size = [], 0, 0
+        if large and group_rows > 1:
+            cuts = min(MOST_CUTS, max(-(-group_rows // PIECE_ROWS), -(-group_size // CUT_BYTES)))
+            each = -(-group_rows // cuts)
+            for place in range(-(-group_rows // each)):
+                own = min(each, group_rows - place * each)
+                share = group_size * own // group_rows
+                pieces.append(Piece(footer.file, (number,), own, share, (place, each)))
+            continue
         groups.append(number)
         rows, size = rows + group_rows, size + group_size
     # A file without a row group is a piece, too: it may be all there is.
-    return [*pieces, Piece(footer.file, tuple(groups), rows, size)]
+    last = Piece(footer.file, tuple(groups), rows, size)
+    return [*pieces, last] if groups or not pieces else pieces
+
+
+def _group_bytes(group: tuple[int, int], schema: pa.Schema) -> int:
+    """Return the bytes of a row group: encoded data can be far smaller than what a task holds."""
+    return max(group[1], group[0] * sum(_width(field.type) for field in schema))
 
 
 def _width(arrow: pa.DataType) -> int:
@@ -434,14 +476,51 @@ def _read(piece: Piece, wanted: pa.Schema) -> pa.Table:
     fs, path = open_fs(piece.file)
     with clear_errors("read", piece.file), fs.open(path, "rb") as handle:
         try:
-            table = pq.ParquetFile(handle).read_row_groups(
-                list(piece.groups), columns=wanted.names, use_threads=False
-            )
+            if piece.cut is None:
+                table = pq.ParquetFile(handle).read_row_groups(
+                    list(piece.groups), columns=wanted.names, use_threads=False
+                )
+            else:
+                table = _read_cut(handle, piece, wanted.names)
         except (pa.ArrowException, OSError) as error:
             if is_of_storage(error):
                 raise
             raise ValueError(f"{piece.file} is corrupt: {one_line(error)}") from error
     return _cast(table.select(wanted.names), wanted, piece.file)
+
+
+def _read_cut(handle: Any, piece: Piece, names: Sequence[str]) -> pa.Table:
+    """Read some rows of one row group, a few columns at a time: no more of the others is held."""
+    assert piece.cut is not None
+    place, size = piece.cut
+    parquet = pq.ParquetFile(handle, buffer_size=BUFFER_BYTES)
+    group = parquet.metadata.row_group(piece.groups[0])
+    encoded = {
+        group.column(i).path_in_schema: group.column(i).total_uncompressed_size
+        for i in range(group.num_columns)
+    }
+    runs: list[list[str]] = []
+    room = 0
+    for name in dict.fromkeys(names):
+        if not runs or encoded[name] > room:
+            runs.append([])
+            room = TOGETHER_BYTES
+        runs[-1].append(name)
+        room -= encoded[name]
+    columns: dict[str, Any] = {}
+    for run in runs:
+        kept, at = [], 0
+        for batch in parquet.iter_batches(size, list(piece.groups), run, use_threads=False):
+            # The cut is one batch, unless Arrow ends some before.
+            first, at = at, at + len(batch)
+            low = max(first, place * size)
+            if low < at:
+                kept.append(batch.slice(low - first, min(at, (place + 1) * size) - low))
+            if at >= (place + 1) * size:
+                break
+        table = pa.Table.from_batches(kept)
+        columns |= zip(table.column_names, table.columns, strict=True)
+    return pa.table([columns[name] for name in names], names=list(names))
 
 
 def _cast(table: pa.Table, wanted: pa.Schema, file: str) -> pa.Table:

@@ -45,7 +45,7 @@ from dsmote.execute.resources import memory_limit
 from dsmote.job.parts import after
 from dsmote.job.scratch import collect, regroup, scratch_file, spread
 from dsmote.plan import Column, Plan, Schema
-from dsmote.plan.memory import PROCESS_BYTES, USABLE_SHARE, format_bytes
+from dsmote.plan.memory import ESTIMATOR_BYTES, refusal
 
 __all__ = ["Numbered", "group_size", "mixed", "n_parts", "with_mixing"]
 
@@ -113,7 +113,9 @@ def group_size(files: int, parts: int) -> int:
     return 1 if files * parts <= MOST_PIECES else isqrt(parts - 1) + 1
 
 
-def with_mixing(plan: Plan, rows: int, meta: pd.DataFrame, largest: int, files: int) -> Plan:
+def with_mixing(
+    plan: Plan, rows: int, meta: pd.DataFrame, largest: int, files: int, process: int
+) -> Plan:
     """Add to a plan what mixing needs: a note, memory, and a problem where it does not fit.
 
     Parameters
@@ -127,6 +129,8 @@ def with_mixing(plan: Plan, rows: int, meta: pd.DataFrame, largest: int, files: 
         Rows of the largest partition of the input; 0 where that is not known.
     files : int
         Partitions that are mixed.
+    process : int
+        Bytes of a worker's process.
 
     Returns
     -------
@@ -134,14 +138,14 @@ def with_mixing(plan: Plan, rows: int, meta: pd.DataFrame, largest: int, files: 
     """
     memory, limit = plan.memory, memory_limit(on_cluster=True)
     threads = limit.threads if limit else 1
-    # The projection has three times the largest partition. It, or a block, is sorted beside itself.
-    row = max(_row_bytes(meta), memory.partition_bytes // (3 * largest) if largest else 0)
+    # A partition or block is sorted, and once more joined: one copy more than while it is read.
+    row = max(_row_bytes(meta), memory.input_bytes // largest if largest else 0)
     block = max((b.rows for b in plan.blocks), default=0) * row
-    spreading = memory.worker_bytes + threads * 2 * max(memory.partition_bytes // 3, block)
+    spreading = memory.worker_bytes + threads * max(memory.input_bytes, block)
     parts = n_parts(rows, meta)
     part = -(-rows // parts) * row
     often = "once" if group_size(files, parts) == 1 else "twice"
-    collecting = PROCESS_BYTES + threads * COPIES * part
+    collecting = process + ESTIMATOR_BYTES + threads * COPIES * part
     needed = max(spreading, collecting)
     plan = replace(
         plan,
@@ -150,12 +154,8 @@ def with_mixing(plan: Plan, rows: int, meta: pd.DataFrame, largest: int, files: 
     )
     if limit is None or needed <= limit.allowed or plan.too_large:
         return plan
-    problem = (
-        f"mixing the rows does not fit into {limit.source}: {format_bytes(needed)} ({needed:,} "
-        f"bytes) needed by one worker, {format_bytes(limit.allowed)} ({limit.allowed:,} bytes) "
-        f"allowed ({USABLE_SHARE:.0%} of {format_bytes(limit.bytes)}); give each worker more "
-        "memory or fewer threads, or leave shuffle out"
-    )
+    remedy = "give each worker more memory or fewer threads, or leave shuffle out"
+    problem = refusal("mixing the rows", needed, limit, remedy)
     return replace(plan, too_large=(problem,))
 
 

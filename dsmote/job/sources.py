@@ -13,6 +13,7 @@ from dsmote.job.csv import csv_columns, csv_frame
 from dsmote.job.files import InputFiles, list_files
 from dsmote.job.parquet import (
     Footer,
+    largest_piece,
     parquet_frame,
     piece_rows,
     read_footers,
@@ -69,6 +70,13 @@ class Source:
     def partition_rows(self) -> tuple[int, ...] | None:
         """Rows of each partition, where the files say."""
         return None if self.schema is None else piece_rows(self.footers, self.schema)
+
+    @property
+    def largest_partition(self) -> int:
+        """Bytes of the largest partition, where the files say."""
+        if self.schema is None:
+            return 0
+        return largest_piece(self.footers, self.schema)
 
     def output_schema(self, meta: pd.DataFrame) -> pa.Schema:
         """Return the schema that every part of an output gets.

@@ -32,6 +32,7 @@ from dsmote.plan.memory import SEARCH_CELLS
 
 __all__ = ["BruteSearch"]
 
+_CELLS = 1 << 18  # values of rows that are laid out at once
 _PAIRS = 1 << 18  # pairs whose differences are looked at at once
 _SHORT = {4: 1e15, 8: 1e140}  # lengths whose squares float32 and float64 can hold
 
@@ -80,23 +81,35 @@ class BruteSearch:
         self._index()
 
     def _index(self) -> None:
-        """Lay out the different rows for the products."""
+        """Lay out the different rows for the products, some at a time: no copy of all is made."""
         # In random order, so that the first rows of a scan tell how near the nearest are; always
         # the same order, though nothing depends on it.
-        n = self.groups.n_unique
+        n, width = self.groups.n_unique, self.width + self.corners.width
         self._order = np.random.default_rng(0).permutation(n).astype(np.int32)
-        points = self._rows[self.groups.first[self._order]]
-        if self.corners.width:
-            written = self.corners.written(self._codes[self._order])
-            points = np.concatenate([points, written], axis=1)
-        self._centre = points.mean(axis=0) if len(points) else np.zeros(points.shape[1])
-        points -= self._centre
-        largest = max(points.max(initial=0.0), -points.min(initial=0.0))  # no copy is made
+        step = max(1, _CELLS // max(1, width))
+        slices = [slice(start, min(n, start + step)) for start in range(0, n, step)]
+        total, low, high = np.zeros(width), np.full(width, np.inf), np.full(width, -np.inf)
+        for part in slices:
+            points = self._points(self._order[part])
+            total += points.sum(axis=0)
+            low, high = np.minimum(low, points.min(axis=0)), np.maximum(high, points.max(axis=0))
+        self._centre = total / max(1, n)
+        largest = np.maximum(high - self._centre, self._centre - low).max(initial=0.0)
         self._unit = 2.0 ** -float(np.frexp(largest)[1])
-        points *= self._unit
-        squares = np.einsum("ij,ij->i", points, points)
-        self._lengths = np.sqrt(squares)
-        self._table = np.concatenate([points, squares[:, None]], axis=1, dtype=np.float32)
+        self._lengths = np.empty(n)
+        self._table = np.empty((n, width + 1), dtype=np.float32)
+        for part in slices:
+            points = self._points(self._order[part])
+            points -= self._centre
+            points *= self._unit
+            squares = np.einsum("ij,ij->i", points, points)
+            self._lengths[part] = np.sqrt(squares)
+            self._table[part, :-1], self._table[part, -1] = points, squares
+
+    def _points(self, unique: np.ndarray) -> np.ndarray:
+        """Return different rows as numbers and corners, to be altered."""
+        rows, names = self.parts(unique)
+        return np.concatenate([rows, self.corners.written(names)], axis=1)
 
     def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of rows in the index, each row itself left out."""
@@ -186,9 +199,7 @@ class BruteSearch:
         def tile(start: int, stop: int) -> Points:
             if dtype is np.float32:
                 return Points(self._table[start:stop], self._lengths[start:stop])
-            at = self._order[start:stop]
-            rows, names = self.parts(at)
-            part = np.concatenate([rows, self.corners.written(names)], axis=1)
+            part = self._points(self._order[start:stop])
             part -= self._centre
             part *= self._unit
             squares = np.einsum("ij,ij->i", part, part)

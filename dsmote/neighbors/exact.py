@@ -24,7 +24,7 @@ from typing import Protocol
 import numpy as np
 
 from dsmote.neighbors.groups import Groups
-from dsmote.plan.memory import SEARCH_CELLS
+from dsmote.plan.memory import HANDED_OVER, SEARCH_CELLS
 
 __all__ = [
     "CandidateSource",
@@ -37,7 +37,7 @@ __all__ = [
     "squared_pairs",
 ]
 
-_MANY = 512  # candidates from which on comparing all rows is quicker than asking for more
+_MANY = HANDED_OVER  # comparing all rows is quicker than asking for more
 _LARGE = 2.0**400  # and its square, times thousands of columns, is far from an overflow
 _MOST = 1e300  # foreign points are taken no further out: squares of their distances overflow
 _CELLS = SEARCH_CELLS  # values gathered at once by the exact distances: 16 MiB

@@ -34,7 +34,7 @@ __all__ = ["Kept", "Points", "scan"]
 TILE = 512  # rows of the index in a tile
 BLOCK = 1024  # queries at a time: a tile is 2 MiB of float32
 _GROW = 4
-_PENDING = 1 << 18  # survivors that are looked at before their time, to bound memory
+_PENDING = 1 << 16  # survivors that are looked at before their time, to bound memory
 _CAP = 256  # pairs of one query that are kept, and eight for each neighbour
 _TINY = 2.0**-120  # what products that underflow in float32 may lose, together
 
@@ -216,8 +216,11 @@ def scan(
             nearest.start(tile, rows.lengths, slack)
             threshold = nearest.threshold(dtype)
         np.less_equal(tile, threshold[:, None], out=mask)
-        at = np.flatnonzero(mask)
-        if len(at):
+        passing = np.flatnonzero(mask)
+        for low in range(0, len(passing), _PENDING):
+            if nearest.n_waiting > _PENDING:
+                nearest.settle()
+            at = passing[low : low + _PENDING]
             owner, column = np.divmod(at, size)
             nearest.add(owner, column + start, tile.reshape(-1)[at], rows.lengths[column])
         if stop >= due or nearest.n_waiting > _PENDING or stop == n_rows:

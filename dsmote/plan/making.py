@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dsmote.plan.labels import listed, sort_labels
-from dsmote.plan.memory import Limit, class_memory, looking_bytes, project
+from dsmote.plan.memory import ESTIMATOR_BYTES, Limit, class_memory, looking_bytes, project
 from dsmote.plan.plan import COPY, RULE_OF_THUMB, SMALL_K_ROWS, Block, ClassPlan, Plan
 from dsmote.plan.schema import Schema
 
@@ -48,6 +48,8 @@ class Needs:
         Bytes of a row in columns that are not measured and held as they are, to be copied.
     levels : int
         Bytes of the counts of the levels of nominal columns by class.
+    estimators : bool
+        Workers import scikit-learn.
     """
 
     k: int
@@ -60,6 +62,7 @@ class Needs:
     passes: tuple[str, ...] = ()
     aside: int = 0
     levels: int = 0
+    estimators: bool = False
 
 
 def _block_bytes(partition_bytes: int, in_memory: bool) -> int:
@@ -204,6 +207,7 @@ def make_plan(
     row_bytes: int,
     limit: Limit | None,
     in_memory: bool = False,
+    process: int = 0,
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
     incomplete: str = "",
@@ -232,6 +236,8 @@ def make_plan(
         Memory of one worker.
     in_memory : bool
         The table, and so its output, is in memory as a whole.
+    process : int
+        As in :func:`dsmote.plan.memory.project`; without scikit-learn.
     notes, warnings : sequences of str
         What was found before.
     incomplete : str
@@ -306,7 +312,11 @@ def make_plan(
         looking = _COPIES * partition_bytes + looking_bytes(
             asking, needs.around, needs.values, shape[0]
         )
-    memory, too_large = project(terms, partition_bytes, limit, held, learnt, looking, needs.levels)
+    if process and needs.estimators:
+        process += ESTIMATOR_BYTES
+    memory, too_large = project(
+        terms, partition_bytes, limit, held, learnt, looking, needs.levels, process
+    )
     small = [c for c in growing if c.usable < (1 if c.engine == COPY else k + 1)]
     too_small = _too_small(small, k, needs.k_name, incomplete)
     too_small += _too_few(classes, usable, needs)

@@ -5,16 +5,17 @@ not far off, not an average::
 
     worker = process + indexes held + threads x largest task + partitions that wait + levels
     task   = one of:
-      partition   an input partition and the copies that passing it on and filtering it make
+      partition   an input partition, as it is read and as a frame, and some rows as float64
       gather      the class rows as they arrive, and once more joined together
       build       the class rows, the matrix that is searched and the tree over it
       look        a partition as numbers, its index, and lists of neighbours
       generate    one block of new rows with its neighbours, and the workspace of the search
 
 Partitions that wait have been read or made, and are to be passed on: Dask holds about one for each
-thread, and one more; what has been passed on and is still kept by the allocators counts as another,
-and two for each thread are kept by Arrow's, through which partitions are read and written. Levels
-are those of nominal columns, counted by class, where rows are compared by such counts.
+thread, and one more. The partitions of a job are read by dsmote, with one thread and a bounded
+buffer; whatever else a Dask collection comes from (Dask's own reader uses all of Arrow's threads,
+whose allocator keeps what it had) takes six more for each thread. Levels are those of nominal
+columns, counted by class, where rows are compared by such counts.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 __all__ = [
+    "ESTIMATOR_BYTES",
+    "FOREIGN_BYTES",
     "PROCESS_BYTES",
     "QUERIES",
     "WORKSPACE_BYTES",
@@ -31,15 +34,27 @@ __all__ = [
     "Limit",
     "MemoryLimitError",
     "MemoryProjection",
+    "format_both",
     "format_bytes",
     "looking_bytes",
     "project",
+    "reading_bytes",
+    "refusal",
 ]
 
-PROCESS_BYTES = 300 * 2**20  # interpreter, pandas, Arrow, Dask and scikit-learn, after a small job
+# After a job of a few rows: interpreter, pandas, Arrow and Dask; what scikit-learn adds to that;
+# and all of it in workers that a user's program started, which import what the program does.
+PROCESS_BYTES = 215 * 2**20
+ESTIMATOR_BYTES = 50 * 2**20
+FOREIGN_BYTES = 300 * 2**20
+FOREIGN_COPIES = 6
 WORKSPACE_BYTES = 96 * 2**20  # bound kept by the blocked search (see dsmote.neighbors)
+NUMBERS_BYTES = 52 * 2**20  # the same of numbers only, beside copies of the queries
 STEP_ROWS = 1 << 14  # new rows made at once (see dsmote.execute.generate)
 SEARCH_CELLS = 1 << 21  # values that a tree's search gathers at once (see dsmote.neighbors.exact)
+PROFILE_CELLS = 1 << 20  # values of a partition that are profiled at once
+PROFILE_BYTES = 24 * PROFILE_CELLS  # as they are, as float64, and those of a class
+HANDED_OVER = 512  # candidates from which on a tree's query is answered by brute force
 QUERY_ROWS = 1 << 10  # rows that brute force compares with all others at a time
 QUERIES = 1 << 15  # rows that ask for their nearest of all rows at a time
 USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
@@ -78,7 +93,7 @@ class ClassMemory:
 
 @dataclass(frozen=True)
 class MemoryProjection:
-    """Projected bytes beside what is allowed."""
+    """Projected bytes beside what is allowed; those of the largest input partition by itself."""
 
     partition_bytes: int
     gather_bytes: int
@@ -88,6 +103,7 @@ class MemoryProjection:
     worker_bytes: int
     allowed_bytes: int | None
     limit_source: str
+    input_bytes: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the projection as a JSON-able mapping."""
@@ -108,6 +124,57 @@ def format_bytes(n: float) -> str:
             return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def format_both(needed: int, allowed: int) -> tuple[str, str]:
+    """Write two numbers of bytes, one above the other, with as many digits as tell them apart.
+
+    Examples
+    --------
+    >>> format_both(2**30 + 2**20, 2**30), format_both(2**30 + 1, 2**30)
+    (('1.001 GiB', '1.000 GiB'), ('1,073,741,825 bytes', '1,073,741,824 bytes'))
+    """
+    place = max(0, (max(needed, allowed).bit_length() - 1) // 10)
+    if place:
+        unit = ("KiB", "MiB", "GiB", "TiB")[min(place, 4) - 1]
+        size = 2.0 ** (10 * min(place, 4))
+        for digits in (1, 2, 3):
+            texts = tuple(f"{n / size:.{digits}f} {unit}" for n in (needed, allowed))
+            if texts[0] != texts[1]:
+                return texts[0], texts[1]
+    return f"{needed:,} bytes", f"{allowed:,} bytes"
+
+
+def refusal(what: str, needed: int, limit: Limit, remedy: str) -> str:
+    """Say that something does not fit, with both numbers."""
+    both = format_both(needed, limit.allowed)
+    return (
+        f"{what} does not fit into {limit.source}: {both[0]} ({needed:,} bytes) needed by one "
+        f"worker, {both[1]} ({limit.allowed:,} bytes) allowed ({USABLE_SHARE:.0%} of "
+        f"{format_bytes(limit.bytes)}); {remedy}"
+    )
+
+
+def reading_bytes(partition: int, threads: int) -> int:
+    """Return what workers hold while partitions are read and counted, beside the process.
+
+    Parameters
+    ----------
+    partition : int
+        Bytes of the largest.
+    threads : int
+
+    Examples
+    --------
+    >>> reading_bytes(100, 1) == 400 + PROFILE_BYTES
+    True
+    """
+    return threads * _task_bytes(partition) + (threads + 1) * partition
+
+
+def _task_bytes(partition: int) -> int:
+    """Return what reading takes, or passing on: a partition as it is read and as a frame."""
+    return 2 * partition + PROFILE_BYTES
 
 
 def class_memory(
@@ -149,7 +216,7 @@ def class_memory(
     around, values : int
         Nearest of all rows that are kept for each row, and those of them with their values.
     tree : bool
-        Whether all that is searched is a kd-tree over numbers, which takes less than other ways.
+        Whether all that is searched is a kd-tree over numbers, which keeps its axes.
     aside : int
         Bytes of a row in columns that are not measured and held as they are, to be copied.
 
@@ -174,24 +241,29 @@ def class_memory(
     axes = 5 * 8 * min(n_rows, n_numeric) ** 2
     # Until lists are merged they have the squares of their distances too.
     build = index + axes + 2 * n_rows * searched + 2 * (nearest + 8 * n_rows * around)
-    # The search looks at pairs of rows, and makes new ones a step at a time.
-    workspace = min(WORKSPACE_BYTES, 64 * n_rows * min(n_rows, block_rows) + 2**22)
+    # The search looks at pairs of rows. Brute force compares queries with a tile of rows, and keeps
+    # the pairs that may count.
+    asked = min(n_rows, block_rows, QUERY_ROWS)
+    bound = WORKSPACE_BYTES if n_nominal else NUMBERS_BYTES
+    workspace = min(bound, 64 * n_rows * min(n_rows, block_rows) + 2**22)
+    workspace += 28 * asked * n_numeric
     if n_nominal:
         # Queries written as corners, in both precisions; codes of pairs, a slice at a time.
-        asked = min(n_rows, block_rows, QUERY_ROWS)
         written = 48 * asked * (n_numeric + 24 + 2 * n_nominal)
-        compared = 9 * min(asked * n_rows * n_nominal, SEARCH_CELLS)
-        workspace = max(workspace, workspace // 2 + written + compared)
-    if tree:
+        codes = 9 * min(asked * n_rows * n_nominal, SEARCH_CELLS)
+        workspace = max(workspace, workspace // 2 + written + codes)
+    else:
+        # What few queries need of a tree's is laid out for brute force, as float32.
+        workspace += (4 * n_numeric + 20) * n_rows * (n_rows > HANDED_OVER)
         # Base rows in the tree's axes and as given; about ten values for each pair of rows.
-        asked = min(n_rows, block_rows, STEP_ROWS)
-        pairs = min(asked * n_rows, SEARCH_CELLS // max(4, 1 if copied else n_numeric))
-        workspace = min(workspace, 24 * asked * n_numeric + 80 * pairs + 2**22)
-    generate = (
-        2 * block_rows * row_bytes
-        + block_rows * (8 * n_numeric + 8 * n_nominal + 16 * k + 40)
-        + workspace
-    )
+        stepped = min(n_rows, block_rows, STEP_ROWS)
+        pairs = min(stepped * n_rows, SEARCH_CELLS // max(4, 1 if copied else n_numeric))
+        workspace = max(workspace, 24 * stepped * n_numeric + 80 * pairs + 2**22)
+    # New rows are made a step at a time: base rows, neighbours, and the way between them.
+    workspace = max(workspace, 24 * min(block_rows, STEP_ROWS) * n_numeric)
+    # The numbers of the block, found with a workspace, become a frame, and that a table.
+    generate = block_rows * (8 * n_numeric + 8 * n_nominal + 16 * k + 40)
+    generate += max(workspace, 2 * block_rows * row_bytes)
     return ClassMemory(label, 2 * rows, build, index, generate, block_rows * row_bytes, n_blocks)
 
 
@@ -222,6 +294,7 @@ def project(
     learnt: int = 0,
     looking: int = 0,
     levels: int = 0,
+    process: int = 0,
 ) -> tuple[MemoryProjection, list[str]]:
     """Add the classes up and compare with the limit.
 
@@ -241,6 +314,9 @@ def project(
         Bytes of a task that looks at all rows of a partition.
     levels : int
         Bytes of the counts of levels of nominal columns by class.
+    process : int
+        Bytes of a worker's process, where dsmote itself reads the partitions; 0 where neither is
+        known.
 
     Returns
     -------
@@ -256,23 +332,22 @@ def project(
     >>> problems[0].split(":")[0]
     "class 1 (the largest of 1 to grow) does not fit into a worker's memory limit"
     """
-    partition = max(3 * partition_bytes, looking)
+    partition = max(_task_bytes(partition_bytes) if partition_bytes else 0, looking)
     gather = sum(c.gather for c in classes) + 2 * learnt
     index = sum(c.index for c in classes)
     generate = max((c.generate for c in classes), default=0)
     build = max((c.build for c in classes), default=0)
     threads = limit.threads if limit else 1
     # Gathering and building happen once, on one thread, while the others may hold partitions.
-    waiting = (threads + 2) * max([partition_bytes, *(c.block for c in classes)])
-    # Reading and writing go through Arrow, whose allocator keeps what it had, and gives none of it
-    # to NumPy's: a partition as a table, and as it is encoded.
-    waiting += 2 * threads * partition_bytes
+    waiting = (threads + 1) * max([partition_bytes, *(c.block for c in classes)])
+    if not process:
+        waiting += FOREIGN_COPIES * threads * partition_bytes
     # Of what has been looked at, allocators keep about half while the next is.
     waiting += threads * looking // 2
     building = gather // 2 + max(gather // 2, build) + (threads - 1) * partition
     busy = min(threads, sum(c.n_blocks for c in classes))
     generating = index + busy * max(generate, partition) + (threads - busy) * partition
-    worker = PROCESS_BYTES + max(building, generating, threads * partition) + waiting
+    worker = (process or FOREIGN_BYTES) + max(building, generating, threads * partition) + waiting
     worker += held + levels
     projection = MemoryProjection(
         partition_bytes=partition,
@@ -283,6 +358,7 @@ def project(
         worker_bytes=worker,
         allowed_bytes=limit.allowed if limit else None,
         limit_source=limit.source if limit else "no limit known",
+        input_bytes=partition_bytes,
     )
     if limit is None or worker <= limit.allowed or not classes:
         return projection, []
@@ -307,12 +383,6 @@ def project(
         else "give each worker more memory or fewer threads, carry columns that need not be "
         "measured, or leave the class out of sampling_strategy"
     )
-    problem = (
-        f"class {worst.label!r} (the largest of {len(classes)} to grow) does not fit into "
-        f"{limit.source}: "
-        f"{format_bytes(worker)} ({worker:,} bytes) needed by one worker, "
-        f"{format_bytes(limit.allowed)} ({limit.allowed:,} bytes) allowed "
-        f"({USABLE_SHARE:.0%} of {format_bytes(limit.bytes)}); the largest term is {guilty} "
-        f"({format_bytes(terms[guilty])}); {remedy}"
-    )
-    return projection, [problem]
+    what = f"class {worst.label!r} (the largest of {len(classes)} to grow)"
+    largest = f"the largest term is {guilty} ({format_bytes(terms[guilty])})"
+    return projection, [refusal(what, worker, limit, f"{largest}; {remedy}")]

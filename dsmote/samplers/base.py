@@ -91,6 +91,8 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
     _inherited: tuple[Any, ...] = ()
     #: Rows of the largest partition as it is read, where what is resampled is a part of it.
     _partition_rows: int | None = None
+    #: Bytes of a worker's process, where dsmote's own readers read the partitions: in jobs.
+    _process_bytes: int = 0
     #: The rows of nominal columns are counted in the pass over the data, by level and class.
     _counts_levels: ClassVar[bool] = False
 
@@ -361,6 +363,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             row_bytes=row_bytes,
             limit=table.limit(),
             in_memory=not table.lazy,
+            process=self._process_bytes,
             notes=[*self._notes(schema), *sample_note(recipe, profile)],
             warnings=[*advised, *alarms],
             incomplete=incomplete_columns(profile.missing, profile.infinite, schema),

@@ -16,6 +16,7 @@ from dsmote.plan import Needs, Profile, Schema, carried_dtype, plain
 from dsmote.plan.labels import listed
 from dsmote.plan.profile import TARGET, Sampled, unify_categories
 from dsmote.plan.schema import is_nominal_dtype, with_dtypes
+from dsmote.samplers.recipes import SegmentRecipe
 
 __all__ = [
     "ClassCounts",
@@ -112,7 +113,9 @@ def needs_of(
     aside += 24 * ("groups" in table.beside or schema.group is not None)
     passes = (*table.passes, *passes_of(recipe, counted=not profile.assumed))
     levels = sum(of.bytes for of in profile.levels)
-    return replace(recipe.needs(), passes=passes, aside=aside, levels=levels)
+    # Unlike the common module of recipes, those of samplers import scikit-learn.
+    estimators = type(recipe).__module__ != SegmentRecipe.__module__
+    return replace(recipe.needs(), passes=passes, aside=aside, levels=levels, estimators=estimators)
 
 
 def sample_note(recipe: Recipe, profile: Profile) -> list[str]:

@@ -42,3 +42,23 @@ def test_workers_stay_below_the_projection(tmp_path: Path, names: bool, threads:
     (peak,) = manifest["memory"]["peak_bytes"].values()
     assert peak <= projected, f"{peak / 2**20:.0f} MiB taken, {projected / 2**20:.0f} projected"
     assert projected <= 2.5 * peak
+
+
+@pytest.mark.slow
+def test_a_large_row_group_needs_no_large_workers(tmp_path: Path) -> None:
+    n = 1_048_576  # what pandas writes in one row group
+    rng = np.random.default_rng(0)
+    columns = {f"x{i}": rng.normal(size=n).astype("f4") for i in range(40)}
+    frame = pd.DataFrame(columns | {"y": (rng.random(n) < 0.01).astype("i1")})
+    frame.to_parquet(tmp_path / "table.parquet", index=False)
+    spec = JobSpec(
+        str(tmp_path / "table.parquet"),
+        target="y",
+        output=str(tmp_path / "out"),
+        sampling_strategy=0.05,
+        random_state=0,
+    )
+    with connect(n_workers=1, threads_per_worker=1, memory_limit="400MiB") as client:
+        manifest = write_job(prepare(spec), client).manifest
+    (peak,) = manifest["memory"]["peak_bytes"].values()
+    assert peak <= manifest["memory"]["worker_bytes"] <= 0.8 * 400 * 2**20

@@ -10,9 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dsmote import SMOTE
 from dsmote.job.files import list_files
+from dsmote.job.outputs import plan_outputs
 from dsmote.job.parquet import Piece, read_footers, read_pieces, table_schema
 from dsmote.job.sources import open_source
+from dsmote.job.spec import JobSpec
+from dsmote.plan import Limit, MemoryLimitError
+from dsmote.plan.memory import PROCESS_BYTES, reading_bytes
 
 
 def read_all(path: Path) -> pd.DataFrame:
@@ -66,6 +71,113 @@ def test_large_file_is_split_by_row_groups(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("dsmote.job.parquet.PIECE_BYTES", 800)
     assert open_source(str(tmp_path / "a.parquet")).frame(None).npartitions == 10
     pd.testing.assert_frame_equal(read_all(tmp_path / "a.parquet"), frame)
+
+
+@pytest.fixture
+def cut_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dsmote.job.parquet.PIECE_ROWS", 300)
+    monkeypatch.setattr("dsmote.job.parquet.TOGETHER_BYTES", 3_000)
+
+
+def all_kinds(n: int) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    whole = pd.array(rng.integers(0, 2**62, n), dtype="Int64")
+    whole[::7] = pd.NA
+    return pd.DataFrame(
+        {
+            "single": rng.normal(size=n).astype("f4"),
+            "double": np.where(rng.random(n) < 0.1, np.nan, rng.normal(size=n)),
+            "whole": whole,
+            "flag": rng.random(n) < 0.5,
+            "text": [f"text {i}" if i % 9 else None for i in range(n)],
+            "level": pd.Categorical.from_codes(rng.integers(-1, 3, n), ["b", "a", "c"]),
+            "ordered": pd.Categorical.from_codes(rng.integers(0, 3, n), ["b", "a", "c"], True),
+            "when": pd.date_range("2026-01-01", periods=n, freq="s").tz_localize("UTC"),
+            "price": pd.array(
+                [Decimal(i).scaleb(-2) for i in range(n)], dtype=pd.ArrowDtype(pa.decimal128(9, 2))
+            ),
+            "y": (rng.random(n) < 0.2).astype("i1"),
+        }
+    )
+
+
+@pytest.mark.usefixtures("cut_small")
+def test_a_large_row_group_is_read_in_cuts(tmp_path: Path) -> None:
+    frame = all_kinds(1_000)
+    frame.to_parquet(tmp_path / "a.parquet", index=False)
+    source = open_source(str(tmp_path / "a.parquet"))
+    lazy = source.frame(None)
+    sizes = lazy.map_partitions(len).compute(scheduler="synchronous").tolist()
+    assert sizes == [250] * 4 == list(source.partition_rows or ())
+    pd.testing.assert_frame_equal(read_all(tmp_path / "a.parquet"), frame)
+    some = lazy[["y", "level"]].compute(scheduler="synchronous").reset_index(drop=True)
+    pd.testing.assert_frame_equal(some, frame[["y", "level"]])
+
+
+@pytest.mark.usefixtures("cut_small")
+@pytest.mark.parametrize(
+    ("rows", "group", "sizes"),
+    [
+        (1_000, 100, [300, 300, 300, 100]),  # none is cut
+        (1_000, 400, [200, 200, 200, 200, 200]),  # the last has 200
+        (700, 350, [175] * 4),
+        (301, 301, [151, 150]),
+        (350, 100, [300, 50]),
+        (6_000, 6_000, [375] * 16),  # few cuts: those before one are decoded on the way to it
+    ],
+)
+def test_whole_row_groups_go_together_and_large_ones_are_cut(
+    tmp_path: Path, rows: int, group: int, sizes: list[int]
+) -> None:
+    frame = pd.DataFrame({"x": np.arange(float(rows)), "t": [str(i) for i in range(rows)]})
+    frame.to_parquet(tmp_path / "a.parquet", index=False, row_group_size=group)
+    lazy = open_source(str(tmp_path / "a.parquet")).frame(None)
+    assert lazy.map_partitions(len).compute(scheduler="synchronous").tolist() == sizes
+    pd.testing.assert_frame_equal(read_all(tmp_path / "a.parquet"), frame)
+
+
+def test_cuts_change_no_row_that_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = all_kinds(1_000)[["single", "flag", "y"]].assign(a=np.arange(1_000.0) % 97)
+    frame.to_parquet(tmp_path / "a.parquet", index=False)
+
+    def made() -> pd.DataFrame:
+        lazy = open_source(str(tmp_path / "a.parquet")).frame(None)
+        sampler = SMOTE(random_state=0, scale="standard")
+        return sampler.resample(lazy, target="y").compute(scheduler="sync").reset_index(drop=True)
+
+    whole = made()
+    monkeypatch.setattr("dsmote.job.parquet.PIECE_ROWS", 300)
+    monkeypatch.setattr("dsmote.execute.partition.LEAST_ROWS", 64)
+    monkeypatch.setattr("dsmote.execute.partition.PROFILE_CELLS", 64)
+    pd.testing.assert_frame_equal(made(), whole)
+
+
+def test_what_cannot_be_read_is_refused_before_anything_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.DataFrame(np.zeros((4_000, 50), dtype="f4")).add_prefix("x").assign(y=0)
+    frame.to_parquet(tmp_path / "a.parquet", index=False)
+    source = open_source(str(tmp_path / "a.parquet"))
+    size = source.largest_partition
+    assert size >= 4_000 * 50 * 4
+    needed = PROCESS_BYTES + reading_bytes(size, 2)
+
+    def planned(limit: int) -> None:
+        tight = Limit(limit, 2, "the memory limit of a worker")
+        monkeypatch.setattr("dsmote.job.outputs.memory_limit", lambda **_: tight)
+        monkeypatch.setattr("dsmote.job.outputs.process_bytes", lambda _: PROCESS_BYTES)
+        monkeypatch.setattr(type(source), "frame", not_read)
+        plan_outputs(JobSpec(str(tmp_path), target="y"), source, None)
+
+    def not_read(*_: object) -> None:
+        raise RuntimeError("it was read")
+
+    with pytest.raises(MemoryLimitError, match=r"with smaller row groups") as refused:
+        planned(needed * 5 // 4 - 2)
+    assert f"{needed:,} bytes" in str(refused.value)
+    assert f"{(needed * 5 // 4 - 2) * 4 // 5:,} bytes" in str(refused.value)
+    with pytest.raises(RuntimeError, match="it was read"):
+        planned(-(-needed * 5 // 4))
 
 
 def test_whole_numbers_with_gaps_stay_exact(tmp_path: Path) -> None:

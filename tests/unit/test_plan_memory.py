@@ -9,10 +9,13 @@ import pytest
 from dsmote import SMOTE, SMOTEN, SMOTENC, RandomOverSampler
 from dsmote.plan import Limit, MemoryLimitError, format_bytes
 from dsmote.plan.memory import (
+    FOREIGN_BYTES,
     PROCESS_BYTES,
+    PROFILE_BYTES,
     QUERIES,
     ClassMemory,
     class_memory,
+    format_both,
     looking_bytes,
     project,
 )
@@ -25,7 +28,7 @@ BASE = {
     "n_wide": 1,
     "n_nominal": 2,
     "block_rows": 5_000,
-    "row_bytes": 100,
+    "row_bytes": 20_000,
     "k": 5,
     "aside": 10,
 }
@@ -176,6 +179,57 @@ def test_what_a_block_of_categories_takes_is_projected(engine, n_columns, levels
     assert peak <= sampler.plan_.memory.generate_bytes
 
 
+@pytest.mark.parametrize(
+    ("engine", "width", "n", "k", "kind"),
+    [
+        ("brute", 3_000, 600, 5, "noise"),
+        ("brute", 40, 12_000, 5, "noise"),
+        ("brute", 20, 4_000, 200, "noise"),
+        ("brute", 10, 20_000, 5, "ties"),
+        ("brute", 30, 20_000, 5, "far apart"),
+        ("tree", 20, 4_000, 200, "noise"),
+        ("tree", 10, 20_000, 5, "ties"),
+        ("tree", 30, 20_000, 5, "far apart"),
+    ],
+)
+def test_what_a_search_takes_is_projected(engine, width, n, k, kind):
+    import tracemalloc
+
+    from dsmote.neighbors import BruteSearch, TreeSearch
+
+    X = np.random.default_rng(0).normal(size=(n, width))
+    if kind == "ties":
+        X = np.round(X / 2)
+    if kind == "far apart":  # off the axes of nearly all rows, so that brute force is asked
+        X[:, 3:] *= 1e-9
+        X[::400] += 1e6 * X[::400] ** 3
+    index = (BruteSearch if engine == "brute" else TreeSearch)(X)
+    tracemalloc.start()
+    try:
+        index.query(np.arange(min(n, 2_000)), k)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= class_memory(1, n, width, 0, 0, 2_000, 0, k, tree=engine == "tree").generate
+
+
+def test_laying_rows_out_for_brute_force_makes_no_copy_of_all():
+    import tracemalloc
+
+    from dsmote.neighbors import BruteSearch
+    from dsmote.neighbors.groups import group_equal_rows
+
+    X = np.random.default_rng(0).normal(size=(100_000, 20))
+    groups = group_equal_rows(X, np.empty((len(X), 0), dtype=np.int32))
+    tracemalloc.start()
+    try:
+        BruteSearch(X, groups=groups)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak <= 1.3 * len(X) * (4 * 21 + 12) + 2**23
+
+
 @pytest.mark.parametrize("n_classes", [2, 20])
 def test_counts_of_levels_are_projected(n_classes):
     import pickle
@@ -219,7 +273,7 @@ def test_weights_and_groups_are_projected():
 
     plain, both = needed(), needed(sample_weight=weight, groups=groups)
     assert both.index_bytes == plain.index_bytes + 1_000 * (8 + 24)
-    assert both.partition_bytes == pytest.approx(plain.partition_bytes + 3 * 1_000 * 16, rel=0.01)
+    assert both.input_bytes == pytest.approx(plain.input_bytes + 1_000 * 16, rel=0.01)
 
 
 def test_threads_and_classes_add_up():
@@ -236,29 +290,45 @@ def test_threads_and_classes_add_up():
 @pytest.mark.parametrize(
     ("threads", "more", "expected"),
     [
-        (1, {}, 50 + 70 + 3 * 5),
-        (1, {"learnt": 4}, 54 + 70 + 3 * 5),  # gathered twice: as it arrives, and joined
-        (1, {"held": 7}, 120 + 15 + 7),
-        (4, {"partition": 100}, 30 + 3 * 300 + 300 + 6 * 100 + 8 * 100),  # three blocks, no more
-        (2, {"looking": 400}, 30 + 2 * 400 + 4 * 5 + 400),
-        (4, {"partition": 3, "gather": 10, "build": 7}, 30 + 3 * 11 + 3 * 3 + 6 * 5 + 8 * 3),
+        (1, {}, 50 + 70 + 2 * 5),
+        (1, {"learnt": 4}, 54 + 70 + 2 * 5),  # gathered twice: as it arrives, and joined
+        (1, {"held": 7}, 120 + 10 + 7),
+        (4, {"partition": 10**8}, 30 + 4 * (2 * 10**8 + PROFILE_BYTES) + 5 * 10**8),
+        (2, {"looking": 400}, 30 + 2 * 400 + 3 * 5 + 400),
     ],
-    ids=["building", "learning", "a table in memory", "partitions", "looking", "blocks"],
+    ids=["building", "learning", "a table in memory", "partitions", "looking"],
 )
 def test_a_worker_holds_every_term_of_the_projection(threads, more, expected):
     more = dict.fromkeys(("partition", "looking", "held", "learnt"), 0) | more
-    sizes = {"gather": more.get("gather", 100), "build": more.get("build", 70)}
-    need = ClassMemory("few", **sizes, index=30, generate=11, block=5, n_blocks=3)
+    need = ClassMemory("few", gather=100, build=70, index=30, generate=11, block=5, n_blocks=3)
 
-    def projected(limit):
+    def projected(limit, process=PROCESS_BYTES):
         how = {name: more[name] for name in ("held", "learnt", "looking")}
-        return project([need], more["partition"], Limit(limit, threads, "w"), **how)
+        limit = Limit(limit, threads, "w")
+        return project([need], more["partition"], limit, **how, process=process)
 
     found, _ = projected(2**40)
     assert found.worker_bytes - PROCESS_BYTES == expected
+    # Dask's own reader, in processes that import whatever the program does.
+    other, _ = projected(2**40, 0)
+    assert other.worker_bytes - FOREIGN_BYTES == expected + 6 * threads * more["partition"]
     # Exactly four fifths of a limit may be planned for.
     assert not projected(-(-found.worker_bytes * 5 // 4))[1]
     assert projected(found.worker_bytes * 5 // 4 - 2)[1]
+
+
+@pytest.mark.parametrize("above", [1, 2**10, 2**20, 2**24, 2**30])
+@pytest.mark.parametrize("allowed", [1_000, 2**20, 2**30, 5 * 2**40])
+def test_numbers_of_a_refusal_differ_as_printed(allowed, above):
+    both = format_both(allowed + above, allowed)
+    assert both[0] != both[1]
+    assert {text.partition(" ")[2] for text in both} <= {"bytes", "KiB", "MiB", "GiB", "TiB"}
+    limit = Limit(allowed * 5 // 4 + 1, 1, "the limit of a worker")
+    need = limit.allowed + above - PROCESS_BYTES
+    if need > 0:
+        _, (problem,) = project([class_memory(**BASE)], 0, limit, held=need, process=PROCESS_BYTES)
+        needed, allows = (problem.split(end)[0].split(": ")[-1] for end in (" (", " allowed"))
+        assert needed != allows
 
 
 def test_lists_of_neighbours_and_copies_are_held_and_built():
