@@ -84,7 +84,7 @@ def iid(scale: float, repeats: int) -> dict[str, Any]:
     for n, d in ((50_000, 30), (100_000, 10)):
         n = max(1000, int(n * scale))
         X = np.random.default_rng(0).standard_normal((n, d))
-        print(f"\niid: {n:,} x {d}, auto takes {' because '.join(choose_engine(n, X[:512]))}")
+        print(f"\niid: {n:,} x {d}, auto takes {' '.join(choose_engine(n, X[:512]))}")
         sides: dict[str, Callable[[], Any]] = {
             "dsmote auto": lambda X=X: dsmote(X),
             "dsmote brute": lambda X=X: dsmote(X, "brute"),
@@ -113,7 +113,7 @@ def rank5(scale: float, repeats: int) -> dict[str, Any]:
         tables[f"{n:,} rows"] = X
     first = next(iter(tables.values()))
     chosen = choose_engine(len(first), first[:512])
-    print(f"\nrank5: 20 columns, auto takes {' because '.join(chosen)}")
+    print(f"\nrank5: 20 columns, auto takes {' '.join(chosen)}")
     seconds, _ = timed({name: lambda X=X: dsmote(X) for name, X in tables.items()}, repeats)
     middle = table(seconds)
     each = [1e6 * middle[name] / len(X) for name, X in tables.items()]
@@ -127,7 +127,7 @@ def fast(scale: float, repeats: int) -> dict[str, Any]:
     n = max(4000, int(200_000 * scale))
     X = np.random.default_rng(0).standard_normal((n, 30))
     chosen = choose_engine(n, X[:512], fast=True)
-    print(f"\nfast: {n:,} x 30, takes {' because '.join(chosen)}")
+    print(f"\nfast: {n:,} x 30, takes {' '.join(chosen)}")
     seconds, _ = timed(
         {
             chosen.name: lambda: dsmote(X, chosen.name),
@@ -153,7 +153,7 @@ def mixed(scale: float, repeats: int) -> dict[str, Any]:
         rng = np.random.default_rng(0)
         X, codes = rng.standard_normal((n, p)), rng.integers(0, 4, (n, q)).astype(np.int32)
         chosen = choose_engine(n, X[:512], codes[:512], 1.0)
-        print(f"\nmixed: {n:,} x {p} + {q}, auto takes {' because '.join(chosen)}")
+        print(f"\nmixed: {n:,} x {p} + {q}, auto takes {' '.join(chosen)}")
 
         def search(engine: str, X: np.ndarray = X, codes: np.ndarray = codes) -> np.ndarray:
             with single_threaded():

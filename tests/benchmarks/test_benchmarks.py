@@ -80,10 +80,11 @@ def test_out_of_core_with_many_small_files(
 
 def test_neighbours(capsys: pytest.CaptureFixture[str]) -> None:
     numbers = load("neighbours").main(["--scale", "0.01", "--repeats", "1"])
-    assert list(numbers) == ["iid", "rank5", "fast"]
+    assert list(numbers) == ["iid", "rank5", "fast", "mixed"]
     assert len(numbers["iid"]) == 4 and all(ratio > 0 for ratio in numbers["iid"].values())
     assert numbers["rank5"]["growth"] > 0
     assert 0 <= numbers["fast"]["recall"] <= 1
+    assert list(numbers["mixed"]) == ["3 + 3", "3 + 10", "3 + 30", "10 + 3"]
     out = capsys.readouterr().out
     assert "auto takes brute because" in out and "auto takes tree because" in out
 
