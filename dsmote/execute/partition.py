@@ -304,8 +304,10 @@ def profile(
     usable = counts
     if good is not codes:
         usable = np.bincount(good + 1, minlength=len(names) + 1)[1:].tolist()
-    samples = Samples(numeric, good, names, [frame.iloc[:, i] for i in schema.nominal])
-    text = {i: frame.iloc[:, i] for i in schema.nominal if is_nominal_dtype(frame.dtypes.iloc[i])}
+    nominal = {i: frame.iloc[:, i] for i in schema.nominal}
+    found = {i: factorized(column) for i, column in nominal.items()} if levels else {}
+    samples = Samples(numeric, good, names, list(nominal.values()))
+    text = {i: column for i, column in nominal.items() if is_nominal_dtype(column.dtype)}
     categories = {
         i: (dtype,)
         for i, dtype in enumerate(frame.dtypes)
@@ -329,11 +331,11 @@ def profile(
             for i, column in zip(schema.numeric, numeric, strict=True)
             if schema.columns[i].kind == "int"
         }
-        | {i: _levels_seen(column) for i, column in text.items()},
+        | {i: _levels_seen(column, *found.get(i, ())[1:]) for i, column in text.items()},
         texts={i: _first_texts(column) for i, column in text.items()},
         sample=samples if whole else dict(samples),
         moments=tuple(look_at(column, scale) for column in numeric) if scale else (),
-        levels=_levels(frame, schema, codes, names) if levels else (),
+        levels=tuple(_level_counts(*of, codes, names) for of in found.values()),
         index_end=index_end(frame, target),
     )
 
@@ -367,18 +369,20 @@ def numbers_in(part: Any, columns: Sequence[int]) -> dict[int, bool]:
     return found
 
 
-def _levels_seen(column: pd.Series) -> np.ndarray:
+def _levels_seen(column: pd.Series, levels: pd.Series | None = None) -> np.ndarray:
     """Return numbers for the levels of a column; of some rows, unless hardly one comes twice."""
-    places = np.linspace(0, len(column) - 1, min(len(column), SAMPLE_ROWS)).astype(np.int64)
-    levels = factorized(column.iloc[places])[1]
-    if len(levels) > 0.8 * len(places):
-        levels = factorized(column)[1]
+    if levels is None:
+        places = np.linspace(0, len(column) - 1, min(len(column), SAMPLE_ROWS)).astype(np.int64)
+        levels = factorized(column.iloc[places])[1]
+        if len(levels) > 0.8 * len(places):
+            levels = factorized(column)[1]
     return distinct_values(_words(levels) / 2.0**32)
 
 
 def _first_texts(column: pd.Series) -> tuple[str, ...]:
-    some = column.iloc[: 4 * KEPT_TEXTS].dropna()
-    return tuple(str(value) for value in some.iloc[:KEPT_TEXTS] if isinstance(value, str))
+    some = column.array[: 4 * KEPT_TEXTS].tolist()
+    present = [value for value in some if isinstance(value, str) or not pd.isna(value)]
+    return tuple(value for value in present[:KEPT_TEXTS] if isinstance(value, str))
 
 
 def index_end(*parts: Any) -> int:
@@ -395,17 +399,13 @@ def index_end(*parts: Any) -> int:
     return max(ends)
 
 
-def _levels(
-    frame: pd.DataFrame, schema: Schema, codes: np.ndarray, names: Sequence[Any]
-) -> tuple[LevelCounts, ...]:
-    """Count the levels of each nominal column by class."""
-    counted, known = [], codes >= 0
-    for i in schema.nominal:
-        found, levels = factorized(frame.iloc[:, i])
-        cells = (found * np.int64(len(names)) + codes)[known]
-        counts = np.bincount(cells, minlength=len(levels) * len(names)).reshape(len(levels), -1)
-        counted.append(count_levels(levels.tolist(), names, counts))
-    return tuple(counted)
+def _level_counts(
+    places: np.ndarray, levels: pd.Series, codes: np.ndarray, names: Sequence[Any]
+) -> LevelCounts:
+    """Count the levels of a nominal column by class."""
+    cells = (places * np.int64(len(names)) + codes)[codes >= 0]
+    counts = np.bincount(cells, minlength=len(levels) * len(names)).reshape(len(levels), -1)
+    return count_levels(levels.tolist(), names, counts)
 
 
 def _size(frame: pd.DataFrame) -> int:
