@@ -184,10 +184,10 @@ def test_failing_task_leaves_nothing_and_keeps_the_old(
 ) -> None:
     write_job(prepare(job(numeric, tmp_path / "out")), client)
     before = hashes(tmp_path / "out")
-    again = prepare(job(numeric, tmp_path / "out", if_exists="replace", random_state=1))
     data = bytearray((numeric / "1.parquet").read_bytes())
     data[4:600] = b"\xff" * 596
     (numeric / "1.parquet").write_bytes(bytes(data))
+    again = prepare(job(numeric, tmp_path / "out", if_exists="replace", random_state=1))
     with pytest.raises(ValueError, match=r"1\.parquet is corrupt"):
         write_job(again, client)
     assert hashes(tmp_path / "out") == before
