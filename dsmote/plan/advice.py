@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -54,16 +54,18 @@ def advice(schema: Schema, profile: Profile, growing: Sequence[Any], scaled: boo
             kind, detail = _values(profile.distinct[i], profile.rows, codes=i not in profile.texts)
         if kind is not None:
             kinds.setdefault(kind, []).append(f"{names[i]!r}{detail}")
+    if not scaled:
+        kinds["dominant"] = _dominant(schema, profile, growing)
     lines = [
         f"column{'s' if len(kinds[kind]) > 1 else ''} {listed(kinds[kind])}: {text}"
         for kind, text in _KINDS.items()
-        if kind in kinds
+        if kinds.get(kind)
     ]
-    return lines if scaled else lines + _dominant(schema, profile, growing)
+    return lines
 
 
 _KINDS = {
-    "index": "looks like the index of a CSV file, but is used as a feature; name it in carry",
+    "index": "probably the index of a CSV file, which is no feature; name the column in carry",
     "id": "nearly as many values as rows; if these are ids or free text, they are no features: "
     "name the column in carry",
     "date": "dates as text are categories, one for each date; convert them before, or name the "
@@ -72,6 +74,8 @@ _KINDS = {
     "the column in carry",
     "code": "whole numbers with gaps between them; if they are codes, new rows get values that "
     "are none: use SMOTENC with categorical_features",
+    "dominant": "more than 99 % of the variance, so that it decides alone which rows are "
+    "neighbours; pass scale='standard', or name the column in carry",
 }
 
 
@@ -105,7 +109,7 @@ def _dominant(schema: Schema, profile: Profile, growing: Sequence[Any]) -> list[
     """Say which feature decides alone which rows are neighbours, as the sample shows."""
     if len(schema.numeric) < 2:
         return []
-    found: Mapping[int, list[str]] = {}
+    found: dict[int, int] = {}
     for label in growing:
         if label not in profile.sample or len(profile.sample[label][1]) < _LEAST_ROWS // 5:
             continue
@@ -114,10 +118,9 @@ def _dominant(schema: Schema, profile: Profile, growing: Sequence[Any]) -> list[
             total = variances.sum()
         place = int(np.argmax(variances))
         if np.isfinite(total) and total > 0 and variances[place] > _SHARE * total:
-            found = {**found, place: [*found.get(place, []), repr(label)]}
+            found[place] = found.get(place, 0) + 1
+    names = {place: schema.columns[schema.numeric[place]].name for place in found}
     return [
-        f"column {schema.columns[schema.numeric[place]].name!r} holds more than 99 % of the "
-        f"variance in {len(labels)} of {len(growing)} classes that grow, and decides alone which "
-        "rows are neighbours; pass scale='standard', or name it in carry"
-        for place, labels in found.items()
+        f"{names[place]!r} (in {n} of {len(growing)} classes that grow)"
+        for place, n in found.items()
     ]

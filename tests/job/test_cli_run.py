@@ -218,7 +218,7 @@ def test_the_log_has_a_line_for_each_stage(job: Path) -> None:
     messages = [line.split(maxsplit=2) for line in result.stderr.splitlines()]
     assert all(time.endswith("Z") for time, _, _ in messages)
     warned = [text for _, level, text in messages if level != "INFO"]
-    assert len(warned) == 1 and "column 'n' holds more than 99 %" in warned[0]
+    assert len(warned) == 1 and "column 'n' (in 1 of 1" in warned[0]
     said = [text.partition(":")[0] for _, _, text in messages]
     assert said[:1] == ["starting workers"]
     for stage in ("counting classes", "planned", "writing", "putting the output in place"):
@@ -240,7 +240,7 @@ def test_the_log_as_json(job: Path) -> None:
         assert line["logger"] == "dsmote.job"
     plan = next(line["fields"] for line in found if line["message"].startswith("planned"))
     # What was chosen to search with, and why, as in the plan.
-    assert any("directions" in line["message"] and "tree" in line["message"] for line in found)
+    assert any("direction" in line["message"] and "tree" in line["message"] for line in found)
     assert plan["classes"] == {"rare": [25, 175], "usual": [175, 175]}
     assert 0 < plan["worker_bytes"] < plan["allowed_bytes"]
     assert plan["engine"]
@@ -252,7 +252,7 @@ def test_the_log_as_json(job: Path) -> None:
 
 def test_levels_of_the_log(job: Path) -> None:
     warned = call("run", job, "--log-level", "warning").stderr.splitlines()
-    assert len(warned) == 1 and "WARNING column 'n' holds" in warned[0]
+    assert len(warned) == 1 and "WARNING column 'n' (in 1 of 1" in warned[0]
     text = call("run", job, "--log-level", "debug", "--if-exists", "replace").stderr
     assert "DEBUG   writing ..." in text
     assert call("run", job, "--quiet", "--if-exists", "replace").output == ""

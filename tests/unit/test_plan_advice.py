@@ -156,3 +156,14 @@ def test_numeric_tables_pay_nothing_for_it(monkeypatch):
 def test_text_that_is_no_valid_unicode_is_looked_at():
     X = table(c=pd.Series(["\udc80", "b"] * (N // 2), dtype=object))
     assert lines(SMOTENC(random_state=0), X, lazy=False) == []
+
+
+def test_columns_that_are_dominant_in_different_classes_share_a_line():
+    y = np.repeat([0, 1, 2], [2_000, 500, 500])
+    X = table()
+    X.loc[y == 1, "a"] *= 50
+    X.loc[y == 2, "b"] *= 50
+    (line,) = SMOTE(random_state=0).plan(X, y).warnings
+    assert line.startswith(
+        "columns 'a' (in 1 of 2 classes that grow), 'b' (in 1 of 2 classes that grow): more than"
+    )

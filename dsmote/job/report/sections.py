@@ -223,7 +223,8 @@ def _card(one: Compared, section: ClassSection, key: str, drawn: bool = True) ->
     else:
         figure, lines = _numbers_card(one.what, one.column.kind, title, key, drawn)
     visible = one.difference > max(0.1, one.noise)
-    return Card(name, one.column.kind, figure, f"{one.difference:.2f}", visible, tuple(lines))
+    kind = "categorical" if one.column.kind == NAMES else one.column.kind
+    return Card(name, kind, figure, f"{one.difference:.2f}", visible, tuple(lines))
 
 
 def _levels_card(what: Levels, title: str, key: str, drawn: bool) -> tuple[str, list[str]]:
@@ -303,7 +304,7 @@ def _scatter(
     text = (
         f"{description} The two directions hold {first:.0%} and {second:.0%} of the variance of "
         f"the original rows in {projection.n_columns:,} columns (numbers standardised, the outer "
-        "half per cent moved to its border; frequent names as columns of 0 and 1; the class "
+        "half per cent moved to its border; frequent categories as columns of 0 and 1; the class "
         f"counts {weight} all others), so rows that meet here may be far apart in the table."
     )
     svg = scatter_figure(
