@@ -586,7 +586,8 @@ def test_a_clear_error_or_the_same_right_rows_in_every_container(seed: int) -> N
                     array = np.asarray(given[0])
                     X = array if array.ndim == 2 and array.dtype.kind not in "US" else X
             kept = object if labels.dtype == object else None
-            plain = pd.DataFrame(X), pd.Series(labels, dtype=kept)
+            frame = pd.DataFrame(X, dtype=object if X.dtype == object else None)
+            plain = frame, pd.Series(labels, dtype=kept)
             expected = run(case, case.sampler(**positions), *plain)
             assert_same_tables(run(case, case.sampler(**positions), *given), expected)
 
