@@ -7,6 +7,7 @@ import numpy as np
 __all__ = ["intrinsic_dimension", "principal_axes"]
 
 _FLOPS = 1 << 17  # multiplications that no BLAS spreads over threads
+_ROWS = 256  # of a sample of more columns than these, enough to tell few directions from many
 
 
 def intrinsic_dimension(sample: np.ndarray) -> float:
@@ -31,6 +32,8 @@ def intrinsic_dimension(sample: np.ndarray) -> float:
     """
     if len(sample) < 2 or sample.shape[1] == 0:
         return 0.0
+    if sample.shape[1] > _ROWS:
+        sample = sample[:: -(-len(sample) // _ROWS)]
     centred = sample - sample.mean(axis=0)
     largest = np.abs(centred).max()
     if largest == 0.0 or not np.isfinite(largest):
@@ -41,7 +44,7 @@ def intrinsic_dimension(sample: np.ndarray) -> float:
     # The sums come from the trace and the norm of the product. It is made in pieces that no BLAS
     # spreads over threads: waiting for a busy core would take longer than a small table's search.
     n, d = centred.shape
-    step = max(16, _FLOPS // d**2)
+    step = max(2, _FLOPS // d**2)
     product = np.zeros((d, d))
     for start in range(0, n, step):
         piece = centred[start : start + step]
