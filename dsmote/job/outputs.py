@@ -307,7 +307,7 @@ def _check_reading(source: Source, process: int) -> None:
     size = source.largest_partition
     if limit is None:
         return
-    needed = process + reading_bytes(size, limit.threads)
+    needed = process + reading_bytes(size, limit.threads, len(source.columns))
     if needed > limit.allowed:
         what = f"reading the input, with {format_bytes(size)} in its largest partition,"
         remedy = (

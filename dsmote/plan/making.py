@@ -315,7 +315,15 @@ def make_plan(
     if process and needs.estimators:
         process += ESTIMATOR_BYTES
     memory, too_large = project(
-        terms, partition_bytes, limit, held, learnt, looking, needs.levels, process
+        terms,
+        partition_bytes,
+        limit,
+        held,
+        learnt,
+        looking,
+        needs.levels,
+        process,
+        len(schema.columns),
     )
     small = [c for c in growing if c.usable < (1 if c.engine == COPY else k + 1)]
     too_small = _too_small(small, k, needs.k_name, incomplete)

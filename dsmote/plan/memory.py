@@ -52,6 +52,9 @@ WORKSPACE_BYTES = 96 * 2**20  # bound kept by the blocked search (see dsmote.nei
 NUMBERS_BYTES = 52 * 2**20  # the same of numbers only, beside copies of the queries
 STEP_ROWS = 1 << 14  # new rows made at once (see dsmote.execute.generate)
 SEARCH_CELLS = 1 << 21  # values that a tree's search gathers at once (see dsmote.neighbors.exact)
+# Of each column of a partition, whatever its rows: readers and writers of its chunks in Parquet,
+# blocks of pandas, buffers of Arrow.
+COLUMN_BYTES = 44 * 2**10
 PROFILE_CELLS = 1 << 20  # values of a partition that are profiled at once
 PROFILE_BYTES = 24 * PROFILE_CELLS  # as they are, as float64, and those of a class
 HANDED_OVER = 512  # candidates from which on a tree's query is answered by brute force
@@ -155,21 +158,22 @@ def refusal(what: str, needed: int, limit: Limit, remedy: str) -> str:
     )
 
 
-def reading_bytes(partition: int, threads: int) -> int:
+def reading_bytes(partition: int, threads: int, columns: int = 0) -> int:
     """Return what workers hold while partitions are read and counted, beside the process.
 
     Parameters
     ----------
     partition : int
         Bytes of the largest.
-    threads : int
+    threads, columns : int
 
     Examples
     --------
     >>> reading_bytes(100, 1) == 400 + PROFILE_BYTES
     True
     """
-    return threads * _task_bytes(partition) + (threads + 1) * partition
+    task = _task_bytes(partition) + columns * COLUMN_BYTES
+    return threads * task + (threads + 1) * partition
 
 
 def _task_bytes(partition: int) -> int:
@@ -295,6 +299,7 @@ def project(
     looking: int = 0,
     levels: int = 0,
     process: int = 0,
+    columns: int = 0,
 ) -> tuple[MemoryProjection, list[str]]:
     """Add the classes up and compare with the limit.
 
@@ -317,6 +322,8 @@ def project(
     process : int
         Bytes of a worker's process, where dsmote itself reads the partitions; 0 where neither is
         known.
+    columns : int
+        Of the table.
 
     Returns
     -------
@@ -348,7 +355,7 @@ def project(
     busy = min(threads, sum(c.n_blocks for c in classes))
     generating = index + busy * max(generate, partition) + (threads - busy) * partition
     worker = (process or FOREIGN_BYTES) + max(building, generating, threads * partition) + waiting
-    worker += held + levels
+    worker += held + levels + threads * columns * COLUMN_BYTES
     projection = MemoryProjection(
         partition_bytes=partition,
         gather_bytes=gather,

@@ -160,7 +160,7 @@ def test_what_cannot_be_read_is_refused_before_anything_is(
     source = open_source(str(tmp_path / "a.parquet"))
     size = source.largest_partition
     assert size >= 4_000 * 50 * 4
-    needed = PROCESS_BYTES + reading_bytes(size, 2)
+    needed = PROCESS_BYTES + reading_bytes(size, 2, 51)
 
     def planned(limit: int) -> None:
         tight = Limit(limit, 2, "the memory limit of a worker")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dsmote.plan import COPY, Limit, MemoryLimitError, make_plan, make_schema, making
 from dsmote.plan.making import MOST_BLOCKS, Needs
-from dsmote.plan.memory import looking_bytes
+from dsmote.plan.memory import PROCESS_BYTES, looking_bytes
 from dsmote.plan.plan import RULE_OF_THUMB
 
 SCHEMA = make_schema(["x", "z"], [np.dtype("f8")] * 2)
@@ -217,3 +217,28 @@ def test_a_slip_of_the_finger_is_refused(monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(ValueError, match="is the number a slip"):
         patch.setattr(making, "MOST_BLOCKS", 10)
         planned({0: 90, 1: 10, 2: 10}, {1: 250_000 * 6, 2: 250_000 * 6})
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "group", "measured"),
+    [(6_000, 5_000, 2_000, 779), (4_000, 10_000, 1_334, 1_128), (1_048_576, 40, 74_899, 270)],
+)
+def test_the_projection_of_wide_and_narrow_tables_is_what_was_measured(
+    rows, columns, group, measured
+):
+    few, wanted = (rows // 10, rows) if columns > 40 else (rows // 100, rows // 20)
+    plan = make_plan(
+        sampler="X",
+        seed=0,
+        schema=make_schema([f"x{i}" for i in range(columns)], [np.dtype("f4")] * columns),
+        counts={0: rows - few, 1: few},
+        usable={0: rows - few, 1: few},
+        new={1: wanted - few - few},
+        needs=Needs(5),
+        engines={1: ("brute", "")},
+        partition_bytes=group * columns * 4,
+        row_bytes=columns * 4,
+        limit=Limit(2**40, 1, "w"),
+        process=PROCESS_BYTES,
+    )
+    assert measured <= plan.memory.worker_bytes / 2**20 <= 1.5 * measured
