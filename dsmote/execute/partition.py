@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from dsmote.execute.arrays import native, refuse_mask
 from dsmote.execute.rows import (
+    all_exact,
     all_finite,
     check_levels,
     factorized,
@@ -26,6 +27,7 @@ from dsmote.execute.rows import (
 from dsmote.plan import Profile, Schema, look_at, merge_profiles, plain
 from dsmote.plan.labels import listed
 from dsmote.plan.levels import LevelCounts, count_levels
+from dsmote.plan.making import WHOLE
 from dsmote.plan.memory import PROFILE_CELLS
 from dsmote.plan.profile import KEPT_TEXTS, SAMPLE_ROWS, TARGET, Sampled, distinct_values
 from dsmote.plan.schema import (
@@ -337,6 +339,11 @@ def profile(
         moments=tuple(look_at(column, scale) for column in numeric) if scale else (),
         levels=tuple(_level_counts(*of, codes, names) for of in found.values()),
         index_end=index_end(frame, target),
+        beyond=frozenset(
+            i
+            for i, column in zip(schema.numeric, numeric, strict=True)
+            if schema.columns[i].kind in WHOLE and not all_exact(column)
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from dsmote.plan.profile import unify_categories
 
 __all__ = [
     "Rows",
+    "all_exact",
     "all_finite",
     "check_levels",
     "encode",
@@ -240,6 +241,11 @@ def all_finite(values: np.ndarray) -> bool:
     """Tell whether there is neither nan nor inf, mostly from one sum."""
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
+
+
+def all_exact(values: np.ndarray) -> bool:
+    """Tell whether float64 holds all of these whole numbers for sure."""
+    return bool(len(values) == 0 or max(values.max(), -values.min()) < _EXACT)
 
 
 def _plain_columns(frame: pd.DataFrame, wanted: Sequence[int]) -> dict[int, np.ndarray]:

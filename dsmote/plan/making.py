@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from dsmote.plan.schema import Schema
 
 __all__ = ["BLOCK_BYTES", "BLOCK_ROWS", "Needs", "make_plan"]
 
+WHOLE = ("int", "datetime", "timedelta")  # kinds that are whole numbers
 BLOCK_BYTES = 64 * 2**20
 SMALL_BLOCK_BYTES = 8 * 2**20
 BLOCK_ROWS = 250_000
@@ -208,6 +209,7 @@ def make_plan(
     limit: Limit | None,
     in_memory: bool = False,
     process: int = 0,
+    beyond: Collection[int] | None = None,
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
     incomplete: str = "",
@@ -238,6 +240,9 @@ def make_plan(
         The table, and so its output, is in memory as a whole.
     process : int
         As in :func:`dsmote.plan.memory.project`; without scikit-learn.
+    beyond : collection of int, or None
+        Columns of whole numbers or moments that are held twice, as float64 does not hold all of
+        their values; None: it is not known which.
     notes, warnings : sequences of str
         What was found before.
     incomplete : str
@@ -277,7 +282,8 @@ def make_plan(
         for i in schema.numeric
         if schema.columns[i].kind == "decimal"
         or (
-            schema.columns[i].kind in ("int", "datetime", "timedelta")
+            schema.columns[i].kind in WHOLE
+            and (beyond is None or i in beyond)
             and getattr(schema.columns[i].dtype, "itemsize", 8) == 8
         )
     )

@@ -79,6 +79,8 @@ class Profile:
         The first few values of each column of text.
     index_end : int
         One more than the largest number in the index; 0 where it holds no numbers.
+    beyond : frozenset of int
+        Columns of whole numbers or moments of which float64 may not hold all values.
     assumed : bool
         The counts are what the user says, and nothing was read.
     """
@@ -99,6 +101,7 @@ class Profile:
     distinct: Mapping[int, np.ndarray] = field(default_factory=dict)
     texts: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     index_end: int = 0
+    beyond: frozenset[int] = frozenset()
     assumed: bool = False
 
 
@@ -197,6 +200,7 @@ def _merge(a: Profile, b: Profile) -> Profile:
             for i in {**a.texts, **b.texts}
         },
         index_end=max(a.index_end, b.index_end),
+        beyond=a.beyond | b.beyond,
     )
 
 

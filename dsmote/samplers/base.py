@@ -364,6 +364,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             limit=table.limit(),
             in_memory=not table.lazy,
             process=self._process_bytes,
+            beyond=None if profile.assumed else profile.beyond,
             notes=[*self._notes(schema), *sample_note(recipe, profile)],
             warnings=[*advised, *alarms],
             incomplete=incomplete_columns(profile.missing, profile.infinite, schema),

@@ -174,6 +174,8 @@ def test_all_that_takes_memory_reaches_the_projection():
         other = make_schema(["x", "z"], [np.dtype(exact), np.dtype("f8")])
         wide = planned(counts, new, schema=other).memory
         assert wide.gather_bytes - lazy[0].gather_bytes == 2 * 8 * 2_000
+        held_once = planned(counts, new, schema=other, beyond=()).memory
+        assert held_once == lazy[0]
 
 
 def test_only_of_classes_that_grow_k_is_said_to_be_small():

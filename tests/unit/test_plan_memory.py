@@ -260,6 +260,40 @@ def test_levels_count_for_the_worker():
     assert "carry columns of very many levels, such as an id" in problems[0]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "start", "twice"),
+    [
+        ("int64", 0, False),
+        ("int64", 2**53, True),
+        ("int64", -(2**60), True),
+        ("uint64", 2**63, True),
+        ("Int64", 0, False),
+        ("Int64", 2**60, True),
+        ("int64[pyarrow]", 0, False),
+        ("int64[pyarrow]", 2**60, True),
+        ("datetime64[s]", 10**9, False),
+        ("datetime64[ns]", 10**18, True),
+        ("timedelta64[ms]", 10**9, False),
+    ],
+)
+@pytest.mark.parametrize("lazy", [False, True])
+def test_only_values_that_float64_does_not_hold_are_projected_twice(dtype, start, twice, lazy):
+    n = 3_000
+    kind = "uint64" if dtype == "uint64" else "int64"
+    values = np.arange(n, dtype=kind) % n + np.array(start, dtype=kind)
+    column = pd.Series(values.view(dtype) if dtype[:4] in ("date", "time") else values).astype(
+        dtype
+    )
+    frame = pd.DataFrame({"a": column, "b": np.arange(n) % 7 / 7, "y": np.arange(n) % 3 == 0})
+    sampler = SMOTE(random_state=0)
+    if lazy:
+        sampler.resample(dd.from_pandas(frame, npartitions=3), target="y")
+    else:
+        sampler.resample(frame, target="y")
+    rows = 8 * 2 + 8 * twice + 8
+    assert sampler.plan_.memory.gather_bytes == 2 * 1_000 * rows
+
+
 def test_weights_and_groups_are_projected():
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(3_000, 2)), columns=["a", "b"])
     y = pd.Series(np.arange(3_000) % 3 == 0, name="y")
