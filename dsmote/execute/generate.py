@@ -273,6 +273,9 @@ def _table(
     apart = schema.nominal or schema.carried or schema.copied
     if array is not None and array.kind == "f" and not apart:
         return as_floats(made.numeric, array)
+    if array is not None and array.kind == "O" and len(schema.nominal) == len(schema.columns):
+        levels = zip(rows.levels, made.codes.T, strict=True)
+        return np.stack([of.to_numpy(dtype=object)[codes] for of, codes in levels], axis=1)
     if how.recipe.whole and rows.beside is not None:
         if array is not None and not schema.carried:
             return rows.beside.to_numpy(dtype=array)[made.bases]

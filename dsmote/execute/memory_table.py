@@ -97,8 +97,7 @@ class MemoryTable:
                 "Found array with 0 sample(s), zero rows: there is nothing to resample; "
                 "check how the table was read or filtered"
             )
-        plain = not self.is_frame and X.dtype.kind != "O"
-        self.dtypes: list[Any] = [X.dtype] * X.shape[1] if plain else list(self._frame.dtypes)
+        self._names_only = False
         self._plain_y: np.ndarray | None = None
         self._labels = None if y is None else self._as_labels(y)
         self._beside_dtypes: dict[str, np.dtype] = {}  # of those that are arrays
@@ -133,7 +132,17 @@ class MemoryTable:
         """The features as a frame; one over an array shares its memory."""
         if self.is_frame:
             return self._X
-        return pd.DataFrame(self._X, columns=pd.RangeIndex(self._X.shape[1]), copy=False)
+        # What is never measured stays as it is: making text of it and objects again takes long.
+        kept = object if self._names_only else None
+        return pd.DataFrame(
+            self._X, columns=pd.RangeIndex(self._X.shape[1]), dtype=kept, copy=False
+        )
+
+    @cached_property
+    def dtypes(self) -> list[Any]:
+        """Those of the features; of objects in an array, what pandas makes of them."""
+        plain = not self.is_frame and self._X.dtype.kind != "O"
+        return [self._X.dtype] * self._X.shape[1] if plain else list(self._frame.dtypes)
 
     @cached_property
     def _classes(self) -> Labelled:
@@ -198,6 +207,8 @@ class MemoryTable:
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles; object columns that are measured must hold numbers."""
         refuse_mask(self._given, "X")
+        of_objects = self.array is not None and self.array.kind == "O"
+        self._names_only = of_objects and len(roles.get("nominal", ())) == len(self.names)
         dtypes = list(self.dtypes)
         objects: set[int] = set()
         if not roles.get("any_kind"):
@@ -232,7 +243,11 @@ class MemoryTable:
         """Look at the table once."""
         if is_matrix(self._X, schema):
             return profile_matrix(self._X, self._classes, schema, scale)
-        return profile(self._X, self._labels, schema, scale, levels, whole=True)
+        return profile(self._taken(schema), self._labels, schema, scale, levels, whole=True)
+
+    def _taken(self, schema: Schema) -> Any:
+        """Return the features: of an array of text, the frame, which takes long to make."""
+        return self._X if any(c.given is not None for c in schema.columns) else self._frame
 
     def _extract(self, task: Task) -> Extract:
         """Take out the rows of the classes to grow."""
@@ -241,7 +256,7 @@ class MemoryTable:
         if plain and is_matrix(self._X, task.schema):
             found = extract_matrix(self._X, self._classes, take=take)
         else:
-            found = extract(self._X, self._labels, *self._companions, take=take)
+            found = extract(self._taken(task.schema), self._labels, *self._companions, take=take)
         return check_counts(join_extracts([found], take=take), task.plan)
 
     def _as_part(self, schema: Schema) -> tuple[Any, ...]:

@@ -29,7 +29,14 @@ from dsmote.plan.labels import listed
 from dsmote.plan.levels import LevelCounts, count_levels
 from dsmote.plan.making import WHOLE
 from dsmote.plan.memory import PROFILE_CELLS
-from dsmote.plan.profile import KEPT_TEXTS, SAMPLE_ROWS, TARGET, Sampled, distinct_values
+from dsmote.plan.profile import (
+    KEPT_TEXTS,
+    SAMPLE_ROWS,
+    TARGET,
+    Sampled,
+    different,
+    distinct_values,
+)
 from dsmote.plan.schema import (
     carried_dtype,
     column_name,
@@ -329,7 +336,9 @@ def profile(
         categories=categories,
         decimals=decimals_of(part, schema),
         distinct={
-            i: distinct_values(column if i not in missing else column[np.isfinite(column)])
+            i: distinct_values(
+                different(column if i not in missing else column[np.isfinite(column)])
+            )
             for i, column in zip(schema.numeric, numeric, strict=True)
             if schema.columns[i].kind == "int"
         }

@@ -319,7 +319,9 @@ def factorized(series: pd.Series) -> tuple[np.ndarray, pd.Series]:
         codes, unique = pd.factorize(series, use_na_sentinel=False)
     except TypeError as error:
         raise TypeError(_not_levels(series.name, error)) from error
-    return codes.astype(np.int32), pd.Series(unique, name=series.name)
+    # Objects stay objects: pandas would make text of them, which takes longer than numbering them.
+    kept = object if series.dtype == object else None
+    return codes.astype(np.int32), pd.Series(unique, dtype=kept, name=series.name)
 
 
 def _not_levels(name: Any, error: TypeError) -> str:

@@ -97,12 +97,12 @@ def _values(values: np.ndarray, rows: int, codes: bool) -> tuple[str | None, str
         n = int((n - 1) / (float(hashes(values).max()) / 2.0**64))
     if rows >= _LEAST_ROWS and n >= _NEARLY * rows:
         return "id", ""
-    gaps = np.diff(np.sort(values)) if 2 < n <= _FEW else np.ones(1)
+    if not (codes and 2 < n <= _FEW and rows >= _LEAST_ROWS) or (values == 0).any():
+        return None, ""
+    gaps = np.diff(np.sort(values))
     # Counts begin with 0 and have gaps among the largest, and rounded measurements even ones.
     uneven = np.median(gaps) > 1 and gaps.min() < gaps.max()
-    if codes and uneven and not (values == 0).any() and rows >= _LEAST_ROWS:
-        return "code", f" ({n} values)"
-    return None, ""
+    return ("code", f" ({n} values)") if uneven else (None, "")
 
 
 def _dominant(schema: Schema, profile: Profile, growing: Sequence[Any]) -> list[str]:
