@@ -102,10 +102,10 @@ def test_quiet_still_tells_errors(numeric: Path) -> None:
     failed(call("plan", numeric, "--target", "nope", "--quiet"), "no column 'nope'")
 
 
-def test_plan_prints_counts_blocks_engine_and_memory(numeric: Path, tmp_path: Path) -> None:
+def test_plan_prints_counts_engine_and_memory(numeric: Path, tmp_path: Path) -> None:
     result = call("plan", numeric, "--target", "y")
     assert result.exit_code == 0
-    for word in ("SMOTE", "engine", "rare", "175", "blocks", "memory"):
+    for word in ("SMOTE", "engine", "rare", "175", "new rows", "memory"):
         assert word in result.stdout
     assert os.listdir(tmp_path) == ["numeric"]
 
