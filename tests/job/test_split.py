@@ -107,7 +107,10 @@ def test_the_plan_shows_both_sides_and_every_pass(source: Path, client: Client) 
     test = frame[frame["fold"] != "train"]["y"].value_counts().sort_index()
     assert plan.n_before + sum(test) == 300
     assert plan.test == tuple(test.items())
-    assert f"not for training: {sum(test)} rows, which stay as they are (0: {test[0]}" in str(plan)
+    assert (
+        f"not for training: {sum(test)} rows, which stay as they are ({test[0]} of class 0"
+        in str(plan)
+    )
     assert [one["rows"] for one in plan.to_dict()["test"]] == test.tolist()
     assert plan.passes[0] == "telling training rows from others"
     assert len(plan.passes) == 3
