@@ -1,6 +1,7 @@
 """Bounded memory: one job on 1, 3 and 10 times the memory of all its workers together.
 
 Run: python tests/benchmarks/bounded_memory.py [--times 1 --times 3 --times 10]
+     [--wide 6000x5000 --wide 4000x10000]
      [--memory-limit 512MiB] [--workers 2] [--keep FILE] [--directory FOLDER]
 
 For each size a table of 16 features (rank 4 plus noise) and a label, one row in two thousand of
@@ -13,6 +14,10 @@ Of each size: bytes of the table in memory; seconds; peak of each worker's resid
 what the plan projected and the limit at which the worker would have been killed; workers that were
 restarted; bytes that were spilled. `--keep FILE` keeps the numbers and shows them beside those of
 runs before, so that sizes can be run one at a time.
+
+Of very wide tables, where readers and writers hold something for each column: float32, three row
+groups, one row in ten of the minority, which grows to the majority, on one worker. Where sizes of
+one kind only are given, the other kind is left out.
 """
 
 import argparse
@@ -35,6 +40,7 @@ ROW_BYTES = 8 * FEATURES + 1
 FILE_ROWS = 50_000
 MIB = 2**20
 TIMES = (1.0, 3.0, 10.0)
+WIDE, WIDE_LIMIT = ("6000x5000", "4000x10000"), "3GiB"
 
 
 def write_table(folder: Path, rows: int) -> None:
@@ -52,6 +58,15 @@ def write_table(folder: Path, rows: int) -> None:
         pq.write_table(table, folder / f"part-{number:05d}.parquet", use_dictionary=False)
 
 
+def write_wide(folder: Path, rows: int, columns: int) -> None:
+    """Write a file of three row groups; one row in ten is of class 1."""
+    folder.mkdir(parents=True)
+    values = np.random.default_rng(0).normal(size=(rows, columns)).astype("f4")
+    label = (np.arange(rows) % 10 == 9).astype("int8")
+    table = pa.table({**{f"x{i}": values[:, i] for i in range(columns)}, "label": label})
+    pq.write_table(table, folder / "part.parquet", row_group_size=-(-rows // 3))
+
+
 def spilled(client: Any) -> int:
     """Bytes that workers have written to their disks because their memory was full."""
 
@@ -62,26 +77,20 @@ def spilled(client: Any) -> int:
     return int(sum(client.run(on_disk).values()))
 
 
-def measure(times: float, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
-    """Write a table of so many times the memory, resample it, return what that took."""
+def resampled(folder: Path, ratio: float, workers: int, memory_limit: str) -> dict[str, Any]:
+    """Resample the table in a folder on a fresh cluster, return what that took."""
     from dsmote.cluster import connect
     from dsmote.job import JobSpec, prepare, write_job
 
-    limit = parse_bytes(args.memory_limit)
-    rows = int(times * args.workers * limit / ROW_BYTES)
-    source, target = folder / "input", folder / "output"
-    write_table(source, rows)
     os.sync()
     spec = JobSpec(
-        input=str(source),
-        output=str(target),
+        input=str(folder / "input"),
+        output=str(folder / "output"),
         target="label",
-        sampling_strategy=RATIO,
+        sampling_strategy=ratio,
         random_state=0,
     )
-    with connect(
-        n_workers=args.workers, threads_per_worker=1, memory_limit=args.memory_limit
-    ) as client:
+    with connect(n_workers=workers, threads_per_worker=1, memory_limit=memory_limit) as client:
         before = client.run(os.getpid)
         start = time.perf_counter()
         manifest = write_job(prepare(spec), client).manifest
@@ -89,19 +98,41 @@ def measure(times: float, args: argparse.Namespace, folder: Path) -> dict[str, A
         after = client.run(os.getpid)
         on_disk = spilled(client)
     return {
-        "times": times,
-        "rows": rows,
-        "bytes": rows * ROW_BYTES,
-        "minority": rows // ONE_IN,
         "written": manifest["rows"]["after"],
         "seconds": seconds,
         "peaks": sorted(manifest["memory"]["peak_bytes"].values()),
         "projected": manifest["memory"]["worker_bytes"],
-        "limit": limit,
-        "workers": args.workers,
+        "limit": parse_bytes(memory_limit),
+        "workers": workers,
         "restarts": len(set(after.items()) - set(before.items())),
         "spilled": on_disk,
     }
+
+
+def measure(times: float, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Write a table of so many times the memory, resample it, return what that took."""
+    rows = int(times * args.workers * parse_bytes(args.memory_limit) / ROW_BYTES)
+    write_table(folder / "input", rows)
+    sizes = {"times": times, "rows": rows, "bytes": rows * ROW_BYTES, "minority": rows // ONE_IN}
+    return sizes | resampled(folder, RATIO, args.workers, args.memory_limit)
+
+
+def measure_wide(shape: str, folder: Path) -> dict[str, Any]:
+    """Write a wide table, resample it, return what that took."""
+    rows, columns = (int(n) for n in shape.split("x"))
+    write_wide(folder / "input", rows, columns)
+    return {"rows": rows, "columns": columns} | resampled(folder, 1.0, 1, WIDE_LIMIT)
+
+
+def report_wide(numbers: Sequence[dict[str, Any]]) -> None:
+    """Print how close the projections of wide tables are."""
+    print(f"{'rows':>12}{'columns':>13}{'seconds':>9}{'peak MiB':>12}{'projected':>11}{'ratio':>7}")
+    for of in numbers:
+        peak = max(of["peaks"])
+        print(
+            f"{of['rows']:>12,}{of['columns']:>13,}{of['seconds']:>9.1f}{peak / MIB:>12,.0f}"
+            f"{of['projected'] / MIB:>11,.0f}{of['projected'] / peak:>7.2f}"
+        )
 
 
 def report(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -126,8 +157,6 @@ def report(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     )
     return {
         "flatness": flatness,
-        "kept": all(max(of["peaks"]) <= of["projected"] for of in numbers),
-        "restarts": sum(of["restarts"] for of in numbers),
         "sizes": list(numbers),
     }
 
@@ -138,6 +167,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument(
         "--times", type=float, action="append", help=f"sizes; may be repeated (default: {TIMES})"
     )
+    parser.add_argument(
+        "--wide", metavar="ROWSxCOLUMNS", action="append", help=f"repeatable (default: {WIDE})"
+    )
     parser.add_argument("--memory-limit", default="512MiB", help="of each worker")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--keep", type=Path, help="a file of the numbers, added to")
@@ -145,13 +177,25 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     args = parser.parse_args(arguments)
     numbers = json.loads(args.keep.read_text()) if args.keep and args.keep.exists() else []
     print(f"workers: {args.workers} x 1 thread x {args.memory_limit}; {os.cpu_count()} cores")
-    for times in args.times or TIMES:
+    for times in args.times or (() if args.wide else TIMES):
         with tempfile.TemporaryDirectory(prefix="dsmote-benchmark-", dir=args.directory) as folder:
             numbers = [of for of in numbers if of["times"] != times]
             numbers.append(measure(times, args, Path(folder)))
         if args.keep:
             args.keep.write_text(json.dumps(numbers))
-    return report(sorted(numbers, key=lambda of: of["times"]))
+    wide = []
+    for shape in args.wide or (() if args.times else WIDE):
+        with tempfile.TemporaryDirectory(prefix="dsmote-benchmark-", dir=args.directory) as folder:
+            wide.append(measure_wide(shape, Path(folder)))
+    result: dict[str, Any] = {"wide": wide}
+    if wide:
+        report_wide(wide)
+    if numbers:
+        result |= report(sorted(numbers, key=lambda of: of["times"]))
+    runs = [*numbers, *wide]
+    result["kept"] = all(max(of["peaks"]) <= of["projected"] for of in runs)
+    result["restarts"] = sum(of["restarts"] for of in runs)
+    return result
 
 
 if __name__ == "__main__":

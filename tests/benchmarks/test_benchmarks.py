@@ -185,6 +185,17 @@ def test_bounded_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
+def test_bounded_memory_of_wide_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    how = ["--wide", "300x200", "--directory", str(tmp_path)]
+    numbers = load("bounded_memory").main(how)
+    assert numbers["kept"] and numbers["restarts"] == 0 and "sizes" not in numbers
+    (of,) = numbers["wide"]
+    assert (of["rows"], of["columns"], of["written"]) == (300, 200, 540)
+    assert len(of["peaks"]) == 1 and max(of["peaks"]) < of["limit"]
+    assert "ratio" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_scaling(capsys: pytest.CaptureFixture[str]) -> None:
     numbers = load("scaling").main(
