@@ -1,10 +1,12 @@
 """Tables in memory: the kinds that go in come out."""
 
+import datetime
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote import SMOTE, SMOTENC
+from dsmote import SMOTE, SMOTEN, SMOTENC
 from tests.tables import numbers
 
 TABLE = numbers(60, 20)
@@ -109,3 +111,10 @@ def test_results_share_no_memory_with_the_input():
     assert X.iloc[0, 0] != 99.0
     assert y_res.flags.writeable
     assert X_res.flags.writeable
+
+
+def test_levels_of_an_object_array_stay_the_objects_that_they_are():
+    days = np.array([datetime.datetime(2020, 1, day) for day in (1, 2, 3)], dtype=object)
+    X = days[np.random.default_rng(0).integers(0, 3, (60, 2))]
+    X_res, _ = SMOTEN(random_state=0).fit_resample(X, np.repeat([0, 1], [45, 15]))
+    assert {type(value) for value in X_res.ravel()} == {datetime.datetime}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dsmote.execute.partition import profile
 from dsmote.plan import make_schema, merge_profiles
-from dsmote.plan.profile import SAMPLE_ROWS, unify_categories
+from dsmote.plan.profile import SAMPLE_ROWS, different, distinct_values, unify_categories
 from tests.tables import lengths_of, mixed, numbers, split
 
 TABLE = numbers(2_500, 900, 2)
@@ -90,3 +90,9 @@ def test_ordered_categories_are_not_united():
     dtypes = [pd.CategoricalDtype(list(levels), ordered=True) for levels in ("ab", "bc")]
     with pytest.raises(ValueError, match=r"column 'c' is an ordered categorical.*common order"):
         unify_categories("c", tuple(dtypes))
+
+
+@pytest.mark.parametrize("values", [np.arange(20_000) % 777, np.arange(20_000) - 9, [3, 2**53, 3]])
+def test_marks_of_whole_numbers_leave_the_same_values(values):
+    values = np.asarray(values, dtype=float)
+    assert set(distinct_values(different(values))) == set(distinct_values(values))
