@@ -39,9 +39,8 @@ __all__ = [
     "Footer",
     "Piece",
     "as_pandas",
-    "largest_piece",
     "parquet_frame",
-    "piece_rows",
+    "parquet_partitions",
     "read_footers",
     "read_pieces",
     "table_schema",
@@ -331,13 +330,16 @@ def _wider(
     return found
 
 
-def parquet_frame(inputs: InputFiles, footers: Sequence[Footer], schema: pa.Schema) -> Any:
+def parquet_frame(
+    inputs: InputFiles, partitions: Sequence[tuple[Piece, ...]], schema: pa.Schema
+) -> Any:
     """Return the files as a lazy Dask DataFrame.
 
     Parameters
     ----------
     inputs : InputFiles
-    footers : sequence of Footer
+    partitions : sequence of tuple of Piece
+        From `parquet_partitions`.
     schema : pyarrow.Schema
         From `table_schema`.
 
@@ -350,7 +352,7 @@ def parquet_frame(inputs: InputFiles, footers: Sequence[Footer], schema: pa.Sche
     with dask.config.set({"dataframe.convert-string": False}):
         return dd.from_map(
             read_pieces,
-            _partitions(footers, schema),
+            partitions,
             meta=clear_known_categories(as_pandas(schema.empty_table())),
             label="read-parquet",
             schema=schema,
@@ -358,22 +360,20 @@ def parquet_frame(inputs: InputFiles, footers: Sequence[Footer], schema: pa.Sche
         )
 
 
-def piece_rows(footers: Sequence[Footer], schema: pa.Schema) -> tuple[int, ...]:
-    """Return the rows of each partition of `parquet_frame`, as the footers say.
+def parquet_partitions(footers: Sequence[Footer], schema: pa.Schema) -> list[tuple[Piece, ...]]:
+    """Return what each partition of `parquet_frame` is read from.
 
     Parameters
     ----------
     footers : sequence of Footer
     schema : pyarrow.Schema
+        From `table_schema`.
 
     Returns
     -------
-    tuple of int
+    list of tuple of Piece
+        In the order of files and row groups.
     """
-    return tuple(sum(piece.rows for piece in pieces) for pieces in _partitions(footers, schema))
-
-
-def _partitions(footers: Sequence[Footer], schema: pa.Schema) -> list[tuple[Piece, ...]]:
     files = [_pieces(footer, schema) for footer in footers]
     # Each file has its own order of categories, and joined they might have another.
     ordered = any(pa.types.is_dictionary(field.type) and field.type.ordered for field in schema)
@@ -385,22 +385,6 @@ def _partitions(footers: Sequence[Footer], schema: pa.Schema) -> list[tuple[Piec
         for piece in pieces
     ]
     return share_partitions([piece for pieces in files for piece in pieces], sizes, PIECE_BYTES)
-
-
-def largest_piece(footers: Sequence[Footer], schema: pa.Schema) -> int:
-    """Return the bytes of the largest partition of `parquet_frame`, as far as the footers say.
-
-    Parameters
-    ----------
-    footers : sequence of Footer
-    schema : pyarrow.Schema
-
-    Returns
-    -------
-    int
-    """
-    found = _partitions(footers, schema)
-    return max((sum(piece.bytes for piece in pieces) for pieces in found), default=0)
 
 
 def _pieces(footer: Footer, schema: pa.Schema) -> list[Piece]:

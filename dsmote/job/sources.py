@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -13,9 +14,9 @@ from dsmote.job.csv import csv_columns, csv_frame
 from dsmote.job.files import InputFiles, list_files
 from dsmote.job.parquet import (
     Footer,
-    largest_piece,
+    Piece,
     parquet_frame,
-    piece_rows,
+    parquet_partitions,
     read_footers,
     table_schema,
     with_pandas_dtypes,
@@ -64,19 +65,23 @@ class Source:
         """Return the lazy Dask DataFrame. CSV is read once for it, by the cluster."""
         if self.schema is None:
             return csv_frame(self.inputs, self.columns, client)
-        return parquet_frame(self.inputs, self.footers, self.schema)
+        return parquet_frame(self.inputs, self._partitions, self.schema)
+
+    @cached_property
+    def _partitions(self) -> list[tuple[Piece, ...]]:
+        return [] if self.schema is None else parquet_partitions(self.footers, self.schema)
 
     @property
     def partition_rows(self) -> tuple[int, ...] | None:
         """Rows of each partition, where the files say."""
-        return None if self.schema is None else piece_rows(self.footers, self.schema)
+        if self.schema is None:
+            return None
+        return tuple(sum(piece.rows for piece in pieces) for pieces in self._partitions)
 
     @property
     def largest_partition(self) -> int:
-        """Bytes of the largest partition, where the files say."""
-        if self.schema is None:
-            return 0
-        return largest_piece(self.footers, self.schema)
+        """Bytes of the largest partition, as far as the files say."""
+        return max((sum(piece.bytes for piece in pieces) for pieces in self._partitions), default=0)
 
     def output_schema(self, meta: pd.DataFrame) -> pa.Schema:
         """Return the schema that every part of an output gets.
