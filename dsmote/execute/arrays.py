@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,10 +50,11 @@ def check_container(values: Any, what: str) -> None:
     if isinstance(values, known) or of_dask or issparse(values):
         return
     ways = [way for way in ("to_pandas", "to_dataframe", "to_native") if hasattr(values, way)]
-    remedy = f"{what}.{ways[0]}()" if ways else f"numpy.asarray({what})"
+    maker = "pandas.DataFrame" if isinstance(values, Mapping) else "numpy.asarray"
+    remedy = f"{what}.{ways[0]}()" if ways else f"{maker}({what})"
+    named = f"{kind.__module__.split('.')[0]} {kind.__name__}".removeprefix("builtins ")
     raise TypeError(
-        f"{what} is a {kind.__module__.split('.')[0]} {kind.__name__}; dsmote takes NumPy arrays, "
-        f"lists, pandas and Dask: pass {remedy}"
+        f"{what} is a {named}; dsmote takes NumPy arrays, lists, pandas and Dask: pass {remedy}"
     )
 
 

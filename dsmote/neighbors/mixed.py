@@ -20,11 +20,11 @@ import numpy as np
 from dsmote.neighbors.brute import BruteSearch
 from dsmote.neighbors.exact import nearest, rescaled, smallest_of_pairs
 from dsmote.neighbors.rotated import RotatedTree
-from dsmote.plan.memory import SEARCH_CELLS
+from dsmote.plan.memory import HANDED_OVER, SEARCH_CELLS
 
 __all__ = ["MixedSearch"]
 
-_MANY = 512  # candidates of the tree, beyond which all rows are compared
+_MANY = HANDED_OVER  # as in a search of numbers
 _PAIRS = 1 << 18  # pairs of queries and rows of their levels that are looked at at once, at most
 
 

@@ -86,6 +86,10 @@ OTHERS = {
         ),
         r"pass (X|y|frame|sample_weight)\.to_pandas\(\)",
     ),
+    "dict": (
+        lambda of: of.to_dict(),
+        r"is a dict; .*pass pandas\.DataFrame\((X|y|frame|sample_weight)\)",
+    ),
     "array-like": (_ArrayLike, r"pass numpy\.asarray\((X|y|frame|sample_weight)\)"),
 }
 

@@ -17,7 +17,8 @@ from tests.tables import naive_neighbours
 @pytest.mark.parametrize("many", [6, 64, 512])
 def test_few_corners_make_it_slower_not_wrong(corners, many, monkeypatch):
     monkeypatch.setattr(names, "CORNERS", corners)
-    monkeypatch.setattr(exact, "_MANY", many)
+    for module in (exact, mixed):
+        monkeypatch.setattr(module, "_MANY", many)
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(300, 2))
     codes = rng.integers(0, [2, 30], size=(300, 2)).astype(np.int32)
