@@ -18,6 +18,11 @@ settings.register_profile(
 settings.register_profile("ci", parent=settings.get_profile("default"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
+# On Python 3.11 Dask's profile can stop a process for ever (python/cpython#106883). Clusters that
+# dsmote starts take none; this is for those that tests start, here and in other processes.
+os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
+dask.config.set({"distributed.worker.profile.enabled": False})
+
 # Those that start schedulers and workers as processes.
 PROCESSES = (
     "benchmarks/",

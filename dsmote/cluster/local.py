@@ -21,10 +21,12 @@ __all__ = ["local_cluster"]
 #: Seconds given to a local cluster to stop in good order before it is left to its finalizers.
 CLOSE_SECONDS = 10.0
 
-#: Dask's HTTP servers ask nobody for a certificate, and would show tasks, logs and stacks.
-_NO_PAGES: dict[str, list[str]] = {
+#: Dask's HTTP servers ask nobody for a certificate, and would show tasks, logs and stacks. The
+#: profile is for them; taking it can stop a worker for ever on Python 3.11 (python/cpython#106883).
+_NO_PAGES: dict[str, object] = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
+    "distributed.worker.profile.enabled": False,
 }
 
 

@@ -461,7 +461,8 @@ def _read(piece: Piece, wanted: pa.Schema) -> pa.Table:
     with clear_errors("read", piece.file), fs.open(path, "rb") as handle:
         try:
             if piece.cut is None:
-                table = pq.ParquetFile(handle).read_row_groups(
+                # Reading ahead would hold more, in Arrow's threads, which wait for Python's.
+                table = pq.ParquetFile(handle, pre_buffer=False).read_row_groups(
                     list(piece.groups), columns=wanted.names, use_threads=False
                 )
             else:
@@ -477,7 +478,7 @@ def _read_cut(handle: Any, piece: Piece, names: Sequence[str]) -> pa.Table:
     """Read some rows of one row group, a few columns at a time: no more of the others is held."""
     assert piece.cut is not None
     place, size = piece.cut
-    parquet = pq.ParquetFile(handle, buffer_size=BUFFER_BYTES)
+    parquet = pq.ParquetFile(handle, buffer_size=BUFFER_BYTES, pre_buffer=False)
     group = parquet.metadata.row_group(piece.groups[0])
     encoded = {
         group.column(i).path_in_schema: group.column(i).total_uncompressed_size

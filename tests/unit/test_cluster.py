@@ -49,6 +49,18 @@ def test_local_cluster_is_on_this_machine_only_and_ends_with_the_block() -> None
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
 
 
+def is_profiled(dask_worker: Any) -> bool:
+    return "profile" in dask_worker.periodic_callbacks
+
+
+def test_workers_take_no_profile() -> None:
+    with (
+        dask.config.set({"distributed.worker.profile.enabled": True}),
+        connect(n_workers=1, memory_limit="500MiB") as client,
+    ):
+        assert set(client.run(is_profiled).values()) == {False}
+
+
 def test_configured_scheduler_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dsmote.cluster.client._active_client", lambda: None)
     with (
