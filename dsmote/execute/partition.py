@@ -291,7 +291,8 @@ def profile(
     labels = labels_of(frame, target, schema)
     if not len(frame):
         return Profile()
-    check_levels(frame, schema)
+    if not levels:  # which are looked at one and all
+        check_levels(frame, schema)
     size = _size(frame)
     step = max(LEAST_ROWS, PROFILE_CELLS // max(1, frame.shape[1]))
     if len(frame) > step and not whole:
@@ -396,7 +397,7 @@ def _levels_seen(column: pd.Series, levels: pd.Series | None = None) -> np.ndarr
 
 
 def _first_texts(column: pd.Series) -> tuple[str, ...]:
-    some = column.array[: 4 * KEPT_TEXTS].tolist()
+    some = column.iloc[: 4 * KEPT_TEXTS].to_numpy(dtype=object).tolist()
     present = [value for value in some if isinstance(value, str) or not pd.isna(value)]
     return tuple(value for value in present[:KEPT_TEXTS] if isinstance(value, str))
 
