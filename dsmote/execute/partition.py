@@ -71,13 +71,18 @@ HASHED = 8  # columns that are enough to tell rows apart
 LEAST_ROWS = 1 << 12  # of a wide partition, that are profiled at once
 
 
+def array_frame(array: np.ndarray, names: pd.Index) -> pd.DataFrame:
+    """Return a frame over an array; objects stay the objects that they are."""
+    kept = object if array.dtype == object else None
+    return pd.DataFrame(array, columns=names, dtype=kept, copy=False)
+
+
 def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
     """Return a partition as a frame: an array becomes one without being copied."""
     is_frame = isinstance(part, pd.DataFrame)
     if not is_frame:
         refuse_mask(part, "a partition of X")
-        array = np.asarray(part)
-        part = pd.DataFrame(array, columns=pd.Index(schema.names), copy=False)
+        part = array_frame(np.asarray(part), pd.Index(schema.names))
     objects = {
         i: c.dtype
         for i, c in enumerate(schema.columns)
@@ -362,12 +367,9 @@ def _at(part: Any, rows: slice) -> Any:
 
 
 def decimals_of(part: Any, schema: Schema) -> dict[int, tuple[int, int] | None]:
-    """Return the digits of the decimals in object columns that are measured."""
-    return {
-        i: object_digits(column_of(part, i))
-        for i, c in enumerate(schema.columns)
-        if c.given is not None
-    }
+    """Return the digits of the decimals in object columns that are measured, unless empty."""
+    columns = {i: column_of(part, i) for i, c in enumerate(schema.columns) if c.given is not None}
+    return {i: object_digits(column) for i, column in columns.items() if not column.isna().all()}
 
 
 def column_of(part: Any, i: int) -> pd.Series:
