@@ -36,6 +36,7 @@ from dsmote.plan.profile import (
     Sampled,
     different,
     distinct_values,
+    sample_rows,
 )
 from dsmote.plan.schema import (
     carried_dtype,
@@ -462,7 +463,7 @@ class Samples(Mapping[Any, Sampled]):
         if label not in self._found:
             rows = np.flatnonzero(self._codes == self._places[label])
             hashed = [c[rows].astype(np.float64, copy=False) for c in self._numeric[:HASHED]]
-            words, kept = smallest_hashes(hashed)
+            words, kept = smallest_hashes(hashed, sample_rows(len(self._numeric)))
             levels = np.empty((len(kept), len(self._nominal)), dtype=np.uint32)
             for j, column in enumerate(self._nominal):
                 levels[:, j] = _level_hashes(column.iloc[rows[kept]])
@@ -491,9 +492,7 @@ def _words(levels: pd.Series) -> np.ndarray:
     return np.array([crc32(repr(level).encode()) for level in levels], dtype=np.uint32)
 
 
-def smallest_hashes(
-    columns: Sequence[np.ndarray], n: int = SAMPLE_ROWS
-) -> tuple[np.ndarray, np.ndarray]:
+def smallest_hashes(columns: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the up to n smallest hashes of rows given by columns, and where they are."""
     words = np.zeros(len(columns[0]), dtype=np.uint64)
     with np.errstate(over="ignore"):
