@@ -71,9 +71,14 @@ def test_real_tables_take_what_is_projected(
         "params": {**params, "random_state": 0},
         "cluster": {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "3GiB"},
     }
-    memory = run_job(job).manifest["memory"]
-    (peak,) = memory["peak_bytes"].values()
-    assert peak <= memory["worker_bytes"] <= 1.5 * peak
+    peaks = []
+    for _ in range(3):  # how many indexes are there at a time depends on the order of tasks
+        memory = run_job({**job, "if_exists": "replace"}).manifest["memory"]
+        peaks += memory["peak_bytes"].values()
+        assert max(peaks) <= memory["worker_bytes"]
+        if memory["worker_bytes"] <= 1.5 * max(peaks):
+            return
+    raise AssertionError(f"{memory['worker_bytes']:,} bytes are projected, {peaks} are taken")
 
 
 @pytest.mark.slow
