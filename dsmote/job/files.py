@@ -289,17 +289,14 @@ def share_partitions(
 
 def _refuse_managed(fs: Any, url: str, root: str, files: list[str]) -> None:
     """Refuse tables of which plain Parquet readers would take rows that are not theirs."""
+    from dsmote.job.storage.check import is_split  # which reads files by this module
+
     folders = {root, *(file.rpartition("/")[0] for file in files)}
     folders |= {str(above) for folder in folders for above in PurePosixPath(folder).parents}
     for folder in sorted(folders - {"", ".", "/"}):
         _refuse_lake(fs, url, folder)
     for folder in sorted({file.rpartition("/test/")[0] for file in files if "/test/" in file}):
-        try:
-            manifest = json.loads(fs.cat_file(f"{folder}/_manifest.json"))
-        except (OSError, ValueError):
-            continue
-        job = manifest.get("job") if isinstance(manifest, dict) else None
-        if isinstance(job, dict) and job.get("split"):
+        if is_split(fs, folder):
             raise ValueError(
                 f"{url} is an output with a split, and its test/ would be mixed into the training "
                 f"rows: give {folder}/train"

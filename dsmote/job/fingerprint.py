@@ -11,7 +11,8 @@ from dsmote.job.files import InputFiles, clear_errors, list_files
 from dsmote.job.manifest import FORMAT_VERSION, versions
 from dsmote.job.secrets import masked_logger
 from dsmote.job.spec import JobSpec
-from dsmote.job.storage import MANIFEST, SUCCESS, tidy
+from dsmote.job.storage import SUCCESS, read_manifest, tidy
+from dsmote.job.storage.check import file_sizes, lacking
 from dsmote.job.storage.place import Place
 from dsmote.plan.labels import listed
 
@@ -118,23 +119,14 @@ def up_to_date(spec: JobSpec, found: dict[str, Any]) -> dict[str, Any] | None:
         return None
     place = Place.of(spec.output)
     with clear_errors("read", spec.output):
-        manifest = place.read(f"{place.target}/{MANIFEST}")
-        if manifest is None or not place.exists(f"{place.target}/{SUCCESS}"):
+        manifest, sizes = read_manifest(place), file_sizes(place)
+        if manifest is None or SUCCESS not in sizes:
             return None
     if (manifest.get("fingerprint") or {}).get("digest") != found["digest"]:
         logger.info("the input, the parameters or the version changed: %s is made again", place.url)
         return None
-    lacking = _lacking(place, manifest)
-    if lacking:
-        logger.warning("%s lacks %s: it is made again", place.url, listed(lacking, 5))
+    gone = lacking(manifest, sizes)
+    if gone:
+        logger.warning("%s lacks %s: it is made again", place.url, listed(gone, 5))
         return None
     return manifest
-
-
-def _lacking(place: Place, manifest: dict[str, Any]) -> list[str]:
-    """Return the parts that are not there in the size they had."""
-    sizes = {
-        str(path)[len(place.target) + 1 :]: int(info["size"] or 0)
-        for path, info in place.fs.find(place.target, detail=True).items()
-    }
-    return [part["file"] for part in manifest["parts"] if sizes.get(part["file"]) != part["bytes"]]

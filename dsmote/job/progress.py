@@ -56,12 +56,12 @@ class Told:
     """
 
     def __init__(self, progress: Progress, heartbeat: Heartbeat) -> None:
-        self._to, self._progress = (heartbeat, progress), progress
+        self._heartbeat, self._progress = heartbeat, progress
 
     def stage(self, text: str) -> None:
         """Say what is being done now."""
-        for each in self._to:
-            each.stage(text)
+        self._heartbeat.stage(text)
+        self._progress.stage(text)
 
     def planned(self, plan: Any) -> None:
         """Say what will be done, once that is known."""
@@ -69,10 +69,10 @@ class Told:
 
     def start(self, partitions: int, rows: int) -> None:
         """Say how much there will be to write."""
-        for each in self._to:
-            each.start(partitions, rows)
+        self._heartbeat.start(partitions)
+        self._progress.start(partitions, rows)
 
     def advance(self, partitions: int, rows: int) -> None:
         """Say how much has been written in addition."""
-        for each in self._to:
-            each.advance(partitions, rows)
+        self._heartbeat.advance(partitions)
+        self._progress.advance(partitions, rows)

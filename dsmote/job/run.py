@@ -234,7 +234,7 @@ def _write(
 
         progress.stage("drawing the report")
         add_report(
-            stage.folder, manifest, outputs.sampler.plan_, drawn.sampling, samples, spec.hidden
+            stage.report, manifest, outputs.sampler.plan_, drawn.sampling, samples, spec.hidden
         )
     progress.stage("putting the output in place")
     check_signals()

@@ -82,7 +82,7 @@ def test_lock_of_a_dead_process_is_taken_over(place: Place) -> None:
 def test_process_of_another_number_is_another_process() -> None:
     me = this_process()
     assert lives(me) is True
-    assert lives({**me, "started": me["started"] - 1}) is False
+    assert lives({**me, "started": me["started"] - 1}) is None  # its heartbeat tells
     assert lives(dead_owner()) is False
     assert lives(elsewhere()) is None
     assert lives({**me, "machine": "a container that has its name"}) is None
@@ -213,7 +213,7 @@ def test_run_that_was_taken_over_gives_up(tmp_path: Path, monkeypatch: pytest.Mo
             stage.commit({"parts": [{"file": "part-00000.parquet"}]})
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:  # and it is told before, when it has heard
-            output.heartbeat.advance(1, 1)
+            output.heartbeat.advance(1)
             time.sleep(0.02)
     assert os.listdir(tmp_path) == []
 
@@ -237,7 +237,7 @@ def test_run_that_is_taken_over_while_it_commits_puts_nothing_in_place(
 
         monkeypatch.setattr(*last, lose)
         stage.commit({"parts": [{"file": "part-00000.parquet"}]})
-    assert not output.place.exists(f"{output.place.target}/_manifest.json")
+    assert not output.place.exists(output.place.manifest)
 
 
 def test_run_that_was_taken_over_leaves_what_is_gone_on_with_alone(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_run_that_was_taken_over_leaves_what_is_gone_on_with_alone(tmp_path: Pat
                 stage.discard()
                 assert read_run(adopted.folder) == run
                 adopted.commit({"parts": [{"file": part}]})
-    assert os.listdir(tmp_path) == ["out"]
+    assert os.listdir(tmp_path / ".out.dsmote") == ["manifest.json"]
     assert (tmp_path / "out" / part).read_text() == "whole"
 
 
@@ -292,11 +292,11 @@ def test_heartbeat_shows_how_far_the_run_is(place: Place, monkeypatch: pytest.Mo
     assert running_manifest(place.url) is None
     with opened(place.url, {"input": "in"}) as output:
         output.heartbeat.stage("writing")
-        output.heartbeat.start(10, 500)
-        output.heartbeat.advance(1, 50)
-        output.heartbeat.advance(1, 50)
+        output.heartbeat.start(10)
+        output.heartbeat.advance(1)
+        output.heartbeat.advance(1)
         deadline = time.monotonic() + 10
-        while (running_manifest(place.url) or {}).get("rows", {}).get("done") != 100:
+        while (running_manifest(place.url) or {}).get("parts", {}).get("done") != 2:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         found = running_manifest(place.url)
@@ -328,7 +328,7 @@ def test_heartbeat_that_cannot_be_written_does_not_end_the_run(
             while len(tried) < 3:
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
-        output.heartbeat.advance(1, 1)
+        output.heartbeat.advance(1)
         output.lock.check()
 
 

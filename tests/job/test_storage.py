@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,14 +12,14 @@ import pytest
 
 from dsmote.job import storage
 from dsmote.job.parts import write_file
-from dsmote.job.storage import LockLost, check_output, staged
+from dsmote.job.storage import LockLost, check_output, read_manifest, staged
 from dsmote.job.storage import local as local_module
 from dsmote.job.storage.local import LocalStage
 from dsmote.job.storage.lock import Lock
 from dsmote.job.storage.place import Place
 from tests.job.dead import die
 
-MANIFEST = {"parts": [{"file": "part-00000.parquet"}]}
+PART = "part-00000.parquet"
 
 
 def put(stage: storage.Stage, content: str = "new", file: str = "part-00000.parquet") -> None:
@@ -29,10 +28,22 @@ def put(stage: storage.Stage, content: str = "new", file: str = "part-00000.parq
     path.write_text(content)
 
 
+def manifest_of(stage: storage.Stage, *files: str) -> dict:
+    parts = [{"file": file, "bytes": Path(stage.folder, file).stat().st_size} for file in files]
+    return {"run": stage.lock.token, "parts": parts}
+
+
 def write_table(folder: Path, content: str, overwrite: bool = False) -> None:
     with staged(str(folder), overwrite) as stage:
         put(stage, content)
-        stage.commit(MANIFEST)
+        stage.commit(manifest_of(stage, PART))
+
+
+def only_records(folder: Path, *others: str) -> bool:
+    """Tell whether nothing lies beside the output ``out`` but what belongs there, and others."""
+    return left(folder) == sorted([".out.dsmote", "out", *others]) and set(
+        left(folder / ".out.dsmote")
+    ) <= {"manifest.json", "report.html"}
 
 
 def left(folder: Path) -> list[str]:
@@ -53,29 +64,34 @@ def test_folder_appears_whole_with_success_last(
     monkeypatch.setattr(os, "rename", spy)
     with staged(str(out)) as stage:
         put(stage)
-        put(stage, "what is meant for people", "_report.html")
+        Path(stage.report).write_text("what is meant for people")
+        put(stage, "named like it", "_report.html")
         put(stage, "of a dead task", ".part-00000.parquet.left-over")
         put(stage, "for --resume", "_records/00000.json")
         assert not out.exists()
-        stage.commit(MANIFEST)
-    whole = ["_SUCCESS", "_manifest.json", "_report.html", "part-00000.parquet"]
+        manifest = manifest_of(stage, PART)
+        stage.commit(manifest)
+    whole = ["_SUCCESS", "part-00000.parquet"]
     assert order == [whole]
     assert left(out) == whole
-    assert left(tmp_path) == ["out"]
-    assert json.loads((out / "_manifest.json").read_text()) == MANIFEST
+    assert left(tmp_path) == [".out.dsmote", "out"]
+    assert left(tmp_path / ".out.dsmote") == ["manifest.json", "report.html"]
+    assert json.loads((tmp_path / ".out.dsmote/manifest.json").read_text()) == manifest
+    assert "people" in (tmp_path / ".out.dsmote/report.html").read_text()
+    write_table(out, "new", overwrite=True)
+    assert left(tmp_path / ".out.dsmote") == ["manifest.json"]  # no page of another table
 
 
 def test_parts_in_folders(tmp_path: Path) -> None:
     files = ["train/y=1/part-00000.parquet", "train/y=2/part-00001.parquet", "test/p.parquet"]
-    manifest = {"parts": [{"file": file} for file in files]}
     for content in ("old", "new"):
         with staged(str(tmp_path / "out"), overwrite=True) as stage:
             for file in [*files, "train/y=3/part-00009.parquet"]:
                 put(stage, content, file)
-            stage.commit(manifest)
+            stage.commit(manifest_of(stage, *files))
     found = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert sorted(str(path.relative_to(tmp_path / "out")) for path in found) == sorted(
-        [*files, "_SUCCESS", "_manifest.json"]
+        [*files, "_SUCCESS"]
     )
     assert (tmp_path / "out" / files[0]).read_text() == "new"
     assert not (tmp_path / "out" / "train" / "y=3").exists()
@@ -103,7 +119,7 @@ def test_output_that_appeared_meanwhile_is_not_replaced(tmp_path: Path) -> None:
         put(stage)
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "part-00000.parquet").write_text("other")
-        stage.commit(MANIFEST)
+        stage.commit(manifest_of(stage, PART))
     assert (tmp_path / "out" / "part-00000.parquet").read_text() == "other"
     assert left(tmp_path) == ["out"]
 
@@ -117,14 +133,13 @@ def test_overwrite_keeps_the_old_until_the_new_is_whole(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "part-00000.parquet").read_text() == "old"
     write_table(tmp_path / "out", "new", overwrite=True)
     assert (tmp_path / "out" / "part-00000.parquet").read_text() == "new"
-    assert left(tmp_path) == ["out"]
+    assert only_records(tmp_path)
 
 
 def test_old_output_is_restored_when_the_swap_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_table(tmp_path / "out", "old")
-    monkeypatch.setattr("dsmote.job.storage.local.exchange", lambda one, other: False)
     original = os.rename
     calls = []
 
@@ -139,45 +154,110 @@ def test_old_output_is_restored_when_the_swap_fails(
         write_table(tmp_path / "out", "new", overwrite=True)
     assert len(calls) == 3
     assert (tmp_path / "out" / "part-00000.parquet").read_text() == "old"
-    assert left(tmp_path) == ["out"]
+    assert only_records(tmp_path)
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-def test_old_and_new_change_places_at_once(
-    at_once: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def manifest_beside(folder: Path) -> dict:
+    return json.loads((folder / ".out.dsmote/manifest.json").read_text())
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("moment", range(4))
+def test_run_that_was_killed_between_its_table_and_its_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: bool, moment: int
 ) -> None:
-    """Where the file system can; a reader that comes in between then finds one of them."""
-    if not at_once:
-        monkeypatch.setattr("dsmote.job.storage.local.exchange", lambda one, other: False)
-    elif sys.platform != "linux":
-        pytest.skip("only Linux can exchange folders")
+    """The table is in place, and the manifest of another, or none, has the name."""
+    out, place = tmp_path / "out", Place.of(str(tmp_path / "out"))
+    if not first:
+        with staged(str(out)) as stage:
+            put(stage, "old one")
+            Path(stage.report).write_text("old page")
+            stage.commit(manifest_of(stage, PART))
+    lock = Lock(place)
+    lock.acquire()
+    stage = LocalStage(lock, "replace")
+    stage.open()
+    put(stage, "new")
+    Path(stage.report).write_text("new page")
+    manifest = manifest_of(stage, PART)
+    moves = []
+
+    def killed(source: str, target: str) -> None:
+        if "dsmote/" in target and target.rpartition(".")[2] in ("replaced", "html", "json"):
+            moves.append(target)
+            if len(moves) > moment:
+                raise Killed
+        replace(source, target)
+
+    replace = os.replace
+    with monkeypatch.context() as patch, suppress(Killed):
+        patch.setattr(os, "replace", killed)
+        stage.commit(manifest)
+    die(lock)
+    whole = not moves[moment:]
+    assert (out / PART).read_text() == "new"
+    # Who looks without the lock finds it, and so does the next run, which settles it.
+    assert read_manifest(place) == manifest
+    check_output(str(out), "replace")
+    with storage.opened(str(out)) as output:
+        assert manifest_beside(tmp_path) == manifest
+        assert (tmp_path / ".out.dsmote/report.html").read_text() == "new page"
+        output.clear()
+    assert only_records(tmp_path) and (out / PART).read_text() == "new"
+    assert whole == (moment >= (2 if first else 3))
+
+
+def test_run_that_was_killed_before_its_table_was_in_place(tmp_path: Path) -> None:
+    """Its manifest is not that of the old table, be the files of both of the same size."""
     write_table(tmp_path / "out", "old")
-    original, seen = os.rename, []
-
-    def watched(source: str, target: str) -> None:
-        original(source, target)
-        seen.append((tmp_path / "out" / "_SUCCESS").exists())
-
-    monkeypatch.setattr(os, "rename", watched)
-    write_table(tmp_path / "out", "new", overwrite=True)
-    assert all(seen) == at_once
-    assert (tmp_path / "out" / "part-00000.parquet").read_text() == "new"
-    assert left(tmp_path) == ["out"]
-
-
-def test_run_that_was_killed_after_the_exchange(tmp_path: Path) -> None:
-    """The old table lies where the new one was written: it is no table to go on with."""
-    write_table(tmp_path / "out", "new")
+    old = manifest_beside(tmp_path)
     lock = Lock(Place.of(str(tmp_path / "out")))
     lock.acquire()
-    LocalStage(lock).open()
-    shutil.copytree(tmp_path / "out", lock.place.path(lock.token), dirs_exist_ok=True)
+    stage = LocalStage(lock, "replace")
+    stage.open()
+    put(stage, "new")
+    lock.place.write(lock.place.path(f"{lock.token}.manifest"), manifest_of(stage, PART))
     die(lock)
-    out = str(tmp_path / "out")
-    with storage.opened(out) as output, output.stage("replace", key={"a": 1}) as stage:
-        assert os.listdir(stage.folder) == []
-    assert (tmp_path / "out" / "part-00000.parquet").read_text() == "new"
-    assert left(tmp_path) == ["out"]
+    assert read_manifest(lock.place) == old
+    with storage.opened(str(tmp_path / "out")) as output:
+        output.clear()
+    assert manifest_beside(tmp_path) == old
+    assert only_records(tmp_path)
+
+
+@pytest.mark.parametrize("if_exists", ["error", "skip", "replace"])
+@pytest.mark.parametrize("success", [True, False])
+def test_own_folder_of_the_user_with_the_names_of_a_table_is_never_deleted(
+    tmp_path: Path, if_exists: str, success: bool
+) -> None:
+    """He deleted the table and put his files there; the manifest is still beside."""
+    out = tmp_path / "out"
+    write_table(out, "old")
+    shutil.rmtree(out)
+    out.mkdir()
+    (out / PART).write_text("his only copy")
+    (out / "_SUCCESS").write_text("" if success else "his note")
+    with pytest.raises(FileExistsError), storage.opened(str(out)) as output:
+        with output.stage(if_exists) as stage:
+            put(stage)
+            stage.commit(manifest_of(stage, PART))
+    assert (out / PART).read_text() == "his only copy"
+    # Not even when it comes there after the last look.
+    os.rename(out, tmp_path / "his")
+    write_table(out, "old")
+    check = local_module.check_output
+
+    def comes(url: str, if_exists: str) -> None:
+        check(url, if_exists)
+        shutil.rmtree(out)
+        shutil.copytree(tmp_path / "his", out)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local_module, "check_output", comes)
+        write_table(out, "new", overwrite=True)
+    (old,) = (tmp_path / ".out.dsmote").glob("*.old")
+    assert (old / PART).read_text() == "his only copy"
+    assert (out / PART).read_text() == "new"
 
 
 def test_overwrite_goes_through_a_link(tmp_path: Path) -> None:
@@ -186,7 +266,7 @@ def test_overwrite_goes_through_a_link(tmp_path: Path) -> None:
     write_table(tmp_path / "link", "new", overwrite=True)
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real" / "part-00000.parquet").read_text() == "new"
-    assert left(tmp_path) == ["link", "real"]
+    assert left(tmp_path) == [".real.dsmote", "link", "real"]
 
 
 FOREIGN = (
@@ -209,7 +289,7 @@ def test_overwrite_refuses_what_is_not_a_table(tmp_path: Path, foreign: str) -> 
 def test_what_comes_into_the_output_during_a_run_is_not_deleted(
     tmp_path: Path, foreign: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Between the last look and the exchange: it stays in the old folder, and the log says so."""
+    """Between the last look and the renaming: it stays in the old folder, and the log says so."""
     write_table(tmp_path / "out", "old")
     place = Place.of(str(tmp_path / "out"))
     lock = Lock(place)
@@ -248,7 +328,7 @@ def test_planted_folders_are_neither_deleted_nor_put_in_place(
     for name in ("0123456789ab", "0123456789ac.old"):
         (aside / name).mkdir(parents=True)
         (aside / name / "data.txt").write_text("precious")
-    with pytest.raises(FileExistsError, match=r"ac.old has no _manifest.json, .* move it away"):
+    with pytest.raises(FileExistsError, match=r"ac.old holds no file that .* move it away"):
         write_table(tmp_path / "out", "new")
     shutil.rmtree(aside / "0123456789ac.old")
     write_table(tmp_path / "out", "new")
@@ -281,8 +361,8 @@ def test_folders_of_another_user_are_refused(
 def test_skip_refuses_what_does_not_say_how_it_was_made(tmp_path: Path) -> None:
     write_table(tmp_path / "out", "old")
     check_output(str(tmp_path / "out"), "skip")
-    (tmp_path / "out" / "_manifest.json").unlink()
-    with pytest.raises(FileExistsError, match=r"has no _manifest.json .* delete it, or choose"):
+    (tmp_path / ".out.dsmote" / "manifest.json").unlink()
+    with pytest.raises(FileExistsError, match=r"manifest.json, which says .* delete it, or choose"):
         check_output(str(tmp_path / "out"), "skip")
     with pytest.raises(FileExistsError, match="holds more than a table of dsmote"):
         check_output(str(tmp_path / "out"), "replace")
@@ -340,9 +420,9 @@ def test_old_table_that_cannot_be_deleted_does_not_fail_the_run(
         assert "could not be deleted" in caplog.text and ".old" in caplog.text
         write_table(tmp_path / "out", "newer", overwrite=True)
     assert (tmp_path / "out" / "part-00000.parquet").read_text() == "newer"
-    assert len(left(tmp_path / ".out.dsmote")) == 2
+    assert len(list((tmp_path / ".out.dsmote").glob("*.old"))) == 2
     write_table(tmp_path / "out", "newest", overwrite=True)
-    assert left(tmp_path) == ["out"]
+    assert only_records(tmp_path)
 
 
 def test_all_is_on_the_disk_before_it_appears(
@@ -351,7 +431,7 @@ def test_all_is_on_the_disk_before_it_appears(
     """Else a power cut could leave empty files behind a _SUCCESS."""
     synced: set[int] = set()
     missing: list[str] = []
-    sync, rename = os.fsync, os.rename
+    sync, rename, replace = os.fsync, os.rename, os.replace
 
     def note(handle: int) -> None:
         sync(handle)
@@ -363,13 +443,19 @@ def test_all_is_on_the_disk_before_it_appears(
         rename(source, target)
 
     monkeypatch.setattr(os, "fsync", note)
+
+    def look_again(source: str, target: str) -> None:
+        if source.endswith((".manifest", ".report")):
+            missing.extend([source] * (Path(source).stat().st_ino not in synced))
+        replace(source, target)
+
     monkeypatch.setattr(os, "rename", look)
+    monkeypatch.setattr(os, "replace", look_again)
     with staged(str(tmp_path / "out")) as stage:
-        put(stage, "drawn", "_report.html")
+        Path(stage.report).write_text("drawn")
         for file in ("part-00000.parquet", "y=1/part-00001.parquet"):
             write_file(stage.folder, file, lambda handle: handle.write(b"rows"))
-        parts = [{"file": "part-00000.parquet"}, {"file": "y=1/part-00001.parquet"}]
-        stage.commit({"parts": parts})
+        stage.commit(manifest_of(stage, PART, "y=1/part-00001.parquet"))
     assert missing == []
     assert len(synced) >= 7
     assert tmp_path.stat().st_ino in synced
@@ -407,14 +493,14 @@ def crash(folder: Path, swapped: bool = False) -> None:
 def test_left_overs_of_a_killed_run_are_cleared(tmp_path: Path) -> None:
     crash(tmp_path / "out")
     write_table(tmp_path / "out", "new")
-    assert left(tmp_path) == ["out"]
+    assert only_records(tmp_path)
 
 
 def test_left_overs_of_an_output_of_a_similar_name_are_left_alone(tmp_path: Path) -> None:
     crash(tmp_path / "out.dsmote")
     before = left(tmp_path / ".out.dsmote.dsmote")
     write_table(tmp_path / "out", "new")
-    assert left(tmp_path) == [".out.dsmote.dsmote", "out"]
+    assert only_records(tmp_path, ".out.dsmote.dsmote")
     assert left(tmp_path / ".out.dsmote.dsmote") == before
 
 
@@ -428,7 +514,7 @@ def test_old_output_is_put_back_after_a_kill_between_the_renames(
         write_table(tmp_path / "out", "new")
     assert (tmp_path / "out" / "part-00000.parquet").read_text() == "old"
     assert f"killed while it replaced {tmp_path / 'out'}: the old is back" in caplog.text
-    assert left(tmp_path) == ["out"]
+    assert only_records(tmp_path)
 
 
 def test_what_was_set_aside_is_deleted_after_a_kill_behind_the_renames(tmp_path: Path) -> None:
@@ -447,6 +533,10 @@ def test_what_was_set_aside_is_deleted_after_a_kill_behind_the_renames(tmp_path:
 
 class Killed(BaseException):
     """Ends a commit where a kill would, with nothing done after it."""
+
+
+RECORD_NAMES = ("/manifest.json", "/report.html")
+RECORDS = [f"/store/.out.dsmote{name}" for name in RECORD_NAMES]
 
 
 class TestObjectStore:
@@ -468,7 +558,8 @@ class TestObjectStore:
             for file in files:
                 fs.pipe_file(f"{stage.folder}/{file}", content)
             fs.pipe_file(f"{stage.folder}/_records/00000.json", b"{}")
-            manifest = {"parts": [{"file": file} for file in files]}
+            fs.pipe_file(fs._strip_protocol(stage.report), b"page of " + content)
+            manifest = {"parts": [{"file": file, "bytes": len(content)} for file in files]}
             return stage.commit(manifest, key=content.hex() * 4)
 
     def read(self, success: bool = True) -> list[bytes]:
@@ -476,7 +567,7 @@ class TestObjectStore:
         fs = fsspec.filesystem("memory")
         if success:
             assert fs.exists("/store/out/_SUCCESS")
-        manifest = json.loads(fs.cat("/store/out/_manifest.json"))
+        manifest = json.loads(fs.cat("/store/.out.dsmote/manifest.json"))
         return [fs.cat(f"/store/out/{part['file']}") for part in manifest["parts"]]
 
     def test_a_table_and_the_next(self, fs: fsspec.AbstractFileSystem) -> None:
@@ -492,8 +583,8 @@ class TestObjectStore:
             "train/part-00001-6e65776e.parquet",
         ]
         assert sorted(fs.find("/store")) == [
+            *RECORDS,
             "/store/out/_SUCCESS",
-            "/store/out/_manifest.json",
             "/store/out/train/part-00000-6e65776e.parquet",
             "/store/out/train/part-00001-6e65776e.parquet",
         ]
@@ -504,7 +595,7 @@ class TestObjectStore:
             fs.pipe_file(f"{stage.folder}/part-00000.parquet", b"new")
             raise KeyboardInterrupt
         assert self.read() == [b"old"] * 2
-        assert not fs.exists("/store/.out.dsmote")
+        assert fs.find("/store/.out.dsmote") == RECORDS
 
     @pytest.mark.parametrize("name", ["out*", "out[1]", "o t ü#"])
     def test_name_that_looks_like_a_pattern(
@@ -518,7 +609,8 @@ class TestObjectStore:
             [
                 "/store/.outer.dsmote/0123456789ab/part",
                 f"/store/{name}/_SUCCESS",
-                f"/store/{name}/_manifest.json",
+                f"/store/.{name}.dsmote/manifest.json",
+                f"/store/.{name}.dsmote/report.html",
                 f"/store/{name}/train/part-00000-6e65776e.parquet",
             ]
         )
@@ -528,11 +620,11 @@ class TestObjectStore:
         with pytest.raises(LockLost), staged(self.OUT, overwrite=True) as stage:
             fs.pipe_file(f"{stage.folder}/part-00000.parquet", b"new")
             fs.rm_file(stage.lock.file)
-            stage.commit(MANIFEST)
+            stage.commit({"parts": [{"file": PART, "bytes": 3}]})
         assert self.read() == [b"old"] * 2
         with storage.opened(self.OUT) as output, output.stage("replace"):
             pass
-        assert not fs.exists("/store/.out.dsmote")
+        assert fs.find("/store/.out.dsmote") == RECORDS
 
     def steps(self, monkeypatch: pytest.MonkeyPatch, stop: int, kill: bool) -> list[str]:
         """Cut the commit off before a step: by a death, after which nothing more happens, or not.
@@ -548,7 +640,7 @@ class TestObjectStore:
 
             def step(fs: object, path: str, *args: object, **kwargs: object) -> object:
                 target = str(args[0]) if name == "cp_file" else str(path)
-                if "store/out/" in target:
+                if "store/out/" in target or target.endswith(RECORD_NAMES):
                     if dead or len(taken) == stop:
                         dead.extend([True] * kill)
                         stop_once = len(taken) == stop
@@ -607,7 +699,7 @@ class TestObjectStore:
                     self.run(b"new")
                 assert "cut" in taken
             if not kill:
-                assert not fs.exists("/store/.out.dsmote")
+                assert fs.find("/store/.out.dsmote") == RECORDS
             check_output(self.OUT, "replace")
             # What the next run finds, before it does anything of its own.
             with storage.opened(self.OUT):
@@ -661,4 +753,4 @@ class TestObjectStore:
         assert self.read() == [b"new"] * 4
         with storage.opened(self.OUT) as output, output.stage("replace"):
             assert self.read() == [b"new"] * 4
-        assert not fs.exists("/store/.out.dsmote")
+        assert fs.find("/store/.out.dsmote") == RECORDS

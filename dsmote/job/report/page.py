@@ -27,7 +27,6 @@ from dsmote.job.report.compare import (
 from dsmote.job.report.figures import histogram, scatter, style
 from dsmote.job.report.sample import CATEGORICAL, FEW_ROWS, Sampling, clean, detailed_ranks, evenly
 from dsmote.job.secrets import Secrets, masked_logger
-from dsmote.job.storage.check import REPORT
 from dsmote.plan import COPY, Plan, format_bytes
 from dsmote.plan.labels import listed
 from dsmote.plan.plan import RULE_OF_THUMB
@@ -64,19 +63,18 @@ WORDS: Any = TEMPLATES.get_template("words.jinja").module
 
 
 def add_report(
-    folder: str,
+    path: str,
     manifest: Mapping[str, Any],
     plan: Any,
     sampling: Sampling,
     samples: Any,
     hidden: Secrets | None = None,
 ) -> None:
-    """Write the page into the staging folder. What goes wrong is logged, and stops no job.
+    """Write the page to a file. What goes wrong is logged, and stops no job.
 
     Secrets are masked in the names of columns and in the plan; in the manifest they are already.
     """
     hidden = hidden or Secrets()
-    path = f"{folder}/{REPORT}"
     try:
         if isinstance(samples, str):
             raise RuntimeError(samples)

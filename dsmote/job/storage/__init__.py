@@ -7,8 +7,8 @@ who may write in :mod:`~dsmote.job.storage.lock`, how a table is put in place in
 :mod:`~dsmote.job.storage.remote` (where not).
 
 Readers of a table on an object store look for ``_SUCCESS`` (a folder without it is not whole), then
-read the files that ``_manifest.json`` lists under ``parts``. Elsewhere the folder is whole when it
-is there.
+read the files that the manifest lists under ``parts``. Elsewhere the folder is whole when it is
+there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from dsmote.job.files import clear_errors
 from dsmote.job.secrets import masked_logger
-from dsmote.job.storage.check import MANIFEST, SUCCESS, check_output
+from dsmote.job.storage.check import SUCCESS, check_output, read_manifest
 from dsmote.job.storage.heartbeat import Heartbeat, beating, running_manifest
 from dsmote.job.storage.local import LocalStage, recover_local
 from dsmote.job.storage.lock import Lock, LockLost, OutputLocked, locked, refuse_if_locked
@@ -31,7 +31,6 @@ from dsmote.job.storage.remote import RemoteStage, recover_remote
 logger = masked_logger(__name__)
 
 __all__ = [
-    "MANIFEST",
     "SUCCESS",
     "Heartbeat",
     "LocalStage",
@@ -43,6 +42,7 @@ __all__ = [
     "check_output",
     "opened",
     "part_name",
+    "read_manifest",
     "refuse_if_locked",
     "running_manifest",
     "staged",
@@ -115,7 +115,8 @@ class Output:
         others = {token for token, kind in found.values() if kind == ".lock"}
         for entry, (token, kind) in found.items():
             mine = entry in (name, f"{name}.stage")
-            if token in others or mine or kind == ".old":  # that is seen to before
+            kept = kind == ".old" or (kind == ".replaced" and f"{token}.old" in found)
+            if token in others or mine or kept:  # what is kept is seen to before
                 continue
             if kind:
                 self.place.remove(self.place.path(entry))

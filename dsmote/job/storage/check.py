@@ -1,16 +1,27 @@
-"""Whether an output may be written."""
+"""What belongs to an output, by its manifest, and whether the output may be written."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
 
 from dsmote.job.files import clear_errors
 from dsmote.job.storage.place import Place
 from dsmote.plan.labels import listed
 
-__all__ = ["MANIFEST", "REPORT", "SUCCESS", "check_output", "files_below", "own_files"]
+__all__ = [
+    "SUCCESS",
+    "belongs",
+    "check_output",
+    "file_sizes",
+    "is_split",
+    "lacking",
+    "own_files",
+    "read_manifest",
+]
 
-MANIFEST, SUCCESS, REPORT = "_manifest.json", "_SUCCESS", "_report.html"
+SUCCESS = "_SUCCESS"
 
 
 def check_output(url: str, if_exists: str = "error") -> None:
@@ -51,37 +62,86 @@ def check_output(url: str, if_exists: str = "error") -> None:
             )
         if place.local and not os.access(path, os.W_OK):  # else it is found out at the renaming
             raise PermissionError(f"no permission to write {url}: it cannot be replaced")
-        if if_exists == "skip" and place.read(f"{path}/{MANIFEST}") is None:
+        manifest, sizes = read_manifest(place), file_sizes(place)
+        if if_exists == "skip" and manifest is None:
             raise FileExistsError(
-                f"{url} is there, but has no {MANIFEST} that says how it was made, so it cannot be "
-                "told whether it is up to date: delete it, or choose another folder"
+                f"{url} is there, but {place.manifest}, which says how it was made, is not, so it "
+                "cannot be told whether it is up to date: delete it, or choose another folder"
             )
-        foreign = sorted(set(files_below(place)) - own_files(place, path))
+        foreign = sorted(set(sizes) - own_files(manifest, sizes))
         if foreign:
             raise FileExistsError(
                 f"{url} is not overwritten, because it holds more than a table of dsmote: "
-                f"{listed(map(repr, foreign), 5)}, not listed in its {MANIFEST}; move these files "
-                "away, or choose another folder"
+                f"{listed(map(repr, foreign), 5)}, not listed in {place.manifest} with that size; "
+                "move these files away, or choose another folder"
             )
 
 
-def files_below(place: Place) -> list[str]:
-    """Return the files in the output's folder, as paths in it."""
+def file_sizes(place: Place, folder: str | None = None) -> dict[str, int]:
+    """Return the bytes of each file in a folder, the output's if none is named, by its path."""
+    folder = folder or place.target
     place.fs.invalidate_cache()
     try:
-        found = place.fs.find(place.target)
+        found = place.fs.find(folder, detail=True)
     except FileNotFoundError:
-        return []
-    below = len(place.target) + 1
-    return sorted(str(path)[below:] for path in found if str(path)[below:])
+        return {}
+    below = len(folder) + 1
+    return {
+        str(path)[below:]: int(info["size"] or 0)
+        for path, info in found.items()
+        if str(path)[below:]
+    }
 
 
-def own_files(place: Place, folder: str) -> set[str]:
-    """Return the files that dsmote wrote to a folder: what its manifest lists, and records."""
-    manifest = place.read(f"{folder}/{MANIFEST}") or {}
-    parts, job = manifest.get("parts"), manifest.get("job")
-    if not isinstance(parts, list):
+def read_manifest(place: Place) -> dict[str, Any] | None:
+    """Return the manifest that lies beside an output; None when there is none.
+
+    A run that put its table in place, and was killed before its manifest got its name, has left
+    that under another one: there it is believed if it belongs to the table.
+    """
+    found = place.names()
+    waiting = [place.path(name) for name, (_, kind) in found.items() if kind == ".manifest"]
+    sizes = file_sizes(place) if waiting else {}
+    for path in waiting:
+        if belongs(place, path, sizes):
+            return place.read(path)
+    return place.read(place.manifest)
+
+
+def belongs(place: Place, path: str, sizes: Mapping[str, int]) -> bool:
+    """Tell whether a manifest that waits for its name is of the table that is in place."""
+    manifest = place.read(path)
+    if manifest is None or place.exists(path.removesuffix(".manifest")):
+        return False  # its own table is still where it was written
+    return SUCCESS in sizes and not lacking(manifest, sizes)
+
+
+def lacking(manifest: Mapping[str, Any], sizes: Mapping[str, int]) -> list[str]:
+    """Return the parts that are not there in the size they had."""
+    return [file for file, size in _parts(manifest) if sizes.get(file) != size]
+
+
+def own_files(manifest: Mapping[str, Any] | None, sizes: Mapping[str, int]) -> set[str]:
+    """Return the files that dsmote wrote: parts of the size they had, and ``_SUCCESS``."""
+    if manifest is None:
         return set()
-    report = {REPORT} if isinstance(job, dict) and job.get("report") else set()
-    listed = {str(part.get("file")) for part in parts if isinstance(part, dict)}
-    return listed | report | {MANIFEST, SUCCESS}
+    own = {file for file, size in _parts(manifest) if sizes.get(file) == size}
+    return own | {SUCCESS} if sizes.get(SUCCESS) == 0 else own
+
+
+def is_split(fs: Any, folder: str) -> bool:
+    """Tell whether a folder is an output whose ``test/`` is not to be read with the rest."""
+    try:
+        place = Place.of(fs.unstrip_protocol(folder))
+        manifest = read_manifest(place) or {}
+        own = own_files(manifest, file_sizes(place))
+    except (OSError, ValueError):  # not to be read, or a bucket, which has nothing beside it
+        return False
+    job, tested = manifest.get("job"), any(file.startswith("test/") for file in own)
+    return bool(tested and isinstance(job, dict) and job.get("split"))
+
+
+def _parts(manifest: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    parts = manifest.get("parts")
+    parts = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    return [(os.path.normpath(str(part.get("file"))), part.get("bytes", -1)) for part in parts]

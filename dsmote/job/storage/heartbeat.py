@@ -40,7 +40,6 @@ class Heartbeat:
             "job": job,
             "stage": "starting",
             "parts": {"done": 0, "total": None},
-            "rows": {"done": 0, "total": None},
         }
 
     def stage(self, text: str) -> None:
@@ -49,14 +48,13 @@ class Heartbeat:
             self._state["stage"] = text
         self._wake.set()
 
-    def start(self, partitions: int, rows: int) -> None:
-        """Say how much there will be to write."""
+    def start(self, partitions: int) -> None:
+        """Say how many parts there will be to write."""
         with self._guard:
             self._state["parts"] = {"done": 0, "total": partitions}
-            self._state["rows"] = {"done": 0, "total": rows}
 
-    def advance(self, partitions: int, rows: int) -> None:
-        """Say how much has been written in addition.
+    def advance(self, partitions: int) -> None:
+        """Say how many parts have been written in addition.
 
         Raises
         ------
@@ -66,11 +64,8 @@ class Heartbeat:
         if self._lost.is_set():
             self._lock.check()
         with self._guard:
-            for what, more in (("parts", partitions), ("rows", rows)):
-                self._state[what] = {
-                    **self._state[what],
-                    "done": self._state[what]["done"] + more,
-                }
+            parts = self._state["parts"]
+            self._state["parts"] = {**parts, "done": parts["done"] + partitions}
 
     def beat(self) -> None:
         """Write the state, unless the lock was lost."""
@@ -132,8 +127,8 @@ def running_manifest(url: str) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        ``status`` (``"running"``), ``stage``, ``parts`` and ``rows`` (done and total),
-        ``heartbeat`` (a time), ``owner`` and ``job``.
+        ``status`` (``"running"``), ``stage``, ``parts`` (done and total), ``heartbeat`` (a time), ``owner``
+        and ``job``.
 
     Examples
     --------

@@ -1,9 +1,9 @@
 """A staging folder that takes the output's name when it is whole.
 
-When an output is replaced, the old folder and the new one change places in one step, and the old
-one is deleted. Where the file system cannot do that, the old folder is renamed aside and the new
-one takes its name; if the second step fails the first is undone. What a run that was killed between
-the two left is put back by the next run, before anything else.
+When an output is replaced, the old folder is renamed aside and the new one takes its name; if the
+second step fails the first is undone. Then the manifest and the report, which were written in full
+before, take their names, and the old table is deleted. What a run that was killed in between left
+is settled by the next run, before anything else.
 
 All is on the disk before it takes the name, so that a power cut leaves no empty files behind a
 ``_SUCCESS``: parts see to that themselves, when they are written.
@@ -17,8 +17,7 @@ from typing import Any
 
 from dsmote.job.files import clear_errors
 from dsmote.job.secrets import masked_logger
-from dsmote.job.storage.check import MANIFEST, SUCCESS, check_output, own_files
-from dsmote.job.storage.exchange import exchange
+from dsmote.job.storage.check import SUCCESS, belongs, check_output, file_sizes, own_files
 from dsmote.job.storage.lock import Lock
 from dsmote.job.storage.place import Place, remove_folder, sync
 from dsmote.job.storage.records import RECORDS
@@ -42,6 +41,8 @@ class LocalStage:
     def __init__(self, lock: Lock, if_exists: str = "error", name: str | None = None) -> None:
         self.place, self.lock, self.if_exists, self.found = lock.place, lock, if_exists, name
         self.folder = self.place.path(lock.token)
+        self.report = self.place.path(f"{lock.token}.report")
+        self._manifest = self.place.path(f"{lock.token}.manifest")
         self._marker = self.place.path(f"{lock.token}.stage")
         self.keep = False
 
@@ -55,7 +56,7 @@ class LocalStage:
             self.place.remove(self.place.path(f"{self.found}.stage"))
 
     def commit(self, manifest: dict[str, Any], key: str | None = None) -> dict[str, Any]:
-        """Write the manifest and ``_SUCCESS``, and put the folder in place.
+        """Write ``_SUCCESS`` and the manifest, and put the folder in place.
 
         Parameters
         ----------
@@ -72,9 +73,9 @@ class LocalStage:
         with clear_errors("write", self.place.url):
             self.lock.check()
             self._clean({os.path.normpath(part["file"]) for part in manifest["parts"]})
-            self.place.write(os.path.join(self.folder, MANIFEST), manifest)
             with open(os.path.join(self.folder, SUCCESS), "wb"):
                 pass
+            self.place.write(self._manifest, manifest)
             self._sync()
             check_output(self.place.url, self.if_exists)
             self.lock.check()
@@ -90,39 +91,33 @@ class LocalStage:
             if inside == RECORDS:
                 continue
             for name in files:
-                # What is no part and was meant is named so that readers of the table skip it.
-                meant = inside == "." and name.startswith("_")
-                if not meant and os.path.normpath(os.path.join(inside, name)) not in expected:
+                if os.path.normpath(os.path.join(inside, name)) not in expected:
                     os.remove(os.path.join(folder, name))
             if inside != ".":
                 with suppress(OSError):  # unless something is in it
                     os.rmdir(folder)
 
     def _sync(self) -> None:
-        for folder, _, files in os.walk(self.folder):
-            for name in files:
-                if name.startswith("_"):
-                    sync(os.path.join(folder, name))
+        sync(os.path.join(self.folder, SUCCESS))
+        for folder, _, _ in os.walk(self.folder):
             sync(folder)
+        for path in filter(os.path.exists, (self.report, self._manifest, self.place.aside)):
+            sync(path)
 
     def _swap(self) -> None:
-        target = self.place.target
-        if not os.path.isdir(target):
-            os.rename(self.folder, target)
-            sync(os.path.dirname(target))
-            return
-        old = self.place.path(f"{self.lock.token}.old")
-        if exchange(self.folder, target):
-            os.rename(self.folder, old)
-        else:
+        target, old = self.place.target, self.place.path(f"{self.lock.token}.old")
+        replaces = os.path.isdir(target)
+        if replaces:
             os.rename(target, old)
-            try:
-                os.rename(self.folder, target)
-            except BaseException:
+        try:
+            os.rename(self.folder, target)
+        except BaseException:
+            if replaces:
                 os.rename(old, target)
-                raise
+            raise
         sync(os.path.dirname(target))
-        _remove_old(self.place, old)
+        _name_records(self.place, self.lock.token)
+        _remove_old(self.place, self.lock.token)
 
     def restart(self) -> None:
         """Empty the folder: what is in it cannot be gone on with."""
@@ -131,38 +126,74 @@ class LocalStage:
 
     def discard(self) -> None:
         """Delete the folder if it is still there and not kept for a later run."""
-        if not self.keep:
+        if self.keep:
+            return
+        if os.path.isdir(self.folder):  # else the table is in place, and its manifest may wait
+            self.place.remove(self._manifest)
+            self.place.remove(self.report)
             remove_folder(self.folder)
-            self.place.remove(self._marker)
+        self.place.remove(self._marker)
 
 
 def recover_local(place: Place) -> None:
-    """Put back the output that a run which was killed had set aside; only under the lock.
+    """Settle what a run that was killed while it put its table in place left; under the lock.
 
     Parameters
     ----------
     place : Place
     """
-    for name, (_, kind) in place.names().items():
+    found = place.names()
+    for name, (token, kind) in found.items():
+        if kind == ".manifest":
+            if belongs(place, place.path(name), file_sizes(place)):
+                _name_records(place, token)
+            else:
+                place.remove(place.path(name))
+    for name, (token, kind) in found.items():
         if kind == ".old":
+            old, replaced = place.path(name), place.path(f"{token}.replaced")
             if os.path.exists(place.target):
-                _remove_old(place, place.path(name))
-            elif not own_files(place, place.path(name)):
+                _remove_old(place, token)
+            elif not _own_old(place, token):
                 raise FileExistsError(
-                    f"{place.path(name)} has no {MANIFEST}, so it is no output that a run "
-                    "replaced: move it away"
+                    f"{old} holds no file that {place.manifest} lists, so it is no output that a "
+                    "run replaced: move it away"
                 )
             else:
                 logger.warning("a run was killed while it replaced %s: the old is back", place.url)
-                os.rename(place.path(name), place.target)
+                os.rename(old, place.target)
+                if os.path.exists(replaced):
+                    os.replace(replaced, place.manifest)
 
 
-def _remove_old(place: Place, folder: str) -> None:
+def _name_records(place: Place, token: str) -> None:
+    """Give the manifest and the report of a table that is in place their names; can be repeated."""
+    manifest, report = place.path(f"{token}.manifest"), place.path(f"{token}.report")
+    if os.path.exists(place.manifest):
+        place.remove(place.report)
+        os.replace(place.manifest, place.path(f"{token}.replaced"))
+    if os.path.exists(report):
+        os.replace(report, place.report)
+    os.replace(manifest, place.manifest)
+    sync(place.aside)
+
+
+def _own_old(place: Place, token: str) -> set[str]:
+    """Return the files of dsmote in a folder that was set aside."""
+    manifest = place.read(place.path(f"{token}.replaced")) or place.read(place.manifest)
+    return own_files(manifest, file_sizes(place, place.path(f"{token}.old")))
+
+
+def _remove_old(place: Place, token: str) -> None:
     """Delete a table that was replaced; the new one is in place, whatever comes of that."""
+    old = place.path(f"{token}.old")
     try:
-        remove_table(folder, own_files(place, folder))
+        if os.path.isdir(old):
+            remove_table(old, _own_old(place, token))
     except OSError as error:  # such as of a file that a reader holds open, on a network's storage
         logger.warning("what was replaced could not be deleted, and is still there: %s", error)
+    else:
+        place.remove(place.path(f"{token}.replaced"))
 
 
 def remove_table(folder: str, files: set[str]) -> None:

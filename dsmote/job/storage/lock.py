@@ -7,9 +7,10 @@ stays and looks again. No file is ever taken from a run's hands, so that
 two runs which both find a dead one's lock cannot both take it over: they delete that one file, and
 meet each other's.
 
-A run is dead when its process is gone, as seen from the same machine. From another machine it is
-dead when it has shown no heartbeat for `STALE_SECONDS`, by the clock of the storage. A run that was
-suspended for so long finds its lock file deleted when it wakes up, and gives up.
+A run is dead when its process is gone, as seen from the same machine. Where that cannot be seen, as
+from another machine, it is dead when it has shown no heartbeat for `STALE_SECONDS`, by the clock of
+the storage. A run that was suspended for so long finds its lock file deleted when it wakes up, and
+gives up.
 """
 
 from __future__ import annotations

@@ -1,17 +1,25 @@
-"""Where an output is, and the hidden folder beside it that holds what belongs to running it.
+"""Where an output is, and the hidden folder beside it that holds all that is no part of the table.
 
 ::
 
-    .OUT.dsmote/                beside OUT: there while a run is at work, or after one was killed
+    .OUT.dsmote/                beside OUT
+        manifest.json           how the table was made, and which files it has
+        report.html             the page about it
+                                while a run is at work, or after one was killed, also:
         <token>.lock            who runs
         <token>.json            the manifest of the run while it runs, with its heartbeat
         <token>/                the staging folder
         <token>.stage           says that it is one: no other folder is ever deleted
-        <token>.old/            the output that is being replaced, for a moment
+        <token>.manifest        what will be manifest.json and
+        <token>.report          report.html when the table is in place
+        <token>.old/            the output that is being replaced, for a moment, and
+        <token>.replaced        its manifest
         <token>.commit          on an object store: what is being put in place
-    OUT/
+    OUT/                        Parquet files and an empty _SUCCESS: some readers take every file
+                                that is not empty for a part, whatever its name
 
-Every name begins with the token of one run, so that no run can delete what is another's by mistake.
+The names of what a run leaves begin with its token, so that no run can delete what is another's by
+mistake.
 """
 
 from __future__ import annotations
@@ -102,6 +110,16 @@ class Place:
         return cls(url, fs, target, f"{parent}/.{name}.dsmote")
 
     @property
+    def manifest(self) -> str:
+        """The path of the manifest of the output that is in place."""
+        return self.path("manifest.json")
+
+    @property
+    def report(self) -> str:
+        """The path of the report on the output that is in place."""
+        return self.path("report.html")
+
+    @property
     def local(self) -> bool:
         """Whether folders can be renamed."""
         return is_local(self.fs)
@@ -159,7 +177,7 @@ class Place:
         if not self.local:
             return
         mine = os.lstat(file).st_uid
-        for path in (self.aside, *map(self.path, self.names())):
+        for path in (self.aside, self.manifest, *map(self.path, self.names())):
             with suppress(FileNotFoundError):  # another run has just ended
                 if os.lstat(path).st_uid != mine:
                     raise PermissionError(

@@ -7,11 +7,11 @@ they were made, ``part-00000-1f0c2d3e.parquet``:
 1. what is going to be done is noted aside;
 2. the old ``_SUCCESS`` is deleted: from here on the folder is not whole;
 3. the new parts are copied beside the old ones;
-4. the manifest is written, in one step: it lists the new parts;
-5. the old parts are deleted;
+4. the manifest is written, in one step, to the folder beside: it lists the new parts;
+5. the old parts are deleted, and the report is copied;
 6. ``_SUCCESS`` is written: the folder is whole.
 
-So a reader that asks for ``_SUCCESS`` first, then reads the files that ``_manifest.json`` lists,
+So a reader that asks for ``_SUCCESS`` first, then reads the files that the manifest lists,
 never sees a mixture: one that began before is told that a file is missing, at worst. Were the parts
 written in their places at once, the copies would be saved, but a reader that only lists the folder
 would find parts of the new table among the old ones for as long as the run takes, and not for the
@@ -28,7 +28,7 @@ from typing import Any
 
 from dsmote.job.files import clear_errors
 from dsmote.job.secrets import masked_logger
-from dsmote.job.storage.check import MANIFEST, SUCCESS, check_output, files_below, own_files
+from dsmote.job.storage.check import SUCCESS, check_output, file_sizes, own_files, read_manifest
 from dsmote.job.storage.lock import Lock
 from dsmote.job.storage.place import Place
 
@@ -56,6 +56,8 @@ class RemoteStage:
         self.name = name or lock.token
         self._path = self.place.path(self.name)
         self.folder = str(self.place.fs.unstrip_protocol(self._path))
+        self._report = self.place.path(f"{lock.token}.report")
+        self.report = str(self.place.fs.unstrip_protocol(self._report))
         self.keep = False
 
     def open(self) -> None:
@@ -89,16 +91,19 @@ class RemoteStage:
                 "run": self.lock.token,
                 "parts": [{**part, "file": names[part["file"]]} for part in manifest["parts"]],
             }
-            names |= {name: name for name in self._beside()}
-            old = sorted((own_files(place, place.target) - {MANIFEST}) & set(files_below(place)))
-            note = {"run": self.lock.token, "new": sorted(names.values()), "old": old}
+            note = {
+                "run": self.lock.token,
+                "new": sorted(names.values()),
+                "old": sorted(own_files(read_manifest(place), file_sizes(place))),
+                "report": place.exists(self._report),
+            }
             place.write(place.path(f"{self.lock.token}.commit"), note)
             try:
                 place.remove(f"{place.target}/{SUCCESS}")
                 place.make_folder(place.target)
                 self._copy(names)
                 self.lock.check()
-                place.write(f"{place.target}/{MANIFEST}", manifest)
+                place.write(place.manifest, manifest)
             finally:
                 # Who took the lock over has settled this, and what is there now may be its own.
                 if self.lock.held():
@@ -106,14 +111,6 @@ class RemoteStage:
                     _settle_or_again(place, note)
                     place.remove(place.path(f"{self.lock.token}.commit"))
         return manifest
-
-    def _beside(self) -> list[str]:
-        """Return files that are no parts and were meant, such as a report."""
-        self.place.fs.invalidate_cache()
-        found = self.place.fs.ls(self._path, detail=True)
-        files = [str(each["name"]) for each in found if each["type"] != "directory"]
-        names = [file.rpartition("/")[2] for file in files]
-        return [name for name in names if name.startswith("_")]
 
     def _copy(self, names: dict[str, str]) -> None:
         fs, pairs = self.place.fs, sorted(names.items())
@@ -136,6 +133,7 @@ class RemoteStage:
         """Delete what is left of the folder, unless it is a later run's, or kept for one."""
         if not self.keep and self.lock.held():
             self.place.remove_folder(self._path)
+            self.place.remove(self._report)
             self.place.remove(self.place.path(f"{self.name}.stage"))
 
 
@@ -163,13 +161,18 @@ def _settle_or_again(place: Place, note: dict[str, Any]) -> None:
 
 
 def _settle(place: Place, note: dict[str, Any]) -> None:
-    manifest = place.read(f"{place.target}/{MANIFEST}")
+    manifest, report = place.read(place.manifest), place.path(f"{note['run']}.report")
     new, old = set(note["new"]), set(note["old"])
     forward = manifest is not None and manifest.get("run") == note["run"]
     gone = old - new if forward else new - old
     whole = forward or SUCCESS in old
-    for name in sorted(gone - {SUCCESS, MANIFEST}):
+    for name in sorted(gone - {SUCCESS}):
         place.remove(f"{place.target}/{name}")
+    if forward and place.exists(report):
+        place.fs.cp_file(report, place.report)
+        place.remove(report)
+    elif forward and not note["report"]:
+        place.remove(place.report)
     if whole:
         place.fs.pipe_file(f"{place.target}/{SUCCESS}", b"")
     if place.has_folders:
