@@ -20,6 +20,7 @@ from distributed import Client
 
 import dsmote
 from dsmote.job.demo import demo_chunk
+from tests.job.conftest import beside
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = 24
@@ -180,7 +181,7 @@ def test_worker_killed_in_the_middle_costs_no_row(
     assert code == 0, err
     assert 5 <= at_kill < len(json.loads(out)["parts"])
     assert hashes(tmp_path / "out") == reference
-    assert sorted(os.listdir(tmp_path)) == ["out"]
+    assert beside(tmp_path) == ["out"]
 
 
 @pytest.mark.parametrize(
@@ -254,7 +255,7 @@ def test_run_that_was_killed_does_not_break_the_next(
     assert len(os.listdir(tmp_path)) == 1
     code, _, err = finished(resample(table, tmp_path / "out", "--scheduler", scheduler))
     assert code == 0, err
-    assert sorted(os.listdir(tmp_path)) == ["out"]
+    assert beside(tmp_path) == ["out"]
 
 
 def test_unreachable_scheduler_is_named(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -334,10 +334,13 @@ class TestDisk:
             old = tmp_path / "disk" / "out"
             old.mkdir()
             (old / "part-00000.parquet").write_bytes(b"old")
-            (old / "_manifest.json").write_text('{"parts": [{"file": "part-00000.parquet"}]}')
+            beside = tmp_path / "disk" / ".out.dsmote"
+            beside.mkdir()
+            parts = [{"file": "part-00000.parquet", "bytes": 3}]
+            (beside / "manifest.json").write_text(json.dumps({"parts": parts}))
             process = resample(table, old, "--scheduler", scheduler, "--overwrite")
             assert "No space left on device" in message(process)
-            assert os.listdir(tmp_path / "disk") == ["out"]
+            assert sorted(os.listdir(tmp_path / "disk")) == [".out.dsmote", "out"]
             assert (old / "part-00000.parquet").read_bytes() == b"old"
 
     def test_it_is_read_only(self, table: Path, out: Path, tmp_path: Path, scheduler: str) -> None:

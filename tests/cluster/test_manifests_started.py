@@ -148,9 +148,9 @@ def run_the_job_twice(folder: Path, env: dict[str, str]) -> None:
     path = f"{scripts}:{os.environ['PATH']}"
     first = run(*command, *changes, **{**env, "PATH": path})
     assert first.returncode == 0, first.stderr
-    manifest = (folder / "out" / "_manifest.json").read_text(encoding="utf-8")
+    manifest = (folder / ".out.dsmote/manifest.json").read_text(encoding="utf-8")
     second = run(*command, *changes, **{**env, "PATH": path})
     assert second.returncode == 0, second.stderr
-    assert (folder / "out" / "_manifest.json").read_text(encoding="utf-8") == manifest
+    assert (folder / ".out.dsmote/manifest.json").read_text(encoding="utf-8") == manifest
     plain = run(scripts / "dsmote", "run", *command[1:], *changes, **env)
     assert plain.returncode == 3, plain.stderr

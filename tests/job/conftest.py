@@ -1,6 +1,7 @@
 """A small local cluster that the job tests share, and small tables on disk."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -96,3 +97,12 @@ def hashes() -> Callable[[Path], dict[str, str]]:
         }
 
     return of
+
+
+def beside(folder: Path) -> list[str]:
+    """The names in a folder; what lies beside an output, which may only be its records, is none."""
+    names = sorted(os.listdir(folder))
+    hidden = {name for name in names if name.startswith(".") and name.endswith(".dsmote")}
+    for name in hidden:
+        assert set(os.listdir(folder / name)) <= {"manifest.json", "report.html"}, name
+    return [name for name in names if name not in hidden]

@@ -14,6 +14,7 @@ from dsmote import SMOTENC
 from dsmote.cli import display as display_module
 from dsmote.cli import main
 from dsmote.samplers import samplers
+from tests.job.conftest import beside
 
 pytestmark = pytest.mark.usefixtures("client")
 
@@ -84,7 +85,9 @@ def test_progress_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_json_is_one_document_and_nothing_else(numeric: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     result = call("resample", numeric, out, "--target", "y", "--json")
-    assert json.loads(result.stdout) == json.loads((out / "_manifest.json").read_text())
+    assert json.loads(result.stdout) == json.loads(
+        (out.parent / f".{out.name}.dsmote/manifest.json").read_text()
+    )
     result = call("plan", numeric, "--target", "y", "--json", "--sampling-strategy", "0.5")
     plan = json.loads(result.stdout)
     assert plan["sampler"] == "SMOTE"
@@ -170,7 +173,7 @@ def test_every_sampler_from_files_to_files(
     args = ("--target", "y", "--sampler", name, "--random-state", 1, *given)
     result = call("resample", source, tmp_path / "out", *args, "--json")
     assert result.exit_code == 0, result.output
-    manifest = json.loads((tmp_path / "out" / "_manifest.json").read_text())
+    manifest = json.loads((tmp_path / ".out.dsmote/manifest.json").read_text())
     assert manifest == json.loads(result.stdout)
     after, before = pd.read_parquet(tmp_path / "out"), pd.read_parquet(source)
     expected = {"u": 60, "v": 60} if name == "random-under" else {"u": 240, "v": 240}
@@ -206,7 +209,7 @@ def write_overlapping(folder: Path, name: str) -> Path:
 def test_a_lazy_report_is_in_the_manifest(tmp_path: Path) -> None:
     source = write_overlapping(tmp_path / "in", "adasyn")
     call("resample", source, tmp_path / "out", "--target", "y", "--sampler", "adasyn")
-    (report,) = json.loads((tmp_path / "out" / "_manifest.json").read_text())["neighbors"]
+    (report,) = json.loads((tmp_path / ".out.dsmote/manifest.json").read_text())["neighbors"]
     assert report["label"] == "v"
     assert 0 < report["near_others"] <= 60
 
@@ -240,7 +243,7 @@ def test_under_sampling_keeps_rows_as_they_were(mixed: Path, tmp_path: Path) -> 
     before, after = pd.read_parquet(mixed), pd.read_parquet(tmp_path / "out")
     kept = before[before["id"].isin(after["id"])].reset_index(drop=True)
     pd.testing.assert_frame_equal(after, kept)
-    manifest = json.loads((tmp_path / "out" / "_manifest.json").read_text())
+    manifest = json.loads((tmp_path / ".out.dsmote/manifest.json").read_text())
     assert manifest["rows"] == {"before": 300, "new": 0, "dropped": 170, "after": 130}
     assert manifest["neighbors"] == []
     assert manifest["parameters"]["sampling_strategy"] == {"0": 100}
@@ -285,13 +288,13 @@ def test_overwrite_keeps_the_old_when_the_new_fails(numeric: Path, tmp_path: Pat
     out = tmp_path / "out"
     args = ("resample", numeric, out, "--target", "y")
     assert call(*args).exit_code == 0
-    before = (out / "_manifest.json").read_bytes()
+    before = (out.parent / f".{out.name}.dsmote/manifest.json").read_bytes()
     data = bytearray((numeric / "1.parquet").read_bytes())
     data[4:600] = b"\xff" * 596
     (numeric / "1.parquet").write_bytes(bytes(data))
     failed(call(*args, "--overwrite"), "1.parquet is corrupt")
-    assert (out / "_manifest.json").read_bytes() == before
-    assert sorted(os.listdir(tmp_path)) == ["numeric", "out"]
+    assert (out.parent / f".{out.name}.dsmote/manifest.json").read_bytes() == before
+    assert beside(tmp_path) == ["numeric", "out"]
 
 
 def test_overlap_is_refused(numeric: Path) -> None:

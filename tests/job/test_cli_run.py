@@ -70,7 +70,7 @@ def test_relative_paths_are_of_the_working_directory(job: Path, tmp_path: Path) 
 def test_json_is_the_manifest_and_nothing_else(job: Path) -> None:
     result = call("run", job, "--json", "--quiet")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert json.loads(result.stdout) == json.loads(Path("out/_manifest.json").read_text())
+    assert json.loads(result.stdout) == json.loads(Path(".out.dsmote/manifest.json").read_text())
 
 
 def test_dry_run_prints_the_plan_and_writes_nothing(job: Path, tmp_path: Path) -> None:
@@ -159,13 +159,13 @@ def test_what_memory_does_not_allow_exits_with_4(
 
 def test_skipped_exits_with_3(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call("run", job, "--quiet").exit_code == 0
-    before = Path("out/_manifest.json").stat().st_mtime_ns
+    before = Path(".out.dsmote/manifest.json").stat().st_mtime_ns
     result = call("run", job, "--if-exists", "skip")
     assert result.exit_code == 3, result.output
     assert result.stdout.startswith("Skipped: out ")
-    assert Path("out/_manifest.json").stat().st_mtime_ns == before
+    assert Path(".out.dsmote/manifest.json").stat().st_mtime_ns == before
     result = call("run", job, "--if-exists", "skip", "--json", "--quiet")
-    assert json.loads(result.stdout) == json.loads(Path("out/_manifest.json").read_text())
+    assert json.loads(result.stdout) == json.loads(Path(".out.dsmote/manifest.json").read_text())
     assert run_job(job, overrides={"if_exists": "skip"}).status == "skipped"
 
 
@@ -260,7 +260,7 @@ def test_levels_of_the_log(job: Path) -> None:
 
 def test_warnings_of_the_plan_are_logged_as_warnings(job: Path) -> None:
     result = call("run", job, "--log-format", "json", "--set", "params.k_neighbors=1")
-    plan = json.loads(Path("out/_manifest.json").read_text())
+    plan = json.loads(Path(".out.dsmote/manifest.json").read_text())
     warned = [line["message"] for line in lines(result) if line["level"] == "WARNING"]
     assert warned == plan["warnings"]
     assert "Warning" not in result.stdout
@@ -343,15 +343,15 @@ def test_secrets_are_shown_nowhere(job: Path, monkeypatch: pytest.MonkeyPatch) -
         assert SECRET not in result.output, result.output
         assert result.exception is None or SECRET not in repr(result.exception)
     assert "***" in results[3].stderr
-    manifest = Path(SECRET, "out/_manifest.json").read_text()
+    manifest = Path(SECRET, ".out.dsmote/manifest.json").read_text()
     assert SECRET not in manifest
     assert json.loads(manifest)["job"]["input"] == "***/in.parquet"
     # A column that is measured, and that the plan warns of: it is nominal.
     frame.assign(**{SECRET: "same"}).to_parquet(f"{SECRET}/in.parquet")
     nominal = ("--set", "params={categorical: ['${PASSWORD}']}", "--set", "report=true")
     assert SECRET not in call("run", job, "--if-exists", "replace", *nominal).output
-    for file in ("_manifest.json", "_report.html"):
-        assert SECRET not in Path(SECRET, "out", file).read_text()
+    for file in ("manifest.json", "report.html"):
+        assert SECRET not in Path(SECRET, ".out.dsmote", file).read_text()
     with pytest.raises(FileExistsError) as error:
         run_job(job)
     while error is not None:
@@ -379,9 +379,9 @@ def test_secrets_in_a_query_are_shown_nowhere(numeric: Path, client: Client) -> 
     assert [result.exit_code for result in results] == [0, 0, 0, 5, 0, 1, 1, 5]
     for result in results:
         assert secret not in result.output, result.output
-    for file in ("_manifest.json", "_report.html"):
-        assert secret not in Path(out, file).read_text()
-    assert "sig=***" in Path(out, "_manifest.json").read_text()
+    for file in ("manifest.json", "report.html"):
+        assert secret not in Path(f".{out}.dsmote", file).read_text()
+    assert "sig=***" in Path(f".{out}.dsmote", "manifest.json").read_text()
 
 
 def test_the_json_log_names_the_first_mistakes(job: Path) -> None:
@@ -472,7 +472,7 @@ def test_run_job_in_python(job: Path, client: Client, hashes: Callable) -> None:
     assert (few.status, few.exit_code, len(few.plan.problems)) == ("planned", 5, 1)
     done = run_job(job)
     assert (done.status, done.exit_code, done.output) == ("done", 0, "out")
-    assert done.manifest == json.loads(Path("out/_manifest.json").read_text())
+    assert done.manifest == json.loads(Path(".out.dsmote/manifest.json").read_text())
     assert done.plan.n_after == 350
     assert done.seconds > 0
     mapping = yaml.safe_load(job.read_text()) | {"output": "two"}

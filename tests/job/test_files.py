@@ -1,3 +1,4 @@
+import json
 import os
 from pathlib import Path
 
@@ -49,11 +50,17 @@ def test_tables_with_a_log_are_refused_by_name(tmp_path: Path, kind: str, given:
 def test_an_output_with_a_split_is_refused_as_an_input(tmp_path: Path, given: str) -> None:
     out = tmp_path / "lake" / "out"
     touch(out / "train" / "a.parquet", out / "test" / "a.parquet")
-    (out / "_manifest.json").write_text('{"job": {"split": {"column": "fold"}}}')
+    manifest = tmp_path / "lake" / ".out.dsmote" / "manifest.json"
+    manifest.parent.mkdir()
+    parts = [{"file": "train/a.parquet", "bytes": 1}, {"file": "test/a.parquet", "bytes": 1}]
+    manifest.write_text(json.dumps({"job": {"split": {"column": "fold"}}, "parts": parts}))
     with pytest.raises(ValueError, match=r"test/ would be mixed .*: give .*/out/train"):
         list_files(str(out / given))
     assert names(out, str(out / "train")) == ["train/a.parquet"]
-    (out / "_manifest.json").write_text('{"job": {"split": null}}')
+    (out / "test" / "a.parquet").write_text("another folder of that name")
+    assert len(names(out, str(out / given))) == 2
+    (out / "test" / "a.parquet").write_bytes(b"x")
+    manifest.write_text(json.dumps({"job": {"split": None}, "parts": parts}))
     assert len(names(out, str(out / given))) == 2
 
 

@@ -19,6 +19,7 @@ from dsmote.job.spec import Split
 from dsmote.job.storage.local import LocalStage
 from dsmote.job.storage.lock import Lock
 from dsmote.job.storage.place import Place
+from tests.job.conftest import beside
 from tests.job.dead import die
 
 
@@ -48,7 +49,7 @@ def test_second_run_is_skipped_and_touches_nothing(
     assert again.skipped
     assert again.manifest == first.manifest
     assert state(tmp_path / "out") == before
-    assert sorted(os.listdir(tmp_path)) == ["numeric", "out"]
+    assert beside(tmp_path) == ["numeric", "out"]
 
 
 @pytest.mark.parametrize("how", ["before the cluster", "under the lock"])
@@ -62,17 +63,19 @@ def test_skipped_run_deletes_what_a_dead_one_left(
     dead = Lock(Place.of(str(tmp_path / "out")))
     dead.acquire()
     LocalStage(dead).open()
+    manifest = tmp_path / ".out.dsmote" / "manifest.json"
+    shutil.copy(manifest, dead.place.path(f"{dead.token}.replaced"))
     for folder in (dead.token, f"{dead.token}.old"):
         shutil.copytree(tmp_path / "out", dead.place.path(folder), dirs_exist_ok=True)
     assert unchanged(spec) is not None  # that run may be at work still
-    assert len(os.listdir(tmp_path / ".out.dsmote")) == 5
+    assert len(os.listdir(tmp_path / ".out.dsmote")) == 7
     die(dead)
     if how == "under the lock":
         assert run(spec, client).skipped
     else:
         assert unchanged(spec) is not None
     assert state(tmp_path / "out") == before
-    assert sorted(os.listdir(tmp_path)) == ["numeric", "out"]
+    assert beside(tmp_path) == ["numeric", "out"]
 
 
 def test_unchanged_needs_no_cluster_and_reads_no_input(
@@ -113,7 +116,7 @@ def test_other_parameters_are_another_job(
     assert not run(changed, client).skipped
     assert unchanged(changed) is not None
     assert unchanged(spec) is None
-    assert sorted(os.listdir(tmp_path)) == ["numeric", "out"]
+    assert beside(tmp_path) == ["numeric", "out"]
 
 
 def test_what_changes_no_row_is_the_same_job(numeric: Path, tmp_path: Path, client: Client) -> None:
@@ -122,6 +125,8 @@ def test_what_changes_no_row_is_the_same_job(numeric: Path, tmp_path: Path, clie
     assert unchanged(replace(spec, resume=True)) is not None
     assert unchanged(replace(spec, input=f"{numeric}/*.parquet")) is not None
     shutil.move(tmp_path / "out", tmp_path / "moved")
+    assert unchanged(replace(spec, output=str(tmp_path / "moved"))) is None  # without its records
+    shutil.move(tmp_path / ".out.dsmote", tmp_path / ".moved.dsmote")
     assert unchanged(replace(spec, output=str(tmp_path / "moved"))) is not None
 
 
@@ -143,7 +148,7 @@ def test_changed_input_is_run_again_and_replaced(
         frame.assign(a=frame["a"] + 1).to_parquet(file, index=False)
     outcome = run(spec, client)
     assert not outcome.skipped
-    assert json.loads((tmp_path / "out" / "_manifest.json").read_text()) == outcome.manifest
+    assert json.loads((tmp_path / ".out.dsmote/manifest.json").read_text()) == outcome.manifest
     assert (outcome.manifest["rows"] == first["rows"]) == (how in ("touched", "rewritten"))
     assert unchanged(spec) == outcome.manifest
 
@@ -162,7 +167,7 @@ def test_another_version_is_run_again(
     assert unchanged(spec) is not None
 
 
-@pytest.mark.parametrize("damage", ["part gone", "part cut", "no success"])
+@pytest.mark.parametrize("damage", ["part gone", "no success"])
 def test_damaged_output_is_made_again(
     numeric: Path,
     tmp_path: Path,
@@ -175,8 +180,6 @@ def test_damaged_output_is_made_again(
     part = tmp_path / "out" / "part-00000.parquet"
     if damage == "part gone":
         part.unlink()
-    elif damage == "part cut":
-        part.write_bytes(part.read_bytes()[:-1])
     else:
         (tmp_path / "out" / "_SUCCESS").unlink()
     with caplog.at_level(logging.WARNING, logger="dsmote"):
@@ -186,16 +189,29 @@ def test_damaged_output_is_made_again(
     assert len(pd.read_parquet(tmp_path / "out")) == 350
 
 
+def test_output_with_a_part_of_another_size_may_be_another_table(
+    numeric: Path, tmp_path: Path, client: Client
+) -> None:
+    spec = job(numeric, tmp_path / "out")
+    run(spec, client)
+    part = tmp_path / "out" / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:-1])
+    assert unchanged(spec) is None
+    for if_exists in ("skip", "replace"):
+        with pytest.raises(FileExistsError, match=r"'part-00000.parquet', not listed in .* size"):
+            prepare(replace(spec, if_exists=if_exists))
+
+
 def test_folder_of_unknown_origin_is_an_error(
     numeric: Path, tmp_path: Path, client: Client
 ) -> None:
     spec = job(numeric, tmp_path / "out")
     run(spec, client)
-    (tmp_path / "out" / "_manifest.json").unlink()
+    (tmp_path / ".out.dsmote/manifest.json").unlink()
     assert unchanged(spec) is None
     with pytest.raises(FileExistsError, match="cannot be told whether it is up to date"):
         prepare(spec)
-    (tmp_path / "out" / "_manifest.json").write_text("{")
+    (tmp_path / ".out.dsmote/manifest.json").write_text("{")
     with pytest.raises(FileExistsError, match="cannot be told whether it is up to date"):
         prepare(spec)
 

@@ -150,7 +150,6 @@ def test_second_run_replaces_the_folders(tmp_path: Path, client: Client) -> None
     write_job(prepare(again), client)
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "_SUCCESS",
-        "_manifest.json",
         "y=0",
         "y=1",
     }

@@ -29,7 +29,7 @@ Columns = dict[str, Any]
 def report_of(source: Path, out: Path, client: Client, **fields: Any) -> tuple[str, dict[str, Any]]:
     spec = JobSpec(str(source), "y", output=str(out), random_state=0, report=True, **fields)
     manifest = write_job(prepare(spec), client).manifest
-    return (out / "_report.html").read_text(encoding="utf-8"), manifest
+    return (out.parent / f".{out.name}.dsmote/report.html").read_text(encoding="utf-8"), manifest
 
 
 def looked_at(html: str) -> tuple[int, int]:
@@ -50,14 +50,17 @@ def test_report_appears_with_the_table(mixed: Path, tmp_path: Path, client: Clie
     for worker in client.nthreads():
         assert worker in html
     assert pd.read_parquet(out)["y"].value_counts().to_dict() == {0: 270, 1: 270}
-    assert json.loads((out / "_manifest.json").read_text())["job"]["report"] is True
+    assert (
+        json.loads((out.parent / f".{out.name}.dsmote/manifest.json").read_text())["job"]["report"]
+        is True
+    )
     # Nothing is left beside it, and the parts are those of a job without.
     plain = JobSpec(
         str(mixed), "y", output=str(tmp_path / "b"), random_state=0, carry=("id", "note")
     )
     parts = write_job(prepare(plain), client).manifest["parts"]
     assert parts == manifest["parts"]
-    assert not (tmp_path / "b" / "_report.html").exists()
+    assert not (tmp_path / ".b.dsmote/report.html").exists()
 
 
 def test_seconds_are_measured_once_for_log_page_and_manifest(
@@ -68,7 +71,7 @@ def test_seconds_are_measured_once_for_log_page_and_manifest(
         spec = JobSpec(str(mixed), "y", output=str(out), random_state=0, report=True)
         manifest = run_spec(spec, client=client).manifest
     assert manifest is not None
-    html = (out / "_report.html").read_text(encoding="utf-8")
+    html = (out.parent / f".{out.name}.dsmote/report.html").read_text(encoding="utf-8")
     logged = {record.stage: record for record in caplog.records if hasattr(record, "stage")}
     for stage, seconds in manifest["stages"].items():
         assert logged[stage].fields["seconds"] == seconds
@@ -152,7 +155,7 @@ def test_a_report_that_cannot_be_drawn_costs_no_table(
     assert "its report could not be made" in caplog.text
     assert "no ink" in caplog.text
     assert len(pd.read_parquet(tmp_path / "out")) == 350
-    assert "_report.html" not in os.listdir(tmp_path / "out")
+    assert os.listdir(tmp_path / ".out.dsmote") == ["manifest.json"]
 
 
 def test_a_report_that_cannot_be_written_costs_no_table(
@@ -167,7 +170,7 @@ def test_a_report_that_cannot_be_written_costs_no_table(
     whole = LocalFileSystem.pipe_file
 
     def half(self: Any, path: str, value: bytes, **kwargs: Any) -> None:
-        if not path.endswith("_report.html"):
+        if not path.endswith(".report"):
             return whole(self, path, value, **kwargs)
         Path(path).write_bytes(value[:100])
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -177,10 +180,10 @@ def test_a_report_that_cannot_be_written_costs_no_table(
     with caplog.at_level(logging.ERROR):
         write_job(prepare(spec), client)
     (told,) = [one.message for one in caplog.records if "report" in one.message]
-    assert re.search(r"could not be written: cannot write .*_report.html: No space left", told)
+    assert re.search(r"could not be written: cannot write .*\.report: No space left", told)
     assert "Traceback" not in caplog.text
     assert len(pd.read_parquet(tmp_path / "out")) == 350
-    assert "_report.html" not in os.listdir(tmp_path / "out")
+    assert os.listdir(tmp_path / ".out.dsmote") == ["manifest.json"]
 
 
 def test_a_run_that_goes_on_looks_at_the_same_rows(
@@ -297,7 +300,7 @@ def test_nothing_is_cut_on_a_phone_or_a_desk(
         hard_frame().to_parquet(tmp_path / "hard.parquet", index=False)
         report_of(tmp_path / "hard.parquet", tmp_path / "out", client)
     frame = tmp_path / "frame.html"
-    page = (tmp_path / "out" / "_report.html").as_uri()
+    page = (tmp_path / ".out.dsmote/report.html").as_uri()
     frame.write_text(RENDERED.format(page=page, width=width), encoding="utf-8")
     done = subprocess.run(
         [

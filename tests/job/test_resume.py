@@ -18,7 +18,7 @@ from dsmote.job.parts import Part
 from dsmote.job.split import Split
 from dsmote.job.storage.lock import Lock
 from dsmote.job.storage.records import content_mark
-from tests.job.conftest import numeric_frame, write_files
+from tests.job.conftest import beside, numeric_frame, write_files
 from tests.job.dead import die
 
 Hashes = Callable[[Path], dict[str, str]]
@@ -138,7 +138,7 @@ def test_resumed_run_gives_the_same_bytes_and_writes_only_the_rest(
     for number in finished:
         for each in finished[number]["files"]:
             assert there[stage / each["file"]] in kept
-    assert sorted(os.listdir(tmp_path)) == ["out", "table", "undisturbed"]
+    assert beside(tmp_path) == ["out", "table", "undisturbed"]
     assert not (out / "_records").exists()
 
 
@@ -163,7 +163,7 @@ def test_without_resume_it_begins_anew(
     killed(spec_of(table, out))
     write_job(prepare(spec_of(table, out)), client)
     assert resumed == []
-    assert sorted(os.listdir(tmp_path)) == ["out", "table"]
+    assert beside(tmp_path) == ["out", "table"]
 
 
 @pytest.mark.parametrize("what", ["input", "parameters", "versions"])
@@ -187,7 +187,7 @@ def test_another_job_does_not_go_on_with_it(
         monkeypatch.setattr("dsmote.job.fingerprint.versions", lambda: {"pyarrow": "999"})
     write_job(prepare(spec), client)
     assert resumed == []
-    assert sorted(os.listdir(tmp_path)) == ["out", "table"]
+    assert beside(tmp_path) == ["out", "table"]
 
 
 def test_another_plan_begins_anew(
@@ -301,7 +301,7 @@ def test_failure_keeps_what_is_finished_only_with_resume(
         assert {path.suffix for path in (tmp_path / ".out.dsmote").iterdir()} == {"", ".stage"}
     write_job(prepare(spec_of(table, out, resume=True)), client)
     assert (len(resumed) >= 4) == resume
-    assert sorted(os.listdir(tmp_path)) == ["out", "table"]
+    assert beside(tmp_path) == ["out", "table"]
 
 
 def test_failure_of_the_result_keeps_nothing(

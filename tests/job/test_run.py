@@ -23,6 +23,7 @@ from dsmote.job import run as run_module
 from dsmote.job.layout import Layout
 from dsmote.job.parts import Part, write_part
 from dsmote.job.sources import open_source
+from tests.job.conftest import beside
 
 Hashes = Callable[[Path], dict[str, str]]
 
@@ -84,7 +85,7 @@ def test_second_run_gives_identical_part_files(
 
 def test_manifest_tells_how_it_was_made(done: tuple[Path, dict], client: Client) -> None:
     out, manifest = done
-    assert json.loads((out / "_manifest.json").read_text()) == manifest
+    assert json.loads((out.parent / f".{out.name}.dsmote/manifest.json").read_text()) == manifest
     assert manifest["format_version"] == 1
     assert manifest["sampler"] == "SMOTENC"
     assert manifest["parameters"]["k_neighbors"] == 5
@@ -191,7 +192,7 @@ def test_failing_task_leaves_nothing_and_keeps_the_old(
     with pytest.raises(ValueError, match=r"1\.parquet is corrupt"):
         write_job(again, client)
     assert hashes(tmp_path / "out") == before
-    assert sorted(os.listdir(tmp_path)) == ["numeric", "out"]
+    assert beside(tmp_path) == ["numeric", "out"]
 
 
 def test_dying_workers_are_explained(
@@ -287,10 +288,10 @@ def test_other_file_systems(numeric: Path) -> None:
         again = write_job(prepare(replace(spec, if_exists="replace")), local).manifest
     assert again["parts"] == manifest["parts"]
     assert sorted(fs.find("/job-run")) == [
+        "/job-run/.out.dsmote/manifest.json",
         "/job-run/in/0.parquet",
         "/job-run/in/1.parquet",
         "/job-run/out/_SUCCESS",
-        "/job-run/out/_manifest.json",
         *(f"/job-run/out/{part['file']}" for part in manifest["parts"]),
     ]
     counts = pd.read_parquet("memory://job-run/out")["y"].value_counts().to_dict()

@@ -94,7 +94,6 @@ def test_a_column_says_what_is_for_training(source: Path, tmp_path: Path, client
     assert {Path(part["file"]).parts[0] for part in manifest["parts"]} == {"train", "test"}
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "_SUCCESS",
-        "_manifest.json",
         "test",
         "train",
     ]

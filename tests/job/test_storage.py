@@ -17,6 +17,7 @@ from dsmote.job.storage import local as local_module
 from dsmote.job.storage.local import LocalStage
 from dsmote.job.storage.lock import Lock
 from dsmote.job.storage.place import Place
+from tests.job.conftest import beside
 from tests.job.dead import die
 
 PART = "part-00000.parquet"
@@ -37,13 +38,6 @@ def write_table(folder: Path, content: str, overwrite: bool = False) -> None:
     with staged(str(folder), overwrite) as stage:
         put(stage, content)
         stage.commit(manifest_of(stage, PART))
-
-
-def only_records(folder: Path, *others: str) -> bool:
-    """Tell whether nothing lies beside the output ``out`` but what belongs there, and others."""
-    return left(folder) == sorted([".out.dsmote", "out", *others]) and set(
-        left(folder / ".out.dsmote")
-    ) <= {"manifest.json", "report.html"}
 
 
 def left(folder: Path) -> list[str]:
@@ -133,7 +127,7 @@ def test_overwrite_keeps_the_old_until_the_new_is_whole(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "part-00000.parquet").read_text() == "old"
     write_table(tmp_path / "out", "new", overwrite=True)
     assert (tmp_path / "out" / "part-00000.parquet").read_text() == "new"
-    assert only_records(tmp_path)
+    assert beside(tmp_path) == ["out"]
 
 
 def test_old_output_is_restored_when_the_swap_fails(
@@ -154,7 +148,7 @@ def test_old_output_is_restored_when_the_swap_fails(
         write_table(tmp_path / "out", "new", overwrite=True)
     assert len(calls) == 3
     assert (tmp_path / "out" / "part-00000.parquet").read_text() == "old"
-    assert only_records(tmp_path)
+    assert beside(tmp_path) == ["out"]
 
 
 def manifest_beside(folder: Path) -> dict:
@@ -203,7 +197,7 @@ def test_run_that_was_killed_between_its_table_and_its_manifest(
         assert manifest_beside(tmp_path) == manifest
         assert (tmp_path / ".out.dsmote/report.html").read_text() == "new page"
         output.clear()
-    assert only_records(tmp_path) and (out / PART).read_text() == "new"
+    assert beside(tmp_path) == ["out"] and (out / PART).read_text() == "new"
     assert whole == (moment >= (2 if first else 3))
 
 
@@ -222,7 +216,7 @@ def test_run_that_was_killed_before_its_table_was_in_place(tmp_path: Path) -> No
     with storage.opened(str(tmp_path / "out")) as output:
         output.clear()
     assert manifest_beside(tmp_path) == old
-    assert only_records(tmp_path)
+    assert beside(tmp_path) == ["out"]
 
 
 @pytest.mark.parametrize("if_exists", ["error", "skip", "replace"])
@@ -237,10 +231,13 @@ def test_own_folder_of_the_user_with_the_names_of_a_table_is_never_deleted(
     out.mkdir()
     (out / PART).write_text("his only copy")
     (out / "_SUCCESS").write_text("" if success else "his note")
-    with pytest.raises(FileExistsError), storage.opened(str(out)) as output:
-        with output.stage(if_exists) as stage:
-            put(stage)
-            stage.commit(manifest_of(stage, PART))
+    with (
+        pytest.raises(FileExistsError),
+        storage.opened(str(out)) as output,
+        output.stage(if_exists) as stage,
+    ):
+        put(stage)
+        stage.commit(manifest_of(stage, PART))
     assert (out / PART).read_text() == "his only copy"
     # Not even when it comes there after the last look.
     os.rename(out, tmp_path / "his")
@@ -266,7 +263,7 @@ def test_overwrite_goes_through_a_link(tmp_path: Path) -> None:
     write_table(tmp_path / "link", "new", overwrite=True)
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real" / "part-00000.parquet").read_text() == "new"
-    assert left(tmp_path) == [".real.dsmote", "link", "real"]
+    assert beside(tmp_path) == ["link", "real"]
 
 
 FOREIGN = (
@@ -422,7 +419,7 @@ def test_old_table_that_cannot_be_deleted_does_not_fail_the_run(
     assert (tmp_path / "out" / "part-00000.parquet").read_text() == "newer"
     assert len(list((tmp_path / ".out.dsmote").glob("*.old"))) == 2
     write_table(tmp_path / "out", "newest", overwrite=True)
-    assert only_records(tmp_path)
+    assert beside(tmp_path) == ["out"]
 
 
 def test_all_is_on_the_disk_before_it_appears(
@@ -493,14 +490,14 @@ def crash(folder: Path, swapped: bool = False) -> None:
 def test_left_overs_of_a_killed_run_are_cleared(tmp_path: Path) -> None:
     crash(tmp_path / "out")
     write_table(tmp_path / "out", "new")
-    assert only_records(tmp_path)
+    assert beside(tmp_path) == ["out"]
 
 
 def test_left_overs_of_an_output_of_a_similar_name_are_left_alone(tmp_path: Path) -> None:
     crash(tmp_path / "out.dsmote")
     before = left(tmp_path / ".out.dsmote.dsmote")
     write_table(tmp_path / "out", "new")
-    assert only_records(tmp_path, ".out.dsmote.dsmote")
+    assert left(tmp_path) == [".out.dsmote", ".out.dsmote.dsmote", "out"]
     assert left(tmp_path / ".out.dsmote.dsmote") == before
 
 
@@ -514,7 +511,7 @@ def test_old_output_is_put_back_after_a_kill_between_the_renames(
         write_table(tmp_path / "out", "new")
     assert (tmp_path / "out" / "part-00000.parquet").read_text() == "old"
     assert f"killed while it replaced {tmp_path / 'out'}: the old is back" in caplog.text
-    assert only_records(tmp_path)
+    assert beside(tmp_path) == ["out"]
 
 
 def test_what_was_set_aside_is_deleted_after_a_kill_behind_the_renames(tmp_path: Path) -> None:
@@ -705,6 +702,7 @@ class TestObjectStore:
             with storage.opened(self.OUT):
                 found = self.read()
             assert found in ([b"old"] * 3, [b"new"] * 2)
+            assert fs.cat("/store/.out.dsmote/report.html") == b"page of " + found[0]
             outcomes.append(found[0])
             names = [name for name in fs.find("/store/out") if name.endswith(".parquet")]
             assert len(names) == len(found)

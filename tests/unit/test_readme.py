@@ -97,11 +97,11 @@ def test_python_and_commands(tmp_path: Path) -> None:
         ended = [pool.submit(run_all, part, tmp_path, env) for part in (of_file, others)]
         for future in ended:
             future.result()
-    job = json.loads((tmp_path / "payments-balanced" / "_manifest.json").read_text())["job"]
+    job = json.loads((tmp_path / ".payments-balanced.dsmote/manifest.json").read_text())["job"]
     assert (job["k_neighbors"], job["if_exists"]) == (7, "replace")
     for name in ("balanced_once", "balanced_half"):
         assert (tmp_path / name / "_SUCCESS").exists()
-        assert (tmp_path / name / "_manifest.json").exists()
+        assert (tmp_path / f".{name}.dsmote/manifest.json").exists()
 
 
 def test_inline_commands_and_options_exist(tmp_path: Path) -> None:

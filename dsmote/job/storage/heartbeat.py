@@ -127,8 +127,8 @@ def running_manifest(url: str) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        ``status`` (``"running"``), ``stage``, ``parts`` (done and total), ``heartbeat`` (a time), ``owner``
-        and ``job``.
+        ``status`` (``"running"``), ``stage``, ``parts`` (done and total), ``heartbeat`` (a time),
+        ``owner`` and ``job``.
 
     Examples
     --------

@@ -133,7 +133,8 @@ class RemoteStage:
         """Delete what is left of the folder, unless it is a later run's, or kept for one."""
         if not self.keep and self.lock.held():
             self.place.remove_folder(self._path)
-            self.place.remove(self._report)
+            if not self.place.exists(self.place.path(f"{self.lock.token}.commit")):
+                self.place.remove(self._report)
             self.place.remove(self.place.path(f"{self.name}.stage"))
 
 
