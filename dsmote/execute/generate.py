@@ -6,7 +6,7 @@ own to make rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from dsmote.execute.provenance import came_from, with_provenance
 from dsmote.execute.recipe import (
     Around,
     Bases,
-    BasesOf,
+    ClassContext,
     ClassIndex,
     Draws,
     Made,
@@ -51,8 +51,6 @@ __all__ = [
     "learn",
     "make_block",
     "make_rows",
-    "nearest_of",
-    "take_wide",
 ]
 
 _STEP = STEP_ROWS  # new rows made at once: their temporaries stay near the processor
@@ -123,10 +121,12 @@ def build_class_index(
                 f"class {of.label!r} has no group of at least {recipe.k + 1} rows (k + 1): no row "
                 "can be a base; lower k_neighbors, or pass on_small_group='copy'"
             )
-    bases = recipe.bases(BasesOf(rows, of, seed, eligible, around, learnt, survey, total))
+    ctx = ClassContext(rows, of, seed, eligible, around, learnt, survey, total)
+    ctx.state = recipe.prepare(ctx)
+    bases = recipe.bases(ctx)
     index, report = _indexed(rows, bases, recipe, of, seed, learnt)
     report |= bases.report
-    return ClassIndex(rows, bases, index, around, report, False, of.rank, found.decimals)
+    return ClassIndex(rows, bases, index, around, report, False, of.rank, found.decimals, ctx.state)
 
 
 def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray | None:
@@ -177,14 +177,6 @@ def _indexed(
     return index, report
 
 
-def nearest_of(of: ClassIndex, bases: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the neighbours of each different one of ascending base rows, and its place there."""
-    assert of.neighbours is not None
-    first = np.flatnonzero(np.diff(bases, prepend=-1))  # each is asked for once
-    place = np.repeat(np.arange(len(first)), np.diff(first, append=len(bases)))
-    return of.neighbours.query(bases[first], k)[1], place
-
-
 def make_rows(of: ClassIndex, how: Making, rank: int, start: int, stop: int) -> Made:
     """Make the new rows ``start .. stop`` of a class, as arrays.
 
@@ -208,7 +200,9 @@ def make_rows(of: ClassIndex, how: Making, rank: int, start: int, stop: int) -> 
 
 def _copied(rows: Rows, bases: np.ndarray) -> Made:
     numeric = rows.numeric.take(bases, axis=0)
-    return Made(numeric, dict(take_wide(rows, bases)), rows.codes[bases], bases)
+    return Made(
+        numeric, {j: values[bases] for j, values in rows.wide.items()}, rows.codes[bases], bases
+    )
 
 
 def join_made(parts: Sequence[Made]) -> Made:
@@ -223,11 +217,6 @@ def join_made(parts: Sequence[Made]) -> Made:
     }
     wide = {j: np.concatenate([p.wide[j] for p in parts]) for j in first.wide}
     return replace(first, wide=wide, **joined)
-
-
-def take_wide(rows: Rows, at: np.ndarray) -> Iterable[tuple[int, np.ndarray]]:
-    """Yield the exact values of the 64-bit columns at some rows."""
-    return ((place, values[at]) for place, values in rows.wide.items())
 
 
 def make_block(

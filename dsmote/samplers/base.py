@@ -1,23 +1,22 @@
-"""What all over-samplers share: validation, the pass over the data, the plan, the run."""
+"""What samplers share: parameters, validation, the pass over the data, the plan, the run."""
 
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from functools import cache
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin
-from sklearn.utils import TargetTags
-from sklearn.utils._metadata_requests import RequestMethod
-from sklearn.utils._param_validation import HasMethods, Interval, Options, RealNotInt, StrOptions
 
 from dsmote.execute import Recipe, Table, Task, check_free, read_frame, read_pair
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
+from dsmote.neighbors import Engine
+from dsmote.neighbors.engines import BruteIndex, TreeIndex
+from dsmote.neighbors.foreign import ForeignIndex
 from dsmote.plan import (
-    SCALES,
     Plan,
     Profile,
     Schema,
@@ -30,6 +29,7 @@ from dsmote.plan import (
 from dsmote.plan.advice import advice
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name, with_decimals, with_dtypes
+from dsmote.samplers.parameters import sklearn_constraints
 from dsmote.samplers.preparing import (
     ClassCounts,
     assumed_profile,
@@ -43,83 +43,175 @@ from dsmote.samplers.preparing import (
     sample_note,
     without_categories,
 )
-from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
 
-__all__ = ["NEIGHBOUR_PARAMETERS", "OverSampler"]
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator, OneToOneFeatureMixin
+    from sklearn.utils import Tags
+else:
 
-_WHAT = StrOptions({"error", "copy", "skip"})
+    class BaseEstimator:
+        """Stands for scikit-learn's until a sampler is made (see :func:`load_scikit_learn`)."""
 
-#: Constraints of the parameters of samplers that look for neighbours in the class.
-NEIGHBOUR_PARAMETERS: dict[str, list[Any]] = {
-    "k_neighbors": [
-        Interval(Integral, 1, None, closed="left"),
-        HasMethods(["fit", "kneighbors"]),
-    ],
-    "neighbors": [StrOptions({"auto", "tree", "brute", "fast"}), HasMethods(["build"])],
-    "scale": [StrOptions(set(SCALES)), None],
-    "n_components": [
-        Interval(Integral, 1, None, closed="left"),
-        Interval(RealNotInt, 0, 1, closed="neither"),
-        None,
-    ],
-    "missing": [StrOptions({"error", "skip"})],
-    "on_small_class": [_WHAT],
-    "on_small_group": [_WHAT],
-}
+    class OneToOneFeatureMixin:
+        """The same."""
 
 
-class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
-    """Base of the over-samplers; a sampler adds its parameters and its recipe."""
+__all__ = ["OverSampler", "Sampler", "load_scikit_learn", "wanted_search"]
 
-    _sampling_type: ClassVar[str] = "over-sampling"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "sampling_strategy": [
-            Interval(Real, 0, 1, closed="right"),
-            StrOptions({"auto", "majority", "not minority", "not majority", "all", "minority"}),
-            Mapping,
-            callable,
-        ],
-        "random_state": ["random_state", np.random.Generator],
-        "carry": ["array-like", None],
-        "provenance": [StrOptions({"flag", "full"}), Options(bool, {False})],
-    }
-    #: Columns of every dtype are taken, missing values included, because none is measured.
-    _any_kind: ClassVar[bool] = False
+_NAMED = {"auto": None, "fast": None, "tree": TreeIndex(), "brute": BruteIndex()}
+
+
+class _Constraints:
+    """The constraints of a class's parameters, made when they are first asked for."""
+
+    def __get__(self, _: Any, sampler: type) -> dict[str, list[Any]]:
+        return sklearn_constraints(sampler)
+
+
+class Sampler(OneToOneFeatureMixin, BaseEstimator):
+    """Base of all samplers: a scikit-learn estimator that is a dataclass of its parameters."""
+
+    _sampling_type: ClassVar[str]
+    _name: ClassVar[str]
+    _summary: ClassVar[str]
+    _parameter_constraints: ClassVar[Any] = _Constraints()
+    #: Rows depend on `random_state`.
+    _random = True
     #: Attributes that only a table in memory gives.
     _memory_only: ClassVar[tuple[str, ...]] = ()
-    #: Columns of which new rows have their base row's value: a job names the one it splits by.
-    _inherited: tuple[Any, ...] = ()
     #: Rows of the largest partition as it is read, where what is resampled is a part of it.
     _partition_rows: int | None = None
     #: Bytes of a worker's process, where dsmote's own readers read the partitions: in jobs.
     _process_bytes: int = 0
-    #: The rows of nominal columns are counted in the pass over the data, by level and class.
-    _counts_levels: ClassVar[bool] = False
 
-    #: Nothing is routed unless requested: groups that a splitter is given are not the sampler's.
-    __metadata_request__fit_resample: ClassVar[dict[str, bool]] = {
-        "groups": False,
-        "sample_weight": False,
-        "class_counts": False,
-    }
-    # scikit-learn makes this for methods that it knows; of this one it knows from imbalanced-learn,
-    # which may be imported later.
-    set_fit_resample_request = RequestMethod(
-        "fit_resample", ["class_counts", "groups", "sample_weight"]
-    )
-
-    sampling_strategy: Any
-    random_state: Any
-    carry: Any
-    provenance: Any
-    # Not every sampler has these.
+    # Parameters that not every sampler has.
     missing: str = "error"
     scale: str | None = None
+    n_components: Any = None
     on_small_class: str = "error"
+    #: Nothing is routed unless requested: groups that a splitter is given are not the sampler's.
+    __metadata_request__fit_resample: ClassVar[dict[str, bool]] = {
+        "class_counts": False,
+        "groups": False,
+        "sample_weight": False,
+    }
 
-    @abstractmethod
-    def _recipe(self) -> Recipe:
-        """Return what makes this sampler itself."""
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        """Make a sampler a scikit-learn estimator."""
+        load_scikit_learn()
+        return super().__new__(cls)
+
+    @property
+    def set_fit_resample_request(self) -> Any:
+        """Request metadata for ``fit_resample``, where metadata routing is enabled."""
+        # scikit-learn makes this for methods that it knows; of this one it knows from
+        # imbalanced-learn, which may be imported later.
+        from sklearn.utils._metadata_requests import RequestMethod
+
+        names = sorted(Sampler.__metadata_request__fit_resample)
+        return RequestMethod("fit_resample", names).__get__(self, type(self))
+
+    def _remember_columns(self, table: Table) -> None:
+        """Set the attributes that tell of the columns; forget those of an earlier input."""
+        target = [table.target] if table.has_target else []
+        names = [name for name in table.names if name not in target]
+        self.n_features_in_ = len(names)
+        self.__dict__.pop("feature_names_in_", None)
+        if table.is_frame and all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.asarray(names, dtype=object)
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return the estimator's tags, for scikit-learn and imbalanced-learn."""
+        from sklearn.utils import TargetTags
+
+        from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
+
+        return SamplerTags(
+            estimator_type="sampler",
+            target_tags=TargetTags(required=True),
+            input_tags=SamplerInputTags(two_d_array=True, sparse=False),
+            sampler_tags=SamplersOwnTags(sample_indices=False),
+        )
+
+
+@cache
+def load_scikit_learn() -> None:
+    """Turn the samplers into estimators.
+
+    Workers load samplers for their recipes only, and scikit-learn would take 41 MiB of each: a
+    fifth of its process.
+    """
+    from sklearn import base
+
+    Sampler.__bases__ = (base.OneToOneFeatureMixin, base.BaseEstimator)
+
+
+def wanted_search(k_neighbors: Any, neighbors: Any) -> tuple[int, Engine | None]:
+    """Return k, and the engine that was asked for (None: to be chosen from the rows).
+
+    Parameters
+    ----------
+    k_neighbors : int or object
+        A number, or an object with ``fit``, ``kneighbors`` and ``n_neighbors`` = k + 1, as in
+        imbalanced-learn: one more, for the row itself.
+    neighbors : str or Engine
+        As the samplers take it.
+
+    Raises
+    ------
+    ValueError
+        Two ways to search were asked for, or the object does not say how many neighbours.
+
+    Examples
+    --------
+    >>> wanted_search(5, "tree")
+    (5, TreeIndex(eps=0.0))
+    """
+    if isinstance(k_neighbors, Integral):
+        engine = _NAMED[neighbors] if isinstance(neighbors, str) else neighbors
+        return int(k_neighbors), engine
+    if not (isinstance(neighbors, str) and neighbors == "auto"):
+        raise ValueError(
+            f"k_neighbors is an object that searches ({type(k_neighbors).__name__}), and neighbors "
+            f"asks for {neighbors!r} as well; give a number as k_neighbors, or leave neighbors out"
+        )
+    n = getattr(k_neighbors, "n_neighbors", None)
+    if not isinstance(n, Integral) or n < 2:
+        raise ValueError(
+            f"k_neighbors is a {type(k_neighbors).__name__} with n_neighbors={n!r}; it must be a "
+            "whole number of at least 2: k + 1, because a row finds itself too"
+        )
+    return int(n) - 1, ForeignIndex(k_neighbors)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class OverSampler(Sampler):
+    """Base of the over-samplers; a sampler adds its parameters and its recipe."""
+
+    sampling_strategy: Any = "auto"
+    random_state: Any = None
+    carry: Any = None
+    provenance: Any = False
+
+    _sampling_type = "over-sampling"
+    #: What makes the sampler itself. Fields named like parameters have their values.
+    _recipe_type: ClassVar[type[Recipe]] = Recipe
+    #: Columns of which new rows have their base row's value: a job names the one it splits by.
+    _inherited: ClassVar[tuple[Any, ...]] = ()
+    #: Columns of every dtype are taken, missing values included, because none is measured.
+    _any_kind = False
+    #: The rows of nominal columns are counted in the pass over the data, by level and class.
+    _counts_levels = False
+
+    def _recipe(self, **more: Any) -> Recipe:
+        """Return what makes this sampler itself: its parameters as far as workers need them."""
+        kind, known = self._recipe_type, type(self).__dataclass_fields__
+        given = {name: getattr(self, name) for name in kind.__dataclass_fields__ if name in known}
+        if kind.k_name in known:
+            how = getattr(self, "neighbors", "auto")
+            given["k"], given["neighbors"] = wanted_search(getattr(self, kind.k_name), how)
+            given["fast"] = how == "fast"
+        return kind(type(self).__name__, **(given | more))
 
     def _takes_any_kind(self) -> bool:
         return self._any_kind
@@ -152,11 +244,10 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             )
         if self.scale:
             notes.append(f"neighbours are found among {self.scale}-scaled columns")
-        n = getattr(self, "n_components", None)
-        if n:
+        if self.n_components:
             notes.append(
                 "neighbours are found in leading principal components only (n_components="
-                f"{n}); recall is measured"
+                f"{self.n_components}); recall is measured"
             )
         return notes
 
@@ -370,12 +461,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             incomplete=incomplete_columns(profile.missing, profile.infinite, schema),
         )
         self.sampling_strategy_ = new
-        self.n_features_in_ = len(schema.columns) - table.has_target
-        names = [c.name for c in schema.columns if c.kind != "target"]
-        if table.is_frame and all(isinstance(name, str) for name in names):
-            self.feature_names_in_ = np.asarray(names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        self._remember_columns(table)
         self.plan_ = plan
         skip = self.missing == "skip"
         told = self.provenance or None
@@ -395,7 +481,7 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
                 f"{type(self).__name__} needs to count the levels of all rows once, and "
                 "class_counts says not to look; leave class_counts out"
             )
-        n = getattr(self, "n_components", None)
+        n: Any = self.n_components
         if isinstance(n, Integral) and int(n) > len(schema.numeric):
             raise ValueError(
                 f"n_components={n}, but there are {len(schema.numeric)} measured numeric columns; "
@@ -412,12 +498,3 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             raise ValueError(missing_labels(profile.missing_target, target))
         if self.missing == "error" and (profile.missing or profile.infinite):
             raise ValueError(incomplete(profile.missing, profile.infinite, schema))
-
-    def __sklearn_tags__(self) -> SamplerTags:
-        """Return the estimator's tags, for scikit-learn and imbalanced-learn."""
-        return SamplerTags(
-            estimator_type="sampler",
-            target_tags=TargetTags(required=True),
-            input_tags=SamplerInputTags(two_d_array=True, sparse=False),
-            sampler_tags=SamplersOwnTags(sample_indices=False),
-        )

@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn import get_config
 
 from dsmote.execute import Recipe, Table
 from dsmote.plan import Needs, Profile, Schema, carried_dtype, plain
 from dsmote.plan.labels import listed
 from dsmote.plan.profile import TARGET, Sampled, unify_categories
 from dsmote.plan.schema import is_nominal_dtype, with_dtypes
-from dsmote.samplers.recipes import SegmentRecipe
 
 __all__ = [
     "ClassCounts",
@@ -113,9 +111,7 @@ def needs_of(
     aside += 24 * ("groups" in table.beside or schema.group is not None)
     passes = (*table.passes, *passes_of(recipe, counted=not profile.assumed))
     levels = sum(of.bytes for of in profile.levels)
-    # Unlike the common module of recipes, those of samplers import scikit-learn.
-    estimators = type(recipe).__module__ != SegmentRecipe.__module__
-    return replace(recipe.needs(), passes=passes, aside=aside, levels=levels, estimators=estimators)
+    return replace(recipe.needs(), passes=passes, aside=aside, levels=levels)
 
 
 def sample_note(recipe: Recipe, profile: Profile) -> list[str]:
@@ -152,6 +148,8 @@ def routed_requests(sampler: Any, supported: set[str]) -> set[str]:
     ValueError
         A request that no pipeline can serve: it takes X and y from a sampler, and nothing else.
     """
+    from sklearn import get_config
+
     if not get_config()["enable_metadata_routing"]:
         return set()
     # Without imbalanced-learn there is no pipeline, and no such request.

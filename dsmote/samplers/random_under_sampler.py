@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any
 
 from dsmote.plan import Subset, UnderPlan
+from dsmote.samplers.parameters import allow
 from dsmote.samplers.under_base import UnderSampler
 
 __all__ = ["RandomUnderSampler"]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class RandomUnderSampler(UnderSampler):
     r"""Keep a random choice of the rows of the larger classes, in tables of any size.
 
@@ -79,23 +82,10 @@ class RandomUnderSampler(UnderSampler):
     total             100              80              20
     """
 
-    _name: ClassVar[str] = "random-under"
-    _summary: ClassVar[str] = "a random part of the rows of large classes"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **UnderSampler._parameter_constraints,
-        "replacement": ["boolean"],
-    }
+    _name = "random-under"
+    _summary = "a random part of the rows of large classes"
 
-    def __init__(
-        self,
-        *,
-        sampling_strategy: Any = "auto",
-        random_state: Any = None,
-        replacement: bool = False,
-    ) -> None:
-        self.sampling_strategy = sampling_strategy
-        self.random_state = random_state
-        self.replacement = replacement
+    replacement: bool = field(default=False, metadata=allow(bool))
 
     def _subsets(self, plan: UnderPlan) -> dict[Any, Subset]:
         return {

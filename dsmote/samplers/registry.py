@@ -1,4 +1,4 @@
-"""Samplers by name, found among the public names: a new one needs no entry here."""
+"""Samplers by name, made from the list in :mod:`dsmote.samplers`: a new one needs no entry here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import difflib
 import importlib
 from collections.abc import Iterable
 from typing import Any
+
+from dsmote.samplers.base import Sampler, load_scikit_learn
 
 __all__ = [
     "check_parameters",
@@ -29,9 +31,12 @@ def samplers() -> dict[str, type]:
     >>> samplers()["borderline"].__name__
     'BorderlineSMOTE'
     """
-    public = importlib.import_module("dsmote.samplers")
-    classes = (getattr(public, name) for name in public.__all__)
-    return {cls._name: cls for cls in classes if isinstance(cls, type) and hasattr(cls, "_name")}
+    load_scikit_learn()
+    public = vars(importlib.import_module("dsmote.samplers")).values()
+    classes: list[Any] = [x for x in public if isinstance(x, type) and issubclass(x, Sampler)]
+    # Names in capitals first, as sorted names are elsewhere.
+    classes.sort(key=lambda cls: (not cls.__name__.isupper(), cls.__name__))
+    return {cls._name: cls for cls in classes}
 
 
 def describe_samplers() -> list[dict[str, Any]]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
-from dsmote.execute import Recipe
-from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
-from dsmote.samplers.recipes import SegmentRecipe
-from dsmote.samplers.search import wanted_search
+from dsmote.samplers.base import OverSampler
 
 __all__ = ["SMOTE"]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SMOTE(OverSampler):
     r"""Synthetic minority over-sampling, for tables of numbers of any size.
 
@@ -116,47 +115,13 @@ class SMOTE(OverSampler):
     ((180, 3), array([90, 90]))
     """
 
-    _name: ClassVar[str] = "smote"
-    _summary: ClassVar[str] = "SMOTE for tables of numbers"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **OverSampler._parameter_constraints,
-        **NEIGHBOUR_PARAMETERS,
-    }
+    _name = "smote"
+    _summary = "SMOTE for tables of numbers"
 
-    def __init__(
-        self,
-        *,
-        sampling_strategy: Any = "auto",
-        k_neighbors: int = 5,
-        random_state: Any = None,
-        carry: Any = None,
-        missing: str = "error",
-        neighbors: Any = "auto",
-        scale: str | None = None,
-        n_components: Any = None,
-        on_small_class: str = "error",
-        on_small_group: str = "error",
-        provenance: Any = False,
-    ) -> None:
-        self.sampling_strategy = sampling_strategy
-        self.k_neighbors = k_neighbors
-        self.random_state = random_state
-        self.carry = carry
-        self.missing = missing
-        self.neighbors = neighbors
-        self.scale = scale
-        self.n_components = n_components
-        self.on_small_class = on_small_class
-        self.on_small_group = on_small_group
-        self.provenance = provenance
-
-    def _recipe(self) -> Recipe:
-        k, engine = wanted_search(self.k_neighbors, self.neighbors)
-        return SegmentRecipe(
-            "SMOTE",
-            k,
-            engine,
-            self.neighbors == "fast",
-            self.n_components,
-            on_small_group=self.on_small_group,
-        )
+    k_neighbors: Any = 5
+    missing: str = "error"
+    neighbors: Any = "auto"
+    scale: str | None = None
+    n_components: Any = None
+    on_small_class: str = "error"
+    on_small_group: str = "error"

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, Searched, Table, nearest_of
+from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, Searched, Table
 from dsmote.kernels import vote
 from dsmote.neighbors import NeighborIndex, ValueDifferenceSearch, level_probabilities
 from dsmote.neighbors.choose import Choice
 from dsmote.plan import Schema, sort_labels
-from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
-from dsmote.samplers.recipes import SegmentRecipe
-from dsmote.samplers.tags import SamplerTags
+from dsmote.samplers.base import OverSampler
+from dsmote.samplers.parameters import Range, allow
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 __all__ = ["SMOTEN"]
 
 
 @dataclass(frozen=True)
-class NominalRecipe(SegmentRecipe):
+class NominalRecipe(Recipe):
     """All rows are bases, equally; neighbours by the value difference metric; a vote."""
 
     how: str = "auto"
@@ -45,10 +46,10 @@ class NominalRecipe(SegmentRecipe):
         """Index them."""
         return ValueDifferenceSearch(searched.codes, searched.tables, self.how)
 
-    def make(self, of: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
+    def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
         """Let the base row and its neighbours vote on each column."""
-        rows = of.rows
-        near, place = nearest_of(of, bases, self.k)
+        rows = index.rows
+        near, place = index.nearest(bases, self.k)
         parents = np.column_stack([bases, near[place]])
         codes = np.empty((len(bases), rows.codes.shape[1]), dtype=np.int32)
         for j in range(codes.shape[1]):
@@ -57,6 +58,7 @@ class NominalRecipe(SegmentRecipe):
         return Made(rows.numeric[bases], {}, codes, bases, weights=weights)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SMOTEN(OverSampler):
     """SMOTE for tables in which every column is nominal.
 
@@ -107,46 +109,19 @@ class SMOTEN(OverSampler):
     (array([18, 18]), ['blue', 'green', 'red'])
     """
 
-    _name: ClassVar[str] = "smoten"
-    _summary: ClassVar[str] = "SMOTE for tables of names"
-    _counts_levels: ClassVar[bool] = True
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **OverSampler._parameter_constraints,
-        "categorical_encoder": [None],
-        "k_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "neighbors": [StrOptions({"auto", "tree", "brute"})],
-        "on_small_class": NEIGHBOUR_PARAMETERS["on_small_class"],
-        "on_small_group": NEIGHBOUR_PARAMETERS["on_small_group"],
-    }
+    _name = "smoten"
+    _summary = "SMOTE for tables of names"
+    _recipe_type = NominalRecipe
+    _counts_levels = True
 
-    def __init__(
-        self,
-        categorical_encoder: Any = None,
-        *,
-        sampling_strategy: Any = "auto",
-        random_state: Any = None,
-        k_neighbors: int = 5,
-        carry: Any = None,
-        neighbors: str = "auto",
-        on_small_class: str = "error",
-        on_small_group: str = "error",
-        provenance: Any = False,
-    ) -> None:
-        self.categorical_encoder = categorical_encoder
-        self.sampling_strategy = sampling_strategy
-        self.random_state = random_state
-        self.k_neighbors = k_neighbors
-        self.carry = carry
-        self.neighbors = neighbors
-        self.on_small_class = on_small_class
-        self.on_small_group = on_small_group
-        self.provenance = provenance
+    categorical_encoder: None = field(default=None, kw_only=False, metadata=allow(None))
+    k_neighbors: int = field(default=5, metadata=allow(Range(Integral, 1, None)))
+    neighbors: str = field(default="auto", metadata=allow({"auto", "tree", "brute"}))
+    on_small_class: str = "error"
+    on_small_group: str = "error"
 
-    def _recipe(self) -> Recipe:
-        how = self.on_small_group
-        return NominalRecipe(
-            "SMOTEN", int(self.k_neighbors), on_small_group=how, how=self.neighbors
-        )
+    def _recipe(self, **more: Any) -> Recipe:
+        return super()._recipe(neighbors=None, how=self.neighbors, **more)
 
     def _nominal(self, table: Table, aside: Sequence[Any]) -> list[int]:
         others = {table.target, *aside} if table.has_target else set(aside)
@@ -155,7 +130,7 @@ class SMOTEN(OverSampler):
     def _notes(self, schema: Schema) -> list[str]:
         return []  # that columns are nominal is known to who takes SMOTEN
 
-    def __sklearn_tags__(self) -> SamplerTags:
+    def __sklearn_tags__(self) -> Tags:
         """Return the tags: text is what this sampler is for."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True

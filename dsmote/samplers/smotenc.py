@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,9 +16,8 @@ from dsmote.neighbors.recall import measure_recall
 from dsmote.plan import Profile, Schema
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name, is_nominal_dtype
-from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
-from dsmote.samplers.recipes import SegmentRecipe
-from dsmote.samplers.search import wanted_search
+from dsmote.samplers.parameters import allow
+from dsmote.samplers.smote import SMOTE
 
 __all__ = ["SMOTENC", "MixedRecipe", "mixed_weight"]
 
@@ -48,8 +47,7 @@ def mixed_weight(numeric: np.ndarray) -> float:
     return middle if middle > 0 and np.isfinite(middle) else 1.0
 
 
-@dataclass(frozen=True)
-class MixedRecipe(SegmentRecipe):
+class MixedRecipe(Recipe):
     """As SMOTE, with neighbours by the mixed metric."""
 
     def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
@@ -82,7 +80,8 @@ class MixedRecipe(SegmentRecipe):
         ).to_dict()
 
 
-class SMOTENC(OverSampler):
+@dataclass(kw_only=True, eq=False, repr=False)
+class SMOTENC(SMOTE):
     """SMOTE for numbers and names (nominal and continuous columns together).
 
     ::
@@ -137,62 +136,26 @@ class SMOTENC(OverSampler):
     (100, ['a', 'b'])
     """
 
-    _name: ClassVar[str] = "smotenc"
-    _summary: ClassVar[str] = "SMOTE for tables of numbers and names"
+    _name = "smotenc"
+    _summary = "SMOTE for tables of numbers and names"
+    _recipe_type = MixedRecipe
     _memory_only: ClassVar[tuple[str, ...]] = ("median_std_",)
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **OverSampler._parameter_constraints,
-        **NEIGHBOUR_PARAMETERS,
-        "categorical_features": ["array-like", str],
-        "categorical_encoder": [None],
-    }
 
-    def __init__(
-        self,
-        categorical_features: Any = "auto",
-        *,
-        categorical_encoder: Any = None,
-        sampling_strategy: Any = "auto",
-        k_neighbors: int = 5,
-        random_state: Any = None,
-        carry: Any = None,
-        missing: str = "error",
-        neighbors: Any = "auto",
-        scale: str | None = None,
-        n_components: Any = None,
-        on_small_class: str = "error",
-        on_small_group: str = "error",
-        provenance: Any = False,
-    ) -> None:
-        self.categorical_features = categorical_features
-        self.categorical_encoder = categorical_encoder
-        self.sampling_strategy = sampling_strategy
-        self.k_neighbors = k_neighbors
-        self.random_state = random_state
-        self.carry = carry
-        self.missing = missing
-        self.neighbors = neighbors
-        self.scale = scale
-        self.n_components = n_components
-        self.on_small_class = on_small_class
-        self.on_small_group = on_small_group
-        self.provenance = provenance
+    categorical_features: Any = field(
+        default="auto", kw_only=False, metadata=allow("array-like", str)
+    )
+    categorical_encoder: None = field(default=None, metadata=allow(None))
 
-    def _recipe(self) -> Recipe:
-        k, engine = wanted_search(self.k_neighbors, self.neighbors)
+    def _recipe(self, **more: Any) -> Recipe:
+        recipe = super()._recipe(**more)
+        engine = recipe.neighbors
         mixed = engine is None or hasattr(engine, "build_mixed")
         if self.neighbors == "fast" or not mixed or getattr(engine, "eps", 0):
             raise ValueError(
                 f"neighbors={self.neighbors!r} measures numbers only; SMOTENC takes 'auto', "
                 "'tree', 'brute' and CappedIndex(max_rows)"
             )
-        return MixedRecipe(
-            "SMOTENC",
-            k,
-            engine,
-            n_components=self.n_components,
-            on_small_group=self.on_small_group,
-        )
+        return recipe
 
     def _nominal(self, table: Table, carried: Sequence[Any]) -> list[int]:
         wanted = self.categorical_features

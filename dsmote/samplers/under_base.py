@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from numbers import Real
-from typing import Any, ClassVar
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin
-from sklearn.utils import TargetTags
-from sklearn.utils._metadata_requests import RequestMethod
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from dsmote.execute import (
     Counted,
@@ -27,40 +22,25 @@ from dsmote.execute import (
 from dsmote.execute.arrays import label_array
 from dsmote.execute.partition import missing_labels
 from dsmote.plan import Subset, UnderPlan, kept_rows, make_under_plan, root_seed
+from dsmote.samplers.base import Sampler
 from dsmote.samplers.preparing import beside_table, check_labels, routed_requests
-from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 __all__ = ["UnderSampler"]
 
 
-class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
+@dataclass(kw_only=True, eq=False, repr=False)
+class UnderSampler(Sampler):
     """Base of under-samplers; a sampler adds its parameters and says which rows it keeps."""
 
-    _sampling_type: ClassVar[str] = "under-sampling"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "sampling_strategy": [
-            Interval(Real, 0, 1, closed="right"),
-            StrOptions({"auto", "majority", "not minority", "not majority", "all", "minority"}),
-            Mapping,
-            callable,
-        ],
-        "random_state": ["random_state", np.random.Generator],
-    }
+    sampling_strategy: Any = "auto"
+    random_state: Any = None
 
+    _sampling_type = "under-sampling"
     #: The classes by partition, where whoever calls has counted them already.
-    _counted: Counted | None = None
-
-    #: Nothing is routed unless requested: groups that a splitter is given are not the sampler's.
-    __metadata_request__fit_resample: ClassVar[dict[str, bool]] = {
-        "groups": False,
-        "sample_weight": False,
-    }
-    # scikit-learn makes this for methods that it knows; of this one it knows from imbalanced-learn,
-    # which may be imported later.
-    set_fit_resample_request = RequestMethod("fit_resample", ["groups", "sample_weight"])
-
-    sampling_strategy: Any
-    random_state: Any
+    _counted: ClassVar[Counted | None] = None
 
     @abstractmethod
     def _subsets(self, plan: UnderPlan) -> dict[Any, Subset]:
@@ -190,26 +170,12 @@ class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         self.sampling_strategy_ = keep
         self.plan_ = plan
         self._remember_columns(table)
+        self.__dict__.pop("sample_indices_", None)
         return plan, counted
 
-    def _remember_columns(self, table: Table) -> None:
-        """Set the attributes that tell of the columns; forget those of an earlier input."""
-        target = [table.target] if table.has_target else []
-        names = [name for name in table.names if name not in target]
-        self.n_features_in_ = len(names)
-        for stale in ("feature_names_in_", "sample_indices_"):
-            if hasattr(self, stale):
-                delattr(self, stale)
-        if table.is_frame and all(isinstance(name, str) for name in names):
-            self.feature_names_in_ = np.asarray(names, dtype=object)
-
-    def __sklearn_tags__(self) -> SamplerTags:
-        """Return the estimator's tags, for scikit-learn and imbalanced-learn."""
-        return SamplerTags(
-            estimator_type="sampler",
-            target_tags=TargetTags(required=True),
-            input_tags=SamplerInputTags(
-                two_d_array=True, sparse=False, string=True, allow_nan=True
-            ),
-            sampler_tags=SamplersOwnTags(sample_indices=True),
-        )
+    def __sklearn_tags__(self) -> Tags:
+        """Return the tags: columns of any kind are taken, and one can know which rows stay."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.allow_nan = True
+        tags.sampler_tags.sample_indices = True
+        return tags
