@@ -8,10 +8,12 @@ worker needs the recipes in them, and scikit-learn would take a fifth of its mem
 from dsmote.samplers.adasyn import ADASYN as ADASYN
 from dsmote.samplers.borderline_smote import BorderlineSMOTE as BorderlineSMOTE
 from dsmote.samplers.kmeans_smote import KMeansSMOTE as KMeansSMOTE
+from dsmote.samplers.polynom_fit_smote import PolynomFitSMOTE as PolynomFitSMOTE
 from dsmote.samplers.random_over_sampler import RandomOverSampler as RandomOverSampler
 from dsmote.samplers.random_under_sampler import RandomUnderSampler as RandomUnderSampler
 from dsmote.samplers.registry import make_sampler as make_sampler
 from dsmote.samplers.registry import samplers as samplers
+from dsmote.samplers.safe_level_smote import SafeLevelSMOTE as SafeLevelSMOTE
 from dsmote.samplers.smote import SMOTE as SMOTE
 from dsmote.samplers.smoten import SMOTEN as SMOTEN
 from dsmote.samplers.smotenc import SMOTENC as SMOTENC
