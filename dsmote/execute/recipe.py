@@ -193,13 +193,15 @@ class Ends(NamedTuple):
     voters: tuple[np.ndarray, np.ndarray] | None = None
     classes: np.ndarray | None = None
 
-    def exact(self, column: int, values: np.ndarray) -> np.ndarray:
-        """Return them in a column whose integers, `values` in the class, float64 cannot hold."""
+    def exact(self, column: int, rows: Rows) -> np.ndarray:
+        """Return them in a column of integers (or units of decimals) that float64 cannot hold."""
+        values = rows.wide[column]
         if self.rows is not None:
             return values[self.rows]
         info = np.iinfo(values.dtype)
         top = np.nextafter(float(info.max), 0.0)
-        return np.clip(self.points[:, column], float(info.min), top).astype(values.dtype)
+        points = np.rint(self.points[:, column] * rows.units.get(column, 1))
+        return np.clip(points, float(info.min), top).astype(values.dtype)
 
 
 @dataclass(frozen=True)
@@ -428,7 +430,7 @@ def on_segments(
     numeric = segment(start, ends.points, between, whole)
     wide = {}
     for j, values in rows.wide.items():
-        near = ends.exact(j, values)
+        near = ends.exact(j, rows)
         wide[j] = segment_exact(values[bases], near, between)
         if len(away):
             wide[j][away] = beyond_exact(values[bases[away]], near[away], -gaps[away])

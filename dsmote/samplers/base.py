@@ -87,7 +87,6 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
     # Parameters that not every sampler has.
     missing: str = "error"
     scale: str | None = None
-    n_components: Any = None
     on_small_class: str = "error"
     #: Nothing is routed unless requested: groups that a splitter is given are not the sampler's.
     __metadata_request__fit_resample: ClassVar[dict[str, bool]] = {
@@ -244,10 +243,11 @@ class OverSampler(Sampler):
             )
         if self.scale:
             notes.append(f"neighbours are found among {self.scale}-scaled columns")
-        if self.n_components:
+        n = getattr(self, "n_components", None)
+        if n:
             notes.append(
                 "neighbours are found in leading principal components only (n_components="
-                f"{self.n_components}); recall is measured"
+                f"{n}); recall is measured"
             )
         return notes
 
@@ -481,7 +481,7 @@ class OverSampler(Sampler):
                 f"{type(self).__name__} needs to count the levels of all rows once, and "
                 "class_counts says not to look; leave class_counts out"
             )
-        n: Any = self.n_components
+        n = getattr(self, "n_components", None)
         if isinstance(n, Integral) and int(n) > len(schema.numeric):
             raise ValueError(
                 f"n_components={n}, but there are {len(schema.numeric)} measured numeric columns; "

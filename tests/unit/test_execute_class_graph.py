@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from dsmote import ADASYN, SMOTE, SMOTEN, KMeansSMOTE
+from dsmote.execute import Recipe
 from dsmote.execute.class_graph import Inputs, add_indexes, together, without_blocks
 from dsmote.execute.dask_table import DaskTable
 from dsmote.plan import COPY, ClassPlan
-from dsmote.samplers.recipes import SegmentRecipe
 from tests.tables import dask_frame, even, numbers
 
 TABLE = numbers(120, 36)
@@ -100,8 +100,8 @@ def test_a_partition_is_indexed_once_for_small_classes(monkeypatch):
         indexed.append(len(matrix))
         return surrounding(self, matrix)
 
-    surrounding = SegmentRecipe.surrounding
-    monkeypatch.setattr(SegmentRecipe, "surrounding", watched)
+    surrounding = Recipe.surrounding
+    monkeypatch.setattr(Recipe, "surrounding", watched)
     table = TABLE.copy()
     table.loc[:29, "y"], table.loc[30:49, "y"] = 2, 3
     how = ADASYN(random_state=0, sampling_strategy="all")

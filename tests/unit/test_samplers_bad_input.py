@@ -14,16 +14,14 @@ import pytest
 import dsmote.execute.dask_table
 import dsmote.execute.memory_table
 from dsmote import (
-    ADASYN,
     SMOTE,
     SMOTENC,
-    SVMSMOTE,
-    BorderlineSMOTE,
-    KMeansSMOTE,
     RandomOverSampler,
     RandomUnderSampler,
 )
 from dsmote.plan import Limit, MemoryLimitError
+from dsmote.samplers.registry import parameters_of, samplers
+from tests.samplers import family
 from tests.tables import dask_array, dask_frame, mixed, numbers
 
 N = 60
@@ -56,6 +54,27 @@ def resample(kind, table, sampler=None, **how):
     sampler = SMOTE(random_state=0) if sampler is None else sampler
     made = sampler.resample(held(kind, table), target="y", **how)
     return made if kind == "in memory" else made.compute()
+
+
+# ---- every sampler
+
+
+@pytest.mark.parametrize("name", family())
+def test_no_sampler_takes_what_it_cannot_use(kind, table, name):
+    how, params = family()[name]
+    sampler = how(random_state=0, **params)
+    with pytest.raises(ValueError, match=r"at least 2 classes, but has 1 class: \{0: 60\}"):
+        resample(kind, table.assign(y=0), sampler)
+    with pytest.raises(ValueError, match=r"sampling_strategy names 7, which the target does not"):
+        resample(kind, table, sampler.set_params(sampling_strategy={7: 90}))
+    sampler.set_params(sampling_strategy="auto")
+    with pytest.raises(ValueError, match=r"y is missing in 1 row|target 'y' .*miss"):
+        resample(kind, table.assign(y=table["y"].mask(table.index == 30)), sampler)
+    if not sampler.__sklearn_tags__().input_tags.string:
+        with pytest.raises(ValueError, match=r"1 column holds text.*'b'; use SMOTENC"):
+            resample(kind, table.assign(b="text"), sampler)
+        with pytest.raises(ValueError, match=r"'c' \(1 missing\); fill"):
+            resample(kind, table.assign(c=table["c"].mask(table.index == 30)), sampler)
 
 
 # ---- arrays
@@ -755,7 +774,7 @@ def test_merged_chunks_of_the_target_get_a_remedy_that_works(tmp_path):
 
 @pytest.mark.parametrize("on_dask", [False, True])
 @pytest.mark.parametrize("everywhere", [False, True])
-@pytest.mark.parametrize("kind", [SMOTE, SMOTENC, BorderlineSMOTE, ADASYN, SVMSMOTE, KMeansSMOTE])
+@pytest.mark.parametrize("kind", [k for k in samplers().values() if "missing" in parameters_of(k)])
 def test_rows_that_all_miss_a_value_are_explained(kind, everywhere, on_dask):
     """Which columns miss how many, and that they can be carried; no count of nearest rows."""
     y = np.repeat([0, 1], [40, 20])
