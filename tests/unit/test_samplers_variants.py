@@ -40,9 +40,7 @@ def test_safe_levels_that_are_all_zero():
     alone = np.arange(80) % 20 == 0  # each among twenty of the other class
     far[alone] = far[np.flatnonzero(alone) + 1] + 1e-9
     far += np.repeat(np.arange(4), 20)[:, None] * 1000
-    with pytest.raises(
-        ValueError, match="class 1 has no row with another of the class among"
-    ):
+    with pytest.raises(ValueError, match="class 1 has no row with another of the class among"):
         SafeLevelSMOTE(k_neighbors=3).fit_resample(far, alone.astype(int))
 
 
