@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from dsmote.job import JobSpec as JobSpec
     from dsmote.job import run_job as run_job
     from dsmote.plan import Plan as Plan
-    from dsmote.plan import UnderPlan as UnderPlan
     from dsmote.samplers import *  # noqa: F403
 
 __version__ = "0.4.1"
@@ -26,7 +25,6 @@ _HOMES = {
     "JobResult": "job",
     "JobSpec": "job",
     "Plan": "plan",
-    "UnderPlan": "plan",
     "connect": "cluster",
     "make_sampler": "samplers",
     "run_job": "job",

@@ -65,7 +65,7 @@ class JobResult:
     manifest : dict or None
         As it lies in the folder; of the earlier run when this one was skipped. None after a dry
         run.
-    plan : Plan, UnderPlan or None
+    plan : Plan or None
         What was planned; None when the job was skipped.
     seconds : float
         In all, with starting workers; what the job itself took is in the manifest.

@@ -21,7 +21,7 @@ def check_combination(spec: Any, kind: Any) -> None:
     ValueError
         It names the fields, and says what to do.
     """
-    under = kind._sampling_type == "under-sampling"
+    under = kind._sampling_type != "over-sampling"
     if spec.mode == "synthetic" and under:
         raise ValueError(
             f"mode 'synthetic' writes the new rows only, and {kind.__name__} makes none: use "

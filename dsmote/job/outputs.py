@@ -111,7 +111,7 @@ class Outputs:
     def described(self, parts: Sequence[Part]) -> dict[str, Any]:
         """Return what a manifest says of the rows: of each side, and of each folder."""
         plan = self.sampler.plan_
-        changed = {} if isinstance(plan, Plan) else {"dropped": int(plan.n_dropped)}
+        changed = {} if plan.direction == "over-sampling" else {"dropped": int(plan.n_dropped)}
         rows = {"before": int(plan.n_before), "new": int(plan.n_new), **changed}
         rows |= {"after": int(plan.n_after)}
         if plan.test is not None:
@@ -251,7 +251,7 @@ def plan_outputs(spec: JobSpec, source: Source, client: Any) -> Any:
 
     Returns
     -------
-    dsmote.plan.Plan or dsmote.plan.UnderPlan
+    dsmote.plan.Plan
     """
     opened = _opened(spec, source, client)
     with _of_training(opened.divided):

@@ -129,7 +129,7 @@ def plan_job(job: Job, client: Any, progress: Progress | None = None) -> Any:
 
     Returns
     -------
-    dsmote.plan.Plan or dsmote.plan.UnderPlan
+    dsmote.plan.Plan
     """
     progress = progress or Silent()
     with explained(job.source.inputs), unless_stuck(client), _original_dtypes():

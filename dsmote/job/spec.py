@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 #: The word of ``sampling_strategy`` that is for samplers of the other kind only.
-NOT_FOR = {"over-sampling": "majority", "under-sampling": "minority"}
+NOT_FOR = {"over-sampling": "majority", "under-sampling": "minority", "clean-sampling": "minority"}
 
 AUTO = "auto"
 #: Of a row group: what Parquet's writer can count to.
@@ -235,7 +235,7 @@ def _check_sampler(spec: JobSpec) -> None:
             f"{kind.__name__} does not tell numbers from names, but {list(spec.categorical)} are "
             "said to be categorical: use the sampler smotenc, or leave them out"
         )
-    if NOT_FOR[kind._sampling_type] == spec.sampling_strategy:
+    if NOT_FOR.get(kind._sampling_type) == spec.sampling_strategy:
         raise ValueError(
             f"sampling_strategy {spec.sampling_strategy!r} is not for {kind._sampling_type}, "
             f"which {kind.__name__} does; give another, such as 'auto'"

@@ -10,8 +10,9 @@ from dsmote.plan.labels import listed, sort_labels
 from dsmote.plan.memory import ESTIMATOR_BYTES, Limit, class_memory, looking_bytes, project
 from dsmote.plan.plan import COPY, RULE_OF_THUMB, SMALL_K_ROWS, Block, ClassPlan, Plan
 from dsmote.plan.schema import Schema
+from dsmote.plan.strategy import UNDER
 
-__all__ = ["BLOCK_BYTES", "BLOCK_ROWS", "Needs", "make_plan"]
+__all__ = ["BLOCK_BYTES", "BLOCK_ROWS", "Needs", "make_plan", "make_under_plan"]
 
 WHOLE = ("int", "datetime", "timedelta")  # kinds that are whole numbers
 BLOCK_BYTES = 64 * 2**20
@@ -112,7 +113,7 @@ def _of(classes: Sequence[ClassPlan], usable: bool = True) -> str:
 
     Examples
     --------
-    >>> _of([ClassPlan("a", 0, 3, 3, 0, 5, None), ClassPlan("b", 1, 1, 1, 0, 5, None)])
+    >>> _of([ClassPlan("a", 0, 3, 3), ClassPlan("b", 1, 1, 1)])
     "classes 'a' (3 rows), 'b' (1 row)"
     """
     each = listed(f"{c.label!r} ({_rows(c.usable if usable else c.before)})" for c in classes)
@@ -347,3 +348,43 @@ def make_plan(
         too_large=tuple(too_large),
         passes=needs.passes,
     )
+
+
+def make_under_plan(
+    *,
+    sampler: str,
+    seed: int,
+    counts: Mapping[Any, int],
+    keep: Mapping[Any, int],
+    direction: str = UNDER,
+) -> Plan:
+    """Put together what was decided for a sampler that makes no rows.
+
+    Parameters
+    ----------
+    sampler, seed
+        The sampler's name and the root seed.
+    counts : mapping of label to int
+        Rows present in each class.
+    keep : mapping of label to int
+        Rows to keep of the targeted classes; of cleaning methods, at most.
+    direction : {"under-sampling", "clean-sampling"}
+
+    Examples
+    --------
+    >>> plan = make_under_plan(sampler="S", seed=0, counts={1: 10, 0: 90}, keep={0: 10})
+    >>> plan.counts_after, plan.n_dropped
+    ({0: 10, 1: 10}, 80)
+    """
+    classes = [
+        ClassPlan(
+            label,
+            rank,
+            counts[label],
+            counts[label],
+            dropped=counts[label] - keep.get(label, counts[label]),
+            targeted=label in keep,
+        )
+        for rank, label in enumerate(sort_labels(counts))
+    ]
+    return Plan(sampler, seed, tuple(classes), direction=direction)

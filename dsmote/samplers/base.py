@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,21 +18,21 @@ from dsmote.neighbors import Engine
 from dsmote.neighbors.engines import BruteIndex, TreeIndex
 from dsmote.neighbors.foreign import ForeignIndex
 from dsmote.plan import (
+    OVER,
     Plan,
     Profile,
     Schema,
     make_plan,
-    new_rows,
     root_seed,
     scaling_of,
     sort_labels,
+    wanted_rows,
 )
 from dsmote.plan.advice import advice
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name, with_decimals, with_dtypes
 from dsmote.samplers.parameters import sklearn_constraints
 from dsmote.samplers.preparing import (
-    ClassCounts,
     assumed_profile,
     beside_table,
     changed_dtypes,
@@ -79,6 +80,8 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
     _random = True
     #: Attributes that only a table in memory gives.
     _memory_only: ClassVar[tuple[str, ...]] = ()
+    #: Metadata that may be requested by routing.
+    _routable: ClassVar[frozenset[str]] = frozenset()
     #: Rows of the largest partition as it is read, where what is resampled is a part of it.
     _partition_rows: int | None = None
     #: Bytes of a worker's process, where dsmote's own readers read the partitions: in jobs.
@@ -109,6 +112,164 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
 
         names = sorted(Sampler.__metadata_request__fit_resample)
         return RequestMethod("fit_resample", names).__get__(self, type(self))
+
+    def fit(self, X: Any, y: Any) -> Any:
+        """Validate the input and decide how many rows each class gets; nothing is made.
+
+        Parameters
+        ----------
+        X, y
+            As for :meth:`fit_resample`.
+
+        Returns
+        -------
+        self
+        """
+        self._validate_params()
+        self._prepare(read_pair(X, y), None, None)[0].check()
+        return self
+
+    def fit_resample(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        groups: Any = None,
+        class_counts: Mapping[Any, int] | None = None,
+    ) -> Any:
+        """Balance a table whose target is a container of its own.
+
+        Parameters
+        ----------
+        X : ndarray, list, DataFrame, dask Array or dask DataFrame, shape (n, d)
+            The features.
+        y : ndarray, list, Series, or the same on Dask, shape (n,)
+            The target.
+        sample_weight : ndarray, list, Series, or the same on Dask, shape (n,), optional
+            Weights of the rows. A synthetic row's lies between those of its parents, as it does.
+        groups : column name, or array like `sample_weight`, optional
+            Which rows belong together: neighbours are looked for within the group only, and
+            a synthetic row belongs to the group of its parents.
+        class_counts : mapping of label to int, optional
+            Rows per class. For over-samplers and Dask input this saves the one pass over the data;
+            what the pass would have checked is then checked while X_res is computed.
+
+        Returns
+        -------
+        X_res, y_res
+            The same kinds as given. From over-samplers the originals in order, then the synthetic
+            rows, class by class in sorted label order; from under-samplers the rows that stay,
+            unchanged, in order and with their index. Dask in, lazy Dask out.
+        sample_weight_res
+            Third, where `sample_weight` is given; whole numbers become float64 where rows are made.
+        groups_res
+            Last, where `groups` is an array; not from a sampler that requests groups by metadata
+            routing (``set_fit_resample_request(groups=True)``), because pipelines take two.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Input that cannot be resampled; the message names the column or class and the remedy.
+        MemoryLimitError
+            What would not fit, before anything is run.
+        """
+        self._validate_params()
+        beside, column = beside_table(X, sample_weight, groups)
+        routed = routed_requests(self, self._routable)
+        made = self._run(read_pair(X, y, beside), (X, y, *beside.values()), class_counts, column)
+        return made[:2] if "groups" in routed else made
+
+    def resample(
+        self,
+        frame: Any,
+        *,
+        target: Any,
+        groups: Any = None,
+        class_counts: Mapping[Any, int] | None = None,
+    ) -> Any:
+        """Balance one table: one frame in, one frame out.
+
+        Parameters
+        ----------
+        frame : pandas or dask DataFrame
+            Features and target.
+        target : hashable
+            Name of the target column.
+        groups, class_counts
+            As for :meth:`fit_resample`.
+
+        Returns
+        -------
+        pandas or dask DataFrame
+            The same columns, order and dtypes; and the groups, where they are an array.
+        """
+        self._validate_params()
+        beside, column = beside_table(frame, None, groups)
+        table = read_frame(frame, target, beside)
+        made = self._run(table, (frame, *beside.values()), class_counts, column)
+        return made[0] if isinstance(made, tuple) and len(made) == 1 else made
+
+    def plan(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        target: Any = None,
+        groups: Any = None,
+        class_counts: Mapping[Any, int] | None = None,
+    ) -> Plan:
+        """Say what would happen: counts, blocks, engine, memory, warnings. Makes nothing.
+
+        Parameters
+        ----------
+        X, y, target, groups, class_counts
+            As for :meth:`fit_resample` (X and y), or as for :meth:`resample` (X and target).
+
+        Returns
+        -------
+        Plan
+            Printable; ``to_dict()`` gives it as JSON-able data.
+        """
+        self._validate_params()
+        if (y is None) == (target is None):
+            raise ValueError("plan takes X and y, or a frame and target=")
+        beside, column = beside_table(X, None, groups)
+        table = read_pair(X, y, beside) if target is None else read_frame(X, target, beside)
+        return self._prepare(table, class_counts, column)[0]
+
+    def _run(
+        self,
+        table: Table,
+        given: tuple[Any, ...],
+        class_counts: Mapping[Any, int] | None,
+        group: Any,
+    ) -> Any:
+        plan, work = self._prepare(table, class_counts, group)
+        plan.check()
+        for name in ("provenance_", *self._memory_only):
+            self.__dict__.pop(name, None)
+        return self._made(table, given, work)
+
+    @abstractmethod
+    def _prepare(
+        self, table: Table, class_counts: Mapping[Any, int] | None, group: Any
+    ) -> tuple[Plan, Any]:
+        """Return the plan, and what is to be done; set the attributes of a fitted sampler."""
+
+    @abstractmethod
+    def _made(self, table: Table, given: tuple[Any, ...], work: Any) -> Any:
+        """Do it; `given` is what the user gave: the features, the target, what is beside them."""
+
+    def _check_rows(self, rows: int, missing_target: int, table: Table) -> None:
+        """Refuse a table without rows, or with rows without a label."""
+        if not rows:
+            raise ValueError(
+                "the table has zero rows (0 sample(s)): there is nothing to resample; check how it "
+                "was read or filtered"
+            )
+        if missing_target:
+            raise ValueError(missing_labels(missing_target, table.target_name))
 
     def _remember_columns(self, table: Table) -> None:
         """Set the attributes that tell of the columns; forget those of an earlier input."""
@@ -192,7 +353,8 @@ class OverSampler(Sampler):
     carry: Any = None
     provenance: Any = False
 
-    _sampling_type = "over-sampling"
+    _sampling_type = OVER
+    _routable = frozenset({"groups"})
     #: What makes the sampler itself. Fields named like parameters have their values.
     _recipe_type: ClassVar[type[Recipe]] = Recipe
     #: Columns of which new rows have their base row's value: a job names the one it splits by.
@@ -251,137 +413,12 @@ class OverSampler(Sampler):
             )
         return notes
 
-    def fit(self, X: Any, y: Any) -> OverSampler:
-        """Validate the input and decide how many rows each class gets; nothing is made.
-
-        Parameters
-        ----------
-        X, y
-            As for :meth:`fit_resample`.
-
-        Returns
-        -------
-        self
-        """
-        self._validate_params()
-        self._prepare(read_pair(X, y), None)[0].plan.check()
-        return self
-
-    def fit_resample(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        sample_weight: Any = None,
-        groups: Any = None,
-        class_counts: ClassCounts | None = None,
-    ) -> Any:
-        """Balance a table whose target is a container of its own.
-
-        Parameters
-        ----------
-        X : ndarray, list, DataFrame, dask Array or dask DataFrame, shape (n, d)
-            The features.
-        y : ndarray, list, Series, or the same on Dask, shape (n,)
-            The target.
-        sample_weight : ndarray, list, Series, or the same on Dask, shape (n,), optional
-            Weights of the rows. A synthetic row's lies between those of its parents, as it does.
-        groups : column name, or array like `sample_weight`, optional
-            Which rows belong together: neighbours are looked for within the group only, and
-            a synthetic row belongs to the group of its parents.
-        class_counts : mapping of label to int, optional
-            Rows per class. For Dask input this saves the one pass over the data; what the pass
-            would have checked is then checked while X_res is computed.
-
-        Returns
-        -------
-        X_res, y_res
-            The same kinds as given: the originals in order, then the synthetic rows, class by
-            class in sorted label order. Dask in, lazy Dask out.
-        sample_weight_res
-            Third, where `sample_weight` is given; whole numbers become float64.
-        groups_res
-            Last, where `groups` is an array; not from a sampler that requests groups by metadata
-            routing (``set_fit_resample_request(groups=True)``), because pipelines take two.
-
-        Raises
-        ------
-        ValueError, TypeError
-            Input that cannot be resampled; the message names the column or class and the remedy.
-        MemoryLimitError
-            What would not fit, before anything is run.
-        """
-        self._validate_params()
-        beside, column = beside_table(X, sample_weight, groups)
-        routed = routed_requests(self, {"groups"})
-        made = self._run(read_pair(X, y, beside), class_counts, column)
-        return made[:2] if "groups" in routed else made
-
-    def resample(
-        self,
-        frame: Any,
-        *,
-        target: Any,
-        groups: Any = None,
-        class_counts: ClassCounts | None = None,
-    ) -> Any:
-        """Balance one table: one frame in, one frame out.
-
-        Parameters
-        ----------
-        frame : pandas or dask DataFrame
-            Features and target.
-        target : hashable
-            Name of the target column.
-        groups, class_counts
-            As for :meth:`fit_resample`.
-
-        Returns
-        -------
-        pandas or dask DataFrame
-            The same columns, order and dtypes; and the groups, where they are an array.
-        """
-        self._validate_params()
-        beside, column = beside_table(frame, None, groups)
-        return self._run(read_frame(frame, target, beside), class_counts, column)
-
-    def plan(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        target: Any = None,
-        groups: Any = None,
-        class_counts: ClassCounts | None = None,
-    ) -> Plan:
-        """Say what would happen: counts, blocks, engine, memory, warnings. Makes nothing.
-
-        Parameters
-        ----------
-        X, y, target, groups, class_counts
-            As for :meth:`fit_resample` (X and y), or as for :meth:`resample` (X and target).
-
-        Returns
-        -------
-        Plan
-            Printable; ``to_dict()`` gives it as JSON-able data.
-        """
-        self._validate_params()
-        if (y is None) == (target is None):
-            raise ValueError("plan takes X and y, or a frame and target=")
-        beside, column = beside_table(X, None, groups)
-        table = read_pair(X, y, beside) if target is None else read_frame(X, target, beside)
-        return self._prepare(table, class_counts, column)[0].plan
-
-    def _run(self, table: Table, class_counts: ClassCounts | None, group: Any) -> Any:
-        task, alarms = self._prepare(table, class_counts, group)
-        task.plan.check()
+    def _made(self, table: Table, given: tuple[Any, ...], work: tuple[Task, list[str]]) -> Any:
+        task, alarms = work
         for alarm in alarms:
-            warnings.warn(alarm, UserWarning, stacklevel=3)
+            warnings.warn(alarm, UserWarning, stacklevel=4)
         made = table.run(task)
         self.neighbors_report_ = table.report
-        for name in ("provenance_", *self._memory_only):
-            self.__dict__.pop(name, None)
         if table.provenance is not None:
             self.provenance_ = table.provenance
         if not table.lazy:
@@ -411,18 +448,21 @@ class OverSampler(Sampler):
             check_free(table.names, self.provenance, schema)
         return schema
 
-    def _profiled(self, table: Table, schema: Schema, class_counts: ClassCounts | None) -> Profile:
+    def _profiled(
+        self, table: Table, schema: Schema, class_counts: Mapping[Any, int] | None
+    ) -> Profile:
         """Look at the data once, or take the user's word."""
         if class_counts is not None:
             return assumed_profile(class_counts, schema.row_bytes())
         profile = table.profile(schema, self.scale, self._counts_levels)
-        self._check_profile(profile, schema, table.target_name)
+        self._check_rows(profile.rows, profile.missing_target, table)
+        if self.missing == "error" and (profile.missing or profile.infinite):
+            raise ValueError(incomplete(profile.missing, profile.infinite, schema))
         return profile
 
     def _prepare(
-        self, table: Table, class_counts: ClassCounts | None, group: Any = None
-    ) -> tuple[Task, list[str]]:
-        """Return what is to be run, and what to warn of when it is."""
+        self, table: Table, class_counts: Mapping[Any, int] | None, group: Any
+    ) -> tuple[Plan, tuple[Task, list[str]]]:
         schema = self._schema(table, group)
         recipe = self._recipe()
         self._check_search(schema, class_counts)
@@ -433,7 +473,8 @@ class OverSampler(Sampler):
         changes, known = changed_dtypes(table, schema, profile)
         labels = list(profile.counts)
         check_labels(labels)
-        new = new_rows(self.sampling_strategy, profile.counts, table.meta_labels)
+        wanted = wanted_rows(self.sampling_strategy, profile.counts, OVER, table.meta_labels)
+        new = {label: n - profile.counts[label] for label, n in wanted.items()}
         recipe = self._informed(recipe, new, {c: i for i, c in enumerate(sort_labels(labels))})
         out = with_dtypes(schema, changes)
         growing = [label for label, n in new.items() if n]
@@ -467,9 +508,9 @@ class OverSampler(Sampler):
         told = self.provenance or None
         first = max(plan.n_before, profile.index_end) if table.lazy else None
         task = Task(recipe, schema, out, plan, skip, changes, known, told, profile.levels, first)
-        return task, alarms
+        return plan, (task, alarms)
 
-    def _check_search(self, schema: Schema, class_counts: ClassCounts | None) -> None:
+    def _check_search(self, schema: Schema, class_counts: Mapping[Any, int] | None) -> None:
         """Refuse a search that the columns or the missing pass over the data do not allow."""
         if self.scale and class_counts is not None:
             raise ValueError(
@@ -487,14 +528,3 @@ class OverSampler(Sampler):
                 f"n_components={n}, but there are {len(schema.numeric)} measured numeric columns; "
                 f"give at most {len(schema.numeric)}, or a share of the variance between 0 and 1"
             )
-
-    def _check_profile(self, profile: Profile, schema: Schema, target: Any) -> None:
-        if not profile.rows:
-            raise ValueError(
-                "the table has zero rows (0 sample(s)): there is nothing to resample; check how it "
-                "was read or filtered"
-            )
-        if profile.missing_target:
-            raise ValueError(missing_labels(profile.missing_target, target))
-        if self.missing == "error" and (profile.missing or profile.infinite):
-            raise ValueError(incomplete(profile.missing, profile.infinite, schema))

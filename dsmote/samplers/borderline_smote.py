@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -197,7 +197,7 @@ class BorderlineSMOTE(BorderSampler):
     _name = "borderline"
     _summary = "SMOTE from the rows that are near other classes (two kinds)"
     _recipe_type = BorderlineRecipe
-    _memory_only: ClassVar[tuple[str, ...]] = ("in_danger_indices",)
+    _memory_only = ("in_danger_indices",)
 
     kind: str = field(default="borderline-1", metadata=allow({"borderline-1", "borderline-2"}))
     on_empty: str = field(default="error", metadata=allow({"error", "smote"}))

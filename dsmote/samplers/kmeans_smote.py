@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -232,7 +232,7 @@ class KMeansSMOTE(OverSampler):
     _name = "kmeans"
     _summary = "SMOTE inside clusters, more rows in sparse ones"
     _recipe_type = KMeansRecipe
-    _memory_only: ClassVar[tuple[str, ...]] = ("kmeans_estimator_",)
+    _memory_only = ("kmeans_estimator_",)
 
     k_neighbors: Any = 2
     n_jobs: int | None = field(default=None, metadata=allow(Integral, None))

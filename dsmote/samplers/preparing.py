@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
@@ -17,7 +17,6 @@ from dsmote.plan.profile import TARGET, Sampled, unify_categories
 from dsmote.plan.schema import is_nominal_dtype, with_dtypes
 
 __all__ = [
-    "ClassCounts",
     "assumed_profile",
     "beside_table",
     "changed_dtypes",
@@ -33,8 +32,6 @@ __all__ = [
 
 UNIFY_BYTES = 50_000  # categories that may be embedded in the graph
 _UNKNOWN = pd.CategoricalDtype()  # "category", its categories travelling with the rows
-
-ClassCounts = Mapping[Any, int]
 
 
 def partition_bytes(table: Table, profile: Profile, as_read: int | None = None) -> int:
@@ -61,7 +58,7 @@ def check_labels(labels: list[Any]) -> None:
         )
 
 
-def assumed_profile(class_counts: ClassCounts, row_bytes: int) -> Profile:
+def assumed_profile(class_counts: Mapping[Any, int], row_bytes: int) -> Profile:
     """Take the user's word for the counts; they are checked while computing."""
     counts: dict[Any, int] = {}
     for label, n in class_counts.items():
@@ -140,7 +137,7 @@ def beside_table(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]
     return beside, column
 
 
-def routed_requests(sampler: Any, supported: set[str]) -> set[str]:
+def routed_requests(sampler: Any, supported: Collection[str]) -> set[str]:
     """Return what a sampler requests by metadata routing, where routing is enabled.
 
     Raises
@@ -156,7 +153,7 @@ def routed_requests(sampler: Any, supported: set[str]) -> set[str]:
     request = getattr(sampler.get_metadata_routing(), "fit_resample", None)
     aliases = {} if request is None else request.requests
     routed = {name for name, alias in aliases.items() if alias not in (None, False)}
-    for name in sorted(routed - supported):
+    for name in sorted(routed - set(supported)):
         raise ValueError(
             f"{type(sampler).__name__} cannot take {name} by metadata routing: a pipeline takes "
             f"back X and y only; leave out set_fit_resample_request({name}=...), or call "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -131,7 +131,7 @@ class RandomOverSampler(OverSampler):
 
     _name = "random"
     _summary = "copies of minority rows, or a smoothed bootstrap"
-    _memory_only: ClassVar[tuple[str, ...]] = ("sample_indices_",)
+    _memory_only = ("sample_indices_",)
 
     shrinkage: Any = field(default=None, metadata=allow(Range(Real, 0, None), Mapping, None))
 

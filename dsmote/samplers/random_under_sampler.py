@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from dsmote.plan import Subset, UnderPlan
+from dsmote.plan import Plan, Subset
 from dsmote.samplers.parameters import allow
 from dsmote.samplers.under_base import UnderSampler
 
@@ -46,7 +46,7 @@ class RandomUnderSampler(UnderSampler):
         Columns of X.
     feature_names_in_ : ndarray of str
         Their names, where X is a frame whose names are all text.
-    plan_ : UnderPlan
+    plan_ : Plan
         The plan of the last run.
 
     Notes
@@ -87,7 +87,7 @@ class RandomUnderSampler(UnderSampler):
 
     replacement: bool = field(default=False, metadata=allow(bool))
 
-    def _subsets(self, plan: UnderPlan) -> dict[Any, Subset]:
+    def _subsets(self, plan: Plan) -> dict[Any, Subset]:
         return {
             c.label: Subset(c.before, c.after, plan.seed, c.rank, bool(self.replacement))
             for c in plan.classes

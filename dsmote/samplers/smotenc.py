@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -139,7 +139,7 @@ class SMOTENC(SMOTE):
     _name = "smotenc"
     _summary = "SMOTE for tables of numbers and names"
     _recipe_type = MixedRecipe
-    _memory_only: ClassVar[tuple[str, ...]] = ("median_std_",)
+    _memory_only = ("median_std_",)
 
     categorical_features: Any = field(
         default="auto", kw_only=False, metadata=allow("array-like", str)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -158,7 +158,7 @@ class SVMSMOTE(BorderSampler):
     _name = "svm"
     _summary = "SMOTE from the support vectors of an SVM, inward and outward"
     _recipe_type = SvmRecipe
-    _memory_only: ClassVar[tuple[str, ...]] = ("svm_estimator_",)
+    _memory_only = ("svm_estimator_",)
 
     svm_estimator: Any = field(default=None, metadata=allow(("fit", "predict"), None))
     out_step: float = field(default=0.5, metadata=allow(Range(Real, 0, 1, "both")))

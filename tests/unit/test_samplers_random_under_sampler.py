@@ -193,7 +193,7 @@ def test_fit_plan_and_attributes(kind):
     assert sampler.feature_names_in_.tolist() == list("acbd")
     assert not hasattr(sampler, "sample_indices_")
     plan = sampler.plan(held(kind, table), target="y")
-    assert isinstance(plan, dsmote.UnderPlan)
+    assert isinstance(plan, dsmote.Plan)
     assert plan == sampler.plan(X, y)
     assert plan.counts_after == {"few": 12, "less": 12, "most": 30}
     assert (plan.n_before, plan.n_after) == (120, 54)

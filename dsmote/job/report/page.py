@@ -37,7 +37,7 @@ def report_html(
     ----------
     manifest : mapping
         What the job did.
-    plan : dsmote.plan.Plan or dsmote.plan.UnderPlan
+    plan : dsmote.plan.Plan
     sampling : Sampling
         How the samples were drawn.
     originals, synthetic : Sample

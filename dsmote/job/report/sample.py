@@ -177,7 +177,7 @@ def sampling_for(plan: Any, columns: Sequence[Shown], target: Any) -> Sampling:
 
     Parameters
     ----------
-    plan : dsmote.plan.Plan or dsmote.plan.UnderPlan
+    plan : dsmote.plan.Plan
     columns : sequence of Shown
     target : hashable
 
@@ -195,7 +195,7 @@ def sampling_for(plan: Any, columns: Sequence[Shown], target: Any) -> Sampling:
     """
     added = {c.rank: getattr(c, "new", 0) for c in plan.classes}
     # An under-sampler leaves rows out, and what it leaves out is not written.
-    there = {c.rank: c.before if hasattr(c, "new") else c.after for c in plan.classes}
+    there = {c.rank: c.before - c.dropped for c in plan.classes}
     detailed = detailed_ranks(plan)
     others = [rank for rank in there if rank not in detailed]
     own = max(NEW_ROWS, OWN_ROWS // max(1, len(detailed)))

@@ -131,7 +131,7 @@ def class_sections(
     Parameters
     ----------
     manifest : mapping
-    plan : dsmote.plan.Plan or dsmote.plan.UnderPlan
+    plan : dsmote.plan.Plan
     sampling : Sampling
     old, new : Sample
 

@@ -125,7 +125,7 @@ def add_report(
     folder : str
         The staging folder.
     manifest : mapping
-    plan : dsmote.plan.Plan or dsmote.plan.UnderPlan
+    plan : dsmote.plan.Plan
     sampling : Sampling
     samples : Samples
     hidden : Secrets, optional
