@@ -19,7 +19,7 @@ def built(sampler, parts=4, table=TABLE):
     """Return the tasks, and the keys of the indexes."""
     with dask.config.set(scheduler="synchronous"):
         lazy = DaskTable(dask_frame(table, even(120, parts)), target="y")
-        task, _ = sampler._prepare(lazy, None)
+        _, (task, _) = sampler._prepare(lazy, None, None)
     inputs = lazy._inputs()
     tasks = dict(inputs.graph)
     return tasks, add_indexes(tasks, inputs, "token", task)
