@@ -155,7 +155,7 @@ def _indexed(
     if searched is None:
         return None, {"engine": "none", "exact": True, "recall": 1.0}
     some = slice(None, None, max(1, len(rows) // 512))
-    engine = of.engine or recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).name
+    engine = of.search or recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
     drawn = int(Stream(seed, of.rank, INDEX).words(0, 1)[0])
     groups = bases.groups
     if groups is None:

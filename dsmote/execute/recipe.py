@@ -35,7 +35,6 @@ from dsmote.neighbors import (
     NeighborIndex,
     ProjectedSearch,
     choose_engine,
-    engine_named,
     leading_axes,
 )
 from dsmote.neighbors.recall import measure_recall
@@ -340,7 +339,7 @@ class Recipe:
     def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
         """Take what was asked for, or choose by the directions that the rows spread in."""
         if self.neighbors is not None:
-            return Choice(self.neighbors.name, "as asked for")
+            return Choice(self.neighbors.name, "as asked for", self.neighbors)
         return choose_engine(n_rows, self._projected(self.measured(sample)), fast=self.fast)
 
     def _projected(self, sample: np.ndarray) -> np.ndarray:
@@ -354,7 +353,8 @@ class Recipe:
         how = self.around_engine
         if how is None:
             some = matrix[:: max(1, len(matrix) // _SEEN)]
-            how = engine_named(choose_engine(len(matrix), some).name)
+            how = choose_engine(len(matrix), some).engine
+        assert how is not None
         return how.build(matrix)
 
     def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
@@ -367,9 +367,9 @@ class Recipe:
         centre, axes = leading_axes(matrix, self.n_components)
         return Searched((matrix - centre) @ axes, rows.codes, axes=(centre, axes))
 
-    def built(self, searched: Searched, engine: str, seed: int) -> NeighborIndex:
+    def built(self, searched: Searched, engine: Any, seed: int) -> NeighborIndex:
         """Build the index over the rows of a class, or of one group of it."""
-        index = self._index(searched, self.neighbors or engine_named(engine), seed)
+        index = self._index(searched, engine, seed)
         return ProjectedSearch(index, *searched.axes) if searched.axes else index
 
     def _index(self, searched: Searched, how: Any, seed: int) -> NeighborIndex:

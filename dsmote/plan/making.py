@@ -22,6 +22,7 @@ MOST_BLOCKS = 1_000_000
 # Of a partition, while all its rows are looked at: the frame, numbers, those that are indexed,
 # centred, rotated, in the tree, and what allocators keep.
 _COPIES = 8
+_CHOICE = ("engine", "why", "search")
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def _resized(c: ClassPlan, k: int, on_small: str) -> ClassPlan:
     if not c.new or c.usable >= k + 1 or on_small == "error":
         return c
     if on_small == "skip" or not c.usable:
-        return replace(c, new=0, k=None, engine=None, why=None)
+        return replace(c, new=0, k=None, engine=None, why=None, search=None)
     return replace(c, engine=COPY, why=f"because there are fewer than k + 1 = {k + 1} rows")
 
 
@@ -204,7 +205,7 @@ def make_plan(
     new: Mapping[Any, int],
     needs: Needs,
     on_small: str = "error",
-    engines: Mapping[Any, tuple[str, str]],
+    engines: Mapping[Any, tuple[Any, ...]],
     partition_bytes: int,
     row_bytes: int,
     limit: Limit | None,
@@ -229,7 +230,7 @@ def make_plan(
         What the sampler needs.
     on_small : {"error", "copy", "skip"}
         What to do with classes of fewer than k + 1 rows.
-    engines : mapping of label to (name, why)
+    engines : mapping of label to (name, why, engine)
         Neighbour engine of each class to grow, and the reason for it.
     partition_bytes : int
         Bytes of the largest input partition.
@@ -269,8 +270,7 @@ def make_plan(
             usable=usable.get(label, counts[label]),
             new=new.get(label, 0),
             k=k if new.get(label, 0) else None,
-            engine=engines[label][0] if new.get(label, 0) and label in engines else None,
-            why=engines[label][1] if new.get(label, 0) and label in engines else None,
+            **(dict(zip(_CHOICE, engines.get(label, ()), strict=False)) if new.get(label) else {}),
         )
         for rank, label in enumerate(sort_labels(counts))
     )

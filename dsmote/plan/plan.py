@@ -64,6 +64,8 @@ class ClassPlan:
         Rows to leave out; of cleaning methods, at least.
     targeted : bool
         The sampling strategy names it.
+    search : object or None
+        The engine that `engine` names; None to choose it from the rows.
     """
 
     label: Any
@@ -76,6 +78,7 @@ class ClassPlan:
     why: str | None = None
     dropped: int = 0
     targeted: bool = False
+    search: Any = None
 
     @property
     def after(self) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute import Recipe, Table
+from dsmote.neighbors import Choice
 from dsmote.plan import Needs, Profile, Schema, carried_dtype, plain
 from dsmote.plan.labels import listed
 from dsmote.plan.profile import TARGET, Sampled, unify_categories
@@ -164,17 +165,16 @@ def routed_requests(sampler: Any, supported: Collection[str]) -> set[str]:
 
 def engines_of(
     recipe: Recipe, profile: Profile, schema: Schema, new: Mapping[Any, int]
-) -> dict[Any, tuple[str, str]]:
+) -> dict[Any, Choice]:
     """Choose each class's engine; without a profile, it is chosen when the rows are there."""
     if not recipe.k:
-        return dict.fromkeys(new, ("none", "no neighbours are needed"))
+        return dict.fromkeys(new, Choice("none", "no neighbours are needed"))
     nothing = Sampled(np.empty(0), np.empty((0, 0)), np.empty((0, 0)))
-    chosen = {
+    return {
         label: recipe.engine(profile.usable[label], *profile.sample.get(label, nothing)[1:])
         for label, n in new.items()
         if n and (label in profile.sample or not schema.numeric)
     }
-    return {label: (choice.name, choice.why) for label, choice in chosen.items()}
 
 
 def without_categories(schema: Schema) -> Schema:

@@ -42,7 +42,7 @@ class NominalRecipe(Recipe):
         )
         return Searched(rows.numeric, rows.codes, tables=tables)
 
-    def built(self, searched: Searched, engine: str, seed: int) -> NeighborIndex:
+    def built(self, searched: Searched, engine: Any, seed: int) -> NeighborIndex:
         """Index them."""
         return ValueDifferenceSearch(searched.codes, searched.tables, self.how)
 

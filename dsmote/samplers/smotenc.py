@@ -53,11 +53,11 @@ class MixedRecipe(Recipe):
     def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
         """Take what was asked for, or choose by the directions that all columns spread in."""
         if self.neighbors is not None:
-            return Choice(f"mixed {self.neighbors.name}", "as asked for")
+            return Choice(f"mixed {self.neighbors.name}", "as asked for", self.neighbors)
         measured = self.measured(sample)
         weight = mixed_weight(measured) if len(sample) else 1.0
         chosen = choose_engine(n_rows, self._projected(measured), codes, weight)
-        return Choice(f"mixed {chosen.name}", chosen.why)
+        return chosen._replace(name=f"mixed {chosen.name}")
 
     def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
         """Return numbers and codes; M is that of the columns before projection."""
@@ -67,10 +67,6 @@ class MixedRecipe(Recipe):
 
     def _index(self, searched: Searched, how: Any, seed: int) -> NeighborIndex:
         return how.build_mixed(searched.matrix, searched.codes, searched.weight, seed=seed)
-
-    def built(self, searched: Searched, engine: str, seed: int) -> NeighborIndex:
-        """Index numbers and codes together."""
-        return super().built(searched, engine.removeprefix("mixed "), seed)
 
     def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
         """Compare with brute force on a sample of the rows."""

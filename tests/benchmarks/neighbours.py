@@ -23,11 +23,12 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from dsmote.execute.resources import single_threaded
-from dsmote.neighbors import NeighborIndex, choose_engine, engine_named
+from dsmote.neighbors import BruteIndex, NeighborIndex, TreeIndex, choose_engine
 from dsmote.neighbors.recall import measure_recall
 
 K = 5
 BLOCK = 8192
+ENGINES = {"tree": TreeIndex(), "brute": BruteIndex()}
 
 
 def asked(index: NeighborIndex, n: int) -> np.ndarray:
@@ -43,7 +44,7 @@ def asked(index: NeighborIndex, n: int) -> np.ndarray:
 def built(X: np.ndarray, engine: str) -> NeighborIndex:
     """Build an engine by name, as a sampler does."""
     with single_threaded():
-        return engine_named(engine).build(X)
+        return ENGINES[engine.removeprefix("mixed ")].build(X)
 
 
 def dsmote(X: np.ndarray, engine: str | None = None) -> np.ndarray:
@@ -84,7 +85,7 @@ def iid(scale: float, repeats: int) -> dict[str, Any]:
     for n, d in ((50_000, 30), (100_000, 10)):
         n = max(1000, int(n * scale))
         X = np.random.default_rng(0).standard_normal((n, d))
-        print(f"\niid: {n:,} x {d}, auto takes {' '.join(choose_engine(n, X[:512]))}")
+        print(f"\niid: {n:,} x {d}, auto takes {' '.join(choose_engine(n, X[:512])[:2])}")
         sides: dict[str, Callable[[], Any]] = {
             "dsmote auto": lambda X=X: dsmote(X),
             "dsmote brute": lambda X=X: dsmote(X, "brute"),
@@ -113,7 +114,7 @@ def rank5(scale: float, repeats: int) -> dict[str, Any]:
         tables[f"{n:,} rows"] = X
     first = next(iter(tables.values()))
     chosen = choose_engine(len(first), first[:512])
-    print(f"\nrank5: 20 columns, auto takes {' '.join(chosen)}")
+    print(f"\nrank5: 20 columns, auto takes {' '.join(chosen[:2])}")
     seconds, _ = timed({name: lambda X=X: dsmote(X) for name, X in tables.items()}, repeats)
     middle = table(seconds)
     each = [1e6 * middle[name] / len(X) for name, X in tables.items()]
@@ -127,7 +128,7 @@ def fast(scale: float, repeats: int) -> dict[str, Any]:
     n = max(4000, int(200_000 * scale))
     X = np.random.default_rng(0).standard_normal((n, 30))
     chosen = choose_engine(n, X[:512], fast=True)
-    print(f"\nfast: {n:,} x 30, takes {' '.join(chosen)}")
+    print(f"\nfast: {n:,} x 30, takes {' '.join(chosen[:2])}")
     seconds, _ = timed(
         {
             chosen.name: lambda: dsmote(X, chosen.name),
@@ -153,11 +154,11 @@ def mixed(scale: float, repeats: int) -> dict[str, Any]:
         rng = np.random.default_rng(0)
         X, codes = rng.standard_normal((n, p)), rng.integers(0, 4, (n, q)).astype(np.int32)
         chosen = choose_engine(n, X[:512], codes[:512], 1.0)
-        print(f"\nmixed: {n:,} x {p} + {q}, auto takes {' '.join(chosen)}")
+        print(f"\nmixed: {n:,} x {p} + {q}, auto takes {' '.join(chosen[:2])}")
 
         def search(engine: str, X: np.ndarray = X, codes: np.ndarray = codes) -> np.ndarray:
             with single_threaded():
-                index = engine_named(engine).build_mixed(X, codes, 1.0)
+                index = ENGINES[engine.removeprefix("mixed ")].build_mixed(X, codes, 1.0)
             return asked(index, n)
 
         seconds, found = timed(
