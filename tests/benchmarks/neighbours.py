@@ -28,7 +28,6 @@ from dsmote.neighbors.recall import measure_recall
 
 K = 5
 BLOCK = 8192
-ENGINES = {"tree": TreeIndex(), "brute": BruteIndex()}
 
 
 def asked(index: NeighborIndex, n: int) -> np.ndarray:
@@ -41,15 +40,15 @@ def asked(index: NeighborIndex, n: int) -> np.ndarray:
         return np.concatenate(list(blocks))
 
 
-def built(X: np.ndarray, engine: str) -> NeighborIndex:
-    """Build an engine by name, as a sampler does."""
+def built(X: np.ndarray, engine: Any) -> NeighborIndex:
+    """Build an engine, as a sampler does."""
     with single_threaded():
-        return ENGINES[engine.removeprefix("mixed ")].build(X)
+        return engine.build(X)
 
 
-def dsmote(X: np.ndarray, engine: str | None = None) -> np.ndarray:
+def dsmote(X: np.ndarray, engine: Any = None) -> np.ndarray:
     """Search with dsmote; the engine is chosen from 512 rows when omitted."""
-    return asked(built(X, engine or choose_engine(len(X), X[:512]).name), len(X))
+    return asked(built(X, engine or choose_engine(len(X), X[:512]).engine), len(X))
 
 
 def sklearn(X: np.ndarray, algorithm: str) -> np.ndarray:
@@ -88,7 +87,7 @@ def iid(scale: float, repeats: int) -> dict[str, Any]:
         print(f"\niid: {n:,} x {d}, auto takes {' '.join(choose_engine(n, X[:512])[:2])}")
         sides: dict[str, Callable[[], Any]] = {
             "dsmote auto": lambda X=X: dsmote(X),
-            "dsmote brute": lambda X=X: dsmote(X, "brute"),
+            "dsmote brute": lambda X=X: dsmote(X, BruteIndex()),
             "scikit-learn brute": lambda X=X: sklearn(X, "brute"),
             "scikit-learn auto": lambda X=X: sklearn(X, "auto"),
         }
@@ -131,14 +130,14 @@ def fast(scale: float, repeats: int) -> dict[str, Any]:
     print(f"\nfast: {n:,} x 30, takes {' '.join(chosen[:2])}")
     seconds, _ = timed(
         {
-            chosen.name: lambda: dsmote(X, chosen.name),
-            "brute": lambda: dsmote(X, "brute"),
+            chosen.name: lambda: dsmote(X, chosen.engine),
+            "brute": lambda: dsmote(X, BruteIndex()),
             "scikit-learn brute": lambda: sklearn(X, "brute"),
         },
         repeats,
     )
     middle = table(seconds)
-    recall = measure_recall(built(X, chosen.name), X, K, seed=0).recall
+    recall = measure_recall(built(X, chosen.engine), X, K, seed=0).recall
     ratio = middle["brute"] / middle[chosen.name]
     theirs = middle["scikit-learn brute"] / middle[chosen.name]
     print(f"recall {recall:.3f} (asked: 0.9); {ratio:.1f} times as fast as brute (asked: 5),")
@@ -156,16 +155,16 @@ def mixed(scale: float, repeats: int) -> dict[str, Any]:
         chosen = choose_engine(n, X[:512], codes[:512], 1.0)
         print(f"\nmixed: {n:,} x {p} + {q}, auto takes {' '.join(chosen[:2])}")
 
-        def search(engine: str, X: np.ndarray = X, codes: np.ndarray = codes) -> np.ndarray:
+        def search(engine: Any, X: np.ndarray = X, codes: np.ndarray = codes) -> np.ndarray:
             with single_threaded():
-                index = ENGINES[engine.removeprefix("mixed ")].build_mixed(X, codes, 1.0)
+                index = engine.build_mixed(X, codes, 1.0)
             return asked(index, n)
 
         seconds, found = timed(
             {
-                "auto": lambda name=chosen.name, search=search: search(name),
-                "tree": lambda search=search: search("tree"),
-                "brute": lambda search=search: search("brute"),
+                "auto": lambda how=chosen.engine, search=search: search(how),
+                "tree": lambda search=search: search(TreeIndex()),
+                "brute": lambda search=search: search(BruteIndex()),
             },
             repeats,
         )
