@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
     args = parser.parse_args(arguments)
     print(f"k = {K}, {os.cpu_count()} cores, building included")
     small = np.random.default_rng(1).standard_normal((3000, 5))
-    dsmote(small), dsmote(small, "brute"), sklearn(small, "auto")  # imports, pools
+    dsmote(small), dsmote(small, BruteIndex()), sklearn(small, "auto")  # imports, pools
     return {name: CASES[name](args.scale, args.repeats) for name in args.only or CASES}
 
 
