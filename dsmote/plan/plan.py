@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from dsmote.plan.labels import first, listed, plain, visible
@@ -135,42 +136,46 @@ class Plan:
     test: tuple[tuple[Any, int], ...] | None = None
     direction: str = OVER
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Tasks take plans along: not what is computed from them.
+        return {name: self.__dict__[name] for name in self.__dataclass_fields__}
+
     @property
     def problems(self) -> tuple[str, ...]:
         """Why this cannot run; empty where it can."""
         return (*self.too_small, *self.too_large)
 
-    @property
+    @cached_property
     def growing(self) -> tuple[ClassPlan, ...]:
         """The classes that get new rows."""
-        return tuple(c for c in self.classes if c.new > 0)
+        return tuple([c for c in self.classes if c.new > 0])
 
-    @property
+    @cached_property
     def n_before(self) -> int:
         """Rows of the input."""
-        return sum(c.before for c in self.classes)
+        return sum([c.before for c in self.classes])
 
-    @property
+    @cached_property
     def n_new(self) -> int:
         """Synthetic rows."""
-        return sum(c.new for c in self.classes)
+        return sum([c.new for c in self.classes])
 
-    @property
+    @cached_property
     def n_dropped(self) -> int:
         """Rows that are left out."""
-        return sum(c.dropped for c in self.classes)
+        return sum([c.dropped for c in self.classes])
 
     @property
     def n_after(self) -> int:
         """Rows of the output."""
         return self.n_before + self.n_new - self.n_dropped
 
-    @property
+    @cached_property
     def counts_before(self) -> dict[Any, int]:
         """Rows per class in the input."""
         return {c.label: c.before for c in self.classes}
 
-    @property
+    @cached_property
     def counts_after(self) -> dict[Any, int]:
         """Rows per class in the output."""
         return {c.label: c.after for c in self.classes}

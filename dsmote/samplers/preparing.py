@@ -100,7 +100,7 @@ def needs_of(
     """
     held = [*schema.copied, *(schema.carried if provenance == "full" else [])]
     aside = Schema(tuple(schema.columns[i] for i in held)).row_bytes() if held else 0
-    if any(is_nominal_dtype(dtype) for dtype in {schema.columns[i].dtype for i in held}):
+    if held and any(is_nominal_dtype(dtype) for dtype in {schema.columns[i].dtype for i in held}):
         aside += max(0, row_bytes - schema.row_bytes())  # text is as long as it is
     if recipe.whole:
         aside = row_bytes
@@ -108,7 +108,7 @@ def needs_of(
     aside += 8 * ("sample_weight" in table.beside)
     aside += 24 * ("groups" in table.beside or schema.group is not None)
     passes = (*table.passes, *passes_of(recipe, counted=not profile.assumed))
-    levels = sum(of.bytes for of in profile.levels)
+    levels = sum([of.bytes for of in profile.levels]) if profile.levels else 0
     return replace(recipe.needs(), passes=passes, aside=aside, levels=levels)
 
 
