@@ -257,7 +257,7 @@ class Plan:
         lines.append(f"{'class':<{width}}  {'before':>14}  {changed:>14}  {'after':>14}")
         lines += [f"{a:<{width}}  {b:>14,}  {c:>14,}  {d:>14,}" for a, b, c, d in rows]
         if self.direction == CLEAN:
-            lines.append("at least so many rows are dropped: which ones, the data say")
+            lines.append("at most so many rows stay: which ones is known when the data are read")
         lines += held_back_line(self.test)
         if self.memory is not None:
             largest = max((b.rows for b in self.blocks), default=0)

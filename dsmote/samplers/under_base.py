@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -19,14 +18,15 @@ from dsmote.execute import (
     take,
 )
 from dsmote.execute.arrays import label_array
-from dsmote.plan import UNDER, Plan, Subset, make_under_plan, root_seed, wanted_rows
+from dsmote.plan import CLEAN, UNDER, Plan, Subset, make_under_plan, root_seed, wanted_rows
 from dsmote.samplers.base import Sampler
+from dsmote.samplers.parameters import allow
 from dsmote.samplers.preparing import check_labels
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
-__all__ = ["UnderSampler"]
+__all__ = ["CleanSampler", "UnderSampler"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -41,9 +41,16 @@ class UnderSampler(Sampler):
     #: The classes by partition, where whoever calls has counted them already.
     _counted: ClassVar[Counted | None] = None
 
-    @abstractmethod
     def _subsets(self, plan: Plan) -> dict[Any, Subset]:
         """Return the rows to keep of each class that does not keep all as they are."""
+        return {}
+
+    def _masks(self, table: Table, plan: Plan) -> Any:
+        """Return the rows that may stay, where the data say so.
+
+        In memory a mask; on Dask a graph, and its keys of a mask for each partition.
+        """
+        return None
 
     def _prepare(
         self, table: Table, class_counts: Mapping[Any, int] | None, group: Any
@@ -70,10 +77,10 @@ class UnderSampler(Sampler):
         return self.plan_, counted
 
     def _made(self, table: Table, given: tuple[Any, ...], work: Counted) -> Any:
-        subsets = self._subsets(self.plan_)
+        subsets, masks = self._subsets(self.plan_), self._masks(table, self.plan_)
         if table.lazy:
-            return filter_lazily(table, work, subsets)
-        rows = self.sample_indices_ = kept_in_memory(table, work, subsets)
+            return filter_lazily(table, work, subsets, masks)
+        rows = self.sample_indices_ = kept_in_memory(table, work, subsets, masks)
         features, *others = given
         if others and isinstance(others[0], tuple):
             others[0] = label_array(others[0])
@@ -87,3 +94,15 @@ class UnderSampler(Sampler):
         tags.input_tags.string = tags.input_tags.allow_nan = True
         tags.sampler_tags.sample_indices = True
         return tags
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class CleanSampler(UnderSampler):
+    """Base of cleaning methods, which say by their rule which rows of the targeted classes stay."""
+
+    sampling_strategy: Any = field(
+        default="auto",
+        metadata=allow({"auto", "majority", "not minority", "not majority", "all"}, list, callable),
+    )
+
+    _sampling_type = CLEAN
