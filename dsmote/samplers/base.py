@@ -359,9 +359,9 @@ class OverSampler(Sampler):
     _recipe_type: ClassVar[type[Recipe]] = Recipe
     #: Columns of which new rows have their base row's value: a job names the one it splits by.
     _inherited: ClassVar[tuple[Any, ...]] = ()
-    #: Columns of every dtype are taken, missing values included, because none is measured.
+    #: Columns of every dtype are taken, missing values included, because none is a feature.
     _any_kind = False
-    #: The rows of nominal columns are counted in the pass over the data, by level and class.
+    #: Rows of categorical features are counted in the pass over the data, by level and class.
     _counts_levels = False
 
     def _recipe(self, **more: Any) -> Recipe:
@@ -378,7 +378,7 @@ class OverSampler(Sampler):
         return self._any_kind
 
     def _nominal(self, table: Table, aside: Sequence[Any]) -> list[int]:
-        """Return the positions of the nominal columns; `aside` names those that are no features."""
+        """Return the positions of the categorical features; `aside` names columns that are none."""
         return []
 
     def _check_schema(self, schema: Schema) -> None:
@@ -525,6 +525,6 @@ class OverSampler(Sampler):
         n = getattr(self, "n_components", None)
         if isinstance(n, Integral) and int(n) > len(schema.numeric):
             raise ValueError(
-                f"n_components={n}, but there are {len(schema.numeric)} measured numeric columns; "
+                f"n_components={n}, but there are {len(schema.numeric)} numeric features; "
                 f"give at most {len(schema.numeric)}, or a share of the variance between 0 and 1"
             )

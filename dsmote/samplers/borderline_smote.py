@@ -176,7 +176,7 @@ class BorderlineSMOTE(BorderSampler):
 
     Notes
     -----
-    Reads the data three times: to count the classes, to take out their rows and put out the
+    Reads the data three times: to count the classes, to collect their rows and write the
     originals, and to find the nearest of all rows. On Dask only the first happens at once.
 
     References

@@ -1,4 +1,4 @@
-"""KMeansSMOTE: new rows in the clusters in which the class is at home, more in the sparse ones."""
+"""KMeansSMOTE: new rows inside clusters with enough minority rows; sparse clusters get more."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ class KMeansRecipe(Recipe):
         if ctx.survey[rank].sum() != len(matrix):
             raise ValueError(
                 f"class {ctx.cls.label!r} has {len(matrix):,} rows, but "
-                f"{int(ctx.survey[rank].sum()):,} when all rows were looked at; data that change "
-                "between two reads cannot be resampled: write them to files, or call persist()"
+                f"{int(ctx.survey[rank].sum()):,} when all rows were assigned to clusters; "
+                "data that change between two reads cannot be resampled: write them to files, or call persist()"
             )
         threshold = self.cluster_balance_threshold
         if len(ours) == 1:
@@ -169,7 +169,7 @@ class KMeansRecipe(Recipe):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class KMeansSMOTE(OverSampler):
-    """SMOTE inside clusters in which the class has its share; sparse clusters get more rows.
+    """SMOTE inside clusters with enough minority rows; sparse clusters get more new rows.
 
     ::
 
@@ -210,8 +210,8 @@ class KMeansSMOTE(OverSampler):
 
     Notes
     -----
-    Reads the data three times: to count the classes, to take out their rows and the sample and put
-    out the originals, and to count all rows by cluster. On Dask only the first happens at once;
+    Reads the data three times: to count the classes, to collect their rows and the sample and
+    write the originals, and to count all rows by cluster. On Dask only the first happens at once;
     the clustering is a task of the graph.
 
     References

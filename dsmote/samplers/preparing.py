@@ -113,7 +113,7 @@ def needs_of(
 
 
 def sample_note(recipe: Recipe, profile: Profile) -> list[str]:
-    """Say where a model is not learnt from all rows."""
+    """Say where a model is not fitted to all rows."""
     total = sum(profile.usable.values())
     if not 0 < recipe.sample < total:
         return []
@@ -124,7 +124,7 @@ def sample_note(recipe: Recipe, profile: Profile) -> list[str]:
 
 
 def beside_table(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:
-    """Tell what goes beside the table from a column of it that says which rows are together."""
+    """Tell weights and groups that are containers of their own from a column of groups."""
     column = None
     beside = {} if weight is None else {"sample_weight": weight}
     if groups is not None and (isinstance(groups, str) or np.isscalar(groups)):

@@ -1,4 +1,4 @@
-"""RandomOverSampler: copies of minority rows, as they are or moved a little."""
+"""RandomOverSampler: duplicates of minority rows, or a smoothed bootstrap (ROSE)."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _moved(values: np.ndarray, by: np.ndarray) -> np.ndarray:
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class RandomOverSampler(OverSampler):
-    """Copies of rows, drawn with replacement; with `shrinkage`, a smoothed bootstrap (ROSE).
+    """Duplicates of rows, drawn with replacement; with `shrinkage`, a smoothed bootstrap (ROSE).
 
     Without `shrinkage` columns of every dtype are copied as they are, missing values included.
 
@@ -96,9 +96,9 @@ class RandomOverSampler(OverSampler):
     shrinkage : float or mapping of label to float, default=None
         Add normal noise to the copies: so many times h times each column's standard deviation in
         the class, with h = (4 / ((d + 2) n))^(1 / (d + 4)) for n rows of the class in d columns.
-        All columns must be numbers then; whole numbers are rounded.
+        All features must be numeric then; integers are rounded.
     carry, provenance
-        As in :class:`~dsmote.SMOTE`; other columns that are not measured are copied.
+        As in :class:`~dsmote.SMOTE`; other columns are copied.
 
     Attributes
     ----------
@@ -111,7 +111,7 @@ class RandomOverSampler(OverSampler):
 
     Notes
     -----
-    Reads the data twice: to count the classes, and to take out their rows and put out the
+    Reads the data twice: to count the classes, and to collect their rows and write the
     originals. imbalanced-learn takes n in h over the rows of all classes; the paper, and dsmote,
     over those of the class.
 
@@ -130,7 +130,7 @@ class RandomOverSampler(OverSampler):
     """
 
     _name = "random"
-    _summary = "copies of minority rows, or a smoothed bootstrap"
+    _summary = "duplicates of minority rows, or a smoothed bootstrap (ROSE)"
     _memory_only = ("sample_indices_",)
 
     shrinkage: Any = field(default=None, metadata=allow(Range(Real, 0, None), Mapping, None))

@@ -51,7 +51,7 @@ class RandomUnderSampler(UnderSampler):
 
     Notes
     -----
-    Nothing is measured, so columns may be of any dtype and may miss values.
+    Columns may be of any dtype and may have missing values: they are not used.
 
     The rows kept come out in the order of the input and with their index (imbalanced-learn sorts
     them by class and shuffles each).

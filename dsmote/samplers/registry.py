@@ -22,10 +22,6 @@ __all__ = [
 def samplers() -> dict[str, type]:
     """Return the public samplers by name.
 
-    Returns
-    -------
-    dict of str to type
-
     Examples
     --------
     >>> samplers()["borderline"].__name__
@@ -40,13 +36,7 @@ def samplers() -> dict[str, type]:
 
 
 def describe_samplers() -> list[dict[str, Any]]:
-    """Return what can be said of each public sampler, as plain data.
-
-    Returns
-    -------
-    list of dict
-        With ``name``, ``class``, ``kind``, ``summary`` and ``parameters`` (as they are when not
-        given).
+    """Return name, class, kind, summary and default parameters of each sampler, as plain data.
 
     Examples
     --------
@@ -67,22 +57,9 @@ def describe_samplers() -> list[dict[str, Any]]:
 
 
 def find_sampler(name: str, also: Iterable[str] = ()) -> type:
-    """Return the sampler of a name, or of a class's name; capitals do not matter.
+    """Return the sampler of a name, or of a class's name, whatever its case.
 
-    Parameters
-    ----------
-    name : str
-    also : iterable of str
-        What else may be given in this place, for the message.
-
-    Returns
-    -------
-    type
-
-    Raises
-    ------
-    ValueError
-        It lists the names, and says which one is close.
+    An unknown name is a ValueError that lists the names, `also` among them, and the closest.
 
     Examples
     --------
@@ -101,15 +78,7 @@ def find_sampler(name: str, also: Iterable[str] = ()) -> type:
 
 
 def parameters_of(sampler: type) -> dict[str, Any]:
-    """Return the parameters of a sampler, and what they are when they are not given.
-
-    Parameters
-    ----------
-    sampler : type
-
-    Returns
-    -------
-    dict of str to object
+    """Return the parameters of a sampler with their defaults.
 
     Examples
     --------
@@ -122,16 +91,6 @@ def parameters_of(sampler: type) -> dict[str, Any]:
 
 def check_parameters(sampler: Any, names: Iterable[str]) -> None:
     """Refuse parameters that a sampler does not have.
-
-    Parameters
-    ----------
-    sampler : type
-    names : iterable of str
-
-    Raises
-    ------
-    ValueError
-        It names the sampler and the parameter, lists those there are, and says which one is close.
 
     Examples
     --------

@@ -12,7 +12,7 @@ __all__ = ["SMOTE"]
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SMOTE(OverSampler):
-    r"""Synthetic minority over-sampling, for tables of numbers of any size.
+    r"""Synthetic minority over-sampling for numeric features, in tables of any size.
 
     ::
 
@@ -36,10 +36,10 @@ class SMOTE(OverSampler):
     random_state : None, int, RandomState or Generator, default=None
         The seed. The same seed gives the same rows, however the data are partitioned.
     carry : sequence of column names, default=None
-        Columns that are put out but never measured (ids, time stamps). They are missing in
-        synthetic rows; whole numbers become nullable (int64 becomes Int64).
+        Passthrough columns: kept in the output, not used as features (ids, time stamps). They are
+        missing in synthetic rows; integers become nullable (int64 becomes Int64).
     missing : {"error", "skip"}, default="error"
-        What to do with rows that have missing or infinite values in a measured column: refuse
+        What to do with rows that have missing or infinite values in a feature: refuse
         them, or keep them in the output and leave them out as bases and neighbours.
     neighbors : {"auto", "tree", "brute", "fast"} or engine, default="auto"
         How neighbours are found. ``"auto"`` chooses ``"tree"`` or ``"brute"`` from the rows alone,
@@ -50,7 +50,7 @@ class SMOTE(OverSampler):
     scale : {"standard", "minmax", "robust"}, default=None
         Find neighbours among columns that are scaled as scikit-learn's scaler of that name does,
         over all rows of the table; new rows are made in the original units. What is needed
-        is learnt in the one pass over the data, and exactly, but for the quartiles of ``"robust"``
+        is computed in the one pass over the data, and exactly, but for the quartiles of ``"robust"``
         in columns of more than 4,096 different values (off by no more than one cell of a grid of
         which that many cells are hit). Not with ``class_counts``, which saves that pass.
     n_components : int or float, default=None
@@ -116,7 +116,7 @@ class SMOTE(OverSampler):
     """
 
     _name = "smote"
-    _summary = "SMOTE for tables of numbers"
+    _summary = "SMOTE for numeric features"
 
     k_neighbors: Any = 5
     missing: str = "error"

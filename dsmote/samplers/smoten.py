@@ -1,4 +1,4 @@
-"""SMOTEN: new rows for tables of names."""
+"""SMOTEN: new rows for categorical features."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class NominalRecipe(Recipe):
     how: str = "auto"
 
     def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
-        """Say that names are compared; how is chosen from the rows when they are there."""
-        return Choice("value difference", "names are compared by the classes they occur with")
+        """Say that categories are compared; how is chosen from the rows when they are there."""
+        return Choice("value difference", "categories are compared by the classes they occur with")
 
     def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
         """Return the codes, and the probability of each class given each level that occurs."""
@@ -60,7 +60,7 @@ class NominalRecipe(Recipe):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SMOTEN(OverSampler):
-    """SMOTE for tables in which every column is nominal.
+    """SMOTE for tables in which every feature is categorical.
 
     ::
 
@@ -76,7 +76,7 @@ class SMOTEN(OverSampler):
     categorical_encoder : None
         Taken for imbalanced-learn's sake, and always None: levels of any kind are numbered here.
     sampling_strategy, random_state, k_neighbors
-        As in :class:`~dsmote.SMOTE`. A missing name is a level of its own.
+        As in :class:`~dsmote.SMOTE`. A missing category is a level of its own.
     neighbors : {"auto", "tree", "brute"}, default="auto"
         All three find the same, true neighbours.
     carry, on_small_class, on_small_group, provenance
@@ -89,7 +89,7 @@ class SMOTEN(OverSampler):
 
     Notes
     -----
-    Reads the data twice: to count classes and levels, and to take out rows and put out the
+    Reads the data twice: to count classes and levels, and to collect rows and write the
     originals. ``class_counts`` cannot save the first.
 
     References
@@ -110,7 +110,7 @@ class SMOTEN(OverSampler):
     """
 
     _name = "smoten"
-    _summary = "SMOTE for tables of names"
+    _summary = "SMOTE for categorical features"
     _recipe_type = NominalRecipe
     _counts_levels = True
 
@@ -128,7 +128,7 @@ class SMOTEN(OverSampler):
         return [i for i, name in enumerate(table.names) if name not in others]
 
     def _notes(self, schema: Schema) -> list[str]:
-        return []  # that columns are nominal is known to who takes SMOTEN
+        return []  # who takes SMOTEN knows that
 
     def __sklearn_tags__(self) -> Tags:
         """Return the tags: text is what this sampler is for."""

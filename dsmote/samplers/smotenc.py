@@ -1,4 +1,4 @@
-"""SMOTENC: SMOTE for tables of numbers and names."""
+"""SMOTENC: SMOTE for numeric and categorical features."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def mixed_weight(numeric: np.ndarray) -> float:
     -------
     float
         1 where the median is 0 (at least half of the columns are constant): M = 0 would make
-        all names equally near.
+        all categories equally near.
 
     Examples
     --------
@@ -78,13 +78,13 @@ class MixedRecipe(Recipe):
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SMOTENC(SMOTE):
-    """SMOTE for numbers and names (nominal and continuous columns together).
+    """SMOTE for numeric and categorical features together.
 
     ::
 
-        distance^2 = |continuous difference|^2  +  M^2 x (nominal columns that differ)
-        continuous : base + gap (neighbour - base), as in SMOTE
-        nominal    : the most common value among the k neighbours; ties are drawn
+        distance^2  = |numeric difference|^2  +  M^2 x (categorical features that differ)
+        numeric     : base + gap (neighbour - base), as in SMOTE
+        categorical : the most common value among the k neighbours; ties are drawn
 
     M is the median, over the continuous columns, of their population standard deviation in the
     class. Where it is 0, a differing name counts as a distance of 1; the plan says so, and a
@@ -93,7 +93,7 @@ class SMOTENC(SMOTE):
     Parameters
     ----------
     categorical_features : "auto", or a sequence of names, positions or booleans, default="auto"
-        The nominal columns; a whole number is a position, if there is one. ``"auto"`` takes
+        The categorical features; an integer is a position, if there is one. ``"auto"`` takes
         category, string and bool columns, and object columns that do not hold numbers, for which
         Dask frames are read once more.
     categorical_encoder : None
@@ -101,7 +101,7 @@ class SMOTENC(SMOTE):
     sampling_strategy, k_neighbors, random_state, carry, missing
         As in :class:`~dsmote.SMOTE`. A missing name is a level of its own, and never "missing".
     neighbors : {"auto", "tree", "brute"}, CappedIndex or engine, default="auto"
-        As in :class:`~dsmote.SMOTE`, over numbers and names together.
+        As in :class:`~dsmote.SMOTE`, over numeric and categorical features.
     scale, n_components
         As in :class:`~dsmote.SMOTE`, for the continuous columns; M is then taken of scaled ones.
     on_small_class, on_small_group, provenance
@@ -110,7 +110,7 @@ class SMOTENC(SMOTE):
     Attributes
     ----------
     categorical_features_, continuous_features_ : ndarray of int
-        Positions of the nominal and of the measured columns in the table.
+        Positions of the categorical and of the numeric features in the table.
     median_std_ : dict of label to float
         M of each class that grows by its neighbours, where the input is in memory.
     sampling_strategy_, n_features_in_, feature_names_in_, plan_, neighbors_report_
@@ -133,7 +133,7 @@ class SMOTENC(SMOTE):
     """
 
     _name = "smotenc"
-    _summary = "SMOTE for tables of numbers and names"
+    _summary = "SMOTE for numeric and categorical features"
     _recipe_type = MixedRecipe
     _memory_only = ("median_std_",)
 
@@ -204,14 +204,14 @@ class SMOTENC(SMOTE):
         names = listed(repr(schema.columns[i].name) for i in schema.nominal)
         if not schema.nominal:
             raise ValueError(
-                "SMOTENC found no nominal column (0 of "
-                f"{len(schema.numeric)} measured columns); use SMOTE, or name the nominal columns "
+                "SMOTENC found no categorical feature (0 of "
+                f"{len(schema.numeric)} features); use SMOTE, or name the categorical ones "
                 "in categorical_features"
             )
         if not schema.numeric:
             raise ValueError(
-                f"SMOTENC needs at least one continuous column, but all {len(schema.nominal)} "
-                f"measured columns are nominal ({names}); use SMOTEN, or encode a column as numbers"
+                f"SMOTENC needs at least one numeric feature, but all {len(schema.nominal)} "
+                f"features are categorical ({names}); use SMOTEN, or encode a column as numbers"
             )
 
 

@@ -135,9 +135,9 @@ class SVMSMOTE(BorderSampler):
 
     Notes
     -----
-    Reads the data three times: to count the classes, to take out their rows and the sample and put
-    out the originals, and to find the nearest of all rows. On Dask only the first happens at once;
-    the machine is a task of the graph.
+    Reads the data three times: to count the classes, to collect their rows and the sample and
+    write the originals, and to find the nearest of all rows. On Dask only the first happens at
+    once; the machine is a task of the graph.
 
     References
     ----------

@@ -188,14 +188,14 @@ def test_text_in_arrays():
 
 
 def test_smotenc_without_a_nominal_column(kind, table):
-    with pytest.raises(ValueError, match=r"no nominal column \(0 of 3 measured.*; use SMOTE"):
+    with pytest.raises(ValueError, match=r"no categorical feature \(0 of 3 feat.*; use SMOTE"):
         resample(kind, table, SMOTENC())
     with pytest.raises(ValueError, match="use SMOTE"):
         resample(kind, table, SMOTENC(categorical_features=[]))
 
 
 def test_smotenc_with_nominal_columns_only(kind, table):
-    message = r"at least one continuous column, but all 3 .* \('a', 'b', 'c'\); use SMOTEN"
+    message = r"at least one numeric feature, but all 3 .* \('a', 'b', 'c'\); use SMOTEN"
     with pytest.raises(ValueError, match=message):
         resample(kind, table, SMOTENC(categorical_features=["a", "b", "c"]))
 
