@@ -94,7 +94,8 @@ class KMeansRecipe(Recipe):
             raise ValueError(
                 f"class {ctx.cls.label!r} has {len(matrix):,} rows, but "
                 f"{int(ctx.survey[rank].sum()):,} when all rows were assigned to clusters; "
-                "data that change between two reads cannot be resampled: write them to files, or call persist()"
+                "data that change between two reads cannot be resampled: write them to files, or "
+                "call persist()"
             )
         threshold = self.cluster_balance_threshold
         if len(ours) == 1:

@@ -49,10 +49,10 @@ class SMOTE(OverSampler):
         :mod:`dsmote.neighbors`.
     scale : {"standard", "minmax", "robust"}, default=None
         Find neighbours among columns that are scaled as scikit-learn's scaler of that name does,
-        over all rows of the table; new rows are made in the original units. What is needed
-        is computed in the one pass over the data, and exactly, but for the quartiles of ``"robust"``
-        in columns of more than 4,096 different values (off by no more than one cell of a grid of
-        which that many cells are hit). Not with ``class_counts``, which saves that pass.
+        over all rows of the table; new rows are made in the original units. The scales are computed
+        in the one pass over the data, and exactly, but for the quartiles of ``"robust"`` in columns
+        of more than 4,096 different values (off by no more than one cell of a grid of which that
+        many cells are hit). Not with ``class_counts``, which saves that pass.
     n_components : int or float, default=None
         Find neighbours in so many leading principal components of the class, or in the fewest
         that hold this share (between 0 and 1) of its variance. Approximate: recall is measured in
