@@ -1,5 +1,6 @@
 """Samplers are listed once, and workers load no more than the recipes in their modules."""
 
+import pickle
 import subprocess
 import sys
 
@@ -9,22 +10,23 @@ from sklearn.base import BaseEstimator
 import dsmote
 from dsmote.samplers import samplers
 
-#: What a worker imports that makes rows and writes them, whichever the sampler.
+#: What a worker imports that makes rows and writes them, and what it is sent.
 WORKER = """
-import sys
+import pickle, sys
 import dsmote.execute.class_graph, dsmote.execute.outputs, dsmote.job.parts
-import dsmote.samplers
-print("sklearn" in sys.modules)
+recipes = pickle.load(sys.stdin.buffer)
+print(len(recipes), "sklearn" in sys.modules)
 dsmote.samplers.SMOTE()
 print("sklearn" in sys.modules)
 """
 
 
 def test_a_worker_loads_scikit_learn_only_for_a_model():
+    recipes = [kind()._recipe() for kind in samplers().values() if hasattr(kind, "_recipe")]
     done = subprocess.run(
-        [sys.executable, "-c", WORKER], capture_output=True, text=True, check=True
+        [sys.executable, "-c", WORKER], input=pickle.dumps(recipes), capture_output=True, check=True
     )
-    assert done.stdout.split() == ["False", "True"]
+    assert done.stdout.decode().split() == [str(len(samplers()) - 1), "False", "True"]
 
 
 @pytest.mark.parametrize("kind", samplers().values())
