@@ -148,6 +148,13 @@ def test_duplicate_column_names(kind, table):
         SMOTE().resample(table if kind == "in memory" else duplicated(table), target="y")
 
 
+def test_a_target_that_two_columns_are_named_as():
+    frame = pd.DataFrame(np.eye(40, 3), columns=["a", "y", "y"])
+    for sampler in samplers().values():
+        with pytest.raises(ValueError, match=r"2 columns are named 'y'.* rename the others"):
+            sampler().resample(frame, target="y")
+
+
 def duplicated(table):
     """Make a Dask frame with two columns of one name, which Dask does not refuse."""
     keys = [("d", 0)]
