@@ -44,6 +44,7 @@ from dsmote.job.report.sample import (
     report_columns,
     sampling_for,
 )
+from dsmote.plan import ClassPlan
 from tests.conftest import ROOT
 
 RARE, USUAL = 1, 0
