@@ -312,18 +312,8 @@ def load_scikit_learn() -> None:
 def wanted_search(k_neighbors: Any, neighbors: Any) -> tuple[int, Engine | None]:
     """Return k, and the engine that was asked for (None: to be chosen from the rows).
 
-    Parameters
-    ----------
-    k_neighbors : int or object
-        A number, or an object with ``fit``, ``kneighbors`` and ``n_neighbors`` = k + 1, as in
-        imbalanced-learn: one more, for the row itself.
-    neighbors : str or Engine
-        As the samplers take it.
-
-    Raises
-    ------
-    ValueError
-        Two ways to search were asked for, or the object does not say how many neighbours.
+    In the place of k may stand an object with ``fit``, ``kneighbors`` and ``n_neighbors`` = k + 1,
+    as in imbalanced-learn: one more, for the row itself.
 
     Examples
     --------

@@ -22,11 +22,7 @@ _MOST = 10_000  # rows of a cluster whose distances are all looked at
 def log_mean_distance(matrix: np.ndarray) -> float:
     """Return the logarithm of the mean distance of all pairs of rows; -inf where all are equal.
 
-    Parameters
-    ----------
-    matrix : ndarray of float64, shape (n, d)
-        At least two rows. Of more than 10,000 each s-th is taken, with the least s that leaves no
-        more than these.
+    Of more than 10,000 rows each s-th is taken, with the least s that leaves no more than these.
 
     Examples
     --------

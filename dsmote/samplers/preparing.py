@@ -25,7 +25,6 @@ __all__ = [
     "engines_of",
     "needs_of",
     "partition_bytes",
-    "passes_of",
     "routed_requests",
     "sample_note",
     "without_categories",
@@ -71,32 +70,12 @@ def assumed_profile(class_counts: Mapping[Any, int], row_bytes: int) -> Profile:
     return Profile(rows=rows, bytes=rows * row_bytes, counts=counts, usable=counts, assumed=True)
 
 
-def passes_of(recipe: Recipe, counted: bool) -> tuple[str, ...]:
-    """Say how often the data are read, and what for."""
-    passes = ["counting classes"] if counted else []
-    passes.append("collecting the rows that new ones are made from, and writing the output")
-    if recipe.around:
-        passes.append("the nearest of all rows")
-    elif recipe.surveys:
-        passes.append("applying the fitted model to all rows")
-    return tuple(passes)
-
-
 def needs_of(
     recipe: Recipe, schema: Schema, table: Table, profile: Profile, row_bytes: int, provenance: Any
 ) -> Needs:
     """Say what the plan has to reckon with: the recipe's needs, passes, columns that are copied.
 
-    Parameters
-    ----------
-    recipe : Recipe
-    schema : Schema
-        The columns of the output.
-    table : Table
-    profile : Profile
-    row_bytes : int
-        Bytes of one row of the output, as measured.
-    provenance : {False, "flag", "full"}
+    The schema is the output's; `row_bytes` are those of one of its rows, as measured.
     """
     held = [*schema.copied, *(schema.carried if provenance == "full" else [])]
     aside = Schema(tuple(schema.columns[i] for i in held)).row_bytes() if held else 0
@@ -107,9 +86,14 @@ def needs_of(
     # A weight is a number. A group is a code; its rows are put in order, and searched apart.
     aside += 8 * ("sample_weight" in table.beside)
     aside += 24 * ("groups" in table.beside or schema.group is not None)
-    passes = (*table.passes, *passes_of(recipe, counted=not profile.assumed))
+    passes = [*table.passes, *(["counting classes"] if not profile.assumed else [])]
+    passes.append("collecting the rows that new ones are made from, and writing the output")
+    if recipe.around:
+        passes.append("the nearest of all rows")
+    elif recipe.surveys:
+        passes.append("applying the fitted model to all rows")
     levels = sum([of.bytes for of in profile.levels]) if profile.levels else 0
-    return replace(recipe.needs(), passes=passes, aside=aside, levels=levels)
+    return replace(recipe.needs(), passes=tuple(passes), aside=aside, levels=levels)
 
 
 def sample_note(recipe: Recipe, profile: Profile) -> list[str]:
@@ -139,13 +123,7 @@ def beside_table(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]
 
 
 def routed_requests(sampler: Any, supported: Collection[str]) -> set[str]:
-    """Return what a sampler requests by metadata routing, where routing is enabled.
-
-    Raises
-    ------
-    ValueError
-        A request that no pipeline can serve: it takes X and y from a sampler, and nothing else.
-    """
+    """Return what a sampler requests by metadata routing; refuse what no pipeline can serve."""
     from sklearn import get_config
 
     if not get_config()["enable_metadata_routing"]:

@@ -23,18 +23,10 @@ __all__ = ["SMOTENC", "MixedRecipe", "mixed_weight"]
 
 
 def mixed_weight(numeric: np.ndarray) -> float:
-    """Return M, the median of the continuous columns' population standard deviations.
+    """Return M, the median of the numeric features' population standard deviations.
 
-    Parameters
-    ----------
-    numeric : ndarray of float64, shape (n, p)
-        The continuous columns of a class.
-
-    Returns
-    -------
-    float
-        1 where the median is 0 (at least half of the columns are constant): M = 0 would make
-        all categories equally near.
+    It is 1 where the median is 0 (at least half of the features are constant): M = 0 would make all
+    categories equally near.
 
     Examples
     --------
