@@ -72,7 +72,7 @@ def learn(found: Extract, *, recipe: Recipe, seed: int) -> Any:
     numbers = np.concatenate([found.sample[r].numbers for r in ranks])
     of = np.repeat(ranks, [len(found.sample[r].numbers) for r in ranks])
     order = np.argsort(numbers, kind="stable")
-    return recipe.learn(recipe.measured(numeric[order]), of[order], numbers[order], seed)
+    return recipe.fit(recipe.measured(numeric[order]), of[order], numbers[order], seed)
 
 
 def build_class_index(
@@ -151,8 +151,8 @@ def _indexed(
     rows: Rows, bases: Bases, recipe: Recipe, of: ClassPlan, seed: int, learnt: Any
 ) -> tuple[NeighborIndex | None, dict[str, Any]]:
     """Build the index of a class, one for each of its groups where there are some."""
-    searched = recipe.searched(rows, learnt)
-    if searched is None:
+    space = recipe.search_space(rows, learnt)
+    if space is None:
         return None, {"engine": "none", "exact": True, "recall": 1.0}
     some = slice(None, None, max(1, len(rows) // 512))
     engine = of.search or recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
@@ -164,10 +164,10 @@ def _indexed(
         both = np.unique(np.stack([groups, rows.group]), axis=1, return_inverse=True)[1].ravel()
         groups = np.where(groups < 0, -1, both)
     if groups is None:
-        index = recipe.built(searched, engine, drawn)
+        index = recipe.build_index(space, engine, drawn)
     else:
         index = GroupedSearch(
-            groups, recipe.k + 1, lambda ids: recipe.built(searched.take(ids), engine, drawn)
+            groups, recipe.k + 1, lambda ids: recipe.build_index(space.take(ids), engine, drawn)
         )
     report: dict[str, Any] = {"engine": index.engine, "exact": index.exact, "recall": 1.0}
     if not index.exact and groups is None:
@@ -212,7 +212,7 @@ def join_made(parts: Sequence[Made]) -> Made:
         return first
     joined: dict[str, Any] = {
         name: np.concatenate([getattr(p, name) for p in parts])
-        for name in ("numeric", "codes", "bases", "toward", "gaps", "weights")
+        for name in ("numeric", "codes", "bases", "neighbours", "gaps", "weights")
         if getattr(first, name) is not None
     }
     wide = {j: np.concatenate([p.wide[j] for p in parts]) for j in first.wide}
@@ -265,7 +265,7 @@ def _table(
     if array is not None and array.kind == "O" and len(schema.nominal) == len(schema.columns):
         levels = zip(rows.levels, made.codes.T, strict=True)
         return np.stack([of.to_numpy(dtype=object)[codes] for of, codes in levels], axis=1)
-    if how.recipe.whole and rows.beside is not None:
+    if how.recipe.copies_rows and rows.beside is not None:
         if array is not None and not schema.carried:
             return rows.beside.to_numpy(dtype=array)[made.bases]
         frame = _whole(rows.beside, made.bases, schema, index)

@@ -4,12 +4,12 @@ r"""What makes a sampler itself, and what the executors hand to it.
 
     a recipe says                    an executor does, in memory or on Dask
     ---------------------------      ------------------------------------------------------------
-    sample, learn                    takes a seeded sample of all rows, has a model fitted to it
+    sample, fit                      takes a seeded sample of all rows, has a model fitted to it
     around, values                   finds the nearest of ALL rows for the rows of a class
     survey                           shows every partition to the recipe, and adds up what it says
     prepare                          keeps what it returns with the class, computed once
     bases                            asks which rows are bases, and how often
-    searched, built                  indexes the rows of a class (or of each group in it)
+    search_space, build_index        indexes the rows of a class (or of each group in it)
     make                             has new rows made, block by block:
       ends                             where the segments from the base rows end
       gaps                             how far along its segment each new row lies
@@ -51,7 +51,7 @@ __all__ = [
     "Made",
     "Making",
     "Recipe",
-    "Searched",
+    "SearchSpace",
     "Task",
     "on_segments",
     "other_classes",
@@ -70,7 +70,7 @@ class Made:
         As in :class:`~dsmote.execute.rows.Rows`.
     bases : ndarray of int64, shape (n,)
         The base row of each, among the rows of the class.
-    toward : ndarray of int64, shape (n,), or None
+    neighbours : ndarray of int64, shape (n,), or None
         The number in the table of the neighbour; None where no single row was the neighbour.
     gaps : ndarray of float64, shape (n,), or None
         new = base + gap (neighbour - base); negative where it lies beyond the base.
@@ -82,7 +82,7 @@ class Made:
     wide: dict[int, np.ndarray]
     codes: np.ndarray
     bases: np.ndarray
-    toward: np.ndarray | None = None
+    neighbours: np.ndarray | None = None
     gaps: np.ndarray | None = None
     weights: np.ndarray | None = None
 
@@ -141,7 +141,7 @@ class Bases(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Searched:
+class SearchSpace:
     """The rows of a class as they are searched: scaled and projected.
 
     Attributes
@@ -162,9 +162,9 @@ class Searched:
     axes: tuple[np.ndarray, np.ndarray] | None = None
     tables: tuple[np.ndarray, ...] = ()
 
-    def take(self, ids: np.ndarray) -> Searched:
+    def take(self, ids: np.ndarray) -> SearchSpace:
         """Return some of the rows."""
-        return Searched(self.matrix[ids], self.codes[ids], self.weight, self.axes, self.tables)
+        return SearchSpace(self.matrix[ids], self.codes[ids], self.weight, self.axes, self.tables)
 
 
 class Ends(NamedTuple):
@@ -284,7 +284,7 @@ class Recipe:
     #: What is reported of a class is known only when its index is built.
     lazy_report = False
     #: Rows are copied as they are, all columns, and nothing is measured.
-    whole = False
+    copies_rows = False
     #: Every partition is shown to :meth:`survey`.
     surveys = False
     if TYPE_CHECKING:
@@ -357,37 +357,37 @@ class Recipe:
         assert how is not None
         return how.build(matrix)
 
-    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
+    def search_space(self, rows: Rows, model: Any = None) -> SearchSpace | None:
         """Return the rows of a class as they are searched; None where they are not."""
         if not self.k:
             return None
         matrix = self.measured(rows.numeric)
         if not self.n_components:
-            return Searched(matrix, rows.codes)
+            return SearchSpace(matrix, rows.codes)
         centre, axes = leading_axes(matrix, self.n_components)
-        return Searched((matrix - centre) @ axes, rows.codes, axes=(centre, axes))
+        return SearchSpace((matrix - centre) @ axes, rows.codes, axes=(centre, axes))
 
-    def built(self, searched: Searched, engine: Any, seed: int) -> NeighborIndex:
+    def build_index(self, space: SearchSpace, engine: Any, seed: int) -> NeighborIndex:
         """Build the index over the rows of a class, or of one group of it."""
-        index = self._index(searched, engine, seed)
-        return ProjectedSearch(index, *searched.axes) if searched.axes else index
+        index = self._index(space, engine, seed)
+        return ProjectedSearch(index, *space.axes) if space.axes else index
 
-    def _index(self, searched: Searched, how: Any, seed: int) -> NeighborIndex:
-        return how.build(searched.matrix, seed=seed)
+    def _index(self, space: SearchSpace, how: Any, seed: int) -> NeighborIndex:
+        return how.build(space.matrix, seed=seed)
 
     def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
         """Compare an approximate index with brute force, in all columns, on a sample of rows."""
         return measure_recall(index, self.measured(rows.numeric), self.k, seed=seed).to_dict()
 
-    def learn(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+    def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit a model to sampled (scaled) rows and their class numbers, in the table's order."""
         return None
 
-    def asks(self, rows: Rows, learnt: Any) -> np.ndarray:
+    def asks(self, rows: Rows, model: Any) -> np.ndarray:
         """Return which rows of a class ask for the nearest of all rows."""
         return np.arange(len(rows))
 
-    def survey(self, matrix: np.ndarray, ranks: np.ndarray, n_classes: int, learnt: Any) -> Any:
+    def survey(self, matrix: np.ndarray, ranks: np.ndarray, n_classes: int, model: Any) -> Any:
         """Look at the (scaled) rows of a partition; what is returned is added up."""
         return 0
 
@@ -475,7 +475,7 @@ class ClassContext:
         Rows that may be bases; None for all.
     around : Around or None
         The nearest of all rows.
-    learnt : object
+    model : object
         The fitted model.
     survey : object
         What :meth:`Recipe.survey` said of all partitions.
@@ -490,7 +490,7 @@ class ClassContext:
     seed: int
     eligible: np.ndarray | None = None
     around: Around | None = None
-    learnt: Any = None
+    model: Any = None
     survey: Any = None
     total: int = 0
     state: Any = None

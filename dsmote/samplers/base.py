@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -251,15 +250,15 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
             self.__dict__.pop(name, None)
         return self._made(table, given, work)
 
-    @abstractmethod
     def _prepare(
         self, table: Table, class_counts: Mapping[Any, int] | None, group: Any
     ) -> tuple[Plan, Any]:
         """Return the plan, and what is to be done; set the attributes of a fitted sampler."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _made(self, table: Table, given: tuple[Any, ...], work: Any) -> Any:
         """Do it; `given` is what the user gave: the features, the target, what is beside them."""
+        raise NotImplementedError
 
     def _check_rows(self, rows: int, missing_target: int, table: Table) -> None:
         """Refuse a table without rows, or with rows without a label."""

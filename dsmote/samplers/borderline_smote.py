@@ -15,7 +15,7 @@ from dsmote.execute import (
     Ends,
     Recipe,
     Rows,
-    Searched,
+    SearchSpace,
     Table,
     other_classes,
 )
@@ -80,9 +80,9 @@ class BorderlineRecipe(BorderRecipe):
         """The second kind makes rows toward them."""
         return self.k if self.second else 0
 
-    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
+    def search_space(self, rows: Rows, model: Any = None) -> SearchSpace | None:
         """Index the class, for the first kind."""
-        return None if self.second else super().searched(rows)
+        return None if self.second else super().search_space(rows)
 
     def bases(self, ctx: ClassContext) -> Bases:
         """Draw among the rows in danger."""

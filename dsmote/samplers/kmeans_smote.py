@@ -61,7 +61,7 @@ class KMeansRecipe(Recipe):
         """Rows that the clustering is fitted to."""
         return 2**62 if self.max_fit_rows is None else self.max_fit_rows
 
-    def learn(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+    def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit the clustering."""
         from sklearn.base import clone
         from sklearn.cluster import MiniBatchKMeans
@@ -72,18 +72,18 @@ class KMeansRecipe(Recipe):
             how = MiniBatchKMeans(n_clusters=n_clusters, random_state=seed % 2**32)
         return clone(how).fit(matrix)
 
-    def survey(self, matrix: np.ndarray, ranks: np.ndarray, n_classes: int, learnt: Any) -> Any:
+    def survey(self, matrix: np.ndarray, ranks: np.ndarray, n_classes: int, model: Any) -> Any:
         """Count rows by class and cluster; int64 of shape (classes, clusters)."""
-        n = int(learnt.n_clusters)
+        n = int(model.n_clusters)
         if not len(matrix):
             return np.zeros((n_classes, n), dtype=np.int64)
-        places = ranks.astype(np.int64) * n + learnt.predict(matrix)
+        places = ranks.astype(np.int64) * n + model.predict(matrix)
         return np.bincount(places, minlength=n_classes * n).reshape(n_classes, n)
 
     def bases(self, ctx: ClassContext) -> Bases:
         """Choose clusters, divide the new rows between them, and draw bases in each."""
         matrix, rank = self.measured(ctx.rows.numeric), ctx.cls.rank
-        cluster = np.asarray(ctx.learnt.predict(matrix), dtype=np.int64)
+        cluster = np.asarray(ctx.model.predict(matrix), dtype=np.int64)
         total = ctx.survey.sum(axis=0)
         ours = np.bincount(cluster, minlength=len(total))
         if ctx.survey[rank].sum() != len(matrix):

@@ -81,7 +81,7 @@ def needs_of(
     aside = Schema(tuple(schema.columns[i] for i in held)).row_bytes() if held else 0
     if held and any(is_nominal_dtype(dtype) for dtype in {schema.columns[i].dtype for i in held}):
         aside += max(0, row_bytes - schema.row_bytes())  # text is as long as it is
-    if recipe.whole:
+    if recipe.copies_rows:
         aside = row_bytes
     # A weight is a number. A group is a code; its rows are put in order, and searched apart.
     aside += 8 * ("sample_weight" in table.beside)

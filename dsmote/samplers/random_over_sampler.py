@@ -26,7 +26,7 @@ _MOST = float(np.finfo(np.float64).max)
 class CopyRecipe(Recipe):
     """All rows are bases, equally; no neighbours; the kernel copies."""
 
-    whole = True
+    copies_rows = True
 
     def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
         """Say which rows are copied; their columns are taken where the table is made."""
@@ -40,7 +40,7 @@ class SmoothedRecipe(CopyRecipe):
 
     factors: Mapping[int, float] = field(default_factory=dict)
 
-    whole = False
+    copies_rows = False
 
     def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
         """Add noise to copies."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, Searched, Table
+from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, SearchSpace, Table
 from dsmote.kernels import vote
 from dsmote.neighbors import NeighborIndex, ValueDifferenceSearch, level_probabilities
 from dsmote.neighbors.choose import Choice
@@ -33,18 +33,18 @@ class NominalRecipe(Recipe):
         """Say that categories are compared; how is chosen from the rows when they are there."""
         return Choice("value difference", "categories are compared by the classes they occur with")
 
-    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
+    def search_space(self, rows: Rows, model: Any = None) -> SearchSpace | None:
         """Return the codes, and the probability of each class given each level that occurs."""
-        labels = sort_labels({c for of in learnt for row in of.rows.values() for c in row})
+        labels = sort_labels({c for of in model for row in of.rows.values() for c in row})
         tables = tuple(
             level_probabilities(of.table(levels.tolist(), labels))
-            for of, levels in zip(learnt, rows.levels, strict=True)
+            for of, levels in zip(model, rows.levels, strict=True)
         )
-        return Searched(rows.numeric, rows.codes, tables=tables)
+        return SearchSpace(rows.numeric, rows.codes, tables=tables)
 
-    def built(self, searched: Searched, engine: Any, seed: int) -> NeighborIndex:
+    def build_index(self, space: SearchSpace, engine: Any, seed: int) -> NeighborIndex:
         """Index them."""
-        return ValueDifferenceSearch(searched.codes, searched.tables, self.how)
+        return ValueDifferenceSearch(space.codes, space.tables, self.how)
 
     def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
         """Let the base row and its neighbours vote on each column."""

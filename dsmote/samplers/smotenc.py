@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsmote.execute import Recipe, Rows, Searched, Table
+from dsmote.execute import Recipe, Rows, SearchSpace, Table
 from dsmote.neighbors import NeighborIndex
 from dsmote.neighbors.choose import Choice, choose_engine
 from dsmote.neighbors.recall import measure_recall
@@ -51,14 +51,14 @@ class MixedRecipe(Recipe):
         chosen = choose_engine(n_rows, self._projected(measured), codes, weight)
         return chosen._replace(name=f"mixed {chosen.name}")
 
-    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
+    def search_space(self, rows: Rows, model: Any = None) -> SearchSpace | None:
         """Return numbers and codes; M is that of the columns before projection."""
-        searched = super().searched(rows)
-        assert searched is not None
-        return replace(searched, weight=mixed_weight(self.measured(rows.numeric)))
+        space = super().search_space(rows)
+        assert space is not None
+        return replace(space, weight=mixed_weight(self.measured(rows.numeric)))
 
-    def _index(self, searched: Searched, how: Any, seed: int) -> NeighborIndex:
-        return how.build_mixed(searched.matrix, searched.codes, searched.weight, seed=seed)
+    def _index(self, space: SearchSpace, how: Any, seed: int) -> NeighborIndex:
+        return how.build_mixed(space.matrix, space.codes, space.weight, seed=seed)
 
     def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
         """Compare with brute force on a sample of the rows."""

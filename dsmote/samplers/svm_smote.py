@@ -38,7 +38,7 @@ class SvmRecipe(BorderRecipe):
         """Rows that the machine is fitted to."""
         return 2**62 if self.max_fit_rows is None else self.max_fit_rows
 
-    def learn(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+    def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit the machine."""
         from sklearn.base import clone
         from sklearn.svm import SVC
@@ -60,9 +60,9 @@ class SvmRecipe(BorderRecipe):
             )
         return _Machine(machine, np.sort(numbers[machine.support_]))
 
-    def asks(self, rows: Rows, learnt: Any) -> np.ndarray:
+    def asks(self, rows: Rows, model: Any) -> np.ndarray:
         """Only support vectors need to know what is around them."""
-        return np.flatnonzero(np.isin(rows.numbers, learnt.support))
+        return np.flatnonzero(np.isin(rows.numbers, model.support))
 
     def bases(self, ctx: ClassContext) -> Bases:
         """Divide the new rows between the vectors in danger and the safe ones."""
