@@ -18,7 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from dsmote.job import JobSpec, prepare, run, run_spec, write_job
 from dsmote.job.report import tasks
-from dsmote.job.split import Split
+from dsmote.job.spec import Split
 
 Columns = dict[str, Any]
 

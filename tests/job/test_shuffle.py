@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsmote.job import JobSpec, Silent, plan_job, prepare, scratch, shuffle, write_job
-from dsmote.job.split import Split
+from dsmote.job.spec import Split
 from dsmote.plan.memory import MemoryLimitError
 from tests.job.conftest import mixed_frame, write_files
 
