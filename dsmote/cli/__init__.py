@@ -11,23 +11,13 @@ which ``--help`` need not cost, and in which Ctrl-C would not yet be answered as
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import click
 
 from dsmote import __version__
-from dsmote.cli.options import JobCommand, argument, given_job, keep
-from dsmote.cli.terminal import (
-    after_commit,
-    display,
-    guarded,
-    print_job,
-    print_json,
-    print_samplers,
-    say,
-    shown,
-)
+from dsmote.cli.options import JobCommand, argument, given_job, job_option
+from dsmote.cli.terminal import echo, execute, guarded, print_json
 
 __all__ = ["main"]
 
@@ -54,15 +44,17 @@ Exit codes, for schedulers:
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
 debug = click.option("--debug", is_flag=True, help="Show tracebacks and the cluster's log.")
-log_format = click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    help="Log on the standard error: lines of text, or one JSON object a line.",
-)
-log_level = click.option(
-    "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    help="Minimum log level.",
+LOG = (
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        help="Log on the standard error: lines of text, or one JSON object a line.",
+    ),
+    click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        help="Minimum log level.",
+    ),
 )
 
 
@@ -78,47 +70,40 @@ def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], 
     return decorate
 
 
+def job_command(*options: Callable[[Command], Command], keys: tuple[str, ...], **more: Any) -> Any:
+    """Return a decorator that makes a command with the options of some keys of a job."""
+
+    def decorate(command: Command) -> click.Command:
+        return main.command(cls=JobCommand, keys=keys, **more)(with_options(*options)(command))
+
+    return decorate
+
+
 @click.group(name="dsmote", context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dsmote")
 def main() -> None:
     """Balance tables of any size with SMOTE and its family on Dask."""
 
 
-@main.command(cls=JobCommand, keys=PLANNED)
-@with_options(argument("input"), as_json, quiet, debug)
-def plan(as_json: bool, quiet: bool) -> None:
+@job_command(argument("input"), as_json, quiet, debug, keys=PLANNED)
+def plan(**given: Any) -> None:
     """Show what resampling INPUT would do, without doing it.
 
     INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
     fsspec knows. Only the classes are counted. What cannot run ends with the exit code that
     `dsmote resample` would end with.
     """
-    from dsmote.job import run_spec
-    from dsmote.plan.labels import first
-
-    spec = given_job(needs_output=False)
-    with display(quiet) as progress:
-        result = run_spec(spec, dry_run=True, progress=progress)
-    print_job(result, as_json, quiet, spec.hidden)
-    for problem in first(result.plan.problems) if quiet and not as_json else ():
-        say(f"Error: cannot run: {spec.hidden.mask(problem)}")
-    raise click.exceptions.Exit(result.exit_code)
+    execute(given_job(needs_output=False), dry_run=True, **given)
 
 
-@main.command(cls=JobCommand, keys=(*PLANNED, *WRITTEN))
-@with_options(
+@job_command(
     argument("input"),
     argument("output"),
-    click.option(
-        "--overwrite",
-        is_flag=True,
-        expose_value=False,
-        callback=keep,
-        help="Short for --if-exists replace.",
-    ),
-    *(log_format, log_level, as_json, quiet, debug),
+    job_option("--overwrite", is_flag=True, help="Short for --if-exists replace."),
+    *(*LOG, as_json, quiet, debug),
+    keys=(*PLANNED, *WRITTEN),
 )
-def resample(as_json: bool, quiet: bool, log_format: str | None, log_level: str | None) -> None:
+def resample(**given: Any) -> None:
     """Write a balanced copy of INPUT to the folder OUTPUT.
 
     INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
@@ -127,57 +112,34 @@ def resample(as_json: bool, quiet: bool, log_format: str | None, log_level: str 
 
     The exit codes are those of `dsmote run`.
     """
-    from dsmote.job import run_spec
-
-    spec = given_job()
-    with shown(quiet, log_format, log_level, always=False) as (progress, logged):
-        result = run_spec(spec, progress=progress)
-    with after_commit():
-        print_job(result, as_json, quiet, spec.hidden, warnings=not logged)
-    raise click.exceptions.Exit(result.exit_code)
+    execute(given_job(), **given)
 
 
-@main.command(cls=JobCommand, keys=("if_exists", "resume", "cluster"), epilog=EXIT_CODES)
-@with_options(
+@job_command(
     click.argument("job", metavar="JOB.yaml", type=click.Path(exists=True, dir_okay=False)),
-    click.option(
+    job_option(
         "--set",
         multiple=True,
         metavar="KEY=VALUE",
-        expose_value=False,
-        callback=keep,
         help="A key of the job file, such as params.k_neighbors=7; VALUE is YAML, such as [a, b]. "
         "May be repeated.",
     ),
     click.option("--dry-run", is_flag=True, help="Print the plan; write nothing."),
-    *(log_format, log_level, as_json, quiet, debug),
+    *(*LOG, as_json, quiet, debug),
+    keys=("if_exists", "resume", "cluster"),
+    epilog=EXIT_CODES,
 )
-def run(
-    job: str,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-    log_format: str | None,
-    log_level: str | None,
-) -> None:
+def run(job: str, **given: Any) -> None:
     """Run the job that the file JOB.yaml describes.
 
     The file is checked before anything runs, and every error is reported with its line. Its keys
     are those of `dsmote schema`; in its texts ${NAME} and ${NAME:-default} are environment
     variables, whose values are never shown. Relative paths are relative to the working directory.
     """
-    from dsmote.job import run_spec
-
-    spec = given_job(job)
-    with shown(quiet, log_format, log_level, always=True) as (progress, _):
-        result = run_spec(spec, dry_run=dry_run, progress=progress)
-    with nullcontext() if dry_run else after_commit():
-        print_job(result, as_json, quiet, spec.hidden)
-    raise click.exceptions.Exit(result.exit_code)
+    execute(given_job(job), always_log=True, **given)
 
 
-@main.command(cls=JobCommand, keys=("cluster",))
-@with_options(
+@job_command(
     click.option(
         "--rows", type=click.IntRange(min=1000), default=1_000_000, show_default=True, metavar="N"
     ),
@@ -189,21 +151,19 @@ def run(
         help="Folder for the generated table and the balanced one.",
     ),
     *(as_json, quiet, debug),
+    keys=("cluster",),
 )
-def demo(rows: int, output: str, as_json: bool, quiet: bool) -> None:
+def demo(rows: int, output: str, **given: Any) -> None:
     """Generate a table with a rare class and balance it."""
-    from dsmote.job import run_spec
     from dsmote.job.demo import TARGET, write_demo
 
     table, params = f"{output}/table", {"carry": ["id"], "random_state": 0}
     job = {"input": table, "output": f"{output}/balanced", "target": TARGET, "params": params}
     spec = given_job({**job, "if_exists": "replace"})
-    with display(quiet) as progress:
-        progress.stage(f"generating {rows:,} rows")
-        write_demo(table, rows)
-        result = run_spec(spec, progress=progress)
-    with after_commit():
-        print_job(result, as_json, quiet, spec.hidden, warnings=True)
+    if not given["quiet"]:
+        echo(f"generating {rows:,} rows ...", err=True)
+    write_demo(table, rows)
+    execute(spec, **given)
 
 
 @main.command()
@@ -217,9 +177,10 @@ def samplers(as_json: bool) -> None:
 
     listed = describe_samplers()
     if as_json:
-        print_json({"samplers": listed})
-    else:
-        print_samplers(listed)
+        return print_json({"samplers": listed})
+    names, classes = (max(len(one[key]) for one in listed) for key in ("name", "class"))
+    for one in listed:
+        echo(f"{one['name']:<{names}}  {one['class']:<{classes}}  {one['summary']}")
 
 
 @main.command()

@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from dsmote.job import JobSpec
 
-__all__ = ["JobCommand", "argument", "given_job", "keep"]
+__all__ = ["JobCommand", "argument", "given_job", "job_option"]
 
 _GIVEN = "dsmote.given"
 
@@ -42,19 +42,24 @@ class _KeyOption(click.Option):
     """An option that gives a key of a job."""
 
     def __init__(self, *args: Any, path: tuple[str, ...], yaml: bool, **kwargs: Any) -> None:
-        super().__init__(*args, expose_value=False, callback=keep, **kwargs)
+        super().__init__(*args, expose_value=False, callback=_keep, **kwargs)
         self.path, self.yaml = path, yaml
 
 
-def keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Keep what is given for the job."""
     if not (value is None or value is False or value == ()):
         ctx.meta.setdefault(_GIVEN, []).append((param, value))
 
 
+def job_option(*names: str, **shape: Any) -> Any:
+    """Return an option that gives keys of a job."""
+    return click.option(*names, expose_value=False, callback=_keep, **shape)
+
+
 def argument(key: str) -> Any:
     """Return an argument that gives a key of a job."""
-    return click.argument(key, metavar=key.upper(), expose_value=False, callback=keep)
+    return click.argument(key, metavar=key.upper(), expose_value=False, callback=_keep)
 
 
 def _options(model: Any, above: tuple[str, ...], keys: tuple[str, ...]) -> Iterator[click.Option]:
@@ -73,7 +78,7 @@ def _options(model: Any, above: tuple[str, ...], keys: tuple[str, ...]) -> Itera
                 multiple=True,
                 metavar="KEY=VALUE",
                 expose_value=False,
-                callback=keep,
+                callback=_keep,
                 help="A parameter of the sampler, such as kind=borderline-2; VALUE is YAML. May "
                 "be repeated.",
             )
@@ -117,22 +122,9 @@ def _type(kinds: list[Any]) -> Any:
 
 
 def given_job(source: Any = None, needs_output: bool = True) -> JobSpec:
-    """Return the job of a file and of what is given on the command line, over the file.
+    """Return the job of a file, or of keys and values, with what the command line gives over it.
 
-    Parameters
-    ----------
-    source : str or mapping, optional
-        The file, or keys and values that are given without it.
-    needs_output : bool, default=True
-
-    Returns
-    -------
-    JobSpec
-
-    Raises
-    ------
-    click.UsageError, JobFileError
-        It names options; with a file also lines.
+    Errors name options, and lines of the file; without a file they are wrong usage.
     """
     from dsmote.job.jobfile import JobFileError, Setting, load_job, set_key
     from dsmote.plan.labels import first

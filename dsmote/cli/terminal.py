@@ -16,12 +16,15 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from contextlib import contextmanager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-__all__ = ["after_commit", "guarded", "print_job", "print_json", "print_samplers", "say", "shown"]
+if TYPE_CHECKING:
+    from dsmote.job import JobSpec
+
+__all__ = ["display", "echo", "execute", "guarded", "print_json"]
 
 INTERRUPTED = 130  # of the exit codes; those of errors are `dsmote.job.exit_code`'s
 #: Plain progress lines are this many seconds apart, at least.
@@ -130,36 +133,50 @@ def display(quiet: bool) -> Iterator[Display]:
     if quiet or not console.is_terminal:
         yield Display(quiet)
         return
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        TextColumn("{task.fields[counts]}"),
-        TimeRemainingColumn(),
-    )
+    text, counts = TextColumn("{task.description}"), TextColumn("{task.fields[counts]}")
+    columns = (SpinnerColumn(), text, BarColumn(bar_width=None), counts, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, expand=True) as bar:
         yield Display(bar=bar)
 
 
-@contextmanager
-def shown(
-    quiet: bool, log_format: str | None, log_level: str | None, always: bool
-) -> Iterator[tuple[Display, bool]]:
-    """Yield what shows the progress, and whether a log is shown.
+def execute(
+    spec: JobSpec,
+    as_json: bool,
+    quiet: bool,
+    dry_run: bool = False,
+    log_format: str | None = None,
+    log_level: str | None = None,
+    always_log: bool = False,
+) -> NoReturn:
+    """Run a job, show progress or a log, print the result, and exit with its code.
 
-    On a terminal that is a bar, and the log has only what the bar has not: warnings. Elsewhere it
-    is the log, a line for each stage. JSON is for programs: there is no bar. A log is shown where
-    `always` says so, or its format or level is given.
+    On a terminal there is a bar, and the log has only what the bar has not: warnings. Elsewhere a
+    log has a line for each stage. JSON is for programs: there is no bar.
     """
+    from dsmote.job import run_spec
+    from dsmote.plan.labels import first
+
     asked = log_format is not None or log_level is not None
-    if not always and not asked:
-        with display(quiet) as progress:
-            yield progress, False
-        return
-    bar = _is_terminal() and not quiet and not asked
+    logs, bar = asked or always_log, _is_terminal() and not quiet and not asked
     level = "error" if quiet else log_level or ("warning" if bar else "info")
-    with display(quiet=not bar) as progress, _handled(log_format, level):
-        yield progress, True
+    log = _handled(log_format, level) if logs else nullcontext()
+    with display(quiet=not bar if logs else quiet) as progress, log:
+        result = run_spec(spec, dry_run=dry_run, progress=progress)
+    mask, planned = spec.hidden.mask, result.status == "planned"
+    with nullcontext() if dry_run else after_commit():
+        if as_json:
+            plan = spec.hidden.mask_value(result.plan.to_dict()) if planned else None
+            print_json(plan or result.manifest)
+        elif quiet:
+            for problem in first(result.plan.problems) if dry_run and not logs else ():
+                say(f"Error: cannot run: {mask(problem)}")
+        elif planned:
+            echo(mask(str(result.plan)))
+        elif result.status == "skipped":
+            echo(f"Skipped: {mask(str(spec.output))} was made from the same files in the same way")
+        else:
+            print_manifest(result.manifest or {}, warnings=not logs)
+    raise click.exceptions.Exit(result.exit_code)
 
 
 def _is_terminal() -> bool:
@@ -199,23 +216,7 @@ def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, default=str))
 
 
-def print_job(result: Any, as_json: bool, quiet: bool, hidden: Any, warnings: bool = False) -> None:
-    """Print the result of a job; with `warnings` the plan's, too, which the log has otherwise."""
-    planned = result.status == "planned"
-    if as_json:
-        print_json(hidden.mask_value(result.plan.to_dict()) if planned else result.manifest)
-    elif quiet:
-        return
-    elif planned:
-        echo(hidden.mask(str(result.plan)))
-    elif result.status == "skipped":
-        place = result.manifest["job"]["output"]
-        echo(f"Skipped: {place} was made from the same files in the same way")
-    else:
-        print_manifest(result.manifest, warnings)
-
-
-def print_manifest(manifest: dict[str, Any], warnings: bool = True) -> None:
+def print_manifest(manifest: dict[str, Any], warnings: bool) -> None:
     """Print what was done."""
     from rich import box
     from rich.console import Console
@@ -250,13 +251,6 @@ def print_manifest(manifest: dict[str, Any], warnings: bool = True) -> None:
     )
     for message in manifest["warnings"] if warnings else ():
         echo(f"Warning: {message}", err=True)
-
-
-def print_samplers(listed: list[dict[str, Any]]) -> None:
-    """Print one line for each sampler: ``name``, ``class`` and ``summary``."""
-    names, classes = (max(len(one[key]) for one in listed) for key in ("name", "class"))
-    for one in listed:
-        echo(f"{one['name']:<{names}}  {one['class']:<{classes}}  {one['summary']}")
 
 
 @contextmanager

@@ -30,11 +30,6 @@ def exit_code(error: BaseException) -> int:
 
     2 after errors in the job file, 4 where memory does not suffice, 5 where the data or the
     parameters do not allow it, which the next try would find again; 1 where a retry may help.
-
-    Examples
-    --------
-    >>> exit_code(ValueError("class 1 has 3 rows")), exit_code(ConnectionError("reset"))
-    (5, 1)
     """
     if isinstance(error, JobFileError):
         return 2
@@ -164,7 +159,7 @@ def run_spec(
         if manifest is None:
             job = prepare(spec)
             with (
-                connected(spec, log, client) as client,
+                _client(spec, log, client) as client,
                 masked_cluster_logs(client, spec.hidden, spec.input, spec.output),
             ):
                 if dry_run:
@@ -189,7 +184,7 @@ def _masked(hidden: Secrets) -> Iterator[None]:
 
 
 @contextmanager
-def connected(spec: JobSpec, progress: Progress, client: Any = None) -> Iterator[Any]:
+def _client(spec: JobSpec, progress: Progress, client: Any = None) -> Iterator[Any]:
     """Yield a client of the cluster that a job names, or the one that is given."""
     if client is not None:
         with client.as_current():

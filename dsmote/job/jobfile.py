@@ -17,18 +17,9 @@ from ruamel.yaml.reader import ReaderError
 
 from dsmote.job.files import clear_errors
 from dsmote.job.secrets import MASK, SECRET_NAME, Secrets
-from dsmote.job.spec import (
-    Cluster,
-    JobSpec,
-    Security,
-    Split,
-    check_job,
-    closest,
-    near,
-    params_model,
-    sampler_class,
-)
+from dsmote.job.spec import AUTO, JobSpec, check_job, closest, near, params_model, sections
 from dsmote.plan.labels import first
+from dsmote.samplers.registry import samplers
 
 __all__ = ["JobFileError", "LineError", "Setting", "load_job", "set_key"]
 
@@ -41,13 +32,6 @@ MAX_NODES = 10_000
 MAX_DIGITS = 1000
 #: Characters of a message that are printed; a key of the file may have any number.
 MAX_MESSAGE = 1000
-#: Sections whose keys are known, by their path.
-SECTIONS: dict[Path, type] = {
-    (): JobSpec,
-    ("split",): Split,
-    ("cluster",): Cluster,
-    ("cluster", "security"): Security,
-}
 TAG = "tag:yaml.org,2002:"
 _VARIABLE = re.compile(
     r"\$\$\{|\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\}|(?P<broken>\$\{)", re.ASCII
@@ -58,17 +42,7 @@ _LOCATION = re.compile(r"(~?/|\.{1,2}(/|$)|[A-Za-z][A-Za-z0-9+.-]*://)")
 
 @dataclass(frozen=True)
 class LineError:
-    """One error and where it is.
-
-    Parameters
-    ----------
-    where : str
-        Such as ``"job.yaml:3"`` or ``"--set params.k_neighbors"``; empty for a mapping.
-    key : str
-        The key with those above it, such as ``"params.k_neighbors"``; empty for the whole file.
-    message : str
-    line : int, optional
-        Counted from 1, where the place is a line of a file.
+    """One error, its place (a line of the file, or an option) and its key with those above it.
 
     Examples
     --------
@@ -123,18 +97,7 @@ class JobFileError(ValueError):
 
 @dataclass(frozen=True)
 class Setting:
-    """A value to set over those of a file.
-
-    Parameters
-    ----------
-    path : tuple of str
-        The key with those above it.
-    value : object
-    where : str
-        What gave it, for messages.
-    yaml : bool
-        The value is text to read as YAML.
-    """
+    """A value to set over those of a file, and what gave it; `yaml`: it is text to read."""
 
     path: Path
     value: Any
@@ -143,13 +106,7 @@ class Setting:
 
 
 def set_key(text: str) -> Setting:
-    """Read ``key=value`` as ``--set`` takes it; the value is YAML.
-
-    Examples
-    --------
-    >>> set_key("params.carry=[id, day]").path
-    ('params', 'carry')
-    """
+    """Read ``key=value`` as ``--set`` takes it; the value is YAML."""
     key, equals, value = text.partition("=")
     path = tuple(part.strip() for part in key.split("."))
     if not equals or not all(path):
@@ -158,19 +115,7 @@ def set_key(text: str) -> Setting:
 
 
 def load_job(source: Any, settings: Sequence[Setting] = (), needs_output: bool = True) -> JobSpec:
-    """Read and check a job.
-
-    Parameters
-    ----------
-    source : str, path or mapping
-        A YAML file, or a mapping of the same keys.
-    settings : sequence of Setting
-        Set over it in this order.
-    needs_output : bool, default=True
-
-    Returns
-    -------
-    JobSpec
+    """Read and check a job: a YAML file, or a mapping of the same keys, and settings over it.
 
     Raises
     ------
@@ -189,11 +134,7 @@ def load_job(source: Any, settings: Sequence[Setting] = (), needs_output: bool =
         data = reader.python(source)
     else:
         reader = _Reader(os.fspath(source))
-        text = _text(reader.name)
-        data = reader.yaml(text)
-        if data is None and not reader.errors:
-            data = {}  # an empty file: required keys are missing, unless they are set
-            reader.places[()] = _Place(f"{reader.name}:1", 1)
+        data = reader.file()
     for setting in settings:
         reader.set(data, setting)
     spec = _checked(data, reader)
@@ -207,23 +148,6 @@ def load_job(source: Any, settings: Sequence[Setting] = (), needs_output: bool =
         )
         raise JobFileError(reader.name, sorted(errors, key=lambda one: one.line or 10**9))
     return replace(spec, hidden=reader.hidden)
-
-
-def _text(name: str) -> str:
-    with clear_errors("read", name):
-        if os.path.isdir(name):
-            raise IsADirectoryError(f"{name} is a folder: name the job file")
-        with open(name, "rb") as handle:
-            data = handle.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise JobFileError(name, [LineError(name, "", "larger than 1 MB: this is no job file")])
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise JobFileError(
-            name, [LineError(f"{name}:{line}", "", "is not UTF-8 text", line)]
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -258,40 +182,54 @@ class _Reader:
         place = self._at(line) if line else self.places.get(at, _Place(self._where or ""))
         self.errors.append(LineError(place.where, ".".join(path), message, place.line))
 
-    def secret(self, path: Path) -> bool:
-        return path in self.places and self.places[path].secret
-
     def _at(self, line: int) -> _Place:
         return _Place(f"{self.name}:{line}", line) if self._where is None else _Place(self._where)
+
+    def file(self) -> Any:
+        """Return what the file holds."""
+        with clear_errors("read", self.name):
+            if os.path.isdir(self.name):
+                raise IsADirectoryError(f"{self.name} is a folder: name the job file")
+            with open(self.name, "rb") as handle:
+                data = handle.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            return self.error((), "larger than 1 MB: this is no job file", 1)
+        try:
+            value = self.yaml(data.decode("utf-8-sig"))
+        except UnicodeDecodeError as error:
+            return self.error((), "is not UTF-8 text", data.count(b"\n", 0, error.start) + 1)
+        self.places.setdefault((), self._at(1))
+        # In an empty file required keys are missing, unless they are set.
+        return {} if value is None and not self.errors else value
 
     def set(self, data: Any, setting: Setting) -> None:
         """Put a value in the place of what a key holds, making the keys above it."""
         path, size, before = setting.path, len(setting.path), len(self.errors)
-        self._where = setting.where
+        self._where = where = setting.where
         self.places = {p: at for p, at in self.places.items() if p[:size] != path}
         read, value = (self.yaml if setting.yaml else self.python), setting.value
         if isinstance(value, tuple):  # an option that is given several times
             value = [read(one, (*path, str(n))) for n, one in enumerate(value)]
         else:
             value = read(value, path)
-        self.places[path] = replace(self.places.get(path, _Place("")), where=setting.where)
+        self.places[path] = replace(self.places.get(path, _Place("")), where=where)
         if not isinstance(data, dict) or len(self.errors) > before:
             return
         target: Any = data
         for depth, name in enumerate(path):
-            above = ".".join(path[:depth])
-            if isinstance(target, list) and not (name.isdigit() and int(name) < len(target)):
-                message = f"{above} is a list of {len(target)}: no item {name!r}"
-                return self.errors.append(LineError(setting.where, "", message))
+            message, above = "", ".".join(path[:depth])
             if not isinstance(target, dict | list):
                 message = f"{above} is neither keys nor a list: no {name!r} in it"
-                return self.errors.append(LineError(setting.where, "", message))
+            elif isinstance(target, list) and not (name.isdigit() and int(name) < len(target)):
+                message = f"{above} is a list of {len(target)}: no item {name!r}"
+            if message:
+                return self.errors.append(LineError(where, "", message))
             key: Any = int(name) if isinstance(target, list) else name
             if depth == size - 1:
                 target[key] = value
             elif isinstance(target, dict) and target.get(key) is None:
                 target[key] = {}
-                self.places.setdefault(path[: depth + 1], _Place(setting.where))
+                self.places.setdefault(path[: depth + 1], _Place(where))
             target = target[key]
 
     def python(self, value: Any, path: Path = ()) -> Any:
@@ -321,22 +259,20 @@ class _Reader:
             line = mark.line + 1 if mark else 1
             said = " ".join(part for part in (error.context, error.problem) if part)
             written = [*text.split("\n"), ""][line - 1]
-            hint = ""
             if "${" in written:
-                hint = "; inside { } and [ ] put ${NAME} in quotes"
+                said += "; inside { } and [ ] put ${NAME} in quotes"
             elif "\t" in written:
-                hint = "; YAML takes no tabs: use spaces"
+                said += "; YAML takes no tabs: use spaces"
             elif "alias" in said or "start any token" in said:
-                hint = "; put a text that begins with a character such as * or @ in quotes"
-            self.error((), f"cannot be read as YAML: {said}{hint}", line)
+                said += "; put a text that begins with a character such as * or @ in quotes"
         except ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
-            self.error((), f"a character that YAML does not allow: {error.character!r}", line)
+            said = f"a character that YAML does not allow, {error.character!r}"
         except RecursionError:
-            self.error((), "is nested too deep", 1)
-        except (ValueError, OverflowError):  # there is no such character
-            line = text.count("\n", 0, text.find("\\U")) + 1
-            self.error((), "cannot be read as YAML: a number in it is too large", line)
+            line, said = 1, "it is nested too deep"
+        except (ValueError, OverflowError):  # of "\UFFFFFFFF"
+            line, said = text.count("\n", 0, text.find("\\U")) + 1, "there is no such character"
+        self.error((), f"cannot be read as YAML: {said}", line)
         return None
 
     def _node(self, node: Node, path: Path, at: Node) -> Any:
@@ -348,10 +284,10 @@ class _Reader:
         if self._left <= 0:
             return None
         self.places[path] = self._at(line)
+        if self._tagged(node, path, line):
+            return None
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
-        if node.tag not in (f"{TAG}map", f"{TAG}seq"):
-            return self.error(path, f"YAML tags such as {_short(node.tag)} are not allowed")
         if id(node) in self._open:
             return self.error(path, "an alias that holds itself")
         self._open.add(id(node))
@@ -373,29 +309,35 @@ class _Reader:
             elif key.tag == f"{TAG}merge":
                 merged = self._node(value, path, key)
                 for each in merged if isinstance(merged, list) else [merged]:
+                    if not isinstance(each, dict):
+                        self.error(path, "<< takes a mapping, or a list of them", line)
                     found |= each if isinstance(each, dict) else {}
             elif key.value in lines:
-                self.error(
-                    (*path, key.value), f"given twice, first in line {lines[key.value]}", line
-                )
-            elif key.tag != self._implied(key.value, key):
-                self.error(path, f"YAML tags such as {_short(key.tag)} are not allowed", line)
-            else:
+                message = f"given twice, first in line {lines[key.value]}"
+                self.error((*path, key.value), message, line)
+            elif not self._tagged(key, path, line):
                 lines[key.value] = line
                 name = self._key(key.value, path, line)
                 found[name] = self._node(value, (*path, name), key)
         return found
 
-    def _implied(self, text: str, node: ScalarNode) -> str:
-        """Return the tag of a scalar that is given none."""
+    def _implied(self, node: Node, text: Any) -> str:
+        """Return the tag of a node that is given none, with a text as its value."""
+        if not isinstance(node, ScalarNode):
+            return f"{TAG}map" if isinstance(node, MappingNode) else f"{TAG}seq"
         plain = node.style in (None, "")
         return str(self._yaml.resolver.resolve(ScalarNode, text, (plain, not plain)))
 
+    def _tagged(self, node: Node, path: Path, line: int) -> bool:
+        if node.tag == self._implied(node, node.value):
+            return False
+        tag = str(node.tag).replace(TAG, "!!")
+        self.error(path, f"YAML tags such as {tag} are not allowed", line)
+        return True
+
     def _scalar(self, node: ScalarNode, path: Path) -> Any:
-        if node.tag != self._implied(node.value, node):
-            return self.error(path, f"YAML tags such as {_short(node.tag)} are not allowed")
         text = self._filled(node.value, path)
-        kind = self._implied(text, node).removeprefix(TAG)
+        kind = self._implied(node, text).removeprefix(TAG)
         if kind == "null":
             return None
         if kind == "bool":
@@ -404,10 +346,8 @@ class _Reader:
             return text  # also dates: a label or a name is meant
         if len(text) > MAX_DIGITS:
             return self.error(path, f"a number of {len(text):,} digits; put a text in quotes")
-        construct = self._yaml.constructor
-        number = ScalarNode(f"{TAG}{kind}", text)
-        whole = kind == "int"
-        return (construct.construct_yaml_int if whole else construct.construct_yaml_float)(number)
+        construct = getattr(self._yaml.constructor, f"construct_yaml_{kind}")
+        return construct(ScalarNode(f"{TAG}{kind}", text))
 
     def _key(self, text: str, path: Path, line: int | None = None) -> str:
         if "${" in text.replace("$${", ""):
@@ -422,37 +362,28 @@ class _Reader:
         """
 
         def value(match: re.Match[str]) -> str:
-            name, default, problem = match["name"], match["default"], ""
-            if match["broken"]:
-                problem = (
-                    "'${' begins a variable such as ${NAME} or ${NAME:-default}; write $${ for a "
-                    "plain ${"
-                )
-            elif name is None:
+            name, default = match["name"], match["default"]
+            if name is None and not match["broken"]:
                 return "${"
+            found = os.environ.get(name or "")
+            if match["broken"]:
+                problem = "'${' begins a variable such as ${NAME}; write $${ for a plain ${"
             elif default is not None and "${" in default:
                 problem = f"the default of ${{{name}:-...}} cannot hold another variable"
-            found = os.environ.get(name or "")
-            if not problem and default is not None and not found:
+            elif default is not None and not found:
                 return str(default)
-            if not problem and found is None:
-                problem = (
-                    f"the environment variable {name} is not set (set it, or give "
-                    f"${{{name}:-default}})"
-                )
-            if problem or found is None:
-                self.error(path, problem)
-                return match[0]
-            if SECRET_NAME.search(name) or not _LOCATION.match(found):
-                self.hidden |= [found]
-            self.places[path] = replace(self.places[path], secret=True)
-            return found
+            elif found is None:
+                give = f"set it, or give ${{{name}:-default}}"
+                problem = f"the environment variable {name} is not set ({give})"
+            else:
+                if SECRET_NAME.search(name) or not _LOCATION.match(found):
+                    self.hidden |= [found]
+                self.places[path] = replace(self.places[path], secret=True)
+                return found
+            self.error(path, problem)
+            return match[0]
 
         return _VARIABLE.sub(value, text)
-
-
-def _short(tag: str | None) -> str:
-    return str(tag).replace(TAG, "!!")
 
 
 def _checked(data: Any, reader: _Reader) -> JobSpec | None:
@@ -476,34 +407,30 @@ def _checked(data: Any, reader: _Reader) -> JobSpec | None:
             found: dict[tuple[Path, bool], list[Any]] = {}
             for one in error.errors(include_url=False):
                 missing = one["type"] == "missing"
-                path = _path_in(data, tuple(map(str, one["loc"])), missing)
-                found.setdefault((path, missing), []).append(one)
+                path, value = _found(data, tuple(map(str, one["loc"])))
+                path = (*path, str(one["loc"][-1])) if missing else path
+                found.setdefault((path, missing), []).append(one | {"input": value})
         inner = {path[:n] for path, _ in found for n in range(1, len(path))}
         for (path, missing), errors in found.items():
             # What is wrong with a part says more than what the whole may be.
             if (missing or path not in inner) and not any(path[:n] in wrong for n in range(1, 4)):
-                reader.error(path, _message(data, path, errors, reader))
+                secret = path in reader.places and reader.places[path].secret
+                reader.error(path, _message(path, errors, secret))
         for path, missing in found:
             wrong.add(path)
             _leave_out(data, path, missing)
     return None
 
 
-def _path_in(data: Any, loc: Path, missing: bool) -> Path:
-    """Return the keys in an error's location, which also holds names of types."""
+def _found(data: Any, loc: Path) -> tuple[Path, Any]:
+    """Return the keys in an error's location, which also holds names of types, and the value."""
     path: Path = ()
     for name in loc:
         if isinstance(data, dict) and name in data:
             path, data = (*path, name), data[name]
         elif isinstance(data, list) and name.isdigit() and int(name) < len(data):
             path, data = (*path, name), data[int(name)]
-    return (*path, loc[-1]) if missing else path
-
-
-def _value_at(data: Any, path: Path) -> Any:
-    for name in path:
-        data = data[int(name) if isinstance(data, list) else name]
-    return data
+    return path, data
 
 
 def _leave_out(data: dict[str, Any], path: Path, missing: bool = False) -> None:
@@ -514,38 +441,37 @@ def _leave_out(data: dict[str, Any], path: Path, missing: bool = False) -> None:
     elif top == "params" and len(path) > 1 and isinstance(data.get("params"), dict):
         data["params"].pop(path[1], None)
     elif top == "sampler" or (len(path) == 1 and near(top, ["sampler"])):
-        meant = closest(str(data.pop(top, "")), _sampler_names())
+        meant = closest(str(data.pop(top, "")), [AUTO, *samplers()])
         data.pop("params", None) if meant is None else data.update(sampler=meant)
     else:
         data.pop(top, None)
 
 
-def _message(data: Any, path: Path, errors: list[Any], reader: _Reader) -> str:
+def _message(path: Path, errors: list[Any], secret: bool) -> str:
     """Return one sentence about a key: what it must be, what it is, and what may be meant."""
-    musts, choices = [], []
-    secret = reader.secret(path)
+    alternatives: dict[str, None] = {}
+    choices: list[str] = []
     for error in errors:
-        kind, context = error["type"], error.get("ctx", {})
+        kind, context, said = error["type"], error.get("ctx", {}), error["msg"]
         if kind == "missing":
             return "is required, and not given"
         if kind == "unexpected_keyword_argument":
             return _unknown(path)
-        if kind == "rule":
-            return str(error["msg"])
-        if kind == "value_error":
-            musts.append(str(context["error"]))
-        else:
-            musts.append(error["msg"].replace("Input should be", "must be"))
+        said = str(context["error"]) if kind == "value_error" else said
+        said = said.replace("Input should be ", "must be ")
+        if not said.startswith("must be "):
+            return str(said)
+        alternatives[said.removeprefix("must be ")] = None
         choices += re.findall(r"'([^']*)'", context.get("expected", ""))
-    value = _value_at(data, path)
-    alternatives = [must.removeprefix("must be ") for must in dict.fromkeys(musts)]
-    if not musts[0].startswith("must be "):
-        return musts[0]
-    meant = near(value, choices) if isinstance(value, str) and not secret else ""
-    shown = MASK if secret else _shown(value)
-    quote = any("string" in must for must in musts) and isinstance(value, int | float)
-    hint = f" (put it in quotes: '{shown}')" if quote and not secret else ""
-    return f"must be {' or '.join(alternatives)}, not {shown}{meant}{hint}"
+    value = errors[0]["input"]
+    must = f"must be {' or '.join(alternatives)}, not"
+    if secret:
+        return f"{must} {MASK}"
+    shown = _shown(value)
+    hint = near(value, choices) if isinstance(value, str) else ""
+    if isinstance(value, int | float) and "a valid string" in alternatives:
+        hint = f" (put it in quotes: '{shown}')"
+    return f"{must} {shown}{hint}"
 
 
 def _shown(value: Any) -> str:
@@ -557,33 +483,22 @@ def _shown(value: Any) -> str:
         return f"a {kind}" if value else f"an empty {kind}"
     if isinstance(value, int) and value.bit_length() > MAX_DIGITS:  # which Python may not print
         return "a number of so many digits"
-    text = repr(str(value)) if isinstance(value, str) else str(value)
+    text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else f"{text[:56]} ...'"
 
 
 def _unknown(path: Path) -> str:
     """Say that a key is unknown, what may be meant, and where it belongs."""
-    key, names = path[-1], _names(SECTIONS.get(path[:-1], JobSpec))
-    if len(path) == 1:
-        for above, section in SECTIONS.items():
-            if above and key in _names(section):
-                return f"there is no such key; it belongs under {'.'.join(above)}"
-        if key in _parameter_names():
-            return "there is no such key; it belongs under params"
+    key, homes = path[-1], _homes()
+    names = homes[".".join(path[:-1])]
+    for above, keys in homes.items() if len(path) == 1 else ():
+        if key in keys:
+            return f"there is no such key; it belongs under {above}"
     return f"there is no such key{near(key, names) or '; there are ' + ', '.join(names)}"
 
 
-def _names(section: Any) -> list[str]:
-    return [name for name in section.__dataclass_fields__ if name != "hidden"]
-
-
 @cache
-def _parameter_names() -> set[str]:
-    models = (params_model(sampler_class(name)) for name in _sampler_names())
-    return {name for model in models for name in model.model_fields}
-
-
-def _sampler_names() -> list[str]:
-    from dsmote.samplers.registry import samplers
-
-    return ["auto", *samplers()]
+def _homes() -> dict[str, list[str]]:
+    """Return the keys of each section, and those of all samplers under params."""
+    params = [name for kind in samplers().values() for name in params_model(kind).model_fields]
+    return {**sections(), "params": params}

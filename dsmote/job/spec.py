@@ -229,12 +229,11 @@ class Security:
 
 
 _LOCAL = ("n_workers", "threads_per_worker", "memory_limit")
-_OTHERS = (
-    ("scheduler_file", *_LOCAL),
-    ("address", *_LOCAL),
-    ("address", "scheduler_file"),
-)
-_PLACES: Any = [{"properties": {name: {"type": "null"} for name in names}} for names in _OTHERS]
+_RUNNING = ("address", "scheduler_file")
+_PLACES: Any = [
+    {"properties": {name: {"type": "null"} for name in (*_RUNNING, *_LOCAL) if name not in place}}
+    for place in (("address",), ("scheduler_file",), _LOCAL)
+]
 
 
 @dataclass(frozen=True, config=_CONFIG | ConfigDict(json_schema_extra={"anyOf": _PLACES}))
@@ -257,7 +256,7 @@ class Cluster(_Section):
     security: Security | None = key(None, "Certificates, for TLS.")
 
     def _problems(self) -> Iterator[Problem]:
-        running = [name for name in ("address", "scheduler_file") if getattr(self, name)]
+        running = [name for name in _RUNNING if getattr(self, name)]
         if len(running) == 2:
             yield ("scheduler_file",), "give either the address or the scheduler file"
         for name in _LOCAL if running else ():
@@ -495,14 +494,17 @@ def check_job(document: Any) -> JobSpec:
     return _job().validate_python(document)
 
 
-def sampler_class(name: str) -> Any:
-    """Return the class of a sampler; where it is to be chosen, the one that takes most parameters.
+def sections() -> dict[str, list[str]]:
+    """Return the keys of each section by its name; that of the whole is empty."""
+    known: Any = {"": JobSpec, "split": Split, "cluster": Cluster, "cluster.security": Security}
+    return {
+        name: [each for each in model.__dataclass_fields__ if each != "hidden"]
+        for name, model in known.items()
+    }
 
-    Examples
-    --------
-    >>> sampler_class("auto").__name__
-    'SMOTENC'
-    """
+
+def sampler_class(name: str) -> Any:
+    """Return the class of a sampler; where it is to be chosen, the one that takes most."""
     from dsmote.samplers.registry import find_sampler
 
     return find_sampler("smotenc" if name == AUTO else name)
@@ -510,13 +512,7 @@ def sampler_class(name: str) -> Any:
 
 @cache
 def params_model(sampler: Any) -> type[BaseModel]:
-    """Return the model of a sampler's parameters, made from its constraints and defaults.
-
-    Examples
-    --------
-    >>> sorted(params_model(sampler_class("random-under")).model_fields)
-    ['random_state', 'replacement', 'sampling_strategy']
-    """
+    """Return the model of a sampler's parameters, made from its constraints and defaults."""
     from dsmote.samplers.registry import parameters_of
 
     fields: dict[str, Any] = {}
@@ -660,19 +656,6 @@ def _is_categorical(dtype: Any) -> bool:
     )
 
 
-_EXAMPLE = {
-    "input": "s3://lake/train/*.parquet",
-    "output": "s3://lake/train-balanced/",
-    "target": "label",
-    "sampler": "smotenc",
-    "params": {"k_neighbors": 5, "random_state": 0, "carry": ["id"]},
-    "split": {"column": "fold", "train": ["train"]},
-    "if_exists": "skip",
-    "cluster": {"address": "tls://scheduler:8786"},
-    "report": True,
-}
-
-
 class _WithoutTitles(GenerateJsonSchema):
     """Titles are the keys again."""
 
@@ -699,20 +682,13 @@ def job_schema() -> dict[str, Any]:
         made = model.model_json_schema(schema_generator=_WithoutTitles)
         definitions |= made.pop("$defs", {}) | {model.__name__: made}
         mine = {"anyOf": [{"enum": names}, {"type": "array", "contains": {"enum": names}}]}
-        condition = {
-            "required": [] if name == AUTO else ["sampler"],
-            "properties": {"sampler": mine},
-        }
-        params = {"params": {"$ref": f"#/$defs/{model.__name__}"}}
-        rules.append({"if": condition, "then": {"properties": params}})
+        required = [] if name == AUTO else ["sampler"]
+        then = {"properties": {"params": {"$ref": f"#/$defs/{model.__name__}"}}}
+        rules.append({"if": {"required": required, "properties": {"sampler": mine}}, "then": then})
     one = {"enum": [AUTO, *known, *(names[1] for names in known.values())]}
     chain = {"type": "array", "items": one, "minItems": 1, "maxItems": 1}
-    sampler = schema["properties"]["sampler"]
-    schema["properties"]["sampler"] = {
-        **sampler,
-        "type": ["string", "array"],
-        "anyOf": [one, chain],
-    }
+    sampler = {"type": ["string", "array"], "anyOf": [one, chain]}
+    schema["properties"]["sampler"] |= sampler
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
@@ -721,5 +697,4 @@ def job_schema() -> dict[str, Any]:
         "texts, ${NAME} and ${NAME:-default} are environment variables.",
         "required": ["input", "output", "target"],
         "allOf": rules,
-        "examples": [_EXAMPLE],
     }

@@ -283,6 +283,7 @@ def test_rules_across_keys_are_told_with_other_mistakes(tmp_path: Path) -> None:
         ("split: {column: f, train: [.nan]}", "split.train.0", "finite number"),
         ("sampler: [smote, random]", "sampler", "a chain of 2 samplers: chains come"),
         ("sampler: []", "sampler", "a chain of 0 samplers"),
+        ("<<: 5", "", "<< takes a mapping"),
     ],
 )
 def test_values_that_are_not_what_they_seem(
@@ -349,7 +350,7 @@ DIGITS = "9" * 900_000
         (f"? {DIGITS}\n: 1", "99 ...: there is no such key"),
         (f"? '{DIGITS}'\n: 1", "99 ...: there is no such key"),
         (f"row_group_rows: '{DIGITS}'", "must be a valid integer, not '9999999"),
-        ('target: "\\UFFFFFFFF"', "cannot be read as YAML: a number in it is too large"),
+        ('target: "\\UFFFFFFFF"', "cannot be read as YAML: there is no such character"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_its_line(

@@ -102,7 +102,7 @@ def fits(schema: dict, text: str) -> bool:
     return jsonschema.Draft202012Validator(schema).is_valid(document)
 
 
-def test_it_is_a_schema_with_descriptions_defaults_and_examples(schema: dict) -> None:
+def test_it_is_a_schema_with_descriptions_and_defaults(schema: dict) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["required"] == ["input", "output", "target"]
@@ -115,9 +115,6 @@ def test_it_is_a_schema_with_descriptions_defaults_and_examples(schema: dict) ->
     assert schema["properties"]["if_exists"]["enum"] == ["error", "skip", "replace"]
     assert {"auto", *samplers()} <= set(schema["properties"]["sampler"]["anyOf"][0]["enum"])
     assert schema["$defs"]["KMeansSMOTEParams"]["properties"]["k_neighbors"]["default"] == 2
-    for example in schema["examples"]:
-        assert jsonschema.Draft202012Validator(schema).is_valid(example)
-        load_job(example)
 
 
 @pytest.mark.parametrize("text", GOOD)
