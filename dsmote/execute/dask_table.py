@@ -54,6 +54,7 @@ from dsmote.plan.schema import check_unique, column_name
 __all__ = ["DaskTable"]
 
 BESIDE = ("sample_weight", "groups")
+PROFILES = 16  # that are merged at once: each holds up to 2 MiB of every class
 
 
 def _merge_list(parts: list[Profile]) -> Profile:
@@ -269,7 +270,9 @@ class DaskTable:
         token = tokenize(self._X, self._y, schema, "profile", scale, levels)
         look = partial(_profile_part, schema=schema, scale=scale, levels=levels)
         rows = (row[:2] for row in inputs.rows())
-        found: Profile = over_all(inputs.graph, rows, f"profile-{token}", look, _merge_list)
+        found: Profile = over_all(
+            inputs.graph, rows, f"profile-{token}", look, _merge_list, PROFILES
+        )
         return found
 
     def beside_parts(self) -> dict[str, tuple[Any, Sequence[Any] | None]]:

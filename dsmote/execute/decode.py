@@ -109,6 +109,11 @@ def _as_dtype(values: Any, dtype: Any) -> Any:
     return values if values.dtype == dtype else pd.Series(values).astype(dtype).array
 
 
+def _taken(series: pd.Series, at: np.ndarray) -> Any:
+    """Return some values; of objects in an extension array, pandas would make others."""
+    return (series.to_numpy() if series.dtype == object else series.array).take(at)
+
+
 def _missing(n: int, dtype: Any) -> Any:
     return pd.Series([None] * n, dtype=dtype).array
 
@@ -160,7 +165,7 @@ def decode(
     for i, column in enumerate(schema.columns):
         values: Any
         if i in votes:
-            values = rows.levels[votes[i]].array.take(made.codes[:, votes[i]])
+            values = _taken(rows.levels[votes[i]], made.codes[:, votes[i]])
             values = _as_dtype(values, _dtype_of(i, column, rows))
         elif i in places:
             place = places[i]
@@ -184,18 +189,19 @@ def decode(
                 values = pd.Series(values).astype(column.given).array
         elif column.kind == "group":
             assert rows.group is not None and rows.group_levels is not None
-            values = rows.group_levels.array.take(rows.group[made.bases])
+            values = _taken(rows.group_levels, rows.group[made.bases])
             values = _as_dtype(values, _dtype_of(i, column, rows))
         elif column.kind == "copied":
             assert rows.beside is not None
-            values = rows.beside[column.name].array.take(made.bases)
+            values = _taken(rows.beside[column.name], made.bases)
             values = _as_dtype(values, _dtype_of(i, column, rows))
         elif column.kind == "carried":
             values = _missing(len(index), _dtype_of(i, column, rows))
         else:
             values = repeated(label, len(index), _dtype_of(i, column, rows))
         plain = isinstance(values, np.ndarray) and values.dtype.kind in "iufb"
-        columns[i] = values if plain else pd.Series(values, index=index, copy=False)
+        as_is = object if values.dtype == object else None
+        columns[i] = values if plain else pd.Series(values, index, as_is, copy=False)
     # This puts columns of one dtype into one block; many blocks slow down all that follows.
     frame = pd.DataFrame(columns, index=index)
     # Among texts, pandas would make NaN of None.

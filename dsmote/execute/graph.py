@@ -224,6 +224,7 @@ def over_all(
     name: str,
     look: Callable[..., Any],
     joined: Callable[[list[Any]], Any],
+    fan_in: int = FAN_IN,
 ) -> Any:
     """Compute something of every partition, and join it in their order: one pass over the data.
 
@@ -237,14 +238,14 @@ def over_all(
         Of the new tasks; it tells them from those of other passes.
     look : callable
     joined : callable
-        Takes a list of what `look` or itself returned.
+        Takes a list of what `look` or itself returned, of at most `fan_in`.
     """
     level: list[Any] = []
     graph = dict(tasks)
     for i, keys in enumerate(rows):
         level.append((name, i))
         graph[level[-1]] = (look, *keys)
-    top = tree(graph, level, f"joined-{name}", joined)
+    top = tree(graph, level, f"joined-{name}", joined, fan_in=fan_in)
     whole = HighLevelGraph.from_collections(name, graph, dependencies=())
     (found,) = dask.compute(Delayed(top, whole, layer=name))
     return found

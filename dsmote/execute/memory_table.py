@@ -28,7 +28,7 @@ from dsmote.execute.matrix import (
     labelled,
     profile_matrix,
 )
-from dsmote.execute.partition import as_frame, check_companion, conform, profile
+from dsmote.execute.partition import array_frame, as_frame, check_companion, conform, profile
 from dsmote.execute.provenance import of_originals, with_provenance
 from dsmote.execute.recipe import Made, Making, Task
 from dsmote.execute.resources import memory_limit, single_threaded, thread_pool
@@ -97,7 +97,6 @@ class MemoryTable:
                 "Found array with 0 sample(s), zero rows: there is nothing to resample; "
                 "check how the table was read or filtered"
             )
-        self._names_only = False
         self._plain_y: np.ndarray | None = None
         self._labels = None if y is None else self._as_labels(y)
         self._beside_dtypes: dict[str, np.dtype] = {}  # of those that are arrays
@@ -132,17 +131,12 @@ class MemoryTable:
         """The features as a frame; one over an array shares its memory."""
         if self.is_frame:
             return self._X
-        # What is never measured stays as it is: making text of it and objects again takes long.
-        kept = object if self._names_only else None
-        return pd.DataFrame(
-            self._X, columns=pd.RangeIndex(self._X.shape[1]), dtype=kept, copy=False
-        )
+        return array_frame(self._X, pd.RangeIndex(self._X.shape[1]))
 
     @cached_property
     def dtypes(self) -> list[Any]:
-        """Those of the features; of objects in an array, what pandas makes of them."""
-        plain = not self.is_frame and self._X.dtype.kind != "O"
-        return [self._X.dtype] * self._X.shape[1] if plain else list(self._frame.dtypes)
+        """Those of the features."""
+        return list(self._X.dtypes) if self.is_frame else [self._X.dtype] * self._X.shape[1]
 
     @cached_property
     def _classes(self) -> Labelled:
@@ -207,8 +201,6 @@ class MemoryTable:
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles; object columns that are measured must hold numbers."""
         refuse_mask(self._given, "X")
-        of_objects = self.array is not None and self.array.kind == "O"
-        self._names_only = of_objects and len(roles.get("nominal", ())) == len(self.names)
         dtypes = list(self.dtypes)
         objects: set[int] = set()
         if not roles.get("any_kind"):
@@ -231,9 +223,9 @@ class MemoryTable:
         column = self._frame.iloc[:, i]
         if self.is_frame:
             return holds_numbers(column)
-        return pd.api.types.is_object_dtype(column.dtype) and (
-            read_objects(column, np.dtype("f8")) is not None
-        )
+        # In a column of an array, digits as text are numbers where there are others among them.
+        text = pd.api.types.infer_dtype(column, skipna=True) == "string"
+        return not text and read_objects(column, np.dtype("f8")) is not None
 
     def _prepared(self, schema: Schema) -> pd.DataFrame:
         """Return the frame with object columns of numbers as the numbers the schema says."""

@@ -36,6 +36,7 @@ from dsmote.plan.profile import (
     Sampled,
     different,
     distinct_values,
+    sample_rows,
 )
 from dsmote.plan.schema import (
     carried_dtype,
@@ -71,13 +72,18 @@ HASHED = 8  # columns that are enough to tell rows apart
 LEAST_ROWS = 1 << 12  # of a wide partition, that are profiled at once
 
 
+def array_frame(array: np.ndarray, names: pd.Index) -> pd.DataFrame:
+    """Return a frame over an array; objects stay the objects that they are."""
+    kept = object if array.dtype == object else None
+    return pd.DataFrame(array, columns=names, dtype=kept, copy=False)
+
+
 def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
     """Return a partition as a frame: an array becomes one without being copied."""
     is_frame = isinstance(part, pd.DataFrame)
     if not is_frame:
         refuse_mask(part, "a partition of X")
-        array = np.asarray(part)
-        part = pd.DataFrame(array, columns=pd.Index(schema.names), copy=False)
+        part = array_frame(np.asarray(part), pd.Index(schema.names))
     objects = {
         i: c.dtype
         for i, c in enumerate(schema.columns)
@@ -291,7 +297,8 @@ def profile(
     labels = labels_of(frame, target, schema)
     if not len(frame):
         return Profile()
-    check_levels(frame, schema)
+    if not levels:  # which are looked at one and all
+        check_levels(frame, schema)
     size = _size(frame)
     step = max(LEAST_ROWS, PROFILE_CELLS // max(1, frame.shape[1]))
     if len(frame) > step and not whole:
@@ -361,12 +368,9 @@ def _at(part: Any, rows: slice) -> Any:
 
 
 def decimals_of(part: Any, schema: Schema) -> dict[int, tuple[int, int] | None]:
-    """Return the digits of the decimals in object columns that are measured."""
-    return {
-        i: object_digits(column_of(part, i))
-        for i, c in enumerate(schema.columns)
-        if c.given is not None
-    }
+    """Return the digits of the decimals in object columns that are measured, unless empty."""
+    columns = {i: column_of(part, i) for i, c in enumerate(schema.columns) if c.given is not None}
+    return {i: object_digits(column) for i, column in columns.items() if not column.isna().all()}
 
 
 def column_of(part: Any, i: int) -> pd.Series:
@@ -396,7 +400,7 @@ def _levels_seen(column: pd.Series, levels: pd.Series | None = None) -> np.ndarr
 
 
 def _first_texts(column: pd.Series) -> tuple[str, ...]:
-    some = column.array[: 4 * KEPT_TEXTS].tolist()
+    some = column.iloc[: 4 * KEPT_TEXTS].to_numpy(dtype=object).tolist()
     present = [value for value in some if isinstance(value, str) or not pd.isna(value)]
     return tuple(value for value in present[:KEPT_TEXTS] if isinstance(value, str))
 
@@ -459,7 +463,7 @@ class Samples(Mapping[Any, Sampled]):
         if label not in self._found:
             rows = np.flatnonzero(self._codes == self._places[label])
             hashed = [c[rows].astype(np.float64, copy=False) for c in self._numeric[:HASHED]]
-            words, kept = smallest_hashes(hashed)
+            words, kept = smallest_hashes(hashed, sample_rows(len(self._numeric)))
             levels = np.empty((len(kept), len(self._nominal)), dtype=np.uint32)
             for j, column in enumerate(self._nominal):
                 levels[:, j] = _level_hashes(column.iloc[rows[kept]])
@@ -488,9 +492,7 @@ def _words(levels: pd.Series) -> np.ndarray:
     return np.array([crc32(repr(level).encode()) for level in levels], dtype=np.uint32)
 
 
-def smallest_hashes(
-    columns: Sequence[np.ndarray], n: int = SAMPLE_ROWS
-) -> tuple[np.ndarray, np.ndarray]:
+def smallest_hashes(columns: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the up to n smallest hashes of rows given by columns, and where they are."""
     words = np.zeros(len(columns[0]), dtype=np.uint64)
     with np.errstate(over="ignore"):

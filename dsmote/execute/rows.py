@@ -315,12 +315,12 @@ def factorized(series: pd.Series) -> tuple[np.ndarray, pd.Series]:
         Values that cannot be levels, such as lists.
     """
     series = _dense(series)
-    try:
-        codes, unique = pd.factorize(series, use_na_sentinel=False)
-    except TypeError as error:
-        raise TypeError(_not_levels(series.name, error)) from error
     # Objects stay objects: pandas would make text of them, which takes longer than numbering them.
     kept = object if series.dtype == object else None
+    try:
+        codes, unique = pd.factorize(series.to_numpy() if kept else series, use_na_sentinel=False)
+    except TypeError as error:
+        raise TypeError(_not_levels(series.name, error)) from error
     return codes.astype(np.int32), pd.Series(unique, dtype=kept, name=series.name)
 
 

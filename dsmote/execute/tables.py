@@ -77,6 +77,11 @@ def read_frame(frame: Any, target: Any, beside: dict[str, Any] | None = None) ->
         raise ValueError(
             f"there is no target column {target!r}; the columns are {listed(map(repr, names))}"
         )
+    if names.count(column_name(target)) > 1:
+        raise ValueError(
+            f"{names.count(column_name(target))} columns are named {target!r}, so it is not known "
+            "which is the target; rename the others"
+        )
     if is_dask_collection(frame):
         return DaskTable(frame, target=target, beside=beside)
     return MemoryTable(frame, target=target, beside=beside)

@@ -21,7 +21,6 @@ from dsmote.job.layout import Layout, check_partition_by
 from dsmote.job.parquet import with_pandas_dtypes
 from dsmote.job.parts import Part, ToWrite
 from dsmote.job.passes import check_folders, rows_of
-from dsmote.job.report import Drawn, draw
 from dsmote.job.shuffle import Numbered, mixed, n_parts, with_mixing
 from dsmote.job.sources import Source
 from dsmote.job.spec import JobSpec, sampler_of
@@ -76,14 +75,14 @@ class Outputs:
     folders : tuple of Folder
     report : Delayed or mapping
         What is known of the search for neighbours.
-    drawn : Drawn, optional
+    drawn : dsmote.job.report.sample.Drawn, optional
         The rows that the report shows.
     """
 
     sampler: Any
     folders: tuple[Folder, ...]
     report: Any
-    drawn: Drawn | None = None
+    drawn: Any = None
 
     @property
     def rows(self) -> int:
@@ -206,7 +205,11 @@ def make_outputs(spec: JobSpec, source: Source, client: Any, folder: str) -> Out
         folders.append(_test_folder(divided, plan, source, layout))
     folders = [folder if folder.rows else folder.plain() for folder in folders]
     searched = getattr(sampler, "neighbors_report_", {})
-    drawn = draw(sampler, opened.frame, balanced, spec.target) if spec.report else None
+    if not spec.report:
+        return Outputs(sampler, tuple(folders), searched)
+    from dsmote.job.report.sample import draw
+
+    drawn = draw(sampler, opened.frame, balanced, spec.target)
     return Outputs(sampler, tuple(folders), searched, drawn)
 
 

@@ -53,7 +53,8 @@ PIECE_ROWS = 250_000
 #: before a cut are decoded on the way to it.
 CUT_BYTES = 12 * 2**20
 MOST_CUTS = 16
-#: Of a row group that is cut, columns are read together up to this size.
+#: Columns of a row group that are read together; of one that is cut, up to this size.
+_COLUMNS = 500
 TOGETHER_BYTES = 4 * 2**20
 #: Read ahead of a column.
 BUFFER_BYTES = 2**20
@@ -462,9 +463,19 @@ def _read(piece: Piece, wanted: pa.Schema) -> pa.Table:
         try:
             if piece.cut is None:
                 # Reading ahead would hold more, in Arrow's threads, which wait for Python's.
-                table = pq.ParquetFile(handle, pre_buffer=False).read_row_groups(
-                    list(piece.groups), columns=wanted.names, use_threads=False
-                )
+                parquet = pq.ParquetFile(handle, pre_buffer=False)
+                names, groups = wanted.names, list(piece.groups)
+                # Of 10,000 columns at once, what Arrow holds for each is 7 times the row group.
+                parts = [
+                    parquet.read_row_groups(groups, names[i : i + _COLUMNS], use_threads=False)
+                    for i in range(0, max(1, len(names)), _COLUMNS)
+                ]
+                columns = {
+                    name: column
+                    for part in parts
+                    for name, column in zip(part.column_names, part.columns, strict=True)
+                }
+                table = parts[0] if len(parts) == 1 else pa.table(columns)
             else:
                 table = _read_cut(handle, piece, wanted.names)
         except (pa.ArrowException, OSError) as error:

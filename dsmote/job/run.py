@@ -18,7 +18,7 @@ from dsmote.job.manifest import make_manifest
 from dsmote.job.outputs import different, make_outputs, plan_outputs
 from dsmote.job.parts import Part, write_parts
 from dsmote.job.progress import Progress, Silent, Told
-from dsmote.job.report import add_report
+from dsmote.job.report import check_report
 from dsmote.job.resume import parts_of
 from dsmote.job.sources import Source, check_columns, open_source
 from dsmote.job.spec import JobSpec, has_parameter
@@ -90,6 +90,8 @@ def prepare(spec: JobSpec) -> Job:
     OutputLocked
         When another run is at work on the output.
     """
+    if spec.report:
+        check_report()
     if spec.output is not None:
         refuse_if_locked(spec.output)
         check_output(spec.output, spec.if_exists)
@@ -228,6 +230,8 @@ def _write(
     manifest = make_manifest(spec, outputs, parts, report, peaks, log.seconds)
     manifest |= {"status": "done", "fingerprint": job.fingerprint}
     if drawn:
+        from dsmote.job.report.page import add_report  # matplotlib
+
         progress.stage("drawing the report")
         add_report(
             stage.folder, manifest, outputs.sampler.plan_, drawn.sampling, samples, spec.hidden

@@ -9,7 +9,7 @@ So engines only *propose*, and this module decides::
     exact      squared distances of the candidates, from the rows themselves, column by column
                   1   2 3    4        5  | reach
     accept     the k-th is nearer than the reach: nothing can have been missed
-               otherwise ask for four times as many candidates, up to all rows
+               otherwise ask for twice as many candidates, up to all rows
 
 Rows that are equal in every column are collapsed to one before the engine sees them (trees
 degenerate on them) and expanded again here, in order of row number. Because exact distances
@@ -155,7 +155,7 @@ def nearest(
             ids[rows[sure]] = found[sure]
             unsure.append(rows[~sure])
         open_ = np.concatenate(unsure)
-        n = min(groups.n_unique, n * 4)
+        n = min(groups.n_unique, n * 2)
         if rest is not None and n > _MANY and len(open_):
             out = None if selves is None else selves[open_]
             squares[open_], ids[open_] = rest(queries[open_], k, out)

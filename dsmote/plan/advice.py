@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,10 +25,10 @@ _DATE = re.compile(
     r"(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4}|\d{1,2}:\d{2}(?=:|$))"
     r"([T ]?:?\d{1,2}(:\d{2})*([.,]\d+)?\s?(Z|UTC|[-+]\d{2}:?\d{2})?)?"
 )
-_WHOLE = re.compile(r"[-+]?\d+")
 _NUMBER = re.compile(
     r"[-+]?[$€£]?\s?(\d{1,3}([,.' \u00a0]\d{3})+([.,]\d+)?|\d*[.,]\d+)([eE][-+]?\d+)?\s?[%$€£]?"
 )
+_DIGITS = re.compile(rf"{_NUMBER.pattern}|[-+]?\d+")
 
 
 def advice(schema: Schema, profile: Profile, growing: Sequence[Any], scaled: bool) -> list[str]:
@@ -81,11 +82,12 @@ _KINDS = {
 
 def _text(texts: Sequence[str]) -> tuple[str | None, str]:
     """Tell dates and numbers as text by the first values; what stands for missing is left out."""
-    texts = [text.strip() for text in texts if text.strip().lower() not in _MISSING]
-    for kind, form in (("date", _DATE), ("number", _NUMBER)):
-        found = [text for text in texts if form.fullmatch(text)]
-        others = sum(kind == "number" and _WHOLE.fullmatch(text) is not None for text in texts)
-        if found and len(found) + others >= _NEARLY * len(texts):
+    counts = Counter(map(str.strip, texts))  # of categories, a few say it
+    counts = Counter({text: n for text, n in counts.items() if text.lower() not in _MISSING})
+    for kind, form, wider in (("date", _DATE, _DATE), ("number", _NUMBER, _DIGITS)):
+        found = [text for text in counts if form.fullmatch(text)]
+        matching = sum(n for text, n in counts.items() if found and wider.fullmatch(text))
+        if found and matching >= _NEARLY * counts.total():
             return kind, f" (such as {found[0]!r})"
     return None, ""
 

@@ -21,6 +21,7 @@ __all__ = [
     "Sampled",
     "merge_decimals",
     "merge_profiles",
+    "sample_rows",
     "unify_categories",
 ]
 
@@ -112,12 +113,23 @@ def _add(a: Mapping[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
     return total
 
 
+def sample_rows(width: int) -> int:
+    """Return how many rows of each class are kept: fewer of very wide ones, up to 2 MiB.
+
+    Examples
+    --------
+    >>> sample_rows(10), sample_rows(2_000), sample_rows(100_000)
+    (512, 131, 64)
+    """
+    return max(64, min(SAMPLE_ROWS, 2**18 // max(1, width)))
+
+
 def _merge_samples(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> dict[Any, Any]:
     merged = dict(a)
     for label, some in b.items():
         if label in merged:
             both = [np.concatenate(pair) for pair in zip(merged[label], some, strict=True)]
-            order = np.argsort(both[0], kind="stable")[:SAMPLE_ROWS]
+            order = np.argsort(both[0], kind="stable")[: sample_rows(both[1].shape[1])]
             some = Sampled(*(part[order] for part in both))
         merged[label] = some
     return merged

@@ -7,17 +7,20 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from distributed import Client
 from fsspec.implementations.local import LocalFileSystem
 
+from dsmote.cli import main
 from dsmote.job import JobSpec, prepare, run, run_spec, write_job
-from dsmote.job.report import tasks
+from dsmote.job.report import page, sample
 from dsmote.job.spec import Split
 
 Columns = dict[str, Any]
@@ -85,7 +88,7 @@ def test_seconds_are_measured_once_for_log_page_and_manifest(
         ({"split": Split(test_fraction=0.3, stratify=True)}, (140, 106), "more held back in test/"),
         ({"partition_by": ("y",)}, (200, 150), "350 written"),
         ({"shuffle": True}, (200, 150), "350 written"),
-        ({"sampler": "random-under"}, (50, 0), "150 left out, 50 written"),
+        ({"sampler": "random-under"}, (50, 0), "150 dropped, 50 written"),
         ({"sampler": "random"}, (200, 150), "all new rows are copies of originals, as intended"),
     ],
     ids=["synthetic", "split", "folders", "shuffle", "under", "over"],
@@ -109,14 +112,14 @@ def test_new_rows_of_the_sample_are_new_rows_of_the_table(
         seen[:] = [sampling, old, new]
         return "page"
 
-    monkeypatch.setattr(tasks, "report_html", note)
+    monkeypatch.setattr(page, "report_html", note)
     assert report_of(numeric, tmp_path / "out", client)[0] == "page"
     made = pd.read_parquet(tmp_path / "out")
     sampling, old, new = seen
     names = [column.name for column in sampling.columns]
-    np.testing.assert_array_equal(old.numbers, made.iloc[:200][names].to_numpy(float))
-    np.testing.assert_array_equal(new.numbers, made.iloc[200:][names].to_numpy(float))
-    assert set(new.ranks) == {sampling.labels.index("rare")}
+    np.testing.assert_array_equal(old, made.iloc[:200][names].to_numpy(float))
+    np.testing.assert_array_equal(new, made.iloc[200:][names].to_numpy(float))
+    assert set(new.index) == {sampling.labels.index("rare")}
 
 
 def test_of_many_rows_a_part_is_taken_of_each_kind(tmp_path: Path, client: Client) -> None:
@@ -142,11 +145,11 @@ def test_a_report_that_cannot_be_drawn_costs_no_table(
     def fail(*args: Any) -> str:
         raise ZeroDivisionError("no ink")
 
-    monkeypatch.setattr(tasks, "report_html", fail)
+    monkeypatch.setattr(page, "report_html", fail)
     spec = JobSpec(str(numeric), "y", output=str(tmp_path / "out"), random_state=0, report=True)
     with caplog.at_level(logging.ERROR):
         write_job(prepare(spec), client)
-    assert "could not be drawn" in caplog.text
+    assert "its report could not be made" in caplog.text
     assert "no ink" in caplog.text
     assert len(pd.read_parquet(tmp_path / "out")) == 350
     assert "_report.html" not in os.listdir(tmp_path / "out")
@@ -189,7 +192,7 @@ def test_a_run_that_goes_on_looks_at_the_same_rows(
         seen.append((old, new))
         return "page"
 
-    monkeypatch.setattr(tasks, "report_html", keep)
+    monkeypatch.setattr(page, "report_html", keep)
     report_of(numeric, tmp_path / "undisturbed", client)
     noted = run._note
     monkeypatch.setattr(run, "_note", lambda progress, peaks, part: 1 / (part.number != 1))
@@ -199,19 +202,36 @@ def test_a_run_that_goes_on_looks_at_the_same_rows(
     monkeypatch.setattr(run, "_note", noted)
     report_of(numeric, tmp_path / "out", client, resume=True)
     (old, new), (old_again, new_again) = seen
-    np.testing.assert_array_equal(old.numbers, old_again.numbers)
-    np.testing.assert_array_equal(new.numbers, new_again.numbers)
+    pd.testing.assert_frame_equal(old, old_again)
+    pd.testing.assert_frame_equal(new, new_again)
     assert (len(old), len(new)) == (200, 150)
 
 
 def test_what_goes_wrong_in_a_task_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    sampling: Any = None
-    assert "AttributeError" in str(
-        tasks._take(pd.DataFrame(), sampling=sampling, first_row=0, synthetic=False)
-    )
+    broken: Any = None
+    found = sample.take(broken, pd.DataFrame(), first_row=0, synthetic=False)
+    assert "AttributeError" in str(found)
     with caplog.at_level(logging.ERROR):
-        assert tasks.add_report("nowhere", {}, None, sampling, "KeyError: 'x'") is None
-    assert "KeyError: 'x'" in caplog.text
+        page.add_report("nowhere", {}, None, broken, found)
+    assert str(found) in caplog.text
+
+
+def test_without_matplotlib_no_work_is_begun(
+    numeric: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message with the remedy, and exit code 5; no cluster is started, and nothing written."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    command = ["resample", str(numeric), str(tmp_path / "out"), "--target", "y", "--report"]
+    result = CliRunner().invoke(main, command)
+    assert result.exit_code == 5
+    assert 'needs matplotlib, which is not installed: pip install "dsmote[report]"' in result.output
+    assert "starting workers" not in result.output
+    assert not any("out" in name for name in os.listdir(tmp_path))
+
+
+def test_matplotlib_is_imported_for_reports_only() -> None:
+    code = "import sys, dsmote.cli, dsmote.job.run; assert not 'matplotlib' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 RENDERED = """<!doctype html><body style="margin:0"><iframe src="{page}"
@@ -223,22 +243,19 @@ document.querySelector("iframe").addEventListener("load", event => {{
     const scrolls = one.closest(".wide, pre");
     return one.getBoundingClientRect().right > {width} + 1 && !(scrolls && scrolls !== one);
   }}).map(one => one.tagName + "." + one.className);
-  const cut = [...page.querySelectorAll("svg:not(.bar)")].flatMap(figure => {{
-    const box = figure.getBoundingClientRect();
-    return [...figure.querySelectorAll("text")].filter(text => {{
+  const cut = [...page.querySelectorAll("svg")].flatMap(figure => {{
+    const box = figure.getBoundingClientRect(), texts = [...figure.querySelectorAll("text")];
+    return texts.filter(text => {{
       const own = text.getBoundingClientRect();
-      const beside = text.nextElementSibling;
-      const met = beside && beside.tagName === "text" &&
-        text.textContent && own.right > beside.getBoundingClientRect().left &&
-        own.top < beside.getBoundingClientRect().bottom - 2 &&
-        own.left < beside.getBoundingClientRect().left &&
-        own.bottom > beside.getBoundingClientRect().top + 2;
+      const met = texts.map(other => other.getBoundingClientRect()).some(other =>
+        own.left < other.left && own.right > other.left &&
+        own.top < other.bottom - 2 && own.bottom > other.top + 2);
       return met || own.left < box.left - 1 || own.right > box.right + 1 || own.height < 9;
     }}).map(text => text.textContent);
   }});
   document.getElementById("told").textContent = JSON.stringify(
     {{wide, open: page.documentElement.scrollWidth, out, cut, figures:
-      page.querySelectorAll("svg").length}});
+      page.querySelectorAll("svg, .bar").length}});
 }});
 </script></body>"""
 

@@ -186,7 +186,7 @@ def declared() -> set[str]:
     """Top-level modules of the dependencies, and extras for users, that pyproject.toml names."""
     project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))
     extras = project["project"]["optional-dependencies"]
-    entries = [*project["project"]["dependencies"], *extras["faiss"]]
+    entries = [*project["project"]["dependencies"], *extras["faiss"], *extras["report"]]
     names = (re.split(r"[\[<>=]", entry)[0] for entry in entries)
     modules = {"scikit-learn": "sklearn", "faiss-cpu": "faiss", "ruamel.yaml": "ruamel"}
     return {modules.get(name, name) for name in names}

@@ -24,6 +24,7 @@ from dsmote import (
     RandomUnderSampler,
 )
 from dsmote.plan import Limit, MemoryLimitError
+from dsmote.samplers.registry import samplers
 from tests.tables import dask_array, dask_frame, mixed, numbers
 
 N = 60
@@ -127,6 +128,13 @@ def test_duplicate_column_names(kind, table):
     table.columns = ["a", "a", "b", "y"]
     with pytest.raises(ValueError, match="unique, but 'a' appears more than once; rename"):
         SMOTE().resample(table if kind == "in memory" else duplicated(table), target="y")
+
+
+def test_a_target_that_two_columns_are_named_as():
+    frame = pd.DataFrame(np.eye(40, 3), columns=["a", "y", "y"])
+    for sampler in samplers().values():
+        with pytest.raises(ValueError, match=r"2 columns are named 'y'.* rename the others"):
+            sampler().resample(frame, target="y")
 
 
 def duplicated(table):

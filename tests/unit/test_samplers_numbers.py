@@ -17,6 +17,7 @@ import pytest
 
 from dsmote import SMOTE, SMOTENC, RandomOverSampler, run_job
 from dsmote.samplers.registry import samplers
+from tests.tables import dask_frame
 
 N = 120
 Y = (np.arange(N) % 5 == 0).astype(int)
@@ -173,7 +174,8 @@ def test_smotenc_takes_object_columns_of_numbers_as_numeric_and_names_its_own_re
 
 
 def lazily(X: pd.DataFrame, y: np.ndarray) -> tuple[Any, Any]:
-    return dd.from_pandas(X, npartitions=3), dd.from_pandas(pd.Series(y), npartitions=3)
+    lengths = [0, 50, 70]  # an empty partition tells nothing
+    return dask_frame(X, lengths), dask_frame(pd.Series(y), lengths)
 
 
 @pytest.mark.parametrize("name", sorted({*NUMERIC, "smotenc"} - {"random-under", "kmeans"}))
@@ -195,13 +197,13 @@ def test_given_class_counts_change_no_decimal(name):
 @pytest.mark.parametrize("counts", [None, {0: N - int(Y.sum()), 1: int(Y.sum())}])
 def test_object_columns_of_numbers_are_no_categories(kind, counts):
     X = table().drop(columns="y").assign(c=np.array(["a", "b"] * (N // 2), object)).astype(object)
-    X.iloc[:40, 0] = None  # a partition that tells nothing
+    X.iloc[:50, 0] = None  # a partition that tells nothing
     sampler = SMOTENC(random_state=0, missing="skip")
     expected, _ = sampler.fit_resample(X, Y)
     assert sampler.categorical_features_.tolist() == [2]
     given: Any = {
         "array": (X.to_numpy(), Y),
-        "dask array": (da.from_array(X.to_numpy(), chunks=(40, -1)), da.from_array(Y, chunks=40)),
+        "dask array": (da.from_array(X.to_numpy(), chunks=(50, -1)), da.from_array(Y, chunks=50)),
         "frame": (X, Y),
         "dask frame": lazily(X, Y),
     }[kind]

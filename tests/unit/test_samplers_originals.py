@@ -1,12 +1,14 @@
 """Originals untouched: values, dtypes, names and order, whatever the columns hold."""
 
+import datetime
+
 import dask
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote import SMOTE, SMOTENC, SVMSMOTE, RandomOverSampler, RandomUnderSampler
+from dsmote import SMOTE, SMOTEN, SMOTENC, SVMSMOTE, RandomOverSampler, RandomUnderSampler
 from tests.tables import assert_same_bits, dask_array, dask_frame
 
 N, FEW = 60, 16
@@ -471,3 +473,31 @@ def test_all_strings_of_dask_are_converted_alike():
     found = lazy.compute(scheduler="synchronous")
     assert found.dtypes.equals(frame.compute(scheduler="synchronous").dtypes)
     assert_same_bits(found, SMOTENC(random_state=0).fit_resample(X, Y)[0])
+
+
+@pytest.mark.parametrize("sampler", [RandomOverSampler(random_state=0), SMOTEN(k_neighbors=3)])
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(lambda i: datetime.datetime(2020, 1, 1 + i % 3), id="datetime"),
+        pytest.param(lambda i: datetime.date(2020, 1, 1 + i % 3), id="date"),
+        pytest.param(lambda i: f"level {i % 3}", id="text"),
+    ],
+)
+def test_objects_are_copied_as_the_objects_that_they_are(sampler, value):
+    X = np.empty((N, 2), dtype=object)
+    for i in range(N):
+        X[i] = value(i), value(i // 7)
+    y = Y.to_numpy()
+    frame, series = pd.DataFrame(X, dtype=object), pd.Series(y)
+    made = {
+        "array": sampler.fit_resample(X, y)[0].tolist(),
+        "list": sampler.fit_resample(X.tolist(), y.tolist())[0],
+        "frame": sampler.fit_resample(frame, series)[0].to_numpy().tolist(),
+    }
+    lazy = sampler.fit_resample(dask_array(X, [20, 40]), dask_array(y, [20, 40]))[0]
+    made["on dask"] = lazy.compute().tolist()
+    given = {(type(v), v) for row in X for v in row}
+    for container, rows in made.items():
+        assert len(rows) == 2 * (N - FEW), container
+        assert {(type(v), v) for row in rows for v in row} <= given, container

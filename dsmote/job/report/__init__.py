@@ -1,27 +1,14 @@
-"""The report of a job: what is sampled while it runs, and one page that shows it."""
+"""The report of a job: one HTML page about the resampled table, made from samples of its rows."""
 
-from dsmote.job.report.columns import Shown, shown_columns
-from dsmote.job.report.page import report_html
-from dsmote.job.report.sample import (
-    Sample,
-    Sampling,
-    first_row_of,
-    join_samples,
-    sampling_for,
-)
-from dsmote.job.report.tasks import REPORT_FILE, Drawn, add_report, draw
+from importlib.util import find_spec
 
-__all__ = [
-    "REPORT_FILE",
-    "Drawn",
-    "Sample",
-    "Sampling",
-    "Shown",
-    "add_report",
-    "draw",
-    "first_row_of",
-    "join_samples",
-    "report_html",
-    "sampling_for",
-    "shown_columns",
-]
+__all__ = ["check_report"]
+
+
+def check_report() -> None:
+    """Raise, before any work starts, if the figures of a report could not be drawn."""
+    if find_spec("matplotlib") is None:
+        raise ImportError(
+            "the report needs matplotlib, which is not installed: pip install "
+            '"dsmote[report]", or run the job without a report'
+        )

@@ -1,264 +1,210 @@
-"""Figures as SVG inside the page: well-formed by construction, coloured by its style sheet."""
+"""The figures of the page: matplotlib's SVG, coloured by the style sheet of the page."""
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Sequence
-from xml.etree import ElementTree
+import html
+import io
+import math
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.ticker import AsinhLocator, MaxNLocator
 
-from dsmote.job.report.axis import Axis
-from dsmote.job.report.columns import clean
-from dsmote.job.report.projection import Projection
+from dsmote.job.report.compare import (
+    CUT,
+    Projection,
+    format_number,
+    format_value,
+    median,
+    rough,
+)
+from dsmote.job.report.sample import clean
 
-__all__ = ["bars_figure", "levels_figure", "percent", "rough", "scatter_figure"]
+BINS = 24
+FAR = 60.0  # an axis so many times longer than the middle half of the values is compressed
+DAY = 86_400
+UNITS = {"days": DAY, "hours": 3_600, "minutes": 60, "seconds": 1}
+YEARS = -62_135_596_800, 253_402_300_799  # seconds of the years 1 to 9999, which dates can hold
+#: Colours that stand for variables of the style sheet, which has two values for each.
+COLOURS = {"old": "#0067a8", "new": "#c8500a", "others": "#9aa1aa", "text": "#1c1f23"}
+OLD, NEW, OTHERS, TEXT = COLOURS.values()
+STYLE: Any = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "dsmote",
+    "axes.formatter.limits": (-3, 5),  # short labels
+    "path.simplify": False,  # would drop the dots of a scatter plot
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "axes.edgecolor": TEXT,  # text itself is black, and left to the style sheet
+    "axes.spines.left": False,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.labelpad": 0,
+    "xtick.bottom": False,
+    "ytick.left": False,
+    "font.size": 11,
+}
+WIDTH = 320  # of all figures: a phone's
+_LOCK = threading.Lock()
 
-#: All figures are drawn for this width, which is a phone's, and stretched little on others.
-WIDTH = 320
-_LEFT, _RIGHT, _TOP, _PLOT = 40, 8, 8, 110
-_CHARACTER = 6.0  # width of a character of a label, roughly
-_LEVEL = 34
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Set matplotlib's parameters for one page; they belong to the process, hence the lock."""
+    with _LOCK, matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
 
 
-def percent(share: float) -> str:
-    """Write a share as per cent: small ones with as many digits as they need to be none.
+def _svg(figure: Figure, title: str) -> str:
+    """Write a figure as an element of the page: colours are variables, nothing has an id."""
+    out = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(out, format="svg", metadata=nothing)
+    text = re.sub(r"<defs>.*?</defs>|<!--.*?-->", "", out.getvalue(), flags=re.S)
+    text = re.sub(r' (id|clip-path|xmlns:xlink)="[^"]*"| font-family: [^;"]*;?', "", text)
+    # A dot is a line of no length, which SVG can say shortly; a tenth of a pixel is enough.
+    text = re.sub(r"(\d\.\d)\d+(?=[ \n])", r"\1", text)
+    text = re.sub(r"M (\S+ \S+) \nL \1 \n", r"M\1h0", text)
+    for name, colour in COLOURS.items():
+        text = text.replace(colour, f"var(--{name})")
+    drawn = text[text.index(">", text.index("<svg")) + 1 :]
+    box = f"0 0 {WIDTH} {figure.get_figheight() * 72:.0f}"
+    title = html.escape(clean(title, 2_000))
+    return f'<svg role="img" viewBox="{box}"><title>{title}</title>{drawn}'
 
-    Examples
-    --------
-    >>> percent(0.5), percent(2 / 494_021), percent(0.0)
-    ('50.00 %', '0.000405 %', '0 %')
+
+def _power(x: float) -> str:
+    text = f"{x:g}" if not x or 1e-3 <= abs(x) < 1e5 else f"{x:.0e}"
+    return re.sub(r"e\+?(-?)0*", r"e\1", text)
+
+
+def _compressed(
+    axes: Axes, pooled: np.ndarray, low: float, high: float
+) -> tuple[np.ndarray, float]:
+    """Set up an asinh axis around 0, or around the median of values far from it."""
+    near, far = sorted((abs(low), abs(high)))
+    centre = 0.0 if low < 0 < high or far > 30 * near else median(pooled)
+    away = np.abs(pooled - centre)
+    width = max(float(np.quantile(away[away > 0], 0.25)), 1e-15 * far, 1e-300)
+    first, last = np.arcsinh((np.array([low, high]) - centre) / width)
+    edges = width * np.sinh(np.linspace(first, last, BINS + 1))
+    edges[[0, -1]] = low - centre, high - centre
+    axes.set_xscale("asinh", linear_width=width)
+    ticks = np.array(AsinhLocator(width, numticks=4).tick_values(edges[0], edges[-1]))
+    # Labels must not touch.
+    ticks = ticks[[True, *(np.diff(np.arcsinh(ticks / width)) > 0.16 * (last - first))]]
+    axes.set_xticks(ticks, [_power(x) for x in ticks.tolist()])
+    return edges, centre
+
+
+def histogram(
+    old: np.ndarray, new: np.ndarray, kind: str, title: str, from_zero: bool = False
+) -> tuple[str, list[str]]:
+    """Draw two samples of finite values on the same bins, as fractions of each sample.
+
+    Returns the figure and what must be said of its axis. The axis may leave out the outer half per
+    cent of a sample, and is compressed (asinh) if the middle half of the values would be a small
+    part of it.
     """
-    value = 100 * share
-    if not value:
-        return "0 %"
-    if abs(value) >= 1:
-        return f"{value:.2f} %"
-    decimals = 2 - int(np.floor(np.log10(abs(value))))
-    return f"{value:.{decimals}f} %"
-
-
-def rough(share: float) -> str:
-    """Write the share of a sample, of which more digits would say nothing.
-
-    Examples
-    --------
-    >>> rough(0.12345), rough(0.0001), rough(0.0), rough(0.9999)
-    ('12.3 %', '< 0.1 %', '0 %', '> 99.9 %')
-    """
-    if not share:
-        return "0 %"
-    if share < 0.0005:
-        return "< 0.1 %"
-    return f"{100 * share:.1f} %" if share < 0.9995 or share > 1 - 1e-9 else "> 99.9 %"
-
-
-class _Figure:
-    """An SVG element that is filled."""
-
-    def __init__(self, height: float, title: str, description: str, key: str) -> None:
-        self.root = ElementTree.Element(
-            "svg",
-            {
-                "viewBox": f"0 0 {WIDTH} {_short(height)}",
-                "role": "img",
-                "aria-labelledby": f"{key}-t {key}-d",
-                "preserveAspectRatio": "xMidYMid meet",
-            },
+    notes = []
+    samples = [values for values in (old, new) if len(values)]
+    pooled = np.concatenate(samples)
+    size = float(np.abs(pooled).max())
+    if size and not 1e-100 < size < 1e100:  # figures are drawn in float64, too
+        unit = 10.0 ** max(-300, math.floor(math.log10(size)))
+        old, new, pooled, size = old / unit, new / unit, pooled / unit, size / unit
+        samples, kind = [values / unit for values in samples], "float"
+        notes.append(f"labels in units of {unit:g}")
+    # A few distinct values are all shown, however rare they are.
+    spread = len(np.unique(pooled)) > BINS
+    cuts = [CUT * spread, 0.25, 0.75, 1 - CUT * spread]
+    ends = np.array([np.quantile(values, cuts, method="nearest") for values in samples])
+    low, high = 0.0 if from_zero else float(ends[:, 0].min()), float(ends[:, 3].max())
+    times = kind in ("datetime", "timedelta")
+    figure = Figure(figsize=(WIDTH / 72, 140 / 72))
+    axes = figure.add_axes((0.14, 0.25, 0.79, 0.72))
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=kind == "int"))
+    middle = (ends[:, 2] - ends[:, 1]).max()
+    if spread and high - low > FAR * middle and not times and not from_zero:
+        notes.append("compressed axis: values differ by orders of magnitude")
+        edges, centre = _compressed(axes, pooled, low, high)
+        if centre:
+            notes.append(f"labels are differences from {format_number(centre)}")
+            old, new = old - centre, new - centre
+    elif high - low <= 1e-12 * max(abs(low), abs(high)):
+        width = max(abs(low), abs(high)) * 1e-3 or 1.0
+        edges = np.array([low - width, high + width])
+    elif kind == "int" and size < 2**52:
+        width = -(-(high - low + 1) // BINS)
+        edges = low - 0.5 + width * np.arange(-(-(high - low + 1) // width) + 1)
+    else:
+        edges = np.linspace(low, high, BINS + 1)
+    unit, reach = 1, edges[-1] - edges[0]
+    if times:
+        notes.append(f"from {format_value(low, kind)} to {format_value(high, kind)}")
+    if kind == "datetime" and reach > 5 and YEARS[0] < low <= high < YEARS[1]:
+        notes[-1] += " (UTC)"
+        unit, locator = DAY, AutoDateLocator(minticks=2, maxticks=5)
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    elif times:
+        name, unit = next(((k, v) for k, v in UNITS.items() if reach >= 2 * v), ("seconds", 1))
+        axes.set_xlabel(name)
+    shares = [np.histogram(values, edges)[0] / max(1, len(values)) for values in (old, new)]
+    top = max(float(of.max()) for of in shares) or 1.0
+    for of, colour, filled in zip(shares, (OLD, NEW), (True, False), strict=True):
+        # Empty bins are not drawn; others are seen, however low they are.
+        heights = np.where(of > 0, np.maximum(of, top / 150), np.nan)
+        axes.stairs(heights, edges / unit, fill=filled, color=colour, linewidth=1.5, clip_on=False)
+    axes.set_xlim(edges[0] / unit, edges[-1] / unit)
+    axes.set_ylim(0, top)
+    lines = [top / 2, top]
+    axes.set_yticks(lines, [f"{100 * y:.{int(y < 0.095)}f} %" for y in lines])
+    axes.hlines(lines, *axes.get_xlim(), color=OTHERS, linewidth=0.5, zorder=0)
+    beyond = [
+        1 - float(of.sum()) if len(v) else 0.0 for of, v in zip(shares, (old, new), strict=True)
+    ]
+    if max(beyond) > 1e-9:
+        notes.append(
+            f"beyond the axis: {rough(beyond[0])} of originals, {rough(beyond[1])} of new rows"
         )
-        ElementTree.SubElement(self.root, "title", {"id": f"{key}-t"}).text = clean(title, 400)
-        described = clean(description, 2_000)
-        ElementTree.SubElement(self.root, "desc", {"id": f"{key}-d"}).text = described
-
-    def add(self, tag: str, text: str | None = None, **attributes: object) -> ElementTree.Element:
-        """Add an element; numbers are written short, and class_ is the class."""
-        named = {
-            name.rstrip("_").replace("_", "-"): value if isinstance(value, str) else _short(value)
-            for name, value in attributes.items()
-        }
-        element = ElementTree.SubElement(self.root, tag, named)
-        if text is not None:
-            element.text = clean(text)
-        return element
-
-    def text(self) -> str:
-        """Return the figure as text."""
-        return ElementTree.tostring(self.root, encoding="unicode", short_empty_elements=False)
+    return _svg(figure, title), notes
 
 
-def _short(value: object) -> str:
-    return f"{float(value):.2f}".rstrip("0").rstrip(".")  # type: ignore[arg-type]
-
-
-def bars_figure(
-    axis: Axis, old: np.ndarray, new: np.ndarray, title: str, description: str, key: str
-) -> str:
-    """Draw two histograms on the same bins, bar beside bar.
-
-    Parameters
-    ----------
-    axis : Axis
-    old, new : ndarray of float64, shape (bins,)
-        Shares of original and of new rows.
-    title, description : str
-        For those who do not see it.
-    key : str
-        Tells the figure from others on the page.
-
-    Returns
-    -------
-    str
-        An svg element.
-    """
-    height = _TOP + _PLOT + 22
-    figure = _Figure(height, title, description, key)
-    top = max(float(np.max(old, initial=0)), float(np.max(new, initial=0)))
-    top = top if top > 0 else 1.0
-    base, inner = _TOP + _PLOT, WIDTH - _LEFT - _RIGHT
-    _shares_axis(figure, top, base)
-    width = inner / (len(axis.edges) - 1)
-    # Two bars and a gap; few bins would give very broad bars.
-    bar = min(width * 0.44, 28)
-    for i, (a, b) in enumerate(zip(old.tolist(), new.tolist(), strict=True)):
-        middle = _LEFT + (i + 0.5) * width
-        for share, left, kind in ((a, middle - bar, "old"), (b, middle, "new")):
-            if share > 0:
-                # What is there must be seen: at least a line.
-                tall = max(0.75, share / top * _PLOT)
-                figure.add("rect", x=left, y=base - tall, width=bar, height=tall, class_=kind)
-    figure.add("line", x1=_LEFT, y1=base, x2=WIDTH - _RIGHT, y2=base, class_="axis")
-    first, last = float(axis.edges[0]), float(axis.edges[-1])
-    length = (last - first) or 1.0
-    _value_ticks(figure, [(_LEFT + (p - first) / length * inner, t) for p, t in axis.ticks], base)
-    return figure.text()
-
-
-def _shares_axis(figure: _Figure, top: float, base: float) -> None:
-    for share in (top / 2, top):
-        y = base - share / top * _PLOT
-        figure.add("line", x1=_LEFT, y1=y, x2=WIDTH - _RIGHT, y2=y, class_="grid")
-        label = f"{100 * share:.0f} %" if share >= 0.095 else f"{100 * share:.1f} %"
-        figure.add("text", label, x=_LEFT - 3, y=y + 4, text_anchor="end")
-
-
-def _value_ticks(figure: _Figure, ticks: Sequence[tuple[float, str]], base: float) -> None:
-    """Write labels below an axis, leaving out those that would touch the one before."""
-    written = -1e9
-    for x, label in ticks:
-        if not _LEFT - 1 <= x <= WIDTH - _RIGHT + 1:
-            continue
-        figure.add("line", x1=x, y1=base, x2=x, y2=base + 3, class_="axis")
-        half = len(label) * _CHARACTER / 2
-        # Kept inside the figure.
-        at = min(max(x, half + 1), WIDTH - half - 1)
-        if at - half > written + 4:
-            figure.add("text", label, x=at, y=base + 15, text_anchor="middle")
-            written = at + half
-
-
-def levels_figure(
-    names: Sequence[str],
-    old: Sequence[float],
-    new: Sequence[float],
-    title: str,
-    description: str,
-    key: str,
-) -> str:
-    """Draw the shares of names: a line of text, then two bars, for each.
-
-    Parameters
-    ----------
-    names : sequence of str
-    old, new : sequences of float
-        Shares.
-    title, description, key : str
-        As for `bars_figure`.
-
-    Returns
-    -------
-    str
-    """
-    figure = _Figure(_LEVEL * len(names) + 2, title, description, key)
-    top = max([*old, *new, 1e-12])
-    inner = WIDTH - 2
-    for i, (name, a, b) in enumerate(zip(names, old, new, strict=True)):
-        y = i * _LEVEL
-        shares = f"{rough(a)} → {rough(b)}"
-        room = inner - len(shares) * _CHARACTER - 12
-        label = figure.add("text", _fitted(clean(name), room), x=1, y=y + 12)
-        ElementTree.SubElement(label, "title").text = clean(name)
-        figure.add("text", shares, x=inner, y=y + 12, text_anchor="end", class_="number")
-        for share, at, kind in ((a, y + 17, "old"), (b, y + 24, "new")):
-            if share > 0:
-                length = max(1.0, share / top * inner)
-                figure.add("rect", x=1, y=at, width=length, height=6, class_=kind)
-    return figure.text()
-
-
-def _fitted(text: str, room: float) -> str:
-    """Cut a text that would be wider than there is room."""
-    used = 0.0
-    for place, character in enumerate(text):
-        used += _width(character)
-        if used > room:
-            return f"{text[: max(1, place - 1)]}…"
-    return text
-
-
-def _width(character: str) -> float:
-    """Return the width of a character in the broadest of the fonts that may be there."""
-    if character in "MWmw@%" or unicodedata.east_asian_width(character) in "WF":
-        return 11.4
-    if character in "iIjl.,:;'| ":
-        return 4.2
-    return 8.8 if character.isupper() else 7.1
-
-
-def scatter_figure(
-    projection: Projection, title: str, description: str, keys: Sequence[str]
-) -> str:
-    """Draw rows in a plane, without and with the new ones, on the same axes.
-
-    Parameters
-    ----------
-    projection : Projection
-    title, description : str
-    keys : sequence of two str
-
-    Returns
-    -------
-    str
-        Two svg elements.
-    """
-    every = np.vstack([projection.others, projection.old, projection.new])
-    low, high = np.quantile(every, 0.001, axis=0), np.quantile(every, 0.999, axis=0)
-    length = np.where(high > low, high - low, 1.0)
-    low, length = low - 0.04 * length, 1.08 * length
-
-    def path(points: np.ndarray) -> str:
-        inside = np.clip((points - low) / length, 0, 1)
-        x, y = 4 + inside[:, 0] * (WIDTH - 8), 4 + (1 - inside[:, 1]) * (WIDTH - 88)
-        return "".join(f"M{_tenth(a)} {_tenth(b)}h0" for a, b in zip(x, y, strict=True))
-
-    others, old, new = (
-        ("others", projection.others),
-        ("old", projection.old),
-        ("new", projection.new),
-    )
+def scatter(points: Projection, title: str) -> str:
+    """Draw rows in a plane, without and with the new ones, on the same axes."""
+    every = np.vstack([points.others, points.old, points.new])
+    low, high = np.quantile(every, [0.001, 0.999], axis=0)
+    margin = 0.04 * np.where(high > low, high - low, 1.0)
+    low, high = low - margin, high + margin
+    layers = [(points.others, OTHERS, 0.55), (points.old, OLD, 0.8), (points.new, NEW, 0.6)]
     # The fewer are drawn last, and so seen.
-    both = (old, new) if len(projection.old) > len(projection.new) / 2 else (new, old)
-    panels = (("original rows", (others, old)), ("with new rows", (others, *both)))
+    last = layers[1:] if len(points.old) > len(points.new) / 2 else layers[:0:-1]
     drawn = []
-    for (name, layers), key in zip(panels, keys, strict=True):
-        figure = _Figure(WIDTH - 60, f"{title}: {name}", description, key)
-        figure.add("rect", x=1, y=1, width=WIDTH - 2, height=WIDTH - 82, class_="frame")
-        for kind, points in layers:
-            if len(points):
-                figure.add("path", d=path(points), class_=f"dots {kind}")
-        figure.add("text", name, x=WIDTH / 2, y=WIDTH - 66, text_anchor="middle")
-        drawn.append(figure.text())
+    for name, panel in (("original rows", layers[:2]), ("with new rows", [layers[0], *last])):
+        figure = Figure(figsize=(WIDTH / 72, 250 / 72))
+        axes = figure.add_axes((0.01, 0.08, 0.98, 0.91))
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xticks=[], yticks=[])
+        axes.set_xlabel(name)
+        axes.spines[:].set(visible=True, color=OTHERS, linewidth=0.5)
+        for rows, colour, alpha in panel:
+            dots = Path(
+                np.repeat(np.clip(rows, low, high), 2, axis=0),
+                [Path.MOVETO, Path.LINETO] * len(rows),
+            )
+            line = {"edgecolor": colour, "alpha": alpha, "linewidth": 2.6, "capstyle": "round"}
+            axes.add_patch(PathPatch(dots, fill=False, **line))
+        drawn.append(_svg(figure, f"{title}: {name}"))
     return "".join(drawn)
-
-
-def _tenth(value: float) -> str:
-    return f"{value:.1f}"

@@ -1,233 +1,230 @@
-"""Which rows the report looks at: a bounded sample, taken by the tasks that write them.
+"""The rows that a report looks at: a bounded sample, taken by small tasks beside those that write.
 
-Each task keeps the rows whose draw lies below the share of their class, so that nothing is read
-twice and the sample has about the size that was planned, however large the table is. A draw is
-keyed by the place of its row: among all new rows for those, and for original rows by what the
-caller says (the partition and the row in it, where the place in the table is not known).
+A row is kept if its random number is below the sampling fraction of its class, so the size of the
+sample does not grow with the table. The random number of a new row depends on its position among
+all new rows; that of an original row on its partition and its position there.
+
+A sample is a frame: one column per feature, numbered from 0, of float64 or text, and the rank of
+the class as index.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from dask import delayed
 
-from dsmote.job.report.columns import NAMES, Shown, as_names, as_numbers
+from dsmote.execute import read_frame
 from dsmote.plan import Stream, plain
 from dsmote.plan.draws import REPORT
-
-__all__ = [
-    "DETAILED",
-    "Sample",
-    "Sampling",
-    "detailed_ranks",
-    "first_row_of",
-    "join_samples",
-    "sampling_for",
-]
+from dsmote.plan.schema import is_nominal_dtype, make_schema
 
 DETAILED = 6  # classes whose new rows are shown: those that grow most
-OWN_ROWS = 20_000  # original rows of these classes together
+OWN_ROWS = 20_000  # original rows of these classes together, enough to measure distances
 NEW_ROWS = 2_000  # new rows of each
-OTHER_ROWS = 3_000  # original rows of all other classes together
+OTHER_ROWS = 3_000  # original rows of all other classes together, enough for a scatter plot
 FEW_ROWS = 30  # fewer show no distribution
-LEAST_ROWS = 200
+LEAST_ROWS = 200  # of a class, even if the rows are wide
 SAMPLE_BYTES = 48 * 2**20
-_NUMBER_BYTES, _NAME_BYTES = 8, 64
-#: Places that the rows of one partition of unknown beginning may take.
-_PLACES = 2**40
+PLACES = 2**40  # random numbers reserved for the original rows of one partition
+TEXT_LENGTH = 120
+CATEGORICAL = "nominal"
+# In no valid document, or reversing the text that comes after.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
+
+
+def clean(value: Any, length: int = TEXT_LENGTH) -> str:
+    r"""Return a value as text that HTML can hold; blank text is quoted, so that it can be seen."""
+    raw = str(value)[: length + 1]
+    if not raw.strip():
+        return repr(raw)[:length]
+    text = _UNPRINTABLE.sub("\ufffd", re.sub(r"[\t\n\r]", " ", raw))
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Some rows, as arrays.
+class Column:
+    """A feature that is shown: float, int, bool, datetime, timedelta or nominal."""
 
-    Parameters
-    ----------
-    ranks : ndarray of int64, shape (n,)
-        Each row's class, by its place in sorted label order.
-    numbers : ndarray of float64, shape (n, columns of numbers)
-        Missing values are nan; times are seconds.
-    names : ndarray of object, shape (n, columns of names)
-        Text, or None where the value is missing.
-    """
-
-    ranks: np.ndarray
-    numbers: np.ndarray
-    names: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.ranks)
-
-    def rows(self, which: np.ndarray) -> Sample:
-        """Return some of the rows, by a mask or by their places."""
-        return Sample(self.ranks[which], self.numbers[which], self.names[which])
+    name: Any
+    kind: str
 
 
-def join_samples(parts: Sequence[Sample], columns: Sequence[Shown]) -> Sample:
-    """Put samples together, in order.
+def report_columns(sampler: Any, frame: Any, target: Any) -> tuple[Column, ...]:
+    """Return the features as the sampler sees them: no target, no passthrough columns."""
+    table = read_frame(frame, target)
+    if hasattr(sampler, "_schema"):
+        schema, any_kind = sampler._schema(table, None), sampler._takes_any_kind()
+    else:  # an under-sampler uses no feature
+        schema, any_kind = table.schema(any_kind=True), True
+    columns = []
+    for column in schema.columns:
+        kind = _kind(column.dtype) if column.kind == "copied" and any_kind else column.kind
+        if kind not in ("target", "carried", "group", "copied", None):
+            columns.append(Column(column.name, kind))
+    return tuple(columns)
 
-    Parameters
-    ----------
-    parts : sequence of Sample
-    columns : sequence of Shown
-        What they hold; needed where there is no part.
 
-    Returns
-    -------
-    Sample
+def _kind(dtype: Any) -> str | None:
+    if is_nominal_dtype(dtype):
+        return CATEGORICAL
+    try:
+        return make_schema(["x"], [dtype]).columns[0].kind
+    except (TypeError, ValueError):
+        return None
 
-    Examples
-    --------
-    >>> len(join_samples([], ()))
-    0
-    """
-    n_names = sum(column.kind == NAMES for column in columns)
-    nothing = Sample(
-        np.empty(0, dtype=np.int64),
-        np.empty((0, len(columns) - n_names)),
-        np.empty((0, n_names), dtype=object),
-    )
-    all_parts = [nothing, *parts]
-    return Sample(
-        np.concatenate([part.ranks for part in all_parts]),
-        np.concatenate([part.numbers for part in all_parts]),
-        np.concatenate([part.names for part in all_parts]),
-    )
+
+def as_numbers(series: pd.Series, kind: str) -> np.ndarray:
+    """Return a column as float64: missing is NaN, times are seconds, true is 1."""
+    if kind in ("datetime", "timedelta"):
+        if isinstance(series.dtype, pd.ArrowDtype):
+            series = pd.Series(series.array.__array__())
+        times: Any = series.array
+        second = np.timedelta64(1, "s") / np.timedelta64(1, times.unit)
+        return np.where(series.isna(), np.nan, np.asarray(times.asi8) / second)
+    if isinstance(series.dtype, np.dtype | pd.SparseDtype):
+        return series.to_numpy().astype(np.float64)
+    return series.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def as_levels(series: pd.Series) -> np.ndarray:
+    """Return a column as text: missing is None; long text is cut and marked by its hash."""
+    # Only the values that occur: a category may have a million others.
+    codes, values = pd.factorize(series)
+    return np.array([*(_level(str(value)) for value in values), None], dtype=object)[codes]
+
+
+def _level(text: str) -> str:
+    if len(text) <= TEXT_LENGTH:
+        return clean(text)
+    mark = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
+    return f"{clean(text, TEXT_LENGTH - 8)} #{mark}"
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How rows are drawn. Plain data, which travels to the tasks.
-
-    Parameters
-    ----------
-    seed : int
-    target : str
-    columns : tuple of Shown
-        The columns to keep.
-    labels : tuple
-        All classes, in sorted order.
-    original, new : tuple of float
-        The share of each class's rows to keep, of original and of new rows.
-    """
+    """How rows are drawn: for each class the fraction to keep of original and of new rows."""
 
     seed: int
     target: Any
-    columns: tuple[Shown, ...]
+    columns: tuple[Column, ...]
     labels: tuple[Any, ...]
     original: tuple[float, ...]
     new: tuple[float, ...]
 
-    def take(self, frame: pd.DataFrame, first_row: int, synthetic: bool) -> Sample | None:
-        """Return the rows of a partition that belong to the sample.
+    def take(self, frame: pd.DataFrame, first_row: int, synthetic: bool) -> pd.DataFrame:
+        """Return the sample of a partition.
 
-        Parameters
-        ----------
-        frame : pandas.DataFrame
-        first_row : int
-            Place of its first row: among the new rows for these; see `first_row_of` otherwise.
-        synthetic : bool
-            Whether the rows are new.
-
-        Returns
-        -------
-        Sample or None
-            None where no row belongs to it.
+        The first row of a partition of original rows is its number times `PLACES`; of new rows,
+        its position among all new rows.
         """
         codes, values = pd.factorize(frame[self.target])
         ranks = {label: rank for rank, label in enumerate(self.labels)}
-        # The last place is for rows without a label, which have the code -1.
-        of_code = np.array([*(ranks.get(plain(value), -1) for value in values), -1])
-        shares = np.array([*(self.new if synthetic else self.original), 0.0])
-        found = of_code[codes]
+        # The last entry is for rows without a label, which have the code -1.
+        found = np.array([*(ranks.get(plain(value), -1) for value in values), -1])[codes]
+        fractions = np.array([*(self.new if synthetic else self.original), 0.0])
         draws = Stream(self.seed, int(synthetic), REPORT).uniform(first_row, first_row + len(frame))
-        rows = np.flatnonzero(draws < shares[found])
-        if not len(rows):
-            return None
+        rows = np.flatnonzero(draws < fractions[found])
         some = frame.iloc[rows]
-        numbers = [as_numbers(some[c.name], c.kind) for c in self.columns if c.kind != NAMES]
-        names = [as_names(some[c.name]) for c in self.columns if c.kind == NAMES]
-        return Sample(
-            found[rows].astype(np.int64),
-            np.column_stack(numbers) if numbers else np.empty((len(rows), 0)),
-            np.column_stack(names) if names else np.empty((len(rows), 0), dtype=object),
-        )
+        columns = {
+            i: as_levels(some[c.name])
+            if c.kind == CATEGORICAL
+            else as_numbers(some[c.name], c.kind)
+            for i, c in enumerate(self.columns)
+        }
+        return pd.DataFrame(columns, index=found[rows])
 
 
-def first_row_of(partition: int) -> int:
-    """Return the place of the first row of a partition of which only the number is known.
-
-    Examples
-    --------
-    >>> first_row_of(1) > 10**12
-    True
-    """
-    return partition * _PLACES
+def evenly(n: int, most: int) -> np.ndarray:
+    """Return at most so many positions of n, evenly spaced."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 
 
-def sampling_for(plan: Any, columns: Sequence[Shown], target: Any) -> Sampling:
-    """Decide how many rows of each class are drawn.
-
-    The classes that grow most get most of the places, so that the distances between their rows
-    can be told; of the others enough are drawn for a picture.
-
-    Parameters
-    ----------
-    plan : dsmote.plan.Plan or dsmote.plan.UnderPlan
-    columns : sequence of Shown
-    target : hashable
-
-    Returns
-    -------
-    Sampling
-
-    Examples
-    --------
-    >>> from dsmote.plan import make_under_plan
-    >>> plan = make_under_plan(
-    ...     sampler="S", seed=0, counts={0: 60_000, 1: 30_000}, keep={0: 30_000})
-    >>> sampling_for(plan, (), "y").original
-    (0.05, 0.05)
-    """
-    added = {c.rank: getattr(c, "new", 0) for c in plan.classes}
-    # An under-sampler leaves rows out, and what it leaves out is not written.
-    there = {c.rank: c.before if hasattr(c, "new") else c.after for c in plan.classes}
+def sampling_for(plan: Any, columns: Sequence[Column], target: Any) -> Sampling:
+    """Decide how many rows of each class are drawn."""
+    # The rows that an under-sampler drops are not written, so they cannot be drawn.
+    n_old = [c.before if hasattr(c, "new") else c.after for c in plan.classes]
+    n_new = [getattr(c, "new", 0) for c in plan.classes]
     detailed = detailed_ranks(plan)
-    others = [rank for rank in there if rank not in detailed]
     own = max(NEW_ROWS, OWN_ROWS // max(1, len(detailed)))
-    wanted: dict[tuple[str, int | None], int]
-    wanted = {("old", rank): min(there[rank], own) for rank in detailed}
-    wanted |= {("new", rank): min(added[rank], NEW_ROWS) for rank in detailed}
-    wanted[("old", None)] = min(sum(there[rank] for rank in others), OTHER_ROWS)
-    row = 8 + sum(_NAME_BYTES if c.kind == NAMES else _NUMBER_BYTES for c in columns)
-    fit = min(1.0, SAMPLE_BYTES / (row * max(1, sum(wanted.values()))))
+    others = sum(n for rank, n in enumerate(n_old) if rank not in detailed)
+    wanted = sum(min(n_old[r], own) + min(n_new[r], NEW_ROWS) for r in detailed)
+    wanted += min(others, OTHER_ROWS)
+    row_bytes = 8 + sum(64 if c.kind == CATEGORICAL else 8 for c in columns)
+    fit = min(1.0, SAMPLE_BYTES / (row_bytes * max(1, wanted)))
 
-    def share(key: tuple[str, int | None], rows: int) -> float:
-        n = max(wanted[key] * fit, min(wanted[key], LEAST_ROWS))
-        return min(1.0, n / rows) if rows else 0.0
+    def fraction(n: int, most: int) -> float:
+        most = min(n, most)
+        return min(1.0, max(most * fit, min(most, LEAST_ROWS)) / n) if n else 0.0
 
-    rest = share(("old", None), sum(there[rank] for rank in others))
+    rest, ranks = fraction(others, OTHER_ROWS), range(len(n_old))
     return Sampling(
-        seed=int(plan.seed),
-        target=target,
-        columns=tuple(columns),
-        labels=tuple(plain(c.label) for c in plan.classes),
-        original=tuple(
-            share(("old", r), there[r]) if r in detailed else rest for r in range(len(there))
-        ),
-        new=tuple(share(("new", r), added[r]) if r in detailed else 0.0 for r in range(len(there))),
+        int(plan.seed),
+        target,
+        tuple(columns),
+        tuple(plain(c.label) for c in plan.classes),
+        tuple(fraction(n_old[r], own) if r in detailed else rest for r in ranks),
+        tuple(fraction(n_new[r], NEW_ROWS) if r in detailed else 0.0 for r in ranks),
     )
 
 
 def detailed_ranks(plan: Any) -> list[int]:
-    """Return the classes whose new rows are shown, those with most new rows first.
-
-    Before them come classes that have enough rows for a distribution, where others grow too.
-    """
+    """Return the classes that are shown: most new rows first, classes of few rows last."""
     growing = [c for c in plan.classes if getattr(c, "new", 0)]
     growing.sort(key=lambda c: (c.before < FEW_ROWS, -c.new, c.rank))
     return [c.rank for c in growing[:DETAILED]]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a report shows: lazy samples of original and of new rows, or the text of an error."""
+
+    sampling: Sampling
+    samples: Any
+
+
+def draw(sampler: Any, frame: Any, resampled: Any, target: Any) -> Drawn:
+    """Draw rows lazily, by one task per partition of the resampled Dask frame.
+
+    These tasks are not the ones that write: what is written may be shuffled, or only the new rows.
+    """
+    plan = sampler.plan_
+    sampling = sampling_for(plan, report_columns(sampler, frame, target), target)
+    partitions = resampled.to_delayed(optimize_graph=False)
+    blocks = getattr(plan, "blocks", ())
+    n_old = len(partitions) - len(blocks)
+    first_rows = [*(i * PLACES for i in range(n_old)), *(block.offset for block in blocks)]
+    taken = [
+        # In a partial, so that Dask does not search the arguments for collections.
+        delayed(partial(take, sampling, first_row=first, synthetic=i >= n_old), pure=False)(part)
+        for i, (part, first) in enumerate(zip(partitions, first_rows, strict=True))
+    ]
+    return Drawn(sampling, delayed(partial(_both, n_old, len(sampling.columns)), pure=False)(taken))
+
+
+def take(
+    sampling: Sampling, frame: pd.DataFrame, *, first_row: int, synthetic: bool
+) -> pd.DataFrame | str:
+    """Return the sample of a partition, or why there is none: a figure costs no table."""
+    try:
+        return sampling.take(frame, first_row, synthetic)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _both(n_old: int, n_columns: int, taken: list[Any]) -> tuple[pd.DataFrame, pd.DataFrame] | str:
+    error = next((part for part in taken if isinstance(part, str)), None)
+    return error or (joined(taken[:n_old], n_columns), joined(taken[n_old:], n_columns))
+
+
+def joined(parts: list[pd.DataFrame], n_columns: int) -> pd.DataFrame:
+    """Concatenate samples, of which there may be none."""
+    nothing = pd.DataFrame(columns=range(n_columns), index=np.empty(0, dtype=np.int64))
+    return pd.concat(parts or [nothing])
