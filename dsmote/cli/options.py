@@ -127,58 +127,36 @@ def given_job(source: Any = None, needs_output: bool = True) -> JobSpec:
     Errors name options, and lines of the file; without a file they are wrong usage.
     """
     from dsmote.job.jobfile import JobFileError, Setting, load_job, set_key
+    from dsmote.job.spec import sections
     from dsmote.plan.labels import first
 
     settings: list[Setting] = []
     for param, value in click.get_current_context().meta.get(_GIVEN, ()):
         option = param.opts[0]
-        if option == "--set":
+        if option in ("--set", "--param"):
             try:
-                settings += map(set_key, value)
+                settings += [set_key(text, option) for text in value]
             except ValueError as error:
                 raise click.BadParameter(str(error), param_hint=option) from None
-        elif option == "--param":
-            settings += map(_parameter, value)
         elif option == "--overwrite":
             settings.append(Setting(("if_exists",), "replace", option))
         elif isinstance(param, _KeyOption):
             settings.append(Setting(param.path, value, option, param.yaml))
         else:
             settings.append(Setting((option,), value, option.upper()))
-    running = [each for each in settings if each.where in ("--scheduler", "--scheduler-file")]
-    if running:  # in place of any other cluster that the file names
-        names = ("address", "scheduler_file", "n_workers", "threads_per_worker", "memory_limit")
-        where = running[0].where
-        settings = [*(Setting(("cluster", name), None, where) for name in names), *settings]
-    twice = _given_twice([each for each in settings if each.value is not None])
-    if twice:
-        raise click.UsageError(twice)
+    given: dict[Any, Setting] = {}
+    for each in settings:
+        other = given.setdefault(each.path, each)
+        if other.value != each.value and not each.where.startswith("--set"):
+            raise click.UsageError(f"{other.where} and {each.where} differ: give one of them")
+    for name in ("address", "scheduler_file"):
+        if ("cluster", name) in given:  # in place of any other cluster that the file names
+            where, names = given["cluster", name].where, sections()["cluster"]
+            others = [each for each in names if each != "security"]
+            settings = [*(Setting(("cluster", each), None, where) for each in others), *settings]
     try:
         return load_job({} if source is None else source, settings, needs_output)
     except JobFileError as error:
         if isinstance(source, str):
             raise
         raise click.UsageError("\n".join(first(map(str, error.errors)))) from None
-
-
-def _parameter(text: str) -> Any:
-    from dsmote.job.jobfile import Setting
-
-    key, equals, value = text.partition("=")
-    key = key.strip().replace("-", "_")
-    if not equals or not key:
-        message = f"{text!r} is not KEY=VALUE, such as kind=borderline-2"
-        raise click.BadParameter(message, param_hint="--param")
-    return Setting(("params", key), value, f"--param {key}", yaml=True)
-
-
-def _given_twice(settings: list[Any]) -> str:
-    """Say which options give the same key; of `--set` the last one counts."""
-    options: dict[Any, str] = {}
-    for each in settings:
-        if not each.where.startswith("--set"):
-            if each.path in options:
-                other = options[each.path]
-                return f"{other} and {each.where} give the same: it is given twice"
-            options[each.path] = each.where
-    return ""

@@ -65,7 +65,7 @@ def say(text: str, log_format: str | None = None, **fields: Any) -> None:
     echo("\n".join([first, *indented]), err=True)
 
 
-class Display:
+class _Display:
     """Progress: a bar on a terminal, plain lines elsewhere, or nothing.
 
     Each call ends a run whose Ctrl-C was lost. Python drops an exception that a signal raises
@@ -79,7 +79,6 @@ class Display:
         self._began = self._last = time.monotonic()
 
     def stage(self, text: str) -> None:
-        """Show what is being done now."""
         self._check()
         if self._bar:
             self._bar.update(self._task, description=text)
@@ -87,11 +86,9 @@ class Display:
             echo(f"{text} ...", err=True)
 
     def planned(self, plan: Any) -> None:
-        """Show nothing: results and log have the plan."""
         self._check()
 
     def start(self, partitions: int, rows: int) -> None:
-        """Note how much there will be to write."""
         self._partitions, self._rows = partitions, rows
         self._began = self._last = time.monotonic()
         if self._bar:
@@ -99,7 +96,6 @@ class Display:
             self.advance(0, 0)
 
     def advance(self, partitions: int, rows: int) -> None:
-        """Show how much has been written."""
         self._check()
         self._done += partitions
         self._written += rows
@@ -124,19 +120,19 @@ class Display:
 
 
 @contextmanager
-def display(quiet: bool) -> Iterator[Display]:
+def display(quiet: bool) -> Iterator[_Display]:
     """Yield a progress."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     if quiet or not console.is_terminal:
-        yield Display(quiet)
+        yield _Display(quiet)
         return
     text, counts = TextColumn("{task.description}"), TextColumn("{task.fields[counts]}")
     columns = (SpinnerColumn(), text, BarColumn(bar_width=None), counts, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, expand=True) as bar:
-        yield Display(bar=bar)
+        yield _Display(bar=bar)
 
 
 def execute(

@@ -105,13 +105,15 @@ class Setting:
     yaml: bool = False
 
 
-def set_key(text: str) -> Setting:
-    """Read ``key=value`` as ``--set`` takes it; the value is YAML."""
+def set_key(text: str, option: str = "--set") -> Setting:
+    """Read ``key=value`` as ``--set`` takes it, or ``--param``; the value is YAML."""
     key, equals, value = text.partition("=")
     path = tuple(part.strip() for part in key.split("."))
     if not equals or not all(path):
-        raise ValueError(f"{text!r} is not key=value, such as params.k_neighbors=7")
-    return Setting(path, value, f"--set {'.'.join(path)}", yaml=True)
+        raise ValueError(f"{text!r} is not KEY=VALUE, such as params.k_neighbors=7")
+    if option == "--param":
+        path = ("params", key.strip().replace("-", "_"))
+    return Setting(path, value, f"{option} {key.strip()}", yaml=True)
 
 
 def load_job(source: Any, settings: Sequence[Setting] = (), needs_output: bool = True) -> JobSpec:

@@ -598,7 +598,7 @@ def _unknown_parameter(sampler: Any, name: str) -> str:
     from dsmote.samplers.registry import samplers
 
     names = sorted(params_model(sampler).model_fields)
-    others = [key for key, each in samplers().items() if name in params_model(each).model_fields]
+    others = [its for its, each in samplers().items() if name in params_model(each).model_fields]
     have = f" ({', '.join(others)} {'has' if len(others) == 1 else 'have'} it)" if others else ""
     hint = near(name, names) or have
     return f"{sampler.__name__} has no parameter {name!r}{hint}; it has {', '.join(names)}"

@@ -55,7 +55,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(numeric: Path, tmp_p
 
 
 def test_progress_lines_tell_the_seconds_left(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = terminal.Display()
+    lines = terminal._Display()
     lines.start(4, 400)
     lines._began -= 10
     lines._last -= 10

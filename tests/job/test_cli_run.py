@@ -107,7 +107,7 @@ def test_mistakes_exit_with_2_before_anything_runs(job: Path, tmp_path: Path) ->
     [
         (["absent.yaml"], "does not exist"),
         ([], "Missing argument 'JOB.yaml'"),
-        (["job.yaml", "--set", "target"], "is not key=value"),
+        (["job.yaml", "--set", "target"], "is not KEY=VALUE"),
         (["job.yaml", "--if-exists", "perhaps"], "--if-exists"),
         (["job.yaml", "--log-format", "xml"], "--log-format"),
         (["job.yaml", "--set", "cluster.n_workers=0"], "--set cluster.n_workers: "),

@@ -562,7 +562,7 @@ def test_mistakes_of_set_name_it_instead_of_a_line(tmp_path: Path) -> None:
     assert by_place["--set partition_by"] == "must be a valid tuple, not empty"
     half = mistakes(tmp_path, NEEDED, "split.column=fold")
     only(half, "--set split.column", "split.column", "needs the values")
-    with pytest.raises(ValueError, match="'target' is not key=value"):
+    with pytest.raises(ValueError, match="'target' is not KEY=VALUE"):
         set_key("target")
 
 

@@ -16,7 +16,8 @@ from click.testing import CliRunner, Result
 from dsmote import __version__
 from dsmote.cli import main
 from dsmote.cli.terminal import guarded
-from dsmote.job import JobFailed, jobfile
+from dsmote.job import JobFailed
+from dsmote.job.spec import Params, job_schema, sections
 from dsmote.plan import MemoryLimitError
 from dsmote.samplers import samplers
 
@@ -82,9 +83,12 @@ PLAN = ["plan", "in", "--target", "y", "--sampler"]
         ([*PLAN, "borderline", "--param", "kind"], "'kind' is not KEY=VALUE"),
         (
             [*PLAN, "borderline", "--param", "a=1", "--param", "a=2"],
-            "--param a give the same",
+            "--param a and --param a differ",
         ),
-        ([*PLAN, "svm", "--param", "k_neighbors=1", "--k-neighbors", "1"], "is given twice"),
+        (
+            [*PLAN, "svm", "--param", "k_neighbors=1", "--k-neighbors", "2"],
+            "and --k-neighbors differ",
+        ),
         (
             [*PLAN, "random", "--k-neighbors", "5"],
             "--k-neighbors: RandomOverSampler has no",
@@ -198,20 +202,29 @@ def test_value_of_a_parameter_is_yaml(
     text: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list = []
-    monkeypatch.setattr("dsmote.job.jobfile.load_job", lambda *args: asked.append(args[1]) or 1 / 0)
+    monkeypatch.setattr("dsmote.job.jobfile.check_job", lambda job: asked.append(job) or 1 / 0)
     call("plan", "in", "--target", "y", "--param", text)
-    reader = jobfile._Reader("", "")
-    data: dict = {}
-    for setting in asked[0]:
-        reader.set(data, setting)
-    assert data["params"] == {"kind": value}
+    assert asked == [{"input": "in", "target": "y", "params": {"kind": value}}]
+
+
+def test_every_key_of_a_job_is_an_option_of_resample_and_in_the_schema() -> None:
+    """They are made from the fields: nothing else must know a new key."""
+    command = main.commands["resample"]
+    params = command.get_params(click.Context(command))
+    found = {".".join(getattr(param, "path", (param.name,))) for param in params}
+    schema = job_schema()
+    known = {"": schema, "split": schema["$defs"]["Split"], "cluster": schema["$defs"]["Cluster"]}
+    for above, names in {**sections(), "params": [*Params.model_fields]}.items():
+        keys = {f"{above}.{name}".strip(".") for name in names}
+        assert keys - {"split", "cluster", "cluster.security", "params"} <= found
+        assert above not in known or set(names) == set(known[above]["properties"])
 
 
 def test_name_of_a_parameter_may_be_written_as_an_option_is() -> None:
     result = call("plan", "no-such.parquet", "--target", "y", *SVM, "--param", "m-neighbors=3")
     assert "no-such.parquet" in result.stderr
     result = call("plan", "no-such.parquet", "--target", "y", *SVM, "--param", "m-neighbors=-3")
-    assert "--param m_neighbors: must be greater than or equal to 1" in result.stderr
+    assert "--param m-neighbors: must be greater than or equal to 1" in result.stderr
 
 
 def test_environment_is_as_before() -> None:
