@@ -104,7 +104,8 @@ def prepare(spec: JobSpec) -> Job:
     if has_parameter(spec, "carry"):  # a sampler that has none measures nothing
         # What a row is for says nothing of what it is like, and new rows are for training.
         carry = tuple(name for name in (*spec.carry, *index) if name != column)
-        spec = spec.with_params(carry=list(carry))
+        if carry != spec.carry:
+            spec = spec.with_params(carry=list(carry))
     if spec.output is not None:
         check_apart(source.inputs, spec.output)
     check_columns(

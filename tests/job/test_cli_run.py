@@ -1,4 +1,4 @@
-"""`dsmote run`: a job file from its mistakes to its exit code."""
+"""`dsmote run`: a job file from its errors to its exit code."""
 
 import json
 import logging
@@ -84,7 +84,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(job: Path, tmp_path: Path) -
     assert sorted(os.listdir(tmp_path)) == before
 
 
-def test_mistakes_exit_with_2_before_anything_runs(job: Path, tmp_path: Path) -> None:
+def test_errors_exit_with_2_before_anything_runs(job: Path, tmp_path: Path) -> None:
     job.write_text(job.read_text() + "reprot: true\nsampler: smott\n")
     result = call("run", job, "--set", "mode=ful")
     assert (result.exit_code, result.stdout) == (2, "")
@@ -96,7 +96,7 @@ def test_mistakes_exit_with_2_before_anything_runs(job: Path, tmp_path: Path) ->
         "  --set mode: must be 'full' or 'synthetic', not 'ful' (did you mean 'full'?)\n"
     )
     assert not (tmp_path / "out").exists()
-    # With the log as JSON, mistakes are JSON too.
+    # With the log as JSON, errors are JSON too.
     (line,) = lines(call("run", job, "--log-format", "json"))
     assert line["level"] == "ERROR"
     assert line["fields"]["errors"][0].startswith("job.yaml:5: reprot: ")
@@ -379,7 +379,7 @@ def test_secrets_in_a_query_are_shown_nowhere(numeric: Path, client: Client) -> 
     assert "sig=***" in Path(out, "_manifest.json").read_text()
 
 
-def test_the_json_log_names_the_first_mistakes(job: Path) -> None:
+def test_the_json_log_names_the_first_errors(job: Path) -> None:
     job.write_text(job.read_text() + "".join(f"key_{n}: 1\n" for n in range(4000)))
     result = call("run", job, "--log-format", "json")
     assert result.exit_code == 2

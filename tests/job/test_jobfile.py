@@ -36,8 +36,8 @@ def loaded(folder: Path, text: str, *sets: str) -> JobSpec:
     return load_job(write(folder, text), [set_key(each) for each in sets])
 
 
-def mistakes(folder: Path, text: str, *sets: str) -> list[tuple[str, str, str]]:
-    """Place (the line, or the option), key and message of each mistake."""
+def errors(folder: Path, text: str, *sets: str) -> list[tuple[str, str, str]]:
+    """Place (the line, or the option), key and message of each error."""
     file = write(folder, text)
     with pytest.raises(JobFileError) as refused:
         load_job(file, [set_key(each) for each in sets])
@@ -130,8 +130,8 @@ def test_parameters_go_by_the_sampler_that_takes_them(tmp_path: Path) -> None:
     assert loaded(tmp_path, NEEDED + "sampler: SMOTENC").sampler == "SMOTENC"
 
 
-def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
-    found = mistakes(
+def test_every_error_is_reported_at_once_with_its_line(tmp_path: Path) -> None:
+    found = errors(
         tmp_path,
         "input: in\n"
         "ouput: out\n"
@@ -180,7 +180,7 @@ def test_every_mistake_is_told_at_once_with_its_line(tmp_path: Path) -> None:
 
 
 def test_parameters_that_the_sampler_has_not(tmp_path: Path) -> None:
-    found = mistakes(
+    found = errors(
         tmp_path,
         NEEDED + "sampler: svm\nparams:\n  k_neighbours: 5\n  kind: borderline-2\n  out_step: a\n",
     )
@@ -212,7 +212,7 @@ def test_parameters_that_the_sampler_has_not(tmp_path: Path) -> None:
     ],
 )
 def test_values_of_parameters(params: str, message: str, tmp_path: Path) -> None:
-    found = mistakes(tmp_path, NEEDED + f"params: {params}")
+    found = errors(tmp_path, NEEDED + f"params: {params}")
     assert len(found) == 1, found
     assert found[0][0] == "4"
     assert message in found[0][2]
@@ -250,13 +250,13 @@ def test_values_of_parameters(params: str, message: str, tmp_path: Path) -> None
 def test_rules_across_keys_have_a_line_too(
     text: str, key: str, message: str, tmp_path: Path
 ) -> None:
-    found = mistakes(tmp_path, NEEDED + text)
+    found = errors(tmp_path, NEEDED + text)
     assert any(one[1].startswith(key) and message in one[2] for one in found), found
     assert all(one[0].isdigit() and int(one[0]) >= 4 for one in found)
 
 
-def test_rules_across_keys_are_told_with_other_mistakes(tmp_path: Path) -> None:
-    found = mistakes(
+def test_rules_across_keys_are_told_with_other_errors(tmp_path: Path) -> None:
+    found = errors(
         tmp_path, "output: out\ntarget: y\nmod: full\nparams:\n  carry: [y]\n  categorical: [y]\n"
     )
     assert [(where, key) for where, key, _ in found] == [
@@ -290,7 +290,7 @@ def test_values_that_are_not_what_they_seem(
     text: str, key: str, message: str, tmp_path: Path
 ) -> None:
     base = NEEDED.replace("target: y\n", "") if text.startswith("target") else NEEDED
-    only(mistakes(tmp_path, base + text), str(base.count("\n") + 1), key, message)
+    only(errors(tmp_path, base + text), str(base.count("\n") + 1), key, message)
 
 
 def test_values_that_mean_what_they_say(tmp_path: Path) -> None:
@@ -320,7 +320,7 @@ def test_values_that_mean_what_they_say(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_yaml(text: str, line: str, message: str, tmp_path: Path) -> None:
-    found = mistakes(tmp_path, text)
+    found = errors(tmp_path, text)
     assert len(found) == 1, found
     assert message in found[0][2]
     assert found[0][0] == line or not message
@@ -388,7 +388,7 @@ ABOVE = {
 
 
 @pytest.mark.parametrize("what", MANY)
-def test_of_thousands_of_mistakes_the_first_are_printed(what: str, tmp_path: Path) -> None:
+def test_of_thousands_of_errors_the_first_are_printed(what: str, tmp_path: Path) -> None:
     lines = "".join(MANY[what].format(n, n) for n in range(4000))
     with pytest.raises(JobFileError) as error:
         loaded(tmp_path, NEEDED + ABOVE.get(what, "") + lines)
@@ -399,7 +399,7 @@ def test_of_thousands_of_mistakes_the_first_are_printed(what: str, tmp_path: Pat
 
 
 def test_an_empty_file_lacks_what_is_required(tmp_path: Path) -> None:
-    found = mistakes(tmp_path, "")
+    found = errors(tmp_path, "")
     assert [key for _, key, _ in found] == ["input", "target", "output"]
 
 
@@ -418,7 +418,7 @@ def test_not_utf8_and_too_large(tmp_path: Path) -> None:
 
 
 def test_keys_given_twice(tmp_path: Path) -> None:
-    found = mistakes(tmp_path, NEEDED + "params: {carry: [a]}\ntarget: z\nparams: {}\n")
+    found = errors(tmp_path, NEEDED + "params: {carry: [a]}\ntarget: z\nparams: {}\n")
     assert [(w, k, m) for w, k, m in found] == [
         ("5", "target", "given twice, first in line 3"),
         ("6", "params", "given twice, first in line 4"),
@@ -426,7 +426,7 @@ def test_keys_given_twice(tmp_path: Path) -> None:
 
 
 def test_keys_that_are_no_words(tmp_path: Path) -> None:
-    found = mistakes(tmp_path, NEEDED + "1: a\nparams: {2: b}\ncluster: {true: c}\n")
+    found = errors(tmp_path, NEEDED + "1: a\nparams: {2: b}\ncluster: {true: c}\n")
     assert [(where, key) for where, key, _ in found] == [
         ("4", "1"),
         ("5", "params.2"),
@@ -445,13 +445,11 @@ def test_anchors_and_merges(tmp_path: Path) -> None:
 
 
 def test_aliases_that_hold_themselves_or_grow_without_end(tmp_path: Path) -> None:
-    only(
-        mistakes(tmp_path, NEEDED + "partition_by: &a [*a]"), "4", "partition_by.0", "holds itself"
-    )
+    only(errors(tmp_path, NEEDED + "partition_by: &a [*a]"), "4", "partition_by.0", "holds itself")
     lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
     for name, before in zip("bcdefgh", "abcdefg", strict=True):
         lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]")
-    found = mistakes(tmp_path, "\n".join(lines))
+    found = errors(tmp_path, "\n".join(lines))
     assert any("10,000" in message for _, _, message in found)
 
 
@@ -467,7 +465,7 @@ def test_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (job.input, job.output) == ("s3://lake-77/in", "out/${x}")
     assert job.cluster.n_workers == 3
     text = "input: ${ABSENT}\noutput: a${b\ntarget: 'y${ABSENT}'\n"
-    found = mistakes(tmp_path, text)
+    found = errors(tmp_path, text)
     assert [where for where, _, _ in found] == ["1", "2", "3"]
     assert "the environment variable ABSENT is not set" in found[0][2]
     assert "write $${" in found[1][2]
@@ -478,7 +476,7 @@ def test_a_default_holds_no_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     monkeypatch.setenv("B", "b")
-    found = mistakes(tmp_path, NEEDED.replace("output: out", f"output: '{text}'"))
+    found = errors(tmp_path, NEEDED.replace("output: out", f"output: '{text}'"))
     only(found, "2", "output", "cannot hold another variable")
 
 
@@ -488,7 +486,7 @@ def test_variables_in_keys_are_refused_and_not_taken_for_labels(
     monkeypatch.setenv("RARE", "b")
     text = NEEDED + "params:\n  sampling_strategy:\n    ${RARE}: 50\n    a: 60\n"
     key = "params.sampling_strategy.${RARE}"
-    only(mistakes(tmp_path, text), "6", key, "in values, not in keys")
+    only(errors(tmp_path, text), "6", key, "in values, not in keys")
     with pytest.raises(JobFileError, match="in values, not in keys"):
         load_job(yaml.safe_load(text))
     text = text.replace("${RARE}", "'$${RARE}'")
@@ -516,7 +514,7 @@ def test_what_came_from_the_environment_is_never_shown(
         "mode: ${PASSWORD}\n"
         "params:\n  carry: ['${PASSWORD}', '${SHORT}']\n  categorical: ['${SHORT}']\n"
     )
-    found = mistakes(tmp_path, text)
+    found = errors(tmp_path, text)
     assert {"mode", "params.carry"} <= {key for _, key, _ in found}
     assert "hunter2" not in str(found)
     assert "qz" not in str(found)
@@ -543,8 +541,8 @@ def test_set_over_the_file(tmp_path: Path) -> None:
     assert section.split == Split(test_fraction=0.2, seed=4)
 
 
-def test_mistakes_of_set_name_it_instead_of_a_line(tmp_path: Path) -> None:
-    found = mistakes(
+def test_errors_of_set_name_it_instead_of_a_line(tmp_path: Path) -> None:
+    found = errors(
         tmp_path,
         NEEDED + "split: {column: f, train: [a]}\n",
         *("params.k_neighbours=5", "reprot=true", "mode=ful", "split.train.4=b", "target.x=1"),
@@ -560,7 +558,7 @@ def test_mistakes_of_set_name_it_instead_of_a_line(tmp_path: Path) -> None:
     assert by_place["--set split.column"] == "must be a valid string, not 7 (put it in quotes: '7')"
     assert by_place["--set input"] == "must be a valid string, not empty"
     assert by_place["--set partition_by"] == "must be a valid tuple, not empty"
-    half = mistakes(tmp_path, NEEDED, "split.column=fold")
+    half = errors(tmp_path, NEEDED, "split.column=fold")
     only(half, "--set split.column", "split.column", "needs the values")
     with pytest.raises(ValueError, match="'target' is not KEY=VALUE"):
         set_key("target")
@@ -623,7 +621,7 @@ DOCUMENTS = st.fixed_dictionaries(
 
 @settings(max_examples=200)
 @given(document=DOCUMENTS, sets=st.lists(st.tuples(st.sampled_from(KEYS), VALUES), max_size=2))
-def test_whatever_is_written_is_a_job_or_a_list_of_mistakes(
+def test_whatever_is_written_is_a_job_or_a_list_of_errors(
     document: dict, sets: list, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "any.yaml"
@@ -642,7 +640,7 @@ def test_whatever_is_written_is_a_job_or_a_list_of_mistakes(
 
 @settings(max_examples=200)
 @given(text=st.text(st.sampled_from("ab:{}[]$&*<- \n\t'\"#|>%@`!~0129.")))
-def test_whatever_the_file_is_it_is_a_list_of_mistakes(
+def test_whatever_the_file_is_it_is_a_list_of_errors(
     text: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "text.yaml"
@@ -676,5 +674,5 @@ def test_parameters_are_checked_also_where_the_sampler_is_misspelled(
     tmp_path: Path, line: str
 ) -> None:
     text = f"{NEEDED}{line}\nparams: {{k_neighbors: yes, random_state: -1}}\n"
-    keys = {key for _, key, _ in mistakes(tmp_path, text)}
+    keys = {key for _, key, _ in errors(tmp_path, text)}
     assert {line.partition(":")[0], "params.k_neighbors", "params.random_state"} <= keys
