@@ -105,6 +105,8 @@ class Layout:
             use_dictionary=_repeating(table),
             row_group_size=self.row_group_rows,
         )
+        # What Arrow's allocator keeps of it would stand beside the next block that is made.
+        pa.default_memory_pool().release_unused()
 
 
 def check_partition_by(columns: Sequence[str], dtypes: pd.Series) -> None:
