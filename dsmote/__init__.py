@@ -10,59 +10,43 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dsmote.cluster import connect
-    from dsmote.job import JobFileError, JobResult, JobSpec, run_job
-    from dsmote.plan import Plan, UnderPlan
-    from dsmote.samplers import (
-        ADASYN,
-        SMOTE,
-        SMOTEN,
-        SMOTENC,
-        SVMSMOTE,
-        BorderlineSMOTE,
-        KMeansSMOTE,
-        RandomOverSampler,
-        RandomUnderSampler,
-        make_sampler,
-    )
-
-__all__ = [
-    "ADASYN",
-    "SMOTE",
-    "SMOTEN",
-    "SMOTENC",
-    "SVMSMOTE",
-    "BorderlineSMOTE",
-    "JobFileError",
-    "JobResult",
-    "JobSpec",
-    "KMeansSMOTE",
-    "Plan",
-    "RandomOverSampler",
-    "RandomUnderSampler",
-    "UnderPlan",
-    "__version__",
-    "connect",
-    "make_sampler",
-    "run_job",
-]
+    from dsmote.cluster import connect as connect
+    from dsmote.job import JobFileError as JobFileError
+    from dsmote.job import JobResult as JobResult
+    from dsmote.job import JobSpec as JobSpec
+    from dsmote.job import run_job as run_job
+    from dsmote.plan import Plan as Plan
+    from dsmote.samplers import *  # noqa: F403
 
 __version__ = "0.4.1"
 
-_HOMES = dict.fromkeys(__all__, "dsmote.samplers") | dict.fromkeys(
-    ("Plan", "UnderPlan"), "dsmote.plan"
-)
-_HOMES |= dict.fromkeys(("JobFileError", "JobResult", "JobSpec", "run_job"), "dsmote.job")
-_HOMES["connect"] = "dsmote.cluster"
+_HOMES = {
+    "JobFileError": "job",
+    "JobResult": "job",
+    "JobSpec": "job",
+    "Plan": "plan",
+    "connect": "cluster",
+    "make_sampler": "samplers",
+    "run_job": "job",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name from the layer that defines it."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'dsmote' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    """Load a public name from the layer that defines it: samplers as they are listed there."""
+    if name == "__all__":
+        return sorted([*_HOMES, *_samplers(), "__version__"])
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"dsmote.{_HOMES[name]}"), name)
+    if not name.startswith("_") and name in _samplers():
+        return _samplers()[name]
+    raise AttributeError(f"module 'dsmote' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """List the public names, loaded or not."""
-    return sorted(__all__)
+    return __getattr__("__all__")
+
+
+def _samplers() -> dict[str, type]:
+    known = importlib.import_module("dsmote.samplers").samplers()
+    return {kind.__name__: kind for kind in known.values()}

@@ -1,6 +1,5 @@
 """The only layer that knows containers: tables in memory (the serial reference) and on Dask."""
 
-from dsmote.execute.generate import nearest_of, take_wide
 from dsmote.execute.keep import (
     Counted,
     count_classes,
@@ -12,13 +11,16 @@ from dsmote.execute.provenance import check_free
 from dsmote.execute.recipe import (
     Around,
     Bases,
-    BasesOf,
+    ClassContext,
     ClassIndex,
     Draws,
+    Ends,
     Made,
     Recipe,
-    Searched,
+    SearchSpace,
     Task,
+    on_segments,
+    other_classes,
 )
 from dsmote.execute.rows import Rows
 from dsmote.execute.tables import Table, read_frame, read_pair
@@ -26,23 +28,24 @@ from dsmote.execute.tables import Table, read_frame, read_pair
 __all__ = [
     "Around",
     "Bases",
-    "BasesOf",
+    "ClassContext",
     "ClassIndex",
     "Counted",
     "Draws",
+    "Ends",
     "Made",
     "Recipe",
     "Rows",
-    "Searched",
+    "SearchSpace",
     "Table",
     "Task",
     "check_free",
     "count_classes",
     "filter_lazily",
     "kept_in_memory",
-    "nearest_of",
+    "on_segments",
+    "other_classes",
     "read_frame",
     "read_pair",
     "take",
-    "take_wide",
 ]

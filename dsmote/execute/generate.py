@@ -6,7 +6,7 @@ own to make rows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ from dsmote.execute.provenance import came_from, with_provenance
 from dsmote.execute.recipe import (
     Around,
     Bases,
-    BasesOf,
+    ClassContext,
     ClassIndex,
     Draws,
     Made,
@@ -51,8 +51,6 @@ __all__ = [
     "learn",
     "make_block",
     "make_rows",
-    "nearest_of",
-    "take_wide",
 ]
 
 _STEP = STEP_ROWS  # new rows made at once: their temporaries stay near the processor
@@ -74,7 +72,7 @@ def learn(found: Extract, *, recipe: Recipe, seed: int) -> Any:
     numbers = np.concatenate([found.sample[r].numbers for r in ranks])
     of = np.repeat(ranks, [len(found.sample[r].numbers) for r in ranks])
     order = np.argsort(numbers, kind="stable")
-    return recipe.learn(recipe.measured(numeric[order]), of[order], numbers[order], seed)
+    return recipe.fit(recipe.measured(numeric[order]), of[order], numbers[order], seed)
 
 
 def build_class_index(
@@ -123,10 +121,12 @@ def build_class_index(
                 f"class {of.label!r} has no group of at least {recipe.k + 1} rows (k + 1): no row "
                 "can be a base; lower k_neighbors, or pass on_small_group='copy'"
             )
-    bases = recipe.bases(BasesOf(rows, of, seed, eligible, around, learnt, survey, total))
+    ctx = ClassContext(rows, of, seed, eligible, around, learnt, survey, total)
+    ctx.state = recipe.prepare(ctx)
+    bases = recipe.bases(ctx)
     index, report = _indexed(rows, bases, recipe, of, seed, learnt)
     report |= bases.report
-    return ClassIndex(rows, bases, index, around, report, False, of.rank, found.decimals)
+    return ClassIndex(rows, bases, index, around, report, False, of.rank, found.decimals, ctx.state)
 
 
 def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray | None:
@@ -151,11 +151,11 @@ def _indexed(
     rows: Rows, bases: Bases, recipe: Recipe, of: ClassPlan, seed: int, learnt: Any
 ) -> tuple[NeighborIndex | None, dict[str, Any]]:
     """Build the index of a class, one for each of its groups where there are some."""
-    searched = recipe.searched(rows, learnt)
-    if searched is None:
+    space = recipe.search_space(rows, learnt)
+    if space is None:
         return None, {"engine": "none", "exact": True, "recall": 1.0}
     some = slice(None, None, max(1, len(rows) // 512))
-    engine = of.engine or recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).name
+    engine = of.search or recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
     drawn = int(Stream(seed, of.rank, INDEX).words(0, 1)[0])
     groups = bases.groups
     if groups is None:
@@ -164,10 +164,10 @@ def _indexed(
         both = np.unique(np.stack([groups, rows.group]), axis=1, return_inverse=True)[1].ravel()
         groups = np.where(groups < 0, -1, both)
     if groups is None:
-        index = recipe.built(searched, engine, drawn)
+        index = recipe.build_index(space, engine, drawn)
     else:
         index = GroupedSearch(
-            groups, recipe.k + 1, lambda ids: recipe.built(searched.take(ids), engine, drawn)
+            groups, recipe.k + 1, lambda ids: recipe.build_index(space.take(ids), engine, drawn)
         )
     report: dict[str, Any] = {"engine": index.engine, "exact": index.exact, "recall": 1.0}
     if not index.exact and groups is None:
@@ -175,14 +175,6 @@ def _indexed(
     elif not index.exact:
         report["recall"] = None  # of neighbours within groups it is not measured
     return index, report
-
-
-def nearest_of(of: ClassIndex, bases: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the neighbours of each different one of ascending base rows, and its place there."""
-    assert of.neighbours is not None
-    first = np.flatnonzero(np.diff(bases, prepend=-1))  # each is asked for once
-    place = np.repeat(np.arange(len(first)), np.diff(first, append=len(bases)))
-    return of.neighbours.query(bases[first], k)[1], place
 
 
 def make_rows(of: ClassIndex, how: Making, rank: int, start: int, stop: int) -> Made:
@@ -208,7 +200,9 @@ def make_rows(of: ClassIndex, how: Making, rank: int, start: int, stop: int) -> 
 
 def _copied(rows: Rows, bases: np.ndarray) -> Made:
     numeric = rows.numeric.take(bases, axis=0)
-    return Made(numeric, dict(take_wide(rows, bases)), rows.codes[bases], bases)
+    return Made(
+        numeric, {j: values[bases] for j, values in rows.wide.items()}, rows.codes[bases], bases
+    )
 
 
 def join_made(parts: Sequence[Made]) -> Made:
@@ -218,16 +212,11 @@ def join_made(parts: Sequence[Made]) -> Made:
         return first
     joined: dict[str, Any] = {
         name: np.concatenate([getattr(p, name) for p in parts])
-        for name in ("numeric", "codes", "bases", "toward", "gaps", "weights")
+        for name in ("numeric", "codes", "bases", "neighbours", "gaps", "weights")
         if getattr(first, name) is not None
     }
     wide = {j: np.concatenate([p.wide[j] for p in parts]) for j in first.wide}
     return replace(first, wide=wide, **joined)
-
-
-def take_wide(rows: Rows, at: np.ndarray) -> Iterable[tuple[int, np.ndarray]]:
-    """Yield the exact values of the 64-bit columns at some rows."""
-    return ((place, values[at]) for place, values in rows.wide.items())
 
 
 def make_block(
@@ -276,7 +265,7 @@ def _table(
     if array is not None and array.kind == "O" and len(schema.nominal) == len(schema.columns):
         levels = zip(rows.levels, made.codes.T, strict=True)
         return np.stack([of.to_numpy(dtype=object)[codes] for of, codes in levels], axis=1)
-    if how.recipe.whole and rows.beside is not None:
+    if how.recipe.copies_rows and rows.beside is not None:
         if array is not None and not schema.carried:
             return rows.beside.to_numpy(dtype=array)[made.bases]
         frame = _whole(rows.beside, made.bases, schema, index)

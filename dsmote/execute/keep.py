@@ -12,7 +12,8 @@ r"""Keep some rows of a table: count the classes of each partition, then filter 
     filter          p0 ->     p1 ->     p2 ->           lazy: each on its own, whenever it comes by
 
 A task is told where its partition's rows of a class begin among all rows of the class; which of
-them stay is then known (:mod:`dsmote.plan.subset`) without any other partition.
+them stay is then known (:mod:`dsmote.plan.subset`) without any other partition. Cleaning methods,
+whose rows are known from the data only, add a mask for each partition.
 """
 
 from __future__ import annotations
@@ -163,12 +164,14 @@ def _memory_target(table: Any) -> Any:
     return table._labels
 
 
-def pick(target: Any, *, marks: Sequence[Mark]) -> Picked:
+def pick(target: Any, mask: Any = None, *, marks: Sequence[Mark]) -> Picked:
     """Tell which rows of a partition stay.
 
     Parameters
     ----------
     target : partition of the target, n rows
+    mask : ndarray of bool, shape (n,), optional
+        Rows that may stay.
     marks : sequence of Mark
         All classes that were counted in the partition.
 
@@ -193,6 +196,8 @@ def pick(target: Any, *, marks: Sequence[Mark]) -> Picked:
             end = ends[mark.label]
             here = order[end - (mark.stop - mark.start) : end]
             times[here] = mark.subset.times(mark.start, mark.stop)
+    if mask is not None:
+        times *= mask
     if (times == 1).all():
         return Picked(len(times), None)
     return Picked(len(times), np.repeat(np.arange(len(times)), times))
@@ -226,10 +231,12 @@ def take(thing: Any, rows: np.ndarray) -> Any:
     return (thing if isinstance(thing, np.ndarray) else np.asarray(thing))[rows]
 
 
-def kept_in_memory(table: Any, counted: Counted, subsets: Mapping[Any, Subset]) -> np.ndarray:
+def kept_in_memory(
+    table: Any, counted: Counted, subsets: Mapping[Any, Subset], mask: np.ndarray | None = None
+) -> np.ndarray:
     """Return which rows of a table in memory stay, in order, shape (rows kept,)."""
     (marks,) = _marks(counted, subsets)
-    picked = pick(_memory_target(table), marks=marks)
+    picked = pick(_memory_target(table), mask, marks=marks)
     return np.arange(picked.length) if picked.rows is None else picked.rows
 
 
@@ -244,15 +251,16 @@ def _marks(counted: Counted, subsets: Mapping[Any, Subset]) -> list[list[Mark]]:
     ]
 
 
+def _labels(target: Any, schema: Schema) -> Any:
+    """Return the target, of a partition of it or of the table that has it as a column."""
+    return target if schema.target is None else target.iloc[:, schema.target]
+
+
 def _filter_features(
-    part: Any, target: Any = None, *, schema: Schema, marks: Sequence[Mark]
+    part: Any, target: Any, mask: Any = None, *, schema: Schema, marks: Sequence[Mark]
 ) -> Any:
     """Filter a partition of X by the one of y beside it, or by its own target."""
-    if target is None:
-        assert schema.target is not None
-        picked = pick(part.iloc[:, schema.target], marks=marks)
-    else:
-        picked = pick(target, marks=marks)
+    picked = pick(_labels(target, schema), mask, marks=marks)
     if len(part) != picked.length:
         raise ValueError(unlike(len(part), picked.length))
     if isinstance(part, pd.DataFrame):
@@ -261,9 +269,11 @@ def _filter_features(
     return _filtered(part, picked)
 
 
-def _filter_beside(part: Any, target: Any, *, marks: Sequence[Mark], name: str) -> Any:
+def _filter_beside(
+    part: Any, target: Any, mask: Any = None, *, schema: Schema, marks: Sequence[Mark], name: str
+) -> Any:
     """Filter a partition of y, or of weights or groups, by the one of y beside it."""
-    picked = pick(target, marks=marks)
+    picked = pick(_labels(target, schema), mask, marks=marks)
     if name != "y":
         companion(part, picked.length, name)
     return _filtered(part, picked)
@@ -275,7 +285,12 @@ def _filtered(part: Any, picked: Picked) -> Any:
     return part.iloc[picked.rows] if hasattr(part, "iloc") else part[picked.rows]
 
 
-def filter_lazily(table: Any, counted: Counted, subsets: Mapping[Any, Subset]) -> Any:
+def filter_lazily(
+    table: Any,
+    counted: Counted,
+    subsets: Mapping[Any, Subset],
+    masks: tuple[Mapping[Any, Any], Sequence[Any]] | None = None,
+) -> Any:
     """Return the lazy output: (X, y), or the table when the target is one of its columns.
 
     What is beside the table, weights and groups, follows.
@@ -288,37 +303,41 @@ def filter_lazily(table: Any, counted: Counted, subsets: Mapping[Any, Subset]) -
         Its classes, by partition.
     subsets : mapping of label to Subset
         The rows that stay of the classes that lose some; other classes keep all.
+    masks : (tasks, keys), optional
+        A graph, and its key for each partition of a mask of the rows that may stay.
     """
     inputs = table._inputs()
-    graph, keys = inputs.graph, inputs.columns[0]
-    y_keys = inputs.columns[1] or [None] * len(inputs)
+    keys = inputs.columns[0]
+    y_keys = keys if table.has_target else inputs.columns[1]
     target = [table.target] if table.has_target else []
     kinds = ["target" if name in target else "carried" for name in table.names]
     schema = Schema(tuple(map(Column, table.names, table.dtypes, kinds)))
     marks = _marks(counted, subsets)
     token = tokenize(table._X, table._y, table.beside, table.target, list(subsets.items()), "keep")
-    lengths = partial(_lengths, counted, subsets)
-    tasks, outputs = dict(graph), [(f"kept-X-{token}", i) for i in range(len(keys))]
-    for out, key, y_key, m in zip(outputs, keys, y_keys, marks, strict=True):
-        work = partial(_filter_features, schema=schema, marks=m)
-        tasks[out] = (work, key) if table.has_target else (work, key, y_key)
-    X_res = _collected(table._X, tasks, outputs, f"X-{token}", lengths)
-    if table.has_target:
-        return X_res
-    beside = [(name, *of) for name, of in table.beside_parts().items()]
-    results = [X_res]
+    graph, mask_keys = dict(inputs.graph), [None] * len(keys)
+    if masks is not None:
+        graph, mask_keys = {**graph, **masks[0]}, list(masks[1])
+        token = tokenize(token, mask_keys)
+    lengths = partial(_lengths, counted, subsets, masks is None)
     # What stays is drawn once more for each, which costs little. A task that two had in common
     # would be fused in one way where they are computed apart, and in another where together.
-    for name, values, own in [("y", table._y, y_keys), *beside]:
+    beside = [(name, *of) for name, of in table.beside_parts().items()]
+    results = []
+    for name, values, own in [("X", table._X, keys), ("y", table._y, y_keys), *beside]:
+        if name == "y" and table.has_target:
+            continue
         tasks, outputs = dict(graph), [(f"kept-{name}-{token}", i) for i in range(len(keys))]
-        for out, key, y_key, m in zip(outputs, own, y_keys, marks, strict=True):
-            tasks[out] = (partial(_filter_beside, marks=m, name=name), key, y_key)
+        work: Any = _filter_features if name == "X" else partial(_filter_beside, name=name)
+        for out, key, y_key, mask, m in zip(outputs, own, y_keys, mask_keys, marks, strict=True):
+            tasks[out] = (partial(work, schema=schema, marks=m), key, y_key, mask)
         results.append(_collected(values, tasks, outputs, f"{name}-{token}", lengths))
-    return tuple(results)
+    return results[0] if len(results) == 1 else tuple(results)
 
 
-def _lengths(counted: Counted, subsets: Mapping[Any, Subset]) -> list[int]:
+def _lengths(counted: Counted, subsets: Mapping[Any, Subset], known: bool) -> list[Any]:
     """Return the rows that stay in each partition, drawn without looking at the data."""
+    if not known:
+        return [np.nan] * len(counted.parts)
     lengths = np.array([sum(part.counts.values()) for part in counted.parts], dtype=np.int64)
     for label, subset in subsets.items():
         here = np.array([part.counts.get(label, 0) for part in counted.parts], dtype=np.int64)
@@ -332,7 +351,7 @@ def _collected(
     tasks: dict[Any, Any],
     outputs: list[Any],
     name: str,
-    lengths: Callable[[], list[int]],
+    lengths: Callable[[], list[Any]],
 ) -> Any:
     """Make a collection of the input's kind from the tasks that make its partitions."""
     if isinstance(like, da.Array):

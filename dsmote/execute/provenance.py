@@ -107,7 +107,7 @@ def came_from(rows: Rows, made: Made, kind: str, schema: Schema, index: pd.Index
     columns: dict[str, Any] = {FLAG: np.ones(n, dtype=bool)}
     if kind == "full":
         nothing = pd.array([None] * n, dtype="Int64")
-        toward = nothing if made.toward is None else pd.array(made.toward, dtype="Int64")
+        toward = nothing if made.neighbours is None else pd.array(made.neighbours, dtype="Int64")
         gaps = np.full(n, np.nan) if made.gaps is None else made.gaps
         base_row = pd.array(rows.numbers[made.bases], dtype="Int64")
         columns |= {"base_row": base_row, "neighbour_row": toward, "gap": gaps}
@@ -129,7 +129,7 @@ def _among(rows: Rows, made: Made) -> np.ndarray:
 
     A neighbour of another class (BorderlineSMOTE of the second kind) is known by its number only.
     """
-    if made.toward is None:
+    if made.neighbours is None:
         return np.full(len(made.bases), -1)
-    at = np.minimum(np.searchsorted(rows.numbers, made.toward), len(rows) - 1)
-    return np.where(rows.numbers[at] == made.toward, at, -1)
+    at = np.minimum(np.searchsorted(rows.numbers, made.neighbours), len(rows) - 1)
+    return np.where(rows.numbers[at] == made.neighbours, at, -1)

@@ -1,45 +1,63 @@
-"""What makes a sampler itself, and what the executors hand to it.
+r"""What makes a sampler itself, and what the executors hand to it.
 
 ::
 
     a recipe says                    an executor does, in memory or on Dask
     ---------------------------      ------------------------------------------------------------
-    sample, learn                    takes a seeded sample of all rows out, has a model learnt
+    sample, fit                      takes a seeded sample of all rows, has a model fitted to it
     around, values                   finds the nearest of ALL rows for the rows of a class
     survey                           shows every partition to the recipe, and adds up what it says
-    searched, built                  indexes the rows of a class (or of each group in it)
+    prepare                          keeps what it returns with the class, computed once
     bases                            asks which rows are bases, and how often
-    make                             has new rows made, block by block
+    search_space, build_index        indexes the rows of a class (or of each group in it)
+    make                             has new rows made, block by block:
+      ends                             where the segments from the base rows end
+      gaps                             how far along its segment each new row lies
 
-A sampler that needs none of a step leaves it as it is in :class:`dsmote.samplers.recipes.Recipe`.
+:class:`Recipe` answers all of it as SMOTE does. A new sampler changes what it does otherwise; no
+executor knows which.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from dsmote.execute.drawn import Draws
 from dsmote.execute.rows import Rows
-from dsmote.neighbors import Choice, NeighborIndex
-from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema
+from dsmote.kernels import beyond, beyond_exact, segment, segment_exact, vote
+from dsmote.neighbors import (
+    Choice,
+    Engine,
+    NeighborIndex,
+    ProjectedSearch,
+    choose_engine,
+    leading_axes,
+)
+from dsmote.neighbors.recall import measure_recall
+from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema, copies_with_replacement
 from dsmote.plan.levels import LevelCounts
 
 __all__ = [
     "Around",
     "Bases",
-    "BasesOf",
+    "ClassContext",
     "ClassIndex",
     "Draws",
+    "Ends",
     "Made",
     "Making",
     "Recipe",
-    "Searched",
+    "SearchSpace",
     "Task",
+    "on_segments",
+    "other_classes",
 ]
+
+_SEEN = 512  # rows that the engine for a partition is chosen from
 
 
 @dataclass(frozen=True)
@@ -52,7 +70,7 @@ class Made:
         As in :class:`~dsmote.execute.rows.Rows`.
     bases : ndarray of int64, shape (n,)
         The base row of each, among the rows of the class.
-    toward : ndarray of int64, shape (n,), or None
+    neighbours : ndarray of int64, shape (n,), or None
         The number in the table of the neighbour; None where no single row was the neighbour.
     gaps : ndarray of float64, shape (n,), or None
         new = base + gap (neighbour - base); negative where it lies beyond the base.
@@ -64,7 +82,7 @@ class Made:
     wide: dict[int, np.ndarray]
     codes: np.ndarray
     bases: np.ndarray
-    toward: np.ndarray | None = None
+    neighbours: np.ndarray | None = None
     gaps: np.ndarray | None = None
     weights: np.ndarray | None = None
 
@@ -123,7 +141,7 @@ class Bases(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Searched:
+class SearchSpace:
     """The rows of a class as they are searched: scaled and projected.
 
     Attributes
@@ -144,9 +162,45 @@ class Searched:
     axes: tuple[np.ndarray, np.ndarray] | None = None
     tables: tuple[np.ndarray, ...] = ()
 
-    def take(self, ids: np.ndarray) -> Searched:
+    def take(self, ids: np.ndarray) -> SearchSpace:
         """Return some of the rows."""
-        return Searched(self.matrix[ids], self.codes[ids], self.weight, self.axes, self.tables)
+        return SearchSpace(self.matrix[ids], self.codes[ids], self.weight, self.axes, self.tables)
+
+
+class Ends(NamedTuple):
+    """The far ends of the segments from base rows: neighbours, or points of any kind.
+
+    Attributes
+    ----------
+    points : ndarray of float64, shape (n, p)
+    numbers : ndarray of int64, shape (n,), or None
+        Which rows of the table they are; None where they are none.
+    weights : ndarray of float64, shape (n,), or None
+        Their sample weights, where the rows have weights.
+    rows : ndarray of int64, shape (n,), or None
+        Which rows of the class they are.
+    voters : (near, place) or None
+        The neighbours that vote on categorical features, as of :meth:`ClassIndex.nearest`.
+    classes : ndarray of int32, shape (n,), or None
+        Their classes, where they may be of several.
+    """
+
+    points: np.ndarray
+    numbers: np.ndarray | None = None
+    weights: np.ndarray | None = None
+    rows: np.ndarray | None = None
+    voters: tuple[np.ndarray, np.ndarray] | None = None
+    classes: np.ndarray | None = None
+
+    def exact(self, column: int, rows: Rows) -> np.ndarray:
+        """Return them in a column of integers (or units of decimals) that float64 cannot hold."""
+        values = rows.wide[column]
+        if self.rows is not None:
+            return values[self.rows]
+        info = np.iinfo(values.dtype)
+        top = np.nextafter(float(info.max), 0.0)
+        points = np.rint(self.points[:, column] * rows.units.get(column, 1))
+        return np.clip(points, float(info.min), top).astype(values.dtype)
 
 
 @dataclass(frozen=True)
@@ -171,6 +225,8 @@ class ClassIndex:
         Place of the class in sorted label order.
     decimals : mapping of column position to (digits before the point, digits after it) or None
         Of numeric columns of Python objects.
+    state : object
+        What :meth:`Recipe.prepare` returned.
     """
 
     rows: Rows
@@ -181,123 +237,237 @@ class ClassIndex:
     copied: bool = False
     rank: int = -1
     decimals: Mapping[int, Any] = field(default_factory=dict)
+    state: Any = None
+
+    def nearest(self, bases: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the neighbours of each different one of ascending bases, and its place there."""
+        assert self.neighbours is not None
+        first = np.flatnonzero(np.diff(bases, prepend=-1))  # each is asked for once
+        place = np.repeat(np.arange(len(first)), np.diff(first, append=len(bases)))
+        return self.neighbours.query(bases[first], k)[1], place
 
 
-class Recipe(Protocol):
-    """What makes a sampler itself: which bases, whose neighbours, and which kernel."""
+@dataclass(frozen=True)
+class Recipe:
+    """What makes a sampler itself. As it stands it is SMOTE's: all rows are bases, equally.
 
-    @property
-    def name(self) -> str:
-        """The sampler's name."""
-        ...
+    Attributes
+    ----------
+    name : str
+        The sampler's name.
+    k : int
+        Neighbours of each base row in its class; 0 for none.
+    neighbors : Engine or None
+        How they are found; None to choose from the rows.
+    fast : bool
+        They may be approximate.
+    n_components : int, float or None
+        Principal components to find them in.
+    scaling : Scaling or None
+        Distances are those of scaled columns.
+    on_small_group : {"error", "copy", "skip"}
+        What to do with groups of fewer than k + 1 rows.
+    """
 
-    @property
-    def k(self) -> int:
-        """Neighbours of each base row in its class; 0 for none."""
-        ...
+    name: str
+    k: int = 0
+    neighbors: Engine | None = None
+    fast: bool = False
+    n_components: Any = None
+    scaling: Scaling | None = None
+    on_small_group: str = "error"
+
+    # Constants of a kind of recipe. Some kinds compute one from their fields: a property there.
+
+    #: The sampler's parameter that says k.
+    k_name = "k_neighbors"
+    #: What is reported of a class is known only when its index is built.
+    lazy_report = False
+    #: Rows are copied as they are, all columns, and nothing is measured.
+    copies_rows = False
+    #: Every partition is shown to :meth:`survey`.
+    surveys = False
+    if TYPE_CHECKING:
+
+        @property
+        def around(self) -> int:
+            """Nearest of all rows that are looked for."""
+
+        @property
+        def values(self) -> int:
+            """Those of them whose values are wanted."""
+
+        @property
+        def sample(self) -> int:
+            """Rows that a model is fitted to, at most; 0 where none is."""
+
+    else:
+        around = values = sample = 0
 
     @property
     def exact(self) -> bool:
         """Whether the true neighbours are found."""
-        ...
+        engine = self.neighbors is None or self.neighbors.exact
+        return engine and not (self.fast or self.n_components)
 
     @property
-    def lazy_report(self) -> bool:
-        """Whether what is reported of a class is known only when its index is built."""
-        ...
-
-    @property
-    def whole(self) -> bool:
-        """Whether rows are copied as they are, all columns, and nothing is measured."""
-        ...
-
-    @property
-    def around(self) -> int:
-        """Nearest of all rows that are looked for."""
-        ...
-
-    @property
-    def values(self) -> int:
-        """Those of them whose values are wanted."""
-        ...
-
-    @property
-    def sample(self) -> int:
-        """Rows that a model is learnt from, at most; 0 where none is."""
-        ...
-
-    @property
-    def surveys(self) -> bool:
-        """Whether every partition is to be shown to :meth:`survey`."""
-        ...
-
-    @property
-    def on_small_group(self) -> str:
-        """What to do with groups of fewer than k + 1 rows: "error", "copy" or "skip"."""
-        ...
+    def around_engine(self) -> Engine | None:
+        """How the nearest of all rows are found: exactly, unless an object of the user's is to."""
+        return self.neighbors if self.neighbors is not None and self.neighbors.exact else None
 
     def needs(self) -> Needs:
         """Say what the plan has to reckon with."""
-        ...
+        return Needs(
+            k=self.k,
+            k_name=self.k_name,
+            around=self.around,
+            values=self.values,
+            sample=self.sample,
+            looks=self.surveys or self.around > 0,
+            copied=bool(self.scaling) + bool(self.n_components),
+            estimators=self.sample > 0,
+        )
 
     def scaled_by(self, scaling: Scaling | None) -> Recipe:
         """Return a recipe that finds neighbours among scaled rows."""
-        ...
-
-    def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
-        """Choose the neighbour engine for a class from its number of rows and some of them."""
-        ...
+        return replace(self, scaling=scaling)
 
     def measured(self, numeric: np.ndarray) -> np.ndarray:
         """Return the numbers that distances are taken of: scaled, if asked for."""
-        ...
+        return numeric if self.scaling is None else self.scaling.scaled(numeric)
+
+    def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
+        """Take what was asked for, or choose by the directions that the rows spread in."""
+        if self.neighbors is not None:
+            return Choice(self.neighbors.name, "as asked for", self.neighbors)
+        return choose_engine(n_rows, self._projected(self.measured(sample)), fast=self.fast)
+
+    def _projected(self, sample: np.ndarray) -> np.ndarray:
+        if not self.n_components or not len(sample):
+            return sample
+        centre, axes = leading_axes(sample, self.n_components)
+        return np.asarray((sample - centre) @ axes)
 
     def surrounding(self, matrix: np.ndarray) -> NeighborIndex:
         """Index (scaled) rows of any class, to be asked for the nearest of all rows."""
-        ...
+        how = self.around_engine
+        if how is None:
+            some = matrix[:: max(1, len(matrix) // _SEEN)]
+            how = choose_engine(len(matrix), some).engine
+        assert how is not None
+        return how.build(matrix)
 
-    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
+    def search_space(self, rows: Rows, model: Any = None) -> SearchSpace | None:
         """Return the rows of a class as they are searched; None where they are not."""
-        ...
+        if not self.k:
+            return None
+        matrix = self.measured(rows.numeric)
+        if not self.n_components:
+            return SearchSpace(matrix, rows.codes)
+        centre, axes = leading_axes(matrix, self.n_components)
+        return SearchSpace((matrix - centre) @ axes, rows.codes, axes=(centre, axes))
 
-    def built(self, searched: Searched, engine: str, seed: int) -> NeighborIndex:
+    def build_index(self, space: SearchSpace, engine: Any, seed: int) -> NeighborIndex:
         """Build the index over the rows of a class, or of one group of it."""
-        ...
+        index = self._index(space, engine, seed)
+        return ProjectedSearch(index, *space.axes) if space.axes else index
+
+    def _index(self, space: SearchSpace, how: Any, seed: int) -> NeighborIndex:
+        return how.build(space.matrix, seed=seed)
 
     def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
-        """Measure how many of the true neighbours an approximate index finds."""
-        ...
+        """Compare an approximate index with brute force, in all columns, on a sample of rows."""
+        return measure_recall(index, self.measured(rows.numeric), self.k, seed=seed).to_dict()
 
-    def learn(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+    def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit a model to sampled (scaled) rows and their class numbers, in the table's order."""
-        ...
+        return None
 
-    def asks(self, rows: Rows, learnt: Any) -> np.ndarray:
+    def asks(self, rows: Rows, model: Any) -> np.ndarray:
         """Return which rows of a class ask for the nearest of all rows."""
-        ...
+        return np.arange(len(rows))
 
-    def survey(self, matrix: np.ndarray, ranks: np.ndarray, n_classes: int, learnt: Any) -> Any:
+    def survey(self, matrix: np.ndarray, ranks: np.ndarray, n_classes: int, model: Any) -> Any:
         """Look at the (scaled) rows of a partition; what is returned is added up."""
-        ...
+        return 0
 
-    def bases(self, of: BasesOf) -> Bases:
-        """Say which rows are bases, and how often."""
-        ...
+    def prepare(self, ctx: ClassContext) -> Any:
+        """Compute what :meth:`bases`, :meth:`ends` and :meth:`gaps` want to know of a class."""
+        return None
 
-    def make(self, of: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
+    def bases(self, ctx: ClassContext) -> Bases:
+        """Draw bases uniformly, with replacement."""
+        return ctx.drawn(ctx.eligible)
+
+    def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
         """Make new rows from base rows, shape (n,); `whole` marks columns of whole numbers."""
-        ...
+        ends = self.ends(index, bases, draws)
+        return on_segments(
+            index.rows, bases, ends, self.gaps(index, bases, ends, draws), whole, draws
+        )
+
+    def ends(self, index: ClassIndex, bases: np.ndarray, draws: Draws) -> Ends:
+        """End the segments at rows drawn among the k nearest of each base row."""
+        near, place = index.nearest(bases, self.k)
+        toward, rows = near[place, draws.rank(self.k)], index.rows
+        # take() gathers rows five times as fast as an index does.
+        points = rows.numeric.take(toward, axis=0)
+        weights = None if rows.weights is None else rows.weights[toward]
+        return Ends(points, rows.numbers[toward], weights, toward, (near, place))
+
+    def gaps(self, index: ClassIndex, bases: np.ndarray, ends: Ends, draws: Draws) -> np.ndarray:
+        """Return the place of each new row on its segment; negative ones extrapolate."""
+        return draws.gap()
 
 
-@dataclass(frozen=True)
-class BasesOf:
-    """What a recipe is given to say which rows are bases.
+def on_segments(
+    rows: Rows, bases: np.ndarray, ends: Ends, gaps: np.ndarray, whole: np.ndarray, draws: Draws
+) -> Made:
+    """Make new rows on segments from base rows; on categorical features the neighbours vote."""
+    start, outward = rows.numeric.take(bases, axis=0), np.signbit(gaps)
+    away = np.flatnonzero(outward)
+    between = np.where(outward, 0.0, gaps) if len(away) else gaps
+    numeric = segment(start, ends.points, between, whole)
+    wide = {}
+    for j, values in rows.wide.items():
+        near = ends.exact(j, rows)
+        wide[j] = segment_exact(values[bases], near, between)
+        if len(away):
+            wide[j][away] = beyond_exact(values[bases[away]], near[away], -gaps[away])
+    if len(away):
+        numeric[away] = beyond(start[away], ends.points[away], -gaps[away], whole)
+    codes = rows.codes[bases]
+    if ends.voters is not None:
+        near, place = ends.voters
+        for j in range(codes.shape[1]):
+            codes[:, j] = vote(rows.codes[near, j][place], draws.vote(j))
+    return Made(numeric, wide, codes, bases, ends.numbers, gaps, ends.weights)
+
+
+def other_classes(around: Around, m: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Count, among the (m) nearest of all rows, those of other classes, and those that there are.
+
+    Examples
+    --------
+    >>> classes = np.array([[0, 1, 1], [0, 0, -1]])
+    >>> none = np.empty(0)
+    >>> other_classes(Around(np.arange(2), none, classes, none, none, own_class=1))
+    (array([1, 2]), array([3, 2]))
+    """
+    classes = around.classes[:, :m]
+    there = classes >= 0
+    return (there & (classes != around.own_class)).sum(axis=1), there.sum(axis=1)
+
+
+@dataclass
+class ClassContext:
+    """What is known of a class when its bases are chosen.
 
     Attributes
     ----------
     rows : Rows
         The rows of the class.
-    of : ClassPlan
+    cls : ClassPlan
         What is planned for it.
     seed : int
         The root seed.
@@ -305,22 +475,35 @@ class BasesOf:
         Rows that may be bases; None for all.
     around : Around or None
         The nearest of all rows.
-    learnt : object
-        The model.
+    model : object
+        The fitted model.
     survey : object
         What :meth:`Recipe.survey` said of all partitions.
     total : int
         New rows of all classes together.
+    state : object
+        What :meth:`Recipe.prepare` returned.
     """
 
     rows: Rows
-    of: ClassPlan
+    cls: ClassPlan
     seed: int
     eligible: np.ndarray | None = None
     around: Around | None = None
-    learnt: Any = None
+    model: Any = None
     survey: Any = None
     total: int = 0
+    state: Any = None
+
+    def drawn(self, among: np.ndarray | None, new: int | None = None, first: int = 0) -> Bases:
+        """Draw bases for new rows (all of them by default) uniformly among some rows."""
+        new = self.cls.new if new is None else new
+        n = len(self.rows)
+        return Bases(copies_with_replacement(n, new, self.seed, self.cls.rank, among, first))
+
+    def chosen(self, among: np.ndarray) -> np.ndarray:
+        """Return those of some rows that may be bases."""
+        return among if self.eligible is None else np.intersect1d(among, self.eligible)
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,12 @@ def _decimals(series: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:
     words = words[stored.offset : stored.offset + len(stored)]
     words = np.where(np.isnan(values)[:, None], 0, words)
     exact = words[:, 0].copy()
-    return values, exact if (exact >> 63 == words[:, 1]).all() else None
+    if not (exact >> 63 == words[:, 1]).all():
+        return values, None
+    if stored.type.scale <= 22 and (abs(exact) <= 2**53).all():
+        # As float() reads them: Arrow's may be the float beside it.
+        values = np.where(np.isnan(values), np.nan, exact / 10.0**stored.type.scale)
+    return values, exact
 
 
 def decimal_unit(column: Any) -> int:

@@ -34,7 +34,7 @@ def take_of(task: Task) -> Take:
         schema=task.schema,
         grow={c.label: c.rank for c in plan.growing},
         skip=task.skip,
-        whole=recipe.whole,
+        whole=recipe.copies_rows,
         beside=_beside(task),
         ranks={c.label: c.rank for c in plan.classes} if quotas else {},
         quotas=quotas,
@@ -43,5 +43,5 @@ def take_of(task: Task) -> Take:
 
 def _beside(task: Task) -> tuple[int, ...]:
     carried = task.schema.carried if task.provenance == "full" else []
-    copied = [] if task.recipe.whole else task.schema.copied  # where rows are whole, all are there
+    copied = [] if task.recipe.copies_rows else task.schema.copied  # copied rows have all
     return tuple(sorted([*carried, *copied]))

@@ -36,7 +36,7 @@ class Logged:
 
     Attributes
     ----------
-    plan : Plan, UnderPlan or None
+    plan : Plan or None
         What was planned, once that is known.
     seconds : dict of str to float
         What each stage took that has ended, in order; the only clock there is, so that the log,

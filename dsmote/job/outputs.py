@@ -16,13 +16,14 @@ from dask import delayed
 from dsmote.cluster import process_bytes
 from dsmote.execute import count_classes, read_frame
 from dsmote.execute.resources import memory_limit
+from dsmote.job.labels import plain_label
 from dsmote.job.layout import Layout, check_partition_by
 from dsmote.job.parquet import with_pandas_dtypes
 from dsmote.job.parts import Part, ToWrite
 from dsmote.job.passes import check_folders, rows_of
 from dsmote.job.shuffle import Numbered, mixed, n_parts, with_mixing
 from dsmote.job.sources import Source
-from dsmote.job.spec import JobSpec, plain_label, sampler_of
+from dsmote.job.spec import JobSpec, sampler_of
 from dsmote.job.storage import part_name
 from dsmote.job.training import Divided, divide
 from dsmote.plan import MemoryLimitError, Plan, format_bytes
@@ -110,7 +111,7 @@ class Outputs:
     def described(self, parts: Sequence[Part]) -> dict[str, Any]:
         """Return what a manifest says of the rows: of each side, and of each folder."""
         plan = self.sampler.plan_
-        changed = {} if isinstance(plan, Plan) else {"dropped": int(plan.n_dropped)}
+        changed = {} if plan.direction == "over-sampling" else {"dropped": int(plan.n_dropped)}
         rows = {"before": int(plan.n_before), "new": int(plan.n_new), **changed}
         rows |= {"after": int(plan.n_after)}
         if plan.test is not None:
@@ -254,7 +255,7 @@ def plan_outputs(spec: JobSpec, source: Source, client: Any) -> Any:
 
     Returns
     -------
-    dsmote.plan.Plan or dsmote.plan.UnderPlan
+    dsmote.plan.Plan
     """
     opened = _opened(spec, source, client)
     with _of_training(opened.divided):

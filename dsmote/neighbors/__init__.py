@@ -1,7 +1,7 @@
 """Neighbour engines and their choice. Numpy and SciPy only; no Dask."""
 
 from dsmote.neighbors.brute import BruteSearch
-from dsmote.neighbors.choose import Choice, choose_engine, engine_named, intrinsic_dimension
+from dsmote.neighbors.choose import Choice, choose_engine, intrinsic_dimension
 from dsmote.neighbors.engines import BruteIndex, CappedIndex, Engine, TreeIndex
 from dsmote.neighbors.faiss_index import FaissIndex
 from dsmote.neighbors.foreign import ForeignIndex
@@ -28,7 +28,6 @@ __all__ = [
     "TreeSearch",
     "ValueDifferenceSearch",
     "choose_engine",
-    "engine_named",
     "intrinsic_dimension",
     "leading_axes",
     "level_probabilities",

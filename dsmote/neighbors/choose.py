@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from dsmote.neighbors.dimension import intrinsic_dimension
 from dsmote.neighbors.engines import BruteIndex, CappedIndex, Engine, TreeIndex
 from dsmote.neighbors.faiss_index import FaissIndex
 
-__all__ = ["Choice", "choose_engine", "engine_named", "intrinsic_dimension"]
+__all__ = ["Choice", "choose_engine", "intrinsic_dimension"]
 
 TREE_DIMENSION = 8.0  # for 10,000 rows; above it a kd-tree visits most of its leaves
 
@@ -31,10 +31,11 @@ def _fast() -> Engine:
 
 
 class Choice(NamedTuple):
-    """An engine's name, and why it was chosen."""
+    """The name of a search, why it was chosen, and its engine where it has one."""
 
     name: str
     why: str
+    engine: Engine | None = None
 
 
 def choose_engine(
@@ -83,6 +84,7 @@ def choose_engine(
         f"because {features} features vary in about {near} direction{'s'[: near - 1]}, and "
         + (f"up to {most} a tree is" if tree else f"above {most} comparing all rows is")
         + " the fastest exact search",
+        engine,
     )
 
 
@@ -91,16 +93,3 @@ def _corners(codes: np.ndarray, weight: float) -> np.ndarray:
     numbered = [np.unique(column, return_inverse=True)[1].reshape(-1) for column in codes.T]
     codes = np.stack(numbered, axis=1)
     return Corners(codes, weight / math.sqrt(2.0)).written(codes)
-
-
-def engine_named(name: Any) -> Engine:
-    """Return the engine that a name chosen by :func:`choose_engine` stands for.
-
-    Examples
-    --------
-    >>> engine_named("tree")
-    TreeIndex(eps=0.0)
-    """
-    named = {engine.name: engine for engine in (_TREE, _BRUTE, _FAST_TREE, _FAST)}
-    # A plan may have been made where Faiss is, for workers where it is not: then this says so.
-    return named[name] if name in named else FaissIndex()

@@ -29,11 +29,16 @@ class Groups:
         The place of each row among the members of its unique row.
     several : ndarray of bool, shape (n_unique,)
         Whether a unique row stands for more than one.
+    n_unique : int
+        How many different rows there are.
+    distinct : bool
+        No two rows are equal.
     """
 
     def __init__(self, of: np.ndarray, n_unique: int) -> None:
-        self.of = of
-        if n_unique == len(of):  # numbered in order, so each is its own
+        self.of, self.n_unique = of, n_unique
+        self.distinct = n_unique == len(of)
+        if self.distinct:  # numbered in order, so each is its own
             self.members, self.within = of, np.zeros(len(of), dtype=np.int64)
             self.starts = np.arange(n_unique + 1)
             self.several = np.zeros(n_unique, dtype=bool)
@@ -45,16 +50,6 @@ class Groups:
         np.cumsum(counts, out=self.starts[1:])
         self.within = np.empty(len(of), dtype=np.int64)
         self.within[self.members] = np.arange(len(of)) - self.starts[of[self.members]]
-
-    @property
-    def n_unique(self) -> int:
-        """How many different rows there are."""
-        return len(self.starts) - 1
-
-    @property
-    def distinct(self) -> bool:
-        """Whether no two rows are equal."""
-        return self.n_unique == len(self.of)
 
     @property
     def first(self) -> np.ndarray:

@@ -3,20 +3,21 @@
 from dsmote.plan.allocation import bases_of, copies_by_weight, copies_with_replacement, shares
 from dsmote.plan.draws import Stream, root_seed
 from dsmote.plan.labels import plain, sort_labels
-from dsmote.plan.making import Needs, make_plan
+from dsmote.plan.making import Needs, make_plan, make_under_plan
 from dsmote.plan.memory import Limit, MemoryLimitError, MemoryProjection, format_bytes
 from dsmote.plan.moments import SCALES, Scaling, look_at, scaling_of
 from dsmote.plan.plan import COPY, Block, ClassPlan, Plan
 from dsmote.plan.profile import Profile, merge_profiles
 from dsmote.plan.schema import Column, Schema, carried_dtype, make_schema
-from dsmote.plan.strategy import new_rows
+from dsmote.plan.strategy import CLEAN, OVER, UNDER, wanted_rows
 from dsmote.plan.subset import Subset, kept
-from dsmote.plan.under_plan import UnderPlan, make_under_plan
-from dsmote.plan.under_strategy import kept_rows
 
 __all__ = [
+    "CLEAN",
     "COPY",
+    "OVER",
     "SCALES",
+    "UNDER",
     "Block",
     "ClassPlan",
     "Column",
@@ -30,23 +31,21 @@ __all__ = [
     "Schema",
     "Stream",
     "Subset",
-    "UnderPlan",
     "bases_of",
     "carried_dtype",
     "copies_by_weight",
     "copies_with_replacement",
     "format_bytes",
     "kept",
-    "kept_rows",
     "look_at",
     "make_plan",
     "make_schema",
     "make_under_plan",
     "merge_profiles",
-    "new_rows",
     "plain",
     "root_seed",
     "scaling_of",
     "shares",
     "sort_labels",
+    "wanted_rows",
 ]

@@ -10,8 +10,9 @@ from dsmote.plan.labels import listed, sort_labels
 from dsmote.plan.memory import ESTIMATOR_BYTES, Limit, class_memory, looking_bytes, project
 from dsmote.plan.plan import COPY, RULE_OF_THUMB, SMALL_K_ROWS, Block, ClassPlan, Plan
 from dsmote.plan.schema import Schema
+from dsmote.plan.strategy import UNDER
 
-__all__ = ["BLOCK_BYTES", "BLOCK_ROWS", "Needs", "make_plan"]
+__all__ = ["BLOCK_BYTES", "BLOCK_ROWS", "Needs", "make_plan", "make_under_plan"]
 
 WHOLE = ("int", "datetime", "timedelta")  # kinds that are whole numbers
 BLOCK_BYTES = 64 * 2**20
@@ -21,6 +22,7 @@ MOST_BLOCKS = 1_000_000
 # Of a partition, while all its rows are looked at: the frame, numbers, those that are indexed,
 # centred, rotated, in the tree, and what allocators keep.
 _COPIES = 8
+_CHOICE = ("engine", "why", "search")
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,6 @@ class Needs:
     estimators: bool = False
 
 
-def _block_bytes(partition_bytes: int, in_memory: bool) -> int:
-    """Return the most that a block may take: what a partition of the input does, within bounds.
-
-    Who cuts the input small, so that it fits small workers, gets small blocks too. Nothing else
-    decides: the same input gives the same blocks, and so the same files, on any cluster.
-    """
-    if in_memory:
-        return BLOCK_BYTES
-    return min(BLOCK_BYTES, max(SMALL_BLOCK_BYTES, partition_bytes))
-
-
 def _blocks(classes: Sequence[ClassPlan], row_bytes: int, block_bytes: int) -> tuple[Block, ...]:
     most = max(1, min(BLOCK_ROWS, block_bytes // row_bytes))
     blocks: list[Block] = []
@@ -112,7 +103,7 @@ def _of(classes: Sequence[ClassPlan], usable: bool = True) -> str:
 
     Examples
     --------
-    >>> _of([ClassPlan("a", 0, 3, 3, 0, 5, None), ClassPlan("b", 1, 1, 1, 0, 5, None)])
+    >>> _of([ClassPlan("a", 0, 3, 3), ClassPlan("b", 1, 1, 1)])
     "classes 'a' (3 rows), 'b' (1 row)"
     """
     each = listed(f"{c.label!r} ({_rows(c.usable if usable else c.before)})" for c in classes)
@@ -154,10 +145,10 @@ def _too_small(small: Sequence[ClassPlan], k: int, k_name: str, incomplete: str)
     return found
 
 
-def _too_few(classes: Sequence[ClassPlan], usable: Mapping[Any, int], needs: Needs) -> list[str]:
+def _too_few(classes: Sequence[ClassPlan], needs: Needs) -> list[str]:
     """Say whether the whole table is too small for the neighbours among all rows."""
-    total = sum(usable.get(c.label, c.before) for c in classes)
-    if not needs.around or not total or needs.around < total or not any(c.new for c in classes):
+    total = sum([c.usable for c in classes])
+    if not total or needs.around < total:
         return []
     return [
         f"the table has {total:,} rows, but the {needs.around} nearest of all rows are looked for, "
@@ -167,18 +158,23 @@ def _too_few(classes: Sequence[ClassPlan], usable: Mapping[Any, int], needs: Nee
 
 def _resized(c: ClassPlan, k: int, on_small: str) -> ClassPlan:
     """Leave a class that is too small for neighbours, or have it copied, where that was asked."""
-    if not c.new or c.usable >= k + 1 or on_small == "error":
+    if c.usable >= k + 1 or on_small == "error":
         return c
     if on_small == "skip" or not c.usable:
-        return replace(c, new=0, k=None, engine=None, why=None)
+        return replace(c, new=0, k=None, engine=None, why=None, search=None)
     return replace(c, engine=COPY, why=f"because there are fewer than k + 1 = {k + 1} rows")
 
 
 def _warnings(classes: Sequence[ClassPlan], k: int) -> list[str]:
     """Say which classes are left because they are small, and for which k is small."""
-    left = [c for c in classes if not c.new and c.before < k + 1]
-    copied = [c for c in classes if c.engine == COPY]
-    large = [c for c in classes if c.large]
+    left, copied, large = [], [], []
+    for c in classes:
+        if not c.new:
+            left += [c] if c.before < k + 1 else []
+        elif c.engine == COPY:
+            copied.append(c)
+        elif c.usable > SMALL_K_ROWS * k > 0:
+            large.append(c)
     found = []
     if left:
         found.append(f"fewer than k + 1 = {k + 1} rows, so unchanged: {_of(left, usable=False)}")
@@ -203,7 +199,7 @@ def make_plan(
     new: Mapping[Any, int],
     needs: Needs,
     on_small: str = "error",
-    engines: Mapping[Any, tuple[str, str]],
+    engines: Mapping[Any, tuple[Any, ...]],
     partition_bytes: int,
     row_bytes: int,
     limit: Limit | None,
@@ -228,7 +224,7 @@ def make_plan(
         What the sampler needs.
     on_small : {"error", "copy", "skip"}
         What to do with classes of fewer than k + 1 rows.
-    engines : mapping of label to (name, why)
+    engines : mapping of label to (name, why, engine)
         Neighbour engine of each class to grow, and the reason for it.
     partition_bytes : int
         Bytes of the largest input partition.
@@ -260,25 +256,26 @@ def make_plan(
     ({0: 90, 1: 90}, 1)
     """
     k = needs.k
-    classes = tuple(
-        ClassPlan(
-            label=label,
-            rank=rank,
-            before=counts[label],
-            usable=usable.get(label, counts[label]),
-            new=new.get(label, 0),
-            k=k if new.get(label, 0) else None,
-            engine=engines[label][0] if new.get(label, 0) and label in engines else None,
-            why=engines[label][1] if new.get(label, 0) and label in engines else None,
-        )
-        for rank, label in enumerate(sort_labels(counts))
-    )
-    classes = tuple(_resized(c, k, on_small) for c in classes)
-    new = {c.label: c.new for c in classes}
-    blocks = _blocks(classes, row_bytes, _block_bytes(partition_bytes, in_memory))
+    found = []
+    for rank, label in enumerate(sort_labels(counts)):
+        wanted, here = new.get(label, 0), usable.get(label, counts[label])
+        c = ClassPlan(label, rank, counts[label], here, wanted, k if wanted else None)
+        if wanted:
+            c = replace(c, **dict(zip(_CHOICE, engines.get(label, ()), strict=False)))
+            c = _resized(c, k, on_small)
+        found.append(c)
+    classes = tuple(found)
     growing = [c for c in classes if c.new]
-    wide = sum(
-        1
+    n_new, n_usable = sum([c.new for c in growing]), sum(usable.values())
+    # No more than a partition of the input takes, within bounds: who cuts the input small, so that
+    # it fits small workers, gets small blocks too. Nothing else decides: the same input gives the
+    # same blocks, and so the same files, on any cluster.
+    block_bytes = BLOCK_BYTES
+    if not in_memory:
+        block_bytes = min(BLOCK_BYTES, max(SMALL_BLOCK_BYTES, partition_bytes))
+    blocks = _blocks(growing, row_bytes, block_bytes)
+    wide = [
+        i
         for i in schema.numeric
         if schema.columns[i].kind == "decimal"
         or (
@@ -286,11 +283,11 @@ def make_plan(
             and (beyond is None or i in beyond)
             and getattr(schema.columns[i].dtype, "itemsize", 8) == 8
         )
-    )
+    ]
     sizes: dict[int, list[int]] = {c.rank: [] for c in growing}
     for b in blocks:
         sizes[b.class_rank].append(b.rows)
-    shape = (len(schema.numeric), wide, len(schema.nominal))
+    shape = (len(schema.numeric), len(wide), len(schema.nominal))
     terms = [
         class_memory(
             c.label,
@@ -308,11 +305,11 @@ def make_plan(
         )
         for c in growing
     ]
-    learnt = min(needs.sample, sum(usable.values())) * 8 * (len(schema.numeric) + 3)
-    held = (2 * sum(counts.values()) + 2 * sum(new.values())) * row_bytes if in_memory else 0
+    learnt = min(needs.sample, n_usable) * 8 * (len(schema.numeric) + 3)
+    held = 2 * (sum(counts.values()) + n_new) * row_bytes if in_memory else 0
     looking = 0
     if needs.looks and growing:
-        numbers = 8 * shape[0] * sum(usable.values())
+        numbers = 8 * shape[0] * n_usable
         held += _COPIES * numbers if in_memory else 0
         asking = sum(c.usable for c in growing)  # small classes ask together
         looking = _COPIES * partition_bytes + looking_bytes(
@@ -332,8 +329,9 @@ def make_plan(
         len(schema.columns),
     )
     small = [c for c in growing if c.usable < (1 if c.engine == COPY else k + 1)]
-    too_small = _too_small(small, k, needs.k_name, incomplete)
-    too_small += _too_few(classes, usable, needs)
+    too_small = _too_small(small, k, needs.k_name, incomplete) if small else []
+    if needs.around and growing:
+        too_small += _too_few(classes, needs)
     warnings = [*warnings, *_warnings(classes, k)]
     return Plan(
         sampler=sampler,
@@ -347,3 +345,43 @@ def make_plan(
         too_large=tuple(too_large),
         passes=needs.passes,
     )
+
+
+def make_under_plan(
+    *,
+    sampler: str,
+    seed: int,
+    counts: Mapping[Any, int],
+    keep: Mapping[Any, int],
+    direction: str = UNDER,
+) -> Plan:
+    """Put together what was decided for a sampler that makes no rows.
+
+    Parameters
+    ----------
+    sampler, seed
+        The sampler's name and the root seed.
+    counts : mapping of label to int
+        Rows present in each class.
+    keep : mapping of label to int
+        Rows to keep of the targeted classes; of cleaning methods, at most.
+    direction : {"under-sampling", "clean-sampling"}
+
+    Examples
+    --------
+    >>> plan = make_under_plan(sampler="S", seed=0, counts={1: 10, 0: 90}, keep={0: 10})
+    >>> plan.counts_after, plan.n_dropped
+    ({0: 10, 1: 10}, 80)
+    """
+    classes = [
+        ClassPlan(
+            label,
+            rank,
+            counts[label],
+            counts[label],
+            dropped=counts[label] - keep.get(label, counts[label]),
+            targeted=label in keep,
+        )
+        for rank, label in enumerate(sort_labels(counts))
+    ]
+    return Plan(sampler, seed, tuple(classes), direction=direction)

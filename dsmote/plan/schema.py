@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -50,35 +50,45 @@ class Schema:
 
     columns: tuple[Column, ...]
 
-    @property
+    def __getstate__(self) -> dict[str, Any]:
+        return {"columns": self.columns}  # not what is computed from them: tables may be wide
+
+    @cached_property
+    def _places(self) -> dict[str, list[int]]:
+        places: dict[str, list[int]] = {}
+        for i, c in enumerate(self.columns):
+            places.setdefault("numeric" if c.kind in NUMERIC_KINDS else c.kind, []).append(i)
+        return places
+
+    @cached_property
     def numeric(self) -> list[int]:
         """Positions of the measured numeric columns."""
-        return [i for i, c in enumerate(self.columns) if c.kind in NUMERIC_KINDS]
+        return self._places.get("numeric", [])
 
-    @property
+    @cached_property
     def nominal(self) -> list[int]:
         """Positions of the nominal columns."""
-        return [i for i, c in enumerate(self.columns) if c.kind == "nominal"]
+        return self._places.get("nominal", [])
 
-    @property
+    @cached_property
     def carried(self) -> list[int]:
         """Positions of the carried columns."""
-        return [i for i, c in enumerate(self.columns) if c.kind == "carried"]
+        return self._places.get("carried", [])
 
-    @property
+    @cached_property
     def copied(self) -> list[int]:
         """Positions of the columns that are copied as they are."""
-        return [i for i, c in enumerate(self.columns) if c.kind == "copied"]
+        return self._places.get("copied", [])
 
-    @property
+    @cached_property
     def group(self) -> int | None:
         """Position of the column that says which rows belong together, if one does."""
-        return next((i for i, c in enumerate(self.columns) if c.kind == "group"), None)
+        return self._places.get("group", [None])[0]
 
-    @property
+    @cached_property
     def target(self) -> int | None:
         """Position of the target among the columns; None where it is a container of its own."""
-        return next((i for i, c in enumerate(self.columns) if c.kind == "target"), None)
+        return self._places.get("target", [None])[0]
 
     @property
     def names(self) -> list[Any]:
@@ -280,7 +290,7 @@ def make_schema(
     ['carried', 'float']
     """
     names = list(map(column_name, names))
-    carry, inherited = ([column_name(name) for name in some] for some in (carry, inherited))
+    carry, inherited = list(map(column_name, carry)), list(map(column_name, inherited))
     target, group = column_name(target), column_name(group)
     _check_names(names, target, has_target, carry)
     if group is not None:

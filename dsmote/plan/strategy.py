@@ -1,107 +1,125 @@
-"""From ``sampling_strategy`` and the class counts to the number of new rows per class."""
+"""From ``sampling_strategy`` and the class counts to the rows that each class ends with."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
 from dsmote.plan.labels import listed, plain, sort_labels
 
-__all__ = [
-    "WORDS",
-    "extremes",
-    "listing",
-    "new_rows",
-    "settled",
-    "wanted_totals",
-    "whole_rows",
-]
+__all__ = ["CLEAN", "OVER", "UNDER", "WORDS", "wanted_rows"]
 
+OVER, UNDER, CLEAN = "over-sampling", "under-sampling", "clean-sampling"
 WORDS = ("minority", "majority", "not minority", "not majority", "all", "auto")
 
+# The class that is not to be targeted alone, and why.
+_FIXED = {
+    OVER: (
+        "majority",
+        "an over-sampler: the majority class is the one the others are grown to; use 'minority', "
+        "'not majority' or a mapping",
+    ),
+    UNDER: (
+        "minority",
+        "an under-sampler: the minority class is the one the others are cut to; use 'majority', "
+        "'not minority' or a mapping",
+    ),
+    CLEAN: (
+        "minority",
+        "a cleaning method: the minority class is the one the others are cleaned for; use "
+        "'majority', 'not minority' or a list of classes",
+    ),
+}
 
-def new_rows(
-    strategy: str | float | Mapping[Any, int] | Callable[[Any], Mapping[Any, int]],
+
+def wanted_rows(
+    strategy: str | float | Mapping[Any, int] | Iterable[Any] | Callable[[Any], Any],
     counts: Mapping[Any, int],
+    direction: str,
     callable_argument: Any = None,
 ) -> dict[Any, int]:
-    """Turn a sampling strategy into the number of rows to make for each targeted class.
+    """Turn a sampling strategy into the rows that each targeted class ends with.
 
     Parameters
     ----------
-    strategy : str, float, mapping or callable
-        As in imbalanced-learn: ``"auto"`` (``"not majority"``), ``"minority"``,
-        ``"not minority"``, ``"not majority"``, ``"all"``; a ratio in (0, 1] for two classes;
-        a mapping from class to the *total* wanted; a callable that returns such a mapping.
+    strategy : str, float, mapping, list or callable
+        As in imbalanced-learn: ``"minority"``, ``"majority"``, ``"not minority"``,
+        ``"not majority"``, ``"all"``, ``"auto"`` (``"not majority"`` for over-samplers, else
+        ``"not minority"``): over-samplers grow the classes to the largest, under-samplers cut them
+        to the smallest; a ratio of minority to majority in (0, 1] for two classes; a mapping from
+        class to total. For cleaning methods, which drop what their rule says, a list of classes
+        instead. A callable returns a mapping, or that list.
     counts : mapping of label to int
         Rows present in each class.
+    direction : {"over-sampling", "under-sampling", "clean-sampling"}
     callable_argument : optional
         What a callable strategy is given; ``counts`` when omitted.
 
     Returns
     -------
     dict of label to int
-        New rows per targeted class, in sorted label order. A class may have 0.
+        Rows of each targeted class in the output, in sorted label order: exactly so many, and
+        for cleaning methods at most.
 
     Raises
     ------
     ValueError
-        One class only, a class that is not there, a total below what is present, a ratio for
-        more than two classes or one that would make no row.
+        One class only, a class that is not there, a total on the wrong side of what is present, a
+        ratio for more than two classes or one that changes nothing.
 
     Examples
     --------
-    >>> new_rows("auto", {0: 90, 1: 10})
-    {1: 80}
-    >>> new_rows(0.5, {0: 90, 1: 10})
-    {1: 35}
-    >>> new_rows({1: 12}, {0: 90, 1: 10})
-    {1: 2}
-    """
-    strategy, counts, labels = settled(strategy, counts, callable_argument)
-    if isinstance(strategy, Mapping):
-        return _from_mapping(strategy, counts)
-    if isinstance(strategy, str):
-        return _from_word(strategy, counts, labels)
-    if isinstance(strategy, Real) and not isinstance(strategy, bool):
-        return _from_ratio(float(strategy), counts, labels)
-    raise ValueError(
-        "sampling_strategy must be a word, a number in (0, 1], a mapping or a callable, but is "
-        f"{strategy!r} ({type(strategy).__name__}); lists of classes are for cleaning methods"
-    )
-
-
-def settled(
-    strategy: Any, counts: Mapping[Any, int], callable_argument: Any
-) -> tuple[Any, dict[Any, int], list[Any]]:
-    """Return the strategy (what a callable one returned), plain counts and the sorted labels.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two classes, or a callable that returns no mapping.
+    >>> counts = {0: 90, 1: 10}
+    >>> [wanted_rows("auto", counts, how) for how in (OVER, UNDER, CLEAN)]
+    [{1: 90}, {0: 10}, {0: 90}]
+    >>> wanted_rows(0.5, counts, OVER), wanted_rows(0.5, counts, UNDER)
+    ({1: 45}, {0: 20})
+    >>> wanted_rows({1: 12}, counts, OVER), wanted_rows([1], counts, CLEAN)
+    ({1: 12}, {1: 10})
     """
     counts = {plain(label): int(n) for label, n in counts.items()}
     labels = sort_labels(counts)
     if len(labels) < 2:
         raise ValueError(
             f"the target needs at least 2 classes, but has {len(labels)} class"
-            f"{'' if len(labels) == 1 else 'es'}: {listing(counts)}; check the target column, "
+            f"{'' if len(labels) == 1 else 'es'}: {_listing(counts)}; check the target column, "
             "or that the table was not filtered down to one class"
         )
+    cleans = direction == CLEAN
     if callable(strategy):
         strategy = strategy(counts if callable_argument is None else callable_argument)
-        if not isinstance(strategy, Mapping):
+        kind = (list, tuple) if cleans else Mapping
+        if not isinstance(strategy, kind):
+            wanted = "a list of classes" if cleans else "a mapping from class to total rows"
             raise ValueError(
-                "a callable sampling_strategy must return a mapping from class to total rows, "
+                f"a callable sampling_strategy must return {wanted}, "
                 f"but it returned {type(strategy).__name__}"
             )
-    return strategy, counts, labels
+    if isinstance(strategy, str):
+        return _named(strategy, counts, labels, direction)
+    if cleans and isinstance(strategy, Iterable) and not isinstance(strategy, Mapping):
+        named = [plain(label) for label in strategy]
+        _check_known(named, counts)
+        return {label: counts[label] for label in sort_labels(set(named))}
+    if isinstance(strategy, Mapping) and not cleans:
+        return _totals(strategy, counts, direction)
+    if isinstance(strategy, Real) and not isinstance(strategy, bool) and not cleans:
+        return _from_ratio(float(strategy), counts, labels, direction)
+    allowed = "a list of classes" if cleans else "a number in (0, 1], a mapping"
+    raise ValueError(
+        f"sampling_strategy must be a word, {allowed} or a callable, but is {strategy!r} "
+        f"({type(strategy).__name__}); "
+        + (
+            "numbers of rows are for over- and under-samplers"
+            if cleans
+            else "lists of classes are for cleaning methods"
+        )
+    )
 
 
-def extremes(counts: Mapping[Any, int], labels: list[Any]) -> tuple[Any, Any]:
+def _extremes(counts: Mapping[Any, int], labels: list[Any]) -> tuple[Any, Any]:
     """Return the majority's and the minority's label.
 
     With ties it is the first label in sorted order, as in imbalanced-learn, so that exactly one
@@ -110,93 +128,100 @@ def extremes(counts: Mapping[Any, int], labels: list[Any]) -> tuple[Any, Any]:
     return max(labels, key=counts.__getitem__), min(labels, key=counts.__getitem__)
 
 
-def listing(counts: Mapping[Any, int]) -> str:
-    """Write the class counts for a message."""
+def _listing(counts: Mapping[Any, int]) -> str:
     return f"{{{listed(f'{label!r}: {counts[label]:,}' for label in sort_labels(counts))}}}"
 
 
-def whole_rows(value: float) -> int:
+def _whole_rows(value: float) -> int:
     """Round down to whole rows, but up where only a rounding error is lacking.
 
     Examples
     --------
-    >>> 0.29 * 100, whole_rows(0.29 * 100), whole_rows(28.99)
+    >>> 0.29 * 100, _whole_rows(0.29 * 100), _whole_rows(28.99)
     (28.999999999999996, 29, 28)
     """
     nearest = round(value)
     return nearest if abs(value - nearest) <= 4 * math.ulp(value) else int(value)
 
 
-def _from_word(word: str, counts: dict[Any, int], labels: list[Any]) -> dict[Any, int]:
+def _named(word: str, counts: dict[Any, int], labels: list[Any], direction: str) -> dict[Any, int]:
     if word not in WORDS:
         raise ValueError(f"sampling_strategy must be one of {', '.join(WORDS)}, but is {word!r}")
-    if word == "majority":
-        raise ValueError(
-            "sampling_strategy='majority' cannot be used with an over-sampler: the majority class "
-            "is the one the others are grown to; use 'minority', 'not majority' or a mapping"
-        )
-    majority, minority = extremes(counts, labels)
-    targeted = {
-        "minority": [minority],
-        "not minority": [label for label in labels if label != minority],
-        "all": labels,
-    }.get(word, [label for label in labels if label != majority])
-    return {label: counts[majority] - counts[label] for label in targeted}
+    fixed, why = _FIXED[direction]
+    if word == fixed:
+        raise ValueError(f"sampling_strategy={word!r} cannot be used with {why}")
+    majority, minority = _extremes(counts, labels)
+    if word == "auto":
+        word = f"not {fixed}"
+    extreme = majority if word.endswith("majority") else minority
+    if word in ("minority", "majority"):
+        targeted = [extreme]
+    else:
+        targeted = [label for label in labels if word == "all" or label != extreme]
+    if direction == CLEAN:
+        return {label: counts[label] for label in targeted}
+    return dict.fromkeys(targeted, counts[majority if direction == OVER else minority])
 
 
-def _from_ratio(ratio: float, counts: dict[Any, int], labels: list[Any]) -> dict[Any, int]:
+def _from_ratio(
+    ratio: float, counts: dict[Any, int], labels: list[Any], direction: str
+) -> dict[Any, int]:
     if len(labels) != 2:
         raise ValueError(
             f"a sampling_strategy that is a number works with 2 classes, but the target has "
-            f"{len(labels)}: {listing(counts)}; give a mapping from class to total rows"
+            f"{len(labels)}: {_listing(counts)}; give a mapping from class to total rows"
         )
     if not 0 < ratio <= 1:
         raise ValueError(f"sampling_strategy as a number must be in (0, 1], but is {ratio}")
-    majority = max(labels, key=lambda label: counts[label])
-    minority = next(label for label in labels if label != majority)
-    wanted = whole_rows(counts[majority] * ratio)
-    if wanted <= counts[minority]:
-        present = counts[minority] / counts[majority]
+    over = direction == OVER
+    fixed = _extremes(counts, labels)[0 if over else 1]
+    label = next(other for other in labels if other != fixed)
+    wanted = _whole_rows(counts[fixed] * ratio if over else counts[fixed] / ratio)
+    present = counts[label] / counts[fixed] if over else counts[fixed] / counts[label]
+    asked = f"sampling_strategy={ratio} asks for {wanted:,} rows of class {label!r}, which has "
+    if over and wanted <= counts[label]:
         raise ValueError(
-            f"sampling_strategy={ratio} asks for {wanted:,} rows of class "
-            f"{minority!r}, which has {counts[minority]:,} already (a ratio of {present:.4g}); "
-            "give a larger ratio"
+            f"{asked}{counts[label]:,} already (a ratio of {present:.4g}); give a larger ratio"
         )
-    return {minority: wanted - counts[minority]}
+    if not over and wanted > counts[label]:
+        raise ValueError(
+            f"{asked}{counts[label]:,} (a ratio of {present:.4g}), and an under-sampler makes "
+            "none; give a larger ratio"
+        )
+    return {label: wanted}
 
 
-def wanted_totals(totals: Mapping[Any, int], counts: Mapping[Any, int]) -> dict[Any, int]:
-    """Return the totals of a mapping, in sorted label order, for classes that are there.
-
-    Raises
-    ------
-    ValueError
-        A class that the target does not hold, or a total that is no whole number.
-    """
-    wanted = {plain(label): total for label, total in totals.items()}
+def _check_known(wanted: Iterable[Any], counts: Mapping[Any, int]) -> None:
     unknown = [label for label in wanted if label not in counts]
     if unknown:
         raise ValueError(
             f"sampling_strategy names {listed(map(repr, unknown))}, which the "
-            f"target does not hold; it holds {listing(counts)}"
+            f"target does not hold; it holds {_listing(counts)}"
         )
+
+
+def _totals(totals: Mapping[Any, int], counts: dict[Any, int], direction: str) -> dict[Any, int]:
+    wanted = {plain(label): total for label, total in totals.items()}
+    _check_known(wanted, counts)
     for label, total in wanted.items():
         if not isinstance(total, Integral) or isinstance(total, bool):
             raise ValueError(
                 f"sampling_strategy wants {total!r} rows of class {label!r}; "
                 "it must be a whole number"
             )
-    return {label: int(wanted[label]) for label in sort_labels(wanted)}
-
-
-def _from_mapping(totals: Mapping[Any, int], counts: dict[Any, int]) -> dict[Any, int]:
-    new: dict[Any, int] = {}
-    for label, total in wanted_totals(totals, counts).items():
-        if total < counts[label]:
+    for label in sort_labels(wanted):
+        total, present = wanted[label], counts[label]
+        asked = f"sampling_strategy wants {total:,} rows of class {label!r}, which has {present:,}"
+        if direction == OVER and total < present:
             raise ValueError(
-                f"sampling_strategy wants {total:,} rows of class {label!r}, which has "
-                f"{counts[label]:,}: an over-sampler only adds rows; ask for {counts[label]:,} or "
-                "more, or leave the class out"
+                f"{asked}: an over-sampler only adds rows; ask for {present:,} or more, or leave "
+                "the class out"
             )
-        new[label] = total - counts[label]
-    return new
+        if direction == UNDER and total < 0:
+            raise ValueError(f"{asked}; the number must not be negative")
+        if direction == UNDER and total > present:
+            raise ValueError(
+                f"{asked}: an under-sampler only takes rows away; ask for {present:,} or fewer, "
+                "or leave the class out"
+            )
+    return {label: int(wanted[label]) for label in sort_labels(wanted)}

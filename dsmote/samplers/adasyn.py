@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from dsmote.execute import Bases, BasesOf, Recipe
+from dsmote.execute import Bases, ClassContext, Recipe, other_classes
+from dsmote.neighbors import Engine
 from dsmote.plan import copies_by_weight
-from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
-from dsmote.samplers.recipes import SegmentRecipe, other_classes
-from dsmote.samplers.search import wanted_search
+from dsmote.samplers.base import OverSampler
 
 __all__ = ["ADASYN"]
 
 
-@dataclass(frozen=True)
-class AdasynRecipe(SegmentRecipe):
+class AdasynRecipe(Recipe):
     """A base row's share is that of other classes among its nearest rows."""
+
+    k_name = "n_neighbors"
+    lazy_report = True
 
     @property
     def around(self) -> int:
@@ -26,42 +27,32 @@ class AdasynRecipe(SegmentRecipe):
         return self.k
 
     @property
-    def lazy_report(self) -> bool:
-        """How many rows have neighbours of other classes is known when all rows were seen."""
-        return True
-
-    @property
-    def k_name(self) -> str:
-        """The parameter that says how many neighbours."""
-        return "n_neighbors"
-
-    @property
-    def _around_engine(self) -> Any:
-        # An object of the user's searches among all rows too, as in imbalanced-learn.
+    def around_engine(self) -> Engine | None:
+        """An object of the user's searches among all rows too, as in imbalanced-learn."""
         own = self.neighbors is not None and not hasattr(self.neighbors, "build_mixed")
-        return self.neighbors if own else super()._around_engine
+        return self.neighbors if own else super().around_engine
 
-    def bases(self, of: BasesOf) -> Bases:
+    def bases(self, ctx: ClassContext) -> Bases:
         """Give each row copies in proportion to the share of other classes around it."""
-        assert of.around is not None
-        others, present = other_classes(of.around.classes, of.of.rank)
-        weights = np.zeros(len(of.rows))
-        weights[of.around.asked] = others / np.maximum(present, 1)
-        if of.eligible is not None:
+        assert ctx.around is not None
+        others, present = other_classes(ctx.around)
+        weights = np.zeros(len(ctx.rows))
+        weights[ctx.around.asked] = others / np.maximum(present, 1)
+        if ctx.eligible is not None:
             kept = np.zeros(len(weights), dtype=bool)
-            kept[of.eligible] = True
+            kept[ctx.eligible] = True
             weights *= kept
         if not weights.any():
             raise ValueError(
-                f"class {of.of.label!r} has no row with a row of another class among its "
+                f"class {ctx.cls.label!r} has no row with a row of another class among its "
                 f"{self.k} nearest: ADASYN does not know where to make rows; use SMOTE, or a "
                 "larger n_neighbors"
             )
-        return Bases(
-            copies_by_weight(weights, of.of.new), None, {"near_others": int((weights > 0).sum())}
-        )
+        near_others = int((weights > 0).sum())
+        return Bases(copies_by_weight(weights, ctx.cls.new), None, {"near_others": near_others})
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class ADASYN(OverSampler):
     """Adaptive synthetic sampling: copies in proportion to the other classes nearby.
 
@@ -88,7 +79,7 @@ class ADASYN(OverSampler):
 
     Notes
     -----
-    Reads the data three times: to count the classes, to take out their rows and put out the
+    Reads the data three times: to count the classes, to collect their rows and write the
     originals, and to find the nearest of all rows. On Dask only the first happens at once.
 
     References
@@ -106,48 +97,14 @@ class ADASYN(OverSampler):
     array([90, 90])
     """
 
-    _name: ClassVar[str] = "adasyn"
-    _summary: ClassVar[str] = "more rows from where other classes are near"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **OverSampler._parameter_constraints,
-        **{n: c for n, c in NEIGHBOUR_PARAMETERS.items() if n != "k_neighbors"},
-        "n_neighbors": NEIGHBOUR_PARAMETERS["k_neighbors"],
-    }
+    _name = "adasyn"
+    _summary = "more rows from where other classes are near"
+    _recipe_type = AdasynRecipe
 
-    def __init__(
-        self,
-        *,
-        sampling_strategy: Any = "auto",
-        random_state: Any = None,
-        n_neighbors: Any = 5,
-        carry: Any = None,
-        missing: str = "error",
-        neighbors: Any = "auto",
-        scale: str | None = None,
-        n_components: Any = None,
-        on_small_class: str = "error",
-        on_small_group: str = "error",
-        provenance: Any = False,
-    ) -> None:
-        self.sampling_strategy = sampling_strategy
-        self.random_state = random_state
-        self.n_neighbors = n_neighbors
-        self.carry = carry
-        self.missing = missing
-        self.neighbors = neighbors
-        self.scale = scale
-        self.n_components = n_components
-        self.on_small_class = on_small_class
-        self.on_small_group = on_small_group
-        self.provenance = provenance
-
-    def _recipe(self) -> Recipe:
-        k, engine = wanted_search(self.n_neighbors, self.neighbors)
-        return AdasynRecipe(
-            "ADASYN",
-            k,
-            engine,
-            self.neighbors == "fast",
-            self.n_components,
-            on_small_group=self.on_small_group,
-        )
+    n_neighbors: Any = 5
+    missing: str = "error"
+    neighbors: Any = "auto"
+    scale: str | None = None
+    n_components: Any = None
+    on_small_class: str = "error"
+    on_small_group: str = "error"

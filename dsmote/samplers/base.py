@@ -1,37 +1,37 @@
-"""What all over-samplers share: validation, the pass over the data, the plan, the run."""
+"""What samplers share: parameters, validation, the pass over the data, the plan, the run."""
 
 from __future__ import annotations
 
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from numbers import Integral, Real
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from functools import cache
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin
-from sklearn.utils import TargetTags
-from sklearn.utils._metadata_requests import RequestMethod
-from sklearn.utils._param_validation import HasMethods, Interval, Options, RealNotInt, StrOptions
 
 from dsmote.execute import Recipe, Table, Task, check_free, read_frame, read_pair
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
+from dsmote.neighbors import Engine
+from dsmote.neighbors.engines import BruteIndex, TreeIndex
+from dsmote.neighbors.foreign import ForeignIndex
 from dsmote.plan import (
-    SCALES,
+    OVER,
     Plan,
     Profile,
     Schema,
     make_plan,
-    new_rows,
     root_seed,
     scaling_of,
     sort_labels,
+    wanted_rows,
 )
 from dsmote.plan.advice import advice
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name, with_decimals, with_dtypes
+from dsmote.samplers.parameters import sklearn_constraints
 from dsmote.samplers.preparing import (
-    ClassCounts,
     assumed_profile,
     beside_table,
     changed_dtypes,
@@ -43,89 +43,334 @@ from dsmote.samplers.preparing import (
     sample_note,
     without_categories,
 )
-from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
 
-__all__ = ["NEIGHBOUR_PARAMETERS", "OverSampler"]
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator, OneToOneFeatureMixin
+    from sklearn.utils import Tags
+else:
 
-_WHAT = StrOptions({"error", "copy", "skip"})
+    class BaseEstimator:
+        """Stands for scikit-learn's until a sampler is made (see :func:`load_scikit_learn`)."""
 
-#: Constraints of the parameters of samplers that look for neighbours in the class.
-NEIGHBOUR_PARAMETERS: dict[str, list[Any]] = {
-    "k_neighbors": [
-        Interval(Integral, 1, None, closed="left"),
-        HasMethods(["fit", "kneighbors"]),
-    ],
-    "neighbors": [StrOptions({"auto", "tree", "brute", "fast"}), HasMethods(["build"])],
-    "scale": [StrOptions(set(SCALES)), None],
-    "n_components": [
-        Interval(Integral, 1, None, closed="left"),
-        Interval(RealNotInt, 0, 1, closed="neither"),
-        None,
-    ],
-    "missing": [StrOptions({"error", "skip"})],
-    "on_small_class": [_WHAT],
-    "on_small_group": [_WHAT],
-}
+    class OneToOneFeatureMixin:
+        """The same."""
 
 
-class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
-    """Base of the over-samplers; a sampler adds its parameters and its recipe."""
+__all__ = ["OverSampler", "Sampler", "load_scikit_learn", "wanted_search"]
 
-    _sampling_type: ClassVar[str] = "over-sampling"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "sampling_strategy": [
-            Interval(Real, 0, 1, closed="right"),
-            StrOptions({"auto", "majority", "not minority", "not majority", "all", "minority"}),
-            Mapping,
-            callable,
-        ],
-        "random_state": ["random_state", np.random.Generator],
-        "carry": ["array-like", None],
-        "provenance": [StrOptions({"flag", "full"}), Options(bool, {False})],
-    }
-    #: Columns of every dtype are taken, missing values included, because none is measured.
-    _any_kind: ClassVar[bool] = False
+_NAMED = {"auto": None, "fast": None, "tree": TreeIndex(), "brute": BruteIndex()}
+
+
+class _Constraints:
+    """The constraints of a class's parameters, made when they are first asked for."""
+
+    def __get__(self, _: Any, sampler: type) -> dict[str, list[Any]]:
+        return sklearn_constraints(sampler)
+
+
+class Sampler(OneToOneFeatureMixin, BaseEstimator):
+    """Base of all samplers: a scikit-learn estimator that is a dataclass of its parameters."""
+
+    _sampling_type: ClassVar[str]
+    _name: ClassVar[str]
+    _summary: ClassVar[str]
+    _parameter_constraints: ClassVar[Any] = _Constraints()
+    #: Rows depend on `random_state`.
+    _random = True
     #: Attributes that only a table in memory gives.
     _memory_only: ClassVar[tuple[str, ...]] = ()
-    #: Columns of which new rows have their base row's value: a job names the one it splits by.
-    _inherited: tuple[Any, ...] = ()
+    #: Metadata that may be requested by routing.
+    _routable: ClassVar[frozenset[str]] = frozenset()
     #: Rows of the largest partition as it is read, where what is resampled is a part of it.
     _partition_rows: int | None = None
     #: Bytes of a worker's process, where dsmote's own readers read the partitions: in jobs.
     _process_bytes: int = 0
-    #: The rows of nominal columns are counted in the pass over the data, by level and class.
-    _counts_levels: ClassVar[bool] = False
 
-    #: Nothing is routed unless requested: groups that a splitter is given are not the sampler's.
-    __metadata_request__fit_resample: ClassVar[dict[str, bool]] = {
-        "groups": False,
-        "sample_weight": False,
-        "class_counts": False,
-    }
-    # scikit-learn makes this for methods that it knows; of this one it knows from imbalanced-learn,
-    # which may be imported later.
-    set_fit_resample_request = RequestMethod(
-        "fit_resample", ["class_counts", "groups", "sample_weight"]
-    )
-
-    sampling_strategy: Any
-    random_state: Any
-    carry: Any
-    provenance: Any
-    # Not every sampler has these.
+    # Parameters that not every sampler has.
     missing: str = "error"
     scale: str | None = None
     on_small_class: str = "error"
+    #: Nothing is routed unless requested: groups that a splitter is given are not the sampler's.
+    __metadata_request__fit_resample: ClassVar[dict[str, bool]] = {
+        "class_counts": False,
+        "groups": False,
+        "sample_weight": False,
+    }
 
-    @abstractmethod
-    def _recipe(self) -> Recipe:
-        """Return what makes this sampler itself."""
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        """Make a sampler a scikit-learn estimator."""
+        load_scikit_learn()
+        return super().__new__(cls)
+
+    @property
+    def set_fit_resample_request(self) -> Any:
+        """Request metadata for ``fit_resample``, where metadata routing is enabled."""
+        # scikit-learn makes this for methods that it knows; of this one it knows from
+        # imbalanced-learn, which may be imported later.
+        from sklearn.utils._metadata_requests import RequestMethod
+
+        names = sorted(Sampler.__metadata_request__fit_resample)
+        return RequestMethod("fit_resample", names).__get__(self, type(self))
+
+    def fit(self, X: Any, y: Any) -> Any:
+        """Validate the input and decide how many rows each class gets; nothing is made.
+
+        Parameters
+        ----------
+        X, y
+            As for :meth:`fit_resample`.
+
+        Returns
+        -------
+        self
+        """
+        self._validate_params()
+        self._prepare(read_pair(X, y), None, None)[0].check()
+        return self
+
+    def fit_resample(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        groups: Any = None,
+        class_counts: Mapping[Any, int] | None = None,
+    ) -> Any:
+        """Balance a table whose target is a container of its own.
+
+        Parameters
+        ----------
+        X : ndarray, list, DataFrame, dask Array or dask DataFrame, shape (n, d)
+            The features.
+        y : ndarray, list, Series, or the same on Dask, shape (n,)
+            The target.
+        sample_weight : ndarray, list, Series, or the same on Dask, shape (n,), optional
+            Weights of the rows. A synthetic row's lies between those of its parents, as it does.
+        groups : column name, or array like `sample_weight`, optional
+            Which rows belong together: neighbours are looked for within the group only, and
+            a synthetic row belongs to the group of its parents.
+        class_counts : mapping of label to int, optional
+            Rows per class. For over-samplers and Dask input this saves the one pass over the data;
+            what the pass would have checked is then checked while X_res is computed.
+
+        Returns
+        -------
+        X_res, y_res
+            The same kinds as given. From over-samplers the originals in order, then the synthetic
+            rows, class by class in sorted label order; from under-samplers the rows that stay,
+            unchanged, in order and with their index. Dask in, lazy Dask out.
+        sample_weight_res
+            Third, where `sample_weight` is given; whole numbers become float64 where rows are made.
+        groups_res
+            Last, where `groups` is an array; not from a sampler that requests groups by metadata
+            routing (``set_fit_resample_request(groups=True)``), because pipelines take two.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Input that cannot be resampled; the message names the column or class and the remedy.
+        MemoryLimitError
+            What would not fit, before anything is run.
+        """
+        self._validate_params()
+        beside, column = beside_table(X, sample_weight, groups)
+        routed = routed_requests(self, self._routable)
+        made = self._run(read_pair(X, y, beside), (X, y, *beside.values()), class_counts, column)
+        return made[:2] if "groups" in routed else made
+
+    def resample(
+        self,
+        frame: Any,
+        *,
+        target: Any,
+        groups: Any = None,
+        class_counts: Mapping[Any, int] | None = None,
+    ) -> Any:
+        """Balance one table: one frame in, one frame out.
+
+        Parameters
+        ----------
+        frame : pandas or dask DataFrame
+            Features and target.
+        target : hashable
+            Name of the target column.
+        groups, class_counts
+            As for :meth:`fit_resample`.
+
+        Returns
+        -------
+        pandas or dask DataFrame
+            The same columns, order and dtypes; and the groups, where they are an array.
+        """
+        self._validate_params()
+        beside, column = beside_table(frame, None, groups)
+        table = read_frame(frame, target, beside)
+        made = self._run(table, (frame, *beside.values()), class_counts, column)
+        return made[0] if isinstance(made, tuple) and len(made) == 1 else made
+
+    def plan(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        target: Any = None,
+        groups: Any = None,
+        class_counts: Mapping[Any, int] | None = None,
+    ) -> Plan:
+        """Say what would happen: counts, blocks, engine, memory, warnings. Makes nothing.
+
+        Parameters
+        ----------
+        X, y, target, groups, class_counts
+            As for :meth:`fit_resample` (X and y), or as for :meth:`resample` (X and target).
+
+        Returns
+        -------
+        Plan
+            Printable; ``to_dict()`` gives it as JSON-able data.
+        """
+        self._validate_params()
+        if (y is None) == (target is None):
+            raise ValueError("plan takes X and y, or a frame and target=")
+        beside, column = beside_table(X, None, groups)
+        table = read_pair(X, y, beside) if target is None else read_frame(X, target, beside)
+        return self._prepare(table, class_counts, column)[0]
+
+    def _run(
+        self,
+        table: Table,
+        given: tuple[Any, ...],
+        class_counts: Mapping[Any, int] | None,
+        group: Any,
+    ) -> Any:
+        plan, work = self._prepare(table, class_counts, group)
+        plan.check()
+        for name in ("provenance_", *self._memory_only):
+            self.__dict__.pop(name, None)
+        return self._made(table, given, work)
+
+    def _prepare(
+        self, table: Table, class_counts: Mapping[Any, int] | None, group: Any
+    ) -> tuple[Plan, Any]:
+        """Return the plan, and what is to be done; set the attributes of a fitted sampler."""
+        raise NotImplementedError
+
+    def _made(self, table: Table, given: tuple[Any, ...], work: Any) -> Any:
+        """Do it; `given` is what the user gave: the features, the target, what is beside them."""
+        raise NotImplementedError
+
+    def _check_rows(self, rows: int, missing_target: int, table: Table) -> None:
+        """Refuse a table without rows, or with rows without a label."""
+        if not rows:
+            raise ValueError(
+                "the table has zero rows (0 sample(s)): there is nothing to resample; check how it "
+                "was read or filtered"
+            )
+        if missing_target:
+            raise ValueError(missing_labels(missing_target, table.target_name))
+
+    def _remember_columns(self, table: Table) -> None:
+        """Set the attributes that tell of the columns; forget those of an earlier input."""
+        target = [table.target] if table.has_target else []
+        names = [name for name in table.names if name not in target]
+        self.n_features_in_ = len(names)
+        self.__dict__.pop("feature_names_in_", None)
+        if table.is_frame and all(isinstance(name, str) for name in names):
+            self.feature_names_in_ = np.asarray(names, dtype=object)
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return the estimator's tags, for scikit-learn and imbalanced-learn."""
+        from sklearn.utils import TargetTags
+
+        from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
+
+        return SamplerTags(
+            estimator_type="sampler",
+            target_tags=TargetTags(required=True),
+            input_tags=SamplerInputTags(two_d_array=True, sparse=False),
+            sampler_tags=SamplersOwnTags(sample_indices=False),
+        )
+
+
+@cache
+def load_scikit_learn() -> None:
+    """Turn the samplers into estimators.
+
+    Workers load samplers for their recipes only, and scikit-learn would take 41 MiB of each: a
+    fifth of its process.
+    """
+    from sklearn import base
+
+    Sampler.__bases__ = (base.OneToOneFeatureMixin, base.BaseEstimator)
+    # Of which scikit-learn asks the signature each time: 5 % of a small call.
+    names: Any = cache(base.BaseEstimator._get_param_names.__func__)
+    Sampler._get_param_names = classmethod(names)
+
+
+def wanted_search(k_neighbors: Any, neighbors: Any) -> tuple[int, Engine | None]:
+    """Return k, and the engine that was asked for (None: to be chosen from the rows).
+
+    In the place of k may stand an object with ``fit``, ``kneighbors`` and ``n_neighbors`` = k + 1,
+    as in imbalanced-learn: one more, for the row itself.
+
+    Examples
+    --------
+    >>> wanted_search(5, "tree")
+    (5, TreeIndex(eps=0.0))
+    """
+    if isinstance(k_neighbors, Integral):
+        engine = _NAMED[neighbors] if isinstance(neighbors, str) else neighbors
+        return int(k_neighbors), engine
+    if not (isinstance(neighbors, str) and neighbors == "auto"):
+        raise ValueError(
+            f"k_neighbors is an object that searches ({type(k_neighbors).__name__}), and neighbors "
+            f"asks for {neighbors!r} as well; give a number as k_neighbors, or leave neighbors out"
+        )
+    n = getattr(k_neighbors, "n_neighbors", None)
+    if not isinstance(n, Integral) or n < 2:
+        raise ValueError(
+            f"k_neighbors is a {type(k_neighbors).__name__} with n_neighbors={n!r}; it must be a "
+            "whole number of at least 2: k + 1, because a row finds itself too"
+        )
+    return int(n) - 1, ForeignIndex(k_neighbors)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class OverSampler(Sampler):
+    """Base of the over-samplers; a sampler adds its parameters and its recipe."""
+
+    sampling_strategy: Any = "auto"
+    random_state: Any = None
+    carry: Any = None
+    provenance: Any = False
+
+    _sampling_type = OVER
+    _routable = frozenset({"groups"})
+    #: What makes the sampler itself. Fields named like parameters have their values.
+    _recipe_type: ClassVar[type[Recipe]] = Recipe
+    #: Columns of which new rows have their base row's value: a job names the one it splits by.
+    _inherited: ClassVar[tuple[Any, ...]] = ()
+    #: Columns of every dtype are taken, missing values included, because none is a feature.
+    _any_kind = False
+    #: Rows of categorical features are counted in the pass over the data, by level and class.
+    _counts_levels = False
+
+    def _recipe(self, **more: Any) -> Recipe:
+        """Return what makes this sampler itself: its parameters as far as workers need them."""
+        kind, known = self._recipe_type, type(self).__dataclass_fields__
+        given = {name: getattr(self, name) for name in kind.__dataclass_fields__ if name in known}
+        if kind.k_name in known:
+            how = getattr(self, "neighbors", "auto")
+            given["k"], given["neighbors"] = wanted_search(getattr(self, kind.k_name), how)
+            given["fast"] = how == "fast"
+        return kind(type(self).__name__, **(given | more))
 
     def _takes_any_kind(self) -> bool:
         return self._any_kind
 
     def _nominal(self, table: Table, aside: Sequence[Any]) -> list[int]:
-        """Return the positions of the nominal columns; `aside` names those that are no features."""
+        """Return the positions of the categorical features; `aside` names columns that are none."""
         return []
 
     def _check_schema(self, schema: Schema) -> None:
@@ -160,137 +405,12 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             )
         return notes
 
-    def fit(self, X: Any, y: Any) -> OverSampler:
-        """Validate the input and decide how many rows each class gets; nothing is made.
-
-        Parameters
-        ----------
-        X, y
-            As for :meth:`fit_resample`.
-
-        Returns
-        -------
-        self
-        """
-        self._validate_params()
-        self._prepare(read_pair(X, y), None)[0].plan.check()
-        return self
-
-    def fit_resample(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        sample_weight: Any = None,
-        groups: Any = None,
-        class_counts: ClassCounts | None = None,
-    ) -> Any:
-        """Balance a table whose target is a container of its own.
-
-        Parameters
-        ----------
-        X : ndarray, list, DataFrame, dask Array or dask DataFrame, shape (n, d)
-            The features.
-        y : ndarray, list, Series, or the same on Dask, shape (n,)
-            The target.
-        sample_weight : ndarray, list, Series, or the same on Dask, shape (n,), optional
-            Weights of the rows. A synthetic row's lies between those of its parents, as it does.
-        groups : column name, or array like `sample_weight`, optional
-            Which rows belong together: neighbours are looked for within the group only, and
-            a synthetic row belongs to the group of its parents.
-        class_counts : mapping of label to int, optional
-            Rows per class. For Dask input this saves the one pass over the data; what the pass
-            would have checked is then checked while X_res is computed.
-
-        Returns
-        -------
-        X_res, y_res
-            The same kinds as given: the originals in order, then the synthetic rows, class by
-            class in sorted label order. Dask in, lazy Dask out.
-        sample_weight_res
-            Third, where `sample_weight` is given; whole numbers become float64.
-        groups_res
-            Last, where `groups` is an array; not from a sampler that requests groups by metadata
-            routing (``set_fit_resample_request(groups=True)``), because pipelines take two.
-
-        Raises
-        ------
-        ValueError, TypeError
-            Input that cannot be resampled; the message names the column or class and the remedy.
-        MemoryLimitError
-            What would not fit, before anything is run.
-        """
-        self._validate_params()
-        beside, column = beside_table(X, sample_weight, groups)
-        routed = routed_requests(self, {"groups"})
-        made = self._run(read_pair(X, y, beside), class_counts, column)
-        return made[:2] if "groups" in routed else made
-
-    def resample(
-        self,
-        frame: Any,
-        *,
-        target: Any,
-        groups: Any = None,
-        class_counts: ClassCounts | None = None,
-    ) -> Any:
-        """Balance one table: one frame in, one frame out.
-
-        Parameters
-        ----------
-        frame : pandas or dask DataFrame
-            Features and target.
-        target : hashable
-            Name of the target column.
-        groups, class_counts
-            As for :meth:`fit_resample`.
-
-        Returns
-        -------
-        pandas or dask DataFrame
-            The same columns, order and dtypes; and the groups, where they are an array.
-        """
-        self._validate_params()
-        beside, column = beside_table(frame, None, groups)
-        return self._run(read_frame(frame, target, beside), class_counts, column)
-
-    def plan(
-        self,
-        X: Any,
-        y: Any = None,
-        *,
-        target: Any = None,
-        groups: Any = None,
-        class_counts: ClassCounts | None = None,
-    ) -> Plan:
-        """Say what would happen: counts, blocks, engine, memory, warnings. Makes nothing.
-
-        Parameters
-        ----------
-        X, y, target, groups, class_counts
-            As for :meth:`fit_resample` (X and y), or as for :meth:`resample` (X and target).
-
-        Returns
-        -------
-        Plan
-            Printable; ``to_dict()`` gives it as JSON-able data.
-        """
-        self._validate_params()
-        if (y is None) == (target is None):
-            raise ValueError("plan takes X and y, or a frame and target=")
-        beside, column = beside_table(X, None, groups)
-        table = read_pair(X, y, beside) if target is None else read_frame(X, target, beside)
-        return self._prepare(table, class_counts, column)[0].plan
-
-    def _run(self, table: Table, class_counts: ClassCounts | None, group: Any) -> Any:
-        task, alarms = self._prepare(table, class_counts, group)
-        task.plan.check()
+    def _made(self, table: Table, given: tuple[Any, ...], work: tuple[Task, list[str]]) -> Any:
+        task, alarms = work
         for alarm in alarms:
-            warnings.warn(alarm, UserWarning, stacklevel=3)
+            warnings.warn(alarm, UserWarning, stacklevel=4)
         made = table.run(task)
         self.neighbors_report_ = table.report
-        for name in ("provenance_", *self._memory_only):
-            self.__dict__.pop(name, None)
         if table.provenance is not None:
             self.provenance_ = table.provenance
         if not table.lazy:
@@ -320,18 +440,21 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             check_free(table.names, self.provenance, schema)
         return schema
 
-    def _profiled(self, table: Table, schema: Schema, class_counts: ClassCounts | None) -> Profile:
+    def _profiled(
+        self, table: Table, schema: Schema, class_counts: Mapping[Any, int] | None
+    ) -> Profile:
         """Look at the data once, or take the user's word."""
         if class_counts is not None:
             return assumed_profile(class_counts, schema.row_bytes())
         profile = table.profile(schema, self.scale, self._counts_levels)
-        self._check_profile(profile, schema, table.target_name)
+        self._check_rows(profile.rows, profile.missing_target, table)
+        if self.missing == "error" and (profile.missing or profile.infinite):
+            raise ValueError(incomplete(profile.missing, profile.infinite, schema))
         return profile
 
     def _prepare(
-        self, table: Table, class_counts: ClassCounts | None, group: Any = None
-    ) -> tuple[Task, list[str]]:
-        """Return what is to be run, and what to warn of when it is."""
+        self, table: Table, class_counts: Mapping[Any, int] | None, group: Any
+    ) -> tuple[Plan, tuple[Task, list[str]]]:
         schema = self._schema(table, group)
         recipe = self._recipe()
         self._check_search(schema, class_counts)
@@ -342,7 +465,8 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         changes, known = changed_dtypes(table, schema, profile)
         labels = list(profile.counts)
         check_labels(labels)
-        new = new_rows(self.sampling_strategy, profile.counts, table.meta_labels)
+        wanted = wanted_rows(self.sampling_strategy, profile.counts, OVER, table.meta_labels)
+        new = {label: n - profile.counts[label] for label, n in wanted.items()}
         recipe = self._informed(recipe, new, {c: i for i, c in enumerate(sort_labels(labels))})
         out = with_dtypes(schema, changes)
         growing = [label for label, n in new.items() if n]
@@ -370,20 +494,15 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
             incomplete=incomplete_columns(profile.missing, profile.infinite, schema),
         )
         self.sampling_strategy_ = new
-        self.n_features_in_ = len(schema.columns) - table.has_target
-        names = [c.name for c in schema.columns if c.kind != "target"]
-        if table.is_frame and all(isinstance(name, str) for name in names):
-            self.feature_names_in_ = np.asarray(names, dtype=object)
-        elif hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
+        self._remember_columns(table)
         self.plan_ = plan
         skip = self.missing == "skip"
         told = self.provenance or None
         first = max(plan.n_before, profile.index_end) if table.lazy else None
         task = Task(recipe, schema, out, plan, skip, changes, known, told, profile.levels, first)
-        return task, alarms
+        return plan, (task, alarms)
 
-    def _check_search(self, schema: Schema, class_counts: ClassCounts | None) -> None:
+    def _check_search(self, schema: Schema, class_counts: Mapping[Any, int] | None) -> None:
         """Refuse a search that the columns or the missing pass over the data do not allow."""
         if self.scale and class_counts is not None:
             raise ValueError(
@@ -398,26 +517,6 @@ class OverSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
         n = getattr(self, "n_components", None)
         if isinstance(n, Integral) and int(n) > len(schema.numeric):
             raise ValueError(
-                f"n_components={n}, but there are {len(schema.numeric)} measured numeric columns; "
+                f"n_components={n}, but there are {len(schema.numeric)} numeric features; "
                 f"give at most {len(schema.numeric)}, or a share of the variance between 0 and 1"
             )
-
-    def _check_profile(self, profile: Profile, schema: Schema, target: Any) -> None:
-        if not profile.rows:
-            raise ValueError(
-                "the table has zero rows (0 sample(s)): there is nothing to resample; check how it "
-                "was read or filtered"
-            )
-        if profile.missing_target:
-            raise ValueError(missing_labels(profile.missing_target, target))
-        if self.missing == "error" and (profile.missing or profile.infinite):
-            raise ValueError(incomplete(profile.missing, profile.infinite, schema))
-
-    def __sklearn_tags__(self) -> SamplerTags:
-        """Return the estimator's tags, for scikit-learn and imbalanced-learn."""
-        return SamplerTags(
-            estimator_type="sampler",
-            target_tags=TargetTags(required=True),
-            input_tags=SamplerInputTags(two_d_array=True, sparse=False),
-            sampler_tags=SamplersOwnTags(sample_indices=False),
-        )

@@ -2,32 +2,73 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from numbers import Integral
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from dsmote.execute import Bases, BasesOf, ClassIndex, Draws, Made, Recipe, Rows, Searched, Table
-from dsmote.kernels import segment, segment_exact
+from dsmote.execute import (
+    Bases,
+    ClassContext,
+    ClassIndex,
+    Draws,
+    Ends,
+    Recipe,
+    Rows,
+    SearchSpace,
+    Table,
+    other_classes,
+)
 from dsmote.neighbors import Engine
-from dsmote.plan import copies_with_replacement
-from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
-from dsmote.samplers.recipes import SegmentRecipe, other_classes
-from dsmote.samplers.search import wanted_search
+from dsmote.samplers.base import wanted_search
+from dsmote.samplers.parameters import allow
+from dsmote.samplers.smote import SMOTE
 
-__all__ = ["BorderlineSMOTE"]
+__all__ = ["BorderRecipe", "BorderSampler", "BorderlineSMOTE"]
 
 
 @dataclass(frozen=True)
-class BorderlineRecipe(SegmentRecipe):
-    """Rows in danger are bases; neighbours in the class, or among all rows."""
+class BorderRecipe(Recipe):
+    """The m nearest of all rows tell which rows of the class are near its border."""
 
     m: int = 10
     m_engine: Engine | None = None
-    second: bool = False
+
+    lazy_report = True
+
+    @property
+    def around(self) -> int:
+        """The m nearest of all rows."""
+        return self.m
+
+    @property
+    def around_engine(self) -> Engine | None:
+        """An object of the user's, if there is one."""
+        return self.m_engine or super().around_engine
+
+    def told_apart(self, ctx: ClassContext) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
+        """Return the rows in danger (half of m or more are others), the safe ones, and a count."""
+        assert ctx.around is not None
+        others, present = other_classes(ctx.around, self.m)
+        noise = others == present  # with those that are alone in their group
+        danger = (2 * others >= present) & ~noise
+        asked = ctx.around.asked
+        danger_rows, safe_rows = asked[danger], asked[~danger & ~noise]
+        report = {"danger": len(danger_rows), "noise": int(noise.sum()), "safe": len(safe_rows)}
+        return danger_rows, safe_rows, report
+
+
+@dataclass(frozen=True)
+class BorderlineRecipe(BorderRecipe):
+    """Rows in danger are bases; neighbours in the class, or among all rows."""
+
+    kind: str = "borderline-1"
     on_empty: str = "error"
+
+    @property
+    def second(self) -> bool:
+        """New rows lie toward rows of all classes."""
+        return self.kind == "borderline-2"
 
     @property
     def around(self) -> int:
@@ -39,81 +80,68 @@ class BorderlineRecipe(SegmentRecipe):
         """The second kind makes rows toward them."""
         return self.k if self.second else 0
 
-    @property
-    def lazy_report(self) -> bool:
-        """How many rows are in danger is known when all rows were seen."""
-        return True
-
-    @property
-    def _around_engine(self) -> Engine | None:
-        return self.m_engine or super()._around_engine
-
-    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
+    def search_space(self, rows: Rows, model: Any = None) -> SearchSpace | None:
         """Index the class, for the first kind."""
-        return None if self.second else super().searched(rows)
+        return None if self.second else super().search_space(rows)
 
-    def bases(self, of: BasesOf) -> Bases:
+    def bases(self, ctx: ClassContext) -> Bases:
         """Draw among the rows in danger."""
-        assert of.around is not None
-        others, present = other_classes(of.around.classes[:, : self.m], of.of.rank)
-        danger = (2 * others >= present) & (others < present)
-        noise = int(((others == present) & (present > 0)).sum())
-        among = of.around.asked[danger]
-        report = {"danger": len(among), "noise": noise, "safe": len(danger) - len(among) - noise}
-        if of.eligible is not None:
-            among = np.intersect1d(among, of.eligible)
-        n = len(of.rows)
+        danger, _, report = self.told_apart(ctx)
+        among, n = ctx.chosen(danger), len(ctx.rows)
         if not len(among) and self.on_empty == "error":
             raise ValueError(
-                f"class {of.of.label!r} has no row in danger: of {n:,} rows {report['safe']:,} "
+                f"class {ctx.cls.label!r} has no row in danger: of {n:,} rows {report['safe']:,} "
                 f"have fewer than half of their {self.m} nearest rows in other classes and "
                 f"{report['noise']:,} have all of them there; use SMOTE, another m_neighbors, "
                 "or on_empty='smote', which takes all rows as bases then"
             )
-        chosen = among if len(among) else of.eligible
-        ends = copies_with_replacement(n, of.of.new, of.seed, of.of.rank, chosen)
+        drawn = ctx.drawn(among if len(among) else ctx.eligible)
         # The places of the rows in danger are for in_danger_indices, where the table is in memory.
-        return Bases(ends, np.isin(np.arange(n), among), report)
+        return Bases(drawn.ends, np.isin(np.arange(n), among), report)
 
-    def make(self, of: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
-        """Interpolate; toward a row of another class no more than half way."""
+    def ends(self, index: ClassIndex, bases: np.ndarray, draws: Draws) -> Ends:
+        """End at rows of the class; or, for the second kind, of all classes."""
         if not self.second:
-            return super().make(of, bases, draws, whole)
-        around, rows = of.around, of.rows
+            return super().ends(index, bases, draws)
+        around, rows = index.around, index.rows
         assert around is not None
         at = np.searchsorted(around.asked, bases)
         present = (around.classes[at, : self.k] >= 0).sum(axis=1)
         rank = (draws.rank(self.k) % np.maximum(present, 1))[:, None]
         values = np.take_along_axis(around.values[at], rank[:, :, None], axis=1)[:, 0]
         classes = np.take_along_axis(around.classes[at], rank, axis=1)[:, 0]
-        toward = np.take_along_axis(around.numbers[at], rank, axis=1)[:, 0]
-        lone = present == 0  # a row alone in its group
-        own = around.own_class
-        gaps = draws.gap() * np.where(classes == own, 1.0, 0.5) * ~lone
-        start, end = rows.numeric[bases], values[:, : rows.numeric.shape[1]]
-        end = np.where(lone[:, None], start, end)
-        wide = {}
-        for place, exact in rows.wide.items():
-            # Values of other classes come as float64.
-            info = np.iinfo(exact.dtype)
-            top = np.nextafter(float(info.max), 0.0)
-            near = np.clip(end[:, place], float(info.min), top).astype(exact.dtype)
-            wide[place] = segment_exact(exact[bases], near, gaps)
+        numbers = np.take_along_axis(around.numbers[at], rank, axis=1)[:, 0]
+        alone = present == 0  # in its group
+        points = values[:, : rows.numeric.shape[1]]
+        points = np.where(alone[:, None], rows.numeric[bases], points)
+        numbers = np.where(alone, rows.numbers[bases], numbers)
         weights = None
         if rows.weights is not None:
-            weights = np.where(lone, rows.weights[bases], values[:, -1])
-        return Made(
-            segment(start, end, gaps, whole),
-            wide,
-            np.empty((len(bases), 0), dtype=np.int32),
-            bases,
-            np.where(lone, rows.numbers[bases], toward),
-            gaps,
-            weights,
-        )
+            weights = np.where(alone, rows.weights[bases], values[:, -1])
+        return Ends(points, numbers, weights, classes=classes)
+
+    def gaps(self, index: ClassIndex, bases: np.ndarray, ends: Ends, draws: Draws) -> np.ndarray:
+        """Go no more than half way toward a row of another class."""
+        gaps = super().gaps(index, bases, ends, draws)
+        if ends.classes is None:
+            return gaps
+        alone = ends.numbers == index.rows.numbers[bases]
+        return gaps * np.where(ends.classes == index.rank, 1.0, 0.5) * ~alone
 
 
-class BorderlineSMOTE(OverSampler):
+@dataclass(kw_only=True, eq=False, repr=False)
+class BorderSampler(SMOTE):
+    """SMOTE that looks at the m nearest of all rows."""
+
+    m_neighbors: Any = 10
+
+    def _recipe(self, **more: Any) -> Recipe:
+        m, engine = wanted_search(self.m_neighbors, "auto")
+        return super()._recipe(m=m, m_engine=engine, **more)
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class BorderlineSMOTE(BorderSampler):
     """SMOTE whose base rows are those in danger: near rows of other classes, but not alone.
 
     ::
@@ -148,7 +176,7 @@ class BorderlineSMOTE(OverSampler):
 
     Notes
     -----
-    Reads the data three times: to count the classes, to take out their rows and put out the
+    Reads the data three times: to count the classes, to collect their rows and write the
     originals, and to find the nearest of all rows. On Dask only the first happens at once.
 
     References
@@ -166,68 +194,13 @@ class BorderlineSMOTE(OverSampler):
     array([90, 90])
     """
 
-    _name: ClassVar[str] = "borderline"
-    _summary: ClassVar[str] = "SMOTE from the rows that are near other classes (two kinds)"
-    _memory_only: ClassVar[tuple[str, ...]] = ("in_danger_indices",)
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **OverSampler._parameter_constraints,
-        **NEIGHBOUR_PARAMETERS,
-        "m_neighbors": [
-            Interval(Integral, 1, None, closed="left"),
-            HasMethods(["fit", "kneighbors"]),
-        ],
-        "kind": [StrOptions({"borderline-1", "borderline-2"})],
-        "on_empty": [StrOptions({"error", "smote"})],
-    }
+    _name = "borderline"
+    _summary = "SMOTE from the rows that are near other classes (two kinds)"
+    _recipe_type = BorderlineRecipe
+    _memory_only = ("in_danger_indices",)
 
-    def __init__(
-        self,
-        *,
-        sampling_strategy: Any = "auto",
-        random_state: Any = None,
-        k_neighbors: Any = 5,
-        m_neighbors: Any = 10,
-        kind: str = "borderline-1",
-        on_empty: str = "error",
-        carry: Any = None,
-        missing: str = "error",
-        neighbors: Any = "auto",
-        scale: str | None = None,
-        n_components: Any = None,
-        on_small_class: str = "error",
-        on_small_group: str = "error",
-        provenance: Any = False,
-    ) -> None:
-        self.sampling_strategy = sampling_strategy
-        self.random_state = random_state
-        self.k_neighbors = k_neighbors
-        self.m_neighbors = m_neighbors
-        self.kind = kind
-        self.on_empty = on_empty
-        self.carry = carry
-        self.missing = missing
-        self.neighbors = neighbors
-        self.scale = scale
-        self.n_components = n_components
-        self.on_small_class = on_small_class
-        self.on_small_group = on_small_group
-        self.provenance = provenance
-
-    def _recipe(self) -> Recipe:
-        k, engine = wanted_search(self.k_neighbors, self.neighbors)
-        m, m_engine = wanted_search(self.m_neighbors, "auto")
-        return BorderlineRecipe(
-            "BorderlineSMOTE",
-            k,
-            engine,
-            self.neighbors == "fast",
-            self.n_components,
-            on_small_group=self.on_small_group,
-            m=m,
-            m_engine=m_engine,
-            second=self.kind == "borderline-2",
-            on_empty=self.on_empty,
-        )
+    kind: str = field(default="borderline-1", metadata=allow({"borderline-1", "borderline-2"}))
+    on_empty: str = field(default="error", metadata=allow({"error", "smote"}))
 
     def _finished(self, table: Table) -> None:
         self.in_danger_indices = {

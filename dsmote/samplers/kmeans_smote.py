@@ -1,21 +1,17 @@
-"""KMeansSMOTE: new rows in the clusters in which the class is at home, more in the sparse ones."""
+"""KMeansSMOTE: new rows inside clusters with enough minority rows; sparse clusters get more."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.cluster import MiniBatchKMeans
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
-from dsmote.execute import Bases, BasesOf, Recipe, Table
-from dsmote.plan import Schema, copies_with_replacement, shares
-from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
-from dsmote.samplers.recipes import SegmentRecipe
-from dsmote.samplers.search import wanted_search
+from dsmote.execute import Bases, ClassContext, Recipe, Table
+from dsmote.plan import Schema, shares
+from dsmote.samplers.base import OverSampler
+from dsmote.samplers.parameters import Range, allow
 
 __all__ = ["KMeansSMOTE", "log_mean_distance"]
 
@@ -26,11 +22,7 @@ _MOST = 10_000  # rows of a cluster whose distances are all looked at
 def log_mean_distance(matrix: np.ndarray) -> float:
     """Return the logarithm of the mean distance of all pairs of rows; -inf where all are equal.
 
-    Parameters
-    ----------
-    matrix : ndarray of float64, shape (n, d)
-        At least two rows. Of more than 10,000 each s-th is taken, with the least s that leaves no
-        more than these.
+    Of more than 10,000 rows each s-th is taken, with the least s that leaves no more than these.
 
     Examples
     --------
@@ -53,84 +45,81 @@ def log_mean_distance(matrix: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class KMeansRecipe(SegmentRecipe):
+class KMeansRecipe(Recipe):
     """Bases and neighbours in clusters; a cluster's share grows with its sparsity."""
 
-    clustering: Any = None
-    threshold: Any = "auto"
-    exponent: Any = "auto"
+    kmeans_estimator: Any = None
+    cluster_balance_threshold: Any = "auto"
+    density_exponent: Any = "auto"
     max_fit_rows: int | None = None
+
+    surveys = True
+    lazy_report = True
 
     @property
     def sample(self) -> int:
         """Rows that the clustering is fitted to."""
         return 2**62 if self.max_fit_rows is None else self.max_fit_rows
 
-    @property
-    def surveys(self) -> bool:
-        """All rows are counted by cluster and class."""
-        return True
-
-    @property
-    def lazy_report(self) -> bool:
-        """Clusters are known when the clustering is fitted."""
-        return True
-
-    def learn(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+    def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit the clustering."""
-        how = self.clustering
+        from sklearn.base import clone
+        from sklearn.cluster import MiniBatchKMeans
+
+        how = self.kmeans_estimator
         if how is None or isinstance(how, Integral):
             n_clusters = min(8 if how is None else int(how), len(matrix))
             how = MiniBatchKMeans(n_clusters=n_clusters, random_state=seed % 2**32)
         return clone(how).fit(matrix)
 
-    def survey(self, matrix: np.ndarray, ranks: np.ndarray, n_classes: int, learnt: Any) -> Any:
+    def survey(self, matrix: np.ndarray, ranks: np.ndarray, n_classes: int, model: Any) -> Any:
         """Count rows by class and cluster; int64 of shape (classes, clusters)."""
-        n = int(learnt.n_clusters)
+        n = int(model.n_clusters)
         if not len(matrix):
             return np.zeros((n_classes, n), dtype=np.int64)
-        places = ranks.astype(np.int64) * n + learnt.predict(matrix)
+        places = ranks.astype(np.int64) * n + model.predict(matrix)
         return np.bincount(places, minlength=n_classes * n).reshape(n_classes, n)
 
-    def bases(self, of: BasesOf) -> Bases:
+    def bases(self, ctx: ClassContext) -> Bases:
         """Choose clusters, divide the new rows between them, and draw bases in each."""
-        matrix, rank = self.measured(of.rows.numeric), of.of.rank
-        cluster = np.asarray(of.learnt.predict(matrix), dtype=np.int64)
-        total = of.survey.sum(axis=0)
+        matrix, rank = self.measured(ctx.rows.numeric), ctx.cls.rank
+        cluster = np.asarray(ctx.model.predict(matrix), dtype=np.int64)
+        total = ctx.survey.sum(axis=0)
         ours = np.bincount(cluster, minlength=len(total))
-        if of.survey[rank].sum() != len(matrix):
+        if ctx.survey[rank].sum() != len(matrix):
             raise ValueError(
-                f"class {of.of.label!r} has {len(matrix):,} rows, but "
-                f"{int(of.survey[rank].sum()):,} when all rows were looked at; data that change "
-                "between two reads cannot be resampled: write them to files, or call persist()"
+                f"class {ctx.cls.label!r} has {len(matrix):,} rows, but "
+                f"{int(ctx.survey[rank].sum()):,} when all rows were assigned to clusters; "
+                "data that change between two reads cannot be resampled: write them to files, or "
+                "call persist()"
             )
-        threshold = self.threshold
+        threshold = self.cluster_balance_threshold
         if len(ours) == 1:
             threshold = -np.inf
         elif isinstance(threshold, str):
-            threshold = of.of.new / of.total / 2
+            threshold = ctx.cls.new / ctx.total / 2
         balance = ours / np.maximum(total, 1)
         valid = (total > 0) & (balance >= threshold) & (ours >= self.k + 1)
         if not valid.any():
             best = int(np.argmax(balance))
             raise ValueError(
-                f"class {of.of.label!r}: no cluster found with sufficient samples: none of "
+                f"class {ctx.cls.label!r}: no cluster found with sufficient samples: none of "
                 f"{len(ours)} clusters has at least {self.k + 1} rows of it (k + 1) and a share "
                 f"of at least {threshold:.4g}; its largest share is {balance[best]:.4g} "
                 f"({int(ours[best]):,} of {int(total[best]):,} rows); lower "
                 "cluster_balance_threshold or k_neighbors, or change the number of clusters"
             )
-        lone = self._lone(of, cluster, valid)
+        lone = self._lone(ctx, cluster, valid)
         if lone is not None and self.on_small_group == "skip":
             # A base needs neighbours of its group in its cluster, and a cluster a base.
             valid &= np.bincount(cluster[~lone], minlength=len(ours)) > 0
             if not valid.any():
                 raise ValueError(
-                    f"class {of.of.label!r}: in no cluster is there a group of at least "
+                    f"class {ctx.cls.label!r}: in no cluster is there a group of at least "
                     f"{self.k + 1} rows (k + 1); lower k_neighbors, or pass on_small_group='copy'"
                 )
         chosen = np.flatnonzero(valid)
-        parts = shares(self._weights(matrix, cluster, chosen), of.of.new)
+        parts = shares(self._weights(matrix, cluster, chosen), ctx.cls.new)
         ends, first = np.zeros(len(matrix), dtype=np.int64), 0
         for c, n_new in zip(chosen, parts.tolist(), strict=True):
             here = cluster == c
@@ -138,23 +127,22 @@ class KMeansRecipe(SegmentRecipe):
                 here &= ~lone
             among = np.flatnonzero(here)
             if n_new:
-                key = of.seed, rank
-                ends += copies_with_replacement(len(matrix), n_new, *key, among, first)
+                ends += ctx.drawn(among, n_new, first).ends
                 first += n_new
         groups = np.where(valid[cluster], cluster, -1)
         return Bases(ends, None, {"clusters": len(chosen), "of_clusters": len(ours)}, groups)
 
-    def _lone(self, of: BasesOf, cluster: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
+    def _lone(self, ctx: ClassContext, cluster: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
         """Tell which rows are too few of their group in their cluster; None without groups."""
-        if of.rows.group is None:
+        if ctx.rows.group is None:
             return None
-        pairs = np.stack([cluster, of.rows.group])
+        pairs = np.stack([cluster, ctx.rows.group])
         _, place, sizes = np.unique(pairs, axis=1, return_inverse=True, return_counts=True)
         lone: np.ndarray = (sizes <= self.k)[place.ravel()]
         small = int((lone & valid[cluster]).sum())
         if small and self.on_small_group == "error":
             raise ValueError(
-                f"class {of.of.label!r} has {small:,} row(s) with fewer than {self.k} others of "
+                f"class {ctx.cls.label!r} has {small:,} row(s) with fewer than {self.k} others of "
                 "their group in their cluster, so that they have no k neighbours; lower "
                 "k_neighbors, or pass on_small_group='copy' or 'skip'"
             )
@@ -162,10 +150,10 @@ class KMeansRecipe(SegmentRecipe):
 
     def _weights(self, matrix: np.ndarray, cluster: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """Return sparsity = (mean distance)^e / n of each chosen cluster, up to a factor."""
-        logs = []
+        logs, exponent = [], self.density_exponent
         for c in chosen:
             rows = matrix[cluster == c]
-            e = float(matrix.shape[1]) if isinstance(self.exponent, str) else float(self.exponent)
+            e = float(matrix.shape[1] if isinstance(exponent, str) else exponent)
             spread = log_mean_distance(rows)
             power = 0.0 if e == 0 else e * spread
             logs.append(power - np.log(len(rows)))
@@ -176,8 +164,9 @@ class KMeansRecipe(SegmentRecipe):
         return np.exp(np.array(logs) - top)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class KMeansSMOTE(OverSampler):
-    """SMOTE inside clusters in which the class has its share; sparse clusters get more rows.
+    """SMOTE inside clusters with enough minority rows; sparse clusters get more new rows.
 
     ::
 
@@ -218,8 +207,8 @@ class KMeansSMOTE(OverSampler):
 
     Notes
     -----
-    Reads the data three times: to count the classes, to take out their rows and the sample and put
-    out the originals, and to count all rows by cluster. On Dask only the first happens at once;
+    Reads the data three times: to count the classes, to collect their rows and the sample and
+    write the originals, and to count all rows by cluster. On Dask only the first happens at once;
     the clustering is a task of the graph.
 
     References
@@ -237,71 +226,24 @@ class KMeansSMOTE(OverSampler):
     array([90, 90])
     """
 
-    _name: ClassVar[str] = "kmeans"
-    _summary: ClassVar[str] = "SMOTE inside clusters, more rows in sparse ones"
-    _memory_only: ClassVar[tuple[str, ...]] = ("kmeans_estimator_",)
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **OverSampler._parameter_constraints,
-        **{n: c for n, c in NEIGHBOUR_PARAMETERS.items() if n != "n_components"},
-        "kmeans_estimator": [
-            HasMethods(["fit", "predict"]),
-            Interval(Integral, 1, None, closed="left"),
-            None,
-        ],
-        "cluster_balance_threshold": [StrOptions({"auto"}), Real],
-        "density_exponent": [StrOptions({"auto"}), Real],
-        "n_jobs": [Integral, None],
-        "max_fit_rows": [Interval(Integral, 2, None, closed="left"), None],
-    }
+    _name = "kmeans"
+    _summary = "SMOTE inside clusters, more rows in sparse ones"
+    _recipe_type = KMeansRecipe
+    _memory_only = ("kmeans_estimator_",)
 
-    def __init__(
-        self,
-        *,
-        sampling_strategy: Any = "auto",
-        random_state: Any = None,
-        k_neighbors: Any = 2,
-        n_jobs: int | None = None,
-        kmeans_estimator: Any = None,
-        cluster_balance_threshold: Any = "auto",
-        density_exponent: Any = "auto",
-        max_fit_rows: int | None = 100_000,
-        carry: Any = None,
-        missing: str = "error",
-        neighbors: Any = "auto",
-        scale: str | None = None,
-        on_small_class: str = "error",
-        on_small_group: str = "error",
-        provenance: Any = False,
-    ) -> None:
-        self.sampling_strategy = sampling_strategy
-        self.random_state = random_state
-        self.k_neighbors = k_neighbors
-        self.n_jobs = n_jobs
-        self.kmeans_estimator = kmeans_estimator
-        self.cluster_balance_threshold = cluster_balance_threshold
-        self.density_exponent = density_exponent
-        self.max_fit_rows = max_fit_rows
-        self.carry = carry
-        self.missing = missing
-        self.neighbors = neighbors
-        self.scale = scale
-        self.on_small_class = on_small_class
-        self.on_small_group = on_small_group
-        self.provenance = provenance
-
-    def _recipe(self) -> Recipe:
-        k, engine = wanted_search(self.k_neighbors, self.neighbors)
-        return KMeansRecipe(
-            "KMeansSMOTE",
-            k,
-            engine,
-            self.neighbors == "fast",
-            on_small_group=self.on_small_group,
-            clustering=self.kmeans_estimator,
-            threshold=self.cluster_balance_threshold,
-            exponent=self.density_exponent,
-            max_fit_rows=self.max_fit_rows,
-        )
+    k_neighbors: Any = 2
+    n_jobs: int | None = field(default=None, metadata=allow(Integral, None))
+    kmeans_estimator: Any = field(
+        default=None, metadata=allow(("fit", "predict"), Range(Integral, 1, None), None)
+    )
+    cluster_balance_threshold: Any = field(default="auto", metadata=allow({"auto"}, Real))
+    density_exponent: Any = field(default="auto", metadata=allow({"auto"}, Real))
+    max_fit_rows: int | None = 100_000
+    missing: str = "error"
+    neighbors: Any = "auto"
+    scale: str | None = None
+    on_small_class: str = "error"
+    on_small_group: str = "error"
 
     def _check_schema(self, schema: Schema) -> None:
         self.cluster_balance_threshold_ = self.cluster_balance_threshold

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn import get_config
 
 from dsmote.execute import Recipe, Table
+from dsmote.neighbors import Choice
 from dsmote.plan import Needs, Profile, Schema, carried_dtype, plain
 from dsmote.plan.labels import listed
 from dsmote.plan.profile import TARGET, Sampled, unify_categories
 from dsmote.plan.schema import is_nominal_dtype, with_dtypes
-from dsmote.samplers.recipes import SegmentRecipe
 
 __all__ = [
-    "ClassCounts",
     "assumed_profile",
     "beside_table",
     "changed_dtypes",
@@ -27,7 +25,6 @@ __all__ = [
     "engines_of",
     "needs_of",
     "partition_bytes",
-    "passes_of",
     "routed_requests",
     "sample_note",
     "without_categories",
@@ -35,8 +32,6 @@ __all__ = [
 
 UNIFY_BYTES = 50_000  # categories that may be embedded in the graph
 _UNKNOWN = pd.CategoricalDtype()  # "category", its categories travelling with the rows
-
-ClassCounts = Mapping[Any, int]
 
 
 def partition_bytes(table: Table, profile: Profile, as_read: int | None = None) -> int:
@@ -63,7 +58,7 @@ def check_labels(labels: list[Any]) -> None:
         )
 
 
-def assumed_profile(class_counts: ClassCounts, row_bytes: int) -> Profile:
+def assumed_profile(class_counts: Mapping[Any, int], row_bytes: int) -> Profile:
     """Take the user's word for the counts; they are checked while computing."""
     counts: dict[Any, int] = {}
     for label, n in class_counts.items():
@@ -75,51 +70,34 @@ def assumed_profile(class_counts: ClassCounts, row_bytes: int) -> Profile:
     return Profile(rows=rows, bytes=rows * row_bytes, counts=counts, usable=counts, assumed=True)
 
 
-def passes_of(recipe: Recipe, counted: bool) -> tuple[str, ...]:
-    """Say how often the data are read, and what for."""
-    passes = ["counting classes"] if counted else []
-    passes.append("collecting the rows that new ones are made from, and writing the output")
-    if recipe.around:
-        passes.append("the nearest of all rows")
-    elif recipe.surveys:
-        passes.append("applying the fitted model to all rows")
-    return tuple(passes)
-
-
 def needs_of(
     recipe: Recipe, schema: Schema, table: Table, profile: Profile, row_bytes: int, provenance: Any
 ) -> Needs:
     """Say what the plan has to reckon with: the recipe's needs, passes, columns that are copied.
 
-    Parameters
-    ----------
-    recipe : Recipe
-    schema : Schema
-        The columns of the output.
-    table : Table
-    profile : Profile
-    row_bytes : int
-        Bytes of one row of the output, as measured.
-    provenance : {False, "flag", "full"}
+    The schema is the output's; `row_bytes` are those of one of its rows, as measured.
     """
     held = [*schema.copied, *(schema.carried if provenance == "full" else [])]
     aside = Schema(tuple(schema.columns[i] for i in held)).row_bytes() if held else 0
-    if any(is_nominal_dtype(dtype) for dtype in {schema.columns[i].dtype for i in held}):
+    if held and any(is_nominal_dtype(dtype) for dtype in {schema.columns[i].dtype for i in held}):
         aside += max(0, row_bytes - schema.row_bytes())  # text is as long as it is
-    if recipe.whole:
+    if recipe.copies_rows:
         aside = row_bytes
     # A weight is a number. A group is a code; its rows are put in order, and searched apart.
     aside += 8 * ("sample_weight" in table.beside)
     aside += 24 * ("groups" in table.beside or schema.group is not None)
-    passes = (*table.passes, *passes_of(recipe, counted=not profile.assumed))
-    levels = sum(of.bytes for of in profile.levels)
-    # Unlike the common module of recipes, those of samplers import scikit-learn.
-    estimators = type(recipe).__module__ != SegmentRecipe.__module__
-    return replace(recipe.needs(), passes=passes, aside=aside, levels=levels, estimators=estimators)
+    passes = [*table.passes, *(["counting classes"] if not profile.assumed else [])]
+    passes.append("collecting the rows that new ones are made from, and writing the output")
+    if recipe.around:
+        passes.append("the nearest of all rows")
+    elif recipe.surveys:
+        passes.append("applying the fitted model to all rows")
+    levels = sum([of.bytes for of in profile.levels]) if profile.levels else 0
+    return replace(recipe.needs(), passes=tuple(passes), aside=aside, levels=levels)
 
 
 def sample_note(recipe: Recipe, profile: Profile) -> list[str]:
-    """Say where a model is not learnt from all rows."""
+    """Say where a model is not fitted to all rows."""
     total = sum(profile.usable.values())
     if not 0 < recipe.sample < total:
         return []
@@ -130,7 +108,7 @@ def sample_note(recipe: Recipe, profile: Profile) -> list[str]:
 
 
 def beside_table(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:
-    """Tell what goes beside the table from a column of it that says which rows are together."""
+    """Tell weights and groups that are containers of their own from a column of groups."""
     column = None
     beside = {} if weight is None else {"sample_weight": weight}
     if groups is not None and (isinstance(groups, str) or np.isscalar(groups)):
@@ -144,21 +122,17 @@ def beside_table(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]
     return beside, column
 
 
-def routed_requests(sampler: Any, supported: set[str]) -> set[str]:
-    """Return what a sampler requests by metadata routing, where routing is enabled.
+def routed_requests(sampler: Any, supported: Collection[str]) -> set[str]:
+    """Return what a sampler requests by metadata routing; refuse what no pipeline can serve."""
+    from sklearn import get_config
 
-    Raises
-    ------
-    ValueError
-        A request that no pipeline can serve: it takes X and y from a sampler, and nothing else.
-    """
     if not get_config()["enable_metadata_routing"]:
         return set()
     # Without imbalanced-learn there is no pipeline, and no such request.
     request = getattr(sampler.get_metadata_routing(), "fit_resample", None)
     aliases = {} if request is None else request.requests
     routed = {name for name, alias in aliases.items() if alias not in (None, False)}
-    for name in sorted(routed - supported):
+    for name in sorted(routed - set(supported)):
         raise ValueError(
             f"{type(sampler).__name__} cannot take {name} by metadata routing: a pipeline takes "
             f"back X and y only; leave out set_fit_resample_request({name}=...), or call "
@@ -169,17 +143,16 @@ def routed_requests(sampler: Any, supported: set[str]) -> set[str]:
 
 def engines_of(
     recipe: Recipe, profile: Profile, schema: Schema, new: Mapping[Any, int]
-) -> dict[Any, tuple[str, str]]:
+) -> dict[Any, Choice]:
     """Choose each class's engine; without a profile, it is chosen when the rows are there."""
     if not recipe.k:
-        return dict.fromkeys(new, ("none", "no neighbours are needed"))
+        return dict.fromkeys(new, Choice("none", "no neighbours are needed"))
     nothing = Sampled(np.empty(0), np.empty((0, 0)), np.empty((0, 0)))
-    chosen = {
+    return {
         label: recipe.engine(profile.usable[label], *profile.sample.get(label, nothing)[1:])
         for label, n in new.items()
         if n and (label in profile.sample or not schema.numeric)
     }
-    return {label: (choice.name, choice.why) for label, choice in chosen.items()}
 
 
 def without_categories(schema: Schema) -> Schema:

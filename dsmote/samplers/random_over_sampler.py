@@ -1,43 +1,36 @@
-"""RandomOverSampler: copies of minority rows, as they are or moved a little."""
+"""RandomOverSampler: duplicates of minority rows, or a smoothed bootstrap (ROSE)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval
 
-from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, Searched, Table
+from dsmote.execute import ClassIndex, Draws, Made, Recipe, Table
 from dsmote.kernels import bandwidth, normal
 from dsmote.plan import plain
 from dsmote.samplers.base import OverSampler
-from dsmote.samplers.recipes import SegmentRecipe
-from dsmote.samplers.tags import SamplerTags
+from dsmote.samplers.parameters import Range, allow
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 __all__ = ["RandomOverSampler"]
 
 _MOST = float(np.finfo(np.float64).max)
 
 
-@dataclass(frozen=True)
-class CopyRecipe(SegmentRecipe):
+class CopyRecipe(Recipe):
     """All rows are bases, equally; no neighbours; the kernel copies."""
 
-    @property
-    def whole(self) -> bool:
-        """Rows are copied as they are."""
-        return True
+    copies_rows = True
 
-    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
-        """Nothing is searched."""
-        return None
-
-    def make(self, of: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
+    def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
         """Say which rows are copied; their columns are taken where the table is made."""
-        rows = of.rows
+        rows = index.rows
         return Made(rows.numeric[bases], {}, rows.codes[bases], bases)
 
 
@@ -45,18 +38,15 @@ class CopyRecipe(SegmentRecipe):
 class SmoothedRecipe(CopyRecipe):
     """As it, with noise."""
 
-    shrinkage: Mapping[int, float] = field(default_factory=dict)
+    factors: Mapping[int, float] = field(default_factory=dict)
 
-    @property
-    def whole(self) -> bool:
-        """Numbers are needed."""
-        return False
+    copies_rows = False
 
-    def make(self, of: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
+    def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
         """Add noise to copies."""
-        rows = of.rows
+        rows = index.rows
         n, d = rows.numeric.shape
-        scale = self.shrinkage[of.rank] * bandwidth(n, d)
+        scale = self.factors[index.rank] * bandwidth(n, d)
         numeric = rows.numeric[bases]
         wide = {}
         for j in range(d):
@@ -93,8 +83,9 @@ def _moved(values: np.ndarray, by: np.ndarray) -> np.ndarray:
     return np.where(by >= 0, up, start - np.minimum(size, below)).astype(values.dtype)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class RandomOverSampler(OverSampler):
-    """Copies of rows, drawn with replacement; with `shrinkage`, a smoothed bootstrap (ROSE).
+    """Duplicates of rows, drawn with replacement; with `shrinkage`, a smoothed bootstrap (ROSE).
 
     Without `shrinkage` columns of every dtype are copied as they are, missing values included.
 
@@ -105,9 +96,9 @@ class RandomOverSampler(OverSampler):
     shrinkage : float or mapping of label to float, default=None
         Add normal noise to the copies: so many times h times each column's standard deviation in
         the class, with h = (4 / ((d + 2) n))^(1 / (d + 4)) for n rows of the class in d columns.
-        All columns must be numbers then; whole numbers are rounded.
+        All features must be numeric then; integers are rounded.
     carry, provenance
-        As in :class:`~dsmote.SMOTE`; other columns that are not measured are copied.
+        As in :class:`~dsmote.SMOTE`; other columns are copied.
 
     Attributes
     ----------
@@ -120,7 +111,7 @@ class RandomOverSampler(OverSampler):
 
     Notes
     -----
-    Reads the data twice: to count the classes, and to take out their rows and put out the
+    Reads the data twice: to count the classes, and to collect their rows and write the
     originals. imbalanced-learn takes n in h over the rows of all classes; the paper, and dsmote,
     over those of the class.
 
@@ -138,43 +129,25 @@ class RandomOverSampler(OverSampler):
     (['a', 'b', 'c', 'c'], [0, 0, 1, 1])
     """
 
-    _name: ClassVar[str] = "random"
-    _summary: ClassVar[str] = "copies of minority rows, or a smoothed bootstrap"
-    _memory_only: ClassVar[tuple[str, ...]] = ("sample_indices_",)
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **OverSampler._parameter_constraints,
-        "shrinkage": [Interval(Real, 0, None, closed="left"), Mapping, None],
-    }
+    _name = "random"
+    _summary = "duplicates of minority rows, or a smoothed bootstrap (ROSE)"
+    _memory_only = ("sample_indices_",)
 
-    def __init__(
-        self,
-        *,
-        sampling_strategy: Any = "auto",
-        random_state: Any = None,
-        shrinkage: Any = None,
-        carry: Any = None,
-        provenance: Any = False,
-    ) -> None:
-        self.sampling_strategy = sampling_strategy
-        self.random_state = random_state
-        self.shrinkage = shrinkage
-        self.carry = carry
-        self.provenance = provenance
+    shrinkage: Any = field(default=None, metadata=allow(Range(Real, 0, None), Mapping, None))
 
     def _takes_any_kind(self) -> bool:
         return self.shrinkage is None
 
-    def _recipe(self) -> Recipe:
-        if self.shrinkage is None:
-            return CopyRecipe("RandomOverSampler", 0)
-        return SmoothedRecipe("RandomOverSampler", 0)
+    def _recipe(self, **more: Any) -> Recipe:
+        kind = CopyRecipe if self.shrinkage is None else SmoothedRecipe
+        return kind("RandomOverSampler", **more)
 
     def _informed(self, recipe: Any, new: Mapping[Any, int], ranks: Mapping[Any, int]) -> Recipe:
         self.shrinkage_ = self._shrinkage_of(new)
         if self.shrinkage_ is None:
             return recipe
         given = {ranks[label]: float(s) for label, s in self.shrinkage_.items() if label in new}
-        return SmoothedRecipe("RandomOverSampler", 0, scaling=recipe.scaling, shrinkage=given)
+        return self._recipe(factors=given)
 
     def _shrinkage_of(self, new: Mapping[Any, int]) -> dict[Any, float] | None:
         if self.shrinkage is None:
@@ -206,7 +179,7 @@ class RandomOverSampler(OverSampler):
     def _finished(self, table: Table) -> None:
         self.sample_indices_ = table.sample_indices
 
-    def __sklearn_tags__(self) -> SamplerTags:
+    def __sklearn_tags__(self) -> Tags:
         """Return the tags: anything is copied, and one can know which rows were."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = self.shrinkage is None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any
 
-from dsmote.plan import Subset, UnderPlan
+from dsmote.plan import Plan, Subset
+from dsmote.samplers.parameters import allow
 from dsmote.samplers.under_base import UnderSampler
 
 __all__ = ["RandomUnderSampler"]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class RandomUnderSampler(UnderSampler):
     r"""Keep a random choice of the rows of the larger classes, in tables of any size.
 
@@ -43,12 +46,12 @@ class RandomUnderSampler(UnderSampler):
         Columns of X.
     feature_names_in_ : ndarray of str
         Their names, where X is a frame whose names are all text.
-    plan_ : UnderPlan
+    plan_ : Plan
         The plan of the last run.
 
     Notes
     -----
-    Nothing is measured, so columns may be of any dtype and may miss values.
+    Columns may be of any dtype and may have missing values: they are not used.
 
     The rows kept come out in the order of the input and with their index (imbalanced-learn sorts
     them by class and shuffles each).
@@ -79,25 +82,12 @@ class RandomUnderSampler(UnderSampler):
     total             100              80              20
     """
 
-    _name: ClassVar[str] = "random-under"
-    _summary: ClassVar[str] = "a random part of the rows of large classes"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **UnderSampler._parameter_constraints,
-        "replacement": ["boolean"],
-    }
+    _name = "random-under"
+    _summary = "a random part of the rows of large classes"
 
-    def __init__(
-        self,
-        *,
-        sampling_strategy: Any = "auto",
-        random_state: Any = None,
-        replacement: bool = False,
-    ) -> None:
-        self.sampling_strategy = sampling_strategy
-        self.random_state = random_state
-        self.replacement = replacement
+    replacement: bool = field(default=False, metadata=allow(bool))
 
-    def _subsets(self, plan: UnderPlan) -> dict[Any, Subset]:
+    def _subsets(self, plan: Plan) -> dict[Any, Subset]:
         return {
             c.label: Subset(c.before, c.after, plan.seed, c.rank, bool(self.replacement))
             for c in plan.classes

@@ -1,4 +1,4 @@
-"""Samplers by name, found among the public names: a new one needs no entry here."""
+"""Samplers by name, made from the list in :mod:`dsmote.samplers`: a new one needs no entry here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import difflib
 import importlib
 from collections.abc import Iterable
 from typing import Any
+
+from dsmote.samplers.base import Sampler, load_scikit_learn
 
 __all__ = [
     "check_parameters",
@@ -20,28 +22,21 @@ __all__ = [
 def samplers() -> dict[str, type]:
     """Return the public samplers by name.
 
-    Returns
-    -------
-    dict of str to type
-
     Examples
     --------
     >>> samplers()["borderline"].__name__
     'BorderlineSMOTE'
     """
-    public = importlib.import_module("dsmote.samplers")
-    classes = (getattr(public, name) for name in public.__all__)
-    return {cls._name: cls for cls in classes if isinstance(cls, type) and hasattr(cls, "_name")}
+    load_scikit_learn()
+    public = vars(importlib.import_module("dsmote.samplers")).values()
+    classes: list[Any] = [x for x in public if isinstance(x, type) and issubclass(x, Sampler)]
+    # Names in capitals first, as sorted names are elsewhere.
+    classes.sort(key=lambda cls: (not cls.__name__.isupper(), cls.__name__))
+    return {cls._name: cls for cls in classes}
 
 
 def describe_samplers() -> list[dict[str, Any]]:
-    """Return what can be said of each public sampler, as plain data.
-
-    Returns
-    -------
-    list of dict
-        With ``name``, ``class``, ``kind``, ``summary`` and ``parameters`` (as they are when not
-        given).
+    """Return name, class, kind, summary and default parameters of each sampler, as plain data.
 
     Examples
     --------
@@ -62,22 +57,9 @@ def describe_samplers() -> list[dict[str, Any]]:
 
 
 def find_sampler(name: str, also: Iterable[str] = ()) -> type:
-    """Return the sampler of a name, or of a class's name; capitals do not matter.
+    """Return the sampler of a name, or of a class's name, whatever its case.
 
-    Parameters
-    ----------
-    name : str
-    also : iterable of str
-        What else may be given in this place, for the message.
-
-    Returns
-    -------
-    type
-
-    Raises
-    ------
-    ValueError
-        It lists the names, and says which one is close.
+    An unknown name is a ValueError that lists the names, `also` among them, and the closest.
 
     Examples
     --------
@@ -96,15 +78,7 @@ def find_sampler(name: str, also: Iterable[str] = ()) -> type:
 
 
 def parameters_of(sampler: type) -> dict[str, Any]:
-    """Return the parameters of a sampler, and what they are when they are not given.
-
-    Parameters
-    ----------
-    sampler : type
-
-    Returns
-    -------
-    dict of str to object
+    """Return the parameters of a sampler with their defaults.
 
     Examples
     --------
@@ -117,16 +91,6 @@ def parameters_of(sampler: type) -> dict[str, Any]:
 
 def check_parameters(sampler: Any, names: Iterable[str]) -> None:
     """Refuse parameters that a sampler does not have.
-
-    Parameters
-    ----------
-    sampler : type
-    names : iterable of str
-
-    Raises
-    ------
-    ValueError
-        It names the sampler and the parameter, lists those there are, and says which one is close.
 
     Examples
     --------

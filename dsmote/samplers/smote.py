@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import Any
 
-from dsmote.execute import Recipe
-from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
-from dsmote.samplers.recipes import SegmentRecipe
-from dsmote.samplers.search import wanted_search
+from dsmote.samplers.base import OverSampler
 
 __all__ = ["SMOTE"]
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SMOTE(OverSampler):
-    r"""Synthetic minority over-sampling, for tables of numbers of any size.
+    r"""Synthetic minority over-sampling for numeric features, in tables of any size.
 
     ::
 
@@ -37,10 +36,10 @@ class SMOTE(OverSampler):
     random_state : None, int, RandomState or Generator, default=None
         The seed. The same seed gives the same rows, however the data are partitioned.
     carry : sequence of column names, default=None
-        Columns that are put out but never measured (ids, time stamps). They are missing in
-        synthetic rows; whole numbers become nullable (int64 becomes Int64).
+        Passthrough columns: kept in the output, not used as features (ids, time stamps). They are
+        missing in synthetic rows; integers become nullable (int64 becomes Int64).
     missing : {"error", "skip"}, default="error"
-        What to do with rows that have missing or infinite values in a measured column: refuse
+        What to do with rows that have missing or infinite values in a feature: refuse
         them, or keep them in the output and leave them out as bases and neighbours.
     neighbors : {"auto", "tree", "brute", "fast"} or engine, default="auto"
         How neighbours are found. ``"auto"`` chooses ``"tree"`` or ``"brute"`` from the rows alone,
@@ -50,10 +49,10 @@ class SMOTE(OverSampler):
         :mod:`dsmote.neighbors`.
     scale : {"standard", "minmax", "robust"}, default=None
         Find neighbours among columns that are scaled as scikit-learn's scaler of that name does,
-        over all rows of the table; new rows are made in the original units. What is needed
-        is learnt in the one pass over the data, and exactly, but for the quartiles of ``"robust"``
-        in columns of more than 4,096 different values (off by no more than one cell of a grid of
-        which that many cells are hit). Not with ``class_counts``, which saves that pass.
+        over all rows of the table; new rows are made in the original units. The scales are computed
+        in the one pass over the data, and exactly, but for the quartiles of ``"robust"`` in columns
+        of more than 4,096 different values (off by no more than one cell of a grid of which that
+        many cells are hit). Not with ``class_counts``, which saves that pass.
     n_components : int or float, default=None
         Find neighbours in so many leading principal components of the class, or in the fewest
         that hold this share (between 0 and 1) of its variance. Approximate: recall is measured in
@@ -116,47 +115,13 @@ class SMOTE(OverSampler):
     ((180, 3), array([90, 90]))
     """
 
-    _name: ClassVar[str] = "smote"
-    _summary: ClassVar[str] = "SMOTE for tables of numbers"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **OverSampler._parameter_constraints,
-        **NEIGHBOUR_PARAMETERS,
-    }
+    _name = "smote"
+    _summary = "SMOTE for numeric features"
 
-    def __init__(
-        self,
-        *,
-        sampling_strategy: Any = "auto",
-        k_neighbors: int = 5,
-        random_state: Any = None,
-        carry: Any = None,
-        missing: str = "error",
-        neighbors: Any = "auto",
-        scale: str | None = None,
-        n_components: Any = None,
-        on_small_class: str = "error",
-        on_small_group: str = "error",
-        provenance: Any = False,
-    ) -> None:
-        self.sampling_strategy = sampling_strategy
-        self.k_neighbors = k_neighbors
-        self.random_state = random_state
-        self.carry = carry
-        self.missing = missing
-        self.neighbors = neighbors
-        self.scale = scale
-        self.n_components = n_components
-        self.on_small_class = on_small_class
-        self.on_small_group = on_small_group
-        self.provenance = provenance
-
-    def _recipe(self) -> Recipe:
-        k, engine = wanted_search(self.k_neighbors, self.neighbors)
-        return SegmentRecipe(
-            "SMOTE",
-            k,
-            engine,
-            self.neighbors == "fast",
-            self.n_components,
-            on_small_group=self.on_small_group,
-        )
+    k_neighbors: Any = 5
+    missing: str = "error"
+    neighbors: Any = "auto"
+    scale: str | None = None
+    n_components: Any = None
+    on_small_class: str = "error"
+    on_small_group: str = "error"

@@ -1,54 +1,55 @@
-"""SMOTEN: new rows for tables of names."""
+"""SMOTEN: new rows for categorical features."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.utils._param_validation import Interval, StrOptions
 
-from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, Searched, Table, nearest_of
+from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, SearchSpace, Table
 from dsmote.kernels import vote
 from dsmote.neighbors import NeighborIndex, ValueDifferenceSearch, level_probabilities
 from dsmote.neighbors.choose import Choice
 from dsmote.plan import Schema, sort_labels
-from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
-from dsmote.samplers.recipes import SegmentRecipe
-from dsmote.samplers.tags import SamplerTags
+from dsmote.samplers.base import OverSampler
+from dsmote.samplers.parameters import Range, allow
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
 
 __all__ = ["SMOTEN"]
 
 
 @dataclass(frozen=True)
-class NominalRecipe(SegmentRecipe):
+class NominalRecipe(Recipe):
     """All rows are bases, equally; neighbours by the value difference metric; a vote."""
 
     how: str = "auto"
 
     def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
-        """Say that names are compared; how is chosen from the rows when they are there."""
-        return Choice("value difference", "names are compared by the classes they occur with")
+        """Say that categories are compared; how is chosen from the rows when they are there."""
+        return Choice("value difference", "categories are compared by the classes they occur with")
 
-    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
+    def search_space(self, rows: Rows, model: Any = None) -> SearchSpace | None:
         """Return the codes, and the probability of each class given each level that occurs."""
-        labels = sort_labels({c for of in learnt for row in of.rows.values() for c in row})
+        labels = sort_labels({c for of in model for row in of.rows.values() for c in row})
         tables = tuple(
             level_probabilities(of.table(levels.tolist(), labels))
-            for of, levels in zip(learnt, rows.levels, strict=True)
+            for of, levels in zip(model, rows.levels, strict=True)
         )
-        return Searched(rows.numeric, rows.codes, tables=tables)
+        return SearchSpace(rows.numeric, rows.codes, tables=tables)
 
-    def built(self, searched: Searched, engine: str, seed: int) -> NeighborIndex:
+    def build_index(self, space: SearchSpace, engine: Any, seed: int) -> NeighborIndex:
         """Index them."""
-        return ValueDifferenceSearch(searched.codes, searched.tables, self.how)
+        return ValueDifferenceSearch(space.codes, space.tables, self.how)
 
-    def make(self, of: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
+    def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
         """Let the base row and its neighbours vote on each column."""
-        rows = of.rows
-        near, place = nearest_of(of, bases, self.k)
+        rows = index.rows
+        near, place = index.nearest(bases, self.k)
         parents = np.column_stack([bases, near[place]])
         codes = np.empty((len(bases), rows.codes.shape[1]), dtype=np.int32)
         for j in range(codes.shape[1]):
@@ -57,8 +58,9 @@ class NominalRecipe(SegmentRecipe):
         return Made(rows.numeric[bases], {}, codes, bases, weights=weights)
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class SMOTEN(OverSampler):
-    """SMOTE for tables in which every column is nominal.
+    """SMOTE for tables in which every feature is categorical.
 
     ::
 
@@ -74,7 +76,7 @@ class SMOTEN(OverSampler):
     categorical_encoder : None
         Taken for imbalanced-learn's sake, and always None: levels of any kind are numbered here.
     sampling_strategy, random_state, k_neighbors
-        As in :class:`~dsmote.SMOTE`. A missing name is a level of its own.
+        As in :class:`~dsmote.SMOTE`. A missing category is a level of its own.
     neighbors : {"auto", "tree", "brute"}, default="auto"
         All three find the same, true neighbours.
     carry, on_small_class, on_small_group, provenance
@@ -87,7 +89,7 @@ class SMOTEN(OverSampler):
 
     Notes
     -----
-    Reads the data twice: to count classes and levels, and to take out rows and put out the
+    Reads the data twice: to count classes and levels, and to collect rows and write the
     originals. ``class_counts`` cannot save the first.
 
     References
@@ -107,55 +109,28 @@ class SMOTEN(OverSampler):
     (array([18, 18]), ['blue', 'green', 'red'])
     """
 
-    _name: ClassVar[str] = "smoten"
-    _summary: ClassVar[str] = "SMOTE for tables of names"
-    _counts_levels: ClassVar[bool] = True
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **OverSampler._parameter_constraints,
-        "categorical_encoder": [None],
-        "k_neighbors": [Interval(Integral, 1, None, closed="left")],
-        "neighbors": [StrOptions({"auto", "tree", "brute"})],
-        "on_small_class": NEIGHBOUR_PARAMETERS["on_small_class"],
-        "on_small_group": NEIGHBOUR_PARAMETERS["on_small_group"],
-    }
+    _name = "smoten"
+    _summary = "SMOTE for categorical features"
+    _recipe_type = NominalRecipe
+    _counts_levels = True
 
-    def __init__(
-        self,
-        categorical_encoder: Any = None,
-        *,
-        sampling_strategy: Any = "auto",
-        random_state: Any = None,
-        k_neighbors: int = 5,
-        carry: Any = None,
-        neighbors: str = "auto",
-        on_small_class: str = "error",
-        on_small_group: str = "error",
-        provenance: Any = False,
-    ) -> None:
-        self.categorical_encoder = categorical_encoder
-        self.sampling_strategy = sampling_strategy
-        self.random_state = random_state
-        self.k_neighbors = k_neighbors
-        self.carry = carry
-        self.neighbors = neighbors
-        self.on_small_class = on_small_class
-        self.on_small_group = on_small_group
-        self.provenance = provenance
+    categorical_encoder: None = field(default=None, kw_only=False, metadata=allow(None))
+    k_neighbors: int = field(default=5, metadata=allow(Range(Integral, 1, None)))
+    neighbors: str = field(default="auto", metadata=allow({"auto", "tree", "brute"}))
+    on_small_class: str = "error"
+    on_small_group: str = "error"
 
-    def _recipe(self) -> Recipe:
-        how = self.on_small_group
-        return NominalRecipe(
-            "SMOTEN", int(self.k_neighbors), on_small_group=how, how=self.neighbors
-        )
+    def _recipe(self, **more: Any) -> Recipe:
+        return super()._recipe(neighbors=None, how=self.neighbors, **more)
 
     def _nominal(self, table: Table, aside: Sequence[Any]) -> list[int]:
         others = {table.target, *aside} if table.has_target else set(aside)
         return [i for i, name in enumerate(table.names) if name not in others]
 
     def _notes(self, schema: Schema) -> list[str]:
-        return []  # that columns are nominal is known to who takes SMOTEN
+        return []  # who takes SMOTEN knows that
 
-    def __sklearn_tags__(self) -> SamplerTags:
+    def __sklearn_tags__(self) -> Tags:
         """Return the tags: text is what this sampler is for."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True

@@ -1,41 +1,32 @@
-"""SMOTENC: SMOTE for tables of numbers and names."""
+"""SMOTENC: SMOTE for numeric and categorical features."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from dsmote.execute import Recipe, Rows, Searched, Table
+from dsmote.execute import Recipe, Rows, SearchSpace, Table
 from dsmote.neighbors import NeighborIndex
 from dsmote.neighbors.choose import Choice, choose_engine
 from dsmote.neighbors.recall import measure_recall
 from dsmote.plan import Profile, Schema
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name, is_nominal_dtype
-from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
-from dsmote.samplers.recipes import SegmentRecipe
-from dsmote.samplers.search import wanted_search
+from dsmote.samplers.parameters import allow
+from dsmote.samplers.smote import SMOTE
 
 __all__ = ["SMOTENC", "MixedRecipe", "mixed_weight"]
 
 
 def mixed_weight(numeric: np.ndarray) -> float:
-    """Return M, the median of the continuous columns' population standard deviations.
+    """Return M, the median of the numeric features' population standard deviations.
 
-    Parameters
-    ----------
-    numeric : ndarray of float64, shape (n, p)
-        The continuous columns of a class.
-
-    Returns
-    -------
-    float
-        1 where the median is 0 (at least half of the columns are constant): M = 0 would make
-        all names equally near.
+    It is 1 where the median is 0 (at least half of the features are constant): M = 0 would make all
+    categories equally near.
 
     Examples
     --------
@@ -48,31 +39,26 @@ def mixed_weight(numeric: np.ndarray) -> float:
     return middle if middle > 0 and np.isfinite(middle) else 1.0
 
 
-@dataclass(frozen=True)
-class MixedRecipe(SegmentRecipe):
+class MixedRecipe(Recipe):
     """As SMOTE, with neighbours by the mixed metric."""
 
     def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
         """Take what was asked for, or choose by the directions that all columns spread in."""
         if self.neighbors is not None:
-            return Choice(f"mixed {self.neighbors.name}", "as asked for")
+            return Choice(f"mixed {self.neighbors.name}", "as asked for", self.neighbors)
         measured = self.measured(sample)
         weight = mixed_weight(measured) if len(sample) else 1.0
         chosen = choose_engine(n_rows, self._projected(measured), codes, weight)
-        return Choice(f"mixed {chosen.name}", chosen.why)
+        return chosen._replace(name=f"mixed {chosen.name}")
 
-    def searched(self, rows: Rows, learnt: Any = None) -> Searched | None:
+    def search_space(self, rows: Rows, model: Any = None) -> SearchSpace | None:
         """Return numbers and codes; M is that of the columns before projection."""
-        searched = super().searched(rows)
-        assert searched is not None
-        return replace(searched, weight=mixed_weight(self.measured(rows.numeric)))
+        space = super().search_space(rows)
+        assert space is not None
+        return replace(space, weight=mixed_weight(self.measured(rows.numeric)))
 
-    def _index(self, searched: Searched, how: Any, seed: int) -> NeighborIndex:
-        return how.build_mixed(searched.matrix, searched.codes, searched.weight, seed=seed)
-
-    def built(self, searched: Searched, engine: str, seed: int) -> NeighborIndex:
-        """Index numbers and codes together."""
-        return super().built(searched, engine.removeprefix("mixed "), seed)
+    def _index(self, space: SearchSpace, how: Any, seed: int) -> NeighborIndex:
+        return how.build_mixed(space.matrix, space.codes, space.weight, seed=seed)
 
     def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
         """Compare with brute force on a sample of the rows."""
@@ -82,14 +68,15 @@ class MixedRecipe(SegmentRecipe):
         ).to_dict()
 
 
-class SMOTENC(OverSampler):
-    """SMOTE for numbers and names (nominal and continuous columns together).
+@dataclass(kw_only=True, eq=False, repr=False)
+class SMOTENC(SMOTE):
+    """SMOTE for numeric and categorical features together.
 
     ::
 
-        distance^2 = |continuous difference|^2  +  M^2 x (nominal columns that differ)
-        continuous : base + gap (neighbour - base), as in SMOTE
-        nominal    : the most common value among the k neighbours; ties are drawn
+        distance^2  = |numeric difference|^2  +  M^2 x (categorical features that differ)
+        numeric     : base + gap (neighbour - base), as in SMOTE
+        categorical : the most common value among the k neighbours; ties are drawn
 
     M is the median, over the continuous columns, of their population standard deviation in the
     class. Where it is 0, a differing name counts as a distance of 1; the plan says so, and a
@@ -98,7 +85,7 @@ class SMOTENC(OverSampler):
     Parameters
     ----------
     categorical_features : "auto", or a sequence of names, positions or booleans, default="auto"
-        The nominal columns; a whole number is a position, if there is one. ``"auto"`` takes
+        The categorical features; an integer is a position, if there is one. ``"auto"`` takes
         category, string and bool columns, and object columns that do not hold numbers, for which
         Dask frames are read once more.
     categorical_encoder : None
@@ -106,7 +93,7 @@ class SMOTENC(OverSampler):
     sampling_strategy, k_neighbors, random_state, carry, missing
         As in :class:`~dsmote.SMOTE`. A missing name is a level of its own, and never "missing".
     neighbors : {"auto", "tree", "brute"}, CappedIndex or engine, default="auto"
-        As in :class:`~dsmote.SMOTE`, over numbers and names together.
+        As in :class:`~dsmote.SMOTE`, over numeric and categorical features.
     scale, n_components
         As in :class:`~dsmote.SMOTE`, for the continuous columns; M is then taken of scaled ones.
     on_small_class, on_small_group, provenance
@@ -115,7 +102,7 @@ class SMOTENC(OverSampler):
     Attributes
     ----------
     categorical_features_, continuous_features_ : ndarray of int
-        Positions of the nominal and of the measured columns in the table.
+        Positions of the categorical and of the numeric features in the table.
     median_std_ : dict of label to float
         M of each class that grows by its neighbours, where the input is in memory.
     sampling_strategy_, n_features_in_, feature_names_in_, plan_, neighbors_report_
@@ -137,62 +124,26 @@ class SMOTENC(OverSampler):
     (100, ['a', 'b'])
     """
 
-    _name: ClassVar[str] = "smotenc"
-    _summary: ClassVar[str] = "SMOTE for tables of numbers and names"
-    _memory_only: ClassVar[tuple[str, ...]] = ("median_std_",)
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **OverSampler._parameter_constraints,
-        **NEIGHBOUR_PARAMETERS,
-        "categorical_features": ["array-like", str],
-        "categorical_encoder": [None],
-    }
+    _name = "smotenc"
+    _summary = "SMOTE for numeric and categorical features"
+    _recipe_type = MixedRecipe
+    _memory_only = ("median_std_",)
 
-    def __init__(
-        self,
-        categorical_features: Any = "auto",
-        *,
-        categorical_encoder: Any = None,
-        sampling_strategy: Any = "auto",
-        k_neighbors: int = 5,
-        random_state: Any = None,
-        carry: Any = None,
-        missing: str = "error",
-        neighbors: Any = "auto",
-        scale: str | None = None,
-        n_components: Any = None,
-        on_small_class: str = "error",
-        on_small_group: str = "error",
-        provenance: Any = False,
-    ) -> None:
-        self.categorical_features = categorical_features
-        self.categorical_encoder = categorical_encoder
-        self.sampling_strategy = sampling_strategy
-        self.k_neighbors = k_neighbors
-        self.random_state = random_state
-        self.carry = carry
-        self.missing = missing
-        self.neighbors = neighbors
-        self.scale = scale
-        self.n_components = n_components
-        self.on_small_class = on_small_class
-        self.on_small_group = on_small_group
-        self.provenance = provenance
+    categorical_features: Any = field(
+        default="auto", kw_only=False, metadata=allow("array-like", str)
+    )
+    categorical_encoder: None = field(default=None, metadata=allow(None))
 
-    def _recipe(self) -> Recipe:
-        k, engine = wanted_search(self.k_neighbors, self.neighbors)
+    def _recipe(self, **more: Any) -> Recipe:
+        recipe = super()._recipe(**more)
+        engine = recipe.neighbors
         mixed = engine is None or hasattr(engine, "build_mixed")
         if self.neighbors == "fast" or not mixed or getattr(engine, "eps", 0):
             raise ValueError(
                 f"neighbors={self.neighbors!r} measures numbers only; SMOTENC takes 'auto', "
                 "'tree', 'brute' and CappedIndex(max_rows)"
             )
-        return MixedRecipe(
-            "SMOTENC",
-            k,
-            engine,
-            n_components=self.n_components,
-            on_small_group=self.on_small_group,
-        )
+        return recipe
 
     def _nominal(self, table: Table, carried: Sequence[Any]) -> list[int]:
         wanted = self.categorical_features
@@ -245,14 +196,14 @@ class SMOTENC(OverSampler):
         names = listed(repr(schema.columns[i].name) for i in schema.nominal)
         if not schema.nominal:
             raise ValueError(
-                "SMOTENC found no nominal column (0 of "
-                f"{len(schema.numeric)} measured columns); use SMOTE, or name the nominal columns "
+                "SMOTENC found no categorical feature (0 of "
+                f"{len(schema.numeric)} features); use SMOTE, or name the categorical ones "
                 "in categorical_features"
             )
         if not schema.numeric:
             raise ValueError(
-                f"SMOTENC needs at least one continuous column, but all {len(schema.nominal)} "
-                f"measured columns are nominal ({names}); use SMOTEN, or encode a column as numbers"
+                f"SMOTENC needs at least one numeric feature, but all {len(schema.nominal)} "
+                f"features are categorical ({names}); use SMOTEN, or encode a column as numbers"
             )
 
 

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple
+from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import betaincinv
-from sklearn.base import clone
-from sklearn.svm import SVC
-from sklearn.utils._param_validation import HasMethods, Interval
 
-from dsmote.execute import (
-    Bases,
-    BasesOf,
-    ClassIndex,
-    Draws,
-    Made,
-    Recipe,
-    Rows,
-    Table,
-)
-from dsmote.kernels import beyond, beyond_exact
-from dsmote.neighbors import Engine
-from dsmote.plan import Stream, copies_with_replacement, plain
+from dsmote.execute import Bases, ClassContext, ClassIndex, Draws, Ends, Recipe, Rows, Table
+from dsmote.plan import Stream, plain
 from dsmote.plan.draws import SHARE
-from dsmote.samplers.base import NEIGHBOUR_PARAMETERS, OverSampler
-from dsmote.samplers.recipes import SegmentRecipe, other_classes
-from dsmote.samplers.search import wanted_search
+from dsmote.samplers.borderline_smote import BorderRecipe, BorderSampler
+from dsmote.samplers.parameters import Range, allow
 
 __all__ = ["SVMSMOTE"]
 
@@ -42,38 +26,26 @@ class _Machine(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SvmRecipe(SegmentRecipe):
+class SvmRecipe(BorderRecipe):
     """Support vectors are bases: those in danger reach inward, the others outward."""
 
-    m: int = 10
-    m_engine: Engine | None = None
-    svm: Any = None
+    svm_estimator: Any = None
     out_step: float = 0.5
     max_fit_rows: int | None = None
-
-    @property
-    def around(self) -> int:
-        """The m nearest of all rows."""
-        return self.m
 
     @property
     def sample(self) -> int:
         """Rows that the machine is fitted to."""
         return 2**62 if self.max_fit_rows is None else self.max_fit_rows
 
-    @property
-    def lazy_report(self) -> bool:
-        """Support vectors are known when the machine is fitted."""
-        return True
-
-    @property
-    def _around_engine(self) -> Engine | None:
-        return self.m_engine or super()._around_engine
-
-    def learn(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
+    def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit the machine."""
+        from sklearn.base import clone
+        from sklearn.svm import SVC
+
         seed = seed % 2**32
-        machine = SVC(gamma="scale", random_state=seed) if self.svm is None else clone(self.svm)
+        how = self.svm_estimator
+        machine = SVC(gamma="scale", random_state=seed) if how is None else clone(how)
         if len(matrix) and (ranks == ranks[0]).all():
             raise ValueError(
                 f"the support vector machine needs rows of 2 classes, but all {len(ranks):,} rows "
@@ -88,56 +60,42 @@ class SvmRecipe(SegmentRecipe):
             )
         return _Machine(machine, np.sort(numbers[machine.support_]))
 
-    def asks(self, rows: Rows, learnt: Any) -> np.ndarray:
+    def asks(self, rows: Rows, model: Any) -> np.ndarray:
         """Only support vectors need to know what is around them."""
-        return np.flatnonzero(np.isin(rows.numbers, learnt.support))
+        return np.flatnonzero(np.isin(rows.numbers, model.support))
 
-    def bases(self, of: BasesOf) -> Bases:
+    def bases(self, ctx: ClassContext) -> Bases:
         """Divide the new rows between the vectors in danger and the safe ones."""
-        assert of.around is not None
-        others, present = other_classes(of.around.classes, of.of.rank)
-        noise = others == present
-        danger = (2 * others >= present) & ~noise
-        asked, n, new = of.around.asked, len(of.rows), of.of.new
-        inward, outward = asked[danger], asked[~danger & ~noise]
-        report = {"danger": len(inward), "safe": len(outward), "noise": int(noise.sum())}
-        if of.eligible is not None:
-            inward, outward = (np.intersect1d(x, of.eligible) for x in (inward, outward))
+        from scipy.special import betaincinv
+
+        danger, safe, report = self.told_apart(ctx)
+        inward, outward, new = ctx.chosen(danger), ctx.chosen(safe), ctx.cls.new
         if not len(inward) and not len(outward):
             raise ValueError(
-                f"class {of.of.label!r} has {len(asked):,} support vectors, of which "
+                f"class {ctx.cls.label!r} has {sum(report.values()):,} support vectors, of which "
                 f"{report['noise']:,} are noise (all of their {self.m} nearest rows are of other "
                 "classes) and none is left as a base; use SMOTE, or another m_neighbors"
             )
-        draw = Stream(of.seed, of.of.rank, SHARE).uniform(0, 1)[0]
+        draw = Stream(ctx.seed, ctx.cls.rank, SHARE).uniform(0, 1)[0]
         first = int(betaincinv(10, 10, draw) * (new + 1))
         first = new if not len(outward) else 0 if not len(inward) else first
-        ends = np.zeros(n, dtype=np.int64)
-        key = of.seed, of.of.rank
+        ends = np.zeros(len(ctx.rows), dtype=np.int64)
         if first:
-            ends += copies_with_replacement(n, first, *key, inward)
+            ends += ctx.drawn(inward, first).ends
         if new - first:
-            ends += copies_with_replacement(n, new - first, *key, outward, first)
-        return Bases(ends, np.isin(np.arange(n), outward), report)
+            ends += ctx.drawn(outward, new - first, first).ends
+        return Bases(ends, np.isin(np.arange(len(ends)), outward), report)
 
-    def make(self, of: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
+    def gaps(self, index: ClassIndex, bases: np.ndarray, ends: Ends, draws: Draws) -> np.ndarray:
         """Interpolate from vectors in danger, extrapolate from safe ones."""
-        rows, out = of.rows, of.bases.marks
-        assert out is not None
-        made, toward = self.toward(of, bases, draws, whole)
-        away = np.flatnonzero(out[bases])
-        if not len(away):
-            return made
+        assert index.bases.marks is not None
         gaps = draws.gap()
-        gaps[away] *= -self.out_step
-        own, near, steps = bases[away], toward[away], -gaps[away]
-        made.numeric[away] = beyond(rows.numeric[own], rows.numeric[near], steps, whole)
-        for place, exact in rows.wide.items():
-            made.wide[place][away] = beyond_exact(exact[own], exact[near], steps)
-        return replace(made, gaps=gaps)
+        gaps[index.bases.marks[bases]] *= -self.out_step
+        return gaps
 
 
-class SVMSMOTE(OverSampler):
+@dataclass(kw_only=True, eq=False, repr=False)
+class SVMSMOTE(BorderSampler):
     """SMOTE from the support vectors of the class.
 
     ::
@@ -177,9 +135,9 @@ class SVMSMOTE(OverSampler):
 
     Notes
     -----
-    Reads the data three times: to count the classes, to take out their rows and the sample and put
-    out the originals, and to find the nearest of all rows. On Dask only the first happens at once;
-    the machine is a task of the graph.
+    Reads the data three times: to count the classes, to collect their rows and the sample and
+    write the originals, and to find the nearest of all rows. On Dask only the first happens at
+    once; the machine is a task of the graph.
 
     References
     ----------
@@ -197,76 +155,24 @@ class SVMSMOTE(OverSampler):
     array([90, 90])
     """
 
-    _name: ClassVar[str] = "svm"
-    _summary: ClassVar[str] = "SMOTE from the support vectors of an SVM, inward and outward"
-    _memory_only: ClassVar[tuple[str, ...]] = ("svm_estimator_",)
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        **OverSampler._parameter_constraints,
-        **NEIGHBOUR_PARAMETERS,
-        "m_neighbors": NEIGHBOUR_PARAMETERS["k_neighbors"],
-        "svm_estimator": [HasMethods(["fit", "predict"]), None],
-        "out_step": [Interval(Real, 0, 1, closed="both")],
-        "max_fit_rows": [Interval(Integral, 2, None, closed="left"), None],
-    }
+    _name = "svm"
+    _summary = "SMOTE from the support vectors of an SVM, inward and outward"
+    _recipe_type = SvmRecipe
+    _memory_only = ("svm_estimator_",)
 
-    def __init__(
-        self,
-        *,
-        sampling_strategy: Any = "auto",
-        random_state: Any = None,
-        k_neighbors: Any = 5,
-        m_neighbors: Any = 10,
-        svm_estimator: Any = None,
-        out_step: float = 0.5,
-        max_fit_rows: int | None = 20_000,
-        carry: Any = None,
-        missing: str = "error",
-        neighbors: Any = "auto",
-        scale: str | None = None,
-        n_components: Any = None,
-        on_small_class: str = "error",
-        on_small_group: str = "error",
-        provenance: Any = False,
-    ) -> None:
-        self.sampling_strategy = sampling_strategy
-        self.random_state = random_state
-        self.k_neighbors = k_neighbors
-        self.m_neighbors = m_neighbors
-        self.svm_estimator = svm_estimator
-        self.out_step = out_step
-        self.max_fit_rows = max_fit_rows
-        self.carry = carry
-        self.missing = missing
-        self.neighbors = neighbors
-        self.scale = scale
-        self.n_components = n_components
-        self.on_small_class = on_small_class
-        self.on_small_group = on_small_group
-        self.provenance = provenance
-
-    def _recipe(self) -> Recipe:
-        k, engine = wanted_search(self.k_neighbors, self.neighbors)
-        m, m_engine = wanted_search(self.m_neighbors, "auto")
-        return SvmRecipe(
-            "SVMSMOTE",
-            k,
-            engine,
-            self.neighbors == "fast",
-            self.n_components,
-            on_small_group=self.on_small_group,
-            m=m,
-            m_engine=m_engine,
-            svm=self.svm_estimator,
-            out_step=self.out_step,
-            max_fit_rows=self.max_fit_rows,
-        )
+    svm_estimator: Any = field(default=None, metadata=allow(("fit", "predict"), None))
+    out_step: float = field(default=0.5, metadata=allow(Range(Real, 0, 1, "both")))
+    max_fit_rows: int | None = 20_000
 
     def _informed(self, recipe: Any, new: Mapping[Any, int], ranks: Mapping[Any, int]) -> Recipe:
-        weights = getattr(recipe.svm, "class_weight", None)
+        weights = getattr(recipe.svm_estimator, "class_weight", None)
         if not isinstance(weights, Mapping):
             return recipe
+        from sklearn.base import clone
+
         numbered = {ranks[plain(c)]: w for c, w in weights.items() if plain(c) in ranks}
-        return replace(recipe, svm=clone(recipe.svm).set_params(class_weight=numbered))
+        machine = clone(recipe.svm_estimator).set_params(class_weight=numbered)
+        return replace(recipe, svm_estimator=machine)
 
     def _finished(self, table: Table) -> None:
         if table.learnt is not None:

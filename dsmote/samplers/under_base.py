@@ -1,18 +1,13 @@
-"""What under-samplers that keep a number of rows share: validation, counting, plan, run."""
+"""What samplers share that leave rows out: counting, the plan, the run."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from numbers import Real
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator, OneToOneFeatureMixin
-from sklearn.utils import TargetTags
-from sklearn.utils._metadata_requests import RequestMethod
-from sklearn.utils._param_validation import Interval, StrOptions
 
 from dsmote.execute import (
     Counted,
@@ -20,196 +15,94 @@ from dsmote.execute import (
     count_classes,
     filter_lazily,
     kept_in_memory,
-    read_frame,
-    read_pair,
     take,
 )
 from dsmote.execute.arrays import label_array
-from dsmote.execute.partition import missing_labels
-from dsmote.plan import Subset, UnderPlan, kept_rows, make_under_plan, root_seed
-from dsmote.samplers.preparing import beside_table, check_labels, routed_requests
-from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
+from dsmote.plan import CLEAN, UNDER, Plan, Subset, make_under_plan, root_seed, wanted_rows
+from dsmote.samplers.base import Sampler
+from dsmote.samplers.parameters import allow
+from dsmote.samplers.preparing import check_labels
 
-__all__ = ["UnderSampler"]
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+__all__ = ["CleanSampler", "UnderSampler"]
 
 
-class UnderSampler(OneToOneFeatureMixin, BaseEstimator, ABC):
+@dataclass(kw_only=True, eq=False, repr=False)
+class UnderSampler(Sampler):
     """Base of under-samplers; a sampler adds its parameters and says which rows it keeps."""
 
-    _sampling_type: ClassVar[str] = "under-sampling"
-    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "sampling_strategy": [
-            Interval(Real, 0, 1, closed="right"),
-            StrOptions({"auto", "majority", "not minority", "not majority", "all", "minority"}),
-            Mapping,
-            callable,
-        ],
-        "random_state": ["random_state", np.random.Generator],
-    }
+    sampling_strategy: Any = "auto"
+    random_state: Any = None
 
+    _sampling_type = UNDER
+    _memory_only = ("sample_indices_",)
     #: The classes by partition, where whoever calls has counted them already.
-    _counted: Counted | None = None
+    _counted: ClassVar[Counted | None] = None
 
-    #: Nothing is routed unless requested: groups that a splitter is given are not the sampler's.
-    __metadata_request__fit_resample: ClassVar[dict[str, bool]] = {
-        "groups": False,
-        "sample_weight": False,
-    }
-    # scikit-learn makes this for methods that it knows; of this one it knows from imbalanced-learn,
-    # which may be imported later.
-    set_fit_resample_request = RequestMethod("fit_resample", ["groups", "sample_weight"])
-
-    sampling_strategy: Any
-    random_state: Any
-
-    @abstractmethod
-    def _subsets(self, plan: UnderPlan) -> dict[Any, Subset]:
+    def _subsets(self, plan: Plan) -> dict[Any, Subset]:
         """Return the rows to keep of each class that does not keep all as they are."""
+        return {}
 
-    def fit(self, X: Any, y: Any) -> UnderSampler:
-        """Validate the input and decide how many rows each class keeps; nothing is left out.
+    def _masks(self, table: Table, plan: Plan) -> Any:
+        """Return the rows that may stay, where the data say so.
 
-        Parameters
-        ----------
-        X, y
-            As for :meth:`fit_resample`.
-
-        Returns
-        -------
-        self
+        In memory a mask; on Dask a graph, and its keys of a mask for each partition.
         """
-        self._validate_params()
-        self._prepare(read_pair(X, y))
-        return self
+        return None
 
-    def fit_resample(
-        self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None
-    ) -> tuple[Any, ...]:
-        """Balance a table whose target is a container of its own.
-
-        Parameters
-        ----------
-        X : ndarray, list, DataFrame, dask Array or dask DataFrame, shape (n, d)
-            The features, of any dtype, missing values included.
-        y : ndarray, list, Series, or the same on Dask, shape (n,)
-            The target.
-        sample_weight : ndarray, list, Series, or the same on Dask, shape (n,), optional
-            Weights of the rows; they have no part in the choice.
-        groups : column name, or array like `sample_weight`, optional
-            Which rows belong together; they have no part in the choice either.
-
-        Returns
-        -------
-        X_res, y_res
-            The same kinds as given: the rows that stay, unchanged, in their order and with their
-            index. Dask in, lazy Dask out, after one pass over the target; the partitions stay,
-            and the chunks of arrays have known sizes.
-        sample_weight_res
-            Third, where `sample_weight` is given: those of the rows that stay.
-        groups_res
-            Last, where `groups` is an array.
-
-        Raises
-        ------
-        ValueError, TypeError
-            Input that cannot be resampled; the message names the class and the remedy.
-        """
-        self._validate_params()
-        routed_requests(self, set())
-        beside, _ = beside_table(X, sample_weight, groups)
-        rows, lazy = self._run(read_pair(X, y, beside))
-        if rows is None:
-            return lazy
-        arrays = [v if isinstance(v, pd.Series) else np.asarray(v) for v in beside.values()]
-        labels = label_array(y) if isinstance(y, tuple) else y
-        return tuple(take(of, rows) for of in (X, labels, *arrays))
-
-    def resample(self, frame: Any, *, target: Any) -> Any:
-        """Balance one table: one frame in, one frame out.
-
-        Parameters
-        ----------
-        frame : pandas or dask DataFrame
-            Features and target.
-        target : hashable
-            Name of the target column.
-
-        Returns
-        -------
-        pandas or dask DataFrame
-            The rows that stay; the same columns, order, dtypes and index.
-        """
-        self._validate_params()
-        rows, lazy = self._run(read_frame(frame, target))
-        return lazy if rows is None else take(frame, rows)
-
-    def plan(self, X: Any, y: Any = None, *, target: Any = None) -> UnderPlan:
-        """Say what would happen: the counts before and after. Leaves nothing out.
-
-        Parameters
-        ----------
-        X, y, target
-            As for :meth:`fit_resample` (X and y), or as for :meth:`resample` (X and target).
-
-        Returns
-        -------
-        UnderPlan
-            Printable; ``to_dict()`` gives it as JSON-able data.
-        """
-        self._validate_params()
-        if (y is None) == (target is None):
-            raise ValueError("plan takes X and y, or a frame and target=")
-        return self._prepare(read_pair(X, y) if target is None else read_frame(X, target))[0]
-
-    def _run(self, table: Table) -> tuple[np.ndarray | None, Any]:
-        """Return the rows to take of a table in memory, or what a table on Dask gives."""
-        plan, counted = self._prepare(table)
-        subsets = self._subsets(plan)
-        if table.lazy:
-            return None, filter_lazily(table, counted, subsets)
-        self.sample_indices_ = kept_in_memory(table, counted, subsets)
-        return self.sample_indices_, None
-
-    def _prepare(self, table: Table) -> tuple[UnderPlan, Counted]:
-        counted = self._counted or count_classes(table)
-        if not counted.rows:
+    def _prepare(
+        self, table: Table, class_counts: Mapping[Any, int] | None, group: Any
+    ) -> tuple[Plan, Counted]:
+        if class_counts is not None:
             raise ValueError(
-                "the table has zero rows (0 sample(s)): there is nothing to resample; check how it "
-                "was read or filtered"
+                f"{type(self).__name__} needs to know the classes of each partition, which "
+                "class_counts does not say; leave class_counts out"
             )
-        if counted.missing:
-            raise ValueError(missing_labels(counted.missing, table.target_name))
-        check_labels(list(counted.counts))
-        keep = kept_rows(self.sampling_strategy, counted.counts, table.meta_labels)
-        plan = make_under_plan(
+        counted = self._counted or count_classes(table)
+        self._check_rows(counted.rows, counted.missing, table)
+        counts = counted.counts
+        check_labels(list(counts))
+        keep = wanted_rows(self.sampling_strategy, counts, self._sampling_type, table.meta_labels)
+        self.sampling_strategy_ = keep
+        self.plan_ = make_under_plan(
             sampler=type(self).__name__,
             seed=root_seed(self.random_state),
-            counts=counted.counts,
+            counts=counts,
             keep=keep,
+            direction=self._sampling_type,
         )
-        self.sampling_strategy_ = keep
-        self.plan_ = plan
         self._remember_columns(table)
-        return plan, counted
+        return self.plan_, counted
 
-    def _remember_columns(self, table: Table) -> None:
-        """Set the attributes that tell of the columns; forget those of an earlier input."""
-        target = [table.target] if table.has_target else []
-        names = [name for name in table.names if name not in target]
-        self.n_features_in_ = len(names)
-        for stale in ("feature_names_in_", "sample_indices_"):
-            if hasattr(self, stale):
-                delattr(self, stale)
-        if table.is_frame and all(isinstance(name, str) for name in names):
-            self.feature_names_in_ = np.asarray(names, dtype=object)
+    def _made(self, table: Table, given: tuple[Any, ...], work: Counted) -> Any:
+        subsets, masks = self._subsets(self.plan_), self._masks(table, self.plan_)
+        if table.lazy:
+            return filter_lazily(table, work, subsets, masks)
+        rows = self.sample_indices_ = kept_in_memory(table, work, subsets, masks)
+        features, *others = given
+        if others and isinstance(others[0], tuple):
+            others[0] = label_array(others[0])
+        # What is beside the table comes back as arrays, whatever it is.
+        others[1:] = [v if isinstance(v, pd.Series) else np.asarray(v) for v in others[1:]]
+        return tuple(take(of, rows) for of in (features, *others))
 
-    def __sklearn_tags__(self) -> SamplerTags:
-        """Return the estimator's tags, for scikit-learn and imbalanced-learn."""
-        return SamplerTags(
-            estimator_type="sampler",
-            target_tags=TargetTags(required=True),
-            input_tags=SamplerInputTags(
-                two_d_array=True, sparse=False, string=True, allow_nan=True
-            ),
-            sampler_tags=SamplersOwnTags(sample_indices=True),
-        )
+    def __sklearn_tags__(self) -> Tags:
+        """Return the tags: columns of any kind are taken, and one can know which rows stay."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.string = tags.input_tags.allow_nan = True
+        tags.sampler_tags.sample_indices = True
+        return tags
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class CleanSampler(UnderSampler):
+    """Base of cleaning methods, which say by their rule which rows of the targeted classes stay."""
+
+    sampling_strategy: Any = field(
+        default="auto",
+        metadata=allow({"auto", "majority", "not minority", "not majority", "all"}, list, callable),
+    )
+
+    _sampling_type = CLEAN

@@ -23,7 +23,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
 from dsmote.execute.resources import single_threaded
-from dsmote.neighbors import NeighborIndex, choose_engine, engine_named
+from dsmote.neighbors import BruteIndex, NeighborIndex, TreeIndex, choose_engine
 from dsmote.neighbors.recall import measure_recall
 
 K = 5
@@ -40,15 +40,15 @@ def asked(index: NeighborIndex, n: int) -> np.ndarray:
         return np.concatenate(list(blocks))
 
 
-def built(X: np.ndarray, engine: str) -> NeighborIndex:
-    """Build an engine by name, as a sampler does."""
+def built(X: np.ndarray, engine: Any) -> NeighborIndex:
+    """Build an engine, as a sampler does."""
     with single_threaded():
-        return engine_named(engine).build(X)
+        return engine.build(X)
 
 
-def dsmote(X: np.ndarray, engine: str | None = None) -> np.ndarray:
+def dsmote(X: np.ndarray, engine: Any = None) -> np.ndarray:
     """Search with dsmote; the engine is chosen from 512 rows when omitted."""
-    return asked(built(X, engine or choose_engine(len(X), X[:512]).name), len(X))
+    return asked(built(X, engine or choose_engine(len(X), X[:512]).engine), len(X))
 
 
 def sklearn(X: np.ndarray, algorithm: str) -> np.ndarray:
@@ -84,10 +84,10 @@ def iid(scale: float, repeats: int) -> dict[str, Any]:
     for n, d in ((50_000, 30), (100_000, 10)):
         n = max(1000, int(n * scale))
         X = np.random.default_rng(0).standard_normal((n, d))
-        print(f"\niid: {n:,} x {d}, auto takes {' '.join(choose_engine(n, X[:512]))}")
+        print(f"\niid: {n:,} x {d}, auto takes {' '.join(choose_engine(n, X[:512])[:2])}")
         sides: dict[str, Callable[[], Any]] = {
             "dsmote auto": lambda X=X: dsmote(X),
-            "dsmote brute": lambda X=X: dsmote(X, "brute"),
+            "dsmote brute": lambda X=X: dsmote(X, BruteIndex()),
             "scikit-learn brute": lambda X=X: sklearn(X, "brute"),
             "scikit-learn auto": lambda X=X: sklearn(X, "auto"),
         }
@@ -113,7 +113,7 @@ def rank5(scale: float, repeats: int) -> dict[str, Any]:
         tables[f"{n:,} rows"] = X
     first = next(iter(tables.values()))
     chosen = choose_engine(len(first), first[:512])
-    print(f"\nrank5: 20 columns, auto takes {' '.join(chosen)}")
+    print(f"\nrank5: 20 columns, auto takes {' '.join(chosen[:2])}")
     seconds, _ = timed({name: lambda X=X: dsmote(X) for name, X in tables.items()}, repeats)
     middle = table(seconds)
     each = [1e6 * middle[name] / len(X) for name, X in tables.items()]
@@ -127,17 +127,17 @@ def fast(scale: float, repeats: int) -> dict[str, Any]:
     n = max(4000, int(200_000 * scale))
     X = np.random.default_rng(0).standard_normal((n, 30))
     chosen = choose_engine(n, X[:512], fast=True)
-    print(f"\nfast: {n:,} x 30, takes {' '.join(chosen)}")
+    print(f"\nfast: {n:,} x 30, takes {' '.join(chosen[:2])}")
     seconds, _ = timed(
         {
-            chosen.name: lambda: dsmote(X, chosen.name),
-            "brute": lambda: dsmote(X, "brute"),
+            chosen.name: lambda: dsmote(X, chosen.engine),
+            "brute": lambda: dsmote(X, BruteIndex()),
             "scikit-learn brute": lambda: sklearn(X, "brute"),
         },
         repeats,
     )
     middle = table(seconds)
-    recall = measure_recall(built(X, chosen.name), X, K, seed=0).recall
+    recall = measure_recall(built(X, chosen.engine), X, K, seed=0).recall
     ratio = middle["brute"] / middle[chosen.name]
     theirs = middle["scikit-learn brute"] / middle[chosen.name]
     print(f"recall {recall:.3f} (asked: 0.9); {ratio:.1f} times as fast as brute (asked: 5),")
@@ -153,18 +153,18 @@ def mixed(scale: float, repeats: int) -> dict[str, Any]:
         rng = np.random.default_rng(0)
         X, codes = rng.standard_normal((n, p)), rng.integers(0, 4, (n, q)).astype(np.int32)
         chosen = choose_engine(n, X[:512], codes[:512], 1.0)
-        print(f"\nmixed: {n:,} x {p} + {q}, auto takes {' '.join(chosen)}")
+        print(f"\nmixed: {n:,} x {p} + {q}, auto takes {' '.join(chosen[:2])}")
 
-        def search(engine: str, X: np.ndarray = X, codes: np.ndarray = codes) -> np.ndarray:
+        def search(engine: Any, X: np.ndarray = X, codes: np.ndarray = codes) -> np.ndarray:
             with single_threaded():
-                index = engine_named(engine).build_mixed(X, codes, 1.0)
+                index = engine.build_mixed(X, codes, 1.0)
             return asked(index, n)
 
         seconds, found = timed(
             {
-                "auto": lambda name=chosen.name, search=search: search(name),
-                "tree": lambda search=search: search("tree"),
-                "brute": lambda search=search: search("brute"),
+                "auto": lambda how=chosen.engine, search=search: search(how),
+                "tree": lambda search=search: search(TreeIndex()),
+                "brute": lambda search=search: search(BruteIndex()),
             },
             repeats,
         )
@@ -187,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
     args = parser.parse_args(arguments)
     print(f"k = {K}, {os.cpu_count()} cores, building included")
     small = np.random.default_rng(1).standard_normal((3000, 5))
-    dsmote(small), dsmote(small, "brute"), sklearn(small, "auto")  # imports, pools
+    dsmote(small), dsmote(small, BruteIndex()), sklearn(small, "auto")  # imports, pools
     return {name: CASES[name](args.scale, args.repeats) for name in args.only or CASES}
 
 

@@ -175,7 +175,7 @@ def run(partitions: int) -> dict[str, Any]:
         Client(cluster) as client,
     ):
         made, tasks = lazy_parts(frame, {0: (ONE_IN - 1) * few, 1: few}, folder)
-        client.run(import_module, "dsmote.samplers.recipes")
+        client.run(import_module, "dsmote.samplers")
         start, busy = time.perf_counter(), time.process_time()
         futures = client.compute(tasks, optimize_graph=False)
         wait(futures)

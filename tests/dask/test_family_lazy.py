@@ -14,16 +14,9 @@ import pytest
 from dask.base import is_dask_collection
 from distributed import Client, LocalCluster
 
-from dsmote import (
-    ADASYN,
-    SMOTE,
-    SMOTEN,
-    SVMSMOTE,
-    BorderlineSMOTE,
-    KMeansSMOTE,
-    RandomOverSampler,
-)
+from dsmote import SMOTEN
 from dsmote.execute.graph import again, freeze
+from tests.samplers import family, table_of
 from tests.tables import (
     CONTAINERS,
     assert_same_bits,
@@ -37,26 +30,14 @@ from tests.tables import (
 
 MOST_EMBEDDED = 100_000  # bytes
 
-FAMILY = {
-    "smote": SMOTE(random_state=0),
-    "random": RandomOverSampler(random_state=0),
-    "smoothed": RandomOverSampler(random_state=0, shrinkage=0.5),
-    "borderline-1": BorderlineSMOTE(random_state=0),
-    "borderline-2": BorderlineSMOTE(random_state=0, kind="borderline-2"),
-    "adasyn": ADASYN(random_state=0),
-    "svm": SVMSMOTE(random_state=0),
-    "kmeans": KMeansSMOTE(random_state=0, kmeans_estimator=3, cluster_balance_threshold=0.0),
-    "smoten": SMOTEN(random_state=0),
-}
-PASSES = dict(zip(FAMILY, (2, 2, 2, 3, 3, 3, 3, 3, 2), strict=True))
+FAMILY = {name: kind(random_state=0, **how) for name, (kind, how) in family().items()}
+THREE = [n for n, how in FAMILY.items() if how._recipe().around or how._recipe().surveys]
+PASSES = {name: 3 if name in THREE else 2 for name in FAMILY}
 ALL = pytest.mark.parametrize("name", FAMILY)
 
 
 def table_for(name, n=120, minority=36):
-    table = numbers(n, minority, 3)
-    if name == "smoten":
-        table[["a", "b", "c"]] = table[["a", "b", "c"]].round().astype(int)
-    return table
+    return table_of(name, n, minority)
 
 
 class Store:
@@ -195,7 +176,7 @@ def test_partitions_are_passed_on_and_not_held(name, classes):
     assert store.held <= 1
 
 
-@pytest.mark.parametrize("name", [name for name in FAMILY if PASSES[name] == 3])
+@pytest.mark.parametrize("name", THREE)
 def test_nothing_is_read_again_before_it_can_be_used(name):
     """Idle workers would read, and hold, the whole table while a model is learnt."""
     frame = dd.from_map(lambda i: table_for(name), range(9), meta=table_for(name).iloc[:0])

@@ -42,7 +42,7 @@ def test_fit_resample_computes_once_and_gives_lazy_collections(container):
 
 @pytest.mark.parametrize("sampler", [SMOTE(random_state=0), SMOTENC(random_state=0)])
 def test_resample_and_plan_compute_once(sampler):
-    table = NUMBERS if isinstance(sampler, SMOTE) else mixed()
+    table = NUMBERS if type(sampler) is SMOTE else mixed()
     frame = dask_frame(table, LENGTHS)
     counts = table["y"].value_counts().to_dict()
     with counted_computes() as computes:

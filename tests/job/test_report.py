@@ -44,6 +44,7 @@ from dsmote.job.report.sample import (
     report_columns,
     sampling_for,
 )
+from dsmote.plan import ClassPlan
 from tests.conftest import ROOT
 
 RARE, USUAL = 1, 0
@@ -761,8 +762,7 @@ def test_what_the_plan_guessed_is_not_said_where_it_was_measured() -> None:
 def test_rows_looked_at_are_as_many_as_the_readme_says(n_growing: int) -> None:
     million = 1_000_000
     classes = [
-        SimpleNamespace(rank=i, label=i, before=million, new=million * (i < n_growing))
-        for i in range(n_growing + 3)
+        ClassPlan(i, i, million, million, million * (i < n_growing)) for i in range(n_growing + 3)
     ]
     found = sampling_for(SimpleNamespace(classes=classes, seed=0), (), "y")
     rows = sum(share * million for share in (*found.original, *found.new))

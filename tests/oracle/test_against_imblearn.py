@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from imblearn.over_sampling import SMOTE as TheirSMOTE
 from imblearn.over_sampling import SMOTENC as TheirSMOTENC
@@ -14,7 +14,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from dsmote import SMOTE, SMOTENC
 from dsmote.kernels import segment, vote
-from dsmote.plan import Stream, bases_of, copies_with_replacement, new_rows
+from dsmote.plan import Stream, bases_of, copies_with_replacement, wanted_rows
 from dsmote.plan.draws import GAP, NEIGHBOUR
 from dsmote.samplers.smotenc import mixed_weight
 from tests.tables import naive_neighbours, numbers
@@ -61,6 +61,11 @@ def test_every_synthetic_row_follows_from_its_base_neighbour_and_draws():
 COUNTS = st.dictionaries(st.integers(-3, 6), st.integers(1, 60), min_size=2, max_size=6)
 
 
+def new_rows(strategy, counts):
+    wanted = wanted_rows(strategy, counts, "over-sampling")
+    return {label: n - counts[label] for label, n in wanted.items()}
+
+
 @given(
     counts=COUNTS, word=st.sampled_from(["auto", "minority", "not minority", "not majority", "all"])
 )
@@ -71,8 +76,19 @@ def test_words_give_the_same_counts(counts, word):
     assert new_rows(word, counts) == {int(label): int(n) for label, n in theirs.items()}
 
 
+@given(
+    counts=COUNTS, word=st.sampled_from(["auto", "majority", "not minority", "not majority", "all"])
+)
+def test_words_give_the_same_classes_to_clean(counts, word):
+    y = np.repeat(sorted(counts), [counts[label] for label in sorted(counts)])
+    theirs = check_sampling_strategy(word, y, "clean-sampling")
+    assert set(wanted_rows(word, counts, "clean-sampling")) == {int(label) for label in theirs}
+
+
 @given(few=st.integers(1, 50), many=st.integers(50, 400), ratio=st.floats(0.01, 1.0))
 def test_ratios_give_the_same_counts(few, many, ratio):
+    wanted = many * ratio
+    assume(wanted == round(wanted) or abs(wanted - round(wanted)) > 1e-9)  # ours rounds that away
     y = np.repeat([0, 1], [many, few])
     try:
         theirs = check_sampling_strategy(ratio, y, "over-sampling")

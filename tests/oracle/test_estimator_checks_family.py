@@ -24,28 +24,18 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils._testing import ignore_warnings
 from sklearn.utils.estimator_checks import estimator_checks_generator as checks_of_scikit_learn
 
-from dsmote import (
-    ADASYN,
-    SMOTEN,
-    SVMSMOTE,
-    BorderlineSMOTE,
-    KMeansSMOTE,
-    RandomOverSampler,
-)
+from dsmote import SMOTEN, KMeansSMOTE, RandomOverSampler
+from tests.samplers import family
 from tests.tables import mixed, numbers
 
-# The parameters that imbalanced-learn's own suite gives to its classes.
-SAMPLERS = [
-    RandomOverSampler(random_state=42),
-    RandomOverSampler(random_state=42, shrinkage=0.5),
-    BorderlineSMOTE(random_state=42),
-    BorderlineSMOTE(random_state=42, kind="borderline-2"),
-    ADASYN(random_state=42),
-    SVMSMOTE(random_state=42),
-    KMeansSMOTE(random_state=0),
-    SMOTEN(random_state=42),
-]
+# Where imbalanced-learn has them, with the parameters that its own suite gives to its classes.
+VARIANTS = family()
+VARIANTS["kmeans"] = KMeansSMOTE, {"random_state": 0}
+del VARIANTS["smote"]  # in test_estimator_checks.py
+SAMPLERS = [kind(**({"random_state": 42} | how)) for kind, how in VARIANTS.values()]
+IN_BOTH = [sampler for sampler in SAMPLERS if hasattr(theirs, type(sampler).__name__)]
 EACH = pytest.mark.parametrize("sampler", SAMPLERS, ids=_get_check_estimator_ids)
+EACH_IN_BOTH = pytest.mark.parametrize("sampler", IN_BOTH, ids=_get_check_estimator_ids)
 CHECKS = [pair for sampler in SAMPLERS for pair in estimator_checks_generator(sampler)]
 SKLEARN_CHECKS = [pair for sampler in SAMPLERS for pair in checks_of_scikit_learn(sampler)]
 
@@ -58,14 +48,10 @@ SMALL = {"check_fit2d_1feature": "class 2 has 3 rows, but [kn]_neighbors=5 needs
 
 
 def not_meant(sampler):
-    copies = isinstance(sampler, RandomOverSampler)
-    if copies and sampler.shrinkage is None:
+    if isinstance(sampler, RandomOverSampler) and sampler.shrinkage is None:
         return {}
-    if isinstance(sampler, SMOTEN):
-        return SMALL
-    if copies or isinstance(sampler, KMeansSMOTE):
-        return OBJECT
-    return OBJECT | SMALL
+    small = SMALL if sampler._recipe().k > 2 else {}
+    return small if isinstance(sampler, SMOTEN) else OBJECT | small
 
 
 @pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=_get_check_estimator_ids)
@@ -121,7 +107,7 @@ def test_every_parameter_has_a_constraint_and_none_is_positional(sampler):
 # ---- for who comes from imbalanced-learn
 
 
-@EACH
+@EACH_IN_BOTH
 def test_parameters_and_their_defaults_are_those_of_imblearn_and_more(sampler):
     kind = type(sampler)
     ours = kind().get_params()
@@ -130,7 +116,7 @@ def test_parameters_and_their_defaults_are_those_of_imblearn_and_more(sampler):
     assert set(ours) > set(original)
 
 
-@EACH
+@EACH_IN_BOTH
 def test_tags_are_those_of_imblearn_but_for_sparse_matrices_and_missing_names(sampler):
     ours = sampler.__sklearn_tags__()
     given = {"shrinkage": sampler.shrinkage} if isinstance(sampler, RandomOverSampler) else {}
@@ -184,7 +170,7 @@ def test_set_params_changes_what_is_made(sampler):
     before = sampler.fit_resample(X, y)[0]
     after = sampler.set_params(random_state=7).fit_resample(X, y)[0]
     assert len(after) == len(before)
-    assert not after.equals(before)
+    assert after.equals(before) != sampler._random
     more = sampler.set_params(sampling_strategy="not majority").fit_resample(X, y)[1]
     assert more.value_counts().nunique() == 1
     with pytest.raises(ValueError, match="Invalid parameter 'no_such'"):
@@ -229,9 +215,8 @@ def test_a_step_of_a_pipeline_acts_while_fitting_only(sampler):
 def test_a_grid_search_over_its_parameters(sampler):
     X, y = table_for(sampler)
     name = type(sampler).__name__.lower()
-    parameter = {"adasyn": "n_neighbors", "randomoversampler": "sampling_strategy"}.get(
-        name, "k_neighbors"
-    )
+    k_name = sampler._recipe().k_name
+    parameter = k_name if hasattr(sampler, k_name) else "sampling_strategy"
     values = ["auto", 0.8] if parameter == "sampling_strategy" else [2, 4]
     search = GridSearchCV(
         make_pipeline(*steps_for(clone(sampler))),

@@ -9,14 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsmote import (
-    ADASYN,
-    SMOTEN,
-    SVMSMOTE,
-    BorderlineSMOTE,
-    KMeansSMOTE,
-    RandomOverSampler,
-)
+from dsmote import BorderlineSMOTE
+from tests.samplers import family, having, table_of
 from tests.tables import (
     CONTAINERS,
     assert_same_bits,
@@ -34,22 +28,12 @@ CUTS = st.lists(st.integers(0, N), max_size=6)
 PARTITIONS = CUTS.map(lambda cuts: lengths_of(N, cuts))
 SCHEDULERS = st.sampled_from(["synchronous", "threads"])
 
-FAMILY = {
-    "random": (RandomOverSampler, {}),
-    "smoothed": (RandomOverSampler, {"shrinkage": 0.5}),
-    "borderline-1": (BorderlineSMOTE, {"k_neighbors": 3, "m_neighbors": 5}),
-    "borderline-2": (
-        BorderlineSMOTE,
-        {"k_neighbors": 3, "m_neighbors": 5, "kind": "borderline-2", "on_empty": "smote"},
-    ),
-    "adasyn": (ADASYN, {"n_neighbors": 3}),
-    "svm": (SVMSMOTE, {"k_neighbors": 2, "m_neighbors": 5}),
-    "kmeans": (KMeansSMOTE, {"kmeans_estimator": 3, "cluster_balance_threshold": 0.0}),
-    "smoten": (SMOTEN, {"k_neighbors": 3}),
-}
+FAMILY = family(k_neighbors=3, n_neighbors=3, m_neighbors=5, on_empty="smote")
+del FAMILY["smote"]  # in test_same_rows.py
 ALL = pytest.mark.parametrize("name", FAMILY)
-MEASURING = [name for name in FAMILY if name not in ("random", "smoten")]
-SEARCHING = [name for name in FAMILY if name not in ("random", "smoothed")]
+MEASURING = having("missing", FAMILY)
+SEARCHING = having("on_small_group", FAMILY)
+AROUND = [name for name, (kind, how) in FAMILY.items() if kind(**how)._recipe().around]
 
 
 def sampler(name, **more):
@@ -59,10 +43,7 @@ def sampler(name, **more):
 
 @cache
 def floats(name):
-    table = numbers(N, 18, 3)
-    if name == "smoten":
-        table[["a", "b", "c"]] = table[["a", "b", "c"]].round().astype(int)
-    return table
+    return table_of(name, N, 18)
 
 
 @cache
@@ -311,7 +292,7 @@ def test_groups_that_are_too_small(name, lengths):
         sampler(name).fit_resample(X, y, groups=groups)
 
 
-@pytest.mark.parametrize("name", [n for n in MEASURING if n != "smoothed"])
+@pytest.mark.parametrize("name", MEASURING)
 @given(lengths=PARTITIONS, seed=st.integers(0, 99))
 @settings(max_examples=5)
 def test_rows_with_missing_values_are_left_out(name, lengths, seed):
@@ -331,10 +312,10 @@ def test_rows_with_missing_values_are_left_out(name, lengths, seed):
         new = expected[0][N:]
         assert new[["a", "b", "c"]].notna().all(axis=None)
         assert not holes[new["base_row"].astype(int)].any()
-        assert not holes[new["neighbour_row"].astype(int)].any()
+        assert not holes[new["neighbour_row"].dropna().astype(int)].any()
 
 
-@pytest.mark.parametrize("name", ["borderline-1", "borderline-2", "adasyn", "svm"])
+@pytest.mark.parametrize("name", AROUND)
 @pytest.mark.parametrize("batch", [1, 7, 18, 40])
 @pytest.mark.parametrize("classes", [2, 4])
 def test_batches_of_queries_change_no_row(name, classes, batch, monkeypatch):

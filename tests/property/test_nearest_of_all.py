@@ -104,7 +104,7 @@ def test_gathered_as_by_looking_at_all_pairs(
 ):
     table, groups, weights = a_table(n, kind, seed)
     groups, weights = groups if grouped else None, weights if weighted else None
-    recipe = BorderlineRecipe("test", min(m, 4), m=m, second=second)
+    recipe = BorderlineRecipe("test", min(m, 4), m=m, kind=f"borderline-{1 + second}")
     if scaled:
         moments = tuple(look_at(table[c].to_numpy(), "standard") for c in "ab")
         recipe = recipe.scaled_by(scaling_of(moments))

@@ -110,7 +110,7 @@ def test_containers_in_memory(kind):
 @pytest.mark.parametrize("parts", [1, 7, 100])
 @pytest.mark.parametrize("sampler", [SMOTE(random_state=1), SMOTENC(random_state=1)])
 def test_partitions_of_a_larger_table(parts, sampler):
-    table = numbers(3_000, 300, 4) if isinstance(sampler, SMOTE) else mixed(3_000, 300)
+    table = numbers(3_000, 300, 4) if type(sampler) is SMOTE else mixed(3_000, 300)
     lengths = even(len(table), parts)
     lengths[len(lengths) // 2 : len(lengths) // 2] = [0, 0]
     frame = dask_frame(table, [0, *lengths, 0])

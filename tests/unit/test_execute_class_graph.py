@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from dsmote import ADASYN, SMOTE, SMOTEN, KMeansSMOTE
+from dsmote.execute import Recipe
 from dsmote.execute.class_graph import Inputs, add_indexes, together, without_blocks
 from dsmote.execute.dask_table import DaskTable
 from dsmote.plan import COPY, ClassPlan
-from dsmote.samplers.recipes import SegmentRecipe
 from tests.tables import dask_frame, even, numbers
 
 TABLE = numbers(120, 36)
@@ -19,7 +19,7 @@ def built(sampler, parts=4, table=TABLE):
     """Return the tasks, and the keys of the indexes."""
     with dask.config.set(scheduler="synchronous"):
         lazy = DaskTable(dask_frame(table, even(120, parts)), target="y")
-        task, _ = sampler._prepare(lazy, None)
+        _, (task, _) = sampler._prepare(lazy, None, None)
     inputs = lazy._inputs()
     tasks = dict(inputs.graph)
     return tasks, add_indexes(tasks, inputs, "token", task)
@@ -100,8 +100,8 @@ def test_a_partition_is_indexed_once_for_small_classes(monkeypatch):
         indexed.append(len(matrix))
         return surrounding(self, matrix)
 
-    surrounding = SegmentRecipe.surrounding
-    monkeypatch.setattr(SegmentRecipe, "surrounding", watched)
+    surrounding = Recipe.surrounding
+    monkeypatch.setattr(Recipe, "surrounding", watched)
     table = TABLE.copy()
     table.loc[:29, "y"], table.loc[30:49, "y"] = 2, 3
     how = ADASYN(random_state=0, sampling_strategy="all")

@@ -4,19 +4,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote.execute import generate
+from dsmote.execute import Recipe, generate
 from dsmote.execute.decode import synthetic_index
 from dsmote.execute.extract import Extract, Take, check_counts, extract, join_extracts
 from dsmote.execute.generate import build_class_index, make_rows
 from dsmote.execute.recipe import Draws, Making
 from dsmote.plan import make_schema
-from dsmote.samplers.recipes import SegmentRecipe
 from tests.tables import even, numbers, split
 from tests.unit.test_plan_plan import plan_of
 
 TABLE = numbers(120, 40, 2)
 SCHEMA = make_schema(list(TABLE), list(TABLE.dtypes), target="y", has_target=True)
-RECIPE = SegmentRecipe("SMOTE", 5)
+RECIPE = Recipe("SMOTE", 5)
 PLAN = plan_of({0: 80, 1: 40}, {1: 40})
 MAKING = Making(RECIPE, SCHEMA, 0, 120)
 TAKE = Take(SCHEMA, {1: 1})

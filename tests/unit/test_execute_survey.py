@@ -13,7 +13,7 @@ from dsmote.plan import make_schema
 from dsmote.samplers.borderline_smote import BorderlineRecipe
 
 SCHEMA = make_schema(["a", "y"], [np.dtype("f8"), np.dtype("O")], target="y", has_target=True)
-RECIPE = BorderlineRecipe("test", 2, m=3, second=True)
+RECIPE = BorderlineRecipe("test", 2, m=3, kind="borderline-2")
 RANKS = {"few": 0, "most": 1}
 PART = pd.DataFrame({"a": [0.0, 1.0, np.nan, 3.0], "y": ["few", "most", "most", "few"]})
 

@@ -11,7 +11,6 @@ from dsmote.neighbors import (
     NeighborIndex,
     TreeSearch,
     choose_engine,
-    engine_named,
     intrinsic_dimension,
 )
 
@@ -38,8 +37,10 @@ def test_trees_for_few_directions_and_brute_force_for_many():
     chosen = choose_engine(50_000, RNG.normal(size=(512, 30)))
     assert chosen.name == "brute"
     assert re.search(r"30 numeric .* about 2\d directions, and above 8 comparing", chosen.why)
-    assert isinstance(engine_named("tree").build(low), TreeSearch)
-    assert isinstance(engine_named("brute").build(low), BruteSearch)
+    assert isinstance(choose_engine(50_000, low).engine.build(low), TreeSearch)
+    assert isinstance(
+        choose_engine(50_000, RNG.normal(size=(512, 30))).engine.build(low), BruteSearch
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,18 @@
 
 import pytest
 
-from dsmote.plan import new_rows
-from dsmote.plan.under_strategy import kept_rows
+from dsmote.plan import CLEAN, OVER, UNDER, wanted_rows
 
 COUNTS = {"b": 30, "a": 100, "c": 10}
+
+
+def new_rows(strategy, counts, *given):
+    wanted = wanted_rows(strategy, counts, OVER, *given)
+    return {label: n - counts[label] for label, n in wanted.items()}
+
+
+def kept_rows(strategy, counts, *given):
+    return wanted_rows(strategy, counts, UNDER, *given)
 
 
 def test_words():
@@ -87,3 +95,30 @@ def test_many_classes_are_listed_in_short():
     with pytest.raises(ValueError, match=r"and 180 more\}") as caught:
         new_rows({"x": 1}, dict.fromkeys(range(200), 5))
     assert len(str(caught.value)) < 1_500
+
+
+def test_cleaning_methods_are_told_classes():
+    for strategy, labels in [
+        ("auto", "ab"),
+        ("majority", "a"),
+        ("not majority", "bc"),
+        ("all", "abc"),
+        (["c", "a"], "ac"),
+        (lambda counts: [max(counts, key=counts.get)], "a"),
+    ]:
+        assert wanted_rows(strategy, COUNTS, CLEAN) == {label: COUNTS[label] for label in labels}
+
+
+@pytest.mark.parametrize(
+    ("strategy", "message"),
+    [
+        ("minority", "cannot be used with a cleaning method"),
+        ({"a": 5}, "a list of classes or a callable.*numbers of rows are for over- and under"),
+        (0.5, "must be a word, a list of classes"),
+        (["z"], "names 'z', which the target does not hold"),
+        (lambda counts: {"a": 5}, "must return a list of classes"),
+    ],
+)
+def test_what_cannot_be_cleaned(strategy, message):
+    with pytest.raises(ValueError, match=message):
+        wanted_rows(strategy, COUNTS, CLEAN)

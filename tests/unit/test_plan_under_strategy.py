@@ -5,9 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from dsmote.plan import kept_rows, make_under_plan
+from dsmote.plan import UNDER, make_under_plan, wanted_rows
 
 COUNTS = {"b": 30, "a": 100, "c": 10}
+
+
+def kept_rows(strategy, counts, *given):
+    return wanted_rows(strategy, counts, UNDER, *given)
 
 
 def test_words():

@@ -14,17 +14,14 @@ import pytest
 import dsmote.execute.dask_table
 import dsmote.execute.memory_table
 from dsmote import (
-    ADASYN,
     SMOTE,
     SMOTENC,
-    SVMSMOTE,
-    BorderlineSMOTE,
-    KMeansSMOTE,
     RandomOverSampler,
     RandomUnderSampler,
 )
 from dsmote.plan import Limit, MemoryLimitError
-from dsmote.samplers.registry import samplers
+from dsmote.samplers.registry import parameters_of, samplers
+from tests.samplers import family
 from tests.tables import dask_array, dask_frame, mixed, numbers
 
 N = 60
@@ -57,6 +54,27 @@ def resample(kind, table, sampler=None, **how):
     sampler = SMOTE(random_state=0) if sampler is None else sampler
     made = sampler.resample(held(kind, table), target="y", **how)
     return made if kind == "in memory" else made.compute()
+
+
+# ---- every sampler
+
+
+@pytest.mark.parametrize("name", family())
+def test_no_sampler_takes_what_it_cannot_use(kind, table, name):
+    how, params = family()[name]
+    sampler = how(random_state=0, **params)
+    with pytest.raises(ValueError, match=r"at least 2 classes, but has 1 class: \{0: 60\}"):
+        resample(kind, table.assign(y=0), sampler)
+    with pytest.raises(ValueError, match=r"sampling_strategy names 7, which the target does not"):
+        resample(kind, table, sampler.set_params(sampling_strategy={7: 90}))
+    sampler.set_params(sampling_strategy="auto")
+    with pytest.raises(ValueError, match=r"y is missing in 1 row|target 'y' .*miss"):
+        resample(kind, table.assign(y=table["y"].mask(table.index == 30)), sampler)
+    if not sampler.__sklearn_tags__().input_tags.string:
+        with pytest.raises(ValueError, match=r"1 column holds text.*'b'; use SMOTENC"):
+            resample(kind, table.assign(b="text"), sampler)
+        with pytest.raises(ValueError, match=r"'c' \(1 missing\); fill"):
+            resample(kind, table.assign(c=table["c"].mask(table.index == 30)), sampler)
 
 
 # ---- arrays
@@ -177,14 +195,14 @@ def test_text_in_arrays():
 
 
 def test_smotenc_without_a_nominal_column(kind, table):
-    with pytest.raises(ValueError, match=r"no nominal column \(0 of 3 measured.*; use SMOTE"):
+    with pytest.raises(ValueError, match=r"no categorical feature \(0 of 3 feat.*; use SMOTE"):
         resample(kind, table, SMOTENC())
     with pytest.raises(ValueError, match="use SMOTE"):
         resample(kind, table, SMOTENC(categorical_features=[]))
 
 
 def test_smotenc_with_nominal_columns_only(kind, table):
-    message = r"at least one continuous column, but all 3 .* \('a', 'b', 'c'\); use SMOTEN"
+    message = r"at least one numeric feature, but all 3 .* \('a', 'b', 'c'\); use SMOTEN"
     with pytest.raises(ValueError, match=message):
         resample(kind, table, SMOTENC(categorical_features=["a", "b", "c"]))
 
@@ -763,7 +781,7 @@ def test_merged_chunks_of_the_target_get_a_remedy_that_works(tmp_path):
 
 @pytest.mark.parametrize("on_dask", [False, True])
 @pytest.mark.parametrize("everywhere", [False, True])
-@pytest.mark.parametrize("kind", [SMOTE, SMOTENC, BorderlineSMOTE, ADASYN, SVMSMOTE, KMeansSMOTE])
+@pytest.mark.parametrize("kind", [k for k in samplers().values() if "missing" in parameters_of(k)])
 def test_rows_that_all_miss_a_value_are_explained(kind, everywhere, on_dask):
     """Which columns miss how many, and that they can be carried; no count of nearest rows."""
     y = np.repeat([0, 1], [40, 20])

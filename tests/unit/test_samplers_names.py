@@ -1,37 +1,41 @@
-"""The names of the samplers are loaded on first use, and workers load no more than they need."""
+"""Samplers are listed once, and workers load no more than the recipes in their modules."""
 
+import pickle
 import subprocess
 import sys
 
 import pytest
+from sklearn.base import BaseEstimator
 
-import dsmote.samplers
+import dsmote
+from dsmote.samplers import samplers
 
-#: What a worker imports that makes rows of SMOTE and writes them.
+#: What a worker imports that makes rows and writes them, and what it is sent.
 WORKER = """
-import sys
+import pickle, sys
 import dsmote.execute.class_graph, dsmote.execute.outputs, dsmote.job.parts
-import dsmote.samplers.recipes
-print("sklearn" in sys.modules)
-import dsmote.samplers.smote
+recipes = pickle.load(sys.stdin.buffer)
+print(len(recipes), "sklearn" in sys.modules)
+dsmote.samplers.SMOTE()
 print("sklearn" in sys.modules)
 """
 
 
-def test_a_worker_of_smote_does_not_load_scikit_learn():
+def test_a_worker_loads_scikit_learn_only_for_a_model():
+    recipes = [kind()._recipe() for kind in samplers().values() if hasattr(kind, "_recipe")]
     done = subprocess.run(
-        [sys.executable, "-c", WORKER], capture_output=True, text=True, check=True
+        [sys.executable, "-c", WORKER], input=pickle.dumps(recipes), capture_output=True, check=True
     )
-    assert done.stdout.split() == ["False", "True"]
+    assert done.stdout.decode().split() == [str(len(samplers()) - 1), "False", "True"]
 
 
-@pytest.mark.parametrize("name", dsmote.samplers.__all__)
-def test_every_name_is_there(name):
-    found = getattr(dsmote.samplers, name)
-    assert found.__name__ == name
-    assert name in dir(dsmote.samplers)
+@pytest.mark.parametrize("kind", samplers().values())
+def test_samplers_are_public_and_estimators(kind):
+    assert getattr(dsmote, kind.__name__) is getattr(dsmote.samplers, kind.__name__) is kind
+    assert kind.__name__ in dir(dsmote)
+    assert issubclass(kind, BaseEstimator)
 
 
 def test_other_names_are_not():
-    with pytest.raises(AttributeError, match=r"'dsmote\.samplers' has no attribute 'SMOT'"):
-        dsmote.samplers.SMOT  # noqa: B018
+    with pytest.raises(AttributeError, match=r"'dsmote' has no attribute 'SMOT'"):
+        dsmote.SMOT  # noqa: B018

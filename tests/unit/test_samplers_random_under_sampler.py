@@ -193,7 +193,7 @@ def test_fit_plan_and_attributes(kind):
     assert sampler.feature_names_in_.tolist() == list("acbd")
     assert not hasattr(sampler, "sample_indices_")
     plan = sampler.plan(held(kind, table), target="y")
-    assert isinstance(plan, dsmote.UnderPlan)
+    assert isinstance(plan, dsmote.Plan)
     assert plan == sampler.plan(X, y)
     assert plan.counts_after == {"few": 12, "less": 12, "most": 30}
     assert (plan.n_before, plan.n_after) == (120, 54)
@@ -323,3 +323,14 @@ def test_weights_in_arrays(chunks):
     assert found[2].chunks[0] == found[0].chunks[0]
     with pytest.raises(ValueError, match="sample_weight has 89 values, but X has 90 rows"):
         RandomUnderSampler().fit_resample(X, y, sample_weight=weight[1:])
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_groups_beside_one_table_stay_with_their_rows(lazy):
+    table = pd.DataFrame({"a": np.arange(60.0), "y": np.repeat([0, 1], [50, 10])})
+    groups = pd.Series(np.arange(60) * 2)
+    given = [dask_frame(one, [20, 40]) for one in (table, groups)] if lazy else (table, groups)
+    made = RandomUnderSampler(random_state=0).resample(given[0], target="y", groups=given[1])
+    found, out = dask.compute(*made) if lazy else made
+    assert len(found) == 20
+    assert (2 * found["a"] == out).all()

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dsmote.job.report.sample import CATEGORICAL, Column, evenly
-from dsmote.neighbors import choose_engine, engine_named
+from dsmote.neighbors import choose_engine
 from dsmote.neighbors.dimension import principal_axes
 
 TOP_LEVELS = 8
@@ -190,11 +190,11 @@ def distances(columns: Sequence[Column], old: pd.DataFrame, new: pd.DataFrame) -
     # With a column of zeros, because an index needs a numeric feature.
     matrix = np.column_stack([np.zeros(len(numbers)), _standardised(numbers, n)])
     if not levels:
-        engine: Any = engine_named(choose_engine(n, matrix[queries]).name)
+        engine: Any = choose_engine(n, matrix[queries]).engine
         index, points = engine.build(matrix[:n]), matrix[of_new]
     else:
         codes = np.column_stack([pd.factorize(values)[0] for values in levels]).astype(np.int32)
-        engine = engine_named(choose_engine(n, matrix[queries], codes[queries], 1.0).name)
+        engine = choose_engine(n, matrix[queries], codes[queries], 1.0).engine
         index = engine.build_mixed(matrix[:n], codes[:n], 1.0)
         # Codes follow the order of appearance: higher ones are of levels that no original has.
         known = np.where(codes[of_new] > codes[:n].max(axis=0), -1, codes[of_new])

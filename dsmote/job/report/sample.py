@@ -150,7 +150,7 @@ def evenly(n: int, most: int) -> np.ndarray:
 def sampling_for(plan: Any, columns: Sequence[Column], target: Any) -> Sampling:
     """Decide how many rows of each class are drawn."""
     # The rows that an under-sampler drops are not written, so they cannot be drawn.
-    n_old = [c.before if hasattr(c, "new") else c.after for c in plan.classes]
+    n_old = [c.before - c.dropped for c in plan.classes]
     n_new = [getattr(c, "new", 0) for c in plan.classes]
     detailed = detailed_ranks(plan)
     own = max(NEW_ROWS, OWN_ROWS // max(1, len(detailed)))
