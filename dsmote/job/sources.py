@@ -21,6 +21,7 @@ from dsmote.job.parquet import (
     table_schema,
     with_pandas_dtypes,
 )
+from dsmote.job.storage.check import refuse_split
 from dsmote.plan.labels import listed, visible
 
 __all__ = ["Source", "check_columns", "open_source"]
@@ -131,6 +132,7 @@ def open_source(url: str, format: str | None = None) -> Source:
         When a file is corrupt, or its columns are not those of the others; it is named.
     """
     inputs = list_files(url, format)
+    refuse_split(url, inputs.files)
     if inputs.format == "csv":
         return Source(inputs, tuple(csv_columns(inputs)))
     footers = tuple(read_footers(inputs))

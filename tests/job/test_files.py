@@ -10,6 +10,7 @@ import pytest
 from dsmote.job.csv import csv_blocks, read_csv_blocks
 from dsmote.job.files import changed_files, check_apart, list_files
 from dsmote.job.sources import open_source
+from dsmote.job.storage.check import refuse_split
 
 
 def touch(*files: Path) -> None:
@@ -55,13 +56,16 @@ def test_an_output_with_a_split_is_refused_as_an_input(tmp_path: Path, given: st
     parts = [{"file": "train/a.parquet", "bytes": 1}, {"file": "test/a.parquet", "bytes": 1}]
     manifest.write_text(json.dumps({"job": {"split": {"column": "fold"}}, "parts": parts}))
     with pytest.raises(ValueError, match=r"test/ would be mixed .*: give .*/out/train"):
-        list_files(str(out / given))
+        open_source(str(out / given))
+    refuse_split("train", list_files(str(out / "train")).files)
     assert names(out, str(out / "train")) == ["train/a.parquet"]
+    both = list_files(str(out / given)).files
     (out / "test" / "a.parquet").write_text("another folder of that name")
-    assert len(names(out, str(out / given))) == 2
+    refuse_split("out", both)
     (out / "test" / "a.parquet").write_bytes(b"x")
     manifest.write_text(json.dumps({"job": {"split": None}, "parts": parts}))
-    assert len(names(out, str(out / given))) == 2
+    refuse_split("out", both)
+    assert len(both) == 2
 
 
 def test_linked_folder_is_part_of_the_table(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_object_stores_get_the_same_folders(
             data = fs.cat_file(f"/job-modes/out/{file}")
             assert data == (tmp_path / "out" / same).read_bytes()
     left = {str(name).split("/job-modes/")[1].split("/")[0] for name in fs.find("/job-modes")}
-    assert left == {"out"}
+    assert left == {".out.dsmote", "out"}
 
 
 class Dies(Silent):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dsmote.job.files import clear_errors
@@ -15,10 +15,10 @@ __all__ = [
     "belongs",
     "check_output",
     "file_sizes",
-    "is_split",
     "lacking",
     "own_files",
     "read_manifest",
+    "refuse_split",
 ]
 
 SUCCESS = "_SUCCESS"
@@ -129,16 +129,34 @@ def own_files(manifest: Mapping[str, Any] | None, sizes: Mapping[str, int]) -> s
     return own | {SUCCESS} if sizes.get(SUCCESS) == 0 else own
 
 
-def is_split(fs: Any, folder: str) -> bool:
-    """Tell whether a folder is an output whose ``test/`` is not to be read with the rest."""
-    try:
-        place = Place.of(fs.unstrip_protocol(folder))
-        manifest = read_manifest(place) or {}
-        own = own_files(manifest, file_sizes(place))
-    except (OSError, ValueError):  # not to be read, or a bucket, which has nothing beside it
-        return False
-    job, tested = manifest.get("job"), any(file.startswith("test/") for file in own)
-    return bool(tested and isinstance(job, dict) and job.get("split"))
+def refuse_split(url: str, files: Iterable[str]) -> None:
+    """Refuse an input that holds both sides of an output with a split.
+
+    Parameters
+    ----------
+    url : str
+        The input.
+    files : iterable of str
+        Its files.
+
+    Raises
+    ------
+    ValueError
+    """
+    for folder in sorted({file.rpartition("/test/")[0] for file in files if "/test/" in file}):
+        try:
+            place = Place.of(folder)
+            manifest = place.read(place.manifest) or {}
+        except (OSError, ValueError):  # not to be read, or a bucket, which has nothing beside it
+            continue
+        job = manifest.get("job")
+        if not (isinstance(job, dict) and job.get("split")):
+            continue
+        if any(file.startswith("test/") for file in own_files(manifest, file_sizes(place))):
+            raise ValueError(
+                f"{url} is an output with a split, and its test/ would be mixed into the training "
+                f"rows: give {place.target}/train"
+            )
 
 
 def _parts(manifest: Mapping[str, Any]) -> list[tuple[str, Any]]:
