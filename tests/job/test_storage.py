@@ -201,6 +201,25 @@ def test_run_that_was_killed_between_its_table_and_its_manifest(
     assert whole == (moment >= (2 if first else 3))
 
 
+def test_manifest_waits_where_it_cannot_get_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run fails, but the table is in place: it must be known which one it is."""
+    replace = os.replace
+
+    def fail(source: str, target: str) -> None:
+        if source.endswith(".manifest"):
+            raise OSError(5, "Input/output error")
+        replace(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="Input/output error"):
+        patch.setattr(os, "replace", fail)
+        write_table(tmp_path / "out", "new")
+    assert read_manifest(Place.of(str(tmp_path / "out")))
+    write_table(tmp_path / "out", "newer", overwrite=True)
+    assert beside(tmp_path) == ["out"]
+
+
 def test_run_that_was_killed_before_its_table_was_in_place(tmp_path: Path) -> None:
     """Its manifest is not that of the old table, be the files of both of the same size."""
     write_table(tmp_path / "out", "old")
@@ -268,7 +287,13 @@ def test_overwrite_goes_through_a_link(tmp_path: Path) -> None:
 
 FOREIGN = (
     *("thesis.txt", "sub/part.parquet", ".ssh/id", "_private.key", "mine.parquet"),
-    *("_records/a.json", "_report.html", "part-00000.parquet.crc", "y=1/part-00000.parquet"),
+    *(
+        "_SUCCESS",
+        "_records/a.json",
+        "_report.html",
+        "part-00000.parquet.crc",
+        "y=1/part-00000.parquet",
+    ),
 )
 
 
@@ -548,14 +573,17 @@ class TestObjectStore:
         if fs.exists("/store"):
             fs.rm("/store", recursive=True)
 
-    def run(self, content: bytes, overwrite: bool = True, parts: int = 2) -> dict:
+    def run(
+        self, content: bytes, overwrite: bool = True, parts: int = 2, report: bool = True
+    ) -> dict:
         fs = fsspec.filesystem("memory")
         files = [f"train/part-{number:05d}.parquet" for number in range(parts)]
         with staged(self.OUT, overwrite) as stage:
             for file in files:
                 fs.pipe_file(f"{stage.folder}/{file}", content)
             fs.pipe_file(f"{stage.folder}/_records/00000.json", b"{}")
-            fs.pipe_file(fs._strip_protocol(stage.report), b"page of " + content)
+            if report:
+                fs.pipe_file(fs._strip_protocol(stage.report), b"page of " + content)
             manifest = {"parts": [{"file": file, "bytes": len(content)} for file in files]}
             return stage.commit(manifest, key=content.hex() * 4)
 
@@ -585,6 +613,13 @@ class TestObjectStore:
             "/store/out/train/part-00000-6e65776e.parquet",
             "/store/out/train/part-00001-6e65776e.parquet",
         ]
+
+    def test_a_table_without_a_report_has_none_of_another(
+        self, fs: fsspec.AbstractFileSystem
+    ) -> None:
+        self.run(b"old")
+        self.run(b"new", report=False)
+        assert fs.find("/store/.out.dsmote") == RECORDS[:1]
 
     def test_a_failure_keeps_the_old(self, fs: fsspec.AbstractFileSystem) -> None:
         self.run(b"old")
