@@ -389,7 +389,7 @@ def test_demo_shows_counts_and_place(tmp_path: Path) -> None:
     assert words[words.index("fraud") :][:4] == ["fraud", "20", "1,960", "1,980"]
     assert words[words.index("genuine") :][:4] == ["genuine", "1,980", "0", "1,980"]
     assert str(tmp_path / "demo" / "balanced") in result.stdout
-    assert sorted(os.listdir(tmp_path / "demo")) == ["balanced", "table"]
+    assert beside(tmp_path / "demo") == ["balanced", "table"]
     again = call("demo", "--rows", 2000, "--output", tmp_path / "demo", "--json")
     assert json.loads(again.stdout)["rows"]["after"] == 3960
 
