@@ -120,24 +120,12 @@ class Around:
 
 
 class Bases(NamedTuple):
-    """Which rows are bases, and how often.
+    """Which rows are bases, and how often."""
 
-    Attributes
-    ----------
-    ends : ndarray of int64, shape (n,)
-        Running total of the copies (see :mod:`dsmote.plan.allocation`).
-    marks : ndarray of bool, shape (n,), or None
-        What the kernel should know of each base row.
-    report : mapping
-        What the user is told of the class.
-    groups : ndarray of int, shape (n,), or None
-        Within which rows neighbours are to be found, where that is not the whole class.
-    """
-
-    ends: np.ndarray
-    marks: np.ndarray | None = None
-    report: Mapping[str, Any] = {}
-    groups: np.ndarray | None = None
+    ends: np.ndarray  # int64, shape (n,): running total of the copies (dsmote.plan.allocation)
+    marks: np.ndarray | None = None  # bool, shape (n,): what `gaps` or `make` should know of a row
+    report: Mapping[str, Any] = {}  # what the user is told of the class
+    groups: np.ndarray | None = None  # int, shape (n,): neighbours are found within these
 
 
 @dataclass(frozen=True)
@@ -205,39 +193,18 @@ class Ends(NamedTuple):
 
 @dataclass(frozen=True)
 class ClassIndex:
-    """All that making rows of one class needs: a node of the graph, carried to the workers.
-
-    Attributes
-    ----------
-    rows : Rows
-        The rows of the class.
-    bases : Bases
-        Which of them are bases.
-    neighbours : NeighborIndex or None
-        Finds neighbours by row; None where the sampler has none, or copies.
-    around : Around or None
-        The nearest of all rows.
-    report : dict
-        What the user is told.
-    copied : bool
-        The class is too small for neighbours, and its rows are copied.
-    rank : int
-        Place of the class in sorted label order.
-    decimals : mapping of column position to (digits before the point, digits after it) or None
-        Of numeric columns of Python objects.
-    state : object
-        What :meth:`Recipe.prepare` returned.
-    """
+    """All that making rows of one class needs: a node of the graph, carried to the workers."""
 
     rows: Rows
     bases: Bases
-    neighbours: NeighborIndex | None
-    around: Around | None
-    report: dict[str, Any]
-    copied: bool = False
-    rank: int = -1
+    neighbours: NeighborIndex | None  # by row; None where the sampler has none, or copies
+    around: Around | None  # the nearest of all rows
+    report: dict[str, Any]  # what the user is told
+    copied: bool = False  # the class is too small for neighbours, and its rows are copied
+    rank: int = -1  # its place in sorted label order
+    # Digits before and after the point of numeric columns of Python objects, by position.
     decimals: Mapping[int, Any] = field(default_factory=dict)
-    state: Any = None
+    state: Any = None  # what Recipe.prepare returned
 
     def nearest(self, bases: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the neighbours of each different one of ascending bases, and its place there."""
@@ -461,39 +428,17 @@ def other_classes(around: Around, m: int | None = None) -> tuple[np.ndarray, np.
 
 @dataclass
 class ClassContext:
-    """What is known of a class when its bases are chosen.
-
-    Attributes
-    ----------
-    rows : Rows
-        The rows of the class.
-    cls : ClassPlan
-        What is planned for it.
-    seed : int
-        The root seed.
-    eligible : ndarray of int64, or None
-        Rows that may be bases; None for all.
-    around : Around or None
-        The nearest of all rows.
-    model : object
-        The fitted model.
-    survey : object
-        What :meth:`Recipe.survey` said of all partitions.
-    total : int
-        New rows of all classes together.
-    state : object
-        What :meth:`Recipe.prepare` returned.
-    """
+    """What is known of a class when its bases are chosen."""
 
     rows: Rows
     cls: ClassPlan
-    seed: int
-    eligible: np.ndarray | None = None
-    around: Around | None = None
-    model: Any = None
-    survey: Any = None
-    total: int = 0
-    state: Any = None
+    seed: int  # the root seed
+    eligible: np.ndarray | None = None  # rows that may be bases; None for all
+    around: Around | None = None  # the nearest of all rows
+    model: Any = None  # the fitted model
+    survey: Any = None  # what Recipe.survey said of all partitions
+    total: int = 0  # new rows of all classes together
+    state: Any = None  # what Recipe.prepare returned
 
     def drawn(self, among: np.ndarray | None, new: int | None = None, first: int = 0) -> Bases:
         """Draw bases for new rows (all of them by default) uniformly among some rows."""
@@ -508,62 +453,28 @@ class ClassContext:
 
 @dataclass(frozen=True)
 class Task:
-    """All that an executor is told.
-
-    Attributes
-    ----------
-    recipe : Recipe
-        The sampler.
-    schema, out : Schema
-        The columns of the input and of the output.
-    plan : Plan
-        What to make.
-    skip : bool
-        Leave rows with missing values out, where otherwise they are an error.
-    changes : mapping of column position to dtype
-        Columns whose dtype cannot stay: carried whole numbers, categories that differ.
-    known : mapping of column position to dtype
-        Categories that the input's metadata did not know, and the changes.
-    provenance : {None, "flag", "full"}
-        What to say of where rows came from.
-    levels : tuple of LevelCounts
-        Rows of each level of each nominal column, by class, where the recipe wants to know.
-    first : int or None
-        Where the index of the new rows begins; None in memory, where all rows are numbered anew.
-    """
+    """All that an executor is told."""
 
     recipe: Recipe
-    schema: Schema
-    out: Schema
+    schema: Schema  # of the input
+    out: Schema  # of the output
     plan: Plan
-    skip: bool
-    changes: dict[int, Any]
-    known: dict[int, Any]
-    provenance: str | None = None
-    levels: tuple[LevelCounts, ...] = ()
-    first: int | None = None
+    skip: bool  # leave rows with missing values out, where otherwise they are an error
+    changes: dict[int, Any]  # dtypes that cannot stay: carried integers, categories that differ
+    known: dict[int, Any]  # the changes, and categories that the input's metadata did not know
+    provenance: str | None = None  # "flag", "full" or None
+    levels: tuple[LevelCounts, ...] = ()  # rows of each level of each categorical feature, by class
+    first: int | None = None  # where the index of new rows begins; in memory rows are numbered anew
 
 
 @dataclass(frozen=True)
 class Making:
-    """What making rows needs of a task: little, because every block of rows has it.
-
-    Attributes
-    ----------
-    recipe : Recipe
-    schema : Schema
-        The columns of the output.
-    seed : int
-        The root seed.
-    first : int
-        Where the index of the new rows begins.
-    provenance : {None, "flag", "full"}
-    """
+    """What making rows needs of a task: little, because every block of rows has it."""
 
     recipe: Recipe
-    schema: Schema
+    schema: Schema  # of the output
     seed: int
-    first: int
+    first: int  # where the index of the new rows begins
     provenance: str | None = None
 
     @classmethod
