@@ -62,60 +62,29 @@ _SEEN = 512  # rows that the engine for a partition is chosen from
 
 @dataclass(frozen=True)
 class Made:
-    """New rows as arrays, and where they came from.
+    """New rows as arrays, and where they came from."""
 
-    Attributes
-    ----------
-    numeric, wide, codes
-        As in :class:`~dsmote.execute.rows.Rows`.
-    bases : ndarray of int64, shape (n,)
-        The base row of each, among the rows of the class.
-    neighbours : ndarray of int64, shape (n,), or None
-        The number in the table of the neighbour; None where no single row was the neighbour.
-    gaps : ndarray of float64, shape (n,), or None
-        new = base + gap (neighbour - base); negative where it lies beyond the base.
-    weights : ndarray of float64, shape (n,), or None
-        Sample weights of the neighbours, where the rows have weights.
-    """
-
-    numeric: np.ndarray
+    numeric: np.ndarray  # this, wide and codes: as in dsmote.execute.rows.Rows
     wide: dict[int, np.ndarray]
     codes: np.ndarray
-    bases: np.ndarray
-    neighbours: np.ndarray | None = None
-    gaps: np.ndarray | None = None
-    weights: np.ndarray | None = None
+    bases: np.ndarray  # int64, shape (n,): the base row of each, among the rows of the class
+    neighbours: np.ndarray | None = None  # int64, shape (n,): rows of the table
+    gaps: np.ndarray | None = None  # float64, shape (n,): new = base + gap (neighbour - base)
+    weights: np.ndarray | None = None  # float64, shape (n,): sample weights of the neighbours
 
 
 @dataclass(frozen=True)
 class Around:
-    """The nearest of all rows, for some rows of a class.
+    """The m nearest of all rows, for n rows of a class."""
 
-    Attributes
-    ----------
-    asked : ndarray of int64, shape (n,)
-        Which rows of the class.
-    distances : ndarray of float64, shape (n, m)
-        Ascending; inf where there are fewer rows.
-    classes : ndarray of int32, shape (n, m)
-        Place of their class in sorted label order; -1 where there is no row.
-    numbers : ndarray of int64, shape (n, m)
-        Which rows of the table they are; equal distances are in this order.
-    values : ndarray of float64, shape (n, v, p)
-        The numeric columns of the first v of them, and their weight where rows have one.
-    own_class : int
-        The class that asks.
-    finer : ndarray of float64, shape (n, m), or None
-        Squares of the distances, each over a power of four that its distance says: they order
-        distances that rounding made equal. Until the nearest of all partitions are known.
-    """
-
-    asked: np.ndarray
-    distances: np.ndarray
-    classes: np.ndarray
-    numbers: np.ndarray
-    values: np.ndarray
-    own_class: int = -1
+    asked: np.ndarray  # int64, shape (n,): which rows of the class
+    distances: np.ndarray  # float64, shape (n, m): ascending; inf where there are fewer rows
+    classes: np.ndarray  # int32, shape (n, m): rank of their class; -1 where there is no row
+    numbers: np.ndarray  # int64, shape (n, m): rows of the table; their order where distances tie
+    values: np.ndarray  # float64, shape (n, v, p): numeric columns of the first v, and their weight
+    own_class: int = -1  # rank of the class that asks
+    # float64, shape (n, m): squares of the distances, each over a power of four that its distance
+    # says. They order distances that rounding made equal, until partitions are merged.
     finer: np.ndarray | None = None
 
 
@@ -130,25 +99,13 @@ class Bases(NamedTuple):
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The rows of a class as they are searched: scaled and projected.
+    """The rows of a class as they are searched: scaled and projected."""
 
-    Attributes
-    ----------
-    matrix : ndarray of float64, shape (n, p)
-    codes : ndarray of int32, shape (n, q)
-    weight : float
-        What a differing name counts for.
-    axes : (centre, axes) or None
-        The principal components, when the matrix holds those.
-    tables : tuple of ndarray of float64, shape (levels, classes)
-        P(class | level) of each nominal column, where rows are compared by it.
-    """
-
-    matrix: np.ndarray
-    codes: np.ndarray
-    weight: float = 0.0
-    axes: tuple[np.ndarray, np.ndarray] | None = None
-    tables: tuple[np.ndarray, ...] = ()
+    matrix: np.ndarray  # float64, shape (n, p)
+    codes: np.ndarray  # int32, shape (n, q): levels of the categorical features
+    weight: float = 0.0  # the distance that a differing category counts for
+    axes: tuple[np.ndarray, np.ndarray] | None = None  # centre and axes, if projected to these
+    tables: tuple[np.ndarray, ...] = ()  # P(class | level), where rows are compared by it
 
     def take(self, ids: np.ndarray) -> SearchSpace:
         """Return some of the rows."""
@@ -156,29 +113,14 @@ class SearchSpace:
 
 
 class Ends(NamedTuple):
-    """The far ends of the segments from base rows: neighbours, or points of any kind.
+    """The far ends of the segments from base rows: neighbours, or points of any kind."""
 
-    Attributes
-    ----------
-    points : ndarray of float64, shape (n, p)
-    numbers : ndarray of int64, shape (n,), or None
-        Which rows of the table they are; None where they are none.
-    weights : ndarray of float64, shape (n,), or None
-        Their sample weights, where the rows have weights.
-    rows : ndarray of int64, shape (n,), or None
-        Which rows of the class they are.
-    voters : (near, place) or None
-        The neighbours that vote on categorical features, as of :meth:`ClassIndex.nearest`.
-    classes : ndarray of int32, shape (n,), or None
-        Their classes, where they may be of several.
-    """
-
-    points: np.ndarray
-    numbers: np.ndarray | None = None
-    weights: np.ndarray | None = None
-    rows: np.ndarray | None = None
-    voters: tuple[np.ndarray, np.ndarray] | None = None
-    classes: np.ndarray | None = None
+    points: np.ndarray  # float64, shape (n, p)
+    numbers: np.ndarray | None = None  # int64, shape (n,): rows of the table, if they are some
+    weights: np.ndarray | None = None  # float64, shape (n,): sample weights, where rows have them
+    rows: np.ndarray | None = None  # int64, shape (n,): rows of the class, if they are some
+    voters: tuple[np.ndarray, np.ndarray] | None = None  # on categories: of ClassIndex.nearest
+    classes: np.ndarray | None = None  # int32, shape (n,): ranks, where they may be of several
 
     def exact(self, column: int, rows: Rows) -> np.ndarray:
         """Return them in a column of integers (or units of decimals) that float64 cannot hold."""
