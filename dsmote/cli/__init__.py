@@ -1,9 +1,8 @@
 """The command line: ``dsmote demo``, ``plan``, ``resample``, ``run``, ``samplers``, ``schema``.
 
-What was asked for goes to the standard output, what is said on the way to the standard error.
-The exit code is 0, 1 after a failure, 2 after wrong usage, 3 when there was nothing to do, 4 when
-memory does not suffice, 5 when data or parameters do not allow it, 130 after Ctrl-C. Only this
-package prints.
+Results go to the standard output, progress, log and messages to the standard error. The exit code
+is 0, 1 after a failure, 2 after wrong usage, 3 when there was nothing to do, 4 when memory does
+not suffice, 5 when data or parameters do not allow it, 130 after Ctrl-C. Only this package prints.
 
 Commands import what they need when they run: importing pandas and Dask takes a second or more,
 which ``--help`` need not cost, and in which Ctrl-C would not yet be answered as it should.
@@ -11,30 +10,73 @@ which ``--help`` need not cost, and in which Ctrl-C would not yet be answered as
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from dsmote import __version__
-from dsmote.cli.guard import after_commit, guarded
-from dsmote.cli.log import say
-from dsmote.cli.options import (
-    CLUSTER_OPTIONS,
-    JOB_OPTIONS,
-    LISTING_OPTIONS,
-    LOG_OPTIONS,
-    OUTPUT_OPTIONS,
-    with_options,
-)
-from dsmote.cli.run import run, schema
-from dsmote.cli.writing import WRITE_OPTIONS, in_options, written_fields
-
-if TYPE_CHECKING:
-    from dsmote.job import JobSpec
+from dsmote.cli.options import JobCommand, argument, given_job, job_option
+from dsmote.cli.terminal import echo, execute, guarded, print_json
 
 __all__ = ["main"]
+
+Command = Callable[..., Any]
+
+#: Keys of a job that the commands have options for.
+PLANNED = ("target", "format", "sampler", "params", "cluster")
+WRITTEN = (
+    *("split", "mode", "if_exists", "partition_by", "row_group_rows", "compression", "shuffle"),
+    *("report", "resume"),
+)
+
+EXIT_CODES = """\b
+Exit codes, for schedulers:
+    0  done (or planned, with --dry-run)
+    1  failed, and a retry may help; there is no output, or the one that was there before
+    2  wrong usage, or errors in the job file; nothing has run
+    3  skipped: the output is there and was made from the same (if_exists: skip)
+    4  refused: the job does not fit in the workers' memory; nothing has been written
+    5  refused: the data, a parameter or an existing output does not allow it; as after 1
+  130  interrupted, by Ctrl-C or SIGTERM
+"""
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+debug = click.option("--debug", is_flag=True, help="Show tracebacks and the cluster's log.")
+LOG = (
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        help="Log on the standard error: lines of text, or one JSON object a line.",
+    ),
+    click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        help="Minimum log level.",
+    ),
+)
+
+
+def with_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return a decorator that gives a command options, in this order, and guards it."""
+
+    def decorate(command: Command) -> Command:
+        command = guarded(command)
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def job_command(*options: Callable[[Command], Command], keys: tuple[str, ...], **more: Any) -> Any:
+    """Return a decorator that makes a command with the options of some keys of a job."""
+
+    def decorate(command: Command) -> click.Command:
+        return main.command(cls=JobCommand, keys=keys, **more)(with_options(*options)(command))
+
+    return decorate
 
 
 @click.group(name="dsmote", context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,183 +85,111 @@ def main() -> None:
     """Balance tables of any size with SMOTE and its family on Dask."""
 
 
-@main.command()
-@click.argument("input", metavar="INPUT")
-@with_options(JOB_OPTIONS, CLUSTER_OPTIONS, OUTPUT_OPTIONS)
-@guarded
-def plan(as_json: bool, quiet: bool, **options: Any) -> None:
+@job_command(argument("input"), as_json, quiet, debug, keys=PLANNED)
+def plan(**given: Any) -> None:
     """Show what resampling INPUT would do, without doing it.
 
     INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
     fsspec knows. Only the classes are counted. What cannot run ends with the exit code that
     `dsmote resample` would end with.
     """
-    from dsmote.cli.display import display, print_job
-    from dsmote.job import run_spec
-    from dsmote.plan.labels import first
-
-    cluster = _cluster_options(options)
-    spec = _spec(**options)
-    with display(quiet) as progress:
-        result = run_spec(spec, cluster, dry_run=True, progress=progress)
-    print_job(result, as_json, quiet, spec.hidden)
-    for problem in first(result.plan.problems) if quiet and not as_json else ():
-        say(f"Error: cannot run: {spec.hidden.mask(problem)}", None)
-    if result.exit_code:
-        raise click.exceptions.Exit(result.exit_code)
+    execute(given_job(needs_output=False), dry_run=True, **given)
 
 
-@main.command()
-@click.argument("input", metavar="INPUT")
-@click.argument("output", metavar="OUTPUT")
-@with_options(JOB_OPTIONS, WRITE_OPTIONS, CLUSTER_OPTIONS, LOG_OPTIONS, OUTPUT_OPTIONS)
-@guarded
-def resample(
-    as_json: bool, quiet: bool, log_format: str | None, log_level: str | None, **options: Any
-) -> None:
+@job_command(
+    argument("input"),
+    argument("output"),
+    job_option("--overwrite", is_flag=True, help="Short for --if-exists replace."),
+    *(*LOG, as_json, quiet, debug),
+    keys=(*PLANNED, *WRITTEN),
+)
+def resample(**given: Any) -> None:
     """Write a balanced copy of INPUT to the folder OUTPUT.
 
     INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
     fsspec knows. OUTPUT becomes a folder of Parquet files that readers take as one table. It
-    appears whole or not at all, and _manifest.json in it says how it was made.
+    appears complete or not at all, and _manifest.json in it says how it was made.
 
     The exit codes are those of `dsmote run`.
     """
-    from dsmote.cli.display import print_job
-    from dsmote.cli.log import shown
-    from dsmote.job import run_spec
-
-    cluster = _cluster_options(options)
-    spec = _spec(**written_fields(options), **options)
-    with shown(quiet, log_format, log_level, always=False) as (progress, logged):
-        result = run_spec(spec, cluster, progress=progress)
-    with after_commit():
-        print_job(result, as_json, quiet, spec.hidden, warnings=not logged)
-    if result.exit_code:
-        raise click.exceptions.Exit(result.exit_code)
+    execute(given_job(), **given)
 
 
-@main.command()
-@click.option(
-    "--rows", type=click.IntRange(min=1000), default=1_000_000, show_default=True, metavar="N"
+@job_command(
+    click.argument("job", metavar="JOB.yaml", type=click.Path(exists=True, dir_okay=False)),
+    job_option(
+        "--set",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A key of the job file, such as params.k_neighbors=7; VALUE is YAML, such as [a, b]. "
+        "May be repeated.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Print the plan; write nothing."),
+    *(*LOG, as_json, quiet, debug),
+    keys=("if_exists", "resume", "cluster"),
+    epilog=EXIT_CODES,
 )
-@click.option(
-    "--output",
-    default="dsmote-demo",
-    show_default=True,
-    metavar="DIR",
-    help="Folder for the generated table and the balanced one.",
-)
-@with_options(CLUSTER_OPTIONS, OUTPUT_OPTIONS)
-@guarded
-def demo(rows: int, output: str, as_json: bool, quiet: bool, **options: Any) -> None:
-    """Generate a table with a rare class and balance it.
+def run(job: str, **given: Any) -> None:
+    """Run the job that the file JOB.yaml describes.
 
-    Also tells how long Dask takes to read and write as much without resampling.
+    The file is checked before anything runs, and every error is reported with its line. Its keys
+    are those of `dsmote schema`; in its texts ${NAME} and ${NAME:-default} are environment
+    variables, whose values are never shown. Relative paths are relative to the working directory.
     """
-    from dsmote.cli.display import display, print_demo, print_json
-    from dsmote.job import prepare, write_job
-    from dsmote.job.demo import TARGET, copy_seconds, write_demo
+    execute(given_job(job), always_log=True, **given)
 
-    cluster = _cluster_options(options)
-    table, balanced = f"{output}/table", f"{output}/balanced"
-    with display(quiet) as progress, _client(cluster, progress) as client:
-        progress.stage(f"generating {rows:,} rows")
-        write_demo(table, rows)
-        spec = _spec(
-            input=table,
-            output=balanced,
-            target=TARGET,
-            carry=("id",),
-            random_state=0,
-            if_exists="replace",
-        )
-        manifest = write_job(prepare(spec), client, progress).manifest
-        progress.stage("copying, to compare")
-        seconds = copy_seconds(balanced, client)
-    with after_commit():
-        if as_json:
-            print_json({**manifest, "copy_seconds": round(seconds, 3)})
-        elif not quiet:
-            print_demo(manifest, seconds)
+
+@job_command(
+    click.option(
+        "--rows", type=click.IntRange(min=1000), default=1_000_000, show_default=True, metavar="N"
+    ),
+    click.option(
+        "--output",
+        default="dsmote-demo",
+        show_default=True,
+        metavar="DIR",
+        help="Folder for the generated table and the balanced one.",
+    ),
+    *(as_json, quiet, debug),
+    keys=("cluster",),
+)
+def demo(rows: int, output: str, **given: Any) -> None:
+    """Generate a table with a rare class and balance it."""
+    from dsmote.job.demo import TARGET, write_demo
+
+    table, params = f"{output}/table", {"carry": ["id"], "random_state": 0}
+    job = {"input": table, "output": f"{output}/balanced", "target": TARGET, "params": params}
+    spec = given_job({**job, "if_exists": "replace"})
+    if not given["quiet"]:
+        echo(f"generating {rows:,} rows ...", err=True)
+    write_demo(table, rows)
+    execute(spec, **given)
 
 
 @main.command()
-@with_options(LISTING_OPTIONS)
-@guarded
+@with_options(as_json, debug)
 def samplers(as_json: bool) -> None:
     """List what --sampler takes, and with --json their parameters too.
 
     Each is named as --sampler takes it and as it is called in Python.
     """
-    from dsmote.cli.display import print_json, print_samplers
     from dsmote.samplers.registry import describe_samplers
 
     listed = describe_samplers()
     if as_json:
-        print_json({"samplers": listed})
-    else:
-        print_samplers(listed)
+        return print_json({"samplers": listed})
+    names, classes = (max(len(one[key]) for one in listed) for key in ("name", "class"))
+    for one in listed:
+        echo(f"{one['name']:<{names}}  {one['class']:<{classes}}  {one['summary']}")
 
 
-main.add_command(run)
-main.add_command(schema)
+@main.command()
+@with_options(debug)
+def schema() -> None:
+    """Print the JSON schema of job files, for editors and programs.
 
+    An editor that knows YAML checks and completes job files with it.
+    """
+    from dsmote.job.spec import job_schema
 
-def _cluster_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Take the cluster's options out of all."""
-    from dask.utils import parse_bytes
-
-    names = ("n_workers", "threads_per_worker", "memory_limit")
-    cluster = {name: options.pop(name) for name in ("scheduler_file", *names)}
-    cluster["address"] = options.pop("scheduler")
-    given = {"--scheduler": cluster["address"], "--scheduler-file": cluster["scheduler_file"]}
-    there = [option for option, value in given.items() if value]
-    if len(there) > 1:
-        raise click.UsageError("give either --scheduler or --scheduler-file, not both")
-    if there and any(cluster[name] for name in names):
-        raise click.UsageError(
-            f"{there[0]} is a cluster that is there: --n-workers, --threads-per-worker and "
-            "--memory-limit are for a local one"
-        )
-    files = {
-        "tls_ca_file": options.pop("tls_ca_file"),
-        "tls_client_cert": options.pop("tls_cert"),
-        "tls_client_key": options.pop("tls_key"),
-    }
-    cluster["security"] = {name: file for name, file in files.items() if file} or None
-    limit = cluster["memory_limit"]
-    try:
-        if limit is not None and parse_bytes(limit) <= 0:
-            raise ValueError
-    except ValueError:
-        raise click.BadParameter(
-            f"{limit!r} is not a size such as 4GiB", param_hint="--memory-limit"
-        ) from None
-    return cluster
-
-
-def _spec(sampling_strategy: str = "auto", **fields: Any) -> JobSpec:
-    from dsmote.job import JobSpec, parse_strategy
-
-    try:
-        strategy = parse_strategy(sampling_strategy)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--sampling-strategy") from None
-    try:
-        return JobSpec(sampling_strategy=strategy, **fields)
-    except ValueError as error:
-        raise click.UsageError(in_options(str(error))) from None
-
-
-@contextmanager
-def _client(cluster: dict[str, Any], progress: Any) -> Iterator[Any]:
-    from dsmote.cluster import connect
-
-    progress.stage(
-        "connecting" if cluster["address"] or cluster["scheduler_file"] else "starting workers"
-    )
-    with connect(**cluster) as client:
-        if not client.nthreads():
-            progress.stage("waiting for the scheduler to get workers")
-        yield client
+    print_json(job_schema())

@@ -1,201 +1,162 @@
-"""The options that commands share."""
+"""The options of the commands, made from the fields of a job."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
-__all__ = [
-    "CLUSTER_OPTIONS",
-    "JOB_OPTIONS",
-    "LISTING_OPTIONS",
-    "LOG_OPTIONS",
-    "OUTPUT_OPTIONS",
-    "json_or_text",
-    "with_options",
-]
+if TYPE_CHECKING:
+    from dsmote.job import JobSpec
 
-Command = Callable[..., Any]
+__all__ = ["JobCommand", "argument", "given_job", "job_option"]
+
+_GIVEN = "dsmote.given"
 
 
-def _parameters(context: Any, option: Any, given: tuple[str, ...]) -> dict[str, Any]:
-    """Read each KEY=VALUE; a value that is no JSON is text."""
-    found: dict[str, Any] = {}
-    for text in given:
-        key, equals, value = text.partition("=")
-        key = key.strip().replace("-", "_")
-        if not equals or not key:
-            raise click.BadParameter(f"{text!r} is not KEY=VALUE, such as kind=borderline-2")
-        if key in found:
-            raise click.BadParameter(f"{key!r} is given twice")
-        found[key] = json_or_text(value)
-    return found
+class JobCommand(click.Command):
+    """A command with the options of some keys of a job.
 
-
-def json_or_text(text: str) -> Any:
-    """Return the value that a text is in JSON, or else the text."""
-
-    def refuse(constant: str) -> Any:
-        raise ValueError(constant)  # NaN and the like are not JSON
-
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except ValueError:
-        return text
-
-
-JOB_OPTIONS = (
-    click.option("--target", required=True, metavar="COL", help="Column of the class labels."),
-    click.option(
-        "--format",
-        type=click.Choice(["parquet", "csv"]),
-        help="Format of INPUT where its file names do not tell.",
-    ),
-    click.option(
-        "--sampler",
-        default="auto",
-        show_default=True,
-        metavar="NAME",
-        help="As `dsmote samplers` lists them; auto: smote when all measured columns are numeric, "
-        "smotenc when some are not.",
-    ),
-    click.option(
-        "--param",
-        "params",
-        multiple=True,
-        metavar="KEY=VALUE",
-        callback=_parameters,
-        help="A parameter of the sampler, such as kind=borderline-2; VALUE is JSON or else text. "
-        "May be repeated.",
-    ),
-    click.option(
-        "--sampling-strategy",
-        default="auto",
-        show_default=True,
-        metavar="NAME|RATIO|JSON",
-        help="auto, minority or majority, 'not minority', 'not majority' or all; a ratio such as "
-        "0.5; or the total rows by label, such as '{\"1\": 5000}'.",
-    ),
-    click.option(
-        "--k-neighbors",
-        type=click.IntRange(min=1),
-        help="Neighbours to choose from.  [default: 5; kmeans: 2]",
-    ),
-    click.option(
-        "--categorical",
-        multiple=True,
-        metavar="COL",
-        help="A column to take as nominal although it is numeric. May be repeated.",
-    ),
-    click.option(
-        "--carry",
-        multiple=True,
-        metavar="COL",
-        help="A column to keep but not to measure, such as an id; missing in new rows. "
-        "May be repeated.",
-    ),
-    click.option(
-        "--missing",
-        type=click.Choice(["error", "skip"]),
-        help="skip: rows with missing values are kept, and not used to make new ones.  "
-        "[default: error]",
-    ),
-    click.option(
-        "--neighbors",
-        type=click.Choice(["auto", "tree", "brute", "fast"]),
-        help="How neighbours are found; fast approximates, and its recall is measured.  "
-        "[default: auto]",
-    ),
-    click.option(
-        "--scale",
-        type=click.Choice(["standard", "minmax", "robust"]),
-        help="Find neighbours among scaled columns; rows are made in the original units.",
-    ),
-    click.option(
-        "--n-components",
-        type=click.FLOAT,
-        metavar="N",
-        help="Find neighbours in N principal components (or, below 1, that share of variance).",
-    ),
-    click.option(
-        "--random-state",
-        type=click.IntRange(min=0),
-        metavar="N",
-        help="Seed; the same seed gives the same rows.",
-    ),
-)
-
-CLUSTER_OPTIONS = (
-    click.option(
-        "--scheduler",
-        metavar="ADDRESS",
-        help="A running Dask scheduler, such as tcp://127.0.0.1:8786.",
-    ),
-    click.option(
-        "--scheduler-file",
-        metavar="FILE",
-        help="Or the file that `dask scheduler --scheduler-file FILE` writes.",
-    ),
-    click.option(
-        "--tls-ca-file",
-        metavar="PEM",
-        help="For a tls:// scheduler: the certificate of the cluster's CA,",
-    ),
-    click.option("--tls-cert", metavar="PEM", help="a certificate that it has signed,"),
-    click.option("--tls-key", metavar="PEM", help="and its key."),
-    click.option("--n-workers", type=click.IntRange(min=1), metavar="N", help="Local workers."),
-    click.option(
-        "--threads-per-worker", type=click.IntRange(min=1), metavar="N", help="Of each of them."
-    ),
-    click.option("--memory-limit", metavar="SIZE", help="Of each of them, such as 4GiB."),
-)
-
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-_DEBUG = click.option("--debug", is_flag=True, help="Show tracebacks and the cluster's log.")
-
-OUTPUT_OPTIONS = (
-    _JSON,
-    click.option("--quiet", is_flag=True, help="Say nothing but errors."),
-    _DEBUG,
-)
-
-LISTING_OPTIONS = (_JSON, _DEBUG)
-
-LOG_OPTIONS = (
-    click.option(
-        "--log-format",
-        type=click.Choice(["text", "json"]),
-        help="How the log is written to the standard error: lines of text, or one JSON object a "
-        "line.",
-    ),
-    click.option(
-        "--log-level",
-        type=click.Choice(["debug", "info", "warning", "error"]),
-        help="The least that is logged.",
-    ),
-)
-
-
-def with_options(
-    *groups: tuple[Callable[[Command], Command], ...],
-) -> Callable[[Command], Command]:
-    """Return a decorator that gives a command groups of options, in this order.
-
-    Parameters
-    ----------
-    *groups : tuple of decorators
-
-    Returns
-    -------
-    callable
+    They are made when they are asked for: importing the model takes time, which ``dsmote --help``
+    need not cost.
     """
 
-    def decorate(command: Command) -> Command:
-        for option in reversed([option for group in groups for option in group]):
-            command = option(command)
-        return command
+    def __init__(self, *args: Any, keys: tuple[str, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._keys = keys
 
-    return decorate
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters: arguments, options of the job, other options."""
+        if self._keys:
+            from dsmote.job.spec import JobSpec
+
+            place = sum(isinstance(param, click.Argument) for param in self.params)
+            self.params[place:place] = _options(JobSpec, (), self._keys)
+            self._keys = ()
+        return super().get_params(ctx)
+
+
+class _KeyOption(click.Option):
+    """An option that gives a key of a job."""
+
+    def __init__(self, *args: Any, path: tuple[str, ...], yaml: bool, **kwargs: Any) -> None:
+        super().__init__(*args, expose_value=False, callback=_keep, **kwargs)
+        self.path, self.yaml = path, yaml
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Keep what is given for the job."""
+    if not (value is None or value is False or value == ()):
+        ctx.meta.setdefault(_GIVEN, []).append((param, value))
+
+
+def job_option(*names: str, **shape: Any) -> Any:
+    """Return an option that gives keys of a job."""
+    return click.option(*names, expose_value=False, callback=_keep, **shape)
+
+
+def argument(key: str) -> Any:
+    """Return an argument that gives a key of a job."""
+    return click.argument(key, metavar=key.upper(), expose_value=False, callback=_keep)
+
+
+def _options(model: Any, above: tuple[str, ...], keys: tuple[str, ...]) -> Iterator[click.Option]:
+    """Yield the options of the fields of a model, and of the models in it."""
+    from dsmote.job.spec import Option, Params
+
+    for key, field in model.__pydantic_fields__.items():
+        if keys and key not in keys:
+            continue
+        path, kinds = (*above, key), _kinds(field.annotation)
+        section = next((kind for kind in kinds if hasattr(kind, "__pydantic_fields__")), None)
+        if key == "params":
+            section = Params
+            yield click.Option(
+                ["--param"],
+                multiple=True,
+                metavar="KEY=VALUE",
+                expose_value=False,
+                callback=_keep,
+                help="A parameter of the sampler, such as kind=borderline-2; VALUE is YAML. May "
+                "be repeated.",
+            )
+        if section is not None:
+            yield from _options(section, path, ())
+            continue
+        option = next((each for each in field.metadata if isinstance(each, Option)), Option())
+        several = any(get_origin(kind) in (list, tuple) for kind in kinds)
+        text = f"{field.description} May be repeated." if several else str(field.description)
+        if isinstance(field.default, str):
+            text += f"  [default: {field.default}]"
+        shape: dict[str, Any] = {"is_flag": True}
+        if kinds != [bool]:
+            shape = {"type": click.STRING if option.yaml else _type(kinds), "multiple": several}
+        yield _KeyOption(
+            [option.name or f"--{key.replace('_', '-')}"],
+            path=path,
+            yaml=option.yaml,
+            required=field.is_required() and not above,
+            metavar=option.metavar,
+            help=text,
+            **shape,
+        )
+
+
+def _kinds(annotation: Any) -> list[Any]:
+    """Return the types that a value may have, without their constraints."""
+    if hasattr(annotation, "__metadata__"):
+        return _kinds(get_args(annotation)[0])
+    if get_origin(annotation) in (list, tuple, dict, Literal) or not get_args(annotation):
+        return [] if annotation is NoneType else [annotation]
+    return [kind for each in get_args(annotation) for kind in _kinds(each)]
+
+
+def _type(kinds: list[Any]) -> Any:
+    if len(kinds) != 1:
+        return click.STRING
+    if get_origin(kinds[0]) is Literal:
+        return click.Choice(get_args(kinds[0]))
+    return {int: click.INT, float: click.FLOAT}.get(kinds[0], click.STRING)
+
+
+def given_job(source: Any = None, needs_output: bool = True) -> JobSpec:
+    """Return the job of a file, or of keys and values, with what the command line gives over it.
+
+    Errors name options, and lines of the file; without a file they are wrong usage.
+    """
+    from dsmote.job.jobfile import JobFileError, Setting, load_job, set_key
+    from dsmote.job.spec import sections
+    from dsmote.plan.labels import first
+
+    settings: list[Setting] = []
+    for param, value in click.get_current_context().meta.get(_GIVEN, ()):
+        option = param.opts[0]
+        if option in ("--set", "--param"):
+            try:
+                settings += [set_key(text, option) for text in value]
+            except ValueError as error:
+                raise click.BadParameter(str(error), param_hint=option) from None
+        elif option == "--overwrite":
+            settings.append(Setting(("if_exists",), "replace", option))
+        elif isinstance(param, _KeyOption):
+            settings.append(Setting(param.path, value, option, param.yaml))
+        else:
+            settings.append(Setting((option,), value, option.upper()))
+    given: dict[Any, Setting] = {}
+    for each in settings:
+        other = given.setdefault(each.path, each)
+        if other.value != each.value and not each.where.startswith("--set"):
+            raise click.UsageError(f"{other.where} and {each.where} differ: give one of them")
+    for name in ("address", "scheduler_file"):
+        if ("cluster", name) in given:  # in place of any other cluster that the file names
+            where, names = given["cluster", name].where, sections()["cluster"]
+            others = [each for each in names if each != "security"]
+            settings = [*(Setting(("cluster", each), None, where) for each in others), *settings]
+    try:
+        return load_job({} if source is None else source, settings, needs_output)
+    except JobFileError as error:
+        if isinstance(source, str):
+            raise
+        raise click.UsageError("\n".join(first(map(str, error.errors)))) from None

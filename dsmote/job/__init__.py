@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         prepare,
         write_job,
     )
-    from dsmote.job.spec import JobSpec, parse_strategy
+    from dsmote.job.spec import JobSpec
 
 __all__ = [
     "Job",
@@ -36,7 +36,6 @@ __all__ = [
     "Silent",
     "exit_code",
     "load_job",
-    "parse_strategy",
     "plan_job",
     "prepare",
     "run_job",
@@ -62,7 +61,6 @@ _HOMES = {
     "prepare": "run",
     "write_job": "run",
     "JobSpec": "spec",
-    "parse_strategy": "spec",
 }
 
 

@@ -1,4 +1,4 @@
-"""A job as one call: from a file, a mapping or a specification to what became of it."""
+"""A job as one call: from a file, a mapping or a specification to its result."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Any
 
 from dsmote.cluster import connect
 from dsmote.job.fingerprint import unchanged
-from dsmote.job.jobfile import JobFileError, load_job
-from dsmote.job.jobfile.load import override
-from dsmote.job.logs import Logged, logged
+from dsmote.job.jobfile import JobFileError, Setting, load_job
+from dsmote.job.logs import logged
 from dsmote.job.run import Progress, plan_job, prepare, write_job
 from dsmote.job.secrets import Secrets
 from dsmote.job.spec import JobSpec
@@ -27,22 +26,10 @@ EXIT_CODES = {"done": 0, "planned": 0, "skipped": 3}
 
 
 def exit_code(error: BaseException) -> int:
-    """Return what a program that runs a job ends with after an error.
+    """Return the exit code for an error.
 
-    Parameters
-    ----------
-    error : BaseException
-
-    Returns
-    -------
-    int
-        2 after errors in the job file, 4 where memory does not suffice, 5 where the data or the
-        parameters do not allow it, which the next try would find again; 1 where that may help.
-
-    Examples
-    --------
-    >>> exit_code(ValueError("class 1 has 3 rows")), exit_code(ConnectionError("reset"))
-    (5, 1)
+    2 after errors in the job file, 4 where memory does not suffice, 5 where the data or the
+    parameters do not allow it, which the next try would find again; 1 where a retry may help.
     """
     if isinstance(error, JobFileError):
         return 2
@@ -53,12 +40,12 @@ def exit_code(error: BaseException) -> int:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What became of a job.
+    """The result of a job.
 
     Parameters
     ----------
     status : {"done", "skipped", "planned"}
-        ``"skipped"`` when the output was made from the same files in the same way already;
+        ``"skipped"`` when the output was already made from the same files in the same way;
         ``"planned"`` after a dry run.
     output : str or None
         The folder.
@@ -88,8 +75,7 @@ class JobResult:
 
         After a dry run of what cannot run, it is what the run would end with.
         """
-        problems = getattr(self.plan, "problems", ())
-        if self.status == "planned" and problems:
+        if self.status == "planned" and getattr(self.plan, "problems", None):
             try:
                 self.plan.check()
             except (ValueError, MemoryError) as error:
@@ -125,7 +111,7 @@ def run_job(
     Raises
     ------
     JobFileError
-        A ValueError; its ``mistakes`` are all there are, each with its place. Nothing has run.
+        A ValueError; its ``errors`` are all there are, each with its place. Nothing has run.
     dsmote.plan.MemoryLimitError
         The plan does not fit in the workers' memory. Nothing has been written.
     JobFailed
@@ -146,47 +132,26 @@ def run_job(
     >>> dsmote.run_job({"input": "in.parquet", "ouput": "out", "target": "y"})
     Traceback (most recent call last):
         ...
-    dsmote.job.jobfile.mistakes.JobFileError: the job has 2 mistakes:
-      output: is required, and not given
+    dsmote.job.jobfile.JobFileError: the job has 2 errors:
       ouput: there is no such key (did you mean 'output'?)
+      output: is required, and not given
     """
     if isinstance(spec, JobSpec):
         if overrides:
             raise ValueError("overrides are for job files and mappings: use dataclasses.replace")
-        return run_spec(spec, client=client, dry_run=dry_run)
-    checked = load_job(spec, [override(key, value) for key, value in (overrides or {}).items()])
-    return run_spec(checked.spec, checked.cluster.connection(), client=client, dry_run=dry_run)
+    else:
+        settings = [
+            Setting(tuple(key.split(".")), value, f"overrides {key}")
+            for key, value in (overrides or {}).items()
+        ]
+        spec = load_job(spec, settings)
+    return run_spec(spec, client=client, dry_run=dry_run)
 
 
 def run_spec(
-    spec: JobSpec,
-    cluster: Mapping[str, Any] | None = None,
-    *,
-    client: Any = None,
-    dry_run: bool = False,
-    progress: Progress | None = None,
+    spec: JobSpec, *, client: Any = None, dry_run: bool = False, progress: Progress | None = None
 ) -> JobResult:
-    """Run a job that has been checked.
-
-    Parameters
-    ----------
-    spec : JobSpec
-    cluster : mapping, optional
-        The arguments of :func:`dsmote.connect`.
-    client : distributed.Client, optional
-        In place of that cluster.
-    dry_run : bool, default=False
-    progress : Progress, optional
-
-    Returns
-    -------
-    JobResult
-
-    Raises
-    ------
-    MemoryLimitError, JobFailed, ValueError, TypeError, OSError
-        As :func:`run_job`.
-    """
+    """Run a job that has been checked; the rest is as in :func:`run_job`."""
     started = time.perf_counter()
     with _masked(spec.hidden), logged(progress, spec.hidden) as log:
         manifest = None if dry_run else unchanged(spec)
@@ -194,13 +159,13 @@ def run_spec(
         if manifest is None:
             job = prepare(spec)
             with (
-                _client(cluster or {}, client, log) as connected,
-                masked_cluster_logs(connected, spec.hidden, spec.input, spec.output),
+                _client(spec, log, client) as client,
+                masked_cluster_logs(client, spec.hidden, spec.input, spec.output),
             ):
                 if dry_run:
-                    plan_job(job, connected, log)
+                    plan_job(job, client, log)
                 else:
-                    outcome = write_job(job, connected, log)
+                    outcome = write_job(job, client, log)
                     manifest, status = outcome.manifest, "skipped" if outcome.skipped else "done"
         seconds = time.perf_counter() - started
         log.ended(status, seconds, manifest)
@@ -219,14 +184,16 @@ def _masked(hidden: Secrets) -> Iterator[None]:
 
 
 @contextmanager
-def _client(cluster: Mapping[str, Any], client: Any, progress: Logged) -> Iterator[Any]:
+def _client(spec: JobSpec, progress: Progress, client: Any = None) -> Iterator[Any]:
+    """Yield a client of the cluster that a job names, or the one that is given."""
     if client is not None:
         with client.as_current():
             yield client
         return
-    there = cluster.get("address") or cluster.get("scheduler_file")
-    progress.stage("connecting" if there else "starting workers")
-    with connect(**cluster) as connected:
-        if not connected.nthreads():
+    cluster = spec.cluster.connection() if spec.cluster else {}
+    running = "address" in cluster or "scheduler_file" in cluster
+    progress.stage("connecting" if running else "starting workers")
+    with connect(**cluster) as client:
+        if not client.nthreads():
             progress.stage("waiting for the scheduler to get workers")
-        yield connected
+        yield client

@@ -1,15 +1,11 @@
-"""A generated table on disk to show the whole way on, and a plain copy to compare times."""
+"""A generated table on disk, for a demonstration."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import time
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
-import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -17,7 +13,7 @@ import pyarrow.parquet as pq
 
 from dsmote.job.storage import part_name, staged
 
-__all__ = ["TARGET", "copy_seconds", "demo_chunk", "write_demo"]
+__all__ = ["TARGET", "demo_chunk", "write_demo"]
 
 TARGET = "label"
 
@@ -111,25 +107,3 @@ def write_demo(folder: str, rows: int = 1_000_000) -> int:
             parts.append({"file": part_name(number), "bytes": os.path.getsize(path)})
         stage.commit({"rows": rows, "parts": parts})
     return sum(part["bytes"] for part in parts)
-
-
-def copy_seconds(folder: str, client: Any) -> float:
-    """Return the seconds Dask takes to read a table and write it elsewhere; the copy is deleted.
-
-    Parameters
-    ----------
-    folder : str
-    client : distributed.Client
-
-    Returns
-    -------
-    float
-    """
-    copy = f"{os.path.abspath(folder)}.copy-{uuid.uuid4().hex[:8]}"
-    started = time.perf_counter()
-    try:
-        done = dd.read_parquet(folder).to_parquet(copy, write_index=False, compute=False)
-        client.compute(done).result()
-        return time.perf_counter() - started
-    finally:
-        shutil.rmtree(copy, ignore_errors=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,70 +12,7 @@ import pandas as pd
 
 from dsmote.plan.labels import listed
 
-__all__ = ["ByLabel", "LabelCounts", "Named", "parse_strategy", "plain_label", "plain_value"]
-
-#: Names that a ``sampling_strategy`` may have.
-STRATEGY_NAMES = ("auto", "minority", "majority", "not minority", "not majority", "all")
-
-
-def parse_strategy(text: str) -> str | float | dict[str, int]:
-    """Read a sampling strategy from text: a name, a number, or a JSON object of label to rows.
-
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str, float or dict
-
-    Raises
-    ------
-    ValueError
-        When it is none of the three.
-
-    Examples
-    --------
-    >>> parse_strategy("auto"), parse_strategy("0.5"), parse_strategy('{"1": 5000}')
-    ('auto', 0.5, {'1': 5000})
-    """
-    stripped = text.strip()
-    if stripped in STRATEGY_NAMES:
-        return stripped
-    if stripped.startswith("{"):
-        return _parse_counts(stripped)
-    try:
-        ratio = float(stripped)
-    except ValueError:
-        raise ValueError(
-            f"{text!r} is neither one of {', '.join(STRATEGY_NAMES)}, nor a number, nor a JSON "
-            'object such as {"1": 5000}'
-        ) from None
-    if not (math.isfinite(ratio) and 0 < ratio <= 1):
-        raise ValueError(f"a ratio must be above 0 and at most 1, not {text}")
-    return ratio
-
-
-def _parse_counts(text: str) -> dict[str, int]:
-    def reject_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        counts = dict(pairs)
-        if len(counts) < len(pairs):
-            raise ValueError("a label is given twice")
-        return counts
-
-    try:
-        counts = json.loads(text, object_pairs_hook=reject_duplicates)
-    except ValueError as error:
-        raise ValueError(f"not a JSON object of label to rows: {error}") from None
-    for label, rows in counts.items():
-        if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
-            raise ValueError(
-                f"the rows of label {label!r} must be a whole number that is not negative, "
-                f"not {rows!r}"
-            )
-    if not counts:
-        raise ValueError("the JSON object names no label")
-    return counts
+__all__ = ["ByLabel", "LabelCounts", "Named", "plain_label", "plain_value"]
 
 
 @dataclass(frozen=True)

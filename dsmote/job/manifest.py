@@ -8,9 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from dsmote import __version__
+from dsmote.job.labels import plain_label, plain_value
 from dsmote.job.outputs import Outputs
 from dsmote.job.parts import Part
-from dsmote.job.spec import JobSpec, plain_label, plain_value
+from dsmote.job.spec import JobSpec
 
 __all__ = ["FORMAT_VERSION", "make_manifest", "versions"]
 
@@ -72,7 +73,7 @@ def make_manifest(
 
 def _parameters(sampler: Any, spec: JobSpec) -> dict[str, Any]:
     # The strategy as it was given, where the sampler holds a callable made from it.
-    given = {"sampling_strategy": spec.to_dict()["sampling_strategy"]}
+    given = {"sampling_strategy": spec.params.get("sampling_strategy", "auto")}
     parameters = plain_value({**sampler.get_params(deep=False), **given})
     masked: dict[str, Any] = spec.hidden.mask_value(parameters)
     return masked

@@ -18,8 +18,8 @@ from distributed import as_completed, get_worker
 
 from dsmote.cluster import peak_memory
 from dsmote.job.files import clear_errors, is_local, open_fs
+from dsmote.job.labels import plain_label
 from dsmote.job.layout import Layout
-from dsmote.job.spec import plain_label
 from dsmote.job.storage.records import content_mark, write_record
 from dsmote.job.watch import cancel, deferred_signals
 

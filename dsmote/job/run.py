@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import dask
@@ -104,7 +104,8 @@ def prepare(spec: JobSpec) -> Job:
     if has_parameter(spec, "carry"):  # a sampler that has none measures nothing
         # What a row is for says nothing of what it is like, and new rows are for training.
         carry = tuple(name for name in (*spec.carry, *index) if name != column)
-        spec = replace(spec, carry=carry)
+        if carry != spec.carry:
+            spec = spec.with_params(carry=list(carry))
     if spec.output is not None:
         check_apart(source.inputs, spec.output)
     check_columns(
@@ -201,7 +202,7 @@ def _write(
     progress.stage("counting classes")
     before = read_run(stage.folder)
     # Where no seed was given, the one that was drawn: the rows must be those of the first run.
-    seeded = spec if before is None else replace(spec, random_state=before["seed"])
+    seeded = spec if before is None else spec.with_params(random_state=before["seed"])
     outputs = make_outputs(seeded, job.source, client, stage.folder)
     progress.planned(outputs.sampler.plan_)
     seed = int(outputs.sampler.plan_.seed)

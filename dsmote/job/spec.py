@@ -1,345 +1,704 @@
-"""What a job is: the files, the columns and the sampler's parameters, as plain frozen data."""
+"""A job: one model, from which job files, the command line and the JSON schema are made.
+
+A key is a field: its type, default and description stand here and nowhere else. What a sampler
+takes is asked of the sampler.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import dataclasses
+import datetime
+import difflib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from numbers import Integral
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
-import pandas as pd
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    StrictBool,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    create_model,
+    field_validator,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import ArgsKwargs, PydanticCustomError
 
-from dsmote.job.combinations import check_combination
-from dsmote.job.labels import ByLabel, LabelCounts, parse_strategy, plain_label, plain_value
 from dsmote.job.secrets import Secrets
-from dsmote.job.split import Split
-from dsmote.plan.labels import listed
-from dsmote.samplers.registry import check_parameters, find_sampler, parameters_of
 
-__all__ = [
-    "JobSpec",
-    "LabelCounts",
-    "Split",
-    "has_parameter",
-    "parse_strategy",
-    "plain_label",
-    "plain_value",
-    "sampler_of",
-]
+if TYPE_CHECKING:
+    import pandas as pd
 
-#: The word of ``sampling_strategy`` that is for samplers of the other kind only.
-NOT_FOR = {"over-sampling": "majority", "under-sampling": "minority", "clean-sampling": "minority"}
+__all__ = ["Cluster", "JobSpec", "Option", "Params", "Split", "job_schema", "sampler_of"]
 
 AUTO = "auto"
-#: Of a row group: what Parquet's writer can count to.
+#: Rows of a row group that Parquet's writer can count to.
 MOST_ROWS = 2**31 - 1
-#: Fields that reach the sampler as they are, where they are given and it has them.
-PASSED = ("random_state", "missing", "neighbors", "scale")
-#: Parameters that a job has other means for: it checks columns, and reads labels from text.
-OWN = ("sampling_strategy", "carry")
-#: What fields that are words may be.
-CHOICES = {
-    "format": ("parquet", "csv"),
-    "missing": ("error", "skip"),
-    "neighbors": ("auto", "tree", "brute", "fast"),
-    "scale": ("standard", "minmax", "robust"),
-    "if_exists": ("error", "skip", "replace"),
-    "mode": ("full", "synthetic"),
-    "compression": ("snappy", "zstd", "gzip", "lz4", "brotli", "none"),
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """What the command line calls a key (``--key`` when empty), and how it reads the value."""
+
+    name: str = ""
+    metavar: str | None = None
+    yaml: bool = False
+
+
+def key(
+    default: Any, description: str, option: str = "", metavar: str | None = None, yaml: bool = False
+) -> Any:
+    """Return a field of a job; a default of ``...`` means that it is required."""
+    made = Field(default=default, description=description)
+    made.metadata.append(Option(option, metavar, yaml))
+    return made
+
+
+def _as_list(value: Any) -> Any:
+    """Return one value or several as a list of types that a file can hold."""
+    if isinstance(value, str | int | float | datetime.date):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return value
+    plain = [each.item() if hasattr(each, "item") else each for each in value]
+    return [str(each) if isinstance(each, datetime.date) else each for each in plain]
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError("must not be empty")
+    return text
+
+
+def _sampler(value: Any) -> Any:
+    """Return the name of a sampler, also from a chain of one."""
+    from dsmote.samplers.registry import find_sampler
+
+    if isinstance(value, list):
+        if len(value) != 1:
+            text = f"a chain of {len(value)} samplers: chains come in a later version, give one"
+            raise ValueError(text)
+        (value,) = value
+    if isinstance(value, str) and value != AUTO:
+        find_sampler(value, also=(AUTO,))
+    return value
+
+
+def _size(value: Any) -> Any:
+    from dask.utils import parse_bytes
+
+    try:
+        if isinstance(value, str | int) and value is not True and parse_bytes(value) > 0:
+            return value
+    except ValueError:
+        pass
+    raise ValueError("must be a size above 0, such as 2GiB")
+
+
+def _only_from_here(value: Any) -> Any:
+    """Take secrets from the reader of job files, and no key of that name from a file."""
+    if not isinstance(value, Secrets):
+        raise PydanticCustomError("unexpected_keyword_argument", "there is no such key")
+    return value
+
+
+Text = Annotated[
+    str, AfterValidator(_not_blank), WithJsonSchema({"type": "string", "pattern": r"\S"})
+]
+Natural = Annotated[int, Field(strict=True, ge=0)]
+Positive = Annotated[int, Field(strict=True, ge=1)]
+Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Scalar = str | Annotated[int, Field(strict=True)] | Number | StrictBool
+_Names = BeforeValidator(_as_list, json_schema_input_type=Text | list[Text])
+Names = Annotated[list[Text], _Names]
+_OneOrMore = Annotated[tuple[Scalar, ...], Field(min_length=1)]
+Values = Annotated[
+    _OneOrMore, BeforeValidator(_as_list, json_schema_input_type=Scalar | _OneOrMore)
+]
+Strategy = (
+    Literal["auto", "minority", "majority", "not minority", "not majority", "all"]
+    | Annotated[Number, Field(gt=0, le=1)]
+    | Annotated[dict[str, Natural], Field(min_length=1)]
+)
+_ABOVE_ZERO = r"^(0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*) *([kKmMgGtTpP][iI]?)?[bB]?$"
+_SIZE: Any = {"type": ["string", "integer"], "pattern": _ABOVE_ZERO, "exclusiveMinimum": 0}
+Size = Annotated[Any, PlainValidator(_size), WithJsonSchema(_SIZE)]
+
+_CONFIG = ConfigDict(extra="forbid", hide_input_in_errors=True)
+#: The key to blame, below the section that is checked, and what is wrong with it.
+Problem = tuple[tuple[str, ...], str]
+
+
+def _refuse(problems: Iterable[Problem]) -> None:
+    """Raise one error for all problems."""
+    found: Any = [
+        {"type": PydanticCustomError("rule", message), "loc": loc, "input": None}
+        for loc, message in problems
+    ]
+    if found:
+        raise ValidationError.from_exception_data("job", found)
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class _Section:
+    """Keys and values with rules across them."""
+
+    @model_validator(mode="after")
+    def _rules(self) -> Self:
+        _refuse(self._problems())
+        return self
+
+    def _problems(self) -> Iterator[Problem]:
+        yield from ()
+
+
+_BY_COLUMN: Any = {"test_fraction": False, "seed": False, "stratify": False}
+_BY_CHANCE: Any = {"column": False, "train": False, "test_fraction": {"type": "number"}}
+_WAYS: Any = [
+    {"required": ["column", "train"], "properties": _BY_COLUMN},
+    {"required": ["test_fraction"], "properties": _BY_CHANCE},
+]
+
+
+@dataclass(frozen=True, config=_CONFIG | ConfigDict(json_schema_extra={"oneOf": _WAYS}))
+class Split(_Section):
+    """Which rows are training rows: by a column, or by chance. Only these are resampled.
+
+    Values match as labels do: by their text, else by value. By chance exactly ``ceil(test_fraction
+    * rows)`` rows are held back, with `stratify` shared out over the classes by largest remainders;
+    which ones depends on the seed and the number of a row in the table (or in its class) only.
+
+    Examples
+    --------
+    >>> Split(test_fraction=0.2).seed
+    0
+    """
+
+    column: Text | None = key(
+        None,
+        "Column that separates training rows from others. Only training rows are resampled, to "
+        "train/ of the output; the others are written unchanged to test/.",
+        *("--split-column", "COL"),
+    )
+    train: Values = key(
+        (), "A value of the split's column that marks training rows.", "--train", "VALUE", yaml=True
+    )
+    test_fraction: Annotated[Number, Field(gt=0, lt=1)] | None = key(
+        None,
+        "Instead of a column: the share of the rows that is held back, such as 0.2.",
+        metavar="SHARE",
+    )
+    seed: Natural = key(0, "Seed of the choice of the rows that are held back.", "--split-seed")
+    stratify: StrictBool = key(False, "Hold back the same share of each class.")
+
+    def _problems(self) -> Iterator[Problem]:
+        by_column = self.column is not None
+        if by_column == (self.test_fraction is not None):
+            text = "give either column, with the values that mark training rows, or test_fraction"
+            yield ("test_fraction",) if by_column else (), text
+        elif not by_column and self.train:
+            yield ("train",), "needs the split's column: give column"
+        elif by_column and not self.train:
+            yield ("column",), "needs the values that mark training rows: train"
+        for name in ("seed", "stratify"):
+            if by_column and getattr(self, name):
+                yield (name,), "applies to a split by test_fraction only"
+
+
+@dataclass(frozen=True, config=_CONFIG)
+class Security:
+    """The certificates of a cluster that uses TLS: paths of PEM files."""
+
+    tls_ca_file: Text = key(
+        ..., "For a tls:// scheduler: certificate of the cluster's CA.", metavar="PEM"
+    )
+    tls_client_cert: Text = key(..., "Certificate of this client.", "--tls-cert", "PEM")
+    tls_client_key: Text = key(..., "Key of this client.", "--tls-key", "PEM")
+
+
+_LOCAL = ("n_workers", "threads_per_worker", "memory_limit")
+_RUNNING = ("address", "scheduler_file")
+_PLACES: Any = [
+    {"properties": {name: {"type": "null"} for name in (*_RUNNING, *_LOCAL) if name not in place}}
+    for place in (("address",), ("scheduler_file",), _LOCAL)
+]
+
+
+@dataclass(frozen=True, config=_CONFIG | ConfigDict(json_schema_extra={"anyOf": _PLACES}))
+class Cluster(_Section):
+    """Where the job runs: on a running scheduler, or on workers started for the job."""
+
+    address: Text | None = key(
+        None,
+        "Address of a running Dask scheduler, such as tcp://127.0.0.1:8786.",
+        *("--scheduler", "ADDRESS"),
+    )
+    scheduler_file: Text | None = key(
+        None, "Or the file that `dask scheduler --scheduler-file FILE` writes.", metavar="FILE"
+    )
+    n_workers: Positive | None = key(None, "Number of local workers.")
+    threads_per_worker: Positive | None = key(None, "Threads of each local worker.")
+    memory_limit: Size | None = key(
+        None, "Memory of each local worker, such as 4GiB.", metavar="SIZE"
+    )
+    security: Security | None = key(None, "Certificates, for TLS.")
+
+    def _problems(self) -> Iterator[Problem]:
+        running = [name for name in _RUNNING if getattr(self, name)]
+        if len(running) == 2:
+            yield ("scheduler_file",), "give either the address or the scheduler file"
+        for name in _LOCAL if running else ():
+            if getattr(self, name) is not None:
+                text = f"applies to local workers, but {running[0]} names a running cluster"
+                yield (name,), text
+
+    def connection(self) -> dict[str, Any]:
+        """Return the arguments of :func:`dsmote.connect`."""
+        given = dataclasses.asdict(self).items()
+        return {name: value for name, value in given if value is not None}
+
+
+class Params(BaseModel):
+    """The parameters of samplers for which the command line has options.
+
+    What a sampler takes, it says itself: these types choose the kind of option only.
+    """
+
+    sampling_strategy: Strategy = key(
+        "auto",
+        "auto, minority or majority, 'not minority', 'not majority' or all; a ratio such as 0.5; "
+        "or the total rows by label, such as '{\"1\": 5000}'.",
+        metavar="NAME|RATIO|JSON",
+        yaml=True,
+    )
+    k_neighbors: Positive | None = key(
+        None, "Number of nearest neighbours.  [default: 5; kmeans: 2]"
+    )
+    categorical: Names = key([], "A numeric column to use as a categorical feature.", metavar="COL")
+    carry: Names | None = key(
+        None,
+        "A passthrough column, such as an id: kept in the output, not used as a feature, missing "
+        "in new rows.",
+        metavar="COL",
+    )
+    missing: Literal["error", "skip"] | None = key(
+        None,
+        "skip: rows with missing values are kept, and no rows are made from them.  "
+        "[default: error]",
+    )
+    neighbors: Literal["auto", "tree", "brute", "fast"] | None = key(
+        None,
+        "Neighbour search; fast is approximate, and its recall is measured.  [default: auto]",
+    )
+    scale: Literal["standard", "minmax", "robust"] | None = key(
+        None, "Search neighbours among scaled columns; rows are made in the original units."
+    )
+    n_components: int | float | None = key(
+        None,
+        "Search neighbours in N principal components (or, below 1, in that share of the variance).",
+        metavar="N",
+        yaml=True,
+    )
+    random_state: Seed | None = key(None, "Seed; the same seed gives the same rows.")
+
+
+#: Types of what samplers take as arrays, callables or objects, too.
+_TYPES: dict[str, Any] = {
+    "sampling_strategy": Strategy,
+    "carry": Names | None,
+    "categorical_features": Literal["auto"] | list[Scalar],
+}
+#: Parameters of a job that give one of a sampler's by another name.
+_OTHER_NAMES = {"k_neighbors": "n_neighbors", "categorical": "categorical_features"}
+_NOT_FOR = {
+    ("over-sampling", "majority"),
+    ("under-sampling", "minority"),
+    ("clean-sampling", "minority"),
 }
 
 
-@dataclass(frozen=True)
-class JobSpec:
-    """A resampling job on files.
+@dataclass(frozen=True, repr=False, config=_CONFIG)
+class JobSpec(_Section):
+    """A resampling job on files: the keys of a job file as fields.
 
-    Parameters
-    ----------
-    input : str
-        A Parquet or CSV file, folder or glob; a path or any URL that fsspec knows.
-    target : str
-        The column that holds the class labels.
-    output : str, optional
-        The folder to write; a dry run needs none.
-    format : {"parquet", "csv"}, optional
-        The input's format where the file names do not tell.
-    sampler : str
-        A name that :func:`dsmote.make_sampler` takes, or ``"auto"``: SMOTE when every measured
-        column is numeric and SMOTENC otherwise.
-    sampling_strategy : str, float or mapping
-        A name, a ratio, or total rows by label. Keys of a mapping match labels by their text.
-    k_neighbors : int, optional
-        The sampler's ``n_neighbors``, where it is called that.
-    categorical : tuple of str
-        Columns that are nominal although their dtype does not say so, for SMOTENC.
-    carry : tuple of str
-        Columns that are kept but never measured.
-    missing : {"error", "skip"}, optional
-    neighbors : {"auto", "tree", "brute", "fast"}, optional
-        How neighbours are searched for.
-    scale : {"standard", "minmax", "robust"}, optional
-        Find neighbours among scaled columns.
-    n_components : int or float, optional
-        Find neighbours in leading principal components.
-    random_state : int, optional
-    if_exists : {"error", "skip", "replace"}
-        What becomes of an output that is there already: ``"replace"`` puts the new one in its
-        place once that is whole; ``"skip"`` leaves it when it was made from the same files in the
-        same way.
-    mode : {"full", "synthetic"}
-        Write original and new rows, or the new ones only.
-    split : Split, optional
-        Which rows are for training; only these are resampled.
-    partition_by : tuple of str
-        Columns whose values become folders.
-    row_group_rows : int, optional
-        Rows of a Parquet row group.
-    compression : str
-        Of the Parquet files.
-    shuffle : bool
-        Mix new rows with original ones, by the seed.
-    report : bool
-        Write a page about the result, too.
-    resume : bool
-        Go on with the finished files of a run that died.
-    params : mapping of str to object
-        Further parameters of the sampler.
-    hidden : Secrets
-        What must not be shown. It is no part of the job: two that differ in it are equal.
+    `dsmote schema` describes the keys. Parameters of the sampler may also be given by name, beside
+    `params`. What is not given is as the sampler has it.
 
     Raises
     ------
     ValueError
         What is wrong whatever the data are, such as a parameter that the sampler does not have.
 
-    Notes
-    -----
-    What is not given is as the sampler has it.
+    Examples
+    --------
+    >>> JobSpec("in.parquet", target="y", output="out", sampling_strategy={"1": 500}).params
+    {'sampling_strategy': {'1': 500}}
+    """
+
+    input: Text = key(..., "Parquet or CSV: a file, a folder or a glob; a path or a URL.")
+    target: Text = key(..., "Column of the class labels.", metavar="COL")
+    output: Text | None = key(None, "Folder to write; a path or a URL.")
+    format: Literal["parquet", "csv"] | None = key(
+        None, "Format of the input, where its file names do not tell."
+    )
+    sampler: Annotated[str, BeforeValidator(_sampler)] = key(
+        AUTO,
+        "Name that `dsmote samplers` lists; auto: smote where all features are numeric, smotenc "
+        "where some are categorical.",
+        metavar="NAME",
+    )
+    params: dict[str, Any] = key({}, "Parameters of the sampler.")
+    split: Split | None = key(None, "Which rows are training rows. All, when not given.")
+    mode: Literal["full", "synthetic"] = key(
+        "full", "Write original and new rows, or the new ones only."
+    )
+    if_exists: Literal["error", "skip", "replace"] = key(
+        "error",
+        "What to do with an existing output: error refuses it, replace replaces it once the new "
+        "one is complete, skip leaves it when it was made from the same files in the same way.",
+    )
+    partition_by: Annotated[tuple[Text, ...], _Names] = key(
+        (), "A column whose values become folders.", metavar="COL"
+    )
+    row_group_rows: Annotated[Positive, Field(le=MOST_ROWS)] | None = key(
+        None, "Rows of a Parquet row group."
+    )
+    compression: Literal["snappy", "zstd", "gzip", "lz4", "brotli", "none"] = key(
+        "snappy", "Parquet compression codec."
+    )
+    shuffle: StrictBool = key(False, "Mix new rows with original ones, by the seed.")
+    report: StrictBool = key(False, "Write an HTML report about the result, too.")
+    resume: StrictBool = key(False, "Resume with the finished files of a run that died.")
+    cluster: Cluster | None = key(
+        None,
+        "Where the job runs. When not given: what Dask's configuration names, or workers started "
+        "here.",
+    )
+    hidden: Annotated[Any, PlainValidator(_only_from_here), WithJsonSchema({})] = dataclasses.field(
+        default=Secrets(), compare=False
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parameters_by_name(cls, data: Any) -> Any:
+        """Take parameters of the sampler that Python gives by name; a file has `params`."""
+        if not isinstance(data, ArgsKwargs):
+            return data
+        known = cls.__dataclass_fields__
+        given = {**dict(zip(known, data.args, strict=False)), **(data.kwargs or {})}
+        named = {name: given.pop(name) for name in [*given] if name not in known}
+        if named:
+            given["params"] = {**given.get("params", {}), **named}
+        return ArgsKwargs((), given)
+
+    @field_validator("params")
+    @classmethod
+    def _known_parameters(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        if "sampler" not in info.data:
+            return params  # whose parameters they are is unknown
+        sampler = sampler_class(info.data["sampler"])
+        model = params_model(sampler)
+        unknown = [name for name in params if name not in model.model_fields]
+        _refuse(((name,), _unknown_parameter(sampler, name)) for name in unknown)
+        return model.model_validate(params).model_dump(exclude_unset=True)
+
+    def _problems(self) -> Iterator[Problem]:
+        kind, params = self._kind(), self.params
+        split_column = self.split.column if self.split else None
+        for name, other in _OTHER_NAMES.items():
+            if name in params and other in params:
+                yield ("params", name), f"is {other} by another name: give one of them"
+        for role in ("carry", "categorical"):
+            if self.target in getattr(self, role):
+                yield ("params", role), f"names the target column {self.target!r}"
+        for name in sorted({*self.carry} & {*self.categorical}):
+            yield ("params", "categorical"), f"names column {name!r}, which is in carry as well"
+        does, strategy = kind._sampling_type, params.get("sampling_strategy")
+        if isinstance(strategy, str) and (does, strategy) in _NOT_FOR:
+            text = f"{strategy!r} is not for {does}, which {kind.__name__} does"
+            yield ("params", "sampling_strategy"), text
+        makes_rows, makes_none = does == "over-sampling", f"{kind.__name__} makes none"
+        if self.mode == "synthetic" and not makes_rows:
+            yield ("mode",), f"'synthetic' writes the new rows only, and {makes_none}"
+        if self.shuffle and not makes_rows:
+            yield ("shuffle",), f"mixes new rows with the original ones, and {makes_none}"
+        if split_column == self.target:
+            yield ("split", "column"), f"names the target column {split_column!r}"
+        if split_column in self.categorical:
+            text = f"names column {split_column!r}, which is in categorical but is no feature"
+            yield ("split", "column"), text
+        for number, name in enumerate(self.partition_by):
+            text = ""
+            if not name.isprintable() or set(name) & set("/\\=%?"):
+                text = "from which no folder name can be made: rename it"
+            elif name[0] in "_.":
+                text = f"but readers skip folders whose names begin with {name[0]!r}: rename it"
+            elif name in self.partition_by[:number]:
+                text = "which is named twice"
+            elif name in self.carry and name != split_column and makes_rows:
+                text = "which is in carry and so missing in new rows: no folder can have that name"
+            if text:
+                yield ("partition_by",), f"names column {name!r}, {text}"
+
+    def _kind(self, mixed: bool = True) -> Any:
+        """Return the sampler's class; `mixed`: there are numeric and categorical features."""
+        if self.sampler == AUTO and not mixed:
+            named = self.categorical or "categorical_features" in self.params
+            return sampler_class("smotenc" if named else "smote")
+        return sampler_class(self.sampler)
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())
+        return f"JobSpec({given})"
+
+    @property
+    def carry(self) -> tuple[str, ...]:
+        """Passthrough columns."""
+        return tuple(self.params.get("carry") or ())
+
+    @property
+    def categorical(self) -> tuple[str, ...]:
+        """Columns to use as categorical features whatever their dtype is."""
+        return tuple(self.params.get("categorical") or ())
+
+    def with_params(self, **params: Any) -> JobSpec:
+        """Return the job with other parameters of the sampler."""
+        return dataclasses.replace(self, params={**self.params, **params})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is given, but where it runs, as plain data that JSON can hold."""
+        without = {"hidden", "cluster"}
+        document = _job().dump_python(self, mode="json", exclude=without, exclude_defaults=True)
+        return dict(document)
+
+    def shown(self) -> dict[str, Any]:
+        """Return the same with secrets masked: for manifests and logs."""
+        return dict(self.hidden.mask_value(self.to_dict()))
+
+
+@cache
+def _job() -> TypeAdapter[JobSpec]:
+    return TypeAdapter(JobSpec)
+
+
+def check_job(document: Any) -> JobSpec:
+    """Return the job of keys and values; a ``ValidationError`` names the keys that are wrong."""
+    return _job().validate_python(document)
+
+
+def sections() -> dict[str, list[str]]:
+    """Return the keys of each section by its name; that of the whole is empty."""
+    known: Any = {"": JobSpec, "split": Split, "cluster": Cluster, "cluster.security": Security}
+    return {
+        name: [each for each in model.__dataclass_fields__ if each != "hidden"]
+        for name, model in known.items()
+    }
+
+
+def sampler_class(name: str) -> Any:
+    """Return the class of a sampler; where it is to be chosen, the one that takes most."""
+    from dsmote.samplers.registry import find_sampler
+
+    return find_sampler("smotenc" if name == AUTO else name)
+
+
+@cache
+def params_model(sampler: Any) -> type[BaseModel]:
+    """Return the model of a sampler's parameters, made from its constraints and defaults."""
+    from dsmote.samplers.registry import parameters_of
+
+    fields: dict[str, Any] = {}
+    for name, default in parameters_of(sampler).items():
+        kind = _TYPES.get(name) or _kind_of(sampler._parameter_constraints[name])
+        fields[name] = (kind, Field(default, description=_meaning(sampler, name)))
+    if "n_neighbors" in fields:
+        fields["k_neighbors"] = fields["n_neighbors"]
+    if "categorical_features" in fields:
+        fields["categorical"] = (Names, Field([], description=_meaning(sampler, "categorical")))
+    made: Any = create_model(
+        f"{sampler.__name__}Params",
+        __config__=_CONFIG,
+        __doc__=f"Parameters of {sampler.__name__}.",
+        **fields,
+    )
+    return made
+
+
+def _meaning(sampler: Any, name: str) -> str:
+    """Return what a parameter is for: the first sentence about it in a docstring of a sampler."""
+    from dsmote.samplers.registry import samplers
+
+    if name in Params.model_fields:
+        return str(Params.model_fields[name].description).partition("  [")[0]
+    for each in (sampler, *samplers().values()):
+        found = re.search(rf"^    {name} : .*\n((?:        .*\n)+)", each.__doc__ or "", re.M)
+        text = " ".join(found[1].split()) if found else "As in"
+        if not text.startswith("As "):
+            return text.partition(". ")[0].rstrip(".").replace("`", "") + "."
+    return f"See the documentation of {sampler.__name__}."
+
+
+def _kind_of(constraints: Iterable[Any]) -> Any:
+    """Return the type of what a file can hold of scikit-learn's constraints: no objects."""
+    from sklearn.utils._param_validation import Interval, Options
+
+    whole = Annotated[int, Field(strict=True)]
+    named: dict[Any, list[Any]] = {
+        None: [None],
+        "boolean": [StrictBool],
+        "random_state": [Seed, None],
+        "array-like": [list[Scalar]],
+        Mapping: [dict[str, Number]],
+    }
+    found: list[Any] = []
+    for each in constraints:
+        if isinstance(each, Interval):
+            low, high = each.closed in ("left", "both"), each.closed in ("right", "both")
+            limits = {"ge" if low else "gt": each.left, "le" if high else "lt": each.right}
+            given: Any = {name: limit for name, limit in limits.items() if limit is not None}
+            found.append(Annotated[whole if each.type is Integral else Number, Field(**given)])
+        elif isinstance(each, Options):
+            found.append(Literal[tuple(sorted(each.options))])
+        elif getattr(each, "__module__", "") == "numbers":
+            found.append(whole if each is Integral else Number)
+        elif each is None or isinstance(each, str | type):
+            found += named.get(each, [])
+    return Union[tuple(found)] if found else Any  # noqa: UP007
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """Say which name is close, if one is.
 
     Examples
     --------
-    >>> JobSpec("in.parquet", target="y", output="out", sampling_strategy={"1": 500}).to_dict()[
-    ...     "sampling_strategy"
-    ... ]
-    {'1': 500}
+    >>> near("smapler", ["sampler", "split"])
+    " (did you mean 'sampler'?)"
     """
-
-    input: str
-    target: str
-    output: str | None = None
-    format: str | None = None
-    sampler: str = "auto"
-    sampling_strategy: str | float | Mapping[str, int] = "auto"
-    k_neighbors: int | None = None
-    categorical: tuple[str, ...] = ()
-    carry: tuple[str, ...] = ()
-    missing: str | None = None
-    neighbors: str | None = None
-    scale: str | None = None
-    n_components: int | float | None = None
-    random_state: int | None = None
-    if_exists: str = "error"
-    mode: str = "full"
-    split: Split | None = None
-    partition_by: tuple[str, ...] = ()
-    row_group_rows: int | None = None
-    compression: str = "snappy"
-    shuffle: bool = False
-    report: bool = False
-    resume: bool = False
-    params: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    hidden: Secrets = field(default=Secrets(), repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        """Refuse what is wrong whatever the data are."""
-        for name, path in (("input", self.input), ("output", self.output)):
-            if path is not None and not path.strip():
-                raise ValueError(f"the {name} is an empty path; name a file or folder")
-        for name, allowed in CHOICES.items():
-            _check_choice(name, getattr(self, name), allowed)
-        n = self.n_components
-        if n is not None and not (0 < n < 1 or (n >= 1 and n == int(n))):
-            raise ValueError(
-                f"n_components must be a whole number, or a share between 0 and 1, not {n}"
-            )
-        if self.k_neighbors is not None and self.k_neighbors < 1:
-            raise ValueError(f"k_neighbors must be at least 1, not {self.k_neighbors}")
-        if self.random_state is not None and self.random_state < 0:
-            raise ValueError(f"random_state must not be negative, got {self.random_state}")
-        if self.row_group_rows is not None and not 1 <= self.row_group_rows <= MOST_ROWS:
-            raise ValueError(
-                f"row_group_rows must be from 1 to {MOST_ROWS:,}, not {self.row_group_rows:,}"
-            )
-        _check_roles(self)
-        _check_sampler(self)
-
-    def __repr__(self) -> str:
-        given = {k: v for k, v in self.shown().items() if v not in (None, [], {}, False)}
-        return f"JobSpec({', '.join(f'{key}={value!r}' for key, value in given.items())})"
-
-    def shown(self) -> dict[str, Any]:
-        """Return the job as plain data in which secrets are masked: for manifests and logs."""
-        masked: dict[str, Any] = self.hidden.mask_value(self.to_dict())
-        return masked
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the job as plain data that JSON can hold, secrets included."""
-        strategy = self.sampling_strategy
-        return {
-            "input": self.input,
-            "output": self.output,
-            "format": self.format,
-            "target": self.target,
-            "sampler": self.sampler,
-            "sampling_strategy": dict(strategy) if isinstance(strategy, Mapping) else strategy,
-            "k_neighbors": self.k_neighbors,
-            "categorical": list(self.categorical),
-            "carry": list(self.carry),
-            "missing": self.missing,
-            "neighbors": self.neighbors,
-            "scale": self.scale,
-            "n_components": self.n_components,
-            "random_state": self.random_state,
-            "if_exists": self.if_exists,
-            "mode": self.mode,
-            "split": None if self.split is None else self.split.to_dict(),
-            "partition_by": list(self.partition_by),
-            "row_group_rows": self.row_group_rows,
-            "compression": self.compression,
-            "shuffle": self.shuffle,
-            "report": self.report,
-            "resume": self.resume,
-            "params": plain_value(self.params),
-        }
+    found = closest(name, names)
+    return "" if found is None else f" (did you mean {found!r}?)"
 
 
-def _check_choice(name: str, value: str | None, allowed: tuple[str, ...]) -> None:
-    if value is not None and value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that is close; capitals, ``-`` and ``_`` do not matter."""
+    lower = {each.lower().replace("-", "_"): each for each in reversed([*names])}
+    asked = name.lower().replace("-", "_")[:100]
+    found = difflib.get_close_matches(asked, lower, n=1, cutoff=0.6)
+    return lower[found[0]] if found else None
 
 
-def _check_roles(spec: JobSpec) -> None:
-    for role, columns in (("carry", spec.carry), ("categorical", spec.categorical)):
-        if spec.target in columns:
-            raise ValueError(f"the target column {spec.target!r} cannot be in {role} as well")
-    both = sorted(set(spec.carry) & set(spec.categorical))
-    if both:
-        raise ValueError(f"a column is either carried or categorical, not both: {listed(both)}")
+def _unknown_parameter(sampler: Any, name: str) -> str:
+    from dsmote.samplers.registry import samplers
 
-
-def _check_sampler(spec: JobSpec) -> None:
-    """Refuse what was given and the sampler does not take."""
-    kind = _kind(spec, mixed=True)
-    there = parameters_of(kind)
-    if spec.categorical and "categorical_features" not in there:
-        raise ValueError(
-            f"{kind.__name__} does not tell numbers from names, but {list(spec.categorical)} are "
-            "said to be categorical: use the sampler smotenc, or leave them out"
-        )
-    if NOT_FOR.get(kind._sampling_type) == spec.sampling_strategy:
-        raise ValueError(
-            f"sampling_strategy {spec.sampling_strategy!r} is not for {kind._sampling_type}, "
-            f"which {kind.__name__} does; give another, such as 'auto'"
-        )
-    own = [name for name in OWN if name in spec.params]
-    if own:
-        raise ValueError(f"{own[0]} is a field of the job: give it there, and not in params")
-    given = _given(spec, kind)
-    if spec.categorical:
-        given["categorical_features"] = list(spec.categorical)
-    twice = [name for name in given if name in spec.params]
-    if twice:
-        raise ValueError(f"{twice[0]} is given twice: as a field of the job, and in params")
-    check_parameters(kind, [*given, *spec.params])
-    kind(**given, **spec.params)._validate_params()
-    check_combination(spec, kind)
-
-
-def _kind(spec: JobSpec, mixed: bool) -> Any:
-    """Return the sampler's class; `mixed` tells whether there are numbers and names."""
-    if spec.sampler != AUTO:
-        return find_sampler(spec.sampler, also=(AUTO,))
-    named = spec.categorical or "categorical_features" in spec.params
-    return find_sampler("smotenc" if mixed or named else "smote")
-
-
-def _given(spec: JobSpec, kind: Any) -> dict[str, Any]:
-    """Return the parameters that fields of the job give, by the names that the sampler has."""
-    given = {name: getattr(spec, name) for name in PASSED if getattr(spec, name) is not None}
-    there = parameters_of(kind)
-    if spec.k_neighbors is not None:
-        other = "k_neighbors" not in there and "n_neighbors" in there
-        given["n_neighbors" if other else "k_neighbors"] = spec.k_neighbors
-    n = spec.n_components
-    if n is not None:
-        # A command line or JSON may have turned 6 into 6.0, which would be a share.
-        given["n_components"] = int(n) if n >= 1 else n
-    if spec.carry:
-        given["carry"] = list(spec.carry)
-    return given
+    names = sorted(params_model(sampler).model_fields)
+    others = [its for its, each in samplers().items() if name in params_model(each).model_fields]
+    have = f" ({', '.join(others)} {'has' if len(others) == 1 else 'have'} it)" if others else ""
+    hint = near(name, names) or have
+    return f"{sampler.__name__} has no parameter {name!r}{hint}; it has {', '.join(names)}"
 
 
 def has_parameter(spec: JobSpec, name: str) -> bool:
-    """Tell whether the sampler of a job has a parameter.
-
-    Examples
-    --------
-    >>> has_parameter(JobSpec("in.parquet", target="y", sampler="random-under"), "carry")
-    False
-    """
-    return name in parameters_of(_kind(spec, mixed=True))
+    """Tell whether the sampler of a job has a parameter."""
+    return name in params_model(spec._kind()).model_fields
 
 
 def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
-    """Build the sampler that a job asks for.
-
-    Parameters
-    ----------
-    spec : JobSpec
-    columns : pandas.DataFrame
-        An empty frame with the input's columns and dtypes.
-
-    Returns
-    -------
-    sampler
+    """Build the sampler that a job asks for; `columns` is an empty frame as the input.
 
     Examples
     --------
+    >>> import pandas as pd
     >>> frame = pd.DataFrame({"x": [1.5], "colour": ["red"], "y": [0]})
     >>> sampler_of(JobSpec("in.parquet", target="y", k_neighbors=3), frame)
     SMOTENC(k_neighbors=3)
     """
-    column = spec.split.column if spec.split else None
-    aside = {spec.target, *spec.carry, column}
-    measured = columns.drop(columns=[name for name in columns.columns if name in aside])
-    nominal = [name for name in measured.columns if is_nominal(measured[name].dtype)]
+    import pandas as pd
+
+    from dsmote.job.labels import ByLabel, LabelCounts
+
+    split_column = spec.split.column if spec.split else None
+    excluded = {spec.target, *spec.carry, split_column}
+    features = columns.drop(columns=[name for name in columns.columns if name in excluded])
+    categorical = [name for name in features.columns if _is_categorical(features[name].dtype)]
     # A bool column is a number to SMOTE, so it alone does not make a table mixed.
-    mixed = any(not pd.api.types.is_bool_dtype(measured[name].dtype) for name in nominal)
-    kind, strategy = _kind(spec, mixed), spec.sampling_strategy
-    given = _given(spec, kind)
-    if spec.categorical:
-        chosen = {*nominal, *spec.categorical}
-        given["categorical_features"] = [name for name in measured.columns if name in chosen]
-    sampler = kind(
-        sampling_strategy=LabelCounts(strategy) if isinstance(strategy, Mapping) else strategy,
-        **given,
-        **{name: ByLabel(v) if isinstance(v, Mapping) else v for name, v in spec.params.items()},
-    )
-    if column is not None and hasattr(kind, "_inherited"):
-        sampler._inherited = (column,)
+    mixed = any(not pd.api.types.is_bool_dtype(features[name].dtype) for name in categorical)
+    kind, given = spec._kind(mixed), dict(spec.params)
+    if not given.get("carry"):
+        given.pop("carry", None)
+    if given.pop("categorical", None):
+        chosen = {*categorical, *spec.categorical}
+        given["categorical_features"] = [name for name in features.columns if name in chosen]
+    if "k_neighbors" in given and "n_neighbors" in params_model(kind).model_fields:
+        given["n_neighbors"] = given.pop("k_neighbors")
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            given[name] = LabelCounts(value) if name == "sampling_strategy" else ByLabel(value)
+    sampler = kind(**given)
+    if split_column is not None and hasattr(kind, "_inherited"):
+        sampler._inherited = (split_column,)
     return sampler
 
 
-def is_nominal(dtype: Any) -> bool:
-    """Tell whether SMOTENC takes a column of this dtype as nominal without being told.
+def _is_categorical(dtype: Any) -> bool:
+    """Tell whether SMOTENC takes a column of this dtype as categorical without being told."""
+    import pandas as pd
+
+    types = pd.api.types
+    return isinstance(dtype, pd.CategoricalDtype) or (
+        types.is_string_dtype(dtype) or types.is_object_dtype(dtype) or types.is_bool_dtype(dtype)
+    )
+
+
+class _WithoutTitles(GenerateJsonSchema):
+    """Titles are the keys again."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def job_schema() -> dict[str, Any]:
+    """Return the JSON schema (2020-12) of the job file, for editors and programs.
 
     Examples
     --------
-    >>> is_nominal(pd.CategoricalDtype()), is_nominal(pd.Series([1]).dtype)
-    (True, False)
+    >>> job_schema()["required"]
+    ['input', 'output', 'target']
     """
-    return (
-        isinstance(dtype, pd.CategoricalDtype)
-        or pd.api.types.is_string_dtype(dtype)
-        or pd.api.types.is_object_dtype(dtype)
-        or pd.api.types.is_bool_dtype(dtype)
-    )
+    from dsmote.samplers.registry import samplers
+
+    schema = _job().json_schema(schema_generator=_WithoutTitles)
+    del schema["properties"]["hidden"]
+    definitions, rules = schema["$defs"], []
+    known: dict[str, Any] = {name: [name, kind.__name__] for name, kind in samplers().items()}
+    for name, names in {AUTO: [AUTO], **known}.items():
+        model = params_model(sampler_class(name))
+        made = model.model_json_schema(schema_generator=_WithoutTitles)
+        definitions |= made.pop("$defs", {}) | {model.__name__: made}
+        mine = {"anyOf": [{"enum": names}, {"type": "array", "contains": {"enum": names}}]}
+        required = [] if name == AUTO else ["sampler"]
+        then = {"properties": {"params": {"$ref": f"#/$defs/{model.__name__}"}}}
+        rules.append({"if": {"required": required, "properties": {"sampler": mine}}, "then": then})
+    one = {"enum": [AUTO, *known, *(names[1] for names in known.values())]}
+    chain = {"type": "array", "items": one, "minItems": 1, "maxItems": 1}
+    sampler = {"type": ["string", "array"], "anyOf": [one, chain]}
+    schema["properties"]["sampler"] |= sampler
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "dsmote job",
+        "description": "A resampling job of dsmote on files, as `dsmote run JOB.yaml` takes it. In "
+        "texts, ${NAME} and ${NAME:-default} are environment variables.",
+        "required": ["input", "output", "target"],
+        "allOf": rules,
+    }

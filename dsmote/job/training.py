@@ -23,7 +23,7 @@ from fractions import Fraction
 from functools import partial
 from itertools import pairwise
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -35,10 +35,12 @@ from dsmote.execute.keep import Mark, pick
 from dsmote.execute.partition import missing_labels
 from dsmote.job.labels import Named
 from dsmote.job.passes import look_at
-from dsmote.job.split import Split
 from dsmote.plan import Subset, plain, sort_labels
 from dsmote.plan.allocation import shares
 from dsmote.plan.labels import listed
+
+if TYPE_CHECKING:
+    from dsmote.job.spec import Split
 
 __all__ = ["Divided", "divide"]
 
@@ -167,7 +169,8 @@ def divide(frame: Any, target: str, split: Split) -> Divided:
 
 def _seen(frame: Any, target: str, split: Split) -> Seen:
     """Look at the split's column, and refuse what leaves nothing to train with."""
-    look = partial(_look, target=target, split=split)
+    # Not the split itself: workers do without the model of a job.
+    look = partial(_look, target=target, column=str(split.column), train=split.train)
     (seen,) = look_at(frame, [target, str(split.column)], look, _joined)
     if not seen.train_rows or not sum(seen.train_rows) + sum(seen.test_rows):
         raise ValueError("the table has zero rows: there is nothing to resample")
@@ -184,13 +187,13 @@ def _seen(frame: Any, target: str, split: Split) -> Seen:
     return seen
 
 
-def _look(part: pd.DataFrame, target: str, split: Split) -> list[Seen]:
-    values = part[split.column].value_counts()
+def _look(part: pd.DataFrame, target: str, column: str, train: tuple[Any, ...]) -> list[Seen]:
+    values = part[column].value_counts()
     counts = Counter({plain(v): int(n) for v, n in values.items() if n})
-    hits, named = np.zeros(len(split.train), dtype=np.int64), Named(split.train)
+    hits, named = np.zeros(len(train), dtype=np.int64), Named(train)
     for value, n in counts.items():
         hits[list(named.places(value))] += n
-    held_back = int(ByValue(str(split.column), split.train).test(part).sum())
+    held_back = int(ByValue(column, train).test(part).sum())
     labels = Counter({plain(v): int(n) for v, n in part[target].value_counts().items() if n})
     labels += Counter({None: int(part[target].isna().sum())})  # where there are some
     return [Seen((len(part) - held_back,), (held_back,), hits, _most(counts), labels)]

@@ -1,4 +1,4 @@
-"""A dsmote job as an Airflow DAG: what may pass is tried again, a mistake in the job file is not.
+"""A dsmote job as an Airflow DAG: what may pass is tried again, an error in the job file is not.
 
 Put this file into the DAG folder of Airflow 3 (`pip install "apache-airflow>=3,<4"`). The job runs
 in a process of its own, so that Airflow's environment stays free of Dask. Environment variables of

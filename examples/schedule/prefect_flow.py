@@ -1,4 +1,4 @@
-"""A dsmote job as a Prefect flow: what may pass is tried again, a mistake in the job file is not.
+"""A dsmote job as a Prefect flow: what may pass is tried again, an error in the job file is not.
 
 Run once:     python prefect_flow.py nightly.yaml
 Every night:  python prefect_flow.py nightly.yaml --cron "30 2 * * *"

@@ -19,10 +19,10 @@ def job_files() -> dict[str, str]:
 def test_job_files_are_valid(name: str, tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     file.write_text(job_files()[name], encoding="utf-8")
-    checked = load_job(str(file))
+    job = load_job(str(file))
     # A night without new data costs seconds; where it runs is for the environment to say.
-    assert checked.spec.if_exists == "skip"
-    assert checked.cluster.address is None
+    assert job.if_exists == "skip"
+    assert job.cluster is None or job.cluster.address is None
     file.write_text(job_files()[name].replace("target:", "tagret:"), encoding="utf-8")
     with pytest.raises(JobFileError, match="tagret"):
         load_job(str(file))

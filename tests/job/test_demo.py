@@ -1,9 +1,8 @@
 from pathlib import Path
 
 import pandas as pd
-from distributed import Client
 
-from dsmote.job.demo import copy_seconds, demo_chunk, write_demo
+from dsmote.job.demo import demo_chunk, write_demo
 
 
 def test_same_chunk_same_rows_and_others_differ() -> None:
@@ -24,9 +23,3 @@ def test_table_has_the_rows_asked_for_in_several_files(tmp_path: Path) -> None:
     assert {"float64", "float32", "int64", "int8", "bool", "str", "category"} <= kinds
     assert not frame.isna().any(axis=None)
     assert frame["id"].is_unique
-
-
-def test_copy_is_timed_and_deleted(tmp_path: Path, client: Client) -> None:
-    write_demo(str(tmp_path / "t"), 1000)
-    assert copy_seconds(str(tmp_path / "t"), client) > 0
-    assert [path.name for path in tmp_path.iterdir()] == ["t"]

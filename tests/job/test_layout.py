@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from dsmote.job import JobSpec, plan_job, prepare, write_job
 from dsmote.job.layout import MOST_FOLDERS, check_partition_by, key_folders
-from dsmote.job.split import Split
+from dsmote.job.spec import Split
 from tests.job.conftest import mixed_frame, write_files
 
 
@@ -119,7 +119,7 @@ def test_missing_values_name_no_folder(tmp_path: Path, client: Client) -> None:
         with pytest.raises(ValueError, match="'text' of partition_by is missing in 43 rows"):
             run(prepare(spec), client)
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ValueError, match="'text', which is carried and so missing in new rows"):
+    with pytest.raises(ValueError, match="'text', which is in carry and so missing in new rows"):
         job(source, tmp_path / "out", carry=("text",), partition_by=("text",))
 
 
@@ -197,13 +197,13 @@ def test_too_many_values_are_an_error_that_names_column_and_number(
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        (("y", "y"), "'y' twice"),
-        (("a/b",), "no folder's name"),
-        (("a=b",), "no folder's name"),
-        (("a?b",), "no folder's name"),
-        (("a\nb",), "no folder's name"),
-        (("_region",), "readers leave out folders whose names begin with '_'"),
-        ((".region",), "readers leave out folders whose names begin with '.'"),
+        (("y", "y"), "'y', which is named twice"),
+        (("a/b",), "no folder name can be"),
+        (("a=b",), "no folder name can be"),
+        (("a?b",), "no folder name can be"),
+        (("a\nb",), "no folder name can be"),
+        (("_region",), "readers skip folders whose names begin with '_'"),
+        ((".region",), "readers skip folders whose names begin with '.'"),
     ],
 )
 def test_columns_that_cannot_be_folders(

@@ -10,7 +10,7 @@ from distributed import Client
 from dsmote.job import JobSpec, prepare, write_job
 from dsmote.job.files import FEWEST, share_partitions
 from dsmote.job.sources import Source, open_source
-from dsmote.job.split import Split
+from dsmote.job.spec import Split
 from tests.job.conftest import mixed_frame
 
 FILES = 50

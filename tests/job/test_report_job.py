@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 from dsmote.cli import main
 from dsmote.job import JobSpec, prepare, run, run_spec, write_job
 from dsmote.job.report import page, sample
-from dsmote.job.split import Split
+from dsmote.job.spec import Split
 
 Columns = dict[str, Any]
 
@@ -230,7 +230,7 @@ def test_without_matplotlib_no_work_is_begun(
 
 
 def test_matplotlib_is_imported_for_reports_only() -> None:
-    code = "import sys, dsmote.cli.run, dsmote.job; assert not 'matplotlib' in sys.modules"
+    code = "import sys, dsmote.cli, dsmote.job.run; assert not 'matplotlib' in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -15,7 +15,7 @@ from dsmote.job import JobSpec, prepare, write_job
 from dsmote.job import run as run_module
 from dsmote.job.files import open_fs
 from dsmote.job.parts import Part
-from dsmote.job.split import Split
+from dsmote.job.spec import Split
 from dsmote.job.storage.lock import Lock
 from dsmote.job.storage.records import content_mark
 from tests.job.conftest import numeric_frame, write_files

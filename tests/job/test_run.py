@@ -305,7 +305,7 @@ def test_the_index_that_pandas_stored_is_carried(tmp_path: Path, client: Client)
     frame.to_parquet(tmp_path / "in.parquet")
     spec = JobSpec(str(tmp_path / "in.parquet"), "y", output=str(tmp_path / "out"), random_state=0)
     manifest = write_job(prepare(spec), client).manifest
-    assert manifest["job"]["carry"] == ["key"]
+    assert manifest["job"]["params"]["carry"] == ["key"]
     made = pd.read_parquet(tmp_path / "out")
     assert made["key"].tolist()[:60] == frame.index.tolist()
     assert made["key"].iloc[60:].isna().all()
@@ -315,7 +315,7 @@ def test_the_index_that_pandas_stored_is_carried(tmp_path: Path, client: Client)
 
 @pytest.mark.parametrize("path", ["", "  "])
 def test_an_empty_path_is_refused(path: str) -> None:
-    with pytest.raises(ValueError, match="the output is an empty path"):
+    with pytest.raises(ValueError, match=r"output\n.*must not be empty"):
         JobSpec("in.parquet", "y", output=path)
-    with pytest.raises(ValueError, match="the input is an empty path"):
+    with pytest.raises(ValueError, match=r"input\n.*must not be empty"):
         JobSpec(path, "y")

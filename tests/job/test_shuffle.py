@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsmote.job import JobSpec, Silent, plan_job, prepare, scratch, shuffle, write_job
-from dsmote.job.split import Split
+from dsmote.job.spec import Split
 from dsmote.plan.memory import MemoryLimitError
 from tests.job.conftest import mixed_frame, write_files
 
@@ -191,9 +191,9 @@ def test_mixing_that_does_not_fit_is_refused_before_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_there_is_nothing_to_mix_in(mixed: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="RandomUnderSampler makes none: leave shuffle out"):
-        job(mixed, tmp_path / "out", sampler="random-under", carry=())
+def test_there_is_nothing_to_mix_in() -> None:
+    with pytest.raises(ValueError, match="rows with the original ones, and RandomUnderSampler"):
+        JobSpec("in", "y", sampler="random-under", shuffle=True)
 
 
 def test_input_that_changed_is_noticed(tmp_path: Path) -> None:

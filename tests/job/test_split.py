@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsmote.job import JobSpec, plan_job, prepare, write_job
-from dsmote.job.split import Split
+from dsmote.job.spec import Split
 from dsmote.job.training import divide
 from dsmote.plan.subset import kept
 from dsmote.samplers.registry import find_sampler, parameters_of, samplers
@@ -383,8 +383,8 @@ def test_the_column_is_not_carried_and_may_name_folders(tmp_path: Path) -> None:
     ("fields", "message"),
     [
         ({"split": Split("nope", ("a",))}, "no column 'nope' .given as the split's column."),
-        ({"split": Split("y", (1,))}, "the split's column 'y' is the target"),
-        ({"split": FOLD, "categorical": ("fold",)}, "'fold' is named in categorical"),
+        ({"split": Split("y", (1,))}, r"split.column\n  names the target column 'y'"),
+        ({"split": FOLD, "categorical": ("fold",)}, "'fold', which is in categorical"),
     ],
 )
 def test_split_that_cannot_be(source: Path, tmp_path: Path, fields: dict, message: str) -> None:
@@ -407,7 +407,7 @@ def test_values_may_come_as_python_has_them() -> None:
     assert Split("fold", "train").train == ("train",)  # type: ignore[arg-type]
     assert Split("fold", ["a", "b"]).train == ("a", "b")  # type: ignore[arg-type]
     days = Split("fold", (np.int64(1), pd.Timestamp("2020-01-01").date()))
-    assert days.to_dict() == {"column": "fold", "train": [1, "2020-01-01"]}
+    assert days.train == (1, "2020-01-01")
 
 
 def test_memory_counts_the_partition_as_it_is_read(tmp_path: Path, client: Client) -> None:

@@ -92,6 +92,53 @@ def wrong_direction(package: Path) -> list[str]:
     ]
 
 
+def file_imports(package: Path) -> dict[str, dict[str, str]]:
+    """Place of each import of a file of dsmote in another, by the dotted names of both."""
+    files = {}
+    for _, file, tree in modules(package):
+        parts = ("dsmote", *file.relative_to(package).with_suffix("").parts)
+        files[".".join(parts).removesuffix(".__init__")] = file, tree
+    found: dict[str, dict[str, str]] = {}
+    for name, (file, tree) in files.items():
+        own = {} if name == "dsmote" else found.setdefault(name, {})  # it names what it loads late
+        for line, target in imports(package, file, tree):
+            while target not in files and "." in target:
+                target = target.rpartition(".")[0]
+            if target in files and target != name:
+                own.setdefault(target, f"{file}:{line}")
+    return found
+
+
+def cycles(package: Path) -> list[str]:
+    """Return the imports between files that lie on a cycle, late ones and those of types too."""
+    graph = file_imports(package)
+    reached: dict[str, set[str]] = {}
+    for name in graph:
+        seen, waiting = set(), [*graph[name]]
+        while waiting:
+            one = waiting.pop()
+            if one not in seen:
+                seen.add(one)
+                waiting += graph.get(one, ())
+        reached[name] = seen
+    return [
+        f"{place}: {name} imports {target}, which imports it"
+        for name, targets in graph.items()
+        for target, place in targets.items()
+        if name in reached.get(target, ())
+    ]
+
+
+def upward_files(package: Path) -> list[str]:
+    """Return the files that import from a package above them, which may import them."""
+    return [
+        f"{place}: {name} imports {target}, which is above it"
+        for name, targets in file_imports(package).items()
+        for target, place in targets.items()
+        if name.startswith(f"{target}.") and target != "dsmote"
+    ]
+
+
 def dask_outside(package: Path) -> list[str]:
     return [
         f"{file}:{line}: {layer} imports {name}"
@@ -141,12 +188,12 @@ def declared() -> set[str]:
     extras = project["project"]["optional-dependencies"]
     entries = [*project["project"]["dependencies"], *extras["faiss"], *extras["report"]]
     names = (re.split(r"[\[<>=]", entry)[0] for entry in entries)
-    modules = {"scikit-learn": "sklearn", "faiss-cpu": "faiss", "pyyaml": "yaml"}
+    modules = {"scikit-learn": "sklearn", "faiss-cpu": "faiss", "ruamel.yaml": "ruamel"}
     return {modules.get(name, name) for name in names}
 
 
 def undeclared(package: Path) -> list[str]:
-    known = declared() | {"dsmote"} | sys.stdlib_module_names
+    known = declared() | {"dsmote", "pydantic_core"} | sys.stdlib_module_names
     return [
         f"{file}:{line}: {name} is no dependency"
         for _, file, tree in modules(package)
@@ -198,6 +245,8 @@ def needs_dask(package: Path) -> list[str]:
 CHECKS = [
     unknown_layers,
     wrong_direction,
+    cycles,
+    upward_files,
     dask_outside,
     talks_outside_cli,
     files_outside_job,
@@ -218,6 +267,11 @@ BROKEN = [
     (wrong_direction, "samplers/__init__.py", "from dsmote.job import anything"),
     (wrong_direction, "job/__init__.py", "from dsmote.cli import main"),
     (wrong_direction, "cluster/__init__.py", "from dsmote import SMOTE"),
+    (cycles, "plan/labels.py", "from dsmote.plan.profile import anything"),
+    (cycles, "cli/options.py", "def late():\n    from dsmote.cli import main"),
+    (cycles, "kernels/segment.py", "if TYPE_CHECKING:\n    from dsmote.kernels import anything"),
+    (upward_files, "job/storage/new.py", "from dsmote.job import anything"),
+    (upward_files, "plan/new.py", "from dsmote.plan import Plan"),
     (dask_outside, "plan/__init__.py", "import dask.dataframe as dd"),
     (dask_outside, "neighbors/new.py", "def late():\n    from distributed import get_client"),
     (dask_outside, "samplers/__init__.py", "import dask"),

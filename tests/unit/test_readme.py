@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from dsmote.job import load_job
+from dsmote.job.spec import job_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -98,7 +99,7 @@ def test_python_and_commands(tmp_path: Path) -> None:
         for future in ended:
             future.result()
     job = json.loads((tmp_path / "payments-balanced" / "_manifest.json").read_text())["job"]
-    assert (job["k_neighbors"], job["if_exists"]) == (7, "replace")
+    assert (job["params"]["k_neighbors"], job["if_exists"]) == (7, "replace")
     for name in ("balanced_once", "balanced_half"):
         assert (tmp_path / name / "_SUCCESS").exists()
         assert (tmp_path / name / "_manifest.json").exists()
@@ -119,9 +120,8 @@ def test_inline_commands_and_options_exist(tmp_path: Path) -> None:
 
 def test_job_file_is_one() -> None:
     (text,) = blocks("yaml")
-    schema = json.loads((ROOT / "dsmote" / "job" / "job.schema.json").read_text(encoding="utf-8"))
-    jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(text))
-    job = load_job(yaml.safe_load(text)).spec
+    jsonschema.Draft202012Validator(job_schema()).validate(yaml.safe_load(text))
+    job = load_job(yaml.safe_load(text))
     assert (job.target, job.split.test_fraction) == ("fraud", 0.2)
 
 
