@@ -45,6 +45,12 @@ def test_help_shows_the_class_with_its_parameters(kind):
     assert kind.__name__ in kind()._repr_html_()
 
 
+def test_a_layer_is_imported_without_those_above_it():
+    code = "import sys; from dsmote import plan; print({'dask', 'sklearn'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 def test_other_names_are_not():
     with pytest.raises(AttributeError, match=r"'dsmote' has no attribute 'SMOT'"):
         dsmote.SMOT  # noqa: B018
