@@ -116,7 +116,7 @@ def test_late_worker_of_another_version_is_noticed_by_the_next_job(
             write_job(job, client)
         assert not (tmp_path / "out").exists()
         assert write_job(job, client).manifest["rows"]["after"] == 60
-    assert [name for name in os.listdir(tmp_path) if name.startswith(".out")] == []
+    assert os.listdir(tmp_path / ".out.dsmote") == ["manifest.json"]
 
 
 def unshare() -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from tests.cluster.faults import (
     wait_until,
     workers_of,
 )
+from tests.job.conftest import beside
 
 FILES = 12
 FILE_ROWS = 1000
@@ -97,12 +98,12 @@ def undisturbed(table: Path, scheduler: str) -> dict[str, str]:
 
 @pytest.fixture
 def out(tmp_path: Path, scheduler: str) -> Iterator[Path]:
-    """The output; when the test is over there is nothing beside it, and no process is left."""
+    """The output; when the test is over only its records are beside it, and no process is left."""
     here = psutil.Process()
     before = {child.pid for child in here.children()}
     (tmp_path / "lake").mkdir()
     yield tmp_path / "lake" / "out"
-    assert set(os.listdir(tmp_path / "lake")) <= {"out"}
+    assert set(beside(tmp_path / "lake")) <= {"out"}
     assert {child.pid for child in here.children()} <= before
     with Client(scheduler, set_as_default=False) as client:
         # Nothing of the job is kept on the cluster, which is as it was.
@@ -334,10 +335,10 @@ class TestDisk:
             old = tmp_path / "disk" / "out"
             old.mkdir()
             (old / "part-00000.parquet").write_bytes(b"old")
-            beside = tmp_path / "disk" / ".out.dsmote"
-            beside.mkdir()
+            records = tmp_path / "disk" / ".out.dsmote"
+            records.mkdir()
             parts = [{"file": "part-00000.parquet", "bytes": 3}]
-            (beside / "manifest.json").write_text(json.dumps({"parts": parts}))
+            (records / "manifest.json").write_text(json.dumps({"parts": parts}))
             process = resample(table, old, "--scheduler", scheduler, "--overwrite")
             assert "No space left on device" in message(process)
             assert sorted(os.listdir(tmp_path / "disk")) == [".out.dsmote", "out"]
