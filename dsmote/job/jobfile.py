@@ -199,7 +199,7 @@ class _Reader:
             at = at[:-1]
         place = self._at(line) if line else self.places.get(at, _Place(self._where or ""))
         key = ".".join(path)
-        if path and self._settings.get(place.where, path) != path:  # of another key's option
+        if self._settings.get(place.where, path)[: len(path)] != path:  # another key's option
             message = f"{key}: {message}"
         self.errors.append(LineError(place.where, key, message, place.line))
 
@@ -378,7 +378,10 @@ class _Reader:
         if len(text) > MAX_DIGITS:
             return self.error(path, f"a number of {len(text):,} digits; put a text in quotes")
         construct = getattr(self._yaml.constructor, f"construct_yaml_{kind}")
-        return construct(ScalarNode(f"{TAG}{kind}", text))
+        try:
+            return construct(ScalarNode(f"{TAG}{kind}", text))
+        except ValueError:  # 0x_ is no number
+            return text
 
     def _key(self, text: str, path: Path, line: int | None = None) -> str:
         if "${" in text.replace("$${", ""):

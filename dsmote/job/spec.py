@@ -110,7 +110,7 @@ def _size(value: Any) -> Any:
     try:
         if isinstance(value, str | int) and value is not True and parse_bytes(value) > 0:
             return value
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     raise ValueError("must be a size above 0, such as 2GiB")
 

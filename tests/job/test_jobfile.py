@@ -284,6 +284,8 @@ def test_rules_across_keys_are_told_with_other_errors(tmp_path: Path) -> None:
         ("sampler: [smote, random]", "sampler", "a chain of 2 samplers: chains come"),
         ("sampler: []", "sampler", "must not be empty"),
         ("<<: 5", "", "<< takes a mapping"),
+        ("row_group_rows: 0x_", "row_group_rows", "must be a valid integer, not '0x_'"),
+        ("cluster: {memory_limit: 1e999GiB}", "cluster.memory_limit", "a size above 0"),
         ("target: 007", "target", "(put it in quotes: '007')"),
         ("target: !!str 7", "target", "not allowed; put a text in quotes"),
         ("split: 5", "split", "must be a mapping, not 5"),
