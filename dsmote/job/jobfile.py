@@ -379,9 +379,12 @@ class _Reader:
             return self.error(path, f"a number of {len(text):,} digits; put a text in quotes")
         construct = getattr(self._yaml.constructor, f"construct_yaml_{kind}")
         try:
-            return construct(ScalarNode(f"{TAG}{kind}", text))
+            value = construct(ScalarNode(f"{TAG}{kind}", text))
         except ValueError:  # 0x_ is no number
             return text
+        # As text, 01 finds "01" and 1: see `Named`. As the number it would not find "01".
+        by_text = path[:2] == ("split", "train") and text[-1].isdigit() and str(value) != text
+        return text if by_text else value
 
     def _key(self, text: str, path: Path, line: int | None = None) -> str:
         if "${" in text.replace("$${", ""):

@@ -312,7 +312,7 @@ def test_values_that_mean_what_they_say(tmp_path: Path) -> None:
     )
     text += "params: {sampling_strategy: {no: 1, 2: 2, true: 3, 010: 4, ~: 5}}\n"
     spec = loaded(tmp_path, text + "row_group_rows: 1_000\nsampler: [smote]\n")
-    assert spec.split == Split("f", ("no", 1, 2.5, True, "a", "no", 10, "1:30", "2024-01-02"))
+    assert spec.split == Split("f", ("no", 1, 2.5, True, "a", "no", "010", "1:30", "2024-01-02"))
     assert (spec.row_group_rows, spec.sampler) == (1000, "smote")
     strategy = {"no": 1, "2": 2, "true": 3, "010": 4, "~": 5}
     assert spec.params == {"sampling_strategy": strategy}
@@ -518,7 +518,10 @@ def test_a_variable_in_quotes_stays_text(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("FOLD", "007")
     assert loaded(tmp_path, text).split == Split("f", ("007",))
     text = NEEDED + "split:\n  column: f\n  train: ${FOLD}\n"
-    assert loaded(tmp_path, text).split == Split("f", (7,))
+    assert loaded(tmp_path, text).split == Split("f", ("007",))
+    assert loaded(tmp_path, NEEDED, "split={column: f, train: [01, 1e3, 2]}").split == Split(
+        "f", ("01", "1e3", 2)
+    )
 
 
 def test_what_came_from_the_environment_is_never_shown(
