@@ -241,9 +241,9 @@ class _Reader:
         for depth, name in enumerate(path):
             message, above = "", ".".join(path[:depth])
             if not isinstance(target, dict | list):
-                message = f"{above} is neither keys nor a list: no {name!r} in it"
+                message = f"{above} is one value: it has no key {name!r}"
             elif isinstance(target, list) and not (name.isdigit() and int(name) < len(target)):
-                message = f"{above} is a list of {len(target)}: no item {name!r}"
+                message = f"{above} has items 0 to {len(target) - 1}, but no {name!r}"
             if message:
                 return self.errors.append(LineError(where, "", message))
             key: Any = int(name) if isinstance(target, list) else name
@@ -278,6 +278,7 @@ class _Reader:
     def yaml(self, text: str, path: Path = ()) -> Any:
         """Return a document of YAML as plain data; None where it cannot be read, or is empty."""
         self._yaml = YAML(typ="safe", pure=True)  # a new one: it remembers %YAML
+        self._yaml.composer.warn_double_anchors = False  # YAML allows them
         try:
             node = self._yaml.compose(text)
             if self._yaml.resolver.processing_version != (1, 2):

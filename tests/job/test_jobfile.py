@@ -1,5 +1,6 @@
 """The job file: what is right becomes a job; all that is wrong is told at once, with its place."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -454,6 +455,10 @@ def test_anchors_and_merges(tmp_path: Path) -> None:
     text = NEEDED + "params: &p {categorical: &c [id], k_neighbors: 3}\npartition_by: *c\n"
     spec = loaded(tmp_path, text)
     assert (spec.categorical, spec.partition_by) == (("id",), ("id",))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = loaded(tmp_path, NEEDED + "format: &a csv\nmode: &a full\npartition_by: *a\n")
+    assert again.partition_by == ("full",)
     text = NEEDED + "split: {<<: {column: a, train: b}, train: c}\n"
     assert loaded(tmp_path, text).split == Split("a", ("c",))
 
@@ -576,8 +581,8 @@ def test_errors_of_set_name_it_instead_of_a_line(tmp_path: Path) -> None:
     assert "did you mean 'k_neighbors'?" in by_place["--set params.k_neighbours"]
     assert "did you mean 'report'?" in by_place["--set reprot"]
     assert "did you mean 'full'?" in by_place["--set mode"]
-    assert "no item '4'" in by_place["--set split.train.4"]
-    assert "target is neither keys nor a list: no" in by_place["--set target.x"]
+    assert "split.train has items 0 to 0, but no '4'" in by_place["--set split.train.4"]
+    assert "target is one value: it has no key 'x'" in by_place["--set target.x"]
     assert "cannot be read as YAML" in by_place["--set cluster.n_workers"]
     assert by_place["--set split.column"] == "must be a valid string, not 7 (put it in quotes: '7')"
     assert by_place["--set input"] == "must be a valid string, not empty"
