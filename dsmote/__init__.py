@@ -37,7 +37,8 @@ def __getattr__(name: str) -> Any:
         return sorted([*_HOMES, *_samplers(), "__version__"])
     if name in _HOMES:
         return getattr(importlib.import_module(f"dsmote.{_HOMES[name]}"), name)
-    if not name.startswith("_") and name in _samplers():
+    # Not of modules, which Python asks for here before it imports them.
+    if name[0].isupper() and name in _samplers():
         return _samplers()[name]
     raise AttributeError(f"module 'dsmote' has no attribute {name!r}")
 

@@ -94,7 +94,7 @@ def profile_matrix(
         missing_target=len(codes) - sum(counts),
         missing=missing,
         infinite=infinite,
-        sample=Samples(list(matrix.T) if schema.numeric else [], good, names),
+        sample=Samples(matrix.T if schema.numeric else [], good, names),
         moments=tuple(moments),
     )
 

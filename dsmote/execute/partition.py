@@ -450,13 +450,13 @@ class Samples(Mapping[Any, Sampled]):
 
     def __init__(
         self,
-        numeric: Sequence[np.ndarray],
+        numeric: Sequence[np.ndarray] | np.ndarray,
         codes: np.ndarray,
         names: Sequence[Any],
         nominal: Sequence[pd.Series] = (),
     ) -> None:
         self._numeric, self._nominal, self._codes = numeric, nominal, codes
-        self._places = {name: c for c, name in enumerate(names)} if numeric else {}
+        self._places = {name: c for c, name in enumerate(names)} if len(numeric) else {}
         self._found: dict[Any, Sampled] = {}
 
     def __getitem__(self, label: Any) -> Sampled:
@@ -467,7 +467,11 @@ class Samples(Mapping[Any, Sampled]):
             levels = np.empty((len(kept), len(self._nominal)), dtype=np.uint32)
             for j, column in enumerate(self._nominal):
                 levels[:, j] = _level_hashes(column.iloc[rows[kept]])
-            numeric = np.stack([column[rows[kept]] for column in self._numeric], axis=1)
+            at = rows[kept]
+            if isinstance(self._numeric, np.ndarray):  # the columns of one array, taken together
+                numeric = self._numeric.T[at]
+            else:
+                numeric = np.stack([column[at] for column in self._numeric], axis=1)
             numeric = numeric.astype(np.float64, copy=False)
             self._found[label] = Sampled(words, numeric, levels)
         return self._found[label]

@@ -62,105 +62,50 @@ _SEEN = 512  # rows that the engine for a partition is chosen from
 
 @dataclass(frozen=True)
 class Made:
-    """New rows as arrays, and where they came from.
+    """New rows as arrays, and where they came from."""
 
-    Attributes
-    ----------
-    numeric, wide, codes
-        As in :class:`~dsmote.execute.rows.Rows`.
-    bases : ndarray of int64, shape (n,)
-        The base row of each, among the rows of the class.
-    neighbours : ndarray of int64, shape (n,), or None
-        The number in the table of the neighbour; None where no single row was the neighbour.
-    gaps : ndarray of float64, shape (n,), or None
-        new = base + gap (neighbour - base); negative where it lies beyond the base.
-    weights : ndarray of float64, shape (n,), or None
-        Sample weights of the neighbours, where the rows have weights.
-    """
-
-    numeric: np.ndarray
+    numeric: np.ndarray  # this, wide and codes: as in dsmote.execute.rows.Rows
     wide: dict[int, np.ndarray]
     codes: np.ndarray
-    bases: np.ndarray
-    neighbours: np.ndarray | None = None
-    gaps: np.ndarray | None = None
-    weights: np.ndarray | None = None
+    bases: np.ndarray  # int64, shape (n,): the base row of each, among the rows of the class
+    neighbours: np.ndarray | None = None  # int64, shape (n,): rows of the table
+    gaps: np.ndarray | None = None  # float64, shape (n,): new = base + gap (neighbour - base)
+    weights: np.ndarray | None = None  # float64, shape (n,): sample weights of the neighbours
 
 
 @dataclass(frozen=True)
 class Around:
-    """The nearest of all rows, for some rows of a class.
+    """The m nearest of all rows, for n rows of a class."""
 
-    Attributes
-    ----------
-    asked : ndarray of int64, shape (n,)
-        Which rows of the class.
-    distances : ndarray of float64, shape (n, m)
-        Ascending; inf where there are fewer rows.
-    classes : ndarray of int32, shape (n, m)
-        Place of their class in sorted label order; -1 where there is no row.
-    numbers : ndarray of int64, shape (n, m)
-        Which rows of the table they are; equal distances are in this order.
-    values : ndarray of float64, shape (n, v, p)
-        The numeric columns of the first v of them, and their weight where rows have one.
-    own_class : int
-        The class that asks.
-    finer : ndarray of float64, shape (n, m), or None
-        Squares of the distances, each over a power of four that its distance says: they order
-        distances that rounding made equal. Until the nearest of all partitions are known.
-    """
-
-    asked: np.ndarray
-    distances: np.ndarray
-    classes: np.ndarray
-    numbers: np.ndarray
-    values: np.ndarray
-    own_class: int = -1
+    asked: np.ndarray  # int64, shape (n,): which rows of the class
+    distances: np.ndarray  # float64, shape (n, m): ascending; inf where there are fewer rows
+    classes: np.ndarray  # int32, shape (n, m): rank of their class; -1 where there is no row
+    numbers: np.ndarray  # int64, shape (n, m): rows of the table; their order where distances tie
+    values: np.ndarray  # float64, shape (n, v, p): numeric columns of the first v, and their weight
+    own_class: int = -1  # rank of the class that asks
+    # float64, shape (n, m): squares of the distances, each over a power of four that its distance
+    # says. They order distances that rounding made equal, until partitions are merged.
     finer: np.ndarray | None = None
 
 
 class Bases(NamedTuple):
-    """Which rows are bases, and how often.
+    """Which rows are bases, and how often."""
 
-    Attributes
-    ----------
-    ends : ndarray of int64, shape (n,)
-        Running total of the copies (see :mod:`dsmote.plan.allocation`).
-    marks : ndarray of bool, shape (n,), or None
-        What the kernel should know of each base row.
-    report : mapping
-        What the user is told of the class.
-    groups : ndarray of int, shape (n,), or None
-        Within which rows neighbours are to be found, where that is not the whole class.
-    """
-
-    ends: np.ndarray
-    marks: np.ndarray | None = None
-    report: Mapping[str, Any] = {}
-    groups: np.ndarray | None = None
+    ends: np.ndarray  # int64, shape (n,): running total of the copies (dsmote.plan.allocation)
+    marks: np.ndarray | None = None  # bool, shape (n,): what `gaps` or `make` should know of a row
+    report: Mapping[str, Any] = {}  # what the user is told of the class
+    groups: np.ndarray | None = None  # int, shape (n,): neighbours are found within these
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The rows of a class as they are searched: scaled and projected.
+    """The rows of a class as they are searched: scaled and projected."""
 
-    Attributes
-    ----------
-    matrix : ndarray of float64, shape (n, p)
-    codes : ndarray of int32, shape (n, q)
-    weight : float
-        What a differing name counts for.
-    axes : (centre, axes) or None
-        The principal components, when the matrix holds those.
-    tables : tuple of ndarray of float64, shape (levels, classes)
-        P(class | level) of each nominal column, where rows are compared by it.
-    """
-
-    matrix: np.ndarray
-    codes: np.ndarray
-    weight: float = 0.0
-    axes: tuple[np.ndarray, np.ndarray] | None = None
-    tables: tuple[np.ndarray, ...] = ()
+    matrix: np.ndarray  # float64, shape (n, p)
+    codes: np.ndarray  # int32, shape (n, q): levels of the categorical features
+    weight: float = 0.0  # the distance that a differing category counts for
+    axes: tuple[np.ndarray, np.ndarray] | None = None  # centre and axes, if projected to these
+    tables: tuple[np.ndarray, ...] = ()  # P(class | level), where rows are compared by it
 
     def take(self, ids: np.ndarray) -> SearchSpace:
         """Return some of the rows."""
@@ -168,29 +113,14 @@ class SearchSpace:
 
 
 class Ends(NamedTuple):
-    """The far ends of the segments from base rows: neighbours, or points of any kind.
+    """The far ends of the segments from base rows: neighbours, or points of any kind."""
 
-    Attributes
-    ----------
-    points : ndarray of float64, shape (n, p)
-    numbers : ndarray of int64, shape (n,), or None
-        Which rows of the table they are; None where they are none.
-    weights : ndarray of float64, shape (n,), or None
-        Their sample weights, where the rows have weights.
-    rows : ndarray of int64, shape (n,), or None
-        Which rows of the class they are.
-    voters : (near, place) or None
-        The neighbours that vote on categorical features, as of :meth:`ClassIndex.nearest`.
-    classes : ndarray of int32, shape (n,), or None
-        Their classes, where they may be of several.
-    """
-
-    points: np.ndarray
-    numbers: np.ndarray | None = None
-    weights: np.ndarray | None = None
-    rows: np.ndarray | None = None
-    voters: tuple[np.ndarray, np.ndarray] | None = None
-    classes: np.ndarray | None = None
+    points: np.ndarray  # float64, shape (n, p)
+    numbers: np.ndarray | None = None  # int64, shape (n,): rows of the table, if they are some
+    weights: np.ndarray | None = None  # float64, shape (n,): sample weights, where rows have them
+    rows: np.ndarray | None = None  # int64, shape (n,): rows of the class, if they are some
+    voters: tuple[np.ndarray, np.ndarray] | None = None  # on categories: of ClassIndex.nearest
+    classes: np.ndarray | None = None  # int32, shape (n,): ranks, where they may be of several
 
     def exact(self, column: int, rows: Rows) -> np.ndarray:
         """Return them in a column of integers (or units of decimals) that float64 cannot hold."""
@@ -205,39 +135,18 @@ class Ends(NamedTuple):
 
 @dataclass(frozen=True)
 class ClassIndex:
-    """All that making rows of one class needs: a node of the graph, carried to the workers.
-
-    Attributes
-    ----------
-    rows : Rows
-        The rows of the class.
-    bases : Bases
-        Which of them are bases.
-    neighbours : NeighborIndex or None
-        Finds neighbours by row; None where the sampler has none, or copies.
-    around : Around or None
-        The nearest of all rows.
-    report : dict
-        What the user is told.
-    copied : bool
-        The class is too small for neighbours, and its rows are copied.
-    rank : int
-        Place of the class in sorted label order.
-    decimals : mapping of column position to (digits before the point, digits after it) or None
-        Of numeric columns of Python objects.
-    state : object
-        What :meth:`Recipe.prepare` returned.
-    """
+    """All that making rows of one class needs: a node of the graph, carried to the workers."""
 
     rows: Rows
     bases: Bases
-    neighbours: NeighborIndex | None
-    around: Around | None
-    report: dict[str, Any]
-    copied: bool = False
-    rank: int = -1
+    neighbours: NeighborIndex | None  # by row; None where the sampler has none, or copies
+    around: Around | None  # the nearest of all rows
+    report: dict[str, Any]  # what the user is told
+    copied: bool = False  # the class is too small for neighbours, and its rows are copied
+    rank: int = -1  # its place in sorted label order
+    # Digits before and after the point of numeric columns of Python objects, by position.
     decimals: Mapping[int, Any] = field(default_factory=dict)
-    state: Any = None
+    state: Any = None  # what Recipe.prepare returned
 
     def nearest(self, bases: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the neighbours of each different one of ascending bases, and its place there."""
@@ -461,39 +370,17 @@ def other_classes(around: Around, m: int | None = None) -> tuple[np.ndarray, np.
 
 @dataclass
 class ClassContext:
-    """What is known of a class when its bases are chosen.
-
-    Attributes
-    ----------
-    rows : Rows
-        The rows of the class.
-    cls : ClassPlan
-        What is planned for it.
-    seed : int
-        The root seed.
-    eligible : ndarray of int64, or None
-        Rows that may be bases; None for all.
-    around : Around or None
-        The nearest of all rows.
-    model : object
-        The fitted model.
-    survey : object
-        What :meth:`Recipe.survey` said of all partitions.
-    total : int
-        New rows of all classes together.
-    state : object
-        What :meth:`Recipe.prepare` returned.
-    """
+    """What is known of a class when its bases are chosen."""
 
     rows: Rows
     cls: ClassPlan
-    seed: int
-    eligible: np.ndarray | None = None
-    around: Around | None = None
-    model: Any = None
-    survey: Any = None
-    total: int = 0
-    state: Any = None
+    seed: int  # the root seed
+    eligible: np.ndarray | None = None  # rows that may be bases; None for all
+    around: Around | None = None  # the nearest of all rows
+    model: Any = None  # the fitted model
+    survey: Any = None  # what Recipe.survey said of all partitions
+    total: int = 0  # new rows of all classes together
+    state: Any = None  # what Recipe.prepare returned
 
     def drawn(self, among: np.ndarray | None, new: int | None = None, first: int = 0) -> Bases:
         """Draw bases for new rows (all of them by default) uniformly among some rows."""
@@ -508,62 +395,28 @@ class ClassContext:
 
 @dataclass(frozen=True)
 class Task:
-    """All that an executor is told.
-
-    Attributes
-    ----------
-    recipe : Recipe
-        The sampler.
-    schema, out : Schema
-        The columns of the input and of the output.
-    plan : Plan
-        What to make.
-    skip : bool
-        Leave rows with missing values out, where otherwise they are an error.
-    changes : mapping of column position to dtype
-        Columns whose dtype cannot stay: carried whole numbers, categories that differ.
-    known : mapping of column position to dtype
-        Categories that the input's metadata did not know, and the changes.
-    provenance : {None, "flag", "full"}
-        What to say of where rows came from.
-    levels : tuple of LevelCounts
-        Rows of each level of each nominal column, by class, where the recipe wants to know.
-    first : int or None
-        Where the index of the new rows begins; None in memory, where all rows are numbered anew.
-    """
+    """All that an executor is told."""
 
     recipe: Recipe
-    schema: Schema
-    out: Schema
+    schema: Schema  # of the input
+    out: Schema  # of the output
     plan: Plan
-    skip: bool
-    changes: dict[int, Any]
-    known: dict[int, Any]
-    provenance: str | None = None
-    levels: tuple[LevelCounts, ...] = ()
-    first: int | None = None
+    skip: bool  # leave rows with missing values out, where otherwise they are an error
+    changes: dict[int, Any]  # dtypes that cannot stay: carried integers, categories that differ
+    known: dict[int, Any]  # the changes, and categories that the input's metadata did not know
+    provenance: str | None = None  # "flag", "full" or None
+    levels: tuple[LevelCounts, ...] = ()  # rows of each level of each categorical feature, by class
+    first: int | None = None  # where the index of new rows begins; in memory rows are numbered anew
 
 
 @dataclass(frozen=True)
 class Making:
-    """What making rows needs of a task: little, because every block of rows has it.
-
-    Attributes
-    ----------
-    recipe : Recipe
-    schema : Schema
-        The columns of the output.
-    seed : int
-        The root seed.
-    first : int
-        Where the index of the new rows begins.
-    provenance : {None, "flag", "full"}
-    """
+    """What making rows needs of a task: little, because every block of rows has it."""
 
     recipe: Recipe
-    schema: Schema
+    schema: Schema  # of the output
     seed: int
-    first: int
+    first: int  # where the index of the new rows begins
     provenance: str | None = None
 
     @classmethod

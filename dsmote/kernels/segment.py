@@ -54,8 +54,8 @@ def segment(
         blend = bases * (1.0 - gaps)[:, None] + neighbours * gaps[:, None]
         made = np.where(far, blend, made)
     # base + gap * (neighbour - base) may pass the neighbour by one rounding.
-    low = np.minimum(bases, neighbours, out=steps)
-    return made.clip(low, np.maximum(bases, neighbours), out=made)
+    np.maximum(made, np.minimum(bases, neighbours, out=steps), out=made)
+    return np.minimum(made, np.maximum(bases, neighbours, out=steps), out=made)
 
 
 def segment_exact(bases: np.ndarray, neighbours: np.ndarray, gaps: np.ndarray) -> np.ndarray:

@@ -27,45 +27,19 @@ _CHOICE = ("engine", "why", "search")
 
 @dataclass(frozen=True)
 class Needs:
-    """What a sampler needs, as far as the plan is concerned.
+    """What a sampler needs, as far as the plan is concerned."""
 
-    Attributes
-    ----------
-    k : int
-        Neighbours of each base row in its class; 0 where none are looked for.
-    k_name : str
-        The parameter that says so.
-    around : int
-        Nearest of all rows that are looked for, for each row of a class that grows; or 0.
-    values : int
-        Those of them whose values are kept.
-    sample : int
-        Rows that a model is learnt from; or 0.
-    looks : bool
-        All rows are looked at, partition by partition, once those of the class are known.
-    copied : int
-        Copies of the numeric columns that the search needs beside them: scaled, projected.
-    passes : tuple of str
-        How often the data are read, and what for.
-    aside : int
-        Bytes of a row in columns that are not measured and held as they are, to be copied.
-    levels : int
-        Bytes of the counts of the levels of nominal columns by class.
-    estimators : bool
-        Workers import scikit-learn.
-    """
-
-    k: int
-    k_name: str = "k_neighbors"
-    around: int = 0
-    values: int = 0
-    sample: int = 0
-    looks: bool = False
-    copied: int = 0
-    passes: tuple[str, ...] = ()
-    aside: int = 0
-    levels: int = 0
-    estimators: bool = False
+    k: int  # neighbours of each base row in its class; 0 where none are looked for
+    k_name: str = "k_neighbors"  # the parameter that says so
+    around: int = 0  # nearest of all rows that are looked for, for each row of a class that grows
+    values: int = 0  # those of them whose values are kept
+    sample: int = 0  # rows that a model is fitted to
+    looks: bool = False  # all rows are looked at, once those of the class are known
+    copied: int = 0  # copies of the numeric columns that the search needs: scaled, projected
+    passes: tuple[str, ...] = ()  # how often the data are read, and what for
+    aside: int = 0  # bytes of a row in passthrough columns that are held, to be copied
+    levels: int = 0  # bytes of the counts of the levels of categorical features by class
+    estimators: bool = False  # workers import scikit-learn
 
 
 def _blocks(classes: Sequence[ClassPlan], row_bytes: int, block_bytes: int) -> tuple[Block, ...]:
@@ -212,37 +186,12 @@ def make_plan(
 ) -> Plan:
     """Decide blocks and memory, and collect warnings and problems.
 
-    Parameters
-    ----------
-    sampler, seed, schema
-        The recipe's name, the root seed, the columns.
-    counts, usable : mapping of label to int
-        Rows present in each class, and those of them without missing values.
-    new : mapping of label to int
-        Rows to make.
-    needs : Needs
-        What the sampler needs.
-    on_small : {"error", "copy", "skip"}
-        What to do with classes of fewer than k + 1 rows.
-    engines : mapping of label to (name, why, engine)
-        Neighbour engine of each class to grow, and the reason for it.
-    partition_bytes : int
-        Bytes of the largest input partition.
-    row_bytes : int
-        Bytes of one row of the output.
-    limit : Limit or None
-        Memory of one worker.
-    in_memory : bool
-        The table, and so its output, is in memory as a whole.
-    process : int
-        As in :func:`dsmote.plan.memory.project`; without scikit-learn.
-    beyond : collection of int, or None
-        Columns of whole numbers or moments that are held twice, as float64 does not hold all of
-        their values; None: it is not known which.
-    notes, warnings : sequences of str
-        What was found before.
-    incomplete : str
-        The columns with missing or infinite values, and how many.
+    `counts` and `usable` are the rows of each class, and those without missing values; `new` the
+    rows to make; `engines` name, reason and engine of each class's search; `partition_bytes` those
+    of the largest input partition, `row_bytes` of a row of the output, `process` of a worker's
+    process without scikit-learn; `beyond` the columns of integers or moments that are held twice,
+    as float64 does not hold all of their values (None: it is not known which); `incomplete` the
+    columns with missing or infinite values, and how many.
 
     Examples
     --------
@@ -357,15 +306,7 @@ def make_under_plan(
 ) -> Plan:
     """Put together what was decided for a sampler that makes no rows.
 
-    Parameters
-    ----------
-    sampler, seed
-        The sampler's name and the root seed.
-    counts : mapping of label to int
-        Rows present in each class.
-    keep : mapping of label to int
-        Rows to keep of the targeted classes; of cleaning methods, at most.
-    direction : {"under-sampling", "clean-sampling"}
+    `keep` are the rows of the targeted classes that stay; of cleaning methods, at most.
 
     Examples
     --------

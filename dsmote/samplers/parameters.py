@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from functools import cache
 from numbers import Integral, Real
 from typing import Any, NamedTuple
@@ -65,9 +65,10 @@ def allow(*values: Any) -> dict[str, Any]:
 @cache
 def sklearn_constraints(sampler: Any) -> dict[str, list[Any]]:
     """Return the constraints of a sampler's parameters as scikit-learn validates them."""
+    known = fields(sampler) if is_dataclass(sampler) else ()  # the base of all is none
     return {
         of.name: [_constraint(one) for one in of.metadata.get("allow") or SHARED[of.name]]
-        for of in fields(sampler)
+        for of in known
     }
 
 

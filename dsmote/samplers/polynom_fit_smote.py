@@ -45,8 +45,9 @@ def _groups(rows: Rows) -> np.ndarray:
 class PolynomFitSMOTE(OverSampler):
     """Rows on the segments from each row of the class to the mean of the class, or of its group.
 
-    A row with q copies gets them at 1/(q + 1), ..., q/(q + 1) of the way; nothing is random.
-    Parameters and attributes are those of :class:`~dsmote.SMOTE` that it has. From S. Gazzah and
+    A row with q copies gets them at 1/(q + 1), ..., q/(q + 1) of the way, which is the `gap` of
+    provenance; there is no neighbour, and nothing is random. Parameters and attributes are those of
+    :class:`~dsmote.SMOTE` that it has. From S. Gazzah and
     N. Essoukri Ben Amara, "New Oversampling Approaches Based on Polynomial Fitting", DAS 2008.
     """
 

@@ -100,7 +100,7 @@ def test_what_cannot_be_is_refused():
     chunked = da.from_array(X, chunks=(100, 4)), da.from_array(y, chunks=(100,))
     with pytest.raises(ValueError, match=r"scale='robust' needs .* leave class_counts out"):
         SMOTE(scale="robust").fit_resample(*chunked, class_counts={0: 240, 1: 60})
-    with pytest.raises(ValueError, match="n_components=5, but there are 4 measured"):
+    with pytest.raises(ValueError, match="n_components=5, but there are 4 numeric"):
         SMOTE(n_components=5).fit_resample(X, y)
     for how in ({"scale": "log"}, {"n_components": 0}, {"n_components": 1.5}):
         with pytest.raises(ValueError, match=next(iter(how))):

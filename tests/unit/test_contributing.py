@@ -17,7 +17,7 @@ MODULE, LINE = (
 )
 PROMISES = (
     "tests/dask/test_family_lazy.py",
-    "tests/oracle/test_estimator_checks_family.py",
+    "tests/oracle/test_estimator_checks.py",
     "tests/property/test_family_same_rows.py",
     "tests/unit/test_samplers_bad_input.py",
     "tests/unit/test_samplers_family.py",

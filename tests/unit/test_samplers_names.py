@@ -1,6 +1,7 @@
 """Samplers are listed once, and workers load no more than the recipes in their modules."""
 
 import pickle
+import pydoc
 import subprocess
 import sys
 
@@ -34,6 +35,20 @@ def test_samplers_are_public_and_estimators(kind):
     assert getattr(dsmote, kind.__name__) is getattr(dsmote.samplers, kind.__name__) is kind
     assert kind.__name__ in dir(dsmote)
     assert issubclass(kind, BaseEstimator)
+
+
+@pytest.mark.parametrize("kind", samplers().values())
+def test_help_shows_the_class_with_its_parameters(kind):
+    shown = pydoc.render_doc(kind, renderer=pydoc.plaintext)
+    assert kind.__doc__.splitlines()[0] in shown
+    assert all(f"{name}: " in shown for name in kind().get_params())
+    assert kind.__name__ in kind()._repr_html_()
+
+
+def test_a_layer_is_imported_without_those_above_it():
+    code = "import sys; from dsmote import plan; print({'dask', 'sklearn'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_other_names_are_not():
