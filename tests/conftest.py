@@ -23,34 +23,35 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
 dask.config.set({"distributed.worker.profile.enabled": False})
 
-# Those that start schedulers and workers as processes.
-PROCESSES = (
-    "benchmarks/",
-    "cluster/",
-    "schedules/",
-    "job/test_cli_",
-    "job/test_many_parts",
-    "job/test_report_job",
-    "job/test_s3",
-    "job/test_shuffle",
-    "job/test_visible",
-    "unit/test_cli",
-    "unit/test_cluster",
-    "unit/test_examples",
-    "unit/test_readme",
-)
+# Those that start schedulers and workers as processes, in two rows of about the same length: those
+# that kill and measure workers, and those that run jobs.
+PROCESSES = {
+    "clusters": ("benchmarks/", "cluster/", "schedules/"),
+    "jobs": (
+        "job/test_cli_",
+        "job/test_many_parts",
+        "job/test_report_job",
+        "job/test_s3",
+        "job/test_shuffle",
+        "job/test_visible",
+        "unit/test_cli",
+        "unit/test_cluster",
+        "unit/test_examples",
+        "unit/test_readme",
+    ),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With ``-n 2 --dist loadgroup``, run what starts processes in one row, all else beside it.
+    """With ``-n 2 --dist loadgroup``, run what starts processes in two rows, all else beside them.
 
-    Two clusters at a time would be more processes than the machine has cores, and tests that kill
+    More clusters at a time would be more processes than the machine has cores, and tests that kill
     or measure workers would meet a busier one each time.
     """
     for item in items:
         name = item.path.relative_to(ROOT).as_posix().removeprefix("tests/")
-        group = "processes" if name.startswith(PROCESSES) else name
-        item.add_marker(pytest.mark.xdist_group(group))
+        rows = (row for row, files in PROCESSES.items() if name.startswith(files))
+        item.add_marker(pytest.mark.xdist_group(next(rows, name)))
 
 
 def find_data() -> Path:

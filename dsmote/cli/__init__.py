@@ -10,6 +10,7 @@ which ``--help`` need not cost, and in which Ctrl-C would not yet be answered as
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable
 from typing import Any
 
@@ -157,8 +158,9 @@ def demo(rows: int, output: str, **given: Any) -> None:
     """Generate a table with a rare class and balance it."""
     from dsmote.job.demo import TARGET, write_demo
 
-    table, params = f"{output}/table", {"carry": ["id"], "random_state": 0}
-    job = {"input": table, "output": f"{output}/balanced", "target": TARGET, "params": params}
+    table, balanced = posixpath.join(output, "table"), posixpath.join(output, "balanced")
+    params = {"carry": ["id"], "random_state": 0}
+    job = {"input": table, "output": balanced, "target": TARGET, "params": params}
     spec = given_job({**job, "if_exists": "replace"})
     if not given["quiet"]:
         echo(f"generating {rows:,} rows ...", err=True)

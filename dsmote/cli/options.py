@@ -88,7 +88,8 @@ def _options(model: Any, above: tuple[str, ...], keys: tuple[str, ...]) -> Itera
         option = next((each for each in field.metadata if isinstance(each, Option)), Option())
         several = any(get_origin(kind) in (list, tuple) for kind in kinds)
         text = f"{field.description} May be repeated." if several else str(field.description)
-        if isinstance(field.default, str):
+        # Without the keys that a job needs, the command reads a file, which may say otherwise.
+        if isinstance(field.default, str) and (above or "target" in keys):
             text += f"  [default: {field.default}]"
         shape: dict[str, Any] = {"is_flag": True}
         if kinds != [bool]:
@@ -147,8 +148,10 @@ def given_job(source: Any = None, needs_output: bool = True) -> JobSpec:
     given: dict[Any, Setting] = {}
     for each in settings:
         other = given.setdefault(each.path, each)
-        if other.value != each.value and not each.where.startswith("--set"):
-            raise click.UsageError(f"{other.where} and {each.where} differ: give one of them")
+        sets = other.where.startswith("--set") and each.where.startswith("--set")
+        if other.value != each.value and not sets:
+            text = f"{other.where} and {each.where} give the same key: give one of them"
+            raise click.UsageError(text)
     for name in ("address", "scheduler_file"):
         if ("cluster", name) in given:  # in place of any other cluster that the file names
             where, names = given["cluster", name].where, sections()["cluster"]

@@ -141,7 +141,7 @@ def run_job(
             raise ValueError("overrides are for job files and mappings: use dataclasses.replace")
     else:
         settings = [
-            Setting(tuple(key.split(".")), value, f"overrides {key}")
+            Setting(tuple(str(key).split(".")), value, f"overrides {key}")
             for key, value in (overrides or {}).items()
         ]
         spec = load_job(spec, settings)

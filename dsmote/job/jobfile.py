@@ -17,7 +17,16 @@ from ruamel.yaml.reader import ReaderError
 
 from dsmote.job.files import clear_errors
 from dsmote.job.secrets import MASK, SECRET_NAME, Secrets
-from dsmote.job.spec import AUTO, JobSpec, check_job, closest, near, params_model, sections
+from dsmote.job.spec import (
+    AUTO,
+    JobSpec,
+    check_job,
+    closest,
+    label_text,
+    near,
+    params_model,
+    sections,
+)
 from dsmote.plan.labels import first
 from dsmote.samplers.registry import samplers
 
@@ -28,6 +37,8 @@ Path = tuple[str, ...]
 MAX_BYTES = 1_000_000
 #: A file that has more keys and values than this, through aliases of aliases, is no job.
 MAX_NODES = 10_000
+#: More than any job has: what Python gives may hold itself.
+MAX_DEPTH = 20
 #: Python takes minutes to read some longer numbers, and does not print them.
 MAX_DIGITS = 1000
 #: Characters of a message that are printed; a key of the file may have any number.
@@ -110,7 +121,8 @@ def set_key(text: str, option: str = "--set") -> Setting:
     key, equals, value = text.partition("=")
     path = tuple(part.strip() for part in key.split("."))
     if not equals or not all(path):
-        raise ValueError(f"{text!r} is not KEY=VALUE, such as params.k_neighbors=7")
+        example = "params.k_neighbors=7" if option == "--set" else "k_neighbors=7"
+        raise ValueError(f"{text!r} is not KEY=VALUE, such as {example}")
     if option == "--param":
         path = ("params", key.strip().replace("-", "_"))
     return Setting(path, value, f"{option} {key.strip()}", yaml=True)
@@ -146,7 +158,10 @@ def load_job(source: Any, settings: Sequence[Setting] = (), needs_output: bool =
     if reader.errors or spec is None:
         mask = reader.hidden.mask
         errors = dict.fromkeys(
-            replace(one, message=mask(one.message), where=mask(one.where)) for one in reader.errors
+            replace(
+                one, message=mask(one.message), where=one.where if one.line else mask(one.where)
+            )
+            for one in reader.errors
         )
         raise JobFileError(reader.name, sorted(errors, key=lambda one: one.line or 10**9))
     return replace(spec, hidden=reader.hidden)
@@ -154,10 +169,11 @@ def load_job(source: Any, settings: Sequence[Setting] = (), needs_output: bool =
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a value was given, and whether it came from the environment."""
+    """Where a value was given, as what text, and whether that came from the environment."""
 
     where: str
     line: int | None = None
+    text: str | None = None
     secret: bool = False
 
 
@@ -172,9 +188,9 @@ class _Reader:
         self.name, self._where = name, where
         self.places: dict[Path, _Place] = {}
         self.errors: list[LineError] = []
+        self._settings: dict[str, Path] = {}
         self.hidden = Secrets()
         self._left, self._open = MAX_NODES, set[int]()
-        self._yaml = YAML(typ="safe", pure=True)
 
     def error(self, path: Path, message: str, line: int | None = None) -> None:
         """Note an error at a line, or at the place of a key or of the nearest one above it."""
@@ -182,7 +198,10 @@ class _Reader:
         while at not in self.places and at:
             at = at[:-1]
         place = self._at(line) if line else self.places.get(at, _Place(self._where or ""))
-        self.errors.append(LineError(place.where, ".".join(path), message, place.line))
+        key = ".".join(path)
+        if self._settings.get(place.where, path)[: len(path)] != path:  # another key's option
+            message = f"{key}: {message}"
+        self.errors.append(LineError(place.where, key, message, place.line))
 
     def _at(self, line: int) -> _Place:
         return _Place(f"{self.name}:{line}", line) if self._where is None else _Place(self._where)
@@ -208,6 +227,7 @@ class _Reader:
         """Put a value in the place of what a key holds, making the keys above it."""
         path, size, before = setting.path, len(setting.path), len(self.errors)
         self._where = where = setting.where
+        self._settings[where] = path
         self.places = {p: at for p, at in self.places.items() if p[:size] != path}
         read, value = (self.yaml if setting.yaml else self.python), setting.value
         if isinstance(value, tuple):  # an option that is given several times
@@ -221,9 +241,9 @@ class _Reader:
         for depth, name in enumerate(path):
             message, above = "", ".".join(path[:depth])
             if not isinstance(target, dict | list):
-                message = f"{above} is neither keys nor a list: no {name!r} in it"
+                message = f"{above} is one value: it has no key {name!r}"
             elif isinstance(target, list) and not (name.isdigit() and int(name) < len(target)):
-                message = f"{above} is a list of {len(target)}: no item {name!r}"
+                message = f"{above} has items 0 to {len(target) - 1}, but no {name!r}"
             if message:
                 return self.errors.append(LineError(where, "", message))
             key: Any = int(name) if isinstance(target, list) else name
@@ -237,10 +257,14 @@ class _Reader:
     def python(self, value: Any, path: Path = ()) -> Any:
         """Return a value of Python's as plain data."""
         self.places[path] = _Place(self._where or "")
+        if len(path) > MAX_DEPTH:
+            return self.error(path[:2], "nested too deep, or holds itself")
         if isinstance(value, Mapping):
             named = {}
             for key, item in value.items():
-                name = self._key(str(key).lower() if isinstance(key, bool) else str(key), path)
+                name = self._key(label_text(key), path)
+                if name in named:
+                    self.error((*path, name), f"given twice, as {key!r} and as another type")
                 named[name] = self.python(item, (*path, name))
             return named
         if isinstance(value, list | tuple):
@@ -253,8 +277,13 @@ class _Reader:
 
     def yaml(self, text: str, path: Path = ()) -> Any:
         """Return a document of YAML as plain data; None where it cannot be read, or is empty."""
+        self._yaml = YAML(typ="safe", pure=True)  # a new one: it remembers %YAML
+        self._yaml.composer.warn_double_anchors = False  # YAML allows them
         try:
             node = self._yaml.compose(text)
+            if self._yaml.resolver.processing_version != (1, 2):
+                line = text.count("\n", 0, text.find("%YAML")) + 1
+                return self.error((), "job files are YAML 1.2: delete the %YAML directive", line)
             return None if node is None else self._node(node, path, node)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
@@ -265,7 +294,7 @@ class _Reader:
                 said += "; inside { } and [ ] put ${NAME} in quotes"
             elif "\t" in written:
                 said += "; YAML takes no tabs: use spaces"
-            elif "alias" in said or "start any token" in said:
+            elif any(part in said for part in ("undefined alias", "any token", "document start")):
                 said += "; put a text that begins with a character such as * or @ in quotes"
         except ReaderError as error:
             line = text.count("\n", 0, error.position) + 1
@@ -281,10 +310,9 @@ class _Reader:
         """Return what a node holds; `at` is the node whose line is the place."""
         line = at.start_mark.line + 1
         self._left -= 1
-        if self._left == 0:
-            self.error((), f"more than {MAX_NODES:,} keys and values, counting aliases", line)
-        if self._left <= 0:
-            return None
+        if self._left < 0:
+            problem = f"more than {MAX_NODES:,} keys and values, counting aliases"
+            raise MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
         self.places[path] = self._at(line)
         if self._tagged(node, path, line):
             return None
@@ -334,7 +362,8 @@ class _Reader:
         if node.tag == self._implied(node, node.value):
             return False
         tag = str(node.tag).replace(TAG, "!!")
-        self.error(path, f"YAML tags such as {tag} are not allowed", line)
+        text = "; put a text in quotes" if tag == "!!str" else ""
+        self.error(path, f"YAML tags such as {tag} are not allowed{text}", line)
         return True
 
     def _scalar(self, node: ScalarNode, path: Path) -> Any:
@@ -342,6 +371,7 @@ class _Reader:
         kind = self._implied(node, text).removeprefix(TAG)
         if kind == "null":
             return None
+        self.places[path] = replace(self.places[path], text=text)
         if kind == "bool":
             return text.lower() == "true"
         if kind not in ("int", "float"):
@@ -349,7 +379,13 @@ class _Reader:
         if len(text) > MAX_DIGITS:
             return self.error(path, f"a number of {len(text):,} digits; put a text in quotes")
         construct = getattr(self._yaml.constructor, f"construct_yaml_{kind}")
-        return construct(ScalarNode(f"{TAG}{kind}", text))
+        try:
+            value = construct(ScalarNode(f"{TAG}{kind}", text))
+        except ValueError:  # 0x_ is no number
+            return text
+        # As text, 01 finds "01" and 1: see `Named`. As the number it would not find "01".
+        by_text = path[:2] == ("split", "train") and text[-1].isdigit() and str(value) != text
+        return text if by_text else value
 
     def _key(self, text: str, path: Path, line: int | None = None) -> str:
         if "${" in text.replace("$${", ""):
@@ -399,6 +435,10 @@ def _checked(data: Any, reader: _Reader) -> JobSpec | None:
             reader.error((), "a job is keys and values, such as `input: table.parquet`")
         return None
     wrong = {tuple(one.key.split(".")) for one in reader.errors if one.key}
+    for name in data if "sampler" not in data else ():
+        if name not in sections()[""] and _meant(name) == "sampler":  # the params are that one's
+            reader.error((name,), _unknown((name,)))
+            wrong.add((name,))
     data = {key: dict(value) if isinstance(value, dict) else value for key, value in data.items()}
     for path in sorted(wrong):
         _leave_out(data, path)
@@ -416,8 +456,7 @@ def _checked(data: Any, reader: _Reader) -> JobSpec | None:
         for (path, missing), errors in found.items():
             # What is wrong with a part says more than what the whole may be.
             if (missing or path not in inner) and not any(path[:n] in wrong for n in range(1, 4)):
-                secret = path in reader.places and reader.places[path].secret
-                reader.error(path, _message(path, errors, secret))
+                reader.error(path, _message(path, errors, reader.places.get(path, _Place(""))))
         for path, missing in found:
             wrong.add(path)
             _leave_out(data, path, missing)
@@ -435,6 +474,10 @@ def _found(data: Any, loc: Path) -> tuple[Path, Any]:
     return path, data
 
 
+def _meant(name: str) -> str | None:
+    return closest(name, sections()[""])
+
+
 def _leave_out(data: dict[str, Any], path: Path, missing: bool = False) -> None:
     """Leave a key out, or with half of a section all of it; a misspelt sampler is guessed."""
     top = path[0] if path else ""
@@ -442,14 +485,25 @@ def _leave_out(data: dict[str, Any], path: Path, missing: bool = False) -> None:
         data[top] = "\0"  # a name that no column has
     elif top == "params" and len(path) > 1 and isinstance(data.get("params"), dict):
         data["params"].pop(path[1], None)
-    elif top == "sampler" or (len(path) == 1 and near(top, ["sampler"])):
+    elif top == "sampler" or (len(path) == 1 and _meant(top) == "sampler"):
         meant = closest(str(data.pop(top, "")), [AUTO, *samplers()])
         data.pop("params", None) if meant is None else data.update(sampler=meant)
     else:
         data.pop(top, None)
 
 
-def _message(path: Path, errors: list[Any], secret: bool) -> str:
+#: What pydantic calls otherwise.
+_WANTED = {
+    "bool_type": "true or false",
+    "dataclass_type": "a mapping",
+    "dict_type": "a mapping",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "string_unicode": "a valid string",
+}
+
+
+def _message(path: Path, errors: list[Any], place: _Place) -> str:
     """Return one sentence about a key: what it must be, what it is, and what may be meant."""
     alternatives: dict[str, None] = {}
     choices: list[str] = []
@@ -459,21 +513,25 @@ def _message(path: Path, errors: list[Any], secret: bool) -> str:
             return "is required, and not given"
         if kind == "unexpected_keyword_argument":
             return _unknown(path)
+        if kind == "too_short":
+            return "must not be empty"
         said = str(context["error"]) if kind == "value_error" else said
-        said = said.replace("Input should be ", "must be ")
-        if not said.startswith("must be "):
+        if not said.startswith(("Input should be ", "must be ")):
             return str(said)
-        alternatives[said.removeprefix("must be ")] = None
+        wanted = said.partition(" be ")[2]
+        if len(errors) > 1 and kind.startswith(("greater", "less")):
+            wanted = f"a number {wanted}"
+        wanted = {"None": "empty", "False": "false"}.get(wanted, wanted)
+        alternatives[_WANTED.get(kind, wanted)] = None
         choices += re.findall(r"'([^']*)'", context.get("expected", ""))
     value = errors[0]["input"]
-    must = f"must be {' or '.join(alternatives)}, not"
-    if secret:
-        return f"{must} {MASK}"
-    shown = _shown(value)
-    hint = near(value, choices) if isinstance(value, str) else ""
+    shown = MASK if place.secret else _shown(value)
+    hint = near(value, choices) if isinstance(value, str) and not place.secret else ""
     if isinstance(value, int | float) and "a valid string" in alternatives:
-        hint = f" (put it in quotes: '{shown}')"
-    return f"{must} {shown}{hint}"
+        text = place.text or shown
+        quoted = "" if place.secret or len(text) > 20 else f": '{text}'"
+        hint = f" (put it in quotes{quoted})"
+    return f"must be {' or '.join(alternatives)}, not {shown}{hint}"
 
 
 def _shown(value: Any) -> str:
@@ -484,7 +542,7 @@ def _shown(value: Any) -> str:
         kind = "mapping" if isinstance(value, dict) else "list"
         return f"a {kind}" if value else f"an empty {kind}"
     if isinstance(value, int) and value.bit_length() > MAX_DIGITS:  # which Python may not print
-        return "a number of so many digits"
+        return "a number of hundreds of digits"
     text = repr(value) if isinstance(value, str) else str(value)
     return text if len(text) <= 60 else f"{text[:56]} ...'"
 
@@ -493,9 +551,9 @@ def _unknown(path: Path) -> str:
     """Say that a key is unknown, what may be meant, and where it belongs."""
     key, homes = path[-1], _homes()
     names = homes[".".join(path[:-1])]
-    for above, keys in homes.items() if len(path) == 1 else ():
+    for above, keys in homes.items():
         if key in keys:
-            return f"there is no such key; it belongs under {above}"
+            return f"there is no such key; it belongs {f'under {above}' if above else 'at the top'}"
     return f"there is no such key{near(key, names) or '; there are ' + ', '.join(names)}"
 
 

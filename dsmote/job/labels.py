@@ -40,7 +40,14 @@ class LabelCounts:
         labels = (
             list(counts) if isinstance(counts, Mapping) else list(pd.unique(np.asarray(counts)))
         )
-        return {_find_label(key, labels): rows for key, rows in self.rows.items()}
+        found: dict[Any, tuple[str, int]] = {}
+        for key, rows in self.rows.items():
+            label = _find_label(key, labels)
+            if label in found:
+                text = f"names the label {label!r} twice, as {found[label][0]!r} and {key!r}"
+                raise ValueError(f"sampling_strategy {text}: give it once")
+            found[label] = key, rows
+        return {label: rows for label, (_, rows) in found.items()}
 
 
 @dataclass(frozen=True)

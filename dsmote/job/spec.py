@@ -75,6 +75,13 @@ def _as_list(value: Any) -> Any:
     return [str(each) if isinstance(each, datetime.date) else each for each in plain]
 
 
+def label_text(label: Any) -> str:
+    """Return a label of Python's as a job file has it."""
+    if hasattr(label, "item") and getattr(label, "ndim", None) == 0:
+        label = label.item()  # of NumPy's
+    return str(label).lower() if isinstance(label, bool) else str(label)
+
+
 def _not_blank(text: str) -> str:
     if not text.strip():
         raise ValueError("must not be empty")
@@ -86,7 +93,9 @@ def _sampler(value: Any) -> Any:
     from dsmote.samplers.registry import find_sampler
 
     if isinstance(value, list):
-        if len(value) != 1:
+        if not value:
+            raise ValueError("must not be empty")
+        if len(value) > 1:
             text = f"a chain of {len(value)} samplers: chains come in a later version, give one"
             raise ValueError(text)
         (value,) = value
@@ -101,7 +110,7 @@ def _size(value: Any) -> Any:
     try:
         if isinstance(value, str | int) and value is not True and parse_bytes(value) > 0:
             return value
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     raise ValueError("must be a size above 0, such as 2GiB")
 
@@ -113,6 +122,7 @@ def _only_from_here(value: Any) -> Any:
     return value
 
 
+Label = Annotated[str, BeforeValidator(label_text, json_schema_input_type=str)]
 Text = Annotated[
     str, AfterValidator(_not_blank), WithJsonSchema({"type": "string", "pattern": r"\S"})
 ]
@@ -130,7 +140,7 @@ Values = Annotated[
 Strategy = (
     Literal["auto", "minority", "majority", "not minority", "not majority", "all"]
     | Annotated[Number, Field(gt=0, le=1)]
-    | Annotated[dict[str, Natural], Field(min_length=1)]
+    | Annotated[dict[Label, Natural], Field(min_length=1)]
 )
 _ABOVE_ZERO = r"^(0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*) *([kKmMgGtTpP][iI]?)?[bB]?$"
 _SIZE: Any = {"type": ["string", "integer"], "pattern": _ABOVE_ZERO, "exclusiveMinimum": 0}
@@ -257,6 +267,8 @@ class Cluster(_Section):
 
     def _problems(self) -> Iterator[Problem]:
         running = [name for name in _RUNNING if getattr(self, name)]
+        if "@" in (self.address or ""):  # Dask would print it
+            yield ("address",), "takes no user name and no password"
         if len(running) == 2:
             yield ("scheduler_file",), "give either the address or the scheduler file"
         for name in _LOCAL if running else ():
@@ -400,7 +412,10 @@ class JobSpec(_Section):
         given = {**dict(zip(known, data.args, strict=False)), **(data.kwargs or {})}
         named = {name: given.pop(name) for name in [*given] if name not in known}
         if named:
-            given["params"] = {**given.get("params", {}), **named}
+            params = given.get("params") or {}
+            both = [name for name in named if name in params]
+            _refuse(((name,), "is given twice: by name and in params") for name in both)
+            given["params"] = {**params, **named}
         return ArgsKwargs((), given)
 
     @field_validator("params")
@@ -422,20 +437,26 @@ class JobSpec(_Section):
                 yield ("params", name), f"is {other} by another name: give one of them"
         for role in ("carry", "categorical"):
             if self.target in getattr(self, role):
-                yield ("params", role), f"names the target column {self.target!r}"
+                yield ("params", role), f"names the target column {self.target!r}: leave it out"
         for name in sorted({*self.carry} & {*self.categorical}):
-            yield ("params", "categorical"), f"names column {name!r}, which is in carry as well"
+            yield (
+                ("params", "categorical"),
+                f"names column {name!r}, which is in carry as well: give it once",
+            )
         does, strategy = kind._sampling_type, params.get("sampling_strategy")
         if isinstance(strategy, str) and (does, strategy) in _NOT_FOR:
-            text = f"{strategy!r} is not for {does}, which {kind.__name__} does"
+            text = f"{strategy!r} is not for {does}, which {kind.__name__} does: try 'auto'"
             yield ("params", "sampling_strategy"), text
         makes_rows, makes_none = does == "over-sampling", f"{kind.__name__} makes none"
         if self.mode == "synthetic" and not makes_rows:
-            yield ("mode",), f"'synthetic' writes the new rows only, and {makes_none}"
+            yield ("mode",), f"'synthetic' writes the new rows only, and {makes_none}: use 'full'"
         if self.shuffle and not makes_rows:
-            yield ("shuffle",), f"mixes new rows with the original ones, and {makes_none}"
+            yield (
+                ("shuffle",),
+                f"mixes new rows with the original ones, and {makes_none}: leave it out",
+            )
         if split_column == self.target:
-            yield ("split", "column"), f"names the target column {split_column!r}"
+            yield ("split", "column"), f"names the target column {split_column!r}: name another"
         if split_column in self.categorical:
             text = f"names column {split_column!r}, which is in categorical but is no feature"
             yield ("split", "column"), text
@@ -560,7 +581,7 @@ def _kind_of(constraints: Iterable[Any]) -> Any:
         "boolean": [StrictBool],
         "random_state": [Seed, None],
         "array-like": [list[Scalar]],
-        Mapping: [dict[str, Number]],
+        Mapping: [dict[Label, Number]],
     }
     found: list[Any] = []
     for each in constraints:

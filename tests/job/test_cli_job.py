@@ -375,6 +375,18 @@ def test_what_cannot_run_is_no_warning(rows: int, tmp_path: Path) -> None:
     assert not any("needs at least" in line for line in plan["warnings"])
 
 
+def test_options_and_what_is_set_of_one_key_are_refused(tmp_path: Path) -> None:
+    job = tmp_path / "job.yaml"
+    job.write_text("input: in\noutput: out\ntarget: y\n")
+    given = ("--set", "if_exists=skip"), ("--if-exists", "replace")
+    for pair in (given, given[::-1]):
+        result = call("run", job, *pair[0], *pair[1])
+        assert result.exit_code == 2
+        assert "give the same key: give one of them" in result.stderr
+    assert "[default: error]" not in call("run", "--help").output  # the file says it
+    assert "[default: error]" in call("resample", "--help").output
+
+
 def test_debug_shows_the_traceback(numeric: Path) -> None:
     result = call("plan", numeric, "--target", "nope", "--debug")
     assert result.exit_code == 5

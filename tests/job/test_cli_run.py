@@ -23,6 +23,7 @@ from dsmote.cli import main
 from dsmote.job import api
 from dsmote.job.spec import Split
 from dsmote.plan import MemoryLimitError
+from dsmote.samplers.registry import samplers
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -92,7 +93,7 @@ def test_errors_exit_with_2_before_anything_runs(job: Path, tmp_path: Path) -> N
         "Error: job.yaml has 3 errors:\n"
         "  job.yaml:5: reprot: there is no such key (did you mean 'report'?)\n"
         "  job.yaml:6: sampler: there is no sampler 'smott' (did you mean 'smote'?); the samplers "
-        "are: auto, adasyn, smote, smoten, smotenc, svm, borderline, kmeans, random, random-under\n"
+        f"are: auto, {', '.join(samplers())}\n"
         "  --set mode: must be 'full' or 'synthetic', not 'ful' (did you mean 'full'?)\n"
     )
     assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """The job file: what is right becomes a job; all that is wrong is told at once, with its place."""
 
+import warnings
 from pathlib import Path
 
 import pytest
@@ -169,7 +170,7 @@ def test_every_error_is_reported_at_once_with_its_line(tmp_path: Path) -> None:
     assert "did you mean 'smotenc'?" in said["sampler"]
     assert "did you mean 'column'?" in said["split.colum"]
     assert said["split.test_fraction"] == "must be less than 1, not 2"
-    assert said["report"] == "must be a valid boolean, not 'yes'"
+    assert said["report"] == "must be true or false, not 'yes'"
     assert (
         said["mode"] == "must be 'full' or 'synthetic', not 'synthetik' (did you mean 'synthetic'?)"
     )
@@ -274,7 +275,7 @@ def test_rules_across_keys_are_told_with_other_errors(tmp_path: Path) -> None:
         ("target: 2024", "target", "put it in quotes: '2024'"),
         ("target: ~", "target", "must be a valid string, not empty"),
         ("target:", "target", "must be a valid string, not empty"),
-        ("report: no", "report", "must be a valid boolean, not 'no'"),
+        ("report: no", "report", "must be true or false, not 'no'"),
         ("report: !!python/name:os.system", "report", "!!python/name:os.system are not allowed"),
         ("report: !secret x", "report", "tags such as !secret are not allowed"),
         ("params: !!python/object:os.system {}", "params", "are not allowed"),
@@ -282,8 +283,21 @@ def test_rules_across_keys_are_told_with_other_errors(tmp_path: Path) -> None:
         ("row_group_rows: 1e3", "row_group_rows", "must be a valid integer, not 1000.0"),
         ("split: {column: f, train: [.nan]}", "split.train.0", "finite number"),
         ("sampler: [smote, random]", "sampler", "a chain of 2 samplers: chains come"),
-        ("sampler: []", "sampler", "a chain of 0 samplers"),
+        ("sampler: []", "sampler", "must not be empty"),
         ("<<: 5", "", "<< takes a mapping"),
+        ("row_group_rows: 0x_", "row_group_rows", "must be a valid integer, not '0x_'"),
+        ("cluster: {memory_limit: 1e999GiB}", "cluster.memory_limit", "a size above 0"),
+        ("target: 007", "target", "(put it in quotes: '007')"),
+        ("target: !!str 7", "target", "not allowed; put a text in quotes"),
+        ("split: 5", "split", "must be a mapping, not 5"),
+        ("params: [a]", "params", "must be a mapping, not a list"),
+        ("partition_by:", "partition_by", "must be a list, not empty"),
+        ("params: {sampling_strategy: {}}", "params.sampling_strategy", "must not be empty"),
+        ("params: {n_components: 1.5}", "params.n_components", "or a number less than 1, not 1.5"),
+        ("params: {provenance: true}", "params.provenance", "'full' or false, not true"),
+        ("cluster: {k_neighbors: 3}", "cluster.k_neighbors", "it belongs under params"),
+        ("split: {mode: full}", "split.mode", "it belongs at the top"),
+        ("cluster: {address: 'tcp://me:hunter2@host:8786'}", "cluster.address", "no password"),
     ],
 )
 def test_values_that_are_not_what_they_seem(
@@ -299,7 +313,7 @@ def test_values_that_mean_what_they_say(tmp_path: Path) -> None:
     )
     text += "params: {sampling_strategy: {no: 1, 2: 2, true: 3, 010: 4, ~: 5}}\n"
     spec = loaded(tmp_path, text + "row_group_rows: 1_000\nsampler: [smote]\n")
-    assert spec.split == Split("f", ("no", 1, 2.5, True, "a", "no", 10, "1:30", "2024-01-02"))
+    assert spec.split == Split("f", ("no", 1, 2.5, True, "a", "no", "010", "1:30", "2024-01-02"))
     assert (spec.row_group_rows, spec.sampler) == (1000, "smote")
     strategy = {"no": 1, "2": 2, "true": 3, "010": 4, "~": 5}
     assert spec.params == {"sampling_strategy": strategy}
@@ -316,6 +330,7 @@ def test_values_that_mean_what_they_say(tmp_path: Path) -> None:
         ("just text", "1", "a job is keys and values"),
         ("input: a\n---\ninput: b\n", "2", "single document"),
         ("input: \x07", "1", "a character that YAML does not allow"),
+        ("# job\n%YAML 1.1\n---\nreport: yes\n", "2", "job files are YAML 1.2"),
         ("a: " + "[" * 5000, "1", ""),
     ],
 )
@@ -367,7 +382,7 @@ def test_what_cannot_be_read_is_named_with_its_line(
 
 
 def test_numbers_that_python_does_not_print() -> None:
-    with pytest.raises(JobFileError, match="not a number of so many digits"):
+    with pytest.raises(JobFileError, match="not a number of hundreds of digits"):
         load_job({"input": "a", "output": "b", "target": 10**5000})
 
 
@@ -440,6 +455,10 @@ def test_anchors_and_merges(tmp_path: Path) -> None:
     text = NEEDED + "params: &p {categorical: &c [id], k_neighbors: 3}\npartition_by: *c\n"
     spec = loaded(tmp_path, text)
     assert (spec.categorical, spec.partition_by) == (("id",), ("id",))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        again = loaded(tmp_path, NEEDED + "format: &a csv\nmode: &a full\npartition_by: *a\n")
+    assert again.partition_by == ("full",)
     text = NEEDED + "split: {<<: {column: a, train: b}, train: c}\n"
     assert loaded(tmp_path, text).split == Split("a", ("c",))
 
@@ -449,8 +468,11 @@ def test_aliases_that_hold_themselves_or_grow_without_end(tmp_path: Path) -> Non
     lines = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
     for name, before in zip("bcdefgh", "abcdefg", strict=True):
         lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 10)}]")
-    found = errors(tmp_path, "\n".join(lines))
-    assert any("10,000" in message for _, _, message in found)
+    only(errors(tmp_path, "\n".join(lines)), "1", "", "more than 10,000 keys and values")
+    job: dict = {"input": "in", "output": "out", "target": "y"}
+    job["params"] = {"carry": job}
+    with pytest.raises(JobFileError, match="holds itself"):
+        load_job(job)
 
 
 def test_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -501,7 +523,10 @@ def test_a_variable_in_quotes_stays_text(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("FOLD", "007")
     assert loaded(tmp_path, text).split == Split("f", ("007",))
     text = NEEDED + "split:\n  column: f\n  train: ${FOLD}\n"
-    assert loaded(tmp_path, text).split == Split("f", (7,))
+    assert loaded(tmp_path, text).split == Split("f", ("007",))
+    assert loaded(tmp_path, NEEDED, "split={column: f, train: [01, 1e3, 2]}").split == Split(
+        "f", ("01", "1e3", 2)
+    )
 
 
 def test_what_came_from_the_environment_is_never_shown(
@@ -518,6 +543,10 @@ def test_what_came_from_the_environment_is_never_shown(
     assert {"mode", "params.carry"} <= {key for _, key, _ in found}
     assert "hunter2" not in str(found)
     assert "qz" not in str(found)
+    monkeypatch.setenv("LINE", "4")
+    found = errors(tmp_path, NEEDED + "format: ${LINE}\npartition_by: ${LINE}\n")
+    assert [where for where, _, _ in found] == ["4", "5"]
+    assert found[1][2] == "must be a valid string, not *** (put it in quotes)"
     text = text.replace("mode: ${PASSWORD}\n", "").replace("target: ${PASSWORD}", "target: y")
     spec = loaded(tmp_path, text.replace("  categorical", "  #"))
     assert spec.input == "sftp://me:hunter2-x@host/in"
@@ -552,16 +581,28 @@ def test_errors_of_set_name_it_instead_of_a_line(tmp_path: Path) -> None:
     assert "did you mean 'k_neighbors'?" in by_place["--set params.k_neighbours"]
     assert "did you mean 'report'?" in by_place["--set reprot"]
     assert "did you mean 'full'?" in by_place["--set mode"]
-    assert "no item '4'" in by_place["--set split.train.4"]
-    assert "target is neither keys nor a list: no" in by_place["--set target.x"]
+    assert "split.train has items 0 to 0, but no '4'" in by_place["--set split.train.4"]
+    assert "target is one value: it has no key 'x'" in by_place["--set target.x"]
     assert "cannot be read as YAML" in by_place["--set cluster.n_workers"]
     assert by_place["--set split.column"] == "must be a valid string, not 7 (put it in quotes: '7')"
     assert by_place["--set input"] == "must be a valid string, not empty"
-    assert by_place["--set partition_by"] == "must be a valid tuple, not empty"
+    assert by_place["--set partition_by"] == "must be a list, not empty"
     half = errors(tmp_path, NEEDED, "split.column=fold")
     only(half, "--set split.column", "split.column", "needs the values")
-    with pytest.raises(ValueError, match="'target' is not KEY=VALUE"):
+    with pytest.raises(ValueError, match=r"'target' is not KEY=VALUE, such as params.k_"):
         set_key("target")
+    with pytest.raises(ValueError, match="'kind' is not KEY=VALUE, such as k_neighbors=7"):
+        set_key("kind", "--param")
+
+
+def test_an_error_of_another_key_than_an_option_gives_names_it(tmp_path: Path) -> None:
+    given = ("cluster.security.tls_ca_file=ca.pem", "params.sampling_strategy={a: x}")
+    said = [message for _, _, message in errors(tmp_path, NEEDED, *given)]
+    assert said == [
+        "params.sampling_strategy.a: must be a valid integer, not 'x'",
+        "cluster.security.tls_client_cert: is required, and not given",
+        "cluster.security.tls_client_key: is required, and not given",
+    ]
 
 
 def test_a_mapping_of_the_same_keys() -> None:
@@ -667,6 +708,13 @@ def test_places_are_shown_and_secrets_are_not(
     spec = load_job({"input": f"${{{name}}}", "output": "out", "target": "y"})
     assert spec.input == value
     assert (spec.hidden.mask(f"no table in {value}") == f"no table in {value}") is shown
+
+
+def test_parameters_are_those_of_the_sampler_whose_key_is_misspelled(tmp_path: Path) -> None:
+    text = NEEDED + "params: {kind: borderline-3}\nsmapler: borderline\n"
+    found = errors(tmp_path, text)
+    assert [key for _, key, _ in found] == ["params.kind", "smapler"]
+    assert "'borderline-1' or 'borderline-2'" in found[0][2]
 
 
 @pytest.mark.parametrize("line", ["sampelr: smotenc", "sampler: smotenk", "sampelr: smotenk"])

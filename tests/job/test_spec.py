@@ -42,6 +42,7 @@ def test_plain_data_is_a_job_again() -> None:
         ({"categorical": ("y",)}, "categorical\n.*the target column 'y'"),
         ({"categorical": ("c",), "carry": ("c",)}, "column 'c', which is in carry as well"),
         ({"sampler": "smote", "categorical": ("c",)}, "no parameter 'categorical'.*smotenc has it"),
+        ({"params": {"missing": "skip"}, "missing": "error"}, "missing\n.*given twice"),
     ],
 )
 def test_wrong_spec_is_refused(fields: dict, message: str) -> None:
@@ -78,6 +79,24 @@ def test_text_is_preferred_to_value() -> None:
 def test_ambiguous_key_is_refused() -> None:
     with pytest.raises(ValueError, match="could be any of the labels"):
         LabelCounts({"1": 9})({"1": 3, 1: 4})
+
+
+def test_a_label_that_two_keys_name_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"names the label 1 twice, as '1' and '1.0'"):
+        LabelCounts({"1": 9, "1.0": 8})({1: 3, 0: 4})
+
+
+def test_labels_of_python_become_text() -> None:
+    given = {0: 5, True: 6, np.int64(7): 7, "a": 8}
+    text = {"0": 5, "true": 6, "7": 7, "a": 8}
+    job = {"input": "in", "output": "out", "target": "y"}
+    for spec in (
+        JobSpec("in", "y", sampling_strategy=given),
+        load_job({**job, "params": {"sampling_strategy": given}}),
+    ):
+        assert spec.params["sampling_strategy"] == text
+    with pytest.raises(ValueError, match=r"sampling_strategy.1: given twice"):
+        load_job({**job, "params": {"sampling_strategy": {1: 5, "1": 6}}})
 
 
 def test_unknown_label_lists_what_is_there() -> None:

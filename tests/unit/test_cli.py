@@ -83,11 +83,11 @@ PLAN = ["plan", "in", "--target", "y", "--sampler"]
         ([*PLAN, "borderline", "--param", "kind"], "'kind' is not KEY=VALUE"),
         (
             [*PLAN, "borderline", "--param", "a=1", "--param", "a=2"],
-            "--param a and --param a differ",
+            "--param a and --param a give the same key",
         ),
         (
             [*PLAN, "svm", "--param", "k_neighbors=1", "--k-neighbors", "2"],
-            "and --k-neighbors differ",
+            "and --k-neighbors give the same key",
         ),
         (
             [*PLAN, "random", "--k-neighbors", "5"],
