@@ -54,14 +54,7 @@ Stage = LocalStage | RemoteStage
 
 @dataclass(frozen=True)
 class Output:
-    """An output that only this run may write.
-
-    Parameters
-    ----------
-    place : Place
-    lock : Lock
-    heartbeat : Heartbeat
-    """
+    """An output that only this run may write."""
 
     place: Place
     lock: Lock
@@ -79,10 +72,6 @@ class Output:
         key : mapping, optional
             What the run is; the folder of a dead run that was the same is gone on with. Without
             it, and where none was, the folder is new. All others are deleted.
-
-        Yields
-        ------
-        Stage
         """
         kind: type[Stage] = LocalStage if self.place.local else RemoteStage
         with clear_errors("write", self.place.url):
@@ -136,10 +125,6 @@ def opened(url: str, job: dict[str, Any] | None = None) -> Iterator[Output]:
     job : dict, optional
         For the manifest that is shown while the run is at work.
 
-    Yields
-    ------
-    Output
-
     Raises
     ------
     OutputLocked
@@ -153,12 +138,7 @@ def opened(url: str, job: dict[str, Any] | None = None) -> Iterator[Output]:
 
 
 def tidy(url: str) -> None:
-    """Delete what dead runs left beside an output that stands, unless a run is at work there.
-
-    Parameters
-    ----------
-    url : str
-    """
+    """Delete what dead runs left beside an output that stands, unless a run is at work there."""
     if Place.of(url).names():
         # What cannot be deleted now is left to the next run.
         with suppress(OutputLocked, OSError), opened(url) as output:
@@ -174,10 +154,6 @@ def staged(url: str, overwrite: bool = False) -> Iterator[Stage]:
     url : str
         The output.
     overwrite : bool
-
-    Yields
-    ------
-    Stage
     """
     if_exists = "replace" if overwrite else "error"
     check_output(url, if_exists)

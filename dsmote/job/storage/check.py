@@ -27,11 +27,6 @@ SUCCESS = "_SUCCESS"
 def check_output(url: str, if_exists: str = "error") -> None:
     """Refuse an output that may not be written.
 
-    Parameters
-    ----------
-    url : str
-    if_exists : {"error", "skip", "replace"}
-
     Raises
     ------
     PermissionError
@@ -138,10 +133,6 @@ def refuse_split(url: str, files: Iterable[str]) -> None:
         The input.
     files : iterable of str
         Its files.
-
-    Raises
-    ------
-    ValueError
     """
     for folder in sorted({file.rpartition("/test/")[0] for file in files if "/test/" in file}):
         try:

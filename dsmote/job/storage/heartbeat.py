@@ -94,17 +94,7 @@ class Heartbeat:
 
 @contextmanager
 def beating(lock: Lock, job: dict[str, Any] | None = None) -> Iterator[Heartbeat]:
-    """Show a heartbeat for the time of the block.
-
-    Parameters
-    ----------
-    lock : Lock
-    job : dict, optional
-
-    Yields
-    ------
-    Heartbeat
-    """
+    """Show a heartbeat for the time of the block."""
     heartbeat = Heartbeat(lock, job)
     thread = threading.Thread(target=heartbeat.run, name="dsmote-heartbeat", daemon=True)
     thread.start()

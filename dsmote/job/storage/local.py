@@ -136,12 +136,7 @@ class LocalStage:
 
 
 def recover_local(place: Place) -> None:
-    """Settle what a run that was killed while it put its table in place left; under the lock.
-
-    Parameters
-    ----------
-    place : Place
-    """
+    """Settle what a run that was killed while it put its table in place left; under the lock."""
     found = place.names()
     for name, (token, kind) in found.items():
         if kind == ".manifest":

@@ -59,10 +59,6 @@ class Held:
 class Lock:
     """The right to write an output.
 
-    Parameters
-    ----------
-    place : Place
-
     Attributes
     ----------
     token : str
@@ -156,20 +152,7 @@ class Lock:
 
 @contextmanager
 def locked(place: Place) -> Iterator[Lock]:
-    """Hold the lock on an output for the time of the block.
-
-    Parameters
-    ----------
-    place : Place
-
-    Yields
-    ------
-    Lock
-
-    Raises
-    ------
-    OutputLocked
-    """
+    """Hold the lock on an output for the time of the block."""
     lock, missing = Lock(place), _missing_folders(place)
     try:
         with clear_errors("write", place.url):
@@ -196,16 +179,7 @@ def _missing_folders(place: Place) -> list[str]:
 
 
 def refuse_if_locked(url: str) -> None:
-    """Raise when a run is at work on an output, without taking the lock.
-
-    Parameters
-    ----------
-    url : str
-
-    Raises
-    ------
-    OutputLocked
-    """
+    """Raise when a run is at work on an output, without taking the lock."""
     place = Place.of(url)
     with clear_errors("write", url):
         for held in _held(place):

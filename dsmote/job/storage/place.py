@@ -168,12 +168,7 @@ class Place:
             )
 
     def check_owner(self, file: str) -> None:
-        """Refuse a folder aside, or things in it, of another owner than a file of this run has.
-
-        Raises
-        ------
-        PermissionError
-        """
+        """Refuse a folder aside, or things in it, of another owner than a file of this run has."""
         if not self.local:
             return
         mine = os.lstat(file).st_uid
@@ -255,12 +250,7 @@ class Place:
 
 
 def sync(path: str) -> None:
-    """Wait until a local file, or the names in a folder, are on the disk.
-
-    Parameters
-    ----------
-    path : str
-    """
+    """Wait until a local file, or the names in a folder, are on the disk."""
     # Not all file systems do that for folders, and some folders may be written and not read.
     with suppress(OSError) if os.path.isdir(path) else nullcontext():
         handle = os.open(path, os.O_RDONLY)
@@ -271,12 +261,7 @@ def sync(path: str) -> None:
 
 
 def remove_folder(folder: str) -> None:
-    """Delete a local folder into which a task that was cancelled may still be writing.
-
-    Parameters
-    ----------
-    folder : str
-    """
+    """Delete a local folder into which a task that was cancelled may still be writing."""
     for _ in range(20):
         shutil.rmtree(folder, ignore_errors=True)
         if not os.path.isdir(folder):

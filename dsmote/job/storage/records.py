@@ -58,12 +58,7 @@ def note_run(folder: str, run: Mapping[str, Any]) -> None:
 
 
 def read_run(folder: str) -> dict[str, Any] | None:
-    """Return what run a staging folder belongs to; None where it does not say.
-
-    Parameters
-    ----------
-    folder : str
-    """
+    """Return what run a staging folder belongs to; None where it does not say."""
     fs, path = open_fs(folder)
     return _read(fs, f"{path}/{RECORDS}/{RUN}")
 
@@ -87,10 +82,6 @@ def finished_parts(
     folder : str
     expected : mapping of int to (file, schema)
         Of each part of the run.
-
-    Returns
-    -------
-    dict
     """
     fs, root = open_fs(folder)
     fs.invalidate_cache()

@@ -139,12 +139,7 @@ class RemoteStage:
 
 
 def recover_remote(place: Place) -> None:
-    """Take back, or finish, what a run that was killed was putting in place; only under the lock.
-
-    Parameters
-    ----------
-    place : Place
-    """
+    """Take back or finish what a killed run was putting in place; only under the lock."""
     for name, (_, kind) in place.names().items():
         if kind == ".commit":
             note = place.read(place.path(name))
