@@ -206,7 +206,7 @@ def test_old_table_stays_until_the_new_one_is_whole(
     before = read(store)
     with pytest.raises(FileExistsError, match="s3://lake/out is there already"):
         prepare(SPEC)
-    again = prepare(replace(SPEC, if_exists="replace", random_state=1))
+    again = prepare(replace(SPEC, if_exists="replace", params={"random_state": 1}))
     store.rm_file("lake/in/7.parquet")
     with pytest.raises(OSError, match=r"7\.parquet"):
         write_job(again, client)
