@@ -59,10 +59,14 @@ def killed(monkeypatch: pytest.MonkeyPatch, client: Client) -> Callable[..., Non
             with pytest.raises(Killed):
                 write_job(prepare(spec), client)
         # Tasks that were at work when the client died write their part all the same.
-        deadline = time.monotonic() + 30
-        while any(client.run(lambda dask_worker: dask_worker.state.executing_count).values()):
+        deadline, idle = time.monotonic() + 30, 0
+        while idle < 3:  # between two tasks, none is executing for a moment
             assert time.monotonic() < deadline
-            time.sleep(0.02)
+            time.sleep(0.05)
+            busy = client.run(
+                lambda dask_worker: dask_worker.state.executing_count + len(dask_worker.state.ready)
+            )
+            idle = 0 if any(busy.values()) else idle + 1
 
     return kill
 
