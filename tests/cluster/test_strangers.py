@@ -150,7 +150,14 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     "start",
-    [connected, connected_by_default, run_in_python, run_by_file, resample, plan, demo],
+    [
+        connected,
+        connected_by_default,
+        run_by_file,
+        resample,
+        demo,
+        *(pytest.param(each, marks=pytest.mark.slow) for each in (run_in_python, plan)),
+    ],
 )
 def test_another_process_cannot_run_code(
     start: Callable[[Path, Path], None],

@@ -49,7 +49,7 @@ STYLE: Any = {
     "axes.spines.left": False,
     "axes.spines.right": False,
     "axes.spines.top": False,
-    "axes.labelpad": 0,
+    "axes.labelpad": 4,  # browsers have taller fonts
     "xtick.bottom": False,
     "ytick.left": False,
     "font.size": 11,
