@@ -71,7 +71,7 @@ def test_real_tables_take_what_is_projected(
         "params": {**params, "random_state": 0},
         "cluster": {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "3GiB"},
     }
-    # Of equal rows an index holds one, and the plan does not know how many there are: 70 % of these.
+    # Of equal rows an index holds one, and the plan does not know that 70 % of these are.
     most = 1.6 if name == "kddcup99_10pct" else 1.5
     peaks = []
     for _ in range(3):  # how many indexes are there at a time depends on the order of tasks
