@@ -130,7 +130,9 @@ class Ends(NamedTuple):
         info = np.iinfo(values.dtype)
         top = np.nextafter(float(info.max), 0.0)
         points = np.rint(self.points[:, column] * rows.units.get(column, 1))
-        return np.clip(points, float(info.min), top).astype(values.dtype)
+        made = np.clip(points, float(info.min), top).astype(values.dtype)
+        # A point of the class itself is rounded to float64, and would pass values that are close.
+        return made if self.classes is not None else made.clip(values.min(), values.max())
 
 
 @dataclass(frozen=True)

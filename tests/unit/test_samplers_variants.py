@@ -1,6 +1,7 @@
 """The formulas of the samplers that imbalanced-learn lacks, from what provenance says."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from dsmote import PolynomFitSMOTE, SafeLevelSMOTE
@@ -62,3 +63,13 @@ def test_polynom_fit_goes_to_the_mean_in_even_steps(grouped):
         mean = np.array([weights[one].mean() for one in inside])
         expected = weights[base] + steps * (mean - weights[base])
         np.testing.assert_allclose(found[2][len(X) :], expected)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "datetime64[ns]"])
+def test_polynom_fit_stays_among_values_that_float64_does_not_hold(dtype):
+    values = (2**61 + np.array([14, 15, 17] * 20)).astype(dtype)
+    X = pd.DataFrame({"a": np.linspace(0.0, 1.0, 60), "b": values})
+    y = np.repeat([0, 1], [50, 10])
+    made = PolynomFitSMOTE().fit_resample(X, y)[0]["b"].iloc[60:]
+    assert made.dtype == values.dtype
+    assert made.between(values[50:].min(), values[50:].max()).all()
