@@ -26,7 +26,7 @@ from dsmote.job.sources import Source
 from dsmote.job.spec import JobSpec, sampler_of
 from dsmote.job.storage import part_name
 from dsmote.job.training import Divided, divide
-from dsmote.plan import MemoryLimitError, Plan, format_bytes
+from dsmote.plan import MemoryLimitError, format_bytes
 from dsmote.plan.memory import reading_bytes, refusal
 
 __all__ = ["TEST", "TRAIN", "Outputs", "different", "make_outputs", "plan_outputs"]
@@ -182,8 +182,7 @@ def make_outputs(spec: JobSpec, source: Source, client: Any, folder: str) -> Out
         warnings.simplefilter("ignore", UserWarning)
         balanced = sampler.resample(opened.frame, target=spec.target)
     sampler.plan_ = plan = _completed(sampler.plan_, spec, opened)
-    if isinstance(plan, Plan):
-        plan.check()  # once more: mixing may need what is not there
+    plan.check()  # once more: mixing may need what is not there
     layout = Layout(
         _output_schema(source, balanced._meta),
         spec.target,
@@ -219,7 +218,7 @@ def _partitions(
     """Return the partitions to write of the resampled table."""
     plan = opened.sampler.plan_
     partitions = balanced.to_delayed(optimize_graph=False)
-    blocks = getattr(plan, "blocks", ())
+    blocks = plan.blocks
     n_originals = len(partitions) - len(blocks)
     originals, made = partitions[:n_originals], partitions[n_originals:]
     if spec.mode == "synthetic":
@@ -335,8 +334,6 @@ def _completed(plan: Any, spec: JobSpec, opened: Opened) -> Any:
     """Add to a plan what a job does besides: rows that are left, rows that are mixed, passes."""
     if opened.divided is not None:
         plan = replace(plan, test=opened.divided.held_back(plan.counts_before))
-    if not isinstance(plan, Plan):
-        return plan
     plan = replace(plan, passes=(*opened.passes, *plan.passes))
     if not spec.shuffle:
         return plan

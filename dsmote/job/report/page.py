@@ -27,7 +27,7 @@ from dsmote.job.report.compare import (
 from dsmote.job.report.figures import histogram, scatter, style
 from dsmote.job.report.sample import CATEGORICAL, FEW_ROWS, Sampling, clean, detailed_ranks, evenly
 from dsmote.job.secrets import Secrets, masked_logger
-from dsmote.plan import COPY, Plan, format_bytes
+from dsmote.plan import COPY, format_bytes
 from dsmote.plan.labels import listed
 from dsmote.plan.plan import RULE_OF_THUMB
 
@@ -79,9 +79,8 @@ def add_report(
         if isinstance(samples, str):
             raise RuntimeError(samples)
         columns = tuple(replace(c, name=hidden.mask(str(c.name))) for c in sampling.columns)
-        if isinstance(plan, Plan):
-            notes, warnings = (tuple(map(hidden.mask, of)) for of in (plan.notes, plan.warnings))
-            plan = replace(plan, notes=notes, warnings=warnings)
+        notes, warnings = (tuple(map(hidden.mask, of)) for of in (plan.notes, plan.warnings))
+        plan = replace(plan, notes=notes, warnings=warnings)
         page = report_html(manifest, plan, replace(sampling, columns=columns), *samples)
     except Exception as error:
         hidden.mask_error(error)  # its traceback is logged as it is
@@ -110,10 +109,10 @@ def report_html(
     with style():
         sections = list(_sections(manifest, plan, sampling, old, new))
     measured = {section["rank"] for section in sections if section["found"]}
-    if all(c.rank in measured for c in plan.classes if getattr(c, "large", False)):
+    if all(c.rank in measured for c in plan.classes if c.large):
         # The samples have answered what the plan could only guess.
         manifest = {**manifest, "warnings": _known(manifest["warnings"])}
-        plan = replace(plan, warnings=_known(plan.warnings)) if isinstance(plan, Plan) else plan
+        plan = replace(plan, warnings=_known(plan.warnings))
     job, classes = manifest["job"], manifest["classes"]
     rows = {"dropped": 0, "test": 0, **manifest["rows"]}
     memory = defaultdict(int, {k: v for k, v in manifest.get("memory", {}).items() if v})

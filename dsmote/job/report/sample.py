@@ -198,7 +198,7 @@ def draw(sampler: Any, frame: Any, resampled: Any, target: Any) -> Drawn:
     plan = sampler.plan_
     sampling = sampling_for(plan, report_columns(sampler, frame, target), target)
     partitions = resampled.to_delayed(optimize_graph=False)
-    blocks = getattr(plan, "blocks", ())
+    blocks = plan.blocks
     n_old = len(partitions) - len(blocks)
     first_rows = [*(i * PLACES for i in range(n_old)), *(block.offset for block in blocks)]
     taken = [
