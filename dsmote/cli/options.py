@@ -91,13 +91,14 @@ def _options(model: Any, above: tuple[str, ...], keys: tuple[str, ...]) -> Itera
         # Without the keys that a job needs, the command reads a file, which may say otherwise.
         if isinstance(field.default, str) and (above or "target" in keys):
             text += f"  [default: {field.default}]"
+        yaml = _is_yaml(kinds)
         shape: dict[str, Any] = {"is_flag": True}
         if kinds != [bool]:
-            shape = {"type": click.STRING if option.yaml else _type(kinds), "multiple": several}
+            shape = {"type": click.STRING if yaml else _type(kinds), "multiple": several}
         yield _KeyOption(
             [option.name or f"--{key.replace('_', '-')}"],
             path=path,
-            yaml=option.yaml,
+            yaml=yaml,
             required=field.is_required() and not above,
             metavar=option.metavar,
             help=text,
@@ -114,6 +115,12 @@ def _kinds(annotation: Any) -> list[Any]:
     return [kind for each in get_args(annotation) for kind in _kinds(each)]
 
 
+def _is_yaml(kinds: list[Any]) -> bool:
+    """Whether the text of a value says of which of several types it is."""
+    items = [each for kind in kinds for each in get_args(kind) if get_origin(kind) in (list, tuple)]
+    return len(kinds) > 1 or len([each for item in items for each in _kinds(item)]) > 2
+
+
 def _type(kinds: list[Any]) -> Any:
     if len(kinds) != 1:
         return click.STRING
@@ -127,8 +134,8 @@ def given_job(source: Any = None, needs_output: bool = True) -> JobSpec:
 
     Errors name options, and lines of the file; without a file they are wrong usage.
     """
-    from dsmote.job.jobfile import JobFileError, Setting, load_job, set_key
-    from dsmote.job.spec import sections
+    from dsmote.job.jobfile import JobFileError, Setting, set_key
+    from dsmote.job.spec import load_job, sections
     from dsmote.plan.labels import first
 
     settings: list[Setting] = []

@@ -202,7 +202,7 @@ def test_value_of_a_parameter_is_yaml(
     text: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list = []
-    monkeypatch.setattr("dsmote.job.jobfile.check_job", lambda job: asked.append(job) or 1 / 0)
+    monkeypatch.setattr("dsmote.job.spec.check", lambda job, _: asked.append(job) or 1 / 0)
     call("plan", "in", "--target", "y", "--param", text)
     assert asked == [{"input": "in", "target": "y", "params": {"kind": value}}]
 
