@@ -8,9 +8,12 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import dask
+import psutil
 from dask.system import CPU_COUNT
 from threadpoolctl import ThreadpoolController
 
@@ -18,6 +21,11 @@ from dsmote.plan import Limit
 
 __all__ = ["current_client", "memory_limit", "single_threaded", "thread_count", "thread_pool"]
 
+_CGROUP_LIMITS = (
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory.high",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+)
 _SERIAL = ("sync", "synchronous", "single-threaded")
 
 
@@ -33,11 +41,10 @@ def current_client() -> Any:
     chosen = dask.config.get("scheduler", None)
     if isinstance(chosen, str) and chosen not in ("dask.distributed", "distributed"):
         return None
+    distributed = sys.modules.get("distributed")  # who has a client has imported it
     try:
-        from distributed import get_client
-
-        return get_client()
-    except (ImportError, ValueError):
+        return None if distributed is None else distributed.get_client()
+    except ValueError:
         return None
 
 
@@ -53,11 +60,20 @@ def memory_limit(*, on_cluster: bool) -> Limit | None:
             return None
         tightest = min(limits, key=lambda limit: limit[0] / limit[1])
         return Limit(*tightest, "the memory limit of a worker")
-    from distributed.system import MEMORY_LIMIT
+    return Limit(_machine_bytes(), thread_count(), "the memory of this machine")
 
-    if not MEMORY_LIMIT:
-        return None
-    return Limit(int(MEMORY_LIMIT), thread_count(), "the memory of this machine")
+
+@cache
+def _machine_bytes() -> int:
+    """Return the memory of this machine or container, as Dask's workers know it.
+
+    Without importing distributed, which takes longer than a small table.
+    """
+    limits = [psutil.virtual_memory().total]
+    for name in _CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # not there, or "max"
+            limits.append(int(Path(name).read_text()))
+    return min(limit for limit in limits if limit > 0)
 
 
 _FOUND: dict[int, ThreadpoolController] = {}
