@@ -6,20 +6,24 @@ What the keys mean is not known here: that is the model's (:mod:`dsmote.job.spec
 from __future__ import annotations
 
 import datetime
+import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from ruamel.yaml.reader import ReaderError
 
-from dsmote.job.secrets import SECRET_NAME, Secrets
+from dsmote.job.secrets import MASK, SECRET_NAME, Secrets
 
-__all__ = ["JobFileError", "LineError", "Reader", "Setting", "set_key"]
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+__all__ = ["JobFileError", "LineError", "Reader", "Setting", "closest", "near", "set_key"]
 
 Path = tuple[str, ...]
 
@@ -42,13 +46,7 @@ _LOCATION = re.compile(r"(~?/|\.{1,2}(/|$)|[A-Za-z][A-Za-z0-9+.-]*://)")
 
 @dataclass(frozen=True)
 class LineError:
-    """One error, its place (a line of the file, or an option) and its key with those above it.
-
-    Examples
-    --------
-    >>> str(LineError("job.yaml:3", "report", "must be true or false, not 3", 3))
-    'job.yaml:3: report: must be true or false, not 3'
-    """
+    """One error, its place (a line of the file, or an option) and its key with those above it."""
 
     where: str
     key: str
@@ -156,6 +154,32 @@ class Reader:
         if place.setting is not None and place.setting[: len(path)] != path:
             message = f"{key}: {message}"  # another key's option
         self.errors.append(LineError(place.where, key, message, place.line))
+
+    def note(self, error: ValidationError, data: Any, unknown: Callable[[Path], str]) -> list[Path]:
+        """Note what pydantic found in plain data, and return the keys that are wrong.
+
+        `unknown` says of a key that there is none such.
+        """
+        found: dict[Path, list[Any]] = {}
+        for one in error.errors(include_url=False):
+            # Its location also holds names of types.
+            path: Path = ()
+            value = data
+            for name in map(str, one["loc"]):
+                if isinstance(value, dict) and name in value:
+                    path, value = (*path, name), value[name]
+                elif isinstance(value, list) and name.isdigit() and int(name) < len(value):
+                    path, value = (*path, name), value[int(name)]
+            path = (*path, str(one["loc"][-1])) if one["type"] == "missing" else path
+            found.setdefault(path, []).append(one | {"input": value})
+        # What is wrong with a part says more than what the whole may be.
+        inner = {path[:n] for path in found for n in range(1, len(path))}
+        for path, errors in found.items():
+            if errors[0]["type"] == "unexpected_keyword_argument":
+                self.error(path, unknown(path))
+            elif path not in inner:
+                self.error(path, _message(errors, self.place(path)))
+        return [*found]
 
     def raise_errors(self) -> None:
         """Raise one error of all that are noted, without secrets and in the order of lines."""
@@ -394,3 +418,70 @@ def _label(label: Any) -> str:
     if hasattr(label, "item") and getattr(label, "ndim", None) == 0:
         label = label.item()  # of NumPy's
     return str(label).lower() if isinstance(label, bool) else str(label)
+
+
+#: What pydantic calls otherwise.
+_WANTED = {
+    "bool_type": "true or false",
+    "dataclass_type": "a mapping",
+    "dict_type": "a mapping",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "string_unicode": "a valid string",
+}
+
+
+def _message(errors: list[Any], place: Place) -> str:
+    """Return one sentence about a key: what it must be, what it is, and what may be meant."""
+    alternatives: dict[str, None] = {}
+    choices: list[str] = []
+    for error in errors:
+        kind, context, said = error["type"], error.get("ctx", {}), error["msg"]
+        if kind == "missing":
+            return "is required, and not given"
+        if kind == "too_short":
+            return "must not be empty"
+        said = str(context["error"]) if kind == "value_error" else said
+        if not said.startswith(("Input should be ", "must be ")):
+            return str(said)
+        wanted = said.partition(" be ")[2]
+        if len(errors) > 1 and kind.startswith(("greater", "less")):
+            wanted = f"a number {wanted}"
+        wanted = {"None": "empty", "False": "false"}.get(wanted, wanted)
+        alternatives[_WANTED.get(kind, wanted)] = None
+        choices += re.findall(r"'([^']*)'", context.get("expected", ""))
+    value = errors[0]["input"]
+    shown = MASK if place.secret else _shown(value)
+    hint = near(value, choices) if isinstance(value, str) and not place.secret else ""
+    if isinstance(value, int | float) and "a valid string" in alternatives:
+        text = place.text or shown
+        quoted = "" if place.secret or len(text) > 20 else f": '{text}'"
+        hint = f" (put it in quotes{quoted})"
+    return f"must be {' or '.join(alternatives)}, not {shown}{hint}"
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a file would have it."""
+    if value is None or isinstance(value, bool):
+        return "empty" if value is None else str(value).lower()
+    if isinstance(value, dict | list):
+        kind = "mapping" if isinstance(value, dict) else "list"
+        return f"a {kind}" if value else f"an empty {kind}"
+    if isinstance(value, int) and value.bit_length() > MAX_DIGITS:  # which Python may not print
+        return "a number of hundreds of digits"
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else f"{text[:56]} ...'"
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """Say which name is close, if one is."""
+    found = closest(name, names)
+    return "" if found is None else f" (did you mean {found!r}?)"
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that is close; capitals, ``-`` and ``_`` do not matter."""
+    lower = {each.lower().replace("-", "_"): each for each in reversed([*names])}
+    asked = name.lower().replace("-", "_")[:100]
+    found = difflib.get_close_matches(asked, lower, n=1, cutoff=0.6)
+    return lower[found[0]] if found else None

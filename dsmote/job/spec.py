@@ -7,7 +7,6 @@ takes is asked of the sampler.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -35,8 +34,8 @@ from pydantic.dataclasses import dataclass
 from pydantic.json_schema import GenerateJsonSchema, SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from dsmote.job.jobfile import MAX_DIGITS, Path, Place, Reader, Setting
-from dsmote.job.secrets import MASK, Secrets
+from dsmote.job.jobfile import Path, Reader, Setting, closest, near
+from dsmote.job.secrets import Secrets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -502,20 +501,7 @@ def sections() -> dict[str, list[str]]:
 
 
 def load_job(source: Any, settings: Sequence[Setting] = (), needs_output: bool = True) -> JobSpec:
-    """Read and check a job: a YAML file, or a mapping of the same keys, and settings over it.
-
-    Raises
-    ------
-    JobFileError
-        It lists every error.
-    FileNotFoundError, PermissionError, OSError
-        The file cannot be read.
-
-    Examples
-    --------
-    >>> load_job({"input": "a.parquet", "output": "b", "target": "y"}).sampler
-    'auto'
-    """
+    """Read and check a job: a YAML file, or a mapping of the same keys, and settings over it."""
     if isinstance(source, Mapping):
         reader = Reader()
         data = reader.python(source)
@@ -552,30 +538,9 @@ def check(data: Any, reader: Reader) -> _Keys | None:
         try:
             return _KEYS.validate_python(data)
         except ValidationError as error:
-            found: dict[Path, list[Any]] = {}
-            for one in error.errors(include_url=False):
-                path, value = _located(data, tuple(map(str, one["loc"])))
-                path = (*path, str(one["loc"][-1])) if one["type"] == "missing" else path
-                found.setdefault(path, []).append(one | {"input": value})
-        # What is wrong with a part says more than what the whole may be.
-        inner = {path[:n] for path in found for n in range(1, len(path))}
-        for path, errors in found.items():
-            if path not in inner:
-                reader.error(path, _message(path, errors, reader.place(path)))
-        for path in found:
-            _leave_out(data, path)
+            for path in reader.note(error, data, _unknown):
+                _leave_out(data, path)
     return None
-
-
-def _located(data: Any, loc: Path) -> tuple[Path, Any]:
-    """Return the keys in an error's location, which also holds names of types, and the value."""
-    path: Path = ()
-    for name in loc:
-        if isinstance(data, dict) and name in data:
-            path, data = (*path, name), data[name]
-        elif isinstance(data, list) and name.isdigit() and int(name) < len(data):
-            path, data = (*path, name), data[int(name)]
-    return path, data
 
 
 def _leave_out(data: dict[str, Any], path: Path) -> None:
@@ -590,61 +555,6 @@ def _leave_out(data: dict[str, Any], path: Path) -> None:
     elif closest(top, sections()[""]) == "sampler":
         meant = closest(str(value), [AUTO, *_registry().samplers()])
         data.pop("params", None) if meant is None else data.update(sampler=meant)
-
-
-#: What pydantic calls otherwise.
-_WANTED = {
-    "bool_type": "true or false",
-    "dataclass_type": "a mapping",
-    "dict_type": "a mapping",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "string_unicode": "a valid string",
-}
-
-
-def _message(path: Path, errors: list[Any], place: Place) -> str:
-    """Return one sentence about a key: what it must be, what it is, and what may be meant."""
-    alternatives: dict[str, None] = {}
-    choices: list[str] = []
-    for error in errors:
-        kind, context, said = error["type"], error.get("ctx", {}), error["msg"]
-        if kind == "missing":
-            return "is required, and not given"
-        if kind == "unexpected_keyword_argument":
-            return _unknown(path)
-        if kind == "too_short":
-            return "must not be empty"
-        said = str(context["error"]) if kind == "value_error" else said
-        if not said.startswith(("Input should be ", "must be ")):
-            return str(said)
-        wanted = said.partition(" be ")[2]
-        if len(errors) > 1 and kind.startswith(("greater", "less")):
-            wanted = f"a number {wanted}"
-        wanted = {"None": "empty", "False": "false"}.get(wanted, wanted)
-        alternatives[_WANTED.get(kind, wanted)] = None
-        choices += re.findall(r"'([^']*)'", context.get("expected", ""))
-    value = errors[0]["input"]
-    shown = MASK if place.secret else _shown(value)
-    hint = near(value, choices) if isinstance(value, str) and not place.secret else ""
-    if isinstance(value, int | float) and "a valid string" in alternatives:
-        text = place.text or shown
-        quoted = "" if place.secret or len(text) > 20 else f": '{text}'"
-        hint = f" (put it in quotes{quoted})"
-    return f"must be {' or '.join(alternatives)}, not {shown}{hint}"
-
-
-def _shown(value: Any) -> str:
-    """Return a value as a file would have it."""
-    if value is None or isinstance(value, bool):
-        return "empty" if value is None else str(value).lower()
-    if isinstance(value, dict | list):
-        kind = "mapping" if isinstance(value, dict) else "list"
-        return f"a {kind}" if value else f"an empty {kind}"
-    if isinstance(value, int) and value.bit_length() > MAX_DIGITS:  # which Python may not print
-        return "a number of hundreds of digits"
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else f"{text[:56]} ...'"
 
 
 def _unknown(path: Path) -> str:
@@ -664,26 +574,6 @@ def _homes() -> dict[str, list[str]]:
         name for kind in _registry().samplers().values() for name in params_model(kind).model_fields
     ]
     return {**sections(), "params": params}
-
-
-def near(name: str, names: Iterable[str]) -> str:
-    """Say which name is close, if one is.
-
-    Examples
-    --------
-    >>> near("smapler", ["sampler", "split"])
-    " (did you mean 'sampler'?)"
-    """
-    found = closest(name, names)
-    return "" if found is None else f" (did you mean {found!r}?)"
-
-
-def closest(name: str, names: Iterable[str]) -> str | None:
-    """Return the name that is close; capitals, ``-`` and ``_`` do not matter."""
-    lower = {each.lower().replace("-", "_"): each for each in reversed([*names])}
-    asked = name.lower().replace("-", "_")[:100]
-    found = difflib.get_close_matches(asked, lower, n=1, cutoff=0.6)
-    return lower[found[0]] if found else None
 
 
 def sampler_class(name: str) -> Any:
@@ -769,15 +659,7 @@ def has_parameter(spec: JobSpec, name: str) -> bool:
 
 
 def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
-    """Build the sampler that a job asks for; `columns` is an empty frame as the input.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> frame = pd.DataFrame({"x": [1.5], "colour": ["red"], "y": [0]})
-    >>> sampler_of(JobSpec("in.parquet", target="y", k_neighbors=3), frame)
-    SMOTENC(k_neighbors=3)
-    """
+    """Build the sampler that a job asks for; `columns` is an empty frame as the input."""
     import pandas as pd
 
     from dsmote.job.labels import ByLabel, LabelCounts
@@ -823,13 +705,7 @@ class _WithoutTitles(GenerateJsonSchema):
 
 
 def job_schema() -> dict[str, Any]:
-    """Return the JSON schema (2020-12) of the job file, for editors and programs.
-
-    Examples
-    --------
-    >>> job_schema()["required"]
-    ['input', 'output', 'target']
-    """
+    """Return the JSON schema (2020-12) of the job file, for editors and programs."""
     schema = _KEYS.json_schema(schema_generator=_WithoutTitles)
     definitions, rules = schema["$defs"], []
     known: dict[str, Any] = {
