@@ -97,34 +97,32 @@ def _pools() -> ThreadpoolController:
 class _BlasGuard:
     """Limits BLAS to one thread while anybody needs it; the last to leave restores it.
 
-    BLAS has one limit for the process, and threadpoolctl lets only the thread that set it restore
-    it. Were every task to save and restore for itself, tasks that overlap would leave the
-    process with one thread for good; so one thread of the guard's own does both.
+    BLAS has one limit for the process. Were every task to save and restore for itself, tasks that
+    overlap would leave the process with one thread for good.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._owner: ThreadPoolExecutor | None = None
         self._limits: Any = None
 
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
-                self._owner = self._owner or ThreadPoolExecutor(1, "dsmote-blas")
-                self._limits = self._owner.submit(_blas_limited).result()
+                self._limits = _pools().limit(limits=1, user_api="blas")
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
-            if self._inside == 0 and self._owner is not None and self._limits is not None:
-                self._owner.submit(self._limits.restore_original_limits).result()
+            if self._inside == 0:
+                for pool in _pools().lib_controllers:
+                    # threadpoolctl lets only the thread that set OpenBLAS's limit restore it.
+                    release = getattr(pool, "clear_controlling_thread", None)
+                    if release is not None:
+                        release(force=True)
+                self._limits.restore_original_limits()
                 self._limits = None
-
-
-def _blas_limited() -> Any:
-    return _pools().limit(limits=1, user_api="blas")
 
 
 _BLAS = _BlasGuard()
