@@ -37,9 +37,9 @@ from dsmote.neighbors import (
     choose_engine,
     leading_axes,
 )
-from dsmote.neighbors.recall import measure_recall
+from dsmote.neighbors.choose import measure_recall
 from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema, copies_with_replacement
-from dsmote.plan.levels import LevelCounts
+from dsmote.plan.profile import LevelCounts
 
 __all__ = [
     "Around",
@@ -91,7 +91,7 @@ class Around:
 class Bases(NamedTuple):
     """Which rows are bases, and how often."""
 
-    ends: np.ndarray  # int64, shape (n,): running total of the copies (dsmote.plan.allocation)
+    ends: np.ndarray  # int64, shape (n,): running total of the copies (dsmote.plan.draws)
     marks: np.ndarray | None = None  # bool, shape (n,): what `gaps` or `make` should know of a row
     report: Mapping[str, Any] = {}  # what the user is told of the class
     groups: np.ndarray | None = None  # int, shape (n,): neighbours are found within these

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dsmote.neighbors import BruteSearch, brute, scan
+from dsmote.neighbors import BruteSearch, brute
 from tests.tables import naive_neighbours
 
 ROWS = {
@@ -18,7 +18,7 @@ ROWS = {
 @pytest.mark.parametrize("tile", [16, 100, 4096])
 @pytest.mark.parametrize("block", [1, 33, 1024])
 def test_tiles_and_blocks_do_not_change_the_neighbours(name, tile, block, monkeypatch):
-    monkeypatch.setattr(scan, "TILE", tile)
+    monkeypatch.setattr(brute, "TILE", tile)
     monkeypatch.setattr(brute, "BLOCK", block)
     rows = ROWS[name]
     expected = naive_neighbours(rows, 6)
@@ -33,9 +33,9 @@ def test_tiles_and_blocks_do_not_change_the_neighbours(name, tile, block, monkey
 def test_queries_that_are_given_up_are_answered_by_the_next_precision(
     name, cap, pending, monkeypatch
 ):
-    monkeypatch.setattr(scan, "TILE", 64)
-    monkeypatch.setattr(scan, "_CAP", cap)
-    monkeypatch.setattr(scan, "_PENDING", pending)
+    monkeypatch.setattr(brute, "TILE", 64)
+    monkeypatch.setattr(brute, "_CAP", cap)
+    monkeypatch.setattr(brute, "_PENDING", pending)
     monkeypatch.setattr(brute, "_PAIRS", 5000)
     rows = ROWS[name]
     expected = naive_neighbours(rows, 6)
@@ -46,7 +46,7 @@ def test_queries_that_are_given_up_are_answered_by_the_next_precision(
 
 @pytest.mark.parametrize("spread", [0.1, 1e-3, 1e-5, 1e-7, 1e-9])
 def test_what_float32_cannot_tell_apart_is_decided_in_float64(spread, monkeypatch):
-    monkeypatch.setattr(scan, "TILE", 64)
+    monkeypatch.setattr(brute, "TILE", 64)
     rng = np.random.default_rng(2)
     rows = rng.choice([-1.0, 1.0], size=(800, 1)) + spread * rng.normal(size=(800, 3))
     used = []

@@ -9,7 +9,7 @@ import pytest
 
 from dsmote import SMOTE, SMOTENC, Plan
 from dsmote.plan import Limit, make_plan, make_schema
-from dsmote.plan.making import BLOCK_BYTES, BLOCK_ROWS, Needs
+from dsmote.plan.plan import BLOCK_BYTES, BLOCK_ROWS, Needs
 from tests.tables import dask_frame, even, mixed, numbers
 
 

@@ -12,7 +12,7 @@ import pytest
 from dsmote import SMOTE, SMOTENC
 from dsmote.neighbors import choose_engine
 from dsmote.plan import make_plan, make_schema
-from dsmote.plan.making import Needs
+from dsmote.plan.plan import Needs
 
 FEW, LARGE = 3, 20_000
 
