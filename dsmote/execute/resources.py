@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import dask
@@ -71,8 +70,8 @@ def _machine_bytes() -> int:
     """
     limits = [psutil.virtual_memory().total]
     for name in _CGROUP_LIMITS:
-        with contextlib.suppress(OSError, ValueError):  # not there, or "max"
-            limits.append(int(Path(name).read_text()))
+        with contextlib.suppress(OSError, ValueError), open(name) as file:  # not there, or "max"
+            limits.append(int(file.read()))
     return min(limit for limit in limits if limit > 0)
 
 
@@ -109,6 +108,7 @@ class _BlasGuard:
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
+                _release_blas()
                 self._limits = _pools().limit(limits=1, user_api="blas")
             self._inside += 1
 
@@ -116,13 +116,18 @@ class _BlasGuard:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                for pool in _pools().lib_controllers:
-                    # threadpoolctl lets only the thread that set OpenBLAS's limit restore it.
-                    release = getattr(pool, "clear_controlling_thread", None)
-                    if release is not None:
-                        release(force=True)
+                _release_blas()
                 self._limits.restore_original_limits()
+                _release_blas()
                 self._limits = None
+
+
+def _release_blas() -> None:
+    """Let any thread set OpenBLAS's limit: threadpoolctl lets only the one that did so first."""
+    for pool in _pools().lib_controllers:
+        release = getattr(pool, "clear_controlling_thread", None)
+        if release is not None:
+            release(force=True)
 
 
 _BLAS = _BlasGuard()
