@@ -17,8 +17,9 @@ from dsmote.neighbors.engines import BruteIndex, CappedIndex, Engine, FaissIndex
 from dsmote.neighbors.exact import NeighborIndex
 from dsmote.neighbors.tree import intrinsic_dimension
 
-__all__ = ["Choice", "Recall", "choose_engine", "intrinsic_dimension", "measure_recall"]
+__all__ = ["Choice", "Recall", "choose_engine", "few", "intrinsic_dimension", "measure_recall"]
 
+_FEW_PAIRS = 1 << 18  # normal rows: up to 500 in 2 columns, 1,000 in 10, half the time or less
 TREE_DIMENSION = 8.0  # for 10,000 rows; above it a kd-tree visits most of its leaves
 
 _TREE, _BRUTE, _FAST_TREE, _FAST = (
@@ -40,6 +41,17 @@ class Choice(NamedTuple):
     name: str
     why: str
     engine: Engine | None = None
+
+
+def few(n_queries: int, n_rows: int) -> bool:
+    """Tell whether comparing all pairs is quicker than any index, in two columns as in fifty.
+
+    Examples
+    --------
+    >>> few(500, 500), few(1_000, 1_000)
+    (True, False)
+    """
+    return n_queries * n_rows <= _FEW_PAIRS
 
 
 def choose_engine(
@@ -75,6 +87,8 @@ def choose_engine(
     if codes is not None and codes.shape[1]:
         features += f" and {codes.shape[1]} categorical"
         sample = np.concatenate([sample, _corners(codes, weight)], axis=1)
+    elif not fast and few(n_rows, n_rows):
+        return Choice("brute", f"because comparing all of {n_rows:,} rows is the quickest", _BRUTE)
     dimension = intrinsic_dimension(sample)
     # Normal rows, k = 5, tree against brute force: equal at 7.3 directions for 2,000 rows, 7.7 for
     # 20,000, 8.8 for 100,000 and 9.3 for 500,000. Clumps make it a little easier for the tree.

@@ -41,7 +41,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
-from dsmote.neighbors.brute import BruteSearch
+from dsmote.neighbors.brute import BruteSearch, DirectSearch
 from dsmote.neighbors.categorical import MixedSearch
 from dsmote.neighbors.exact import (
     NeighborIndex,
@@ -63,6 +63,9 @@ __all__ = [
     "ForeignSearch",
     "TreeIndex",
 ]
+
+
+_SMALL = 1 << 20  # values of which copies do not count
 
 
 @runtime_checkable
@@ -169,7 +172,7 @@ class BruteIndex:
 
     def build(self, matrix: np.ndarray, *, seed: int = 0) -> NeighborIndex:
         """Index rows."""
-        return BruteSearch(matrix)
+        return DirectSearch(matrix) if matrix.size <= _SMALL else BruteSearch(matrix)
 
     def build_mixed(
         self, matrix: np.ndarray, codes: np.ndarray, weight: float, *, seed: int = 0
