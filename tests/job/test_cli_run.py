@@ -238,7 +238,7 @@ def test_the_log_as_json(job: Path) -> None:
         assert line["logger"] == "dsmote.job"
     plan = next(line["fields"] for line in found if line["message"].startswith("planned"))
     # What was chosen to search with, and why, as in the plan.
-    assert any("direction" in line["message"] and "tree" in line["message"] for line in found)
+    assert any("brute, because" in line["message"] for line in found)
     assert plan["classes"] == {"rare": [25, 175], "usual": [175, 175]}
     assert 0 < plan["worker_bytes"] < plan["allowed_bytes"]
     assert plan["engine"]
