@@ -533,11 +533,11 @@ def given_job(given: dict[str, Any], source: Any = None, needs_output: bool = Tr
 EXIT_CODES = """\b
 Exit codes, for schedulers:
     0  done (or planned, with --dry-run)
-    1  failed, and a retry may help; there is no output, or the one that was there before
+    1  failed, a retry may help; there is no output, or the previous one
     2  wrong usage, or errors in the job file; nothing has run
-    3  skipped: the output is there and was made from the same (if_exists: skip)
-    4  refused: the job does not fit in the workers' memory; nothing has been written
-    5  refused: the data, a parameter or an existing output does not allow it; as after 1
+    3  skipped: the output was made from the same files in the same way (if_exists: skip)
+    4  refused: the job does not fit in the workers' memory; nothing was written
+    5  refused: the data, a parameter or an existing output does not allow it; files as after 1
   130  interrupted, by Ctrl-C or SIGTERM
 """
 
@@ -581,8 +581,8 @@ def plan(**given: Any) -> None:
     """Show what resampling INPUT would do, without doing it.
 
     INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
-    fsspec knows. Only the classes are counted. What cannot run ends with the exit code that
-    `dsmote resample` would end with.
+    fsspec knows. Only the classes are counted. If the plan cannot run, the exit code is that of
+    `dsmote resample`.
     """
     execute(given_job(given, needs_output=False), dry_run=True, **given)
 
@@ -599,7 +599,7 @@ def resample(**given: Any) -> None:
 
     INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
     fsspec knows. OUTPUT becomes a folder of Parquet files that readers take as one table. It
-    appears complete or not at all; .OUTPUT.dsmote/manifest.json beside it says how it was made.
+    appears complete or not at all; .OUTPUT.dsmote/manifest.json beside it describes how it was made.
 
     The exit codes are those of `dsmote run`.
     """
@@ -660,9 +660,9 @@ def demo(rows: int, output: str, **given: Any) -> None:
 
 @command(as_json)
 def samplers(as_json: bool) -> None:
-    """List what --sampler takes, and with --json their parameters too.
+    """List the samplers: the name for --sampler, the class in Python, and what it does.
 
-    Each is named as --sampler takes it and as it is called in Python.
+    With --json their parameters too.
     """
     from dsmote.samplers.registry import describe_samplers
 
@@ -676,9 +676,9 @@ def samplers(as_json: bool) -> None:
 
 @command()
 def schema() -> None:
-    """Print the JSON schema of job files, for editors and programs.
+    """Print the JSON schema of job files.
 
-    An editor that knows YAML checks and completes job files with it.
+    Editors use it to complete and check them.
     """
     from dsmote.job.spec import job_schema
 
