@@ -22,7 +22,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 
@@ -179,16 +179,14 @@ def logging_to_stderr(log_format: str | None, level: str) -> Iterator[None]:
 
     logger, handler = logging.getLogger("dsmote"), _Echo()
     handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
-    before, passed_on = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(level.upper())
-    logger.propagate = False
-    try:
+    with ExitStack() as undo:
+        undo.callback(logger.removeHandler, handler)
+        undo.callback(logger.setLevel, logger.level)
+        undo.callback(setattr, logger, "propagate", logger.propagate)
+        logger.addHandler(handler)
+        logger.setLevel(level.upper())
+        logger.propagate = False
         yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
-        logger.propagate = passed_on
 
 
 def execute(
@@ -353,41 +351,33 @@ def _signals() -> Iterator[None]:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
-    before = {each: signal.signal(each, interrupt) for each in numbers}
-    try:
+    with ExitStack() as undo:
+        for each in numbers:
+            undo.callback(signal.signal, each, signal.signal(each, interrupt))
         yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 @contextmanager
 def _without_logs_of_dask() -> Iterator[None]:
     """Silence the logs and warnings of the cluster: the user gets one message, from here."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "asyncio", "tornado", "bokeh")]
-    levels = [logger.level for logger in loggers]
-    # Dask gives these a level of their own when it is imported, which may be later. Filters stay.
-    own = [logging.getLogger(name) for name in ("distributed.client", "tornado.application")]
-    # Worker processes read their log level from the environment when they start.
-    variable = "DASK_LOGGING__DISTRIBUTED"
-    inherited = os.environ.get(variable)
-    os.environ[variable] = "critical"
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    for logger in own:
-        logger.addFilter(_nothing)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger in own:
-            logger.removeFilter(_nothing)
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        os.environ.pop(variable)
-        if inherited is not None:
-            os.environ[variable] = inherited
+    with ExitStack() as undo, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("distributed", "asyncio", "tornado", "bokeh"):
+            logger = logging.getLogger(name)
+            undo.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL + 1)
+        # Dask gives these a level of their own when it is imported, which may be later.
+        for name in ("distributed.client", "tornado.application"):
+            logger = logging.getLogger(name)
+            undo.callback(logger.removeFilter, _nothing)
+            logger.addFilter(_nothing)
+        # Worker processes read their log level from the environment when they start.
+        variable = "DASK_LOGGING__DISTRIBUTED"
+        inherited = os.environ.get(variable)
+        undo.callback(os.environ.update, {} if inherited is None else {variable: inherited})
+        undo.callback(os.environ.pop, variable)
+        os.environ[variable] = "critical"
+        yield
 
 
 def _nothing(record: logging.LogRecord) -> bool:
@@ -599,7 +589,7 @@ def resample(**given: Any) -> None:
 
     INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
     fsspec knows. OUTPUT becomes a folder of Parquet files that readers take as one table. It
-    appears complete or not at all; .OUTPUT.dsmote/manifest.json beside it describes how it was made.
+    appears complete or not at all; .OUTPUT.dsmote/manifest.json beside it says how it was made.
 
     The exit codes are those of `dsmote run`.
     """
