@@ -685,7 +685,7 @@ def _sections(
             **_cards(compared, most, name),
         }
         if plane:
-            section["scatter"] = scatter(plane, f"Rows of class {name} in a plane")
+            section["scatter"] = scatter(plane, f"Projection of the rows of class {name}")
         if found:
             usual, typical = format_number(found.usual), format_number(median(found.new))
             title = (
