@@ -43,7 +43,7 @@ from dask.highlevelgraph import HighLevelGraph
 from dsmote.execute.exchange import Exchange
 from dsmote.execute.resources import memory_limit
 from dsmote.job.files import clear_errors
-from dsmote.job.parquet import as_pandas
+from dsmote.job.sources import as_pandas
 from dsmote.plan import Column, Plan, Schema, Stream
 from dsmote.plan.draws import MIX
 from dsmote.plan.memory import refusal
