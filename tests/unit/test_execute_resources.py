@@ -1,5 +1,7 @@
 """The memory and threads that there are."""
 
+import subprocess
+import sys
 import threading
 
 import dask
@@ -99,3 +101,12 @@ def test_an_error_inside_restores_the_threads():
     with pytest.raises(RuntimeError), single_threaded():
         raise RuntimeError
     assert native_threads() == before
+
+
+def test_a_table_in_memory_needs_no_distributed():
+    code = (
+        "import sys, numpy, dsmote; X = numpy.arange(40.0).reshape(20, 2);"
+        "dsmote.SMOTE(k_neighbors=2).fit_resample(X, [0] * 15 + [1] * 5);"
+        "assert 'distributed' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
