@@ -21,7 +21,7 @@ from dsmote.job.parquet import (
     table_schema,
     with_pandas_dtypes,
 )
-from dsmote.job.storage.check import refuse_split
+from dsmote.job.place import refuse_split
 from dsmote.plan.labels import listed, visible
 
 __all__ = ["Source", "check_columns", "open_source"]

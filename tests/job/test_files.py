@@ -9,8 +9,8 @@ import pytest
 
 from dsmote.job.csv import csv_blocks, read_csv_blocks
 from dsmote.job.files import changed_files, check_apart, list_files
+from dsmote.job.place import refuse_split
 from dsmote.job.sources import open_source
-from dsmote.job.storage.check import refuse_split
 
 
 def touch(*files: Path) -> None:
