@@ -30,16 +30,18 @@ from dsmote.execute.drawn import Draws
 from dsmote.execute.rows import Rows
 from dsmote.kernels import beyond, beyond_exact, segment, segment_exact, vote
 from dsmote.neighbors import (
+    BruteIndex,
     Choice,
     Engine,
     NeighborIndex,
     ProjectedSearch,
     choose_engine,
+    few,
     leading_axes,
 )
-from dsmote.neighbors.recall import measure_recall
+from dsmote.neighbors.choose import measure_recall
 from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema, copies_with_replacement
-from dsmote.plan.levels import LevelCounts
+from dsmote.plan.profile import LevelCounts
 
 __all__ = [
     "Around",
@@ -55,8 +57,10 @@ __all__ = [
     "Task",
     "on_segments",
     "other_classes",
+    "vote_on",
 ]
 
+_VOTES = 1 << 16  # codes that are counted at once
 _SEEN = 512  # rows that the engine for a partition is chosen from
 
 
@@ -91,7 +95,7 @@ class Around:
 class Bases(NamedTuple):
     """Which rows are bases, and how often."""
 
-    ends: np.ndarray  # int64, shape (n,): running total of the copies (dsmote.plan.allocation)
+    ends: np.ndarray  # int64, shape (n,): running total of the copies (dsmote.plan.draws)
     marks: np.ndarray | None = None  # bool, shape (n,): what `gaps` or `make` should know of a row
     report: Mapping[str, Any] = {}  # what the user is told of the class
     groups: np.ndarray | None = None  # int, shape (n,): neighbours are found within these
@@ -259,10 +263,12 @@ class Recipe:
         centre, axes = leading_axes(sample, self.n_components)
         return np.asarray((sample - centre) @ axes)
 
-    def surrounding(self, matrix: np.ndarray) -> NeighborIndex:
+    def surrounding(self, matrix: np.ndarray, n_queries: int) -> NeighborIndex:
         """Index (scaled) rows of any class, to be asked for the nearest of all rows."""
         how = self.around_engine
-        if how is None:
+        if how is None and few(n_queries, len(matrix)):
+            how = BruteIndex()
+        elif how is None:
             some = matrix[:: max(1, len(matrix) // _SEEN)]
             how = choose_engine(len(matrix), some).engine
         assert how is not None
@@ -348,11 +354,22 @@ def on_segments(
     if len(away):
         numeric[away] = beyond(start[away], ends.points[away], -gaps[away], whole)
     codes = rows.codes[bases]
-    if ends.voters is not None:
+    if ends.voters is not None and codes.shape[1]:
         near, place = ends.voters
-        for j in range(codes.shape[1]):
-            codes[:, j] = vote(rows.codes[near, j][place], draws.vote(j))
+        codes = vote_on(rows, near[place], draws)
     return Made(numeric, wide, codes, bases, ends.numbers, gaps, ends.weights)
+
+
+def vote_on(rows: Rows, voters: np.ndarray, draws: Draws) -> np.ndarray:
+    """Let rows of the class, shape (n, k), vote on its categorical features."""
+    (n, k), q = voters.shape, rows.codes.shape[1]
+    made = np.empty((n, q), dtype=np.int32)
+    step = max(1, _VOTES // max(1, n * k))  # columns at a time: each call takes a while
+    for j in range(0, q, step):
+        codes = rows.codes[:, j : j + step][voters].transpose(2, 0, 1).reshape(-1, k)
+        drawn = [draws.vote(i) for i in range(j, min(j + step, q))]
+        made[:, j : j + step] = vote(codes, np.concatenate(drawn)).reshape(-1, n).T
+    return made
 
 
 def other_classes(around: Around, m: int | None = None) -> tuple[np.ndarray, np.ndarray]:
