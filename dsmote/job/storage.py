@@ -105,7 +105,7 @@ class Output:
                     self.file = file
                     break
             except FileNotFoundError:  # another run, which ended, deleted the folder
-                if attempt == TRIES - 1:
+                if not place.has_folders or attempt == TRIES - 1:
                     raise
         else:
             raise OutputLocked(f"other runs are about to write {place.url}: try again")
