@@ -28,7 +28,7 @@ import numpy as np
 
 from dsmote.execute.drawn import Draws
 from dsmote.execute.rows import Rows
-from dsmote.kernels import beyond, beyond_exact, segment, segment_exact, vote
+from dsmote.kernels import extrapolate, extrapolate_exact, segment, segment_exact, vote
 from dsmote.neighbors import (
     Choice,
     Engine,
@@ -288,7 +288,7 @@ class Recipe:
 
     def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
         """Compare an approximate index with brute force, in all columns, on a sample of rows."""
-        return measure_recall(index, self.measured(rows.numeric), self.k, seed=seed).to_dict()
+        return measure_recall(index, self.measured(rows.numeric), self.k, seed=seed)
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit a model to sampled (scaled) rows and their class numbers, in the table's order."""
@@ -344,9 +344,9 @@ def on_segments(
         near = ends.exact(j, rows)
         wide[j] = segment_exact(values[bases], near, between)
         if len(away):
-            wide[j][away] = beyond_exact(values[bases[away]], near[away], -gaps[away])
+            wide[j][away] = extrapolate_exact(values[bases[away]], near[away], -gaps[away])
     if len(away):
-        numeric[away] = beyond(start[away], ends.points[away], -gaps[away], whole)
+        numeric[away] = extrapolate(start[away], ends.points[away], -gaps[away], whole)
     codes = rows.codes[bases]
     if ends.voters is not None:
         near, place = ends.voters

@@ -14,7 +14,7 @@ import numpy as np
 from dsmote.execute import Recipe, Table, Task, check_free, read_frame, read_pair
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
 from dsmote.neighbors import Engine
-from dsmote.neighbors.engines import BruteIndex, ForeignIndex, TreeIndex
+from dsmote.neighbors.engines import BruteIndex, SklearnIndex, TreeIndex
 from dsmote.plan import (
     OVER,
     Plan,
@@ -331,7 +331,7 @@ def wanted_search(k_neighbors: Any, neighbors: Any) -> tuple[int, Engine | None]
             f"k_neighbors is a {type(k_neighbors).__name__} with n_neighbors={n!r}; it must be a "
             "whole number of at least 2: k + 1, because a row finds itself too"
         )
-    return int(n) - 1, ForeignIndex(k_neighbors)
+    return int(n) - 1, SklearnIndex(k_neighbors)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

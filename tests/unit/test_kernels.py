@@ -1,8 +1,4 @@
-"""The segment kernel: never past its end points, whole numbers to nearest, exact beyond 2**53.
-The kernel that goes beyond the base: the formula, and the edges of what numbers can hold.
-The smoothed bootstrap's kernel: the bandwidth of the paper, and normal draws.
-The vote kernel: the mode, and ties drawn.
-"""
+"""The kernels: where new rows lie, exact integers beyond 2**53, ranges, ties."""
 
 from collections import Counter
 from fractions import Fraction
@@ -15,19 +11,33 @@ from hypothesis.extra import numpy as arrays
 from scipy.stats import kstest, norm
 
 from dsmote.execute import Draws
-from dsmote.kernels import bandwidth, beyond, beyond_exact, normal, segment, segment_exact, vote
+from dsmote.kernels import (
+    bandwidth,
+    extrapolate,
+    extrapolate_exact,
+    normal,
+    segment,
+    segment_exact,
+    vote,
+)
 from dsmote.samplers import RandomOverSampler
 
-FLOATS = st.floats(allow_nan=False, allow_infinity=False)
-ROWS = arrays.arrays(np.float64, (5, 3), elements=FLOATS)
+ROWS = arrays.arrays(np.float64, (5, 3), elements=st.floats(allow_nan=False, allow_infinity=False))
+TAME = arrays.arrays(np.float64, (5, 3), elements=st.floats(-1e6, 1e6))
+INTEGERS = arrays.arrays(np.float64, (5, 3), elements=st.integers(-(2**40), 2**40).map(float))
 GAPS = arrays.arrays(
     np.float64, 5, elements=st.floats(0, 1, exclude_max=True) | st.just(1 - 2.0**-53)
 )
 NONE = np.zeros(3, dtype=bool)
+LIMIT = np.finfo(np.float64).max
+KERNELS = pytest.mark.parametrize(
+    ("kernel", "exact_kernel", "sign"),
+    [(segment, segment_exact, 1), (extrapolate, extrapolate_exact, -1)],
+)
 
 
 @given(bases=ROWS, neighbours=ROWS, gaps=GAPS)
-def test_between_the_end_points(bases, neighbours, gaps):
+def test_segments_end_at_their_end_points(bases, neighbours, gaps):
     made = segment(bases, neighbours, gaps, NONE)
     assert np.isfinite(made).all()
     assert (np.minimum(bases, neighbours) <= made).all()
@@ -35,23 +45,44 @@ def test_between_the_end_points(bases, neighbours, gaps):
     np.testing.assert_array_equal(made[gaps == 0], bases[gaps == 0])
 
 
-@given(
-    bases=arrays.arrays(np.float64, (5, 3), elements=st.integers(-(2**40), 2**40).map(float)),
-    neighbours=arrays.arrays(np.float64, (5, 3), elements=st.integers(-(2**40), 2**40).map(float)),
-    gaps=GAPS,
-)
-def test_whole_numbers_are_the_nearest_ones(bases, neighbours, gaps):
-    made = segment(bases, neighbours, gaps, ~NONE)
+@given(bases=ROWS, neighbours=ROWS, steps=GAPS)
+def test_extrapolated_rows_are_on_the_far_side_of_the_base_and_finite(bases, neighbours, steps):
+    made = extrapolate(bases, neighbours, steps, NONE)
+    assert np.isfinite(made).all()
+    assert np.where(neighbours >= bases, made <= bases, made >= bases).all()
+
+
+@given(bases=TAME, neighbours=TAME, steps=GAPS)
+def test_the_formula_of_extrapolation(bases, neighbours, steps):
+    made = extrapolate(bases, neighbours, steps, NONE)
+    np.testing.assert_array_equal(made, bases - (neighbours - bases) * steps[:, None])
+    np.testing.assert_array_equal(made[steps == 0], bases[steps == 0])
+
+
+@KERNELS
+@given(bases=INTEGERS, neighbours=INTEGERS, gaps=GAPS)
+def test_integers_are_the_nearest_ones(kernel, exact_kernel, sign, bases, neighbours, gaps):
+    made = kernel(bases, neighbours, gaps, ~NONE)
     np.testing.assert_array_equal(made, np.rint(made))
-    exact = bases + gaps[:, None] * (neighbours - bases)
+    exact = bases + sign * gaps[:, None] * (neighbours - bases)
     assert (np.abs(made - exact) <= 0.5 + 1e-3).all()
 
 
-def test_only_the_columns_named_are_rounded():
-    made = segment(
-        np.zeros((1, 3)), np.full((1, 3), 3.0), np.array([0.5]), np.array([1, 0, 0], bool)
-    )
-    np.testing.assert_array_equal(made, [[2.0, 1.5, 1.5]])
+@KERNELS
+def test_only_the_columns_named_are_rounded_and_a_row_has_one_gap(kernel, exact_kernel, sign):
+    gaps = np.array([0.5, 0.25])
+    made = kernel(np.zeros((2, 3)), np.full((2, 3), 3.0), gaps, np.array([1, 0, 0], bool))
+    np.testing.assert_array_equal(sign * made, [[2.0, 1.5, 1.5], [1.0, 0.75, 0.75]])
+
+
+@KERNELS
+def test_nothing_is_written_in_place(kernel, exact_kernel, sign):
+    arrays = np.zeros((2, 1)), np.ones((2, 1)), np.array([0.25, 0.75])
+    for array in arrays:
+        array.flags.writeable = False
+    np.testing.assert_array_equal(kernel(*arrays, NONE[:1]), [[sign * 0.25], [sign * 0.75]])
+    integers = [array.ravel().astype(np.int64) for array in arrays[:2]]
+    np.testing.assert_array_equal(exact_kernel(*integers, arrays[2]), [0, sign])
 
 
 def test_values_too_far_apart_for_a_float_change_no_others():
@@ -59,160 +90,60 @@ def test_values_too_far_apart_for_a_float_change_no_others():
     gaps, whole = np.array([0.5, 0.3]), np.array([False, True])
     made = segment(bases, neighbours, gaps, whole)
     assert made[0, 0] == 0.0
-    # A row that is made beside it is as it is without it, whole numbers included.
     np.testing.assert_array_equal(made[1:], segment(bases[1:], neighbours[1:], gaps[1:], whole))
     np.testing.assert_array_equal(made[:, 1] - bases[:, 1], [2.0, 2.0])
-
-
-def test_nothing_is_written_in_place():
-    bases, neighbours, gaps = np.zeros((2, 1)), np.ones((2, 1)), np.array([0.25, 0.75])
-    for array in (bases, neighbours, gaps):
-        array.flags.writeable = False
-    segment(bases, neighbours, gaps, np.ones(1, dtype=bool))
-    assert bases.sum() == 0
-
-
-def test_one_gap_for_all_columns_of_a_row():
-    made = segment(np.zeros((4, 3)), np.ones((4, 3)), np.array([0.1, 0.2, 0.3, 0.4]), NONE)
-    assert (made == made[:, :1]).all()
-
-
-@pytest.mark.parametrize("kind", [np.int64, np.uint64])
-@given(data=st.data())
-def test_large_whole_numbers_are_exact(kind, data):
-    info = np.iinfo(kind)
-    ends = arrays.arrays(kind, 6, elements=st.integers(int(info.min), int(info.max)))
-    bases, neighbours = data.draw(ends), data.draw(ends)
-    gaps = data.draw(arrays.arrays(np.float64, 6, elements=st.floats(0, 1, exclude_max=True)))
-    made = segment_exact(bases, neighbours, gaps)
-    assert made.dtype == kind
-    for row, base, neighbour, gap in zip(made, bases, neighbours, gaps, strict=True):
-        row, base, neighbour = int(row), int(base), int(neighbour)
-        assert min(base, neighbour) <= row <= max(base, neighbour)
-        distance = abs(neighbour - base)
-        wanted = Fraction(float(gap)) * distance
-        assert abs(abs(row - base) - wanted) <= Fraction(1, 2) + Fraction(distance, 2**51)
-
-
-def test_small_steps_of_large_numbers():
-    base = np.full(3, 2**62 + 1)
-    np.testing.assert_array_equal(
-        segment_exact(base, base + 4, np.array([0.0, 0.5, 0.99])) - 2**62, [1, 3, 5]
-    )
-    np.testing.assert_array_equal(
-        segment_exact(base, base - 4, np.array([0.0, 0.5, 0.99])) - 2**62, [1, -1, -3]
-    )
-
-
-FLOATS = st.floats(allow_nan=False, allow_infinity=False)
-ROWS = arrays.arrays(np.float64, (5, 3), elements=FLOATS)
-TAME = arrays.arrays(np.float64, (5, 3), elements=st.floats(-1e6, 1e6))
-STEPS = arrays.arrays(np.float64, 5, elements=st.floats(0, 1))
-NONE = np.zeros(3, dtype=bool)
-LIMIT = np.finfo(np.float64).max
-
-
-@given(bases=TAME, neighbours=TAME, steps=STEPS)
-def test_the_formula(bases, neighbours, steps):
-    made = beyond(bases, neighbours, steps, NONE)
-    np.testing.assert_array_equal(made, bases - (neighbours - bases) * steps[:, None])
-    np.testing.assert_array_equal(made[steps == 0], bases[steps == 0])
-
-
-@given(bases=ROWS, neighbours=ROWS, steps=STEPS)
-def test_on_the_far_side_of_the_base_and_finite(bases, neighbours, steps):
-    made = beyond(bases, neighbours, steps, NONE)
-    assert np.isfinite(made).all()
-    away = np.where(neighbours >= bases, made <= bases, made >= bases)
-    assert away.all()
 
 
 def test_what_would_overflow_ends_at_the_largest_float():
     bases = np.array([[LIMIT, -LIMIT, LIMIT]])
     neighbours = np.array([[-LIMIT, LIMIT, 0.0]])
-    np.testing.assert_array_equal(
-        beyond(bases, neighbours, np.array([1.0]), NONE), [[LIMIT, -LIMIT, LIMIT]]
-    )
-
-
-def test_a_difference_that_overflows_is_no_step_that_does():
+    made = extrapolate(bases, neighbours, np.array([1.0]), NONE)
+    np.testing.assert_array_equal(made, [[LIMIT, -LIMIT, LIMIT]])
     # From 0.75 max to -0.75 max are 1.5 max; a tenth of it is not too much.
-    made = beyond(
-        np.array([[0.75 * LIMIT]]), np.array([[-0.75 * LIMIT]]), np.array([0.1]), NONE[:1]
-    )
+    made = extrapolate(0.75 * bases[:, :1], 0.75 * neighbours[:, :1], np.array([0.1]), NONE[:1])
     np.testing.assert_allclose(made, [[0.9 * LIMIT]], rtol=1e-15)
 
 
-@given(
-    bases=arrays.arrays(np.float64, (5, 3), elements=st.integers(-(2**40), 2**40).map(float)),
-    neighbours=arrays.arrays(np.float64, (5, 3), elements=st.integers(-(2**40), 2**40).map(float)),
-    steps=STEPS,
-)
-def test_beyond_whole(bases, neighbours, steps):
-    made = beyond(bases, neighbours, steps, ~NONE)
-    np.testing.assert_array_equal(made, np.rint(made))
-    exact = bases - steps[:, None] * (neighbours - bases)
-    assert (np.abs(made - exact) <= 0.5 + 1e-3).all()
-
-
-def test_beyond_rounded():
-    made = beyond(
-        np.zeros((1, 3)), np.full((1, 3), 3.0), np.array([0.5]), np.array([1, 0, 0], bool)
-    )
-    np.testing.assert_array_equal(made, [[-2.0, -1.5, -1.5]])
-
-
-def test_beyond_in_place():
-    bases, neighbours, steps = np.zeros((2, 1)), np.ones((2, 1)), np.array([0.25, 0.75])
-    for array in (bases, neighbours, steps):
-        array.flags.writeable = False
-    made = beyond(bases, neighbours, steps, np.zeros(1, dtype=bool))
-    np.testing.assert_array_equal(made, [[-0.25], [-0.75]])
-    exact = beyond_exact(*(a.ravel().astype(np.int64) for a in (bases, neighbours)), steps)
-    np.testing.assert_array_equal(exact, [0, -1])
-
-
+@KERNELS
 @pytest.mark.parametrize("dtype", [np.int64, np.uint64])
 @given(data=st.data())
-def test_64_bit_numbers_move_by_the_nearest_whole_step_or_to_their_edge(dtype, data):
+def test_64_bit_integers_move_by_the_nearest_integer_step(kernel, exact_kernel, sign, dtype, data):
     info = np.iinfo(dtype)
-    value = st.integers(int(info.min), int(info.max)) | st.sampled_from(
-        [int(info.min), int(info.max), int(info.max) - 1]
-    )
+    low, high = int(info.min), int(info.max)
+    value = st.integers(low, high) | st.sampled_from([low, high, high - 1])
     base, neighbour = data.draw(value), data.draw(value)
-    step = data.draw(st.floats(0, 1))
-    made = beyond_exact(np.array([base], dtype), np.array([neighbour], dtype), np.array([step]))
+    gap = data.draw(st.floats(0, 1, exclude_max=True))
+    (made,) = exact_kernel(np.array([base], dtype), np.array([neighbour], dtype), np.array([gap]))
     assert made.dtype == dtype
-    exact = base - Fraction(step) * (neighbour - base)
-    exact = min(max(exact, Fraction(int(info.min))), Fraction(int(info.max)))
-    # The distance is a float: it is off by no more than its 53 bits say.
-    slack = Fraction(1, 2) + abs(neighbour - base) * Fraction(step) / 2**51
-    if abs(neighbour - base) * Fraction(step) < 2**64 - 4096:
-        assert abs(int(made[0]) - exact) <= slack
-    inside = (int(made[0]) <= base) if neighbour >= base else (int(made[0]) >= base)
-    assert inside
+    exact = base + sign * Fraction(gap) * (neighbour - base)
+    ends = (min(base, neighbour), max(base, neighbour)) if sign == 1 else (low, high)
+    exact = min(max(exact, Fraction(ends[0])), Fraction(ends[1]))
+    assert ends[0] <= int(made) <= ends[1]
+    assert (int(made) - base) * sign * (1 if neighbour >= base else -1) >= 0
+    # The distance is a float64: it is off by no more than its 53 bits say.
+    if abs(neighbour - base) * Fraction(gap) < 2**64 - 4096:
+        assert abs(int(made) - exact) <= Fraction(1, 2) + Fraction(abs(neighbour - base), 2**51)
 
 
-def test_neighbouring_64_bit_numbers_are_told_apart():
-    base, neighbour = np.array([2**62 + 1]), np.array([2**62 + 5])
-    assert float(base[0]) == float(neighbour[0])  # float64 cannot tell them apart
-    for step, moved in ((0.0, 0), (0.25, 1), (0.5, 2), (1.0, 4)):
-        assert beyond_exact(base, neighbour, np.array([step]))[0] == 2**62 + 1 - moved
-        assert beyond_exact(neighbour, base, np.array([step]))[0] == 2**62 + 5 + moved
+@KERNELS
+@pytest.mark.parametrize(("gap", "moved"), [(0.0, 0), (0.25, 1), (0.5, 2), (0.99, 4)])
+def test_neighbouring_64_bit_integers_are_told_apart(kernel, exact_kernel, sign, gap, moved):
+    base, neighbour, gaps = np.array([2**62 + 1]), np.array([2**62 + 5]), np.array([gap])
+    assert float(base[0]) == float(neighbour[0])  # to float64 they are equal
+    assert exact_kernel(base, neighbour, gaps)[0] == 2**62 + 1 + sign * moved
+    assert exact_kernel(neighbour, base, gaps)[0] == 2**62 + 5 - sign * moved
 
 
-def test_64_bit_numbers_end_at_the_edge_of_their_range():
+def test_64_bit_integers_end_at_the_edge_of_their_range():
     low, high = np.iinfo(np.int64).min, np.iinfo(np.int64).max
     bases = np.array([low, high, low + 1, high - 1, low])
     neighbours = np.array([high, low, high, low, low + 1])
-    np.testing.assert_array_equal(
-        beyond_exact(bases, neighbours, np.ones(5)), [low, high, low, high, low]
-    )
+    made = extrapolate_exact(bases, neighbours, np.ones(5))
+    np.testing.assert_array_equal(made, [low, high, low, high, low])
     top = np.iinfo(np.uint64).max
-    unsigned = beyond_exact(
-        np.array([0, 3, top], np.uint64), np.array([top, 5, 0], np.uint64), np.ones(3)
-    )
-    np.testing.assert_array_equal(unsigned, np.array([0, 1, top], np.uint64))
+    bases, neighbours = np.array([0, 3, top], np.uint64), np.array([top, 5, 0], np.uint64)
+    made = extrapolate_exact(bases, neighbours, np.ones(3))
+    np.testing.assert_array_equal(made, np.array([0, 1, top], np.uint64))
 
 
 @given(n=st.integers(1, 10**9), d=st.integers(1, 2_000))

@@ -1,7 +1,4 @@
-"""Names as corners of a simplex: never further apart than they are.
-The scan by products: what it keeps holds the true neighbours, and little else.
-Brute force: chunks, blocks and memory. Its truth is shown in tests/property.
-"""
+"""Brute force: corners, the scan, blocks and memory. Its truth: tests/property."""
 
 import tracemalloc
 

@@ -1,6 +1,4 @@
-"""The rotated tree proposes, and never claims to reach further than it does.
-The Euclidean tree: scales, foreign points, what it keeps. Its truth: tests/property.
-"""
+"""The rotated tree: its reach is never too far; units, far points. Its truth: tests/property."""
 
 import pickle
 
@@ -123,7 +121,7 @@ def test_units_do_not_matter(scale):
     np.testing.assert_array_equal(distances, expected[0] * scale)
 
 
-def test_a_foreign_point_may_be_equal_to_a_row():
+def test_a_point_may_be_equal_to_a_row():
     rows = np.random.default_rng(1).normal(size=(50, 2))
     distances, neighbours = TreeSearch(rows).query_points(rows[[7, 3]], 1)
     assert neighbours.ravel().tolist() == [7, 3]
@@ -173,7 +171,7 @@ def test_one_huge_value_does_not_hide_the_others(search, far):
 @pytest.mark.parametrize("far", [1e155, 1e200, 1e300])
 @pytest.mark.parametrize("constant", [0, 2])
 @pytest.mark.parametrize("unit", [2.0**-1000, 2.0**-300, 1.0])
-def test_foreign_points_whose_squares_overflow_are_infinitely_far(search, far, constant, unit):
+def test_points_whose_squares_overflow_are_infinitely_far(search, far, constant, unit):
     rows = unit * np.random.default_rng(8).normal(size=(700, 3))
     rows[:, 3 - constant :] = 7.0 * unit
     points = np.array([[0.0, 0.0, far], rows[5], [-far, far, far]])
@@ -195,8 +193,8 @@ def test_points_off_the_axes_cost_a_bounded_number_of_candidates(other, levels, 
         points[:, :3] = rng.integers(0, levels, (200, 3)) + 0.5
     expected = BruteSearch(rows).query_points(points, 5)
     index, asked = TreeSearch(rows), []
-    original = index.candidates
-    monkeypatch.setattr(index, "candidates", lambda q, n: (asked.append(n), original(q, n))[1])
+    original = index._candidates
+    monkeypatch.setattr(index, "_candidates", lambda q, n: (asked.append(n), original(q, n))[1])
     found = index.query_points(points, 5)
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_array_equal(found[1], expected[1])
@@ -211,8 +209,8 @@ def test_hundreds_of_rows_equally_near_are_left_to_brute_force(own, monkeypatch)
     )
     rows = np.concatenate([rows, rows + np.array([10.0, 0.0, 1e-3])])
     index, asked = TreeSearch(rows), []
-    original = index.candidates
-    monkeypatch.setattr(index, "candidates", lambda q, n: (asked.append(n), original(q, n))[1])
+    original = index._candidates
+    monkeypatch.setattr(index, "_candidates", lambda q, n: (asked.append(n), original(q, n))[1])
     if own:
         found = index.query(np.array([0, 701]), 4)[1]
         expected = naive_neighbours(rows, 4)[1][[0, 701]]
