@@ -36,5 +36,5 @@ class Draws:
 
     def noise(self, column: int) -> np.ndarray:
         """Return a uniform draw for noise in numeric column number `column`, in (0, 1)."""
-        words = Stream(*self._of, NOISE + column).words(self.start, self.stop)
+        words = Stream(*self._of, NOISE + column).bits(self.start, self.stop)
         return ((words >> np.uint64(12)) + 0.5) * 2.0**-52

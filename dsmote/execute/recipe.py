@@ -231,7 +231,7 @@ class Recipe:
         return Needs(
             k=self.k,
             k_name=self.k_name,
-            around=self.around,
+            n_neighbors_all=self.around,
             values=self.values,
             sample=self.sample,
             looks=self.surveys or self.around > 0,

@@ -92,7 +92,7 @@ def spread(
             f"a partition has {len(frame):,} rows, in which {rows:,} were counted: the input "
             "changed while it was read"
         )
-    words = Stream(seed, 0, MIX).words(start, start + rows)
+    words = Stream(seed, 0, MIX).bits(start, start + rows)
     order = np.argsort(words, kind="stable")
     words = words[order]
     table = pa.Table.from_pandas(frame.iloc[order], schema=schema, preserve_index=False, nthreads=1)

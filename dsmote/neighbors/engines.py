@@ -20,7 +20,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
@@ -75,6 +75,7 @@ class TreeIndex:
     """
 
     eps: float = 0.0
+    keeps_axes: ClassVar[bool] = True  # the plan counts their bytes
 
     def __post_init__(self) -> None:
         if not 0 <= self.eps < np.inf:

@@ -486,7 +486,7 @@ class OverSampler(Sampler):
             limit=table.limit(),
             in_memory=not table.lazy,
             process=self._process_bytes,
-            beyond=None if profile.assumed else profile.beyond,
+            exact_columns=None if profile.assumed else profile.exact_columns,
             notes=[*self._notes(schema), *sample_note(recipe, profile)],
             warnings=[*advised, *alarms],
             incomplete=incomplete_columns(profile.missing, profile.infinite, schema),

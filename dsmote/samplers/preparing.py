@@ -93,7 +93,7 @@ def needs_of(
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
     levels = sum([of.bytes for of in profile.levels]) if profile.levels else 0
-    return replace(recipe.needs(), passes=tuple(passes), aside=aside, levels=levels)
+    return replace(recipe.needs(), passes=tuple(passes), passthrough=aside, levels=levels)
 
 
 def sample_note(recipe: Recipe, profile: Profile) -> list[str]:

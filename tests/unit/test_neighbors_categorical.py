@@ -1,4 +1,4 @@
-"""Mixed rows: rare levels, long lists (their truth: tests/property). Value differences: the truth."""
+"""Mixed rows: rare levels and long lists (their truth: tests/property). Value differences."""
 
 import pickle
 import sys

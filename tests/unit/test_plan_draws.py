@@ -1,7 +1,4 @@
-"""Draws: addressable, uniform, different for every class and purpose.
-Allocation: exact totals, uniform bases, and the base row of each new row.
-Subsets: exact totals, the same rows however they are cut, each row as likely as another.
-"""
+"""Draws, allocation of base rows, subsets: exact totals, uniform, the same however cut."""
 
 import itertools
 from fractions import Fraction
@@ -21,7 +18,6 @@ from dsmote.plan import (
     copies_by_weight,
     copies_with_replacement,
     draws,
-    kept,
     root_seed,
     shares,
 )
@@ -82,8 +78,8 @@ def test_draws_are_those_of_a_class_a_column_and_a_place():
     for column in (0, 3):
         votes = Stream(5, 2, VOTE + column).uniform(7, 30)
         np.testing.assert_array_equal(draws.vote(column), votes)
-        words = Stream(5, 2, NOISE + column).words(7, 30)
-        np.testing.assert_array_equal(draws.noise(column), ((words >> 12) + 0.5) * 2.0**-52)
+        bits = Stream(5, 2, NOISE + column).bits(7, 30)
+        np.testing.assert_array_equal(draws.noise(column), ((bits >> 12) + 0.5) * 2.0**-52)
     np.testing.assert_array_equal(draws.gap(), Stream(5, 2, GAP).uniform(7, 30))
     np.testing.assert_array_equal(draws.rank(6), Stream(5, 2, NEIGHBOUR).below(6, 7, 30))
 
@@ -372,7 +368,7 @@ def test_only_the_nodes_on_the_way_are_drawn(monkeypatch):
     drawn = []
     inverted = draws._inverted
     monkeypatch.setattr(draws, "_inverted", lambda *a: drawn.append(1) or inverted(*a))
-    kept(BILLION, BILLION // 3, 0, 0, 123_456_789, 123_456_799)
+    Subset(BILLION, BILLION // 3, 0, 0).times(123_456_789, 123_456_799)
     assert len(drawn) <= 18 + 1
 
 
@@ -424,9 +420,7 @@ def test_subsets_differ_by_seed_class_and_kind():
 def test_the_rows_stay_what_they_are(monkeypatch):
     # A change here changes every result that anybody has recorded the seed of.
     monkeypatch.setattr(draws, "LEAF", 4096)
-    found = [
-        np.flatnonzero(kept(20_000, 5, 42, 1, 0, 20_000, replacement=r)) for r in (False, True)
-    ]
+    found = [np.flatnonzero(Subset(20_000, 5, 42, 1, r).times(0, 20_000)) for r in (False, True)]
     assert [rows.tolist() for rows in found] == [
         [150, 7951, 15521, 17053, 19219],
         [834, 9071, 15509, 17374, 18307],

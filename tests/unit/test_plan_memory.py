@@ -9,7 +9,7 @@ import pytest
 from dsmote import SMOTE, SMOTEN, SMOTENC, RandomOverSampler
 from dsmote.plan import Limit, MemoryLimitError, format_bytes
 from dsmote.plan.memory import (
-    FOREIGN_BYTES,
+    OTHER_BYTES,
     PROCESS_BYTES,
     PROFILE_BYTES,
     QUERIES,
@@ -25,12 +25,12 @@ BASE = {
     "label": "few",
     "n_rows": 10_000,
     "n_numeric": 10,
-    "n_wide": 1,
-    "n_nominal": 2,
+    "n_exact": 1,
+    "n_categorical": 2,
     "block_rows": 5_000,
     "row_bytes": 20_000,
     "k": 5,
-    "aside": 10,
+    "passthrough": 10,
 }
 
 
@@ -39,12 +39,12 @@ BASE = {
     [
         ("n_rows", ("gather", "build", "index")),
         ("n_numeric", ("gather", "build", "index", "generate")),
-        ("n_wide", ("gather", "build", "index")),
-        ("n_nominal", ("gather", "build", "index", "generate")),
+        ("n_exact", ("gather", "build", "index")),
+        ("n_categorical", ("gather", "build", "index", "generate")),
         ("block_rows", ("generate",)),
         ("row_bytes", ("generate",)),
         ("k", ("generate",)),
-        ("aside", ("gather", "build", "index")),
+        ("passthrough", ("gather", "build", "index")),
     ],
 )
 def test_more_of_anything_needs_more(name, parts):
@@ -60,7 +60,7 @@ def test_what_an_index_holds_is_projected():
 
     matrix = np.random.default_rng(0).normal(size=(20_000, 10))
     held = len(pickle.dumps(TreeSearch(matrix)))
-    rows = class_memory(**{**BASE, "n_rows": 20_000, "n_wide": 0, "n_nominal": 0})
+    rows = class_memory(**{**BASE, "n_rows": 20_000, "n_exact": 0, "n_categorical": 0})
     assert held <= rows.index <= 2 * held
 
 
@@ -210,7 +210,7 @@ def test_what_a_search_takes_is_projected(engine, width, n, k, kind):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak <= class_memory(1, n, width, 0, 0, 2_000, 0, k, tree=engine == "tree").generate
+    assert peak <= class_memory(1, n, width, 0, 0, 2_000, 0, k, axes=engine == "tree").generate
 
 
 def test_laying_rows_out_for_brute_force_makes_no_copy_of_all():
@@ -325,7 +325,7 @@ def test_threads_and_classes_add_up():
     ("threads", "more", "expected"),
     [
         (1, {}, 50 + 70 + 2 * 5),
-        (1, {"learnt": 4}, 54 + 70 + 2 * 5),  # gathered twice: as it arrives, and joined
+        (1, {"sample": 4}, 54 + 70 + 2 * 5),  # gathered twice: as it arrives, and joined
         (1, {"held": 7}, 120 + 10 + 7),
         (4, {"partition": 10**8}, 30 + 4 * (2 * 10**8 + PROFILE_BYTES) + 5 * 10**8),
         (2, {"looking": 400}, 30 + 2 * 400 + 3 * 5 + 400),
@@ -333,11 +333,11 @@ def test_threads_and_classes_add_up():
     ids=["building", "learning", "a table in memory", "partitions", "looking"],
 )
 def test_a_worker_holds_every_term_of_the_projection(threads, more, expected):
-    more = dict.fromkeys(("partition", "looking", "held", "learnt"), 0) | more
+    more = dict.fromkeys(("partition", "looking", "held", "sample"), 0) | more
     need = ClassMemory("few", gather=100, build=70, index=30, generate=11, block=5, n_blocks=3)
 
     def projected(limit, process=PROCESS_BYTES):
-        how = {name: more[name] for name in ("held", "learnt", "looking")}
+        how = {name: more[name] for name in ("held", "sample", "looking")}
         limit = Limit(limit, threads, "w")
         return project([need], more["partition"], limit, **how, process=process)
 
@@ -345,7 +345,7 @@ def test_a_worker_holds_every_term_of_the_projection(threads, more, expected):
     assert found.worker_bytes - PROCESS_BYTES == expected
     # Dask's own reader, in processes that import whatever the program does.
     other, _ = projected(2**40, 0)
-    assert other.worker_bytes - FOREIGN_BYTES == expected + 6 * threads * more["partition"]
+    assert other.worker_bytes - OTHER_BYTES == expected + 6 * threads * more["partition"]
     # Exactly four fifths of a limit may be planned for.
     assert not projected(-(-found.worker_bytes * 5 // 4))[1]
     assert projected(found.worker_bytes * 5 // 4 - 2)[1]
@@ -369,7 +369,7 @@ def test_lists_of_neighbours_and_copies_are_held_and_built():
     def terms(**more):
         return class_memory(**{**BASE, **more})
 
-    plain, around, copied = terms(), terms(around=10, values=5), terms(copied=2)
+    plain, around, copied = terms(), terms(n_neighbors_all=10, values=5), terms(copied=2)
     lists, axes = 10_000 * (20 * 10 + 8 * 5 * 10), 8 * 10 * 10
     assert around.index - plain.index == lists + axes
     # While they are merged there are three of each, and the squares of their distances.

@@ -1,7 +1,4 @@
-"""The plan: printable, JSON-able, and it says what will happen.
-Making a plan: what a sampler needs becomes classes, problems, memory and passes.
-What the plan says is short, in whole numbers, and no warning of what was asked for.
-"""
+"""The plan: classes, blocks, memory, problems and warnings, as JSON and as text."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsmote import SMOTE, SMOTENC, Plan
-from dsmote.neighbors import choose_engine
+from dsmote.neighbors import TreeIndex, choose_engine
 from dsmote.plan import COPY, Limit, MemoryLimitError, make_plan, make_schema
 from dsmote.plan.memory import PROCESS_BYTES, looking_bytes
 from dsmote.plan.plan import BLOCK_BYTES, BLOCK_ROWS, MOST_BLOCKS, RULE_OF_THUMB, Needs
@@ -193,7 +190,7 @@ def test_insurance(data_dir):
 
 
 def test_a_slip_in_the_total_is_refused_at_once():
-    with pytest.raises(ValueError, match=r"50,000,000,000,000 new rows of class 1.* a slip"):
+    with pytest.raises(ValueError, match=r"50,000,000,000,000 new rows of class 1.*mistype"):
         SMOTE(sampling_strategy={1: 50_000_000_000_010}).plan(
             np.zeros((30, 1)), np.repeat([0, 1], [20, 10])
         )
@@ -213,7 +210,7 @@ SCHEMA = make_schema(["x", "z"], [np.dtype("f8")] * 2)
 
 def planned(counts, new, needs=Needs(5), schema=SCHEMA, **how):  # noqa: B008 - frozen
     how = {"usable": counts, "partition_bytes": 800, "row_bytes": 16, "limit": None} | how
-    engines = dict.fromkeys(new, ("tree", "few directions"))
+    engines = dict.fromkeys(new, ("tree", "few directions", TreeIndex()))
     return make_plan(
         sampler="X",
         seed=3,
@@ -284,12 +281,11 @@ def test_numbers_only_are_given_less_to_work_with():
         return plan.memory.generate_bytes
 
     less = generate()
-    assert generate(engine="tree (eps=0.5)") == less
     names = make_schema(["x", "z"], [np.dtype("f8"), pd.CategoricalDtype()], nominal=[1])
     others = [
         generate(engine="brute"),
         generate(engine=None),
-        generate(Needs(5, around=10, looks=True)),
+        generate(Needs(5, n_neighbors_all=10, looks=True)),
         generate(Needs(5, sample=100)),
         generate(schema=names),
     ]
@@ -334,19 +330,19 @@ def test_the_parameter_is_named_as_the_sampler_has_it():
 
 @pytest.mark.parametrize(("around", "fits"), [(11, True), (12, False)])
 def test_the_table_must_have_the_nearest_of_all_rows(around, fits):
-    plan = planned({0: 8, 1: 4}, {1: 4}, Needs(3, around=around))
+    plan = planned({0: 8, 1: 4}, {1: 4}, Needs(3, n_neighbors_all=around))
     assert bool(plan.too_small) is not fits
     if not fits:
         with pytest.raises(ValueError, match="the table has 12 rows, but the 12 nearest of all"):
             plan.check()
-    assert not planned({0: 8, 1: 4}, {}, Needs(3, around=around)).too_small
+    assert not planned({0: 8, 1: 4}, {}, Needs(3, n_neighbors_all=around)).too_small
 
 
 def test_the_nearest_of_all_rows_take_memory():
     counts, new = {0: 90_000, 1: 10_000}, {1: 80_000}
     plain = planned(counts, new).memory
-    around = planned(counts, new, Needs(5, around=10)).memory
-    values = planned(counts, new, Needs(5, around=10, values=5)).memory
+    around = planned(counts, new, Needs(5, n_neighbors_all=10)).memory
+    values = planned(counts, new, Needs(5, n_neighbors_all=10, values=5)).memory
     assert around.index_bytes - plain.index_bytes >= 10_000 * 10 * 20
     assert values.index_bytes - around.index_bytes >= 10_000 * 5 * 2 * 8
     assert plain.worker_bytes < around.worker_bytes < values.worker_bytes
@@ -354,7 +350,7 @@ def test_the_nearest_of_all_rows_take_memory():
 
 def test_all_that_takes_memory_reaches_the_projection():
     counts, new = {0: 9_000, 1: 1_000, 2: 1_000}, {1: 8_000, 2: 8_000}
-    looks = Needs(5, around=10, looks=True)
+    looks = Needs(5, n_neighbors_all=10, looks=True)
     lazy, held = (
         [planned(counts, new, n, in_memory=m).memory for n in (Needs(5), looks)]
         for m in (False, True)
@@ -371,7 +367,7 @@ def test_all_that_takes_memory_reaches_the_projection():
         other = make_schema(["x", "z"], [np.dtype(exact), np.dtype("f8")])
         wide = planned(counts, new, schema=other).memory
         assert wide.gather_bytes - lazy[0].gather_bytes == 2 * 8 * 2_000
-        held_once = planned(counts, new, schema=other, beyond=()).memory
+        held_once = planned(counts, new, schema=other, exact_columns=()).memory
         assert held_once == lazy[0]
 
 
@@ -397,7 +393,7 @@ def test_a_sample_to_learn_from_takes_memory_up_to_all_rows():
 def test_what_does_not_fit_is_refused():
     limit = Limit(300 * 2**20, 1, "a worker's memory limit")
     counts, new = {0: 2_000_000, 1: 1_000_000}, {1: 1_000_000}
-    plan = planned(counts, new, Needs(5, around=100), limit=limit)
+    plan = planned(counts, new, Needs(5, n_neighbors_all=100), limit=limit)
     with pytest.raises(MemoryLimitError, match=r"class 1 .*does not fit into a worker's memory"):
         plan.check()
 
@@ -410,11 +406,10 @@ def test_passes_are_said():
 
 
 def test_a_slip_of_the_finger_is_refused(monkeypatch):
-    with pytest.raises(ValueError, match="is the number a slip"):
+    with pytest.raises(ValueError, match="Did you mistype sampling_strategy"):
         planned({0: 90, 1: 10}, {1: 250_000 * (MOST_BLOCKS + 1)})
-    # Of all classes together.
-    with monkeypatch.context() as patch, pytest.raises(ValueError, match="is the number a slip"):
-        patch.setattr("dsmote.plan.plan.MOST_BLOCKS", 10)
+    monkeypatch.setattr("dsmote.plan.plan.MOST_BLOCKS", 10)  # of all classes together
+    with pytest.raises(ValueError, match="Did you mistype sampling_strategy"):
         planned({0: 90, 1: 10, 2: 10}, {1: 250_000 * 6, 2: 250_000 * 6})
 
 

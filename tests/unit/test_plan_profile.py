@@ -1,7 +1,4 @@
-"""Profiles: the same from any partitions, in any grouping.
-Counts of levels by class: the same however the table is cut.
-Scaling from merged parts: as scikit-learn's scalers, and the same bits for any partitioning.
-"""
+"""Profiles, counts of levels, scaling: the same bits for any partitioning and grouping."""
 
 import numpy as np
 import pandas as pd

@@ -1,6 +1,4 @@
-"""Columns and their roles.
-Ids, index columns, codes and dominant features are named in the plan, with the remedy.
-"""
+"""Columns and their roles; ids, index columns, codes and dominant features are named."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_what_a_callable_is_given():
         ("majority", "cannot be used with an over-sampler"),
         ("most", "must be one of minority"),
         ([1], "lists of classes are for cleaning"),
-        (True, "must be a word"),
+        (True, "must be a string"),
         ({"z": 5}, r"names 'z', which the target does not hold; it holds \{'a': 100, 'b': 30"),
         ({"a": 99}, "only adds rows; ask for 100"),
         ({"c": True}, "must be a whole number"),
@@ -121,7 +121,7 @@ def test_cleaning_methods_are_told_classes():
     [
         ("minority", "cannot be used with a cleaning method"),
         ({"a": 5}, "a list of classes or a callable.*numbers of rows are for over- and under"),
-        (0.5, "must be a word, a list of classes"),
+        (0.5, "must be a string, a list of classes"),
         (["z"], "names 'z', which the target does not hold"),
         (lambda counts: {"a": 5}, "must return a list of classes"),
     ],
@@ -176,7 +176,7 @@ def test_mappings_and_callables():
         ({"a": 1.5}, r"1.5 rows of class 'a'; it must be a whole number"),
         ({"a": True}, r"True rows of class 'a'; it must be a whole number"),
         (["a"], "lists of classes are for cleaning methods"),
-        (True, "must be a word, a number"),
+        (True, "must be a string, a number"),
         (lambda counts: ["a"], "must return a mapping from class to total rows.*list"),
     ],
 )
