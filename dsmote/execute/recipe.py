@@ -30,11 +30,13 @@ from dsmote.execute.drawn import Draws
 from dsmote.execute.rows import Rows
 from dsmote.kernels import extrapolate, extrapolate_exact, segment, segment_exact, vote
 from dsmote.neighbors import (
+    BruteIndex,
     Choice,
     Engine,
     NeighborIndex,
     ProjectedSearch,
     choose_engine,
+    few,
     leading_axes,
 )
 from dsmote.neighbors.choose import measure_recall
@@ -259,10 +261,12 @@ class Recipe:
         centre, axes = leading_axes(sample, self.n_components)
         return np.asarray((sample - centre) @ axes)
 
-    def surrounding(self, matrix: np.ndarray) -> NeighborIndex:
+    def surrounding(self, matrix: np.ndarray, n_queries: int) -> NeighborIndex:
         """Index (scaled) rows of any class, to be asked for the nearest of all rows."""
         how = self.around_engine
-        if how is None:
+        if how is None and few(n_queries, len(matrix)):
+            how = BruteIndex()
+        elif how is None:
             some = matrix[:: max(1, len(matrix) // _SEEN)]
             how = choose_engine(len(matrix), some).engine
         assert how is not None

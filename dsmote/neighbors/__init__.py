@@ -1,8 +1,8 @@
 """Neighbour engines and their choice. Numpy and SciPy only; no Dask."""
 
-from dsmote.neighbors.brute import BruteSearch
+from dsmote.neighbors.brute import BruteSearch, DirectSearch
 from dsmote.neighbors.categorical import MixedSearch, ValueDifferenceSearch, level_probabilities
-from dsmote.neighbors.choose import Choice, choose_engine, intrinsic_dimension
+from dsmote.neighbors.choose import Choice, choose_engine, few, intrinsic_dimension
 from dsmote.neighbors.engines import (
     BruteIndex,
     CappedIndex,
@@ -20,6 +20,7 @@ __all__ = [
     "BruteSearch",
     "CappedIndex",
     "Choice",
+    "DirectSearch",
     "Engine",
     "FaissIndex",
     "GroupedSearch",
@@ -31,6 +32,7 @@ __all__ = [
     "TreeSearch",
     "ValueDifferenceSearch",
     "choose_engine",
+    "few",
     "intrinsic_dimension",
     "leading_axes",
     "level_probabilities",

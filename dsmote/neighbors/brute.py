@@ -56,6 +56,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -65,6 +66,7 @@ from dsmote.neighbors.exact import (
     rescaled,
     scale_power,
     smallest_of_pairs,
+    squared_distances,
     squared_pairs,
 )
 from dsmote.plan.memory import SEARCH_CELLS
@@ -331,6 +333,9 @@ def scan(
     return nearest.result()
 
 
+_FEW_CELLS = 1 << 17  # differences of pairs, by column, that are quicker than a product
+_TABLE = 1 << 20  # pairs whose values are held
+_ROUNDS = 32  # neighbours that are taken one after the other
 _CELLS = 1 << 18  # values of rows that are laid out at once
 _PAIRS = 1 << 18  # pairs whose differences are looked at at once
 _SHORT = {4: 1e15, 8: 1e140}  # lengths whose squares float32 and float64 can hold
@@ -575,3 +580,126 @@ class BruteSearch:
             order = np.argsort(best, axis=1, kind="stable")[:, :k]
             best, ids = np.take_along_axis(best, order, 1), np.take_along_axis(ids, order, 1)
         return best, ids
+
+
+class DirectSearch:
+    """Exact neighbours among few rows, or for few queries: all pairs at once.
+
+    ::
+
+        few pairs       exact squares of all of them                           k least
+        more            one float64 product  --->  k + 2 least  --->  exact squares, k least
+                                                        | not sure (rounding, or ties)
+                                                        `--->  exact squares of all rows
+
+    The least are taken one after the other. Of equal values the first is the least, so equally
+    near rows come by number.
+
+    Parameters
+    ----------
+    matrix : ndarray of float64, shape (n, d)
+        The rows; kept, not copied, where its values are of usual size.
+
+    Examples
+    --------
+    >>> DirectSearch(np.array([[0.0], [1.0], [3.0], [3.0]])).query(np.array([0, 3]), 2)[1]
+    array([[1, 2],
+           [2, 1]])
+    """
+
+    engine = "brute"
+    exact = True
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        self.n_rows, self.width = matrix.shape
+        self._matrix = matrix
+        self._scale = scale_power(matrix)
+        self._rows = matrix if self._scale == 1.0 else matrix * self._scale
+
+    @cached_property
+    def _laid_out(self) -> BruteSearch:
+        return BruteSearch(self._matrix)
+
+    @cached_property
+    def _centred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The centre, the rows without it, and their squared lengths."""
+        centre = self._rows.mean(axis=0)
+        rows = self._rows - centre
+        return centre, rows, np.einsum("ij,ij->i", rows, rows)
+
+    def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k nearest rows of rows in the index, each row itself left out."""
+        found = self._nearest(self._rows[ids], k, ids)
+        return found or self._laid_out.query(ids, k)
+
+    def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k nearest rows of points that are not in the index, shape (m, d)."""
+        found = self._nearest(rescaled(points, self._scale), k, None)
+        return found or self._laid_out.query_points(points, k)
+
+    def _nearest(
+        self, points: np.ndarray, k: int, selves: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Answer queries; None where they are too many, or some rows infinitely far."""
+        m, n = len(points), self.n_rows
+        if m * n > _TABLE or k > min(_ROUNDS, n - 1):
+            return None
+        best, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
+        left = np.arange(m)
+        if m * self._rows.size > _FEW_CELLS and k + 2 < n:
+            best, found, sure = self._proposed(points, k, selves)
+            left = np.flatnonzero(~sure)
+        step = max(1, _TABLE // n)
+        for start in range(0, len(left), step):
+            some = left[start : start + step]
+            out = None if selves is None else selves[some]
+            best[some], found[some] = self._compared(points[some], k, out)
+        if not np.isfinite(best).all():
+            return None
+        return np.sqrt(best) / self._scale, found
+
+    def _compared(
+        self, points: np.ndarray, k: int, selves: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Take exact squares of all rows, summed column by column as in the module `exact`."""
+        total, one = np.zeros((2, len(points), self.n_rows))
+        with np.errstate(over="ignore"):  # query points may lie anywhere
+            for column, values in zip(self._rows.T, points.T[:, :, None], strict=True):
+                np.subtract(column, values, out=one)
+                np.multiply(one, one, out=one)
+                total += one
+        return _least(total, k, selves)
+
+    def _proposed(
+        self, points: np.ndarray, k: int, selves: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Let a product propose k + 2 rows; tell where no other can be nearer than the k-th."""
+        centre, rows, squares = self._centred
+        points_centred = points - centre
+        with np.errstate(over="ignore", invalid="ignore"):
+            lengths = np.einsum("ij,ij->i", points_centred, points_centred)
+            values = points_centred @ (rows * -2.0).T
+            values += squares
+            last, proposed = _least(values, k + 2, selves)
+            exact = squared_distances(self._rows, points, proposed)
+            order = np.lexsort((proposed, exact))[:, :k]
+            best = np.take_along_axis(exact, order, 1)
+            # As in the scan: no product is further off than this (Higham 2002, section 3.1).
+            size = (np.sqrt(lengths) + np.sqrt(squares.max())) ** 2
+            reach = last[:, -1] + lengths - (self.width + 16) * 2.0**-50 * size
+            sure = best[:, -1] < reach
+        return best, np.take_along_axis(proposed, order, 1), sure
+
+
+def _least(values: np.ndarray, k: int, selves: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Take the k least of each row out of `values`, and where they stood."""
+    found = np.empty((len(values), k), dtype=np.int64)
+    best = np.empty((len(values), k))
+    query = np.arange(len(values))
+    if selves is not None:
+        values[query, selves] = np.inf
+    for j in range(k):
+        found[:, j] = least = values.argmin(axis=1)
+        best[:, j] = values[query, least]
+        values[query, least] = np.inf
+    return best, found

@@ -13,6 +13,7 @@ from dsmote.neighbors.engines import BruteIndex, CappedIndex, Engine, FaissIndex
 from dsmote.neighbors.exact import NeighborIndex
 from dsmote.neighbors.tree import intrinsic_dimension
 
+_FEW_PAIRS = 1 << 18  # normal rows: up to 500 in 2 columns, 1,000 in 10, half the time or less
 TREE_DIMENSION = 8.0  # for 10,000 rows; above it a kd-tree visits most of its leaves
 
 
@@ -22,6 +23,17 @@ class Choice(NamedTuple):
     name: str
     why: str
     engine: Engine | None = None
+
+
+def few(n_queries: int, n_rows: int) -> bool:
+    """Tell whether comparing all pairs is quicker than any index, in two columns as in fifty.
+
+    Examples
+    --------
+    >>> few(500, 500), few(1_000, 1_000)
+    (True, False)
+    """
+    return n_queries * n_rows <= _FEW_PAIRS
 
 
 def choose_engine(
@@ -47,6 +59,10 @@ def choose_engine(
     if codes is not None and codes.shape[1]:
         features += f" and {codes.shape[1]} categorical"
         sample = np.concatenate([sample, _corners(codes, weight)], axis=1)
+    elif not fast and few(n_rows, n_rows):
+        return Choice(
+            "brute", f"because comparing all of {n_rows:,} rows is the quickest", BruteIndex()
+        )
     dimension = intrinsic_dimension(sample)
     # Normal rows, k = 5, tree against brute force: equal at 7.3 directions for 2,000 rows, 7.7 for
     # 20,000, 8.8 for 100,000 and 9.3 for 500,000. Clumps make it a little easier for the tree.

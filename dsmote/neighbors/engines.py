@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
-from dsmote.neighbors.brute import BruteSearch
+from dsmote.neighbors.brute import BruteSearch, DirectSearch
 from dsmote.neighbors.categorical import MixedSearch
 from dsmote.neighbors.exact import (
     NeighborIndex,
@@ -36,6 +36,8 @@ from dsmote.neighbors.exact import (
 )
 from dsmote.neighbors.tree import TreeSearch, intrinsic_dimension
 from dsmote.neighbors.wrappers import CappedSearch
+
+_SMALL = 1 << 20  # values of which copies do not count
 
 
 @runtime_checkable
@@ -129,7 +131,7 @@ class BruteIndex:
 
     def build(self, matrix: np.ndarray, *, seed: int = 0) -> NeighborIndex:
         """Index rows."""
-        return BruteSearch(matrix)
+        return DirectSearch(matrix) if matrix.size <= _SMALL else BruteSearch(matrix)
 
     def build_mixed(
         self, matrix: np.ndarray, codes: np.ndarray, weight: float, *, seed: int = 0
