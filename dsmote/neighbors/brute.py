@@ -404,8 +404,8 @@ class BruteSearch:
 
     def _points(self, unique: np.ndarray) -> np.ndarray:
         """Return different rows as numbers and corners, to be altered."""
-        rows, names = self.parts(unique)
-        return np.concatenate([rows, self.corners.written(names)], axis=1)
+        rows, levels = self.parts(unique)
+        return np.concatenate([rows, self.corners.written(levels)], axis=1)
 
     def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of rows in the index, each row itself left out."""
@@ -562,24 +562,32 @@ class BruteSearch:
         ids = np.empty((len(queries), 0), dtype=np.int64)
         for start in range(0, self.groups.n_unique, size):
             at = np.arange(start, min(self.groups.n_unique, start + size))
-            rows, names = self.parts(at)
-            total = np.zeros((len(queries), len(at)))
-            for j in range(self.width):
-                difference = rows[:, j] - numbers[:, j, None]
-                with np.errstate(over="ignore"):  # query points may lie anywhere
-                    difference *= difference
-                total += difference
-            if codes.shape[1] and self._penalty:
-                differing = np.zeros(total.shape)
-                for j in range(codes.shape[1]):
-                    differing += names[:, j] != codes[:, j, None]
-                total += self._penalty * differing
+            rows, levels = self.parts(at)
+            total = _all_squares(rows, levels, numbers, codes, self._penalty)
             best = np.concatenate([best, total], axis=1)
             ids = np.concatenate([ids, np.broadcast_to(at, total.shape)], axis=1)
             # Stable, and rows come in order of their number: ties fall to the lower one.
             order = np.argsort(best, axis=1, kind="stable")[:, :k]
             best, ids = np.take_along_axis(best, order, 1), np.take_along_axis(ids, order, 1)
         return best, ids
+
+
+def _all_squares(
+    rows: np.ndarray, levels: np.ndarray, points: np.ndarray, codes: np.ndarray, penalty: float
+) -> np.ndarray:
+    """Return exact squares from points to all rows, summed column by column as in `exact`."""
+    total, one = np.zeros((2, len(points), len(rows)))
+    with np.errstate(over="ignore"):  # query points may lie anywhere
+        for column, values in zip(rows.T, points.T[:, :, None], strict=True):
+            np.subtract(column, values, out=one)
+            np.multiply(one, one, out=one)
+            total += one
+    if codes.shape[1] and penalty:
+        differing = np.zeros(total.shape, dtype=np.int64)
+        for column, values in zip(levels.T, codes.T[:, :, None], strict=True):
+            differing += column != values
+        total += penalty * differing
+    return total
 
 
 class DirectSearch:
@@ -595,12 +603,7 @@ class DirectSearch:
     The least are taken one after the other. Of equal values the first is the least, so equally
     near rows come by number.
 
-    Parameters
-    ----------
-    matrix : ndarray of float64, shape (n, d)
-        The rows; kept, not copied, where its values are of usual size.
-    codes, weight
-        As of :class:`BruteSearch`.
+    Parameters are those of :class:`BruteSearch`.
 
     Examples
     --------
@@ -668,18 +671,7 @@ class DirectSearch:
     def _compared(
         self, points: np.ndarray, codes: np.ndarray, k: int, selves: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Take exact squares of all rows, summed column by column as in the module `exact`."""
-        total, one = np.zeros((2, len(points), self.n_rows))
-        with np.errstate(over="ignore"):  # query points may lie anywhere
-            for column, values in zip(self._rows.T, points.T[:, :, None], strict=True):
-                np.subtract(column, values, out=one)
-                np.multiply(one, one, out=one)
-                total += one
-            if codes.shape[1] and self._penalty:
-                differing = np.zeros(total.shape, dtype=np.int64)
-                for names, own in zip(self._codes.T, codes.T[:, :, None], strict=True):
-                    differing += names != own
-                total += self._penalty * differing
+        total = _all_squares(self._rows, self._codes, points, codes, self._penalty)
         return _least(total, k, selves)
 
     def _proposed(

@@ -267,10 +267,6 @@ class Subset:
 
     def times(self, start: int, stop: int) -> np.ndarray:
         """Return how often each of the rows ``start .. stop`` is kept; int64."""
-        if not 0 <= start <= stop <= self.n:
-            raise ValueError(
-                f"rows {start:,} .. {stop:,} are not among the {self.n:,} of the class"
-            )
         found = np.zeros(stop - start, dtype=np.int64)
         for part in self._parts(lambda low, high: low < stop and start < high):
             low, high = max(part.low, start), min(part.high, stop)

@@ -109,19 +109,6 @@ ROWS = {
 }
 
 
-@pytest.mark.parametrize("name", ROWS)
-@pytest.mark.parametrize("tile", [16, 100, 4096])
-@pytest.mark.parametrize("block", [1, 33, 1024])
-def test_tiles_and_blocks_do_not_change_the_neighbours(name, tile, block, monkeypatch):
-    monkeypatch.setattr(brute, "TILE", tile)
-    monkeypatch.setattr(brute, "BLOCK", block)
-    rows = ROWS[name]
-    expected = naive_neighbours(rows, 6)
-    distances, neighbours = BruteSearch(rows).query(np.arange(len(rows)), 6)
-    np.testing.assert_array_equal(neighbours, expected[1])
-    np.testing.assert_array_equal(distances, expected[0])
-
-
 @pytest.mark.parametrize("cap", [-40, 0, 256])
 @pytest.mark.parametrize("pending", [1, 1 << 18])
 @pytest.mark.parametrize("name", ROWS)
@@ -189,14 +176,6 @@ def test_all_pairs_are_never_held():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 96 * 2**20 < 2_000 * n * 8
-
-
-def test_a_level_that_the_index_does_not_hold_differs_from_all():
-    codes = np.array([[0], [1], [1]], dtype=np.int32)
-    index = BruteSearch(np.array([[0.0], [0.0], [4.0]]), codes, 3.0)
-    distances, neighbours = index.query_points(np.array([[0.0, -1.0], [0.0, 1.0]]), 3)
-    assert neighbours.tolist() == [[0, 1, 2], [1, 0, 2]]
-    np.testing.assert_allclose(distances, [[3.0, 3.0, 5.0], [0.0, 3.0, 4.0]])
 
 
 @pytest.mark.parametrize("kind", ["normal", "ties", "equal", "far", "tiny"])

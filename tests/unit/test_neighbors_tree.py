@@ -112,30 +112,6 @@ def _mixed(rows):
     return MixedSearch(rows, np.empty((len(rows), 0), dtype=np.int32), 0.0)
 
 
-@pytest.mark.parametrize("scale", [2.0**-600, 2.0**-40, 1.0, 2.0**40, 2.0**500])
-def test_units_do_not_matter(scale):
-    rows = np.random.default_rng(0).normal(size=(200, 3))
-    distances, neighbours = TreeSearch(rows * scale).query(np.arange(200), 4)
-    expected = naive_neighbours(rows, 4)
-    np.testing.assert_array_equal(neighbours, expected[1])
-    np.testing.assert_array_equal(distances, expected[0] * scale)
-
-
-def test_a_point_may_be_equal_to_a_row():
-    rows = np.random.default_rng(1).normal(size=(50, 2))
-    distances, neighbours = TreeSearch(rows).query_points(rows[[7, 3]], 1)
-    assert neighbours.ravel().tolist() == [7, 3]
-    assert distances.ravel().tolist() == [0.0, 0.0]
-
-
-def test_all_other_rows_can_be_asked_for():
-    rows = np.repeat(np.random.default_rng(2).normal(size=(5, 2)), 4, axis=0)
-    distances, neighbours = TreeSearch(rows).query(np.arange(20), 19)
-    assert np.isfinite(distances).all()
-    for row, found in enumerate(neighbours):
-        assert sorted([row, *found]) == list(range(20))
-
-
 def test_rows_are_kept_not_copied():
     rows = np.random.default_rng(3).normal(size=(50, 2))
     before = rows.copy()
