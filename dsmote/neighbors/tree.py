@@ -146,7 +146,7 @@ class RotatedTree:
         if width and not spread.any():
             spread[0] = True
         # What a row holds along the other axes is rounded into those that are kept.
-        self._beside = float(np.sqrt((sizes[~spread] ** 2).sum()))
+        self._left_out = float(np.sqrt((sizes[~spread] ** 2).sum()))
         self._axes = axes[:, spread]
         data = rotated if spread.all() else rotated[:, spread]
         del rotated
@@ -206,9 +206,9 @@ class RotatedTree:
         if n == self.n_rows:
             return found, np.full(len(found), np.inf)
         last = distances[:, -1]
-        reach = last - self._error * (2.0 * (norms + self._beside) + last) - _TINY
+        reach = last - self._error * (2.0 * (norms + self._left_out) + last) - _TINY
         # The rows themselves are on the axes, but for what was left out of them.
-        off = np.maximum(off - self._error * 2.0 * (norms + self._beside) - self._beside, 0.0)
+        off = np.maximum(off - self._error * 2.0 * (norms + self._left_out) - self._left_out, 0.0)
         return found, (np.maximum(reach, 0.0) ** 2 + off**2) * (1.0 - 4.0 * _EPS)
 
 

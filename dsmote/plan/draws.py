@@ -65,7 +65,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 ALLOCATION, NEIGHBOUR, GAP, VOTE = 0, 1, 2, 3
-# Beyond any column that is voted on.
+# Above VOTE + any column.
 INDEX, SPLIT, CHOICE, SHARE, MIX, REPORT = (2**31 + i for i in range(6))
 NOISE = 2**31 + 16
 

@@ -280,7 +280,7 @@ def project(
     if limit is None or worker <= limit.allowed or not classes:
         return projection, []
     more = (
-        "give each worker more memory or fewer threads, carry columns that are no features, or "
+        "give each worker more memory or fewer threads, carry columns that are not features, or "
         "leave the class out of sampling_strategy"
     )
     smaller = "split the input into smaller partitions, or give the worker fewer threads"

@@ -121,7 +121,7 @@ class Plan:
     direction: str = OVER
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tasks take plans along: not what is computed from them.
+        # Tasks carry plans: not what is computed from them.
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
     @property
@@ -233,7 +233,7 @@ class Plan:
         lines.append(f"{'class':<{width}}  {'before':>14}  {changed:>14}  {'after':>14}")
         lines += [f"{a:<{width}}  {b:>14,}  {c:>14,}  {d:>14,}" for a, b, c, d in rows]
         if self.direction == CLEAN:
-            lines.append("at most so many rows stay: which ones is known when the data are read")
+            lines.append("these are upper bounds: which rows stay is known once the data are read")
         lines += held_back_line(self.test)
         if self.memory is not None:
             largest = max((b.rows for b in self.blocks), default=0)
@@ -401,7 +401,7 @@ def _warnings(classes: Sequence[ClassPlan], k: int) -> list[str]:
             left += [c] if c.before < k + 1 else []
         elif c.engine == COPY:
             copied.append(c)
-        elif c.usable > SMALL_K_ROWS * k > 0:
+        elif c.large:
             large.append(c)
     found = []
     if left:

@@ -233,7 +233,7 @@ def make_schema(
     _check_names(names, target, has_target, carry)
     if group is not None:
         _check_group(group, target, has_target, carry)
-    voted = set(nominal)
+    categorical = set(nominal)
     columns = []
     text = []
     for i, (name, dtype) in enumerate(zip(names, dtypes, strict=True)):
@@ -243,7 +243,7 @@ def make_schema(
             kind = "carried"
         elif group is not None and name in [group]:
             kind = "group"
-        elif i in voted and name not in inherited:
+        elif i in categorical and name not in inherited:
             kind = "nominal"
         elif any_kind or name in inherited:
             kind = "copied"
@@ -308,7 +308,7 @@ def _refuse_nested(schema: Schema, sampler: str) -> None:
         if described.startswith(("list<", "large_list<", "struct<", "map<", "complex")):
             raise TypeError(
                 f"column {schema.columns[i].name!r} has dtype {described}, which {sampler} cannot "
-                "use; convert it to numbers or names, or name it in carry"
+                "use; convert it to numbers or categories, or name it in carry"
             )
 
 
@@ -321,7 +321,7 @@ def with_dtypes(schema: Schema, dtypes: dict[int, Any]) -> Schema:
 
 
 _INDEX = re.compile(r"Unnamed: \d+")  # what pandas calls a CSV column without a name
-_LEAST_ROWS = 100  # in fewer rows whole numbers are often all different
+_LEAST_ROWS = 100  # in fewer rows integers are often all different
 _NEARLY = 0.9  # counted to about 3 %
 _SHARE = 0.99  # of the variance
 _FEW = 20
@@ -365,17 +365,17 @@ def advice(schema: Schema, profile: Profile, growing: Sequence[Any], scaled: boo
 
 
 _KINDS = {
-    "index": "probably the index of a CSV file, which is no feature; name the column in carry",
-    "id": "nearly as many values as rows; if these are ids or free text, they are no features: "
+    "index": "probably the index of a CSV file, not a feature; name the column in carry",
+    "id": "nearly as many values as rows; if these are ids or free text, they are not features: "
     "name the column in carry",
-    "date": "dates as text are categories, one for each date; convert them before, or name the "
+    "date": "dates as text are categories, one for each date; convert them first, or name the "
     "column in carry",
-    "number": "numbers as text are categories, one for each number; convert them before, or name "
+    "number": "numbers as text are categories, one for each number; convert them first, or name "
     "the column in carry",
-    "code": "whole numbers with gaps between them; if they are codes, new rows get values that "
-    "are none: use SMOTENC with categorical_features",
-    "dominant": "more than 99 % of the variance, so that it decides alone which rows are "
-    "neighbours; pass scale='standard', or name the column in carry",
+    "code": "integers with gaps between them; if they are codes, new rows get values that do not "
+    "exist: use SMOTENC with categorical_features",
+    "dominant": "more than 99 % of the variance: it alone decides which rows are neighbours; "
+    "pass scale='standard', or name the column in carry",
 }
 
 
@@ -407,7 +407,7 @@ def _values(values: np.ndarray, rows: int, codes: bool) -> tuple[str | None, str
 
 
 def _dominant(schema: Schema, profile: Profile, growing: Sequence[Any]) -> list[str]:
-    """Say which feature decides alone which rows are neighbours, as the sample shows."""
+    """Say which feature alone decides which rows are neighbours, as the sample shows."""
     if len(schema.numeric) < 2:
         return []
     found: dict[int, int] = {}

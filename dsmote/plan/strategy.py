@@ -157,14 +157,14 @@ def _from_ratio(
     label = next(other for other in labels if other != fixed)
     wanted = _whole_rows(counts[fixed] * ratio if over else counts[fixed] / ratio)
     present = counts[label] / counts[fixed] if over else counts[fixed] / counts[label]
-    asked = f"sampling_strategy={ratio} asks for {wanted:,} rows of class {label!r}, which has "
+    request = f"sampling_strategy={ratio} asks for {wanted:,} rows of class {label!r}, which has "
     if over and wanted <= counts[label]:
         raise ValueError(
-            f"{asked}{counts[label]:,} already (a ratio of {present:.4g}); give a larger ratio"
+            f"{request}{counts[label]:,} already (a ratio of {present:.4g}); give a larger ratio"
         )
     if not over and wanted > counts[label]:
         raise ValueError(
-            f"{asked}{counts[label]:,} (a ratio of {present:.4g}), and an under-sampler makes "
+            f"{request}{counts[label]:,} (a ratio of {present:.4g}), and an under-sampler makes "
             "none; give a larger ratio"
         )
     return {label: wanted}
@@ -190,17 +190,19 @@ def _totals(totals: Mapping[Any, int], counts: dict[Any, int], direction: str) -
             )
     for label in sort_labels(wanted):
         total, present = wanted[label], counts[label]
-        asked = f"sampling_strategy wants {total:,} rows of class {label!r}, which has {present:,}"
+        request = (
+            f"sampling_strategy wants {total:,} rows of class {label!r}, which has {present:,}"
+        )
         if direction == OVER and total < present:
             raise ValueError(
-                f"{asked}: an over-sampler only adds rows; ask for {present:,} or more, or leave "
+                f"{request}: an over-sampler only adds rows; ask for {present:,} or more, or leave "
                 "the class out"
             )
         if direction == UNDER and total < 0:
-            raise ValueError(f"{asked}; the number must not be negative")
+            raise ValueError(f"{request}; the number must not be negative")
         if direction == UNDER and total > present:
             raise ValueError(
-                f"{asked}: an under-sampler only takes rows away; ask for {present:,} or fewer, "
+                f"{request}: an under-sampler only takes rows away; ask for {present:,} or fewer, "
                 "or leave the class out"
             )
     return {label: int(wanted[label]) for label in sort_labels(wanted)}

@@ -1,5 +1,8 @@
 """The projection: it grows with what it is made of, and what cannot fit is named."""
 
+import pickle
+import tracemalloc
+
 import dask
 import dask.dataframe as dd
 import numpy as np
@@ -7,6 +10,9 @@ import pandas as pd
 import pytest
 
 from dsmote import SMOTE, SMOTEN, SMOTENC, RandomOverSampler
+from dsmote.execute import generate
+from dsmote.neighbors import BruteSearch, TreeSearch, level_probabilities
+from dsmote.neighbors.exact import group_equal_rows
 from dsmote.plan import Limit, MemoryLimitError, format_bytes
 from dsmote.plan.memory import (
     OTHER_BYTES,
@@ -20,6 +26,7 @@ from dsmote.plan.memory import (
     project,
 )
 from dsmote.plan.memory import MemoryProjection as Projection
+from dsmote.plan.profile import count_levels
 
 BASE = {
     "label": "few",
@@ -54,10 +61,6 @@ def test_more_of_anything_needs_more(name, parts):
 
 
 def test_what_an_index_holds_is_projected():
-    import pickle
-
-    from dsmote.neighbors import TreeSearch
-
     matrix = np.random.default_rng(0).normal(size=(20_000, 10))
     held = len(pickle.dumps(TreeSearch(matrix)))
     rows = class_memory(**{**BASE, "n_rows": 20_000, "n_exact": 0, "n_categorical": 0})
@@ -77,8 +80,6 @@ def test_what_an_index_holds_is_projected():
     ids=["numbers", "text", "carried, whole", "carried, told", "carried"],
 )
 def test_columns_that_are_copied_are_projected(how, columns, counted, monkeypatch):
-    from dsmote.execute import generate
-
     held = []
 
     def watched(of, **how):
@@ -107,14 +108,9 @@ def test_columns_that_are_copied_are_projected(how, columns, counted, monkeypatc
     assert 2 * size <= memory.gather_bytes
 
 
-@pytest.mark.parametrize(
-    ("width", "k", "ties"), [(3, 5, False), (16, 5, False), (16, 40, False), (16, 5, True)]
-)
-def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, monkeypatch):
-    import tracemalloc
-
-    from dsmote.execute import generate
-
+@pytest.fixture
+def block_peaks(monkeypatch):
+    """Return the peaks of memory while blocks are made."""
     taken = []
 
     def watched(*args, **how):
@@ -127,6 +123,13 @@ def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, monkeypatch
 
     made = generate.make_block
     monkeypatch.setattr("dsmote.execute.outputs.make_block", watched)
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("width", "k", "ties"), [(3, 5, False), (16, 5, False), (16, 40, False), (16, 5, True)]
+)
+def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, block_peaks):
     rng = np.random.default_rng(0)
     n, many = 20_000, 36_000
     hidden = rng.normal(size=(n + many, 3))
@@ -138,7 +141,7 @@ def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, monkeypatch
     with dask.config.set(scheduler="sync"):
         lazy = sampler.resample(dd.from_pandas(frame, npartitions=3), target="y")
         lazy.partitions[-1].compute()
-    (peak,) = taken
+    (peak,) = block_peaks
     assert peak <= sampler.plan_.memory.generate_bytes
     rows = sampler.plan_.blocks[0].rows
     assert rows == many - n
@@ -149,23 +152,7 @@ def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, monkeypatch
     ("engine", "n_columns", "levels", "n"),
     [("brute", 800, 2, 300), ("brute", 200, 30, 600), ("tree", 12, 2, 900), ("tree", 12, 40, 900)],
 )
-def test_what_a_block_of_categories_takes_is_projected(engine, n_columns, levels, n, monkeypatch):
-    import tracemalloc
-
-    from dsmote.execute import generate
-
-    taken = []
-
-    def watched(*args, **how):
-        tracemalloc.start()
-        try:
-            return made(*args, **how)
-        finally:
-            taken.append(tracemalloc.get_traced_memory()[1])
-            tracemalloc.stop()
-
-    made = generate.make_block
-    monkeypatch.setattr("dsmote.execute.outputs.make_block", watched)
+def test_what_a_block_of_categories_takes_is_projected(engine, n_columns, levels, n, block_peaks):
     rng = np.random.default_rng(0)
     names = [f"c{j}" for j in range(n_columns)]
     frame = pd.DataFrame(rng.integers(0, levels, (3 * n, n_columns)), columns=names)
@@ -175,7 +162,7 @@ def test_what_a_block_of_categories_takes_is_projected(engine, n_columns, levels
     with dask.config.set(scheduler="sync"):
         lazy = sampler.resample(dd.from_pandas(frame, npartitions=2), target="y")
         lazy.partitions[-1].compute()
-    (peak,) = taken
+    (peak,) = block_peaks
     assert peak <= sampler.plan_.memory.generate_bytes
 
 
@@ -193,9 +180,6 @@ def test_what_a_block_of_categories_takes_is_projected(engine, n_columns, levels
     ],
 )
 def test_what_a_search_takes_is_projected(engine, width, n, k, kind):
-    import tracemalloc
-
-    from dsmote.neighbors import BruteSearch, TreeSearch
 
     X = np.random.default_rng(0).normal(size=(n, width))
     if kind == "ties":
@@ -214,11 +198,6 @@ def test_what_a_search_takes_is_projected(engine, width, n, k, kind):
 
 
 def test_laying_rows_out_for_brute_force_makes_no_copy_of_all():
-    import tracemalloc
-
-    from dsmote.neighbors import BruteSearch
-    from dsmote.neighbors.exact import group_equal_rows
-
     X = np.random.default_rng(0).normal(size=(100_000, 20))
     groups = group_equal_rows(X, np.empty((len(X), 0), dtype=np.int32))
     tracemalloc.start()
@@ -232,12 +211,6 @@ def test_laying_rows_out_for_brute_force_makes_no_copy_of_all():
 
 @pytest.mark.parametrize("n_classes", [2, 20])
 def test_counts_of_levels_are_projected(n_classes):
-    import pickle
-    import tracemalloc
-
-    from dsmote.neighbors import level_probabilities
-    from dsmote.plan.profile import count_levels
-
     levels, labels = [f"{i:040d}" for i in range(5_000)], list(range(n_classes))
     counts = count_levels(levels, labels, np.ones((len(levels), n_classes), dtype=int))
     sent = pickle.dumps(counts)
