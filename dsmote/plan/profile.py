@@ -72,11 +72,9 @@ def merge_levels(a: tuple[LevelCounts, ...], b: tuple[LevelCounts, ...]) -> tupl
         return a or b
     merged = []
     for one, other in zip(a, b, strict=True):
-        rows = {level: dict(counts) for level, counts in one.rows.items()}
+        rows = dict(one.rows)
         for level, counts in other.rows.items():
-            have = rows.setdefault(level, {})
-            for label, n in counts.items():
-                have[label] = have.get(label, 0) + n
+            rows[level] = _add(rows.get(level, {}), counts)
         merged.append(LevelCounts(rows))
     return tuple(merged)
 
