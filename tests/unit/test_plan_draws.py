@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, chisquare, hypergeom, kstest
 
 from dsmote import SMOTE
-from dsmote.execute.drawn import Draws
+from dsmote.execute.recipe import Draws
 from dsmote.plan import (
     Stream,
     Subset,

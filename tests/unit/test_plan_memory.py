@@ -87,7 +87,7 @@ def test_columns_that_are_copied_are_projected(how, columns, counted, monkeypatc
         return made(of, **how)
 
     made = generate.make_block
-    monkeypatch.setattr("dsmote.execute.outputs.make_block", watched)
+    monkeypatch.setattr("dsmote.execute.dask_table.make_block", watched)
     rng = np.random.default_rng(0)
     n = 6_000
     frame = pd.DataFrame(rng.normal(size=(n, 20))).add_prefix("x")
@@ -122,7 +122,7 @@ def block_peaks(monkeypatch):
             tracemalloc.stop()
 
     made = generate.make_block
-    monkeypatch.setattr("dsmote.execute.outputs.make_block", watched)
+    monkeypatch.setattr("dsmote.execute.dask_table.make_block", watched)
     return taken
 
 
