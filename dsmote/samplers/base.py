@@ -428,7 +428,8 @@ class OverSampler(Sampler):
             sampler=type(self).__name__,
         )
         self._check_schema(schema)
-        schema = without_categories(schema)
+        if table.is_frame:
+            schema = without_categories(schema)
         if table.array is not None and schema.carried and table.array.kind in "iub":
             raise ValueError(
                 f"column {carried[0]!r} cannot be carried in an array of {table.array}, which "
