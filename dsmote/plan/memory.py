@@ -250,22 +250,27 @@ def project(
     "class 1 (the largest of 1 to grow) does not fit into a worker's memory limit"
     """
     partition = max(_task_bytes(partition_bytes) if partition_bytes else 0, looking)
-    gather = sum(c.gather for c in classes) + 2 * sample
-    index = sum(c.index for c in classes)
-    generate = max((c.generate for c in classes), default=0)
-    build = max((c.build for c in classes), default=0)
     threads = limit.threads if limit else 1
+    gather, index, build, generate, blocks, block = 2 * sample, 0, 0, 0, 0, partition_bytes
+    for c in classes:
+        gather += c.gather
+        index += c.index
+        build = max(build, c.build)
+        generate = max(generate, c.generate)
+        blocks += c.n_blocks
+        block = max(block, c.block)
     # Gathering and building happen once, on one thread, while the others may hold partitions.
-    waiting = (threads + 1) * max([partition_bytes, *(c.block for c in classes)])
+    waiting = (threads + 1) * block
     if not process:
         waiting += OTHER_COPIES * threads * partition_bytes
     # Of what has been looked at, allocators keep about half while the next is.
     waiting += threads * looking // 2
     building = gather // 2 + max(gather // 2, build) + (threads - 1) * partition
-    busy = min(threads, sum(c.n_blocks for c in classes))
+    busy = min(threads, blocks)
     generating = index + busy * max(generate, partition) + (threads - busy) * partition
     worker = (process or OTHER_BYTES) + max(building, generating, threads * partition) + waiting
     worker += held + levels + threads * columns * COLUMN_BYTES
+    allowed = limit.allowed if limit else None
     projection = MemoryProjection(
         partition_bytes=partition,
         gather_bytes=gather,
@@ -273,11 +278,11 @@ def project(
         generate_bytes=generate,
         task_bytes=max(partition, gather, build, generate),
         worker_bytes=worker,
-        allowed_bytes=limit.allowed if limit else None,
+        allowed_bytes=allowed,
         limit_source=limit.source if limit else "no limit known",
         input_bytes=partition_bytes,
     )
-    if limit is None or worker <= limit.allowed or not classes:
+    if limit is None or allowed is None or worker <= allowed or not classes:
         return projection, []
     more = (
         "give each worker more memory or fewer threads, carry columns that are not features, or "

@@ -459,7 +459,12 @@ def make_plan(
     ({0: 90, 1: 90}, 1)
     """
     k, n_numeric, n_nominal = needs.k, len(schema.numeric), len(schema.nominal)
-    n_exact = _n_exact(schema, exact_columns)
+    n_exact = 0  # numeric columns that are kept as 64-bit integers, too
+    for i in schema.numeric:
+        column = schema.columns[i]
+        if column.kind in WHOLE and getattr(column.dtype, "itemsize", 8) == 8:
+            n_exact += exact_columns is None or i in exact_columns
+        n_exact += column.kind == "decimal"
     classes = []
     for rank, label in enumerate(sort_labels(counts)):
         wanted, here = new.get(label, 0), usable.get(label, counts[label])
@@ -523,7 +528,7 @@ def make_plan(
     )
     small = [c for c in growing if c.usable < (1 if c.engine == COPY else k + 1)]
     too_small = _too_small(small, k, needs.k_name, incomplete) if small else []
-    if growing:
+    if growing and needs.n_neighbors_all:
         too_small += _too_few(sum([c.usable for c in classes]), needs.n_neighbors_all)
     return Plan(
         sampler=sampler,
@@ -537,17 +542,6 @@ def make_plan(
         too_large=tuple(too_large),
         passes=needs.passes,
     )
-
-
-def _n_exact(schema: Schema, exact_columns: Collection[int] | None) -> int:
-    """Count the numeric columns that are kept as 64-bit integers, too."""
-    count = 0
-    for i in schema.numeric:
-        column = schema.columns[i]
-        if column.kind in WHOLE and getattr(column.dtype, "itemsize", 8) == 8:
-            count += exact_columns is None or i in exact_columns
-        count += column.kind == "decimal"
-    return count
 
 
 def make_under_plan(

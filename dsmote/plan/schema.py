@@ -342,26 +342,24 @@ def advice(schema: Schema, profile: Profile, growing: Sequence[Any], scaled: boo
     They are ids, clocks, index columns, codes, numbers as text. Neighbours are found in the classes
     `growing`; `scaled` tells whether numeric features are scaled before.
     """
-    names = [column.name for column in schema.columns]
     kinds: dict[str, list[str]] = {}
     for i in [*schema.numeric, *schema.nominal]:
-        kind, detail = None, ""
-        if isinstance(names[i], str) and _INDEX.fullmatch(names[i]):
+        name, kind, detail = schema.columns[i].name, None, ""
+        if isinstance(name, str) and _INDEX.fullmatch(name):
             kind = "index"
         if kind is None and i in profile.texts:
             kind, detail = _text(profile.texts[i])
         if kind is None and i in profile.distinct:
             kind, detail = _values(profile.distinct[i], profile.rows, codes=i not in profile.texts)
         if kind is not None:
-            kinds.setdefault(kind, []).append(f"{names[i]!r}{detail}")
+            kinds.setdefault(kind, []).append(f"{name!r}{detail}")
     if not scaled:
         kinds["dominant"] = _dominant(schema, profile, growing)
-    lines = [
+    return [
         f"column{'s' if len(kinds[kind]) > 1 else ''} {listed(kinds[kind])}: {text}"
         for kind, text in _KINDS.items()
         if kinds.get(kind)
     ]
-    return lines
 
 
 _KINDS = {
@@ -420,8 +418,8 @@ def _dominant(schema: Schema, profile: Profile, growing: Sequence[Any]) -> list[
         place = int(np.argmax(variances))
         if np.isfinite(total) and total > 0 and variances[place] > _SHARE * total:
             found[place] = found.get(place, 0) + 1
-    names = {place: schema.columns[schema.numeric[place]].name for place in found}
+    columns = schema.columns
     return [
-        f"{names[place]!r} (in {n} of {len(growing)} classes that grow)"
+        f"{columns[schema.numeric[place]].name!r} (in {n} of {len(growing)} classes that grow)"
         for place, n in found.items()
     ]
