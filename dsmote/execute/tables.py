@@ -51,7 +51,6 @@ from dsmote.plan.schema import column_name
 __all__ = ["MemoryTable", "Table", "read_frame", "read_pair"]
 
 _FLOPS = 1 << 18  # multiplications that no BLAS spreads over threads
-_ROLES = ("carry", "nominal", "group", "inherited")
 _SHARE = 1 << 14  # new rows that one thread makes at a time, at most
 _LEAST = 1 << 13  # and at least: for fewer, threads wait for each other longer than they work
 _WIDE = 1 << 17  # values of a class from which on the search of an eighth of that is worth it
@@ -217,7 +216,8 @@ class MemoryTable:
 
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles; object columns that are measured must hold numbers."""
-        if self._plain and not any(roles[name] for name in _ROLES):
+        apart = roles["carry"] or roles["nominal"] or roles["group"] or roles["inherited"]
+        if self._plain and not apart:
             width, dtype = self._X.shape[1], self._X.dtype
             return _schema_of_array(width, dtype, roles["any_kind"], roles["sampler"])
         refuse_mask(self._given, "X")
@@ -261,11 +261,10 @@ class MemoryTable:
         self.recipe = task.recipe
         made: list[Part] = []
         n_made = 0
-        threads, pool = thread_pool()
 
         def each(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
             # Another thread costs more than a small table, and one thing needs no other.
-            return pool.map(function, items) if len(items) > 1 else map(function, items)
+            return thread_pool()[1].map(function, items) if len(items) > 1 else map(function, items)
 
         # No BLAS takes a second thread for so few.
         small = len(self._X) ** 2 * len(self.names) < _FLOPS
@@ -278,8 +277,11 @@ class MemoryTable:
                     return make_rows(of, how, c.rank, *cut)
 
                 least = _LEAST if of.rows.numeric.size < _WIDE else _LEAST // 8
-                cuts = _cuts(c.new, threads, least) if c.new >= 2 * least else [0, c.new]
-                rows = join_made([*each(share, list(pairwise(cuts)))])
+                if c.new < 2 * least:
+                    rows = make_rows(of, how, c.rank, 0, c.new)
+                else:
+                    cuts = _cuts(c.new, thread_pool()[0], least)
+                    rows = join_made([*each(share, list(pairwise(cuts)))])
                 first = plan.n_before + n_made
                 made.append(finish(of, rows, how, c.label, first, self.index_like, self.array))
                 self._indices.append(of.rows.numbers[rows.bases])
@@ -302,7 +304,9 @@ class MemoryTable:
                 self.classes[c.label] = build_class_index(
                     found, recipe=recipe, of=c, seed=plan.seed, total=plan.n_new
                 )
-        self.report = {label: of.report for label, of in self.classes.items()}
+        self.report = {}
+        for label, of in self.classes.items():
+            self.report[label] = of.report
 
     @property
     def sample_indices(self) -> np.ndarray:
@@ -312,8 +316,8 @@ class MemoryTable:
     def _joined(self, made: list[Part], task: Task) -> Any:
         """Put originals and new rows together, and what goes beside them."""
         if self._plain and self._plain_y is not None and not (self.beside or task.provenance):
-            X = np.concatenate([self._X, *[part.table for part in made]])
-            return X, _lengthened(self._plain_y, task.plan)
+            tables, *_ = zip(*made, strict=True) if made else ((),)
+            return np.concatenate([self._X, *tables]), _lengthened(self._plain_y, task.plan)
         beside = []
         for name, of in (("sample_weight", 1), ("groups", 2)):
             if name in self.beside:
@@ -412,13 +416,7 @@ def _schema_of_array(width: int, dtype: np.dtype, any_kind: bool, sampler: str) 
 
 
 def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
-    """Take features and target in; `beside` holds weights and groups, where there are any.
-
-    Raises
-    ------
-    TypeError
-        One is a Dask collection and the other is not, or one is neither NumPy, pandas nor Dask.
-    """
+    """Take features and target in; `beside` holds weights and groups, where there are any."""
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
     if _is_plain(X, 2) and _is_plain(y, 1) and not beside:
@@ -446,15 +444,7 @@ def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
 
 
 def read_frame(frame: Any, target: Any, beside: dict[str, Any] | None = None) -> Table:
-    """Take a table in whose target is one of its columns.
-
-    Raises
-    ------
-    TypeError
-        Not a pandas or Dask DataFrame.
-    ValueError
-        No such column.
-    """
+    """Take a table in whose target is one of its columns."""
     columns = getattr(frame, "columns", None)
     if columns is not None:
         check_container(frame, "frame")
