@@ -55,8 +55,8 @@ class LeafByLeaf(TreeSearch):
 
     def __init__(self, matrix: np.ndarray, eps: float = 0.0) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            set_constant(patch, "neighbors.rotated", "_CACHED", 0)
-            set_constant(patch, "neighbors.rotated", "_NARROW", 0)
+            set_constant(patch, "neighbors.tree", "_CACHED", 0)
+            set_constant(patch, "neighbors.tree", "_NARROW", 0)
             super().__init__(matrix, eps)
 
 

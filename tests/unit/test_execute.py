@@ -1,6 +1,8 @@
 """What is below the samplers: trees of tasks, threads, the memory that there is."""
 
 import os
+import subprocess
+import sys
 import threading
 from itertools import chain
 
@@ -67,9 +69,9 @@ def test_a_partition_is_indexed_once_for_small_classes(monkeypatch):
     indexed = []
     surrounding = Recipe.surrounding
 
-    def watched(self, matrix):
+    def watched(self, matrix, n_queries):
         indexed.append(len(matrix))
-        return surrounding(self, matrix)
+        return surrounding(self, matrix, n_queries)
 
     monkeypatch.setattr(Recipe, "surrounding", watched)
     table = numbers(120, 36)
@@ -92,6 +94,15 @@ def test_lists_of_neighbours_are_merged_a_few_at_a_time():
 
 
 # ---- threads and memory
+
+
+def test_a_table_in_memory_needs_no_distributed():
+    code = (
+        "import sys, numpy, dsmote; X = numpy.arange(40.0).reshape(20, 2);"
+        "dsmote.SMOTE(k_neighbors=2).fit_resample(X, [0] * 15 + [1] * 5);"
+        "assert 'distributed' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_threads_follow_the_configuration():

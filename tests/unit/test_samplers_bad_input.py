@@ -793,7 +793,7 @@ def test_the_guilty_class_is_named(monkeypatch):
 )
 def test_the_nearest_of_all_rows_are_part_of_the_projected_memory(how, around, table):
     X, y = table.drop(columns="y"), table["y"]
-    plain = SMOTE(k_neighbors=7).plan(X, y).memory
+    plain = SMOTE(k_neighbors=7, neighbors="tree").plan(X, y).memory
     found = how.plan(X, y).memory
     values = 7 * 3 * 8 if getattr(how, "kind", "") == "borderline-2" else 0
     assert found.index_bytes - plain.index_bytes == 12 * (20 * around + values)
