@@ -63,4 +63,4 @@ def test_the_promises_are_tested_of_a_new_sampler(copy: Path) -> None:
 def test_a_new_sampler_that_breaks_one_is_noticed(copy: Path) -> None:
     broken = MODULE.replace("self.share * draws.gap()", "np.random.random(len(bases))")
     assert broken != MODULE
-    assert " failed" in tried(copy, broken, "tests/oracle/test_formulas.py")
+    assert " failed" in tried(copy, broken, "tests/unit/test_samplers_companions.py")
