@@ -11,11 +11,11 @@ from typing import Any
 
 from dsmote.cluster import connect
 from dsmote.job.fingerprint import unchanged
-from dsmote.job.jobfile import JobFileError, Setting, load_job
+from dsmote.job.jobfile import JobFileError, Setting
 from dsmote.job.logs import logged
 from dsmote.job.run import Progress, plan_job, prepare, write_job
 from dsmote.job.secrets import Secrets
-from dsmote.job.spec import JobSpec
+from dsmote.job.spec import JobSpec, load_job
 from dsmote.job.worker_logs import masked_cluster_logs
 from dsmote.plan import MemoryLimitError
 
