@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dsmote.cluster import connect
-from dsmote.job.fingerprint import unchanged
 from dsmote.job.jobfile import JobFileError, Setting
 from dsmote.job.logs import logged
+from dsmote.job.manifest import unchanged
 from dsmote.job.run import Progress, plan_job, prepare, write_job
 from dsmote.job.secrets import Secrets
 from dsmote.job.spec import JobSpec, load_job

@@ -18,11 +18,10 @@ from dsmote.execute import count_classes, read_frame
 from dsmote.execute.resources import memory_limit
 from dsmote.job.labels import plain_label
 from dsmote.job.layout import Layout, check_partition_by
-from dsmote.job.parquet import with_pandas_dtypes
 from dsmote.job.parts import Part, ToWrite
 from dsmote.job.passes import check_folders, rows_of
 from dsmote.job.shuffle import Numbered, mixed, n_parts, with_mixing
-from dsmote.job.sources import Source
+from dsmote.job.sources import Source, with_pandas_dtypes
 from dsmote.job.spec import JobSpec, sampler_of
 from dsmote.job.storage import part_name
 from dsmote.job.training import Divided, divide
@@ -280,7 +279,7 @@ def _opened(spec: JobSpec, source: Source, client: Any) -> Opened:
     """Open the input lazily; rows are counted by partition only where that must be known."""
     process = process_bytes(client)
     _check_reading(source, process)
-    frame = source.frame(client)
+    frame = source.frame()
     check_partition_by(spec.partition_by, frame._meta.dtypes)
     sampler = sampler_of(spec, frame._meta)
     sampler._process_bytes = process

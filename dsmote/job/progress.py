@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from dsmote.job.storage import Heartbeat
+from dsmote.job.storage import Output
 
 __all__ = ["Progress", "Silent", "Told"]
 
@@ -52,15 +52,16 @@ class Told:
     Parameters
     ----------
     progress : Progress
-    heartbeat : Heartbeat
+    output : Output
     """
 
-    def __init__(self, progress: Progress, heartbeat: Heartbeat) -> None:
-        self._heartbeat, self._progress = heartbeat, progress
+    def __init__(self, progress: Progress, output: Output) -> None:
+        self._output, self._progress = output, progress
+        self._done = self._total = 0
 
     def stage(self, text: str) -> None:
         """Say what is being done now."""
-        self._heartbeat.stage(text)
+        self._output.show(stage=text)
         self._progress.stage(text)
 
     def planned(self, plan: Any) -> None:
@@ -69,10 +70,11 @@ class Told:
 
     def start(self, partitions: int, rows: int) -> None:
         """Say how much there will be to write."""
-        self._heartbeat.start(partitions)
+        self._total = partitions
         self._progress.start(partitions, rows)
 
     def advance(self, partitions: int, rows: int) -> None:
         """Say how much has been written in addition."""
-        self._heartbeat.advance(partitions)
+        self._done += partitions
+        self._output.show(parts={"done": self._done, "total": self._total})
         self._progress.advance(partitions, rows)

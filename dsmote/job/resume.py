@@ -8,7 +8,6 @@ from typing import Any
 from dsmote.job.parts import Part, ToWrite, Written
 from dsmote.job.secrets import masked_logger
 from dsmote.job.storage import Stage
-from dsmote.job.storage.records import finished_parts, note_run
 
 __all__ = ["parts_of"]
 
@@ -39,13 +38,12 @@ def parts_of(
     if before is not None:
         if before == run:
             expected = {part.number: (part.file, part.layout.in_files) for part in parts}
-            finished = finished_parts(stage.folder, expected)
-            found = {number: _part(each) for number, each in finished.items()}
+            found = {number: _part(each) for number, each in stage.finished(expected).items()}
             logger.info("going on with %d of %d parts", len(found), run["parts"])
         else:
             logger.warning("the plan is not that of the run that died: beginning anew")
             stage.restart()
-    note_run(stage.folder, run)
+    stage.note(run)
     return found
 
 

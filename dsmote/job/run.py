@@ -12,18 +12,17 @@ from dask import delayed
 from dsmote.cluster import check_paths, worker_peaks
 from dsmote.job.failures import JobFailed, check_unchanged, explained
 from dsmote.job.files import check_apart
-from dsmote.job.fingerprint import digest, fingerprint, run_key, up_to_date
 from dsmote.job.logs import Logged
-from dsmote.job.manifest import make_manifest
+from dsmote.job.manifest import digest, fingerprint, make_manifest, run_key, up_to_date
 from dsmote.job.outputs import different, make_outputs, plan_outputs
 from dsmote.job.parts import Part, write_parts
+from dsmote.job.place import check_output
 from dsmote.job.progress import Progress, Silent, Told
 from dsmote.job.report import check_report
 from dsmote.job.resume import parts_of
 from dsmote.job.sources import Source, check_columns, open_source
 from dsmote.job.spec import JobSpec, has_parameter
-from dsmote.job.storage import Stage, check_output, opened, refuse_if_locked
-from dsmote.job.storage.records import read_run
+from dsmote.job.storage import Stage, opened, refuse_if_locked
 from dsmote.job.watch import unless_stuck
 
 __all__ = [
@@ -171,12 +170,12 @@ def write_job(job: Job, client: Any, progress: Progress | None = None) -> Outcom
     log = progress if isinstance(progress, Logged) else Logged(progress or Silent(), spec.hidden)
     log.stage("opening the output")
     log.seconds.clear()  # what was before is not the job
-    with opened(spec.output, spec.shown()) as output:
+    with opened(spec.output) as output:
         standing = up_to_date(spec, job.fingerprint)
         if standing is not None:  # another run has made it since the job was prepared
             output.clear()
             return Outcome(standing, skipped=True)
-        told = Told(log, output.heartbeat)
+        told = Told(log, output)
         key = run_key(job.fingerprint)
         with (
             output.stage(spec.if_exists, key if spec.resume else None) as stage,
@@ -200,7 +199,7 @@ def _write(
     spec, inputs = job.spec, job.source.inputs
     check_paths(client, inputs.files, stage.folder)
     progress.stage("counting classes")
-    before = read_run(stage.folder)
+    before = stage.run()
     # Where no seed was given, the one that was drawn: the rows must be those of the first run.
     seeded = spec if before is None else spec.with_params(random_state=before["seed"])
     outputs = make_outputs(seeded, job.source, client, stage.folder)
