@@ -279,7 +279,7 @@ def merge_kinds(kinds: Iterable[str]) -> str:
     return "float64" if values <= whole | {"float"} else "str"
 
 
-def csv_frame(inputs: InputFiles, names: Sequence[str], client: Any) -> Any:
+def csv_frame(inputs: InputFiles, names: Sequence[str]) -> Any:
     """Return the files as a lazy Dask DataFrame, after one pass that settles the dtypes.
 
     Parameters
@@ -287,18 +287,15 @@ def csv_frame(inputs: InputFiles, names: Sequence[str], client: Any) -> Any:
     inputs : InputFiles
     names : sequence of str
         From `csv_columns`.
-    client : distributed.Client
 
     Returns
     -------
     dask.dataframe.DataFrame
     """
     partitions = csv_blocks(inputs, names)
-    futures = [
-        client.submit(infer_blocks, blocks, list(names), key=f"infer-{inputs.stamp}-{number}")
-        for number, blocks in enumerate(partitions)
-    ]
-    kinds = [kind for some in client.gather(futures) for kind in some]
+    infer = dask.delayed(infer_blocks, pure=False, traverse=False)
+    found = dask.compute(*(infer(blocks, list(names)) for blocks in partitions))
+    kinds = [kind for some in found for kind in some]
     dtypes = {name: merge_kinds(kind[i] for kind in kinds) for i, name in enumerate(names)}
     meta = pd.DataFrame({name: pd.Series([], dtype=dtype) for name, dtype in dtypes.items()})
     with dask.config.set({"dataframe.convert-string": False}):

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from dsmote.job.csv import csv_columns, csv_frame
-from dsmote.job.files import InputFiles, list_files
+from dsmote.job.files import COMPRESSIONS, InputFiles, list_files
 from dsmote.job.parquet import (
     Footer,
     Piece,
@@ -54,6 +54,14 @@ class Source:
         return sum(rows for footer in self.footers for rows, _ in footer.groups)
 
     @property
+    def n_bytes(self) -> int:
+        """Bytes of all rows in memory, about; of CSV ten times those of compressed files."""
+        if self.schema is None:
+            packed = any(file.endswith(tuple(COMPRESSIONS)) for file in self.inputs.files)
+            return self.inputs.n_bytes * (10 if packed else 1)
+        return sum(piece.bytes for pieces in self._partitions for piece in pieces)
+
+    @property
     def index_columns(self) -> tuple[str, ...]:
         """Columns that pandas kept as an index with a name when it wrote the files."""
         found: list[str] = []
@@ -62,10 +70,10 @@ class Source:
             found += [name for name in known.get("index_columns", ()) if name in self.columns]
         return tuple(dict.fromkeys(found))
 
-    def frame(self, client: Any) -> Any:
-        """Return the lazy Dask DataFrame. CSV is read once for it, by the cluster."""
+    def frame(self) -> Any:
+        """Return the lazy Dask DataFrame. CSV is read once for it."""
         if self.schema is None:
-            return csv_frame(self.inputs, self.columns, client)
+            return csv_frame(self.inputs, self.columns)
         return parquet_frame(self.inputs, self._partitions, self.schema)
 
     @cached_property
