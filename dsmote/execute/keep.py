@@ -12,7 +12,7 @@ r"""Keep some rows of a table: count the classes of each partition, then filter 
     filter          p0 ->     p1 ->     p2 ->           lazy: each on its own, whenever it comes by
 
 A task is told where its partition's rows of a class begin among all rows of the class; which of
-them stay is then known (:mod:`dsmote.plan.subset`) without any other partition. Cleaning methods,
+them stay is then known (:mod:`dsmote.plan.draws`) without any other partition. Cleaning methods,
 whose rows are known from the data only, add a mask for each partition.
 """
 

@@ -26,14 +26,15 @@ from dsmote.execute.rows import (
 )
 from dsmote.plan import Profile, Schema, look_at, merge_profiles, plain
 from dsmote.plan.labels import listed
-from dsmote.plan.levels import LevelCounts, count_levels
-from dsmote.plan.making import WHOLE
 from dsmote.plan.memory import PROFILE_CELLS
+from dsmote.plan.plan import WHOLE
 from dsmote.plan.profile import (
     KEPT_TEXTS,
     SAMPLE_ROWS,
     TARGET,
+    LevelCounts,
     Sampled,
+    count_levels,
     different,
     distinct_values,
     sample_rows,

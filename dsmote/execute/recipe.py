@@ -30,16 +30,18 @@ from dsmote.execute.drawn import Draws
 from dsmote.execute.rows import Rows
 from dsmote.kernels import beyond, beyond_exact, segment, segment_exact, vote
 from dsmote.neighbors import (
+    BruteIndex,
     Choice,
     Engine,
     NeighborIndex,
     ProjectedSearch,
     choose_engine,
+    few,
     leading_axes,
 )
-from dsmote.neighbors.recall import measure_recall
+from dsmote.neighbors.choose import measure_recall
 from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema, copies_with_replacement
-from dsmote.plan.levels import LevelCounts
+from dsmote.plan.profile import LevelCounts
 
 __all__ = [
     "Around",
@@ -91,7 +93,7 @@ class Around:
 class Bases(NamedTuple):
     """Which rows are bases, and how often."""
 
-    ends: np.ndarray  # int64, shape (n,): running total of the copies (dsmote.plan.allocation)
+    ends: np.ndarray  # int64, shape (n,): running total of the copies (dsmote.plan.draws)
     marks: np.ndarray | None = None  # bool, shape (n,): what `gaps` or `make` should know of a row
     report: Mapping[str, Any] = {}  # what the user is told of the class
     groups: np.ndarray | None = None  # int, shape (n,): neighbours are found within these
@@ -259,10 +261,12 @@ class Recipe:
         centre, axes = leading_axes(sample, self.n_components)
         return np.asarray((sample - centre) @ axes)
 
-    def surrounding(self, matrix: np.ndarray) -> NeighborIndex:
+    def surrounding(self, matrix: np.ndarray, n_queries: int) -> NeighborIndex:
         """Index (scaled) rows of any class, to be asked for the nearest of all rows."""
         how = self.around_engine
-        if how is None:
+        if how is None and few(n_queries, len(matrix)):
+            how = BruteIndex()
+        elif how is None:
             some = matrix[:: max(1, len(matrix) // _SEEN)]
             how = choose_engine(len(matrix), some).engine
         assert how is not None

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import dask
@@ -71,8 +70,8 @@ def _machine_bytes() -> int:
     """
     limits = [psutil.virtual_memory().total]
     for name in _CGROUP_LIMITS:
-        with contextlib.suppress(OSError, ValueError):  # not there, or "max"
-            limits.append(int(Path(name).read_text()))
+        with contextlib.suppress(OSError, ValueError), open(name) as file:  # not there, or "max"
+            limits.append(int(file.read()))
     return min(limit for limit in limits if limit > 0)
 
 
@@ -97,34 +96,38 @@ def _pools() -> ThreadpoolController:
 class _BlasGuard:
     """Limits BLAS to one thread while anybody needs it; the last to leave restores it.
 
-    BLAS has one limit for the process, and threadpoolctl lets only the thread that set it restore
-    it. Were every task to save and restore for itself, tasks that overlap would leave the
-    process with one thread for good; so one thread of the guard's own does both.
+    BLAS has one limit for the process. Were every task to save and restore for itself, tasks that
+    overlap would leave the process with one thread for good.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._owner: ThreadPoolExecutor | None = None
         self._limits: Any = None
 
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
-                self._owner = self._owner or ThreadPoolExecutor(1, "dsmote-blas")
-                self._limits = self._owner.submit(_blas_limited).result()
+                _release_blas()
+                self._limits = _pools().limit(limits=1, user_api="blas")
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
-            if self._inside == 0 and self._owner is not None and self._limits is not None:
-                self._owner.submit(self._limits.restore_original_limits).result()
+            if self._inside == 0:
+                _release_blas()
+                self._limits.restore_original_limits()
+                _release_blas()
                 self._limits = None
 
 
-def _blas_limited() -> Any:
-    return _pools().limit(limits=1, user_api="blas")
+def _release_blas() -> None:
+    """Let any thread set OpenBLAS's limit: threadpoolctl lets only the one that did so first."""
+    for pool in _pools().lib_controllers:
+        release = getattr(pool, "clear_controlling_thread", None)
+        if release is not None:
+            release(force=True)
 
 
 _BLAS = _BlasGuard()

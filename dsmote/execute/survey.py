@@ -31,7 +31,7 @@ from dsmote.execute.matrix import is_matrix
 from dsmote.execute.partition import as_frame, companion, label_codes, labels_of
 from dsmote.execute.recipe import Around, Recipe
 from dsmote.execute.rows import Rows, all_finite, numeric_columns
-from dsmote.neighbors import NeighborIndex
+from dsmote.neighbors import NeighborIndex, few
 from dsmote.neighbors.exact import scale_power, squared_distances
 from dsmote.plan import Schema
 from dsmote.plan.memory import QUERIES
@@ -77,15 +77,16 @@ class Measured:
     numbers: np.ndarray
     weights: np.ndarray | None = None
     groups: pd.Series | None = None
-    _indexes: dict[None, NeighborIndex] = field(default_factory=dict, repr=False, compare=False)
+    _indexes: dict[bool, NeighborIndex] = field(default_factory=dict, repr=False, compare=False)
 
-    def index(self, rows: np.ndarray, recipe: Recipe) -> NeighborIndex:
+    def index(self, rows: np.ndarray, n_queries: int, recipe: Recipe) -> NeighborIndex:
         """Index some rows; that of all of them is kept for whoever asks next."""
         if len(rows) < len(self.matrix):
-            return recipe.surrounding(self.matrix[rows])
-        if None not in self._indexes:
-            self._indexes[None] = recipe.surrounding(self.matrix)
-        return self._indexes[None]
+            return recipe.surrounding(self.matrix[rows], n_queries)
+        kind = few(n_queries, len(rows))
+        if kind not in self._indexes:
+            self._indexes[kind] = recipe.surrounding(self.matrix, n_queries)
+        return self._indexes[kind]
 
 
 @dataclass(frozen=True)
@@ -268,7 +269,7 @@ def _fill(
     each: Any,
 ) -> None:
     """Search among some rows of a partition, and write down what was found."""
-    index = of.index(rows, recipe)
+    index = of.index(rows, len(asking), recipe)
     place = _places(rows, own[asking])
     m, step = recipe.around, 1 << 12
 

@@ -36,7 +36,7 @@ from dsmote.execute.partition import missing_labels
 from dsmote.job.labels import Named
 from dsmote.job.passes import look_at
 from dsmote.plan import Subset, plain, sort_labels
-from dsmote.plan.allocation import shares
+from dsmote.plan.draws import shares
 from dsmote.plan.labels import listed
 
 if TYPE_CHECKING:

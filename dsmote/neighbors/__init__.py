@@ -1,22 +1,26 @@
 """Neighbour engines and their choice. Numpy and SciPy only; no Dask."""
 
-from dsmote.neighbors.brute import BruteSearch
-from dsmote.neighbors.choose import Choice, choose_engine, intrinsic_dimension
-from dsmote.neighbors.engines import BruteIndex, CappedIndex, Engine, TreeIndex
-from dsmote.neighbors.faiss_index import FaissIndex
-from dsmote.neighbors.foreign import ForeignIndex
-from dsmote.neighbors.grouped import GroupedSearch
-from dsmote.neighbors.mixed import MixedSearch
-from dsmote.neighbors.projected import ProjectedSearch, leading_axes
-from dsmote.neighbors.protocol import NeighborIndex
+from dsmote.neighbors.brute import BruteSearch, DirectSearch
+from dsmote.neighbors.categorical import MixedSearch, ValueDifferenceSearch, level_probabilities
+from dsmote.neighbors.choose import Choice, choose_engine, few, intrinsic_dimension
+from dsmote.neighbors.engines import (
+    BruteIndex,
+    CappedIndex,
+    Engine,
+    FaissIndex,
+    ForeignIndex,
+    TreeIndex,
+)
+from dsmote.neighbors.exact import NeighborIndex
 from dsmote.neighbors.tree import TreeSearch
-from dsmote.neighbors.value_difference import ValueDifferenceSearch, level_probabilities
+from dsmote.neighbors.wrappers import GroupedSearch, ProjectedSearch, leading_axes
 
 __all__ = [
     "BruteIndex",
     "BruteSearch",
     "CappedIndex",
     "Choice",
+    "DirectSearch",
     "Engine",
     "FaissIndex",
     "ForeignIndex",
@@ -28,6 +32,7 @@ __all__ = [
     "TreeSearch",
     "ValueDifferenceSearch",
     "choose_engine",
+    "few",
     "intrinsic_dimension",
     "leading_axes",
     "level_probabilities",

@@ -1,4 +1,4 @@
-"""Brute force: every pair is looked at, nearly all of them in float32, and none is lost.
+r"""Brute force: every pair is looked at, nearly all of them in float32, and none is lost.
 
 ::
 
@@ -11,27 +11,378 @@
     differences, column by column, all rows  --->  k smallest as they come
 
 The rows are centred first, because |y|^2 - 2xy cancels badly far from the origin. How far the
-products may round is known (see :mod:`dsmote.neighbors.scan`), so they only leave out what cannot
+products may round is known (see :mod:`dsmote.neighbors.brute`), so they only leave out what cannot
 be a neighbour; the squares that decide are those of :mod:`dsmote.neighbors.exact`.
+
+Names written as numbers: corners of a simplex, as many as are worth a column.
+
+The metric of SMOTENC is  |continuous difference|^2 + M^2 x (nominal columns that differ).  Names
+that are written as corners of a simplex with edges of length M have exactly these distances, but
+a corner for every level would need as many dimensions as there are levels. So only frequent levels
+get a corner of their own; a column's other levels, the rare ones, share one::
+
+    column "region", 53 levels                 squared distance as written
+        north  o                                  north - south       M^2   (true)
+              / \                                 north - east        M^2   (true)
+       south o---o  all others: east, west ...    east  - west        0     (true: M^2)
+
+The written distance is never more than the true one, so what is too far by it is too far. And it
+is wrong only between two rare levels. A query with a rare level can be written in the *middle* of
+the simplex instead, which is equally far from all corners: then what it lacks is the same for all
+rows that have another level, and only rows of its own level are written too far.
+
+All pairs by matrix products, in float32 where that loses nothing.
+
+For the order of a query's rows |y|^2 - 2xy is enough, and a matrix product makes it: with a
+column more, [-2x, 1] [y, |y|^2]^T.  It rounds, by no more than  E = g (|x| + |y|)^2  where g is the
+unit roundoff times the number of terms (Higham 2002, section 3.1), so each value is an interval::
+
+    limit T: the k-th smallest upper end so far
+                              |
+       |---v---|              |             surely among the nearest: kept
+                  |---v---|   |             kept
+                         |----v----|        may be nearer than T: kept, and decided in float64
+                              |  |---v---|  surely further than k others: dropped
+
+    rows of the index, in a random but fixed order
+    +---+--------+---------------------------+-------
+    |   |        |                           |          T is brought up to date when four times
+    +---+--------+---------------------------+-------   as many rows have been seen
+      T          T                           T
+
+A tile of values is compared with T in one pass, and nearly nothing passes: what remains is sorted
+at the end. A query for which too much is kept (values far from the centre but close together, or
+thousands of ties) is handed back, for a scan of higher precision.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
-from dsmote.neighbors.corners import Corners
 from dsmote.neighbors.exact import (
+    Groups,
+    group_equal_rows,
     rescaled,
     scale_power,
     smallest_of_pairs,
+    squared_distances,
     squared_pairs,
 )
-from dsmote.neighbors.groups import Groups, group_equal_rows
-from dsmote.neighbors.scan import BLOCK, Kept, Points, scan
 from dsmote.plan.memory import SEARCH_CELLS
 
-__all__ = ["BruteSearch"]
+__all__ = ["BruteSearch", "Corners", "DirectSearch", "Kept", "Points", "scan"]
 
+CORNERS = 24  # levels with a corner of their own, and one more for each column
+
+
+class Corners:
+    """Which levels get a corner, and rows written that way.
+
+    Parameters
+    ----------
+    codes : ndarray of int, shape (n, q)
+        Nominal columns of the rows; q may be 0.
+    edge : float
+        M over the square root of two: the place of a corner on its axis.
+
+    Attributes
+    ----------
+    width : int
+        Numbers written for a row.
+
+    Examples
+    --------
+    >>> corners = Corners(np.array([[0], [1], [1]]), 2.0)
+    >>> corners.written(np.array([[0], [1]]))
+    array([[0., 2.],
+           [2., 0.]])
+    """
+
+    def __init__(self, codes: np.ndarray, edge: float) -> None:
+        self._levels = _frequent_levels(codes)
+        self._edge = edge
+        self.width = sum(len(own) + (shared and len(own) > 0) for own, shared in self._levels)
+
+    def rare(self, codes: np.ndarray) -> np.ndarray:
+        """Tell which levels have no corner of their own; bool of shape (m, q)."""
+        marks = [~np.isin(codes[:, j], own) for j, (own, _) in enumerate(self._levels)]
+        return np.stack(marks, axis=1) if marks else np.zeros(codes.shape, dtype=bool)
+
+    def centred(self, codes: np.ndarray, rare: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Write rows with their rare levels in the middle of the simplex.
+
+        Returns
+        -------
+        written : ndarray of float64, shape (m, width)
+        lacking : ndarray of float64, shape (m,)
+            What their squared distance to every row of another rare level is short of.
+        """
+        written = self.written(codes)
+        lacking = np.zeros(len(codes))
+        at = 0
+        for j, (own, shared) in enumerate(self._levels):
+            n = len(own) + (shared and len(own) > 0)
+            if n:
+                written[rare[:, j], at : at + n] = self._edge / n
+            # From the middle of n corners to each of them: edge^2 (1 - 1/n); true: 2 edge^2.
+            short = 2.0 - (1.0 - 1.0 / n if n else 0.0)
+            lacking[rare[:, j]] += short * self._edge**2
+            at += n
+        return written, lacking
+
+    def n_short(self, codes: np.ndarray) -> int:
+        """Count the columns in which some of these rows may be written too near to a row.
+
+        Those in which levels share a corner, or in which a row has a level that no other has.
+        """
+        return sum(
+            bool(shared or not np.isin(codes[:, j], own).all())
+            for j, (own, shared) in enumerate(self._levels)
+        )
+
+    def written(self, codes: np.ndarray) -> np.ndarray:
+        """Write rows of codes; shape (m, width)."""
+        columns: list[np.ndarray] = [np.empty((len(codes), 0))]
+        for j, (own, shared) in enumerate(self._levels):
+            for level in own:
+                columns.append(((codes[:, j] == level) * self._edge)[:, None])
+            if shared and len(own):
+                columns.append((~np.isin(codes[:, j], own) * self._edge)[:, None])
+        return np.concatenate(columns, axis=1)
+
+
+def _frequent_levels(codes: np.ndarray) -> list[tuple[np.ndarray, bool]]:
+    """Choose the levels that get a corner of their own.
+
+    Returns
+    -------
+    list of (levels, shared), one for each column
+        `shared` tells whether the column has further levels.
+    """
+    q = codes.shape[1]
+    ranked = []
+    by_count = []
+    for j in range(q):
+        counts = np.bincount(codes[:, j])
+        by_count.append(np.argsort(-counts, kind="stable")[: (counts > 0).sum()])
+        for level in by_count[j][: CORNERS + q].tolist():
+            ranked.append((-int(counts[level]), j, level))
+    n_own = np.bincount([j for _, j, _ in sorted(ranked)[: CORNERS + q]], minlength=q)
+    chosen = []
+    for levels, n in zip(by_count, n_own, strict=True):
+        # A single level that is left over would share a corner with none: it is its own.
+        n = len(levels) if n and n + 1 == len(levels) else n
+        chosen.append((levels[:n], len(levels) > n))
+    return chosen
+
+
+TILE = 512  # rows of the index in a tile
+BLOCK = 1024  # queries at a time: a tile is 2 MiB of float32
+_GROW = 4
+_PENDING = 1 << 16  # survivors that are looked at before their time, to bound memory
+_CAP = 256  # pairs of one query that are kept, and eight for each neighbour
+_TINY = 2.0**-120  # what products that underflow in float32 may lose, together
+
+
+@dataclass(frozen=True)
+class Points:
+    """Rows as they enter the product.
+
+    Attributes
+    ----------
+    columns : ndarray of float32 or float64, shape (m, w + 1)
+        Centred coordinates, no larger than about 1; in the last column |y|^2 for rows of the
+        index, and whatever for queries.
+    lengths : ndarray of float64, shape (m,)
+        Their Euclidean norms.
+    """
+
+    columns: np.ndarray
+    lengths: np.ndarray
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Pairs that may be among the nearest: all true neighbours of the queries not given up.
+
+    Attributes
+    ----------
+    owner : ndarray of int64, shape (p,)
+        The query of each pair, ascending.
+    row : ndarray of int64, shape (p,)
+        The row's place in the order of the scan.
+    lost : ndarray of bool, shape (m,)
+        Queries that were given up.
+    """
+
+    owner: np.ndarray
+    row: np.ndarray
+    lost: np.ndarray
+
+
+class _Nearest:
+    """What is kept for a block of queries, and the limit of each."""
+
+    def __init__(self, queries: Points, k: int, error: float, exact: _Exact | None) -> None:
+        m = len(queries.lengths)
+        self._lengths, self._k, self._error, self._exact = queries.lengths, k, error, exact
+        self._cap = _CAP + 8 * k
+        self.lost = np.zeros(m, dtype=bool)
+        self.limit = np.full(m, np.inf)
+        self._owner = np.empty(0, dtype=np.int64)
+        self._row = np.empty(0, dtype=np.int64)
+        self._low = np.empty(0)
+        self._high = np.empty(0)
+        self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+        self.n_waiting = 0
+
+    def threshold(self, dtype: type) -> np.ndarray:
+        """Return the largest rounded value of a row that may be nearer than the limit."""
+        # Such a row is no further from the centre than the query and the limit's distance.
+        reach = np.sqrt(np.maximum(self.limit + self._lengths**2, 0.0))
+        reach += self._error * (self._lengths + reach)
+        top = self.limit + self._error * (2.0 * self._lengths + 1.001 * reach) ** 2 + _TINY
+        top[self.lost] = -np.inf
+        with np.errstate(over="ignore"):
+            rounded = top.astype(dtype)
+        return np.asarray(np.nextafter(rounded, dtype(np.inf)))
+
+    def start(self, values: np.ndarray, lengths: np.ndarray, slack: float) -> None:
+        """Set the first limit from a tile of values; `slack` is what they may be short of."""
+        upper = values + self._error * (self._lengths[:, None] + lengths) ** 2
+        nth = min(self._k, values.shape[1]) - 1
+        if self._k <= values.shape[1]:
+            self.limit = np.partition(upper, nth, axis=1)[:, nth] + (slack + _TINY)
+
+    def add(
+        self, owner: np.ndarray, row: np.ndarray, value: np.ndarray, length: np.ndarray
+    ) -> None:
+        """Remember pairs that pass the threshold."""
+        self._waiting.append((owner, row, value.astype(np.float64), length))
+        self.n_waiting += len(owner)
+
+    def settle(self) -> None:
+        """Bring the limits up to date and drop what is beyond them."""
+        owner, row, low, high = self._bounds()
+        m = len(self.limit)
+        counts = np.bincount(owner, minlength=m)
+        self.lost |= counts > 8 * self._cap  # more than fit into the table below
+        keep = ~self.lost[owner]
+        order = np.flatnonzero(keep)[np.argsort(owner[keep].astype(np.uint16), kind="stable")]
+        owner, row, low, high = owner[order], row[order], low[order], high[order]
+        counts[self.lost] = 0
+        if counts.max(initial=0) >= self._k:
+            begin = np.cumsum(counts) - counts
+            table = np.full((m, int(counts.max())), np.inf)
+            table[owner, np.arange(len(owner)) - begin[owner]] = high
+            nth = np.partition(table, self._k - 1, axis=1)[:, self._k - 1]
+            self.limit = np.minimum(self.limit, nth)
+        keep = low <= self.limit[owner]
+        self.lost |= np.bincount(owner[keep], minlength=m) > self._cap
+        keep &= ~self.lost[owner]
+        self._owner, self._row = owner[keep], row[keep]
+        self._low, self._high = low[keep], high[keep]
+
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return all pairs with the intervals of their values, and empty the waiting list."""
+        parts = [(self._owner, self._row, self._low, self._high)]
+        for owner, row, value, length in self._waiting:
+            if self._exact is None:
+                error = self._error * (self._lengths[owner] + length) ** 2 + _TINY
+                parts.append((owner, row, value - error, value + error))
+            else:
+                exact, error = self._exact(owner, row)
+                error += _TINY
+                parts.append((owner, row, exact - error, exact + error))
+        self._waiting, self.n_waiting = [], 0
+        owner, row, low, high = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return owner, row, low, high
+
+    def result(self) -> Kept:
+        """Return what is kept, in order of the queries."""
+        return Kept(self._owner, self._row, self.lost)
+
+
+_Exact = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+def scan(
+    queries: Points,
+    tile_of: Callable[[int, int], Points],
+    n_rows: int,
+    k: int,
+    *,
+    slack: float = 0.0,
+    exact: _Exact | None = None,
+) -> Kept:
+    """Find all rows that may be among the k nearest of each query.
+
+    Parameters
+    ----------
+    queries : Points
+        Up to 65,536 of them; their dtype is the precision.
+    tile_of : callable
+        Returns rows ``start .. stop`` of the index, of the same dtype.
+    n_rows : int
+        Rows of the index.
+    k : int
+        How many are wanted.
+    slack : float
+        By how much a true value can exceed what the coordinates say, at most.
+    exact : callable, optional
+        Returns the true values (less the query's own |x|^2) of pairs (query, row) and a bound
+        of their error; needed where `slack` is not 0.
+
+    Examples
+    --------
+    >>> rows = np.array([[-1.0, 1.0], [0.25, 0.0625], [0.75, 0.5625]])  # y, and y squared
+    >>> points = Points(rows, np.abs(rows[:, 0]))
+    >>> kept = scan(points, lambda a, b: Points(rows[a:b], points.lengths[a:b]), 3, 2)
+    >>> kept.owner, kept.row
+    (array([0, 0, 1, 1, 2, 2]), array([0, 1, 1, 2, 1, 2]))
+    """
+    dtype = queries.columns.dtype.type
+    m, terms = queries.columns.shape[0], queries.columns.shape[1] + 7
+    error = 1.02 * terms * float(np.finfo(dtype).eps) / 2 + 16 * terms * 2.0**-53
+    nearest = _Nearest(queries, k, error, exact)
+    left = queries.columns * dtype(-2)
+    left[:, -1] = 1
+    values, passed = np.empty(m * TILE, dtype), np.empty(m * TILE, dtype=bool)
+    threshold = np.empty(0, dtype)
+    due, start = 0, 0
+    while start < n_rows:
+        stop = min(n_rows, start + (TILE if start else min(TILE, max(256, 2 * k))))
+        rows = tile_of(start, stop)
+        size = stop - start
+        tile = values[: m * size].reshape(m, size)
+        mask = passed[: m * size].reshape(m, size)
+        np.matmul(left, rows.columns.T, out=tile)
+        if start == 0:
+            nearest.start(tile, rows.lengths, slack)
+            threshold = nearest.threshold(dtype)
+        np.less_equal(tile, threshold[:, None], out=mask)
+        passing = np.flatnonzero(mask)
+        for low in range(0, len(passing), _PENDING):
+            if nearest.n_waiting > _PENDING:
+                nearest.settle()
+            at = passing[low : low + _PENDING]
+            owner, column = np.divmod(at, size)
+            nearest.add(owner, column + start, tile.reshape(-1)[at], rows.lengths[column])
+        if stop >= due or nearest.n_waiting > _PENDING or stop == n_rows:
+            nearest.settle()
+            threshold = nearest.threshold(dtype)
+            due = _GROW * stop
+        start = stop
+    return nearest.result()
+
+
+_FEW_CELLS = 1 << 17  # differences of pairs, by column, that are quicker than a product
+_TABLE = 1 << 20  # pairs whose values are held
+_ROUNDS = 32  # neighbours that are taken one after the other
 _CELLS = 1 << 18  # values of rows that are laid out at once
 _PAIRS = 1 << 18  # pairs whose differences are looked at at once
 _SHORT = {4: 1e15, 8: 1e140}  # lengths whose squares float32 and float64 can hold
@@ -295,3 +646,126 @@ class BruteSearch:
             order = np.argsort(best, axis=1, kind="stable")[:, :k]
             best, ids = np.take_along_axis(best, order, 1), np.take_along_axis(ids, order, 1)
         return best, ids
+
+
+class DirectSearch:
+    """Exact neighbours among few rows, or for few queries: all pairs at once.
+
+    ::
+
+        few pairs       exact squares of all of them                           k least
+        more            one float64 product  --->  k + 2 least  --->  exact squares, k least
+                                                        | not sure (rounding, or ties)
+                                                        `--->  exact squares of all rows
+
+    The least are taken one after the other. Of equal values the first is the least, so equally
+    near rows come by number.
+
+    Parameters
+    ----------
+    matrix : ndarray of float64, shape (n, d)
+        The rows; kept, not copied, where its values are of usual size.
+
+    Examples
+    --------
+    >>> DirectSearch(np.array([[0.0], [1.0], [3.0], [3.0]])).query(np.array([0, 3]), 2)[1]
+    array([[1, 2],
+           [2, 1]])
+    """
+
+    engine = "brute"
+    exact = True
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        self.n_rows, self.width = matrix.shape
+        self._matrix = matrix
+        self._scale = scale_power(matrix)
+        self._rows = matrix if self._scale == 1.0 else matrix * self._scale
+
+    @cached_property
+    def _laid_out(self) -> BruteSearch:
+        return BruteSearch(self._matrix)
+
+    @cached_property
+    def _centred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The centre, the rows without it, and their squared lengths."""
+        centre = self._rows.mean(axis=0)
+        rows = self._rows - centre
+        return centre, rows, np.einsum("ij,ij->i", rows, rows)
+
+    def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k nearest rows of rows in the index, each row itself left out."""
+        found = self._nearest(self._rows[ids], k, ids)
+        return found or self._laid_out.query(ids, k)
+
+    def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k nearest rows of points that are not in the index, shape (m, d)."""
+        found = self._nearest(rescaled(points, self._scale), k, None)
+        return found or self._laid_out.query_points(points, k)
+
+    def _nearest(
+        self, points: np.ndarray, k: int, selves: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Answer queries; None where they are too many, or some rows infinitely far."""
+        m, n = len(points), self.n_rows
+        if m * n > _TABLE or k > min(_ROUNDS, n - 1):
+            return None
+        best, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
+        left = np.arange(m)
+        if m * self._rows.size > _FEW_CELLS and k + 2 < n:
+            best, found, sure = self._proposed(points, k, selves)
+            left = np.flatnonzero(~sure)
+        step = max(1, _TABLE // n)
+        for start in range(0, len(left), step):
+            some = left[start : start + step]
+            out = None if selves is None else selves[some]
+            best[some], found[some] = self._compared(points[some], k, out)
+        if not np.isfinite(best).all():
+            return None
+        return np.sqrt(best) / self._scale, found
+
+    def _compared(
+        self, points: np.ndarray, k: int, selves: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Take exact squares of all rows, summed column by column as in the module `exact`."""
+        total, one = np.zeros((2, len(points), self.n_rows))
+        with np.errstate(over="ignore"):  # foreign points may lie anywhere
+            for column, values in zip(self._rows.T, points.T[:, :, None], strict=True):
+                np.subtract(column, values, out=one)
+                np.multiply(one, one, out=one)
+                total += one
+        return _least(total, k, selves)
+
+    def _proposed(
+        self, points: np.ndarray, k: int, selves: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Let a product propose k + 2 rows; tell where no other can be nearer than the k-th."""
+        centre, rows, squares = self._centred
+        points_centred = points - centre
+        with np.errstate(over="ignore", invalid="ignore"):
+            lengths = np.einsum("ij,ij->i", points_centred, points_centred)
+            values = points_centred @ (rows * -2.0).T
+            values += squares
+            last, proposed = _least(values, k + 2, selves)
+            exact = squared_distances(self._rows, points, proposed)
+            order = np.lexsort((proposed, exact))[:, :k]
+            best = np.take_along_axis(exact, order, 1)
+            # As in the scan: no product is further off than this (Higham 2002, section 3.1).
+            size = (np.sqrt(lengths) + np.sqrt(squares.max())) ** 2
+            reach = last[:, -1] + lengths - (self.width + 16) * 2.0**-50 * size
+            sure = best[:, -1] < reach
+        return best, np.take_along_axis(proposed, order, 1), sure
+
+
+def _least(values: np.ndarray, k: int, selves: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Take the k least of each row out of `values`, and where they stood."""
+    found = np.empty((len(values), k), dtype=np.int64)
+    best = np.empty((len(values), k))
+    query = np.arange(len(values))
+    if selves is not None:
+        values[query, selves] = np.inf
+    for j in range(k):
+        found[:, j] = least = values.argmin(axis=1)
+        best[:, j] = values[query, least]
+        values[query, least] = np.inf
+    return best, found

@@ -1,16 +1,21 @@
 """Pure planning: labels, strategy, schema, draws, allocation, memory, and the plan itself."""
 
-from dsmote.plan.allocation import bases_of, copies_by_weight, copies_with_replacement, shares
-from dsmote.plan.draws import Stream, root_seed
+from dsmote.plan.draws import (
+    Stream,
+    Subset,
+    bases_of,
+    copies_by_weight,
+    copies_with_replacement,
+    kept,
+    root_seed,
+    shares,
+)
 from dsmote.plan.labels import plain, sort_labels
-from dsmote.plan.making import Needs, make_plan, make_under_plan
 from dsmote.plan.memory import Limit, MemoryLimitError, MemoryProjection, format_bytes
-from dsmote.plan.moments import SCALES, Scaling, look_at, scaling_of
-from dsmote.plan.plan import COPY, Block, ClassPlan, Plan
-from dsmote.plan.profile import Profile, merge_profiles
+from dsmote.plan.plan import COPY, Block, ClassPlan, Needs, Plan, make_plan, make_under_plan
+from dsmote.plan.profile import SCALES, Profile, Scaling, look_at, merge_profiles, scaling_of
 from dsmote.plan.schema import Column, Schema, carried_dtype, make_schema
 from dsmote.plan.strategy import CLEAN, OVER, UNDER, wanted_rows
-from dsmote.plan.subset import Subset, kept
 
 __all__ = [
     "CLEAN",

@@ -1,4 +1,4 @@
-"""Randomness keyed by what a row is, so that no partition, worker or call order can change it.
+r"""Randomness keyed by what a row is, so that no partition, worker or call order can change it.
 
 Every random number belongs to one *stream* and has one *place* in it::
 
@@ -21,12 +21,52 @@ computing those before them: a block of synthetic rows draws exactly the numbers
 its rows, whoever computes it, and however often.
 
 Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+
+How many copies each base row gets: exact totals, from weights and draws.
+
+The synthetic rows of a class are numbered 0, 1, ... in order of their base row::
+
+    base row      0     1     2        3   4 ...
+    copies        2     0     3        1   ...
+    ends          2     2     5        6   ...      (running total)
+    new row     0   1       2   3   4   5  ...
+
+so a block of consecutive new rows touches consecutive base rows, and no base row's neighbours
+are searched for twice (but for one at each edge of a block).
+
+Which rows of a class are kept: exact totals, and any part of the answer without the rest.
+
+The rows of a class stand at positions 0 .. n. How many of the kept ones lie in the left half is
+drawn, then how many of those in *its* left half, and so on down to leaves, which choose::
+
+    keep 6 of [0, n)           node 1: u1 says 2 | 4
+                   /      \
+        2 of [0, n/2)    4 of [n/2, n)           nodes 2, 3: u2 says 0 | 2, u3 says 3 | 1
+          /       \        /       \
+        0          2      3         1            leaves of at most 4,096 rows
+                 x..x    .xxx      ..x.          the rows with the smallest words of their own
+
+A node's number in this tree is the place of its draw, and a row's position that of its word (see
+:mod:`dsmote.plan.draws`), so what happens to a row depends on the seed, its class and its position
+only. Whoever holds the rows ``start .. stop`` draws at the nodes above them and at no others: some
+tens of draws in a class of 10**9 rows. All parts add up to exactly `keep`, however they are cut.
+
+Without replacement the number in the left half is hypergeometric; with replacement it is binomial,
+and a leaf draws its rows with replacement. Both numbers are found by inversion of one uniform draw,
+with arithmetic that is the same wherever it runs: NumPy may change its own samplers between
+versions, and its hypergeometric ends at 10**9.
+
+Source of the splits: Sanders, Lamm, Hübschle-Schneider, Schrade and Dachsbacher, "Efficient
+parallel random sampling: vectorized, cache-efficient, and online", ACM TOMS 44(3), 2018.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import sqrt
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -43,7 +83,13 @@ __all__ = [
     "SPLIT",
     "VOTE",
     "Stream",
+    "Subset",
+    "bases_of",
+    "copies_by_weight",
+    "copies_with_replacement",
+    "kept",
     "root_seed",
+    "shares",
 ]
 
 ALLOCATION, NEIGHBOUR, GAP, VOTE = 0, 1, 2, 3
@@ -139,3 +185,372 @@ class Stream:
         """
         words = self.words(start, stop) >> np.uint64(32)
         return ((words * np.uint64(limit)) >> np.uint64(32)).astype(np.int64)
+
+
+_STEP = 1 << 20  # draws held at once
+
+
+def copies_with_replacement(
+    n_rows: int,
+    n_new: int,
+    seed: int,
+    class_rank: int,
+    among: np.ndarray | None = None,
+    first: int = 0,
+) -> np.ndarray:
+    """Draw bases uniformly with replacement and count how often each row was drawn.
+
+    Parameters
+    ----------
+    n_rows : int
+        Rows of the class.
+    n_new : int
+        Synthetic rows to make; the copies add up to exactly this.
+    seed, class_rank : int
+        The key of the stream of draws.
+    among : ndarray of int64, optional
+        The rows that may serve as a base; all when omitted.
+    first : int, default=0
+        Place in the stream of the first draw.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_rows,)
+        Running total of the copies; row ``i`` is the base of the new rows
+        ``ends[i - 1] .. ends[i]``.
+
+    Examples
+    --------
+    >>> ends = copies_with_replacement(4, 10, seed=0, class_rank=1)
+    >>> int(ends[-1])
+    10
+    >>> copies_with_replacement(4, 10, seed=0, class_rank=1, among=np.array([2]))
+    array([ 0,  0, 10, 10])
+    """
+    stream = Stream(seed, class_rank, ALLOCATION)
+    n = n_rows if among is None else len(among)
+    copies = np.zeros(n, dtype=np.int64)
+    for start in range(0, n_new, _STEP):
+        drawn = stream.below(n, first + start, first + min(n_new, start + _STEP))
+        copies += np.bincount(drawn, minlength=n)
+    if among is None:
+        return np.cumsum(copies)
+    spread = np.zeros(n_rows, dtype=np.int64)
+    spread[among] = copies
+    return np.cumsum(spread)
+
+
+def shares(weights: np.ndarray, total: int) -> np.ndarray:
+    """Divide a whole number by weights, by largest remainders: the parts add up to it.
+
+    Parameters
+    ----------
+    weights : ndarray of float64, shape (n,)
+        None negative, not all 0.
+    total : int
+        What is divided.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        Each part is its exact share, rounded down or up; of equal remainders the first is rounded
+        up. No part where the weight is 0.
+
+    Raises
+    ------
+    ValueError
+        All weights are 0, or one is negative or not finite.
+
+    Examples
+    --------
+    >>> shares(np.array([1.0, 1.0, 0.0, 2.0]), 6)
+    array([2, 1, 0, 3])
+    """
+    largest = float(np.max(weights, initial=0.0))
+    if not (largest > 0 and np.isfinite(largest) and (weights >= 0).all()):
+        raise ValueError(f"weights must be finite, none negative and not all 0; found {weights!r}")
+    part = weights / largest
+    part = part * (total / part.sum())
+    whole = np.floor(part).astype(np.int64)
+    left = total - int(whole.sum())
+    # Rounding of the sum can leave one too many or too few, never more than there are rows.
+    order = np.argsort(-(part - whole), kind="stable")
+    order = order[weights[order] > 0]
+    while left > 0:
+        some = order[:left]
+        whole[some] += 1
+        left -= len(some)
+    for i in order[::-1]:
+        if left == 0:
+            break
+        if whole[i]:
+            whole[i] -= 1
+            left += 1
+    return whole
+
+
+def copies_by_weight(weights: np.ndarray, n_new: int) -> np.ndarray:
+    """Give each base row copies in proportion to its weight, by largest remainders.
+
+    Parameters
+    ----------
+    weights : ndarray of float64, shape (n_rows,)
+        As for :func:`shares`.
+    n_new : int
+        Synthetic rows to make.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_rows,)
+        Running total, as :func:`copies_with_replacement`.
+
+    Examples
+    --------
+    >>> copies_by_weight(np.array([0.0, 0.5, 0.25]), 4)
+    array([0, 3, 4])
+    """
+    return np.cumsum(shares(weights, n_new))
+
+
+def bases_of(ends: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Return the base row of each of the new rows ``start .. stop``, ascending.
+
+    Examples
+    --------
+    >>> bases_of(np.array([2, 2, 5, 6]), 1, 6)
+    array([0, 2, 2, 2, 3])
+    """
+    return np.searchsorted(ends, np.arange(start, stop), side="right")
+
+
+LEAF = 4096  # rows of a leaf, at most
+_DEVIATIONS, _MORE = 9, 30  # beyond so many standard deviations, and some, lies less than 2**-53
+
+
+class _Part(NamedTuple):
+    """Rows ``low .. high``, of which `chosen` are kept, after `before` that stand before them."""
+
+    low: int
+    high: int
+    chosen: int
+    before: int
+
+
+@dataclass(frozen=True)
+class Subset:
+    """A random choice of exactly `keep` of the `n` rows of a class.
+
+    Parameters
+    ----------
+    n, keep : int
+        Rows of the class, and how many are kept.
+    seed, class_rank : int
+        The root seed of the run, and the place of the class in sorted label order.
+    replacement : bool
+        Whether a row may be kept more than once.
+
+    Raises
+    ------
+    ValueError
+        More rows to keep than there are, or a negative number.
+
+    Examples
+    --------
+    >>> subset = Subset(10, 4, seed=0, class_rank=1)
+    >>> int(subset.times(0, 10).sum())
+    4
+    >>> bool((subset.times(0, 10)[3:7] == subset.times(3, 7)).all())
+    True
+    """
+
+    n: int
+    keep: int
+    seed: int
+    class_rank: int
+    replacement: bool = False
+
+    def __post_init__(self) -> None:
+        # With replacement any row gives any number of rows; where there is none, none can be kept.
+        bounded = not (self.replacement and self.n)
+        if self.keep < 0 or (bounded and self.keep > self.n):
+            raise ValueError(
+                f"{self.keep:,} of {self.n:,} rows cannot be kept; keep from 0 to {self.n:,}"
+            )
+
+    def times(self, start: int, stop: int) -> np.ndarray:
+        """Return how often each of the rows ``start .. stop`` is kept.
+
+        Parameters
+        ----------
+        start, stop : int
+            Positions in the class, ``0 <= start <= stop <= n``.
+
+        Returns
+        -------
+        ndarray of int64, shape (stop - start,)
+            Zeros and ones; with replacement any number.
+        """
+        if not 0 <= start <= stop <= self.n:
+            raise ValueError(
+                f"rows {start:,} .. {stop:,} are not among the {self.n:,} of the class"
+            )
+        found = np.zeros(stop - start, dtype=np.int64)
+        for part in self._parts(lambda low, high: low < stop and start < high):
+            low, high = max(part.low, start), min(part.high, stop)
+            if self._full(part):
+                found[low - start : high - start] = 1
+            elif part.chosen:
+                of_leaf = self._leaf(part)[low - part.low : high - part.low]
+                found[low - start : high - start] = of_leaf
+        return found
+
+    def before(self, positions: np.ndarray) -> np.ndarray:
+        """Return how many kept rows stand before each position, each counted as often as kept.
+
+        Parameters
+        ----------
+        positions : ndarray of int, shape (m,)
+            Ascending, from 0 to n.
+
+        Returns
+        -------
+        ndarray of int64, shape (m,)
+
+        Examples
+        --------
+        >>> Subset(10, 4, seed=0, class_rank=1).before(np.array([0, 10])).tolist()
+        [0, 4]
+        """
+        positions = np.asarray(positions, dtype=np.int64)
+        found = np.full(len(positions), self.keep, dtype=np.int64)
+
+        def places(low: int, high: int) -> slice:
+            return slice(*np.searchsorted(positions, [low, high]).tolist())
+
+        def hit(low: int, high: int) -> bool:
+            asked = places(low, high)
+            return bool(asked.start < asked.stop)
+
+        for part in self._parts(hit):
+            asked = places(part.low, part.high)
+            inside = positions[asked] - part.low
+            if not part.chosen:
+                found[asked] = part.before
+            elif self._full(part):
+                found[asked] = part.before + inside
+            else:
+                sums = np.cumsum(self._leaf(part))
+                found[asked] = part.before + np.where(inside > 0, sums[inside - 1], 0)
+        return found
+
+    def _full(self, part: _Part) -> bool:
+        return not self.replacement and part.chosen == part.high - part.low
+
+    def _parts(self, wanted: Callable[[int, int], bool]) -> Iterator[_Part]:
+        """Walk down the tree to the parts in which nothing is left to split, left to right."""
+        stream = Stream(self.seed, self.class_rank, SPLIT)
+        draw = _binomial if self.replacement else _hypergeometric
+        stack = [(1, _Part(0, self.n, self.keep, 0))]
+        while stack:
+            node, part = stack.pop()
+            low, high, chosen, before = part
+            if low == high or not wanted(low, high):
+                continue
+            if high - low <= LEAF or not chosen or self._full(part):
+                yield part
+                continue
+            middle = (low + high) // 2
+            u = float(stream.uniform(node, node + 1)[0])
+            left = draw(middle - low, high - middle, chosen, u)
+            stack.append((2 * node + 1, _Part(middle, high, chosen - left, before + left)))
+            stack.append((2 * node, _Part(low, middle, left, before)))
+
+    def _leaf(self, part: _Part) -> np.ndarray:
+        """Choose the rows of a leaf."""
+        stream = Stream(self.seed, self.class_rank, CHOICE)
+        size = part.high - part.low
+        if self.replacement:
+            # The draws of a class are numbered through, so each leaf has its own.
+            drawn = stream.below(size, part.before, part.before + part.chosen)
+            return np.bincount(drawn, minlength=size)
+        words = stream.words(part.low, part.high)
+        times = np.zeros(size, dtype=np.int64)
+        times[np.argpartition(words, part.chosen)[: part.chosen]] = 1
+        return times
+
+
+def kept(
+    n: int,
+    keep: int,
+    seed: int,
+    class_rank: int,
+    start: int,
+    stop: int,
+    *,
+    replacement: bool = False,
+) -> np.ndarray:
+    """Return how often each of the rows ``start .. stop`` of a class is kept.
+
+    Parameters
+    ----------
+    n, keep, seed, class_rank, replacement
+        As for :class:`Subset`.
+    start, stop : int
+        Positions in the class.
+
+    Returns
+    -------
+    ndarray of int64, shape (stop - start,)
+
+    Examples
+    --------
+    >>> int(kept(10**9, 7, 0, 0, 0, 4_096).sum() + kept(10**9, 10**9 - 7, 0, 0, 5, 10).sum())
+    5
+    """
+    return Subset(n, keep, seed, class_rank, replacement).times(start, stop)
+
+
+def _hypergeometric(left: int, right: int, chosen: int, u: float) -> int:
+    """Invert: of `chosen` rows out of left + right, without replacement, how many are left."""
+    n = left + right
+    deviation = sqrt(chosen * (left / n) * (right / n) * ((n - chosen) / (n - 1)))
+    mode = (chosen + 1) * (left + 1) // (n + 2)
+
+    def rise(x: np.ndarray) -> np.ndarray:
+        return (left - x) * (chosen - x) / ((x + 1) * (right - chosen + x + 1))
+
+    return _inverted(u, max(0, chosen - right), min(left, chosen), mode, deviation, rise)
+
+
+def _binomial(left: int, right: int, chosen: int, u: float) -> int:
+    """Invert: of `chosen` rows out of left + right, with replacement, how many are left."""
+    n = left + right
+    deviation = sqrt(chosen * (left / n) * (right / n))
+    mode = min((chosen + 1) * left // n, chosen)
+
+    def rise(x: np.ndarray) -> np.ndarray:
+        return (chosen - x) / (x + 1) * (left / right)
+
+    return _inverted(u, 0, chosen, mode, deviation, rise)
+
+
+def _inverted(
+    u: float,
+    low: int,
+    high: int,
+    mode: int,
+    deviation: float,
+    rise: Callable[[np.ndarray], np.ndarray],
+) -> int:
+    """Return the number below which a share u of a distribution over ``low .. high`` lies.
+
+    Probabilities are built outwards from the mode, so nothing overflows; `rise` gives the ratio of
+    the probability of x + 1 to that of x.
+    """
+    reach = int(_DEVIATIONS * deviation) + _MORE
+    first, last = max(low, mode - reach), min(high, mode + reach)
+    ratios = rise(np.arange(first, last, dtype=np.float64))
+    down, up = ratios[: mode - first], ratios[mode - first :]
+    below = np.cumprod(1 / down[::-1])[::-1]
+    sums = np.cumsum(np.concatenate([below, [1.0], np.cumprod(up)]))
+    return min(last, first + int(np.searchsorted(sums, u * sums[-1], side="right")))

@@ -14,8 +14,7 @@ import numpy as np
 from dsmote.execute import Recipe, Table, Task, check_free, read_frame, read_pair
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
 from dsmote.neighbors import Engine
-from dsmote.neighbors.engines import BruteIndex, TreeIndex
-from dsmote.neighbors.foreign import ForeignIndex
+from dsmote.neighbors.engines import BruteIndex, ForeignIndex, TreeIndex
 from dsmote.plan import (
     OVER,
     Plan,
@@ -27,9 +26,8 @@ from dsmote.plan import (
     sort_labels,
     wanted_rows,
 )
-from dsmote.plan.advice import advice
 from dsmote.plan.labels import listed
-from dsmote.plan.schema import column_name, with_decimals, with_dtypes
+from dsmote.plan.schema import advice, column_name, with_decimals, with_dtypes
 from dsmote.samplers.parameters import sklearn_constraints
 from dsmote.samplers.preparing import (
     assumed_profile,

@@ -11,8 +11,7 @@ import pandas as pd
 
 from dsmote.execute import Recipe, Rows, SearchSpace, Table
 from dsmote.neighbors import NeighborIndex
-from dsmote.neighbors.choose import Choice, choose_engine
-from dsmote.neighbors.recall import measure_recall
+from dsmote.neighbors.choose import Choice, choose_engine, measure_recall
 from dsmote.plan import Profile, Schema
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name, is_nominal_dtype

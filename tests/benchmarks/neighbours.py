@@ -24,7 +24,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from dsmote.execute.resources import single_threaded
 from dsmote.neighbors import BruteIndex, NeighborIndex, TreeIndex, choose_engine
-from dsmote.neighbors.recall import measure_recall
+from dsmote.neighbors.choose import measure_recall
 
 K = 5
 BLOCK = 8192

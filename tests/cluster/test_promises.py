@@ -240,7 +240,7 @@ def until(condition, future=None, seconds=60):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr("dsmote.plan.making.BLOCK_ROWS", 400)
+    monkeypatch.setattr("dsmote.plan.plan.BLOCK_ROWS", 400)
 
 
 @pytest.mark.usefixtures("small_blocks")
@@ -287,7 +287,7 @@ class TestKilled:
 
 @pytest.mark.slow  # a job's worker that nobody brings back is killed in test_cli_processes.py
 def test_a_worker_of_a_separate_cluster_is_killed_for_good(tmp_path, monkeypatch):
-    monkeypatch.setattr("dsmote.plan.making.BLOCK_ROWS", 200)
+    monkeypatch.setattr("dsmote.plan.plan.BLOCK_ROWS", 200)
     table = mixed(3_000, 400, seed=2)
     expected = SMOTENC(random_state=0).resample(table, target="y")
     with separate_processes(tmp_path, 3) as (client, workers):

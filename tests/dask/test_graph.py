@@ -108,7 +108,7 @@ def tasks_of(collections):
     ],
 )
 def test_number_of_tasks(kind, n, rows, monkeypatch):
-    monkeypatch.setattr("dsmote.plan.making.BLOCK_ROWS", rows)
+    monkeypatch.setattr("dsmote.plan.plan.BLOCK_ROWS", rows)
     sampler, given = inputs(kind, n)
     lazy = sampler.fit_resample(*given) if given[1:] else (sampler.resample(given[0], target="y"),)
     tasks = tasks_of(lazy)
@@ -128,7 +128,7 @@ def test_nothing_large_is_embedded(kind):
 
 
 def test_nothing_large_is_embedded_for_thousands_of_blocks(monkeypatch):
-    monkeypatch.setattr("dsmote.plan.making.BLOCK_ROWS", 1)
+    monkeypatch.setattr("dsmote.plan.plan.BLOCK_ROWS", 1)
     (lazy,) = collections("frame", 150)
     assert lazy.npartitions == 150 + 4_500
     for key, task in dict(lazy.__dask_graph__()).items():
@@ -184,7 +184,7 @@ def test_many_classes_embed_little():
 @pytest.mark.parametrize("partitions", [3, 300])
 def test_one_index_for_each_class_that_grows(partitions, monkeypatch):
     table = mixed(900, 120)
-    monkeypatch.setattr("dsmote.plan.making.BLOCK_ROWS", 50)
+    monkeypatch.setattr("dsmote.plan.plan.BLOCK_ROWS", 50)
     built = []
     original = dsmote.execute.generate.build_class_index
 

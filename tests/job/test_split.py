@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dsmote.job import JobSpec, plan_job, prepare, write_job
 from dsmote.job.spec import Split
 from dsmote.job.training import divide
-from dsmote.plan.subset import kept
+from dsmote.plan.draws import kept
 from dsmote.samplers.registry import find_sampler, parameters_of, samplers
 from tests.job.conftest import mixed_frame, write_files
 from tests.tables import counted_computes, dask_frame, lengths_of

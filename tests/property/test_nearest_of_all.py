@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dsmote.execute import survey
 from dsmote.execute.extract import Take, extract, join_extracts
 from dsmote.plan import make_schema, scaling_of
-from dsmote.plan.moments import look_at
+from dsmote.plan.profile import look_at
 from dsmote.samplers.borderline_smote import BorderlineRecipe
 from tests.tables import lengths_of, split
 

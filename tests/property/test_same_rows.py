@@ -121,7 +121,7 @@ def test_partitions_of_a_larger_table(parts, sampler):
 
 def test_blocks_of_any_size_hold_the_same_rows(monkeypatch):
     expected = SMOTE(random_state=1).resample(NUMBERS, target="y")
-    monkeypatch.setattr("dsmote.plan.making.BLOCK_ROWS", 7)
+    monkeypatch.setattr("dsmote.plan.plan.BLOCK_ROWS", 7)
     lazy = SMOTE(random_state=1).resample(dask_frame(NUMBERS, [N]), target="y")
     assert lazy.npartitions == 1 + -(-72 // 7)
     assert_same_bits(lazy.compute(scheduler="synchronous"), expected)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dsmote import SMOTE
-from dsmote.neighbors import BruteSearch, MixedSearch, TreeSearch, rotated
+from dsmote.neighbors import BruteSearch, MixedSearch, TreeSearch, tree
 from tests.tables import naive_neighbours
 
 K = 5
@@ -66,8 +66,8 @@ class LeafByLeaf(TreeSearch):
 
     def __init__(self, matrix: np.ndarray, eps: float = 0.0) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(rotated, "_CACHED", 0)
-            patch.setattr(rotated, "_NARROW", 0)
+            patch.setattr(tree, "_CACHED", 0)
+            patch.setattr(tree, "_NARROW", 0)
             super().__init__(matrix, eps)
 
 
@@ -131,7 +131,7 @@ def test_blocks_of_queries_change_nothing(engine, name, monkeypatch):
     monkeypatch.setattr("dsmote.neighbors.exact._CELLS", 64)
     monkeypatch.setattr("dsmote.neighbors.brute._PAIRS", 64)
     monkeypatch.setattr("dsmote.neighbors.brute.BLOCK", 7)
-    monkeypatch.setattr("dsmote.neighbors.scan.TILE", 16)
+    monkeypatch.setattr("dsmote.neighbors.brute.TILE", 16)
     small = engine(matrix).query(ids, K)
     np.testing.assert_array_equal(small[0], distances)
     np.testing.assert_array_equal(small[1], found)
@@ -155,8 +155,8 @@ def test_points_that_are_not_in_the_index(engine, name):
 def small_tiles():
     """Make a few dozen rows take the way that thousands take."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dsmote.neighbors.scan.TILE", 8)
-        patch.setattr("dsmote.neighbors.scan._CAP", 4)
+        patch.setattr("dsmote.neighbors.brute.TILE", 8)
+        patch.setattr("dsmote.neighbors.brute._CAP", 4)
         patch.setattr("dsmote.neighbors.brute.BLOCK", 16)
         yield
 
@@ -193,7 +193,7 @@ def test_exact_engines_equal_a_naive_search(kind, seed, n, d, k, size):
     distances, expected = naive_neighbours(matrix, k)
     for engine in ENGINES:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("dsmote.neighbors.scan.TILE", size)
+            patch.setattr("dsmote.neighbors.brute.TILE", size)
             patch.setattr("dsmote.neighbors.brute.BLOCK", size // 4)
             found = engine(matrix).query(np.arange(n), k)
         np.testing.assert_array_equal(found[0], distances)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsmote import RandomUnderSampler
-from dsmote.plan import subset
+from dsmote.plan import draws
 from tests.tables import (
     CONTAINERS,
     assert_same_bits,
@@ -31,9 +31,9 @@ FUSION = st.sampled_from([True, False])
 @pytest.fixture(scope="module", autouse=True)
 def small_leaves():
     """Make trees of several levels out of few rows."""
-    before, subset.LEAF = subset.LEAF, 16
+    before, draws.LEAF = draws.LEAF, 16
     yield
-    subset.LEAF = before
+    draws.LEAF = before
 
 
 @given(

@@ -96,9 +96,9 @@ def test_small_classes_ask_together_and_no_more_than_a_batch_of_rows(monkeypatch
 def test_a_partition_is_indexed_once_for_small_classes(monkeypatch):
     indexed = []
 
-    def watched(self, matrix):
+    def watched(self, matrix, n_queries):
         indexed.append(len(matrix))
-        return surrounding(self, matrix)
+        return surrounding(self, matrix, n_queries)
 
     surrounding = Recipe.surrounding
     monkeypatch.setattr(Recipe, "surrounding", watched)

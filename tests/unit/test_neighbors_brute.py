@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dsmote.neighbors import BruteSearch, brute, scan
+from dsmote.neighbors import BruteSearch, DirectSearch, brute
 from tests.tables import naive_neighbours
 
 ROWS = {
@@ -18,7 +18,7 @@ ROWS = {
 @pytest.mark.parametrize("tile", [16, 100, 4096])
 @pytest.mark.parametrize("block", [1, 33, 1024])
 def test_tiles_and_blocks_do_not_change_the_neighbours(name, tile, block, monkeypatch):
-    monkeypatch.setattr(scan, "TILE", tile)
+    monkeypatch.setattr(brute, "TILE", tile)
     monkeypatch.setattr(brute, "BLOCK", block)
     rows = ROWS[name]
     expected = naive_neighbours(rows, 6)
@@ -33,9 +33,9 @@ def test_tiles_and_blocks_do_not_change_the_neighbours(name, tile, block, monkey
 def test_queries_that_are_given_up_are_answered_by_the_next_precision(
     name, cap, pending, monkeypatch
 ):
-    monkeypatch.setattr(scan, "TILE", 64)
-    monkeypatch.setattr(scan, "_CAP", cap)
-    monkeypatch.setattr(scan, "_PENDING", pending)
+    monkeypatch.setattr(brute, "TILE", 64)
+    monkeypatch.setattr(brute, "_CAP", cap)
+    monkeypatch.setattr(brute, "_PENDING", pending)
     monkeypatch.setattr(brute, "_PAIRS", 5000)
     rows = ROWS[name]
     expected = naive_neighbours(rows, 6)
@@ -46,7 +46,7 @@ def test_queries_that_are_given_up_are_answered_by_the_next_precision(
 
 @pytest.mark.parametrize("spread", [0.1, 1e-3, 1e-5, 1e-7, 1e-9])
 def test_what_float32_cannot_tell_apart_is_decided_in_float64(spread, monkeypatch):
-    monkeypatch.setattr(scan, "TILE", 64)
+    monkeypatch.setattr(brute, "TILE", 64)
     rng = np.random.default_rng(2)
     rows = rng.choice([-1.0, 1.0], size=(800, 1)) + spread * rng.normal(size=(800, 3))
     used = []
@@ -102,3 +102,25 @@ def test_a_level_that_the_index_does_not_hold_differs_from_all():
     distances, neighbours = index.query_points(np.array([[0.0, -1.0], [0.0, 1.0]]), 3)
     assert neighbours.tolist() == [[0, 1, 2], [1, 0, 2]]
     np.testing.assert_allclose(distances, [[3.0, 3.0, 5.0], [0.0, 3.0, 4.0]])
+
+
+@pytest.mark.parametrize("kind", ["normal", "ties", "equal", "far", "tiny"])
+@pytest.mark.parametrize(("n", "d", "m"), [(2, 1, 2), (7, 3, 7), (300, 40, 90), (1_500, 2, 400)])
+def test_few_rows_have_the_same_neighbours_to_the_bit(kind, n, d, m):
+    rng = np.random.default_rng(n + d)
+    rows = {
+        "normal": rng.normal(size=(n, d)),
+        "ties": rng.integers(0, 3, size=(n, d)).astype(float),
+        "equal": np.ones((n, d)),
+        "far": 1e9 + rng.normal(size=(n, d)) * 1e-5,
+        "tiny": rng.normal(size=(n, d)) * 1e-200,
+    }[kind]
+    ids = rng.permutation(n)[:m]
+    points = np.concatenate([rng.normal(size=(5, d)), np.full((1, d), 1e200), rows[:3] + 1e-9])
+    for k in {1, min(5, n - 1), min(40, n - 1)}:
+        few, many = DirectSearch(rows), BruteSearch(rows)
+        for found, expected in zip(few.query(ids, k), many.query(ids, k), strict=True):
+            np.testing.assert_array_equal(found, expected)
+        both = few.query_points(points, k), many.query_points(points, k)
+        for found, expected in zip(*both, strict=True):
+            np.testing.assert_array_equal(found, expected)

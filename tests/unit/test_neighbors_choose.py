@@ -7,6 +7,7 @@ import pytest
 
 from dsmote.neighbors import (
     BruteSearch,
+    DirectSearch,
     MixedSearch,
     NeighborIndex,
     TreeSearch,
@@ -38,9 +39,17 @@ def test_trees_for_few_directions_and_brute_force_for_many():
     assert chosen.name == "brute"
     assert re.search(r"30 numeric .* about 2\d directions, and above 8 comparing", chosen.why)
     assert isinstance(choose_engine(50_000, low).engine.build(low), TreeSearch)
-    assert isinstance(
-        choose_engine(50_000, RNG.normal(size=(512, 30))).engine.build(low), BruteSearch
-    )
+    brute = chosen.engine
+    assert isinstance(brute.build(low), DirectSearch)
+    assert isinstance(brute.build(np.zeros((1 << 16, 17))), BruteSearch)
+
+
+def test_few_rows_are_compared_whatever_their_directions():
+    low = RNG.normal(size=(100, 2))
+    assert choose_engine(500, low) == choose_engine(500, RNG.normal(size=(100, 30)))
+    assert "all of 500 rows" in choose_engine(500, low).why
+    assert choose_engine(500, low, fast=True).name == "tree (eps=0.5)"
+    assert choose_engine(600, low).name == "tree"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dsmote.neighbors.corners import CORNERS, Corners
+from dsmote.neighbors.brute import CORNERS, Corners
 
 
 @pytest.mark.parametrize(("levels", "exact"), [(1, True), (2, True), (5, True), (60, False)])

@@ -16,7 +16,7 @@ from dsmote.neighbors import (
     TreeSearch,
     leading_axes,
 )
-from dsmote.neighbors.recall import measure_recall
+from dsmote.neighbors.choose import measure_recall
 from tests.tables import naive_neighbours
 
 RNG = np.random.default_rng(5)

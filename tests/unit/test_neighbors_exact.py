@@ -7,9 +7,14 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dsmote.neighbors import MixedSearch, ValueDifferenceSearch
-from dsmote.neighbors import groups as groups_of
-from dsmote.neighbors.exact import nearest, scale_power, smallest_of_pairs, squared_distances
-from dsmote.neighbors.groups import group_equal_rows
+from dsmote.neighbors import exact as groups_of
+from dsmote.neighbors.exact import (
+    group_equal_rows,
+    nearest,
+    scale_power,
+    smallest_of_pairs,
+    squared_distances,
+)
 from dsmote.neighbors.tree import TreeSearch
 from tests.tables import naive_neighbours
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dsmote import SMOTE, SMOTENC
-from dsmote.neighbors import BruteSearch, FaissIndex, NeighborIndex, faiss_index
-from dsmote.neighbors.recall import measure_recall
+from dsmote.neighbors import BruteSearch, FaissIndex, NeighborIndex, engines
+from dsmote.neighbors.choose import measure_recall
 
 pytest.importorskip("faiss", reason="the extra dsmote[faiss] is not installed")
 
@@ -34,7 +34,7 @@ def test_blocks_builds_and_pickles_change_nothing(kind, monkeypatch):
     found = index.query(ALL[:900], 5)[1]
     for other in (FaissIndex(kind).build(ROWS, seed=3), pickle.loads(pickle.dumps(index))):
         np.testing.assert_array_equal(other.query(ALL[:900], 5)[1], found)
-    monkeypatch.setattr(faiss_index, "_BLOCK", 17)
+    monkeypatch.setattr(engines, "_BLOCK", 17)
     np.testing.assert_array_equal(index.query(ALL[:900], 5)[1], found)
     np.testing.assert_array_equal(index.query(ALL[899::-1], 5)[1], found[::-1])
 
@@ -95,6 +95,6 @@ def test_parameters_that_mean_nothing_and_a_missing_extra_are_refused(monkeypatc
         FaissIndex("lsh")
     with pytest.raises(ValueError, match="n_probe must be at least 1, but is 0"):
         FaissIndex(n_probe=0)
-    monkeypatch.setattr(faiss_index, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"dsmote\[faiss\]"):
         FaissIndex()

@@ -8,16 +8,15 @@ import sys
 import numpy as np
 import pytest
 
-from dsmote.neighbors import BruteSearch, MixedSearch, exact, mixed
-from dsmote.neighbors import corners as names
+from dsmote.neighbors import BruteSearch, MixedSearch, brute, categorical, exact
 from tests.tables import naive_neighbours
 
 
 @pytest.mark.parametrize("corners", [0, 1, 3, 24])
 @pytest.mark.parametrize("many", [6, 64, 512])
 def test_few_corners_make_it_slower_not_wrong(corners, many, monkeypatch):
-    monkeypatch.setattr(names, "CORNERS", corners)
-    for module in (exact, mixed):
+    monkeypatch.setattr(brute, "CORNERS", corners)
+    for module in (exact, categorical):
         monkeypatch.setattr(module, "_MANY", many)
     rng = np.random.default_rng(0)
     matrix = rng.normal(size=(300, 2))
@@ -69,7 +68,7 @@ def test_rows_that_share_rare_levels_are_listed_once(q, levels):
     rows, queries = (rng.integers(0, levels, (n, q)).astype(np.int32) for n in (400, 9))
     queries[:, 0] = -1
     rare = rng.random(queries.shape) < 0.5
-    owner, found = mixed._Buckets(rows).rows(queries, rare)
+    owner, found = categorical._Buckets(rows).rows(queries, rare)
     common = ((queries[:, None] == rows) & rare[:, None]).any(axis=2)
     np.testing.assert_array_equal(np.stack([owner, found], axis=1), np.argwhere(common))
 
@@ -84,7 +83,7 @@ def _steps(q: int) -> int:
 
     def trace(frame, event, argument):
         nonlocal lines
-        if not frame.f_code.co_filename.startswith(mixed.__file__.rpartition("/")[0]):
+        if not frame.f_code.co_filename.startswith(categorical.__file__.rpartition("/")[0]):
             return None
         lines += event == "line"
         return trace
@@ -112,13 +111,13 @@ def test_lists_longer_than_all_rows_are_left_to_brute_force(q, levels, own, monk
     codes[::5] = codes[0]
     codes[:40, 1:] = np.arange(40 * (q - 1)).reshape(40, -1) % 97 + levels  # short lists
     index, listed = MixedSearch(matrix, codes, 0.8), []
-    original = mixed._Buckets.rows
+    original = categorical._Buckets.rows
 
     def rows(self, queries, rare):
         listed.extend(self.sizes(queries, rare).tolist())
         return original(self, queries, rare)
 
-    monkeypatch.setattr(mixed._Buckets, "rows", rows)
+    monkeypatch.setattr(categorical._Buckets, "rows", rows)
     expected = BruteSearch(matrix, codes, 0.8)
     if own:
         found, true = (search.query(np.arange(n), 6) for search in (index, expected))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from dsmote.neighbors import rotated
-from dsmote.neighbors.rotated import RotatedTree
+from dsmote.neighbors import tree as module
+from dsmote.neighbors.tree import RotatedTree
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e6, 1e12])
@@ -28,7 +28,7 @@ def test_no_row_left_out_is_nearer_than_the_reach(offset, n):
 def test_the_largest_of_each_column(shape):
     matrix = np.random.default_rng(2).normal(size=shape)
     expected = np.abs(matrix).max(axis=0, initial=0.0)
-    np.testing.assert_array_equal(rotated._sizes(matrix), expected)
+    np.testing.assert_array_equal(module._sizes(matrix), expected)
 
 
 def test_points_are_brought_into_the_axes():
@@ -92,13 +92,13 @@ def test_points_too_far_off_for_squares_are_within_no_reach():
 
 def test_rows_that_are_kept_leaf_by_leaf_have_their_own_numbers(monkeypatch):
     rows = np.random.default_rng(3).normal(size=(30_000, 5))
-    assert rows.nbytes > rotated._CACHED
+    assert rows.nbytes > module._CACHED
     tree = pickle.loads(pickle.dumps(RotatedTree(rows)))
     ids = np.array([29_999, 0, 17, 12_345])
     np.testing.assert_allclose(tree.rows(ids), tree.rotated(rows[ids])[:, :-1], atol=1e-12)
     found, reach = tree.nearest(tree.rows(ids), 6)
     np.testing.assert_array_equal(found, cKDTree(rows).query(rows[ids], k=6)[1])
-    monkeypatch.setattr(rotated, "_CACHED", rows.nbytes)
+    monkeypatch.setattr(module, "_CACHED", rows.nbytes)
     where_they_lie = RotatedTree(rows)
     assert where_they_lie._ids is None and tree._ids is not None
     other = where_they_lie.nearest(where_they_lie.rows(ids), 6)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dsmote.neighbors.scan import Points, scan
+from dsmote.neighbors.brute import Points, scan
 
 
 def scanned(rows, k, dtype):

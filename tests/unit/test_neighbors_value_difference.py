@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from imblearn.metrics.pairwise import ValueDifferenceMetric
 
-from dsmote.neighbors import NeighborIndex, exact, value_difference
-from dsmote.neighbors.value_difference import ValueDifferenceSearch, level_probabilities
+from dsmote.neighbors import NeighborIndex, categorical, exact
+from dsmote.neighbors.categorical import ValueDifferenceSearch, level_probabilities
 
 ENGINES = ["auto", "tree", "brute"]
 
@@ -180,8 +180,8 @@ def test_blocks_of_queries_and_kept_tables_change_nothing(engine, n_classes, mon
     parts = [index.query(part, 5) for part in np.array_split(ids[::-1], 7)]
     for i in range(2):
         np.testing.assert_array_equal(np.concatenate([p[i] for p in parts])[::-1], whole[i])
-    monkeypatch.setattr(value_difference, "_CELLS", 1_000)  # one table kept, blocks of 17 queries
-    monkeypatch.setattr(value_difference, "_TILE", 50)
+    monkeypatch.setattr(categorical, "_CELLS", 1_000)  # one table kept, blocks of 17 queries
+    monkeypatch.setattr(categorical, "_TILE", 50)
     small = ValueDifferenceSearch(codes, tables, engine)
     for found, expected in zip(small.query(ids, 5), whole, strict=True):
         np.testing.assert_array_equal(found, expected)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from dsmote.plan import (
-    allocation,
     bases_of,
     copies_by_weight,
     copies_with_replacement,
+    draws,
     shares,
 )
 
@@ -45,7 +45,7 @@ def test_bases_are_drawn_uniformly_with_replacement():
 def test_drawn_in_steps_as_at_once(monkeypatch):
     expected = copies_with_replacement(20, 1_000, 3, 2)
     for step in (7, 999):  # the second leaves one draw for its last
-        monkeypatch.setattr(allocation, "_STEP", step)
+        monkeypatch.setattr(draws, "_STEP", step)
         np.testing.assert_array_equal(copies_with_replacement(20, 1_000, 3, 2), expected)
 
 

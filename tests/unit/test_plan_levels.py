@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote.plan.levels import LevelCounts, count_levels, level_key, merge_levels
+from dsmote.plan.profile import LevelCounts, count_levels, level_key, merge_levels
 
 PAIRS = st.lists(st.tuples(st.sampled_from(["u", "v", None]), st.integers(0, 2)), max_size=30)
 

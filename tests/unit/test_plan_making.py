@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote.plan import COPY, Limit, MemoryLimitError, make_plan, make_schema, making
-from dsmote.plan.making import MOST_BLOCKS, Needs
+from dsmote.plan import COPY, Limit, MemoryLimitError, make_plan, make_schema, plan
 from dsmote.plan.memory import PROCESS_BYTES, looking_bytes
-from dsmote.plan.plan import RULE_OF_THUMB
+from dsmote.plan.plan import MOST_BLOCKS, RULE_OF_THUMB, Needs
 
 SCHEMA = make_schema(["x", "z"], [np.dtype("f8")] * 2)
 
@@ -217,7 +216,7 @@ def test_a_slip_of_the_finger_is_refused(monkeypatch):
         planned({0: 90, 1: 10}, {1: 250_000 * (MOST_BLOCKS + 1)})
     # Of all classes together.
     with monkeypatch.context() as patch, pytest.raises(ValueError, match="is the number a slip"):
-        patch.setattr(making, "MOST_BLOCKS", 10)
+        patch.setattr(plan, "MOST_BLOCKS", 10)
         planned({0: 90, 1: 10, 2: 10}, {1: 250_000 * 6, 2: 250_000 * 6})
 
 

@@ -217,7 +217,7 @@ def test_laying_rows_out_for_brute_force_makes_no_copy_of_all():
     import tracemalloc
 
     from dsmote.neighbors import BruteSearch
-    from dsmote.neighbors.groups import group_equal_rows
+    from dsmote.neighbors.exact import group_equal_rows
 
     X = np.random.default_rng(0).normal(size=(100_000, 20))
     groups = group_equal_rows(X, np.empty((len(X), 0), dtype=np.int32))
@@ -236,7 +236,7 @@ def test_counts_of_levels_are_projected(n_classes):
     import tracemalloc
 
     from dsmote.neighbors import level_probabilities
-    from dsmote.plan.levels import count_levels
+    from dsmote.plan.profile import count_levels
 
     levels, labels = [f"{i:040d}" for i in range(5_000)], list(range(n_classes))
     counts = count_levels(levels, labels, np.ones((len(levels), n_classes), dtype=int))

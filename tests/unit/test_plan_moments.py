@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
-from dsmote.plan.moments import SCALES, look_at, merge_moments, scaling_of
+from dsmote.plan.profile import SCALES, look_at, merge_moments, scaling_of
 
 THEIRS = {"standard": StandardScaler, "minmax": MinMaxScaler, "robust": RobustScaler}
 
@@ -76,7 +76,7 @@ def test_partitions_do_not_change_a_bit(kind, seed, n, shape, cuts):
         "wild": lambda: rng.normal(size=n) * 10.0 ** rng.integers(-300, 300, n),
     }[shape]()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dsmote.plan.moments._CELLS", 16)
+        patch.setattr("dsmote.plan.profile._CELLS", 16)
         whole = merged(values, [], kind)
         assert merged(values, sorted(cuts), kind) == whole
         assert merged(rng.permutation(values), sorted(cuts), kind) == whole

@@ -9,7 +9,7 @@ import pytest
 
 from dsmote import SMOTE, SMOTENC, Plan
 from dsmote.plan import Limit, make_plan, make_schema
-from dsmote.plan.making import BLOCK_BYTES, BLOCK_ROWS, Needs
+from dsmote.plan.plan import BLOCK_BYTES, BLOCK_ROWS, Needs
 from tests.tables import dask_frame, even, mixed, numbers
 
 
@@ -100,7 +100,7 @@ def test_labels_of_any_kind_are_json(labels):
 
 def test_it_prints_what_will_happen():
     text = str(SMOTE(random_state=7).plan(numbers(1_200, 200), target="y"))
-    assert text.startswith("SMOTE (seed 7), neighbour engine: tree")
+    assert text.startswith("SMOTE (seed 7), neighbour engine: brute")
     for part in (
         "before",
         "new",
@@ -192,6 +192,6 @@ def test_without_a_pass_the_plan_says_when_the_engine_is_chosen():
     table = numbers()
     plan = SMOTE().plan(table, target="y", class_counts=table["y"].value_counts())
     assert plan.engine == "chosen when the rows are gathered"
-    assert SMOTE().plan(table, target="y").engine == "tree"
+    assert SMOTE().plan(table, target="y").engine == "brute"
     balanced = dict.fromkeys((0, 1), 96)
     assert SMOTE().plan(table, target="y", class_counts=balanced).engine == "none"

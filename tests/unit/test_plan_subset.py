@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, chisquare, hypergeom
 
-from dsmote.plan import Subset, kept, subset
+from dsmote.plan import Subset, draws, kept
 from dsmote.plan.draws import CHOICE, INDEX, SPLIT
 
 BILLION = 10**9
@@ -22,15 +22,15 @@ def subsets(draw):
     return Subset(n, keep, seed, rank, draw(st.booleans()))
 
 
-LEAF = subset.LEAF  # as it is, before it is made small
+LEAF = draws.LEAF  # as it is, before it is made small
 
 
 @pytest.fixture(scope="module", autouse=True)
 def small_leaves():
     """Make trees of many levels out of few rows."""
-    before, subset.LEAF = subset.LEAF, 16
+    before, draws.LEAF = draws.LEAF, 16
     yield
-    subset.LEAF = before
+    draws.LEAF = before
 
 
 @given(of=subsets(), cuts=st.lists(st.integers(0, 3_000), max_size=6))
@@ -55,7 +55,7 @@ def test_any_cut_gives_the_same_rows_and_exactly_as_many_as_asked_for(of, cuts):
 )
 def test_the_rows_of_a_seed_stay_what_they_are(replacement, expected, monkeypatch):
     # A change here changes every result that anybody has recorded the seed of.
-    monkeypatch.setattr(subset, "LEAF", LEAF)
+    monkeypatch.setattr(draws, "LEAF", LEAF)
     whole = Subset(20_000, 8, 3, 1, replacement).times(0, 20_000)
     assert np.flatnonzero(whole).tolist() == expected
 
@@ -73,7 +73,7 @@ def test_all_and_none(replacement):
 @pytest.mark.parametrize("keep", [1, 7, 300_000_000, BILLION - 1])
 @pytest.mark.parametrize("replacement", [False, True])
 def test_a_part_of_very_many_rows(keep, replacement, monkeypatch):
-    monkeypatch.setattr(subset, "LEAF", 4096)
+    monkeypatch.setattr(draws, "LEAF", 4096)
     of = Subset(BILLION, keep, 3, 1, replacement)
     places = np.array([0, 5, 400_000_000, 400_050_000, BILLION])
     before = of.before(places)
@@ -87,10 +87,10 @@ def test_a_part_of_very_many_rows(keep, replacement, monkeypatch):
 
 
 def test_only_the_nodes_on_the_way_are_drawn(monkeypatch):
-    monkeypatch.setattr(subset, "LEAF", 4096)
+    monkeypatch.setattr(draws, "LEAF", 4096)
     drawn = []
-    inverted = subset._inverted
-    monkeypatch.setattr(subset, "_inverted", lambda *a: drawn.append(1) or inverted(*a))
+    inverted = draws._inverted
+    monkeypatch.setattr(draws, "_inverted", lambda *a: drawn.append(1) or inverted(*a))
     kept(BILLION, BILLION // 3, 0, 0, 123_456_789, 123_456_799)
     assert len(drawn) <= 18 + 1
 
@@ -106,7 +106,7 @@ def test_every_row_is_as_likely_as_another(replacement):
 
 
 def test_every_subset_is_as_likely_as_another(monkeypatch):
-    monkeypatch.setattr(subset, "LEAF", 2)
+    monkeypatch.setattr(draws, "LEAF", 2)
     names = {pair: i for i, pair in enumerate(itertools.combinations(range(6), 2))}
     found = np.zeros(len(names), dtype=int)
     for seed in range(3_000):
@@ -142,7 +142,7 @@ def test_subsets_differ_by_seed_class_and_kind():
 
 def test_the_rows_stay_what_they_are(monkeypatch):
     # A change here changes every result that anybody has recorded the seed of.
-    monkeypatch.setattr(subset, "LEAF", 4096)
+    monkeypatch.setattr(draws, "LEAF", 4096)
     found = [
         np.flatnonzero(kept(20_000, 5, 42, 1, 0, 20_000, replacement=r)) for r in (False, True)
     ]
@@ -160,12 +160,12 @@ def test_numbers_in_a_half_follow_their_distributions(left, right, chosen):
     n = left + right
     for u in (1e-9, 0.013, 0.25, 0.51, 0.77, 0.999, 1 - 1e-9):
         expected = hypergeom(n, left, chosen).ppf(u)
-        assert subset._hypergeometric(left, right, chosen, u) == expected
-        assert subset._binomial(left, right, chosen, u) == binom(chosen, left / n).ppf(u)
+        assert draws._hypergeometric(left, right, chosen, u) == expected
+        assert draws._binomial(left, right, chosen, u) == binom(chosen, left / n).ppf(u)
     for u in (0.0, 1 - 2.0**-53):
-        assert max(0, chosen - right) <= subset._hypergeometric(left, right, chosen, u)
-        assert subset._hypergeometric(left, right, chosen, u) <= min(left, chosen)
-        assert 0 <= subset._binomial(left, right, chosen, u) <= chosen
+        assert max(0, chosen - right) <= draws._hypergeometric(left, right, chosen, u)
+        assert draws._hypergeometric(left, right, chosen, u) <= min(left, chosen)
+        assert 0 <= draws._binomial(left, right, chosen, u) <= chosen
 
 
 @pytest.mark.parametrize(("n", "keep"), [(5, 6), (5, -1), (0, 1)])

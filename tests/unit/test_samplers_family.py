@@ -627,7 +627,7 @@ def test_svm_that_has_no_vectors(lazy):
     ],
 )
 def test_the_nearest_of_all_rows_are_part_of_the_projected_memory(how, around):
-    plain = SMOTE(k_neighbors=7).plan(X, Y).memory
+    plain = SMOTE(k_neighbors=7, neighbors="tree").plan(X, Y).memory
     found = how.plan(X, Y).memory
     values = 7 * 3 * 8 if getattr(how, "kind", "") == "borderline-2" else 0
     assert found.index_bytes - plain.index_bytes == FEW * (20 * around + values)

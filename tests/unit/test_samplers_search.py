@@ -32,8 +32,8 @@ def test_exact_engines_make_the_same_rows(how):
 
 def test_the_plan_says_why():
     sampler, _ = made()
-    assert sampler.plan_.engine == "tree"
-    assert "because 3 numeric features vary in about" in str(sampler.plan_)
+    assert sampler.plan_.engine == "brute"
+    assert "because comparing all of 60 rows is the quickest" in str(sampler.plan_)
 
 
 def test_an_object_that_searches_as_in_imbalanced_learn():

@@ -13,7 +13,7 @@ import pandas as pd
 
 from dsmote.job.report.sample import CATEGORICAL, Column, evenly
 from dsmote.neighbors import choose_engine
-from dsmote.neighbors.dimension import principal_axes
+from dsmote.neighbors.tree import principal_axes
 
 TOP_LEVELS = 8
 MISSING = "(missing)"
