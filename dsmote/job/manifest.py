@@ -12,6 +12,7 @@ from dsmote.job.labels import plain_label, plain_value
 from dsmote.job.outputs import Outputs
 from dsmote.job.parts import Part
 from dsmote.job.spec import JobSpec
+from dsmote.samplers.registry import parameters_of
 
 __all__ = ["FORMAT_VERSION", "make_manifest", "versions"]
 
@@ -74,7 +75,8 @@ def make_manifest(
 def _parameters(sampler: Any, spec: JobSpec) -> dict[str, Any]:
     # The strategy as it was given, where the sampler holds a callable made from it.
     given = {"sampling_strategy": spec.params.get("sampling_strategy", "auto")}
-    parameters = plain_value({**sampler.get_params(deep=False), **given})
+    known = {name: getattr(sampler, name) for name in parameters_of(type(sampler))}
+    parameters = plain_value({**known, **given})
     masked: dict[str, Any] = spec.hidden.mask_value(parameters)
     return masked
 
