@@ -267,9 +267,9 @@ def parts_of(
             files = tuple(Written(**each) for each in fields["files"])
             counts = tuple((label, rows) for label, rows in fields["counts"])
             found[number] = Part(number, files, counts, None, 0)
-        logger.info("going on with %d of %d parts", len(found), run["parts"])
+        logger.info("resuming: %d of %d parts are finished", len(found), run["parts"])
     elif before is not None:
-        logger.warning("the plan is not that of the run that died: beginning anew")
+        logger.warning("the plan is not that of the run that died: starting over")
         stage.restart()
     note_run(stage.folder, run)
     return found

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from distributed import Client, LocalCluster
 
-from dsmote.job import JobSpec, Silent, plan_job, prepare, shuffle, write_job
+from dsmote.job import JobSpec, Progress, plan_job, prepare, shuffle, write_job
 from dsmote.job import parquet as parquet_module
 from dsmote.job.spec import Split
 from tests.job.conftest import beside, mixed_frame, write_files
@@ -179,7 +179,7 @@ def test_object_stores_get_the_same_folders(
     assert left == {".out.dsmote", "out"}
 
 
-class Dies(Silent):
+class Dies(Progress):
     """Ends the run when so many parts are written."""
 
     def __init__(self, after: int) -> None:
