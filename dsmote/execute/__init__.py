@@ -21,6 +21,7 @@ from dsmote.execute.recipe import (
     Task,
     on_segments,
     other_classes,
+    vote_on,
 )
 from dsmote.execute.rows import Rows
 from dsmote.execute.tables import Table, read_frame, read_pair
@@ -48,4 +49,5 @@ __all__ = [
     "read_frame",
     "read_pair",
     "take",
+    "vote_on",
 ]

@@ -15,15 +15,11 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute.partition import (
-    as_frame,
+    Partition,
     bad_values,
-    check,
     companion,
-    decimals_of,
     incomplete,
     index_end,
-    label_codes,
-    labels_of,
     missing_labels,
     smallest_hashes,
 )
@@ -122,16 +118,21 @@ def extract(
     take : Take
         What is wanted.
     """
+    here = Partition.of(part, target, weight, group)
     schema = take.schema
-    frame = as_frame(part, schema)
-    check(frame, schema)
-    labels = labels_of(frame, target, schema)
-    codes, names = label_codes(labels)
-    unlabelled, *found_counts = np.bincount(codes + 1, minlength=len(names) + 1).tolist()
-    if unlabelled:
-        raise ValueError(missing_labels(unlabelled, labels.name))
-    weights = None if weight is None else companion(weight, len(frame), "sample_weight")
-    groups = None if group is None else companion(group, len(frame), "groups")
+    labels = here.labels(schema)
+    codes, names, found_counts = labels
+    if labels.missing:
+        name = getattr(here.series(schema), "name", None)
+        raise ValueError(missing_labels(labels.missing, name))
+    plain = not (take.beside or here.weight is not None or here.group is not None)
+    matrix = here.matrix(schema) if plain else None
+    if matrix is None:
+        n = len(here.frame(schema))
+        if here.weight is not None:
+            here.weight = companion(here.weight, n, "sample_weight")
+        if here.group is not None:
+            here.group = companion(here.group, n, "groups")
     found, sample = {}, {}
     for code, name in enumerate(names):
         rank = take.grow.get(name)
@@ -139,26 +140,42 @@ def extract(
         if rank is None and not quota:
             continue
         at = np.flatnonzero(codes == code)
-        if rank is not None:
-            found[rank] = rows = _rows(frame, at, take, weights, groups)
+        if matrix is not None:
+            rows = _matrix_rows(matrix, at, take)
         else:
-            rows = _rows(frame, at, replace(take, beside=()), None, None)
+            rows = _rows(here, at, take, all_of_them=rank is not None)
+        if rank is not None:
+            found[rank] = rows
         if quota:
             sample[take.ranks[name]] = sampled(rows.numeric, rows.numbers, quota)
     counts = dict(zip(names, found_counts, strict=True))
-    decimals = decimals_of(part, schema)
-    return Extract(counts, (len(frame),), found, sample, index_end(part, target), decimals)
+    if matrix is not None:
+        return Extract(counts, (len(matrix),), found, sample)
+    end = index_end(here.part, here.target)
+    return Extract(counts, (len(codes),), found, sample, end, here.decimals(schema))
 
 
-def _rows(
-    frame: pd.DataFrame,
-    at: np.ndarray,
-    take: Take,
-    weights: pd.Series | None,
-    groups: pd.Series | None,
-) -> Rows:
-    """Encode the complete rows of a class with all that goes with them."""
+def _matrix_rows(matrix: np.ndarray, at: np.ndarray, take: Take) -> Rows:
+    """Take the complete rows of a class out of a table that is one array."""
+    no_codes = np.empty((len(at), 0), dtype=np.int32)
+    if take.whole:
+        whole = pd.DataFrame(matrix[at], copy=False)
+        return Rows(np.empty((len(at), 0)), {}, no_codes, (), {}, at, beside=whole)
+    rows = matrix[at].astype(np.float64, order="C", copy=False)
+    if not all_finite(rows):
+        finite = np.isfinite(rows)
+        if not take.skip:
+            nan = dict(enumerate(np.isnan(rows).sum(axis=0).tolist()))
+            infinite = dict(enumerate(np.isinf(rows).sum(axis=0).tolist()))
+            raise ValueError(incomplete(nan, infinite, take.schema))
+        rows, at = rows[finite.all(axis=1)], at[finite.all(axis=1)]
+    return Rows(rows, {}, no_codes[: len(at)], (), {}, at)
+
+
+def _rows(here: Partition, at: np.ndarray, take: Take, *, all_of_them: bool) -> Rows:
+    """Encode the complete rows of a class; `all_of_them`: with all that goes with them."""
     schema = take.schema
+    frame = here.frame(schema)
     rows = frame.iloc[at]
     if take.whole:
         n = len(at)
@@ -166,17 +183,20 @@ def _rows(
         whole = rows.reset_index(drop=True)
         made = Rows(np.empty((n, 0)), {}, no_codes, (), {}, at, beside=whole)
     else:
-        made = encode(rows, schema, at)
+        made = encode(rows, schema, at, here.known_levels)
         if not all_finite(made.numeric):
             if not take.skip:
                 raise ValueError(incomplete(*bad_values(rows, schema), schema))
             good = np.isfinite(made.numeric).all(axis=1)
-            return _rows(frame, at[good], take, weights, groups)
+            return _rows(here, at[good], take, all_of_them=all_of_them)
+        if not all_of_them:
+            return made
         if take.beside:
             beside = rows.iloc[:, list(take.beside)].reset_index(drop=True)
             made = replace(made, beside=beside)
-    if weights is not None:
-        made = replace(made, weights=weights.iloc[at].to_numpy(dtype=np.float64))
+    if here.weight is not None:
+        made = replace(made, weights=here.weight.iloc[at].to_numpy(dtype=np.float64))
+    groups = here.group
     if groups is None and schema.group is not None and not take.whole:
         groups = frame.iloc[:, schema.group]
     if groups is not None:
@@ -193,6 +213,8 @@ def sampled(numeric: np.ndarray, numbers: np.ndarray, quota: int) -> Sampled:
 
 def join_extracts(parts: Sequence[Extract], *, take: Take) -> Extract:
     """Join what was extracted from partitions, in order."""
+    if len(parts) == 1 and all(len(p.categories) == 0 for p in parts[0].rows.values()):
+        return parts[0]
     firsts = np.cumsum([0, *(sum(p.lengths) for p in parts)])
     counts: dict[Any, int] = reduce(_added, (p.counts for p in parts), {})
     ranks = sorted({rank for p in parts for rank in p.rows})

@@ -21,14 +21,13 @@ from dsmote.execute.generate import (
     join_made,
     make_rows,
 )
-from dsmote.execute.matrix import (
-    Labelled,
-    extract_matrix,
-    is_matrix,
-    labelled,
-    profile_matrix,
+from dsmote.execute.partition import (
+    Partition,
+    array_frame,
+    check_companion,
+    conform,
+    profile,
 )
-from dsmote.execute.partition import array_frame, as_frame, check_companion, conform, profile
 from dsmote.execute.provenance import of_originals, with_provenance
 from dsmote.execute.recipe import Made, Making, Task
 from dsmote.execute.resources import memory_limit, single_threaded, thread_pool
@@ -139,9 +138,10 @@ class MemoryTable:
         return list(self._X.dtypes) if self.is_frame else [self._X.dtype] * self._X.shape[1]
 
     @cached_property
-    def _classes(self) -> Labelled:
-        """The target's labels, numbered once."""
-        return labelled(self._labels)
+    def _whole(self) -> Partition:
+        """All of the table, which is read once."""
+        weight, group = self.beside.get("sample_weight"), self.beside.get("groups")
+        return Partition(self._X, self._labels, weight, group)
 
     def _as_labels(self, y: Any) -> pd.Series:
         """Return the target as a Series, and remember how to give its kind back."""
@@ -227,37 +227,15 @@ class MemoryTable:
         text = pd.api.types.infer_dtype(column, skipna=True) == "string"
         return not text and read_objects(column, np.dtype("f8")) is not None
 
-    def _prepared(self, schema: Schema) -> pd.DataFrame:
-        """Return the frame with object columns of numbers as the numbers the schema says."""
-        return as_frame(self._X, schema)
-
     def profile(self, schema: Schema, scale: str | None = None, levels: bool = False) -> Profile:
         """Look at the table once."""
-        if is_matrix(self._X, schema):
-            return profile_matrix(self._X, self._classes, schema, scale)
-        return profile(self._taken(schema), self._labels, schema, scale, levels, whole=True)
-
-    def _taken(self, schema: Schema) -> Any:
-        """Return the features: of an array of text, the frame, which takes long to make."""
-        return self._X if any(c.given is not None for c in schema.columns) else self._frame
+        return profile(self._whole, None, schema, scale, levels, whole=True)
 
     def _extract(self, task: Task) -> Extract:
         """Take out the rows of the classes to grow."""
         take = take_of(task)
-        plain = not (self.beside or take.beside)
-        if plain and is_matrix(self._X, task.schema):
-            found = extract_matrix(self._X, self._classes, take=take)
-        else:
-            found = extract(self._taken(task.schema), self._labels, *self._companions, take=take)
+        found = extract(self._whole, take=take)
         return check_counts(join_extracts([found], take=take), task.plan)
-
-    def _as_part(self, schema: Schema) -> tuple[Any, ...]:
-        part = self._X if is_matrix(self._X, schema) else self._prepared(schema)
-        return (part, self._labels, *self._companions)
-
-    @property
-    def _companions(self) -> tuple[Any, Any]:
-        return self.beside.get("sample_weight"), self.beside.get("groups")
 
     def limit(self) -> Limit | None:
         """Return the memory of this machine."""
@@ -280,9 +258,7 @@ class MemoryTable:
         # All rows are more than a class: of 1,000, eight times the work went into waiting threads.
         small = _tiny(found.rows) and not (recipe.around or recipe.surveys or recipe.sample)
         with nullcontext() if small else single_threaded():
-            around, self.learnt, survey = surveyed(
-                found, lambda: self._as_part(task.schema), task, each
-            )
+            around, self.learnt, survey = surveyed(found, self._whole, task, each)
             for c in plan.growing:
                 near = around.get(c.rank)
                 of = build_class_index(

@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -48,6 +48,9 @@ from dsmote.plan.schema import (
 )
 
 __all__ = [
+    "NUMBERED",
+    "Labelled",
+    "Partition",
     "Samples",
     "as_frame",
     "bad_values",
@@ -56,10 +59,10 @@ __all__ = [
     "column_of",
     "companion",
     "conform",
-    "decimals_of",
     "incomplete",
     "index_end",
     "label_codes",
+    "labelled",
     "labels_of",
     "missing_labels",
     "numbers_in",
@@ -69,6 +72,7 @@ __all__ = [
 ]
 
 
+NUMBERED = 1 << 13  # rows of a table in memory whose levels are numbered once, for all classes
 HASHED = 8  # columns that are enough to tell rows apart
 LEAST_ROWS = 1 << 12  # of a wide partition, that are profiled at once
 
@@ -143,6 +147,112 @@ def label_codes(labels: Any) -> tuple[np.ndarray, list[Any]]:
             "text for each row"
         ) from error
     return codes, [plain(value) for value in values]
+
+
+class Labelled(NamedTuple):
+    """The classes of a partition's rows."""
+
+    codes: np.ndarray  # int, shape (n,): place of each row's label in `names`; -1: missing
+    names: list[Any]  # the labels as plain Python values, in order of first appearance
+    counts: list[int]  # rows of each
+
+    @property
+    def missing(self) -> int:
+        """Rows without a label."""
+        return len(self.codes) - sum(self.counts)
+
+
+def labelled(labels: Any) -> Labelled:
+    """Give each different label a number.
+
+    Examples
+    --------
+    >>> labelled(np.array(["b", "a", "b"], dtype=object))
+    Labelled(codes=array([0, 1, 0]), names=['b', 'a'], counts=[2, 1])
+    """
+    codes, names = label_codes(labels)
+    counts = np.bincount(codes + 1, minlength=len(names) + 1)[1:].tolist()
+    return Labelled(codes, names, counts)
+
+
+class Partition:
+    """One partition of a table, or all of a table in memory: what is read of it is read once.
+
+    Parameters
+    ----------
+    part, target : partitions of X and of y (None where the target is a column of X)
+    weight, group : partitions of the sample weights and of the groups, where there are any
+    """
+
+    def __init__(self, part: Any, target: Any = None, weight: Any = None, group: Any = None):
+        self.part, self.target, self.weight, self.group = part, target, weight, group
+        self._frames: list[tuple[Schema, pd.DataFrame]] = []
+        self._labelled: Labelled | None = None
+        self._levels: dict[int, tuple[np.ndarray, pd.Series]] = {}
+        self._decimals: dict[int, tuple[int, int] | None] | None = None
+
+    @classmethod
+    def of(cls, part: Any, *more: Any) -> Partition:
+        """Return a partition as it is, or made of its collections' partitions."""
+        return part if isinstance(part, Partition) else cls(part, *more)
+
+    def matrix(self, schema: Schema) -> np.ndarray | None:
+        """Return all of the table where it is one array, of floats or of numbers to be copied.
+
+        A frame over such an array is looked at column by column, which for a table of a thousand
+        rows takes longer than all the rest.
+        """
+        if not isinstance(self.part, np.ndarray) or self.part.dtype.kind not in "iufb":
+            return None
+        copied = schema.copied and len(schema.copied) == len(schema.columns)
+        floats = self.part.dtype.kind == "f" and len(schema.numeric) == len(schema.columns)
+        return self.part if copied or floats else None
+
+    def frame(self, schema: Schema) -> pd.DataFrame:
+        """Return the features, and the target where it is one of them, as a checked frame."""
+        for known, frame in self._frames:
+            if known is schema:
+                return frame
+        frame = as_frame(self.part, schema)
+        check(frame, schema)
+        self._frames.append((schema, frame))
+        return frame
+
+    def series(self, schema: Schema) -> pd.Series:
+        """Return the target."""
+        return labels_of(self.frame(schema), self.target, schema)
+
+    def labels(self, schema: Schema) -> Labelled:
+        """Return the numbered labels."""
+        if self._labelled is None:
+            matrix = self.matrix(schema)
+            known = matrix is not None and isinstance(self.target, pd.Series)
+            self._labelled = labelled(self.target if known else self.series(schema))
+        return self._labelled
+
+    @property
+    def known_levels(self) -> Mapping[int, tuple[np.ndarray, pd.Series]]:
+        """The codes and levels that were asked for before, by position."""
+        return self._levels
+
+    def level_codes(self, i: int, column: pd.Series) -> tuple[np.ndarray, pd.Series]:
+        """Return the codes and levels of a categorical feature, as `factorized` does."""
+        if i not in self._levels:
+            self._levels[i] = factorized(column)
+        return self._levels[i]
+
+    def decimals(self, schema: Schema) -> dict[int, tuple[int, int] | None]:
+        """Return the digits of the decimals in object columns that are measured, unless empty."""
+        if self._decimals is None:
+            columns = {
+                i: column_of(self.part, i)
+                for i, c in enumerate(schema.columns)
+                if c.given is not None
+            }
+            self._decimals = {
+                i: object_digits(column) for i, column in columns.items() if not column.isna().all()
+            }
+        return self._decimals
 
 
 def check_companion(dtype: Any, name: str) -> None:
@@ -293,12 +403,16 @@ def profile(
     the nominal columns are counted by class; `whole` whether there is no other partition, so that
     samples need not be taken before they are asked for.
     """
-    frame = as_frame(part, schema)
-    check(frame, schema)
-    labels = labels_of(frame, target, schema)
+    here = Partition.of(part, target)
+    matrix = here.matrix(schema) if whole else None
+    if matrix is not None:
+        return _profile_matrix(matrix, here.labels(schema), schema, scale)
+    part, target, frame = here.part, here.target, here.frame(schema)
+    labels = here.series(schema)
     if not len(frame):
         return Profile()
-    if not levels:  # which are looked at one and all
+    levels_once = whole and len(frame) <= NUMBERED
+    if not (levels or levels_once):  # which are looked at one and all
         check_levels(frame, schema)
     size = _size(frame)
     step = max(LEAST_ROWS, PROFILE_CELLS // max(1, frame.shape[1]))
@@ -307,8 +421,7 @@ def profile(
         slices = [slice(start, start + step) for start in range(0, len(frame), step)]
         parts = [profile(_at(part, s), _at(target, s), schema, scale, levels) for s in slices]
         return replace(merge_profiles(parts), bytes=size, largest_bytes=size)
-    codes, names = label_codes(labels)
-    missing_target, *counts = np.bincount(codes + 1, minlength=len(names) + 1).tolist()
+    codes, names, counts = here.labels(schema)
     numeric = [values for values, _ in numeric_columns(frame, schema)]
     good = codes
     missing, infinite = {}, {}
@@ -322,8 +435,11 @@ def profile(
     if good is not codes:
         usable = np.bincount(good + 1, minlength=len(names) + 1)[1:].tolist()
     nominal = {i: frame.iloc[:, i] for i in schema.nominal}
-    found = {i: factorized(column) for i, column in nominal.items()} if levels else {}
-    samples = Samples(numeric, good, names, list(nominal.values()))
+    found = {}
+    if levels or levels_once:
+        found = {i: here.level_codes(i, column) for i, column in nominal.items()}
+    numbered = [of[0] for of in found.values()] if whole and found else list(nominal.values())
+    samples = Samples(numeric, good, names, numbered)
     text = {i: column for i, column in nominal.items() if is_nominal_dtype(column.dtype)}
     categories = {
         i: (dtype,)
@@ -338,11 +454,11 @@ def profile(
         largest_bytes=size,
         counts=dict(zip(names, counts, strict=True)),
         usable=dict(zip(names, usable, strict=True)),
-        missing_target=missing_target,
+        missing_target=here.labels(schema).missing,
         missing=missing,
         infinite=infinite,
         categories=categories,
-        decimals=decimals_of(part, schema),
+        decimals=here.decimals(schema),
         distinct={
             i: distinct_values(
                 different(column if i not in missing else column[np.isfinite(column)])
@@ -354,7 +470,7 @@ def profile(
         texts={i: _first_texts(column) for i, column in text.items()},
         sample=samples if whole else dict(samples),
         moments=tuple(look_at(column, scale) for column in numeric) if scale else (),
-        levels=tuple(_level_counts(*of, codes, names) for of in found.values()),
+        levels=tuple(_level_counts(*of, codes, names) for of in found.values()) if levels else (),
         index_end=index_end(frame, target),
         beyond=frozenset(
             i
@@ -364,14 +480,38 @@ def profile(
     )
 
 
+def _profile_matrix(
+    matrix: np.ndarray, labels: Labelled, schema: Schema, scale: str | None
+) -> Profile:
+    """Profile a table that is one array: to the bit what a frame of the same values gives."""
+    codes, names, counts = labels
+    missing, infinite = {}, {}
+    usable = counts
+    good = codes
+    if schema.numeric and not all_finite(matrix):
+        finite = np.isfinite(matrix)
+        for i in np.flatnonzero(~finite.all(axis=0)).tolist():
+            missing[i] = int(np.isnan(matrix[:, i]).sum())
+            infinite[i] = int(len(matrix) - finite[:, i].sum()) - missing[i]
+        good = np.where(finite.all(axis=1), codes, -1)
+        usable = np.bincount(good[good >= 0], minlength=len(names)).tolist()
+    moments = [look_at(column.astype(np.float64), scale) for column in matrix.T] if scale else []
+    return Profile(
+        rows=len(matrix),
+        bytes=matrix.nbytes,
+        largest_bytes=matrix.nbytes,
+        counts=dict(zip(names, counts, strict=True)),
+        usable=dict(zip(names, usable, strict=True)),
+        missing_target=labels.missing,
+        missing=missing,
+        infinite=infinite,
+        sample=Samples(matrix.T if schema.numeric else [], good, names),
+        moments=tuple(moments),
+    )
+
+
 def _at(part: Any, rows: slice) -> Any:
     return part.iloc[rows] if hasattr(part, "iloc") else part if part is None else part[rows]
-
-
-def decimals_of(part: Any, schema: Schema) -> dict[int, tuple[int, int] | None]:
-    """Return the digits of the decimals in object columns that are measured, unless empty."""
-    columns = {i: column_of(part, i) for i, c in enumerate(schema.columns) if c.given is not None}
-    return {i: object_digits(column) for i, column in columns.items() if not column.isna().all()}
 
 
 def column_of(part: Any, i: int) -> pd.Series:
@@ -432,14 +572,16 @@ def _level_counts(
 def _size(frame: pd.DataFrame) -> int:
     """Return the bytes a frame takes; Python objects are judged by a few of them."""
     size = frame.index.memory_usage()
-    for i, dtype in enumerate(frame.dtypes):
+    dtypes = list(frame.dtypes)
+    some = frame.iloc[:: max(1, len(frame) // 64)] if np.dtype("O") in dtypes else frame
+    for i, dtype in enumerate(dtypes):
         if isinstance(dtype, np.dtype):
             size += len(frame) * dtype.itemsize
         else:
             size += frame.iloc[:, i].memory_usage(index=False)
         if isinstance(dtype, np.dtype) and dtype.kind == "O":
-            some = frame.iloc[:: max(1, len(frame) // 64), i]
-            size += int(np.mean([sys.getsizeof(value) for value in some]) * len(frame))
+            values = some.iloc[:, i].to_numpy()
+            size += int(np.mean([sys.getsizeof(value) for value in values]) * len(frame))
     return size
 
 
@@ -454,7 +596,7 @@ class Samples(Mapping[Any, Sampled]):
         numeric: Sequence[np.ndarray] | np.ndarray,
         codes: np.ndarray,
         names: Sequence[Any],
-        nominal: Sequence[pd.Series] = (),
+        nominal: Sequence[pd.Series | np.ndarray] = (),
     ) -> None:
         self._numeric, self._nominal, self._codes = numeric, nominal, codes
         self._places = {name: c for c, name in enumerate(names)} if len(numeric) else {}
@@ -467,7 +609,11 @@ class Samples(Mapping[Any, Sampled]):
             words, kept = smallest_hashes(hashed, sample_rows(len(self._numeric)))
             levels = np.empty((len(kept), len(self._nominal)), dtype=np.uint32)
             for j, column in enumerate(self._nominal):
-                levels[:, j] = _level_hashes(column.iloc[rows[kept]])
+                some = rows[kept]
+                if isinstance(column, np.ndarray):  # codes do, where there is no other partition
+                    levels[:, j] = column[some]
+                else:
+                    levels[:, j] = _level_hashes(column.iloc[some])
             at = rows[kept]
             if isinstance(self._numeric, np.ndarray):  # the columns of one array, taken together
                 numeric = self._numeric.T[at]

@@ -57,8 +57,10 @@ __all__ = [
     "Task",
     "on_segments",
     "other_classes",
+    "vote_on",
 ]
 
+_VOTES = 1 << 16  # codes that are counted at once
 _SEEN = 512  # rows that the engine for a partition is chosen from
 
 
@@ -352,11 +354,22 @@ def on_segments(
     if len(away):
         numeric[away] = beyond(start[away], ends.points[away], -gaps[away], whole)
     codes = rows.codes[bases]
-    if ends.voters is not None:
+    if ends.voters is not None and codes.shape[1]:
         near, place = ends.voters
-        for j in range(codes.shape[1]):
-            codes[:, j] = vote(rows.codes[near, j][place], draws.vote(j))
+        codes = vote_on(rows, near[place], draws)
     return Made(numeric, wide, codes, bases, ends.numbers, gaps, ends.weights)
+
+
+def vote_on(rows: Rows, voters: np.ndarray, draws: Draws) -> np.ndarray:
+    """Let rows of the class, shape (n, k), vote on its categorical features."""
+    (n, k), q = voters.shape, rows.codes.shape[1]
+    made = np.empty((n, q), dtype=np.int32)
+    step = max(1, _VOTES // max(1, n * k))  # columns at a time: each call takes a while
+    for j in range(0, q, step):
+        codes = rows.codes[:, j : j + step][voters].transpose(2, 0, 1).reshape(-1, k)
+        drawn = [draws.vote(i) for i in range(j, min(j + step, q))]
+        made[:, j : j + step] = vote(codes, np.concatenate(drawn)).reshape(-1, n).T
+    return made
 
 
 def other_classes(around: Around, m: int | None = None) -> tuple[np.ndarray, np.ndarray]:

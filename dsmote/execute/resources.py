@@ -103,31 +103,35 @@ class _BlasGuard:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
-        self._limits: Any = None
+        self._before: list[tuple[Any, int]] = []
 
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
-                _release_blas()
-                self._limits = _pools().limit(limits=1, user_api="blas")
+                # One that is built on OpenMP has a limit for each thread, as OpenMP has.
+                shared = [
+                    pool
+                    for pool in _pools().lib_controllers
+                    if pool.user_api == "blas" and getattr(pool, "threading_layer", "") != "openmp"
+                ]
+                self._before = [(pool, pool.num_threads) for pool in shared]
+                _set_threads([(pool, 1) for pool in shared])
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                _release_blas()
-                self._limits.restore_original_limits()
-                _release_blas()
-                self._limits = None
+                _set_threads(self._before)
 
 
-def _release_blas() -> None:
-    """Let any thread set OpenBLAS's limit: threadpoolctl lets only the one that did so first."""
-    for pool in _pools().lib_controllers:
-        release = getattr(pool, "clear_controlling_thread", None)
-        if release is not None:
-            release(force=True)
+def _set_threads(limits: list[tuple[Any, int]]) -> None:
+    """Set limits of pools, from whatever thread: threadpoolctl lets the first that did so only."""
+    for pool, n in limits:
+        release = getattr(pool, "clear_controlling_thread", lambda force: None)
+        release(force=True)
+        pool.set_num_threads(n)
+        release(force=True)
 
 
 _BLAS = _BlasGuard()

@@ -275,7 +275,12 @@ def _plain_columns(frame: pd.DataFrame, wanted: Sequence[int]) -> dict[int, np.n
     return columns
 
 
-def encode(frame: pd.DataFrame, schema: Schema, numbers: np.ndarray) -> Rows:
+def encode(
+    frame: pd.DataFrame,
+    schema: Schema,
+    numbers: np.ndarray,
+    known: Mapping[int, tuple[np.ndarray, pd.Series]] | None = None,
+) -> Rows:
     """Turn rows of a frame into arrays; of what is missing, only the numeric columns tell.
 
     Parameters
@@ -286,6 +291,8 @@ def encode(frame: pd.DataFrame, schema: Schema, numbers: np.ndarray) -> Rows:
         The roles of the columns.
     numbers : ndarray of int64, shape (n,)
         Which rows of the partition they are.
+    known : mapping of column position to (codes, levels), optional
+        Those of all rows of the partition, where they were numbered before.
     """
     numeric = np.empty((len(frame), len(schema.numeric)), order="C")
     wide = {}
@@ -296,7 +303,10 @@ def encode(frame: pd.DataFrame, schema: Schema, numbers: np.ndarray) -> Rows:
     codes = np.empty((len(frame), len(schema.nominal)), dtype=np.int32)
     levels = []
     for place, i in enumerate(schema.nominal):
-        codes[:, place], unique = factorized(frame.iloc[:, i])
+        if known is not None and i in known:
+            codes[:, place], unique = known[i][0][numbers], known[i][1]
+        else:
+            codes[:, place], unique = factorized(frame.iloc[:, i])
         levels.append(unique)
     categories = {
         i: dtype for i, dtype in enumerate(frame.dtypes) if isinstance(dtype, pd.CategoricalDtype)

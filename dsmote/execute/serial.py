@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from dsmote.execute.extract import Extract
 from dsmote.execute.generate import learn
+from dsmote.execute.partition import Partition
 from dsmote.execute.recipe import Task
 from dsmote.execute.survey import (
     BATCH,
@@ -23,7 +23,7 @@ __all__ = ["surveyed"]
 
 
 def surveyed(
-    found: Extract, part: Callable[[], tuple[Any, ...]], task: Task, each: Each
+    found: Extract, whole: Partition, task: Task, each: Each
 ) -> tuple[dict[int, Any], Any, Any]:
     """Have the model learnt, all rows looked at, and the nearest of all rows found.
 
@@ -31,8 +31,8 @@ def surveyed(
     ----------
     found : Extract
         The class rows, and the sample to learn from.
-    part : callable
-        Returns the whole table as one partition: features, target, weights, groups.
+    whole : Partition
+        The whole table.
     task : Task
     each : callable
         Maps a function over blocks of queries.
@@ -50,7 +50,7 @@ def surveyed(
     if not (recipe.around or recipe.surveys):
         return around, learnt, None
     ranks = {c.label: c.rank for c in plan.classes}
-    here = measured(*part(), schema=task.schema, ranks=ranks, recipe=recipe)
+    here = measured(whole, schema=task.schema, ranks=ranks, recipe=recipe)
     survey = None
     if recipe.surveys:
         survey = survey_here(here, recipe=recipe, n_classes=len(ranks), learnt=learnt)

@@ -27,8 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsmote.execute.matrix import is_matrix
-from dsmote.execute.partition import as_frame, companion, label_codes, labels_of
+from dsmote.execute.partition import Partition, companion
 from dsmote.execute.recipe import Around, Recipe
 from dsmote.execute.rows import Rows, all_finite, numeric_columns
 from dsmote.neighbors import NeighborIndex, few
@@ -151,13 +150,14 @@ def measured(
     recipe : Recipe
         Knows how columns are scaled.
     """
-    frame = part if is_matrix(part, schema) else as_frame(part, schema)
-    labels = labels_of(frame, target, schema)
-    codes, names = label_codes(labels)
+    here = Partition.of(part, target, weight, group)
+    codes, names, _ = here.labels(schema)
     places = np.array([ranks[name] for name in names], dtype=np.int32)
-    if frame is part and isinstance(part, np.ndarray):
-        raw = part.astype(np.float64, order="C", copy=False)
+    matrix = here.matrix(schema)
+    if matrix is not None:
+        raw = matrix.astype(np.float64, order="C", copy=False)
     else:
+        frame = here.frame(schema)
         raw = np.empty((len(frame), len(schema.numeric)))
         for place, (values, _) in enumerate(numeric_columns(frame, schema)):
             raw[:, place] = values
@@ -166,13 +166,13 @@ def measured(
         at = np.flatnonzero(np.isfinite(raw).all(axis=1))
         raw = raw[at]
     weights = None
-    if weight is not None:
-        weights = companion(weight, len(frame), "sample_weight").iloc[at].to_numpy(dtype=float)
+    if here.weight is not None:
+        weights = companion(here.weight, len(codes), "sample_weight").iloc[at].to_numpy(dtype=float)
     groups = None
-    if group is not None:
-        groups = companion(group, len(frame), "groups").iloc[at].reset_index(drop=True)
+    if here.group is not None:
+        groups = companion(here.group, len(codes), "groups").iloc[at].reset_index(drop=True)
     elif schema.group is not None:
-        groups = frame.iloc[at, schema.group].reset_index(drop=True)
+        groups = here.frame(schema).iloc[at, schema.group].reset_index(drop=True)
     found = places[codes[at]] if len(places) else np.empty(0, dtype=np.int32)
     return Measured(recipe.measured(raw), raw, found, at, weights, groups)
 

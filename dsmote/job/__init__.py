@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dsmote.job.api import JobResult, exit_code, run_job, run_spec
     from dsmote.job.fingerprint import unchanged
-    from dsmote.job.jobfile import JobFileError, load_job
+    from dsmote.job.jobfile import JobFileError
     from dsmote.job.run import (
         Job,
         JobFailed,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         prepare,
         write_job,
     )
-    from dsmote.job.spec import JobSpec
+    from dsmote.job.spec import JobSpec, load_job
 
 __all__ = [
     "Job",
@@ -49,7 +49,7 @@ _HOMES = {
     "run_spec": "api",
     "unchanged": "fingerprint",
     "JobFileError": "jobfile",
-    "load_job": "jobfile",
+    "load_job": "spec",
     "Job": "run",
     "JobFailed": "run",
     "Outcome": "run",

@@ -11,11 +11,11 @@ from typing import Any
 
 from dsmote.cluster import connect
 from dsmote.job.fingerprint import unchanged
-from dsmote.job.jobfile import JobFileError, Setting, load_job
+from dsmote.job.jobfile import JobFileError, Setting
 from dsmote.job.logs import Log, logged
 from dsmote.job.run import Job, plan_job, prepare, write_job
 from dsmote.job.runner import is_for_workers
-from dsmote.job.spec import JobSpec
+from dsmote.job.spec import JobSpec, load_job
 from dsmote.plan import MemoryLimitError
 
 __all__ = ["JobResult", "exit_code", "run_job", "run_spec"]
@@ -181,10 +181,9 @@ def _client(job: Job, progress: Log, client: Any) -> Iterator[Any]:
     if client is None:
         running = "address" in cluster or "scheduler_file" in cluster
         progress.stage("connecting" if running else "starting workers")
-    with (
-        connect(**cluster) if client is None else client.as_current() as current,
-        masked_worker_logs(current, spec.hidden, spec.input, spec.output),
-    ):
-        if client is None and not current.nthreads():
-            progress.stage("waiting for the scheduler to get workers")
-        yield current
+    with connect(**cluster) if client is None else client.as_current() as opened:
+        current = client or opened
+        with masked_worker_logs(current, spec.hidden, spec.input, spec.output):
+            if not current.nthreads():
+                progress.stage("waiting for the scheduler to get workers")
+            yield current

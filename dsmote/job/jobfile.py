@@ -1,43 +1,36 @@
-"""Read a job from YAML or from Python's mappings: every error at once, with its line."""
+"""YAML, options and Python's values as plain data, with the place of every key and of every error.
+
+What the keys mean is not known here: that is the model's (:mod:`dsmote.job.spec`).
+"""
 
 from __future__ import annotations
 
+import datetime
+import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 from ruamel.yaml.reader import ReaderError
 
-from dsmote.job.files import clear_errors
 from dsmote.job.secrets import MASK, SECRET_NAME, Secrets
-from dsmote.job.spec import (
-    AUTO,
-    JobSpec,
-    check_job,
-    closest,
-    label_text,
-    near,
-    params_model,
-    sections,
-)
-from dsmote.plan.labels import first
-from dsmote.samplers.registry import samplers
 
-__all__ = ["JobFileError", "LineError", "Setting", "load_job", "set_key"]
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+__all__ = ["JobFileError", "LineError", "Reader", "Setting", "closest", "near", "set_key"]
 
 Path = tuple[str, ...]
 
 MAX_BYTES = 1_000_000
 #: A file that has more keys and values than this, through aliases of aliases, is no job.
 MAX_NODES = 10_000
-#: More than any job has: what Python gives may hold itself.
+#: More than any job has: an alias, or a dict of Python's, may hold itself.
 MAX_DEPTH = 20
 #: Python takes minutes to read some longer numbers, and does not print them.
 MAX_DIGITS = 1000
@@ -53,13 +46,7 @@ _LOCATION = re.compile(r"(~?/|\.{1,2}(/|$)|[A-Za-z][A-Za-z0-9+.-]*://)")
 
 @dataclass(frozen=True)
 class LineError:
-    """One error, its place (a line of the file, or an option) and its key with those above it.
-
-    Examples
-    --------
-    >>> str(LineError("job.yaml:3", "report", "must be a valid boolean", 3))
-    'job.yaml:3: report: must be a valid boolean'
-    """
+    """One error, its place (a line of the file, or an option) and its key with those above it."""
 
     where: str
     key: str
@@ -76,7 +63,7 @@ class LineError:
 
 
 class JobFileError(ValueError):
-    """A job file, or a mapping of the same keys, with at least one error.
+    """A job with at least one error: a file, a mapping of the same keys, or a `JobSpec`.
 
     Parameters
     ----------
@@ -87,7 +74,7 @@ class JobFileError(ValueError):
     Attributes
     ----------
     errors : tuple of LineError
-        All of them; the message has the first.
+        All of them; the message has the first 20.
 
     Examples
     --------
@@ -97,6 +84,8 @@ class JobFileError(ValueError):
     """
 
     def __init__(self, name: str, errors: Sequence[LineError]) -> None:
+        from dsmote.plan.labels import first  # help texts do without pandas
+
         self.name, self.errors = name, tuple(errors)
         count = len(self.errors)
         lines = [f"{name} has {count} error{'s' if count != 1 else ''}:"]
@@ -128,86 +117,91 @@ def set_key(text: str, option: str = "--set") -> Setting:
     return Setting(path, value, f"{option} {key.strip()}", yaml=True)
 
 
-def load_job(source: Any, settings: Sequence[Setting] = (), needs_output: bool = True) -> JobSpec:
-    """Read and check a job: a YAML file, or a mapping of the same keys, and settings over it.
-
-    Raises
-    ------
-    JobFileError
-        It lists every error.
-    FileNotFoundError, PermissionError, OSError
-        The file cannot be read.
-
-    Examples
-    --------
-    >>> load_job({"input": "a.parquet", "output": "b", "target": "y"}).sampler
-    'auto'
-    """
-    if isinstance(source, Mapping):
-        reader = _Reader("the job", where="")
-        data = reader.python(source)
-    else:
-        reader = _Reader(os.fspath(source))
-        data = reader.file()
-    for setting in settings:
-        reader.set(data, setting)
-    spec = _checked(data, reader)
-    lacking = needs_output and isinstance(data, dict) and data.get("output") is None
-    if lacking and not any(one.key == "output" for one in reader.errors):
-        reader.error(("output",), "is required, and not given")
-    if reader.errors or spec is None:
-        mask = reader.hidden.mask
-        errors = dict.fromkeys(
-            replace(
-                one, message=mask(one.message), where=one.where if one.line else mask(one.where)
-            )
-            for one in reader.errors
-        )
-        raise JobFileError(reader.name, sorted(errors, key=lambda one: one.line or 10**9))
-    return replace(spec, hidden=reader.hidden)
-
-
 @dataclass(frozen=True)
-class _Place:
-    """Where a value was given, as what text, and whether that came from the environment."""
+class Place:
+    """Where a value was given, by which setting, as what text, and if from the environment."""
 
-    where: str
+    where: str = ""
     line: int | None = None
+    setting: Path | None = None
     text: str | None = None
     secret: bool = False
 
 
-class _Reader:
-    """Makes plain data of YAML or of Python's values, and keeps the place of every key.
+class Reader:
+    """Makes plain data, and notes every error.
 
     YAML's nodes are read, not its finished values: only nodes know lines, tags, keys given twice,
     and what stood in quotes. Keys are text, also where a label is a number.
     """
 
-    def __init__(self, name: str, where: str | None = None) -> None:
-        self.name, self._where = name, where
-        self.places: dict[Path, _Place] = {}
+    def __init__(self, name: str = "the job", fill: bool = True) -> None:
+        self.name, self.hidden = name, Secrets()
         self.errors: list[LineError] = []
-        self._settings: dict[str, Path] = {}
-        self.hidden = Secrets()
-        self._left, self._open = MAX_NODES, set[int]()
+        self._fill, self._left = fill, MAX_NODES
+        self._places: dict[Path, Place] = {}
+        self._setting: Setting | None = None  # that is read now
+
+    def place(self, path: Path) -> Place:
+        """Return the place of a key, or of the nearest one above it."""
+        while path and path not in self._places:
+            path = path[:-1]
+        return self._places.get(path, self._at())
 
     def error(self, path: Path, message: str, line: int | None = None) -> None:
-        """Note an error at a line, or at the place of a key or of the nearest one above it."""
-        at = path
-        while at not in self.places and at:
-            at = at[:-1]
-        place = self._at(line) if line else self.places.get(at, _Place(self._where or ""))
-        key = ".".join(path)
-        if self._settings.get(place.where, path)[: len(path)] != path:  # another key's option
-            message = f"{key}: {message}"
+        """Note an error at a line, or at the place of a key."""
+        key, place = ".".join(path), self._at(line) if line else self.place(path)
+        if place.setting is not None and place.setting[: len(path)] != path:
+            message = f"{key}: {message}"  # another key's option
         self.errors.append(LineError(place.where, key, message, place.line))
 
-    def _at(self, line: int) -> _Place:
-        return _Place(f"{self.name}:{line}", line) if self._where is None else _Place(self._where)
+    def note(self, error: ValidationError, data: Any, unknown: Callable[[Path], str]) -> list[Path]:
+        """Note what pydantic found in plain data, and return the keys that are wrong.
+
+        `unknown` says of a key that there is none such.
+        """
+        found: dict[Path, list[Any]] = {}
+        for one in error.errors(include_url=False):
+            # Its location also holds names of types.
+            path: Path = ()
+            value = data
+            for name in map(str, one["loc"]):
+                if isinstance(value, dict) and name in value:
+                    path, value = (*path, name), value[name]
+                elif isinstance(value, list) and name.isdigit() and int(name) < len(value):
+                    path, value = (*path, name), value[int(name)]
+            path = (*path, str(one["loc"][-1])) if one["type"] == "missing" else path
+            found.setdefault(path, []).append(one | {"input": value})
+        # What is wrong with a part says more than what the whole may be.
+        inner = {path[:n] for path in found for n in range(1, len(path))}
+        for path, errors in found.items():
+            if errors[0]["type"] == "unexpected_keyword_argument":
+                self.error(path, unknown(path))
+            elif path not in inner:
+                self.error(path, _message(errors, self.place(path)))
+        return [*found]
+
+    def raise_errors(self) -> None:
+        """Raise one error of all that are noted, without secrets and in the order of lines."""
+        mask = self.hidden.mask
+        masked = dict.fromkeys(
+            replace(
+                one, message=mask(one.message), where=one.where if one.line else mask(one.where)
+            )
+            for one in self.errors
+        )
+        if masked:
+            raise JobFileError(self.name, sorted(masked, key=lambda one: one.line or 10**9))
+
+    def _at(self, line: int | None = None) -> Place:
+        if self._setting is not None:
+            return Place(self._setting.where, setting=self._setting.path)
+        return Place(f"{self.name}:{line}", line) if line else Place()
 
     def file(self) -> Any:
         """Return what the file holds."""
+        from dsmote.job.files import clear_errors
+
         with clear_errors("read", self.name):
             if os.path.isdir(self.name):
                 raise IsADirectoryError(f"{self.name} is a folder: name the job file")
@@ -216,72 +210,72 @@ class _Reader:
         if len(data) > MAX_BYTES:
             return self.error((), "larger than 1 MB: this is no job file", 1)
         try:
-            value = self.yaml(data.decode("utf-8-sig"))
+            value = self._yaml(data.decode("utf-8-sig"), ())
         except UnicodeDecodeError as error:
             return self.error((), "is not UTF-8 text", data.count(b"\n", 0, error.start) + 1)
-        self.places.setdefault((), self._at(1))
+        self._places.setdefault((), self._at(1))
         # In an empty file required keys are missing, unless they are set.
         return {} if value is None and not self.errors else value
 
     def set(self, data: Any, setting: Setting) -> None:
         """Put a value in the place of what a key holds, making the keys above it."""
         path, size, before = setting.path, len(setting.path), len(self.errors)
-        self._where = where = setting.where
-        self._settings[where] = path
-        self.places = {p: at for p, at in self.places.items() if p[:size] != path}
-        read, value = (self.yaml if setting.yaml else self.python), setting.value
+        self._setting = setting
+        self._places = {p: at for p, at in self._places.items() if p[:size] != path}
+        read, value = (self._yaml if setting.yaml else self.python), setting.value
         if isinstance(value, tuple):  # an option that is given several times
             value = [read(one, (*path, str(n))) for n, one in enumerate(value)]
         else:
             value = read(value, path)
-        self.places[path] = replace(self.places.get(path, _Place("")), where=where)
+        given = self._places.get(path, Place())
+        self._places[path] = replace(given, where=setting.where, line=None, setting=path)
         if not isinstance(data, dict) or len(self.errors) > before:
             return
         target: Any = data
         for depth, name in enumerate(path):
-            message, above = "", ".".join(path[:depth])
+            above, message = ".".join(path[:depth]), ""
             if not isinstance(target, dict | list):
                 message = f"{above} is one value: it has no key {name!r}"
             elif isinstance(target, list) and not (name.isdigit() and int(name) < len(target)):
                 message = f"{above} has items 0 to {len(target) - 1}, but no {name!r}"
             if message:
-                return self.errors.append(LineError(where, "", message))
+                return self.errors.append(LineError(setting.where, "", message))
             key: Any = int(name) if isinstance(target, list) else name
             if depth == size - 1:
                 target[key] = value
             elif isinstance(target, dict) and target.get(key) is None:
                 target[key] = {}
-                self.places.setdefault(path[: depth + 1], _Place(where))
+                self._places.setdefault(path[: depth + 1], self._at())
             target = target[key]
 
     def python(self, value: Any, path: Path = ()) -> Any:
-        """Return a value of Python's as plain data."""
-        self.places[path] = _Place(self._where or "")
+        """Return a value of Python's as plain data; what is none stays as it is."""
+        self._places[path] = self._at()
         if len(path) > MAX_DEPTH:
             return self.error(path[:2], "nested too deep, or holds itself")
         if isinstance(value, Mapping):
-            named = {}
+            named: dict[str, Any] = {}
             for key, item in value.items():
-                name = self._key(label_text(key), path)
+                name = self._key(_label(key), path)
                 if name in named:
                     self.error((*path, name), f"given twice, as {key!r} and as another type")
                 named[name] = self.python(item, (*path, name))
             return named
         if isinstance(value, list | tuple):
             return [self.python(item, (*path, str(n))) for n, item in enumerate(value)]
-        if hasattr(value, "__fspath__"):
+        if isinstance(value, datetime.date) or hasattr(value, "__fspath__"):
             value = str(value)
         if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
             value = value.item()  # a number of NumPy's
         return self._filled(value, path) if isinstance(value, str) else value
 
-    def yaml(self, text: str, path: Path = ()) -> Any:
+    def _yaml(self, text: str, path: Path) -> Any:
         """Return a document of YAML as plain data; None where it cannot be read, or is empty."""
-        self._yaml = YAML(typ="safe", pure=True)  # a new one: it remembers %YAML
-        self._yaml.composer.warn_double_anchors = False  # YAML allows them
+        self._parser = YAML(typ="safe", pure=True)  # a new one: it remembers %YAML
+        self._parser.composer.warn_double_anchors = False  # YAML allows them
         try:
-            node = self._yaml.compose(text)
-            if self._yaml.resolver.processing_version != (1, 2):
+            node = self._parser.compose(text)
+            if self._parser.resolver.processing_version != (1, 2):
                 line = text.count("\n", 0, text.find("%YAML")) + 1
                 return self.error((), "job files are YAML 1.2: delete the %YAML directive", line)
             return None if node is None else self._node(node, path, node)
@@ -313,21 +307,16 @@ class _Reader:
         if self._left < 0:
             problem = f"more than {MAX_NODES:,} keys and values, counting aliases"
             raise MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
-        self.places[path] = self._at(line)
+        self._places[path] = self._at(line)
+        if len(path) > MAX_DEPTH:
+            return self.error(path[:2], "nested too deep, or holds itself")
         if self._tagged(node, path, line):
             return None
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
-        if id(node) in self._open:
-            return self.error(path, "an alias that holds itself")
-        self._open.add(id(node))
-        try:
-            if isinstance(node, MappingNode):
-                return self._mapping(node, path)
-            items = enumerate(node.value)
-            return [self._node(item, (*path, str(number)), item) for number, item in items]
-        finally:
-            self._open.discard(id(node))
+        if isinstance(node, MappingNode):
+            return self._mapping(node, path)
+        return [self._node(item, (*path, str(n)), item) for n, item in enumerate(node.value)]
 
     def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -356,7 +345,7 @@ class _Reader:
         if not isinstance(node, ScalarNode):
             return f"{TAG}map" if isinstance(node, MappingNode) else f"{TAG}seq"
         plain = node.style in (None, "")
-        return str(self._yaml.resolver.resolve(ScalarNode, text, (plain, not plain)))
+        return str(self._parser.resolver.resolve(ScalarNode, text, (plain, not plain)))
 
     def _tagged(self, node: Node, path: Path, line: int) -> bool:
         if node.tag == self._implied(node, node.value):
@@ -371,14 +360,14 @@ class _Reader:
         kind = self._implied(node, text).removeprefix(TAG)
         if kind == "null":
             return None
-        self.places[path] = replace(self.places[path], text=text)
+        self._places[path] = replace(self._places[path], text=text)
         if kind == "bool":
             return text.lower() == "true"
         if kind not in ("int", "float"):
             return text  # also dates: a label or a name is meant
         if len(text) > MAX_DIGITS:
             return self.error(path, f"a number of {len(text):,} digits; put a text in quotes")
-        construct = getattr(self._yaml.constructor, f"construct_yaml_{kind}")
+        construct = getattr(self._parser.constructor, f"construct_yaml_{kind}")
         try:
             value = construct(ScalarNode(f"{TAG}{kind}", text))
         except ValueError:  # 0x_ is no number
@@ -388,10 +377,10 @@ class _Reader:
         return text if by_text else value
 
     def _key(self, text: str, path: Path, line: int | None = None) -> str:
-        if "${" in text.replace("$${", ""):
+        if self._fill and "${" in text.replace("$${", ""):
             message = "variables are filled in values, not in keys; write $${ for a plain ${"
             self.error((*path, text), message, line)
-        return text.replace("$${", "${")
+        return text.replace("$${", "${") if self._fill else text
 
     def _filled(self, text: str, path: Path) -> str:
         """Fill ``${NAME}`` and ``${NAME:-default}`` from the environment.
@@ -416,80 +405,19 @@ class _Reader:
             else:
                 if SECRET_NAME.search(name) or not _LOCATION.match(found):
                     self.hidden |= [found]
-                self.places[path] = replace(self.places[path], secret=True)
+                self._places[path] = replace(self._places[path], secret=True)
                 return found
             self.error(path, problem)
             return match[0]
 
-        return _VARIABLE.sub(value, text)
+        return _VARIABLE.sub(value, text) if self._fill else text
 
 
-def _checked(data: Any, reader: _Reader) -> JobSpec | None:
-    """Return the job, or note all that is wrong with it.
-
-    Rules across keys can only be checked where the keys themselves are right. So keys that are
-    wrong are left out, and what remains is checked again.
-    """
-    if not isinstance(data, dict):
-        if not reader.errors:
-            reader.error((), "a job is keys and values, such as `input: table.parquet`")
-        return None
-    wrong = {tuple(one.key.split(".")) for one in reader.errors if one.key}
-    for name in data if "sampler" not in data else ():
-        if name not in sections()[""] and _meant(name) == "sampler":  # the params are that one's
-            reader.error((name,), _unknown((name,)))
-            wrong.add((name,))
-    data = {key: dict(value) if isinstance(value, dict) else value for key, value in data.items()}
-    for path in sorted(wrong):
-        _leave_out(data, path)
-    for _ in range(5):
-        try:
-            return check_job(data)
-        except ValidationError as error:
-            found: dict[tuple[Path, bool], list[Any]] = {}
-            for one in error.errors(include_url=False):
-                missing = one["type"] == "missing"
-                path, value = _found(data, tuple(map(str, one["loc"])))
-                path = (*path, str(one["loc"][-1])) if missing else path
-                found.setdefault((path, missing), []).append(one | {"input": value})
-        inner = {path[:n] for path, _ in found for n in range(1, len(path))}
-        for (path, missing), errors in found.items():
-            # What is wrong with a part says more than what the whole may be.
-            if (missing or path not in inner) and not any(path[:n] in wrong for n in range(1, 4)):
-                reader.error(path, _message(path, errors, reader.places.get(path, _Place(""))))
-        for path, missing in found:
-            wrong.add(path)
-            _leave_out(data, path, missing)
-    return None
-
-
-def _found(data: Any, loc: Path) -> tuple[Path, Any]:
-    """Return the keys in an error's location, which also holds names of types, and the value."""
-    path: Path = ()
-    for name in loc:
-        if isinstance(data, dict) and name in data:
-            path, data = (*path, name), data[name]
-        elif isinstance(data, list) and name.isdigit() and int(name) < len(data):
-            path, data = (*path, name), data[int(name)]
-    return path, data
-
-
-def _meant(name: str) -> str | None:
-    return closest(name, sections()[""])
-
-
-def _leave_out(data: dict[str, Any], path: Path, missing: bool = False) -> None:
-    """Leave a key out, or with half of a section all of it; a misspelt sampler is guessed."""
-    top = path[0] if path else ""
-    if top in ("input", "target") and missing:
-        data[top] = "\0"  # a name that no column has
-    elif top == "params" and len(path) > 1 and isinstance(data.get("params"), dict):
-        data["params"].pop(path[1], None)
-    elif top == "sampler" or (len(path) == 1 and _meant(top) == "sampler"):
-        meant = closest(str(data.pop(top, "")), [AUTO, *samplers()])
-        data.pop("params", None) if meant is None else data.update(sampler=meant)
-    else:
-        data.pop(top, None)
+def _label(label: Any) -> str:
+    """Return a label of Python's as a job file has it."""
+    if hasattr(label, "item") and getattr(label, "ndim", None) == 0:
+        label = label.item()  # of NumPy's
+    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 #: What pydantic calls otherwise.
@@ -503,7 +431,7 @@ _WANTED = {
 }
 
 
-def _message(path: Path, errors: list[Any], place: _Place) -> str:
+def _message(errors: list[Any], place: Place) -> str:
     """Return one sentence about a key: what it must be, what it is, and what may be meant."""
     alternatives: dict[str, None] = {}
     choices: list[str] = []
@@ -511,8 +439,6 @@ def _message(path: Path, errors: list[Any], place: _Place) -> str:
         kind, context, said = error["type"], error.get("ctx", {}), error["msg"]
         if kind == "missing":
             return "is required, and not given"
-        if kind == "unexpected_keyword_argument":
-            return _unknown(path)
         if kind == "too_short":
             return "must not be empty"
         said = str(context["error"]) if kind == "value_error" else said
@@ -547,18 +473,15 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:56]} ...'"
 
 
-def _unknown(path: Path) -> str:
-    """Say that a key is unknown, what may be meant, and where it belongs."""
-    key, homes = path[-1], _homes()
-    names = homes[".".join(path[:-1])]
-    for above, keys in homes.items():
-        if key in keys:
-            return f"there is no such key; it belongs {f'under {above}' if above else 'at the top'}"
-    return f"there is no such key{near(key, names) or '; there are ' + ', '.join(names)}"
+def near(name: str, names: Iterable[str]) -> str:
+    """Say which name is close, if one is."""
+    found = closest(name, names)
+    return "" if found is None else f" (did you mean {found!r}?)"
 
 
-@cache
-def _homes() -> dict[str, list[str]]:
-    """Return the keys of each section, and those of all samplers under params."""
-    params = [name for kind in samplers().values() for name in params_model(kind).model_fields]
-    return {**sections(), "params": params}
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that is close; capitals, ``-`` and ``_`` do not matter."""
+    lower = {each.lower().replace("-", "_"): each for each in reversed([*names])}
+    asked = name.lower().replace("-", "_")[:100]
+    found = difflib.get_close_matches(asked, lower, n=1, cutoff=0.6)
+    return lower[found[0]] if found else None

@@ -1,4 +1,4 @@
-"""A job: one model, from which job files, the command line and the JSON schema are made.
+"""A job: one model, from which job files, the command line, `run_job` and the schema are made.
 
 A key is a field: its type, default and description stand here and nowhere else. What a sampler
 takes is asked of the sampler.
@@ -7,10 +7,9 @@ takes is asked of the sampler.
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import difflib
+import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
@@ -32,15 +31,16 @@ from pydantic import (
     model_validator,
 )
 from pydantic.dataclasses import dataclass
-from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import ArgsKwargs, PydanticCustomError
+from pydantic.json_schema import GenerateJsonSchema, SkipJsonSchema
+from pydantic_core import PydanticCustomError
 
+from dsmote.job.jobfile import Path, Reader, Setting, closest, near
 from dsmote.job.secrets import Secrets
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Cluster", "JobSpec", "Option", "Params", "Split", "job_schema", "sampler_of"]
+__all__ = ["Cluster", "JobSpec", "Option", "Split", "job_schema", "load_job", "sampler_of"]
 
 AUTO = "auto"
 #: Rows of a row group that Parquet's writer can count to.
@@ -49,37 +49,28 @@ MOST_ROWS = 2**31 - 1
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """What the command line calls a key (``--key`` when empty), and how it reads the value."""
+    """What the command line calls a key (``--key`` when empty), and the name of its value."""
 
     name: str = ""
     metavar: str | None = None
-    yaml: bool = False
 
 
-def key(
-    default: Any, description: str, option: str = "", metavar: str | None = None, yaml: bool = False
-) -> Any:
+def key(default: Any, description: str, option: str = "", metavar: str | None = None) -> Any:
     """Return a field of a job; a default of ``...`` means that it is required."""
     made = Field(default=default, description=description)
-    made.metadata.append(Option(option, metavar, yaml))
+    made.metadata.append(Option(option, metavar))
     return made
 
 
+def _registry() -> Any:
+    # Help texts need no sampler, which would load pandas and Dask.
+    from dsmote.samplers import registry
+
+    return registry
+
+
 def _as_list(value: Any) -> Any:
-    """Return one value or several as a list of types that a file can hold."""
-    if isinstance(value, str | int | float | datetime.date):
-        value = [value]
-    if not isinstance(value, list | tuple):
-        return value
-    plain = [each.item() if hasattr(each, "item") else each for each in value]
-    return [str(each) if isinstance(each, datetime.date) else each for each in plain]
-
-
-def label_text(label: Any) -> str:
-    """Return a label of Python's as a job file has it."""
-    if hasattr(label, "item") and getattr(label, "ndim", None) == 0:
-        label = label.item()  # of NumPy's
-    return str(label).lower() if isinstance(label, bool) else str(label)
+    return [value] if isinstance(value, str | int | float) else value
 
 
 def _not_blank(text: str) -> str:
@@ -90,8 +81,6 @@ def _not_blank(text: str) -> str:
 
 def _sampler(value: Any) -> Any:
     """Return the name of a sampler, also from a chain of one."""
-    from dsmote.samplers.registry import find_sampler
-
     if isinstance(value, list):
         if not value:
             raise ValueError("must not be empty")
@@ -100,7 +89,7 @@ def _sampler(value: Any) -> Any:
             raise ValueError(text)
         (value,) = value
     if isinstance(value, str) and value != AUTO:
-        find_sampler(value, also=(AUTO,))
+        _registry().find_sampler(value, also=(AUTO,))
     return value
 
 
@@ -115,14 +104,6 @@ def _size(value: Any) -> Any:
     raise ValueError("must be a size above 0, such as 2GiB")
 
 
-def _only_from_here(value: Any) -> Any:
-    """Take secrets from the reader of job files, and no key of that name from a file."""
-    if not isinstance(value, Secrets):
-        raise PydanticCustomError("unexpected_keyword_argument", "there is no such key")
-    return value
-
-
-Label = Annotated[str, BeforeValidator(label_text, json_schema_input_type=str)]
 Text = Annotated[
     str, AfterValidator(_not_blank), WithJsonSchema({"type": "string", "pattern": r"\S"})
 ]
@@ -140,7 +121,7 @@ Values = Annotated[
 Strategy = (
     Literal["auto", "minority", "majority", "not minority", "not majority", "all"]
     | Annotated[Number, Field(gt=0, le=1)]
-    | Annotated[dict[Label, Natural], Field(min_length=1)]
+    | Annotated[dict[str, Natural], Field(min_length=1)]
 )
 _ABOVE_ZERO = r"^(0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*) *([kKmMgGtTpP][iI]?)?[bB]?$"
 _SIZE: Any = {"type": ["string", "integer"], "pattern": _ABOVE_ZERO, "exclusiveMinimum": 0}
@@ -203,7 +184,7 @@ class Split(_Section):
         *("--split-column", "COL"),
     )
     train: Values = key(
-        (), "A value of the split's column that marks training rows.", "--train", "VALUE", yaml=True
+        (), "A value of the split's column that marks training rows.", "--train", "VALUE"
     )
     test_fraction: Annotated[Number, Field(gt=0, lt=1)] | None = key(
         None,
@@ -293,7 +274,6 @@ class Params(BaseModel):
         "auto, minority or majority, 'not minority', 'not majority' or all; a ratio such as 0.5; "
         "or the total rows by label, such as '{\"1\": 5000}'.",
         metavar="NAME|RATIO|JSON",
-        yaml=True,
     )
     k_neighbors: Positive | None = key(
         None, "Number of nearest neighbours.  [default: 5; kmeans: 2]"
@@ -321,7 +301,6 @@ class Params(BaseModel):
         None,
         "Search neighbours in N principal components (or, below 1, in that share of the variance).",
         metavar="N",
-        yaml=True,
     )
     random_state: Seed | None = key(None, "Seed; the same seed gives the same rows.")
 
@@ -342,22 +321,8 @@ _NOT_FOR = {
 
 
 @dataclass(frozen=True, repr=False, config=_CONFIG)
-class JobSpec(_Section):
-    """A resampling job on files: the keys of a job file as fields.
-
-    `dsmote schema` describes the keys. Parameters of the sampler may also be given by name, beside
-    `params`. What is not given is as the sampler has it.
-
-    Raises
-    ------
-    ValueError
-        What is wrong whatever the data are, such as a parameter that the sampler does not have.
-
-    Examples
-    --------
-    >>> JobSpec("in.parquet", target="y", output="out", sampling_strategy={"1": 500}).params
-    {'sampling_strategy': {'1': 500}}
-    """
+class _Keys(_Section):
+    """The keys of a job file."""
 
     input: Text = key(..., "Parquet or CSV: a file, a folder or a glob; a path or a URL.")
     target: Text = key(..., "Column of the class labels.", metavar="COL")
@@ -398,25 +363,7 @@ class JobSpec(_Section):
         "Where the job runs. When not given: what Dask's configuration names, or workers started "
         "here.",
     )
-    hidden: Annotated[Any, PlainValidator(_only_from_here), WithJsonSchema({})] = dataclasses.field(
-        default=Secrets(), compare=False
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _parameters_by_name(cls, data: Any) -> Any:
-        """Take parameters of the sampler that Python gives by name; a file has `params`."""
-        if not isinstance(data, ArgsKwargs):
-            return data
-        known = cls.__dataclass_fields__
-        given = {**dict(zip(known, data.args, strict=False)), **(data.kwargs or {})}
-        named = {name: given.pop(name) for name in [*given] if name not in known}
-        if named:
-            params = given.get("params") or {}
-            both = [name for name in named if name in params]
-            _refuse(((name,), "is given twice: by name and in params") for name in both)
-            given["params"] = {**params, **named}
-        return ArgsKwargs((), given)
+    hidden: SkipJsonSchema[Any] = dataclasses.field(default=Secrets(), compare=False)
 
     @field_validator("params")
     @classmethod
@@ -473,17 +420,6 @@ class JobSpec(_Section):
             if text:
                 yield ("partition_by",), f"names column {name!r}, {text}"
 
-    def _kind(self, mixed: bool = True) -> Any:
-        """Return the sampler's class; `mixed`: there are numeric and categorical features."""
-        if self.sampler == AUTO and not mixed:
-            named = self.categorical or "categorical_features" in self.params
-            return sampler_class("smotenc" if named else "smote")
-        return sampler_class(self.sampler)
-
-    def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())
-        return f"JobSpec({given})"
-
     @property
     def carry(self) -> tuple[str, ...]:
         """Passthrough columns."""
@@ -494,6 +430,49 @@ class JobSpec(_Section):
         """Columns to use as categorical features whatever their dtype is."""
         return tuple(self.params.get("categorical") or ())
 
+    def _kind(self, mixed: bool = True) -> Any:
+        """Return the sampler's class; `mixed`: there are numeric and categorical features."""
+        if self.sampler == AUTO and not mixed:
+            named = self.categorical or "categorical_features" in self.params
+            return sampler_class("smotenc" if named else "smote")
+        return sampler_class(self.sampler)
+
+
+class JobSpec(_Keys):
+    """A resampling job on files: the keys of a job file as fields.
+
+    `dsmote schema` describes the keys. Parameters of the sampler may also be given by name, beside
+    `params`. What is not given is as the sampler has it.
+
+    Raises
+    ------
+    JobFileError
+        A ValueError with all that is wrong whatever the data are, such as a parameter that the
+        sampler does not have.
+
+    Examples
+    --------
+    >>> JobSpec("in.parquet", target="y", output="out", sampling_strategy={"1": 500}).params
+    {'sampling_strategy': {'1': 500}}
+    """
+
+    def __init__(self, *keys: Any, **named: Any) -> None:
+        given = {**dict(zip(self.__dataclass_fields__, keys, strict=False)), **named}
+        hidden = given.pop("hidden") if isinstance(given.get("hidden"), Secrets) else Secrets()
+        reader = Reader(fill=False)
+        params = given.get("params") or {}
+        for name in [name for name in given if name not in self.__dataclass_fields__]:
+            if name in params:
+                reader.error((name,), "is given twice: by name and in params")
+            given["params"] = params = {**params, name: given.pop(name)}
+        found = check(reader.python(given), reader)
+        reader.raise_errors()
+        vars(self).update(vars(found), hidden=hidden)
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())
+        return f"JobSpec({given})"
+
     def with_params(self, **params: Any) -> JobSpec:
         """Return the job with other parameters of the sampler."""
         return dataclasses.replace(self, params={**self.params, **params})
@@ -501,7 +480,7 @@ class JobSpec(_Section):
     def to_dict(self) -> dict[str, Any]:
         """Return what is given, but where it runs, as plain data that JSON can hold."""
         without = {"hidden", "cluster"}
-        document = _job().dump_python(self, mode="json", exclude=without, exclude_defaults=True)
+        document = _KEYS.dump_python(self, mode="json", exclude=without, exclude_defaults=True)
         return dict(document)
 
     def shown(self) -> dict[str, Any]:
@@ -509,40 +488,106 @@ class JobSpec(_Section):
         return dict(self.hidden.mask_value(self.to_dict()))
 
 
-@cache
-def _job() -> TypeAdapter[JobSpec]:
-    return TypeAdapter(JobSpec)
-
-
-def check_job(document: Any) -> JobSpec:
-    """Return the job of keys and values; a ``ValidationError`` names the keys that are wrong."""
-    return _job().validate_python(document)
+_KEYS = TypeAdapter(_Keys)
 
 
 def sections() -> dict[str, list[str]]:
     """Return the keys of each section by its name; that of the whole is empty."""
-    known: Any = {"": JobSpec, "split": Split, "cluster": Cluster, "cluster.security": Security}
+    known: Any = {"": _Keys, "split": Split, "cluster": Cluster, "cluster.security": Security}
     return {
         name: [each for each in model.__dataclass_fields__ if each != "hidden"]
         for name, model in known.items()
     }
 
 
+def load_job(source: Any, settings: Sequence[Setting] = (), needs_output: bool = True) -> JobSpec:
+    """Read and check a job: a YAML file, or a mapping of the same keys, and settings over it."""
+    if isinstance(source, Mapping):
+        reader = Reader()
+        data = reader.python(source)
+    else:
+        reader = Reader(os.fspath(source))
+        data = reader.file()
+    for setting in settings:
+        reader.set(data, setting)
+    found = check(data, reader)
+    lacking = needs_output and isinstance(data, dict) and data.get("output") is None
+    if lacking and not any(one.key == "output" for one in reader.errors):
+        reader.error(("output",), "is required, and not given")
+    reader.raise_errors()
+    return JobSpec(**{**vars(found), "hidden": reader.hidden})
+
+
+def check(data: Any, reader: Reader) -> _Keys | None:
+    """Return the keys of a job as the model has them, or note all that is wrong with them.
+
+    Rules across keys can only be checked where the keys themselves are right. So keys that are
+    wrong are left out, and what remains is checked again.
+    """
+    if not isinstance(data, dict):
+        if not reader.errors:
+            reader.error((), "a job is keys and values, such as `input: table.parquet`")
+        return None
+    data = {name: dict(value) if isinstance(value, dict) else value for name, value in data.items()}
+    for path in [tuple(one.key.split(".")) for one in reader.errors if one.key]:
+        _leave_out(data, path)
+    for name in [name for name in data if name not in sections()[""]]:
+        reader.error((name,), _unknown((name,)))
+        _leave_out(data, (name,))
+    for _ in range(5):
+        try:
+            return _KEYS.validate_python(data)
+        except ValidationError as error:
+            for path in reader.note(error, data, _unknown):
+                _leave_out(data, path)
+    return None
+
+
+def _leave_out(data: dict[str, Any], path: Path) -> None:
+    """Leave a key out, or with half of a section all of it; a misspelt sampler is guessed."""
+    top = path[0]
+    if top == "params" and len(path) > 1 and isinstance(data.get("params"), dict):
+        data["params"].pop(path[1], None)
+        return
+    value = data.pop(top, None)
+    if top in ("input", "target"):
+        data[top] = "\0"  # a name that no column has
+    elif closest(top, sections()[""]) == "sampler":
+        meant = closest(str(value), [AUTO, *_registry().samplers()])
+        data.pop("params", None) if meant is None else data.update(sampler=meant)
+
+
+def _unknown(path: Path) -> str:
+    """Say that a key is unknown, what may be meant, and where it belongs."""
+    key, homes = path[-1], _homes()
+    names = homes[".".join(path[:-1])]
+    for above, keys in homes.items():
+        if key in keys:
+            return f"there is no such key; it belongs {f'under {above}' if above else 'at the top'}"
+    return f"there is no such key{near(key, names) or '; there are ' + ', '.join(names)}"
+
+
+@cache
+def _homes() -> dict[str, list[str]]:
+    """Return the keys of each section, and those of all samplers under params."""
+    params = [
+        name for kind in _registry().samplers().values() for name in params_model(kind).model_fields
+    ]
+    return {**sections(), "params": params}
+
+
 def sampler_class(name: str) -> Any:
     """Return the class of a sampler; where it is to be chosen, the one that takes most."""
-    from dsmote.samplers.registry import find_sampler
-
-    return find_sampler("smotenc" if name == AUTO else name)
+    return _registry().find_sampler("smotenc" if name == AUTO else name)
 
 
 @cache
 def params_model(sampler: Any) -> type[BaseModel]:
     """Return the model of a sampler's parameters, made from its constraints and defaults."""
     from dsmote.samplers.parameters import allowed
-    from dsmote.samplers.registry import parameters_of
 
     fields: dict[str, Any] = {}
-    for name, default in parameters_of(sampler).items():
+    for name, default in _registry().parameters_of(sampler).items():
         kind = _TYPES.get(name) or _kind_of(allowed(sampler)[name])
         fields[name] = (kind, Field(default, description=_meaning(sampler, name)))
     if "n_neighbors" in fields:
@@ -560,11 +605,9 @@ def params_model(sampler: Any) -> type[BaseModel]:
 
 def _meaning(sampler: Any, name: str) -> str:
     """Return what a parameter is for: the first sentence about it in a docstring of a sampler."""
-    from dsmote.samplers.registry import samplers
-
     if name in Params.model_fields:
         return str(Params.model_fields[name].description).partition("  [")[0]
-    for each in (sampler, *samplers().values()):
+    for each in (sampler, *_registry().samplers().values()):
         found = re.search(rf"^    {name} : .*\n((?:        .*\n)+)", each.__doc__ or "", re.M)
         text = " ".join(found[1].split()) if found else "As in"
         if not text.startswith("As "):
@@ -582,7 +625,7 @@ def _kind_of(values: Iterable[Any]) -> Any:
         bool: [StrictBool],
         "random_state": [Seed, None],
         "array-like": [list[Scalar]],
-        Mapping: [dict[Label, Number]],
+        Mapping: [dict[str, Number]],
     }
     found: list[Any] = []
     for each in values:
@@ -602,31 +645,13 @@ def _kind_of(values: Iterable[Any]) -> Any:
     return Union[tuple(found)] if found else Any  # noqa: UP007
 
 
-def near(name: str, names: Iterable[str]) -> str:
-    """Say which name is close, if one is.
-
-    Examples
-    --------
-    >>> near("smapler", ["sampler", "split"])
-    " (did you mean 'sampler'?)"
-    """
-    found = closest(name, names)
-    return "" if found is None else f" (did you mean {found!r}?)"
-
-
-def closest(name: str, names: Iterable[str]) -> str | None:
-    """Return the name that is close; capitals, ``-`` and ``_`` do not matter."""
-    lower = {each.lower().replace("-", "_"): each for each in reversed([*names])}
-    asked = name.lower().replace("-", "_")[:100]
-    found = difflib.get_close_matches(asked, lower, n=1, cutoff=0.6)
-    return lower[found[0]] if found else None
-
-
 def _unknown_parameter(sampler: Any, name: str) -> str:
-    from dsmote.samplers.registry import samplers
-
     names = sorted(params_model(sampler).model_fields)
-    others = [its for its, each in samplers().items() if name in params_model(each).model_fields]
+    others = [
+        its
+        for its, each in _registry().samplers().items()
+        if name in params_model(each).model_fields
+    ]
     have = f" ({', '.join(others)} {'has' if len(others) == 1 else 'have'} it)" if others else ""
     hint = near(name, names) or have
     return f"{sampler.__name__} has no parameter {name!r}{hint}; it has {', '.join(names)}"
@@ -638,15 +663,7 @@ def has_parameter(spec: JobSpec, name: str) -> bool:
 
 
 def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
-    """Build the sampler that a job asks for; `columns` is an empty frame as the input.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> frame = pd.DataFrame({"x": [1.5], "colour": ["red"], "y": [0]})
-    >>> sampler_of(JobSpec("in.parquet", target="y", k_neighbors=3), frame)
-    SMOTENC(k_neighbors=3)
-    """
+    """Build the sampler that a job asks for; `columns` is an empty frame as the input."""
     import pandas as pd
 
     from dsmote.job.labels import ByLabel, LabelCounts
@@ -692,19 +709,12 @@ class _WithoutTitles(GenerateJsonSchema):
 
 
 def job_schema() -> dict[str, Any]:
-    """Return the JSON schema (2020-12) of the job file, for editors and programs.
-
-    Examples
-    --------
-    >>> job_schema()["required"]
-    ['input', 'output', 'target']
-    """
-    from dsmote.samplers.registry import samplers
-
-    schema = _job().json_schema(schema_generator=_WithoutTitles)
-    del schema["properties"]["hidden"]
+    """Return the JSON schema (2020-12) of the job file, for editors and programs."""
+    schema = _KEYS.json_schema(schema_generator=_WithoutTitles)
     definitions, rules = schema["$defs"], []
-    known: dict[str, Any] = {name: [name, kind.__name__] for name, kind in samplers().items()}
+    known: dict[str, Any] = {
+        name: [name, kind.__name__] for name, kind in _registry().samplers().items()
+    }
     for name, names in {AUTO: [AUTO], **known}.items():
         model = params_model(sampler_class(name))
         made = model.model_json_schema(schema_generator=_WithoutTitles)

@@ -665,6 +665,8 @@ class DirectSearch:
     ----------
     matrix : ndarray of float64, shape (n, d)
         The rows; kept, not copied, where its values are of usual size.
+    codes, weight
+        As of :class:`BruteSearch`.
 
     Examples
     --------
@@ -676,15 +678,19 @@ class DirectSearch:
     engine = "brute"
     exact = True
 
-    def __init__(self, matrix: np.ndarray) -> None:
+    def __init__(
+        self, matrix: np.ndarray, codes: np.ndarray | None = None, weight: float = 0.0
+    ) -> None:
         self.n_rows, self.width = matrix.shape
-        self._matrix = matrix
-        self._scale = scale_power(matrix)
+        self._given = (matrix, codes, weight)
+        self._scale = scale_power(matrix, weight)
         self._rows = matrix if self._scale == 1.0 else matrix * self._scale
+        self._codes = np.empty((self.n_rows, 0), dtype=np.int32) if codes is None else codes
+        self._penalty = (weight * self._scale) ** 2
 
     @cached_property
     def _laid_out(self) -> BruteSearch:
-        return BruteSearch(self._matrix)
+        return BruteSearch(*self._given)
 
     @cached_property
     def _centred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -695,16 +701,17 @@ class DirectSearch:
 
     def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of rows in the index, each row itself left out."""
-        found = self._nearest(self._rows[ids], k, ids)
+        found = self._nearest(self._rows[ids], self._codes[ids], k, ids)
         return found or self._laid_out.query(ids, k)
 
     def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of points that are not in the index, shape (m, d)."""
-        found = self._nearest(rescaled(points, self._scale), k, None)
+        """Return the k nearest rows of points that are not in the index, shape (m, d + q)."""
+        numbers, codes = points[:, : self.width], points[:, self.width :]
+        found = self._nearest(rescaled(numbers, self._scale), codes, k, None)
         return found or self._laid_out.query_points(points, k)
 
     def _nearest(
-        self, points: np.ndarray, k: int, selves: np.ndarray | None
+        self, points: np.ndarray, codes: np.ndarray, k: int, selves: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray] | None:
         """Answer queries; None where they are too many, or some rows infinitely far."""
         m, n = len(points), self.n_rows
@@ -712,20 +719,20 @@ class DirectSearch:
             return None
         best, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
         left = np.arange(m)
-        if m * self._rows.size > _FEW_CELLS and k + 2 < n:
+        if m * self._rows.size > _FEW_CELLS and k + 2 < n and not codes.shape[1]:
             best, found, sure = self._proposed(points, k, selves)
             left = np.flatnonzero(~sure)
         step = max(1, _TABLE // n)
         for start in range(0, len(left), step):
             some = left[start : start + step]
             out = None if selves is None else selves[some]
-            best[some], found[some] = self._compared(points[some], k, out)
+            best[some], found[some] = self._compared(points[some], codes[some], k, out)
         if not np.isfinite(best).all():
             return None
         return np.sqrt(best) / self._scale, found
 
     def _compared(
-        self, points: np.ndarray, k: int, selves: np.ndarray | None
+        self, points: np.ndarray, codes: np.ndarray, k: int, selves: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Take exact squares of all rows, summed column by column as in the module `exact`."""
         total, one = np.zeros((2, len(points), self.n_rows))
@@ -734,6 +741,11 @@ class DirectSearch:
                 np.subtract(column, values, out=one)
                 np.multiply(one, one, out=one)
                 total += one
+            if codes.shape[1] and self._penalty:
+                differing = np.zeros(total.shape, dtype=np.int64)
+                for names, own in zip(self._codes.T, codes.T[:, :, None], strict=True):
+                    differing += names != own
+                total += self._penalty * differing
         return _least(total, k, selves)
 
     def _proposed(

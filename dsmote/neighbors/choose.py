@@ -83,12 +83,12 @@ def choose_engine(
     >>> choose_engine(10_000, np.arange(20.0)[:, None]).name
     'tree'
     """
+    if not fast and few(n_rows, n_rows):
+        return Choice("brute", f"because comparing all of {n_rows:,} rows is the quickest", _BRUTE)
     features = f"{sample.shape[1]} numeric"
     if codes is not None and codes.shape[1]:
         features += f" and {codes.shape[1]} categorical"
         sample = np.concatenate([sample, _corners(codes, weight)], axis=1)
-    elif not fast and few(n_rows, n_rows):
-        return Choice("brute", f"because comparing all of {n_rows:,} rows is the quickest", _BRUTE)
     dimension = intrinsic_dimension(sample)
     # Normal rows, k = 5, tree against brute force: equal at 7.3 directions for 2,000 rows, 7.7 for
     # 20,000, 8.8 for 100,000 and 9.3 for 500,000. Clumps make it a little easier for the tree.

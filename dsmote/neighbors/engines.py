@@ -178,6 +178,8 @@ class BruteIndex:
         self, matrix: np.ndarray, codes: np.ndarray, weight: float, *, seed: int = 0
     ) -> NeighborIndex:
         """Index numbers and names together, by SMOTENC's metric."""
+        if matrix.size + codes.size <= _SMALL:
+            return DirectSearch(matrix, codes, weight)
         return BruteSearch(matrix, codes, weight)
 
 

@@ -90,6 +90,7 @@ class NeighborIndex(Protocol):
         ...
 
 
+_FEW_ROWS = 32  # that a dictionary tells apart sooner than hashes do
 _HASHED = 1 << 15  # values hashed at once: they stay in the processor's cache
 
 
@@ -154,6 +155,13 @@ def _hash_rows(matrix: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return words
 
 
+def _equal_of_few(matrix: np.ndarray, codes: np.ndarray) -> Groups:
+    numbers: dict[bytes, int] = {}
+    rows = zip(matrix + 0.0, codes, strict=True)  # -0.0 and 0.0 are equal
+    of = [numbers.setdefault(a.tobytes() + b.tobytes(), len(numbers)) for a, b in rows]
+    return Groups(np.array(of, dtype=np.int64), len(numbers))
+
+
 def group_equal_rows(matrix: np.ndarray, codes: np.ndarray) -> Groups:
     """Find the rows that are equal in every column.
 
@@ -176,6 +184,8 @@ def group_equal_rows(matrix: np.ndarray, codes: np.ndarray) -> Groups:
     (array([0, 1, 0]), array([0, 1]))
     """
     n = len(matrix)
+    if n <= _FEW_ROWS:
+        return _equal_of_few(matrix, codes)
     words = _hash_rows(matrix, codes)
     ordered = np.sort(words)
     if not (ordered[1:] == ordered[:-1]).any():

@@ -370,7 +370,7 @@ def with_decimals(schema: Schema, digits: Mapping[int, tuple[int, int] | None]) 
     for i, found in digits.items():
         if found is not None and columns[i].given is not None:
             columns[i] = replace(columns[i], dtype=decimal_dtype(*found), kind="decimal")
-    return Schema(tuple(columns)) if digits else schema
+    return Schema(tuple(columns)) if any(digits.values()) else schema
 
 
 def decimal_dtype(before: int, after: int) -> pd.ArrowDtype:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, SearchSpace, Table
-from dsmote.kernels import vote
+from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, SearchSpace, Table, vote_on
 from dsmote.neighbors import NeighborIndex, ValueDifferenceSearch, level_probabilities
 from dsmote.neighbors.choose import Choice
 from dsmote.plan import Schema, sort_labels
@@ -51,9 +50,7 @@ class NominalRecipe(Recipe):
         rows = index.rows
         near, place = index.nearest(bases, self.k)
         parents = np.column_stack([bases, near[place]])
-        codes = np.empty((len(bases), rows.codes.shape[1]), dtype=np.int32)
-        for j in range(codes.shape[1]):
-            codes[:, j] = vote(rows.codes[parents, j], draws.vote(j))
+        codes = vote_on(rows, parents, draws)
         weights = None if rows.weights is None else rows.weights[parents].mean(axis=1)
         return Made(rows.numeric[bases], {}, codes, bases, weights=weights)
 

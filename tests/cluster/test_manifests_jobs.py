@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dsmote.job.jobfile import JobFileError, load_job
+from dsmote.job.jobfile import JobFileError
+from dsmote.job.spec import load_job
 from tests.cluster.manifests import CLUSTER, of_kind
 
 

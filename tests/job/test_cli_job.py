@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from dsmote import SMOTENC
-from dsmote.cli import main, terminal
+from dsmote import SMOTENC, cli
+from dsmote.cli import main
 from dsmote.samplers import samplers
 from tests.job.conftest import beside
 
@@ -56,7 +56,7 @@ def test_progress_is_plain_lines_where_there_is_no_terminal(numeric: Path, tmp_p
 
 
 def test_progress_lines_tell_the_seconds_left(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = terminal._Display()
+    lines = cli.Display()
     lines.start(4, 400)
     lines._began -= 10
     lines._last -= 10
@@ -73,7 +73,8 @@ def test_progress_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100)
     monkeypatch.setattr("rich.console.Console", lambda **options: console)
-    with terminal.display(quiet=False) as bar:
+    monkeypatch.setattr("dsmote.cli._is_terminal", lambda: True)
+    with cli.display(quiet=False) as bar:
         bar.stage("writing")
         bar.start(4, 4000)
         bar.advance(3, 3000)

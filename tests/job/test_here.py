@@ -102,7 +102,7 @@ def test_where_a_job_runs(numeric: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert sum("runs in this process" in note for note in here.plan.notes) == 1
     again = {**spec, "if_exists": "replace", "cluster": {"n_workers": 1}}
     there = run_job(again)
-    assert list(there.manifest["memory"]["peak_bytes"])[0].startswith("tls://")
+    assert next(iter(there.manifest["memory"]["peak_bytes"])).startswith("tls://")
     assert not any("runs in this process" in note for note in there.plan.notes)
     assert not is_for_workers(SMALL_BYTES - 1)
     assert is_for_workers(SMALL_BYTES)

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsmote.job import JobSpec
-from dsmote.job.jobfile import JobFileError, Setting, load_job, set_key
-from dsmote.job.spec import Cluster, Split
+from dsmote.job.jobfile import JobFileError, Setting, set_key
+from dsmote.job.spec import Cluster, Split, load_job
 
 OF_THE_ISSUE = """\
 input: s3://lake/train/*.parquet      # or a folder, a file, CSV
@@ -619,8 +619,8 @@ def test_a_mapping_of_the_same_keys() -> None:
     with pytest.raises(JobFileError) as refused:
         load_job({**job, "modus": "full", "params": {"k_neighbors": 0}})
     assert [str(one) for one in refused.value.errors] == [
-        "params.k_neighbors: must be greater than or equal to 1, not 0",
         "modus: there is no such key (did you mean 'mode'?)",
+        "params.k_neighbors: must be greater than or equal to 1, not 0",
     ]
 
 

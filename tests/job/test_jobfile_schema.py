@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 import yaml
 
-from dsmote.job.jobfile import JobFileError, load_job
-from dsmote.job.spec import job_schema
+from dsmote.job.jobfile import JobFileError
+from dsmote.job.spec import job_schema, load_job
 from dsmote.samplers import samplers
 from tests.job.test_jobfile import NEEDED, OF_THE_ISSUE
 

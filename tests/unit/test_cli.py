@@ -14,8 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dsmote import __version__
-from dsmote.cli import main
-from dsmote.cli.terminal import guarded
+from dsmote.cli import guarded, main
 from dsmote.job import JobFailed
 from dsmote.job.spec import Params, job_schema, sections
 from dsmote.plan import MemoryLimitError
@@ -202,7 +201,7 @@ def test_value_of_a_parameter_is_yaml(
     text: str, value: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list = []
-    monkeypatch.setattr("dsmote.job.jobfile.check_job", lambda job: asked.append(job) or 1 / 0)
+    monkeypatch.setattr("dsmote.job.spec.check", lambda job, _: asked.append(job) or 1 / 0)
     call("plan", "in", "--target", "y", "--param", text)
     assert asked == [{"input": "in", "target": "y", "params": {"kind": value}}]
 
@@ -285,7 +284,7 @@ def test_an_interrupt_that_python_dropped_ends_the_run_all_the_same(monkeypatch)
     import contextlib
     import signal
 
-    from dsmote.cli.terminal import display, guarded
+    from dsmote.cli import display, guarded
 
     went_on = []
 
@@ -331,8 +330,8 @@ def test_log_of_dasks_client_is_silenced_whenever_dask_is_imported() -> None:
     """It has a level of its own, given to it when it is imported, which is while a command runs."""
     code = """
 import logging
-from dsmote.cli.terminal import _chatter
-with _chatter(debug=False):
+from dsmote.cli import _without_logs_of_dask
+with _without_logs_of_dask():
     import distributed
     logging.getLogger("distributed.client").error("while it runs")
 logging.getLogger("distributed.client").error("afterwards")

@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 
 from dsmote.execute.extract import Take, extract
-from dsmote.execute.matrix import extract_matrix, is_matrix, labelled, profile_matrix
-from dsmote.execute.partition import profile
+from dsmote.execute.partition import Partition, profile
 from dsmote.execute.resources import thread_pool
 from dsmote.plan import make_schema
 
@@ -27,7 +26,7 @@ def table(dtype="f8", broken=False):
 @pytest.mark.parametrize("scale", [None, "robust"])
 def test_profiles_are_equal(dtype, broken, scale):
     X, y, schema = table(dtype, broken)
-    mine = profile_matrix(X, labelled(y), schema, scale)
+    mine = profile(X, pd.Series(y), schema, scale, whole=True)
     other = profile(pd.DataFrame(X), pd.Series(y), schema, scale)
     for name in ("rows", "counts", "usable", "missing_target", "missing", "infinite"):
         assert getattr(mine, name) == getattr(other, name), name
@@ -44,7 +43,7 @@ def test_profiles_are_equal(dtype, broken, scale):
 def test_extracts_are_equal(dtype):
     X, y, schema = table(dtype, broken=True)
     take = Take(schema, {"b": 1}, skip=True, ranks={"a": 0, "b": 1}, quotas={0: 7, 1: 500})
-    mine = extract_matrix(X, labelled(y), take=take)
+    mine = extract(X, y, take=take)
     other = extract(pd.DataFrame(X), pd.Series(y), take=take)
     assert mine.counts == other.counts
     assert mine.lengths == other.lengths == (len(X),)
@@ -57,23 +56,24 @@ def test_extracts_are_equal(dtype):
         assert np.array_equal(sample.numbers, other.sample[rank].numbers)
         assert np.array_equal(sample.numeric, other.sample[rank].numeric)
     with pytest.raises(ValueError, match=r"1 \(1 missing\).*|0 missing"):
-        extract_matrix(X, labelled(y), take=Take(schema, {"b": 1}))
+        extract(X, y, take=Take(schema, {"b": 1}))
 
 
 def test_missing_labels_are_refused():
     X, y, schema = table()
     y[7] = None
-    assert profile_matrix(X, labelled(y), schema).missing_target == 1
+    assert profile(X, y, schema, whole=True).missing_target == 1
     with pytest.raises(ValueError, match="missing in 1 row"):
-        extract_matrix(X, labelled(y), take=Take(schema, {}))
+        extract(X, y, take=Take(schema, {}))
 
 
 def test_only_floats_are_a_matrix():
     X, _, schema = table()
-    assert is_matrix(X, schema)
-    assert not is_matrix(pd.DataFrame(X), schema)
-    assert not is_matrix(X.astype(int), make_schema(range(10), [np.dtype("i8")] * 10))
-    assert not is_matrix(X, make_schema(range(10), [X.dtype] * 10, carry=[3]))
+    assert Partition(X).matrix(schema) is X
+    assert Partition(pd.DataFrame(X)).matrix(schema) is None
+    whole = make_schema(range(10), [np.dtype("i8")] * 10)
+    assert Partition(X.astype(int)).matrix(whole) is None
+    assert Partition(X).matrix(make_schema(range(10), [X.dtype] * 10, carry=[3])) is None
 
 
 def test_the_pool_is_kept():

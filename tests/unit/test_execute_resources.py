@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 
 import dask
 import pytest
@@ -93,6 +94,10 @@ def test_native_threads_are_restored_when_tasks_overlap():
         assert inside.wait(10)
     leave.set()
     thread.join()
+    # Tasks that an earlier test left running may be inside, too.
+    end = time.monotonic() + 10
+    while resources._BLAS._inside and time.monotonic() < end:
+        time.sleep(0.01)
     assert native_threads() == before
 
 

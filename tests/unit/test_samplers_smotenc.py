@@ -130,7 +130,7 @@ def test_levels_first_met_in_other_partitions():
 @pytest.mark.parametrize(("numeric", "categorical"), [(3, 2), (3, 30), (9, 2)])
 def test_the_engine_is_that_of_all_columns_in_any_container(numeric, categorical, levels):
     rng = np.random.default_rng(0)
-    n = 600
+    n = 1_800
     codes = rng.integers(0, 4, (categorical, n))
     written = {
         "text": lambda i: np.array(list("abcd"))[codes[i]],
@@ -154,7 +154,7 @@ def test_the_engine_is_that_of_all_columns_in_any_container(numeric, categorical
     }
     assert f"{numeric} numeric and {categorical} categorical features" in plans[0].classes[1].why
     # Without a pass over the data it is chosen when the rows are there.
-    given = sampler.resample(table, target="y", class_counts={False: 400, True: 200})
+    given = sampler.resample(table, target="y", class_counts={False: 1_200, True: 600})
     assert sampler.neighbors_report_[True]["engine"] in engine
     assert_same_bits(given, sampler.resample(table, target="y"))
     assert sampler.neighbors_report_[True]["engine"] in engine

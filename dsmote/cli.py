@@ -1,0 +1,685 @@
+"""The command line: ``dsmote demo``, ``plan``, ``resample``, ``run``, ``samplers``, ``schema``.
+
+Results go to the standard output, progress, log and messages to the standard error. The exit code
+is 0, 1 after a failure, 2 after wrong usage, 3 when there was nothing to do, 4 when memory does
+not suffice, 5 when data or parameters do not allow it, 130 after Ctrl-C. Only this module prints.
+
+Commands import what they need when they run: importing pandas and Dask takes a second or more,
+which ``--help`` need not cost, and in which Ctrl-C would not yet be answered as it should.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import posixpath
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
+
+import click
+
+from dsmote import __version__
+
+if TYPE_CHECKING:
+    from dsmote.job import JobSpec
+
+__all__ = ["main"]
+
+Command = Callable[..., Any]
+
+#: Keys of a job that the commands have options for.
+PLANNED = ("target", "format", "sampler", "params", "cluster")
+WRITTEN = (
+    *("split", "mode", "if_exists", "partition_by", "row_group_rows", "compression", "shuffle"),
+    *("report", "resume"),
+)
+INTERRUPTED = 130  # of the exit codes; those of errors are `dsmote.job.exit_code`'s
+#: Plain progress lines are this many seconds apart, at least.
+LINE_SECONDS = 2.0
+
+_interrupted = threading.Event()
+
+
+# --- What the user sees
+
+
+def echo(text: str, err: bool = False) -> None:
+    """Print text with the control characters of names in it made visible."""
+    click.echo(_visible_lines(text), err=err)
+
+
+def _visible_lines(text: str) -> str:
+    lines = text.split("\n")
+    if all(line.isprintable() for line in lines):
+        return text
+    from dsmote.plan.labels import visible
+
+    return "\n".join(map(visible, lines))
+
+
+def say(text: str, log_format: str | None = None, **fields: Any) -> None:
+    """Print how a command ended on the standard error, as the log is written there."""
+    if log_format == "json":
+        from dsmote.job.logs import JsonLines
+
+        text = text.removeprefix("Error: ")
+        record = logging.LogRecord("dsmote.cli", logging.ERROR, "", 0, "%s", (text,), None)
+        record.fields = fields
+        click.echo(JsonLines().format(record), err=True)
+        return
+    # Lines that go on are indented, so that none can pass for a message of its own.
+    first, *others = text.split("\n")
+    indented = (line if line.startswith("  ") or not line else f"  {line}" for line in others)
+    echo("\n".join([first, *indented]), err=True)
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(document, indent=2, default=str))
+
+
+class Display:
+    """Progress: a bar on a terminal, plain lines elsewhere, or nothing.
+
+    Each call ends a run whose Ctrl-C was lost. Python drops an exception that a signal raises
+    inside a destructor or a callback of the garbage collector, and the program would go on.
+    """
+
+    def __init__(self, quiet: bool = False, bar: Any = None) -> None:
+        self._quiet, self._bar = quiet, bar
+        self._task = bar.add_task("starting", total=None, counts="") if bar else None
+        self._partitions = self._rows = self._done = self._written = 0
+        self._began = self._last = time.monotonic()
+
+    def stage(self, text: str) -> None:
+        self._check()
+        if self._bar:
+            self._bar.update(self._task, description=text)
+        elif not self._quiet:
+            echo(f"{text} ...", err=True)
+
+    def planned(self, plan: Any) -> None:
+        self._check()
+
+    def start(self, partitions: int, rows: int) -> None:
+        self._partitions, self._rows = partitions, rows
+        self._began = self._last = time.monotonic()
+        if self._bar:
+            self._bar.reset(self._task, total=partitions, counts="")
+            self.advance(0, 0)
+
+    def advance(self, partitions: int, rows: int) -> None:
+        self._check()
+        self._done += partitions
+        self._written += rows
+        if self._bar:
+            counts = f"{self._written:,} rows, {self._done:,}/{self._partitions:,} partitions"
+            self._bar.update(self._task, completed=self._done, counts=counts)
+            return
+        now, finished = time.monotonic(), self._done == self._partitions
+        if self._quiet or (now - self._last < LINE_SECONDS and not finished):
+            return
+        self._last = now
+        left = (now - self._began) / self._done * (self._partitions - self._done)
+        echo(
+            f"{self._done:,} of {self._partitions:,} partitions, {self._written:,} of "
+            f"{self._rows:,} rows" + ("" if finished else f", about {left:.0f} s left"),
+            err=True,
+        )
+
+    def _check(self) -> None:
+        if _interrupted.is_set():
+            raise KeyboardInterrupt
+
+
+@contextmanager
+def display(quiet: bool) -> Iterator[Display]:
+    """Yield a progress."""
+    if quiet or not _is_terminal():
+        yield Display(quiet)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+    text, counts = TextColumn("{task.description}"), TextColumn("{task.fields[counts]}")
+    columns = (SpinnerColumn(), text, BarColumn(bar_width=None), counts, TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, expand=True) as bar:
+        yield Display(bar=bar)
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+class _Echo(logging.Handler):
+    """Writes lines where the standard error is at that moment: a live bar puts itself there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            echo(self.format(record), err=True)
+        except Exception:
+            self.handleError(record)
+
+
+@contextmanager
+def logging_to_stderr(log_format: str | None, level: str) -> Iterator[None]:
+    """Write the log of dsmote on the standard error."""
+    from dsmote.job.logs import JsonLines, TextLines
+
+    logger, handler = logging.getLogger("dsmote"), _Echo()
+    handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
+    before, passed_on = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(level.upper())
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+        logger.propagate = passed_on
+
+
+def execute(
+    spec: JobSpec,
+    as_json: bool,
+    quiet: bool,
+    dry_run: bool = False,
+    log_format: str | None = None,
+    log_level: str | None = None,
+    always_log: bool = False,
+) -> NoReturn:
+    """Run a job, show progress or a log, print the result, and exit with its code.
+
+    On a terminal there is a bar, and the log has only what the bar has not: warnings. Elsewhere a
+    log has a line for each stage. JSON is for programs: there is no bar.
+    """
+    from dsmote.job import run_spec
+    from dsmote.plan.labels import first
+
+    asked = log_format is not None or log_level is not None
+    logs, bar = asked or always_log, _is_terminal() and not quiet and not asked
+    level = "error" if quiet else log_level or ("warning" if bar else "info")
+    log = logging_to_stderr(log_format, level) if logs else nullcontext()
+    with display(quiet=not bar if logs else quiet) as progress, log:
+        result = run_spec(spec, dry_run=dry_run, progress=progress)
+    mask, planned = spec.hidden.mask, result.status == "planned"
+    with nullcontext() if dry_run else after_commit():
+        if as_json:
+            plan = spec.hidden.mask_value(result.plan.to_dict()) if planned else None
+            print_json(plan or result.manifest)
+        elif quiet:
+            for problem in first(result.plan.problems) if dry_run and not logs else ():
+                say(f"Error: cannot run: {mask(problem)}")
+        elif planned:
+            echo(mask(str(result.plan)))
+        elif result.status == "skipped":
+            echo(f"Skipped: {mask(str(spec.output))} was made from the same files in the same way")
+        else:
+            print_manifest(result.manifest or {}, warnings=not logs)
+    raise click.exceptions.Exit(result.exit_code)
+
+
+def print_manifest(manifest: dict[str, Any], warnings: bool) -> None:
+    """Print what was done."""
+    from dsmote.plan import format_bytes
+    from dsmote.plan.labels import visible
+
+    classes = manifest["classes"]
+    counts = ("before", "dropped" if "dropped" in classes[0] else "new", "after")
+    rows: list[tuple[str, ...]] = [("class", *counts)]
+    rows += [(visible(one["label"]), *(f"{one[name]:,}" for name in counts)) for one in classes]
+    label, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    for name, *numbers in rows:
+        cells = [f"{text:>{width}}" for text, width in zip(numbers, widths, strict=True)]
+        echo("  ".join([f"{name:<{label}}", *cells]))
+    if "test" in manifest:
+        echo(f"{manifest['rows']['test']:,} rows are held back and unchanged")
+    parts, memory = manifest["parts"], manifest["memory"]
+    echo(
+        f"{sum(part['rows'] for part in parts):,} rows in {len(parts)} part files, in total "
+        f"{format_bytes(manifest['bytes'])}: {manifest['job']['output']}"
+    )
+    peak = format_bytes(max(memory["peak_bytes"].values(), default=0))
+    # A sampler that only drops rows holds nothing that is worth projecting.
+    projected = memory.get("worker_bytes")
+    echo(
+        f"{manifest['seconds']:.1f} s, {manifest['sampler']} with seed "
+        f"{manifest['parameters']['seed']}; peak memory {peak}"
+        + ("" if projected is None else f", projected {format_bytes(projected)}")
+    )
+    for message in manifest["warnings"] if warnings else ():
+        echo(f"Warning: {message}", err=True)
+
+
+# --- How a command ends
+
+
+@contextmanager
+def after_commit() -> Iterator[None]:
+    """Print what was done: the output is in place, and a closed terminal does not fail the run."""
+    try:
+        yield
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        # What could not be written would be tried again when Python ends, and fail again.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        with suppress(OSError):
+            say(f"Warning: the output is complete, but could not be described: {error}")
+
+
+def guarded(command: Command) -> Command:
+    """Turn whatever ends a command into one message and an exit code.
+
+    The command gets an option ``debug`` that it does not see: it shows tracebacks and the log.
+    """
+
+    @functools.wraps(command)
+    def command_guarded(*args: Any, debug: bool, **kwargs: Any) -> None:
+        log_format = kwargs.get("log_format")
+        try:
+            with _signals(), nullcontext() if debug else _without_logs_of_dask():
+                command(*args, **kwargs)
+        except click.exceptions.Exit:
+            raise
+        except click.ClickException as error:
+            error.__dict__["message"] = _visible_lines(error.message)
+            if log_format != "json":
+                raise
+            say(error.format_message(), log_format)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            say("Interrupted: nothing was written.", log_format)
+            sys.exit(INTERRUPTED)
+        except Exception as error:
+            _fail(error, debug, log_format)
+
+    return command_guarded
+
+
+def _fail(error: Exception, debug: bool, log_format: str | None) -> NoReturn:
+    # Imported here: `--help` does without.
+    from dsmote.job import JobFileError, exit_code
+    from dsmote.job.secrets import Secrets
+    from dsmote.plan.labels import first
+
+    mask = Secrets().mask  # a job's are masked where it runs
+    fields: dict[str, Any] = {}
+    if debug and log_format == "json":
+        fields["traceback"] = mask(traceback.format_exc())
+    elif debug:
+        click.echo(mask(traceback.format_exc()), err=True, nl=False)
+    named = isinstance(error, OSError | ValueError | TypeError | MemoryError | RuntimeError)
+    text = str(error) if named and str(error) else f"{type(error).__name__}: {error}"
+    if isinstance(error, JobFileError):
+        fields["errors"] = first(map(str, error.errors))
+    say(f"Error: {mask(text)}", log_format, **fields)
+    sys.exit(exit_code(error))
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Make SIGTERM end a command as Ctrl-C does, and let an impatient second Ctrl-C not disturb.
+
+    So does a terminal that is closed (SIGHUP), unless `nohup` has it ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received = 0
+    _interrupted.clear()
+
+    def interrupt(number: int, frame: Any) -> None:
+        nonlocal received
+        received += 1
+        _interrupted.set()
+        if received > 2:
+            os._exit(INTERRUPTED)
+        if received == 1:
+            raise KeyboardInterrupt
+
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {each: signal.signal(each, interrupt) for each in numbers}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextmanager
+def _without_logs_of_dask() -> Iterator[None]:
+    """Silence the logs and warnings of the cluster: the user gets one message, from here."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "asyncio", "tornado", "bokeh")]
+    levels = [logger.level for logger in loggers]
+    # Dask gives these a level of their own when it is imported, which may be later. Filters stay.
+    own = [logging.getLogger(name) for name in ("distributed.client", "tornado.application")]
+    # Worker processes read their log level from the environment when they start.
+    variable = "DASK_LOGGING__DISTRIBUTED"
+    inherited = os.environ.get(variable)
+    os.environ[variable] = "critical"
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    for logger in own:
+        logger.addFilter(_nothing)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger in own:
+            logger.removeFilter(_nothing)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        os.environ.pop(variable)
+        if inherited is not None:
+            os.environ[variable] = inherited
+
+
+def _nothing(record: logging.LogRecord) -> bool:
+    return False
+
+
+# --- Options, made from the fields of a job
+
+
+class JobCommand(click.Command):
+    """A command with the options of some keys of a job.
+
+    They are made when they are asked for: importing the model takes time, which ``dsmote --help``
+    need not cost.
+    """
+
+    def __init__(self, *args: Any, keys: tuple[str, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._keys = keys
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return the parameters: arguments, options of the job, other options."""
+        if self._keys:
+            from dsmote.job.spec import JobSpec
+
+            place = sum(isinstance(param, click.Argument) for param in self.params)
+            self.params[place:place] = _options(JobSpec, (), self._keys)
+            self._keys = ()
+        return super().get_params(ctx)
+
+
+class KeyOption(click.Option):
+    """An option that gives a key of a job; `yaml`: its value is text to read."""
+
+    def __init__(self, *args: Any, path: tuple[str, ...], yaml: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.path, self.yaml = path, yaml
+
+
+def _options(model: Any, above: tuple[str, ...], keys: tuple[str, ...]) -> Iterator[click.Option]:
+    """Yield the options of the fields of a model, and of the models in it."""
+    from dsmote.job.spec import Option, Params
+
+    for key, field in model.__pydantic_fields__.items():
+        if keys and key not in keys:
+            continue
+        path, kinds = (*above, key), {*_kinds(field.annotation)} - {NoneType}
+        section = next((kind for kind in kinds if hasattr(kind, "__pydantic_fields__")), None)
+        if key == "params":
+            section = Params
+            yield click.Option(
+                ["--param"],
+                multiple=True,
+                metavar="KEY=VALUE",
+                help="A parameter of the sampler, such as kind=borderline-2; VALUE is YAML. May "
+                "be repeated.",
+            )
+        if section is not None:
+            yield from _options(section, path, ())
+            continue
+        option = next((each for each in field.metadata if isinstance(each, Option)), Option())
+        several = bool(kinds & {list, tuple})
+        text = f"{field.description} May be repeated." if several else str(field.description)
+        # Without the keys that a job needs, the command reads a file, which may say otherwise.
+        if isinstance(field.default, str) and (above or "target" in keys):
+            text += f"  [default: {field.default}]"
+        (kind, *others) = kinds - {list, tuple}
+        choices = get_args(kind) if not others and get_origin(kind) is Literal else ()
+        yield KeyOption(
+            [option.name or f"--{key.replace('_', '-')}"],
+            path=path,
+            yaml=bool(others) or not (kind in (str, bool) or choices),
+            required=field.is_required() and not above,
+            metavar=option.metavar or (None if choices else "N"),
+            help=text,
+            is_flag=(kind is bool and not others) or None,
+            type=click.Choice(choices) if choices else None,
+            multiple=several,
+        )
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """Yield the types that a value may have, without their constraints, and those of items."""
+    origin = get_origin(annotation)
+    if hasattr(annotation, "__metadata__"):
+        yield from _kinds(get_args(annotation)[0])
+    elif origin in (dict, Literal) or not get_args(annotation):
+        yield annotation
+    else:
+        yield from [origin] if origin in (list, tuple) else []
+        for each in get_args(annotation):
+            yield from _kinds(each) if each is not ... else ()
+
+
+def given_job(given: dict[str, Any], source: Any = None, needs_output: bool = True) -> JobSpec:
+    """Return the job of a file, or of keys and values, with what the command line gives over it.
+
+    What is used of `given` is taken out of it. Errors name options, and lines of the file; without
+    a file they are wrong usage.
+    """
+    from dsmote.job.jobfile import JobFileError, Setting, set_key
+    from dsmote.job.spec import load_job, sections
+    from dsmote.plan.labels import first
+
+    settings: list[Setting] = []
+    for param in click.get_current_context().command.params:
+        option, name = param.opts[0], str(param.name)
+        if isinstance(param, KeyOption):
+            value = given.pop(name)
+            if value not in (None, False, ()):
+                settings.append(Setting(param.path, value, option, param.yaml))
+        elif option in ("--set", "--param"):
+            try:
+                settings += [set_key(text, option) for text in given.pop(name)]
+            except ValueError as error:
+                raise click.BadParameter(str(error), param_hint=option) from None
+        elif option == "--overwrite" and given.pop(name):
+            settings.append(Setting(("if_exists",), "replace", option))
+        elif option in ("input", "output"):
+            settings.append(Setting((option,), given.pop(name), option.upper()))
+    by_key: dict[Any, Setting] = {}
+    for each in settings:
+        other = by_key.setdefault(each.path, each)
+        sets = other.where.startswith("--set") and each.where.startswith("--set")
+        if other.value != each.value and not sets:
+            text = f"{other.where} and {each.where} give the same key: give one of them"
+            raise click.UsageError(text)
+    for name in ("address", "scheduler_file"):
+        if ("cluster", name) in by_key:  # in place of any other cluster that the file names
+            where, names = by_key["cluster", name].where, sections()["cluster"]
+            others = [each for each in names if each != "security"]
+            settings = [*(Setting(("cluster", each), None, where) for each in others), *settings]
+    try:
+        return load_job({} if source is None else source, settings, needs_output)
+    except JobFileError as error:
+        if isinstance(source, str):
+            raise
+        raise click.UsageError("\n".join(first(map(str, error.errors)))) from None
+
+
+# --- The commands
+
+EXIT_CODES = """\b
+Exit codes, for schedulers:
+    0  done (or planned, with --dry-run)
+    1  failed, and a retry may help; there is no output, or the one that was there before
+    2  wrong usage, or errors in the job file; nothing has run
+    3  skipped: the output is there and was made from the same (if_exists: skip)
+    4  refused: the job does not fit in the workers' memory; nothing has been written
+    5  refused: the data, a parameter or an existing output does not allow it; as after 1
+  130  interrupted, by Ctrl-C or SIGTERM
+"""
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+quiet = click.option("--quiet", is_flag=True, help="Print nothing but errors.")
+debug = click.option("--debug", is_flag=True, help="Show tracebacks and the cluster's log.")
+LOG = (
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        help="Log on the standard error: lines of text, or one JSON object a line.",
+    ),
+    click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        help="Minimum log level.",
+    ),
+)
+
+
+def command(*options: Callable[[Command], Command], keys: tuple[str, ...] = (), **more: Any) -> Any:
+    """Return a decorator that makes a command: its options, and those of some keys of a job."""
+
+    def decorate(function: Command) -> click.Command:
+        made = debug(guarded(function))
+        for option in reversed(options):
+            made = option(made)
+        return main.command(cls=JobCommand, keys=keys, **more)(made)
+
+    return decorate
+
+
+@click.group(name="dsmote", context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dsmote")
+def main() -> None:
+    """Balance tables of any size with SMOTE and its family on Dask."""
+
+
+@command(click.argument("input"), as_json, quiet, keys=PLANNED)
+def plan(**given: Any) -> None:
+    """Show what resampling INPUT would do, without doing it.
+
+    INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
+    fsspec knows. Only the classes are counted. What cannot run ends with the exit code that
+    `dsmote resample` would end with.
+    """
+    execute(given_job(given, needs_output=False), dry_run=True, **given)
+
+
+@command(
+    click.argument("input"),
+    click.argument("output"),
+    click.option("--overwrite", is_flag=True, help="Short for --if-exists replace."),
+    *(*LOG, as_json, quiet),
+    keys=(*PLANNED, *WRITTEN),
+)
+def resample(**given: Any) -> None:
+    """Write a balanced copy of INPUT to the folder OUTPUT.
+
+    INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
+    fsspec knows. OUTPUT becomes a folder of Parquet files that readers take as one table. It
+    appears complete or not at all; .OUTPUT.dsmote/manifest.json beside it says how it was made.
+
+    The exit codes are those of `dsmote run`.
+    """
+    execute(given_job(given), **given)
+
+
+@command(
+    click.argument("job", metavar="JOB.yaml", type=click.Path(exists=True, dir_okay=False)),
+    click.option(
+        "--set",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="A key of the job file, such as params.k_neighbors=7; VALUE is YAML, such as [a, b]. "
+        "May be repeated.",
+    ),
+    click.option("--dry-run", is_flag=True, help="Print the plan; write nothing."),
+    *(*LOG, as_json, quiet),
+    keys=("if_exists", "resume", "cluster"),
+    epilog=EXIT_CODES,
+)
+def run(job: str, **given: Any) -> None:
+    """Run the job that the file JOB.yaml describes.
+
+    The file is checked before anything runs, and every error is reported with its line. Its keys
+    are those of `dsmote schema`; in its texts ${NAME} and ${NAME:-default} are environment
+    variables, whose values are never shown. Relative paths are relative to the working directory.
+    """
+    execute(given_job(given, job), always_log=True, **given)
+
+
+@command(
+    click.option(
+        "--rows", type=click.IntRange(min=1000), default=1_000_000, show_default=True, metavar="N"
+    ),
+    click.option(
+        "--output",
+        default="dsmote-demo",
+        show_default=True,
+        metavar="DIR",
+        help="Folder for the generated table and the balanced one.",
+    ),
+    *(as_json, quiet),
+    keys=("cluster",),
+)
+def demo(rows: int, output: str, **given: Any) -> None:
+    """Generate a table with a rare class and balance it."""
+    from dsmote.job.demo import TARGET, write_demo
+
+    table, balanced = posixpath.join(output, "table"), posixpath.join(output, "balanced")
+    params = {"carry": ["id"], "random_state": 0}
+    job = {"input": table, "output": balanced, "target": TARGET, "params": params}
+    spec = given_job(given, {**job, "if_exists": "replace"})
+    if not given["quiet"]:
+        echo(f"generating {rows:,} rows ...", err=True)
+    write_demo(table, rows)
+    execute(spec, **given)
+
+
+@command(as_json)
+def samplers(as_json: bool) -> None:
+    """List what --sampler takes, and with --json their parameters too.
+
+    Each is named as --sampler takes it and as it is called in Python.
+    """
+    from dsmote.samplers.registry import describe_samplers
+
+    listed = describe_samplers()
+    if as_json:
+        return print_json({"samplers": listed})
+    names, classes = (max(len(one[key]) for one in listed) for key in ("name", "class"))
+    for one in listed:
+        echo(f"{one['name']:<{names}}  {one['class']:<{classes}}  {one['summary']}")
+
+
+@command()
+def schema() -> None:
+    """Print the JSON schema of job files, for editors and programs.
+
+    An editor that knows YAML checks and completes job files with it.
+    """
+    from dsmote.job.spec import job_schema
+
+    print_json(job_schema())
