@@ -1,5 +1,6 @@
 """The only layer that knows containers: tables in memory (the serial reference) and on Dask."""
 
+from dsmote.execute.generate import check_free
 from dsmote.execute.keep import (
     Counted,
     count_classes,
@@ -7,7 +8,6 @@ from dsmote.execute.keep import (
     kept_in_memory,
     take,
 )
-from dsmote.execute.provenance import check_free
 from dsmote.execute.recipe import (
     Around,
     Bases,

@@ -23,11 +23,21 @@ from dsmote.execute.partition import (
     missing_labels,
     smallest_hashes,
 )
+from dsmote.execute.recipe import Task
 from dsmote.execute.rows import Rows, all_finite, encode, factorized, join
 from dsmote.plan import Plan, Schema
 from dsmote.plan.profile import merge_decimals
 
-__all__ = ["Extract", "Sampled", "Take", "check_counts", "extract", "join_extracts", "sampled"]
+__all__ = [
+    "Extract",
+    "Sampled",
+    "Take",
+    "check_counts",
+    "extract",
+    "join_extracts",
+    "sampled",
+    "take_of",
+]
 
 
 @dataclass(frozen=True)
@@ -276,3 +286,43 @@ def check_counts(found: Extract, plan: Plan, first: int | None = None) -> Extrac
             "reset_index(drop=True) first"
         )
     return found
+
+
+_LEAST = 50  # rows of a class that a model is learnt from, where it has so many
+
+
+def take_of(task: Task) -> Take:
+    """Say what a task needs of the data.
+
+    Parameters
+    ----------
+    task : Task
+
+    Returns
+    -------
+    Take
+        The classes that grow; columns that are copied; carried ones where provenance names
+        parents; and for a model, a sample in which each class has its share.
+    """
+    plan, recipe = task.plan, task.recipe
+    quotas = {}
+    if recipe.sample:
+        total = sum(c.usable for c in plan.classes)
+        for c in plan.classes:
+            part = -(-recipe.sample * c.usable // max(1, total))
+            quotas[c.rank] = c.usable if total <= recipe.sample else max(part, _LEAST)
+    return Take(
+        schema=task.schema,
+        grow={c.label: c.rank for c in plan.growing},
+        skip=task.skip,
+        whole=recipe.copies_rows,
+        beside=_beside(task),
+        ranks={c.label: c.rank for c in plan.classes} if quotas else {},
+        quotas=quotas,
+    )
+
+
+def _beside(task: Task) -> tuple[int, ...]:
+    carried = task.schema.carried if task.provenance == "full" else []
+    copied = [] if task.recipe.copies_rows else task.schema.copied  # copied rows have all
+    return tuple(sorted([*carried, *copied]))

@@ -6,10 +6,10 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import dask
 import psutil
@@ -75,10 +75,17 @@ def _machine_bytes() -> int:
     return min(limit for limit in limits if limit > 0)
 
 
-_FOUND: dict[int, ThreadpoolController] = {}
+class _Pools(NamedTuple):
+    """The thread pools of libraries: those that the process shares, and those of each thread."""
+
+    shared: list[Any]
+    own: list[Any]
 
 
-def _pools() -> ThreadpoolController:
+_FOUND: dict[int, _Pools] = {}
+
+
+def _pools() -> _Pools:
     """Return the thread pools of the libraries that are loaded.
 
     Looking for them takes some milliseconds, as long as a small table; it is done again when
@@ -87,7 +94,9 @@ def _pools() -> ThreadpoolController:
     loaded = len(sys.modules)
     found = _FOUND.get(loaded)
     if found is None:
-        found = ThreadpoolController()
+        every = ThreadpoolController().lib_controllers
+        own = [p for p in every if "openmp" in (p.user_api, getattr(p, "threading_layer", ""))]
+        found = _Pools([p for p in every if p not in own], own)
         _FOUND.clear()
         _FOUND[loaded] = found
     return found
@@ -108,14 +117,7 @@ class _BlasGuard:
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
-                # One that is built on OpenMP has a limit for each thread, as OpenMP has.
-                shared = [
-                    pool
-                    for pool in _pools().lib_controllers
-                    if pool.user_api == "blas" and getattr(pool, "threading_layer", "") != "openmp"
-                ]
-                self._before = [(pool, pool.num_threads) for pool in shared]
-                _set_threads([(pool, 1) for pool in shared])
+                self._before = _limited(_pools().shared)
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
@@ -123,6 +125,13 @@ class _BlasGuard:
             self._inside -= 1
             if self._inside == 0:
                 _set_threads(self._before)
+
+
+def _limited(pools: Sequence[Any]) -> list[tuple[Any, int]]:
+    """Limit pools to one thread; return what they had before."""
+    before = [(pool, pool.num_threads) for pool in pools]
+    _set_threads([(pool, 1) for pool in pools])
+    return before
 
 
 def _set_threads(limits: list[tuple[Any, int]]) -> None:
@@ -163,6 +172,9 @@ if hasattr(os, "register_at_fork"):
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
     """Keep BLAS and OpenMP to one thread each, so that two pools do not fight over the cores."""
-    # OpenMP's limit is each thread's own.
-    with _BLAS, _pools().limit(limits=1, user_api="openmp"):
-        yield
+    with _BLAS:
+        before = _limited(_pools().own)
+        try:
+            yield
+        finally:
+            _set_threads(before)

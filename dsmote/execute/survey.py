@@ -151,6 +151,8 @@ def measured(
         Knows how columns are scaled.
     """
     here = Partition.of(part, target, weight, group)
+    if here.measured is not None:
+        return here.measured
     codes, names, _ = here.labels(schema)
     places = np.array([ranks[name] for name in names], dtype=np.int32)
     matrix = here.matrix(schema)
@@ -174,7 +176,8 @@ def measured(
     elif schema.group is not None:
         groups = here.frame(schema).iloc[at, schema.group].reset_index(drop=True)
     found = places[codes[at]] if len(places) else np.empty(0, dtype=np.int32)
-    return Measured(recipe.measured(raw), raw, found, at, weights, groups)
+    here.measured = Measured(recipe.measured(raw), raw, found, at, weights, groups)
+    return here.measured
 
 
 def survey_here(of: Measured, *, recipe: Recipe, n_classes: int, learnt: Any) -> Any:

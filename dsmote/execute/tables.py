@@ -1,19 +1,363 @@
-"""Which kind of table it is: in memory or on Dask."""
+"""Tables in memory, and which kind of table it is: in memory or on Dask."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from dask.base import is_dask_collection
 
-from dsmote.execute.arrays import check_container
+from dsmote.execute.arrays import (
+    as_array,
+    check_container,
+    from_indicator,
+    label_array,
+    native,
+    refuse_mask,
+)
 from dsmote.execute.dask_table import DaskTable
-from dsmote.execute.memory_table import MemoryTable
+from dsmote.execute.generate import (
+    Part,
+    finish,
+    join_made,
+    make_rows,
+    of_originals,
+    repeated,
+    with_provenance,
+)
+from dsmote.execute.graph import Inputs, add_indexes, interpret
+from dsmote.execute.partition import (
+    Partition,
+    array_frame,
+    check_companion,
+    conform,
+    profile,
+)
+from dsmote.execute.recipe import Made, Making, Task
+from dsmote.execute.resources import memory_limit, single_threaded, thread_pool
+from dsmote.execute.rows import holds_numbers, read_objects
+from dsmote.plan import Limit, Plan, Profile, Schema, make_schema
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name
 
-__all__ = ["Table", "read_frame", "read_pair"]
+__all__ = ["MemoryTable", "Table", "read_frame", "read_pair"]
+
+_SHARE = 1 << 14  # new rows that one thread makes at a time, at most
+_LEAST = 1 << 13  # and at least: for fewer, threads wait for each other longer than they work
+_WIDE = 1 << 17  # values of a class from which on the search of an eighth of that is worth it
+
+
+class MemoryTable:
+    """A table in numpy, lists or pandas.
+
+    Parameters
+    ----------
+    X : DataFrame, ndarray or list
+        The features, or the whole table when `target` is given.
+    y : Series, DataFrame, ndarray or list, optional
+        The target.
+    target : hashable, optional
+        Name of the target column of X.
+    beside : mapping of name to array, optional
+        ``sample_weight`` and ``groups``, one value for each row.
+    """
+
+    lazy = False
+    npartitions = 1
+    passes: tuple[str, ...] = ()
+    array: np.dtype | None = None
+    index_like: pd.Index = pd.RangeIndex(0)
+
+    def __init__(
+        self, X: Any, y: Any = None, target: Any = None, beside: dict[str, Any] | None = None
+    ) -> None:
+        self.target = column_name(target)
+        self.report: Any = None
+        self.provenance: Any = None
+        self.classes: dict[Any, Any] = {}
+        self.recipe: Any = None
+        self.learnt: Any = None
+        self._indices: list[np.ndarray] = []
+        self.has_target = y is None
+        self.is_frame = isinstance(X, pd.DataFrame)
+        self._restore_X: Callable[[Any], Any] = lambda made: made
+        self._restore_y: Callable[[Any], Any] = lambda made: made
+        self._given = X
+        if not self.is_frame:
+            X, self._restore_X = as_array(X)
+            self.array = X.dtype
+        self._X = X
+        names = X.columns if self.is_frame else pd.RangeIndex(X.shape[1])
+        self.names: list[Any] = list(map(column_name, names))
+        if not X.shape[1]:
+            raise ValueError(
+                f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required."
+            )
+        if not len(X):
+            raise ValueError(
+                "Found array with 0 sample(s), zero rows: there is nothing to resample; "
+                "check how the table was read or filtered"
+            )
+        self._plain_y: np.ndarray | None = None
+        self._labels = None if y is None else self._as_labels(y)
+        self._beside_dtypes: dict[str, np.dtype] = {}  # of those that are arrays
+        self.beside = {
+            name: self._as_beside(name, values) for name, values in (beside or {}).items()
+        }
+
+    def _as_beside(self, name: str, values: Any) -> pd.Series:
+        """Return what goes beside the rows as a Series of as many values."""
+        if not isinstance(values, pd.Series):
+            refuse_mask(values, name)
+            values = np.asarray(values)
+            self._beside_dtypes[name] = values.dtype
+            values = native(values)
+            if values.ndim != 1:
+                raise ValueError(
+                    f"{name} must have one dimension, one value for each row, but has the shape "
+                    f"{values.shape}"
+                )
+        kept = object if values.dtype == object else None
+        series = values if isinstance(values, pd.Series) else pd.Series(values, dtype=kept)
+        if len(series) != len(self._X):
+            raise ValueError(
+                f"{name} has {len(series):,} values, but X has {len(self._X):,} rows; give one "
+                "value for each row"
+            )
+        check_companion(series.dtype, name)
+        return series
+
+    @cached_property
+    def _frame(self) -> pd.DataFrame:
+        """The features as a frame; one over an array shares its memory."""
+        if self.is_frame:
+            return self._X
+        return array_frame(self._X, pd.RangeIndex(self._X.shape[1]))
+
+    @cached_property
+    def dtypes(self) -> list[Any]:
+        """Those of the features."""
+        return list(self._X.dtypes) if self.is_frame else [self._X.dtype] * self._X.shape[1]
+
+    @cached_property
+    def _whole(self) -> Partition:
+        """All of the table, which is read once."""
+        weight, group = self.beside.get("sample_weight"), self.beside.get("groups")
+        return Partition(self._X, self._labels, weight, group)
+
+    def _as_labels(self, y: Any) -> pd.Series:
+        """Return the target as a Series, and remember how to give its kind back."""
+        n = len(self._X)
+        if isinstance(y, pd.DataFrame) and y.shape[1] == 1:
+            column = y.columns
+            self._restore_y = lambda made: made.to_frame().set_axis(column, axis=1)
+            series = y.iloc[:, 0]
+        elif isinstance(y, pd.Series):
+            series = y
+        else:
+            refuse_mask(y, "y")
+            array = label_array(y)
+            dtype, array = array.dtype, native(array)
+            lists = isinstance(y, list) and array.ndim == 2
+            columns = y.columns if isinstance(y, pd.DataFrame) else None
+            if array.ndim == 2 and array.shape[1] > 1:
+                array, self._restore_y = from_indicator(array, columns)
+            elif array.ndim == 2:
+                array = array.reshape(-1)
+                self._restore_y = lambda made: made.to_numpy(dtype=dtype, copy=True)[:, None]
+            elif isinstance(y, list):
+                self._restore_y = lambda made: made.to_numpy().tolist()
+            elif array.ndim == 1:
+                self._restore_y = lambda made: made.to_numpy(dtype=dtype, copy=True)
+                plain = dtype.kind in "biufOUS" and dtype.isnative
+                self._plain_y = array if plain else None
+            else:
+                raise ValueError(f"y should be a 1d array, got an array of shape {array.shape}")
+            if lists:
+                restore = self._restore_y
+                self._restore_y = lambda made: restore(made).tolist()
+            if array.dtype.kind in "US":
+                array = array.astype(object)
+            # Objects stay objects: making text of them and objects again takes a while.
+            kept = object if array.dtype.kind == "O" else None
+            series = pd.Series(array, dtype=kept, copy=False)
+        if len(series) != n:
+            raise ValueError(
+                "Found input variables with inconsistent numbers of samples: X has "
+                f"{n:,} rows and y {len(series):,}; they must be of equal length"
+            )
+        return series
+
+    @property
+    def target_name(self) -> Any:
+        """Name of the target, where it has one."""
+        return self.target if self._labels is None else self._labels.name
+
+    @property
+    def meta_labels(self) -> Any:
+        """What a callable sampling strategy is given."""
+        if self._labels is None:
+            return self._frame.iloc[:, self.names.index(self.target)]
+        return self._labels.to_numpy()
+
+    def schema(self, **roles: Any) -> Schema:
+        """Give the columns their roles; object columns that are measured must hold numbers."""
+        refuse_mask(self._given, "X")
+        dtypes = list(self.dtypes)
+        objects: set[int] = set()
+        if not roles.get("any_kind"):
+            apart = {*roles.get("carry", ()), *roles.get("inherited", ()), roles.get("group")}
+            for i, dtype in enumerate(dtypes):
+                if (
+                    dtype == np.dtype("O")
+                    and i not in roles.get("nominal", ())
+                    and self.names[i] not in apart
+                    and not (self.has_target and self.names[i] in [self.target])
+                    and self.is_number(i)
+                ):
+                    dtypes[i] = np.dtype("f8")
+                    objects.add(i)
+        roles |= {"target": self.target, "has_target": self.has_target, "objects": objects}
+        return make_schema(self.names, dtypes, **roles)
+
+    def is_number(self, i: int) -> bool:
+        """Tell whether an object column holds numbers; in a frame, digits as text are text."""
+        column = self._frame.iloc[:, i]
+        if self.is_frame:
+            return holds_numbers(column)
+        # In a column of an array, digits as text are numbers where there are others among them.
+        text = pd.api.types.infer_dtype(column, skipna=True) == "string"
+        return not text and read_objects(column, np.dtype("f8")) is not None
+
+    def profile(self, schema: Schema, scale: str | None = None, levels: bool = False) -> Profile:
+        """Look at the table once."""
+        return profile(self._whole, None, schema, scale, levels, whole=True)
+
+    def limit(self) -> Limit | None:
+        """Return the memory of this machine."""
+        return memory_limit(on_cluster=False)
+
+    def run(self, task: Task) -> Any:
+        """Make the output: (X, y), or the table when the target is one of its columns."""
+        plan, how = task.plan, Making.of(task)
+        self.recipe = task.recipe
+        made: list[Part] = []
+        n_made = 0
+        threads, pool = thread_pool()
+
+        def each(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+            # Another thread costs more than a small table, and one thing needs no other.
+            return pool.map(function, items) if len(items) > 1 else map(function, items)
+
+        inputs = Inputs({"table": self._whole}, [["table"]])
+        tasks = dict(inputs.graph)
+        indexes = add_indexes(tasks, inputs, "run", task, each)
+        with single_threaded():
+            values = interpret(tasks)
+            self.learnt = values.get("learn-run")
+            self.classes = {c.label: values[indexes[c.rank]] for c in plan.growing}
+            self.report = {label: of.report for label, of in self.classes.items()}
+            for c in plan.growing:
+                of = self.classes[c.label]
+
+                def share(cut: tuple[int, int], of: Any = of, c: Any = c) -> Made:
+                    return make_rows(of, how, c.rank, *cut)
+
+                least = _LEAST if of.rows.numeric.size < _WIDE else _LEAST // 8
+                rows = join_made([*each(share, list(pairwise(_cuts(c.new, threads, least))))])
+                first = plan.n_before + n_made
+                made.append(finish(of, rows, how, c.label, first, self.index_like, self.array))
+                self._indices.append(of.rows.numbers[rows.bases])
+                n_made += c.new
+        return self._joined(made, task)
+
+    @property
+    def sample_indices(self) -> np.ndarray:
+        """The row that each row of the output is, or was made from."""
+        return np.concatenate([np.arange(len(self._X)), *self._indices])
+
+    def _joined(self, made: list[Part], task: Task) -> Any:
+        """Put originals and new rows together, and what goes beside them."""
+        beside = []
+        for name, of in (("sample_weight", 1), ("groups", 2)):
+            if name in self.beside:
+                beside.append(self._joined_beside(name, [part[of] for part in made]))
+        if self.array is not None and task.provenance:
+            index = pd.RangeIndex(len(self._X))
+            ours = of_originals(index, task.provenance, task.out)
+            self.provenance = pd.concat([ours, *(p.provenance for p in made)], ignore_index=True)
+        X_res = self._joined_table([p.table for p in made], task)
+        if self.has_target:
+            return (X_res, *beside) if beside else X_res
+        return (self._restore_X(X_res), self._joined_target(task.plan), *beside)
+
+    def _joined_table(self, made: list[Any], task: Task) -> Any:
+        if self.array is not None:
+            return np.concatenate([self._X, *made])
+        ours = conform(self._X, task.schema, task.changes)
+        if task.provenance:
+            ours = with_provenance(ours, of_originals(ours.index, task.provenance, task.out))
+        joined = pd.concat([ours, *made], ignore_index=True)
+        if not task.provenance:
+            joined.columns = self._X.columns  # of categories too, or of one frequency
+        elif joined.columns.nlevels == self._X.columns.nlevels:
+            joined.columns.names = self._X.columns.names
+        return joined
+
+    def _joined_beside(self, name: str, made: list[Any]) -> Any:
+        ours = self.beside[name]
+        if name == "groups":
+            kept = [pd.Series(part).astype(ours.dtype) for part in made]
+        else:
+            whole = ours.dtype.kind in "iub"  # between whole weights there are others
+            ours = ours.astype(np.float64) if whole else ours
+            kept = [pd.Series(part).astype(ours.dtype) for part in made]
+        joined = pd.concat([ours, *kept], ignore_index=True)
+        joined.name = ours.name
+        if name not in self._beside_dtypes:
+            return joined
+        dtype = self._beside_dtypes[name]
+        as_given = name == "groups" or dtype.kind not in "iub"
+        return joined.to_numpy(dtype=dtype if as_given else None)
+
+    def _joined_target(self, plan: Plan) -> Any:
+        if self._plain_y is not None:
+            return _lengthened(self._plain_y, plan)
+        return self._restore_y(self._joined_labels(plan))
+
+    def _joined_labels(self, plan: Plan) -> pd.Series:
+        y = self._labels
+        assert y is not None
+        if isinstance(y.dtype, np.dtype) and y.dtype.kind in "iufb":
+            return pd.Series(_lengthened(y.to_numpy(), plan), name=y.name, copy=False)
+        new = [pd.Series(repeated(c.label, c.new, y.dtype)) for c in plan.growing]
+        joined = pd.concat([y, *new], ignore_index=True)
+        joined.name = y.name
+        return joined
+
+
+def _cuts(n: int, threads: int, least: int = _LEAST) -> list[int]:
+    """Cut n new rows into even shares, as many for each thread."""
+    shares = -(-n // _SHARE)
+    shares = -(-shares // threads) * threads
+    shares = max(1, min(shares, n // least))
+    return [n * i // shares for i in range(shares + 1)]
+
+
+def _lengthened(y: np.ndarray, plan: Plan) -> np.ndarray:
+    """Return labels and those of the new rows after them."""
+    joined = np.empty(len(y) + plan.n_new, dtype=y.dtype)
+    joined[: len(y)] = y
+    end = len(y)
+    for c in plan.growing:
+        joined[end : end + c.new].fill(c.label)
+        end += c.new
+    return joined
+
 
 Table = MemoryTable | DaskTable
 

@@ -1,8 +1,12 @@
-"""Labels and class counts as text and JSON know them."""
+"""Labels as a job names them: JSON has text keys only, and command lines cannot tell 1 from "1".
+
+A key means the label of the data whose text it is, whatever the label's type; else a number means a
+numeric label of the same value, and ``true`` and ``false`` mean booleans.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -10,22 +14,58 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from dsmote.plan.labels import listed
+from dsmote.plan.labels import listed, plain
 
 __all__ = ["ByLabel", "LabelCounts", "Named", "plain_label", "plain_value"]
 
 
+class Named:
+    """The values that a job names, to be found in the data.
+
+    Examples
+    --------
+    >>> named = Named(["1", True, 2**53 + 1, "1e3"])
+    >>> [sorted(named.places(v)) for v in (1, 1.0, "1", True, "no", None, 2**53, 1000)]
+    [[0], [0], [0], [0, 1], [], [], [], [3]]
+    """
+
+    def __init__(self, keys: Iterable[Any]) -> None:
+        self._texts: dict[str, set[int]] = {}
+        self._words: dict[str, set[int]] = {}
+        self._numbers: dict[int | float, set[int]] = {}
+        for place, key in enumerate(map(str, keys)):
+            self._texts.setdefault(key, set()).add(place)
+            self._words.setdefault(key.lower(), set()).add(place)
+            with suppress(ValueError):
+                self._numbers.setdefault(_number(key), set()).add(place)
+
+    def by_text(self, value: Any) -> set[int]:
+        """Return the places of the keys that are the text of a value."""
+        return self._texts.get(str(value), set())
+
+    def by_value(self, value: Any) -> set[int]:
+        """Return the places of the keys of the same value."""
+        if isinstance(value, bool | np.bool_):
+            word = self._words.get(str(value).lower(), set())
+            return word | self._texts.get(str(int(value)), set())
+        number = isinstance(value, int | float | np.integer | np.floating)
+        return self._numbers.get(value, set()) if number else set()
+
+    def places(self, value: Any) -> set[int]:
+        """Return the places of the keys that mean a value; that none does, if it is missing."""
+        return set() if value is None else self.by_text(value) | self.by_value(value)
+
+
+def _number(text: str) -> int | float:
+    try:
+        return int(text)  # as a float, a large one would be others as well
+    except ValueError:
+        return float(text)
+
+
 @dataclass(frozen=True)
 class LabelCounts:
-    """A callable sampling strategy: total rows by the *text* of a label.
-
-    JSON has text keys only, and a command line cannot tell the number 1 from the text "1". So a
-    key matches the label of the data whose text it is, whatever the label's type; a number also
-    matches a numeric label of the same value, and ``true`` and ``false`` match booleans.
-
-    Parameters
-    ----------
-    rows : mapping of str to int
+    """A callable sampling strategy: total rows by the text of a label.
 
     Examples
     --------
@@ -37,27 +77,28 @@ class LabelCounts:
 
     def __call__(self, counts: Any) -> dict[Any, int]:
         """Return total rows by label, from class counts or from the target itself."""
-        labels = (
-            list(counts) if isinstance(counts, Mapping) else list(pd.unique(np.asarray(counts)))
-        )
+        labels = [*counts] if isinstance(counts, Mapping) else [*pd.unique(np.asarray(counts))]
         found: dict[Any, tuple[str, int]] = {}
         for key, rows in self.rows.items():
-            label = _find_label(key, labels)
-            if label in found:
-                text = f"names the label {label!r} twice, as {found[label][0]!r} and {key!r}"
+            named = Named([key])
+            meant = [*filter(named.by_text, labels)] or [*filter(named.by_value, labels)]
+            if not meant:
+                raise ValueError(
+                    f"sampling_strategy names the label {key!r}, which is not in the data; "
+                    f"the labels are: {listed(sorted(map(str, labels)))}"
+                )
+            if len(meant) > 1:
+                raise ValueError(f"{key!r} could be any of the labels {meant}")
+            if meant[0] in found:
+                text = f"names the label {meant[0]!r} twice, as {found[meant[0]][0]!r} and {key!r}"
                 raise ValueError(f"sampling_strategy {text}: give it once")
-            found[label] = key, rows
+            found[meant[0]] = key, rows
         return {label: rows for label, (_, rows) in found.items()}
 
 
 @dataclass(frozen=True)
 class ByLabel(Mapping[Any, Any]):
     """Values by the text of a label, looked up by the label as the data have it.
-
-    Parameters
-    ----------
-    by_text : mapping
-        From a job; keys match as in :class:`LabelCounts`.
 
     Examples
     --------
@@ -68,91 +109,17 @@ class ByLabel(Mapping[Any, Any]):
     by_text: Mapping[Any, Any]
 
     def __getitem__(self, label: Any) -> Any:
-        for matches in (_same_text, _same_value):
-            for key, value in self.by_text.items():
-                if matches(str(key), label):
-                    return value
-        raise KeyError(label)
+        named = Named(self.by_text)
+        places = named.by_text(label) or named.by_value(label)
+        if not places:
+            raise KeyError(label)
+        return list(self.by_text.values())[min(places)]
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.by_text)
 
     def __len__(self) -> int:
         return len(self.by_text)
-
-
-def _find_label(key: str, labels: list[Any]) -> Any:
-    for matches in (_same_text, _same_value):
-        found = [label for label in labels if matches(key, label)]
-        if len(found) > 1:
-            raise ValueError(f"{key!r} could be any of the labels {found}")
-        if found:
-            return found[0]
-    raise ValueError(
-        f"sampling_strategy names the label {key!r}, which is not in the data; "
-        f"the labels are: {listed(sorted(map(str, labels)))}"
-    )
-
-
-class Named:
-    """The values that a job names, to be found in the data: by their text, else by value.
-
-    Parameters
-    ----------
-    keys : sequence
-        From a job: text, numbers or bools.
-
-    Examples
-    --------
-    >>> named = Named(["1", True, 2**53 + 1, "1e3"])
-    >>> [sorted(named.places(v)) for v in (1, 1.0, "1", True, "no", None, 2**53, 1000)]
-    [[0], [0], [0], [0, 1], [], [], [], [3]]
-    """
-
-    def __init__(self, keys: Sequence[Any]) -> None:
-        self._by_text: dict[str, set[int]] = {}
-        self._by_word: dict[str, set[int]] = {}
-        self._by_number: dict[Any, set[int]] = {}
-        for place, key in enumerate(keys):
-            text = str(key)
-            self._by_text.setdefault(text, set()).add(place)
-            self._by_word.setdefault(text.lower(), set()).add(place)
-            with suppress(ValueError):
-                self._by_number.setdefault(_number(text), set()).add(place)
-
-    def places(self, value: Any) -> set[int]:
-        """Return which of the keys mean a value of the data; that none does, if it is missing."""
-        if value is None:
-            return set()
-        found = self._by_text.get(str(value), set())
-        if isinstance(value, bool | np.bool_):
-            found = found | self._by_word.get(str(value).lower(), set())
-            return found | self._by_text.get(str(int(value)), set())
-        if isinstance(value, int | float | np.integer | np.floating):
-            return found | self._by_number.get(value, set())
-        return found
-
-
-def _same_text(key: str, label: Any) -> bool:
-    return str(label) == key
-
-
-def _same_value(key: str, label: Any) -> bool:
-    if isinstance(label, bool | np.bool_):
-        return key.lower() == str(label).lower() or key == str(int(label))
-    if isinstance(label, int | float | np.integer | np.floating):
-        try:
-            return _number(key) == label
-        except ValueError:
-            return False
-    return False
-
-
-def _number(text: str) -> int | float:
-    try:
-        return int(text)  # as a float, a large one would be others as well
-    except ValueError:
-        return float(text)
 
 
 def plain_label(label: Any) -> Any:
@@ -163,8 +130,7 @@ def plain_label(label: Any) -> Any:
     >>> plain_label(np.int64(3)), plain_label(np.str_("a"))
     (3, 'a')
     """
-    if isinstance(label, np.generic):
-        label = label.item()
+    label = plain(label)
     return label if isinstance(label, bool | int | float | str) else str(label)
 
 

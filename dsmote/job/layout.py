@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsmote.job.parquet import as_pandas, with_pandas_dtypes
+from dsmote.job.sources import as_pandas, with_pandas_dtypes
 
 __all__ = ["Layout", "check_partition_by", "key_folders"]
 

@@ -17,12 +17,11 @@ from dsmote.execute import count_classes, read_frame
 from dsmote.execute.resources import memory_limit
 from dsmote.job.labels import plain_label
 from dsmote.job.layout import Layout, check_partition_by
-from dsmote.job.parquet import with_pandas_dtypes
 from dsmote.job.parts import Part, ToWrite
 from dsmote.job.passes import check_folders, rows_of
 from dsmote.job.runner import Threads
 from dsmote.job.shuffle import Numbered, mixed, n_parts, with_mixing
-from dsmote.job.sources import Source
+from dsmote.job.sources import Source, with_pandas_dtypes
 from dsmote.job.spec import JobSpec, sampler_of
 from dsmote.job.storage import part_name
 from dsmote.job.training import Divided, divide

@@ -46,7 +46,7 @@ class Job:
         What `sampling_strategy` asks for may be more than that.
         """
         asked = self.spec.params.get("sampling_strategy")
-        rows, n_bytes = self.source.n_rows, self.source.n_bytes
+        rows, n_bytes = sum(self.source.partition_rows or ()), self.source.n_bytes
         wanted = sum(asked.values()) if isinstance(asked, Mapping) else 0
         times = max(2.0, wanted / rows if rows else 2.0)
         return int(n_bytes * (1 + times))

@@ -2,22 +2,21 @@ r"""New rows mixed with original ones: a random order of all rows that nobody ho
 
 ::
 
-    partitions   p0     p1     ...   b0 (new rows)      a word is drawn for the number of each row
+    partitions   p0     p1     ...   b0 (new rows)      random bits are drawn for each row's number
                  |      |            |
-    spread       s0     s1           s2                 sorted by their words, in scratch files
+    spread       s0     s1           s2                 to scratch files, by the part they say
                   \     |           /
     barrier        `----+----------'
                   /     |     \
-    collect      m0     m1     m2                       the k-th share of the words, of every file
+    collect      m0     m1     m2                       the rows of a part, sorted by their bits
 
-Where these would be too many pieces, files have a share for each group of parts at first, and those
-of a group are gathered into files with a share for each part: of n files for n parts, twice
-n to the power of 1.5 pieces are read, and not n * n.
+Where these would be too many slices, files have a slice for each group of parts at first, and those
+of a group are gathered into files with a slice for each part: of n files for n parts, twice
+n to the power of 1.5 slices are read, and not n * n.
 
-The rows in the order of their words are a random permutation. A word depends on the seed and the
-row's number in the output before it was mixed, so the order is the same however the table is cut
-and whoever does the work. A task holds one partition or one part. Scratch files lie in the staging
-folder, where a worker that dies does not take them along: what it did not finish is done again.
+The rows sorted by their bits are a random permutation. They depend on the seed and the row's number
+in the output before it was mixed, so the order is the same however the table is cut. A task holds
+one partition or one part.
 
 Dask's own shuffles are not used: the one by tasks keeps all rows in the workers' memory (or spills
 them) and has a task for each pair of partitions, and the one between workers begins anew when a
@@ -32,33 +31,36 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from math import isqrt
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from dask import delayed
+from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
+from dsmote.execute.exchange import Exchange
 from dsmote.execute.resources import memory_limit
-from dsmote.job.parts import after
-from dsmote.job.scratch import collect, regroup, scratch_file, spread
-from dsmote.plan import Column, Plan, Schema
-from dsmote.plan.memory import ESTIMATOR_BYTES, refusal
+from dsmote.job.files import clear_errors
+from dsmote.job.sources import as_pandas
+from dsmote.plan import Column, Plan, Schema, Stream
+from dsmote.plan.draws import MIX
+from dsmote.plan.memory import refusal
 
 __all__ = ["Numbered", "group_size", "mixed", "n_parts", "with_mixing"]
 
 #: A part has about so many rows or bytes, as the dtypes of its columns tell.
 PART_ROWS, PART_BYTES = 250_000, 32 * 2**20
-#: Copies of a part while it is collected: as read, joined, in order, as a frame, as it is written.
+#: Copies of a part while it is collected: as read, joined, sorted, as a frame, as it is written.
 COPIES = 5
-#: Pieces of scratch files that are read without a step between, at most.
-MOST_PIECES = 1_000_000
+#: Slices of scratch files that are read without a step between, at most.
+MOST_SLICES = 1_000_000
+#: The column of the random bits in the scratch files.
+BITS = "__dsmote_bits__"
 
 
-@dataclass(frozen=True)
-class Numbered:
+class Numbered(NamedTuple):
     """A partition, and the number of its first row in the output before it was mixed."""
 
     partition: Any
@@ -67,18 +69,7 @@ class Numbered:
 
 
 def n_parts(rows: int, meta: pd.DataFrame) -> int:
-    """Return into how many parts rows are mixed; it depends on how the table is cut in no way.
-
-    Parameters
-    ----------
-    rows : int
-        Of the output.
-    meta : pandas.DataFrame
-        Their columns.
-
-    Returns
-    -------
-    int
+    """Return into how many parts rows are mixed; it does not depend on how the table is cut.
 
     Examples
     --------
@@ -95,22 +86,14 @@ def _row_bytes(meta: pd.DataFrame) -> int:
 
 
 def group_size(files: int, parts: int) -> int:
-    """Return how many parts have a share of the scratch files in common at first.
-
-    Parameters
-    ----------
-    files, parts : int
-
-    Returns
-    -------
-    int
+    """Return how many parts share a slice of the scratch files at first.
 
     Examples
     --------
     >>> group_size(100, 200), group_size(40_000, 40_000)
     (1, 200)
     """
-    return 1 if files * parts <= MOST_PIECES else isqrt(parts - 1) + 1
+    return 1 if files * parts <= MOST_SLICES else isqrt(parts - 1) + 1
 
 
 def with_mixing(
@@ -118,35 +101,20 @@ def with_mixing(
 ) -> Plan:
     """Add to a plan what mixing needs: a note, memory, and a problem where it does not fit.
 
-    Parameters
-    ----------
-    plan : Plan
-    rows : int
-        That are mixed.
-    meta : pandas.DataFrame
-        Their columns.
-    largest : int
-        Rows of the largest partition of the input; 0 where that is not known.
-    files : int
-        Partitions that are mixed.
-    process : int
-        Bytes of a worker's process.
-
-    Returns
-    -------
-    Plan
+    Mixed are `rows` rows of `files` partitions with the columns of `meta`. The `largest` partition
+    of the input has so many rows (0: unknown), and a worker's process so many bytes.
     """
     memory, limit = plan.memory, memory_limit(on_cluster=True)
     threads = limit.threads if limit else 1
-    # A partition or block is sorted, and once more joined: one copy more than while it is read.
+    # A partition or block is sorted: one copy more than while it is read.
     row = max(_row_bytes(meta), memory.input_bytes // largest if largest else 0)
     block = max((b.rows for b in plan.blocks), default=0) * row
     spreading = memory.worker_bytes + threads * max(memory.input_bytes, block)
     parts = n_parts(rows, meta)
-    part = -(-rows // parts) * row
-    often = "once" if group_size(files, parts) == 1 else "twice"
-    collecting = process + ESTIMATOR_BYTES + threads * COPIES * part
+    # Parts that wait to be written, one for each thread and one more, are collected already.
+    collecting = process + (threads * (COPIES + 1) + 1) * -(-rows // parts) * row
     needed = max(spreading, collecting)
+    often = "once" if group_size(files, parts) == 1 else "twice"
     plan = replace(
         plan,
         memory=replace(memory, worker_bytes=needed),
@@ -159,6 +127,77 @@ def with_mixing(
     return replace(plan, too_large=(problem,))
 
 
+@dataclass(frozen=True)
+class Mixing:
+    """The tasks of a shuffle, and what all of them must know.
+
+    Parameters
+    ----------
+    exchange : Exchange
+    parts, size : int
+        Of the mixed table, and those of them that share a slice at first.
+    seed : int
+    schema : pyarrow.Schema
+        Of all the columns.
+    """
+
+    exchange: Exchange
+    parts: int
+    size: int
+    seed: int
+    schema: pa.Schema
+
+    def spread(self, frame: pd.DataFrame, *, place: int, start: int, rows: int) -> None:
+        """Send the rows of a partition to the parts, or groups of parts, they come to be in."""
+        if len(frame) != rows:
+            raise ValueError(
+                f"a partition has {len(frame):,} rows, in which {rows:,} were counted: the input "
+                "changed while it was read"
+            )
+
+        def send() -> None:
+            bits = Stream(self.seed, 0, MIX).words(start, start + rows)
+            table = pa.Table.from_pandas(
+                frame, schema=self.schema, preserve_index=False, nthreads=1
+            )
+            table = table.replace_schema_metadata().append_column(BITS, pa.array(bits))
+            groups = -(-self.parts // self.size)
+            self.exchange.send(_name(place), table, self._parts_of(table) // self.size, groups)
+
+        with clear_errors("write", self.exchange.folder):
+            self.exchange.once(_name(place), send)
+
+    def regroup(self, _: int, *, files: range, group: int, run: int) -> None:
+        """Gather the rows of a group of parts from a run of files into one."""
+        first = group * self.size
+
+        def send() -> None:
+            table = self.exchange.receive([_name(place) for place in files], group)
+            self.exchange.send(_name(run, group), table, self._parts_of(table) - first, self.size)
+
+        with clear_errors("write", self.exchange.folder):
+            self.exchange.once(_name(run, group), send)
+
+    def collect(self, _: int, *, files: range, part: int) -> pd.DataFrame:
+        """Return the rows of a part, sorted by their bits; of equal bits, as they were."""
+        group, place = (None, part) if self.size == 1 else divmod(part, self.size)
+        with clear_errors("read", self.exchange.folder):
+            table = self.exchange.receive([_name(file, group) for file in files], place)
+        order = np.argsort(table.column(BITS).to_numpy(), kind="stable")
+        table = table.drop_columns([BITS]).take(pa.array(order))
+        table = table.replace_schema_metadata(self.schema.metadata)
+        return as_pandas(table, use_threads=False, split_blocks=True, self_destruct=True)
+
+    def _parts_of(self, table: pa.Table) -> np.ndarray:
+        """Return the part of each row: equal shares of all bits, in their order."""
+        high = table.column(BITS).to_numpy() >> np.uint64(32)
+        return ((high * np.uint64(self.parts)) >> np.uint64(32)).astype(np.int64)
+
+
+def _name(place: int, group: int | None = None) -> str:
+    return f"{place:05d}" if group is None else f"{group:05d}-{place:05d}"
+
+
 def mixed(
     partitions: Sequence[Numbered], parts: int, seed: int, folder: str, schema: pa.Schema
 ) -> list[Any]:
@@ -168,9 +207,7 @@ def mixed(
     ----------
     partitions : sequence of Numbered
         In the order of their rows.
-    parts : int
-        How many there shall be.
-    seed : int
+    parts, seed : int
     folder : str
         The staging folder.
     schema : pyarrow.Schema
@@ -181,60 +218,39 @@ def mixed(
     list of Delayed
         Each a frame.
     """
-    token = uuid.uuid4().hex  # what is written aside for one run is not another's
     size = group_size(len(partitions), parts)
-    spreads = []
-    for place, source in enumerate(partitions):
-        spreading = partial(
-            spread,
-            file=scratch_file(place),
-            folder=folder,
-            start=source.start,
-            rows=source.rows,
-            parts=parts,
-            size=size,
-            seed=seed,
-            schema=schema,
-        )
-        task = delayed(spreading, pure=False)
-        spreads.append(task(source.partition, dask_key_name=f"spread-{token}-{place}"))
-    barrier = after(spreads, f"barrier-{token}")
-    # One layer: a call of `delayed` for each would look through the whole graph every time.
-    name = f"collect-{token}"
-    if size == 1:
-        layer: dict[Any, Any] = {
-            f"{name}-{k}": (partial(collect, part=k, folder=folder, schema=schema), barrier.key)
-            for k in range(parts)
-        }
-    else:
-        runs = _runs([source.rows for source in partitions], size)
-        layer = _in_groups(name, barrier.key, runs, parts, size, folder, schema)
-    graph = HighLevelGraph.from_collections(name, layer, dependencies=[barrier])
-    return [Delayed(f"{name}-{part}", graph, layer=name) for part in range(parts)]
-
-
-def _in_groups(
-    name: str,
-    barrier: str,
-    runs: Sequence[range],
-    parts: int,
-    size: int,
-    folder: str,
-    schema: pa.Schema,
-) -> dict[Any, Any]:
-    """Return tasks that gather each group's rows from runs of files, and then collect its parts."""
+    # Receipts of a run whose partitions were others are of no use.
+    cut = tokenize(parts, size, seed, [(source.start, source.rows) for source in partitions])
+    exchange = Exchange(f"{folder}/_mixed-{cut[:12]}")
+    mixing = Mixing(exchange, parts, size, seed, schema)
+    with clear_errors("read", exchange.folder):
+        finished = exchange.finished()
+    token = uuid.uuid4().hex  # tasks of two runs in one cluster are not the same
+    name, spreads = f"collect-{token}", f"spread-{token}"
     layer: dict[Any, Any] = {}
-    for group, first in enumerate(range(0, parts, size)):
-        own, ready = range(first, min(first + size, parts)), f"grouped-{name}-{group}"
-        keys = [f"regroup-{name}-{group}-{run}" for run in range(len(runs))]
-        for run, key in enumerate(keys):
-            gather = partial(regroup, group=group, run=run, parts=parts, own=own, folder=folder)
-            layer[key] = (partial(gather, files=runs[run]), barrier)
-        layer[ready] = (len, keys)
-        for batch, part in enumerate(own):
-            work = partial(collect, part=batch, folder=folder, schema=schema, group=group)
-            layer[f"{name}-{part}"] = (work, ready)
-    return layer
+    for place, source in enumerate(partitions):
+        if _name(place) not in finished:
+            spread = partial(mixing.spread, place=place, start=source.start, rows=source.rows)
+            layer[f"{spreads}-{place}"] = (spread, source.partition.key)
+    layer[spreads] = (len, list(layer))
+    # Tasks are told numbers, not names and offsets, of which there are as many as slices.
+    files, ready = range(len(partitions)), [spreads]
+    if size > 1:
+        runs = _runs([source.rows for source in partitions], size)
+        files, ready = range(len(runs)), []
+        for group in range(-(-parts // size)):
+            keys = [f"regroup-{token}-{group}-{run}" for run in files]
+            for run, key in enumerate(keys):
+                regroup = partial(mixing.regroup, files=runs[run], group=group, run=run)
+                layer[key] = (regroup, spreads)
+            ready.append(f"regroup-{token}-{group}")
+            layer[ready[-1]] = (len, keys)
+    for part in range(parts):
+        collect = partial(mixing.collect, files=files, part=part)
+        layer[f"{name}-{part}"] = (collect, ready[part // size if size > 1 else 0])
+    sources = [source.partition for source in partitions]
+    graph = HighLevelGraph.from_collections(name, layer, dependencies=sources)
+    return [Delayed(f"{name}-{part}", graph, layer=name) for part in range(parts)]
 
 
 def _runs(rows: Sequence[int], most: int) -> list[range]:

@@ -1,30 +1,96 @@
-"""An input, opened in two steps: what can be known without a cluster, then the lazy frame."""
+"""An input as one lazy Dask DataFrame, with dtypes that hold for all its rows.
+
+Parquet: the footers of all files are read before anything else. They give the pieces (runs of row
+groups of one file, or cuts of a large one), of which small ones share a partition; they show a file
+that is corrupt or that does not fit the others while nothing is lost yet, and they tell which
+integer columns have missing values. Pandas turns those into floats, partition by partition, which
+would alter large numbers; here they are nullable integers in every partition.
+
+CSV does not say what its columns are, and the first rows may mislead: a column of integers can have
+a fraction, a gap or a word further down. So the files are read once only to settle the dtypes, as
+pandas would if it read them whole; but large integers with gaps, of which pandas makes floats, stay
+what they are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import codecs
+import io
+import json
+import os
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, NamedTuple, TypeVar
 
+import dask
+import dask.dataframe as dd
+import fsspec
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
+from dask import delayed
+from dask.dataframe.utils import clear_known_categories
+from fsspec.utils import read_block
 
-from dsmote.job.csv import csv_columns, csv_frame
-from dsmote.job.files import COMPRESSIONS, InputFiles, list_files
-from dsmote.job.parquet import (
-    Footer,
-    Piece,
-    parquet_frame,
-    parquet_partitions,
-    read_footers,
-    table_schema,
-    with_pandas_dtypes,
+from dsmote.job.files import (
+    COMPRESSIONS,
+    InputFiles,
+    clear_errors,
+    is_of_storage,
+    list_files,
+    one_line,
+    open_fs,
 )
 from dsmote.job.storage.check import refuse_split
 from dsmote.plan.labels import listed, visible
 
-__all__ = ["Source", "check_columns", "open_source"]
+__all__ = ["Source", "as_pandas", "check_columns", "open_source", "with_pandas_dtypes"]
+
+#: Footers and headers are read by this many threads, for the sake of remote stores.
+READING_THREADS = 16
+#: When files share a partition, each counts for this many bytes a column, at least: to open one
+#: takes time, and until they are joined, a column of each takes one to two KiB beside its values.
+FILE_BYTES = 8 * 2**10
+#: However small the files, they are not put into fewer partitions: workers need some to share.
+FEWEST = 16
+
+#: A partition holds whole row groups up to this size in memory, or up to this many rows.
+PIECE_BYTES = 64 * 2**20
+PIECE_ROWS = 250_000
+#: Larger row groups are cut: small, as what waits is several partitions; and into few, as those
+#: before a cut are decoded on the way to it.
+CUT_BYTES = 12 * 2**20
+MOST_CUTS = 16
+#: Columns of a row group that are read together (of 10,000 at once, what Arrow holds for each is 7
+#: times the row group); of one that is cut, up to this size.
+COLUMNS = 500
+TOGETHER_BYTES = 4 * 2**20
+#: Read ahead of a column.
+BUFFER_BYTES = 2**20
+
+#: A partition of CSV is about this much text. A compressed file cannot be split.
+BLOCK_BYTES = 32 * 2**20
+#: What a compressed file counts for, as text: its size times this.
+UNPACKED = 10
+#: What pandas, and what unpacks, raises about a file.
+CSV_ERRORS = (ValueError, OSError, EOFError, pd.errors.ParserWarning, zipfile.BadZipFile)
+#: From here on float64 has no place for each integer.
+EXACT = 2**53
+
+Part = TypeVar("Part")
+
+_INDEX_COLUMN = re.compile(r"__index_level_\d+__")
+_NULLABLE = {
+    "bool": "boolean",
+    **{f"int{bits}": f"Int{bits}" for bits in (8, 16, 32, 64)},
+    **{f"uint{bits}": f"UInt{bits}" for bits in (8, 16, 32, 64)},
+}
 
 
 @dataclass(frozen=True)
@@ -47,18 +113,11 @@ class Source:
     footers: tuple[Footer, ...] = ()
 
     @property
-    def n_rows(self) -> int | None:
-        """Rows in all the files, where they say."""
-        if self.schema is None:
-            return None
-        return sum(rows for footer in self.footers for rows, _ in footer.groups)
-
-    @property
     def n_bytes(self) -> int:
-        """Bytes of all rows in memory, about; of CSV ten times those of compressed files."""
+        """Bytes of all rows in memory, about; of CSV those of the text."""
         if self.schema is None:
             packed = any(file.endswith(tuple(COMPRESSIONS)) for file in self.inputs.files)
-            return self.inputs.n_bytes * (10 if packed else 1)
+            return self.inputs.n_bytes * (UNPACKED if packed else 1)
         return sum(piece.bytes for pieces in self._partitions for piece in pieces)
 
     @property
@@ -70,15 +129,9 @@ class Source:
             found += [name for name in known.get("index_columns", ()) if name in self.columns]
         return tuple(dict.fromkeys(found))
 
-    def frame(self) -> Any:
-        """Return the lazy Dask DataFrame. CSV is read once for it."""
-        if self.schema is None:
-            return csv_frame(self.inputs, self.columns)
-        return parquet_frame(self.inputs, self._partitions, self.schema)
-
     @cached_property
     def _partitions(self) -> list[tuple[Piece, ...]]:
-        return [] if self.schema is None else parquet_partitions(self.footers, self.schema)
+        return [] if self.schema is None else _partitions(self.footers, self.schema)
 
     @property
     def partition_rows(self) -> tuple[int, ...] | None:
@@ -92,32 +145,30 @@ class Source:
         """Bytes of the largest partition, as far as the files say."""
         return max((sum(piece.bytes for piece in pieces) for pieces in self._partitions), default=0)
 
+    def frame(self) -> Any:
+        """Return the lazy Dask DataFrame, in the order of files. CSV is read once for it."""
+        if self.schema is None:
+            blocks = _blocks(self.inputs, self.columns)
+            dtypes = _settled(blocks, self.columns)
+            meta = pd.DataFrame({name: pd.Series([], dtype=of) for name, of in dtypes.items()})
+            return _lazy(read_blocks, blocks, meta, self.inputs, dtypes=dtypes)
+        meta = clear_known_categories(as_pandas(self.schema.empty_table()))
+        return _lazy(read_pieces, self._partitions, meta, self.inputs, schema=self.schema)
+
     def output_schema(self, meta: pd.DataFrame) -> pa.Schema:
-        """Return the schema that every part of an output gets.
+        """Return the schema of every part of an output: pandas dtypes are those of `meta`.
 
         Arrow types are the input's where it has one, so that a text column that happens to be
-        all missing in one part is text there too. The pandas dtypes are those of `meta`.
-
-        Parameters
-        ----------
-        meta : pandas.DataFrame
-            Of the output.
-
-        Returns
-        -------
-        pyarrow.Schema
+        all missing in one part is text there too.
         """
-        types = self.schema
-        empty = meta.iloc[:0]
+        types, empty = self.schema, meta.iloc[:0]
         if types is None:
             inferred = pa.Schema.from_pandas(empty, preserve_index=False)
-            types = pa.schema([_text_if_unknown(field) for field in inferred])
-        types = pa.schema([types.field(name) for name in empty.columns])
-        return with_pandas_dtypes(types, empty)
-
-
-def _text_if_unknown(field: pa.Field) -> pa.Field:
-    return pa.field(field.name, pa.large_string()) if pa.types.is_null(field.type) else field
+            types = pa.schema(
+                pa.field(f.name, pa.large_string()) if pa.types.is_null(f.type) else f
+                for f in inferred
+            )
+        return with_pandas_dtypes(pa.schema([types.field(name) for name in empty.columns]), empty)
 
 
 def open_source(url: str, format: str | None = None) -> Source:
@@ -129,10 +180,6 @@ def open_source(url: str, format: str | None = None) -> Source:
         A file, a folder or a glob.
     format : {"parquet", "csv"}, optional
 
-    Returns
-    -------
-    Source
-
     Raises
     ------
     FileNotFoundError, PermissionError
@@ -141,46 +188,514 @@ def open_source(url: str, format: str | None = None) -> Source:
     """
     inputs = list_files(url, format)
     refuse_split(url, inputs.files)
-    if inputs.format == "csv":
-        return Source(inputs, tuple(csv_columns(inputs)))
-    footers = tuple(read_footers(inputs))
-    schema = table_schema(footers)
+    with ThreadPoolExecutor(READING_THREADS) as pool:
+        if inputs.format == "csv":
+            return Source(inputs, _csv_columns(inputs, list(pool.map(_header, inputs.files))))
+        footers = tuple(pool.map(_footer, inputs.files))
+    schema = _table_schema(footers)
     return Source(inputs, tuple(schema.names), schema, footers)
 
 
 def check_columns(source: Source, roles: dict[str, Sequence[str]]) -> None:
-    """Refuse columns that the input does not have.
-
-    Parameters
-    ----------
-    source : Source
-    roles : dict
-        What the columns are for, and their names.
-
-    Raises
-    ------
-    ValueError
-        It lists the columns that are there.
-    """
+    """Refuse columns, given by what they are for, that the input does not have."""
     for role, names in roles.items():
-        absent = [name for name in names if name not in source.columns]
-        if absent and source.inputs.format == "csv":
-            _check_separator(source, absent[0], role)
-        if absent:
-            raise ValueError(
-                f"there is no column {absent[0]!r} (given as {role}) in {source.inputs.url}; "
-                f"its columns are: {listed(map(visible, source.columns))}"
-            )
+        absent = next((name for name in names if name not in source.columns), None)
+        if absent is None:
+            continue
+        missing = f"there is no column {absent!r} (given as {role}) in {source.inputs.url}"
+        header = ",".join(source.columns)
+        for separator in (";", "\t", "|") if source.inputs.format == "csv" else ():
+            if header.count(separator) > header.count(","):
+                raise ValueError(
+                    f"{missing}: its header looks separated by {separator!r}, and CSV is read with "
+                    f"commas; convert it, such as with pandas.read_csv(FILE, sep={separator!r})"
+                    ".to_csv(NEW, index=False)"
+                )
+        raise ValueError(f"{missing}; its columns are: {listed(map(visible, source.columns))}")
 
 
-def _check_separator(source: Source, absent: str, role: str) -> None:
-    """Refuse a header that has more of another separator than of commas."""
-    header = ",".join(source.columns)
-    for separator in (";", "\t", "|"):
-        if header.count(separator) > header.count(","):
+def _lazy(
+    read: Any, partitions: Sequence[Any], meta: pd.DataFrame, inputs: InputFiles, **how: Any
+) -> Any:
+    # Dask would turn text into a dtype of its own, and the output would not be what came in.
+    with dask.config.set({"dataframe.convert-string": False}):
+        # The stamp tells tasks of a changed file from tasks of the old one.
+        label = f"read-{inputs.format}"
+        return dd.from_map(read, partitions, meta=meta, label=label, stamp=inputs.stamp, **how)
+
+
+def _shared(parts: Sequence[Part], sizes: Sequence[int], most: int) -> list[tuple[Part, ...]]:
+    """Put small parts that follow each other, up to `most` bytes, into one partition.
+
+    There are at least `FEWEST` partitions, where there are as many parts of about the same size.
+    """
+    most = min(most, -(-sum(sizes) // FEWEST))
+    shared: list[list[Part]] = []
+    left = 0
+    for part, size in zip(parts, sizes, strict=True):
+        if not shared or size > left:
+            shared.append([])
+            left = most
+        shared[-1].append(part)
+        left -= size
+    return [tuple(together) for together in shared]
+
+
+# Parquet --------------------------------------------------------------------------------------
+
+
+class Footer(NamedTuple):
+    """What the footer of one Parquet file says."""
+
+    file: str
+    schema: pa.Schema
+    names: list[str]  # an index without a name is no column
+    categorical: set[str]  # to pandas; Parquet keeps only categories of text as such
+    with_nulls: set[str]  # integer and boolean columns that have, or may have, missing values
+    groups: list[tuple[int, int]]  # rows, and bytes of the encoded data before compression
+
+
+class Piece(NamedTuple):
+    """Rows of some row groups of one file, from the one of number `start` on."""
+
+    file: str
+    groups: tuple[int, ...]
+    rows: int
+    bytes: int
+    start: int = 0
+    cut: int = 0  # rows of a cut of a large row group
+
+
+@contextmanager
+def _opened(file: str, wrong: str) -> Iterator[Any]:
+    """Open a Parquet file; where Arrow finds something wrong with it, say so and name it."""
+    fs, path = open_fs(file)
+    with clear_errors("read", file), fs.open(path, "rb") as handle:
+        try:
+            yield handle
+        except (pa.ArrowException, OSError) as error:
+            if is_of_storage(error):
+                raise
+            raise ValueError(f"{file} is {wrong}: {one_line(error)}") from error
+
+
+def _footer(file: str) -> Footer:
+    with _opened(file, "corrupt or not a Parquet file") as handle:
+        parquet = pq.ParquetFile(handle)
+        schema, metadata = parquet.schema_arrow, parquet.metadata
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+    nested = {field.name: str(field.type) for field in schema if pa.types.is_nested(field.type)}
+    if nested:
+        raise ValueError(
+            f"{file} has nested columns, which cannot be resampled: {nested}; "
+            "drop them or spread them over plain columns"
+        )
+    names = [name for name in schema.names if not _INDEX_COLUMN.fullmatch(name)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{file} has more than one column of the name {twice}")
+    known = (schema.pandas_metadata or {}).get("columns", ())
+    categorical = {of["field_name"] for of in known if of["pandas_type"] == "categorical"}
+    with_nulls = set()
+    for place, field in enumerate(schema):
+        whole = pa.types.is_integer(field.type) or pa.types.is_boolean(field.type)
+        # Missing throughout: another file says whether these are integers.
+        if pa.types.is_null(field.type) or (whole and _has_nulls(groups, place)):
+            with_nulls.add(field.name)
+    sizes = [(group.num_rows, group.total_byte_size) for group in groups]
+    return Footer(file, schema, names, categorical, with_nulls, sizes)
+
+
+def _has_nulls(groups: Sequence[Any], place: int) -> bool:
+    for group in groups:
+        statistics = group.column(place).statistics
+        # A group without rows has no statistics, and nothing that could be missing.
+        unknown = statistics is None or not statistics.has_null_count
+        if group.num_rows and (unknown or statistics.null_count):
+            return True
+    return False
+
+
+def _table_schema(footers: Sequence[Footer]) -> pa.Schema:
+    """Return the one schema of all the files, with the pandas dtypes of its columns.
+
+    Columns that pandas kept as a named index are columns here (which a job carries). Files may hold
+    the columns in different order and in types of different width; a column that is missing
+    throughout a file fits any type.
+    """
+    first = footers[0]
+    for footer in footers:
+        mine, theirs = set(first.names), set(footer.names)
+        if mine != theirs:
             raise ValueError(
-                f"there is no column {absent!r} (given as {role}) in {source.inputs.url}: its "
-                f"header looks separated by {separator!r}, and CSV is read with commas; convert "
-                f"it, such as with pandas.read_csv(FILE, sep={separator!r}).to_csv(NEW, "
-                "index=False)"
+                f"{footer.file} does not have the columns of {first.file}: lacking "
+                f"{sorted(mine - theirs)}, additional {sorted(theirs - mine)}; rewrite it with "
+                "those columns, or give the files that have them as a glob"
             )
+    typed = pa.schema([_common_field(name, footers) for name in first.names])
+    known = first.schema.pandas_metadata
+    if known is not None:
+        columns = [c for c in known["columns"] if c.get("field_name") in first.names]
+        known |= {"index_columns": [], "column_indexes": [], "columns": columns}
+        typed = typed.with_metadata({b"pandas": json.dumps(known).encode()})
+    empty = as_pandas(typed.empty_table())
+    dtypes = {name: str(empty[name].dtype) for f in footers for name in f.with_nulls & set(empty)}
+    nullable = {name: _NULLABLE[dtype] for name, dtype in dtypes.items() if dtype in _NULLABLE}
+    return with_pandas_dtypes(typed, empty.astype(nullable))
+
+
+def with_pandas_dtypes(types: pa.Schema, empty: pd.DataFrame) -> pa.Schema:
+    """Return a schema that tells readers the pandas dtypes of a frame without rows."""
+    # What other readers make of decimals is up to them: to pandas they are objects.
+    decimals = [field.name for field in types if pa.types.is_decimal(field.type)]
+    empty = empty.astype(dict.fromkeys(decimals, object))
+    table = pa.Table.from_pandas(empty, schema=types.remove_metadata(), preserve_index=False)
+    return types.with_metadata(table.schema.metadata)
+
+
+def as_pandas(table: pa.Table, **options: Any) -> pd.DataFrame:
+    """Return a table as a frame, in which decimals keep their Arrow type: precision and scale."""
+
+    def decimal(arrow: pa.DataType) -> pd.ArrowDtype | None:
+        return pd.ArrowDtype(arrow) if pa.types.is_decimal(arrow) else None
+
+    return table.to_pandas(types_mapper=decimal, **options)
+
+
+def _common_field(name: str, footers: Sequence[Footer]) -> pa.Field:
+    """Return the field that holds a column of every file: the widest type, as Arrow promotes it.
+
+    A column is categorical where every file has it so. Codes get 32 bits, however few categories a
+    file has.
+    """
+    kinds: dict[tuple[pa.DataType, bool], str] = {}  # few, each with a file that has it
+    for footer in footers:
+        kinds.setdefault((footer.schema.field(name).type, name in footer.categorical), footer.file)
+    values, before, coded = pa.null(), footers[0].file, set()
+    for (arrow, categorical), file in kinds.items():
+        if pa.types.is_null(arrow):  # all missing, which fits any type
+            continue
+        dictionary = pa.types.is_dictionary(arrow)
+        coded.add((dictionary or categorical, dictionary and arrow.ordered))
+        theirs = arrow.value_type if dictionary else arrow
+        wider = _wider(values, theirs)
+        if wider is None:
+            raise ValueError(
+                f"column {name!r} is {theirs} in {file} but {values} in {before} or a file before "
+                "it, and no type holds both: cast it in one of them"
+            )
+        values, before = wider, file
+    text = pa.types.is_string(values) or pa.types.is_large_string(values)
+    if len(coded) > 1 and not text:
+        raise ValueError(
+            f"column {name!r} is categorical in some files and not in others, or ordered in some "
+            f"only ({before} is one of them): rewrite them alike"
+        )
+    if coded in ({(True, False)}, {(True, True)}):
+        values = pa.dictionary(pa.int32(), values, ordered=coded == {(True, True)})
+    return pa.field(name, values)
+
+
+def _wider(mine: pa.DataType, theirs: pa.DataType) -> pa.DataType | None:
+    """Return a type that holds the values of two, as Arrow promotes them; None if there is none."""
+    schemas = [pa.schema([pa.field("", each)]) for each in (mine, theirs)]
+    try:
+        found = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except pa.ArrowTypeError:
+        return None
+    inexact = pa.types.is_floating(found) and any(map(pa.types.is_decimal, (mine, theirs)))
+    # Text is no bytes, unless there are bytes already.
+    bytes_of_text = found in (pa.binary(), pa.large_binary()) and mine != theirs
+    return None if inexact or bytes_of_text else found
+
+
+def _partitions(footers: Sequence[Footer], schema: pa.Schema) -> list[tuple[Piece, ...]]:
+    """Return what each partition is read from, in the order of files and row groups."""
+    # Each file has its own order of categories, and joined they might have another.
+    ordered = any(pa.types.is_dictionary(field.type) and field.type.ordered for field in schema)
+    least, row = FILE_BYTES * len(schema), -(-PIECE_BYTES // PIECE_ROWS)
+    pieces, sizes = [], []
+    for footer in footers:
+        own = _pieces(footer, sum(_width(field.type) for field in schema))
+        # Only whole files share: one that has several pieces is cut where it should be.
+        alone = ordered or len(own) > 1
+        sizes += [PIECE_BYTES if alone else max(p.bytes, p.rows * row, least) for p in own]
+        pieces += own
+    return _shared(pieces, sizes, PIECE_BYTES)
+
+
+def _pieces(footer: Footer, width: int) -> list[Piece]:
+    pieces: list[Piece] = []
+    groups: tuple[int, ...] = ()
+    rows = size = 0
+    for number, (group_rows, encoded) in enumerate(footer.groups):
+        # Encoded data can be far smaller than what a task holds.
+        group_size = max(encoded, group_rows * width)
+        large = group_rows > PIECE_ROWS or group_size > PIECE_BYTES
+        full = large or rows + group_rows > PIECE_ROWS or size + group_size > PIECE_BYTES
+        if groups and full:
+            pieces.append(Piece(footer.file, groups, rows, size))
+            groups, rows, size = (), 0, 0
+        if large and group_rows > 1:
+            cuts = min(MOST_CUTS, max(-(-group_rows // PIECE_ROWS), -(-group_size // CUT_BYTES)))
+            each = -(-group_rows // cuts)
+            for start in range(0, group_rows, each):
+                own = min(each, group_rows - start)
+                share = group_size * own // group_rows
+                pieces.append(Piece(footer.file, (number,), own, share, start, each))
+        else:
+            groups, rows, size = (*groups, number), rows + group_rows, size + group_size
+    # A file without a row group is a piece, too: it may be all there is.
+    last = [Piece(footer.file, groups, rows, size)] if groups or not pieces else []
+    return pieces + last
+
+
+def _width(arrow: pa.DataType) -> int:
+    try:
+        return max(arrow.bit_width // 8, 1)
+    except ValueError:  # text, of any length
+        return 16
+
+
+def read_pieces(
+    pieces: Sequence[Piece],
+    columns: list[str] | None = None,
+    *,
+    schema: pa.Schema,
+    stamp: str = "",
+) -> pd.DataFrame:
+    """Read some columns of a partition, in the types of the schema."""
+    names = schema.names if columns is None else list(columns)
+    wanted = pa.schema([schema.field(name) for name in names], metadata=schema.metadata)
+    table = pa.concat_tables([_cast(_read(piece, names), wanted, piece.file) for piece in pieces])
+    frame = as_pandas(table, use_threads=False, split_blocks=True, self_destruct=True)
+    for name, dtype in as_pandas(wanted.empty_table()).dtypes.items():
+        got = frame[name].dtype
+        if got != dtype and not isinstance(dtype, pd.CategoricalDtype):
+            raise ValueError(
+                f"column {name!r} of {pieces[0].file} was read as {got}, expected {dtype}"
+            )
+    return frame
+
+
+def _read(piece: Piece, names: Sequence[str]) -> pa.Table:
+    """Read a piece some columns at a time: no more of the others is held than they need."""
+    columns: dict[str, Any] = {}
+    with _opened(piece.file, "corrupt") as handle:
+        # Reading ahead would hold more, in Arrow's threads, which wait for Python's.
+        ahead = BUFFER_BYTES if piece.cut else 0
+        parquet = pq.ParquetFile(handle, buffer_size=ahead, pre_buffer=False)
+        for run in _runs(parquet.metadata, piece, names):
+            if piece.cut:
+                part = _read_cut(parquet, piece, run)
+            else:
+                part = parquet.read_row_groups(list(piece.groups), run, use_threads=False)
+            columns |= zip(part.column_names, part.columns, strict=True)
+    return pa.table([columns[name] for name in names], names=list(names))
+
+
+def _runs(metadata: Any, piece: Piece, names: Sequence[str]) -> list[list[str]]:
+    """Return which columns are read together."""
+    encoded, most = dict.fromkeys(names, 0), 0
+    if piece.cut:
+        group, most = metadata.row_group(piece.groups[0]), TOGETHER_BYTES
+        chunks = map(group.column, range(group.num_columns))
+        encoded = {chunk.path_in_schema: chunk.total_uncompressed_size for chunk in chunks}
+    runs: list[list[str]] = []
+    room = -1
+    for name in names:
+        if encoded[name] > room or len(runs[-1]) == COLUMNS:
+            runs.append([])
+            room = most
+        runs[-1].append(name)
+        room -= encoded[name]
+    return runs
+
+
+def _read_cut(parquet: pq.ParquetFile, piece: Piece, names: list[str]) -> pa.Table:
+    kept, at, stop = [], 0, piece.start + piece.rows
+    for batch in parquet.iter_batches(piece.cut, list(piece.groups), names, use_threads=False):
+        # The cut is one batch, unless Arrow ends some before.
+        low, high = max(at, piece.start), min(at + len(batch), stop)
+        if low < high:
+            kept.append(batch.slice(low - at, high - low))
+        at += len(batch)
+        if at >= stop:
+            break
+    return pa.Table.from_batches(kept)
+
+
+def _cast(table: pa.Table, wanted: pa.Schema, file: str) -> pa.Table:
+    """Return a table in the types of all files."""
+    columns = []
+    for field, column in zip(wanted, table.columns, strict=True):
+        mine, theirs = field.type, column.type
+        try:
+            if pa.types.is_dictionary(mine) and not pa.types.is_dictionary(theirs):
+                column = column.cast(mine.value_type).dictionary_encode()
+            columns.append(column.cast(mine))
+        except pa.ArrowInvalid as error:
+            raise ValueError(
+                f"column {field.name!r} of {file} is {theirs}, {mine} in other files, and holds a "
+                f"value that cannot be cast: {one_line(error)}; cast the column in the files"
+            ) from error
+    return pa.Table.from_arrays(columns, schema=wanted)
+
+
+# CSV ------------------------------------------------------------------------------------------
+
+
+class Block(NamedTuple):
+    """The lines of a CSV file that begin within a range of bytes; without a length, all of them."""
+
+    file: str
+    start: int = 0
+    length: int | None = None
+
+
+def _compression(file: str) -> str | None:
+    return COMPRESSIONS.get(os.path.splitext(file.lower())[1])
+
+
+@contextmanager
+def _opened_csv(file: str, compression: str | None) -> Iterator[Any]:
+    """Open a CSV file; where pandas finds something wrong with it, say so and name it."""
+    with clear_errors("read", file), fsspec.open(file, "rb", compression=compression) as handle:
+        try:
+            with warnings.catch_warnings():
+                # Pandas would drop fields that are too many, and warn.
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                yield handle
+        except UnicodeDecodeError as error:
+            marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            likely = "UTF-16" if error.object.startswith(marks) else "LATIN1"
+            raise ValueError(
+                f"{file} is not UTF-8 text (it has the byte 0x{error.object[error.start]:02x}): "
+                f"convert it, such as with `iconv -f {likely} -t UTF-8 FILE > NEW.csv`"
+            ) from error
+        except CSV_ERRORS as error:
+            if is_of_storage(error):
+                raise
+            raise ValueError(f"{file} cannot be read as CSV: {one_line(error)}") from error
+
+
+def _header(file: str) -> list[str]:
+    compression = _compression(file)
+    if compression == "zip":
+        with _opened_csv(file, None) as handle:
+            inside = [one.filename for one in zipfile.ZipFile(handle).infolist()]
+        inside = [name for name in inside if not name.endswith("/")]
+        if len(inside) != 1:  # only the first would be read
+            raise ValueError(
+                f"{file} holds {len(inside)} files, and one table is read of an archive: "
+                f"{listed(inside, 5)}; unpack it into a folder"
+            )
+    with _opened_csv(file, compression) as handle:
+        row = pd.read_csv(handle, header=None, nrows=1, dtype=str, keep_default_na=False)
+    return [str(name) or f"Unnamed: {place}" for place, name in enumerate(row.iloc[0])]
+
+
+def _csv_columns(inputs: InputFiles, headers: Sequence[list[str]]) -> tuple[str, ...]:
+    first = headers[0]
+    twice = sorted({name for name in first if first.count(name) > 1})
+    if twice:
+        raise ValueError(f"{inputs.files[0]} has more than one column of the name {twice}")
+    for file, header in zip(inputs.files, headers, strict=True):
+        if header != first:
+            raise ValueError(
+                f"{file} does not have the columns of {inputs.files[0]}: {header} and {first}"
+            )
+    return tuple(first)
+
+
+def _blocks(inputs: InputFiles, names: Sequence[str]) -> list[tuple[Block, ...]]:
+    """Cut the files into blocks of about `BLOCK_BYTES`; of small ones, several are a partition."""
+    blocks, sizes = [], []
+    for file, mark in zip(inputs.files, inputs.marks, strict=True):
+        size, packed = int(mark.partition(" ")[0]), _compression(file) is not None
+        if packed or size <= BLOCK_BYTES:
+            blocks.append(Block(file))
+            sizes.append(max(size * (UNPACKED if packed else 1), FILE_BYTES * len(names)))
+            continue
+        for start in range(0, size, BLOCK_BYTES):
+            blocks.append(Block(file, start, BLOCK_BYTES))
+            sizes.append(min(BLOCK_BYTES, size - start))
+    return _shared(blocks, sizes, BLOCK_BYTES)
+
+
+def read_blocks(
+    blocks: Sequence[Block],
+    columns: list[str] | None = None,
+    *,
+    dtypes: dict[str, str],
+    stamp: str = "",
+) -> pd.DataFrame:
+    """Read some columns of a partition, with the dtypes that hold for all."""
+    wanted = list(dtypes) if columns is None else list(columns)
+    how = {"dtype": {name: dtypes[name] for name in wanted}, "usecols": wanted}
+    frames = [_read_block(block, list(dtypes), **how)[wanted] for block in blocks]
+    return frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+
+
+def _read_block(block: Block, names: Sequence[str], **how: Any) -> pd.DataFrame:
+    with _opened_csv(block.file, _compression(block.file)) as handle:
+        data = handle
+        if block.length is not None:
+            data = io.BytesIO(read_block(handle, block.start, block.length, delimiter=b"\n"))
+        header = 0 if block.start == 0 else None
+        how |= {"names": list(names), "header": header, "index_col": False, "low_memory": False}
+        try:
+            return pd.read_csv(data, **how)
+        except pd.errors.ParserError as error:
+            if block.length is None or "EOF inside string" not in str(error):
+                raise
+            raise pd.errors.ParserError(
+                f"{error}; a line break within quotes may be the cause, as files are cut into "
+                f"partitions at line breaks: give files of at most {BLOCK_BYTES // 2**20} MiB, "
+                "compressed ones, or Parquet"
+            ) from error
+
+
+def _settled(partitions: Sequence[Sequence[Block]], names: Sequence[str]) -> dict[str, str]:
+    """Return the dtype of each column, after one pass over all rows."""
+    # In partials, so that Dask does not look for collections in blocks.
+    tasks = [delayed(partial(_look, blocks, names), pure=False)() for blocks in partitions]
+    seen = [block for blocks in dask.compute(*tasks) for block in blocks]
+    return {name: _dtype([block[i] for block in seen]) for i, name in enumerate(names)}
+
+
+class Seen(NamedTuple):
+    """What a column of a block holds."""
+
+    kind: str  # as numpy's kinds of dtypes; empty where all is missing
+    gaps: bool
+    large: bool  # integers that float64 would round
+
+
+def _look(blocks: Sequence[Block], names: Sequence[str]) -> list[list[Seen]]:
+    found = []
+    for block in blocks:
+        # Of integers with gaps, numpy would make floats.
+        frame = _read_block(block, names, dtype_backend="numpy_nullable")
+        found.append([_seen(column) for _, column in frame.items()])
+    return found
+
+
+def _seen(column: pd.Series) -> Seen:
+    known = column.dropna()
+    kind = "" if known.empty else known.dtype.kind
+    large = kind == "i" and bool(known.max() >= EXACT or known.min() <= -EXACT)
+    return Seen(kind, len(known) < len(column), large)
+
+
+def _dtype(seen: Sequence[Seen]) -> str:
+    """Return the dtype of a column from what its blocks hold."""
+    kinds = {of.kind for of in seen} - {""}
+    gaps, large = any(of.gaps for of in seen), any(of.large for of in seen)
+    if kinds == {"b"}:
+        return "boolean" if gaps else "bool"
+    if kinds == {"u"} and not gaps:
+        return "uint64"
+    if kinds == {"i"} and (large or not gaps):
+        return "Int64" if gaps else "int64"
+    return "float64" if kinds <= {"i", "f"} else "str"

@@ -156,7 +156,7 @@ def files(partitions: int) -> dict[str, Any]:
         start = time.perf_counter()
         job = prepare(JobSpec(input=folder, target="label"))
         seconds = time.perf_counter() - start
-        frame = job.source.frame(None)
+        frame = job.source.frame()
         few = partitions * TINY_ROWS // ONE_IN
         of = measured_graph(frame, partitions, {0: (ONE_IN - 1) * few, 1: few})
     return {**of, "footers": seconds}

@@ -18,7 +18,7 @@ from tests.cluster.starting import ROOT, running, scheduler_in, wait_until
 STAGES = {
     "profile": ("dsmote.execute.dask_table", "_profile_part"),
     "index": ("dsmote.execute.generate", "build_class_index"),
-    "generation": ("dsmote.execute.outputs", "make_block"),
+    "generation": ("dsmote.execute.dask_table", "make_block"),
     "writing": ("dsmote.job.parts", "write_part"),
 }
 

@@ -145,7 +145,7 @@ def test_the_data_are_read_as_often_as_the_plan_says(name, separate):
 
 @ALL
 def test_many_classes_in_many_batches_are_no_more_readings(name, monkeypatch):
-    for module in ("survey", "class_graph"):
+    for module in ("survey", "graph"):
         monkeypatch.setattr(f"dsmote.execute.{module}.BATCH", 10)
     table = table_for(name)
     table.loc[:29, "y"] = 2

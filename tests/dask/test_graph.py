@@ -192,7 +192,7 @@ def test_one_index_for_each_class_that_grows(partitions, monkeypatch):
         built.append(how["of"].label)
         return original(*found, **how)
 
-    monkeypatch.setattr("dsmote.execute.class_graph.build_class_index", build)
+    monkeypatch.setattr("dsmote.execute.graph.build_class_index", build)
     frame = dask_frame(table, even(900, partitions))
     lazy = SMOTENC(random_state=0).resample(frame, target="y")
     assert lazy.npartitions > partitions + 10

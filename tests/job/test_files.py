@@ -7,7 +7,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from dsmote.job.csv import csv_blocks, read_csv_blocks
 from dsmote.job.files import changed_files, check_apart, list_files
 from dsmote.job.sources import open_source
 from dsmote.job.storage.check import refuse_split
@@ -240,11 +239,10 @@ def test_errors_of_the_storage_are_no_errors_of_the_file(
     def fail(*args: object, **options: object) -> None:
         raise error
 
+    frame = source.frame()
+
     def rows() -> None:
-        if ending == ".parquet":
-            source.frame(None).compute(scheduler="synchronous")
-        else:
-            read_csv_blocks(csv_blocks(source.inputs, source.columns)[0], dtypes={"x": "float64"})
+        frame.compute(scheduler="synchronous")
 
     rows()
     monkeypatch.setattr(pq, "ParquetFile", fail)

@@ -18,7 +18,7 @@ from distributed import Client
 
 from dsmote import run_job
 from dsmote.job import JobSpec, plan_job, prepare, runner, write_job
-from dsmote.job import parquet as parquet_module
+from dsmote.job import sources as sources_module
 from dsmote.job.runner import SMALL_BYTES, is_for_workers
 from dsmote.job.spec import Split
 from tests.job.conftest import beside, numeric_frame, write_files
@@ -162,7 +162,7 @@ def test_tasks_for_each_partition(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str, most: float
 ) -> None:
     """Read and count; read, take class rows out and write; say what was written."""
-    monkeypatch.setattr(parquet_module, "PIECE_BYTES", 1)
+    monkeypatch.setattr(sources_module, "PIECE_BYTES", 1)
     n = 60
     write_files(numeric_frame(40 * n), tmp_path / "in", n)
     tasks: list[Any] = []

@@ -8,8 +8,7 @@ import pytest
 from distributed import Client
 
 from dsmote.job import JobSpec, prepare, write_job
-from dsmote.job.files import FEWEST, share_partitions
-from dsmote.job.sources import Source, open_source
+from dsmote.job.sources import FEWEST, Source, _shared, open_source
 from dsmote.job.spec import Split
 from tests.job.conftest import mixed_frame
 
@@ -71,7 +70,7 @@ def test_rows_are_those_of_one_file(name: str, ending: str, tmp_path: Path, clie
 
 def shares(source: Source) -> list[int]:
     """Rows of each partition."""
-    parts = source.frame(None).to_delayed(optimize_graph=False)
+    parts = source.frame().to_delayed(optimize_graph=False)
     return [len(part.compute(scheduler="synchronous")) for part in parts]
 
 
@@ -84,13 +83,13 @@ def test_rows_of_each_partition_are_those_the_footers_say(tmp_path: Path) -> Non
 def test_a_file_of_several_pieces_shares_with_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dsmote.job.files.FEWEST", 1)
+    monkeypatch.setattr("dsmote.job.sources.FEWEST", 1)
     frame = mixed_frame(90)
     for number, rows in enumerate([5, 5, 90, 5, 5]):
         file = tmp_path / f"{number}.parquet"
         frame.iloc[:rows].to_parquet(file, index=False, row_group_size=20)
     assert shares(open_source(str(tmp_path))) == [110]
-    monkeypatch.setattr("dsmote.job.parquet.PIECE_ROWS", 50)
+    monkeypatch.setattr("dsmote.job.sources.PIECE_ROWS", 50)
     assert shares(open_source(str(tmp_path))) == [10, 40, 50, 10]
 
 
@@ -108,7 +107,7 @@ def test_a_file_of_several_pieces_shares_with_none(
     ],
 )
 def test_small_files_share_a_partition(sizes: list[int], shared: list[int]) -> None:
-    found = share_partitions(range(len(sizes)), sizes, 100)  # type: ignore[type-var]
+    found = _shared(range(len(sizes)), sizes, 100)  # type: ignore[type-var]
     assert [len(pieces) for pieces in found] == shared
     assert [piece for pieces in found for piece in pieces] == list(range(len(sizes)))
 
@@ -119,7 +118,7 @@ def test_ordered_categories_stay_in_the_order_of_their_file(tmp_path: Path) -> N
         levels = ["low", "high"] if number % 2 else ["low", "middle", "high"]
         values = pd.Categorical(["low", "high"], levels, ordered=True)
         pd.DataFrame({"c": values}).to_parquet(tmp_path / f"{number}.parquet", index=False)
-    frame = open_source(str(tmp_path)).frame(None)
+    frame = open_source(str(tmp_path)).frame()
     assert frame.npartitions == FILES
     part = frame.get_partition(0).compute(scheduler="synchronous")
     assert list(part["c"].cat.categories) == ["low", "middle", "high"]

@@ -14,7 +14,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from dsmote.job import JobSpec, Progress, plan_job, prepare, shuffle, write_job
-from dsmote.job import parquet as parquet_module
+from dsmote.job import sources as sources_module
 from dsmote.job.spec import Split
 from tests.job.conftest import beside, mixed_frame, write_files
 
@@ -26,7 +26,7 @@ def job(source: Path, out: Path, **fields: Any) -> JobSpec:
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Files and numbers of columns, as they are read in this process."""
-    read, seen = parquet_module.read_pieces, []
+    read, seen = sources_module.read_pieces, []
 
     @wraps(read)
     def counted(pieces: Any, columns: Any = None, **how: Any) -> Any:
@@ -34,7 +34,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
         seen.extend((piece.file, names) for piece in pieces)
         return read(pieces, columns, **how)
 
-    monkeypatch.setattr(parquet_module, "read_pieces", counted)
+    monkeypatch.setattr(sources_module, "read_pieces", counted)
     return seen
 
 

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -9,11 +10,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from dsmote import SMOTE
-from dsmote.job.files import list_files
 from dsmote.job.outputs import plan_outputs
-from dsmote.job.parquet import Piece, read_footers, read_pieces, table_schema
+from dsmote.job.runner import Threads
 from dsmote.job.sources import open_source
 from dsmote.job.spec import JobSpec
 from dsmote.plan import Limit, MemoryLimitError
@@ -22,7 +23,7 @@ from dsmote.plan.memory import PROCESS_BYTES, reading_bytes
 
 def read_all(path: Path) -> pd.DataFrame:
     source = open_source(str(path))
-    return source.frame(None).compute(scheduler="synchronous").reset_index(drop=True)
+    return source.frame().compute(scheduler="synchronous").reset_index(drop=True)
 
 
 def write(folder: Path, *frames: pd.DataFrame) -> Path:
@@ -38,7 +39,7 @@ def test_reads_as_pandas_does(mixed: Path) -> None:
 
 
 def test_dtypes_are_those_of_the_meta_in_every_partition(mixed: Path) -> None:
-    frame = open_source(str(mixed)).frame(None)
+    frame = open_source(str(mixed)).frame()
     assert frame.npartitions == 3
     for delayed in frame.to_delayed(optimize_graph=False):
         part = delayed.compute(scheduler="synchronous")
@@ -57,26 +58,26 @@ def test_only_the_columns_used_are_read(mixed: Path, monkeypatch: pytest.MonkeyP
         return original(self, groups, columns=columns, **options)
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_groups", spy)
-    open_source(str(mixed)).frame(None)[["y"]].compute(scheduler="synchronous")
+    open_source(str(mixed)).frame()[["y"]].compute(scheduler="synchronous")
     assert asked == [["y"]] * 3
 
 
 def test_large_file_is_split_by_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = pd.DataFrame({"x": np.arange(1000.0)})
     frame.to_parquet(tmp_path / "a.parquet", row_group_size=100)
-    monkeypatch.setattr("dsmote.job.parquet.PIECE_ROWS", 250)
-    lazy = open_source(str(tmp_path / "a.parquet")).frame(None)
+    monkeypatch.setattr("dsmote.job.sources.PIECE_ROWS", 250)
+    lazy = open_source(str(tmp_path / "a.parquet")).frame()
     sizes = lazy.map_partitions(len).compute(scheduler="synchronous").tolist()
     assert sizes == [200] * 5
-    monkeypatch.setattr("dsmote.job.parquet.PIECE_BYTES", 800)
-    assert open_source(str(tmp_path / "a.parquet")).frame(None).npartitions == 10
+    monkeypatch.setattr("dsmote.job.sources.PIECE_BYTES", 800)
+    assert open_source(str(tmp_path / "a.parquet")).frame().npartitions == 10
     pd.testing.assert_frame_equal(read_all(tmp_path / "a.parquet"), frame)
 
 
 @pytest.fixture
 def cut_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dsmote.job.parquet.PIECE_ROWS", 300)
-    monkeypatch.setattr("dsmote.job.parquet.TOGETHER_BYTES", 3_000)
+    monkeypatch.setattr("dsmote.job.sources.PIECE_ROWS", 300)
+    monkeypatch.setattr("dsmote.job.sources.TOGETHER_BYTES", 3_000)
 
 
 def all_kinds(n: int) -> pd.DataFrame:
@@ -106,7 +107,7 @@ def test_a_large_row_group_is_read_in_cuts(tmp_path: Path) -> None:
     frame = all_kinds(1_000)
     frame.to_parquet(tmp_path / "a.parquet", index=False)
     source = open_source(str(tmp_path / "a.parquet"))
-    lazy = source.frame(None)
+    lazy = source.frame()
     sizes = lazy.map_partitions(len).compute(scheduler="synchronous").tolist()
     assert sizes == [250] * 4 == list(source.partition_rows or ())
     pd.testing.assert_frame_equal(read_all(tmp_path / "a.parquet"), frame)
@@ -131,7 +132,7 @@ def test_whole_row_groups_go_together_and_large_ones_are_cut(
 ) -> None:
     frame = pd.DataFrame({"x": np.arange(float(rows)), "t": [str(i) for i in range(rows)]})
     frame.to_parquet(tmp_path / "a.parquet", index=False, row_group_size=group)
-    lazy = open_source(str(tmp_path / "a.parquet")).frame(None)
+    lazy = open_source(str(tmp_path / "a.parquet")).frame()
     assert lazy.map_partitions(len).compute(scheduler="synchronous").tolist() == sizes
     pd.testing.assert_frame_equal(read_all(tmp_path / "a.parquet"), frame)
 
@@ -141,12 +142,12 @@ def test_cuts_change_no_row_that_is_made(tmp_path: Path, monkeypatch: pytest.Mon
     frame.to_parquet(tmp_path / "a.parquet", index=False)
 
     def made() -> pd.DataFrame:
-        lazy = open_source(str(tmp_path / "a.parquet")).frame(None)
+        lazy = open_source(str(tmp_path / "a.parquet")).frame()
         sampler = SMOTE(random_state=0, scale="standard")
         return sampler.resample(lazy, target="y").compute(scheduler="sync").reset_index(drop=True)
 
     whole = made()
-    monkeypatch.setattr("dsmote.job.parquet.PIECE_ROWS", 300)
+    monkeypatch.setattr("dsmote.job.sources.PIECE_ROWS", 300)
     monkeypatch.setattr("dsmote.execute.partition.LEAST_ROWS", 64)
     monkeypatch.setattr("dsmote.execute.partition.PROFILE_CELLS", 64)
     pd.testing.assert_frame_equal(made(), whole)
@@ -165,9 +166,9 @@ def test_what_cannot_be_read_is_refused_before_anything_is(
     def planned(limit: int) -> None:
         tight = Limit(limit, 2, "the memory limit of a worker")
         monkeypatch.setattr("dsmote.job.outputs.memory_limit", lambda **_: tight)
-        monkeypatch.setattr("dsmote.job.outputs.process_bytes", lambda _: PROCESS_BYTES)
+        monkeypatch.setattr(Threads, "process_bytes", lambda _: PROCESS_BYTES)
         monkeypatch.setattr(type(source), "frame", not_read)
-        plan_outputs(JobSpec(str(tmp_path), target="y"), source, None)
+        plan_outputs(JobSpec(str(tmp_path), target="y"), source, Threads())
 
     def not_read(*_: object) -> None:
         raise RuntimeError("it was read")
@@ -220,21 +221,14 @@ def test_column_order_may_differ_and_a_file_may_lack_all_values(tmp_path: Path) 
     assert str(frame["s"].dtype) == "str"
 
 
-def test_corrupt_file_is_named(mixed: Path) -> None:
-    (mixed / "1.parquet").write_bytes(b"PAR1 this is no Parquet file PAR1")
-    with pytest.raises(ValueError, match=r"1\.parquet is corrupt or not a Parquet file"):
-        open_source(str(mixed))
-
-
-def test_file_cut_short_is_named(mixed: Path) -> None:
-    data = (mixed / "2.parquet").read_bytes()
-    (mixed / "2.parquet").write_bytes(data[: len(data) // 2])
-    with pytest.raises(ValueError, match=r"2\.parquet is corrupt or not a Parquet file"):
-        open_source(str(mixed))
-
-
-def test_empty_file_is_named(mixed: Path) -> None:
-    (mixed / "2.parquet").write_bytes(b"")
+@pytest.mark.parametrize(
+    "damage",
+    [lambda _: b"PAR1 is no Parquet file PAR1", lambda data: data[: len(data) // 2], lambda _: b""],
+    ids=["other", "cut short", "empty"],
+)
+def test_file_that_is_no_parquet_is_named(mixed: Path, damage: Callable[..., bytes]) -> None:
+    file = mixed / "2.parquet"
+    file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(ValueError, match=r"2\.parquet is corrupt or not a Parquet file"):
         open_source(str(mixed))
 
@@ -247,7 +241,7 @@ def test_corrupt_data_behind_a_good_footer_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(bytes(data))
     source = open_source(str(tmp_path / "a.parquet"))
     with pytest.raises(ValueError, match=r"a\.parquet is corrupt"):
-        source.frame(None).compute(scheduler="synchronous")
+        source.frame().compute(scheduler="synchronous")
 
 
 @pytest.mark.parametrize(
@@ -307,14 +301,14 @@ def test_types_of_different_width_are_widened(
     tmp_path: Path, name: str, swapped: bool, shared: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if shared:
-        monkeypatch.setattr("dsmote.job.files.FEWEST", 1)
+        monkeypatch.setattr("dsmote.job.sources.FEWEST", 1)
     one, other, values, common = WIDENED[name]
     columns = [pa.array([values[0]] * 3, one), pa.array([values[1]] * 3, other)]
     for number, column in enumerate(columns[::-1] if swapped else columns):
         pq.write_table(pa.table({"c": column}), tmp_path / f"{number}.parquet")
     source = open_source(str(tmp_path))
     assert source.schema.field("c").type == common
-    parts = dask.compute(*source.frame(None)["c"].to_delayed(), scheduler="synchronous")
+    parts = dask.compute(*source.frame()["c"].to_delayed(), scheduler="synchronous")
     assert len(parts) == (1 if shared else 2)
     expected = [value for value in values for _ in range(3)]
     expected = expected[::-1] if swapped else expected
@@ -339,14 +333,14 @@ def test_categories_of_any_kind_stay_categories(
     tmp_path: Path, values: Any, fewest: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parquet keeps codes of text only; pandas says in its metadata what the others were."""
-    monkeypatch.setattr("dsmote.job.files.FEWEST", fewest)  # in one partition, or in two
+    monkeypatch.setattr("dsmote.job.sources.FEWEST", fewest)  # in one partition, or in two
     categories = pd.DataFrame({"c": pd.Categorical(values), "x": [0.0, 1.0]})
     other = pd.DataFrame({"c": pd.Categorical(values[::-1], values[::-1]), "x": [0.0, 1.0]})
     folder = write(tmp_path / "t", categories, other)
     found = read_all(folder)["c"]
     assert isinstance(found.dtype, pd.CategoricalDtype)
     assert found.tolist() == [*categories["c"], *other["c"]]
-    frame = open_source(str(folder)).frame(None)
+    frame = open_source(str(folder)).frame()
     assert isinstance(frame["c"].dtype, pd.CategoricalDtype)
 
 
@@ -370,21 +364,17 @@ def test_file_of_zero_rows_is_a_partition(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read_all(folder), frame)
 
 
-def test_file_that_may_not_be_read_is_named(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fsspec.implementations.local import LocalFileSystem
-
+def test_file_that_may_not_be_read_or_vanished_is_named(
+    mixed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(self: LocalFileSystem, path: str, mode: str = "rb", **options: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    inputs = list_files(str(mixed))
-    monkeypatch.setattr(LocalFileSystem, "open", refuse)
-    with pytest.raises(PermissionError, match=r"no permission to read .*0\.parquet"):
-        read_footers(inputs)
-
-
-def test_file_that_vanished_is_named(mixed: Path) -> None:
-    inputs = list_files(str(mixed))
-    schema = table_schema(read_footers(inputs))
+    frame = open_source(str(mixed)).frame()
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalFileSystem, "open", refuse)
+        with pytest.raises(PermissionError, match=r"no permission to read .*0\.parquet"):
+            open_source(str(mixed))
     (mixed / "0.parquet").unlink()
     with pytest.raises(FileNotFoundError, match=r"cannot read .*0\.parquet"):
-        read_pieces([Piece(inputs.files[0], (0,), 100, 8_000)], schema=schema)
+        frame.compute(scheduler="synchronous")

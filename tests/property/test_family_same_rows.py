@@ -323,7 +323,7 @@ def test_batches_of_queries_change_no_row(name, classes, batch, monkeypatch):
     if classes > 2:
         table = table.assign(y=table["y"].where(table.index > 25, 2 + (table.index % 3 > 0)))
     expected = sampler(name).resample(table, target="y")
-    for module in ("survey", "serial", "class_graph"):
+    for module in ("survey", "graph"):
         monkeypatch.setattr(f"dsmote.execute.{module}.BATCH", batch)
     assert_same_bits(sampler(name).resample(table, target="y"), expected)
     lazy = sampler(name).resample(dask_frame(table, [20, 0, 40]), target="y")

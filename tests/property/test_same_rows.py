@@ -127,7 +127,7 @@ def test_blocks_of_any_size_hold_the_same_rows(monkeypatch):
     assert_same_bits(lazy.compute(scheduler="synchronous"), expected)
     monkeypatch.setattr("dsmote.execute.generate._STEP", 3)
     assert_same_bits(lazy.compute(scheduler="synchronous"), expected)
-    monkeypatch.setattr("dsmote.execute.memory_table._SHARE", 5)
+    monkeypatch.setattr("dsmote.execute.tables._SHARE", 5)
     assert_same_bits(SMOTE(random_state=1).resample(NUMBERS, target="y"), expected)
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from dsmote import ADASYN, SMOTE, SMOTEN, KMeansSMOTE
 from dsmote.execute import Recipe
-from dsmote.execute.class_graph import Inputs, add_indexes, together, without_blocks
 from dsmote.execute.dask_table import DaskTable
+from dsmote.execute.graph import Inputs, add_indexes, together, without_blocks
 from dsmote.plan import COPY, ClassPlan
 from tests.tables import dask_frame, even, numbers
 
@@ -70,7 +70,7 @@ def test_the_nearest_of_all_rows_come_from_a_second_reading():
 
 
 def test_batches_of_queries_are_tasks_of_their_own(monkeypatch):
-    monkeypatch.setattr("dsmote.execute.class_graph.BATCH", 10)
+    monkeypatch.setattr("dsmote.execute.graph.BATCH", 10)
     monkeypatch.setattr("dsmote.execute.survey.BATCH", 10)
     tasks, indexes = built(ADASYN(random_state=0))
     assert len(named(tasks, "queries-1-")) == 4
@@ -83,7 +83,7 @@ def a_class(rank, rows, engine="tree"):
 
 
 def test_small_classes_ask_together_and_no_more_than_a_batch_of_rows(monkeypatch):
-    monkeypatch.setattr("dsmote.execute.class_graph.BATCH", 10)
+    monkeypatch.setattr("dsmote.execute.graph.BATCH", 10)
     classes = [a_class(0, 4), a_class(1, 6), a_class(2, 25), a_class(3, 2, COPY), a_class(5, 7)]
     assert together(classes) == [[(0, 0), (1, 0)], [(2, 0)], [(2, 1)], [(2, 2)], [(5, 0)]]
     assert together([a_class(2, 23), a_class(4, 7), a_class(6, 1)])[2:] == [

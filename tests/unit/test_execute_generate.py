@@ -5,9 +5,8 @@ import pandas as pd
 import pytest
 
 from dsmote.execute import Recipe, generate
-from dsmote.execute.decode import synthetic_index
 from dsmote.execute.extract import Extract, Take, check_counts, extract, join_extracts
-from dsmote.execute.generate import build_class_index, make_rows
+from dsmote.execute.generate import build_class_index, make_rows, synthetic_index
 from dsmote.execute.recipe import Draws, Making
 from dsmote.plan import make_schema
 from tests.tables import even, numbers, split

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote.execute.outputs import as_dtype, beside_like, collect, label_block, target_like
+from dsmote.execute.dask_table import as_dtype, beside_like, collect, label_block, target_like
 from dsmote.plan import Block
 from dsmote.plan.profile import TARGET
 from tests.tables import dask_array, dask_frame

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote.execute.provenance import came_from, check_free, empty_provenance, of_originals
+from dsmote.execute.generate import came_from, check_free, empty_provenance, of_originals
 from dsmote.execute.recipe import Made
 from dsmote.execute.rows import Rows
 from dsmote.plan import make_schema

@@ -28,7 +28,7 @@ def test_threads_follow_the_configuration():
 def test_threads_in_memory_change_no_row(config, monkeypatch):
     table = numbers(400, 60)
     expected = SMOTE(random_state=0).resample(table, target="y")
-    monkeypatch.setattr("dsmote.execute.memory_table._SHARE", 16)
+    monkeypatch.setattr("dsmote.execute.tables._SHARE", 16)
     with dask.config.set(config):
         assert_same_bits(SMOTE(random_state=0).resample(table, target="y"), expected)
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote.execute.decode import decode, repeated
+from dsmote.execute.generate import decode, repeated
 from dsmote.execute.recipe import Made
 from dsmote.execute.rows import all_finite, check_levels, join, numeric_columns, numeric_values
 from dsmote.execute.rows import encode as encode_numbered

@@ -9,7 +9,7 @@ import pytest
 
 from dsmote.execute import read_frame, read_pair
 from dsmote.execute.dask_table import DaskTable
-from dsmote.execute.memory_table import MemoryTable
+from dsmote.execute.tables import MemoryTable
 from dsmote.samplers.registry import make_sampler, samplers
 from tests.tables import dask_array, dask_frame, numbers
 

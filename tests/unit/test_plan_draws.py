@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
 from dsmote import SMOTE
-from dsmote.execute.drawn import Draws
+from dsmote.execute.recipe import Draws
 from dsmote.plan import Stream, root_seed
 from dsmote.plan.draws import (
     ALLOCATION,

@@ -86,7 +86,7 @@ def test_columns_that_are_copied_are_projected(how, columns, counted, monkeypatc
         return made(of, **how)
 
     made = generate.make_block
-    monkeypatch.setattr("dsmote.execute.outputs.make_block", watched)
+    monkeypatch.setattr("dsmote.execute.dask_table.make_block", watched)
     rng = np.random.default_rng(0)
     n = 6_000
     frame = pd.DataFrame(rng.normal(size=(n, 20))).add_prefix("x")
@@ -126,7 +126,7 @@ def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, monkeypatch
             tracemalloc.stop()
 
     made = generate.make_block
-    monkeypatch.setattr("dsmote.execute.outputs.make_block", watched)
+    monkeypatch.setattr("dsmote.execute.dask_table.make_block", watched)
     rng = np.random.default_rng(0)
     n, many = 20_000, 36_000
     hidden = rng.normal(size=(n + many, 3))
@@ -165,7 +165,7 @@ def test_what_a_block_of_categories_takes_is_projected(engine, n_columns, levels
             tracemalloc.stop()
 
     made = generate.make_block
-    monkeypatch.setattr("dsmote.execute.outputs.make_block", watched)
+    monkeypatch.setattr("dsmote.execute.dask_table.make_block", watched)
     rng = np.random.default_rng(0)
     names = [f"c{j}" for j in range(n_columns)]
     frame = pd.DataFrame(rng.integers(0, levels, (3 * n, n_columns)), columns=names)

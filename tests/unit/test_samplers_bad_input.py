@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 import dsmote.execute.dask_table
-import dsmote.execute.memory_table
+import dsmote.execute.tables
 from dsmote import (
     SMOTE,
     SMOTENC,
@@ -723,14 +723,14 @@ def test_class_counts_that_are_no_counts(kind, table, counts):
 @pytest.mark.parametrize("how", ["resample", "fit_resample", "fit"])
 def test_what_cannot_fit_is_refused_before_it_runs(kind, table, how, monkeypatch):
     limit = Limit(250 * 2**20, 2, "the memory limit of a worker")
-    for module in (dsmote.execute.dask_table, dsmote.execute.memory_table):
+    for module in (dsmote.execute.dask_table, dsmote.execute.tables):
         monkeypatch.setattr(module, "memory_limit", lambda **_: limit)
 
     def refuse(*args, **kwargs):
         raise AssertionError("it ran")
 
     monkeypatch.setattr("dsmote.execute.generate.make_rows", refuse)
-    monkeypatch.setattr("dsmote.execute.memory_table.build_class_index", refuse)
+    monkeypatch.setattr("dsmote.execute.graph.build_class_index", refuse)
     frame = held(kind, table)
     sampler = SMOTE(sampling_strategy={1: 3_000_000})
     message = (

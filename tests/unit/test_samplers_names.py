@@ -14,7 +14,7 @@ from dsmote.samplers import samplers
 #: What a worker imports that makes rows and writes them, and what it is sent.
 WORKER = """
 import pickle, sys
-import dsmote.execute.class_graph, dsmote.execute.outputs, dsmote.job.parts
+import dsmote.execute.graph, dsmote.execute.dask_table, dsmote.job.parts
 recipes = pickle.load(sys.stdin.buffer)
 print(len(recipes), "sklearn" in sys.modules)
 dsmote.samplers.SMOTE()
