@@ -130,11 +130,10 @@ def extract(
     """
     here = Partition.of(part, target, weight, group)
     schema = take.schema
-    labels = here.labels(schema)
-    codes, names, found_counts = labels
-    if labels.missing:
+    codes, names, found_counts, missing = here.labels(schema)
+    if missing:
         name = getattr(here.series(schema), "name", None)
-        raise ValueError(missing_labels(labels.missing, name))
+        raise ValueError(missing_labels(missing, name))
     plain = not (take.beside or here.weight is not None or here.group is not None)
     matrix = here.matrix(schema) if plain else None
     if matrix is None:

@@ -473,7 +473,7 @@ def build_class_index(
         bases = Bases(copies_with_replacement(len(rows), of.new, seed, of.rank))
         report = {"engine": COPY, "exact": True, "recall": 1.0}
         return ClassIndex(rows, bases, None, None, report, True, of.rank, found.decimals)
-    lone = _lone(rows, recipe, of)
+    lone = None if rows.group is None or not recipe.k else _lone(rows, recipe, of)
     eligible = None
     if lone is not None and recipe.on_small_group == "skip":
         eligible = np.flatnonzero(~lone)
@@ -490,10 +490,9 @@ def build_class_index(
     return ClassIndex(rows, bases, index, around, report, False, of.rank, found.decimals, ctx.state)
 
 
-def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray | None:
-    """Tell which rows are in groups that are too small; None where there are no groups."""
-    if rows.group is None or not recipe.k:
-        return None
+def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray:
+    """Tell which rows are in groups that are too small."""
+    assert rows.group is not None
     sizes = np.bincount(rows.group)
     small = np.flatnonzero(sizes <= recipe.k)
     if len(small) and recipe.on_small_group == "error":
@@ -556,7 +555,7 @@ def make_rows(of: ClassIndex, how: Making, rank: int, start: int, stop: int) -> 
         else:
             draws = Draws(how.seed, rank, low, high)
             made.append(how.recipe.make(of, bases, draws, whole))
-    return join_made(made)
+    return made[0] if len(made) == 1 else join_made(made)
 
 
 def _copied(rows: Rows, bases: np.ndarray) -> Made:

@@ -146,6 +146,8 @@ def label_codes(labels: Any) -> tuple[np.ndarray, list[Any]]:
             f"the target holds values that cannot be class labels ({error}); give one number or "
             "text for each row"
         ) from error
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iub":
+        return codes, values.tolist()
     return codes, [plain(value) for value in values]
 
 
@@ -156,10 +158,7 @@ class Labelled(NamedTuple):
     names: list[Any]  # the labels as plain Python values, in order of first appearance
     counts: list[int]  # rows of each
 
-    @property
-    def missing(self) -> int:
-        """Rows without a label."""
-        return len(self.codes) - sum(self.counts)
+    missing: int  # rows without a label
 
 
 def labelled(labels: Any) -> Labelled:
@@ -168,11 +167,11 @@ def labelled(labels: Any) -> Labelled:
     Examples
     --------
     >>> labelled(np.array(["b", "a", "b"], dtype=object))
-    Labelled(codes=array([0, 1, 0]), names=['b', 'a'], counts=[2, 1])
+    Labelled(codes=array([0, 1, 0]), names=['b', 'a'], counts=[2, 1], missing=0)
     """
     codes, names = label_codes(labels)
-    counts = np.bincount(codes + 1, minlength=len(names) + 1)[1:].tolist()
-    return Labelled(codes, names, counts)
+    missing, *counts = np.bincount(codes + 1, minlength=len(names) + 1).tolist()
+    return Labelled(codes, names, counts, missing)
 
 
 class Partition:
@@ -226,8 +225,8 @@ class Partition:
     def labels(self, schema: Schema) -> Labelled:
         """Return the numbered labels."""
         if self._labelled is None:
-            matrix = self.matrix(schema)
-            known = matrix is not None and isinstance(self.target, pd.Series)
+            # A table in memory has been checked, and needs no frame for its labels.
+            known = isinstance(self.part, np.ndarray) and isinstance(self.target, pd.Series)
             self._labelled = labelled(self.target if known else self.series(schema))
         return self._labelled
 
@@ -422,7 +421,7 @@ def profile(
         slices = [slice(start, start + step) for start in range(0, len(frame), step)]
         parts = [profile(_at(part, s), _at(target, s), schema, scale, levels) for s in slices]
         return replace(merge_profiles(parts), bytes=size, largest_bytes=size)
-    codes, names, counts = here.labels(schema)
+    codes, names, counts, missing_target = here.labels(schema)
     numeric = [values for values, _ in numeric_columns(frame, schema)]
     good = codes
     missing, infinite = {}, {}
@@ -440,7 +439,7 @@ def profile(
     if levels or levels_once:
         found = {i: here.level_codes(i, column) for i, column in nominal.items()}
     numbered = [of[0] for of in found.values()] if whole and found else list(nominal.values())
-    samples = Samples(numeric, good, names, numbered)
+    samples = Samples(numeric, good, names, numbered, whole)
     text = {i: column for i, column in nominal.items() if is_nominal_dtype(column.dtype)}
     categories = {
         i: (dtype,)
@@ -455,7 +454,7 @@ def profile(
         largest_bytes=size,
         counts=dict(zip(names, counts, strict=True)),
         usable=dict(zip(names, usable, strict=True)),
-        missing_target=here.labels(schema).missing,
+        missing_target=missing_target,
         missing=missing,
         infinite=infinite,
         categories=categories,
@@ -485,7 +484,7 @@ def _profile_matrix(
     matrix: np.ndarray, labels: Labelled, schema: Schema, scale: str | None
 ) -> Profile:
     """Profile a table that is one array: to the bit what a frame of the same values gives."""
-    codes, names, counts = labels
+    codes, names, counts, missing_target = labels
     missing, infinite = {}, {}
     usable = counts
     good = codes
@@ -503,7 +502,7 @@ def _profile_matrix(
         largest_bytes=matrix.nbytes,
         counts=dict(zip(names, counts, strict=True)),
         usable=dict(zip(names, usable, strict=True)),
-        missing_target=labels.missing,
+        missing_target=missing_target,
         missing=missing,
         infinite=infinite,
         sample=Samples(matrix.T if schema.numeric else [], good, names),
@@ -586,6 +585,9 @@ def _size(frame: pd.DataFrame) -> int:
     return size
 
 
+_NO_WORDS = np.empty(0, dtype=np.uint64)
+
+
 class Samples(Mapping[Any, Sampled]):
     """The rows of each class with the smallest hash of (some of) their numbers.
 
@@ -598,16 +600,20 @@ class Samples(Mapping[Any, Sampled]):
         codes: np.ndarray,
         names: Sequence[Any],
         nominal: Sequence[pd.Series | np.ndarray] = (),
+        whole: bool = True,
     ) -> None:
-        self._numeric, self._nominal, self._codes = numeric, nominal, codes
+        self._numeric, self._nominal, self._codes, self._whole = numeric, nominal, codes, whole
         self._places = {name: c for c, name in enumerate(names)} if len(numeric) else {}
         self._found: dict[Any, Sampled] = {}
 
     def __getitem__(self, label: Any) -> Sampled:
         if label not in self._found:
             rows = np.flatnonzero(self._codes == self._places[label])
-            hashed = [c[rows].astype(np.float64, copy=False) for c in self._numeric[:HASHED]]
-            words, kept = smallest_hashes(hashed, sample_rows(len(self._numeric)))
+            words, kept = _NO_WORDS, np.arange(len(rows))
+            # By the hashes, samples of partitions are merged, too.
+            if not self._whole or len(rows) > sample_rows(len(self._numeric)):
+                hashed = [c[rows].astype(np.float64, copy=False) for c in self._numeric[:HASHED]]
+                words, kept = smallest_hashes(hashed, sample_rows(len(self._numeric)))
             levels = np.empty((len(kept), len(self._nominal)), dtype=np.uint32)
             for j, column in enumerate(self._nominal):
                 some = rows[kept]

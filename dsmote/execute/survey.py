@@ -153,7 +153,7 @@ def measured(
     here = Partition.of(part, target, weight, group)
     if here.measured is not None:
         return here.measured
-    codes, names, _ = here.labels(schema)
+    codes, names, *_ = here.labels(schema)
     places = np.array([ranks[name] for name in names], dtype=np.int32)
     matrix = here.matrix(schema)
     if matrix is not None:

@@ -59,25 +59,7 @@ class Layout:
         return with_pandas_dtypes(pa.schema(kept), empty)
 
     def tables(self, frame: pd.DataFrame, number: int) -> Iterator[tuple[str, pa.Table]]:
-        """Yield the folder and the rows of each file of a part, one after the other.
-
-        Parameters
-        ----------
-        frame : pandas.DataFrame
-        number : int
-            Of the part, for errors.
-
-        Yields
-        ------
-        folder : str
-            Empty, or ending in a slash.
-        table : pyarrow.Table
-
-        Raises
-        ------
-        ValueError
-            A frame that does not fit the schema, or that would need too many folders.
-        """
+        """Yield the folder (empty, or ending in a slash) and the rows of each file of a part."""
         if list(frame.columns) != self.schema.names:
             raise ValueError(
                 f"partition {number} has the columns {list(frame.columns)}, expected "
@@ -91,13 +73,7 @@ class Layout:
             yield folder, _to_arrow(frame.iloc[rows][schema.names], schema, number)
 
     def write(self, table: pa.Table, handle: Any) -> None:
-        """Write a file.
-
-        Parameters
-        ----------
-        table : pyarrow.Table
-        handle : binary file
-        """
+        """Write a file."""
         pq.write_table(
             table,
             handle,
@@ -110,23 +86,7 @@ class Layout:
 
 
 def check_partition_by(columns: Sequence[str], dtypes: pd.Series) -> None:
-    """Refuse columns whose values do not make folders.
-
-    Parameters
-    ----------
-    columns : sequence of str
-    dtypes : pandas.Series
-        Of all columns of the table.
-
-    Raises
-    ------
-    ValueError
-        It names the column.
-
-    Examples
-    --------
-    >>> check_partition_by(["y"], pd.DataFrame({"x": [0.5], "y": ["a"]}).dtypes)
-    """
+    """Refuse columns whose values make no folders, by the dtypes of all columns of the table."""
     types = pd.api.types
     for name in columns:
         dtype = dtypes[name]
@@ -148,26 +108,9 @@ def key_folders(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the folder of each set of values, and its rows, in their order.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-    columns : sequence of str
-    few : bool
-        Refuse more folders than a part may have.
+    Folders are ``column=value/`` for each column; values are encoded as in URLs. Values that name
+    no folder are refused, and where ``few``, more folders than a part may have.
 
-    Yields
-    ------
-    folder : str
-        ``column=value/``, for each column; values are encoded as in URLs.
-    rows : ndarray of int64
-
-    Raises
-    ------
-    ValueError
-        Too many folders, missing values, or values that no folder can be named by.
-
-    Examples
-    --------
     >>> frame = pd.DataFrame({"c": ["a/b", "d", "a/b"]})
     >>> [(folder, rows.tolist()) for folder, rows in key_folders(frame, ["c"])]
     [('c=a%2Fb/', [0, 2]), ('c=d/', [1])]

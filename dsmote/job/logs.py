@@ -48,13 +48,13 @@ class Progress:
 class Log(Progress):
     """A progress that logs each stage when it ends.
 
-    Everything is passed on to another progress, and to the heartbeat of the run where there is one.
+    Everything is passed on to another progress, and to the output, where others see it.
 
     Attributes
     ----------
     plan : Plan or None
         What was planned, once that is known.
-    heartbeat : Heartbeat or None
+    output : Output or None
     seconds : dict of str to float
         What each stage took that has ended, in order; the only clock there is, so that the log,
         the manifest and the report agree.
@@ -64,9 +64,9 @@ class Log(Progress):
         self._inner, self._hidden = inner or Progress(), hidden
         self._stage: str | None = None
         self._began = time.perf_counter()
-        self._partitions = self._rows = 0
+        self._partitions = self._rows = self._total = 0
         self.plan: Any = None
-        self.heartbeat: Any = None
+        self.output: Any = None
         self.seconds: dict[str, float] = {}
 
     def stage(self, text: str) -> None:
@@ -75,8 +75,8 @@ class Log(Progress):
         self._stage, self._began = text, time.perf_counter()
         self._partitions = self._rows = 0
         self._log(logging.DEBUG, f"{text} ...")
-        if self.heartbeat:
-            self.heartbeat.stage(text)
+        if self.output:
+            self.output.show(stage=text)
         self._inner.stage(text)
 
     def planned(self, plan: Any) -> None:
@@ -115,16 +115,15 @@ class Log(Progress):
 
     def start(self, partitions: int, rows: int) -> None:
         """Pass on how much there will be to write."""
-        if self.heartbeat:
-            self.heartbeat.start(partitions)
+        self._total = partitions
         self._inner.start(partitions, rows)
 
     def advance(self, partitions: int, rows: int) -> None:
         """Count what has been written."""
         self._partitions += partitions
         self._rows += rows
-        if self.heartbeat:
-            self.heartbeat.advance(partitions)
+        if self.output:
+            self.output.show(parts={"done": self._partitions, "total": self._total})
         self._inner.advance(partitions, rows)
 
     def end(self, failed: bool = False) -> None:

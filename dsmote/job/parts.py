@@ -20,7 +20,7 @@ from dsmote.execute.graph import in_one_reading
 from dsmote.job.files import clear_errors, is_local, open_fs
 from dsmote.job.labels import plain_label
 from dsmote.job.layout import Layout
-from dsmote.job.storage.records import content_mark, write_record
+from dsmote.job.storage import content_mark, write_record
 
 __all__ = ["Part", "ToWrite", "Written", "after", "write_file", "write_part", "write_tasks"]
 

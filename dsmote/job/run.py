@@ -11,17 +11,16 @@ import dask
 from dask import delayed
 
 from dsmote.job.files import InputFiles, changed_files, check_apart
-from dsmote.job.fingerprint import digest, fingerprint, run_key, up_to_date
 from dsmote.job.logs import Log, Progress
-from dsmote.job.manifest import make_manifest
+from dsmote.job.manifest import digest, fingerprint, make_manifest, run_key, up_to_date
 from dsmote.job.outputs import different, make_outputs, plan_outputs
 from dsmote.job.parts import Part, ToWrite, Written, write_tasks
+from dsmote.job.place import check_output
 from dsmote.job.runner import JobFailed, Threads
 from dsmote.job.secrets import masked_logger
 from dsmote.job.sources import Source, check_columns, open_source
 from dsmote.job.spec import JobSpec, has_parameter
-from dsmote.job.storage import Stage, check_output, opened, refuse_if_locked
-from dsmote.job.storage.records import finished_parts, note_run, read_run
+from dsmote.job.storage import Stage, opened, refuse_if_locked
 
 __all__ = ["Job", "JobFailed", "Outcome", "Progress", "plan_job", "prepare", "write_job"]
 
@@ -173,12 +172,12 @@ def write_job(job: Job, client: Any = None, progress: Progress | None = None) ->
     log = progress if isinstance(progress, Log) else Log(progress, spec.hidden)
     log.stage("opening the output")
     log.seconds.clear()  # what was before is not the job
-    with opened(spec.output, spec.shown()) as output:
+    with opened(spec.output) as output:
         standing = up_to_date(spec, job.fingerprint)
         if standing is not None:  # another run has made it since the job was prepared
             output.clear()
             return Outcome(standing, skipped=True)
-        log.heartbeat = output.heartbeat
+        log.output = output
         key = run_key(job.fingerprint)
         with (
             output.stage(spec.if_exists, key if spec.resume else None) as stage,
@@ -199,7 +198,7 @@ def _write(
     spec, inputs = job.spec, job.source.inputs
     runner.check_paths(inputs.files, stage.folder)
     log.stage("counting classes")
-    before = read_run(stage.folder)
+    before = stage.run()
     # Where no seed was given, the one that was drawn: the rows must be those of the first run.
     seeded = spec if before is None else spec.with_params(random_state=before["seed"])
     outputs = make_outputs(seeded, job.source, runner, stage.folder)
@@ -263,7 +262,7 @@ def parts_of(
     found: dict[int, Part] = {}
     if before == run:
         expected = {part.number: (part.file, part.layout.in_files) for part in parts}
-        for number, fields in finished_parts(stage.folder, expected).items():
+        for number, fields in stage.finished(expected).items():
             files = tuple(Written(**each) for each in fields["files"])
             counts = tuple((label, rows) for label, rows in fields["counts"])
             found[number] = Part(number, files, counts, None, 0)
@@ -271,5 +270,5 @@ def parts_of(
     elif before is not None:
         logger.warning("the plan is not that of the run that died: starting over")
         stage.restart()
-    note_run(stage.folder, run)
+    stage.note(run)
     return found

@@ -69,7 +69,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 def parts_written(out: Path) -> int:
     """Part files in the staging folder of a run."""
-    return len(list(out.parent.glob(f".{out.name}.dsmote/*/part-*.parquet")))
+    return len(list(out.parent.glob(f".{out.name}.dsmote/*/table/part-*.parquet")))
 
 
 def hashes(out: Path) -> dict[str, str]:
@@ -253,6 +253,8 @@ def test_run_that_was_killed_does_not_break_the_next(
     finished(process)
     assert not (tmp_path / "out").exists()
     assert len(os.listdir(tmp_path)) == 1
+    (lock,) = (tmp_path / ".out.dsmote").glob("lock.*")
+    os.utime(lock, (0, 0))  # as if it had not been renewed for long
     code, _, err = finished(resample(table, tmp_path / "out", "--scheduler", scheduler))
     assert code == 0, err
     assert beside(tmp_path) == ["out"]

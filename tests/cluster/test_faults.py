@@ -248,6 +248,8 @@ class TestClient:
             kill(process.pid)
             process.communicate(timeout=60)
         assert os.listdir(out.parent) == [".out.dsmote"]
+        (lock,) = (out.parent / ".out.dsmote").glob("lock.*")
+        os.utime(lock, (0, 0))  # as if it had not been renewed for long
         succeeded(resample(table, out, "--scheduler", scheduler))
         assert hashes(out) == undisturbed
 

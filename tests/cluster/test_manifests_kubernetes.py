@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import dsmote
-from dsmote.job.storage.lock import STALE_SECONDS
+from dsmote.job.storage import STALE_SECONDS
 from tests.cluster.manifests import (
     MANIFESTS,
     all_pods,

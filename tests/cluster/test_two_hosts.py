@@ -133,7 +133,7 @@ def reference(table: Path) -> dict[str, str]:
 
 
 def parts_written(out: Path) -> int:
-    return len(list(out.parent.glob(f".{out.name}.dsmote/*/part-*.parquet")))
+    return len(list(out.parent.glob(f".{out.name}.dsmote/*/table/part-*.parquet")))
 
 
 @pytest.mark.slow

@@ -1,40 +1,28 @@
-"""Locks as runs leave them that are dead, or run elsewhere."""
+"""What runs leave that are dead."""
 
-import json
 import os
-import subprocess
-import sys
-from functools import cache
+import time
 from pathlib import Path
 
-from dsmote.job.storage.lock import Lock
-from dsmote.job.storage.owner import this_process
+from dsmote.job.place import Place
+from dsmote.job.storage import STALE_SECONDS, Output, Stage
 
 
-@cache
-def dead_owner() -> dict:
-    """Whose a lock was: a process that has been here and is gone."""
-    script = (
-        "import json\n"
-        "from dsmote.job.storage.owner import this_process\n"
-        "print(json.dumps(this_process()))"
-    )
-    root = str(Path(__file__).resolve().parents[2])
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": root},
-    )
-    return json.loads(done.stdout)
+def die(output: Output) -> None:
+    """Let a run have died: its lock was not renewed for long."""
+    if output.place.local:
+        long_ago = time.time() - STALE_SECONDS - 5
+        os.utime(output.file, (long_ago, long_ago))
+    else:  # times cannot be set there
+        output.place.remove(output.file)
 
 
-def elsewhere() -> dict:
-    """Whose a lock is: a process of another machine."""
-    return {**this_process(), "host": "another-host", "machine": "another", "pid": 1}
-
-
-def die(lock: Lock, owner: dict | None = None) -> None:
-    """Let a lock be of a process that is dead, or of the one given."""
-    lock.place.write(lock.file, owner or dead_owner())
+def dead_run(out: Path) -> Stage:
+    """Leave the lock and the staging folder of a run that was killed."""
+    output = Output(Place(str(out)))
+    output.acquire()
+    stage = Stage(output, output.token)
+    stage.open()
+    (Path(stage.folder) / "part-00000.parquet").write_text("new")
+    die(output)
+    return stage

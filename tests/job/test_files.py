@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from dsmote.job.files import changed_files, check_apart, list_files
+from dsmote.job.place import refuse_split
 from dsmote.job.sources import open_source
-from dsmote.job.storage.check import refuse_split
 
 
 def touch(*files: Path) -> None:

@@ -12,15 +12,12 @@ import pandas as pd
 import pytest
 from distributed import Client
 
-import dsmote.job.fingerprint as fingerprint_module
+import dsmote.job.manifest as manifest_module
 from dsmote.job import JobFailed, JobSpec, Outcome, plan_job, prepare, unchanged, write_job
 from dsmote.job import run as run_module
 from dsmote.job.spec import Split
-from dsmote.job.storage.local import LocalStage
-from dsmote.job.storage.lock import Lock
-from dsmote.job.storage.place import Place
 from tests.job.conftest import beside
-from tests.job.dead import die
+from tests.job.dead import dead_run, die
 
 
 def job(source: Path, out: Path, **fields: object) -> JobSpec:
@@ -60,16 +57,14 @@ def test_skipped_run_deletes_what_a_dead_one_left(
     spec = job(numeric, tmp_path / "out")
     run(spec, client)
     before = state(tmp_path / "out")
-    dead = Lock(Place.of(str(tmp_path / "out")))
-    dead.acquire()
-    LocalStage(dead).open()
-    manifest = tmp_path / ".out.dsmote" / "manifest.json"
-    shutil.copy(manifest, dead.place.path(f"{dead.token}.replaced"))
-    for folder in (dead.token, f"{dead.token}.old"):
-        shutil.copytree(tmp_path / "out", dead.place.path(folder), dirs_exist_ok=True)
+    dead = dead_run(tmp_path / "out")
+    os.utime(dead.output.file)
+    shutil.copy(tmp_path / ".out.dsmote" / "manifest.json", f"{dead.path}/old.json")
+    for name in ("old", "table"):
+        shutil.copytree(tmp_path / "out", f"{dead.path}/{name}", dirs_exist_ok=True)
     assert unchanged(spec) is not None  # that run may be at work still
-    assert len(os.listdir(tmp_path / ".out.dsmote")) == 7
-    die(dead)
+    assert len(os.listdir(tmp_path / ".out.dsmote")) == 4
+    die(dead.output)
     if how == "under the lock":
         assert run(spec, client).skipped
     else:
@@ -159,10 +154,10 @@ def test_another_version_is_run_again(
     spec = job(numeric, tmp_path / "out")
     run(spec, client)
     with monkeypatch.context() as patch:
-        patch.setattr(fingerprint_module, "__version__", "999")
+        patch.setattr(manifest_module, "__version__", "999")
         assert unchanged(spec) is None
     with monkeypatch.context() as patch:
-        patch.setattr(fingerprint_module, "FORMAT_VERSION", 999)
+        patch.setattr(manifest_module, "FORMAT_VERSION", 999)
         assert unchanged(spec) is None
     assert unchanged(spec) is not None
 

@@ -16,8 +16,7 @@ from dsmote.job import run as run_module
 from dsmote.job.files import open_fs
 from dsmote.job.parts import Part
 from dsmote.job.spec import Split
-from dsmote.job.storage.lock import Lock
-from dsmote.job.storage.records import content_mark
+from dsmote.job.storage import Output, Stage, content_mark
 from tests.job.conftest import beside, numeric_frame, write_files
 from tests.job.dead import die
 
@@ -49,13 +48,9 @@ def killed(monkeypatch: pytest.MonkeyPatch, client: Client) -> Callable[..., Non
                 if len(written) == parts:
                     raise Killed
 
-            def release(self: Lock) -> None:
-                die(self)
-
             patch.setattr(run_module, "_note", note)
-            patch.setattr(Lock, "release", release)
-            for kind in ("local.LocalStage", "remote.RemoteStage"):
-                patch.setattr(f"dsmote.job.storage.{kind}.discard", lambda self: None)
+            patch.setattr(Output, "release", die)
+            patch.setattr(Stage, "discard", lambda self: None)
             with pytest.raises(Killed):
                 write_job(prepare(spec), client)
         # Tasks that were at work when the client died write their part all the same.
@@ -88,7 +83,7 @@ def resumed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def records(stage: Path) -> dict[int, dict]:
     """What tasks noted of the parts that they finished."""
-    notes = (stage / "_records").glob("[0-9]*.json")
+    notes = (stage / "records").glob("*.json")
     return {int(note.stem): json.loads(note.read_text()) for note in notes}
 
 
@@ -141,9 +136,8 @@ def test_resumed_run_gives_the_same_bytes_and_writes_only_the_rest(
     kept = {path.stat().st_ino for path in out.rglob("*.parquet")}
     for number in finished:
         for each in finished[number]["files"]:
-            assert there[stage / each["file"]] in kept
+            assert there[stage / "table" / each["file"]] in kept
     assert beside(tmp_path) == ["out", "table", "undisturbed"]
-    assert not (out / "_records").exists()
 
 
 def test_seed_that_was_drawn_is_kept(
@@ -152,7 +146,7 @@ def test_seed_that_was_drawn_is_kept(
     out = tmp_path / "out"
     killed(spec_of(table, out, random_state=None))
     (stage,) = aside(out)
-    seed = json.loads((stage / "_records" / "job.json").read_text())["seed"]
+    seed = json.loads(stage.with_suffix(".json").read_text())["seed"]
     spec = spec_of(table, out, random_state=None, resume=True)
     manifest = write_job(prepare(spec), client).manifest
     assert manifest["parameters"]["seed"] == seed
@@ -188,7 +182,7 @@ def test_another_job_does_not_go_on_with_it(
     elif what == "parameters":
         spec = replace(spec, k_neighbors=3)
     else:
-        monkeypatch.setattr("dsmote.job.fingerprint.versions", lambda: {"pyarrow": "999"})
+        monkeypatch.setattr("dsmote.job.manifest.versions", lambda: {"pyarrow": "999"})
     write_job(prepare(spec), client)
     assert resumed == []
     assert beside(tmp_path) == ["out", "table"]
@@ -205,7 +199,7 @@ def test_another_plan_begins_anew(
     out = tmp_path / "out"
     killed(spec_of(table, out))
     (stage,) = aside(out)
-    run = stage / "_records" / "job.json"
+    run = stage.with_suffix(".json")
     run.write_text(json.dumps({**json.loads(run.read_text()), "parts": 3}))
     write_job(prepare(spec_of(table, out, resume=True)), client)
     assert resumed == []
@@ -235,8 +229,8 @@ def test_part_that_is_not_whole_is_written_again(
     (stage,) = aside(out)
     finished = records(stage)
     number, record = min(finished.items())
-    file = stage / record["files"][0]["file"]
-    note = stage / "_records" / f"{number:05d}.json"
+    file = stage / "table" / record["files"][0]["file"]
+    note = stage / "records" / f"{number:05d}.json"
     if damage == "cut":
         file.write_bytes(file.read_bytes()[:-1])
     elif damage == "gone":
@@ -302,7 +296,7 @@ def test_failure_keeps_what_is_finished_only_with_resume(
     left = sorted(os.listdir(tmp_path))
     assert left == ([".out.dsmote", "table"] if resume else ["table"])
     if resume:
-        assert {path.suffix for path in (tmp_path / ".out.dsmote").iterdir()} == {"", ".stage"}
+        assert {path.suffix for path in (tmp_path / ".out.dsmote").iterdir()} == {"", ".json"}
     write_job(prepare(spec_of(table, out, resume=True)), client)
     assert (len(resumed) >= 4) == resume
     assert beside(tmp_path) == ["out", "table"]
@@ -338,7 +332,7 @@ def test_everything_was_finished_but_the_commit(
             def die(path: str) -> None:
                 raise Killed
 
-            patch.setattr("dsmote.job.storage.local.sync", die)
+            patch.setattr("dsmote.job.storage.sync", die)
         killed(spec_of(table, out), parts=n + (during == "commit"))
     manifest = write_job(prepare(spec_of(table, out, resume=True)), client).manifest
     assert sorted(resumed) == list(range(n))

@@ -23,8 +23,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 from dsmote.job import JobSpec, Outcome, prepare, unchanged, write_job
-from dsmote.job.storage import OutputLocked, opened, running_manifest
-from dsmote.job.storage import heartbeat as heartbeat_module
+from dsmote.job.place import Place
+from dsmote.job.storage import OutputLocked, opened
 from tests.job.conftest import numeric_frame
 from tests.job.test_resume import killed, resumed  # noqa: F401
 
@@ -214,14 +214,15 @@ def test_old_table_stays_until_the_new_one_is_whole(
 
 
 def test_second_run_is_refused_and_sees_how_far_the_first_is(
-    store: Any, table: pd.DataFrame, client: Client, monkeypatch: pytest.MonkeyPatch
+    store: Any, table: pd.DataFrame, client: Client
 ) -> None:
-    monkeypatch.setattr(heartbeat_module, "BEAT_SECONDS", 0.05)
     job = prepare(SPEC)
-    with opened("s3://lake/out", {"input": "s3://lake/in"}) as output:
-        output.heartbeat.stage("writing")
+    with opened("s3://lake/out") as output:
+        # Whoever looks at the same moment cannot make the same lock.
+        assert not output.place.create(output.file, {})
+        output.show(stage="writing")
         wait_until(
-            lambda: (running_manifest("s3://lake/out") or {}).get("stage") == "writing",
+            lambda: (Place("s3://lake/out").read(output.file) or {}).get("stage") == "writing",
             "it is seen",
         )
         for attempt in (lambda: prepare(SPEC), lambda: write_job(job, client)):
@@ -275,6 +276,9 @@ def test_run_that_is_killed_shows_nothing_and_the_next_is_clean(
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=SECONDS)
     assert not store.exists("lake/out/_SUCCESS")
+    (lock,) = [name for name in names(store, "lake/.out.dsmote") if name.startswith("lock.")]
+    assert f"at once if you delete lake/.out.dsmote/{lock}" in call(*command)
+    store.rm_file(f"lake/.out.dsmote/{lock}")
     process = start(*command, "--scheduler", address)
     _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, err
@@ -282,7 +286,7 @@ def test_run_that_is_killed_shows_nothing_and_the_next_is_clean(
     assert not psutil.pid_exists(process.pid)
 
 
-def call(*args: str) -> str:
+def call(*args: object) -> str:
     """Return the one message of a command that fails."""
     process = start(*args)
     out, err = process.communicate(timeout=SECONDS)
