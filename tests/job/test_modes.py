@@ -262,5 +262,5 @@ def test_row_groups(numeric: Path, tmp_path: Path, client: Client) -> None:
 
 @pytest.mark.parametrize("rows", [0, 2**31])
 def test_row_groups_that_cannot_be(rows: int, numeric: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"row_group_rows: must be .* than or equal to (1|2147483647)"):
+    with pytest.raises(ValueError, match=r"row_group_rows: must be .* equal to (1|2147483647)"):
         job(numeric, tmp_path / "out", row_group_rows=rows)
