@@ -32,7 +32,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from dsmote.plan.labels import listed
 from dsmote.plan.memory import (
-    FOREIGN_BYTES,
+    OTHER_BYTES,
     PROCESS_BYTES,
     USABLE_SHARE,
     MemoryLimitError,
@@ -529,7 +529,7 @@ def process_bytes(client: Client) -> int:
     """
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     held = max((int(w["metrics"].get("memory", 0)) for w in workers), default=0)
-    return min(FOREIGN_BYTES, max(PROCESS_BYTES, held + IMPORTS_BYTES))
+    return min(OTHER_BYTES, max(PROCESS_BYTES, held + IMPORTS_BYTES))
 
 
 def worker_peaks(client: Client) -> dict[str, int]:
