@@ -92,13 +92,7 @@ def _parent_dtype(dtype: Any) -> Any:
 
 
 def check_free(names: Sequence[Any], kind: str, schema: Schema) -> None:
-    """Refuse to overwrite a column of the table.
-
-    Raises
-    ------
-    ValueError
-        The table has a column of that name.
-    """
+    """Refuse to overwrite a column of the table."""
     taken = [name for name in empty_provenance(kind, schema).columns if name in names]
     if taken:
         raise ValueError(
@@ -108,13 +102,7 @@ def check_free(names: Sequence[Any], kind: str, schema: Schema) -> None:
 
 
 def empty_provenance(kind: str, schema: Schema) -> pd.DataFrame:
-    """Return the columns that are added, without rows.
-
-    Examples
-    --------
-    >>> list(empty_provenance("full", Schema(())).columns)
-    ['synthetic', 'base_row', 'neighbour_row', 'gap']
-    """
+    """Return the columns that are added, without rows."""
     return of_originals(pd.RangeIndex(0), kind, schema)
 
 
@@ -141,20 +129,7 @@ def with_provenance(table: pd.DataFrame, provenance: pd.DataFrame) -> pd.DataFra
 
 
 def came_from(rows: Rows, made: Made, kind: str, schema: Schema, index: pd.Index) -> pd.DataFrame:
-    """Return the provenance of new rows.
-
-    Parameters
-    ----------
-    rows : Rows
-        The rows of their class; `beside` holds the carried columns.
-    made : Made
-        The new rows.
-    kind : {"flag", "full"}
-    schema : Schema
-        The columns of the output.
-    index : Index
-        Index of the new rows.
-    """
+    """Return the provenance of new rows."""
     n = len(made.bases)
     columns: dict[str, Any] = {FLAG: np.ones(n, dtype=bool)}
     if kind == "full":
@@ -311,21 +286,7 @@ def decode(
     label: Any,
     index: pd.Index,
 ) -> pd.DataFrame:
-    """Turn new rows, as arrays, into a frame with the columns of the schema.
-
-    Parameters
-    ----------
-    schema : Schema
-        Columns and dtypes of the output.
-    rows : Rows
-        The class's rows, for levels and categories.
-    made : Made
-        The new rows.
-    label : object
-        Value of the target column, when the schema has one.
-    index : Index
-        Index of the new rows.
-    """
+    """Turn new rows, as arrays, into a frame with the columns of the schema."""
     dtype = schema.columns[0].dtype if schema.columns else None
     alike = all(c.kind == "float" and c.given is None and c.dtype == dtype for c in schema.columns)
     if alike and isinstance(dtype, np.dtype):
@@ -383,22 +344,7 @@ def decode(
 
 
 def synthetic_index(like: pd.Index, first: int, n: int) -> pd.Index:
-    """Return the index of new rows.
-
-    Parameters
-    ----------
-    like : Index
-        An (empty) index of the input's kind.
-    first : int
-        Rows before the first new one: the originals and the new rows made before it.
-    n : int
-        New rows.
-
-    Returns
-    -------
-    Index
-        A numeric index goes on counting from the number of originals; any other kind is missing.
-    """
+    """Return the index of new rows."""
     dtype = like.dtype
     if pd.api.types.is_bool_dtype(dtype) or not pd.api.types.is_numeric_dtype(dtype):
         if isinstance(like, pd.CategoricalIndex):
@@ -447,21 +393,7 @@ def build_class_index(
     seed: int,
     total: int,
 ) -> ClassIndex:
-    """Index the rows of a class and allocate its new rows to base rows.
-
-    Parameters
-    ----------
-    found : Extract
-        The rows of all classes that grow.
-    around, learnt, survey
-        The nearest of all rows, the model, and what was seen in all partitions, where there are.
-    recipe : Recipe
-    of : ClassPlan
-    seed : int
-        The root seed.
-    total : int
-        New rows of all classes together.
-    """
+    """Index the rows of a class and allocate its new rows to base rows."""
     rows = found.rows.get(of.rank)
     if rows is None or len(rows) < (1 if of.engine == COPY else recipe.k + 1):
         raise ValueError(
@@ -516,7 +448,7 @@ def _indexed(
         return None, {"engine": "none", "exact": True, "recall": 1.0}
     some = slice(None, None, max(1, len(rows) // 512))
     engine = of.search or recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
-    drawn = int(Stream(seed, of.rank, INDEX).words(0, 1)[0])
+    drawn = int(Stream(seed, of.rank, INDEX).bits(0, 1)[0])
     groups = bases.groups
     if groups is None:
         groups = rows.group

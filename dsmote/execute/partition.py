@@ -107,13 +107,7 @@ def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
 
 
 def labels_of(frame: pd.DataFrame, target: Any, schema: Schema) -> pd.Series:
-    """Return the target of a partition as a Series of the partition's length.
-
-    Raises
-    ------
-    ValueError
-        X and y are partitioned differently.
-    """
+    """Return the target of a partition as a Series of the partition's length."""
     if target is None:
         position = schema.target
         assert position is not None
@@ -129,13 +123,7 @@ def labels_of(frame: pd.DataFrame, target: Any, schema: Schema) -> pd.Series:
 
 
 def label_codes(labels: Any) -> tuple[np.ndarray, list[Any]]:
-    """Return each row's label as a number (-1: missing), and the labels as plain values.
-
-    Raises
-    ------
-    TypeError
-        Labels that cannot be compared, such as lists.
-    """
+    """Return each row's label as a number (-1: missing), and the labels as plain values."""
     dtype = getattr(labels, "dtype", None)
     if isinstance(labels, pd.Series) and isinstance(dtype, np.dtype) and dtype.kind in "iubO":
         labels = labels.to_numpy()  # which takes half the time
@@ -162,13 +150,7 @@ class Labelled(NamedTuple):
 
 
 def labelled(labels: Any) -> Labelled:
-    """Give each different label a number.
-
-    Examples
-    --------
-    >>> labelled(np.array(["b", "a", "b"], dtype=object))
-    Labelled(codes=array([0, 1, 0]), names=['b', 'a'], counts=[2, 1], missing=0)
-    """
+    """Give each different label a number."""
     codes, names = label_codes(labels)
     missing, *counts = np.bincount(codes + 1, minlength=len(names) + 1).tolist()
     return Labelled(codes, names, counts, missing)
@@ -256,13 +238,7 @@ class Partition:
 
 
 def check_companion(dtype: Any, name: str) -> None:
-    """Refuse sample weights that are no numbers; groups may be anything.
-
-    Raises
-    ------
-    TypeError
-        Such weights.
-    """
+    """Refuse sample weights that are no numbers; groups may be anything."""
     types = pd.api.types
     real = types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype)
     if name == "sample_weight" and not (real or types.is_object_dtype(dtype)):
@@ -270,15 +246,7 @@ def check_companion(dtype: Any, name: str) -> None:
 
 
 def companion(values: Any, n: int, name: str) -> pd.Series:
-    """Return what goes beside a partition of n rows (weights, groups) as a Series.
-
-    Raises
-    ------
-    ValueError
-        Of another length, or weights that are missing or infinite.
-    TypeError
-        Weights that are no numbers.
-    """
+    """Return what goes beside a partition of n rows (weights, groups) as a Series."""
     if isinstance(values, pd.DataFrame):
         values = values.iloc[:, 0]
     if not isinstance(values, pd.Series):
@@ -326,13 +294,7 @@ def _family(dtype: Any) -> str:
 
 
 def check(frame: pd.DataFrame, schema: Schema) -> None:
-    """Refuse a partition whose columns are not what the schema says; empty ones pass.
-
-    Raises
-    ------
-    ValueError
-        Other columns, or another dtype, than declared.
-    """
+    """Refuse a partition whose columns are not what the schema says; empty ones pass."""
     if list(map(column_name, frame.columns)) != schema.names:
         raise ValueError(
             f"a partition has the columns {list(frame.columns)}, but the table has "
@@ -472,7 +434,7 @@ def profile(
         moments=tuple(look_at(column, scale) for column in numeric) if scale else (),
         levels=tuple(_level_counts(*of, codes, names) for of in found.values()) if levels else (),
         index_end=index_end(frame, target),
-        beyond=frozenset(
+        exact_columns=frozenset(
             i
             for i, column in zip(schema.numeric, numeric, strict=True)
             if schema.columns[i].kind in WHOLE and not all_exact(column)

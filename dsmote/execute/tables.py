@@ -416,13 +416,7 @@ def _schema_of_array(width: int, dtype: np.dtype, any_kind: bool, sampler: str) 
 
 
 def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
-    """Take features and target in; `beside` holds weights and groups, where there are any.
-
-    Raises
-    ------
-    TypeError
-        One is a Dask collection and the other is not, or one is neither NumPy, pandas nor Dask.
-    """
+    """Take features and target in; `beside` holds weights and groups, where there are any."""
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
     if _is_plain(X, 2) and _is_plain(y, 1) and not beside:
@@ -450,15 +444,7 @@ def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
 
 
 def read_frame(frame: Any, target: Any, beside: dict[str, Any] | None = None) -> Table:
-    """Take a table in whose target is one of its columns.
-
-    Raises
-    ------
-    TypeError
-        Not a pandas or Dask DataFrame.
-    ValueError
-        No such column.
-    """
+    """Take a table in whose target is one of its columns."""
     columns = getattr(frame, "columns", None)
     if columns is not None:
         check_container(frame, "frame")

@@ -146,7 +146,7 @@ class Mixing:
             )
 
         def send() -> None:
-            bits = Stream(self.seed, 0, MIX).words(start, start + rows)
+            bits = Stream(self.seed, 0, MIX).bits(start, start + rows)
             table = pa.Table.from_pandas(
                 frame, schema=self.schema, preserve_index=False, nthreads=1
             )
