@@ -26,7 +26,7 @@ def test_written_distances_are_at_most_the_true_ones(levels, exact):
 
 @pytest.mark.parametrize("levels", [1, 2, 3])
 @pytest.mark.parametrize("columns", [2, 30, 400])
-def test_a_level_that_is_left_over_alone_has_a_corner_of_its_own(levels, columns):
+def test_a_single_level_left_over_has_a_corner_of_its_own(levels, columns):
     codes = np.random.default_rng(3).integers(0, levels, (100, columns))
     codes[:, columns // 2 :] = 0
     codes[:, -1] = 5
@@ -143,7 +143,7 @@ def test_what_float32_cannot_tell_apart_is_decided_in_float64(spread, monkeypatc
     assert (np.float64 in used) == (spread < 0.01)
 
 
-def test_rows_in_the_middle_are_told_apart_beside_rows_far_out():
+def test_rows_in_the_middle_are_distinguished_next_to_rows_far_out():
     rng = np.random.default_rng(3)
     rows = rng.normal(size=(900, 4))
     rows[::50] *= 1e9
