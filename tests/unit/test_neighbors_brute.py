@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from dsmote.neighbors import BruteSearch, DirectSearch, brute
+from dsmote.neighbors import BruteSearch, brute
 from dsmote.neighbors.brute import CORNERS, Corners, Points, scan
 from tests.tables import naive_neighbours
 
@@ -176,25 +176,3 @@ def test_all_pairs_are_never_held():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 96 * 2**20 < 2_000 * n * 8
-
-
-@pytest.mark.parametrize("kind", ["normal", "ties", "equal", "far", "tiny"])
-@pytest.mark.parametrize(("n", "d", "m"), [(2, 1, 2), (7, 3, 7), (300, 40, 90), (1_500, 2, 400)])
-def test_few_rows_have_the_same_neighbours_to_the_bit(kind, n, d, m):
-    rng = np.random.default_rng(n + d)
-    rows = {
-        "normal": rng.normal(size=(n, d)),
-        "ties": rng.integers(0, 3, size=(n, d)).astype(float),
-        "equal": np.ones((n, d)),
-        "far": 1e9 + rng.normal(size=(n, d)) * 1e-5,
-        "tiny": rng.normal(size=(n, d)) * 1e-200,
-    }[kind]
-    ids = rng.permutation(n)[:m]
-    points = np.concatenate([rng.normal(size=(5, d)), np.full((1, d), 1e200), rows[:3] + 1e-9])
-    for k in {1, min(5, n - 1), min(40, n - 1)}:
-        few, many = DirectSearch(rows), BruteSearch(rows)
-        for found, expected in zip(few.query(ids, k), many.query(ids, k), strict=True):
-            np.testing.assert_array_equal(found, expected)
-        both = few.query_points(points, k), many.query_points(points, k)
-        for found, expected in zip(*both, strict=True):
-            np.testing.assert_array_equal(found, expected)
