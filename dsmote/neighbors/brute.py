@@ -334,6 +334,7 @@ def scan(
 
 
 _FEW_CELLS = 1 << 17  # differences of pairs, by column, that are quicker than a product
+_FEW_COLUMNS = 12  # the same
 _TABLE = 1 << 20  # pairs whose values are held
 _ROUNDS = 32  # neighbours that are taken one after the other
 _CELLS = 1 << 18  # values of rows that are laid out at once
@@ -656,7 +657,8 @@ class DirectSearch:
             return None
         best, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
         left = np.arange(m)
-        if m * self._rows.size > _FEW_CELLS and k + 2 < n and not codes.shape[1]:
+        wide = self.width > _FEW_COLUMNS or m * self._rows.size > _FEW_CELLS
+        if wide and k + 2 < n and not codes.shape[1]:
             best, found, sure = self._proposed(points, k, selves)
             left = np.flatnonzero(~sure)
         step = max(1, _TABLE // n)
