@@ -102,6 +102,14 @@ class Source:
     footers: tuple[Footer, ...] = ()
 
     @property
+    def n_bytes(self) -> int:
+        """Bytes of all rows in memory, about; of CSV those of the text."""
+        if self.schema is None:
+            packed = any(file.endswith(tuple(COMPRESSIONS)) for file in self.inputs.files)
+            return self.inputs.n_bytes * (UNPACKED if packed else 1)
+        return sum(piece.bytes for pieces in self._partitions for piece in pieces)
+
+    @property
     def index_columns(self) -> tuple[str, ...]:
         """Columns that pandas kept as an index with a name when it wrote the files."""
         found: list[str] = []

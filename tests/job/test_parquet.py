@@ -14,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from dsmote import SMOTE
 from dsmote.job.outputs import plan_outputs
+from dsmote.job.runner import Threads
 from dsmote.job.sources import open_source
 from dsmote.job.spec import JobSpec
 from dsmote.plan import Limit, MemoryLimitError
@@ -165,9 +166,9 @@ def test_what_cannot_be_read_is_refused_before_anything_is(
     def planned(limit: int) -> None:
         tight = Limit(limit, 2, "the memory limit of a worker")
         monkeypatch.setattr("dsmote.job.outputs.memory_limit", lambda **_: tight)
-        monkeypatch.setattr("dsmote.job.outputs.process_bytes", lambda _: PROCESS_BYTES)
+        monkeypatch.setattr(Threads, "process_bytes", lambda _: PROCESS_BYTES)
         monkeypatch.setattr(type(source), "frame", not_read)
-        plan_outputs(JobSpec(str(tmp_path), target="y"), source, None)
+        plan_outputs(JobSpec(str(tmp_path), target="y"), source, Threads())
 
     def not_read(*_: object) -> None:
         raise RuntimeError("it was read")

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsmote.execute.exchange import Exchange
-from dsmote.job import JobSpec, Silent, plan_job, prepare, shuffle, write_job
+from dsmote.job import JobSpec, Progress, plan_job, prepare, shuffle, write_job
 from dsmote.job.spec import Split
 from dsmote.plan.memory import MemoryLimitError
 from tests.job.conftest import mixed_frame, write_files
@@ -161,7 +161,7 @@ def test_a_resumed_run_sends_what_lacks_a_receipt(
     assert sorted(sent[1:3]) == ["00000", "00001"]
 
 
-class Killer(Silent):
+class Killer(Progress):
     """Kills a worker when the first part is written."""
 
     def __init__(self, pid: int) -> None:
