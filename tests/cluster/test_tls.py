@@ -277,7 +277,7 @@ def test_certificate_that_has_expired_is_told(tmp_path: Path) -> None:
         address = f"tls://127.0.0.1:{server.getsockname()[1]}"
         with (
             pytest.raises(
-                SchedulerUnreachable, match=rf"at {address} shows a certificate that has expired"
+                SchedulerUnreachable, match=f"{address} shows a certificate that has expired"
             ),
             dsmote.connect(address, security=arguments(folder, folder)),
         ):
