@@ -392,8 +392,8 @@ def _wider(mine: pa.DataType, theirs: pa.DataType) -> pa.DataType | None:
     except pa.ArrowTypeError:
         return None
     inexact = pa.types.is_floating(found) and any(map(pa.types.is_decimal, (mine, theirs)))
-    # Text is no bytes, unless there are bytes already.
-    bytes_of_text = found in (pa.binary(), pa.large_binary()) and mine != theirs
+    texts = (pa.string(), pa.large_string())
+    bytes_of_text = found not in texts and (mine in texts or theirs in texts)
     return None if inexact or bytes_of_text else found
 
 
