@@ -22,28 +22,12 @@ __all__ = [
 
 
 def native(array: np.ndarray) -> np.ndarray:
-    """Return an array in this machine's byte order, which is the only one that pandas takes.
-
-    Examples
-    --------
-    >>> native(np.array([1, 2], dtype=">i4")).dtype.isnative
-    True
-    """
+    """Return an array in this machine's byte order, which is the only one that pandas takes."""
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def check_container(values: Any, what: str) -> None:
-    """Refuse objects that NumPy would turn into one array, without their names and dtypes.
-
-    Raises
-    ------
-    TypeError
-        Neither NumPy, a list, pandas, a sparse matrix nor a Dask collection.
-
-    Examples
-    --------
-    >>> check_container([1, 2], "y")
-    """
+    """Refuse objects that NumPy would turn into one array, without their names and dtypes."""
     kind = type(values)
     known = np.ndarray | list | tuple | pd.DataFrame | pd.Series | pd.Index | ExtensionArray
     of_dask = is_dask_collection(values) and kind.__module__.startswith("dask")
@@ -59,17 +43,7 @@ def check_container(values: Any, what: str) -> None:
 
 
 def refuse_mask(values: Any, what: str) -> None:
-    """Refuse masked values: NumPy would take what lies under the mask.
-
-    Raises
-    ------
-    ValueError
-        A masked array of which something is masked.
-
-    Examples
-    --------
-    >>> refuse_mask(np.ma.masked_array([1, 2], mask=[False, False]), "y")
-    """
+    """Refuse masked values: NumPy would take what lies under the mask."""
     hidden = int(np.ma.count_masked(values)) if isinstance(values, np.ma.MaskedArray) else 0
     if hidden:
         raise ValueError(
@@ -79,13 +53,7 @@ def refuse_mask(values: Any, what: str) -> None:
 
 
 def label_array(y: Any) -> np.ndarray:
-    """Return a target as an array; what NumPy would make one type, or two dimensions, of stays.
-
-    Examples
-    --------
-    >>> label_array([1, "1", (2, 3)])
-    array([1, '1', (2, 3)], dtype=object)
-    """
+    """Return a target as an array; what NumPy would make one type, or two dimensions, of stays."""
     if isinstance(y, list | tuple) and not any(isinstance(v, list | np.ndarray) for v in y):
         kinds = set(map(type, y))
         if len(kinds) > 1 or kinds & {tuple, str, bytes}:
@@ -104,32 +72,7 @@ def _array(values: Any, what: str) -> np.ndarray:
 
 
 def as_array(X: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
-    """Return features as an array of two dimensions, and what gives their kind back.
-
-    Parameters
-    ----------
-    X : ndarray, list, or what NumPy makes an array of
-
-    Returns
-    -------
-    array : ndarray, shape (n, d)
-        Text as objects.
-    restore : callable
-        Makes of such an array what X was.
-
-    Raises
-    ------
-    TypeError
-        A sparse matrix.
-    ValueError
-        Not two dimensions, or complex numbers.
-
-    Examples
-    --------
-    >>> array, restore = as_array([[1, 2], [3, 4]])
-    >>> restore(array[:1])
-    [[1, 2]]
-    """
+    """Return features as an array of two dimensions, and what gives their kind back."""
     if issparse(X):
         raise TypeError(
             "sparse matrices are not supported: pass X.toarray(), or a frame of sparse columns, as "
@@ -164,27 +107,7 @@ def as_array(X: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
 
 
 def from_indicator(array: np.ndarray, columns: Any) -> tuple[np.ndarray, Callable[[Any], Any]]:
-    """Return the labels of a one-hot encoded target, and what encodes them again.
-
-    Parameters
-    ----------
-    array : ndarray, shape (n, classes)
-    columns : Index or None
-        Names of the columns, where it was a frame.
-
-    Raises
-    ------
-    ValueError
-        Not exactly one 1 in each row.
-
-    Examples
-    --------
-    >>> labels, restore = from_indicator(np.array([[0, 1], [1, 0]]), None)
-    >>> labels
-    array([1, 0])
-    >>> restore(pd.Series([1]))
-    array([[0, 1]])
-    """
+    """Return the labels of a one-hot encoded target, and what encodes them again."""
     values = pd.unique(array.reshape(-1))
     if len(values) > 2 or not np.isin(values, [0, 1]).all() or (array.sum(axis=1) != 1).any():
         raise ValueError(

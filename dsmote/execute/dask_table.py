@@ -67,21 +67,7 @@ __all__ = [
 def collect(
     like: Any, tasks: dict[Any, Any], outputs: list[Any], name: str, lengths: Sequence[int]
 ) -> Any:
-    """Make a collection from the keys of its partitions.
-
-    Parameters
-    ----------
-    like : dask Array, or an empty pandas object
-        What the collection is like: an array whose chunks are its first ones, or the metadata.
-    tasks : dict
-        The graph.
-    outputs : list of keys
-        The partitions, in order.
-    name : str
-        Name of the collection.
-    lengths : sequence of int
-        Rows of the partitions that are new.
-    """
+    """Make a collection from the keys of its partitions."""
     if isinstance(like, da.Array):
         tail = (0,) * (like.ndim - 1)
         tasks = tasks | {(name, i, *tail): key for i, key in enumerate(outputs)}
@@ -231,13 +217,7 @@ def as_dtype(part: Any, *, dtype: Any, array: bool, like: Any = None) -> Any:
 
 
 def target_like(y: Any, known: dict[int, Any]) -> Any:
-    """Return what the partitions of the target are like, its categories known.
-
-    Raises
-    ------
-    ValueError
-        Categories that nobody has looked at.
-    """
+    """Return what the partitions of the target are like, its categories known."""
     like = np.empty(0, dtype=y.dtype) if isinstance(y, da.Array) else y._meta
     if TARGET in known:
         return like.astype(known[TARGET])

@@ -116,22 +116,13 @@ class Extract:
 def extract(
     part: Any, target: Any = None, weight: Any = None, group: Any = None, *, take: Take
 ) -> Extract:
-    """Take the complete rows of the classes to grow out of one partition.
-
-    Parameters
-    ----------
-    part, target : partition of X and of y (None when the target is a column)
-    weight, group : partitions of the sample weights and of the groups, where there are any
-    take : Take
-        What is wanted.
-    """
+    """Take the complete rows of the classes to grow out of one partition."""
     here = Partition.of(part, target, weight, group)
     schema = take.schema
-    labels = here.labels(schema)
-    codes, names, found_counts = labels
-    if labels.missing:
+    codes, names, found_counts, missing = here.labels(schema)
+    if missing:
         name = getattr(here.series(schema), "name", None)
-        raise ValueError(missing_labels(labels.missing, name))
+        raise ValueError(missing_labels(missing, name))
     plain = not (take.beside or here.weight is not None or here.group is not None)
     matrix = here.matrix(schema) if plain else None
     if matrix is None:
@@ -254,14 +245,7 @@ def _added(a: dict[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
 
 
 def check_counts(found: Extract, plan: Plan, first: int | None = None) -> Extract:
-    """Check that the data are what the plan was made for.
-
-    Raises
-    ------
-    ValueError
-        Other counts than planned: wrong ``class_counts``, or data that changed; or an index with
-        numbers from `first` on, which new rows have.
-    """
+    """Check that the data are what the plan was made for."""
     counts = found.counts
     for c in plan.classes:
         if counts.get(c.label, 0) != c.before:
@@ -289,18 +273,7 @@ _LEAST = 50  # rows of a class that a model is learnt from, where it has so many
 
 
 def take_of(task: Task) -> Take:
-    """Say what a task needs of the data.
-
-    Parameters
-    ----------
-    task : Task
-
-    Returns
-    -------
-    Take
-        The classes that grow; columns that are copied; carried ones where provenance names
-        parents; and for a model, a sample in which each class has its share.
-    """
+    """Say what a task needs of the data."""
     plan, recipe = task.plan, task.recipe
     quotas = {}
     if recipe.sample:

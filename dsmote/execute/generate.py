@@ -92,13 +92,7 @@ def _parent_dtype(dtype: Any) -> Any:
 
 
 def check_free(names: Sequence[Any], kind: str, schema: Schema) -> None:
-    """Refuse to overwrite a column of the table.
-
-    Raises
-    ------
-    ValueError
-        The table has a column of that name.
-    """
+    """Refuse to overwrite a column of the table."""
     taken = [name for name in empty_provenance(kind, schema).columns if name in names]
     if taken:
         raise ValueError(
@@ -108,13 +102,7 @@ def check_free(names: Sequence[Any], kind: str, schema: Schema) -> None:
 
 
 def empty_provenance(kind: str, schema: Schema) -> pd.DataFrame:
-    """Return the columns that are added, without rows.
-
-    Examples
-    --------
-    >>> list(empty_provenance("full", Schema(())).columns)
-    ['synthetic', 'base_row', 'neighbour_row', 'gap']
-    """
+    """Return the columns that are added, without rows."""
     return of_originals(pd.RangeIndex(0), kind, schema)
 
 
@@ -141,20 +129,7 @@ def with_provenance(table: pd.DataFrame, provenance: pd.DataFrame) -> pd.DataFra
 
 
 def came_from(rows: Rows, made: Made, kind: str, schema: Schema, index: pd.Index) -> pd.DataFrame:
-    """Return the provenance of new rows.
-
-    Parameters
-    ----------
-    rows : Rows
-        The rows of their class; `beside` holds the carried columns.
-    made : Made
-        The new rows.
-    kind : {"flag", "full"}
-    schema : Schema
-        The columns of the output.
-    index : Index
-        Index of the new rows.
-    """
+    """Return the provenance of new rows."""
     n = len(made.bases)
     columns: dict[str, Any] = {FLAG: np.ones(n, dtype=bool)}
     if kind == "full":
@@ -311,21 +286,7 @@ def decode(
     label: Any,
     index: pd.Index,
 ) -> pd.DataFrame:
-    """Turn new rows, as arrays, into a frame with the columns of the schema.
-
-    Parameters
-    ----------
-    schema : Schema
-        Columns and dtypes of the output.
-    rows : Rows
-        The class's rows, for levels and categories.
-    made : Made
-        The new rows.
-    label : object
-        Value of the target column, when the schema has one.
-    index : Index
-        Index of the new rows.
-    """
+    """Turn new rows, as arrays, into a frame with the columns of the schema."""
     dtype = schema.columns[0].dtype if schema.columns else None
     alike = all(c.kind == "float" and c.given is None and c.dtype == dtype for c in schema.columns)
     if alike and isinstance(dtype, np.dtype):
@@ -383,22 +344,7 @@ def decode(
 
 
 def synthetic_index(like: pd.Index, first: int, n: int) -> pd.Index:
-    """Return the index of new rows.
-
-    Parameters
-    ----------
-    like : Index
-        An (empty) index of the input's kind.
-    first : int
-        Rows before the first new one: the originals and the new rows made before it.
-    n : int
-        New rows.
-
-    Returns
-    -------
-    Index
-        A numeric index goes on counting from the number of originals; any other kind is missing.
-    """
+    """Return the index of new rows."""
     dtype = like.dtype
     if pd.api.types.is_bool_dtype(dtype) or not pd.api.types.is_numeric_dtype(dtype):
         if isinstance(like, pd.CategoricalIndex):
@@ -447,21 +393,7 @@ def build_class_index(
     seed: int,
     total: int,
 ) -> ClassIndex:
-    """Index the rows of a class and allocate its new rows to base rows.
-
-    Parameters
-    ----------
-    found : Extract
-        The rows of all classes that grow.
-    around, learnt, survey
-        The nearest of all rows, the model, and what was seen in all partitions, where there are.
-    recipe : Recipe
-    of : ClassPlan
-    seed : int
-        The root seed.
-    total : int
-        New rows of all classes together.
-    """
+    """Index the rows of a class and allocate its new rows to base rows."""
     rows = found.rows.get(of.rank)
     if rows is None or len(rows) < (1 if of.engine == COPY else recipe.k + 1):
         raise ValueError(
@@ -473,7 +405,7 @@ def build_class_index(
         bases = Bases(copies_with_replacement(len(rows), of.new, seed, of.rank))
         report = {"engine": COPY, "exact": True, "recall": 1.0}
         return ClassIndex(rows, bases, None, None, report, True, of.rank, found.decimals)
-    lone = _lone(rows, recipe, of)
+    lone = None if rows.group is None or not recipe.k else _lone(rows, recipe, of)
     eligible = None
     if lone is not None and recipe.on_small_group == "skip":
         eligible = np.flatnonzero(~lone)
@@ -490,10 +422,9 @@ def build_class_index(
     return ClassIndex(rows, bases, index, around, report, False, of.rank, found.decimals, ctx.state)
 
 
-def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray | None:
-    """Tell which rows are in groups that are too small; None where there are no groups."""
-    if rows.group is None or not recipe.k:
-        return None
+def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray:
+    """Tell which rows are in groups that are too small."""
+    assert rows.group is not None
     sizes = np.bincount(rows.group)
     small = np.flatnonzero(sizes <= recipe.k)
     if len(small) and recipe.on_small_group == "error":
@@ -556,7 +487,7 @@ def make_rows(of: ClassIndex, how: Making, rank: int, start: int, stop: int) -> 
         else:
             draws = Draws(how.seed, rank, low, high)
             made.append(how.recipe.make(of, bases, draws, whole))
-    return join_made(made)
+    return made[0] if len(made) == 1 else join_made(made)
 
 
 def _copied(rows: Rows, bases: np.ndarray) -> Made:

@@ -151,10 +151,6 @@ def freeze_all(collections: Sequence[Any]) -> tuple[dict[Any, Any], list[list[An
     A shuffle does not say in which order rows come, and Dask makes another one of a frame without
     its target than of the target alone. So that rows and targets match, frames are frozen together
     where one was shuffled; otherwise apart, so that of each no more is read than it needs.
-
-    Parameters
-    ----------
-    collections : sequence of collections, and None
     """
     frozen = [None if c is None else freeze(c) for c in collections]
     frames = [i for i, c in enumerate(collections) if hasattr(c, "expr")]
@@ -206,12 +202,6 @@ def again(
     Tasks that Dask's own machinery knows by more than their key (a shuffle between workers) or that
     hold a result (a future) are not repeated, and what depends on them asks for the first. Nor are
     those that write the file of a shuffle: it is read once more, so that rows come in one order.
-
-    Returns
-    -------
-    graph : dict
-    names : dict
-        The new key of each that is repeated.
     """
 
     def renamed(key: Any) -> Any:
@@ -283,20 +273,7 @@ def over_all(
     joined: Callable[[list[Any]], Any],
     fan_in: int = FAN_IN,
 ) -> Any:
-    """Compute something of every partition, and join it in their order: one pass over the data.
-
-    Parameters
-    ----------
-    tasks : mapping
-        The graph in which the partitions are.
-    rows : iterable of tuple
-        The keys that `look` is called with, for each partition.
-    name : str
-        Of the new tasks; it tells them from those of other passes.
-    look : callable
-    joined : callable
-        Takes a list of what `look` or itself returned, of at most `fan_in`.
-    """
+    """Compute something of every partition, and join it in their order: one pass over the data."""
     level: list[Any] = []
     graph = dict(tasks)
     for i, keys in enumerate(rows):
@@ -357,13 +334,7 @@ class Inputs:
 
 
 def interpret(tasks: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Run tasks one after the other, in their order, and return what each returned.
-
-    Examples
-    --------
-    >>> interpret({"a": 1, "b": 2, "c": (sum, ["a", "b"])})["c"]
-    3
-    """
+    """Run tasks one after the other, in their order, and return what each returned."""
     values: dict[Any, Any] = {}
 
     def filled(argument: Any) -> Any:

@@ -165,26 +165,7 @@ def _memory_target(table: Any) -> Any:
 
 
 def pick(target: Any, mask: Any = None, *, marks: Sequence[Mark]) -> Picked:
-    """Tell which rows of a partition stay.
-
-    Parameters
-    ----------
-    target : partition of the target, n rows
-    mask : ndarray of bool, shape (n,), optional
-        Rows that may stay.
-    marks : sequence of Mark
-        All classes that were counted in the partition.
-
-    Returns
-    -------
-    Picked
-        The rows that stay, in order; with replacement a row may be there several times.
-
-    Raises
-    ------
-    ValueError
-        Other rows than were counted.
-    """
+    """Tell which rows of a partition stay."""
     codes, labels, counts = _numbered(target)
     _check_counts(dict(zip(labels, counts, strict=True)), int((codes < 0).sum()), marks)
     times = np.ones(len(codes), dtype=np.int64)
@@ -217,13 +198,7 @@ def _check_counts(found: Mapping[Any, int], missing: int, marks: Sequence[Mark])
 
 
 def take(thing: Any, rows: np.ndarray) -> Any:
-    """Return some rows of a table or target in memory, as the same kind.
-
-    Examples
-    --------
-    >>> take(["a", "b", "c"], np.array([0, 2]))
-    ['a', 'c']
-    """
+    """Return some rows of a table or target in memory, as the same kind."""
     if isinstance(thing, pd.DataFrame | pd.Series):
         return thing.iloc[rows]
     if isinstance(thing, list):
@@ -294,17 +269,6 @@ def filter_lazily(
     """Return the lazy output: (X, y), or the table when the target is one of its columns.
 
     What is beside the table, weights and groups, follows.
-
-    Parameters
-    ----------
-    table : DaskTable
-        The input.
-    counted : Counted
-        Its classes, by partition.
-    subsets : mapping of label to Subset
-        The rows that stay of the classes that lose some; other classes keep all.
-    masks : (tasks, keys), optional
-        A graph, and its key for each partition of a mask of the rows that may stay.
     """
     inputs = table._inputs()
     keys = inputs.columns[0]

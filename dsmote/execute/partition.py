@@ -107,13 +107,7 @@ def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
 
 
 def labels_of(frame: pd.DataFrame, target: Any, schema: Schema) -> pd.Series:
-    """Return the target of a partition as a Series of the partition's length.
-
-    Raises
-    ------
-    ValueError
-        X and y are partitioned differently.
-    """
+    """Return the target of a partition as a Series of the partition's length."""
     if target is None:
         position = schema.target
         assert position is not None
@@ -129,13 +123,7 @@ def labels_of(frame: pd.DataFrame, target: Any, schema: Schema) -> pd.Series:
 
 
 def label_codes(labels: Any) -> tuple[np.ndarray, list[Any]]:
-    """Return each row's label as a number (-1: missing), and the labels as plain values.
-
-    Raises
-    ------
-    TypeError
-        Labels that cannot be compared, such as lists.
-    """
+    """Return each row's label as a number (-1: missing), and the labels as plain values."""
     dtype = getattr(labels, "dtype", None)
     if isinstance(labels, pd.Series) and isinstance(dtype, np.dtype) and dtype.kind in "iubO":
         labels = labels.to_numpy()  # which takes half the time
@@ -146,6 +134,8 @@ def label_codes(labels: Any) -> tuple[np.ndarray, list[Any]]:
             f"the target holds values that cannot be class labels ({error}); give one number or "
             "text for each row"
         ) from error
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iub":
+        return codes, values.tolist()
     return codes, [plain(value) for value in values]
 
 
@@ -156,23 +146,14 @@ class Labelled(NamedTuple):
     names: list[Any]  # the labels as plain Python values, in order of first appearance
     counts: list[int]  # rows of each
 
-    @property
-    def missing(self) -> int:
-        """Rows without a label."""
-        return len(self.codes) - sum(self.counts)
+    missing: int  # rows without a label
 
 
 def labelled(labels: Any) -> Labelled:
-    """Give each different label a number.
-
-    Examples
-    --------
-    >>> labelled(np.array(["b", "a", "b"], dtype=object))
-    Labelled(codes=array([0, 1, 0]), names=['b', 'a'], counts=[2, 1])
-    """
+    """Give each different label a number."""
     codes, names = label_codes(labels)
-    counts = np.bincount(codes + 1, minlength=len(names) + 1)[1:].tolist()
-    return Labelled(codes, names, counts)
+    missing, *counts = np.bincount(codes + 1, minlength=len(names) + 1).tolist()
+    return Labelled(codes, names, counts, missing)
 
 
 class Partition:
@@ -226,8 +207,8 @@ class Partition:
     def labels(self, schema: Schema) -> Labelled:
         """Return the numbered labels."""
         if self._labelled is None:
-            matrix = self.matrix(schema)
-            known = matrix is not None and isinstance(self.target, pd.Series)
+            # A table in memory has been checked, and needs no frame for its labels.
+            known = isinstance(self.part, np.ndarray) and isinstance(self.target, pd.Series)
             self._labelled = labelled(self.target if known else self.series(schema))
         return self._labelled
 
@@ -257,13 +238,7 @@ class Partition:
 
 
 def check_companion(dtype: Any, name: str) -> None:
-    """Refuse sample weights that are no numbers; groups may be anything.
-
-    Raises
-    ------
-    TypeError
-        Such weights.
-    """
+    """Refuse sample weights that are no numbers; groups may be anything."""
     types = pd.api.types
     real = types.is_numeric_dtype(dtype) and not types.is_complex_dtype(dtype)
     if name == "sample_weight" and not (real or types.is_object_dtype(dtype)):
@@ -271,15 +246,7 @@ def check_companion(dtype: Any, name: str) -> None:
 
 
 def companion(values: Any, n: int, name: str) -> pd.Series:
-    """Return what goes beside a partition of n rows (weights, groups) as a Series.
-
-    Raises
-    ------
-    ValueError
-        Of another length, or weights that are missing or infinite.
-    TypeError
-        Weights that are no numbers.
-    """
+    """Return what goes beside a partition of n rows (weights, groups) as a Series."""
     if isinstance(values, pd.DataFrame):
         values = values.iloc[:, 0]
     if not isinstance(values, pd.Series):
@@ -327,13 +294,7 @@ def _family(dtype: Any) -> str:
 
 
 def check(frame: pd.DataFrame, schema: Schema) -> None:
-    """Refuse a partition whose columns are not what the schema says; empty ones pass.
-
-    Raises
-    ------
-    ValueError
-        Other columns, or another dtype, than declared.
-    """
+    """Refuse a partition whose columns are not what the schema says; empty ones pass."""
     if list(map(column_name, frame.columns)) != schema.names:
         raise ValueError(
             f"a partition has the columns {list(frame.columns)}, but the table has "
@@ -422,7 +383,7 @@ def profile(
         slices = [slice(start, start + step) for start in range(0, len(frame), step)]
         parts = [profile(_at(part, s), _at(target, s), schema, scale, levels) for s in slices]
         return replace(merge_profiles(parts), bytes=size, largest_bytes=size)
-    codes, names, counts = here.labels(schema)
+    codes, names, counts, missing_target = here.labels(schema)
     numeric = [values for values, _ in numeric_columns(frame, schema)]
     good = codes
     missing, infinite = {}, {}
@@ -440,7 +401,7 @@ def profile(
     if levels or levels_once:
         found = {i: here.level_codes(i, column) for i, column in nominal.items()}
     numbered = [of[0] for of in found.values()] if whole and found else list(nominal.values())
-    samples = Samples(numeric, good, names, numbered)
+    samples = Samples(numeric, good, names, numbered, whole)
     text = {i: column for i, column in nominal.items() if is_nominal_dtype(column.dtype)}
     categories = {
         i: (dtype,)
@@ -455,7 +416,7 @@ def profile(
         largest_bytes=size,
         counts=dict(zip(names, counts, strict=True)),
         usable=dict(zip(names, usable, strict=True)),
-        missing_target=here.labels(schema).missing,
+        missing_target=missing_target,
         missing=missing,
         infinite=infinite,
         categories=categories,
@@ -485,7 +446,7 @@ def _profile_matrix(
     matrix: np.ndarray, labels: Labelled, schema: Schema, scale: str | None
 ) -> Profile:
     """Profile a table that is one array: to the bit what a frame of the same values gives."""
-    codes, names, counts = labels
+    codes, names, counts, missing_target = labels
     missing, infinite = {}, {}
     usable = counts
     good = codes
@@ -503,7 +464,7 @@ def _profile_matrix(
         largest_bytes=matrix.nbytes,
         counts=dict(zip(names, counts, strict=True)),
         usable=dict(zip(names, usable, strict=True)),
-        missing_target=labels.missing,
+        missing_target=missing_target,
         missing=missing,
         infinite=infinite,
         sample=Samples(matrix.T if schema.numeric else [], good, names),
@@ -586,6 +547,9 @@ def _size(frame: pd.DataFrame) -> int:
     return size
 
 
+_NO_WORDS = np.empty(0, dtype=np.uint64)
+
+
 class Samples(Mapping[Any, Sampled]):
     """The rows of each class with the smallest hash of (some of) their numbers.
 
@@ -598,16 +562,20 @@ class Samples(Mapping[Any, Sampled]):
         codes: np.ndarray,
         names: Sequence[Any],
         nominal: Sequence[pd.Series | np.ndarray] = (),
+        whole: bool = True,
     ) -> None:
-        self._numeric, self._nominal, self._codes = numeric, nominal, codes
+        self._numeric, self._nominal, self._codes, self._whole = numeric, nominal, codes, whole
         self._places = {name: c for c, name in enumerate(names)} if len(numeric) else {}
         self._found: dict[Any, Sampled] = {}
 
     def __getitem__(self, label: Any) -> Sampled:
         if label not in self._found:
             rows = np.flatnonzero(self._codes == self._places[label])
-            hashed = [c[rows].astype(np.float64, copy=False) for c in self._numeric[:HASHED]]
-            words, kept = smallest_hashes(hashed, sample_rows(len(self._numeric)))
+            words, kept = _NO_WORDS, np.arange(len(rows))
+            # By the hashes, samples of partitions are merged, too.
+            if not self._whole or len(rows) > sample_rows(len(self._numeric)):
+                hashed = [c[rows].astype(np.float64, copy=False) for c in self._numeric[:HASHED]]
+                words, kept = smallest_hashes(hashed, sample_rows(len(self._numeric)))
             levels = np.empty((len(kept), len(self._nominal)), dtype=np.uint32)
             for j, column in enumerate(self._nominal):
                 some = rows[kept]

@@ -404,15 +404,7 @@ def vote_on(rows: Rows, voters: np.ndarray, draws: Draws) -> np.ndarray:
 
 
 def other_classes(around: Around, m: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Count, among the (m) nearest of all rows, those of other classes, and those that there are.
-
-    Examples
-    --------
-    >>> classes = np.array([[0, 1, 1], [0, 0, -1]])
-    >>> none = np.empty(0)
-    >>> other_classes(Around(np.arange(2), none, classes, none, none, own_class=1))
-    (array([1, 2]), array([3, 2]))
-    """
+    """Count rows of other classes, and all rows, among the (m) nearest of all rows."""
     classes = around.classes[:, :m]
     there = classes >= 0
     return (there & (classes != around.own_class)).sum(axis=1), there.sum(axis=1)

@@ -144,6 +144,7 @@ def _set_threads(limits: list[tuple[Any, int]]) -> None:
 
 
 _BLAS = _BlasGuard()
+_HERE = threading.local()  # `limited`: this thread is inside
 _THREADS: dict[int, ThreadPoolExecutor] = {}
 
 
@@ -172,9 +173,14 @@ if hasattr(os, "register_at_fork"):
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
     """Keep BLAS and OpenMP to one thread each, so that two pools do not fight over the cores."""
+    if getattr(_HERE, "limited", False):
+        yield
+        return
     with _BLAS:
         before = _limited(_pools().own)
+        _HERE.limited = True
         try:
             yield
         finally:
+            _HERE.limited = False
             _set_threads(before)

@@ -90,13 +90,7 @@ def _dense(series: pd.Series) -> pd.Series:
 
 
 def is_arrow_date(dtype: Any) -> bool:
-    """Tell whether a dtype is one of Arrow's dates, which are days without a time.
-
-    Examples
-    --------
-    >>> is_arrow_date(pd.api.types.pandas_dtype("date32[day][pyarrow]"))
-    True
-    """
+    """Tell whether a dtype is one of Arrow's dates, which are days without a time."""
     return isinstance(dtype, pd.ArrowDtype) and str(dtype).startswith("date")
 
 
@@ -113,13 +107,7 @@ def _ticks(series: pd.Series) -> np.ndarray:
 
 
 def numeric_values(series: pd.Series, kind: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return a measured column as float64 (missing is nan) and, for 64-bit wholes, exactly.
-
-    Raises
-    ------
-    TypeError
-        A value that is not a number.
-    """
+    """Return a measured column as float64 (missing is nan) and, for 64-bit wholes, exactly."""
     series = _dense(series)
     if kind in ("datetime", "timedelta"):
         ticks = _ticks(series)
@@ -185,15 +173,7 @@ def object_digits(series: pd.Series) -> tuple[int, int] | None:
 
 
 def holds_numbers(series: pd.Series) -> bool:
-    """Tell whether an object column holds numbers or missing values only, and a number at all.
-
-    Examples
-    --------
-    >>> holds_numbers(pd.Series([1, None, 2.5], dtype=object))
-    True
-    >>> holds_numbers(pd.Series(["1", "2"], dtype=object))
-    False
-    """
+    """Tell whether an object column holds numbers or missing values only, and a number at all."""
     found = pd.api.types.infer_dtype(series, skipna=True)
     if found in ("floating", "integer", "mixed-integer-float", "decimal"):
         return True
@@ -281,19 +261,7 @@ def encode(
     numbers: np.ndarray,
     known: Mapping[int, tuple[np.ndarray, pd.Series]] | None = None,
 ) -> Rows:
-    """Turn rows of a frame into arrays; of what is missing, only the numeric columns tell.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        Rows of one class in one partition, columns as in `schema`.
-    schema : Schema
-        The roles of the columns.
-    numbers : ndarray of int64, shape (n,)
-        Which rows of the partition they are.
-    known : mapping of column position to (codes, levels), optional
-        Those of all rows of the partition, where they were numbered before.
-    """
+    """Turn rows of a frame into arrays; of what is missing, only the numeric columns tell."""
     numeric = np.empty((len(frame), len(schema.numeric)), order="C")
     wide = {}
     for place, (values, exact) in enumerate(numeric_columns(frame, schema)):
@@ -322,13 +290,7 @@ def _units(wide: Mapping[int, np.ndarray], schema: Schema) -> dict[int, int]:
 
 
 def factorized(series: pd.Series) -> tuple[np.ndarray, pd.Series]:
-    """Return codes and the levels that occur, in order of appearance; missing is a level.
-
-    Raises
-    ------
-    TypeError
-        Values that cannot be levels, such as lists.
-    """
+    """Return codes and the levels that occur, in order of appearance; missing is a level."""
     series = _dense(series)
     # Objects stay objects: pandas would make text of them, which takes longer than numbering them.
     kept = object if series.dtype == object else None

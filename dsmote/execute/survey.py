@@ -50,6 +50,7 @@ __all__ = [
 BATCH = QUERIES  # that travel together: their lists of 10 are 7 MiB
 
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
+_WORTH_THREADS = 1 << 26  # multiplications
 
 
 @dataclass(frozen=True)
@@ -138,22 +139,11 @@ def measured(
     ranks: Mapping[Any, int],
     recipe: Recipe,
 ) -> Measured:
-    """Take the complete rows of a partition in.
-
-    Parameters
-    ----------
-    part, target, weight, group : partitions, as for :func:`dsmote.execute.extract.extract`
-    schema : Schema
-        The columns.
-    ranks : mapping of label to int
-        Place of each class in sorted label order.
-    recipe : Recipe
-        Knows how columns are scaled.
-    """
+    """Take the complete rows of a partition in."""
     here = Partition.of(part, target, weight, group)
     if here.measured is not None:
         return here.measured
-    codes, names, _ = here.labels(schema)
+    codes, names, *_ = here.labels(schema)
     places = np.array([ranks[name] for name in names], dtype=np.int32)
     matrix = here.matrix(schema)
     if matrix is not None:
@@ -188,21 +178,7 @@ def survey_here(of: Measured, *, recipe: Recipe, n_classes: int, learnt: Any) ->
 def nearest_here(
     of: Measured, queries: Queries, *, order: int, recipe: Recipe, each: Each | None = None
 ) -> Around:
-    """Find the nearest rows of one partition for each query.
-
-    Parameters
-    ----------
-    of : Measured
-        The partition.
-    queries : Queries
-        Who asks.
-    order : int
-        The partition's place among all.
-    recipe : Recipe
-        How many are wanted, and how to index.
-    each : callable, optional
-        Maps a function over blocks of queries, in threads; one after the other when omitted.
-    """
+    """Find the nearest rows of one partition for each query."""
     first = int(queries.starts[order])
     own = _places(of.numbers, queries.numbers - first)
     _check_unchanged(of, queries, own, first, int(queries.starts[order + 1]))
@@ -274,7 +250,10 @@ def _fill(
     """Search among some rows of a partition, and write down what was found."""
     index = of.index(rows, len(asking), recipe)
     place = _places(rows, own[asking])
-    m, step = recipe.around, 1 << 12
+    # Brute force takes a thread more where it has enough to do; a tree is too quick.
+    cells = len(asking) * len(rows) * of.matrix.shape[1]
+    threads = each is not map and index.engine == "brute" and cells > _WORTH_THREADS
+    m, step = recipe.around, 1 << 9 if threads else 1 << 12
 
     def ask(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         some = np.arange(start, min(len(asking), start + step))
@@ -319,16 +298,7 @@ def _finer(
 
 
 def merge_around(parts: Sequence[Around]) -> Around:
-    """Merge what partitions found, in their order: the nearest of all.
-
-    Examples
-    --------
-    >>> def one(distance, number):
-    ...     ids = np.array([[number]])
-    ...     return Around(np.array([0]), np.array([[distance]]), ids, ids, np.zeros((1, 0, 2)))
-    >>> merge_around([one(2.0, 3), one(1.0, 7)]).numbers
-    array([[7]])
-    """
+    """Merge what partitions found, in their order: the nearest of all."""
     if len(parts) == 1:
         return parts[0]
     m, v = parts[0].distances.shape[1], parts[0].values.shape[1]

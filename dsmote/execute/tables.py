@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from contextlib import nullcontext
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -20,8 +21,10 @@ from dsmote.execute.arrays import (
     refuse_mask,
 )
 from dsmote.execute.dask_table import DaskTable
+from dsmote.execute.extract import check_counts, extract, take_of
 from dsmote.execute.generate import (
     Part,
+    build_class_index,
     finish,
     join_made,
     make_rows,
@@ -40,12 +43,14 @@ from dsmote.execute.partition import (
 from dsmote.execute.recipe import Made, Making, Task
 from dsmote.execute.resources import memory_limit, single_threaded, thread_pool
 from dsmote.execute.rows import holds_numbers, read_objects
+from dsmote.execute.survey import Each
 from dsmote.plan import Limit, Plan, Profile, Schema, make_schema
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name
 
 __all__ = ["MemoryTable", "Table", "read_frame", "read_pair"]
 
+_FLOPS = 1 << 18  # multiplications that no BLAS spreads over threads
 _SHARE = 1 << 14  # new rows that one thread makes at a time, at most
 _LEAST = 1 << 13  # and at least: for fewer, threads wait for each other longer than they work
 _WIDE = 1 << 17  # values of a class from which on the search of an eighth of that is worth it
@@ -75,7 +80,7 @@ class MemoryTable:
     def __init__(
         self, X: Any, y: Any = None, target: Any = None, beside: dict[str, Any] | None = None
     ) -> None:
-        self.target = column_name(target)
+        self.target = None if target is None else column_name(target)
         self.report: Any = None
         self.provenance: Any = None
         self.classes: dict[Any, Any] = {}
@@ -87,12 +92,14 @@ class MemoryTable:
         self._restore_X: Callable[[Any], Any] = lambda made: made
         self._restore_y: Callable[[Any], Any] = lambda made: made
         self._given = X
+        self._plain = _is_plain(X, 2)
         if not self.is_frame:
-            X, self._restore_X = as_array(X)
+            if not self._plain:
+                X, self._restore_X = as_array(X)
             self.array = X.dtype
         self._X = X
-        names = X.columns if self.is_frame else pd.RangeIndex(X.shape[1])
-        self.names: list[Any] = list(map(column_name, names))
+        columns = map(column_name, X.columns) if self.is_frame else range(X.shape[1])
+        self.names: list[Any] = list(columns)
         if not X.shape[1]:
             raise ValueError(
                 f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required."
@@ -105,9 +112,9 @@ class MemoryTable:
         self._plain_y: np.ndarray | None = None
         self._labels = None if y is None else self._as_labels(y)
         self._beside_dtypes: dict[str, np.dtype] = {}  # of those that are arrays
-        self.beside = {
-            name: self._as_beside(name, values) for name, values in (beside or {}).items()
-        }
+        self.beside: dict[str, pd.Series] = {}
+        for name, values in beside.items() if beside else ():
+            self.beside[name] = self._as_beside(name, values)
 
     def _as_beside(self, name: str, values: Any) -> pd.Series:
         """Return what goes beside the rows as a Series of as many values."""
@@ -158,6 +165,9 @@ class MemoryTable:
             series = y.iloc[:, 0]
         elif isinstance(y, pd.Series):
             series = y
+        elif _is_plain(y, 1):
+            self._plain_y = y
+            series = pd.Series(y, copy=False)
         else:
             refuse_mask(y, "y")
             array = label_array(y)
@@ -206,6 +216,10 @@ class MemoryTable:
 
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles; object columns that are measured must hold numbers."""
+        apart = roles["carry"] or roles["nominal"] or roles["group"] or roles["inherited"]
+        if self._plain and not apart:
+            width, dtype = self._X.shape[1], self._X.dtype
+            return _schema_of_array(width, dtype, roles["any_kind"], roles["sampler"])
         refuse_mask(self._given, "X")
         dtypes = list(self.dtypes)
         objects: set[int] = set()
@@ -247,20 +261,15 @@ class MemoryTable:
         self.recipe = task.recipe
         made: list[Part] = []
         n_made = 0
-        threads, pool = thread_pool()
 
         def each(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
             # Another thread costs more than a small table, and one thing needs no other.
-            return pool.map(function, items) if len(items) > 1 else map(function, items)
+            return thread_pool()[1].map(function, items) if len(items) > 1 else map(function, items)
 
-        inputs = Inputs({"table": self._whole}, [["table"]])
-        tasks = dict(inputs.graph)
-        indexes = add_indexes(tasks, inputs, "run", task, each)
-        with single_threaded():
-            values = interpret(tasks)
-            self.learnt = values.get("learn-run")
-            self.classes = {c.label: values[indexes[c.rank]] for c in plan.growing}
-            self.report = {label: of.report for label, of in self.classes.items()}
+        # No BLAS takes a second thread for so few.
+        small = len(self._X) ** 2 * len(self.names) < _FLOPS
+        with nullcontext() if small else single_threaded():
+            self._index(task, each)
             for c in plan.growing:
                 of = self.classes[c.label]
 
@@ -268,12 +277,36 @@ class MemoryTable:
                     return make_rows(of, how, c.rank, *cut)
 
                 least = _LEAST if of.rows.numeric.size < _WIDE else _LEAST // 8
-                rows = join_made([*each(share, list(pairwise(_cuts(c.new, threads, least))))])
+                if c.new < 2 * least:
+                    rows = make_rows(of, how, c.rank, 0, c.new)
+                else:
+                    cuts = _cuts(c.new, thread_pool()[0], least)
+                    rows = join_made([*each(share, list(pairwise(cuts)))])
                 first = plan.n_before + n_made
                 made.append(finish(of, rows, how, c.label, first, self.index_like, self.array))
                 self._indices.append(of.rows.numbers[rows.bases])
                 n_made += c.new
         return self._joined(made, task)
+
+    def _index(self, task: Task, each: Each) -> None:
+        """Have the classes indexed that are to grow."""
+        plan, recipe = task.plan, task.recipe
+        if recipe.around or recipe.surveys or recipe.sample or task.levels:
+            inputs = Inputs({"table": self._whole}, [["table"]])
+            tasks = dict(inputs.graph)
+            keys = add_indexes(tasks, inputs, "run", task, each)
+            values = interpret(tasks)
+            self.learnt = values.get("learn-run")
+            self.classes = {c.label: values[keys[c.rank]] for c in plan.growing}
+        else:  # nothing but the rows of the class is needed
+            found = check_counts(extract(self._whole, take=take_of(task)), plan)
+            for c in plan.growing:
+                self.classes[c.label] = build_class_index(
+                    found, recipe=recipe, of=c, seed=plan.seed, total=plan.n_new
+                )
+        self.report = {}
+        for label, of in self.classes.items():
+            self.report[label] = of.report
 
     @property
     def sample_indices(self) -> np.ndarray:
@@ -282,6 +315,9 @@ class MemoryTable:
 
     def _joined(self, made: list[Part], task: Task) -> Any:
         """Put originals and new rows together, and what goes beside them."""
+        if self._plain and self._plain_y is not None and not (self.beside or task.provenance):
+            tables, *_ = zip(*made, strict=True) if made else ((),)
+            return np.concatenate([self._X, *tables]), _lengthened(self._plain_y, task.plan)
         beside = []
         for name, of in (("sample_weight", 1), ("groups", 2)):
             if name in self.beside:
@@ -366,16 +402,25 @@ def _kind(value: Any) -> str:
     return f"{type(value).__module__.split('.')[0]} {type(value).__name__}"
 
 
-def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
-    """Take features and target in; `beside` holds weights and groups, where there are any.
+def _is_plain(values: Any, ndim: int) -> bool:
+    """Tell an array of numbers that needs no conversion."""
+    if type(values) is not np.ndarray or values.ndim != ndim:
+        return False
+    return values.dtype.kind in "iufb" and values.dtype.isnative
 
-    Raises
-    ------
-    TypeError
-        One is a Dask collection and the other is not, or one is neither NumPy, pandas nor Dask.
-    """
+
+@lru_cache(maxsize=32)
+def _schema_of_array(width: int, dtype: np.dtype, any_kind: bool, sampler: str) -> Schema:
+    """Return the schema of an array whose columns are all features."""
+    return make_schema(range(width), [dtype] * width, any_kind=any_kind, sampler=sampler)
+
+
+def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
+    """Take features and target in; `beside` holds weights and groups, where there are any."""
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
+    if _is_plain(X, 2) and _is_plain(y, 1) and not beside:
+        return MemoryTable(X, y)
     for name, values in {"X": X, "y": y, **(beside or {})}.items():
         check_container(values, name)
     lazy = is_dask_collection(X), is_dask_collection(y)
@@ -399,15 +444,7 @@ def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
 
 
 def read_frame(frame: Any, target: Any, beside: dict[str, Any] | None = None) -> Table:
-    """Take a table in whose target is one of its columns.
-
-    Raises
-    ------
-    TypeError
-        Not a pandas or Dask DataFrame.
-    ValueError
-        No such column.
-    """
+    """Take a table in whose target is one of its columns."""
     columns = getattr(frame, "columns", None)
     if columns is not None:
         check_container(frame, "frame")

@@ -756,17 +756,19 @@ class DirectSearch:
         points_centred = points - centre
         with np.errstate(over="ignore", invalid="ignore"):
             lengths = np.einsum("ij,ij->i", points_centred, points_centred)
-            values = points_centred @ (rows * -2.0).T
+            values = points_centred @ rows.T
+            values *= -2.0
             values += squares
             last, proposed = _least(values, k + 2, selves)
             exact = squared_distances(self._rows, points, proposed)
             order = np.lexsort((proposed, exact))[:, :k]
-            best = np.take_along_axis(exact, order, 1)
+            order += np.arange(0, exact.size, exact.shape[1])[:, None]  # places in the flat arrays
+            best = exact.reshape(-1)[order]
             # As in the scan: no product is further off than this (Higham 2002, section 3.1).
             size = (np.sqrt(lengths) + np.sqrt(squares.max())) ** 2
             reach = last[:, -1] + lengths - (self.width + 16) * 2.0**-50 * size
             sure = best[:, -1] < reach
-        return best, np.take_along_axis(proposed, order, 1), sure
+        return best, proposed.reshape(-1)[order], sure
 
 
 def _least(values: np.ndarray, k: int, selves: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -776,8 +778,11 @@ def _least(values: np.ndarray, k: int, selves: np.ndarray | None) -> tuple[np.nd
     query = np.arange(len(values))
     if selves is not None:
         values[query, selves] = np.inf
+    flat, begin = values.reshape(-1), query * values.shape[1]
     for j in range(k):
-        found[:, j] = least = values.argmin(axis=1)
-        best[:, j] = values[query, least]
-        values[query, least] = np.inf
+        least = values.argmin(axis=1)
+        found[:, j] = least
+        least += begin
+        best[:, j] = flat.take(least)
+        flat.put(least, np.inf)
     return best, found

@@ -3,44 +3,36 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from dsmote.execute import Recipe, Table, Task, check_free, read_frame, read_pair
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
-from dsmote.neighbors import Engine
+from dsmote.neighbors import Choice, Engine
 from dsmote.neighbors.engines import BruteIndex, ForeignIndex, TreeIndex
 from dsmote.plan import (
     OVER,
+    Needs,
     Plan,
     Profile,
     Schema,
+    carried_dtype,
     make_plan,
+    plain,
     root_seed,
     scaling_of,
-    sort_labels,
     wanted_rows,
 )
 from dsmote.plan.labels import listed
-from dsmote.plan.schema import advice, column_name, with_decimals, with_dtypes
+from dsmote.plan.profile import TARGET, Sampled, unify_categories
+from dsmote.plan.schema import advice, column_name, is_nominal_dtype, with_decimals, with_dtypes
 from dsmote.samplers.parameters import sklearn_constraints
-from dsmote.samplers.preparing import (
-    assumed_profile,
-    beside_table,
-    changed_dtypes,
-    check_labels,
-    engines_of,
-    needs_of,
-    partition_bytes,
-    routed_requests,
-    sample_note,
-    without_categories,
-)
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator, OneToOneFeatureMixin
@@ -270,8 +262,9 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
 
     def _remember_columns(self, table: Table) -> None:
         """Set the attributes that tell of the columns; forget those of an earlier input."""
-        target = [table.target] if table.has_target else []
-        names = [name for name in table.names if name not in target]
+        names = table.names
+        if table.has_target:
+            names = [name for name in names if name not in [table.target]]
         self.n_features_in_ = len(names)
         self.__dict__.pop("feature_names_in_", None)
         if table.is_frame and all(isinstance(name, str) for name in names):
@@ -357,7 +350,10 @@ class OverSampler(Sampler):
     def _recipe(self, **more: Any) -> Recipe:
         """Return what makes this sampler itself: its parameters as far as workers need them."""
         kind, known = self._recipe_type, type(self).__dataclass_fields__
-        given = {name: getattr(self, name) for name in kind.__dataclass_fields__ if name in known}
+        given = {}
+        for name in kind.__dataclass_fields__:
+            if name in known:
+                given[name] = getattr(self, name)
         if kind.k_name in known:
             how = getattr(self, "neighbors", "auto")
             given["k"], given["neighbors"] = wanted_search(getattr(self, kind.k_name), how)
@@ -378,8 +374,8 @@ class OverSampler(Sampler):
         """Return what the plan should say, and a warning too."""
         return []
 
-    def _informed(self, recipe: Any, new: Mapping[Any, int], ranks: Mapping[Any, int]) -> Recipe:
-        """Return a recipe that knows which classes grow, and their places in sorted order."""
+    def _informed(self, recipe: Any, new: Mapping[Any, int], labels: list[Any]) -> Recipe:
+        """Return a recipe that knows which of the classes grow."""
         return recipe
 
     def _finished(self, table: Table) -> None:
@@ -428,7 +424,8 @@ class OverSampler(Sampler):
             sampler=type(self).__name__,
         )
         self._check_schema(schema)
-        schema = without_categories(schema)
+        if table.is_frame:
+            schema = without_categories(schema)
         if table.array is not None and schema.carried and table.array.kind in "iub":
             raise ValueError(
                 f"column {carried[0]!r} cannot be carried in an array of {table.array}, which "
@@ -457,17 +454,21 @@ class OverSampler(Sampler):
         recipe = self._recipe()
         self._check_search(schema, class_counts)
         profile = self._profiled(table, schema, class_counts)
-        schema = with_decimals(schema, profile.decimals)
+        if profile.decimals:
+            schema = with_decimals(schema, profile.decimals)
         if profile.moments:
             recipe = recipe.scaled_by(scaling_of(profile.moments))
         changes, known = changed_dtypes(table, schema, profile)
         labels = list(profile.counts)
-        check_labels(labels)
+        if float in map(type, labels):
+            check_labels(labels)
         wanted = wanted_rows(self.sampling_strategy, profile.counts, OVER, table.meta_labels)
-        new = {label: n - profile.counts[label] for label, n in wanted.items()}
-        recipe = self._informed(recipe, new, {c: i for i, c in enumerate(sort_labels(labels))})
-        out = with_dtypes(schema, changes)
-        growing = [label for label, n in new.items() if n]
+        new = dict(wanted)
+        for label in new:
+            new[label] -= profile.counts[label]
+        recipe = self._informed(recipe, new, labels)
+        out = with_dtypes(schema, changes) if changes else schema
+        growing = list(filter(new.get, new))
         alarms = self._alarms(profile, growing)
         advised = advice(schema, profile, growing, self.scale is not None) if recipe.k else []
         row_bytes = max(out.row_bytes(), profile.bytes // max(1, profile.rows))
@@ -481,15 +482,21 @@ class OverSampler(Sampler):
             needs=needs_of(recipe, out, table, profile, row_bytes, self.provenance),
             on_small=self.on_small_class,
             engines=engines_of(recipe, profile, schema, new),
-            partition_bytes=partition_bytes(table, profile, self._partition_rows),
+            partition_bytes=(
+                partition_bytes(table, profile, self._partition_rows) if table.lazy else 0
+            ),
             row_bytes=row_bytes,
             limit=table.limit(),
             in_memory=not table.lazy,
             process=self._process_bytes,
             beyond=None if profile.assumed else profile.beyond,
-            notes=[*self._notes(schema), *sample_note(recipe, profile)],
+            notes=self._notes(schema) + (sample_note(recipe, profile) if recipe.sample else []),
             warnings=[*advised, *alarms],
-            incomplete=incomplete_columns(profile.missing, profile.infinite, schema),
+            incomplete=(
+                incomplete_columns(profile.missing, profile.infinite, schema)
+                if profile.missing or profile.infinite
+                else ""
+            ),
         )
         self.sampling_strategy_ = new
         self._remember_columns(table)
@@ -518,3 +525,168 @@ class OverSampler(Sampler):
                 f"n_components={n}, but there are {len(schema.numeric)} numeric features; "
                 f"give at most {len(schema.numeric)}, or a share of the variance between 0 and 1"
             )
+
+
+UNIFY_BYTES = 50_000  # categories that may be embedded in the graph
+_UNKNOWN = pd.CategoricalDtype()  # "category", its categories travelling with the rows
+
+
+def partition_bytes(table: Table, profile: Profile, as_read: int | None = None) -> int:
+    """Return the bytes of the largest partition; a table in memory is not held in partitions.
+
+    `as_read` is the rows of the largest partition that the table's are parts of: it is held, and
+    so are both its parts, one of which is passed on as a partition of the table.
+    """
+    if not table.lazy:
+        return 0
+    largest = profile.largest_bytes or -(-profile.bytes // table.npartitions)
+    whole = 0 if as_read is None else as_read * profile.bytes // max(1, profile.rows)
+    beside = 8 * len(table.beside) * profile.rows / max(1, profile.bytes)  # as a share
+    return int(max(largest, 4 * whole // 3) * (1 + beside))
+
+
+def check_labels(labels: list[Any]) -> None:
+    """Refuse measurements in the place of class labels."""
+    continuous = [x for x in labels if isinstance(x, float) and not x.is_integer()]
+    if continuous:
+        raise ValueError(
+            f"Unknown label type: continuous. The target holds {len(labels):,} different values, "
+            f"among them {continuous[0]!r}; class labels must be text or whole numbers"
+        )
+
+
+def assumed_profile(class_counts: Mapping[Any, int], row_bytes: int) -> Profile:
+    """Take the user's word for the counts; they are checked while computing."""
+    counts: dict[Any, int] = {}
+    for label, n in class_counts.items():
+        if not isinstance(n, Integral) or n < 0:
+            raise ValueError(f"class_counts says {n!r} rows of class {label!r}; give whole numbers")
+        counts[plain(label)] = int(n)
+    counts = {label: n for label, n in counts.items() if n}
+    rows = sum(counts.values())
+    return Profile(rows=rows, bytes=rows * row_bytes, counts=counts, usable=counts, assumed=True)
+
+
+def needs_of(
+    recipe: Recipe, schema: Schema, table: Table, profile: Profile, row_bytes: int, provenance: Any
+) -> Needs:
+    """Say what the plan has to reckon with: the recipe's needs, passes, columns that are copied.
+
+    The schema is the output's; `row_bytes` are those of one of its rows, as measured.
+    """
+    held = [*schema.copied, *(schema.carried if provenance == "full" else [])]
+    aside = Schema(tuple(schema.columns[i] for i in held)).row_bytes() if held else 0
+    if held and any(is_nominal_dtype(dtype) for dtype in {schema.columns[i].dtype for i in held}):
+        aside += max(0, row_bytes - schema.row_bytes())  # text is as long as it is
+    if recipe.copies_rows:
+        aside = row_bytes
+    # A weight is a number. A group is a code; its rows are put in order, and searched apart.
+    aside += 8 * ("sample_weight" in table.beside)
+    aside += 24 * ("groups" in table.beside or schema.group is not None)
+    passes = [*table.passes, *(["counting classes"] if not profile.assumed else [])]
+    passes.append("collecting the rows that new ones are made from, and writing the output")
+    if recipe.around:
+        passes.append("the nearest of all rows")
+    elif recipe.surveys:
+        passes.append("applying the fitted model to all rows")
+    levels = sum([of.bytes for of in profile.levels]) if profile.levels else 0
+    return replace(recipe.needs(), passes=tuple(passes), aside=aside, levels=levels)
+
+
+def sample_note(recipe: Recipe, profile: Profile) -> list[str]:
+    """Say where a model is not fitted to all rows."""
+    total = sum(profile.usable.values())
+    if not 0 < recipe.sample < total:
+        return []
+    return [
+        f"{recipe.name} fits its model to a sample of about {recipe.sample:,} of {total:,} rows, "
+        "in which each class has its share (max_fit_rows)"
+    ]
+
+
+def beside_table(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:
+    """Tell weights and groups that are containers of their own from a column of groups."""
+    column = None
+    beside = {} if weight is None else {"sample_weight": weight}
+    if groups is not None and (isinstance(groups, str) or np.isscalar(groups)):
+        names = list(getattr(X, "columns", ()))
+        if groups not in names:
+            shown = listed(map(repr, names)) or "no names (X is an array)"
+            raise ValueError(f"there is no column {groups!r} of groups; the columns are {shown}")
+        column = groups
+    elif groups is not None:
+        beside["groups"] = groups
+    return beside, column
+
+
+def routed_requests(sampler: Any, supported: Collection[str]) -> set[str]:
+    """Return what a sampler requests by metadata routing; refuse what no pipeline can serve."""
+    from sklearn import get_config
+
+    if not get_config()["enable_metadata_routing"]:
+        return set()
+    # Without imbalanced-learn there is no pipeline, and no such request.
+    request = getattr(sampler.get_metadata_routing(), "fit_resample", None)
+    aliases = {} if request is None else request.requests
+    routed = {name for name, alias in aliases.items() if alias not in (None, False)}
+    for name in sorted(routed - set(supported)):
+        raise ValueError(
+            f"{type(sampler).__name__} cannot take {name} by metadata routing: a pipeline takes "
+            f"back X and y only; leave out set_fit_resample_request({name}=...), or call "
+            f"fit_resample(X, y, {name}=...) outside the pipeline"
+        )
+    return routed
+
+
+def engines_of(
+    recipe: Recipe, profile: Profile, schema: Schema, new: Mapping[Any, int]
+) -> dict[Any, Choice]:
+    """Choose each class's engine; without a profile, it is chosen when the rows are there."""
+    if not recipe.k:
+        return dict.fromkeys(new, Choice("none", "no neighbours are needed"))
+    nothing = Sampled(np.empty(0), np.empty((0, 0)), np.empty((0, 0)))
+    found = {}
+    for label in filter(new.get, new):
+        if label in profile.sample or not schema.numeric:
+            sample = profile.sample.get(label, nothing)
+            found[label] = recipe.engine(profile.usable[label], *sample[1:])
+    return found
+
+
+def without_categories(schema: Schema) -> Schema:
+    """Drop categories from the schema: they can be many, and travel with the rows instead."""
+    return with_dtypes(
+        schema,
+        {
+            i: _UNKNOWN
+            for i, c in enumerate(schema.columns)
+            if isinstance(c.dtype, pd.CategoricalDtype)
+        },
+    )
+
+
+def changed_dtypes(
+    table: Table, schema: Schema, profile: Profile
+) -> tuple[dict[int, Any], dict[int, Any]]:
+    """Return the dtypes that change on the way, and those that the metadata did not know."""
+    changes: dict[int, Any] = {}
+    if table.is_frame:
+        for i in schema.carried:
+            dtype = carried_dtype(schema.columns[i].dtype)
+            if dtype != schema.columns[i].dtype:
+                changes[i] = dtype
+    known: dict[int, Any] = {}
+    for i, dtypes in profile.categories.items():
+        name = "y" if i == TARGET else schema.columns[i].name
+        known[i] = unify_categories(name, dtypes)
+        if len(dtypes) == 1:
+            continue
+        size = sum(len(str(level)) + 50 for level in known[i].categories)
+        if size > UNIFY_BYTES:
+            raise ValueError(
+                f"the categories of column {name!r} differ between partitions, and together there "
+                f"are {len(known[i].categories):,} ({size:,} bytes, {UNIFY_BYTES:,} allowed); call "
+                f"frame.categorize([{name!r}]) first, or cast the column to text"
+            )
+        changes[i] = known[i]
+    return changes, {**known, **changes}

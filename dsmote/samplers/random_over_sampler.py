@@ -11,7 +11,7 @@ import numpy as np
 
 from dsmote.execute import ClassIndex, Draws, Made, Recipe, Table
 from dsmote.kernels import bandwidth, normal
-from dsmote.plan import plain
+from dsmote.plan import plain, sort_labels
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow
 
@@ -142,10 +142,11 @@ class RandomOverSampler(OverSampler):
         kind = CopyRecipe if self.shrinkage is None else SmoothedRecipe
         return kind("RandomOverSampler", **more)
 
-    def _informed(self, recipe: Any, new: Mapping[Any, int], ranks: Mapping[Any, int]) -> Recipe:
+    def _informed(self, recipe: Any, new: Mapping[Any, int], labels: list[Any]) -> Recipe:
         self.shrinkage_ = self._shrinkage_of(new)
         if self.shrinkage_ is None:
             return recipe
+        ranks = {label: rank for rank, label in enumerate(sort_labels(labels))}
         given = {ranks[label]: float(s) for label, s in self.shrinkage_.items() if label in new}
         return self._recipe(factors=given)
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dsmote.execute import Bases, ClassContext, ClassIndex, Draws, Ends, Recipe, Rows, Table
-from dsmote.plan import Stream, plain
+from dsmote.plan import Stream, plain, sort_labels
 from dsmote.plan.draws import SHARE
 from dsmote.samplers.borderline_smote import BorderRecipe, BorderSampler
 from dsmote.samplers.parameters import Range, allow
@@ -164,12 +164,13 @@ class SVMSMOTE(BorderSampler):
     out_step: float = field(default=0.5, metadata=allow(Range(Real, 0, 1, "both")))
     max_fit_rows: int | None = 20_000
 
-    def _informed(self, recipe: Any, new: Mapping[Any, int], ranks: Mapping[Any, int]) -> Recipe:
+    def _informed(self, recipe: Any, new: Mapping[Any, int], labels: list[Any]) -> Recipe:
         weights = getattr(recipe.svm_estimator, "class_weight", None)
         if not isinstance(weights, Mapping):
             return recipe
         from sklearn.base import clone
 
+        ranks = {label: rank for rank, label in enumerate(sort_labels(labels))}
         numbered = {ranks[plain(c)]: w for c, w in weights.items() if plain(c) in ranks}
         machine = clone(recipe.svm_estimator).set_params(class_weight=numbered)
         return replace(recipe, svm_estimator=machine)

@@ -19,9 +19,8 @@ from dsmote.execute import (
 )
 from dsmote.execute.arrays import label_array
 from dsmote.plan import CLEAN, UNDER, Plan, Subset, make_under_plan, root_seed, wanted_rows
-from dsmote.samplers.base import Sampler
+from dsmote.samplers.base import Sampler, check_labels
 from dsmote.samplers.parameters import allow
-from dsmote.samplers.preparing import check_labels
 
 if TYPE_CHECKING:
     from sklearn.utils import Tags

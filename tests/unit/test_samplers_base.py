@@ -86,9 +86,9 @@ def test_categories_too_many_to_embed_are_refused_with_the_remedy():
 
     meta = part(0).iloc[:0]
     frame = dd.from_delayed([delayed(part)(0), delayed(part)(1000)], meta=meta, verify_meta=False)
-    from dsmote.samplers import preparing
+    from dsmote.samplers import base
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preparing, "UNIFY_BYTES", 1_000)
+        patch.setattr(base, "UNIFY_BYTES", 1_000)
         with pytest.raises(ValueError, match=r"column 'c' differ .* 800 .*categorize"):
             SMOTENC().resample(frame, target="y")
