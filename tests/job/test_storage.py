@@ -91,7 +91,8 @@ def aside(url: str | Path) -> list[str]:
 
 
 def test_second_run_fails_at_once_and_says_who_holds_it(url: str) -> None:
-    with opened(url):
+    with opened(url) as output:
+        assert not output.place.create(output.file, {})
         for again in (lambda: Output(Place(url)).acquire(), lambda: refuse_if_locked(url)):
             started = time.monotonic()
             with pytest.raises(OutputLocked) as raised:
@@ -223,23 +224,22 @@ def test_run_that_is_taken_over_while_it_commits_puts_nothing_in_place(
     assert not output.place.sizes(output.place.target)
 
 
-def test_run_that_was_taken_over_leaves_what_is_gone_on_with_alone(out: Path) -> None:
+def test_run_that_was_taken_over_leaves_what_is_gone_on_with_alone(url: str) -> None:
     """It was suspended, the same job went on with its parts, and then it woke up."""
     run = {"key": {"job": "the same"}, "seed": 0}
-    with pytest.raises(LockLost), opened(str(out)) as output, output.stage() as stage:
+    with pytest.raises(LockLost), opened(url) as output, output.stage() as stage:
         stage.note(run)
         manifest = fill(stage, "whole")
-        os.remove(output.file)
-        with opened(str(out)) as other, other.stage("error", run["key"]) as adopted:
-            assert (Path(adopted.folder) / PART).read_text() == "whole"
+        output.place.remove(output.file)
+        with opened(url) as other, other.stage("error", run["key"]) as adopted:
             try:
                 stage.commit(manifest)
             finally:
                 stage.discard()
                 assert adopted.run() == run
                 adopted.commit(manifest)
-    assert aside(out) == ["manifest.json"]
-    assert read(str(out)) == ["whole"]
+    assert aside(url) == ["manifest.json"]
+    assert read(url) == ["whole"]
 
 
 def test_lock_goes_however_the_run_ends(url: str) -> None:
