@@ -143,8 +143,9 @@ class Output:
                 self._lost = not self.held()
                 if not self._lost:
                     write_json(self.place.fs, self.file, {**self._state, "heartbeat": _now()})
-            except Exception:  # trouble of the storage is for the run to meet
-                logger.debug("the lock was not renewed", exc_info=True)
+            # Trouble of the storage is for the run to meet; a traceback may hold secrets.
+            except Exception as error:
+                logger.debug("the lock was not renewed: %s", error)
             self._wake.wait(BEAT_SECONDS)
             self._wake.clear()
 

@@ -15,7 +15,7 @@ import pandas as pd
 from dsmote.execute import Recipe, Table, Task, check_free, read_frame, read_pair
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
 from dsmote.neighbors import Choice, Engine
-from dsmote.neighbors.engines import BruteIndex, ForeignIndex, TreeIndex
+from dsmote.neighbors.engines import BruteIndex, SklearnIndex, TreeIndex
 from dsmote.plan import (
     OVER,
     Needs,
@@ -41,6 +41,9 @@ else:
 
     class BaseEstimator:
         """Stands for scikit-learn's until a sampler is made (see :func:`load_scikit_learn`)."""
+
+        def _validate_params(self) -> None:
+            """Do nothing: the parameters were validated (see :meth:`Sampler.validated`)."""
 
     class OneToOneFeatureMixin:
         """The same."""
@@ -91,6 +94,13 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
         """Make a sampler a scikit-learn estimator."""
         load_scikit_learn()
         return super().__new__(cls)
+
+    @classmethod
+    def validated(cls, **params: Any) -> Any:
+        """Return a sampler of valid parameters, for a job: scikit-learn need not be imported."""
+        made = object.__new__(cls)
+        made.__init__(**params)  # type: ignore[misc]
+        return made
 
     @property
     def set_fit_resample_request(self) -> Any:
@@ -324,7 +334,7 @@ def wanted_search(k_neighbors: Any, neighbors: Any) -> tuple[int, Engine | None]
             f"k_neighbors is a {type(k_neighbors).__name__} with n_neighbors={n!r}; it must be a "
             "whole number of at least 2: k + 1, because a row finds itself too"
         )
-    return int(n) - 1, ForeignIndex(k_neighbors)
+    return int(n) - 1, SklearnIndex(k_neighbors)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -489,7 +499,7 @@ class OverSampler(Sampler):
             limit=table.limit(),
             in_memory=not table.lazy,
             process=self._process_bytes,
-            beyond=None if profile.assumed else profile.beyond,
+            exact_columns=None if profile.assumed else profile.exact_columns,
             notes=self._notes(schema) + (sample_note(recipe, profile) if recipe.sample else []),
             warnings=[*advised, *alarms],
             incomplete=(
@@ -590,7 +600,7 @@ def needs_of(
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
     levels = sum([of.bytes for of in profile.levels]) if profile.levels else 0
-    return replace(recipe.needs(), passes=tuple(passes), aside=aside, levels=levels)
+    return replace(recipe.needs(), passes=tuple(passes), passthrough=aside, levels=levels)
 
 
 def sample_note(recipe: Recipe, profile: Profile) -> list[str]:
