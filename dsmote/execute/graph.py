@@ -46,7 +46,7 @@ from dask.optimization import cull
 from dsmote.execute.extract import Extract, check_counts, extract, join_extracts, take_of
 from dsmote.execute.generate import build_class_index, learn
 from dsmote.execute.recipe import Around, Task
-from dsmote.execute.resources import single_threaded
+from dsmote.execute.resources import compute, single_threaded
 from dsmote.execute.survey import (
     BATCH,
     Each,
@@ -349,7 +349,7 @@ def over_all(
     top = tree(graph, level, f"joined-{name}", joined, fan_in=fan_in)
     graph = fused(graph, level, [top])
     whole = HighLevelGraph.from_collections(name, graph, dependencies=())
-    (found,) = dask.compute(Delayed(top, whole, layer=name))
+    (found,) = compute(Delayed(top, whole, layer=name))
     return found
 
 

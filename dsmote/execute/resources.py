@@ -6,19 +6,30 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, NamedTuple
 
 import dask
+import dask.threaded
 import psutil
+from dask.callbacks import Callback, normalize_callback
 from dask.system import CPU_COUNT
 from threadpoolctl import ThreadpoolController
 
 from dsmote.plan import Limit
 
-__all__ = ["current_client", "memory_limit", "single_threaded", "thread_count", "thread_pool"]
+__all__ = [
+    "compute",
+    "current_client",
+    "memory_limit",
+    "on_threads",
+    "single_threaded",
+    "thread_count",
+    "thread_pool",
+]
 
 _CGROUP_LIMITS = (
     "/sys/fs/cgroup/memory.max",
@@ -26,6 +37,37 @@ _CGROUP_LIMITS = (
     "/sys/fs/cgroup/memory/memory.limit_in_bytes",
 )
 _SERIAL = ("sync", "synchronous", "single-threaded")
+
+
+#: The threads that compute for this thread, and what is called after each task.
+_OWN: ContextVar[tuple[ThreadPoolExecutor, Callback] | None] = ContextVar("_OWN", default=None)
+
+
+@contextlib.contextmanager
+def on_threads(check: Callable[[], None]) -> Iterator[None]:
+    """Compute on threads that are gone after the block; call a function after each task.
+
+    Dask's configuration and its callbacks are the process's: another thread may be computing, too,
+    and end later.
+    """
+    own = Callback(posttask=lambda *_: check())
+    with ThreadPoolExecutor(thread_count(), "dsmote-job") as pool:
+        token = _OWN.set((pool, own))
+        try:
+            yield
+        finally:
+            _OWN.reset(token)
+
+
+def compute(*collections: Any, callback: Callback | None = None, **how: Any) -> tuple[Any, ...]:
+    """Compute what is lazy, as Dask does; in a block of `on_threads`, on its threads."""
+    own = _OWN.get()
+    if own is not None:
+        pool, check = own
+        asked = [normalize_callback(each) for each in (check, callback) if each is not None]
+        callbacks = [*Callback.active, *asked]
+        how |= {"scheduler": dask.threaded.get, "pool": pool, "callbacks": callbacks}
+    return tuple(dask.compute(*collections, **how))
 
 
 def thread_count() -> int:
@@ -37,13 +79,13 @@ def thread_count() -> int:
 
 def current_client() -> Any:
     """Return the distributed client that computations would go to, or None."""
-    chosen = dask.config.get("scheduler", None)
+    chosen = "threads" if _OWN.get() else dask.config.get("scheduler", None)
     if isinstance(chosen, str) and chosen not in ("dask.distributed", "distributed"):
         return None
     distributed = sys.modules.get("distributed")  # who has a client has imported it
     try:
         return None if distributed is None else distributed.get_client()
-    except ValueError:
+    except (ValueError, AttributeError):  # another thread may be importing it just now
         return None
 
 

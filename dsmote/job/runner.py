@@ -9,18 +9,15 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import dask
-import dask.threaded
 import psutil
 from dask.callbacks import Callback
 
 from dsmote.cluster import IMPORTS_BYTES, peak_memory
-from dsmote.execute.resources import current_client, thread_count
+from dsmote.execute.resources import compute, current_client, on_threads
 from dsmote.plan import format_bytes
 from dsmote.plan.memory import PROCESS_BYTES
 
@@ -79,12 +76,7 @@ class Threads:
         Yields what raises KeyboardInterrupt if there was one. When the block has ended, no task
         runs any more.
         """
-        with (
-            deferred_signals(lambda: None) as self._check,
-            ThreadPoolExecutor(thread_count(), "dsmote-job") as pool,
-            dask.config.set(scheduler=partial(dask.threaded.get, pool=pool)),
-            Callback(posttask=lambda *_: self._check()),
-        ):
+        with deferred_signals(lambda: None) as self._check, on_threads(self._check):
             yield self._check
 
     def compute(
@@ -97,8 +89,8 @@ class Threads:
             if key in keys:
                 on_result(result)
 
-        with Callback(posttask=done):
-            return list(dask.compute(*rest, *tasks, optimize_graph=False)[: len(rest)])
+        results = compute(*rest, *tasks, callback=Callback(posttask=done), optimize_graph=False)
+        return list(results[: len(rest)])
 
 
 @contextmanager

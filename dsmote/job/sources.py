@@ -38,6 +38,7 @@ from dask import delayed
 from dask.dataframe.utils import clear_known_categories
 from fsspec.utils import read_block
 
+from dsmote.execute.resources import compute
 from dsmote.job.files import (
     COMPRESSIONS,
     InputFiles,
@@ -628,7 +629,7 @@ def _settled(partitions: Sequence[Sequence[Block]], names: Sequence[str]) -> dic
     """Return the dtype of each column, after one pass over all rows."""
     # In partials, so that Dask does not look for collections in blocks.
     tasks = [delayed(partial(_look, blocks, names), pure=False)() for blocks in partitions]
-    seen = [block for blocks in dask.compute(*tasks) for block in blocks]
+    seen = [block for blocks in compute(*tasks) for block in blocks]
     return {name: _dtype([block[i] for block in seen]) for i, name in enumerate(names)}
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ Hashes = Callable[[Path], dict[str, str]]
 
 HEAVY = """
 import sys
+import threading
 from dsmote.cli import main
 try:
     main(["resample", "numeric", "out", "--target", "y", "--quiet"])
@@ -178,3 +180,39 @@ def test_tasks_for_each_partition(
     assert len(tasks) / n <= most, sorted(map(str, tasks))[:20]
     made = pd.read_parquet(tmp_path / "out")
     assert np.unique(made["y"].value_counts()).size == 1
+
+
+def test_jobs_in_two_threads_disturb_neither_each_other_nor_the_program(
+    numeric: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, second_ended = threading.Barrier(2), threading.Event()
+    compute, found = runner.Threads.compute, []
+
+    def slow(self: Any, *args: Any) -> list[Any]:
+        both.wait(60)  # each has set up what it needs
+        if threading.current_thread().name == "first":
+            second_ended.wait(60)
+        return compute(self, *args)
+
+    def work(name: str) -> None:
+        found.append(write_job(prepare(job(numeric, tmp_path / name))).manifest["status"])
+        if name == "second":
+            second_ended.set()
+
+    monkeypatch.setattr(runner.Threads, "compute", slow)
+    threads = [threading.Thread(target=work, args=(n,), name=n) for n in ("first", "second")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(100)
+    assert found == ["done", "done"]
+    assert dask.config.get("scheduler", None) is None
+    assert dask.delayed(1).compute() == 1
+
+
+def test_a_job_here_asks_no_client_that_is_not_used(
+    numeric: Path, tmp_path: Path, client: Client
+) -> None:
+    with dask.config.set(scheduler="synchronous"):
+        plan = run_job(JobSpec(str(numeric), "y", output=str(tmp_path / "out"))).plan
+    assert plan.memory.limit_source == "the memory of this machine"
