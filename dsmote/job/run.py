@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from dsmote.job.manifest import digest, fingerprint, make_manifest, run_key, up_
 from dsmote.job.outputs import different, make_outputs, plan_outputs
 from dsmote.job.parts import Part, ToWrite, Written, write_tasks
 from dsmote.job.place import check_output
-from dsmote.job.runner import JobFailed, Threads
+from dsmote.job.runner import JobFailed, Threads, deferred_signals
 from dsmote.job.secrets import masked_logger
 from dsmote.job.sources import Source, check_columns, open_source
 from dsmote.job.spec import JobSpec, has_parameter
@@ -172,7 +172,10 @@ def write_job(job: Job, client: Any = None, progress: Progress | None = None) ->
     log = progress if isinstance(progress, Log) else Log(progress, spec.hidden)
     log.stage("opening the output")
     log.seconds.clear()  # what was before is not the job
-    with opened(spec.output) as output:
+    # From the lock on until it is free again, a signal is for the tasks: it must not undo half of
+    # what tidies up, nor end in an error when the output is in place.
+    with ExitStack() as signals, opened(spec.output) as output:
+        check_before = signals.enter_context(deferred_signals(None))
         standing = up_to_date(spec, job.fingerprint)
         if standing is not None:  # another run has made it since the job was prepared
             output.clear()
@@ -183,6 +186,7 @@ def write_job(job: Job, client: Any = None, progress: Progress | None = None) ->
             output.stage(spec.if_exists, key if spec.resume else None) as stage,
             _running(client, job.source.inputs) as (runner, check_signals),
         ):
+            check_before()
             return Outcome(_write(job, runner, log, stage, key, check_signals))
 
 

@@ -94,13 +94,14 @@ class Threads:
 
 
 @contextmanager
-def deferred_signals(cancel: Callable[[], None]) -> Iterator[Callable[[], None]]:
+def deferred_signals(cancel: Callable[[], None] | None) -> Iterator[Callable[[], None]]:
     """Have Ctrl-C and SIGTERM cancel the block's tasks, and raise when the block has ended.
 
     Dask waits under locks that its own thread needs, too. An exception that a signal raises there
     leaves a lock held, and then nothing can be cancelled or closed any more. So the handler only
     takes a note here. Where the tasks cannot be cancelled in time, the exception is raised after
-    all. A third signal ends the process. Yields what raises KeyboardInterrupt if there was one.
+    all, unless there is nothing to cancel: what tidies up is not disturbed. A third signal ends the
+    process. Yields what raises KeyboardInterrupt if there was one.
     """
     received: list[int] = []
 
@@ -127,7 +128,7 @@ def deferred_signals(cancel: Callable[[], None]) -> Iterator[Callable[[], None]]
         if len(received) > 2:
             os._exit(INTERRUPTED)
 
-    def watch() -> None:
+    def watch(cancel: Callable[[], None]) -> None:
         while not done.wait(0.1):
             if received:
                 cancel()
@@ -142,7 +143,8 @@ def deferred_signals(cancel: Callable[[], None]) -> Iterator[Callable[[], None]]
 
     for each in handlers:
         signal.signal(each, note)
-    threading.Thread(target=watch, name="dsmote-signals", daemon=True).start()
+    if cancel is not None:
+        threading.Thread(target=watch, args=(cancel,), name="dsmote-signals", daemon=True).start()
     try:
         yield check
     except BaseException:

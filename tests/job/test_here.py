@@ -141,6 +141,28 @@ def test_it_can_be_interrupted_and_leaves_nothing(numeric: Path, tmp_path: Path)
         assert sorted(os.listdir(tmp_path)) == ["numeric"]
 
 
+@pytest.mark.parametrize("where", ["Stage.discard", "Output.release", "Stage.open"])
+def test_a_signal_does_not_disturb_what_tidies_up(
+    numeric: Path, tmp_path: Path, where: str
+) -> None:
+    program = (
+        "import os, signal\nfrom dsmote.job import storage\nfrom dsmote.cli import main\n"
+        f"written = storage.{where}\n"
+        "def interrupted(self):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n    return written(self)\n"
+        f"storage.{where} = interrupted\n"
+        "main(['resample', 'numeric', 'out', '--target', 'y', '--quiet'])"
+    )
+    process = run(program, tmp_path)
+    _, said = process.communicate(timeout=100)
+    if where == "Stage.open":  # nothing is in place yet
+        assert (process.returncode, said) == (130, "Interrupted: nothing was written.\n")
+        assert sorted(os.listdir(tmp_path)) == ["numeric"]
+    else:
+        assert (process.returncode, said) == (0, "")
+        assert os.listdir(tmp_path / ".out.dsmote") == ["manifest.json"]
+
+
 def test_an_error_is_one_message(numeric: Path, tmp_path: Path) -> None:
     data = bytearray((numeric / "1.parquet").read_bytes())
     data[4:600] = b"\xff" * 596
