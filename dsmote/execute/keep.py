@@ -210,12 +210,12 @@ def kept_in_memory(
     table: Any, counted: Counted, subsets: Mapping[Any, Subset], mask: np.ndarray | None = None
 ) -> np.ndarray:
     """Return which rows of a table in memory stay, in order, shape (rows kept,)."""
-    (marks,) = _marks(counted, subsets)
+    (marks,) = marks_of(counted, subsets)
     picked = pick(_memory_target(table), mask, marks=marks)
     return np.arange(picked.length) if picked.rows is None else picked.rows
 
 
-def _marks(counted: Counted, subsets: Mapping[Any, Subset]) -> list[list[Mark]]:
+def marks_of(counted: Counted, subsets: Mapping[Any, Subset]) -> list[list[Mark]]:
     """Say, for each partition, which rows of each class are in it."""
     return [
         [
@@ -276,13 +276,13 @@ def filter_lazily(
     target = [table.target] if table.has_target else []
     kinds = ["target" if name in target else "carried" for name in table.names]
     schema = Schema(tuple(map(Column, table.names, table.dtypes, kinds)))
-    marks = _marks(counted, subsets)
+    marks = marks_of(counted, subsets)
     token = tokenize(table._X, table._y, table.beside, table.target, list(subsets.items()), "keep")
     graph, mask_keys = dict(inputs.graph), [None] * len(keys)
     if masks is not None:
         graph, mask_keys = {**graph, **masks[0]}, list(masks[1])
         token = tokenize(token, mask_keys)
-    lengths = partial(_lengths, counted, subsets, masks is None)
+    lengths = partial(kept_lengths, counted, subsets, masks is None)
     # What stays is drawn once more for each, which costs little. A task that two had in common
     # would be fused in one way where they are computed apart, and in another where together.
     beside = [(name, *of) for name, of in table.beside_parts().items()]
@@ -298,7 +298,7 @@ def filter_lazily(
     return results[0] if len(results) == 1 else tuple(results)
 
 
-def _lengths(counted: Counted, subsets: Mapping[Any, Subset], known: bool) -> list[Any]:
+def kept_lengths(counted: Counted, subsets: Mapping[Any, Subset], known: bool) -> list[Any]:
     """Return the rows that stay in each partition, drawn without looking at the data."""
     if not known:
         return [np.nan] * len(counted.parts)

@@ -462,6 +462,8 @@ class JobSpec(_Keys):
         reader = Reader(fill=False)
         params = given.get("params") or {}
         for name in [name for name in given if name not in self.__dataclass_fields__]:
+            if closest(name, sections()[""]) and name not in _homes()["params"]:
+                continue  # a key of the job is meant
             if name in params:
                 reader.error((name,), "is given twice: by name and in params")
             given["params"] = params = {**params, name: given.pop(name)}

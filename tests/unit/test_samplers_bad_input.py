@@ -223,7 +223,7 @@ UNDERS = "an under-sampler only takes rows away"
 BAD = [
     (r"no column 'id' to carry; the columns are 'a'", SMOTE(carry=["id"])),
     ("target column 'y' cannot be carried", SMOTE(carry=["y"])),
-    ("no column to measure", SMOTE(carry=["a", "b", "c"])),
+    ("there is no feature", SMOTE(carry=["a", "b", "c"])),
     *(
         ("categorical_features", SMOTENC(categorical_features=wanted), as_mixed())
         for wanted in (["nope"], [7], [-6], ["y"], "a")

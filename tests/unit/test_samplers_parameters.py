@@ -220,8 +220,8 @@ def test_names_too(engine):
 @pytest.mark.parametrize(
     ("sampler", "message"),
     [
-        (SMOTENC(neighbors="fast"), "measures numbers only"),
-        (SMOTENC(neighbors=TreeIndex(eps=0.5)), "measures numbers only"),
+        (SMOTENC(neighbors="fast"), "takes numeric features only"),
+        (SMOTENC(neighbors=TreeIndex(eps=0.5)), "takes numeric features only"),
         (SMOTE(k_neighbors=NearestNeighbors(n_neighbors=1)), "n_neighbors=1; it must be"),
         (SMOTE(k_neighbors=NearestNeighbors(), neighbors="tree"), "as well; give a number"),
         (SMOTE(neighbors="slow"), "'neighbors' parameter"),
@@ -428,7 +428,7 @@ def test_targeted_classes_are_cleaned(strategy, targeted):
     assert sampler.sample_indices_.tolist() == np.flatnonzero(stays).tolist()
     assert sampler.sampling_strategy_ == {label: int((label == B).sum()) for label in targeted}
     assert sampler.plan_.counts_after == {0: 60, 1: 30}  # at most
-    assert "at most so many rows stay" in str(sampler.plan_)
+    assert "these are upper bounds" in str(sampler.plan_)
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
