@@ -98,6 +98,8 @@ class Extract:
         One more than the largest number in the index.
     decimals : dict of column position to (digits before the point, digits after it) or None
         As in a profile; for a run that has none.
+    written : object
+        What came of writing the partition, where one task does both.
     """
 
     counts: dict[Any, int]
@@ -106,6 +108,7 @@ class Extract:
     sample: dict[int, Sampled] = field(default_factory=dict)
     index_end: int = 0
     decimals: dict[int, Any] = field(default_factory=dict)
+    written: Any = None
 
     @property
     def starts(self) -> np.ndarray:

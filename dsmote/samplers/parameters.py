@@ -12,7 +12,7 @@ import numpy as np
 
 from dsmote.plan import SCALES
 
-__all__ = ["SHARED", "Range", "allow", "sklearn_constraints"]
+__all__ = ["SHARED", "Range", "allow", "allowed", "sklearn_constraints"]
 
 
 class Range(NamedTuple):
@@ -65,11 +65,13 @@ def allow(*values: Any) -> dict[str, Any]:
 @cache
 def sklearn_constraints(sampler: Any) -> dict[str, list[Any]]:
     """Return the constraints of a sampler's parameters as scikit-learn validates them."""
+    return {name: [_constraint(one) for one in each] for name, each in allowed(sampler).items()}
+
+
+def allowed(sampler: Any) -> dict[str, tuple[Any, ...]]:
+    """Return what each parameter of a sampler may be, as `allow` has it."""
     known = fields(sampler) if is_dataclass(sampler) else ()  # the base of all is none
-    return {
-        of.name: [_constraint(one) for one in of.metadata.get("allow") or SHARED[of.name]]
-        for of in known
-    }
+    return {of.name: of.metadata.get("allow") or SHARED[of.name] for of in known}
 
 
 def _constraint(allowed: Any) -> Any:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
-from dsmote.samplers.base import Sampler, load_scikit_learn
+from dsmote.samplers.base import Sampler
 
 __all__ = [
     "check_parameters",
@@ -27,7 +28,6 @@ def samplers() -> dict[str, type]:
     >>> samplers()["borderline"].__name__
     'BorderlineSMOTE'
     """
-    load_scikit_learn()
     public = vars(importlib.import_module("dsmote.samplers")).values()
     classes: list[Any] = [x for x in public if isinstance(x, type) and issubclass(x, Sampler)]
     # Names in capitals first, as sorted names are elsewhere.
@@ -85,8 +85,8 @@ def parameters_of(sampler: type) -> dict[str, Any]:
     >>> parameters_of(find_sampler("random-under"))
     {'random_state': None, 'replacement': False, 'sampling_strategy': 'auto'}
     """
-    made: Any = sampler()
-    return made.get_params(deep=False)
+    known: Any = sampler
+    return {of.name: of.default for of in sorted(fields(known), key=lambda of: of.name)}
 
 
 def check_parameters(sampler: Any, names: Iterable[str]) -> None:
