@@ -216,10 +216,12 @@ class MemoryTable:
 
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles; object columns that are measured must hold numbers."""
-        apart = roles["carry"] or roles["nominal"] or roles["group"] or roles["inherited"]
-        if self._plain and not apart:
+        given = roles.get
+        if self._plain and not (
+            given("carry") or given("nominal") or given("group") or given("inherited")
+        ):
             width, dtype = self._X.shape[1], self._X.dtype
-            return _schema_of_array(width, dtype, roles["any_kind"], roles["sampler"])
+            return _schema_of_array(width, dtype, given("any_kind", False), given("sampler", ""))
         refuse_mask(self._given, "X")
         dtypes = list(self.dtypes)
         objects: set[int] = set()

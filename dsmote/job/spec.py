@@ -7,6 +7,7 @@ takes is asked of the sampler.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -70,7 +71,13 @@ def _registry() -> Any:
 
 
 def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str | int | float) else value
+    """Return one value or several as a list of types that a file can hold."""
+    if isinstance(value, str | int | float | datetime.date):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return value
+    plain = [each.item() if hasattr(each, "item") else each for each in value]
+    return [str(each) if isinstance(each, datetime.date) else each for each in plain]
 
 
 def _not_blank(text: str) -> str:
