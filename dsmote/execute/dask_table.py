@@ -21,7 +21,7 @@ because the optimiser would otherwise fuse those of X and of y differently.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -43,7 +43,15 @@ from dsmote.execute.generate import (
     synthetic_index,
     with_provenance,
 )
-from dsmote.execute.graph import Inputs, add_indexes, alone, frame_of, freeze_all, over_all
+from dsmote.execute.graph import (
+    Inputs,
+    add_each,
+    add_indexes,
+    alone,
+    frame_of,
+    freeze_all,
+    over_all,
+)
 from dsmote.execute.partition import check_companion, conform, numbers_in, profile
 from dsmote.execute.recipe import ClassIndex, Making, Task
 from dsmote.execute.resources import memory_limit
@@ -52,38 +60,24 @@ from dsmote.plan import Block, Limit, Profile, Schema, make_schema, merge_profil
 from dsmote.plan.profile import TARGET
 from dsmote.plan.schema import check_unique, column_name
 
-__all__ = [
-    "Blocks",
-    "DaskTable",
-    "as_dtype",
-    "beside_like",
-    "changed_meta",
-    "collect",
-    "label_block",
-    "target_like",
-]
-
 
 def collect(
-    like: Any, tasks: dict[Any, Any], outputs: list[Any], name: str, lengths: Sequence[int]
+    like: Any,
+    tasks: Mapping[Any, Any],
+    outputs: list[Any],
+    name: str,
+    lengths: Sequence[int],
+    divisions: Sequence[Any] | None = None,
 ) -> Any:
-    """Make a collection from the keys of its partitions."""
+    """Make a collection from the keys of its partitions; arrays want to know the lengths."""
     if isinstance(like, da.Array):
         tail = (0,) * (like.ndim - 1)
-        tasks = tasks | {(name, i, *tail): key for i, key in enumerate(outputs)}
+        tasks = {**tasks, **{(name, i, *tail): key for i, key in enumerate(outputs)}}
         graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
-        chunks = (like.chunks[0] + tuple(lengths), *like.chunks[1:])
-        return da.Array(graph, name, chunks, dtype=like.dtype)
-    return frame_of(tasks, outputs, name, like, (None,) * (len(outputs) + 1))
-
-
-def changed_meta(meta: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Return the metadata of the output: known categories, changed dtypes, provenance."""
-    changed = {i: dtype for i, dtype in task.known.items() if 0 <= i < meta.shape[1]}
-    meta = retyped(meta, changed) if changed else meta
-    if task.provenance:
-        meta = with_provenance(meta, empty_provenance(task.provenance, task.out))
-    return meta
+        chunks = (tuple(lengths), *like.chunks[1:])
+        return da.Array(graph, name, chunks, meta=like._meta, dtype=like.dtype)
+    like = like._meta if isinstance(like, dd.DataFrame | dd.Series) else like
+    return frame_of(tasks, outputs, name, like, divisions or (None,) * (len(outputs) + 1))
 
 
 def _original(
@@ -103,82 +97,6 @@ def _provenance_of(part: Any, *, kind: str, out: Schema) -> pd.DataFrame:
 def _made(of: ClassIndex, *, pick: int | None, **how: Any) -> Any:
     made = make_block(of, **how)
     return tuple(made) if pick is None else made[pick]
-
-
-class Blocks:
-    """The tasks that make the new rows, and what each of them makes.
-
-    Parameters
-    ----------
-    tasks : dict
-        The graph, added to.
-    indexes : dict of rank to key
-        Of the classes that grow.
-    token, task
-        Of the run.
-    like : Index
-        An empty index of the input's kind.
-    array : dtype or None
-        Of the output, where it is an array.
-    several : bool
-        Whether more than the table is wanted of each.
-    """
-
-    def __init__(
-        self,
-        tasks: dict[Any, Any],
-        indexes: dict[int, Any],
-        token: str,
-        task: Task,
-        like: pd.Index,
-        array: np.dtype | None,
-        several: bool,
-    ) -> None:
-        self._tasks, self._token, self._task, self._several = tasks, token, task, several
-        how = Making.of(task)
-        self._keys = []
-        for b, block in enumerate(task.plan.blocks):
-            pick = None if several else 0
-            make = partial(alone, _made, pick=pick, how=how, block=block, like=like, array=array)
-            self._keys.append((f"synthetic-{token}", b))
-            tasks[self._keys[-1]] = (make, indexes[block.class_rank])
-
-    def tables(self) -> list[Any]:
-        """Return the keys of the new partitions."""
-        return self.parts(0) if self._several else self._keys
-
-    def parts(self, place: int) -> list[Any]:
-        """Return the keys of one thing that each block makes: see ``generate.Part``."""
-        picked = []
-        for b, key in enumerate(self._keys):
-            picked.append((f"part-{place}-{self._token}", b))
-            self._tasks[picked[-1]] = (itemgetter(place), key)
-        return picked
-
-    def originals(self, keys: Sequence[Any], is_frame: bool) -> list[Any]:
-        """Return the keys of the original partitions, as they are in the output."""
-        task = self._task
-        kind = task.provenance if is_frame else None
-        if not (task.changes or kind):
-            return list(keys)
-        change = partial(
-            _original, schema=task.schema, dtypes=task.changes, out=task.out, kind=kind
-        )
-        outputs = [(f"original-{self._token}", i) for i in range(len(keys))]
-        self._tasks |= {new: (change, old) for new, old in zip(outputs, keys, strict=True)}
-        return outputs
-
-    def provenance(self, keys: Sequence[Any]) -> Any:
-        """Return a lazy frame of where the rows of an array came from."""
-        kind, out = self._task.provenance, self._task.out
-        assert kind is not None
-        of = partial(_provenance_of, kind=kind, out=out)
-        outputs = [(f"no-provenance-{self._token}", i) for i in range(len(keys))]
-        self._tasks |= {new: (of, old) for new, old in zip(outputs, keys, strict=True)}
-        name = f"provenance-{self._token}"
-        meta = empty_provenance(kind, out)
-        outputs += self.parts(3)
-        return collect(meta, dict(self._tasks), outputs, name, ())
 
 
 def beside_like(values: Any, name: str) -> tuple[Any, Any]:
@@ -241,22 +159,12 @@ def label_block(*, block: Block, first: int, like: Any, column: bool) -> Any:
     return made.to_frame() if column else made
 
 
-BESIDE = ("sample_weight", "groups")
+BESIDE = ("sample_weight", "groups")  # in the order of generate.Part
 PROFILES = 16  # that are merged at once: each holds up to 2 MiB of every class
-
-
-def _merge_list(parts: list[Profile]) -> Profile:
-    return merge_profiles(parts)
 
 
 def _all_numbers(parts: list[dict[int, bool]]) -> dict[int, bool]:
     return {i: all(p.get(i, True) for p in parts) for i in {i for p in parts for i in p}}
-
-
-def _profile_part(
-    part: Any, target: Any = None, *, schema: Schema, scale: str | None, levels: bool
-) -> Profile:
-    return profile(part, target, schema, scale, levels)
 
 
 def _report(indexes: list[Any], *, labels: list[Any]) -> dict[Any, Any]:
@@ -264,19 +172,7 @@ def _report(indexes: list[Any], *, labels: list[Any]) -> dict[Any, Any]:
 
 
 class DaskTable:
-    """A table in Dask collections.
-
-    Parameters
-    ----------
-    X : dask DataFrame or 2-d dask Array
-        The features, or the whole table when `target` is given.
-    y : dask Series, one-column DataFrame or Array, optional
-        The target.
-    target : hashable, optional
-        Name of the target column of X.
-    beside : mapping of name to collection, optional
-        ``sample_weight`` and ``groups``, partitioned as X.
-    """
+    """A table in Dask collections; `beside` (weights, groups) is partitioned as X is."""
 
     lazy = True
     passes: tuple[str, ...] = ()
@@ -456,10 +352,10 @@ class DaskTable:
         """Look at every partition once: the one compute."""
         inputs = self._inputs()
         token = tokenize(self._X, self._y, schema, "profile", scale, levels)
-        look = partial(_profile_part, schema=schema, scale=scale, levels=levels)
-        rows = (row[:2] for row in inputs.rows())
+        look = partial(profile, schema=schema, scale=scale, levels=levels)
+        rows = ((*row, None)[:2] for row in inputs.rows())
         found: Profile = over_all(
-            inputs.graph, rows, f"profile-{token}", look, _merge_list, PROFILES
+            inputs.graph, rows, f"profile-{token}", look, merge_profiles, PROFILES
         )
         return found
 
@@ -486,21 +382,67 @@ class DaskTable:
             indexes = add_indexes(tasks, inputs, token, task)
             self.report = self._reported(dict(tasks), indexes, token, task)
         several = bool(self.beside) or (task.provenance is not None and not self.is_frame)
-        blocks = Blocks(tasks, indexes, token, task, self.index_like, self.array, several)
-        lengths = [b.rows for b in plan.blocks]
-        outputs = [*blocks.originals(keys, self.is_frame), *blocks.tables()]
-        like = changed_meta(self._meta, task) if self.is_frame else self._X
+        how = {"how": Making.of(task), "like": self.index_like, "array": self.array}
+        made = []
+        for b, block in enumerate(plan.blocks):
+            make = partial(alone, _made, pick=None if several else 0, block=block, **how)
+            made.append((f"synthetic-{token}", b))
+            tasks[made[-1]] = (make, indexes[block.class_rank])
+
+        def new(place: int) -> list[Any]:
+            """Return the keys of one thing that each block makes: see ``generate.Part``."""
+            if not several:
+                return made
+            return add_each(tasks, f"part-{place}-{token}", itemgetter(place), zip(made))
+
+        originals, like = list(keys), self._X
+        if self.is_frame:
+            like = self._changed_meta(task)
+        if self.is_frame and (task.changes or task.provenance):
+            dtypes, kind = task.changes, task.provenance
+            change = partial(_original, schema=task.schema, dtypes=dtypes, out=task.out, kind=kind)
+            originals = add_each(tasks, f"original-{token}", change, zip(keys))
+        X_keys = [*originals, *new(0)]
         if task.provenance and not self.is_frame:
-            self.provenance = blocks.provenance(keys)
-        beside = [
-            self._beside_out(name, tasks, blocks.parts(place), f"{name}-{token}", lengths)
-            for name, place in (("sample_weight", 1), ("groups", 2))
-            if name in self.beside
-        ]
-        X_res = collect(like, dict(tasks), outputs, f"X-{token}", lengths)
+            of = partial(_provenance_of, kind=task.provenance, out=task.out)
+            outputs = [*add_each(tasks, f"no-provenance-{token}", of, zip(keys)), *new(3)]
+            meta = empty_provenance(task.provenance, task.out)
+            self.provenance = collect(meta, dict(tasks), outputs, f"provenance-{token}", ())
+        beside = []
+        for name, (values, own) in self.beside_parts().items():
+            assert own is not None
+            out, dtype = beside_like(values, name)
+            change = partial(
+                as_dtype,
+                dtype=dtype,
+                array=isinstance(values, da.Array),
+                like=getattr(values, "name", None),
+            )
+            parts = [*own, *new(1 + BESIDE.index(name))]
+            outputs = add_each(tasks, f"part-of-{name}-{token}", change, zip(parts))
+            beside.append(self._collect(out, tasks, outputs, f"{name}-{token}", task))
+        X_res = self._collect(like, tasks, X_keys, f"X-{token}", task)
         if self.has_target:
             return (X_res, *beside) if beside else X_res
-        return (X_res, self._labels(inputs, f"y-{token}", lengths, task), *beside)
+        return (X_res, self._labels(inputs, f"y-{token}", task), *beside)
+
+    @staticmethod
+    def _collect(
+        like: Any, tasks: Mapping[Any, Any], outputs: list[Any], name: str, task: Task
+    ) -> Any:
+        """Make a collection of original partitions and of those of the plan's blocks."""
+        lengths = [block.rows for block in task.plan.blocks]
+        own = like.chunks[0] if isinstance(like, da.Array) else ()
+        return collect(like, dict(tasks), outputs, name, [*own, *lengths])
+
+    def _changed_meta(self, task: Task) -> pd.DataFrame:
+        """Return the metadata of the output: known categories, changed dtypes, provenance."""
+        meta = self._meta
+        changed = {i: dtype for i, dtype in task.known.items() if 0 <= i < meta.shape[1]}
+        meta = retyped(meta, changed) if changed else meta
+        if task.provenance:
+            meta = with_provenance(meta, empty_provenance(task.provenance, task.out))
+        return meta
 
     @staticmethod
     def _reported(tasks: dict[Any, Any], indexes: dict[int, Any], token: str, task: Task) -> Any:
@@ -514,35 +456,21 @@ class DaskTable:
         graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
         return Delayed(name, graph, layer=name)
 
-    def _labels(self, inputs: Inputs, name: str, lengths: list[int], task: Task) -> Any:
-        y, keys, plan = self._y, inputs.columns[1], task.plan
+    def _labels(self, inputs: Inputs, name: str, task: Task) -> Any:
+        y, keys = self._y, inputs.columns[1]
         assert keys is not None
         tasks, outputs = dict(inputs.graph), list(keys)
         like = target_like(y, task.known)
         column = isinstance(y, dd.DataFrame) or (isinstance(y, da.Array) and y.ndim == 2)
         if TARGET in task.changes:
             change = partial(_as_category, dtype=task.known[TARGET])
-            outputs = [(f"original-{name}", i) for i in range(len(keys))]
-            tasks |= {new: (change, old) for new, old in zip(outputs, keys, strict=True)}
-        for b, block in enumerate(plan.blocks):
+            outputs = add_each(tasks, f"original-{name}", change, zip(keys))
+        for b, block in enumerate(task.plan.blocks):
             first = (task.first or 0) + block.offset
             make = partial(label_block, block=block, first=first, like=like, column=column)
             outputs.append((f"labels-{name}", b))
             tasks[outputs[-1]] = (make,)
-        return collect(y if isinstance(y, da.Array) else like, tasks, outputs, name, lengths)
-
-    def _beside_out(
-        self, of: str, tasks: dict[Any, Any], made: list[Any], name: str, lengths: list[int]
-    ) -> Any:
-        """Return weights or groups of the whole output."""
-        values, keys = self.beside_parts()[of]
-        assert keys is not None
-        like, dtype = beside_like(values, of)
-        array = isinstance(values, da.Array)
-        change = partial(as_dtype, dtype=dtype, array=array, like=getattr(values, "name", None))
-        outputs = [(f"part-of-{name}", i) for i in range(len(keys) + len(made))]
-        tasks |= {new: (change, old) for new, old in zip(outputs, [*keys, *made], strict=True)}
-        return collect(like, dict(tasks), outputs, name, lengths)
+        return self._collect(y if isinstance(y, da.Array) else like, tasks, outputs, name, task)
 
 
 def _as_category(part: Any, *, dtype: pd.CategoricalDtype) -> Any:

@@ -28,47 +28,18 @@ from dsmote.execute.rows import Rows, all_finite, encode, factorized, join
 from dsmote.plan import Plan, Schema
 from dsmote.plan.profile import merge_decimals
 
-__all__ = [
-    "Extract",
-    "Sampled",
-    "Take",
-    "check_counts",
-    "extract",
-    "join_extracts",
-    "sampled",
-    "take_of",
-]
-
 
 @dataclass(frozen=True)
 class Take:
-    """What to take out.
-
-    Attributes
-    ----------
-    schema : Schema
-        The columns.
-    grow : mapping of label to rank
-        The classes whose rows are wanted.
-    skip : bool
-        Leave rows with a missing value out, where otherwise they are an error.
-    whole : bool
-        Take rows as they are, all columns; nothing is measured.
-    beside : tuple of int
-        Positions of columns that are not measured but wanted too.
-    ranks : mapping of label to rank
-        All classes, where a sample is wanted.
-    quotas : mapping of rank to int
-        Rows of the sample from each class.
-    """
+    """What to take out."""
 
     schema: Schema
-    grow: Mapping[Any, int]
-    skip: bool = False
-    whole: bool = False
-    beside: tuple[int, ...] = ()
-    ranks: Mapping[Any, int] = field(default_factory=dict)
-    quotas: Mapping[int, int] = field(default_factory=dict)
+    grow: Mapping[Any, int]  # ranks by label of the classes whose rows are wanted
+    skip: bool = False  # leave rows with a missing value out, where otherwise they are an error
+    whole: bool = False  # take rows as they are, all columns; nothing is measured
+    beside: tuple[int, ...] = ()  # positions of columns that are not measured but wanted too
+    ranks: Mapping[Any, int] = field(default_factory=dict)  # of all classes, for a sample
+    quotas: Mapping[int, int] = field(default_factory=dict)  # sampled rows of each class, by rank
 
 
 @dataclass(frozen=True)
@@ -82,30 +53,15 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Extract:
-    """What was taken out of some partitions, in order.
+    """What was taken out of some partitions, in order."""
 
-    Attributes
-    ----------
-    counts : dict of label to int
-        All their rows per class, to check what the graph was built on.
-    lengths : tuple of int
-        Rows of each partition.
-    rows : dict of rank to Rows
-        The wanted rows; numbers count from the first row of the first of these partitions.
-    sample : dict of rank to Sampled
-        What a model is learnt from.
-    index_end : int
-        One more than the largest number in the index.
-    decimals : dict of column position to (digits before the point, digits after it) or None
-        As in a profile; for a run that has none.
-    """
-
-    counts: dict[Any, int]
-    lengths: tuple[int, ...]
+    counts: dict[Any, int]  # all their rows per class, to check what the graph was built on
+    lengths: tuple[int, ...]  # rows of each partition
+    # By rank; numbers count from the first row of the first of these partitions.
     rows: dict[int, Rows]
-    sample: dict[int, Sampled] = field(default_factory=dict)
-    index_end: int = 0
-    decimals: dict[int, Any] = field(default_factory=dict)
+    sample: dict[int, Sampled] = field(default_factory=dict)  # to fit a model to, by rank
+    index_end: int = 0  # one more than the largest number in the index
+    decimals: dict[int, Any] = field(default_factory=dict)  # as in a profile, which a run may lack
 
     @property
     def starts(self) -> np.ndarray:
@@ -181,7 +137,7 @@ def _rows(here: Partition, at: np.ndarray, take: Take, *, all_of_them: bool) -> 
         whole = rows.reset_index(drop=True)
         made = Rows(np.empty((n, 0)), {}, no_codes, (), {}, at, beside=whole)
     else:
-        made = encode(rows, schema, at, here.known_levels)
+        made = encode(rows, schema, at, here.levels)
         if not all_finite(made.numeric):
             if not take.skip:
                 raise ValueError(incomplete(*bad_values(rows, schema), schema))

@@ -58,26 +58,6 @@ from dsmote.plan.labels import listed
 from dsmote.plan.memory import STEP_ROWS
 from dsmote.plan.schema import with_decimals
 
-__all__ = [
-    "Part",
-    "as_floats",
-    "build_class_index",
-    "came_from",
-    "check_free",
-    "decode",
-    "empty_provenance",
-    "filled",
-    "finish",
-    "join_made",
-    "learn",
-    "make_block",
-    "make_rows",
-    "of_originals",
-    "repeated",
-    "synthetic_index",
-    "with_provenance",
-]
-
 FLAG = "synthetic"
 
 

@@ -53,26 +53,8 @@ from dsmote.execute.survey import (
     merge_around,
     nearest_here,
     queries_of,
-    survey_here,
 )
 from dsmote.plan import COPY, ClassPlan, Plan
-
-__all__ = [
-    "FAN_IN",
-    "Inputs",
-    "Layer",
-    "add_indexes",
-    "again",
-    "alone",
-    "frame_of",
-    "freeze",
-    "freeze_all",
-    "interpret",
-    "over_all",
-    "together",
-    "tree",
-    "without_blocks",
-]
 
 FAN_IN = 256  # inputs of a joining task
 # Keys of what Dask shuffles by a file: rows come to it in the order in which tasks happen to end.
@@ -265,6 +247,17 @@ def tree(
     return (name, 0)
 
 
+def add_each(
+    tasks: dict[Any, Any], name: str, function: Callable[..., Any], rows: Iterable[tuple[Any, ...]]
+) -> list[Any]:
+    """Add a task for each tuple of arguments; return the keys of the tasks."""
+    added = []
+    for i, row in enumerate(rows):
+        added.append((name, i))
+        tasks[added[-1]] = (function, *row)
+    return added
+
+
 def over_all(
     tasks: Mapping[Any, Any],
     rows: Iterable[tuple[Any, ...]],
@@ -274,11 +267,8 @@ def over_all(
     fan_in: int = FAN_IN,
 ) -> Any:
     """Compute something of every partition, and join it in their order: one pass over the data."""
-    level: list[Any] = []
     graph = dict(tasks)
-    for i, keys in enumerate(rows):
-        level.append((name, i))
-        graph[level[-1]] = (look, *keys)
+    level = add_each(graph, name, look, rows)
     top = tree(graph, level, f"joined-{name}", joined, fan_in=fan_in)
     whole = HighLevelGraph.from_collections(name, graph, dependencies=())
     (found,) = dask.compute(Delayed(top, whole, layer=name))
@@ -302,12 +292,8 @@ def without_blocks(plan: Plan) -> Plan:
 class Inputs:
     """The fixed partitions of a table's collections.
 
-    Parameters
-    ----------
-    graph : dict
-        All their tasks.
-    columns : sequence of (sequence of keys, or None)
-        Keys of X, of the target, of the weights and of the groups, in order of partitions.
+    `graph` has all their tasks; `columns` are the keys of X, of the target, of the weights and of
+    the groups (None where there are none), in order of partitions.
     """
 
     def __init__(self, graph: dict[Any, Any], columns: Sequence[Sequence[Any] | None]) -> None:
@@ -397,11 +383,7 @@ def _ready(*_: Any) -> None:
 
 def _add_gather(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task, plan: Plan) -> Any:
     take = take_of(task)
-    pull = partial(extract, take=take)
-    level = []
-    for i, row in enumerate(inputs.rows()):
-        level.append((f"extract-{token}", i))
-        tasks[level[-1]] = (pull, *row)
+    level = add_each(tasks, f"extract-{token}", partial(extract, take=take), inputs.rows())
     joined = partial(join_extracts, take=take)
     last = partial(_gathered, take=take, plan=plan, first=task.first)
     # A sample makes every extract large.
@@ -417,15 +399,14 @@ def _add_survey(
     tasks: dict[Any, Any], second: Inputs, token: str, look: Any, task: Task, learnt: Any
 ) -> Any:
     see = partial(alone, look, recipe=task.recipe, n_classes=len(task.plan.classes))
-    level = []
-    for i, row in enumerate(second.rows()):
-        level.append((f"survey-{token}", i))
-        tasks[level[-1]] = (see, learnt, *row)
+    rows = [(learnt, *row) for row in second.rows()]
+    level = add_each(tasks, f"survey-{token}", see, rows)
     return tree(tasks, level, f"surveyed-{token}", sum)
 
 
 def _surveyed(learnt: Any, *row: Any, look: Any, recipe: Any, n_classes: int) -> Any:
-    return survey_here(look(*row), recipe=recipe, n_classes=n_classes, learnt=learnt)
+    here = look(*row)
+    return recipe.survey(here.matrix, here.ranks, n_classes, learnt)
 
 
 def _add_around(

@@ -47,31 +47,6 @@ from dsmote.plan.schema import (
     text_found,
 )
 
-__all__ = [
-    "NUMBERED",
-    "Labelled",
-    "Partition",
-    "Samples",
-    "as_frame",
-    "bad_values",
-    "check",
-    "check_companion",
-    "column_of",
-    "companion",
-    "conform",
-    "incomplete",
-    "index_end",
-    "label_codes",
-    "labelled",
-    "labels_of",
-    "missing_labels",
-    "numbers_in",
-    "profile",
-    "smallest_hashes",
-    "unlike",
-]
-
-
 NUMBERED = 1 << 13  # rows of a table in memory whose levels are numbered once, for all classes
 HASHED = 8  # columns that are enough to tell rows apart
 LEAST_ROWS = 1 << 12  # of a wide partition, that are profiled at once
@@ -112,18 +87,33 @@ def labels_of(frame: pd.DataFrame, target: Any, schema: Schema) -> pd.Series:
         position = schema.target
         assert position is not None
         return frame.iloc[:, position]
-    if isinstance(target, pd.DataFrame):
-        target = target.iloc[:, 0]
-    if not isinstance(target, pd.Series):
-        refuse_mask(target, "a partition of y")
-        target = pd.Series(np.asarray(target).reshape(-1))
-    if len(target) != len(frame):
-        raise ValueError(unlike(len(frame), len(target)))
-    return target
+    labels = as_series(target, "y")
+    if len(labels) != len(frame):
+        raise ValueError(unlike(len(frame), len(labels)))
+    return labels
 
 
-def label_codes(labels: Any) -> tuple[np.ndarray, list[Any]]:
-    """Return each row's label as a number (-1: missing), and the labels as plain values."""
+def as_series(values: Any, what: str) -> pd.Series:
+    """Return the target, weights or groups of a partition, whatever holds them, as a Series."""
+    if isinstance(values, pd.DataFrame):
+        return values.iloc[:, 0]
+    if isinstance(values, pd.Series):
+        return values
+    refuse_mask(values, f"a partition of {what}")
+    return pd.Series(native(np.asarray(values)).reshape(-1))
+
+
+class Labelled(NamedTuple):
+    """The classes of a partition's rows."""
+
+    codes: np.ndarray  # int, shape (n,): place of each row's label in `names`; -1: missing
+    names: list[Any]  # the labels as plain Python values, in order of first appearance
+    counts: list[int]  # rows of each
+    missing: int  # rows without a label
+
+
+def labelled(labels: Any) -> Labelled:
+    """Give each different label a number."""
     dtype = getattr(labels, "dtype", None)
     if isinstance(labels, pd.Series) and isinstance(dtype, np.dtype) and dtype.kind in "iubO":
         labels = labels.to_numpy()  # which takes half the time
@@ -135,23 +125,9 @@ def label_codes(labels: Any) -> tuple[np.ndarray, list[Any]]:
             "text for each row"
         ) from error
     if isinstance(values, np.ndarray) and values.dtype.kind in "iub":
-        return codes, values.tolist()
-    return codes, [plain(value) for value in values]
-
-
-class Labelled(NamedTuple):
-    """The classes of a partition's rows."""
-
-    codes: np.ndarray  # int, shape (n,): place of each row's label in `names`; -1: missing
-    names: list[Any]  # the labels as plain Python values, in order of first appearance
-    counts: list[int]  # rows of each
-
-    missing: int  # rows without a label
-
-
-def labelled(labels: Any) -> Labelled:
-    """Give each different label a number."""
-    codes, names = label_codes(labels)
+        names = values.tolist()
+    else:
+        names = [plain(value) for value in values]
     missing, *counts = np.bincount(codes + 1, minlength=len(names) + 1).tolist()
     return Labelled(codes, names, counts, missing)
 
@@ -159,10 +135,7 @@ def labelled(labels: Any) -> Labelled:
 class Partition:
     """One partition of a table, or all of a table in memory: what is read of it is read once.
 
-    Parameters
-    ----------
-    part, target : partitions of X and of y (None where the target is a column of X)
-    weight, group : partitions of the sample weights and of the groups, where there are any
+    `target` is None where the target is a column of X.
     """
 
     def __init__(self, part: Any, target: Any = None, weight: Any = None, group: Any = None):
@@ -170,7 +143,7 @@ class Partition:
         self.measured: Any = None  # for whoever looks at all rows
         self._frames: list[tuple[Schema, pd.DataFrame]] = []
         self._labelled: Labelled | None = None
-        self._levels: dict[int, tuple[np.ndarray, pd.Series]] = {}
+        self.levels: dict[int, tuple[np.ndarray, pd.Series]] = {}
         self._decimals: dict[int, tuple[int, int] | None] | None = None
 
     @classmethod
@@ -212,16 +185,11 @@ class Partition:
             self._labelled = labelled(self.target if known else self.series(schema))
         return self._labelled
 
-    @property
-    def known_levels(self) -> Mapping[int, tuple[np.ndarray, pd.Series]]:
-        """The codes and levels that were asked for before, by position."""
-        return self._levels
-
     def level_codes(self, i: int, column: pd.Series) -> tuple[np.ndarray, pd.Series]:
         """Return the codes and levels of a categorical feature, as `factorized` does."""
-        if i not in self._levels:
-            self._levels[i] = factorized(column)
-        return self._levels[i]
+        if i not in self.levels:
+            self.levels[i] = factorized(column)
+        return self.levels[i]
 
     def decimals(self, schema: Schema) -> dict[int, tuple[int, int] | None]:
         """Return the digits of the decimals in object columns that are measured, unless empty."""
@@ -247,11 +215,7 @@ def check_companion(dtype: Any, name: str) -> None:
 
 def companion(values: Any, n: int, name: str) -> pd.Series:
     """Return what goes beside a partition of n rows (weights, groups) as a Series."""
-    if isinstance(values, pd.DataFrame):
-        values = values.iloc[:, 0]
-    if not isinstance(values, pd.Series):
-        refuse_mask(values, f"a partition of {name}")
-        values = pd.Series(native(np.asarray(values)).reshape(-1))
+    values = as_series(values, name)
     if len(values) != n:
         raise ValueError(
             f"{name} is partitioned differently from X: a partition of X has {n:,} rows, that of "

@@ -43,23 +43,6 @@ from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema, Stream, copies_
 from dsmote.plan.draws import GAP, NEIGHBOUR, NOISE, VOTE
 from dsmote.plan.profile import LevelCounts
 
-__all__ = [
-    "Around",
-    "Bases",
-    "ClassContext",
-    "ClassIndex",
-    "Draws",
-    "Ends",
-    "Made",
-    "Making",
-    "Recipe",
-    "SearchSpace",
-    "Task",
-    "on_segments",
-    "other_classes",
-    "vote_on",
-]
-
 
 class Draws:
     """The random numbers that belong to the new rows ``start .. stop`` of a class."""
@@ -195,33 +178,15 @@ class ClassIndex:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What makes a sampler itself. As it stands it is SMOTE's: all rows are bases, equally.
+    """What makes a sampler itself. As it stands it is SMOTE's: all rows are bases, equally."""
 
-    Attributes
-    ----------
-    name : str
-        The sampler's name.
-    k : int
-        Neighbours of each base row in its class; 0 for none.
-    neighbors : Engine or None
-        How they are found; None to choose from the rows.
-    fast : bool
-        They may be approximate.
-    n_components : int, float or None
-        Principal components to find them in.
-    scaling : Scaling or None
-        Distances are those of scaled columns.
-    on_small_group : {"error", "copy", "skip"}
-        What to do with groups of fewer than k + 1 rows.
-    """
-
-    name: str
-    k: int = 0
-    neighbors: Engine | None = None
-    fast: bool = False
-    n_components: Any = None
-    scaling: Scaling | None = None
-    on_small_group: str = "error"
+    name: str  # the sampler's
+    k: int = 0  # neighbours of each base row in its class; 0 for none
+    neighbors: Engine | None = None  # how they are found; None to choose from the rows
+    fast: bool = False  # they may be approximate
+    n_components: Any = None  # principal components to find them in
+    scaling: Scaling | None = None  # distances are those of scaled columns
+    on_small_group: str = "error"  # what to do with groups of fewer than k + 1 rows
 
     # Constants of a kind of recipe. Some kinds compute one from their fields: a property there.
 

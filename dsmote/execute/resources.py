@@ -18,8 +18,6 @@ from threadpoolctl import ThreadpoolController
 
 from dsmote.plan import Limit
 
-__all__ = ["current_client", "memory_limit", "single_threaded", "thread_count", "thread_pool"]
-
 _CGROUP_LIMITS = (
     "/sys/fs/cgroup/memory.max",
     "/sys/fs/cgroup/memory.high",

@@ -15,64 +15,27 @@ import pyarrow as pa
 from dsmote.plan import Schema
 from dsmote.plan.profile import unify_categories
 
-__all__ = [
-    "Rows",
-    "all_exact",
-    "all_finite",
-    "check_levels",
-    "encode",
-    "factorized",
-    "is_arrow_date",
-    "join",
-    "numeric_columns",
-    "numeric_values",
-    "retyped",
-]
-
 _EXACT_DECIMAL = 10**15  # 15 digits come back from float64 by rounding
 _EXACT = 2**53  # whole numbers up to here are exact in float64
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one class.
+    """Rows of one class."""
 
-    Attributes
-    ----------
-    numeric : ndarray of float64, shape (n, p)
-        The measured numeric columns.
-    wide : mapping of place among the numeric columns to ndarray of int64 or uint64, shape (n,)
-        Columns of whole numbers with values that float64 cannot hold.
-    codes : ndarray of int32, shape (n, q)
-        The nominal columns, as codes into `levels`.
-    levels : tuple of Series
-        The values of each nominal column that occur.
-    categories : mapping of column position to CategoricalDtype
-        The dtypes of the categorical columns met, nominal, carried or target.
-    numbers : ndarray of int64, shape (n,)
-        Which rows of the table they are, counted from 0.
-    weights : ndarray of float64, shape (n,), or None
-        Sample weights.
-    group : ndarray of int32, shape (n,), or None
-        Codes of the groups, into `group_levels`.
-    group_levels : Series or None
-        The groups that occur.
-    units : mapping of place to int
-        By what the values of a decimal column in `wide` are multiplied to be whole numbers.
-    beside : DataFrame or None
-        Columns that are not measured but wanted: carried ones, or all where rows are copied.
-    """
-
-    numeric: np.ndarray
+    numeric: np.ndarray  # float64, shape (n, p): the numeric features
+    # Columns of integers that float64 cannot hold, by place among the numeric ones; (u)int64.
     wide: dict[int, np.ndarray]
-    codes: np.ndarray
-    levels: tuple[pd.Series, ...]
+    codes: np.ndarray  # int32, shape (n, q): the categorical features, as codes into `levels`
+    levels: tuple[pd.Series, ...]  # the values of each categorical feature that occur
+    # Dtypes of the categorical columns met, features or not, by position in the table.
     categories: dict[int, pd.CategoricalDtype]
-    numbers: np.ndarray
-    weights: np.ndarray | None = None
-    group: np.ndarray | None = None
-    group_levels: pd.Series | None = None
-    beside: pd.DataFrame | None = None
+    numbers: np.ndarray  # int64, shape (n,): which rows of the table they are, counted from 0
+    weights: np.ndarray | None = None  # float64, shape (n,): sample weights
+    group: np.ndarray | None = None  # int32, shape (n,): codes into `group_levels`
+    group_levels: pd.Series | None = None  # the groups that occur
+    beside: pd.DataFrame | None = None  # columns that are not measured but wanted
+    # By what the values of a decimal column in `wide` are multiplied to be whole numbers.
     units: Mapping[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:

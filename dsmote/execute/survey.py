@@ -35,18 +35,6 @@ from dsmote.neighbors.exact import scale_power, squared_distances
 from dsmote.plan import Schema
 from dsmote.plan.memory import QUERIES
 
-__all__ = [
-    "BATCH",
-    "Measured",
-    "Queries",
-    "join_batches",
-    "measured",
-    "merge_around",
-    "nearest_here",
-    "queries_of",
-    "survey_here",
-]
-
 BATCH = QUERIES  # that travel together: their lists of 10 are 7 MiB
 
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
@@ -54,27 +42,13 @@ Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 
 @dataclass(frozen=True)
 class Measured:
-    """The complete rows of a partition, as they are searched.
+    """The complete rows of a partition, as they are searched."""
 
-    Attributes
-    ----------
-    matrix : ndarray of float64, shape (n, p)
-        Scaled, if asked for.
-    raw : ndarray of float64, shape (n, p)
-        In original units.
-    ranks : ndarray of int32, shape (n,)
-        Place of each row's class in sorted label order.
-    numbers : ndarray of int64, shape (n,)
-        Which rows of the partition they are.
-    weights : ndarray of float64, shape (n,), or None
-    groups : Series or None
-    """
-
-    matrix: np.ndarray
-    raw: np.ndarray
-    ranks: np.ndarray
-    numbers: np.ndarray
-    weights: np.ndarray | None = None
+    matrix: np.ndarray  # float64, shape (n, p): scaled, if asked for
+    raw: np.ndarray  # float64, shape (n, p): in original units
+    ranks: np.ndarray  # int32, shape (n,): place of each row's class in sorted label order
+    numbers: np.ndarray  # int64, shape (n,): which rows of the partition they are
+    weights: np.ndarray | None = None  # float64, shape (n,)
     groups: pd.Series | None = None
     _indexes: dict[bool, NeighborIndex] = field(default_factory=dict, repr=False, compare=False)
 
@@ -90,29 +64,14 @@ class Measured:
 
 @dataclass(frozen=True)
 class Queries:
-    """Rows of a class that ask for the nearest of all rows.
+    """Rows of a class that ask for the nearest of all rows."""
 
-    Attributes
-    ----------
-    asked : ndarray of int64, shape (q,)
-        Which rows of the class.
-    points : ndarray of float64, shape (q, p)
-        Scaled, if asked for.
-    numbers : ndarray of int64, shape (q,)
-        Which rows of the table.
-    starts : ndarray of int64, shape (partitions + 1,)
-        Number of the first row of each partition.
-    groups : Series or None
-    rank : int
-        Place of their class in sorted label order.
-    """
-
-    asked: np.ndarray
-    points: np.ndarray
-    numbers: np.ndarray
-    starts: np.ndarray
+    asked: np.ndarray  # int64, shape (q,): which rows of the class
+    points: np.ndarray  # float64, shape (q, p): scaled, if asked for
+    numbers: np.ndarray  # int64, shape (q,): which rows of the table
+    starts: np.ndarray  # int64, shape (partitions + 1,): number of the first row of each
     groups: pd.Series | None = None
-    rank: int = -1
+    rank: int = -1  # place of their class in sorted label order
 
 
 def queries_of(
@@ -167,11 +126,6 @@ def measured(
     found = places[codes[at]] if len(places) else np.empty(0, dtype=np.int32)
     here.measured = Measured(recipe.measured(raw), raw, found, at, weights, groups)
     return here.measured
-
-
-def survey_here(of: Measured, *, recipe: Recipe, n_classes: int, learnt: Any) -> Any:
-    """Show a partition to the recipe."""
-    return recipe.survey(of.matrix, of.ranks, n_classes, learnt)
 
 
 def nearest_here(

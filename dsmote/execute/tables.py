@@ -48,8 +48,6 @@ from dsmote.plan import Limit, Plan, Profile, Schema, make_schema
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name
 
-__all__ = ["MemoryTable", "Table", "read_frame", "read_pair"]
-
 _FLOPS = 1 << 18  # multiplications that no BLAS spreads over threads
 _SHARE = 1 << 14  # new rows that one thread makes at a time, at most
 _LEAST = 1 << 13  # and at least: for fewer, threads wait for each other longer than they work
@@ -57,18 +55,9 @@ _WIDE = 1 << 17  # values of a class from which on the search of an eighth of th
 
 
 class MemoryTable:
-    """A table in numpy, lists or pandas.
+    """A table in numpy, lists or pandas; X holds the target too where `target` names a column.
 
-    Parameters
-    ----------
-    X : DataFrame, ndarray or list
-        The features, or the whole table when `target` is given.
-    y : Series, DataFrame, ndarray or list, optional
-        The target.
-    target : hashable, optional
-        Name of the target column of X.
-    beside : mapping of name to array, optional
-        ``sample_weight`` and ``groups``, one value for each row.
+    `beside` are ``sample_weight`` and ``groups``, one value for each row.
     """
 
     lazy = False
@@ -208,11 +197,16 @@ class MemoryTable:
         return self.target if self._labels is None else self._labels.name
 
     @property
+    def labels(self) -> pd.Series:
+        """The target."""
+        if self._labels is None:
+            return self._X.iloc[:, self.names.index(self.target)]
+        return self._labels
+
+    @property
     def meta_labels(self) -> Any:
         """What a callable sampling strategy is given."""
-        if self._labels is None:
-            return self._frame.iloc[:, self.names.index(self.target)]
-        return self._labels.to_numpy()
+        return self.labels if self._labels is None else self._labels.to_numpy()
 
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles; object columns that are measured must hold numbers."""

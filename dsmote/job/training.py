@@ -151,10 +151,7 @@ def _by_number(part: pd.DataFrame, *, start: int, stop: int, subset: Subset) -> 
 
 
 def _by_class(part: pd.DataFrame, *, target: str, marks: tuple[Mark, ...]) -> np.ndarray:
-    picked = pick(part[target], marks=marks)
-    held = np.zeros(picked.length, dtype=bool)
-    held[slice(None) if picked.rows is None else picked.rows] = True
-    return held
+    return pick(part[target], marks=marks) > 0
 
 
 class Seen(NamedTuple):
@@ -243,14 +240,6 @@ def _draw(
         label: Subset(counted.counts[label], int(n), split.seed, RANKS + rank)
         for rank, (label, n) in enumerate(zip(labels, keep, strict=True))
     }
-    for part, starts in zip(counted.parts, counted.starts(), strict=True):
-        marks = tuple(
-            Mark(label, starts[label], starts[label] + n, subsets[label])
-            for label, n in part.counts.items()
-        )
-        held.append(partial(_by_class, target=target, marks=marks))
-    test = np.zeros(len(counted.parts), dtype=np.int64)
-    for label, subset in subsets.items():
-        here = [part.counts.get(label, 0) for part in counted.parts]
-        test += np.diff(subset.before(np.concatenate([[0], np.cumsum(here, dtype=np.int64)])))
-    return held, tuple(test.tolist())
+    for marks in counted.marks(subsets):
+        held.append(partial(_by_class, target=target, marks=tuple(marks)))
+    return held, tuple(counted.kept(subsets))

@@ -12,8 +12,6 @@ from dsmote.neighbors import Engine
 from dsmote.plan import copies_by_weight
 from dsmote.samplers.base import OverSampler
 
-__all__ = ["ADASYN"]
-
 
 class AdasynRecipe(Recipe):
     """A base row's share is that of other classes among its nearest rows."""

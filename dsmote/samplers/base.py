@@ -46,8 +46,6 @@ else:
         """The same."""
 
 
-__all__ = ["OverSampler", "Sampler", "load_scikit_learn", "wanted_search"]
-
 _NAMED = {"auto": None, "fast": None, "tree": TreeIndex(), "brute": BruteIndex()}
 
 

@@ -24,8 +24,6 @@ from dsmote.samplers.base import wanted_search
 from dsmote.samplers.parameters import allow
 from dsmote.samplers.smote import SMOTE
 
-__all__ = ["BorderRecipe", "BorderSampler", "BorderlineSMOTE"]
-
 
 @dataclass(frozen=True)
 class BorderRecipe(Recipe):

@@ -13,8 +13,6 @@ from dsmote.plan import Schema, shares
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow
 
-__all__ = ["KMeansSMOTE", "log_mean_distance"]
-
 _BLOCK = 1 << 21  # distances that are looked at at once: 16 MiB
 _MOST = 10_000  # rows of a cluster whose distances are all looked at
 

@@ -12,8 +12,6 @@ import numpy as np
 
 from dsmote.plan import SCALES
 
-__all__ = ["SHARED", "Range", "allow", "sklearn_constraints"]
-
 
 class Range(NamedTuple):
     """Numbers of a kind (Integral, Real, or float for those that are not whole) between limits."""

@@ -18,7 +18,6 @@ from dsmote.samplers.parameters import Range, allow
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
-__all__ = ["RandomOverSampler"]
 
 _MOST = float(np.finfo(np.float64).max)
 

@@ -9,8 +9,6 @@ from dsmote.plan import Plan, Subset
 from dsmote.samplers.parameters import allow
 from dsmote.samplers.under_base import UnderSampler
 
-__all__ = ["RandomUnderSampler"]
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class RandomUnderSampler(UnderSampler):

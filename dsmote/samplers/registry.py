@@ -9,15 +9,6 @@ from typing import Any
 
 from dsmote.samplers.base import Sampler, load_scikit_learn
 
-__all__ = [
-    "check_parameters",
-    "describe_samplers",
-    "find_sampler",
-    "make_sampler",
-    "parameters_of",
-    "samplers",
-]
-
 
 def samplers() -> dict[str, type]:
     """Return the public samplers by name.

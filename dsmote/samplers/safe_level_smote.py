@@ -5,8 +5,6 @@ import numpy as np
 from dsmote.execute import Bases, ClassContext, ClassIndex, Draws, Ends, Recipe, other_classes
 from dsmote.samplers.smote import SMOTE
 
-__all__ = ["SafeLevelSMOTE"]
-
 
 class SafeLevelRecipe(Recipe):
     """The safe level of a row is how many of its k nearest rows of all are of its class."""

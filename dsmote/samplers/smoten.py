@@ -19,8 +19,6 @@ from dsmote.samplers.parameters import Range, allow
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
-__all__ = ["SMOTEN"]
-
 
 @dataclass(frozen=True)
 class NominalRecipe(Recipe):

@@ -18,8 +18,6 @@ from dsmote.plan.schema import column_name, is_nominal_dtype
 from dsmote.samplers.parameters import allow
 from dsmote.samplers.smote import SMOTE
 
-__all__ = ["SMOTENC", "MixedRecipe", "mixed_weight"]
-
 
 def mixed_weight(numeric: np.ndarray) -> float:
     """Return M, the median of the numeric features' population standard deviations.

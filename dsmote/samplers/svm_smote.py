@@ -15,8 +15,6 @@ from dsmote.plan.draws import SHARE
 from dsmote.samplers.borderline_smote import BorderRecipe, BorderSampler
 from dsmote.samplers.parameters import Range, allow
 
-__all__ = ["SVMSMOTE"]
-
 
 class _Machine(NamedTuple):
     """A fitted support vector machine, and which rows of the table its vectors are."""

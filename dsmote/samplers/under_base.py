@@ -25,8 +25,6 @@ from dsmote.samplers.parameters import allow
 if TYPE_CHECKING:
     from sklearn.utils import Tags
 
-__all__ = ["CleanSampler", "UnderSampler"]
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class UnderSampler(Sampler):

@@ -22,7 +22,7 @@ def series(values, **how):
 def test_arrays_are_collected_with_their_chunks():
     like = dask_array(np.zeros((3, 2)), [2, 1])
     tasks = {"p": (np.ones, (2, 2)), "q": (np.ones, (1, 2)), "r": (np.zeros, (4, 2))}
-    made = collect(like, tasks, ["p", "q", "r"], "made", [4])
+    made = collect(like, tasks, ["p", "q", "r"], "made", [2, 1, 4])
     assert isinstance(made, da.Array)
     assert made.chunks == ((2, 1, 4), (2,))
     assert made.compute(scheduler="synchronous").sum() == 6
