@@ -22,7 +22,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
 
@@ -179,16 +179,14 @@ def logging_to_stderr(log_format: str | None, level: str) -> Iterator[None]:
 
     logger, handler = logging.getLogger("dsmote"), _Echo()
     handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
-    before, passed_on = logger.level, logger.propagate
-    logger.addHandler(handler)
-    logger.setLevel(level.upper())
-    logger.propagate = False
-    try:
+    with ExitStack() as undo:
+        undo.callback(logger.removeHandler, handler)
+        undo.callback(logger.setLevel, logger.level)
+        undo.callback(setattr, logger, "propagate", logger.propagate)
+        logger.addHandler(handler)
+        logger.setLevel(level.upper())
+        logger.propagate = False
         yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
-        logger.propagate = passed_on
 
 
 def execute(
@@ -353,41 +351,33 @@ def _signals() -> Iterator[None]:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
-    before = {each: signal.signal(each, interrupt) for each in numbers}
-    try:
+    with ExitStack() as undo:
+        for each in numbers:
+            undo.callback(signal.signal, each, signal.signal(each, interrupt))
         yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 @contextmanager
 def _without_logs_of_dask() -> Iterator[None]:
     """Silence the logs and warnings of the cluster: the user gets one message, from here."""
-    loggers = [logging.getLogger(name) for name in ("distributed", "asyncio", "tornado", "bokeh")]
-    levels = [logger.level for logger in loggers]
-    # Dask gives these a level of their own when it is imported, which may be later. Filters stay.
-    own = [logging.getLogger(name) for name in ("distributed.client", "tornado.application")]
-    # Worker processes read their log level from the environment when they start.
-    variable = "DASK_LOGGING__DISTRIBUTED"
-    inherited = os.environ.get(variable)
-    os.environ[variable] = "critical"
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
-    for logger in own:
-        logger.addFilter(_nothing)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger in own:
-            logger.removeFilter(_nothing)
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        os.environ.pop(variable)
-        if inherited is not None:
-            os.environ[variable] = inherited
+    with ExitStack() as undo, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in ("distributed", "asyncio", "tornado", "bokeh"):
+            logger = logging.getLogger(name)
+            undo.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.CRITICAL + 1)
+        # Dask gives these a level of their own when it is imported, which may be later.
+        for name in ("distributed.client", "tornado.application"):
+            logger = logging.getLogger(name)
+            undo.callback(logger.removeFilter, _nothing)
+            logger.addFilter(_nothing)
+        # Worker processes read their log level from the environment when they start.
+        variable = "DASK_LOGGING__DISTRIBUTED"
+        inherited = os.environ.get(variable)
+        undo.callback(os.environ.update, {} if inherited is None else {variable: inherited})
+        undo.callback(os.environ.pop, variable)
+        os.environ[variable] = "critical"
+        yield
 
 
 def _nothing(record: logging.LogRecord) -> bool:
@@ -533,11 +523,11 @@ def given_job(given: dict[str, Any], source: Any = None, needs_output: bool = Tr
 EXIT_CODES = """\b
 Exit codes, for schedulers:
     0  done (or planned, with --dry-run)
-    1  failed, and a retry may help; there is no output, or the one that was there before
+    1  failed, a retry may help; there is no output, or the previous one
     2  wrong usage, or errors in the job file; nothing has run
-    3  skipped: the output is there and was made from the same (if_exists: skip)
-    4  refused: the job does not fit in the workers' memory; nothing has been written
-    5  refused: the data, a parameter or an existing output does not allow it; as after 1
+    3  skipped: the output was made from the same files in the same way (if_exists: skip)
+    4  refused: the job does not fit in the workers' memory; nothing was written
+    5  refused: the data, a parameter or an existing output does not allow it; files as after 1
   130  interrupted, by Ctrl-C or SIGTERM
 """
 
@@ -581,8 +571,8 @@ def plan(**given: Any) -> None:
     """Show what resampling INPUT would do, without doing it.
 
     INPUT is a Parquet or CSV file, a folder of them or a quoted glob; a path or any URL that
-    fsspec knows. Only the classes are counted. What cannot run ends with the exit code that
-    `dsmote resample` would end with.
+    fsspec knows. Only the classes are counted. If the plan cannot run, the exit code is that of
+    `dsmote resample`.
     """
     execute(given_job(given, needs_output=False), dry_run=True, **given)
 
@@ -660,9 +650,9 @@ def demo(rows: int, output: str, **given: Any) -> None:
 
 @command(as_json)
 def samplers(as_json: bool) -> None:
-    """List what --sampler takes, and with --json their parameters too.
+    """List the samplers: the name for --sampler, the class in Python, and what it does.
 
-    Each is named as --sampler takes it and as it is called in Python.
+    With --json their parameters too.
     """
     from dsmote.samplers.registry import describe_samplers
 
@@ -676,9 +666,9 @@ def samplers(as_json: bool) -> None:
 
 @command()
 def schema() -> None:
-    """Print the JSON schema of job files, for editors and programs.
+    """Print the JSON schema of job files.
 
-    An editor that knows YAML checks and completes job files with it.
+    Editors use it to complete and check them.
     """
     from dsmote.job.spec import job_schema
 

@@ -1,35 +1,23 @@
-"""The segment kernel: a new row lies between a base row and one of its neighbours.
+"""Pure numpy kernels: arrays in, arrays out, draws passed in, nothing written in place.
 
 ::
 
-    base o----------x------------------o neighbour          new = base + gap (neighbour - base)
-         0         gap                 1                     one gap for all columns of a row
+    extrapolate          base          segment              neighbour
+    x--------------------o-------------x--------------------o
+    base - step (neighbour - base)     base + gap (neighbour - base)     one gap or step for a row
 
-Source: Chawla, Bowyer, Hall and Kegelmeyer, "SMOTE: Synthetic Minority Over-sampling
-Technique", JAIR 16, 2002. The paper's pseudo-code draws a gap for each attribute, its text and
-figure (and every implementation in use) one for each row; this is the latter.
+    normal               x = base + shrinkage h std N(0, 1), each column on its own
+                         h = (4 / ((d + 2) n))^(1 / (d + 4))
 
-The kernel that goes beyond: a new row lies on the far side of its base row.
+    vote                 the most common level among the neighbours
 
-::
-
-    x-----o base------------------o neighbour          new = base - step (neighbour - base)
-    step                                               one step for all columns of a row
-
-Source: Nguyen, Cooper and Kamei, "Borderline over-sampling for imbalanced data classification",
-2011, where the neighbours of a safe support vector are extrapolated.
-
-The kernel of the smoothed bootstrap: a copy of a row, moved a little at random.
-
-::
-
-    base o~~> x        x = base + shrinkage h std N(0, 1), each column on its own
-                       h = (4 / ((d + 2) n))^(1 / (d + 4))
-
-Source: Menardi and Torelli, "Training and assessing classification rules with imbalanced data"
-(ROSE), Data Mining and Knowledge Discovery 28, 2014.
-
-The vote kernel: a nominal value is the most common one among the neighbours.
+Sources: Chawla, Bowyer, Hall and Kegelmeyer, "SMOTE: Synthetic Minority Over-sampling Technique",
+JAIR 16, 2002. The paper's pseudo-code draws a gap for each attribute, its text and figure (and all
+implementations in use) one for each row; this is the latter.
+Nguyen, Cooper and Kamei, "Borderline over-sampling for imbalanced data classification", 2011, where
+the neighbours of a safe support vector are extrapolated.
+Menardi and Torelli, "Training and assessing classification rules with imbalanced data" (ROSE), Data
+Mining and Knowledge Discovery 28, 2014.
 """
 
 from __future__ import annotations
@@ -37,27 +25,31 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-__all__ = ["bandwidth", "beyond", "beyond_exact", "normal", "segment", "segment_exact", "vote"]
+__all__ = [
+    "bandwidth",
+    "extrapolate",
+    "extrapolate_exact",
+    "normal",
+    "segment",
+    "segment_exact",
+    "vote",
+]
+
+_MOST_STEPS = 2.0**64 - 2048.0  # the largest float64 that uint64 holds
 
 
 def segment(
     bases: np.ndarray, neighbours: np.ndarray, gaps: np.ndarray, whole: np.ndarray
 ) -> np.ndarray:
-    """Interpolate rows.
+    """Interpolate rows; each value lies between its two end points, rounding included.
 
     Parameters
     ----------
     bases, neighbours : ndarray of float64, shape (n, d)
-        End points of each row's segment.
     gaps : ndarray of float64, shape (n,)
-        Place on the segment, in [0, 1).
+        In [0, 1).
     whole : ndarray of bool, shape (d,)
-        Columns of whole numbers: the step from the base is rounded to nearest, ties to even.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, d)
-        Each value lies between its two end points, rounding included.
+        Integer columns: the step from the base is rounded to nearest, ties to even.
 
     Examples
     --------
@@ -73,7 +65,7 @@ def segment(
         steps[:, whole] = np.rint(steps[:, whole])
     made = bases + steps
     if not finite:
-        far = ~np.isfinite(steps)  # end points further apart than a float can tell
+        far = ~np.isfinite(steps)  # the distance of the end points overflows
         blend = bases * (1.0 - gaps)[:, None] + neighbours * gaps[:, None]
         made = np.where(far, blend, made)
     # base + gap * (neighbour - base) may pass the neighbour by one rounding.
@@ -82,59 +74,41 @@ def segment(
 
 
 def segment_exact(bases: np.ndarray, neighbours: np.ndarray, gaps: np.ndarray) -> np.ndarray:
-    """Interpolate 64-bit whole numbers that float64 cannot hold (ids, nanoseconds).
-
-    Parameters
-    ----------
-    bases, neighbours : ndarray of int64 or uint64, shape (n,)
-        End points.
-    gaps : ndarray of float64, shape (n,)
-        Place on the segment, in [0, 1).
-
-    Returns
-    -------
-    ndarray of the same dtype, shape (n,)
-        The base plus the rounded step; the step is at most the distance of the end points.
+    """Interpolate 64-bit integers that float64 cannot hold (ids, nanoseconds).
 
     Examples
     --------
     >>> segment_exact(np.array([2**62 + 1]), np.array([2**62 + 5]), np.array([0.5])) - 2**62
     array([3])
     """
-    up = neighbours >= bases
-    low = np.where(up, bases, neighbours).astype(np.uint64)
-    high = np.where(up, neighbours, bases).astype(np.uint64)
-    distance = high - low  # modulo 2**64, which is exact for signed end points too
+    up, distance, start = _distances(bases, neighbours)
     wanted = np.rint(gaps * distance.astype(np.float64))
-    # 2**64 itself would not fit; a gap below 1 reaches it only through rounding.
-    steps = np.minimum(np.minimum(wanted, 2.0**64 - 2048.0).astype(np.uint64), distance)
-    start = bases.astype(np.uint64)
+    steps = np.minimum(np.minimum(wanted, _MOST_STEPS).astype(np.uint64), distance)
     return np.where(up, start + steps, start - steps).astype(bases.dtype)
 
 
-def beyond(
+def _distances(
+    bases: np.ndarray, neighbours: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return whether neighbours are above their bases, and distances and bases as uint64."""
+    up = neighbours >= bases
+    low = np.where(up, bases, neighbours).astype(np.uint64)
+    high = np.where(up, neighbours, bases).astype(np.uint64)
+    # Modulo 2**64, which is exact for signed integers too.
+    return up, high - low, bases.astype(np.uint64)
+
+
+def extrapolate(
     bases: np.ndarray, neighbours: np.ndarray, steps: np.ndarray, whole: np.ndarray
 ) -> np.ndarray:
-    """Extrapolate rows away from their neighbours.
+    """Move rows away from their neighbours; parameters as of :func:`segment`.
 
-    Parameters
-    ----------
-    bases, neighbours : ndarray of float64, shape (n, d)
-        Rows.
-    steps : ndarray of float64, shape (n,)
-        How far, as a share of the distance; not negative.
-    whole : ndarray of bool, shape (d,)
-        Columns of whole numbers: the step is rounded to nearest, ties to even.
-
-    Returns
-    -------
-    ndarray of float64, shape (n, d)
-        Finite where the end points are; what would overflow ends at the largest float.
+    Where the end points are finite the result is, too: what overflows is clipped.
 
     Examples
     --------
-    >>> beyond(np.array([[0.0, 0.0]]), np.array([[10.0, 3.0]]), np.array([0.25]),
-    ...        np.array([False, True]))
+    >>> extrapolate(np.array([[0.0, 0.0]]), np.array([[10.0, 3.0]]), np.array([0.25]),
+    ...             np.array([False, True]))
     array([[-2.5, -1. ]])
     """
     with np.errstate(over="ignore"):
@@ -148,34 +122,18 @@ def beyond(
         return np.clip(bases - moved, -limit, limit)
 
 
-def beyond_exact(bases: np.ndarray, neighbours: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Extrapolate 64-bit whole numbers that float64 cannot hold (ids, nanoseconds).
-
-    Parameters
-    ----------
-    bases, neighbours : ndarray of int64 or uint64, shape (n,)
-        Rows.
-    steps : ndarray of float64, shape (n,)
-        How far, as a share of the distance, in [0, 1].
-
-    Returns
-    -------
-    ndarray of the same dtype, shape (n,)
-        What would leave the range of the dtype ends at its edge.
+def extrapolate_exact(bases: np.ndarray, neighbours: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Extrapolate 64-bit integers; what would leave the range of the dtype ends at its edge.
 
     Examples
     --------
-    >>> beyond_exact(np.array([2**62 + 4]), np.array([2**62 + 8]), np.array([0.5])) - 2**62
+    >>> extrapolate_exact(np.array([2**62 + 4]), np.array([2**62 + 8]), np.array([0.5])) - 2**62
     array([2])
     """
     info = np.iinfo(bases.dtype)
-    down = neighbours >= bases
-    low = np.where(down, bases, neighbours).astype(np.uint64)
-    high = np.where(down, neighbours, bases).astype(np.uint64)
-    wanted = np.rint(steps * (high - low).astype(np.float64))
-    move = np.minimum(wanted, 2.0**64 - 2048.0).astype(np.uint64)
-    # Room below the base, and above it; modulo 2^64, which is exact for signed numbers too.
-    start = bases.astype(np.uint64)
+    down, distance, start = _distances(bases, neighbours)
+    wanted = np.rint(steps * distance.astype(np.float64))
+    move = np.minimum(wanted, _MOST_STEPS).astype(np.uint64)
     below = start - np.uint64(info.min % 2**64)
     above = np.uint64(info.max) - start
     moved = np.where(down, start - np.minimum(move, below), start + np.minimum(move, above))
@@ -184,13 +142,6 @@ def beyond_exact(bases: np.ndarray, neighbours: np.ndarray, steps: np.ndarray) -
 
 def bandwidth(n_rows: int, n_columns: int) -> float:
     """Return h, the bandwidth that is best for normal rows.
-
-    Parameters
-    ----------
-    n_rows : int
-        Rows of the class.
-    n_columns : int
-        Columns that are moved.
 
     Examples
     --------
@@ -201,35 +152,21 @@ def bandwidth(n_rows: int, n_columns: int) -> float:
 
 
 def normal(draws: np.ndarray) -> np.ndarray:
-    """Turn uniform draws from (0, 1) into normal ones, float64.
-
-    Examples
-    --------
-    >>> normal(np.array([0.5, 0.8413447460685429]))
-    array([0., 1.])
-    """
+    """Turn uniform draws from (0, 1) into normal ones, float64."""
     return np.asarray(ndtri(draws))
 
 
 def vote(codes: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """Return the mode of each row, ties broken by a draw.
+    """Return the mode of each row of codes; where levels tie, a draw from [0, 1) decides.
+
+    Tied levels are ordered by their nearest neighbour, so the result does not depend on how levels
+    are coded. Memory is n x k bytes a few times over, never n x levels.
 
     Parameters
     ----------
     codes : ndarray of int, shape (n, k)
-        Codes of the levels that the k neighbours have, nearest first.
+        Levels of the k neighbours, nearest first.
     draws : ndarray of float64, shape (n,)
-        In [0, 1): which of the tied levels wins.
-
-    Returns
-    -------
-    ndarray, shape (n,), dtype of `codes`
-        Tied levels are ordered by their nearest neighbour, so the result does not depend on how
-        levels are coded.
-
-    Notes
-    -----
-    Needs n x k bytes a few times over, never n x levels.
 
     Examples
     --------

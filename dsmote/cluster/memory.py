@@ -6,7 +6,7 @@ import sys
 
 from distributed import Client
 
-from dsmote.plan.memory import FOREIGN_BYTES, PROCESS_BYTES
+from dsmote.plan.memory import OTHER_BYTES, PROCESS_BYTES
 
 __all__ = ["peak_memory", "process_bytes", "worker_peaks"]
 
@@ -55,7 +55,7 @@ def process_bytes(client: Client) -> int:
     """
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     held = max((int(w["metrics"].get("memory", 0)) for w in workers), default=0)
-    return min(FOREIGN_BYTES, max(PROCESS_BYTES, held + IMPORTS_BYTES))
+    return min(OTHER_BYTES, max(PROCESS_BYTES, held + IMPORTS_BYTES))
 
 
 def worker_peaks(client: Client) -> dict[str, int]:

@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -77,8 +78,9 @@ class Exchange:
         table = rows if isinstance(rows, pa.Table) else _as_table(rows)
         order = np.argsort(destination, kind="stable")
         bounds = np.searchsorted(destination, np.arange(n_destinations + 1), sorter=order)
-        table = table.unify_dictionaries().take(pa.array(order)).combine_chunks()
-        (batch,) = table.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]
+        table = table.unify_dictionaries().take(pa.array(order))
+        columns = [column.combine_chunks() for column in table.columns]
+        batch = pa.RecordBatch.from_arrays(columns, schema=table.schema)
         offsets = []
 
         def write(handle: Any) -> None:
@@ -111,22 +113,19 @@ class Exchange:
             :func:`arrays` makes arrays of it.
         """
         fs, root = url_to_fs(self.folder)
+        read = partial(fs.cat_ranges, on_error="raise")
         tables: list[pa.Table] = []
         for i in range(0, len(names), TOGETHER):
             files = [f"{root}/{name}" for name in names[i : i + TOGETHER]]
-            offsets = [
-                np.frombuffer(some, dtype=np.int64)[[0, -2, -1]].tolist()
-                for some in fs.cat_ranges(
-                    [file + OFFSETS for file in files],
-                    0,
-                    OFFSET_BYTES * (destination + 2),
-                    on_error="raise",
-                )
-            ]
-            paths = [file + ROWS for file in files]
-            headers, starts, stops = (list(some) for some in zip(*offsets, strict=True))
-            heads = fs.cat_ranges(paths, 0, headers, on_error="raise")
-            slices = fs.cat_ranges(paths, starts, stops, on_error="raise")
+            places = read([file + OFFSETS for file in files], 0, OFFSET_BYTES * (destination + 2))
+            offsets = np.array([np.frombuffer(of, dtype=np.int64)[[0, -2, -1]] for of in places])
+            # To ask a store for no bytes may get all. Where there are none, headers have the types.
+            filled = np.flatnonzero(offsets[:, 1] < offsets[:, 2])
+            some = filled if len(filled) else np.arange(len(files))
+            paths = [files[j] + ROWS for j in some]
+            headers, starts, stops = offsets[some].T.tolist()
+            heads = read(paths, 0, headers)
+            slices = read(paths, starts, stops) if len(filled) else [b""] * len(files)
             tables += (
                 pa.ipc.open_stream(head + rows).read_all()
                 for head, rows in zip(heads, slices, strict=True)

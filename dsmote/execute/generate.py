@@ -428,7 +428,7 @@ def _indexed(
         return None, {"engine": "none", "exact": True, "recall": 1.0}
     some = slice(None, None, max(1, len(rows) // 512))
     engine = of.search or recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
-    drawn = int(Stream(seed, of.rank, INDEX).words(0, 1)[0])
+    drawn = int(Stream(seed, of.rank, INDEX).bits(0, 1)[0])
     groups = bases.groups
     if groups is None:
         groups = rows.group

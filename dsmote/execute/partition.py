@@ -398,7 +398,7 @@ def profile(
         moments=tuple(look_at(column, scale) for column in numeric) if scale else (),
         levels=tuple(_level_counts(*of, codes, names) for of in found.values()) if levels else (),
         index_end=index_end(frame, target),
-        beyond=frozenset(
+        exact_columns=frozenset(
             i
             for i, column in zip(schema.numeric, numeric, strict=True)
             if schema.columns[i].kind in WHOLE and not all_exact(column)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from dsmote.execute.rows import Rows
-from dsmote.kernels import beyond, beyond_exact, segment, segment_exact, vote
+from dsmote.kernels import extrapolate, extrapolate_exact, segment, segment_exact, vote
 from dsmote.neighbors import (
     BruteIndex,
     Choice,
@@ -70,7 +70,7 @@ class Draws:
 
     def noise(self, column: int) -> np.ndarray:
         """Return a uniform draw for noise in numeric column number `column`, in (0, 1)."""
-        words = Stream(*self._of, NOISE + column).words(self.start, self.stop)
+        words = Stream(*self._of, NOISE + column).bits(self.start, self.stop)
         return ((words >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
@@ -231,7 +231,7 @@ class Recipe:
         return Needs(
             k=self.k,
             k_name=self.k_name,
-            around=self.around,
+            n_neighbors_all=self.around,
             values=self.values,
             sample=self.sample,
             looks=self.surveys or self.around > 0,
@@ -290,7 +290,7 @@ class Recipe:
 
     def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
         """Compare an approximate index with brute force, in all columns, on a sample of rows."""
-        return measure_recall(index, self.measured(rows.numeric), self.k, seed=seed).to_dict()
+        return measure_recall(index, self.measured(rows.numeric), self.k, seed=seed)
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit a model to sampled (scaled) rows and their class numbers, in the table's order."""
@@ -346,9 +346,9 @@ def on_segments(
         near = ends.exact(j, rows)
         wide[j] = segment_exact(values[bases], near, between)
         if len(away):
-            wide[j][away] = beyond_exact(values[bases[away]], near[away], -gaps[away])
+            wide[j][away] = extrapolate_exact(values[bases[away]], near[away], -gaps[away])
     if len(away):
-        numeric[away] = beyond(start[away], ends.points[away], -gaps[away], whole)
+        numeric[away] = extrapolate(start[away], ends.points[away], -gaps[away], whole)
     codes = rows.codes[bases]
     if ends.voters is not None and codes.shape[1]:
         near, place = ends.voters

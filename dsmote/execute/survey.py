@@ -38,6 +38,7 @@ from dsmote.plan.memory import QUERIES
 BATCH = QUERIES  # that travel together: their lists of 10 are 7 MiB
 
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
+_WORTH_THREADS = 1 << 26  # multiplications
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,10 @@ def _fill(
     """Search among some rows of a partition, and write down what was found."""
     index = of.index(rows, len(asking), recipe)
     place = _places(rows, own[asking])
-    m, step = recipe.around, 1 << 12
+    # Brute force takes a thread more where it has enough to do; a tree is too quick.
+    cells = len(asking) * len(rows) * of.matrix.shape[1]
+    threads = each is not map and index.engine == "brute" and cells > _WORTH_THREADS
+    m, step = recipe.around, 1 << 9 if threads else 1 << 12
 
     def ask(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         some = np.arange(start, min(len(asking), start + step))

@@ -63,29 +63,14 @@ _MAGIC = re.compile(r"[*?\[]")
 
 @dataclass(frozen=True)
 class InputFiles:
-    """The files of an input, in the order their rows are taken.
+    """The files of an input, in the order their rows are taken."""
 
-    Parameters
-    ----------
-    url : str
-        What the user gave.
-    root : str
-        The file or folder, without links; for a glob, the folder before its first wildcard.
-    pattern : str or None
-        The glob, without links in the part before its first wildcard.
-    files : tuple of str
-        What a worker opens: absolute paths, or URLs with their protocol.
-    format : {"parquet", "csv"}
-    marks : tuple of str
-        Size and entity tag, or else time, of each file.
-    """
-
-    url: str
-    root: str
-    pattern: str | None
-    files: tuple[str, ...]
+    url: str  # what the user gave
+    root: str  # the file or folder, without links; the folder before a glob's first wildcard
+    pattern: str | None  # the glob, from the root on
+    files: tuple[str, ...]  # what a worker opens: absolute paths, or URLs with their protocol
     format: str
-    marks: tuple[str, ...]
+    marks: tuple[str, ...]  # of each file, its size and entity tag, or else time
 
     @property
     def stamp(self) -> str:
@@ -99,13 +84,7 @@ class InputFiles:
 
 
 def open_fs(url: str) -> tuple[Any, str]:
-    """Return the file system of a URL, and the path in it.
-
-    Examples
-    --------
-    >>> open_fs("memory://folder/table.parquet")[1]
-    '/folder/table.parquet'
-    """
+    """Return the file system of a URL, and the path in it."""
     try:
         fs, path = url_to_fs(os.path.expanduser(url))
     except (ImportError, ValueError) as error:
@@ -121,13 +100,7 @@ def is_local(fs: Any) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    r"""Return the message of an error in one line.
-
-    Examples
-    --------
-    >>> one_line(ValueError("two\n lines\n"))
-    'two lines'
-    """
+    """Return the message of an error in one line."""
     return " ".join(str(error).split())
 
 
@@ -174,23 +147,10 @@ def clear_errors(what: str, path: str) -> Iterator[None]:
 
 
 def list_files(url: str, format: str | None = None) -> InputFiles:
-    """Find the files that an input names.
+    """Find the files of a file, folder or glob; their format, if not given, is in their names.
 
     Files and folders whose names begin with ``_`` or ``.`` are not part of a table and are left
     out. Folders are searched through all their levels.
-
-    Parameters
-    ----------
-    url : str
-        A file, a folder or a glob.
-    format : {"parquet", "csv"}, optional
-        Taken from the names when not given.
-
-    Raises
-    ------
-    FileNotFoundError
-        When there is nothing of that name, or no table in the folder.
-    PermissionError, ValueError
     """
     fs, path = open_fs(url)
     with clear_errors("read", url):

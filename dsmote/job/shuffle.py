@@ -129,21 +129,11 @@ def with_mixing(
 
 @dataclass(frozen=True)
 class Mixing:
-    """The tasks of a shuffle, and what all of them must know.
-
-    Parameters
-    ----------
-    exchange : Exchange
-    parts, size : int
-        Of the mixed table, and those of them that share a slice at first.
-    seed : int
-    schema : pyarrow.Schema
-        Of all the columns.
-    """
+    """The tasks of a shuffle, and what all of them must know."""
 
     exchange: Exchange
     parts: int
-    size: int
+    size: int  # parts that share a slice at first
     seed: int
     schema: pa.Schema
 
@@ -156,7 +146,7 @@ class Mixing:
             )
 
         def send() -> None:
-            bits = Stream(self.seed, 0, MIX).words(start, start + rows)
+            bits = Stream(self.seed, 0, MIX).bits(start, start + rows)
             table = pa.Table.from_pandas(
                 frame, schema=self.schema, preserve_index=False, nthreads=1
             )
@@ -201,23 +191,7 @@ def _name(place: int, group: int | None = None) -> str:
 def mixed(
     partitions: Sequence[Numbered], parts: int, seed: int, folder: str, schema: pa.Schema
 ) -> list[Any]:
-    """Return the parts of the mixed table, lazily.
-
-    Parameters
-    ----------
-    partitions : sequence of Numbered
-        In the order of their rows.
-    parts, seed : int
-    folder : str
-        The staging folder.
-    schema : pyarrow.Schema
-        Of all the columns.
-
-    Returns
-    -------
-    list of Delayed
-        Each a frame.
-    """
+    """Return each part of the mixed table as a delayed frame; scratch files lie in `folder`."""
     size = group_size(len(partitions), parts)
     # Receipts of a run whose partitions were others are of no use.
     cut = tokenize(parts, size, seed, [(source.start, source.rows) for source in partitions])

@@ -21,6 +21,7 @@ import os
 import re
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,7 +31,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import dask
 import dask.dataframe as dd
-import fsspec
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -74,42 +74,31 @@ TOGETHER_BYTES = 4 * 2**20
 #: Read ahead of a column.
 BUFFER_BYTES = 2**20
 
+#: What is raised about the content of a file; after the warning, pandas would drop fields.
+ERRORS = (
+    *(pa.ArrowException, ValueError, OSError, EOFError, zipfile.BadZipFile),
+    pd.errors.ParserWarning,
+)
+
 #: A partition of CSV is about this much text. A compressed file cannot be split.
 BLOCK_BYTES = 32 * 2**20
 #: What a compressed file counts for, as text: its size times this.
 UNPACKED = 10
-#: What pandas, and what unpacks, raises about a file.
-CSV_ERRORS = (ValueError, OSError, EOFError, pd.errors.ParserWarning, zipfile.BadZipFile)
 #: From here on float64 has no place for each integer.
 EXACT = 2**53
 
 Part = TypeVar("Part")
 
 _INDEX_COLUMN = re.compile(r"__index_level_\d+__")
-_NULLABLE = {
-    "bool": "boolean",
-    **{f"int{bits}": f"Int{bits}" for bits in (8, 16, 32, 64)},
-    **{f"uint{bits}": f"UInt{bits}" for bits in (8, 16, 32, 64)},
-}
 
 
 @dataclass(frozen=True)
 class Source:
-    """An input whose files are there, readable and of one shape.
-
-    Parameters
-    ----------
-    inputs : InputFiles
-    columns : tuple of str
-    schema : pyarrow.Schema or None
-        Of Parquet files; CSV has none.
-    footers : tuple of Footer
-        Of Parquet files.
-    """
+    """An input whose files are there, readable and of one shape."""
 
     inputs: InputFiles
     columns: tuple[str, ...]
-    schema: pa.Schema | None = None
+    schema: pa.Schema | None = None  # of Parquet files; CSV has none
     footers: tuple[Footer, ...] = ()
 
     @property
@@ -164,20 +153,7 @@ class Source:
 
 
 def open_source(url: str, format: str | None = None) -> Source:
-    """Find and check the files of an input.
-
-    Parameters
-    ----------
-    url : str
-        A file, a folder or a glob.
-    format : {"parquet", "csv"}, optional
-
-    Raises
-    ------
-    FileNotFoundError, PermissionError
-    ValueError
-        When a file is corrupt, or its columns are not those of the others; it is named.
-    """
+    """Find and check the files of an input; one that is corrupt, or unlike the others, is named."""
     inputs = list_files(url, format)
     refuse_split(url, inputs.files)
     with ThreadPoolExecutor(READING_THREADS) as pool:
@@ -233,6 +209,32 @@ def _shared(parts: Sequence[Part], sizes: Sequence[int], most: int) -> list[tupl
     return [tuple(together) for together in shared]
 
 
+@contextmanager
+def _opened(file: str, wrong: str, compression: str | None = None) -> Iterator[Any]:
+    """Open a file; where its content is what is wrong, name it and say so."""
+    fs, path = open_fs(file)
+    with clear_errors("read", file), fs.open(path, "rb", compression=compression) as handle:
+        try:
+            yield handle
+        except UnicodeDecodeError as error:
+            marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+            likely = "UTF-16" if error.object.startswith(marks) else "LATIN1"
+            raise ValueError(
+                f"{file} is not UTF-8 text (it has the byte 0x{error.object[error.start]:02x}): "
+                f"convert it, such as with `iconv -f {likely} -t UTF-8 FILE > NEW.csv`"
+            ) from error
+        except ERRORS as error:
+            if is_of_storage(error):
+                raise
+            raise ValueError(f"{file} {wrong}: {one_line(error)}") from error
+
+
+def _check_twice(file: str, names: Sequence[str]) -> None:
+    twice = sorted(name for name, n in Counter(names).items() if n > 1)
+    if twice:
+        raise ValueError(f"{file} has more than one column of the name {twice}")
+
+
 # Parquet --------------------------------------------------------------------------------------
 
 
@@ -258,21 +260,8 @@ class Piece(NamedTuple):
     cut: int = 0  # rows of a cut of a large row group
 
 
-@contextmanager
-def _opened(file: str, wrong: str) -> Iterator[Any]:
-    """Open a Parquet file; where Arrow finds something wrong with it, say so and name it."""
-    fs, path = open_fs(file)
-    with clear_errors("read", file), fs.open(path, "rb") as handle:
-        try:
-            yield handle
-        except (pa.ArrowException, OSError) as error:
-            if is_of_storage(error):
-                raise
-            raise ValueError(f"{file} is {wrong}: {one_line(error)}") from error
-
-
 def _footer(file: str) -> Footer:
-    with _opened(file, "corrupt or not a Parquet file") as handle:
+    with _opened(file, "is corrupt or not a Parquet file") as handle:
         parquet = pq.ParquetFile(handle)
         schema, metadata = parquet.schema_arrow, parquet.metadata
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
@@ -283,9 +272,7 @@ def _footer(file: str) -> Footer:
             "drop them or spread them over plain columns"
         )
     names = [name for name in schema.names if not _INDEX_COLUMN.fullmatch(name)]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{file} has more than one column of the name {twice}")
+    _check_twice(file, names)
     known = (schema.pandas_metadata or {}).get("columns", ())
     categorical = {of["field_name"] for of in known if of["pandas_type"] == "categorical"}
     with_nulls = set()
@@ -325,15 +312,16 @@ def _table_schema(footers: Sequence[Footer]) -> pa.Schema:
                 "those columns, or give the files that have them as a glob"
             )
     typed = pa.schema([_common_field(name, footers) for name in first.names])
-    known = first.schema.pandas_metadata
+    known, names = first.schema.pandas_metadata, set(first.names)
     if known is not None:
-        columns = [c for c in known["columns"] if c.get("field_name") in first.names]
+        columns = [column for column in known["columns"] if column.get("field_name") in names]
         known |= {"index_columns": [], "column_indexes": [], "columns": columns}
         typed = typed.with_metadata({b"pandas": json.dumps(known).encode()})
     empty = as_pandas(typed.empty_table())
-    dtypes = {name: str(empty[name].dtype) for f in footers for name in f.with_nulls & set(empty)}
-    nullable = {name: _NULLABLE[dtype] for name, dtype in dtypes.items() if dtype in _NULLABLE}
-    return with_pandas_dtypes(typed, empty.astype(nullable))
+    for name in set(empty) & set().union(*(footer.with_nulls for footer in footers)):
+        if empty[name].dtype.kind in "biu":
+            empty[name] = empty[name].convert_dtypes()  # to a nullable one
+    return with_pandas_dtypes(typed, empty)
 
 
 def with_pandas_dtypes(types: pa.Schema, empty: pd.DataFrame) -> pa.Schema:
@@ -473,7 +461,7 @@ def read_pieces(
 def _read(piece: Piece, names: Sequence[str]) -> pa.Table:
     """Read a piece some columns at a time: no more of the others is held than they need."""
     columns: dict[str, Any] = {}
-    with _opened(piece.file, "corrupt") as handle:
+    with _opened(piece.file, "is corrupt") as handle:
         # Reading ahead would hold more, in Arrow's threads, which wait for Python's.
         ahead = BUFFER_BYTES if piece.cut else 0
         parquet = pq.ParquetFile(handle, buffer_size=ahead, pre_buffer=False)
@@ -537,6 +525,9 @@ def _cast(table: pa.Table, wanted: pa.Schema, file: str) -> pa.Table:
 # CSV ------------------------------------------------------------------------------------------
 
 
+NO_CSV = "cannot be read as CSV"
+
+
 class Block(NamedTuple):
     """The lines of a CSV file that begin within a range of bytes; without a length, all of them."""
 
@@ -545,36 +536,13 @@ class Block(NamedTuple):
     length: int | None = None
 
 
-def _compression(file: str) -> str | None:
+def _packed(file: str) -> str | None:
     return COMPRESSIONS.get(os.path.splitext(file.lower())[1])
 
 
-@contextmanager
-def _opened_csv(file: str, compression: str | None) -> Iterator[Any]:
-    """Open a CSV file; where pandas finds something wrong with it, say so and name it."""
-    with clear_errors("read", file), fsspec.open(file, "rb", compression=compression) as handle:
-        try:
-            with warnings.catch_warnings():
-                # Pandas would drop fields that are too many, and warn.
-                warnings.simplefilter("error", pd.errors.ParserWarning)
-                yield handle
-        except UnicodeDecodeError as error:
-            marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-            likely = "UTF-16" if error.object.startswith(marks) else "LATIN1"
-            raise ValueError(
-                f"{file} is not UTF-8 text (it has the byte 0x{error.object[error.start]:02x}): "
-                f"convert it, such as with `iconv -f {likely} -t UTF-8 FILE > NEW.csv`"
-            ) from error
-        except CSV_ERRORS as error:
-            if is_of_storage(error):
-                raise
-            raise ValueError(f"{file} cannot be read as CSV: {one_line(error)}") from error
-
-
 def _header(file: str) -> list[str]:
-    compression = _compression(file)
-    if compression == "zip":
-        with _opened_csv(file, None) as handle:
+    if _packed(file) == "zip":
+        with _opened(file, NO_CSV) as handle:
             inside = [one.filename for one in zipfile.ZipFile(handle).infolist()]
         inside = [name for name in inside if not name.endswith("/")]
         if len(inside) != 1:  # only the first would be read
@@ -582,16 +550,14 @@ def _header(file: str) -> list[str]:
                 f"{file} holds {len(inside)} files, and one table is read of an archive: "
                 f"{listed(inside, 5)}; unpack it into a folder"
             )
-    with _opened_csv(file, compression) as handle:
+    with _opened(file, NO_CSV, _packed(file)) as handle:
         row = pd.read_csv(handle, header=None, nrows=1, dtype=str, keep_default_na=False)
     return [str(name) or f"Unnamed: {place}" for place, name in enumerate(row.iloc[0])]
 
 
 def _csv_columns(inputs: InputFiles, headers: Sequence[list[str]]) -> tuple[str, ...]:
     first = headers[0]
-    twice = sorted({name for name in first if first.count(name) > 1})
-    if twice:
-        raise ValueError(f"{inputs.files[0]} has more than one column of the name {twice}")
+    _check_twice(inputs.files[0], first)
     for file, header in zip(inputs.files, headers, strict=True):
         if header != first:
             raise ValueError(
@@ -604,7 +570,7 @@ def _blocks(inputs: InputFiles, names: Sequence[str]) -> list[tuple[Block, ...]]
     """Cut the files into blocks of about `BLOCK_BYTES`; of small ones, several are a partition."""
     blocks, sizes = [], []
     for file, mark in zip(inputs.files, inputs.marks, strict=True):
-        size, packed = int(mark.partition(" ")[0]), _compression(file) is not None
+        size, packed = int(mark.partition(" ")[0]), _packed(file)
         if packed or size <= BLOCK_BYTES:
             blocks.append(Block(file))
             sizes.append(max(size * (UNPACKED if packed else 1), FILE_BYTES * len(names)))
@@ -630,14 +596,16 @@ def read_blocks(
 
 
 def _read_block(block: Block, names: Sequence[str], **how: Any) -> pd.DataFrame:
-    with _opened_csv(block.file, _compression(block.file)) as handle:
+    with _opened(block.file, NO_CSV, _packed(block.file)) as handle:
         data = handle
         if block.length is not None:
             data = io.BytesIO(read_block(handle, block.start, block.length, delimiter=b"\n"))
         header = 0 if block.start == 0 else None
         how |= {"names": list(names), "header": header, "index_col": False, "low_memory": False}
         try:
-            return pd.read_csv(data, **how)
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                return pd.read_csv(data, **how)
         except pd.errors.ParserError as error:
             if block.length is None or "EOF inside string" not in str(error):
                 raise

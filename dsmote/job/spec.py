@@ -179,19 +179,19 @@ class Split(_Section):
 
     column: Text | None = key(
         None,
-        "Column that separates training rows from others. Only training rows are resampled, to "
-        "train/ of the output; the others are written unchanged to test/.",
+        "Column that marks training rows. Only these are resampled, to train/ of the output; all "
+        "others are written unchanged to test/.",
         *("--split-column", "COL"),
     )
     train: Values = key(
-        (), "A value of the split's column that marks training rows.", "--train", "VALUE"
+        (), "A value of the split's column that marks a training row.", "--train", "VALUE"
     )
     test_fraction: Annotated[Number, Field(gt=0, lt=1)] | None = key(
         None,
-        "Instead of a column: the share of the rows that is held back, such as 0.2.",
+        "Instead of a column: the share of the rows to hold back at random, such as 0.2.",
         metavar="SHARE",
     )
-    seed: Natural = key(0, "Seed of the choice of the rows that are held back.", "--split-seed")
+    seed: Natural = key(0, "Seed of the random split.", "--split-seed")
     stratify: StrictBool = key(False, "Hold back the same share of each class.")
 
     def _problems(self) -> Iterator[Problem]:
@@ -237,7 +237,7 @@ class Cluster(_Section):
         *("--scheduler", "ADDRESS"),
     )
     scheduler_file: Text | None = key(
-        None, "Or the file that `dask scheduler --scheduler-file FILE` writes.", metavar="FILE"
+        None, "Or the file written by `dask scheduler --scheduler-file FILE`.", metavar="FILE"
     )
     n_workers: Positive | None = key(None, "Number of local workers.")
     threads_per_worker: Positive | None = key(None, "Threads of each local worker.")
@@ -355,9 +355,9 @@ class _Keys(_Section):
     compression: Literal["snappy", "zstd", "gzip", "lz4", "brotli", "none"] = key(
         "snappy", "Parquet compression codec."
     )
-    shuffle: StrictBool = key(False, "Mix new rows with original ones, by the seed.")
-    report: StrictBool = key(False, "Write an HTML report about the result, too.")
-    resume: StrictBool = key(False, "Resume with the finished files of a run that died.")
+    shuffle: StrictBool = key(False, "Shuffle new and original rows together, by the seed.")
+    report: StrictBool = key(False, "Also write an HTML report about the result.")
+    resume: StrictBool = key(False, "Resume with the finished parts of a run that died.")
     cluster: Cluster | None = key(
         None,
         "Where the job runs. When not given: what Dask's configuration names, or workers started "
@@ -462,6 +462,8 @@ class JobSpec(_Keys):
         reader = Reader(fill=False)
         params = given.get("params") or {}
         for name in [name for name in given if name not in self.__dataclass_fields__]:
+            if closest(name, sections()[""]) and name not in _homes()["params"]:
+                continue  # a key of the job is meant
             if name in params:
                 reader.error((name,), "is given twice: by name and in params")
             given["params"] = params = {**params, name: given.pop(name)}

@@ -144,8 +144,8 @@ class Output:
                     write_json(self.place.fs, self.file, {**self._state, "heartbeat": _now()})
                 else:
                     self._lost.set()
-            except Exception:
-                logger.debug("the lock was not renewed", exc_info=True)
+            except Exception as error:  # without its traceback, which may hold secrets
+                logger.debug("the lock was not renewed: %s", error)
             self._wake.wait(BEAT_SECONDS)
             self._wake.clear()
 

@@ -55,25 +55,14 @@ Held = Callable[[pd.DataFrame], np.ndarray]
 
 @dataclass(frozen=True)
 class Divided:
-    """The two sides of a table.
-
-    Parameters
-    ----------
-    train, test : dask.dataframe.DataFrame
-    train_labels : dask.dataframe.DataFrame
-        The target of the training rows, for which no more than what tells them is read.
-    train_rows, test_rows : tuple of int
-        Rows of each partition.
-    labels : mapping of label to int
-        Rows of each class in the whole table; those without a label are those of None.
-    """
+    """The two sides of a table, as lazy frames, and the rows of each of their partitions."""
 
     train: Any
     test: Any
-    train_labels: Any
+    train_labels: Any  # of the training rows the target, for which only what tells them is read
     train_rows: tuple[int, ...]
     test_rows: tuple[int, ...]
-    labels: dict[Any, int]
+    labels: dict[Any, int]  # rows of each class in the whole table; None: without a label
 
     def held_back(self, before: dict[Any, int]) -> tuple[tuple[Any, int], ...]:
         """Return the rows of each class that are not for training, from those that are."""
@@ -84,20 +73,7 @@ class Divided:
 
 
 def divide(frame: Any, target: str, split: Split) -> Divided:
-    """Tell training rows from the others, after one pass over the columns that tell.
-
-    Parameters
-    ----------
-    frame : dask.dataframe.DataFrame
-    target : str
-    split : Split
-
-    Raises
-    ------
-    ValueError
-        When no row is for training, or a value that means training does not occur; it lists the
-        values that do.
-    """
+    """Tell the training rows of a Dask DataFrame from the others, after one pass."""
     held: Sequence[Held]
     if split.column is not None:
         seen = _look_at_column(frame, target, split)
@@ -150,7 +126,7 @@ def _by_number(part: pd.DataFrame, *, start: int, stop: int, subset: Subset) -> 
     return subset.times(start, stop) > 0
 
 
-def _by_class(part: pd.DataFrame, *, target: str, marks: tuple[Mark, ...]) -> np.ndarray:
+def _by_class(part: pd.DataFrame, *, target: str, marks: Sequence[Mark]) -> np.ndarray:
     return pick(part[target], marks=marks) > 0
 
 
@@ -240,6 +216,5 @@ def _draw(
         label: Subset(counted.counts[label], int(n), split.seed, RANKS + rank)
         for rank, (label, n) in enumerate(zip(labels, keep, strict=True))
     }
-    for marks in counted.marks(subsets):
-        held.append(partial(_by_class, target=target, marks=tuple(marks)))
+    held = [partial(_by_class, target=target, marks=of) for of in counted.marks(subsets)]
     return held, tuple(counted.kept(subsets))

@@ -8,7 +8,7 @@ from dsmote.neighbors.engines import (
     CappedIndex,
     Engine,
     FaissIndex,
-    ForeignIndex,
+    SklearnIndex,
     TreeIndex,
 )
 from dsmote.neighbors.exact import NeighborIndex
@@ -23,11 +23,11 @@ __all__ = [
     "DirectSearch",
     "Engine",
     "FaissIndex",
-    "ForeignIndex",
     "GroupedSearch",
     "MixedSearch",
     "NeighborIndex",
     "ProjectedSearch",
+    "SklearnIndex",
     "TreeIndex",
     "TreeSearch",
     "ValueDifferenceSearch",

@@ -11,15 +11,13 @@ r"""Brute force: every pair is looked at, nearly all of them in float32, and non
     differences, column by column, all rows  --->  k smallest as they come
 
 The rows are centred first, because |y|^2 - 2xy cancels badly far from the origin. How far the
-products may round is known (see :mod:`dsmote.neighbors.brute`), so they only leave out what cannot
-be a neighbour; the squares that decide are those of :mod:`dsmote.neighbors.exact`.
+products may round is known, so they only leave out what cannot be a neighbour; the squares that
+decide are those of :mod:`dsmote.neighbors.exact`.
 
-Names written as numbers: corners of a simplex, as many as are worth a column.
-
-The metric of SMOTENC is  |continuous difference|^2 + M^2 x (nominal columns that differ).  Names
-that are written as corners of a simplex with edges of length M have exactly these distances, but
-a corner for every level would need as many dimensions as there are levels. So only frequent levels
-get a corner of their own; a column's other levels, the rare ones, share one::
+**Categories as corners.** The metric of SMOTENC is  |numeric difference|^2 + M^2 x (categorical
+columns that differ).  Levels that are written as corners of a simplex with edges of length M have
+exactly these distances, but a corner for every level would need as many dimensions as there are
+levels. So only frequent levels get a corner of their own; a column's rare levels share one::
 
     column "region", 53 levels                 squared distance as written
         north  o                                  north - south       M^2   (true)
@@ -31,11 +29,10 @@ is wrong only between two rare levels. A query with a rare level can be written 
 the simplex instead, which is equally far from all corners: then what it lacks is the same for all
 rows that have another level, and only rows of its own level are written too far.
 
-All pairs by matrix products, in float32 where that loses nothing.
-
-For the order of a query's rows |y|^2 - 2xy is enough, and a matrix product makes it: with a
-column more, [-2x, 1] [y, |y|^2]^T.  It rounds, by no more than  E = g (|x| + |y|)^2  where g is the
-unit roundoff times the number of terms (Higham 2002, section 3.1), so each value is an interval::
+**The scan.** For the order of a query's rows |y|^2 - 2xy is enough, and a matrix product makes it:
+with a column more, [-2x, 1] [y, |y|^2]^T.  It rounds, by no more than  E = g (|x| + |y|)^2  where g
+is the unit roundoff times the number of terms (Higham 2002, section 3.1), so each value is an
+interval::
 
     limit T: the k-th smallest upper end so far
                               |
@@ -74,25 +71,14 @@ from dsmote.neighbors.exact import (
 )
 from dsmote.plan.memory import SEARCH_CELLS
 
-__all__ = ["BruteSearch", "Corners", "DirectSearch", "Kept", "Points", "scan"]
-
 CORNERS = 24  # levels with a corner of their own, and one more for each column
 
 
 class Corners:
-    """Which levels get a corner, and rows written that way.
+    """Which levels of codes get a corner, and rows written that way.
 
-    Parameters
-    ----------
-    codes : ndarray of int, shape (n, q)
-        Nominal columns of the rows; q may be 0.
-    edge : float
-        M over the square root of two: the place of a corner on its axis.
-
-    Attributes
-    ----------
-    width : int
-        Numbers written for a row.
+    `edge` is M over the square root of two, the place of a corner on its axis; `width` is how many
+    numbers are written for a row.
 
     Examples
     --------
@@ -115,11 +101,7 @@ class Corners:
     def centred(self, codes: np.ndarray, rare: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Write rows with their rare levels in the middle of the simplex.
 
-        Returns
-        -------
-        written : ndarray of float64, shape (m, width)
-        lacking : ndarray of float64, shape (m,)
-            What their squared distance to every row of another rare level is short of.
+        Also returns what their squared distance to every row of another rare level is short of.
         """
         written = self.written(codes)
         lacking = np.zeros(len(codes))
@@ -156,13 +138,7 @@ class Corners:
 
 
 def _frequent_levels(codes: np.ndarray) -> list[tuple[np.ndarray, bool]]:
-    """Choose the levels that get a corner of their own.
-
-    Returns
-    -------
-    list of (levels, shared), one for each column
-        `shared` tells whether the column has further levels.
-    """
+    """Return, for each column, the levels with a corner of their own, and whether it has more."""
     q = codes.shape[1]
     ranked = []
     by_count = []
@@ -190,15 +166,9 @@ _TINY = 2.0**-120  # what products that underflow in float32 may lose, together
 
 @dataclass(frozen=True)
 class Points:
-    """Rows as they enter the product.
+    """Rows as they enter the product: centred, no larger than about 1; `lengths` are their norms.
 
-    Attributes
-    ----------
-    columns : ndarray of float32 or float64, shape (m, w + 1)
-        Centred coordinates, no larger than about 1; in the last column |y|^2 for rows of the
-        index, and whatever for queries.
-    lengths : ndarray of float64, shape (m,)
-        Their Euclidean norms.
+    The last of the columns is |y|^2 for rows of the index, and whatever for queries.
     """
 
     columns: np.ndarray
@@ -207,16 +177,10 @@ class Points:
 
 @dataclass(frozen=True)
 class Kept:
-    """Pairs that may be among the nearest: all true neighbours of the queries not given up.
+    """Pairs that may be among the nearest: all true neighbours of the queries that are not lost.
 
-    Attributes
-    ----------
-    owner : ndarray of int64, shape (p,)
-        The query of each pair, ascending.
-    row : ndarray of int64, shape (p,)
-        The row's place in the order of the scan.
-    lost : ndarray of bool, shape (m,)
-        Queries that were given up.
+    `owner`, ascending, is the query of each pair, and `row` the row's place in the order of the
+    scan.
     """
 
     owner: np.ndarray
@@ -319,23 +283,12 @@ def scan(
     slack: float = 0.0,
     exact: _Exact | None = None,
 ) -> Kept:
-    """Find all rows that may be among the k nearest of each query.
+    """Find all rows that may be among the k nearest of each query (up to 65,536 of them).
 
-    Parameters
-    ----------
-    queries : Points
-        Up to 65,536 of them; their dtype is the precision.
-    tile_of : callable
-        Returns rows ``start .. stop`` of the index, of the same dtype.
-    n_rows : int
-        Rows of the index.
-    k : int
-        How many are wanted.
-    slack : float
-        By how much a true value can exceed what the coordinates say, at most.
-    exact : callable, optional
-        Returns the true values (less the query's own |x|^2) of pairs (query, row) and a bound
-        of their error; needed where `slack` is not 0.
+    `tile_of` returns rows ``start .. stop`` of the index, of the queries' dtype: the precision.
+    `slack` bounds by how much a true value can exceed what the coordinates say; where it is not 0,
+    `exact` returns the true values (less the query's own |x|^2) of pairs (query, row) and a bound
+    of their error.
 
     Examples
     --------
@@ -381,6 +334,7 @@ def scan(
 
 
 _FEW_CELLS = 1 << 17  # differences of pairs, by column, that are quicker than a product
+_FEW_COLUMNS = 12  # the same
 _TABLE = 1 << 20  # pairs whose values are held
 _ROUNDS = 32  # neighbours that are taken one after the other
 _CELLS = 1 << 18  # values of rows that are laid out at once
@@ -391,17 +345,9 @@ _SHORT = {4: 1e15, 8: 1e140}  # lengths whose squares float32 and float64 can ho
 class BruteSearch:
     """Exact neighbours by comparing all pairs; Euclidean, or mixed when codes are given.
 
-    Parameters
-    ----------
-    matrix : ndarray of float64, shape (n, d)
-        Continuous columns; kept, not copied, where its values are of usual size.
-    codes : ndarray of int32, shape (n, q), optional
-        Codes of nominal columns.
-    weight : float, optional
-        Its square is added to the squared distance for each nominal column in which two rows
-        differ (SMOTENC's M).
-    groups : Groups, optional
-        The equal rows, where they are known.
+    The square of `weight` (SMOTENC's M) is added to the squared distance for each categorical
+    column in which two rows differ. `groups` are the equal rows, where they are known. Rows are not
+    copied where their values are of usual size.
 
     Examples
     --------
@@ -459,8 +405,8 @@ class BruteSearch:
 
     def _points(self, unique: np.ndarray) -> np.ndarray:
         """Return different rows as numbers and corners, to be altered."""
-        rows, names = self.parts(unique)
-        return np.concatenate([rows, self.corners.written(names)], axis=1)
+        rows, levels = self.parts(unique)
+        return np.concatenate([rows, self.corners.written(levels)], axis=1)
 
     def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of rows in the index, each row itself left out."""
@@ -470,12 +416,7 @@ class BruteSearch:
     def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of points that are not in the index.
 
-        Parameters
-        ----------
-        points : ndarray of float64, shape (m, d + q)
-            Continuous columns, then codes (-1 for a level that the index does not hold).
-        k : int
-            Neighbours.
+        Their numbers are followed by codes, -1 for a level that the index does not hold.
         """
         scaled = np.array(points, dtype=np.float64)
         scaled[:, : self.width] = rescaled(scaled[:, : self.width], self.scale)
@@ -487,14 +428,8 @@ class BruteSearch:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return squared (scaled) distances and row numbers of the k nearest.
 
-        Parameters
-        ----------
-        queries : ndarray
-            Unique rows' numbers, shape (m,), or rows of (scaled) points, shape (m, d + q).
-        k : int
-            Neighbours.
-        selves : ndarray of int64, shape (m,), or None
-            Row numbers to leave out.
+        Queries are unique rows' numbers, or rows of (scaled) points; `selves` are row numbers to
+        leave out.
         """
         m = len(queries)
         squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
@@ -542,7 +477,7 @@ class BruteSearch:
         points -= self._centre
         points *= self._unit
         lengths = np.sqrt(np.einsum("ij,ij->i", points, points))
-        near = lengths < _SHORT[np.dtype(dtype).itemsize]  # foreign points may lie anywhere
+        near = lengths < _SHORT[np.dtype(dtype).itemsize]  # query points may lie anywhere
         columns = np.zeros((len(points), points.shape[1] + 1), dtype)
         columns[near, :-1] = points[near]
         shared = self.corners.n_short(codes) * self._penalty * self._unit**2
@@ -628,24 +563,32 @@ class BruteSearch:
         ids = np.empty((len(queries), 0), dtype=np.int64)
         for start in range(0, self.groups.n_unique, size):
             at = np.arange(start, min(self.groups.n_unique, start + size))
-            rows, names = self.parts(at)
-            total = np.zeros((len(queries), len(at)))
-            for j in range(self.width):
-                difference = rows[:, j] - numbers[:, j, None]
-                with np.errstate(over="ignore"):  # foreign points may lie anywhere
-                    difference *= difference
-                total += difference
-            if codes.shape[1] and self._penalty:
-                differing = np.zeros(total.shape)
-                for j in range(codes.shape[1]):
-                    differing += names[:, j] != codes[:, j, None]
-                total += self._penalty * differing
+            rows, levels = self.parts(at)
+            total = _all_squares(rows, levels, numbers, codes, self._penalty)
             best = np.concatenate([best, total], axis=1)
             ids = np.concatenate([ids, np.broadcast_to(at, total.shape)], axis=1)
             # Stable, and rows come in order of their number: ties fall to the lower one.
             order = np.argsort(best, axis=1, kind="stable")[:, :k]
             best, ids = np.take_along_axis(best, order, 1), np.take_along_axis(ids, order, 1)
         return best, ids
+
+
+def _all_squares(
+    rows: np.ndarray, levels: np.ndarray, points: np.ndarray, codes: np.ndarray, penalty: float
+) -> np.ndarray:
+    """Return exact squares from points to all rows, summed column by column as in `exact`."""
+    total, one = np.zeros((2, len(points), len(rows)))
+    with np.errstate(over="ignore"):  # query points may lie anywhere
+        for column, values in zip(rows.T, points.T[:, :, None], strict=True):
+            np.subtract(column, values, out=one)
+            np.multiply(one, one, out=one)
+            total += one
+    if codes.shape[1] and penalty:
+        differing = np.zeros(total.shape, dtype=np.int64)
+        for column, values in zip(levels.T, codes.T[:, :, None], strict=True):
+            differing += column != values
+        total += penalty * differing
+    return total
 
 
 class DirectSearch:
@@ -661,12 +604,7 @@ class DirectSearch:
     The least are taken one after the other. Of equal values the first is the least, so equally
     near rows come by number.
 
-    Parameters
-    ----------
-    matrix : ndarray of float64, shape (n, d)
-        The rows; kept, not copied, where its values are of usual size.
-    codes, weight
-        As of :class:`BruteSearch`.
+    Parameters are those of :class:`BruteSearch`.
 
     Examples
     --------
@@ -719,7 +657,8 @@ class DirectSearch:
             return None
         best, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
         left = np.arange(m)
-        if m * self._rows.size > _FEW_CELLS and k + 2 < n and not codes.shape[1]:
+        wide = self.width > _FEW_COLUMNS or m * self._rows.size > _FEW_CELLS
+        if wide and k + 2 < n and not codes.shape[1]:
             best, found, sure = self._proposed(points, k, selves)
             left = np.flatnonzero(~sure)
         step = max(1, _TABLE // n)
@@ -734,18 +673,7 @@ class DirectSearch:
     def _compared(
         self, points: np.ndarray, codes: np.ndarray, k: int, selves: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Take exact squares of all rows, summed column by column as in the module `exact`."""
-        total, one = np.zeros((2, len(points), self.n_rows))
-        with np.errstate(over="ignore"):  # foreign points may lie anywhere
-            for column, values in zip(self._rows.T, points.T[:, :, None], strict=True):
-                np.subtract(column, values, out=one)
-                np.multiply(one, one, out=one)
-                total += one
-            if codes.shape[1] and self._penalty:
-                differing = np.zeros(total.shape, dtype=np.int64)
-                for names, own in zip(self._codes.T, codes.T[:, :, None], strict=True):
-                    differing += names != own
-                total += self._penalty * differing
+        total = _all_squares(self._rows, self._codes, points, codes, self._penalty)
         return _least(total, k, selves)
 
     def _proposed(

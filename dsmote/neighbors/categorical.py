@@ -1,21 +1,20 @@
-r"""Exact neighbours by SMOTENC's metric: numbers and names together, by a tree and buckets.
+"""Exact neighbours of rows with categorical features.
 
-Names are written as corners of a simplex, of which a column's rare levels share one (see
-:mod:`dsmote.neighbors.brute`), and a kd-tree is built over numbers and corners. Its distances are
-true for a row without rare levels. A row with rare levels asks twice::
+**Mixed rows, by SMOTENC's metric.** Levels are written as corners of a simplex, of which a column's
+rare levels share one (see :class:`dsmote.neighbors.brute.Corners`), and a kd-tree is built over
+numbers and corners. Its distances are true for a row without rare levels. A row with rare levels
+queries twice::
 
     rows of the same rare level       a list for each level, measured one by one
-    all other rows                    the tree, asked from the middle of the simplex: true but for a
-                                      term that is the same for all of them
+    all other rows                    the tree, queried from the middle of the simplex: true but for
+                                      a term that is the same for all of them
 
-So levels may be two or ten thousand: the more there are, the shorter the lists. Queries that ask
-for many candidates all the same, or whose lists together are longer than all rows, go to brute
-force.
+So levels may be two or ten thousand: the more there are, the shorter the lists. Queries that need
+many candidates all the same, or whose lists together are longer than all rows, go to brute force.
 
-Exact neighbours of names by the value difference metric, which SMOTEN measures with.
-
-Two levels of a nominal column are near when the classes are spread over them alike (Stanfill and
-Waltz 1986; Chawla et al. 2002, section 6.2), and rows are compared column by column::
+**Categories only, by SMOTEN's value difference metric.** Two levels of a categorical feature are
+near when the classes are spread over them alike (Stanfill and Waltz 1986; Chawla et al. 2002,
+section 6.2), and rows are compared column by column::
 
     P(class | level)    sick  healthy               squared distance of rows a and b
         north            0.9   0.1
@@ -53,27 +52,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from dsmote.neighbors.brute import BruteSearch
-from dsmote.neighbors.exact import group_equal_rows, nearest, rescaled, smallest_of_pairs
+from dsmote.neighbors.exact import (
+    CandidateSearch,
+    group_equal_rows,
+    rescaled,
+    smallest_of_pairs,
+)
 from dsmote.neighbors.tree import RotatedTree, intrinsic_dimension
 from dsmote.plan.memory import HANDED_OVER, SEARCH_CELLS
-
-__all__ = ["MixedSearch", "ValueDifferenceSearch", "level_probabilities"]
 
 _MANY = HANDED_OVER  # as in a search of numbers
 _PAIRS = 1 << 18  # pairs of queries and rows of their levels that are looked at at once, at most
 
 
-class MixedSearch:
-    """Exact neighbours of rows of numbers and names.
-
-    Parameters
-    ----------
-    matrix : ndarray of float64, shape (n, d)
-        Continuous columns; kept, not copied, where its values are of usual size.
-    codes : ndarray of int32, shape (n, q)
-        Codes of the nominal columns.
-    weight : float
-        M: the distance that a differing name counts for.
+class MixedSearch(CandidateSearch):
+    """Exact neighbours of rows of numbers and categories; a differing category counts `weight`.
 
     Examples
     --------
@@ -83,113 +76,90 @@ class MixedSearch:
     """
 
     engine = "mixed tree"
-    exact = True
 
     def __init__(self, matrix: np.ndarray, codes: np.ndarray, weight: float) -> None:
         self._all = BruteSearch(matrix, codes, weight)
-        self.n_rows, self.width = matrix.shape[0], matrix.shape[1] + codes.shape[1]
-        self._d = matrix.shape[1]
-        numbers, names = self._all.unique()
-        self._tree = RotatedTree(self._written(numbers, names))
-        self._levels = _Buckets(names)
+        self.n_rows, self._d = matrix.shape
+        self.width = self._d + codes.shape[1]
+        self.groups, self.scale = self._all.groups, self._all.scale
+        numbers, categories = self._all.unique()
+        self._tree = RotatedTree(self._written(numbers, categories))
+        self._levels = _Buckets(categories)
 
-    def _written(self, numbers: np.ndarray, names: np.ndarray) -> np.ndarray:
-        return np.concatenate([numbers, self._all.corners.written(names)], axis=1)
+    def _written(self, numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
+        return np.concatenate([numbers, self._all.corners.written(categories)], axis=1)
 
-    def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of rows in the index, each row itself left out."""
-        unique = self._all.groups.of[ids]
-        order = self._tree.leaf_order(unique)
-        lengths, found = self._answer(unique[order], k, np.asarray(ids)[order])
-        distances, neighbours = np.empty_like(lengths), np.empty_like(found)
-        distances[order], neighbours[order] = lengths, found
-        return distances, neighbours
+    def _order(self, unique: np.ndarray) -> np.ndarray:
+        return self._tree.leaf_order(unique)
 
-    def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of points that are not in the index.
-
-        Parameters
-        ----------
-        points : ndarray of float64, shape (m, d + q)
-            Continuous columns, then codes (-1 for a level that the index does not hold).
-        k : int
-            Neighbours.
-        """
+    def _scaled(self, points: np.ndarray) -> np.ndarray:
+        """Scale the numbers; codes follow them, -1 for a level that the index does not hold."""
         scaled = np.array(points, dtype=np.float64)
-        scaled[:, : self._d] = rescaled(scaled[:, : self._d], self._all.scale)
-        return self._answer(scaled, k, None)
+        scaled[:, : self._d] = rescaled(scaled[:, : self._d], self.scale)
+        return scaled
 
     def _answer(
         self, queries: np.ndarray, k: int, selves: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         squares = np.empty((len(queries), k))
         found = np.empty((len(queries), k), dtype=np.int64)
-        rare = self._all.corners.rare(self._parts(queries)[1])
-        some = rare.any(axis=1)
-        for which, answer in ((~some, self._plain), (some, self._with_rare)):
+        some = self._all.corners.rare(self._all.parts(queries)[1]).any(axis=1)
+        for which, answer in ((~some, super()._answer), (some, self._with_rare)):
             if which.any():
                 out = None if selves is None else selves[which]
                 squares[which], found[which] = answer(queries[which], k, out)
-        return np.sqrt(squares) / self._all.scale, found
+        return squares, found
 
-    def _plain(
+    def _compared(
         self, queries: np.ndarray, k: int, selves: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        lengths, found = nearest(
-            self, self._all.groups, queries, k, selves, rest=self._all.nearest_of_many
-        )
-        return lengths**2, found
+        return self._all.nearest_of_many(queries, k, selves)
 
-    def _parts(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return self._all.parts(queries)
-
-    def candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Propose n unique rows for each query, with the squared reach."""
+    def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         if queries.ndim == 1:
             return self._tree.nearest(self._tree.rows(queries), n)
-        return self._tree.nearest(self._tree.rotated(self._written(*self._parts(queries))), n)
+        return self._tree.nearest(self._tree.rotated(self._written(*self._all.parts(queries))), n)
 
-    def squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Return exact squared distances from queries to unique rows."""
+    def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         return self._all.squared(queries, candidates)
 
     def _with_rare(
         self, queries: np.ndarray, k: int, selves: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Answer queries that have rare levels."""
-        m, n_unique = len(queries), self._all.groups.n_unique
+        m, n_unique = len(queries), self.groups.n_unique
         squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
-        codes = self._parts(queries)[1]
+        codes = self._all.parts(queries)[1]
         sizes = self._levels.sizes(codes, self._all.corners.rare(codes))
         long = np.flatnonzero(sizes > n_unique)
         if len(long):
             out = None if selves is None else selves[long]
-            squares[long], found[long] = self._all.nearest_of_many(queries[long], k, out)
+            squares[long], found[long] = self._compared(queries[long], k, out)
         left, n = np.flatnonzero(sizes <= n_unique), min(n_unique, k + 4)
         while len(left):
             unsure = []
             for part in _runs(left, sizes[left] + n, codes.shape[1]):
                 out = None if selves is None else selves[part]
-                best, ids, sure = self._asked_twice(queries[part], k, n, out)
+                best, ids, sure = self._queried_twice(queries[part], k, n, out)
                 squares[part[sure]], found[part[sure]] = best[sure], ids[sure]
                 unsure.append(part[~sure])
             left = np.concatenate(unsure)
             n = min(n_unique, 4 * n)
             if n > _MANY and len(left):
                 out = None if selves is None else selves[left]
-                squares[left], found[left] = self._all.nearest_of_many(queries[left], k, out)
+                squares[left], found[left] = self._compared(queries[left], k, out)
                 break
         return squares, found
 
-    def _asked_twice(
+    def _queried_twice(
         self, queries: np.ndarray, k: int, n: int, selves: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ask the tree from the middle and the lists; tell which answers are sure."""
-        groups, m = self._all.groups, len(queries)
-        numbers, codes = self._parts(queries)
+        groups, m = self.groups, len(queries)
+        numbers, codes = self._all.parts(queries)
         rare = self._all.corners.rare(codes)
-        names, lacking = self._all.corners.centred(codes, rare)
-        middle = np.concatenate([numbers, names], axis=1)
+        corners, lacking = self._all.corners.centred(codes, rare)
+        middle = np.concatenate([numbers, corners], axis=1)
         near, reach = self._tree.nearest(self._tree.rotated(middle), n)
         # Rounding of the sum: a few units in the last place, taken generously.
         reach = (reach + lacking) * (1.0 - 2.0**-48)
@@ -212,13 +182,7 @@ class MixedSearch:
 
 
 class _Buckets:
-    """The rows of each level of each nominal column.
-
-    Parameters
-    ----------
-    codes : ndarray of int, shape (u, q)
-        The different rows.
-    """
+    """The rows of each level of each categorical column, among different rows of codes."""
 
     def __init__(self, codes: np.ndarray) -> None:
         self.codes = codes
@@ -272,22 +236,7 @@ _FEW = 256  # different rows up to which a tree is not worth its making
 
 
 def level_probabilities(counts: np.ndarray) -> np.ndarray:
-    """Return the probability of each class given each level of a nominal column.
-
-    Parameters
-    ----------
-    counts : ndarray of int or float, shape (levels, C)
-        Rows of each level and class.
-
-    Returns
-    -------
-    ndarray of float64, shape (levels, C)
-        Each level's probabilities add up to 1; a level without any row has zeros.
-
-    Raises
-    ------
-    ValueError
-        Counts that are not a table, or negative.
+    """Return P(class | level) from counts of levels (rows) by class; 0 for a level without rows.
 
     Examples
     --------
@@ -295,41 +244,28 @@ def level_probabilities(counts: np.ndarray) -> np.ndarray:
     array([[0.75, 0.25],
            [0.  , 0.  ]])
     """
-    counts = np.asarray(counts)
-    if counts.ndim != 2:
-        raise ValueError(f"counts must have shape (levels, classes), but have {counts.shape}")
-    if counts.size and counts.min() < 0:
-        raise ValueError("counts must not be negative")
     total = counts.sum(axis=1, keepdims=True)
     return np.asarray(counts / np.where(total > 0, total, 1), dtype=np.float64)
 
 
-class ValueDifferenceSearch:
-    """Exact neighbours of rows of names by the value difference metric.
+class ValueDifferenceSearch(CandidateSearch):
+    """Exact neighbours of rows of categories by the value difference metric.
 
     Parameters
     ----------
     matrix_of_codes : ndarray of int32, shape (n, q)
-        The rows: a code, 0 to levels_f - 1, for each nominal column f; -1 stands for a level
-        that its table does not hold, of which every class has probability 0.
+        A code, 0 to levels_f - 1, for each categorical column f; -1 stands for a level that its
+        table does not hold, of which every class has probability 0.
     tables : sequence of q ndarrays of float64, shape (levels_f, C)
         P(class | level) of each column, as :func:`level_probabilities` returns it.
     engine : {"auto", "tree", "brute"}, default="auto"
-        How to search; the neighbours do not depend on it. "auto" takes the tree where the rows
-        spread in few directions.
-
-    Raises
-    ------
-    ValueError
-        An unknown engine; tables that do not fit the codes or each other; no probabilities.
+        The neighbours do not depend on it. "auto" takes the tree where the rows spread in few
+        directions.
 
     Notes
     -----
     Distances are square roots of what imbalanced-learn's ``ValueDifferenceMetric`` (k=1, r=2)
     returns, which leaves the order as it is.
-
-    Source: Stanfill and Waltz, "Toward memory-based reasoning", Communications of the ACM 29(12),
-    1986; Chawla et al., "SMOTE", Journal of Artificial Intelligence Research 16, 2002, section 6.2.
 
     Examples
     --------
@@ -342,53 +278,35 @@ class ValueDifferenceSearch:
            [2, 1]]))
     """
 
-    exact = True
-
     def __init__(
         self, matrix_of_codes: np.ndarray, tables: Sequence[np.ndarray], engine: str = "auto"
     ) -> None:
-        if engine not in ("auto", "tree", "brute"):
-            raise ValueError(f"engine must be 'auto', 'tree' or 'brute', but is {engine!r}")
-        _check_tables(tables)
-        codes = _checked(matrix_of_codes, tables)
+        codes = matrix_of_codes
         self.n_rows, self._n_classes = len(codes), tables[0].shape[1] if len(tables) else 0
         room = _CELLS // max(1, len(tables))
         self._columns = [_Column(table, codes[:, f], room) for f, table in enumerate(tables)]
         named = self._named(codes)
-        self._groups = group_equal_rows(np.empty((self.n_rows, 0)), named)
-        self._codes = named[self._groups.first]
+        self.groups = group_equal_rows(np.empty((self.n_rows, 0)), named)
+        self._codes = named[self.groups.first]
         self._n_terms = (self._n_classes + 1) * len(self._columns)  # additions that may round
         self.width = _AXES
         self._tree = None if engine == "brute" else self._grown(always=engine == "tree")
         self.engine = f"value difference ({'brute' if self._tree is None else 'tree'})"
 
-    def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of rows in the index, each row itself left out."""
-        unique = self._groups.of[ids]
-        order = np.arange(len(unique)) if self._tree is None else self._tree.leaf_order(unique)
-        lengths, found = self._answer(unique[order], k, np.asarray(ids)[order])
-        distances, neighbours = np.empty_like(lengths), np.empty_like(found)
-        distances[order], neighbours[order] = lengths, found
-        return distances, neighbours
+    def _order(self, unique: np.ndarray) -> np.ndarray:
+        return super()._order(unique) if self._tree is None else self._tree.leaf_order(unique)
 
-    def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of points that are not in the index.
-
-        Their codes, shape (m, q), are as those of the index; others raise a ValueError.
-        """
-        named = self._named(_checked(points, [column.of[:-1] for column in self._columns]))
-        return self._answer(named, k, None)
+    def _scaled(self, points: np.ndarray) -> np.ndarray:
+        return self._named(points)
 
     def _answer(
         self, queries: np.ndarray, k: int, selves: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        if self._tree is not None:
-            return nearest(self, self._groups, queries, k, selves, rest=self._compared)
-        squares, found = self._compared(queries, k, selves)
-        return np.sqrt(squares), found
+        if self._tree is None:
+            return self._compared(queries, k, selves)
+        return super()._answer(queries, k, selves)
 
-    def candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Propose n unique rows for each query, with the squared reach."""
+    def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         assert self._tree is not None
         own = queries.ndim == 1
         codes = self._codes[queries] if own else queries
@@ -402,8 +320,7 @@ class ValueDifferenceSearch:
             reach -= column.short[level]
         return found, np.maximum(reach, 0.0) * (1.0 - 4.0 * (self._n_terms + 8) * _EPS)
 
-    def squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Return exact squared distances from queries to unique rows, shape of `candidates`."""
+    def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         codes = self._codes[queries] if queries.ndim == 1 else queries
         total = np.zeros(candidates.shape)
         for f, column in enumerate(self._columns):
@@ -419,7 +336,7 @@ class ValueDifferenceSearch:
 
     def _grown(self, *, always: bool) -> RotatedTree | None:
         """Grow the tree, if the rows spread in few directions."""
-        n = self._groups.n_unique
+        n = self.groups.n_unique
         if n == 0 or (n <= _FEW and not always):
             return None
         size = max(2, min(n, _SAMPLE, _CELLS // max(1, self._n_terms)))
@@ -453,9 +370,9 @@ class ValueDifferenceSearch:
         for start in range(0, m, step):
             part = slice(start, start + step)
             codes = self._codes[queries[part]] if queries.ndim == 1 else queries[part]
-            pairs = self._least(codes, min(k + 1, self._groups.n_unique))
+            pairs = self._least(codes, min(k + 1, self.groups.n_unique))
             out = None if selves is None else selves[part]
-            best = smallest_of_pairs(self._groups, len(codes), *pairs, k, out)
+            best = smallest_of_pairs(self.groups, len(codes), *pairs, k, out)
             squares[part], found[part] = best
         return squares, found
 
@@ -465,7 +382,7 @@ class ValueDifferenceSearch:
         looked_up = [c.squares(used[f], codes[:, f]) for f, c in enumerate(self._columns)]
         least = _Least(len(codes), k)
         space = np.empty((2, _TILE, len(codes)))
-        for start in range(0, self._groups.n_unique, _TILE):
+        for start in range(0, self.groups.n_unique, _TILE):
             rows = self._codes[start : start + _TILE]
             total, term = space[:, : len(rows)]
             total[:] = 0.0
@@ -490,18 +407,11 @@ def _limit(n: int, n_classes: int) -> float:
 
 
 class _Column:
-    """A nominal column: its levels, numbered so that those of the index come first.
+    """A categorical column: its levels, numbered so that those of the index come first.
 
-    Attributes
-    ----------
-    of : ndarray of int32, shape (levels + 1,)
-        The number of each code's level; equal ones have one. The last is that of code -1.
-    n_used : int
-        Levels of the index, numbered 0 to n_used - 1.
-    probabilities : ndarray of float64, shape (C, u)
-        Of the u different levels.
-    short : ndarray of float64, shape (u,)
-        By how much squares of points may exceed true ones from that level to one of the index.
+    `of` numbers the level of each code (equal ones have one; the last is that of code -1), and the
+    first `n_used` are levels of the index. `short`, shape (u,), says by how much squares of points
+    may exceed true ones from that level to one of the index.
     """
 
     def __init__(self, table: np.ndarray, codes: np.ndarray, room: int) -> None:
@@ -588,27 +498,3 @@ class _Least:
         first = np.cumsum(np.bincount(owner, minlength=m)) - np.bincount(owner, minlength=m)
         chosen = order[first[:, None] + np.arange(k)]
         self._squares, self._rows = square[chosen], row[chosen]
-
-
-def _check_tables(tables: Sequence[np.ndarray]) -> None:
-    """Refuse tables that are no tables of the same classes' probabilities."""
-    for f, table in enumerate(tables):
-        if table.ndim != 2 or table.shape[1:] != tables[0].shape[1:] or not table.shape[1]:
-            raise ValueError(
-                f"tables must have shape (levels, classes), of the same classes; table {f} has "
-                f"{table.shape}, table 0 {tables[0].shape}"
-            )
-        if not ((table >= 0) & (table <= 1)).all():
-            raise ValueError(f"table {f} must hold probabilities, between 0 and 1")
-
-
-def _checked(codes: np.ndarray, tables: Sequence[np.ndarray]) -> np.ndarray:
-    """Return codes as integers, having made sure that the tables hold them."""
-    codes = np.asarray(codes)
-    if codes.ndim != 2 or codes.shape[1] != len(tables):
-        raise ValueError(f"codes must have shape (rows, {len(tables)}), but have {codes.shape}")
-    for f, table in enumerate(tables):
-        low, high = codes[:, f].min(initial=0), codes[:, f].max(initial=-1)
-        if not (low >= -1 and high < len(table)):  # nor if they are nan
-            raise ValueError(f"column {f}: codes {low} to {high}, but {len(table)} levels")
-    return codes.astype(np.int32, copy=False)

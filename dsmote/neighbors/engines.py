@@ -7,36 +7,20 @@
     BruteIndex()            exact   all pairs, in blocks                  many directions
     TreeIndex(eps=0.5)              the tree, branches cut early          few, and many rows
     CappedIndex(20_000)             a seeded sample of the class          any
+    FaissIndex()                    cells of near rows                    many, and many rows
+    SklearnIndex(estimator)         any object with fit and kneighbors    whatever it is for
 
 An exact engine finds the true neighbours, to the bit and whatever the block size. The others say
 that they do not (`exact` is False), and samplers then measure and report their recall.
-
-Neighbours found by somebody else's object: anything with ``fit`` and ``kneighbors``.
-
-Approximate neighbours by Faiss, whose proposals are measured again in float64.
-
-::
-
-    kind     proposes                                          good for
-    ivf      rows of the nearest cells                         many rows in many directions
-    hnsw     a walk along a graph of near rows                 many queries for one long build
-    flat     all pairs in float32                              checking the others
-
-                cell | cell      a query looks into the cells whose centres are
-              -------o-------    nearest (n_probe of n_lists), not into all;
-                cell | cell      a neighbour behind an edge may be missed
-
-Faiss is an extra (``dsmote[faiss]``). It rounds to float32, and in the cells to four bits a column
-where rows spread evenly in all directions (else such codes would not tell them apart). So what it
-proposes is ordered by exact distances; rows that are equal are one row to it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
@@ -53,36 +37,16 @@ from dsmote.neighbors.exact import (
 from dsmote.neighbors.tree import TreeSearch, intrinsic_dimension
 from dsmote.neighbors.wrappers import CappedSearch
 
-__all__ = [
-    "BruteIndex",
-    "CappedIndex",
-    "Engine",
-    "FaissIndex",
-    "FaissSearch",
-    "ForeignIndex",
-    "ForeignSearch",
-    "TreeIndex",
-]
-
-
 _SMALL = 1 << 20  # values of which copies do not count
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """How to search.
-
-    Attributes
-    ----------
-    name : str
-        For the plan, the log and the manifest.
-    exact : bool
-        Whether it finds the true neighbours.
-    """
+    """How to search. For SMOTENC it also has ``build_mixed(matrix, codes, weight, seed=)``."""
 
     @property
     def name(self) -> str:
-        """The engine and its parameters, in a few words."""
+        """The engine and its parameters, for the plan, the log and the manifest."""
         ...
 
     @property
@@ -105,11 +69,6 @@ class TreeIndex:
         0 is exact. Above 0 the j-th neighbour found is at most (1 + eps) times as far as the
         true one, and found in less time.
 
-    Raises
-    ------
-    ValueError
-        A negative or infinite eps.
-
     Examples
     --------
     >>> index = TreeIndex().build(np.array([[0.0], [1.0], [3.0]]))
@@ -118,9 +77,9 @@ class TreeIndex:
     """
 
     eps: float = 0.0
+    keeps_axes: ClassVar[bool] = True  # the plan counts their bytes
 
     def __post_init__(self) -> None:
-        """Refuse an eps that means nothing."""
         if not 0 <= self.eps < np.inf:
             raise ValueError(f"eps must be 0 or a positive number, but is {self.eps}")
 
@@ -141,10 +100,10 @@ class TreeIndex:
     def build_mixed(
         self, matrix: np.ndarray, codes: np.ndarray, weight: float, *, seed: int = 0
     ) -> NeighborIndex:
-        """Index numbers and names together, by SMOTENC's metric; exact trees only."""
+        """Index numbers and categories, by SMOTENC's metric; exact trees only."""
         if self.eps:
             raise ValueError(
-                f"TreeIndex(eps={self.eps:g}) measures numbers only; for SMOTENC give "
+                f"TreeIndex(eps={self.eps:g}) takes numeric features only; for SMOTENC give "
                 "TreeIndex(), BruteIndex() or CappedIndex(max_rows)"
             )
         return MixedSearch(matrix, codes, weight)
@@ -177,7 +136,7 @@ class BruteIndex:
     def build_mixed(
         self, matrix: np.ndarray, codes: np.ndarray, weight: float, *, seed: int = 0
     ) -> NeighborIndex:
-        """Index numbers and names together, by SMOTENC's metric."""
+        """Index numbers and categories, by SMOTENC's metric."""
         if matrix.size + codes.size <= _SMALL:
             return DirectSearch(matrix, codes, weight)
         return BruteSearch(matrix, codes, weight)
@@ -207,21 +166,16 @@ class CappedIndex:
     """
 
     max_rows: int
-    engine: TreeIndex | BruteIndex | None = None
+    engine: TreeIndex | BruteIndex = TreeIndex()
 
     def __post_init__(self) -> None:
-        """Refuse a sample that cannot hold a neighbour."""
         if self.max_rows < 2:
             raise ValueError(f"max_rows must be at least 2, but is {self.max_rows}")
 
     @property
-    def _inner(self) -> TreeIndex | BruteIndex:
-        return TreeIndex() if self.engine is None else self.engine
-
-    @property
     def name(self) -> str:
         """The engine and its parameters."""
-        return f"capped (max_rows={self.max_rows}, {self._inner.name})"
+        return f"capped (max_rows={self.max_rows}, {self.engine.name})"
 
     @property
     def exact(self) -> bool:
@@ -230,43 +184,33 @@ class CappedIndex:
 
     def build(self, matrix: np.ndarray, *, seed: int = 0) -> NeighborIndex:
         """Index a sample of the rows."""
-        if len(matrix) <= self.max_rows:
-            return self._inner.build(matrix)
         codes = np.empty((len(matrix), 0), dtype=np.int32)
-        return CappedSearch(
-            matrix, codes, self.max_rows, seed, self.name, lambda m, _: self._inner.build(m)
-        )
+        return self._sampled(matrix, codes, seed, lambda m, _: self.engine.build(m))
 
     def build_mixed(
         self, matrix: np.ndarray, codes: np.ndarray, weight: float, *, seed: int = 0
     ) -> NeighborIndex:
         """Index a sample of the rows by SMOTENC's metric."""
-        if len(matrix) <= self.max_rows:
-            return self._inner.build_mixed(matrix, codes, weight)
-        return CappedSearch(
-            matrix,
-            codes,
-            self.max_rows,
-            seed,
-            self.name,
-            lambda m, c: self._inner.build_mixed(m, c, weight),
+        return self._sampled(
+            matrix, codes, seed, lambda m, c: self.engine.build_mixed(m, c, weight)
         )
 
+    def _sampled(
+        self,
+        matrix: np.ndarray,
+        codes: np.ndarray,
+        seed: int,
+        build: Callable[[np.ndarray, np.ndarray], NeighborIndex],
+    ) -> NeighborIndex:
+        if len(matrix) <= self.max_rows:
+            return build(matrix, codes)
+        return CappedSearch(matrix, codes, self.max_rows, seed, self.name, build)
 
-class ForeignSearch:
-    """Neighbours among rows that an object was fitted to.
 
-    Parameters
-    ----------
-    estimator : object
-        Fitted to `points`; ``kneighbors(points, n_neighbors=)`` returns distances and row numbers.
-    points : ndarray or sparse matrix, shape (n, d)
-        The rows, as the object knows them.
-    engine : str
-        Name of the engine.
-    """
+class SklearnSearch:
+    """Neighbours by an estimator that was fitted to `points`, an array or a sparse matrix."""
 
-    exact = False  # it may well be; nobody can know
+    exact = False  # exactness is unknown for an object of the user's
 
     def __init__(self, estimator: Any, points: Any, engine: str) -> None:
         self.n_rows, self.engine = points.shape[0], engine
@@ -302,15 +246,9 @@ class ForeignSearch:
         return distances, found.astype(np.int64, copy=False)
 
 
-def _clone(estimator: Any) -> Any:
-    from sklearn.base import clone  # large, and most searches do without it
-
-    return clone(estimator)
-
-
 @dataclass(frozen=True)
-class ForeignIndex:
-    """An engine that clones and fits somebody else's object for each class.
+class SklearnIndex:
+    """Adapter: clones and fits an object of scikit-learn's kind for each class.
 
     Parameters
     ----------
@@ -320,7 +258,7 @@ class ForeignIndex:
     Examples
     --------
     >>> from sklearn.neighbors import NearestNeighbors
-    >>> index = ForeignIndex(NearestNeighbors()).build(np.array([[0.0], [1.0], [3.0]]))
+    >>> index = SklearnIndex(NearestNeighbors()).build(np.array([[0.0], [1.0], [3.0]]))
     >>> index.query(np.array([2]), 2)[1]
     array([[1, 0]])
     """
@@ -334,28 +272,31 @@ class ForeignIndex:
 
     @property
     def exact(self) -> bool:
-        """Nobody can know."""
+        """Exactness is unknown for an object of the user's."""
         return False
 
     def build(self, matrix: np.ndarray, *, seed: int = 0) -> NeighborIndex:
         """Fit a clone to rows."""
-        return ForeignSearch(_clone(self.estimator).fit(matrix), matrix, self.name)
+        return self._fitted(matrix)
 
     def build_mixed(
         self, matrix: np.ndarray, codes: np.ndarray, weight: float, *, seed: int = 0
     ) -> NeighborIndex:
-        """Fit a clone to numbers and one-hot names, whose distances are SMOTENC's; sparse."""
+        """Fit a clone to numbers and one-hot categories, whose distances are SMOTENC's; sparse."""
         n, parts = len(matrix), [csr_matrix(matrix)]
         for column in codes.T:
             hot = np.full(n, weight / np.sqrt(2.0))
             parts.append(csr_matrix((hot, (np.arange(n), column))))
-        points = hstack(parts, format="csr")
-        return ForeignSearch(_clone(self.estimator).fit(points), points, self.name)
+        return self._fitted(hstack(parts, format="csr"))
+
+    def _fitted(self, points: Any) -> NeighborIndex:
+        from sklearn.base import clone  # large, and most searches do without it
+
+        return SklearnSearch(clone(self.estimator).fit(points), points, self.name)
 
 
-_KINDS = ("ivf", "hnsw", "flat")
-_FEW = 2000  # rows up to which "ivf" looks at all of them
-_TRAIN = 40_000  # rows that cells and codes are learnt from
+_FEW = 2000  # rows up to which all are looked at
+_TRAIN = 40_000  # rows that cells and codes are fitted to
 _BLOCK = 4096
 _SUB = 256  # queries whose proposals are measured at once: they stay in the cache
 _EVEN = 0.6  # share of directions with spread, from which on four bits a column tell rows apart
@@ -364,24 +305,23 @@ _TINY = 2.0**-100
 
 @dataclass(frozen=True)
 class FaissIndex:
-    """Approximate neighbours by Faiss.
+    """Approximate neighbours by Faiss (``dsmote[faiss]``): rows of the nearest cells.
+
+    ::
+
+        cell | cell      a query looks into the cells whose centres are nearest (n_probe of
+       ------o-------    n_lists), not into all; a neighbour behind an edge may be missed
+        cell | cell
+
+    Faiss rounds to float32, and in the cells to four bits a column where rows spread evenly in all
+    directions (else such codes would not tell them apart). So what it proposes is ordered by exact
+    distances; rows that are equal are one row to it.
 
     Parameters
     ----------
-    kind : {"ivf", "hnsw", "flat"}, default="ivf"
-        See the module's description.
     n_lists, n_probe : int, optional
-        Cells of "ivf", and cells that a query looks into. When omitted about 0.6 sqrt(n), a power
-        of two, and a fifth of them.
-    links, ef_search : int, default=16 and 64
-        Edges of each row of the graph of "hnsw", and rows that a walk keeps in sight.
-
-    Raises
-    ------
-    ImportError
-        Faiss is not installed.
-    ValueError
-        Another kind, or a number below 1.
+        Cells, and cells that a query looks into. When omitted about 0.6 sqrt(n), a power of two,
+        and a fifth of them.
 
     Examples
     --------
@@ -389,17 +329,11 @@ class FaissIndex:
     'faiss (ivf, n_lists=64, n_probe=8)'
     """
 
-    kind: str = "ivf"
     n_lists: int | None = None
     n_probe: int | None = None
-    links: int = 16
-    ef_search: int = 64
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be built, before anything runs."""
-        if self.kind not in _KINDS:
-            raise ValueError(f"kind must be one of {', '.join(_KINDS)}, not {self.kind!r}")
-        for name in ("n_lists", "n_probe", "links", "ef_search"):
+        for name in ("n_lists", "n_probe"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, but is {value}")
@@ -412,36 +346,22 @@ class FaissIndex:
     @property
     def name(self) -> str:
         """The engine and the parameters that were given."""
-        given = {"ivf": ("n_lists", "n_probe"), "hnsw": ("links", "ef_search"), "flat": ()}
-        words = [
-            f"{name}={getattr(self, name)}"
-            for name in given[self.kind]
-            if getattr(self, name) != getattr(type(self), name)
-        ]
-        return f"faiss ({', '.join([self.kind, *words])})"
+        given = {"n_lists": self.n_lists, "n_probe": self.n_probe}
+        texts = [f"{name}={value}" for name, value in given.items() if value is not None]
+        return f"faiss ({', '.join(['ivf', *texts])})"
 
     @property
     def exact(self) -> bool:
-        """Never: even "flat" looks at all pairs in float32 only."""
+        """Never: Faiss looks at rows in float32 only."""
         return False
 
     def build(self, matrix: np.ndarray, *, seed: int = 0) -> NeighborIndex:
-        """Index rows; `seed` decides which of them cells and codes are learnt from."""
+        """Index rows; `seed` decides which of them cells and codes are fitted to."""
         return FaissSearch(matrix, self, seed)
 
 
 class FaissSearch:
-    """Neighbours among rows that Faiss has indexed.
-
-    Parameters
-    ----------
-    matrix : ndarray of float64, shape (n, d)
-        The rows; kept, not copied, where its values are of usual size.
-    how : FaissIndex
-        Its parameters.
-    seed : int
-        Decides what is learnt from.
-    """
+    """Neighbours among rows that Faiss has indexed."""
 
     exact = False
 
@@ -468,10 +388,7 @@ class FaissSearch:
         n, d = self._points.shape
         cell = np.zeros(n, dtype=np.int32)
         index: Any
-        if how.kind == "hnsw":
-            index = faiss.IndexHNSWFlat(d, how.links)
-            index.hnsw.efSearch = how.ef_search
-        elif how.kind == "flat" or n < _FEW:
+        if n < _FEW:
             index = faiss.IndexFlatL2(d)
         else:
             lists = how.n_lists or 2 ** int(math.log2(0.6 * math.sqrt(n)))
@@ -511,9 +428,9 @@ class FaissSearch:
         squares, found = np.empty((len(ids), k)), np.empty((len(ids), k), dtype=np.int64)
         for start in range(0, len(ids), _BLOCK):
             part = order[start : start + _BLOCK]
-            asked = unique[part]
-            numbers = self._rows[self._first[asked]]
-            squares[part], found[part] = self._answer(numbers, self._points[asked], k, ids[part])
+            queries = unique[part]
+            numbers = self._rows[self._first[queries]]
+            squares[part], found[part] = self._answer(numbers, self._points[queries], k, ids[part])
         return np.sqrt(squares) / self._scale, found
 
     def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -544,9 +461,7 @@ class FaissSearch:
         if short.any():
             all_rows = BruteSearch(self._rows)
             out = None if selves is None else selves[short]
-            queries = numbers[short]
-            if out is not None:
-                queries = all_rows.groups.of[out]
+            queries = numbers[short] if out is None else all_rows.groups.of[out]
             best[short], found[short] = all_rows.nearest_of_many(queries, k, out)
         return best, found
 

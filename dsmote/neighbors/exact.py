@@ -2,30 +2,22 @@
 
 A rotation or a matrix product finds near rows quickly, but rounds; which of two almost equally
 near rows comes first would then depend on the machine, the block size or the number of threads.
-So engines only *propose*, and this module decides::
+So searches only *propose*, and this module decides::
 
-    engine     K candidates, and a reach: no row that was not proposed is truly nearer than it
+    propose    K candidates, and a reach: no row that was not proposed is truly nearer than it
                   o   o o    o        o  |
-    exact      squared distances of the candidates, from the rows themselves, column by column
+    decide     squared distances of the candidates, from the rows themselves, column by column
                   1   2 3    4        5  | reach
     accept     the k-th is nearer than the reach: nothing can have been missed
-               otherwise ask for twice as many candidates, up to all rows
+               otherwise propose twice as many candidates, up to all rows
 
-Rows that are equal in every column are collapsed to one before the engine sees them (trees
-degenerate on them) and expanded again here, in order of row number. Because exact distances
-and row numbers decide, every engine gives the same neighbours for the same rows.
-
-What every neighbour engine offers.
-
-Rows that are equal in every column, collapsed to one.
-
-Trees degenerate on equal rows, and no engine needs to see one row twice: what is found among the
-different rows is expanded to the rows they stand for, in order of row number.
+Rows that are equal in every column are collapsed to one before they are indexed (trees degenerate
+on them) and expanded again here, in order of row number. Because exact distances and row numbers
+decide, every search gives the same neighbours for the same rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -33,33 +25,12 @@ import pandas as pd
 
 from dsmote.plan.memory import HANDED_OVER, SEARCH_CELLS
 
-__all__ = [
-    "CandidateSource",
-    "Groups",
-    "NeighborIndex",
-    "group_equal_rows",
-    "nearest",
-    "rescaled",
-    "scale_power",
-    "smallest",
-    "smallest_of_pairs",
-    "squared_distances",
-    "squared_pairs",
-]
-
 
 @runtime_checkable
 class NeighborIndex(Protocol):
-    """An index over the rows of one class.
+    """An index over rows, which are known by their numbers 0 to n_rows - 1.
 
-    Attributes
-    ----------
-    n_rows : int
-        Rows in the index; they are known by their number, 0 to n_rows - 1.
-    engine : str
-        Name of the engine.
-    exact : bool
-        Whether it finds the true neighbours.
+    `engine` is its name, `exact` whether it finds the true neighbours.
     """
 
     n_rows: int
@@ -67,26 +38,15 @@ class NeighborIndex(Protocol):
     exact: bool
 
     def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of rows in the index, each row itself left out.
+        """Return distances, ascending, and row numbers of the k nearest rows, shape (m, k).
 
-        Parameters
-        ----------
-        ids : ndarray of int64, shape (m,)
-            Numbers of the rows that ask.
-        k : int
-            Neighbours, at most n_rows - 1.
-
-        Returns
-        -------
-        distances : ndarray of float64, shape (m, k)
-            Ascending.
-        neighbours : ndarray of int64, shape (m, k)
-            Row numbers; equal distances are in order of row number.
+        The query rows are rows of the index, given by number, and never their own neighbours; k is
+        at most n_rows - 1. Equal distances are in order of row number.
         """
         ...
 
     def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of points that are not in the index; k at most n_rows."""
+        """Return the same for points that are not in the index; k is at most n_rows."""
         ...
 
 
@@ -97,22 +57,8 @@ _HASHED = 1 << 15  # values hashed at once: they stay in the processor's cache
 class Groups:
     """Equal rows, collapsed: unique row ``u`` stands for ``members[starts[u]:starts[u + 1]]``.
 
-    Attributes
-    ----------
-    of : ndarray of int64, shape (n,)
-        The unique row of each row.
-    members : ndarray of int64, shape (n,)
-        Row numbers by unique row, ascending within it.
-    starts : ndarray of int64, shape (n_unique + 1,)
-        Where each unique row's members begin.
-    within : ndarray of int64, shape (n,)
-        The place of each row among the members of its unique row.
-    several : ndarray of bool, shape (n_unique,)
-        Whether a unique row stands for more than one.
-    n_unique : int
-        How many different rows there are.
-    distinct : bool
-        No two rows are equal.
+    Members are row numbers, ascending. `of` and `within` give the unique row of each row and its
+    place among the members; `several` says which unique rows stand for more than one.
     """
 
     def __init__(self, of: np.ndarray, n_unique: int) -> None:
@@ -139,7 +85,7 @@ class Groups:
 
 def _hash_rows(matrix: np.ndarray, codes: np.ndarray) -> np.ndarray:
     """Hash each row: its values' bits, folded, times an odd number for each column, added up."""
-    words = np.zeros(len(matrix), dtype=np.uint64)
+    hashes = np.zeros(len(matrix), dtype=np.uint64)
     for values, first in ((matrix, 1), (codes, 1 + matrix.shape[1])):
         width = values.shape[1]
         factors = np.arange(first, first + width, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
@@ -151,8 +97,8 @@ def _hash_rows(matrix: np.ndarray, codes: np.ndarray) -> np.ndarray:
             bits = (values[start : start + step] + 0.0).view(np.uint64)
             bits ^= bits >> np.uint64(32)  # the low bits of short numbers are all zero
             bits *= factors
-            words[start : start + step] += bits.sum(axis=1, dtype=np.uint64)
-    return words
+            hashes[start : start + step] += bits.sum(axis=1, dtype=np.uint64)
+    return hashes
 
 
 def _equal_of_few(matrix: np.ndarray, codes: np.ndarray) -> Groups:
@@ -163,19 +109,9 @@ def _equal_of_few(matrix: np.ndarray, codes: np.ndarray) -> Groups:
 
 
 def group_equal_rows(matrix: np.ndarray, codes: np.ndarray) -> Groups:
-    """Find the rows that are equal in every column.
+    """Find the rows that are equal in every column of numbers and codes.
 
-    Parameters
-    ----------
-    matrix : ndarray of float64, shape (n, d)
-        Continuous columns.
-    codes : ndarray of int, shape (n, q)
-        Nominal columns; q may be 0.
-
-    Returns
-    -------
-    Groups
-        Unique rows are numbered in order of their first row.
+    Unique rows are numbered in order of their first row.
 
     Examples
     --------
@@ -186,12 +122,12 @@ def group_equal_rows(matrix: np.ndarray, codes: np.ndarray) -> Groups:
     n = len(matrix)
     if n <= _FEW_ROWS:
         return _equal_of_few(matrix, codes)
-    words = _hash_rows(matrix, codes)
-    ordered = np.sort(words)
+    hashes = _hash_rows(matrix, codes)
+    ordered = np.sort(hashes)
     if not (ordered[1:] == ordered[:-1]).any():
         return Groups(np.arange(n), n)
     del ordered
-    of = pd.factorize(words)[0]  # numbered in order of appearance
+    of = pd.factorize(hashes)[0]  # numbered in order of appearance
     first = np.flatnonzero(np.diff(np.maximum.accumulate(of), prepend=-1))
     some = np.flatnonzero(first[of] != np.arange(n))
     leader = first[of[some]]
@@ -206,50 +142,19 @@ def group_equal_rows(matrix: np.ndarray, codes: np.ndarray) -> Groups:
     return Groups(rank[leader], int(leads.sum()))
 
 
-_MANY = HANDED_OVER  # comparing all rows is quicker than asking for more
+_MANY = HANDED_OVER  # candidates; comparing all rows is quicker than more of them
 _LARGE = 2.0**400  # and its square, times thousands of columns, is far from an overflow
-_MOST = 1e300  # foreign points are taken no further out: squares of their distances overflow
+_MOST = 1e300  # query points are taken no further out: squares of their distances overflow
 _CELLS = SEARCH_CELLS  # values gathered at once by the exact distances: 16 MiB
 _CACHED = 1 << 16  # values whose squares are added up at once: they stay in the cache
-
-Rest = Callable[[np.ndarray, int, np.ndarray | None], tuple[np.ndarray, np.ndarray]]
-
-
-class CandidateSource(Protocol):
-    """The part of an engine that proposes; `width` is its number of columns.
-
-    Where it is not `exact`, its first proposal is taken as it is.
-    """
-
-    width: int
-    exact: bool
-
-    def candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return up to n unique rows for each query, and the squared reach, shape (m,).
-
-        All unique rows when n is their number.
-
-        `queries` are unique rows' numbers, or rows of points for foreign queries.
-        """
-        ...
-
-    def squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Return exact squared distances, shape of `candidates`."""
-        ...
 
 
 def scale_power(matrix: np.ndarray, weight: float = 0.0) -> float:
     """Return a power of two that keeps squares of the values within float64's range.
 
-    The values are the matrix's, and the weight of a name if there is one.
-
-    Multiplying by a power of two is exact, so neighbours do not change. Large values stay as large
-    as their squares allow: beside one of 1e200, those of others must not vanish.
-
-    Examples
-    --------
-    >>> scale_power(np.array([[1.0, 2.0]])), scale_power(np.array([[1e200]])) < 1e-70
-    (1.0, True)
+    The values are the matrix's, and the weight of a category if there is one. Multiplying by a
+    power of two is exact, so neighbours do not change. Large values stay as large as their squares
+    allow: near one of 1e200, those of others must not vanish.
     """
     # No copy is made of what may be the largest matrix of the job.
     largest = float(max(matrix.max(initial=weight), -matrix.min(initial=weight)))
@@ -260,76 +165,95 @@ def scale_power(matrix: np.ndarray, weight: float = 0.0) -> float:
 
 
 def rescaled(points: np.ndarray, scale: float) -> np.ndarray:
-    """Scale points as the rows of an index were; those that would overflow stay finite.
-
-    Examples
-    --------
-    >>> rescaled(np.array([[0.5, 1e200]]), 2.0**600).tolist()[0][1]
-    1e+300
-    """
+    """Scale points as the rows of an index were; those that would overflow stay finite."""
     with np.errstate(over="ignore"):  # they may lie anywhere
         scaled = points * scale
     return scaled if scale <= 1.0 else np.clip(scaled, -_MOST, _MOST)
 
 
-def nearest(
-    source: CandidateSource,
-    groups: Groups,
-    queries: np.ndarray,
-    k: int,
-    selves: np.ndarray | None,
-    rest: Rest | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find the true k nearest rows; see the module's description.
+class CandidateSearch:
+    """Base of the searches that propose: a subclass says which rows, and how far they are.
 
-    Parameters
-    ----------
-    source : CandidateSource
-        The engine.
-    groups : Groups
-        How its unique rows stand for rows.
-    queries : ndarray
-        What the engine takes as queries, length m.
-    k : int
-        Neighbours.
-    selves : ndarray of int64, shape (m,), or None
-        Row numbers to leave out, one for each query.
-    rest : callable, optional
-        Answers queries for which more than 512 candidates would have to be asked for: it takes
-        queries, k and selves, and returns squares and row numbers.
-
-    Returns
-    -------
-    distances, neighbours : ndarrays, shape (m, k)
-        By (distance, row number), in units of the engine's (scaled) rows.
+    Queries are numbers of unique rows, or points. Where a search is not `exact`, its first proposal
+    is taken as it is.
     """
-    m = len(queries)
-    squares = np.empty((m, k))
-    ids = np.empty((m, k), dtype=np.int64)
-    open_ = np.arange(m)
-    width = max(4, source.width)
-    n = min(groups.n_unique, k + 2)
-    while len(open_):
-        unsure = []
-        # Few candidates: large steps. Many (ties everywhere): small ones, in bounded memory.
-        step = max(1, _CELLS // (n * width))
-        for start in range(0, len(open_), step):
-            rows = open_[start : start + step]
-            proposed, reach = source.candidates(queries[rows], n)
-            exact = source.squared(queries[rows], proposed)
-            out = None if selves is None else selves[rows]
-            best, found = smallest(groups, proposed, exact, k, out)
-            sure = (best[:, -1] < reach) | (n == groups.n_unique) | (not source.exact)
-            squares[rows[sure]] = best[sure]
-            ids[rows[sure]] = found[sure]
-            unsure.append(rows[~sure])
-        open_ = np.concatenate(unsure)
-        n = min(groups.n_unique, n * 2)
-        if rest is not None and n > _MANY and len(open_):
-            out = None if selves is None else selves[open_]
-            squares[open_], ids[open_] = rest(queries[open_], k, out)
-            break
-    return np.sqrt(squares), ids
+
+    exact = True
+    scale = 1.0  # the power of two that the indexed rows are multiplied by
+    n_rows: int
+    width: int  # columns
+    groups: Groups
+
+    def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return n unique rows for each query, and the squared reach, shape (m,)."""
+        raise NotImplementedError
+
+    def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """Return exact squared distances from queries to unique rows, shape of `candidates`."""
+        raise NotImplementedError
+
+    def _compared(
+        self, queries: np.ndarray, k: int, selves: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Compare queries with all rows; squares and row numbers, shape (m, k)."""
+        raise NotImplementedError
+
+    def _order(self, unique: np.ndarray) -> np.ndarray:
+        """Return the order in which to query, so that near rows follow each other."""
+        return np.arange(len(unique))
+
+    def _scaled(self, points: np.ndarray) -> np.ndarray:
+        """Return points as the indexed rows are."""
+        return points
+
+    def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k nearest rows of rows in the index, each row itself left out."""
+        unique = self.groups.of[ids]
+        order = self._order(unique)
+        squares, found = self._answer(unique[order], k, np.asarray(ids)[order])
+        distances, neighbours = np.empty_like(squares), np.empty_like(found)
+        distances[order], neighbours[order] = np.sqrt(squares) / self.scale, found
+        return distances, neighbours
+
+    def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k nearest rows of points that are not in the index."""
+        squares, found = self._answer(self._scaled(points), k, None)
+        return np.sqrt(squares) / self.scale, found
+
+    def _answer(
+        self, queries: np.ndarray, k: int, selves: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find squared (scaled) distances and row numbers of the true k nearest rows.
+
+        `selves` are row numbers to leave out, one for each query.
+        """
+        m = len(queries)
+        squares = np.empty((m, k))
+        ids = np.empty((m, k), dtype=np.int64)
+        open_ = np.arange(m)
+        width = max(4, self.width)
+        n = min(self.groups.n_unique, k + 2)
+        while len(open_):
+            unsure = []
+            # Few candidates: large steps. Many (ties everywhere): small ones, in bounded memory.
+            step = max(1, _CELLS // (n * width))
+            for start in range(0, len(open_), step):
+                rows = open_[start : start + step]
+                proposed, reach = self._candidates(queries[rows], n)
+                exact = self._squared(queries[rows], proposed)
+                out = None if selves is None else selves[rows]
+                best, found = smallest(self.groups, proposed, exact, k, out)
+                sure = (best[:, -1] < reach) | (n == self.groups.n_unique) | (not self.exact)
+                squares[rows[sure]] = best[sure]
+                ids[rows[sure]] = found[sure]
+                unsure.append(rows[~sure])
+            open_ = np.concatenate(unsure)
+            n = min(self.groups.n_unique, n * 2)
+            if n > _MANY and len(open_):
+                out = None if selves is None else selves[open_]
+                squares[open_], ids[open_] = self._compared(queries[open_], k, out)
+                break
+        return squares, ids
 
 
 def smallest(
@@ -433,27 +357,9 @@ def smallest_of_pairs(
     k: int,
     selves: np.ndarray | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Order pairs by (distance, row number), expand equal rows, leave selves out.
+    """Order pairs (query, ascending; unique row; square) of m queries in the same way.
 
-    Parameters
-    ----------
-    groups : Groups
-        How unique rows stand for rows.
-    m : int
-        Queries.
-    owner, unique : ndarrays of int64, shape (p,)
-        Query (ascending) and unique row of each pair.
-    exact : ndarray of float64, shape (p,)
-        Their squared distances.
-    k : int
-        Neighbours.
-    selves : ndarray of int64, shape (m,), or None
-        Row numbers to leave out.
-
-    Returns
-    -------
-    squares, ids : ndarrays, shape (m, k)
-        Filled up with (inf, 0) where a query has fewer.
+    Returns squares and row numbers, shape (m, k), filled up with (inf, 0) where a query has fewer.
     """
     # No more than k + 1 of equally near members can be wanted: k, and the row itself.
     sizes = np.minimum(np.diff(groups.starts)[unique], k + 1)
@@ -476,19 +382,10 @@ def smallest_of_pairs(
 
 
 def squared_distances(rows: np.ndarray, points: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Return squared Euclidean distances, summed column by column in order.
+    """Return squared Euclidean distances from points to candidates, rows by number.
 
-    The order of the additions is fixed, so the result does not depend on how queries are
-    grouped into blocks.
-
-    Parameters
-    ----------
-    rows : ndarray of float64, shape (n, d)
-        The indexed rows.
-    points : ndarray of float64, shape (m, d)
-        The queries.
-    candidates : ndarray of int64, shape (m, c)
-        Rows to measure.
+    They are summed column by column: the order of the additions is fixed, so the result does not
+    depend on how queries are grouped into blocks.
 
     Examples
     --------
@@ -503,7 +400,7 @@ def squared_distances(rows: np.ndarray, points: np.ndarray, candidates: np.ndarr
         part = slice(start, start + step)
         differences = rows.take(candidates[part], axis=0)
         differences -= points[part, None, :]
-        with np.errstate(over="ignore"):  # foreign points may lie anywhere
+        with np.errstate(over="ignore"):  # query points may lie anywhere
             differences *= differences
         # Laid out by column, each addition reads memory in order.
         columns = np.ascontiguousarray(differences.reshape(-1, width).T)
@@ -516,32 +413,14 @@ def squared_distances(rows: np.ndarray, points: np.ndarray, candidates: np.ndarr
 def squared_pairs(
     rows: np.ndarray, ids: np.ndarray, points: np.ndarray, owner: np.ndarray
 ) -> np.ndarray:
-    """Return squared Euclidean distances of pairs, to the bit as :func:`squared_distances`.
-
-    Parameters
-    ----------
-    rows : ndarray of float64, shape (n, d)
-        The indexed rows.
-    ids : ndarray of int64, shape (p,)
-        Which of them.
-    points : ndarray of float64, shape (m, d)
-        The queries.
-    owner : ndarray of int64, shape (p,)
-        Which of them.
-
-    Examples
-    --------
-    >>> squared_pairs(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([1]), np.zeros((1, 2)),
-    ...               np.array([0]))
-    array([25.])
-    """
+    """Return squared distances of pairs (row, point), to the bit as :func:`squared_distances`."""
     total = np.zeros(len(ids))
     step = max(1, _CELLS // max(1, rows.shape[1]))
     for start in range(0, len(ids), step):
         part = slice(start, start + step)
         differences = rows[ids[part]]
         differences -= points[owner[part]]
-        with np.errstate(over="ignore"):  # foreign points may lie anywhere
+        with np.errstate(over="ignore"):  # query points may lie anywhere
             differences *= differences
         for j in range(rows.shape[1]):
             total[part] += differences[:, j]

@@ -1,8 +1,4 @@
-"""Euclidean neighbours by a rotated kd-tree (see :mod:`dsmote.neighbors.tree`).
-
-In how many directions rows spread, and which.
-
-A kd-tree over rows that are centred and rotated to their principal axes.
+"""Euclidean neighbours by a kd-tree over rows that are centred and rotated to their principal axes.
 
 ::
 
@@ -16,9 +12,9 @@ directions the rows really spread in (their intrinsic dimension), not on the num
 Boxes are cut in the middle of their longer side, not at the median row ("sliding midpoint",
 Maneewongvatana and Mount 1999): real tables are clumps with gaps between them, which boxes of
 equal counts bridge. Insurance rows (46,685 x 14) took a sixth of the time, and no table more than a
-tenth longer. Queries are asked leaf by leaf, so that one finds in the processor's cache what the
-one before it has read; and where the rows do not fit into the cache, they are kept leaf by leaf
-(a million rows of 20 columns: half the time). Axes along which the rows differ by rounding only are
+tenth longer. Queries go leaf by leaf, so that one finds in the processor's cache what the one
+before it has read; and where the rows do not fit into the cache, they are kept leaf by leaf (a
+million rows of 20 columns: half the time). Axes along which the rows differ by rounding only are
 left out.
 
 The tree's own distances are rounded by the rotation, so they only propose candidates, with a
@@ -32,32 +28,22 @@ from scipy.spatial import cKDTree
 
 from dsmote.neighbors.brute import BruteSearch
 from dsmote.neighbors.exact import (
+    CandidateSearch,
     group_equal_rows,
-    nearest,
     rescaled,
     scale_power,
     squared_distances,
 )
-
-__all__ = ["RotatedTree", "TreeSearch", "intrinsic_dimension", "principal_axes"]
 
 _FLOPS = 1 << 17  # multiplications that no BLAS spreads over threads
 _ROWS = 256  # of a sample of more columns than these, enough to tell few directions from many
 
 
 def intrinsic_dimension(sample: np.ndarray) -> float:
-    """Estimate in how many directions rows spread: the participation ratio of the spectrum.
+    """Estimate in how many directions rows, shape (s, d), spread.
 
-    Parameters
-    ----------
-    sample : ndarray of float64, shape (s, d)
-        Some rows.
-
-    Returns
-    -------
-    float
-        (sum of eigenvalues)^2 / sum of squared eigenvalues of the covariance: d when all
-        directions have equal variance, 1 when there is one.
+    It is the participation ratio of the spectrum of the covariance: (sum of eigenvalues)^2 / sum of
+    squared eigenvalues. That is d when all directions have equal variance, 1 when there is one.
 
     Examples
     --------
@@ -90,17 +76,7 @@ def intrinsic_dimension(sample: np.ndarray) -> float:
 def principal_axes(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the directions in which centred rows spread, by the smaller side of the matrix.
 
-    Parameters
-    ----------
-    centred : ndarray of float64, shape (n, d)
-        Rows; the mean of each column is 0.
-
-    Returns
-    -------
-    values : ndarray of float64, shape (min(n, d),)
-        Sums of squares along the axes, descending.
-    axes : ndarray of float64, shape (d, min(n, d))
-        Orthonormal columns.
+    Returns the sums of squares along them, descending, and min(n, d) orthonormal columns.
 
     Examples
     --------
@@ -148,10 +124,7 @@ def _sizes(matrix: np.ndarray) -> np.ndarray:
 class RotatedTree:
     """The tree, and what is needed to bring a point into it.
 
-    Parameters
-    ----------
-    matrix : ndarray of float64, shape (n, d)
-        Rows, all different (equal ones would only share a leaf, and be slow).
+    Rows must be all different: equal ones would only share a leaf, and be slow.
     """
 
     def __init__(self, matrix: np.ndarray) -> None:
@@ -173,7 +146,7 @@ class RotatedTree:
         if width and not spread.any():
             spread[0] = True
         # What a row holds along the other axes is rounded into those that are kept.
-        self._beside = float(np.sqrt((sizes[~spread] ** 2).sum()))
+        self._left_out = float(np.sqrt((sizes[~spread] ** 2).sum()))
         self._axes = axes[:, spread]
         data = rotated if spread.all() else rotated[:, spread]
         del rotated
@@ -203,7 +176,7 @@ class RotatedTree:
         return np.concatenate([along, off], axis=1)
 
     def leaf_order(self, ids: np.ndarray) -> np.ndarray:
-        """Return the order in which to ask for rows, so that near ones follow each other."""
+        """Return the order in which to query rows, so that near ones follow each other."""
         return np.argsort(self._place[ids], kind="stable")
 
     def rows(self, ids: np.ndarray) -> np.ndarray:
@@ -214,13 +187,10 @@ class RotatedTree:
     def nearest(
         self, rotated: np.ndarray, n: int, eps: float = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the n nearest rows of rotated points, and the squared reach.
+        """Return the n nearest rows of rotated points, and the squared reach, shape (m,).
 
-        Returns
-        -------
-        found : ndarray of int64, shape (m, n)
-        reach : ndarray of float64, shape (m,)
-            No row that was not found is truly nearer than its square root; inf when all were.
+        No row that was not found is truly nearer than its square root; it is inf when all were
+        found.
         """
         norms = np.sqrt(np.einsum("ij,ij->i", rotated, rotated))
         off = rotated[:, self._tree.m :].sum(axis=1)
@@ -236,22 +206,17 @@ class RotatedTree:
         if n == self.n_rows:
             return found, np.full(len(found), np.inf)
         last = distances[:, -1]
-        reach = last - self._error * (2.0 * (norms + self._beside) + last) - _TINY
+        reach = last - self._error * (2.0 * (norms + self._left_out) + last) - _TINY
         # The rows themselves are on the axes, but for what was left out of them.
-        off = np.maximum(off - self._error * 2.0 * (norms + self._beside) - self._beside, 0.0)
+        off = np.maximum(off - self._error * 2.0 * (norms + self._left_out) - self._left_out, 0.0)
         return found, (np.maximum(reach, 0.0) ** 2 + off**2) * (1.0 - 4.0 * _EPS)
 
 
-class TreeSearch:
-    """Euclidean neighbours by a rotated kd-tree, exact unless told otherwise.
+class TreeSearch(CandidateSearch):
+    """Euclidean neighbours by a rotated kd-tree, exact unless `eps` is above 0.
 
-    Parameters
-    ----------
-    matrix : ndarray of float64, shape (n, d)
-        The rows; kept, not copied, where its values are of usual size.
-    eps : float, default=0
-        Above 0 the search is approximate: the neighbour that is found in j-th place is at most
-        (1 + eps) times as far as the true one.
+    The neighbour that is found in j-th place is at most (1 + eps) times as far as the true one.
+    Rows are not copied where their values are of usual size.
 
     Examples
     --------
@@ -267,45 +232,30 @@ class TreeSearch:
         self.exact = not eps
         self._eps = eps
         self.n_rows, self.width = matrix.shape
-        self._scale = scale_power(matrix)
-        self._rows = matrix if self._scale == 1.0 else matrix * self._scale
-        self._groups = group_equal_rows(self._rows, np.empty((self.n_rows, 0), dtype=np.int32))
-        unique = self._rows if self._groups.distinct else self._rows[self._groups.first]
+        self.scale = scale_power(matrix)
+        self._rows = matrix if self.scale == 1.0 else matrix * self.scale
+        self.groups = group_equal_rows(self._rows, np.empty((self.n_rows, 0), dtype=np.int32))
+        unique = self._rows if self.groups.distinct else self._rows[self.groups.first]
         self._tree = RotatedTree(unique)
 
-    def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of rows in the index, each row itself left out."""
-        unique = self._groups.of[ids]
-        order = self._tree.leaf_order(unique)
-        lengths, found = self._answer(unique[order], k, np.asarray(ids)[order])
-        distances, neighbours = np.empty_like(lengths), np.empty_like(found)
-        distances[order], neighbours[order] = lengths / self._scale, found
-        return distances, neighbours
+    def _order(self, unique: np.ndarray) -> np.ndarray:
+        return self._tree.leaf_order(unique)
 
-    def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of points that are not in the index."""
-        found = self._answer(rescaled(points, self._scale), k, None)
-        return found[0] / self._scale, found[1]
-
-    def _answer(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return nearest(self, self._groups, queries, k, selves, rest=self._compared)
+    def _scaled(self, points: np.ndarray) -> np.ndarray:
+        return rescaled(points, self.scale)
 
     def _compared(
         self, queries: np.ndarray, k: int, selves: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Compare queries with all rows. Few ever are, so what it takes is not kept."""
-        return BruteSearch(self._rows, groups=self._groups).nearest_of_many(queries, k, selves)
+        # Few ever are compared, so what it takes is not kept.
+        return BruteSearch(self._rows, groups=self.groups).nearest_of_many(queries, k, selves)
 
-    def candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Propose n unique rows for each query, with the squared reach."""
+    def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         own = queries.ndim == 1
         rotated = self._tree.rows(queries) if own else self._tree.rotated(queries)
         return self._tree.nearest(rotated, n, self._eps)
 
-    def squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Return exact squared distances from queries to unique rows."""
-        first = self._groups.first
+    def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        first = self.groups.first
         points = self._rows[first[queries]] if queries.ndim == 1 else queries
         return squared_distances(self._rows, points, first[candidates])

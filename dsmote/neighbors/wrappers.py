@@ -1,25 +1,4 @@
-"""A seeded sample of the rows, which all rows query.
-
-Neighbours within groups: an index for each, known by the numbers of the whole.
-
-::
-
-    rows      0 1 2 3 4 5 6 7          group a: 0 2 5 7  -> an index over 4 rows
-    group     a b a b b a c a          group b: 1 3 4    -> an index over 3 rows
-                                       group c: 6        -> lone: fewer than k + 1
-
-Search in the leading principal components: fewer columns, and neighbours that are nearly so.
-
-::
-
-    30 columns     centre, rotate      leading 6 axes kept        any engine
-    x x x x ...  ------------------>   o o o o o o | . . . ...  ------------->  neighbours
-                                        most spread | left out
-
-A distance in the leading components is never more than the true one; what is left out makes some
-rows look nearer than they are. So the search is approximate, even where its engine is exact, and
-its recall is measured in all columns.
-"""
+"""Indexes over other indexes: a sample of the rows, groups of rows, principal components."""
 
 from __future__ import annotations
 
@@ -30,26 +9,11 @@ import numpy as np
 from dsmote.neighbors.exact import NeighborIndex
 from dsmote.neighbors.tree import principal_axes
 
-__all__ = ["CappedSearch", "GroupedSearch", "ProjectedSearch", "leading_axes"]
-
 
 class CappedSearch:
-    """Neighbours in a sample of the rows.
+    """Neighbours in a seeded sample of the rows, which all rows query.
 
-    Parameters
-    ----------
-    matrix : ndarray of float64, shape (n, d)
-        The rows; kept, not copied.
-    codes : ndarray of int32, shape (n, q)
-        Their nominal columns; q may be 0.
-    max_rows : int
-        Rows of the sample, below n.
-    seed : int
-        Decides the sample.
-    engine : str
-        Name of the engine.
-    build : callable
-        Builds an index over the sample's numbers and codes.
+    `build` makes an index over the sample's numbers and codes; `max_rows` is below n.
 
     Examples
     --------
@@ -93,8 +57,8 @@ class CappedSearch:
         if inside.any():
             distances[inside], found[inside] = self._index.query(self._place[ids[inside]], k)
         if not inside.all():
-            asked = ids[~inside]
-            points = np.concatenate([self._rows[asked], self._codes[asked]], axis=1)
+            others = ids[~inside]
+            points = np.concatenate([self._rows[others], self._codes[others]], axis=1)
             distances[~inside], found[~inside] = self._index.query_points(points, k)
         return distances, self.sample[found]
 
@@ -105,22 +69,16 @@ class CappedSearch:
 
 
 class GroupedSearch:
-    """Neighbours in the own group only.
+    """Neighbours in the own group only: an index for each group, in row numbers of the table.
 
-    Parameters
-    ----------
-    groups : ndarray of int, shape (n,)
-        The group of each row; -1 for rows that nobody will ask for.
-    least : int
-        Rows that a group needs; rows of smaller groups are *lone*: they have no neighbours, and
-        stand in for them themselves.
-    build : callable
-        Builds an index over the rows of these numbers.
+    ::
 
-    Attributes
-    ----------
-    lone : ndarray of bool, shape (n,)
-        Rows of groups that are too small.
+        rows      0 1 2 3 4 5 6 7          group a: 0 2 5 7  -> an index over 4 rows
+        group     a b a b b a c a          group b: 1 3 4    -> an index over 3 rows
+                                           group c: 6        -> lone: fewer than k + 1
+
+    Rows of groups of fewer than `least` rows are *lone*: they have no neighbours, and stand in for
+    them themselves. Rows of group -1 are never queried. `build` indexes the rows of these numbers.
 
     Examples
     --------
@@ -174,21 +132,10 @@ class GroupedSearch:
 
 
 def leading_axes(matrix: np.ndarray, n_components: int | float) -> tuple[np.ndarray, np.ndarray]:
-    """Find the directions in which rows spread most.
+    """Find the centre of rows, and orthonormal directions in which they spread most.
 
-    Parameters
-    ----------
-    matrix : ndarray of float64, shape (n, d)
-        The rows.
-    n_components : int or float
-        How many directions, min(n, d) at most; or, between 0 and 1, the share of the variance
-        that the fewest of them must hold.
-
-    Returns
-    -------
-    centre : ndarray of float64, shape (d,)
-    axes : ndarray of float64, shape (d, p)
-        Orthonormal columns.
+    `n_components` is their number, min(n, d) at most; or, between 0 and 1, the share of the
+    variance that the fewest of them must hold.
 
     Examples
     --------
@@ -209,14 +156,17 @@ def leading_axes(matrix: np.ndarray, n_components: int | float) -> tuple[np.ndar
 
 
 class ProjectedSearch:
-    """An index over projected rows, asked for rows by number or by all their columns.
+    """An index over rows projected to their leading principal components.
 
-    Parameters
-    ----------
-    index : NeighborIndex
-        Built over ``(rows - centre) @ axes``, beside codes if there are any.
-    centre, axes : ndarrays, shapes (d,) and (d, p)
-        As :func:`leading_axes` returns them.
+    ::
+
+        30 columns     centre, rotate      leading 6 axes kept        any engine
+        x x x x ...  ------------------>   o o o o o o | . . . ...  ------------->  neighbours
+                                            most spread | left out
+
+    A distance in the leading components is never more than the true one; what is left out makes
+    some rows look nearer than they are. So the search is approximate, even where its engine is
+    exact, and its recall is measured in all columns.
 
     Examples
     --------

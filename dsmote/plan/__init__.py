@@ -6,7 +6,6 @@ from dsmote.plan.draws import (
     bases_of,
     copies_by_weight,
     copies_with_replacement,
-    kept,
     root_seed,
     shares,
 )
@@ -41,7 +40,6 @@ __all__ = [
     "copies_by_weight",
     "copies_with_replacement",
     "format_bytes",
-    "kept",
     "look_at",
     "make_plan",
     "make_schema",

@@ -5,26 +5,22 @@ Every random number belongs to one *stream* and has one *place* in it::
     seed --+-- class 0 --+-- ALLOCATION   u0 u1 u2 ...   which row is a base
            |             +-- NEIGHBOUR    u0 u1 u2 ...   one per synthetic row
            |             +-- GAP          u0 u1 u2 ...   one per synthetic row
-           |             +-- VOTE + j     u0 u1 u2 ...   one per synthetic row, nominal column j
+           |             +-- VOTE + j     u0 u1 u2 ...   one per synthetic row, categorical column j
            |             +-- INDEX        u0             seed of an engine that draws
            |             +-- SHARE        u0             division of the class, where it is drawn
            |             +-- REPORT       u0 u1 u2 ...   one per row: is it shown in the report
            |             +-- NOISE + j    u0 u1 u2 ...   one per synthetic row, numeric column j
            |             +-- SPLIT        u1 u2 u3 ...   one per node: rows kept of its left half
            |             +-- CHOICE       u0 u1 u2 ...   one per row (or per draw): is it kept
-           |             +-- MIX          w0 w1 w2 ...   one per row of the output: its place
+           |             +-- MIX          b0 b1 b2 ...   one per row of the output: its place
            +-- class 1 --+-- ...
 
-A stream is a Philox counter generator whose key is derived from (seed, class, purpose). Because
-the generator is counter-based, the numbers at places ``start .. stop`` are computed without
-computing those before them: a block of synthetic rows draws exactly the numbers that belong to
-its rows, whoever computes it, and however often.
+A stream is a Philox counter generator (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as
+easy as 1, 2, 3", SC 2011) whose key is derived from (seed, class, purpose). The numbers at places
+``start .. stop`` are computed without those before them: a block of synthetic rows draws exactly
+the numbers that belong to its rows, whoever computes it, and however often.
 
-Source: Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
-
-How many copies each base row gets: exact totals, from weights and draws.
-
-The synthetic rows of a class are numbered 0, 1, ... in order of their base row::
+**Base rows.** The synthetic rows of a class are numbered 0, 1, ... in order of their base row::
 
     base row      0     1     2        3   4 ...
     copies        2     0     3        1   ...
@@ -34,30 +30,28 @@ The synthetic rows of a class are numbered 0, 1, ... in order of their base row:
 so a block of consecutive new rows touches consecutive base rows, and no base row's neighbours
 are searched for twice (but for one at each edge of a block).
 
-Which rows of a class are kept: exact totals, and any part of the answer without the rest.
-
-The rows of a class stand at positions 0 .. n. How many of the kept ones lie in the left half is
-drawn, then how many of those in *its* left half, and so on down to leaves, which choose::
+**Subsets.** The rows of a class stand at positions 0 .. n. How many of the kept ones lie in the
+left half is drawn, then how many of those in *its* left half, and so on down to leaves, which
+choose::
 
     keep 6 of [0, n)           node 1: u1 says 2 | 4
                    /      \
         2 of [0, n/2)    4 of [n/2, n)           nodes 2, 3: u2 says 0 | 2, u3 says 3 | 1
           /       \        /       \
         0          2      3         1            leaves of at most 4,096 rows
-                 x..x    .xxx      ..x.          the rows with the smallest words of their own
+                 x..x    .xxx      ..x.          the rows with the smallest random bits of their own
 
-A node's number in this tree is the place of its draw, and a row's position that of its word (see
-:mod:`dsmote.plan.draws`), so what happens to a row depends on the seed, its class and its position
-only. Whoever holds the rows ``start .. stop`` draws at the nodes above them and at no others: some
-tens of draws in a class of 10**9 rows. All parts add up to exactly `keep`, however they are cut.
+A node's number in this tree is the place of its draw, and a row's position that of its bits, so
+what happens to a row depends on the seed, its class and its position only. The task that has the
+rows ``start .. stop`` draws at the nodes above them and at no others: some tens of draws in a class
+of 10**9 rows. All parts add up to exactly `keep`, however they are cut.
 
 Without replacement the number in the left half is hypergeometric; with replacement it is binomial,
 and a leaf draws its rows with replacement. Both numbers are found by inversion of one uniform draw,
 with arithmetic that is the same wherever it runs: NumPy may change its own samplers between
-versions, and its hypergeometric ends at 10**9.
-
-Source of the splits: Sanders, Lamm, Hübschle-Schneider, Schrade and Dachsbacher, "Efficient
-parallel random sampling: vectorized, cache-efficient, and online", ACM TOMS 44(3), 2018.
+versions, and its hypergeometric ends at 10**9. Source of the splits: Sanders, Lamm,
+Hübschle-Schneider, Schrade and Dachsbacher, "Efficient parallel random sampling: vectorized,
+cache-efficient, and online", ACM TOMS 44(3), 2018.
 """
 
 from __future__ import annotations
@@ -70,59 +64,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = [
-    "ALLOCATION",
-    "CHOICE",
-    "GAP",
-    "INDEX",
-    "MIX",
-    "NEIGHBOUR",
-    "NOISE",
-    "REPORT",
-    "SHARE",
-    "SPLIT",
-    "VOTE",
-    "Stream",
-    "Subset",
-    "bases_of",
-    "copies_by_weight",
-    "copies_with_replacement",
-    "kept",
-    "root_seed",
-    "shares",
-]
-
 ALLOCATION, NEIGHBOUR, GAP, VOTE = 0, 1, 2, 3
-# Beyond any column that is voted on.
+# Above VOTE + any column.
 INDEX, SPLIT, CHOICE, SHARE, MIX, REPORT = (2**31 + i for i in range(6))
 NOISE = 2**31 + 16
 
-_PER_COUNT = 4  # Philox4x64 gives four 64-bit words for each value of its counter
+_PER_COUNT = 4  # Philox4x64 gives four times 64 bits for each value of its counter
 
 
 def root_seed(random_state: Any) -> int:
     """Return the one number that all draws of a run are derived from.
 
-    Parameters
-    ----------
-    random_state : None, int, numpy.random.RandomState or numpy.random.Generator
-        ``None`` takes fresh entropy; a generator is asked for one number, and so moves on.
-
-    Returns
-    -------
-    int
-        A non-negative integer, to be recorded so that the run can be repeated; where it is drawn
-        here it is below 2**32, which every ``random_state`` takes.
-
-    Raises
-    ------
-    ValueError
-        A negative seed, or an object of another kind.
-
-    Examples
-    --------
-    >>> root_seed(7)
-    7
+    None takes fresh entropy; a generator is asked for one number, and so moves on. What is drawn
+    here is below 2**32, which every ``random_state`` takes: it is recorded so that the run can be
+    repeated.
     """
     if random_state is None:
         entropy = np.random.SeedSequence().entropy
@@ -144,20 +99,11 @@ def root_seed(random_state: Any) -> int:
 class Stream:
     """An unlimited, addressable sequence of random numbers.
 
-    Parameters
-    ----------
-    seed : int
-        The root seed of the run.
-    class_rank : int
-        Place of the class in sorted label order.
-    purpose : int
-        What the numbers decide: `ALLOCATION`, `NEIGHBOUR`, `GAP`, or `VOTE` + column.
-
     Examples
     --------
-    >>> whole = Stream(0, 1, GAP).uniform(0, 10)
+    >>> all_of_it = Stream(0, 1, GAP).uniform(0, 10)
     >>> part = Stream(0, 1, GAP).uniform(3, 7)
-    >>> bool((whole[3:7] == part).all())
+    >>> bool((all_of_it[3:7] == part).all())
     True
     """
 
@@ -165,17 +111,17 @@ class Stream:
         sequence = np.random.SeedSequence(seed, spawn_key=(class_rank, purpose))
         self._key = sequence.generate_state(2, np.uint64)
 
-    def words(self, start: int, stop: int) -> np.ndarray:
-        """Return the 64-bit words at places ``start`` to ``stop``, shape (stop - start,)."""
+    def bits(self, start: int, stop: int) -> np.ndarray:
+        """Return 64 random bits for each of the places ``start .. stop``; uint64."""
         first = start // _PER_COUNT
-        bits = np.random.Philox(key=self._key)
-        bits.advance(first)
-        words = bits.random_raw(stop - first * _PER_COUNT)
-        return np.asarray(words[start - first * _PER_COUNT :], dtype=np.uint64)
+        generator = np.random.Philox(key=self._key)
+        generator.advance(first)
+        found = generator.random_raw(stop - first * _PER_COUNT)
+        return np.asarray(found[start - first * _PER_COUNT :], dtype=np.uint64)
 
     def uniform(self, start: int, stop: int) -> np.ndarray:
         """Return float64 draws from [0, 1) with 53 random bits."""
-        return (self.words(start, stop) >> np.uint64(11)) * 2.0**-53
+        return (self.bits(start, stop) >> np.uint64(11)) * 2.0**-53
 
     def below(self, limit: int, start: int, stop: int) -> np.ndarray:
         """Return int64 draws from {0, ..., limit - 1}; limit at most 2**31.
@@ -183,8 +129,8 @@ class Stream:
         The upper 32 bits are scaled, so a value is off its exact probability by less than
         limit / 2**32 of itself.
         """
-        words = self.words(start, stop) >> np.uint64(32)
-        return ((words * np.uint64(limit)) >> np.uint64(32)).astype(np.int64)
+        upper = self.bits(start, stop) >> np.uint64(32)
+        return ((upper * np.uint64(limit)) >> np.uint64(32)).astype(np.int64)
 
 
 _STEP = 1 << 20  # draws held at once
@@ -198,26 +144,10 @@ def copies_with_replacement(
     among: np.ndarray | None = None,
     first: int = 0,
 ) -> np.ndarray:
-    """Draw bases uniformly with replacement and count how often each row was drawn.
+    """Draw n_new bases uniformly, and return the running total of copies of each row.
 
-    Parameters
-    ----------
-    n_rows : int
-        Rows of the class.
-    n_new : int
-        Synthetic rows to make; the copies add up to exactly this.
-    seed, class_rank : int
-        The key of the stream of draws.
-    among : ndarray of int64, optional
-        The rows that may serve as a base; all when omitted.
-    first : int, default=0
-        Place in the stream of the first draw.
-
-    Returns
-    -------
-    ndarray of int64, shape (n_rows,)
-        Running total of the copies; row ``i`` is the base of the new rows
-        ``ends[i - 1] .. ends[i]``.
+    Row ``i`` is the base of the new rows ``ends[i - 1] .. ends[i]``. `among` are the rows that may
+    serve as a base, all when omitted; `first` is the place in the stream of the first draw.
 
     Examples
     --------
@@ -243,23 +173,7 @@ def copies_with_replacement(
 def shares(weights: np.ndarray, total: int) -> np.ndarray:
     """Divide a whole number by weights, by largest remainders: the parts add up to it.
 
-    Parameters
-    ----------
-    weights : ndarray of float64, shape (n,)
-        None negative, not all 0.
-    total : int
-        What is divided.
-
-    Returns
-    -------
-    ndarray of int64, shape (n,)
-        Each part is its exact share, rounded down or up; of equal remainders the first is rounded
-        up. No part where the weight is 0.
-
-    Raises
-    ------
-    ValueError
-        All weights are 0, or one is negative or not finite.
+    Each part is its exact share, rounded down or up; of equal remainders the first is rounded up.
 
     Examples
     --------
@@ -290,19 +204,7 @@ def shares(weights: np.ndarray, total: int) -> np.ndarray:
 
 
 def copies_by_weight(weights: np.ndarray, n_new: int) -> np.ndarray:
-    """Give each base row copies in proportion to its weight, by largest remainders.
-
-    Parameters
-    ----------
-    weights : ndarray of float64, shape (n_rows,)
-        As for :func:`shares`.
-    n_new : int
-        Synthetic rows to make.
-
-    Returns
-    -------
-    ndarray of int64, shape (n_rows,)
-        Running total, as :func:`copies_with_replacement`.
+    """Give each base row copies in proportion to its weight; their running total.
 
     Examples
     --------
@@ -340,20 +242,6 @@ class _Part(NamedTuple):
 class Subset:
     """A random choice of exactly `keep` of the `n` rows of a class.
 
-    Parameters
-    ----------
-    n, keep : int
-        Rows of the class, and how many are kept.
-    seed, class_rank : int
-        The root seed of the run, and the place of the class in sorted label order.
-    replacement : bool
-        Whether a row may be kept more than once.
-
-    Raises
-    ------
-    ValueError
-        More rows to keep than there are, or a negative number.
-
     Examples
     --------
     >>> subset = Subset(10, 4, seed=0, class_rank=1)
@@ -378,22 +266,7 @@ class Subset:
             )
 
     def times(self, start: int, stop: int) -> np.ndarray:
-        """Return how often each of the rows ``start .. stop`` is kept.
-
-        Parameters
-        ----------
-        start, stop : int
-            Positions in the class, ``0 <= start <= stop <= n``.
-
-        Returns
-        -------
-        ndarray of int64, shape (stop - start,)
-            Zeros and ones; with replacement any number.
-        """
-        if not 0 <= start <= stop <= self.n:
-            raise ValueError(
-                f"rows {start:,} .. {stop:,} are not among the {self.n:,} of the class"
-            )
+        """Return how often each of the rows ``start .. stop`` is kept; int64."""
         found = np.zeros(stop - start, dtype=np.int64)
         for part in self._parts(lambda low, high: low < stop and start < high):
             low, high = max(part.low, start), min(part.high, stop)
@@ -405,22 +278,7 @@ class Subset:
         return found
 
     def before(self, positions: np.ndarray) -> np.ndarray:
-        """Return how many kept rows stand before each position, each counted as often as kept.
-
-        Parameters
-        ----------
-        positions : ndarray of int, shape (m,)
-            Ascending, from 0 to n.
-
-        Returns
-        -------
-        ndarray of int64, shape (m,)
-
-        Examples
-        --------
-        >>> Subset(10, 4, seed=0, class_rank=1).before(np.array([0, 10])).tolist()
-        [0, 4]
-        """
+        """Return how often rows before each of ascending positions are kept; int64."""
         positions = np.asarray(positions, dtype=np.int64)
         found = np.full(len(positions), self.keep, dtype=np.int64)
 
@@ -428,19 +286,19 @@ class Subset:
             return slice(*np.searchsorted(positions, [low, high]).tolist())
 
         def hit(low: int, high: int) -> bool:
-            asked = places(low, high)
-            return bool(asked.start < asked.stop)
+            inside = places(low, high)
+            return bool(inside.start < inside.stop)
 
         for part in self._parts(hit):
-            asked = places(part.low, part.high)
-            inside = positions[asked] - part.low
+            here = places(part.low, part.high)
+            inside = positions[here] - part.low
             if not part.chosen:
-                found[asked] = part.before
+                found[here] = part.before
             elif self._full(part):
-                found[asked] = part.before + inside
+                found[here] = part.before + inside
             else:
                 sums = np.cumsum(self._leaf(part))
-                found[asked] = part.before + np.where(inside > 0, sums[inside - 1], 0)
+                found[here] = part.before + np.where(inside > 0, sums[inside - 1], 0)
         return found
 
     def _full(self, part: _Part) -> bool:
@@ -473,41 +331,10 @@ class Subset:
             # The draws of a class are numbered through, so each leaf has its own.
             drawn = stream.below(size, part.before, part.before + part.chosen)
             return np.bincount(drawn, minlength=size)
-        words = stream.words(part.low, part.high)
+        bits = stream.bits(part.low, part.high)
         times = np.zeros(size, dtype=np.int64)
-        times[np.argpartition(words, part.chosen)[: part.chosen]] = 1
+        times[np.argpartition(bits, part.chosen)[: part.chosen]] = 1
         return times
-
-
-def kept(
-    n: int,
-    keep: int,
-    seed: int,
-    class_rank: int,
-    start: int,
-    stop: int,
-    *,
-    replacement: bool = False,
-) -> np.ndarray:
-    """Return how often each of the rows ``start .. stop`` of a class is kept.
-
-    Parameters
-    ----------
-    n, keep, seed, class_rank, replacement
-        As for :class:`Subset`.
-    start, stop : int
-        Positions in the class.
-
-    Returns
-    -------
-    ndarray of int64, shape (stop - start,)
-
-    Examples
-    --------
-    >>> int(kept(10**9, 7, 0, 0, 0, 4_096).sum() + kept(10**9, 10**9 - 7, 0, 0, 5, 10).sum())
-    5
-    """
-    return Subset(n, keep, seed, class_rank, replacement).times(start, stop)
 
 
 def _hypergeometric(left: int, right: int, chosen: int, u: float) -> int:

@@ -7,18 +7,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["first", "listed", "plain", "sort_labels", "visible"]
-
 
 def plain(label: Any) -> Any:
-    """Return a label as a plain Python value, so that counts are equal across containers.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> plain(np.int64(3)), plain("a"), plain(np.str_("b"))
-    (3, 'a', 'b')
-    """
+    """Return a label as a plain Python value, so that counts are equal across containers."""
     return label.item() if isinstance(label, np.generic) else label
 
 
@@ -52,13 +43,7 @@ def listed(texts: Iterable[str], most: int = 20) -> str:
 
 
 def first(texts: Iterable[str], most: int = 20) -> list[str]:
-    """Return the first of texts that have a line each, and how many more there are.
-
-    Examples
-    --------
-    >>> first(["a", "b"]), first("abcd", most=2)
-    (['a', 'b'], ['a', 'b', 'and 2 more'])
-    """
+    """Return the first of texts that have a line each, and how many more there are."""
     found = list(texts)
     more = len(found) - most
     return found[:most] + ([f"and {more:,} more"] if more > 0 else [])
@@ -72,10 +57,8 @@ def sort_labels(labels: Iterable[Any]) -> list[Any]:
 
     Examples
     --------
-    >>> sort_labels([2, 1, 10])
-    [1, 2, 10]
-    >>> sort_labels(["b", 1, "a"])
-    [1, 'a', 'b']
+    >>> sort_labels([2, 1, 10]), sort_labels(["b", 1, "a"])
+    ([1, 2, 10], [1, 'a', 'b'])
     """
     found = list(labels)
     try:

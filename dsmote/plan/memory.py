@@ -14,8 +14,8 @@ not far off, not an average::
 Partitions that wait have been read or made, and are to be passed on: Dask holds about one for each
 thread, and one more. The partitions of a job are read by dsmote, with one thread and a bounded
 buffer; whatever else a Dask collection comes from (Dask's own reader uses all of Arrow's threads,
-whose allocator keeps what it had) takes six more for each thread. Levels are those of nominal
-columns, counted by class, where rows are compared by such counts.
+whose allocator keeps what it had) takes six more for each thread. Levels are those of categorical
+features, counted by class, where rows are compared by such counts.
 """
 
 from __future__ import annotations
@@ -24,32 +24,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = [
-    "ESTIMATOR_BYTES",
-    "FOREIGN_BYTES",
-    "PROCESS_BYTES",
-    "QUERIES",
-    "WORKSPACE_BYTES",
-    "ClassMemory",
-    "Limit",
-    "MemoryLimitError",
-    "MemoryProjection",
-    "format_both",
-    "format_bytes",
-    "looking_bytes",
-    "project",
-    "reading_bytes",
-    "refusal",
-]
-
 # After a job of a few rows: interpreter, pandas, Arrow and Dask; what scikit-learn adds to that;
 # and all of it in workers that a user's program started, which import what the program does.
 PROCESS_BYTES = 215 * 2**20
 ESTIMATOR_BYTES = 50 * 2**20
-FOREIGN_BYTES = 300 * 2**20
-FOREIGN_COPIES = 6
+OTHER_BYTES = 300 * 2**20
+OTHER_COPIES = 6
 WORKSPACE_BYTES = 96 * 2**20  # bound kept by the blocked search (see dsmote.neighbors)
-NUMBERS_BYTES = 52 * 2**20  # the same of numbers only, beside copies of the queries
+NUMBERS_BYTES = 52 * 2**20  # the same of numbers only, without copies of the queries
 STEP_ROWS = 1 << 14  # new rows made at once (see dsmote.execute.generate)
 SEARCH_CELLS = 1 << 21  # values that a tree's search gathers at once (see dsmote.neighbors.exact)
 # Of each column of a partition, whatever its rows: readers and writers of its chunks in Parquet,
@@ -59,7 +41,7 @@ PROFILE_CELLS = 1 << 20  # values of a partition that are profiled at once
 PROFILE_BYTES = 24 * PROFILE_CELLS  # as they are, as float64, and those of a class
 HANDED_OVER = 512  # candidates from which on a tree's query is answered by brute force
 QUERY_ROWS = 1 << 10  # rows that brute force compares with all others at a time
-QUERIES = 1 << 15  # rows that ask for their nearest of all rows at a time
+QUERIES = 1 << 15  # query rows for the nearest of all rows at a time
 USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
 
 
@@ -96,7 +78,7 @@ class ClassMemory:
 
 @dataclass(frozen=True)
 class MemoryProjection:
-    """Projected bytes beside what is allowed; those of the largest input partition by itself."""
+    """Projected bytes; `allowed_bytes` of the limit, `input_bytes` of the largest partition."""
 
     partition_bytes: int
     gather_bytes: int
@@ -159,19 +141,7 @@ def refusal(what: str, needed: int, limit: Limit, remedy: str) -> str:
 
 
 def reading_bytes(partition: int, threads: int, columns: int = 0) -> int:
-    """Return what workers hold while partitions are read and counted, beside the process.
-
-    Parameters
-    ----------
-    partition : int
-        Bytes of the largest.
-    threads, columns : int
-
-    Examples
-    --------
-    >>> reading_bytes(100, 1) == 400 + PROFILE_BYTES
-    True
-    """
+    """Return what workers hold while partitions (bytes of the largest) are read and counted."""
     task = _task_bytes(partition) + columns * COLUMN_BYTES
     return threads * task + (threads + 1) * partition
 
@@ -185,76 +155,52 @@ def class_memory(
     label: Any,
     n_rows: int,
     n_numeric: int,
-    n_wide: int,
-    n_nominal: int,
+    n_exact: int,
+    n_categorical: int,
     block_rows: int,
     row_bytes: int,
     k: int,
     n_blocks: int = 1,
     copied: int = 0,
-    around: int = 0,
+    n_neighbors_all: int = 0,
     values: int = 0,
-    tree: bool = False,
-    aside: int = 0,
+    axes: bool = False,
+    passthrough: int = 0,
 ) -> ClassMemory:
     """Project the bytes for one class.
 
-    Parameters
-    ----------
-    label : object
-        The class.
-    n_rows : int
-        Its rows.
-    n_numeric, n_wide, n_nominal : int
-        Measured numeric columns, those of them kept as 64-bit integers too, nominal columns.
-    block_rows : int
-        Largest block of new rows.
-    row_bytes : int
-        Bytes of one row in the output.
-    k : int
-        Neighbours.
-    n_blocks : int
-        Blocks of new rows.
-    copied : int
-        Copies of the numeric columns that the search needs beside them: scaled, projected.
-    around, values : int
-        Nearest of all rows that are kept for each row, and those of them with their values.
-    tree : bool
-        Whether all that is searched is a kd-tree over numbers, which keeps its axes.
-    aside : int
-        Bytes of a row in columns that are not measured and held as they are, to be copied.
-
-    Examples
-    --------
-    >>> class_memory(1, 1000, 10, 0, 0, 500, 80, 5).index > 1000 * 10 * 8
-    True
+    `n_exact` numeric columns are kept as 64-bit integers too; `block_rows` are those of the largest
+    of `n_blocks` blocks of new rows, `row_bytes` those of a row of the output. The search needs
+    `copied` copies of the numeric columns (scaled, projected); `axes` tells that it keeps principal
+    axes. Of `n_neighbors_all` nearest of all rows, `values` are kept with their values.
+    `passthrough` are bytes of a row in columns that are held as they are, to be copied.
     """
-    rows = n_rows * (8 * n_numeric + 8 * n_wide + 4 * n_nominal + 8 + aside)
+    rows = n_rows * (8 * n_numeric + 8 * n_exact + 4 * n_categorical + 8 + passthrough)
     # The searched matrix is a second copy (rotated); tree nodes, row ids and allocation take
-    # about 64 bytes a row more. With names it has up to 24 corners and two a column
-    # more, and brute force keeps numbers (twice) and codes of its own beside it.
+    # about 64 bytes a row more. With categories it has up to 24 corners and two a
+    # column more, and brute force keeps numbers (twice) and codes of its own.
     searched = 8 * n_numeric
-    if n_nominal:
-        searched += 8 * (24 + 2 * n_nominal) + 16 * n_numeric + 12 * n_nominal + 8
+    if n_categorical:
+        searched += 8 * (24 + 2 * n_categorical) + 16 * n_numeric + 12 * n_categorical + 8
     searched += 8 * n_numeric * copied
     index = rows + n_rows * (searched + 64)
-    nearest = n_rows * (20 * around + 8 * values * n_numeric)
+    nearest = n_rows * (20 * n_neighbors_all + 8 * values * n_numeric)
     index += nearest
     # Principal axes: held with the index, and found by the smaller side of the rows.
-    index += 8 * n_numeric * min(n_rows, n_numeric) * bool(tree or copied or around)
-    axes = 5 * 8 * min(n_rows, n_numeric) ** 2
+    index += 8 * n_numeric * min(n_rows, n_numeric) * bool(axes or copied or n_neighbors_all)
+    found = 5 * 8 * min(n_rows, n_numeric) ** 2
     # Until lists are merged they have the squares of their distances too.
-    build = index + axes + 2 * n_rows * searched + 2 * (nearest + 8 * n_rows * around)
+    build = index + found + 2 * n_rows * searched + 2 * (nearest + 8 * n_rows * n_neighbors_all)
     # The search looks at pairs of rows. Brute force compares queries with a tile of rows, and keeps
     # the pairs that may count.
-    asked = min(n_rows, block_rows, QUERY_ROWS)
-    bound = WORKSPACE_BYTES if n_nominal else NUMBERS_BYTES
+    queries = min(n_rows, block_rows, QUERY_ROWS)
+    bound = WORKSPACE_BYTES if n_categorical else NUMBERS_BYTES
     workspace = min(bound, 64 * n_rows * min(n_rows, block_rows) + 2**22)
-    workspace += 28 * asked * n_numeric
-    if n_nominal:
+    workspace += 28 * queries * n_numeric
+    if n_categorical:
         # Queries written as corners, in both precisions; codes of pairs, a slice at a time.
-        written = 48 * asked * (n_numeric + 24 + 2 * n_nominal)
-        codes = 9 * min(asked * n_rows * n_nominal, SEARCH_CELLS)
+        written = 48 * queries * (n_numeric + 24 + 2 * n_categorical)
+        codes = 9 * min(queries * n_rows * n_categorical, SEARCH_CELLS)
         workspace = max(workspace, workspace // 2 + written + codes)
     else:
         # What few queries need of a tree's is laid out for brute force, as float32.
@@ -266,27 +212,14 @@ def class_memory(
     # New rows are made a step at a time: base rows, neighbours, and the way between them.
     workspace = max(workspace, 24 * min(block_rows, STEP_ROWS) * n_numeric)
     # The numbers of the block, found with a workspace, become a frame, and that a table.
-    generate = block_rows * (8 * n_numeric + 8 * n_nominal + 16 * k + 40)
+    generate = block_rows * (8 * n_numeric + 8 * n_categorical + 16 * k + 40)
     generate += max(workspace, 2 * block_rows * row_bytes)
     return ClassMemory(label, 2 * rows, build, index, generate, block_rows * row_bytes, n_blocks)
 
 
-def looking_bytes(n_rows: int, around: int, values: int, n_numeric: int) -> int:
-    """Project the bytes of the lists of neighbours that a task makes, or joins eight of.
-
-    Parameters
-    ----------
-    n_rows : int
-        Rows of the classes that ask, at most `QUERIES` of them at a time.
-    around, values, n_numeric : int
-        Neighbours of each, those of them with their values, and numeric columns.
-
-    Examples
-    --------
-    >>> looking_bytes(1000, 10, 0, 20) == 10 * 1000 * (28 * 10 + 8 * 20)
-    True
-    """
-    each = 28 * around + 8 * values * n_numeric + 8 * n_numeric
+def looking_bytes(n_rows: int, n_neighbors_all: int, values: int, n_numeric: int) -> int:
+    """Project the bytes of the lists of neighbours that a task makes, or joins eight of."""
+    each = 28 * n_neighbors_all + 8 * values * n_numeric + 8 * n_numeric
     return 10 * min(n_rows, QUERIES) * each
 
 
@@ -295,42 +228,19 @@ def project(
     partition_bytes: int,
     limit: Limit | None,
     held: int = 0,
-    learnt: int = 0,
+    sample: int = 0,
     looking: int = 0,
     levels: int = 0,
     process: int = 0,
     columns: int = 0,
 ) -> tuple[MemoryProjection, list[str]]:
-    """Add the classes up and compare with the limit.
+    """Add the classes up and compare with the limit; also return messages for what cannot fit.
 
-    Parameters
-    ----------
-    classes : sequence of ClassMemory
-        The classes to grow.
-    partition_bytes : int
-        Bytes of the largest input partition.
-    limit : Limit or None
-        What there is.
-    held : int
-        Bytes of a table that is in memory as a whole, with its output.
-    learnt : int
-        Bytes of the rows that a model is learnt from.
-    looking : int
-        Bytes of a task that looks at all rows of a partition.
-    levels : int
-        Bytes of the counts of levels of nominal columns by class.
-    process : int
-        Bytes of a worker's process, where dsmote itself reads the partitions; 0 where neither is
-        known.
-    columns : int
-        Of the table.
-
-    Returns
-    -------
-    MemoryProjection
-        What will be needed.
-    list of str
-        One message for what cannot fit; empty when all of it does.
+    `partition_bytes` are those of the largest input partition, `held` of a table that is in memory
+    as a whole, with its output, `sample` of the rows that a model is fitted to, `looking` of a task
+    that looks at all rows of a partition, `levels` of the counts of levels by class. `process` are
+    those of a worker's process, where dsmote itself reads the partitions; 0 where they are not
+    known.
 
     Examples
     --------
@@ -340,22 +250,27 @@ def project(
     "class 1 (the largest of 1 to grow) does not fit into a worker's memory limit"
     """
     partition = max(_task_bytes(partition_bytes) if partition_bytes else 0, looking)
-    gather = sum(c.gather for c in classes) + 2 * learnt
-    index = sum(c.index for c in classes)
-    generate = max((c.generate for c in classes), default=0)
-    build = max((c.build for c in classes), default=0)
     threads = limit.threads if limit else 1
+    gather, index, build, generate, blocks, block = 2 * sample, 0, 0, 0, 0, partition_bytes
+    for c in classes:
+        gather += c.gather
+        index += c.index
+        build = max(build, c.build)
+        generate = max(generate, c.generate)
+        blocks += c.n_blocks
+        block = max(block, c.block)
     # Gathering and building happen once, on one thread, while the others may hold partitions.
-    waiting = (threads + 1) * max([partition_bytes, *(c.block for c in classes)])
+    waiting = (threads + 1) * block
     if not process:
-        waiting += FOREIGN_COPIES * threads * partition_bytes
+        waiting += OTHER_COPIES * threads * partition_bytes
     # Of what has been looked at, allocators keep about half while the next is.
     waiting += threads * looking // 2
     building = gather // 2 + max(gather // 2, build) + (threads - 1) * partition
-    busy = min(threads, sum(c.n_blocks for c in classes))
+    busy = min(threads, blocks)
     generating = index + busy * max(generate, partition) + (threads - busy) * partition
-    worker = (process or FOREIGN_BYTES) + max(building, generating, threads * partition) + waiting
+    worker = (process or OTHER_BYTES) + max(building, generating, threads * partition) + waiting
     worker += held + levels + threads * columns * COLUMN_BYTES
+    allowed = limit.allowed if limit else None
     projection = MemoryProjection(
         partition_bytes=partition,
         gather_bytes=gather,
@@ -363,33 +278,30 @@ def project(
         generate_bytes=generate,
         task_bytes=max(partition, gather, build, generate),
         worker_bytes=worker,
-        allowed_bytes=limit.allowed if limit else None,
+        allowed_bytes=allowed,
         limit_source=limit.source if limit else "no limit known",
         input_bytes=partition_bytes,
     )
-    if limit is None or worker <= limit.allowed or not classes:
+    if limit is None or allowed is None or worker <= allowed or not classes:
         return projection, []
-    worst = max(classes, key=lambda c: c.build + c.gather)
-    terms = {
-        "the neighbour index and its rows": index,
-        "gathering and indexing the class rows": building,
-        f"{busy} block(s) of new rows at a time": busy * generate,
-        f"{threads} input partition(s) at a time": threads * partition,
-        "partitions that wait to be passed on": waiting,
-        "the table and its output, in memory as a whole": held,
-        "the levels of nominal columns, counted by class": levels,
-    }
-    guilty = max(terms, key=lambda term: terms[term])
-    remedy = (
-        "pass the table as a Dask DataFrame, which need not be in memory as a whole"
-        if guilty.endswith("as a whole")
-        else "split the input into smaller partitions, or give the worker fewer threads"
-        if "partition" in guilty
-        else "carry columns of very many levels, such as an id, or give each worker more memory"
-        if guilty.startswith("the levels")
-        else "give each worker more memory or fewer threads, carry columns that need not be "
-        "measured, or leave the class out of sampling_strategy"
+    more = (
+        "give each worker more memory or fewer threads, carry columns that are not features, or "
+        "leave the class out of sampling_strategy"
     )
-    what = f"class {worst.label!r} (the largest of {len(classes)} to grow)"
-    largest = f"the largest term is {guilty} ({format_bytes(terms[guilty])})"
-    return projection, [refusal(what, worker, limit, f"{largest}; {remedy}")]
+    smaller = "split the input into smaller partitions, or give the worker fewer threads"
+    lazy = "pass the table as a Dask DataFrame, which need not be in memory as a whole"
+    ids = "carry columns of very many levels, such as an id, or give each worker more memory"
+    terms = [
+        (index, "the neighbour index and its rows", more),
+        (building, "gathering and indexing the class rows", more),
+        (busy * generate, f"{busy} block(s) of new rows at a time", more),
+        (threads * partition, f"{threads} input partition(s) at a time", smaller),
+        (waiting, "partitions that wait to be passed on", smaller),
+        (held, "the table and its output, in memory as a whole", lazy),
+        (levels, "the levels of categorical features, counted by class", ids),
+    ]
+    size, term, remedy = max(terms, key=lambda each: each[0])
+    label = max(classes, key=lambda c: c.build + c.gather).label
+    what = f"class {label!r} (the largest of {len(classes)} to grow)"
+    reason = f"the largest term is {term} ({format_bytes(size)}); {remedy}"
+    return projection, [refusal(what, worker, limit, reason)]

@@ -1,7 +1,4 @@
-"""The plan: which rows are made or left out, with how much memory. Pure, frozen, JSON-able.
-
-From the profile to the plan: blocks, memory, warnings and problems.
-"""
+"""The plan: which rows are made or left out, with how much memory. Pure, frozen, JSON-able."""
 
 from __future__ import annotations
 
@@ -23,18 +20,6 @@ from dsmote.plan.memory import (
 from dsmote.plan.schema import Schema
 from dsmote.plan.strategy import CLEAN, OVER, UNDER
 
-__all__ = [
-    "BLOCK_BYTES",
-    "BLOCK_ROWS",
-    "COPY",
-    "Block",
-    "ClassPlan",
-    "Needs",
-    "Plan",
-    "make_plan",
-    "make_under_plan",
-]
-
 RULE_OF_THUMB = "rule of thumb: "  # begins a warning that nothing was measured for
 SMALL_K_ROWS = 2_000  # rows of a class per neighbour from which on k counts as small
 COPY = "copy"  # the engine of a class that has too few rows for neighbours, and is copied
@@ -42,18 +27,9 @@ COPY = "copy"  # the engine of a class that has too few rows for neighbours, and
 
 @dataclass(frozen=True)
 class Block:
-    """A run of consecutive synthetic rows of one class: one synthetic partition.
+    """A run of consecutive synthetic rows of one class, ``start .. stop``: one synthetic partition.
 
-    Attributes
-    ----------
-    label : object
-        The class.
-    class_rank : int
-        Its place in sorted label order.
-    start, stop : int
-        The rows' numbers within the class's synthetic rows.
-    offset : int
-        Number of the first of them among all synthetic rows.
+    `offset` is the number of the first of them among all synthetic rows.
     """
 
     label: Any
@@ -72,23 +48,9 @@ class Block:
 class ClassPlan:
     """What happens to one class.
 
-    Attributes
-    ----------
-    label : object
-    rank : int
-        Its place in sorted label order.
-    before, usable : int
-        Its rows, and those of them without missing values.
-    new : int
-        Rows to make.
-    k, engine, why
-        How neighbours are found, and why so.
-    dropped : int
-        Rows to leave out; of cleaning methods, at least.
-    targeted : bool
-        The sampling strategy names it.
-    search : object or None
-        The engine that `engine` names; None to choose it from the rows.
+    `usable` are its rows without missing values. `k`, `engine` and `why` say how neighbours are
+    found, and why so; `search` is the engine itself, None to choose it from the rows. `dropped`
+    are, of cleaning methods, at least so many. `targeted`: the sampling strategy names it.
     """
 
     label: Any
@@ -129,7 +91,7 @@ class Plan:
     blocks : tuple of Block
         The synthetic partitions, in output order.
     memory : MemoryProjection or None
-        Projected bytes beside what is allowed; None where nothing is held beside a partition.
+        Projected and allowed bytes; None where nothing is held but a partition.
     notes : tuple of str
         How columns and search are taken.
     warnings : tuple of str
@@ -139,8 +101,8 @@ class Plan:
     passes : tuple of str
         How often the data are read, and what for.
     test : tuple of (label, rows), or None
-        Rows of each class that are not for training, and so are none of the input's here; None
-        where all are. Rows without a label are those of None.
+        Rows of each class that are held back from training, and so are none of the input's here;
+        rows without a label are those of None.
     direction : {"over-sampling", "under-sampling", "clean-sampling"}
         Of cleaning methods rows are known when they are dropped: counts after are at most these.
     """
@@ -159,7 +121,7 @@ class Plan:
     direction: str = OVER
 
     def __getstate__(self) -> dict[str, Any]:
-        # Tasks take plans along: not what is computed from them.
+        # Tasks carry plans: not what is computed from them.
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
     @property
@@ -209,15 +171,7 @@ class Plan:
         return ", ".join(dict.fromkeys(c.engine or late for c in self.growing)) or "none"
 
     def check(self) -> None:
-        """Raise what stands in the way of running.
-
-        Raises
-        ------
-        ValueError
-            A class has too few rows for k neighbours.
-        MemoryLimitError
-            The job would not fit.
-        """
+        """Raise a ValueError for too few rows, or a MemoryLimitError for what does not fit."""
         if self.too_small:
             raise ValueError("; ".join(first(self.too_small)))
         if self.too_large:
@@ -279,7 +233,7 @@ class Plan:
         lines.append(f"{'class':<{width}}  {'before':>14}  {changed:>14}  {'after':>14}")
         lines += [f"{a:<{width}}  {b:>14,}  {c:>14,}  {d:>14,}" for a, b, c, d in rows]
         if self.direction == CLEAN:
-            lines.append("at most so many rows stay: which ones is known when the data are read")
+            lines.append("these are upper bounds: which rows stay is known once the data are read")
         lines += held_back_line(self.test)
         if self.memory is not None:
             largest = max((b.rows for b in self.blocks), default=0)
@@ -344,13 +298,13 @@ class Needs:
 
     k: int  # neighbours of each base row in its class; 0 where none are looked for
     k_name: str = "k_neighbors"  # the parameter that says so
-    around: int = 0  # nearest of all rows that are looked for, for each row of a class that grows
+    n_neighbors_all: int = 0  # nearest of all rows, for each row of a class that grows
     values: int = 0  # those of them whose values are kept
     sample: int = 0  # rows that a model is fitted to
     looks: bool = False  # all rows are looked at, once those of the class are known
     copied: int = 0  # copies of the numeric columns that the search needs: scaled, projected
     passes: tuple[str, ...] = ()  # how often the data are read, and what for
-    aside: int = 0  # bytes of a row in passthrough columns that are held, to be copied
+    passthrough: int = 0  # bytes of a row in passthrough columns that are held, to be copied
     levels: int = 0  # bytes of the counts of the levels of categorical features by class
     estimators: bool = False  # workers import scikit-learn
 
@@ -364,8 +318,8 @@ def _blocks(classes: Sequence[ClassPlan], row_bytes: int, block_bytes: int) -> t
         if len(blocks) + n_blocks > MOST_BLOCKS:
             raise ValueError(
                 f"sampling_strategy asks for {c.new:,} new rows of class {c.label!r}, which are "
-                f"{n_blocks:,} partitions of {most:,} rows; at most {MOST_BLOCKS:,} are made in "
-                "one run: is the number a slip?"
+                f"{n_blocks:,} partitions of {most:,} rows; the limit is {MOST_BLOCKS:,} per run. "
+                "Did you mistype sampling_strategy?"
             )
         for b in range(n_blocks):
             # Even cuts: no block is left with a handful of rows.
@@ -375,24 +329,12 @@ def _blocks(classes: Sequence[ClassPlan], row_bytes: int, block_bytes: int) -> t
     return tuple(blocks)
 
 
-def _only_a_tree(c: ClassPlan, needs: Needs, n_nominal: int) -> bool:
-    """Tell whether making rows of a class asks nothing but a kd-tree over numbers."""
-    more = n_nominal or needs.looks or needs.sample
-    return not more and c.engine is not None and c.engine.partition(" ")[0] == "tree"
-
-
 def _rows(n: int) -> str:
     return f"{n:,} row{'' if n == 1 else 's'}"
 
 
 def _of(classes: Sequence[ClassPlan], usable: bool = True) -> str:
-    """Name classes and their rows.
-
-    Examples
-    --------
-    >>> _of([ClassPlan("a", 0, 3, 3), ClassPlan("b", 1, 1, 1)])
-    "classes 'a' (3 rows), 'b' (1 row)"
-    """
+    """Name classes and their rows."""
     each = listed(f"{c.label!r} ({_rows(c.usable if usable else c.before)})" for c in classes)
     return f"class{'es' if len(classes) > 1 else ''} {each}"
 
@@ -432,14 +374,13 @@ def _too_small(small: Sequence[ClassPlan], k: int, k_name: str, incomplete: str)
     return found
 
 
-def _too_few(classes: Sequence[ClassPlan], needs: Needs) -> list[str]:
+def _too_few(total: int, n_neighbors_all: int) -> list[str]:
     """Say whether the whole table is too small for the neighbours among all rows."""
-    total = sum([c.usable for c in classes])
-    if not total or needs.around < total:
+    if not total or n_neighbors_all < total:
         return []
     return [
-        f"the table has {total:,} rows, but the {needs.around} nearest of all rows are looked for, "
-        f"which needs at least {needs.around + 1}; lower the number of neighbours"
+        f"the table has {total:,} rows, but the {n_neighbors_all} nearest of all rows are looked "
+        f"for, which needs at least {n_neighbors_all + 1}; lower the number of neighbours"
     ]
 
 
@@ -460,7 +401,7 @@ def _warnings(classes: Sequence[ClassPlan], k: int) -> list[str]:
             left += [c] if c.before < k + 1 else []
         elif c.engine == COPY:
             copied.append(c)
-        elif c.usable > SMALL_K_ROWS * k > 0:
+        elif c.large:
             large.append(c)
     found = []
     if left:
@@ -492,7 +433,7 @@ def make_plan(
     limit: Limit | None,
     in_memory: bool = False,
     process: int = 0,
-    beyond: Collection[int] | None = None,
+    exact_columns: Collection[int] | None = None,
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
     incomplete: str = "",
@@ -502,9 +443,9 @@ def make_plan(
     `counts` and `usable` are the rows of each class, and those without missing values; `new` the
     rows to make; `engines` name, reason and engine of each class's search; `partition_bytes` those
     of the largest input partition, `row_bytes` of a row of the output, `process` of a worker's
-    process without scikit-learn; `beyond` the columns of integers or moments that are held twice,
-    as float64 does not hold all of their values (None: it is not known which); `incomplete` the
-    columns with missing or infinite values, and how many.
+    process without scikit-learn; `exact_columns` the columns of integers or dates that are held
+    twice, as float64 does not hold all of their values (None: it is not known which); `incomplete`
+    the columns with missing or infinite values, and how many.
 
     Examples
     --------
@@ -517,65 +458,60 @@ def make_plan(
     >>> plan.counts_after, len(plan.blocks)
     ({0: 90, 1: 90}, 1)
     """
-    k = needs.k
-    found = []
+    k, n_numeric, n_nominal = needs.k, len(schema.numeric), len(schema.nominal)
+    n_exact = 0  # numeric columns that are kept as 64-bit integers, too
+    for i in schema.numeric:
+        column = schema.columns[i]
+        if column.kind in WHOLE and getattr(column.dtype, "itemsize", 8) == 8:
+            n_exact += exact_columns is None or i in exact_columns
+        n_exact += column.kind == "decimal"
+    classes = []
     for rank, label in enumerate(sort_labels(counts)):
         wanted, here = new.get(label, 0), usable.get(label, counts[label])
         c = ClassPlan(label, rank, counts[label], here, wanted, k if wanted else None)
         if wanted:
             c = replace(c, **dict(zip(_CHOICE, engines.get(label, ()), strict=False)))
             c = _resized(c, k, on_small)
-        found.append(c)
-    classes = tuple(found)
+        classes.append(c)
     growing = [c for c in classes if c.new]
     n_new, n_usable = sum([c.new for c in growing]), sum(usable.values())
-    # No more than a partition of the input takes, within bounds: who cuts the input small, so that
-    # it fits small workers, gets small blocks too. Nothing else decides: the same input gives the
-    # same blocks, and so the same files, on any cluster.
+    # No more than a partition of the input takes, within bounds: an input in small partitions, for
+    # small workers, gets small blocks too. Nothing else decides: the same input gives the same
+    # blocks, and so the same files, on any cluster.
     block_bytes = BLOCK_BYTES
     if not in_memory:
         block_bytes = min(BLOCK_BYTES, max(SMALL_BLOCK_BYTES, partition_bytes))
     blocks = _blocks(growing, row_bytes, block_bytes)
-    wide = [
-        i
-        for i in schema.numeric
-        if schema.columns[i].kind == "decimal"
-        or (
-            schema.columns[i].kind in WHOLE
-            and (beyond is None or i in beyond)
-            and getattr(schema.columns[i].dtype, "itemsize", 8) == 8
-        )
-    ]
     sizes: dict[int, list[int]] = {c.rank: [] for c in growing}
     for b in blocks:
         sizes[b.class_rank].append(b.rows)
-    shape = (len(schema.numeric), len(wide), len(schema.nominal))
+    only_numbers = not (n_nominal or needs.looks or needs.sample)
     terms = [
         class_memory(
             c.label,
             c.usable,
-            *shape,
+            n_numeric,
+            n_exact,
+            n_nominal,
             max(sizes[c.rank]),
             row_bytes,
             k,
             len(sizes[c.rank]),
-            needs.copied,
-            needs.around,
-            needs.values,
-            _only_a_tree(c, needs, shape[2]),
-            needs.aside,
+            copied=needs.copied,
+            n_neighbors_all=needs.n_neighbors_all,
+            values=needs.values,
+            axes=only_numbers and c.engine != COPY and getattr(c.search, "keeps_axes", False),
+            passthrough=needs.passthrough,
         )
         for c in growing
     ]
-    learnt = min(needs.sample, n_usable) * 8 * (len(schema.numeric) + 3)
     held = 2 * (sum(counts.values()) + n_new) * row_bytes if in_memory else 0
     looking = 0
     if needs.looks and growing:
-        numbers = 8 * shape[0] * n_usable
-        held += _COPIES * numbers if in_memory else 0
-        asking = sum(c.usable for c in growing)  # small classes ask together
+        held += _COPIES * 8 * n_numeric * n_usable if in_memory else 0
+        queries = sum([c.usable for c in growing])  # small classes query together
         looking = _COPIES * partition_bytes + looking_bytes(
-            asking, needs.around, needs.values, shape[0]
+            queries, needs.n_neighbors_all, needs.values, n_numeric
         )
     if process and needs.estimators:
         process += ESTIMATOR_BYTES
@@ -584,25 +520,24 @@ def make_plan(
         partition_bytes,
         limit,
         held,
-        learnt,
-        looking,
-        needs.levels,
-        process,
-        len(schema.columns),
+        sample=min(needs.sample, n_usable) * 8 * (n_numeric + 3),
+        looking=looking,
+        levels=needs.levels,
+        process=process,
+        columns=len(schema.columns),
     )
     small = [c for c in growing if c.usable < (1 if c.engine == COPY else k + 1)]
     too_small = _too_small(small, k, needs.k_name, incomplete) if small else []
-    if needs.around and growing:
-        too_small += _too_few(classes, needs)
-    warnings = [*warnings, *_warnings(classes, k)]
+    if growing and needs.n_neighbors_all:
+        too_small += _too_few(sum([c.usable for c in classes]), needs.n_neighbors_all)
     return Plan(
         sampler=sampler,
         seed=seed,
-        classes=classes,
+        classes=tuple(classes),
         blocks=blocks,
         memory=memory,
         notes=tuple(notes),
-        warnings=tuple(warnings),
+        warnings=(*warnings, *_warnings(classes, k)),
         too_small=tuple(too_small),
         too_large=tuple(too_large),
         passes=needs.passes,
@@ -620,12 +555,6 @@ def make_under_plan(
     """Put together what was decided for a sampler that makes no rows.
 
     `keep` are the rows of the targeted classes that stay; of cleaning methods, at most.
-
-    Examples
-    --------
-    >>> plan = make_under_plan(sampler="S", seed=0, counts={1: 10, 0: 90}, keep={0: 10})
-    >>> plan.counts_after, plan.n_dropped
-    ({0: 10, 1: 10}, 80)
     """
     classes = [
         ClassPlan(

@@ -1,22 +1,18 @@
 """What one pass over the data must find out before the graph can be built.
 
-How often each level of a nominal column occurs in each class: what SMOTEN measures by.
-
-What scaling needs to know of each column, from parts of it in any order.
-
-Sums and sketches of partitions are merged, and the result must not depend on how the rows were
-partitioned, not even in its last bit (else the neighbours would). So nothing here is rounded
+**Scaling.** Sums and sketches of partitions are merged, and the result must not depend on how the
+rows were partitioned, not even in its last bit (else the neighbours would). So nothing is rounded
 before the end::
 
-    standard   sums of x and x^2 as whole numbers of 2^-2300:  exact, whatever the order
+    standard   sums of x and x^2 as integers in units of 2^-2300:  exact, whatever the order
     minmax     least and greatest value
-    robust     how often each value occurs; beyond 4,096 different values, how often each cell of a
+    robust     how often each value occurs; above 4,096 different values, how often each cell of a
                grid is hit, whose cells are 2^g wide with the least g for which no more are hit
 
 For "robust" the quartiles are therefore exact in columns of up to 4,096 different values, and else
 off by no more than the width of one cell: outliers take a cell each and leave the others to the
 middle, where the quartiles are. The grid depends on the values only: cells of partitions are never
-wider than those of the whole, and wider cells follow from narrower ones.
+wider than those of the table, and wider cells follow from narrower ones.
 """
 
 from __future__ import annotations
@@ -31,48 +27,15 @@ import pandas as pd
 
 from dsmote.plan.labels import listed, sort_labels
 
-__all__ = [
-    "SAMPLE_ROWS",
-    "SCALES",
-    "TARGET",
-    "ColumnMoments",
-    "LevelCounts",
-    "Profile",
-    "Sampled",
-    "Scaling",
-    "count_levels",
-    "level_key",
-    "look_at",
-    "merge_decimals",
-    "merge_levels",
-    "merge_moments",
-    "merge_profiles",
-    "sample_rows",
-    "scaling_of",
-    "unify_categories",
-]
-
 
 @dataclass(frozen=True)
 class LevelCounts:
-    """Rows of each level of one column, by class.
-
-    Attributes
-    ----------
-    rows : mapping of level to (mapping of label to int)
-        A missing level is None.
-    """
+    """Rows of each level of one categorical column, by class; a missing level is None."""
 
     rows: Mapping[Any, Mapping[Any, int]]
 
     def table(self, levels: Sequence[Any], labels: Sequence[Any]) -> np.ndarray:
-        """Return counts as an array, shape (levels, labels); int64.
-
-        Examples
-        --------
-        >>> count_levels(["a", "b"], [0, 1], np.array([[1, 2], [0, 3]])).table(["b"], [0, 1])
-        array([[0, 3]])
-        """
+        """Return counts as an array, shape (levels, labels); int64."""
         found = [self.rows.get(level_key(level), {}) for level in levels]
         counts = [[row.get(label, 0) for label in labels] for row in found]
         return np.array(counts, dtype=np.int64).reshape(len(levels), len(labels))
@@ -89,13 +52,7 @@ class LevelCounts:
 
 
 def level_key(level: Any) -> Any:
-    """Return what a level is known by, whatever column it was read from.
-
-    Examples
-    --------
-    >>> level_key(np.int64(3)), level_key(float("nan")), level_key("a")
-    (3, None, 'a')
-    """
+    """Return what a level is known by, whatever column it was read from."""
     if pd.api.types.is_scalar(level) and pd.isna(level):
         return None
     return level.item() if isinstance(level, np.generic) else level
@@ -110,23 +67,14 @@ def count_levels(levels: Sequence[Any], labels: Sequence[Any], counts: np.ndarra
 
 
 def merge_levels(a: tuple[LevelCounts, ...], b: tuple[LevelCounts, ...]) -> tuple[LevelCounts, ...]:
-    """Add the counts of two parts of a table; a part without rows has none.
-
-    Examples
-    --------
-    >>> one = count_levels(["a"], [0], np.array([[2]]))
-    >>> merge_levels((one,), (one,))[0].rows
-    {'a': {0: 4}}
-    """
+    """Add the counts of two parts of a table; a part without rows has none."""
     if not a or not b:
         return a or b
     merged = []
     for one, other in zip(a, b, strict=True):
-        rows = {level: dict(counts) for level, counts in one.rows.items()}
+        rows = dict(one.rows)
         for level, counts in other.rows.items():
-            have = rows.setdefault(level, {})
-            for label, n in counts.items():
-                have[label] = have.get(label, 0) + n
+            rows[level] = _add(rows.get(level, {}), counts)
         merged.append(LevelCounts(rows))
     return tuple(merged)
 
@@ -139,22 +87,11 @@ _SLAB = 1 << 24  # rows of which half mantissas can be added in float64 without 
 
 @dataclass(frozen=True)
 class ColumnMoments:
-    """What one kind of scaling needs to know of one column.
+    """What one kind of scaling ("standard", "minmax" or "robust") needs to know of one column.
 
-    Attributes
-    ----------
-    kind : str
-        "standard", "minmax" or "robust".
-    n : int
-        Finite values.
-    total, squares : int
-        Sums of x and x^2, in units of 2^-2300.
-    least, greatest : float
-        Extremes.
-    level : int or None
-        Cells are 2^level wide; None: they are the values themselves.
-    cells, counts : ndarrays
-        Cells that are hit, ascending (in units of their width), and how often.
+    `n` are its finite values; `total` and `squares` the sums of x and x^2, in units of 2^-2300;
+    `cells` those that are hit, ascending (in units of their width, 2^level; None: they are the
+    values).
     """
 
     kind: str
@@ -170,29 +107,14 @@ class ColumnMoments:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Search among ``(x - shift) / spread``.
-
-    Attributes
-    ----------
-    kind : str
-        "standard", "minmax" or "robust".
-    shift, spread : tuples of float
-        One for each measured numeric column; spread is 1 for a column that has none.
-    """
+    """Search among ``(x - shift) / spread``, one of each for a numeric column."""
 
     kind: str
     shift: tuple[float, ...]
     spread: tuple[float, ...]
 
     def scaled(self, matrix: np.ndarray) -> np.ndarray:
-        """Scale rows, float64 of shape (n, d); returns new ones.
-
-        Examples
-        --------
-        >>> Scaling("minmax", (1.0,), (2.0,)).scaled(np.array([[1.0], [3.0]]))
-        array([[0.],
-               [1.]])
-        """
+        """Scale rows, float64 of shape (n, d); returns new ones."""
         result = matrix - np.array(self.shift)
         result /= np.array(self.spread)
         return result
@@ -262,13 +184,6 @@ def _coarsened(
 def look_at(values: np.ndarray, kind: str) -> ColumnMoments:
     """Look at (a part of) a column; values that are not finite are left out.
 
-    Parameters
-    ----------
-    values : ndarray of float64, shape (n,)
-        The column.
-    kind : {"standard", "minmax", "robust"}
-        What will be asked of it.
-
     Examples
     --------
     >>> look_at(np.array([1.0, 4.0]), "minmax").greatest
@@ -317,7 +232,7 @@ def _merged(a: ColumnMoments, b: ColumnMoments) -> ColumnMoments:
 def merge_moments(
     a: Sequence[ColumnMoments], b: Sequence[ColumnMoments]
 ) -> tuple[ColumnMoments, ...]:
-    """Merge what was learnt of two parts of a table; either may be empty.
+    """Merge what was found in two parts of a table; either may be empty.
 
     Examples
     --------
@@ -357,12 +272,7 @@ def _deviation(column: ColumnMoments) -> float:
 
 
 def scaling_of(columns: Sequence[ColumnMoments]) -> Scaling:
-    """Return how to scale, as scikit-learn's scaler of that name does.
-
-    Parameters
-    ----------
-    columns : sequence of ColumnMoments
-        One for each measured numeric column, at least one.
+    """Return how to scale at least one column, as scikit-learn's scaler of that name does.
 
     Examples
     --------
@@ -393,16 +303,10 @@ TARGET = -1  # key of a target that is a container of its own, among the column 
 
 
 class Sampled(NamedTuple):
-    """Rows of a class that are kept to judge its shape, by the hashes of their numbers.
+    """Rows of a class that are kept to judge its shape, by the hashes of their numbers, ascending.
 
-    Attributes
-    ----------
-    keys : ndarray of uint64, shape (s,)
-        The hashes, ascending.
-    numeric : ndarray of float64, shape (s, p)
-        The numeric columns.
-    levels : ndarray of uint32, shape (s, q)
-        Hashes of the levels of the categorical columns: the same in any partition.
+    `levels`, shape (s, q), are hashes of the levels of categorical columns: the same in any
+    partition.
     """
 
     keys: np.ndarray
@@ -414,57 +318,35 @@ class Sampled(NamedTuple):
 class Profile:
     """Counts and properties of a table, or of one partition of it.
 
-    Attributes
-    ----------
-    rows, bytes, largest_bytes : int
-        Rows in all, their bytes in memory, and the bytes of the largest partition.
-    counts, usable : mapping of label to int
-        Rows per class, and those of them that miss nothing in a measured column.
-    missing_target : int
-        Rows without a label.
-    missing, infinite : mapping of column position to int
-        Missing and infinite values in the measured columns.
-    categories : mapping of column position to tuple of CategoricalDtype
-        The different dtypes met in each categorical column, in order.
-    sample : mapping of label to Sampled
-        The rows of each class with the smallest hash: a sample that depends on the rows only.
-    moments : tuple of ColumnMoments
-        What scaling needs of each measured numeric column; empty where none was asked for.
-    levels : tuple of LevelCounts
-        Rows of each level of each nominal column, by class; empty where not asked for.
-    decimals : mapping of column position to (digits before the point, digits after it) or None
-        Of numeric columns of Python objects; None where not all values are decimals.
-    distinct : mapping of column position to ndarray
-        Of each column of whole numbers, the up to KEPT_VALUES values with the smallest hashes; of
-        a column of text, numbers that stand for them (of some rows where levels come again there).
-    texts : mapping of column position to tuple of str
-        The first few values of each column of text.
-    index_end : int
-        One more than the largest number in the index; 0 where it holds no numbers.
-    beyond : frozenset of int
-        Columns of whole numbers or moments of which float64 may not hold all values.
-    assumed : bool
-        The counts are what the user says, and nothing was read.
+    `bytes` are those in memory, `largest_bytes` those of the largest partition. Columns are known
+    by their position.
     """
 
     rows: int = 0
     bytes: int = 0
     largest_bytes: int = 0
-    counts: Mapping[Any, int] = field(default_factory=dict)
-    usable: Mapping[Any, int] = field(default_factory=dict)
-    missing_target: int = 0
-    missing: Mapping[int, int] = field(default_factory=dict)
+    counts: Mapping[Any, int] = field(default_factory=dict)  # rows of each class
+    usable: Mapping[Any, int] = field(default_factory=dict)  # those that miss nothing in a feature
+    missing_target: int = 0  # rows without a label
+    missing: Mapping[int, int] = field(default_factory=dict)  # missing values of features
     infinite: Mapping[int, int] = field(default_factory=dict)
+    # The different dtypes met in each categorical column, in order.
     categories: Mapping[int, tuple[pd.CategoricalDtype, ...]] = field(default_factory=dict)
+    # The rows of each class with the smallest hash: a sample that depends on the rows only.
     sample: Mapping[Any, Sampled] = field(default_factory=dict)
-    moments: tuple[ColumnMoments, ...] = ()
-    levels: tuple[LevelCounts, ...] = ()
+    moments: tuple[ColumnMoments, ...] = ()  # of each numeric column, where scaling needs them
+    levels: tuple[LevelCounts, ...] = ()  # of each categorical column, where they are counted
+    # Of numeric columns of Python objects: digits before the point and after it; None where not
+    # all values are decimals.
     decimals: Mapping[int, tuple[int, int] | None] = field(default_factory=dict)
+    # Of each column of integers, the up to KEPT_VALUES values with the smallest hashes; of text,
+    # numbers that stand for them (of some rows where levels come again there).
     distinct: Mapping[int, np.ndarray] = field(default_factory=dict)
-    texts: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
-    index_end: int = 0
-    beyond: frozenset[int] = frozenset()
-    assumed: bool = False
+    texts: Mapping[int, tuple[str, ...]] = field(default_factory=dict)  # the first of each column
+    index_end: int = 0  # one more than the largest number in the index; 0 where it holds none
+    # Columns of integers or dates of which float64 may not hold all values.
+    exact_columns: frozenset[int] = frozenset()
+    assumed: bool = False  # the counts are what the user says, and nothing was read
 
 
 def _add(a: Mapping[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
@@ -475,13 +357,7 @@ def _add(a: Mapping[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
 
 
 def sample_rows(width: int) -> int:
-    """Return how many rows of each class are kept: fewer of very wide ones, up to 2 MiB.
-
-    Examples
-    --------
-    >>> sample_rows(10), sample_rows(2_000), sample_rows(100_000)
-    (512, 131, 64)
-    """
+    """Return how many rows of each class are kept: fewer of very wide ones, up to 2 MiB."""
     return max(64, min(SAMPLE_ROWS, 2**18 // max(1, width)))
 
 
@@ -513,14 +389,9 @@ def hashes(values: np.ndarray) -> np.ndarray:
 
 
 def different(values: np.ndarray) -> np.ndarray:
-    """Return the different ones of whole numbers, or all of them where they lie far apart.
+    """Return the different ones of integers, or all of them where they lie far apart.
 
     Marking them in a table of the numbers between takes a tenth of the time that hashing does.
-
-    Examples
-    --------
-    >>> different(np.array([5.0, 3.0, 5.0, 3.0])).tolist()
-    [3.0, 5.0]
     """
     if not len(values):
         return values
@@ -534,13 +405,7 @@ def different(values: np.ndarray) -> np.ndarray:
 
 
 def distinct_values(values: np.ndarray) -> np.ndarray:
-    """Return the up to KEPT_VALUES different values with the smallest hashes.
-
-    Examples
-    --------
-    >>> sorted(distinct_values(np.array([2.0, 1.0, 2.0])).tolist())
-    [1.0, 2.0]
-    """
+    """Return the up to KEPT_VALUES different values with the smallest hashes."""
     small = values[:0]
     if len(values) > 8 * KEPT_VALUES:  # small hashes are enough, unless different values are few
         share = len(values) // (4 * KEPT_VALUES)
@@ -594,7 +459,7 @@ def _merge(a: Profile, b: Profile) -> Profile:
             for i in {**a.texts, **b.texts}
         },
         index_end=max(a.index_end, b.index_end),
-        beyond=a.beyond | b.beyond,
+        exact_columns=a.exact_columns | b.exact_columns,
     )
 
 
@@ -610,19 +475,9 @@ def merge_profiles(parts: Iterable[Profile]) -> Profile:
 
 
 def unify_categories(name: Any, dtypes: tuple[pd.CategoricalDtype, ...]) -> pd.CategoricalDtype:
-    """Return one dtype that holds the categories of all partitions.
+    """Return one dtype that holds the categories of all partitions, for the column of that name.
 
-    Parameters
-    ----------
-    name : hashable
-        The column, for the error.
-    dtypes : tuple of CategoricalDtype
-        The different dtypes met.
-
-    Raises
-    ------
-    ValueError
-        The categories are ordered and differ: their common order is not known.
+    Ordered categories that differ are an error: their common order is not known.
 
     Examples
     --------

@@ -1,7 +1,4 @@
-"""Columns and their roles: which are measured, which vote, which are only carried along.
-
-Features that are no measurements: ids, clocks, index columns, codes, numbers as text.
-"""
+"""Columns and their roles: numeric or categorical features, passthrough, groups, the target."""
 
 from __future__ import annotations
 
@@ -19,37 +16,18 @@ import pyarrow as pa
 from dsmote.plan.labels import listed
 from dsmote.plan.profile import KEPT_VALUES, Profile, hashes
 
-__all__ = [
-    "Column",
-    "Schema",
-    "advice",
-    "carried_dtype",
-    "column_name",
-    "is_nominal_dtype",
-    "make_schema",
-]
-
 NUMERIC_KINDS = ("float", "int", "bool", "datetime", "timedelta", "decimal")
 _OBJECT = np.dtype("O")
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the table.
+    """One column of the table; `dtype` is as the input declares it.
 
-    Attributes
-    ----------
-    name : hashable
-        The column's label.
-    dtype : numpy or pandas dtype
-        As the input declares it.
-    kind : str
-        ``"float"``, ``"int"``, ``"bool"``, ``"datetime"`` or ``"timedelta"`` when it is measured;
-        ``"nominal"`` when it is voted on; ``"carried"``; ``"group"``;
-        ``"copied"`` when new rows have their base row's value; ``"target"``; ``"decimal"`` is
-        numeric, too.
-    given : numpy dtype or None
-        ``object`` where numbers are stored as Python objects, and `dtype` is what they are read as.
+    `kind` is ``"float"``, ``"int"``, ``"bool"``, ``"datetime"``, ``"timedelta"`` or ``"decimal"``
+    of a numeric feature, ``"nominal"`` of a categorical one; ``"carried"``; ``"group"``;
+    ``"copied"`` when new rows have their base row's value; ``"target"``. `given` is ``object``
+    where numbers are stored as Python objects, and `dtype` is what they are read as.
     """
 
     name: Any
@@ -76,12 +54,12 @@ class Schema:
 
     @cached_property
     def numeric(self) -> list[int]:
-        """Positions of the measured numeric columns."""
+        """Positions of the numeric features."""
         return self._places.get("numeric", [])
 
     @cached_property
     def nominal(self) -> list[int]:
-        """Positions of the nominal columns."""
+        """Positions of the categorical features."""
         return self._places.get("nominal", [])
 
     @cached_property
@@ -109,19 +87,8 @@ class Schema:
         """The column labels."""
         return [column_name(c.name) for c in self.columns]
 
-    def row_bytes(self, text_bytes: float = 48.0) -> int:
-        """Estimate the bytes that one row takes in a pandas frame.
-
-        Parameters
-        ----------
-        text_bytes : float
-            Allowance for one value of a text or object column.
-
-        Examples
-        --------
-        >>> make_schema(["a", "b"], [np.dtype("f8"), np.dtype("i4")]).row_bytes()
-        12
-        """
+    def row_bytes(self) -> int:
+        """Estimate the bytes that one row takes in a pandas frame."""
         total = 0.0
         for column in self.columns:
             dtype = column.dtype
@@ -130,31 +97,19 @@ class Schema:
             elif isinstance(dtype, np.dtype) and dtype.kind != "O":
                 total += dtype.itemsize
             elif is_nominal_dtype(dtype):
-                total += text_bytes
+                total += 48  # text and objects
             else:
                 total += getattr(dtype, "itemsize", 8) + 1
         return max(1, int(total))
 
 
 def column_name(name: Any) -> Any:
-    """Return a column's label so that it is found among others: NaN equals only the same object.
-
-    Examples
-    --------
-    >>> float("nan") in [np.nan], column_name(float("nan")) in [np.nan]
-    (False, True)
-    """
+    """Return a column's label so that it is found among others: NaN equals only the same object."""
     return np.nan if isinstance(name, float) and name != name else name
 
 
 def is_nominal_dtype(dtype: Any) -> bool:
-    """Tell whether a column of this dtype holds names, not numbers (bool is not counted here).
-
-    Examples
-    --------
-    >>> is_nominal_dtype(np.dtype("O")), is_nominal_dtype(np.dtype("f8"))
-    (True, False)
-    """
+    """Tell whether a column of this dtype holds categories, not numbers (nor bool)."""
     return (
         isinstance(dtype, pd.CategoricalDtype)
         or pd.api.types.is_string_dtype(dtype)
@@ -185,13 +140,7 @@ def _numeric_kind(dtype: Any) -> str | None:
 
 
 def carried_dtype(dtype: Any) -> Any:
-    """Return the dtype that a carried column takes so that synthetic rows can be missing in it.
-
-    Examples
-    --------
-    >>> carried_dtype(np.dtype("int64")), carried_dtype(np.dtype("float32"))
-    (Int64Dtype(), dtype('float32'))
-    """
+    """Return the dtype that a carried column takes so that synthetic rows can be missing in it."""
     if isinstance(dtype, pd.SparseDtype) and dtype.subtype.kind in "iub":
         return carried_dtype(dtype.subtype)
     if isinstance(dtype, pd.IntervalDtype) and getattr(dtype.subtype, "kind", "") in "iu":
@@ -264,38 +213,13 @@ def make_schema(
     sampler: str = "SMOTE",
     objects: Collection[int] = (),
 ) -> Schema:
-    """Give every column its role and check that each measured column can be measured.
+    """Give every column its role and check that each feature can be used.
 
-    Parameters
-    ----------
-    names, dtypes : sequences of equal length
-        The columns as the input declares them.
-    target : hashable
-        Name of the target column, when `has_target`.
-    has_target : bool
-        Whether the target is one of the columns.
-    carry : sequence of names
-        Columns that are put out but never measured.
-    nominal : sequence of int
-        Positions of the nominal columns.
-    group : hashable, optional
-        Name of the column that says which rows belong together.
-    inherited : sequence of names
-        Columns that are never measured, and of which new rows have their base row's value.
-    any_kind : bool
-        Columns of every dtype are taken, because none is measured.
-    sampler : str
-        Name used in the errors.
-    objects : collection of int
-        Positions of the columns whose numbers are stored as Python objects.
-
-    Raises
-    ------
-    ValueError
-        Duplicate or unknown names, no column left to measure, text in a column that must be
-        measured.
-    TypeError
-        A column whose kind no sampler can use (complex, nested, period ...).
+    `target` counts where `has_target`; `carry` are passthrough columns, missing in new rows;
+    `nominal` positions of categorical features; `group` says which rows belong together; of
+    `inherited` columns new rows have their base row's value. With `any_kind` columns of every dtype
+    are taken, because none is a feature. `sampler` is named in errors; `objects` are positions of
+    the columns whose numbers are stored as Python objects.
 
     Examples
     --------
@@ -309,7 +233,7 @@ def make_schema(
     _check_names(names, target, has_target, carry)
     if group is not None:
         _check_group(group, target, has_target, carry)
-    voted = set(nominal)
+    categorical = set(nominal)
     columns = []
     text = []
     for i, (name, dtype) in enumerate(zip(names, dtypes, strict=True)):
@@ -319,7 +243,7 @@ def make_schema(
             kind = "carried"
         elif group is not None and name in [group]:
             kind = "group"
-        elif i in voted and name not in inherited:
+        elif i in categorical and name not in inherited:
             kind = "nominal"
         elif any_kind or name in inherited:
             kind = "copied"
@@ -329,8 +253,8 @@ def make_schema(
                 text.append(name)
         if kind is None and name not in text:
             raise TypeError(
-                f"column {name!r} has dtype {dtype}, which {sampler} can neither measure nor vote "
-                "on; convert it to numbers, or name it in carry"
+                f"column {name!r} has dtype {dtype}, which {sampler} cannot use: neither numeric "
+                "nor categorical; convert it to numbers, or name it in carry"
             )
         given = _OBJECT if i in objects and kind in NUMERIC_KINDS else None
         columns.append(Column(name, dtype, kind or "nominal", given))
@@ -339,7 +263,7 @@ def make_schema(
         raise ValueError(text_found(text, sampler))
     _refuse_nested(schema, sampler)
     if not any_kind and not schema.numeric and not schema.nominal:
-        raise ValueError("there is no column to measure: 0 feature(s) where at least 1 is required")
+        raise ValueError("there is no feature: 0 feature(s) where at least 1 is required")
     return schema
 
 
@@ -358,13 +282,9 @@ def text_found(names: Sequence[Any], sampler: str | None = None) -> str:
 
 
 def with_decimals(schema: Schema, digits: Mapping[int, tuple[int, int] | None]) -> Schema:
-    """Return the schema with the object columns that hold decimals as such.
+    """Return the schema with those object columns as decimals whose digits are given.
 
-    Parameters
-    ----------
-    schema : Schema
-    digits : mapping of position to (digits before the point, digits after it)
-        Of the object columns; None where not all values are decimals.
+    They are digits before the point, and after it; None where not all values are decimals.
     """
     columns = list(schema.columns)
     for i, found in digits.items():
@@ -374,13 +294,7 @@ def with_decimals(schema: Schema, digits: Mapping[int, tuple[int, int] | None]) 
 
 
 def decimal_dtype(before: int, after: int) -> pd.ArrowDtype:
-    """Return the Arrow dtype that holds decimals of so many digits.
-
-    Examples
-    --------
-    >>> decimal_dtype(4, 2)
-    decimal128(6, 2)[pyarrow]
-    """
+    """Return the Arrow dtype that holds decimals of so many digits."""
     digits = max(1, before + after)
     return pd.ArrowDtype(
         pa.decimal128(digits, after) if digits <= 38 else pa.decimal256(digits, after)
@@ -394,19 +308,12 @@ def _refuse_nested(schema: Schema, sampler: str) -> None:
         if described.startswith(("list<", "large_list<", "struct<", "map<", "complex")):
             raise TypeError(
                 f"column {schema.columns[i].name!r} has dtype {described}, which {sampler} cannot "
-                "use; convert it to numbers or names, or name it in carry"
+                "use; convert it to numbers or categories, or name it in carry"
             )
 
 
 def with_dtypes(schema: Schema, dtypes: dict[int, Any]) -> Schema:
-    """Return the schema with the dtypes of some columns replaced, by position.
-
-    Examples
-    --------
-    >>> schema = make_schema(["x"], [np.dtype("f8")])
-    >>> with_dtypes(schema, {0: np.dtype("f4")}).columns[0].dtype
-    dtype('float32')
-    """
+    """Return the schema with the dtypes of some columns replaced, by position."""
     if not dtypes:
         return schema
     columns = [replace(c, dtype=dtypes.get(i, c.dtype)) for i, c in enumerate(schema.columns)]
@@ -414,7 +321,7 @@ def with_dtypes(schema: Schema, dtypes: dict[int, Any]) -> Schema:
 
 
 _INDEX = re.compile(r"Unnamed: \d+")  # what pandas calls a CSV column without a name
-_LEAST_ROWS = 100  # in fewer rows whole numbers are often all different
+_LEAST_ROWS = 100  # in fewer rows integers are often all different
 _NEARLY = 0.9  # counted to about 3 %
 _SHARE = 0.99  # of the variance
 _FEW = 20
@@ -432,49 +339,41 @@ _DIGITS = re.compile(rf"{_NUMBER.pattern}|[-+]?\d+")
 def advice(schema: Schema, profile: Profile, growing: Sequence[Any], scaled: bool) -> list[str]:
     """Return lines about features that spoil distances or get values that mean nothing.
 
-    Parameters
-    ----------
-    schema : Schema
-    profile : Profile
-    growing : sequence of labels
-        Neighbours are found in these classes.
-    scaled : bool
-        Whether numeric features are scaled before neighbours are found.
+    They are ids, clocks, index columns, codes, numbers as text. Neighbours are found in the classes
+    `growing`; `scaled` tells whether numeric features are scaled before.
     """
-    names = [column.name for column in schema.columns]
     kinds: dict[str, list[str]] = {}
     for i in [*schema.numeric, *schema.nominal]:
-        kind, detail = None, ""
-        if isinstance(names[i], str) and _INDEX.fullmatch(names[i]):
+        name, kind, detail = schema.columns[i].name, None, ""
+        if isinstance(name, str) and _INDEX.fullmatch(name):
             kind = "index"
         if kind is None and i in profile.texts:
             kind, detail = _text(profile.texts[i])
         if kind is None and i in profile.distinct:
             kind, detail = _values(profile.distinct[i], profile.rows, codes=i not in profile.texts)
         if kind is not None:
-            kinds.setdefault(kind, []).append(f"{names[i]!r}{detail}")
+            kinds.setdefault(kind, []).append(f"{name!r}{detail}")
     if not scaled:
         kinds["dominant"] = _dominant(schema, profile, growing)
-    lines = [
+    return [
         f"column{'s' if len(kinds[kind]) > 1 else ''} {listed(kinds[kind])}: {text}"
         for kind, text in _KINDS.items()
         if kinds.get(kind)
     ]
-    return lines
 
 
 _KINDS = {
-    "index": "probably the index of a CSV file, which is no feature; name the column in carry",
-    "id": "nearly as many values as rows; if these are ids or free text, they are no features: "
+    "index": "probably the index of a CSV file, not a feature; name the column in carry",
+    "id": "nearly as many values as rows; if these are ids or free text, they are not features: "
     "name the column in carry",
-    "date": "dates as text are categories, one for each date; convert them before, or name the "
+    "date": "dates as text are categories, one for each date; convert them first, or name the "
     "column in carry",
-    "number": "numbers as text are categories, one for each number; convert them before, or name "
+    "number": "numbers as text are categories, one for each number; convert them first, or name "
     "the column in carry",
-    "code": "whole numbers with gaps between them; if they are codes, new rows get values that "
-    "are none: use SMOTENC with categorical_features",
-    "dominant": "more than 99 % of the variance, so that it decides alone which rows are "
-    "neighbours; pass scale='standard', or name the column in carry",
+    "code": "integers with gaps between them; if they are codes, new rows get values that do not "
+    "exist: use SMOTENC with categorical_features",
+    "dominant": "more than 99 % of the variance: it alone decides which rows are neighbours; "
+    "pass scale='standard', or name the column in carry",
 }
 
 
@@ -506,7 +405,7 @@ def _values(values: np.ndarray, rows: int, codes: bool) -> tuple[str | None, str
 
 
 def _dominant(schema: Schema, profile: Profile, growing: Sequence[Any]) -> list[str]:
-    """Say which feature decides alone which rows are neighbours, as the sample shows."""
+    """Say which feature alone decides which rows are neighbours, as the sample shows."""
     if len(schema.numeric) < 2:
         return []
     found: dict[int, int] = {}
@@ -519,8 +418,8 @@ def _dominant(schema: Schema, profile: Profile, growing: Sequence[Any]) -> list[
         place = int(np.argmax(variances))
         if np.isfinite(total) and total > 0 and variances[place] > _SHARE * total:
             found[place] = found.get(place, 0) + 1
-    names = {place: schema.columns[schema.numeric[place]].name for place in found}
+    columns = schema.columns
     return [
-        f"{names[place]!r} (in {n} of {len(growing)} classes that grow)"
+        f"{columns[schema.numeric[place]].name!r} (in {n} of {len(growing)} classes that grow)"
         for place, n in found.items()
     ]

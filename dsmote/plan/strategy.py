@@ -9,10 +9,8 @@ from typing import Any
 
 from dsmote.plan.labels import listed, plain, sort_labels
 
-__all__ = ["CLEAN", "OVER", "UNDER", "WORDS", "wanted_rows"]
-
 OVER, UNDER, CLEAN = "over-sampling", "under-sampling", "clean-sampling"
-WORDS = ("minority", "majority", "not minority", "not majority", "all", "auto")
+NAMES = ("minority", "majority", "not minority", "not majority", "all", "auto")
 
 # The class that is not to be targeted alone, and why.
 _FIXED = {
@@ -42,32 +40,13 @@ def wanted_rows(
 ) -> dict[Any, int]:
     """Turn a sampling strategy into the rows that each targeted class ends with.
 
-    Parameters
-    ----------
-    strategy : str, float, mapping, list or callable
-        As in imbalanced-learn: ``"minority"``, ``"majority"``, ``"not minority"``,
-        ``"not majority"``, ``"all"``, ``"auto"`` (``"not majority"`` for over-samplers, else
-        ``"not minority"``): over-samplers grow the classes to the largest, under-samplers cut them
-        to the smallest; a ratio of minority to majority in (0, 1] for two classes; a mapping from
-        class to total. For cleaning methods, which drop what their rule says, a list of classes
-        instead. A callable returns a mapping, or that list.
-    counts : mapping of label to int
-        Rows present in each class.
-    direction : {"over-sampling", "under-sampling", "clean-sampling"}
-    callable_argument : optional
-        What a callable strategy is given; ``counts`` when omitted.
+    As in imbalanced-learn, a strategy is ``"minority"``, ``"majority"``, ``"not minority"``, ``"not
+    majority"``, ``"all"`` or ``"auto"`` (``"not majority"`` for over-samplers, else ``"not
+    minority"``); a ratio of minority to majority in (0, 1] for two classes; a mapping from class to
+    total; for cleaning methods, which drop what their rule says, a list of classes. A callable
+    returns a mapping, or that list; it is given `callable_argument`, or `counts`.
 
-    Returns
-    -------
-    dict of label to int
-        Rows of each targeted class in the output, in sorted label order: exactly so many, and
-        for cleaning methods at most.
-
-    Raises
-    ------
-    ValueError
-        One class only, a class that is not there, a total on the wrong side of what is present, a
-        ratio for more than two classes or one that changes nothing.
+    The result is in sorted label order: exactly so many rows, for cleaning methods at most.
 
     Examples
     --------
@@ -109,7 +88,7 @@ def wanted_rows(
         return _from_ratio(float(strategy), counts, labels, direction)
     allowed = "a list of classes" if cleans else "a number in (0, 1], a mapping"
     raise ValueError(
-        f"sampling_strategy must be a word, {allowed} or a callable, but is {strategy!r} "
+        f"sampling_strategy must be a string, {allowed} or a callable, but is {strategy!r} "
         f"({type(strategy).__name__}); "
         + (
             "numbers of rows are for over- and under-samplers"
@@ -133,7 +112,7 @@ def _listing(counts: Mapping[Any, int]) -> str:
 
 
 def _whole_rows(value: float) -> int:
-    """Round down to whole rows, but up where only a rounding error is lacking.
+    """Round down to an integer, but up where only a rounding error is lacking.
 
     Examples
     --------
@@ -144,20 +123,20 @@ def _whole_rows(value: float) -> int:
     return nearest if abs(value - nearest) <= 4 * math.ulp(value) else int(value)
 
 
-def _named(word: str, counts: dict[Any, int], labels: list[Any], direction: str) -> dict[Any, int]:
-    if word not in WORDS:
-        raise ValueError(f"sampling_strategy must be one of {', '.join(WORDS)}, but is {word!r}")
+def _named(name: str, counts: dict[Any, int], labels: list[Any], direction: str) -> dict[Any, int]:
+    if name not in NAMES:
+        raise ValueError(f"sampling_strategy must be one of {', '.join(NAMES)}, but is {name!r}")
     fixed, why = _FIXED[direction]
-    if word == fixed:
-        raise ValueError(f"sampling_strategy={word!r} cannot be used with {why}")
+    if name == fixed:
+        raise ValueError(f"sampling_strategy={name!r} cannot be used with {why}")
     majority, minority = _extremes(counts, labels)
-    if word == "auto":
-        word = f"not {fixed}"
-    extreme = majority if word.endswith("majority") else minority
-    if word in ("minority", "majority"):
+    if name == "auto":
+        name = f"not {fixed}"
+    extreme = majority if name.endswith("majority") else minority
+    if name in ("minority", "majority"):
         targeted = [extreme]
     else:
-        targeted = [label for label in labels if word == "all" or label != extreme]
+        targeted = [label for label in labels if name == "all" or label != extreme]
     if direction == CLEAN:
         return {label: counts[label] for label in targeted}
     return dict.fromkeys(targeted, counts[majority if direction == OVER else minority])
@@ -178,14 +157,14 @@ def _from_ratio(
     label = next(other for other in labels if other != fixed)
     wanted = _whole_rows(counts[fixed] * ratio if over else counts[fixed] / ratio)
     present = counts[label] / counts[fixed] if over else counts[fixed] / counts[label]
-    asked = f"sampling_strategy={ratio} asks for {wanted:,} rows of class {label!r}, which has "
+    request = f"sampling_strategy={ratio} asks for {wanted:,} rows of class {label!r}, which has "
     if over and wanted <= counts[label]:
         raise ValueError(
-            f"{asked}{counts[label]:,} already (a ratio of {present:.4g}); give a larger ratio"
+            f"{request}{counts[label]:,} already (a ratio of {present:.4g}); give a larger ratio"
         )
     if not over and wanted > counts[label]:
         raise ValueError(
-            f"{asked}{counts[label]:,} (a ratio of {present:.4g}), and an under-sampler makes "
+            f"{request}{counts[label]:,} (a ratio of {present:.4g}), and an under-sampler makes "
             "none; give a larger ratio"
         )
     return {label: wanted}
@@ -211,17 +190,19 @@ def _totals(totals: Mapping[Any, int], counts: dict[Any, int], direction: str) -
             )
     for label in sort_labels(wanted):
         total, present = wanted[label], counts[label]
-        asked = f"sampling_strategy wants {total:,} rows of class {label!r}, which has {present:,}"
+        request = (
+            f"sampling_strategy wants {total:,} rows of class {label!r}, which has {present:,}"
+        )
         if direction == OVER and total < present:
             raise ValueError(
-                f"{asked}: an over-sampler only adds rows; ask for {present:,} or more, or leave "
+                f"{request}: an over-sampler only adds rows; ask for {present:,} or more, or leave "
                 "the class out"
             )
         if direction == UNDER and total < 0:
-            raise ValueError(f"{asked}; the number must not be negative")
+            raise ValueError(f"{request}; the number must not be negative")
         if direction == UNDER and total > present:
             raise ValueError(
-                f"{asked}: an under-sampler only takes rows away; ask for {present:,} or fewer, "
+                f"{request}: an under-sampler only takes rows away; ask for {present:,} or fewer, "
                 "or leave the class out"
             )
     return {label: int(wanted[label]) for label in sort_labels(wanted)}

@@ -15,7 +15,7 @@ import pandas as pd
 from dsmote.execute import Recipe, Table, Task, check_free, read_frame, read_pair
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
 from dsmote.neighbors import Choice, Engine
-from dsmote.neighbors.engines import BruteIndex, ForeignIndex, TreeIndex
+from dsmote.neighbors.engines import BruteIndex, SklearnIndex, TreeIndex
 from dsmote.plan import (
     OVER,
     Needs,
@@ -322,7 +322,7 @@ def wanted_search(k_neighbors: Any, neighbors: Any) -> tuple[int, Engine | None]
             f"k_neighbors is a {type(k_neighbors).__name__} with n_neighbors={n!r}; it must be a "
             "whole number of at least 2: k + 1, because a row finds itself too"
         )
-    return int(n) - 1, ForeignIndex(k_neighbors)
+    return int(n) - 1, SklearnIndex(k_neighbors)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -487,7 +487,7 @@ class OverSampler(Sampler):
             limit=table.limit(),
             in_memory=not table.lazy,
             process=self._process_bytes,
-            beyond=None if profile.assumed else profile.beyond,
+            exact_columns=None if profile.assumed else profile.exact_columns,
             notes=self._notes(schema) + (sample_note(recipe, profile) if recipe.sample else []),
             warnings=[*advised, *alarms],
             incomplete=(
@@ -588,7 +588,7 @@ def needs_of(
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
     levels = sum([of.bytes for of in profile.levels]) if profile.levels else 0
-    return replace(recipe.needs(), passes=tuple(passes), aside=aside, levels=levels)
+    return replace(recipe.needs(), passes=tuple(passes), passthrough=aside, levels=levels)
 
 
 def sample_note(recipe: Recipe, profile: Profile) -> list[str]:

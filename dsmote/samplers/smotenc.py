@@ -62,7 +62,7 @@ class MixedRecipe(Recipe):
         matrix = self.measured(rows.numeric)
         return measure_recall(
             index, matrix, self.k, seed=seed, codes=rows.codes, weight=mixed_weight(matrix)
-        ).to_dict()
+        )
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -137,7 +137,7 @@ class SMOTENC(SMOTE):
         mixed = engine is None or hasattr(engine, "build_mixed")
         if self.neighbors == "fast" or not mixed or getattr(engine, "eps", 0):
             raise ValueError(
-                f"neighbors={self.neighbors!r} measures numbers only; SMOTENC takes 'auto', "
+                f"neighbors={self.neighbors!r} takes numeric features only; SMOTENC takes 'auto', "
                 "'tree', 'brute' and CappedIndex(max_rows)"
             )
         return recipe

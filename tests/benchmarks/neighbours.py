@@ -137,7 +137,7 @@ def fast(scale: float, repeats: int) -> dict[str, Any]:
         repeats,
     )
     middle = table(seconds)
-    recall = measure_recall(built(X, chosen.engine), X, K, seed=0).recall
+    recall = measure_recall(built(X, chosen.engine), X, K, seed=0)["recall"]
     ratio = middle["brute"] / middle[chosen.name]
     theirs = middle["scikit-learn brute"] / middle[chosen.name]
     print(f"recall {recall:.3f} (asked: 0.9); {ratio:.1f} times as fast as brute (asked: 5),")

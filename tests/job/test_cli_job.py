@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -166,9 +165,7 @@ GIVEN: dict[str, tuple] = {
     [*((name, ()) for name in samplers()), *GIVEN.items()],
     ids=[*samplers(), *(f"{name}-given" for name in GIVEN)],
 )
-def test_every_sampler_from_files_to_files(
-    name: str, given: tuple, tmp_path: Path, hashes: Callable[[Path], dict[str, str]]
-) -> None:
+def test_every_sampler_from_files_to_files(name: str, given: tuple, tmp_path: Path) -> None:
     source, kinds = write_overlapping(tmp_path / "in", name), samplers()
     args = ("--target", "y", "--sampler", name, "--random-state", 1, *given)
     result = call("resample", source, tmp_path / "out", *args, "--json")
@@ -187,9 +184,6 @@ def test_every_sampler_from_files_to_files(
     assert list(after.columns)[: len(before.columns)] == list(before.columns)
     plan = call("plan", source, *args, "--json")
     assert json.loads(plan.stdout)["classes"] == manifest["classes"]
-    again = call("resample", source, tmp_path / "again", *args)
-    assert again.exit_code == 0, again.output
-    assert hashes(tmp_path / "again") == hashes(tmp_path / "out")
 
 
 def write_overlapping(folder: Path, name: str) -> Path:
@@ -260,15 +254,6 @@ def test_under_sampling_keeps_the_index_that_pandas_stored(tmp_path: Path) -> No
     assert len(after) == 30
 
 
-def test_random_takes_a_table_that_smote_does_not(mixed: Path, tmp_path: Path) -> None:
-    args = ("--target", "y", "--sampler", "RandomOverSampler", "--carry", "id")
-    result = call("resample", mixed, tmp_path / "out", *args)
-    assert result.exit_code == 0, result.output
-    after = pd.read_parquet(tmp_path / "out")
-    assert after["y"].value_counts().to_dict() == {0: 270, 1: 270}
-    assert after["id"].isna().sum() == 240
-
-
 def test_glob_and_csv_and_format(numeric: Path, tmp_path: Path) -> None:
     pd.read_parquet(numeric).to_csv(tmp_path / "table.txt", index=False)
     for args in ([numeric / "*.parquet"], [tmp_path / "table.txt", "--format", "csv"]):
@@ -331,18 +316,12 @@ def table(path: Path, **columns: object) -> Path:
 X = np.arange(40.0)
 Y = [0, 0, 0, 1] * 10
 BAD = {
-    "one class": ({"x": X, "y": [0] * 40}, [], ["class"]),
-    "zero rows": ({"x": X[:0], "y": []}, [], ["row"]),
     "too few": ({"x": X, "y": [1] * 3 + [0] * 37}, [], ["class 1", "3 rows", "k_neighbors=5"]),
     "unknown label": ({"x": X, "y": Y}, ["--sampling-strategy", '{"9": 50}'], ["'9'", "0, 1"]),
-    "label shrinks": ({"x": X, "y": Y}, ["--sampling-strategy", '{"0": 5}'], ["0"]),
     "nan": ({"x": np.where(X < 3, np.nan, X), "y": Y}, [], ["'x'", "3"]),
-    "infinity": ({"x": np.where(X < 2, np.inf, X), "y": Y}, [], ["'x'", "2"]),
     "missing labels": ({"x": X, "y": [None, *map(float, Y[1:])]}, [], ["missing in 1 row"]),
     "strings": ({"x": X, "s": ["u"] * 40, "y": Y}, ["--sampler", "smote"], ["'s'", "SMOTENC"]),
     "all nominal": ({"s": ["u"] * 40, "y": Y}, [], ["SMOTEN"]),
-    "none nominal": ({"x": X, "y": Y}, ["--sampler", "smotenc"], ["SMOTE"]),
-    "all carried": ({"x": X, "y": Y}, ["--carry", "x"], []),
 }
 
 
@@ -405,13 +384,3 @@ def test_demo_shows_counts_and_place(tmp_path: Path) -> None:
     assert beside(tmp_path / "demo") == ["balanced", "table"]
     again = call("demo", "--rows", 2000, "--output", tmp_path / "demo", "--json")
     assert json.loads(again.stdout)["rows"]["after"] == 3960
-
-
-def test_real_table(data_dir: Path, tmp_path: Path) -> None:
-    result = call(
-        *("resample", data_dir / "mammography.parquet", tmp_path / "out", "--target", "class"),
-        *("--sampling-strategy", json.dumps({"'1'": 5000}), "--random-state", 0, "--json"),
-    )
-    assert json.loads(result.stdout)["rows"]["after"] == 15_923
-    counts = pd.read_parquet(tmp_path / "out")["class"].value_counts().to_dict()
-    assert counts == {"'-1'": 10_923, "'1'": 5_000}

@@ -551,18 +551,12 @@ def test_options_of_resample_reach_the_job(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--split-column", "n"], "--split-column: needs the values"),
         (["--train", "1"], "--train: give either column"),
-        (["--split-column", "n", "--train", "1", "--test-fraction", "0.5"], "--test-fraction"),
-        (["--split-column", "n", "--train", "1", "--stratify"], "--stratify: applies to"),
         (["--split-seed", "1"], "--split-seed: give either column"),
         (["--test-fraction", "1.5"], "--test-fraction: must be less than 1, not 1.5"),
         (["--overwrite", "--if-exists", "skip"], "--overwrite"),
-        (["--row-group-rows", "0"], "--row-group-rows"),
-        (["--compression", "zip"], "--compression"),
         (["--partition-by", "n", "--partition-by", "n"], "--partition-by: names column 'n', which"),
         (["--sampler", "random-under", "--shuffle"], "--shuffle: mixes"),
-        (["--sampler", "random-under", "--mode", "synthetic"], "--mode: 'synthetic' writes"),
     ],
 )
 def test_wrong_usage_of_resample_names_options(options: list[str], message: str) -> None:

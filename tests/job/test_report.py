@@ -21,18 +21,20 @@ from scipy.spatial.distance import cdist
 from scipy.stats import ks_2samp
 
 from dsmote import SMOTE, SMOTENC, RandomOverSampler, RandomUnderSampler
-from dsmote.job.report.compare import (
+from dsmote.job.report.page import (
     Compared,
+    _others,
     compare_column,
     distances,
     format_number,
     format_value,
+    histogram,
     percent,
     project_rows,
+    report_html,
     rough,
+    style,
 )
-from dsmote.job.report.figures import histogram, style
-from dsmote.job.report.page import _others, report_html
 from dsmote.job.report.sample import (
     PLACES,
     Column,

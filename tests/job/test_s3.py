@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
 from distributed import Client, LocalCluster
 
+from dsmote.execute.exchange import Exchange, arrays
 from dsmote.job import JobSpec, Outcome, prepare, unchanged, write_job
 from dsmote.job.place import Place
 from dsmote.job.storage import OutputLocked, opened
@@ -349,3 +351,25 @@ def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("dsmote.job.files.url_to_fs", missing)
     with pytest.raises(ValueError, match=r'Install s3fs to access S3: pip install "dsmote\[s3\]"'):
         prepare(SPEC)
+
+
+def test_rows_are_mixed_through_the_store(
+    store: Any, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dsmote.job.shuffle.PART_ROWS", 200)
+    frame, tables = numeric_frame(400), []
+    frame.to_parquet(tmp_path / "in.parquet", index=False)
+    for out in ("s3://lake/out", str(tmp_path / "out")):
+        spec = JobSpec(str(tmp_path / "in.parquet"), "y", output=out, random_state=0, shuffle=True)
+        write_job(prepare(spec), client)
+        tables.append(pd.read_parquet(out))
+    pd.testing.assert_frame_equal(*tables)
+    exchange = Exchange("s3://lake/.exchange")
+    assert exchange.finished() == set()
+    for name, few in {"a": [1, 1, 2], "b": [1]}.items():
+        exchange.send(name, {"x": np.array(few)}, np.array(few), 4)
+    exchange.once("a", lambda: None)
+    got = [arrays(exchange.receive(["a", "b"], place))["x"].tolist() for place in range(4)]
+    assert got == [[], [1, 1, 1], [2], []]
+    assert exchange.finished() == {"a"}
+    store.rm("s3://lake/.exchange", recursive=True)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from dsmote import SMOTE, SMOTENC
-from dsmote.job import JobSpec, load_job
+from dsmote.job import JobFileError, JobSpec, load_job
 from dsmote.job.labels import LabelCounts, plain_label, plain_value
 from dsmote.job.spec import Params, Split, params_model, sampler_of
 from dsmote.samplers import samplers
@@ -28,26 +28,6 @@ def test_plain_data_is_a_job_again() -> None:
     split = Split("fold", ("a", 1, True))
     spec = JobSpec("in", "y", output="out", split=split, partition_by=("a",), k_neighbors=3)
     assert load_job(json.loads(json.dumps(spec.to_dict()))) == spec
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"sampler": "rose"}, "no sampler 'rose'.*; the samplers are: auto, adasyn, smote"),
-        ({"format": "xml"}, "format: .*'parquet' or 'csv'"),
-        ({"missing": "drop"}, "missing: .*'error' or 'skip'"),
-        ({"k_neighbors": 0}, "k_neighbors: .*greater than or equal to 1"),
-        ({"random_state": -1}, "random_state: .*greater than or equal to 0"),
-        ({"carry": ("y",)}, "carry: .*the target column 'y'"),
-        ({"categorical": ("y",)}, "categorical: .*the target column 'y'"),
-        ({"categorical": ("c",), "carry": ("c",)}, "column 'c', which is in carry as well"),
-        ({"sampler": "smote", "categorical": ("c",)}, "no parameter 'categorical'.*smotenc has it"),
-        ({"params": {"missing": "skip"}, "missing": "error"}, "missing: .*given twice"),
-    ],
-)
-def test_wrong_spec_is_refused(fields: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        JobSpec("in", "y", **fields)
 
 
 @pytest.mark.parametrize(
@@ -211,21 +191,34 @@ def test_auto_takes_categorical_features_for_smotenc() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"sampler": "rose"}, "no sampler 'rose'.*; the samplers are: auto, adasyn, smote"),
+        ({"format": "xml"}, "format: must be 'parquet' or 'csv'"),
+        ({"k_neighbors": 0}, "params.k_neighbors: .*greater than or equal to 1"),
+        ({"params": {"missing": "skip"}, "missing": "error"}, "missing: is given twice"),
         ({"params": {"kid": 1}, "sampler": "borderline"}, "no parameter 'kid'.*'kind'"),
         ({"params": {"kind": 1}}, "SMOTENC has no parameter 'kind'"),
-        ({"params": {"k_neighbors": 0}}, "k_neighbors: .*greater than or equal to 1"),
-        ({"params": {"categorical_features": ["a"]}, "categorical": ("a",)}, "another name"),
-        ({"k_neighbors": 5, "n_neighbors": 5, "sampler": "adasyn"}, "another name"),
         ({"k_neighbors": 5, "sampler": "random"}, "Sampler has no parameter 'k_neighbors'"),
         ({"carry": ("c",), "sampler": "random-under"}, "has no parameter 'carry'"),
-        ({"scale": "robust", "sampler": "smoten"}, "has no parameter 'scale'"),
+        ({"params": {"categorical_features": ["a"]}, "categorical": ("a",)}, "another name"),
         ({"sampling_strategy": "minority", "sampler": "random-under"}, "is not for under-sampling"),
-        ({"sampling_strategy": "majority"}, "is not for over-sampling"),
     ],
 )
-def test_what_the_sampler_does_not_take_is_refused(fields: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+def test_what_is_wrong_is_refused_in_the_words_of_files(fields: dict, message: str) -> None:
+    with pytest.raises(JobFileError, match=message):
         JobSpec("in", "y", **fields)
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(JobFileError) as error:
+        JobSpec("in", mode="ful", smapler="svm", split={"column": "y", "train": 1})
+    assert str(error.value).splitlines() == [
+        "the job has 3 errors:",
+        "  smapler: there is no such key (did you mean 'sampler'?)",
+        "  target: is required, and not given",
+        "  mode: must be 'full' or 'synthetic', not 'ful' (did you mean 'full'?)",
+    ]
+    again = JobSpec("in", "y", split={"test_fraction": 0.2}, partition_by="a")
+    assert pickle.loads(pickle.dumps(again)) == replace(again, report=False) == again
 
 
 def test_values_are_made_plain() -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from dsmote.job import JobSpec, plan_job, prepare, write_job
 from dsmote.job.spec import Split
 from dsmote.job.training import divide
-from dsmote.plan.draws import kept
+from dsmote.plan import Subset
 from dsmote.samplers.registry import find_sampler, parameters_of, samplers
 from tests.job.conftest import mixed_frame, write_files
 from tests.tables import counted_computes, dask_frame, lengths_of
@@ -253,10 +253,13 @@ def test_draws_of_a_split_are_its_own() -> None:
     assert len(places[0]) == len(places[1]) == 50
     assert places[0] != places[1]
     for rank in (0, 1):
-        assert np.flatnonzero(kept(200, 50, 0, rank, 0, 200)).tolist() not in places
+        assert np.flatnonzero(Subset(200, 50, 0, rank).times(0, 200)).tolist() not in places
     whole = divide(lazy, "y", Split(test_fraction=0.25, seed=0)).test.compute(scheduler="sync")
     for rank in (0, 1):
-        assert np.flatnonzero(kept(400, 100, 0, rank, 0, 400)).tolist() != whole["row"].tolist()
+        assert (
+            np.flatnonzero(Subset(400, 100, 0, rank).times(0, 400)).tolist()
+            != whole["row"].tolist()
+        )
 
 
 def test_csv_is_split_too(tmp_path: Path, client: Client) -> None:

@@ -41,67 +41,37 @@ def test_version_and_help() -> None:
         assert name in options
 
 
-PLAN = ["plan", "in", "--target", "y", "--sampler"]
+PLAN = ["plan", "in", "--target", "y"]
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
+        (["balance"], "No such command"),
         (["resample", "in", "out"], "Missing option '--target'"),
         (["resample", "in", "--target", "y"], "Missing argument 'OUTPUT'"),
-        (["plan", "in", "--target", "y", "--k-neighbors", "0"], "--k-neighbors"),
-        (["plan", "in", "--target", "y", "--sampler", "rose"], "no sampler 'rose'"),
-        (["plan", "in", "--target", "y", "--missing", "drop"], "--missing"),
-        (["plan", "in", "--target", "y", "--sampling-strategy", "7"], "less than or equal to 1"),
+        ([*PLAN, "--k-neighbors", "0"], "--k-neighbors: must be greater than or equal to 1, not 0"),
+        ([*PLAN, "--random-state", "-1"], "--random-state: must be"),
+        ([*PLAN, "--n-workers", "x"], "--n-workers: must be a valid integer, not 'x'"),
+        ([*PLAN, "--missing", "drop"], "Invalid value for '--missing'"),
+        ([*PLAN, "--sampling-strategy", "7"], "less than or equal to 1"),
+        ([*PLAN, "--sampling-strategy", "{1:2}"], "must be a valid integer"),
+        ([*PLAN, "--carry", "y"], "--carry: names the target column"),
+        ([*PLAN, "--memory-limit", "much"], "must be a size above 0"),
         (
-            ["plan", "in", "--target", "y", "--sampling-strategy", "{1:2}"],
-            "must be a valid integer",
-        ),
-        (["plan", "in", "--target", "y", "--carry", "y"], "--carry: names the target column"),
-        (["plan", "in", "--target", "y", "--random-state", "-1"], "--random-state"),
-        (
-            ["plan", "in", "--target", "y", "--memory-limit", "much"],
-            "must be a size above 0",
-        ),
-        (["plan", "in", "--target", "y", "--n-workers", "0"], "--n-workers"),
-        (
-            ["plan", "in", "--target", "y", "--scheduler", "tcp://x:1", "--n-workers", "2"],
+            [*PLAN, "--scheduler", "tcp://x:1", "--n-workers", "2"],
             "--n-workers: applies to local workers, but address names a running",
         ),
+        ([*PLAN, "--sampler", "borderlin"], "did you mean 'borderline'?"),
+        ([*PLAN, "--sampler", "smote", "--categorical", "c"], "(smotenc has it)"),
+        ([*PLAN, *SVM, "--param", "kid=1"], "--param kid: SVMSMOTE has no parameter 'kid'"),
+        ([*PLAN, *SVM, "--param", "kind"], "'kind' is not KEY=VALUE"),
+        ([*PLAN, "--param", "a=1", "--param", "a=2"], "--param a and --param a give the same key"),
         (
-            ["plan", "in", "--target", "y", "--sampler", "smote", "--categorical", "c"],
-            "(smotenc has it)",
-        ),
-        (["balance"], "No such command"),
-        ([*PLAN, "borderlin"], "did you mean 'borderline'?"),
-        ([*PLAN, "borderline", "--param", "kid=1"], "(did you mean 'kind'?)"),
-        (
-            [*PLAN, "borderline", "--param", "kind=3"],
-            "--param kind: must be 'borderline-1'",
-        ),
-        ([*PLAN, "borderline", "--param", "kind"], "'kind' is not KEY=VALUE"),
-        (
-            [*PLAN, "borderline", "--param", "a=1", "--param", "a=2"],
-            "--param a and --param a give the same key",
-        ),
-        (
-            [*PLAN, "svm", "--param", "k_neighbors=1", "--k-neighbors", "2"],
+            [*PLAN, *SVM, "--param", "k_neighbors=1", "--k-neighbors", "2"],
             "and --k-neighbors give the same key",
         ),
-        (
-            [*PLAN, "random", "--k-neighbors", "5"],
-            "--k-neighbors: RandomOverSampler has no",
-        ),
-        ([*PLAN, "random", "--missing", "error"], "has no parameter 'missing'"),
-        ([*PLAN, "kmeans", "--n-components", "2"], "has no parameter 'n_components'"),
-        ([*PLAN, "random-under", "--carry", "a"], "has no parameter 'carry'"),
-        (
-            [*PLAN, "smoten", "--neighbors", "fast"],
-            "--neighbors: must be 'auto'",
-        ),
-        ([*PLAN, "adasyn", "--categorical", "a"], "(smotenc has it)"),
-        ([*PLAN, "random", "--sampling-strategy", "majority"], "is not for over-sampling"),
-        ([*PLAN, "random-under", "--sampling-strategy", "minority"], "not for under-sampling"),
+        ([*PLAN, "--sampler", "random", "--k-neighbors", "5"], "RandomOverSampler has no"),
     ],
 )
 def test_wrong_usage_exits_with_2(args: list[str], message: str) -> None:
@@ -185,13 +155,9 @@ def test_samplers_are_listed_as_json() -> None:
     ("text", "value"),
     [
         ("kind=borderline-2", "borderline-2"),
-        ("kind=5", 5),
         ("kind=0.5", 0.5),
-        ("kind=null", None),
-        ("kind=true", True),
         ('kind="5"', "5"),
-        ("kind=[1, 2]", [1, 2]),
-        ("kind=NaN", "NaN"),
+        ("kind=[1, true]", [1, True]),
         ("kind=no", "no"),
         ("kind=a=b", "a=b"),
         ("kind=", None),

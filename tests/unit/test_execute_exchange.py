@@ -61,6 +61,10 @@ def test_tables_keep_their_types(exchange: Exchange) -> None:
     assert one.to_pydict()["c"] == ["b", "a"]
     assert empty.schema == one.schema == two.schema == table("a").schema
     assert empty.num_rows == 0
+    # Dictionaries are kept through tables of no rows.
+    exchange.send("r", empty, np.empty(0, dtype=int), 1)
+    (codes,) = exchange.receive(["r"], 0).column("c").chunks
+    assert codes.dictionary.to_pylist() == ["a", "b", "z"]
 
 
 def test_a_receipt_saves_the_task(exchange: Exchange) -> None:

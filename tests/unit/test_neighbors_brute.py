@@ -1,4 +1,4 @@
-"""Brute force: chunks, blocks and memory. Its truth is shown in tests/property."""
+"""Brute force: corners, the scan, blocks and memory. Its truth: tests/property."""
 
 import tracemalloc
 
@@ -6,25 +6,107 @@ import numpy as np
 import pytest
 
 from dsmote.neighbors import BruteSearch, DirectSearch, brute
+from dsmote.neighbors.brute import CORNERS, Corners, Points, scan
 from tests.tables import naive_neighbours
+
+
+@pytest.mark.parametrize(("levels", "exact"), [(1, True), (2, True), (5, True), (60, False)])
+def test_written_distances_are_at_most_the_true_ones(levels, exact):
+    rng = np.random.default_rng(0)
+    codes = rng.integers(0, levels, (200, 3))
+    corners = Corners(codes, 3.0 / np.sqrt(2.0))
+    rows = corners.written(codes)
+    squares = ((rows[:, None] - rows[None]) ** 2).sum(axis=2)
+    true = 9.0 * (codes[:, None] != codes[None]).sum(axis=2)
+    assert (squares <= true + 1e-9).all()
+    assert np.allclose(squares, true) == exact
+    assert (corners.n_short(codes) == 0) == exact
+    assert rows.shape == (200, corners.width)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize("columns", [2, 30, 400])
+def test_a_level_that_is_left_over_alone_has_a_corner_of_its_own(levels, columns):
+    codes = np.random.default_rng(3).integers(0, levels, (100, columns))
+    codes[:, columns // 2 :] = 0
+    codes[:, -1] = 5
+    corners = Corners(codes, 1.0)
+    rare = corners.rare(codes)
+    assert all(len(np.unique(codes[rare[:, j], j])) != 1 for j in range(columns))
+    assert corners.width <= CORNERS + 2 * columns
+    if levels < 3:
+        assert not rare.any()
+
+
+def test_levels_that_are_not_in_the_index_share_a_corner_or_have_none():
+    corners = Corners(np.array([[0], [1]]), 1.0)
+    assert corners.written(np.array([[-1]])).tolist() == [[0.0, 0.0]]
+    assert corners.n_short(np.array([[-1], [0]])) == 1
+    assert corners.n_short(np.array([[1], [0]])) == 0
+    assert Corners(np.zeros((3, 2), dtype=int), 1.0).n_short(np.array([[0, 1]])) == 1
+
+
+def test_there_are_never_many_corners():
+    codes = np.random.default_rng(1).integers(0, 10_000, (20_000, 4))
+    assert Corners(codes, 1.0).width <= CORNERS + 8
+
+
+def test_from_the_middle_all_other_levels_are_equally_far():
+    rng = np.random.default_rng(2)
+    codes = rng.integers(0, 60, (300, 2))
+    corners = Corners(codes, 3.0 / np.sqrt(2.0))
+    rare = corners.rare(codes)
+    written, lacking = corners.centred(codes, rare)
+    squares = ((written[:, None] - corners.written(codes)[None]) ** 2).sum(axis=2)
+    squares += lacking[:, None]
+    true = 9.0 * (codes[:, None] != codes[None]).sum(axis=2)
+    same_rare_level = ((codes[:, None] == codes[None]) & rare[:, None]).any(axis=2)
+    assert np.allclose(squares[~same_rare_level], true[~same_rare_level])
+    assert (squares[same_rare_level] > true[same_rare_level]).all()
+
+
+def scanned(rows, k, dtype):
+    """Scan rows against themselves; return what is kept and the true squares."""
+    squares = (rows**2).sum(axis=1)
+    table = np.concatenate([rows, squares[:, None]], axis=1).astype(dtype)
+    lengths = np.sqrt(squares)
+    queries = Points(table, lengths)
+    kept = scan(queries, lambda a, b: Points(table[a:b], lengths[a:b]), len(rows), k)
+    true = ((rows[:, None] - rows[None]) ** 2).sum(axis=2)
+    return kept, true
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("spread", [1.0, 1e-2, 1e-3])
+def test_every_true_neighbour_is_kept(dtype, spread):
+    rng = np.random.default_rng(0)
+    rows = rng.choice([-0.5, 0.5], size=(1500, 1)) + spread * rng.uniform(-0.4, 0.4, (1500, 3))
+    kept, true = scanned(rows, 4, dtype)
+    pairs = {(int(o), int(r)) for o, r in zip(kept.owner, kept.row, strict=True)}
+    for query in np.flatnonzero(~kept.lost):
+        assert all((query, row) in pairs for row in np.argsort(true[query], kind="stable")[:4])
+    assert (np.diff(kept.owner) >= 0).all()
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(np.float32, 4.1), (np.float64, 4.001)])
+def test_hardly_more_than_the_neighbours_are_kept(dtype, most):
+    rows = np.random.default_rng(1).uniform(-1, 1, (1000, 5))
+    kept, _ = scanned(rows, 4, dtype)
+    assert not kept.lost.any()
+    assert 4 <= len(kept.owner) / 1000 <= most
+
+
+def test_queries_with_too_many_ties_are_given_up():
+    rows = np.concatenate([np.eye(400), np.zeros((5, 400))])
+    kept, _ = scanned(rows, 7, np.float64)
+    assert kept.lost[:400].all()  # all of them are equally far from each other
+    assert not np.isin(kept.owner, np.flatnonzero(kept.lost)).any()
+
 
 ROWS = {
     "ties": np.random.default_rng(0).integers(0, 5, size=(700, 4)).astype(float),
     "plain": np.random.default_rng(1).normal(size=(700, 6)),
 }
-
-
-@pytest.mark.parametrize("name", ROWS)
-@pytest.mark.parametrize("tile", [16, 100, 4096])
-@pytest.mark.parametrize("block", [1, 33, 1024])
-def test_tiles_and_blocks_do_not_change_the_neighbours(name, tile, block, monkeypatch):
-    monkeypatch.setattr(brute, "TILE", tile)
-    monkeypatch.setattr(brute, "BLOCK", block)
-    rows = ROWS[name]
-    expected = naive_neighbours(rows, 6)
-    distances, neighbours = BruteSearch(rows).query(np.arange(len(rows)), 6)
-    np.testing.assert_array_equal(neighbours, expected[1])
-    np.testing.assert_array_equal(distances, expected[0])
 
 
 @pytest.mark.parametrize("cap", [-40, 0, 256])
@@ -94,14 +176,6 @@ def test_all_pairs_are_never_held():
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 96 * 2**20 < 2_000 * n * 8
-
-
-def test_a_level_that_the_index_does_not_hold_differs_from_all():
-    codes = np.array([[0], [1], [1]], dtype=np.int32)
-    index = BruteSearch(np.array([[0.0], [0.0], [4.0]]), codes, 3.0)
-    distances, neighbours = index.query_points(np.array([[0.0, -1.0], [0.0, 1.0]]), 3)
-    assert neighbours.tolist() == [[0, 1, 2], [1, 0, 2]]
-    np.testing.assert_allclose(distances, [[3.0, 3.0, 5.0], [0.0, 3.0, 4.0]])
 
 
 @pytest.mark.parametrize("kind", ["normal", "ties", "equal", "far", "tiny"])

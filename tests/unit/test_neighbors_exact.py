@@ -6,11 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dsmote.neighbors import MixedSearch, ValueDifferenceSearch
-from dsmote.neighbors import exact as groups_of
+from dsmote.neighbors import MixedSearch, ValueDifferenceSearch, exact
 from dsmote.neighbors.exact import (
+    CandidateSearch,
     group_equal_rows,
-    nearest,
     scale_power,
     smallest_of_pairs,
     squared_distances,
@@ -51,7 +50,7 @@ def test_minus_zero_equals_zero():
 
 
 def test_rows_of_one_hash_are_compared(monkeypatch):
-    monkeypatch.setattr(groups_of, "_hash_rows", lambda m, c: np.zeros(len(m), dtype=np.uint64))
+    monkeypatch.setattr(exact, "_hash_rows", lambda m, c: np.zeros(len(m), dtype=np.uint64))
     matrix = np.array([[1.0], [2.0], [1.0], [3.0]])
     assert group_equal_rows(matrix, codes_for(matrix)).of.tolist() == [0, 1, 0, 2]
     codes = np.array([[0], [1], [0], [2]])
@@ -78,34 +77,32 @@ def test_distances_do_not_depend_on_the_company():
         np.testing.assert_array_equal(alone[0], whole[i])
 
 
-class Unhelpful:
-    """An engine that proposes far rows first and knows nothing until it proposed them all."""
+class Unhelpful(CandidateSearch):
+    """A search that proposes far rows first and knows nothing until it proposed them all."""
 
     width = 2
-    exact = True
 
     def __init__(self, matrix):
-        self.matrix, self.asked = matrix, []
+        self.matrix, self.wanted = matrix, []
+        self.groups = group_equal_rows(matrix, codes_for(matrix))
 
-    def candidates(self, queries, n):
-        self.asked.append(n)
+    def _candidates(self, queries, n):
+        self.wanted.append(n)
         everything = n == len(self.matrix)
         found = np.tile(np.arange(len(self.matrix))[::-1][:n], (len(queries), 1))
         return found, np.full(len(queries), np.inf if everything else 0.0)
 
-    def squared(self, queries, candidates):
+    def _squared(self, queries, candidates):
         return squared_distances(self.matrix, self.matrix[queries], candidates)
 
 
-def test_more_candidates_are_asked_for_until_nothing_can_be_missed():
+def test_more_candidates_are_proposed_until_nothing_can_be_missed():
     matrix = np.random.default_rng(0).normal(size=(100, 2))
-    engine = Unhelpful(matrix)
-    groups = group_equal_rows(matrix, codes_for(matrix))
-    ids = np.arange(100)
-    _, found = nearest(engine, groups, ids, 4, ids)
+    search = Unhelpful(matrix)
+    _, found = search.query(np.arange(100), 4)
     np.testing.assert_array_equal(found, naive_neighbours(matrix, 4)[1])
-    assert engine.asked[0] == 6
-    assert engine.asked[-1] == 100
+    assert search.wanted[0] == 6
+    assert search.wanted[-1] == 100
 
 
 def test_more_equal_rows_than_neighbours_and_fewer_pairs_than_those():
@@ -121,8 +118,8 @@ def test_more_equal_rows_than_neighbours_and_fewer_pairs_than_those():
 def test_what_an_approximate_engine_proposes_is_taken_as_it_is(monkeypatch):
     rows = np.random.default_rng(0).normal(size=(200, 2)).round(1)  # with many ties
     index, asked = TreeSearch(rows, eps=0.5), []
-    original = index.candidates
-    monkeypatch.setattr(index, "candidates", lambda q, n: (asked.append(n), original(q, n))[1])
+    original = index._candidates
+    monkeypatch.setattr(index, "_candidates", lambda q, n: (asked.append(n), original(q, n))[1])
     index.query(np.arange(200), 3)
     assert len(asked) == 1
 

@@ -1,5 +1,8 @@
 """The projection: it grows with what it is made of, and what cannot fit is named."""
 
+import pickle
+import tracemalloc
+
 import dask
 import dask.dataframe as dd
 import numpy as np
@@ -7,9 +10,12 @@ import pandas as pd
 import pytest
 
 from dsmote import SMOTE, SMOTEN, SMOTENC, RandomOverSampler
+from dsmote.execute import generate
+from dsmote.neighbors import BruteSearch, TreeSearch, level_probabilities
+from dsmote.neighbors.exact import group_equal_rows
 from dsmote.plan import Limit, MemoryLimitError, format_bytes
 from dsmote.plan.memory import (
-    FOREIGN_BYTES,
+    OTHER_BYTES,
     PROCESS_BYTES,
     PROFILE_BYTES,
     QUERIES,
@@ -20,17 +26,18 @@ from dsmote.plan.memory import (
     project,
 )
 from dsmote.plan.memory import MemoryProjection as Projection
+from dsmote.plan.profile import count_levels
 
 BASE = {
     "label": "few",
     "n_rows": 10_000,
     "n_numeric": 10,
-    "n_wide": 1,
-    "n_nominal": 2,
+    "n_exact": 1,
+    "n_categorical": 2,
     "block_rows": 5_000,
     "row_bytes": 20_000,
     "k": 5,
-    "aside": 10,
+    "passthrough": 10,
 }
 
 
@@ -39,12 +46,12 @@ BASE = {
     [
         ("n_rows", ("gather", "build", "index")),
         ("n_numeric", ("gather", "build", "index", "generate")),
-        ("n_wide", ("gather", "build", "index")),
-        ("n_nominal", ("gather", "build", "index", "generate")),
+        ("n_exact", ("gather", "build", "index")),
+        ("n_categorical", ("gather", "build", "index", "generate")),
         ("block_rows", ("generate",)),
         ("row_bytes", ("generate",)),
         ("k", ("generate",)),
-        ("aside", ("gather", "build", "index")),
+        ("passthrough", ("gather", "build", "index")),
     ],
 )
 def test_more_of_anything_needs_more(name, parts):
@@ -54,13 +61,9 @@ def test_more_of_anything_needs_more(name, parts):
 
 
 def test_what_an_index_holds_is_projected():
-    import pickle
-
-    from dsmote.neighbors import TreeSearch
-
     matrix = np.random.default_rng(0).normal(size=(20_000, 10))
     held = len(pickle.dumps(TreeSearch(matrix)))
-    rows = class_memory(**{**BASE, "n_rows": 20_000, "n_wide": 0, "n_nominal": 0})
+    rows = class_memory(**{**BASE, "n_rows": 20_000, "n_exact": 0, "n_categorical": 0})
     assert held <= rows.index <= 2 * held
 
 
@@ -77,8 +80,6 @@ def test_what_an_index_holds_is_projected():
     ids=["numbers", "text", "carried, whole", "carried, told", "carried"],
 )
 def test_columns_that_are_copied_are_projected(how, columns, counted, monkeypatch):
-    from dsmote.execute import generate
-
     held = []
 
     def watched(of, **how):
@@ -107,14 +108,9 @@ def test_columns_that_are_copied_are_projected(how, columns, counted, monkeypatc
     assert 2 * size <= memory.gather_bytes
 
 
-@pytest.mark.parametrize(
-    ("width", "k", "ties"), [(3, 5, False), (16, 5, False), (16, 40, False), (16, 5, True)]
-)
-def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, monkeypatch):
-    import tracemalloc
-
-    from dsmote.execute import generate
-
+@pytest.fixture
+def block_peaks(monkeypatch):
+    """Return the peaks of memory while blocks are made."""
     taken = []
 
     def watched(*args, **how):
@@ -127,6 +123,13 @@ def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, monkeypatch
 
     made = generate.make_block
     monkeypatch.setattr("dsmote.execute.dask_table.make_block", watched)
+    return taken
+
+
+@pytest.mark.parametrize(
+    ("width", "k", "ties"), [(3, 5, False), (16, 5, False), (16, 40, False), (16, 5, True)]
+)
+def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, block_peaks):
     rng = np.random.default_rng(0)
     n, many = 20_000, 36_000
     hidden = rng.normal(size=(n + many, 3))
@@ -138,7 +141,7 @@ def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, monkeypatch
     with dask.config.set(scheduler="sync"):
         lazy = sampler.resample(dd.from_pandas(frame, npartitions=3), target="y")
         lazy.partitions[-1].compute()
-    (peak,) = taken
+    (peak,) = block_peaks
     assert peak <= sampler.plan_.memory.generate_bytes
     rows = sampler.plan_.blocks[0].rows
     assert rows == many - n
@@ -149,23 +152,7 @@ def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, monkeypatch
     ("engine", "n_columns", "levels", "n"),
     [("brute", 800, 2, 300), ("brute", 200, 30, 600), ("tree", 12, 2, 900), ("tree", 12, 40, 900)],
 )
-def test_what_a_block_of_categories_takes_is_projected(engine, n_columns, levels, n, monkeypatch):
-    import tracemalloc
-
-    from dsmote.execute import generate
-
-    taken = []
-
-    def watched(*args, **how):
-        tracemalloc.start()
-        try:
-            return made(*args, **how)
-        finally:
-            taken.append(tracemalloc.get_traced_memory()[1])
-            tracemalloc.stop()
-
-    made = generate.make_block
-    monkeypatch.setattr("dsmote.execute.dask_table.make_block", watched)
+def test_what_a_block_of_categories_takes_is_projected(engine, n_columns, levels, n, block_peaks):
     rng = np.random.default_rng(0)
     names = [f"c{j}" for j in range(n_columns)]
     frame = pd.DataFrame(rng.integers(0, levels, (3 * n, n_columns)), columns=names)
@@ -175,7 +162,7 @@ def test_what_a_block_of_categories_takes_is_projected(engine, n_columns, levels
     with dask.config.set(scheduler="sync"):
         lazy = sampler.resample(dd.from_pandas(frame, npartitions=2), target="y")
         lazy.partitions[-1].compute()
-    (peak,) = taken
+    (peak,) = block_peaks
     assert peak <= sampler.plan_.memory.generate_bytes
 
 
@@ -193,9 +180,6 @@ def test_what_a_block_of_categories_takes_is_projected(engine, n_columns, levels
     ],
 )
 def test_what_a_search_takes_is_projected(engine, width, n, k, kind):
-    import tracemalloc
-
-    from dsmote.neighbors import BruteSearch, TreeSearch
 
     X = np.random.default_rng(0).normal(size=(n, width))
     if kind == "ties":
@@ -210,15 +194,10 @@ def test_what_a_search_takes_is_projected(engine, width, n, k, kind):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak <= class_memory(1, n, width, 0, 0, 2_000, 0, k, tree=engine == "tree").generate
+    assert peak <= class_memory(1, n, width, 0, 0, 2_000, 0, k, axes=engine == "tree").generate
 
 
 def test_laying_rows_out_for_brute_force_makes_no_copy_of_all():
-    import tracemalloc
-
-    from dsmote.neighbors import BruteSearch
-    from dsmote.neighbors.exact import group_equal_rows
-
     X = np.random.default_rng(0).normal(size=(100_000, 20))
     groups = group_equal_rows(X, np.empty((len(X), 0), dtype=np.int32))
     tracemalloc.start()
@@ -232,12 +211,6 @@ def test_laying_rows_out_for_brute_force_makes_no_copy_of_all():
 
 @pytest.mark.parametrize("n_classes", [2, 20])
 def test_counts_of_levels_are_projected(n_classes):
-    import pickle
-    import tracemalloc
-
-    from dsmote.neighbors import level_probabilities
-    from dsmote.plan.profile import count_levels
-
     levels, labels = [f"{i:040d}" for i in range(5_000)], list(range(n_classes))
     counts = count_levels(levels, labels, np.ones((len(levels), n_classes), dtype=int))
     sent = pickle.dumps(counts)
@@ -325,7 +298,7 @@ def test_threads_and_classes_add_up():
     ("threads", "more", "expected"),
     [
         (1, {}, 50 + 70 + 2 * 5),
-        (1, {"learnt": 4}, 54 + 70 + 2 * 5),  # gathered twice: as it arrives, and joined
+        (1, {"sample": 4}, 54 + 70 + 2 * 5),  # gathered twice: as it arrives, and joined
         (1, {"held": 7}, 120 + 10 + 7),
         (4, {"partition": 10**8}, 30 + 4 * (2 * 10**8 + PROFILE_BYTES) + 5 * 10**8),
         (2, {"looking": 400}, 30 + 2 * 400 + 3 * 5 + 400),
@@ -333,11 +306,11 @@ def test_threads_and_classes_add_up():
     ids=["building", "learning", "a table in memory", "partitions", "looking"],
 )
 def test_a_worker_holds_every_term_of_the_projection(threads, more, expected):
-    more = dict.fromkeys(("partition", "looking", "held", "learnt"), 0) | more
+    more = dict.fromkeys(("partition", "looking", "held", "sample"), 0) | more
     need = ClassMemory("few", gather=100, build=70, index=30, generate=11, block=5, n_blocks=3)
 
     def projected(limit, process=PROCESS_BYTES):
-        how = {name: more[name] for name in ("held", "learnt", "looking")}
+        how = {name: more[name] for name in ("held", "sample", "looking")}
         limit = Limit(limit, threads, "w")
         return project([need], more["partition"], limit, **how, process=process)
 
@@ -345,7 +318,7 @@ def test_a_worker_holds_every_term_of_the_projection(threads, more, expected):
     assert found.worker_bytes - PROCESS_BYTES == expected
     # Dask's own reader, in processes that import whatever the program does.
     other, _ = projected(2**40, 0)
-    assert other.worker_bytes - FOREIGN_BYTES == expected + 6 * threads * more["partition"]
+    assert other.worker_bytes - OTHER_BYTES == expected + 6 * threads * more["partition"]
     # Exactly four fifths of a limit may be planned for.
     assert not projected(-(-found.worker_bytes * 5 // 4))[1]
     assert projected(found.worker_bytes * 5 // 4 - 2)[1]
@@ -369,7 +342,7 @@ def test_lists_of_neighbours_and_copies_are_held_and_built():
     def terms(**more):
         return class_memory(**{**BASE, **more})
 
-    plain, around, copied = terms(), terms(around=10, values=5), terms(copied=2)
+    plain, around, copied = terms(), terms(n_neighbors_all=10, values=5), terms(copied=2)
     lists, axes = 10_000 * (20 * 10 + 8 * 5 * 10), 8 * 10 * 10
     assert around.index - plain.index == lists + axes
     # While they are merged there are three of each, and the squares of their distances.

@@ -1,37 +1,45 @@
-"""The plan: printable, JSON-able, and it says what will happen."""
+"""The plan: classes, blocks, memory, problems and warnings, as JSON and as text."""
+
+from __future__ import annotations
 
 import json
+import re
+import warnings
 
 import dask
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dsmote import SMOTE, SMOTENC, Plan
-from dsmote.plan import Limit, make_plan, make_schema
-from dsmote.plan.plan import BLOCK_BYTES, BLOCK_ROWS, Needs
+from dsmote.neighbors import TreeIndex, choose_engine
+from dsmote.plan import COPY, Limit, MemoryLimitError, make_plan, make_schema
+from dsmote.plan.memory import PROCESS_BYTES, looking_bytes
+from dsmote.plan.plan import BLOCK_BYTES, BLOCK_ROWS, MOST_BLOCKS, RULE_OF_THUMB, Needs
 from tests.tables import dask_frame, even, mixed, numbers
 
+SCHEMA = make_schema(["x", "z"], [np.dtype("f8")] * 2)
 
-def plan_of(counts, new, k=5, row_bytes=8, limit=None, **how):
+
+def planned(counts, new, needs=Needs(5), schema=SCHEMA, **how):  # noqa: B008 - frozen
+    how = {"usable": counts, "partition_bytes": 800, "row_bytes": 16, "limit": None} | how
+    engines = dict.fromkeys(new, ("tree", "few directions", TreeIndex()))
     return make_plan(
-        sampler="SMOTE",
+        sampler="X",
         seed=3,
-        schema=make_schema(["x"], [np.dtype("f8")]),
+        schema=schema,
         counts=counts,
-        usable=how.pop("usable", counts),
         new=new,
-        needs=Needs(k),
-        engines=dict.fromkeys(new, ("tree", "few directions")),
-        partition_bytes=800,
-        row_bytes=row_bytes,
-        limit=limit,
+        needs=needs,
+        engines=engines,
         **how,
     )
 
 
 def test_counts_and_blocks():
-    plan = plan_of({"b": 100, "a": 10}, {"a": 90})
+    plan = planned({"b": 100, "a": 10}, {"a": 90})
     assert [c.label for c in plan.classes] == ["a", "b"]
     assert (plan.n_before, plan.n_new, plan.n_after) == (110, 90, 200)
     assert plan.counts_before == {"a": 10, "b": 100}
@@ -46,29 +54,15 @@ def test_counts_and_blocks():
 
 
 def test_thirty_rows_that_become_a_million_are_many_partitions():
-    plan = plan_of({0: 1_000_030, 1: 30}, {1: 1_000_000})
+    plan = planned({0: 1_000_030, 1: 30}, {1: 1_000_000})
     assert len(plan.blocks) == 4
     assert max(b.rows for b in plan.blocks) <= BLOCK_ROWS == 250_000
-    wide = plan_of({0: 1_000_030, 1: 30}, {1: 1_000_000}, row_bytes=8_000)
+    wide = planned({0: 1_000_030, 1: 30}, {1: 1_000_000}, row_bytes=8_000)
     assert max(b.rows for b in wide.blocks) * 8_000 <= BLOCK_BYTES == 64 * 2**20
     # Even cuts: none is a left-over of a few rows.
     rows = [b.rows for b in wide.blocks]
     assert max(rows) - min(rows) <= 1
     assert sum(rows) == 1_000_000
-
-
-def test_rows_of_any_width_make_blocks():
-    plan = plan_of({0: 50, 1: 10}, {1: 3}, row_bytes=10**10)
-    assert [b.rows for b in plan.blocks] == [1, 1, 1]
-
-
-def test_blocks_follow_one_another():
-    plan = plan_of({0: 9, 1: 400_000, 2: 8, 3: 7}, {0: 300_000, 2: 1, 3: 250_001})
-    places = [b.offset for b in plan.blocks]
-    ends = [b.offset + b.rows for b in plan.blocks]
-    assert places == [0, *ends[:-1]]
-    assert ends[-1] == plan.n_new
-    assert [b.label for b in plan.blocks] == [0, 0, 2, 3, 3]
 
 
 def test_to_dict_is_json():
@@ -93,7 +87,7 @@ def test_to_dict_is_json():
     ],
 )
 def test_labels_of_any_kind_are_json(labels):
-    plan = plan_of({labels[0]: 50, labels[1]: 10}, {labels[1]: 40})
+    plan = planned({labels[0]: 50, labels[1]: 10}, {labels[1]: 40})
     json.dumps(plan.to_dict())
     str(plan)
 
@@ -152,23 +146,23 @@ def test_a_plan_of_what_cannot_run_is_no_error():
 
 
 def test_warnings():
-    small = plan_of({0: 100, 1: 3, 2: 50}, {2: 50})
+    small = planned({0: 100, 1: 3, 2: 50}, {2: 50})
     assert small.warnings == ("fewer than k + 1 = 6 rows, so unchanged: class 1 (3 rows)",)
     small.check()
-    large = plan_of({0: 900_000, 1: 500_000}, {1: 400_000})
+    large = planned({0: 900_000, 1: 500_000}, {1: 400_000})
     assert any("small for class 1 (500,000 rows)" in w for w in large.warnings)
-    assert not plan_of({0: 100, 1: 50}, {1: 50}).warnings
+    assert not planned({0: 100, 1: 50}, {1: 50}).warnings
     names = SMOTENC(random_state=0).plan(mixed(), target="y")
     assert any("'c'" in note and "'d'" in note and "categorical" in note for note in names.notes)
-    full = plan_of({0: 100, 1: 50}, {1: 50}, limit=Limit(2**20, 1, "a small limit"))
+    full = planned({0: 100, 1: 50}, {1: 50}, limit=Limit(2**20, 1, "a small limit"))
     assert any("does not fit into a small limit" in w for w in full.problems)
 
 
 def test_plans_are_frozen():
-    plan = plan_of({0: 100, 1: 50}, {1: 50})
+    plan = planned({0: 100, 1: 50}, {1: 50})
     with pytest.raises(AttributeError):
         plan.seed = 4
-    assert plan == plan_of({0: 100, 1: 50}, {1: 50})
+    assert plan == planned({0: 100, 1: 50}, {1: 50})
 
 
 def test_insurance(data_dir):
@@ -182,7 +176,7 @@ def test_insurance(data_dir):
 
 
 def test_a_slip_in_the_total_is_refused_at_once():
-    with pytest.raises(ValueError, match=r"50,000,000,000,000 new rows of class 1.* a slip"):
+    with pytest.raises(ValueError, match=r"50,000,000,000,000 new rows of class 1.*mistype"):
         SMOTE(sampling_strategy={1: 50_000_000_000_010}).plan(
             np.zeros((30, 1)), np.repeat([0, 1], [20, 10])
         )
@@ -195,3 +189,275 @@ def test_without_a_pass_the_plan_says_when_the_engine_is_chosen():
     assert SMOTE().plan(table, target="y").engine == "brute"
     balanced = dict.fromkeys((0, 1), 96)
     assert SMOTE().plan(table, target="y", class_counts=balanced).engine == "none"
+
+
+@given(
+    new=st.dictionaries(st.integers(0, 5), st.integers(0, 400), max_size=5),
+    row_bytes=st.integers(1, 2**22),
+)
+def test_blocks_are_all_new_rows_once_and_in_order(new, row_bytes):
+    counts = dict.fromkeys(range(6), 500)
+    plan = planned(counts, new, row_bytes=row_bytes)
+    most = max(1, 64 * 2**20 // row_bytes)
+    at = 0
+    for block in plan.blocks:
+        assert block.offset == at
+        assert 0 < block.rows <= most
+        at += block.rows
+    assert at == plan.n_new == sum(new.values())
+    assert [b.class_rank for b in plan.blocks] == sorted(b.class_rank for b in plan.blocks)
+    assert plan.counts_after == {c: 500 + new.get(c, 0) for c in counts}
+
+
+@pytest.mark.parametrize(
+    ("partition_bytes", "most"),
+    [(800, 8 * 2**20), (12 * 2**20, 12 * 2**20), (2**30, 64 * 2**20)],
+    ids=["small partitions", "usual ones", "large ones"],
+)
+def test_blocks_are_as_large_as_partitions_of_the_input_within_bounds(partition_bytes, most):
+    how = {"partition_bytes": partition_bytes, "row_bytes": 1_000}
+    plan = planned({0: 900_000, 1: 1_000}, {1: 500_000}, **how)
+    largest = max(b.rows for b in plan.blocks) * 1_000
+    assert 0.8 * most <= largest <= most
+
+
+def test_blocks_depend_on_the_input_and_not_on_the_cluster():
+    limits = [None, *(Limit(gib * 2**30, threads, "w") for gib in (1, 64) for threads in (1, 8))]
+    plans = [
+        planned({0: 900_000, 1: 1_000}, {1: 500_000}, row_bytes=1_000, limit=limit)
+        for limit in limits
+    ]
+    assert len({plan.blocks for plan in plans}) == 1
+    assert len(plans[0].blocks) > 1
+
+
+def test_numbers_only_are_given_less_to_work_with():
+    def generate(needs=Needs(5), **how):  # noqa: B008 - frozen
+        counts, new = {0: 90_000, 1: 10_000}, {1: 80_000}
+        return planned(counts, new, needs, row_bytes=24, **how).memory.generate_bytes
+
+    less = generate()
+    names = make_schema(["x", "z"], [np.dtype("f8"), pd.CategoricalDtype()], nominal=[1])
+    assert generate(Needs(5, n_neighbors_all=10, looks=True)) >= less
+    assert generate(Needs(5, sample=100)) >= less
+    assert generate(schema=names) > less
+
+
+@pytest.mark.parametrize(
+    ("on_small", "new", "engine", "problems"),
+    [("error", 80, "tree", 1), ("copy", 80, COPY, 0), ("skip", 0, None, 0)],
+)
+def test_classes_that_are_too_small(on_small, new, engine, problems):
+    plan = planned({"many": 90, "few": 5}, {"few": 80}, on_small=on_small)
+    few = plan.classes[0]
+    assert (few.new, few.engine, len(plan.too_small)) == (new, engine, problems)
+    if problems:
+        with pytest.raises(
+            ValueError, match=r"class 'few' has 5 rows, but k_neighbors=5 needs at "
+        ):
+            plan.check()
+        assert "lower k_neighbors to 4 or less" in plan.too_small[0]
+    else:
+        plan.check()
+        said = {"copy": "so copied: class 'few' (5 rows)", "skip": "so unchanged: class 'few'"}[
+            on_small
+        ]
+        assert any(said in warning for warning in plan.warnings)
+
+
+@pytest.mark.parametrize("on_small", ["copy", "skip"])
+def test_a_class_without_usable_rows_cannot_be_copied(on_small):
+    usable = {"many": 90, "few": 0}
+    plan = planned({"many": 90, "few": 5}, {"few": 80}, on_small=on_small, usable=usable)
+    assert plan.n_new == 0
+    plan.check()
+
+
+def test_the_parameter_is_named_as_the_sampler_has_it():
+    plan = planned({0: 90, 1: 3}, {1: 87}, Needs(5, k_name="n_neighbors"))
+    assert "but n_neighbors=5 needs at least 6 (k + 1); lower n_neighbors to 2" in plan.too_small[0]
+
+
+@pytest.mark.parametrize(("around", "fits"), [(11, True), (12, False)])
+def test_the_table_must_have_the_nearest_of_all_rows(around, fits):
+    plan = planned({0: 8, 1: 4}, {1: 4}, Needs(3, n_neighbors_all=around))
+    assert bool(plan.too_small) is not fits
+    if not fits:
+        with pytest.raises(ValueError, match="the table has 12 rows, but the 12 nearest of all"):
+            plan.check()
+    assert not planned({0: 8, 1: 4}, {}, Needs(3, n_neighbors_all=around)).too_small
+
+
+def test_the_nearest_of_all_rows_take_memory():
+    counts, new = {0: 90_000, 1: 10_000}, {1: 80_000}
+    plain = planned(counts, new).memory
+    around = planned(counts, new, Needs(5, n_neighbors_all=10)).memory
+    values = planned(counts, new, Needs(5, n_neighbors_all=10, values=5)).memory
+    assert around.index_bytes - plain.index_bytes >= 10_000 * 10 * 20
+    assert values.index_bytes - around.index_bytes >= 10_000 * 5 * 2 * 8
+    assert plain.worker_bytes < around.worker_bytes < values.worker_bytes
+
+
+def test_all_that_takes_memory_reaches_the_projection():
+    counts, new = {0: 9_000, 1: 1_000, 2: 1_000}, {1: 8_000, 2: 8_000}
+    looks = Needs(5, n_neighbors_all=10, looks=True)
+    lazy, held = (
+        [planned(counts, new, n, in_memory=m).memory for n in (Needs(5), looks)]
+        for m in (False, True)
+    )
+    table = 2 * (11_000 + 16_000) * 16
+    assert held[0].worker_bytes - lazy[0].worker_bytes == table
+    assert held[1].worker_bytes - lazy[1].worker_bytes == table + 8 * 8 * 2 * 11_000
+    # All classes that grow ask together.
+    asking = looking_bytes(2_000, 10, 0, 2)
+    assert lazy[1].worker_bytes - lazy[0].worker_bytes >= (8 * 800 + asking) // 2
+    copied = planned(counts, new, Needs(5, copied=1)).memory
+    assert copied.index_bytes - lazy[0].index_bytes == 8 * 2 * 2_000
+    for exact in ("i8", "M8[ns]", "m8[s]"):
+        other = make_schema(["x", "z"], [np.dtype(exact), np.dtype("f8")])
+        wide = planned(counts, new, schema=other).memory
+        assert wide.gather_bytes - lazy[0].gather_bytes == 2 * 8 * 2_000
+        held_once = planned(counts, new, schema=other, exact_columns=()).memory
+        assert held_once == lazy[0]
+
+
+def test_only_of_classes_that_grow_k_is_said_to_be_small():
+    def said(new):
+        plan = planned({0: 90_000, 1: 20_000, 2: 100}, new)
+        return [w for w in plan.warnings if w.startswith(RULE_OF_THUMB)]
+
+    (line,) = said({1: 70_000, 2: 100})
+    assert "k_neighbors=5 is small for class 1 (20,000 rows); a report" in line
+    assert said({2: 100}) == []
+
+
+def test_a_sample_to_learn_from_takes_memory_up_to_all_rows():
+    counts, new = {0: 90_000, 1: 10_000}, {1: 80_000}
+    none, some, whole, more = (
+        planned(counts, new, Needs(5, sample=n)).memory.gather_bytes
+        for n in (0, 20_000, 100_000, 2**62)
+    )
+    assert none < some < whole == more
+
+
+def test_what_does_not_fit_is_refused():
+    limit = Limit(300 * 2**20, 1, "a worker's memory limit")
+    counts, new = {0: 2_000_000, 1: 1_000_000}, {1: 1_000_000}
+    plan = planned(counts, new, Needs(5, n_neighbors_all=100), limit=limit)
+    with pytest.raises(MemoryLimitError, match=r"class 1 .*does not fit into a worker's memory"):
+        plan.check()
+
+
+def test_passes_are_said():
+    plan = planned({0: 90, 1: 10}, {1: 80}, Needs(5, passes=("counting", "the output")))
+    assert plan.passes == ("counting", "the output")
+    assert plan.to_dict()["passes"] == ["counting", "the output"]
+    assert "passes over the data: 2 (counting; the output)" in str(plan)
+
+
+def test_a_slip_of_the_finger_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match="Did you mistype sampling_strategy"):
+        planned({0: 90, 1: 10}, {1: 250_000 * (MOST_BLOCKS + 1)})
+    monkeypatch.setattr("dsmote.plan.plan.MOST_BLOCKS", 10)  # of all classes together
+    with pytest.raises(ValueError, match="Did you mistype sampling_strategy"):
+        planned({0: 90, 1: 10, 2: 10}, {1: 250_000 * 6, 2: 250_000 * 6})
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "group", "measured"),
+    [(6_000, 5_000, 2_000, 779), (4_000, 10_000, 1_334, 1_128), (1_048_576, 40, 74_899, 270)],
+)
+def test_the_projection_of_wide_and_narrow_tables_is_what_was_measured(
+    rows, columns, group, measured
+):
+    few, wanted = (rows // 10, rows) if columns > 40 else (rows // 100, rows // 20)
+    plan = make_plan(
+        sampler="X",
+        seed=0,
+        schema=make_schema([f"x{i}" for i in range(columns)], [np.dtype("f4")] * columns),
+        counts={0: rows - few, 1: few},
+        usable={0: rows - few, 1: few},
+        new={1: wanted - few - few},
+        needs=Needs(5),
+        engines={1: ("brute", "")},
+        partition_bytes=group * columns * 4,
+        row_bytes=columns * 4,
+        limit=Limit(2**40, 1, "w"),
+        process=PROCESS_BYTES,
+    )
+    assert measured <= plan.memory.worker_bytes / 2**20 <= 1.5 * measured
+
+
+FEW, LARGE = 3, 20_000
+
+
+def with_small(rows: int, on_small: str, classes: int = 4):
+    """Return a plan in which as many classes as asked for have so many rows, and one has more."""
+    counts = {"all": 90_000} | {f"c{i}": rows for i in range(classes)}
+    return planned(counts, {label: 100 for label in counts if label != "all"}, on_small=on_small)
+
+
+@pytest.mark.parametrize(
+    ("rows", "on_small"), [(FEW, "error"), (FEW, "copy"), (FEW, "skip"), (LARGE, "error")]
+)
+def test_one_line_says_it_of_all_classes(rows, on_small):
+    for classes in (1, 4):
+        plan = with_small(rows, on_small, classes)
+        lines = [*plan.warnings, *plan.too_small]
+        (line,) = dict.fromkeys(lines)
+        assert all(f"'c{i}'" in line for i in range(classes))
+        assert len(plan.reasons) == (on_small != "skip")
+
+
+def test_k_is_lowered_to_what_all_small_classes_allow():
+    (line,) = with_small(FEW, "error").too_small
+    assert "lower k_neighbors to 2 or less, leave the classes out" in line
+    (line,) = with_small(1, "error", 2).too_small
+    assert "collect more rows of them, leave the classes out" in line
+
+
+def test_constant_features_are_one_warning():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": np.zeros(400), "c": rng.choice(list("abc"), 400)})
+    y = np.repeat(list("mnop"), [250, 50, 50, 50])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        SMOTENC(random_state=0).fit_resample(X, y)
+    (warning,) = caught
+    assert str(warning.message).startswith("classes 'n', 'o', 'p': the median of the columns")
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        SMOTE(scale="standard"),
+        SMOTE(n_components=2),
+        SMOTENC(categorical_features=["c"]),
+        SMOTENC(categorical_features=["c"], scale="robust"),
+    ],
+)
+def test_what_was_asked_for_is_noted_without_a_warning(sampler):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(300, 3)), columns=list("abc")).assign(c=rng.poisson(3, 300))
+    plan = sampler.plan(X, np.arange(300) % 10 == 0)
+    assert plan.warnings == ()
+    assert plan.notes
+    assert plan.to_dict()["notes"] == list(plan.notes)
+    assert "warning:" not in str(plan)
+    assert all(f"note: {note}" in str(plan) for note in plan.notes)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 7, 8, 9, 10, 20])
+@pytest.mark.parametrize("n", [1_000, 10_000, 60_000, 10**6])
+def test_the_reason_for_an_engine_is_in_whole_numbers_that_agree(rank, n):
+    rng = np.random.default_rng(rank)
+    sample = rng.normal(size=(512, rank)) @ np.linalg.qr(rng.normal(size=(30, rank)))[0].T
+    choice = choose_engine(n, sample)
+    found = re.fullmatch(
+        r"because 30 numeric features vary in about (\d+) directions?, and (up to|above) "
+        r"(\d+) (a tree|comparing all rows) is the fastest exact search",
+        choice.why,
+    )
+    assert found is not None
+    about, most = int(found.group(1)), int(found.group(3))
+    assert (about <= most) == (found.group(2) == "up to") == (choice.name == "tree")

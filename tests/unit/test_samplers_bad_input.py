@@ -262,7 +262,7 @@ def test_periods_and_intervals(sampler, table):
 
 
 def test_no_column_to_measure(kind, table):
-    with pytest.raises(ValueError, match="no column to measure"):
+    with pytest.raises(ValueError, match="there is no feature"):
         resample(kind, table, SMOTE(carry=["a", "b", "c"]))
 
 

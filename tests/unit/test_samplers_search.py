@@ -87,8 +87,8 @@ def test_names_with_somebody_elses_object():
 @pytest.mark.parametrize(
     ("sampler", "message"),
     [
-        (SMOTENC(neighbors="fast"), "measures numbers only"),
-        (SMOTENC(neighbors=TreeIndex(eps=0.5)), "measures numbers only"),
+        (SMOTENC(neighbors="fast"), "takes numeric features only"),
+        (SMOTENC(neighbors=TreeIndex(eps=0.5)), "takes numeric features only"),
         (SMOTE(k_neighbors=NearestNeighbors(n_neighbors=1)), "n_neighbors=1; it must be"),
         (SMOTE(k_neighbors=NearestNeighbors(), neighbors="tree"), "as well; give a number"),
         (SMOTE(neighbors="slow"), "'neighbors' parameter"),

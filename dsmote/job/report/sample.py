@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -182,8 +182,7 @@ def detailed_ranks(plan: Any) -> list[int]:
     return [c.rank for c in growing[:DETAILED]]
 
 
-@dataclass(frozen=True)
-class Drawn:
+class Drawn(NamedTuple):
     """What a report shows: lazy samples of original and of new rows, or the text of an error."""
 
     sampling: Sampling
