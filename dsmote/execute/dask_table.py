@@ -21,7 +21,7 @@ because the optimiser would otherwise fuse those of X and of y differently.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -53,7 +53,7 @@ from dsmote.execute.graph import (
     over_all,
 )
 from dsmote.execute.partition import check_companion, conform, numbers_in, profile
-from dsmote.execute.recipe import ClassIndex, Making, Task
+from dsmote.execute.recipe import ClassIndex, Task
 from dsmote.execute.resources import memory_limit
 from dsmote.execute.rows import retyped
 from dsmote.plan import Block, Limit, Profile, Schema, make_schema, merge_profiles
@@ -169,6 +169,25 @@ def _all_numbers(parts: list[dict[int, bool]]) -> dict[int, bool]:
 
 def _report(indexes: list[Any], *, labels: list[Any]) -> dict[Any, Any]:
     return {label: of.report for label, of in zip(labels, indexes, strict=True)}
+
+
+def schema_of(table: Any, roles: dict[str, Any], is_number: Callable[[int], bool]) -> Schema:
+    """Give the columns of a table their roles; some object columns are numeric features."""
+    apart = {*roles.get("carry", ()), *roles.get("inherited", ()), roles.get("group")}
+    if table.has_target:
+        apart.add(table.target)
+    objects = {
+        i
+        for i, dtype in enumerate(table.dtypes)
+        if dtype == np.dtype("O")
+        and not roles.get("any_kind")
+        and i not in roles.get("nominal", ())
+        and table.names[i] not in apart
+        and is_number(i)
+    }
+    dtypes = [np.dtype("f8") if i in objects else d for i, d in enumerate(table.dtypes)]
+    roles |= {"target": table.target, "has_target": table.has_target, "objects": objects}
+    return make_schema(table.names, dtypes, **roles)
 
 
 class DaskTable:
@@ -316,19 +335,7 @@ class DaskTable:
 
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles; object columns are read as numbers, or else refused."""
-        apart = {*roles.get("carry", ()), *roles.get("inherited", ()), self.target}
-        apart.add(roles.get("group"))
-        objects = {
-            i
-            for i, dtype in enumerate(self.dtypes)
-            if dtype == np.dtype("O")
-            and not roles.get("any_kind")
-            and i not in roles.get("nominal", ())
-            and self.names[i] not in apart
-        }
-        dtypes = [np.dtype("f8") if i in objects else d for i, d in enumerate(self.dtypes)]
-        roles |= {"target": self.target, "has_target": self.has_target, "objects": objects}
-        return make_schema(self.names, dtypes, **roles)
+        return schema_of(self, roles, lambda _: True)
 
     def is_number(self, i: int) -> bool:
         """Tell whether an object column holds numbers: all are looked at once."""
@@ -381,8 +388,8 @@ class DaskTable:
         if plan.growing:
             indexes = add_indexes(tasks, inputs, token, task)
             self.report = self._reported(dict(tasks), indexes, token, task)
-        several = bool(self.beside) or (task.provenance is not None and not self.is_frame)
-        how = {"how": Making.of(task), "like": self.index_like, "array": self.array}
+        several = bool(self.beside) or (task.how.provenance is not None and not self.is_frame)
+        how = {"how": task.how, "like": self.index_like, "array": self.array}
         made = []
         for b, block in enumerate(plan.blocks):
             make = partial(alone, _made, pick=None if several else 0, block=block, **how)
@@ -398,15 +405,17 @@ class DaskTable:
         originals, like = list(keys), self._X
         if self.is_frame:
             like = self._changed_meta(task)
-        if self.is_frame and (task.changes or task.provenance):
-            dtypes, kind = task.changes, task.provenance
-            change = partial(_original, schema=task.schema, dtypes=dtypes, out=task.out, kind=kind)
+        if self.is_frame and (task.changes or task.how.provenance):
+            dtypes, kind = task.changes, task.how.provenance
+            change = partial(
+                _original, schema=task.schema, dtypes=dtypes, out=task.how.schema, kind=kind
+            )
             originals = add_each(tasks, f"original-{token}", change, zip(keys))
         X_keys = [*originals, *new(0)]
-        if task.provenance and not self.is_frame:
-            of = partial(_provenance_of, kind=task.provenance, out=task.out)
+        if task.how.provenance and not self.is_frame:
+            of = partial(_provenance_of, kind=task.how.provenance, out=task.how.schema)
             outputs = [*add_each(tasks, f"no-provenance-{token}", of, zip(keys)), *new(3)]
-            meta = empty_provenance(task.provenance, task.out)
+            meta = empty_provenance(task.how.provenance, task.how.schema)
             self.provenance = collect(meta, dict(tasks), outputs, f"provenance-{token}", ())
         beside = []
         for name, (values, own) in self.beside_parts().items():
@@ -440,15 +449,15 @@ class DaskTable:
         meta = self._meta
         changed = {i: dtype for i, dtype in task.known.items() if 0 <= i < meta.shape[1]}
         meta = retyped(meta, changed) if changed else meta
-        if task.provenance:
-            meta = with_provenance(meta, empty_provenance(task.provenance, task.out))
+        if task.how.provenance:
+            meta = with_provenance(meta, empty_provenance(task.how.provenance, task.how.schema))
         return meta
 
     @staticmethod
     def _reported(tasks: dict[Any, Any], indexes: dict[int, Any], token: str, task: Task) -> Any:
         """Return what is known of each class's search, lazily where it must be measured."""
         growing = task.plan.growing
-        if task.recipe.exact and not task.recipe.lazy_report:
+        if task.how.recipe.exact and not task.how.recipe.lazy_report:
             return {c.label: {"engine": c.engine, "exact": True, "recall": 1.0} for c in growing}
         name = f"report-{token}"
         labels = [c.label for c in growing]
@@ -466,7 +475,7 @@ class DaskTable:
             change = partial(_as_category, dtype=task.known[TARGET])
             outputs = add_each(tasks, f"original-{name}", change, zip(keys))
         for b, block in enumerate(task.plan.blocks):
-            first = (task.first or 0) + block.offset
+            first = (task.how.first) + block.offset
             make = partial(label_block, block=block, first=first, like=like, column=column)
             outputs.append((f"labels-{name}", b))
             tasks[outputs[-1]] = (make,)

@@ -6,6 +6,7 @@ the table is cut: the smallest of each partition hold the smallest of all.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -170,7 +171,9 @@ def join_extracts(parts: Sequence[Extract], *, take: Take) -> Extract:
     if len(parts) == 1 and all(len(p.categories) == 0 for p in parts[0].rows.values()):
         return parts[0]
     firsts = np.cumsum([0, *(sum(p.lengths) for p in parts)])
-    counts: dict[Any, int] = reduce(_added, (p.counts for p in parts), {})
+    counts: Counter[Any] = Counter()
+    for p in parts:
+        counts.update(p.counts)
     ranks = sorted({rank for p in parts for rank in p.rows})
     moved = list(zip(parts, firsts[:-1].tolist(), strict=True))
     rows = {
@@ -185,7 +188,7 @@ def join_extracts(parts: Sequence[Extract], *, take: Take) -> Extract:
     }
     end = max((p.index_end for p in parts), default=0)
     decimals: dict[int, Any] = reduce(merge_decimals, (p.decimals for p in parts), {})
-    return Extract(counts, lengths, rows, sample, end, decimals)
+    return Extract(dict(counts), lengths, rows, sample, end, decimals)
 
 
 def _smallest(parts: Sequence[tuple[Sampled, int]], quota: int) -> Sampled:
@@ -196,11 +199,7 @@ def _smallest(parts: Sequence[tuple[Sampled, int]], quota: int) -> Sampled:
     return Sampled(words[order], numeric[order], numbers[order])
 
 
-def _added(a: dict[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
-    return {**a, **{label: a.get(label, 0) + n for label, n in b.items()}}
-
-
-def check_counts(found: Extract, plan: Plan, first: int | None = None) -> Extract:
+def check_counts(found: Extract, plan: Plan, first: int = 0) -> Extract:
     """Check that the data are what the plan was made for."""
     counts = found.counts
     for c in plan.classes:
@@ -210,13 +209,14 @@ def check_counts(found: Extract, plan: Plan, first: int | None = None) -> Extrac
                 f"{c.before:,} were planned for; correct class_counts, or leave it out to have "
                 "the rows counted (data that change between two reads cannot be resampled)"
             )
-    unknown = [label for label in counts if label not in plan.counts_before]
+    planned = plan.counts_before
+    unknown = [label for label in counts if label not in planned]
     if unknown:
         raise ValueError(
             f"the data hold the class {unknown[0]!r} ({counts[unknown[0]]:,} rows), which "
             "class_counts does not name; add it, or leave class_counts out"
         )
-    if first is not None and found.index_end > first:
+    if first and found.index_end > first:
         raise ValueError(
             f"the index holds {found.index_end - 1:,}, and new rows would be numbered from "
             f"{first:,}: leave class_counts out to have its maximum found, or call "
@@ -230,25 +230,21 @@ _LEAST = 50  # rows of a class that a model is learnt from, where it has so many
 
 def take_of(task: Task) -> Take:
     """Say what a task needs of the data."""
-    plan, recipe = task.plan, task.recipe
+    plan, recipe = task.plan, task.how.recipe
     quotas = {}
     if recipe.sample:
         total = sum(c.usable for c in plan.classes)
         for c in plan.classes:
             part = -(-recipe.sample * c.usable // max(1, total))
             quotas[c.rank] = c.usable if total <= recipe.sample else max(part, _LEAST)
+    carried = task.schema.carried if task.how.provenance == "full" else []
+    copied = [] if recipe.copies_rows else task.schema.copied  # copied rows have all
     return Take(
         schema=task.schema,
         grow={c.label: c.rank for c in plan.growing},
         skip=task.skip,
         whole=recipe.copies_rows,
-        beside=_beside(task),
+        beside=tuple(sorted([*carried, *copied])),
         ranks={c.label: c.rank for c in plan.classes} if quotas else {},
         quotas=quotas,
     )
-
-
-def _beside(task: Task) -> tuple[int, ...]:
-    carried = task.schema.carried if task.provenance == "full" else []
-    copied = [] if task.recipe.copies_rows else task.schema.copied  # copied rows have all
-    return tuple(sorted([*carried, *copied]))

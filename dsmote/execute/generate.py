@@ -94,8 +94,7 @@ def of_originals(index: pd.Index, kind: str, schema: Schema) -> pd.DataFrame:
         nothing = pd.array([None] * n, dtype="Int64")
         columns |= {"base_row": nothing, "neighbour_row": nothing, "gap": np.full(n, np.nan)}
         for i, base, neighbour in _parents(schema):
-            dtype = _parent_dtype(schema.columns[i].dtype)
-            missing = pd.Series([None] * n, dtype=dtype).array
+            missing = repeated(None, n, _parent_dtype(schema.columns[i].dtype))
             columns |= {base: missing, neighbour: missing}
     return pd.DataFrame(columns, index=index)
 
@@ -153,18 +152,24 @@ def as_floats(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
     return values.astype(dtype, copy=False)
 
 
-def _from_float(values: np.ndarray, column: Column) -> Any:
-    """Return float64 values as a column of the schema's dtype."""
-    dtype = column.dtype
-    # A row beyond its base may leave 0..1, and the range of a dtype.
-    if column.kind == "decimal":
-        return _decimals(values, column)
-    values = values > 0.5 if column.kind == "bool" else _held(values, _numpy_dtype(dtype))
-    if isinstance(dtype, np.dtype):
-        return values.astype(dtype, copy=False)
-    if isinstance(dtype, pd.SparseDtype):
-        return pd.Series(values).astype(dtype).array
-    return pd.array(values, dtype=dtype)
+def _numbers(values: np.ndarray, exact: np.ndarray | None, column: Column) -> Any:
+    """Return float64 values, or integers that are exact, as a numeric column of the schema."""
+    dtype, made = column.dtype, values if exact is None else exact
+    if column.kind in ("datetime", "timedelta"):
+        made = _from_ticks(made.astype(np.int64, copy=False), column)
+    elif column.kind == "decimal":
+        made = _decimals(made, column)
+    else:
+        # An extrapolated row may leave 0..1, and the range of a dtype.
+        if exact is None:
+            made = made > 0.5 if column.kind == "bool" else _held(made, _numpy_dtype(dtype))
+        if isinstance(dtype, np.dtype):
+            made = made.astype(dtype, copy=False)
+        elif isinstance(dtype, pd.SparseDtype):
+            made = pd.Series(made).astype(dtype).array
+        else:
+            made = pd.array(made, dtype=dtype)
+    return made if column.given is None else pd.Series(made).astype(column.given).array
 
 
 def _decimals(values: np.ndarray, column: Column) -> Any:
@@ -232,24 +237,17 @@ def _dtype_of(i: int, column: Column, rows: Rows) -> Any:
     return dtype
 
 
-def _as_dtype(values: Any, dtype: Any) -> Any:
+def _taken(series: pd.Series, at: np.ndarray, dtype: Any) -> Any:
+    """Return some values; of objects in an extension array, pandas would make others."""
+    values = (series.to_numpy() if series.dtype == object else series.array).take(at)
     return values if values.dtype == dtype else pd.Series(values).astype(dtype).array
 
 
-def _taken(series: pd.Series, at: np.ndarray) -> Any:
-    """Return some values; of objects in an extension array, pandas would make others."""
-    return (series.to_numpy() if series.dtype == object else series.array).take(at)
-
-
-def _missing(n: int, dtype: Any) -> Any:
-    return pd.Series([None] * n, dtype=dtype).array
-
-
 def repeated(label: Any, n: int, dtype: Any) -> Any:
-    """Return an array that holds a label n times."""
-    if isinstance(dtype, np.dtype) and dtype.kind in "iufb":
+    """Return an array that holds a label, or None for a missing value, n times."""
+    if isinstance(dtype, np.dtype) and dtype.kind in "iufb" and label is not None:
         return np.full(n, label, dtype=dtype)
-    return pd.Series([label], dtype=dtype).repeat(n).array
+    return pd.Series([label] * min(n, 1), dtype=dtype).repeat(n).array
 
 
 def filled(label: Any, n: int, dtype: np.dtype) -> np.ndarray:
@@ -277,41 +275,20 @@ def decode(
     columns: dict[int, Any] = {}
     for i, column in enumerate(schema.columns):
         values: Any
+        dtype = _dtype_of(i, column, rows)
         if i in votes:
-            values = _taken(rows.levels[votes[i]], made.codes[:, votes[i]])
-            values = _as_dtype(values, _dtype_of(i, column, rows))
+            values = _taken(rows.levels[votes[i]], made.codes[:, votes[i]], dtype)
         elif i in places:
             place = places[i]
-            if column.kind in ("datetime", "timedelta"):
-                ticks = made.wide.get(place)
-                if ticks is None:
-                    ticks = made.numeric[:, place].astype(np.int64)
-                values = _from_ticks(ticks, column)
-            elif place in made.wide:
-                exact = made.wide[place]
-                values = (
-                    _decimals(exact, column)
-                    if column.kind == "decimal"
-                    else exact.astype(column.dtype)
-                    if isinstance(column.dtype, np.dtype)
-                    else pd.array(exact, dtype=column.dtype)
-                )
-            else:
-                values = _from_float(made.numeric[:, place], column)
-            if column.given is not None:
-                values = pd.Series(values).astype(column.given).array
+            values = _numbers(made.numeric[:, place], made.wide.get(place), column)
         elif column.kind == "group":
             assert rows.group is not None and rows.group_levels is not None
-            values = _taken(rows.group_levels, rows.group[made.bases])
-            values = _as_dtype(values, _dtype_of(i, column, rows))
+            values = _taken(rows.group_levels, rows.group[made.bases], dtype)
         elif column.kind == "copied":
             assert rows.beside is not None
-            values = _taken(rows.beside[column.name], made.bases)
-            values = _as_dtype(values, _dtype_of(i, column, rows))
-        elif column.kind == "carried":
-            values = _missing(len(index), _dtype_of(i, column, rows))
+            values = _taken(rows.beside[column.name], made.bases, dtype)
         else:
-            values = repeated(label, len(index), _dtype_of(i, column, rows))
+            values = repeated(None if column.kind == "carried" else label, len(index), dtype)
         plain = isinstance(values, np.ndarray) and values.dtype.kind in "iufb"
         as_is = object if values.dtype == object else None
         columns[i] = values if plain else pd.Series(values, index, as_is, copy=False)

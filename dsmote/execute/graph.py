@@ -341,7 +341,7 @@ def add_indexes(
 
     `each` maps a function over blocks of queries, in threads, where no scheduler has any.
     """
-    recipe = task.recipe
+    recipe = task.how.recipe
     plan = without_blocks(task.plan)
     gathered = _add_gather(tasks, inputs, token, task, plan)
     learnt = None
@@ -385,20 +385,20 @@ def _add_gather(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task, p
     take = take_of(task)
     level = add_each(tasks, f"extract-{token}", partial(extract, take=take), inputs.rows())
     joined = partial(join_extracts, take=take)
-    last = partial(_gathered, take=take, plan=plan, first=task.first)
+    last = partial(_gathered, take=take, plan=plan, first=task.how.first)
     # A sample makes every extract large.
     fan_in = {"fan_in": _FEW} if take.quotas else {}
     return tree(tasks, level, f"gather-{token}", joined, last, **fan_in)
 
 
-def _gathered(parts: list[Extract], *, take: Any, plan: Plan, first: int | None) -> Extract:
+def _gathered(parts: list[Extract], *, take: Any, plan: Plan, first: int) -> Extract:
     return check_counts(join_extracts(parts, take=take), plan, first)
 
 
 def _add_survey(
     tasks: dict[Any, Any], second: Inputs, token: str, look: Any, task: Task, learnt: Any
 ) -> Any:
-    see = partial(alone, look, recipe=task.recipe, n_classes=len(task.plan.classes))
+    see = partial(alone, look, recipe=task.how.recipe, n_classes=len(task.plan.classes))
     rows = [(learnt, *row) for row in second.rows()]
     level = add_each(tasks, f"survey-{token}", see, rows)
     return tree(tasks, level, f"surveyed-{token}", sum)
@@ -420,7 +420,7 @@ def _add_around(
     each: Each | None,
 ) -> dict[int, Any]:
     """Add the search for the nearest of all rows; return the keys of what is found, by rank."""
-    recipe = task.recipe
+    recipe = task.how.recipe
     found: dict[int, list[Any]] = {}
     for t, batches in enumerate(together(task.plan.growing)):
         asking = []

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -198,22 +198,12 @@ class Recipe:
     copies_rows = False
     #: Every partition is shown to :meth:`survey`.
     surveys = False
-    if TYPE_CHECKING:
-
-        @property
-        def around(self) -> int:
-            """Nearest of all rows that are looked for."""
-
-        @property
-        def values(self) -> int:
-            """Those of them whose values are wanted."""
-
-        @property
-        def sample(self) -> int:
-            """Rows that a model is fitted to, at most; 0 where none is."""
-
-    else:
-        around = values = sample = 0
+    #: Nearest of all rows that are looked for.
+    around: ClassVar[Any] = 0
+    #: Those of them whose values are wanted.
+    values: ClassVar[Any] = 0
+    #: Rows that a model is fitted to, at most; 0 where none is.
+    sample: ClassVar[Any] = 0
 
     @property
     def exact(self) -> bool:
@@ -401,33 +391,24 @@ class ClassContext:
 
 
 @dataclass(frozen=True)
-class Task:
-    """All that an executor is told."""
-
-    recipe: Recipe
-    schema: Schema  # of the input
-    out: Schema  # of the output
-    plan: Plan
-    skip: bool  # leave rows with missing values out, where otherwise they are an error
-    changes: dict[int, Any]  # dtypes that cannot stay: carried integers, categories that differ
-    known: dict[int, Any]  # the changes, and categories that the input's metadata did not know
-    provenance: str | None = None  # "flag", "full" or None
-    levels: tuple[LevelCounts, ...] = ()  # rows of each level of each categorical feature, by class
-    first: int | None = None  # where the index of new rows begins; in memory rows are numbered anew
-
-
-@dataclass(frozen=True)
 class Making:
     """What making rows needs of a task: little, because every block of rows has it."""
 
     recipe: Recipe
     schema: Schema  # of the output
     seed: int
-    first: int  # where the index of the new rows begins
-    provenance: str | None = None
+    first: int = 0  # where the index of new rows begins; in memory rows are numbered anew
+    provenance: str | None = None  # "flag", "full" or None
 
-    @classmethod
-    def of(cls, task: Task) -> Making:
-        """Take it from a task."""
-        plan = task.plan
-        return cls(task.recipe, task.out, plan.seed, task.first or 0, task.provenance)
+
+@dataclass(frozen=True)
+class Task:
+    """All that an executor is told."""
+
+    how: Making
+    schema: Schema  # of the input
+    plan: Plan
+    skip: bool  # leave rows with missing values out, where otherwise they are an error
+    changes: dict[int, Any]  # dtypes that cannot stay: carried integers, categories that differ
+    known: dict[int, Any]  # the changes, and categories that the input's metadata did not know
+    levels: tuple[LevelCounts, ...] = ()  # rows of each level of each categorical feature, by class

@@ -326,7 +326,16 @@ def join(parts: Sequence[Rows], schema: Schema) -> Rows:
         np.concatenate([p.numbers for p in filled]),
         units=units,
     )
-    return _with_companions(made, filled)
+    first = filled[0]
+    if first.weights is not None:
+        weights = np.concatenate([cast(Any, p.weights) for p in filled])
+        made = replace(made, weights=weights)
+    if first.group is not None:
+        group, group_levels = _joined_levels([cast(Any, (p.group, p.group_levels)) for p in filled])
+        made = replace(made, group=group, group_levels=group_levels)
+    if first.beside is not None:
+        made = replace(made, beside=_joined_frames([cast(Any, p.beside) for p in filled]))
+    return made
 
 
 def _exact_of(rows: Rows, place: int, kind: Any, unit: int | None) -> np.ndarray:
@@ -375,23 +384,3 @@ def _joined_frames(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     }
     parts = [retyped(p, categories) for p in parts] if categories else parts
     return pd.concat(parts, ignore_index=True)
-
-
-def _with_companions(made: Rows, filled: Sequence[Rows]) -> Rows:
-    """Join what else rows have: weights, groups, columns that are not measured."""
-    first = filled[0]
-    if first.weights is not None:
-        made = replace(made, weights=np.concatenate([_present(p.weights) for p in filled]))
-    if first.group is not None:
-        of = [(_present(p.group), _present(p.group_levels)) for p in filled]
-        codes, levels = _joined_levels(of)
-        made = replace(made, group=codes, group_levels=levels)
-    if first.beside is not None:
-        beside = _joined_frames([_present(p.beside) for p in filled])
-        made = replace(made, beside=beside)
-    return made
-
-
-def _present(value: Any) -> Any:
-    assert value is not None
-    return value

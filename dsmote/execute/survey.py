@@ -146,9 +146,46 @@ def nearest_here(
         queries.rank,
         np.zeros((n, m)) if len(queries.starts) > 2 else None,  # one partition: nothing to merge
     )
+
+    def fill(rows: np.ndarray, asking: np.ndarray) -> None:
+        index = of.index(rows, len(asking), recipe)
+        place = _places(rows, own[asking])
+        # Brute force takes a thread more where it has enough to do; a tree is too quick.
+        cells = len(asking) * len(rows) * of.matrix.shape[1]
+        threads = each is not None and index.engine == "brute" and cells > _WORTH_THREADS
+        step = 1 << 9 if threads else 1 << 12
+
+        def ask(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            some = np.arange(start, min(len(asking), start + step))
+            distances = np.full((len(some), m), np.inf)
+            ids = np.zeros((len(some), m), dtype=np.int64)
+            inside = place[some] >= 0
+            k_in, k_out = min(m, len(rows) - 1), min(m, len(rows))
+            if inside.any() and k_in:
+                got = index.query(place[some[inside]], k_in)
+                distances[inside, :k_in], ids[inside, :k_in] = got
+            if not inside.all():
+                got = index.query_points(queries.points[asking[some[~inside]]], k_out)
+                distances[~inside, :k_out], ids[~inside, :k_out] = got
+            return some, distances, ids
+
+        for some, distances, ids in (each or map)(ask, range(0, len(asking), step)):
+            to, at = asking[some], rows[ids]
+            there = np.isfinite(distances)
+            found.distances[to] = distances
+            if found.finer is not None:
+                found.finer[to] = _finer(of.matrix, queries.points[to], at, distances)
+            found.classes[to] = np.where(there, of.ranks[at], -1)
+            found.numbers[to] = np.where(there, of.numbers[at] + first, -1)
+            if recipe.values:
+                near = at[:, : recipe.values]
+                found.values[to, :, : of.raw.shape[1]] = of.raw[near]
+                if of.weights is not None:
+                    found.values[to, :, -1] = of.weights[near]
+
     for rows, asking in _together(of.groups, queries.groups, len(of.ranks), n):
         if len(rows) and len(asking):
-            _fill(found, of, queries, own, rows, asking, first, recipe, each or map)
+            fill(rows, asking)
     return found
 
 
@@ -188,54 +225,6 @@ def _together(
         a, b = np.searchsorted(mine[rows], [code, code + 1])
         c, d = np.searchsorted(theirs[queries], [code, code + 1])
         yield rows[a:b], queries[c:d]
-
-
-def _fill(
-    found: Around,
-    of: Measured,
-    queries: Queries,
-    own: np.ndarray,
-    rows: np.ndarray,
-    asking: np.ndarray,
-    first: int,
-    recipe: Recipe,
-    each: Any,
-) -> None:
-    """Search among some rows of a partition, and write down what was found."""
-    index = of.index(rows, len(asking), recipe)
-    place = _places(rows, own[asking])
-    # Brute force takes a thread more where it has enough to do; a tree is too quick.
-    cells = len(asking) * len(rows) * of.matrix.shape[1]
-    threads = each is not map and index.engine == "brute" and cells > _WORTH_THREADS
-    m, step = recipe.around, 1 << 9 if threads else 1 << 12
-
-    def ask(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        some = np.arange(start, min(len(asking), start + step))
-        distances = np.full((len(some), m), np.inf)
-        ids = np.zeros((len(some), m), dtype=np.int64)
-        inside = place[some] >= 0
-        k_in, k_out = min(m, len(rows) - 1), min(m, len(rows))
-        if inside.any() and k_in:
-            got = index.query(place[some[inside]], k_in)
-            distances[inside, :k_in], ids[inside, :k_in] = got
-        if not inside.all():
-            got = index.query_points(queries.points[asking[some[~inside]]], k_out)
-            distances[~inside, :k_out], ids[~inside, :k_out] = got
-        return some, distances, ids
-
-    for some, distances, ids in each(ask, range(0, len(asking), step)):
-        to, at = asking[some], rows[ids]
-        there = np.isfinite(distances)
-        found.distances[to] = distances
-        if found.finer is not None:
-            found.finer[to] = _finer(of.matrix, queries.points[to], at, distances)
-        found.classes[to] = np.where(there, of.ranks[at], -1)
-        found.numbers[to] = np.where(there, of.numbers[at] + first, -1)
-        if recipe.values:
-            near = at[:, : recipe.values]
-            found.values[to, :, : of.raw.shape[1]] = of.raw[near]
-            if of.weights is not None:
-                found.values[to, :, -1] = of.weights[near]
 
 
 def _finer(

@@ -20,7 +20,7 @@ from dsmote.execute.arrays import (
     native,
     refuse_mask,
 )
-from dsmote.execute.dask_table import DaskTable
+from dsmote.execute.dask_table import DaskTable, schema_of
 from dsmote.execute.extract import check_counts, extract, take_of
 from dsmote.execute.generate import (
     Part,
@@ -40,7 +40,7 @@ from dsmote.execute.partition import (
     conform,
     profile,
 )
-from dsmote.execute.recipe import Made, Making, Task
+from dsmote.execute.recipe import Made, Task
 from dsmote.execute.resources import memory_limit, single_threaded, thread_pool
 from dsmote.execute.rows import holds_numbers, read_objects
 from dsmote.execute.survey import Each
@@ -210,27 +210,12 @@ class MemoryTable:
 
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles; object columns that are measured must hold numbers."""
-        apart = roles["carry"] or roles["nominal"] or roles["group"] or roles["inherited"]
-        if self._plain and not apart:
+        apart = ("carry", "nominal", "group", "inherited")
+        if self._plain and not any(map(roles.get, apart)):
             width, dtype = self._X.shape[1], self._X.dtype
             return _schema_of_array(width, dtype, roles["any_kind"], roles["sampler"])
         refuse_mask(self._given, "X")
-        dtypes = list(self.dtypes)
-        objects: set[int] = set()
-        if not roles.get("any_kind"):
-            apart = {*roles.get("carry", ()), *roles.get("inherited", ()), roles.get("group")}
-            for i, dtype in enumerate(dtypes):
-                if (
-                    dtype == np.dtype("O")
-                    and i not in roles.get("nominal", ())
-                    and self.names[i] not in apart
-                    and not (self.has_target and self.names[i] in [self.target])
-                    and self.is_number(i)
-                ):
-                    dtypes[i] = np.dtype("f8")
-                    objects.add(i)
-        roles |= {"target": self.target, "has_target": self.has_target, "objects": objects}
-        return make_schema(self.names, dtypes, **roles)
+        return schema_of(self, roles, self.is_number)
 
     def is_number(self, i: int) -> bool:
         """Tell whether an object column holds numbers; in a frame, digits as text are text."""
@@ -251,8 +236,8 @@ class MemoryTable:
 
     def run(self, task: Task) -> Any:
         """Make the output: (X, y), or the table when the target is one of its columns."""
-        plan, how = task.plan, Making.of(task)
-        self.recipe = task.recipe
+        plan, how = task.plan, task.how
+        self.recipe = task.how.recipe
         made: list[Part] = []
         n_made = 0
 
@@ -284,7 +269,7 @@ class MemoryTable:
 
     def _index(self, task: Task, each: Each) -> None:
         """Have the classes indexed that are to grow."""
-        plan, recipe = task.plan, task.recipe
+        plan, recipe = task.plan, task.how.recipe
         if recipe.around or recipe.surveys or recipe.sample or task.levels:
             inputs = Inputs({"table": self._whole}, [["table"]])
             tasks = dict(inputs.graph)
@@ -309,16 +294,16 @@ class MemoryTable:
 
     def _joined(self, made: list[Part], task: Task) -> Any:
         """Put originals and new rows together, and what goes beside them."""
-        if self._plain and self._plain_y is not None and not (self.beside or task.provenance):
+        if self._plain and self._plain_y is not None and not (self.beside or task.how.provenance):
             tables, *_ = zip(*made, strict=True) if made else ((),)
             return np.concatenate([self._X, *tables]), _lengthened(self._plain_y, task.plan)
         beside = []
         for name, of in (("sample_weight", 1), ("groups", 2)):
             if name in self.beside:
                 beside.append(self._joined_beside(name, [part[of] for part in made]))
-        if self.array is not None and task.provenance:
+        if self.array is not None and task.how.provenance:
             index = pd.RangeIndex(len(self._X))
-            ours = of_originals(index, task.provenance, task.out)
+            ours = of_originals(index, task.how.provenance, task.how.schema)
             self.provenance = pd.concat([ours, *(p.provenance for p in made)], ignore_index=True)
         X_res = self._joined_table([p.table for p in made], task)
         if self.has_target:
@@ -329,10 +314,12 @@ class MemoryTable:
         if self.array is not None:
             return np.concatenate([self._X, *made])
         ours = conform(self._X, task.schema, task.changes)
-        if task.provenance:
-            ours = with_provenance(ours, of_originals(ours.index, task.provenance, task.out))
+        if task.how.provenance:
+            ours = with_provenance(
+                ours, of_originals(ours.index, task.how.provenance, task.how.schema)
+            )
         joined = pd.concat([ours, *made], ignore_index=True)
-        if not task.provenance:
+        if not task.how.provenance:
             joined.columns = self._X.columns  # of categories too, or of one frequency
         elif joined.columns.nlevels == self._X.columns.nlevels:
             joined.columns.names = self._X.columns.names
@@ -340,12 +327,9 @@ class MemoryTable:
 
     def _joined_beside(self, name: str, made: list[Any]) -> Any:
         ours = self.beside[name]
-        if name == "groups":
-            kept = [pd.Series(part).astype(ours.dtype) for part in made]
-        else:
-            whole = ours.dtype.kind in "iub"  # between whole weights there are others
-            ours = ours.astype(np.float64) if whole else ours
-            kept = [pd.Series(part).astype(ours.dtype) for part in made]
+        if name != "groups" and ours.dtype.kind in "iub":  # between integer weights are others
+            ours = ours.astype(np.float64)
+        kept = [pd.Series(part).astype(ours.dtype) for part in made]
         joined = pd.concat([ours, *kept], ignore_index=True)
         joined.name = ours.name
         if name not in self._beside_dtypes:
@@ -357,17 +341,14 @@ class MemoryTable:
     def _joined_target(self, plan: Plan) -> Any:
         if self._plain_y is not None:
             return _lengthened(self._plain_y, plan)
-        return self._restore_y(self._joined_labels(plan))
-
-    def _joined_labels(self, plan: Plan) -> pd.Series:
-        y = self._labels
-        assert y is not None
+        y = self.labels
         if isinstance(y.dtype, np.dtype) and y.dtype.kind in "iufb":
-            return pd.Series(_lengthened(y.to_numpy(), plan), name=y.name, copy=False)
-        new = [pd.Series(repeated(c.label, c.new, y.dtype)) for c in plan.growing]
-        joined = pd.concat([y, *new], ignore_index=True)
+            joined = pd.Series(_lengthened(y.to_numpy(), plan), copy=False)
+        else:
+            new = [pd.Series(repeated(c.label, c.new, y.dtype)) for c in plan.growing]
+            joined = pd.concat([y, *new], ignore_index=True)
         joined.name = y.name
-        return joined
+        return self._restore_y(joined)
 
 
 def _cuts(n: int, threads: int, least: int = _LEAST) -> list[int]:

@@ -18,11 +18,7 @@ class AdasynRecipe(Recipe):
 
     k_name = "n_neighbors"
     lazy_report = True
-
-    @property
-    def around(self) -> int:
-        """The k nearest of all rows."""
-        return self.k
+    around = property(lambda self: self.k)
 
     @property
     def around_engine(self) -> Engine | None:

@@ -33,11 +33,7 @@ class BorderRecipe(Recipe):
     m_engine: Engine | None = None
 
     lazy_report = True
-
-    @property
-    def around(self) -> int:
-        """The m nearest of all rows."""
-        return self.m
+    around = property(lambda self: self.m)
 
     @property
     def around_engine(self) -> Engine | None:
@@ -63,20 +59,10 @@ class BorderlineRecipe(BorderRecipe):
     kind: str = "borderline-1"
     on_empty: str = "error"
 
-    @property
-    def second(self) -> bool:
-        """New rows lie toward rows of all classes."""
-        return self.kind == "borderline-2"
-
-    @property
-    def around(self) -> int:
-        """The m nearest of all rows, and for the second kind the k nearest."""
-        return max(self.m, self.k) if self.second else self.m
-
-    @property
-    def values(self) -> int:
-        """The second kind makes rows toward them."""
-        return self.k if self.second else 0
+    # The second kind makes rows toward the k nearest of all rows.
+    second = property(lambda self: self.kind == "borderline-2")
+    around = property(lambda self: max(self.m, self.values))
+    values = property(lambda self: self.k if self.second else 0)
 
     def search_space(self, rows: Rows, model: Any = None) -> SearchSpace | None:
         """Index the class, for the first kind."""

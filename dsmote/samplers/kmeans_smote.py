@@ -54,10 +54,7 @@ class KMeansRecipe(Recipe):
     surveys = True
     lazy_report = True
 
-    @property
-    def sample(self) -> int:
-        """Rows that the clustering is fitted to."""
-        return 2**62 if self.max_fit_rows is None else self.max_fit_rows
+    sample = property(lambda self: 2**62 if self.max_fit_rows is None else self.max_fit_rows)
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit the clustering."""

@@ -31,10 +31,7 @@ class SvmRecipe(BorderRecipe):
     out_step: float = 0.5
     max_fit_rows: int | None = None
 
-    @property
-    def sample(self) -> int:
-        """Rows that the machine is fitted to."""
-        return 2**62 if self.max_fit_rows is None else self.max_fit_rows
+    sample = property(lambda self: 2**62 if self.max_fit_rows is None else self.max_fit_rows)
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit the machine."""

@@ -7,7 +7,7 @@ import pytest
 from dask.base import tokenize
 from sklearn.base import clone
 
-from dsmote.samplers.under_base import CleanSampler
+from dsmote.samplers.base import CleanSampler
 from tests.tables import CONTAINERS, assert_same_bits, compute_pair, even, numbers, pair_in
 
 N = 90
