@@ -1,4 +1,4 @@
-"""The over-samplers as the tests of the promises try them: from the registry, none is left out."""
+"""The samplers as the tests of the promises try them: from the registry, none is left out."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "borderline": {"borderline-1": {}, "borderline-2": {"kind": "borderline-2"}},
     # In small tables a cluster has hardly its share of the class.
     "kmeans": {"kmeans": {"kmeans_estimator": 3, "cluster_balance_threshold": 0.0}},
+    "smotenc": {"smotenc": {"categorical_features": [2]}},
+    "random-under": {"random-under": {}, "replacing-under": {"replacement": True}},
 }
 
 
-def family(**where_there: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
-    """Return class and parameters of each over-sampler that tables of numbers can be given to.
-
-    Those that need categorical features too have tests of their own.
+def family(over: bool = True, **where_there: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """Return class and parameters of each over-sampler, or of each that leaves rows out.
 
     Parameters
     ----------
+    over
+        Over-samplers; else all others.
     **where_there
         Parameters of those samplers that have them.
     """
     found = {}
     for name, kind in samplers().items():
-        there = parameters_of(kind)
-        if kind._sampling_type == "over-sampling" and "categorical_features" not in there:
-            given = {key: value for key, value in where_there.items() if key in there}
+        if (kind._sampling_type == "over-sampling") == over:
+            given = {k: v for k, v in where_there.items() if k in parameters_of(kind)}
             for variant, params in VARIANTS.get(name, {name: {}}).items():
                 found[variant] = kind, given | params
     return found
@@ -44,6 +45,7 @@ def having(parameter: str, names: dict[str, tuple[Any, Any]]) -> list[str]:
 
 
 def table_of(name: str, n: int, minority: int) -> pd.DataFrame:
-    """Make a table of three columns of numbers; of few different ones where they are levels."""
+    """Make a table of columns a, b, c and y; of few different values where they are levels."""
     table = numbers(n, minority, 3)
-    return table.round().astype(int) if name == "smoten" else table
+    levels = {"smoten": ["a", "b", "c"], "smotenc": ["c"]}.get(name, [])
+    return table.assign(**{c: table[c].round().astype(int) for c in levels})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
+import pytest
 from dask import delayed
 
 _NAMES = itertools.count()
@@ -63,6 +65,15 @@ def lengths_of(n: int, cuts: Sequence[int]) -> list[int]:
 def even(n: int, parts: int) -> list[int]:
     """Return the lengths of `parts` partitions of n rows."""
     return np.diff([n * i // parts for i in range(parts + 1)]).tolist()
+
+
+def both_ways(call: Any, *parts: Any) -> list[Any]:
+    """Return what a call makes of parts in memory, and of three partitions, one of them empty."""
+    n = len(parts[0])
+    with dask.config.set({"scheduler": "synchronous", "dataframe.convert-string": False}):
+        lazy = call(*(dask_frame(part, [n // 3, 0, n - n // 3]) for part in parts))
+        (on_dask,) = dask.compute(lazy)
+    return [call(*parts), on_dask]
 
 
 def split(table: Any, lengths: Sequence[int]) -> list[Any]:
@@ -141,6 +152,15 @@ def assert_same_bits(found: Any, expected: Any) -> None:
             missing = pd.isna(other)
             np.testing.assert_array_equal(pd.isna(one), missing)
             np.testing.assert_array_equal(one[~missing], other[~missing])
+
+
+def set_constant(patch: pytest.MonkeyPatch, layer: str, name: str, value: Any) -> None:
+    """Give a constant another value in each module of a layer that has it."""
+    modules = [m for key, m in sys.modules.items() if key.startswith(f"dsmote.{layer}")]
+    known = [module for module in modules if name in vars(module)]
+    assert known, f"no {name} in {layer}"
+    for module in known:
+        patch.setattr(module, name, value)
 
 
 @contextlib.contextmanager

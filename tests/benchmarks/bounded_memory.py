@@ -33,29 +33,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dask.utils import parse_bytes
+from harness import MIB, parser, write_table
 
 FEATURES, RANK = 16, 4
 ONE_IN, RATIO = 2_000, 0.25
 ROW_BYTES = 8 * FEATURES + 1
 FILE_ROWS = 50_000
-MIB = 2**20
 TIMES = (1.0, 3.0, 10.0)
 WIDE, WIDE_LIMIT = ("6000x5000", "4000x10000"), "3GiB"
-
-
-def write_table(folder: Path, rows: int) -> None:
-    """Write the table a file at a time; one row in ONE_IN is of class 1."""
-    folder.mkdir(parents=True)
-    mixing = np.random.default_rng(0).normal(size=(RANK, FEATURES))
-    for number, start in enumerate(range(0, rows, FILE_ROWS)):
-        stop = min(rows, start + FILE_ROWS)
-        rng = np.random.default_rng([1, number])
-        label = (np.arange(start, stop) % ONE_IN == ONE_IN - 1).astype("int8")
-        hidden = rng.normal(size=(len(label), RANK)) + label[:, None]
-        values = hidden @ mixing + 0.1 * rng.normal(size=(len(label), FEATURES))
-        columns = {f"x{i:02d}": values[:, i] for i in range(FEATURES)}
-        table = pa.table({**columns, "label": label})
-        pq.write_table(table, folder / f"part-{number:05d}.parquet", use_dictionary=False)
 
 
 def write_wide(folder: Path, rows: int, columns: int) -> None:
@@ -112,7 +97,7 @@ def resampled(folder: Path, ratio: float, workers: int, memory_limit: str) -> di
 def measure(times: float, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Write a table of so many times the memory, resample it, return what that took."""
     rows = int(times * args.workers * parse_bytes(args.memory_limit) / ROW_BYTES)
-    write_table(folder / "input", rows)
+    write_table(folder / "input", rows, -(-rows // FILE_ROWS), ONE_IN, FEATURES, RANK)
     sizes = {"times": times, "rows": rows, "bytes": rows * ROW_BYTES, "minority": rows // ONE_IN}
     return sizes | resampled(folder, RATIO, args.workers, args.memory_limit)
 
@@ -163,18 +148,17 @@ def report(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark; return its numbers."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
+    options = parser(__doc__, "directory", "memory-limit")
+    options.set_defaults(memory_limit="512MiB")
+    options.add_argument(
         "--times", type=float, action="append", help=f"sizes; may be repeated (default: {TIMES})"
     )
-    parser.add_argument(
+    options.add_argument(
         "--wide", metavar="ROWSxCOLUMNS", action="append", help=f"repeatable (default: {WIDE})"
     )
-    parser.add_argument("--memory-limit", default="512MiB", help="of each worker")
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--keep", type=Path, help="a file of the numbers, added to")
-    parser.add_argument("--directory", type=Path, help="where to put the files (default: TMPDIR)")
-    args = parser.parse_args(arguments)
+    options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--keep", type=Path, help="a file of the numbers, added to")
+    args = options.parse_args(arguments)
     numbers = json.loads(args.keep.read_text()) if args.keep and args.keep.exists() else []
     print(f"workers: {args.workers} x 1 thread x {args.memory_limit}; {os.cpu_count()} cores")
     for times in args.times or (() if args.wide else TIMES):

@@ -26,10 +26,9 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import imblearn.over_sampling
-import imblearn.under_sampling
 import numpy as np
 import pandas as pd
+from harness import SIDES, TARGETS, parser, sampler_of
 from joblib import Parallel, delayed
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import ConvergenceWarning
@@ -41,18 +40,7 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
-import dsmote
-
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-LARGER = {
-    "adult": "income",
-    "bank_full": "y",
-    "mammography": "class",
-    "phoneme": "class",
-    "oil_spill": "class",
-    "satimage": "class",
-}
-SIDES = ("dsmote", "imbalanced-learn")
+LARGER = ["adult", "bank_full", "mammography", "phoneme", "oil_spill", "satimage"]
 MODELS = ("tree", "logistic")
 METRICS = ("F1", "G-mean", "AP")
 MOST_ROWS, FEWEST, REPEATS = 4_000, 16, 5
@@ -111,8 +99,8 @@ def read(folder: Path) -> Iterable[tuple[str, pd.DataFrame, str]]:
     for file in sorted((folder / "keel").glob("*.csv.gz")):
         table = pd.read_csv(file)
         yield file.name.removesuffix(".csv.gz"), table, table.columns[-1]
-    for name, target in LARGER.items():
-        yield name, pd.read_parquet(folder / f"{name}.parquet"), target
+    for name in LARGER:
+        yield name, pd.read_parquet(folder / f"{name}.parquet"), TARGETS[name]
 
 
 def binary(table: pd.DataFrame, target: str) -> pd.DataFrame | None:
@@ -165,18 +153,6 @@ def prepared(task: Task, kind: str, train: np.ndarray) -> tuple[Any, Any, Callab
     return frame, matrix, encoder.transform
 
 
-def sampler_of(side: str, sampler: Sampler, seed: int, names: list[str]) -> Any:
-    """The sampler of one of the libraries."""
-    options = {**sampler.options, "random_state": seed}
-    if sampler.kind == "mixed":
-        options["categorical_features"] = names
-    if side == "dsmote":
-        return getattr(dsmote, sampler.name)(**options)
-    under = hasattr(imblearn.under_sampling, sampler.name)
-    module = imblearn.under_sampling if under else imblearn.over_sampling
-    return getattr(module, sampler.name)(**options)
-
-
 def scores(X: Any, y: np.ndarray, X_test: Any, y_test: np.ndarray) -> np.ndarray:
     """Scores of the models, trained on X, y; shape (models, metrics)."""
     tree = DecisionTreeClassifier(random_state=0)
@@ -209,7 +185,10 @@ def compared(task: Task, name: str) -> tuple[np.ndarray, Counter]:
             part = given.iloc[train] if isinstance(given, pd.DataFrame) else given[train]
             both = []
             for side in SIDES:
-                resampler = sampler_of(side, sampler, seed, task.names)
+                options = {**sampler.options, "random_state": seed}
+                if sampler.kind == "mixed":
+                    options["categorical_features"] = task.names
+                resampler = sampler_of(side, sampler.name, **options)
                 try:
                     X, y_new = resampler.fit_resample(part, y[train])
                 except (ValueError, RuntimeError) as error:
@@ -293,12 +272,11 @@ def notes(lines: dict, left_out: dict[str, Counter]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark; return its numbers."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("DSMOTE_DATA") or DATA))
-    parser.add_argument("--only", choices=SAMPLERS, action="append", help="may be repeated")
-    parser.add_argument("--tables", type=int, help="so many of the tables, small ones")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
-    return run(parser.parse_args(arguments))
+    options = parser(__doc__, "data")
+    options.add_argument("--only", choices=SAMPLERS, action="append", help="may be repeated")
+    options.add_argument("--tables", type=int, help="so many of the tables, small ones")
+    options.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes")
+    return run(options.parse_args(arguments))
 
 
 if __name__ == "__main__":

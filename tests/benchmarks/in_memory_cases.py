@@ -1,73 +1,96 @@
-"""In memory, more cases: dsmote against imbalanced-learn.
+"""In memory, more cases: dsmote against imbalanced-learn, in seconds and memory.
 
 Run: python tests/benchmarks/in_memory_cases.py [--only CASE] [--data FOLDER] [--rows N]
 
 Cases:
   rank5     SMOTE on 400,000 x 20 of rank 5 with noise, 100,000 minority rows
   tables    SMOTE on the numeric columns of eight real tables, scaled to 0..1
-  smotenc   SMOTENC on the insurance table with its seven nominal columns, each side in a process
-            of its own: seconds, and the peak of resident memory above that before the call
+  smotenc   SMOTENC on the insurance table with its seven nominal columns
+Of each other sampler, each side in a process of its own: seconds of a call, and the peak of
+resident memory above that before it; on the insurance table, one-hot and scaled to 0..1:
+  borderline-1, borderline-2, adasyn, random, shrinkage, under, kmeans (20 clusters)
+  svm           5,000 of its rows: imbalanced-learn's machine takes quadratic time
+on its seven nominal columns:
+  smoten        30,000 rows: imbalanced-learn makes square matrices of the class's rows
+  smoten-100k   100,000 rows, dsmote only
+and on another table:
+  kdd           kddcup99, 23 classes in one call of SMOTENC, each to 2,000 rows at least, those too
+                small for neighbours copied; dsmote only: the others refuse it
+Without --only the first three are run.
 """
 
 import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
-import threading
-import time
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from harness import (
+    MIB,
+    NOMINAL,
+    SIDES,
+    TARGETS,
+    child,
+    in_turn,
+    insurance,
+    medians,
+    parser,
+    sampler_of,
+    scaled,
+    watched,
+)
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-NOMINAL = [
-    "Gender",
-    "Driving_License",
-    "Region_Code",
-    "Previously_Insured",
-    "Vehicle_Age",
-    "Vehicle_Damage",
-    "Policy_Sales_Channel",
+TABLES = [
+    *("adult", "bank_full", "kddcup99_10pct", "kdd_smtp"),
+    *("mammography", "satimage", "phoneme", "oil_spill"),
 ]
-TABLES = {
-    "adult": "income",
-    "bank_full": "y",
-    "kddcup99_10pct": "label",
-    "kdd_smtp": "y",
-    "mammography": "class",
-    "satimage": "class",
-    "phoneme": "class",
-    "oil_spill": "class",
+WANTED = 2_000
+CONSTANT = "the median of the columns' standard deviations is 0"
+
+
+class Case(NamedTuple):
+    """A sampler, its options, most rows, and how many times as fast it is asked to be."""
+
+    sampler: str
+    options: dict[str, Any] = {}  # noqa: RUF012
+    most: int | None = None
+    asked: int = 1
+    columns: str = "one-hot"
+    sides: tuple[str, ...] = SIDES
+
+
+SAMPLERS = {
+    "smotenc": Case("SMOTENC", {"categorical_features": NOMINAL}, asked=20, columns="mixed"),
+    "borderline-1": Case("BorderlineSMOTE", {"kind": "borderline-1"}, asked=5),
+    "borderline-2": Case("BorderlineSMOTE", {"kind": "borderline-2"}, asked=5),
+    "adasyn": Case("ADASYN", asked=5),
+    "random": Case("RandomOverSampler"),
+    "shrinkage": Case("RandomOverSampler", {"shrinkage": 1.0}),
+    "under": Case("RandomUnderSampler"),
+    "kmeans": Case("KMeansSMOTE", {"kmeans_estimator": 20, "cluster_balance_threshold": 0.05}),
+    "svm": Case("SVMSMOTE", most=5_000),
+    "smoten": Case("SMOTEN", most=30_000, columns="names"),
+    "smoten-100k": Case("SMOTEN", most=100_000, columns="names", sides=("dsmote",)),
 }
 
 
-def timed(sides: dict[str, Callable[[], Any]], repeats: int, calls: int = 1) -> dict[str, float]:
-    """Median seconds of a call of each side, the sides taken in turn."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(repeats):
-        for name, run in sides.items():
-            start = time.perf_counter()
-            for _ in range(calls):
-                run()
-            seconds[name].append((time.perf_counter() - start) / calls)
-    return {name: statistics.median(times) for name, times in seconds.items()}
-
-
-def sides(X: Any, y: Any) -> dict[str, Callable[[], Any]]:
-    """SMOTE of both libraries on one table."""
-    from imblearn.over_sampling import SMOTE as TheirSMOTE
-
-    from dsmote import SMOTE
-
+def smote(X: Any, y: Any) -> dict[str, Callable[[], Any]]:
+    """Return SMOTE of both libraries on one table."""
     return {
-        "dsmote": lambda: SMOTE(random_state=0).fit_resample(X, y),
-        "imbalanced-learn": lambda: TheirSMOTE(random_state=0).fit_resample(X, y),
+        side: lambda side=side: sampler_of(side, "SMOTE", random_state=0).fit_resample(X, y)
+        for side in SIDES
     }
+
+
+def medians_of(sides: dict[str, Callable[[], Any]], repeats: int, calls: int = 1) -> list[float]:
+    """Return the median seconds of a call of each side."""
+    return [statistics.median(of) for of in in_turn(sides, repeats, calls)[0].values()]
 
 
 def rank5(args: argparse.Namespace) -> dict[str, float]:
@@ -77,131 +100,140 @@ def rank5(args: argparse.Namespace) -> dict[str, float]:
     X = rng.standard_normal((n, 5)) @ rng.standard_normal((5, 20))
     X += 0.01 * rng.standard_normal((n, 20))
     y = (np.arange(n) < n // 4).astype(int)
-    middle = timed(sides(X, y), args.repeats)
-    ratio = middle["imbalanced-learn"] / middle["dsmote"]
+    ours, theirs = medians_of(smote(X, y), args.repeats)
     print(f"\nrank5: {n:,} x 20, {n // 4:,} minority rows, medians of {args.repeats}")
-    print(f"dsmote {middle['dsmote']:.2f} s, imbalanced-learn {middle['imbalanced-learn']:.2f} s")
-    print(f"dsmote is {ratio:.1f} times as fast (asked: 10)")
-    return {"ratio": ratio}
+    print(f"dsmote {ours:.2f} s, imbalanced-learn {theirs:.2f} s")
+    print(f"dsmote is {theirs / ours:.1f} times as fast (asked: 10)")
+    return {"ratio": theirs / ours}
 
 
 def load(folder: Path, name: str, rows: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Numeric columns, scaled, and the target of a table; classes of fewer than 6 rows left out."""
+    """Read numeric columns, scaled, and the target; classes of fewer than 6 rows are left out."""
     table = pd.read_parquet(folder / f"{name}.parquet")
     if rows:  # some of each class
-        table = table.groupby(TABLES[name], group_keys=False).head(rows // 20 + 6)
+        table = table.groupby(TARGETS[name], group_keys=False).head(rows // 20 + 6)
     if name == "kddcup99_10pct":  # balanced in full, imbalanced-learn takes many minutes
-        table = table.groupby(TABLES[name], group_keys=False).head(4000)
-    y = table[TABLES[name]].astype(str)
-    X = table.drop(columns=TABLES[name]).select_dtypes("number").dropna(axis=1)
+        table = table.groupby(TARGETS[name], group_keys=False).head(4000)
+    y = table[TARGETS[name]].astype(str)
+    X = table.drop(columns=TARGETS[name]).select_dtypes("number").dropna(axis=1)
     y = y[y.map(y.value_counts()) >= 6]
-    X = X.loc[y.index].astype(float)
-    X = (X - X.min()) / (X.max() - X.min()).replace(0, 1)
-    return np.ascontiguousarray(X.to_numpy()), y.to_numpy(dtype=object)
+    return scaled(X.loc[y.index].astype(float)), y.to_numpy(dtype=object)
 
 
 def tables(args: argparse.Namespace) -> dict[str, Any]:
     """Eight real tables."""
     print(f"\ntables: numeric columns, medians of {args.repeats}")
-    head = f"{'':<16}{'rows':>9}{'columns':>9}{'dsmote s':>11}{'theirs s':>11}{'ratio':>8}"
-    print(head)
+    print(f"{'':<16}{'rows':>9}{'columns':>9}{'dsmote s':>11}{'theirs s':>11}{'ratio':>8}")
     ratios = {}
     for name in TABLES:
         X, y = load(args.data, name, args.rows)
-        both = sides(X, y)
+        both = smote(X, y)
         for run in both.values():
             run()
         calls = 1 if len(X) > 20_000 or args.rows else 10
-        middle = timed(both, args.repeats, calls)
-        ratios[name] = middle["imbalanced-learn"] / middle["dsmote"]
-        print(
-            f"{name:<16}{len(X):>9,}{X.shape[1]:>9}{middle['dsmote']:>11.4f}"
-            f"{middle['imbalanced-learn']:>11.4f}{ratios[name]:>8.1f}",
-            flush=True,
-        )
+        ours, theirs = medians_of(both, args.repeats, calls)
+        ratios[name] = theirs / ours
+        print(f"{name:<16}{len(X):>9,}{X.shape[1]:>9}{ours:>11.4f}{theirs:>11.4f}", end="")
+        print(f"{ratios[name]:>8.1f}", flush=True)
     mean = float(np.exp(np.mean(np.log(list(ratios.values())))))
     least = min(ratios.values())
     print(f"geometric mean {mean:.1f} (asked: 5), least {least:.1f} (asked: 1)")
     return {"mean": mean, "least": least, "ratios": ratios}
 
 
-def child(args: argparse.Namespace) -> None:
-    """Run one side of smotenc and print seconds and bytes."""
-    import psutil
-
-    table = pd.read_parquet(args.data / "insurance_crosssell_train.parquet").drop(columns="id")
-    if args.rows:
-        table = table.sample(args.rows, random_state=0)
-    X, y = table.drop(columns="Response"), table["Response"]
-    X[NOMINAL] = X[NOMINAL].astype("category")
-    if args.child == "dsmote":
-        from dsmote import SMOTENC
-    else:
-        from imblearn.over_sampling import SMOTENC
-    few = np.r_[np.flatnonzero(y == 0)[:300], np.flatnonzero(y == 1)[:60]]
-    sampler = SMOTENC(categorical_features=NOMINAL, random_state=0)
-    sampler.fit_resample(X.iloc[few], y.iloc[few])  # imports and pools
-    process = psutil.Process()
-    before = peak = process.memory_info().rss
-    done = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(0.005):
-            peak = max(peak, process.memory_info().rss)
-
-    thread = threading.Thread(target=watch)
-    thread.start()
-    start = time.perf_counter()
-    made = sampler.fit_resample(X, y)[0]
-    seconds = time.perf_counter() - start
-    done.set()
-    thread.join()
-    print(json.dumps({"seconds": seconds, "bytes": peak - before, "rows": len(made)}))
+def one_side(args: argparse.Namespace) -> dict[str, float]:
+    """Measure one side of a sampler's case; in a process of its own."""
+    case = SAMPLERS[args.only[0]]
+    most = min(filter(None, (args.rows, case.most)), default=None)
+    X, y = insurance(args.data, most, case.columns)
+    sampler = sampler_of(args.child, case.sampler, random_state=0, **case.options)
+    few = np.r_[np.flatnonzero(y == 0)[:500], np.flatnonzero(y == 1)[:100]]
+    with suppress(ValueError, RuntimeError):  # imports and pools; too few rows for some
+        sampler.fit_resample(X.iloc[few] if hasattr(X, "iloc") else X[few], y[few])
+    seconds, peak, made = watched(lambda: sampler.fit_resample(X, y))
+    return {"seconds": seconds, "bytes": peak, "given": len(y), "rows": len(made[1])}
 
 
-def smotenc(args: argparse.Namespace) -> dict[str, Any]:
-    """Numbers and names, in child processes."""
-    runs: dict[str, list[dict[str, float]]] = {"dsmote": [], "imbalanced-learn": []}
-    command = [sys.executable, __file__, "--data", str(args.data)]
-    command += ["--rows", str(args.rows)] if args.rows else []
+def one_sampler(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Measure the sides of a sampler in turn, print a line, return its numbers."""
+    case = SAMPLERS[name]
+    runs: dict[str, list[dict[str, float]]] = {side: [] for side in case.sides}
+    words = ["--data", args.data, "--only", name, *(["--rows", args.rows] if args.rows else [])]
     for _ in range(args.repeats):
-        for name, results in runs.items():
-            done = subprocess.run(
-                [*command, "--child", name], capture_output=True, text=True, check=True
-            )
-            results.append(json.loads(done.stdout.splitlines()[-1]))
-    assert len({r["rows"] for results in runs.values() for r in results}) == 1
-    print(f"\nsmotenc: insurance, seven nominal columns, medians of {args.repeats}")
-    middle = {
-        name: {key: statistics.median(r[key] for r in results) for key in ("seconds", "bytes")}
-        for name, results in runs.items()
-    }
-    for name, of in middle.items():
-        print(f"{name:<18}{of['seconds']:>8.2f} s{of['bytes'] / 2**20:>8.0f} MiB above the start")
-    ratio = middle["imbalanced-learn"]["seconds"] / middle["dsmote"]["seconds"]
-    memory = middle["dsmote"]["bytes"] / middle["imbalanced-learn"]["bytes"]
-    print(f"dsmote is {ratio:.1f} times as fast (asked: 20), with {memory:.3f} of the memory (0.2)")
-    return {"ratio": ratio, "memory": memory}
+        for side, results in runs.items():
+            results.append(child(__file__, *words, "--child", side))
+    middle = {side: medians(results) for side, results in runs.items()}
+    print(f"\n{name}: {case.sampler}, {case.columns} columns, medians of {args.repeats}")
+    for side, of in middle.items():
+        print(
+            f"{side:<18}{of['given']:>9,.0f} rows{of['rows'] - of['given']:>+11,.0f}"
+            f"{of['seconds']:>9.3f} s{of['bytes'] / MIB:>8,.0f} MiB above the start"
+        )
+    if len(middle) == 1:
+        return middle
+    ours, theirs = middle.values()
+    ratio = theirs["seconds"] / ours["seconds"]
+    memory = ours["bytes"] / max(theirs["bytes"], 1)
+    print(
+        f"dsmote is {ratio:.1f} times as fast (asked: {case.asked}), with {memory:.3f} of", end=""
+    )
+    print(" the memory", flush=True)
+    return {**middle, "ratio": ratio, "memory": memory}
 
 
-CASES = {"rank5": rank5, "tables": tables, "smotenc": smotenc}
+def kdd(args: argparse.Namespace) -> dict[str, Any]:
+    """All classes in one call."""
+    from dsmote import SMOTENC
+
+    table = pd.read_parquet(args.data / "kddcup99_10pct.parquet")
+    if args.rows:  # some of each class
+        table = table.groupby("label", group_keys=False).head(args.rows // 20 + 6)
+    before = table["label"].value_counts()
+    least = min(args.rows or WANTED, WANTED)
+    wanted = {label: max(n, least) for label, n in before.items()}
+    print(f"\nkdd: {len(table):,} rows, {len(before)} classes, to {least:,} rows each at least")
+    try:
+        SMOTENC(sampling_strategy=wanted, random_state=0).resample(table, target="label")
+        raise AssertionError("classes of fewer than six rows were not refused")
+    except ValueError as error:
+        refusal = str(error)
+        print(f"without on_small_class: ValueError: {refusal}")
+    sampler = SMOTENC(sampling_strategy=wanted, on_small_class="copy", random_state=0)
+    with warnings.catch_warnings(record=True) as caught:
+        # A class whose columns are mostly constant: its warning is counted below.
+        warnings.filterwarnings("always", f"class.*{CONSTANT}", UserWarning)
+        seconds, peak, made = watched(lambda: sampler.resample(table, target="label"))
+    said = {str(warning.message) for warning in caught}
+    assert all(CONSTANT in message for message in said), said
+    after = made["label"].value_counts()
+    print(f"{'class':<18}{'before':>9}{'after':>9}")
+    for label, n in before.items():
+        print(f"{label:<18}{n:>9,}{after[label]:>9,}")
+    print(f"{len(made) - len(table):,} new rows in {seconds:.2f} s, ", end="")
+    print(f"{peak / MIB:,.0f} MiB above the start")
+    print(*said, sep="\n")
+    assert after.to_dict() == wanted
+    assert list(made.dtypes) == list(table.dtypes)
+    return {"seconds": seconds, "bytes": peak, "after": after.to_dict(), "refusal": refusal}
+
+
+CASES = {"rank5": rank5, "tables": tables, "kdd": kdd}
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the cases; return their numbers."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("DSMOTE_DATA") or DATA))
-    parser.add_argument("--only", choices=CASES, action="append", help="a case; may be repeated")
-    parser.add_argument("--rows", type=int, help="use about so many rows of each table")
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--child", choices=["dsmote", "imbalanced-learn"], help=argparse.SUPPRESS)
-    args = parser.parse_args(arguments)
+    options = parser(__doc__, "data", "rows", "repeats", "child")
+    names = [*CASES, *SAMPLERS]
+    options.add_argument("--only", choices=names, action="append", help="a case; may be repeated")
+    args = options.parse_args(arguments)
     if args.child:
-        child(args)
+        print(json.dumps(one_side(args)))
         return {}
     print(f"k = 5, {os.cpu_count()} cores")
-    return {name: CASES[name](args) for name in args.only or CASES}
+    return {
+        name: CASES[name](args) if name in CASES else one_sampler(name, args)
+        for name in args.only or ("rank5", "tables", "smotenc")
+    }
 
 
 if __name__ == "__main__":

@@ -11,15 +11,13 @@ Cases:
 Both sides build their index anew in each run, use all cores, and take turns in one process.
 """
 
-import argparse
 import os
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+from harness import in_turn, parser, print_times
 from sklearn.neighbors import NearestNeighbors
 
 from dsmote.execute.resources import single_threaded
@@ -57,27 +55,6 @@ def sklearn(X: np.ndarray, algorithm: str) -> np.ndarray:
     return index.kneighbors(X)[0][:, 1:]
 
 
-def timed(sides: dict[str, Callable[[], Any]], repeats: int) -> tuple[dict, dict]:
-    """Return the seconds of each run, the sides taken in turn, and each side's last result."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    results = {}
-    for _ in range(repeats):
-        for name, run in sides.items():
-            start = time.perf_counter()
-            results[name] = run()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds, results
-
-
-def table(seconds: dict[str, list[float]]) -> dict[str, float]:
-    """Print the table; return the medians."""
-    print(f"{'':<28}{'median s':>10}{'least s':>10}{'most s':>10}{'runs':>6}")
-    for name, times in seconds.items():
-        middle = statistics.median(times)
-        print(f"{name:<28}{middle:>10.2f}{min(times):>10.2f}{max(times):>10.2f}{len(times):>6}")
-    return {name: statistics.median(times) for name, times in seconds.items()}
-
-
 def iid(scale: float, repeats: int) -> dict[str, Any]:
     """Normal rows: never slower than 1.1 times scikit-learn."""
     answer = {}
@@ -91,10 +68,10 @@ def iid(scale: float, repeats: int) -> dict[str, Any]:
             "scikit-learn brute": lambda X=X: sklearn(X, "brute"),
             "scikit-learn auto": lambda X=X: sklearn(X, "auto"),
         }
-        seconds, found = timed(sides, repeats)
+        seconds, found = in_turn(sides, repeats)
         for name in sides:
             np.testing.assert_allclose(found[name], found["dsmote brute"], rtol=1e-6)
-        middle = table(seconds)
+        middle = print_times(seconds, 28)
         for name in ("scikit-learn brute", "scikit-learn auto"):
             ratio = middle["dsmote auto"] / middle[name]
             answer[f"{n} x {d}, {name}"] = ratio
@@ -114,8 +91,8 @@ def rank5(scale: float, repeats: int) -> dict[str, Any]:
     first = next(iter(tables.values()))
     chosen = choose_engine(len(first), first[:512])
     print(f"\nrank5: 20 columns, auto takes {' '.join(chosen[:2])}")
-    seconds, _ = timed({name: lambda X=X: dsmote(X) for name, X in tables.items()}, repeats)
-    middle = table(seconds)
+    seconds, _ = in_turn({name: lambda X=X: dsmote(X) for name, X in tables.items()}, repeats)
+    middle = print_times(seconds, 28)
     each = [1e6 * middle[name] / len(X) for name, X in tables.items()]
     growth = each[1] / each[0]
     print(f"{each[0]:.1f} and {each[1]:.1f} microseconds a query: growth {growth:.2f} (asked: < 2)")
@@ -128,7 +105,7 @@ def fast(scale: float, repeats: int) -> dict[str, Any]:
     X = np.random.default_rng(0).standard_normal((n, 30))
     chosen = choose_engine(n, X[:512], fast=True)
     print(f"\nfast: {n:,} x 30, takes {' '.join(chosen[:2])}")
-    seconds, _ = timed(
+    seconds, _ = in_turn(
         {
             chosen.name: lambda: dsmote(X, chosen.engine),
             "brute": lambda: dsmote(X, BruteIndex()),
@@ -136,7 +113,7 @@ def fast(scale: float, repeats: int) -> dict[str, Any]:
         },
         repeats,
     )
-    middle = table(seconds)
+    middle = print_times(seconds, 28)
     recall = measure_recall(built(X, chosen.engine), X, K, seed=0)["recall"]
     ratio = middle["brute"] / middle[chosen.name]
     theirs = middle["scikit-learn brute"] / middle[chosen.name]
@@ -160,7 +137,7 @@ def mixed(scale: float, repeats: int) -> dict[str, Any]:
                 index = engine.build_mixed(X, codes, 1.0)
             return asked(index, n)
 
-        seconds, found = timed(
+        seconds, found = in_turn(
             {
                 "auto": lambda how=chosen.engine, search=search: search(how),
                 "tree": lambda search=search: search(TreeIndex()),
@@ -169,7 +146,7 @@ def mixed(scale: float, repeats: int) -> dict[str, Any]:
             repeats,
         )
         np.testing.assert_array_equal(found["tree"], found["brute"])
-        middle = table(seconds)
+        middle = print_times(seconds, 28)
         answer[f"{p} + {q}"] = middle["auto"] / min(middle["tree"], middle["brute"])
         print(f"auto takes {answer[f'{p} + {q}']:.2f} times as long as the better (asked: 1.5)")
     return answer
@@ -180,11 +157,10 @@ CASES = {"iid": iid, "rank5": rank5, "fast": fast, "mixed": mixed}
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, dict[str, Any]]:
     """Run the cases; return their numbers."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=CASES, action="append", help="a case; may be repeated")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of the rows")
-    parser.add_argument("--repeats", type=int, default=3)
-    args = parser.parse_args(arguments)
+    options = parser(__doc__, "repeats")
+    options.add_argument("--only", choices=CASES, action="append", help="a case; may be repeated")
+    options.add_argument("--scale", type=float, default=1.0, help="share of the rows")
+    args = options.parse_args(arguments)
     print(f"k = {K}, {os.cpu_count()} cores, building included")
     small = np.random.default_rng(1).standard_normal((3000, 5))
     dsmote(small), dsmote(small, BruteIndex()), sklearn(small, "auto")  # imports, pools

@@ -10,8 +10,6 @@ run; where it takes longer than four times that, as imbalanced-learn does on lar
 either refuses the table, it is left out and counted. With --seconds 0 each pair is run once.
 """
 
-import argparse
-import os
 import statistics
 import time
 import warnings
@@ -22,21 +20,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from harness import SIDES, TARGETS, parser, sampler_of, scaled
 from sklearn.datasets import make_classification
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
-TARGETS = {
-    "adult": "income",
-    "bank_full": "y",
-    "insurance_crosssell_train": "Response",
-    "kdd_smtp": "y",
-    "kddcup99_10pct": "label",
-    "mammography": "class",
-    "oil_spill": "class",
-    "phoneme": "class",
-    "satimage": "class",
-    "thyroid0387": "diagnosis",
-}
 NUMBERS = ("SMOTE", "BorderlineSMOTE", "ADASYN", "SVMSMOTE", "KMeansSMOTE")
 ANY = ("RandomOverSampler", "RandomUnderSampler")
 SAMPLERS = (*NUMBERS, "SMOTENC", "SMOTEN", *ANY)
@@ -86,18 +72,11 @@ def calls(
     sampler: str, table: pd.DataFrame, y: pd.Series, container: str
 ) -> dict[str, Callable[[], Any]] | None:
     """What is compared, by library; None where the table has no columns for the sampler."""
-    import imblearn.over_sampling
-    import imblearn.under_sampling
-
-    import dsmote
-
     numbers = table.select_dtypes("number")
     names = table.drop(columns=numbers.columns).astype(object)
     more: dict[str, Any] = {"random_state": 0}
     if sampler in NUMBERS:
-        numbers = numbers.astype(float)
-        spread = (numbers.max() - numbers.min()).replace(0, 1)
-        X = (numbers - numbers.min()) / spread
+        X = pd.DataFrame(scaled(numbers.astype(float)), columns=numbers.columns)
     elif sampler == "SMOTENC":
         if not len(names.columns) or not len(numbers.columns):
             return None
@@ -110,10 +89,9 @@ def calls(
     given: tuple[Any, Any] = (X, y)
     if container == "array":
         given = np.ascontiguousarray(X.to_numpy()), y.to_numpy(copy=True)
-    theirs = imblearn.under_sampling if "Under" in sampler else imblearn.over_sampling
     return {
-        library: lambda of=of: getattr(of, sampler)(**more).fit_resample(*given)
-        for library, of in (("dsmote", dsmote), ("theirs", theirs))
+        side: lambda side=side: sampler_of(side, sampler, **more).fit_resample(*given)
+        for side in SIDES
     }
 
 
@@ -143,15 +121,13 @@ def pairs(
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
     """Run the benchmark; return the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("DSMOTE_DATA") or DATA))
-    parser.add_argument("--sampler", choices=SAMPLERS, action="append", help="may be repeated")
-    parser.add_argument("--only", choices=["real", "made"])
-    parser.add_argument("--rows", type=int, help="use about so many rows of each table")
-    parser.add_argument("--seconds", type=float, default=1.0, help="for each pair, at most")
-    parser.add_argument("--cpu", action="store_true", help="processor time, for a busy machine")
-    parser.add_argument("--slower", action="store_true", help="print what is slower, and no more")
-    args = parser.parse_args(arguments)
+    options = parser(__doc__, "data", "rows")
+    options.add_argument("--sampler", choices=SAMPLERS, action="append", help="may be repeated")
+    options.add_argument("--only", choices=["real", "made"])
+    options.add_argument("--seconds", type=float, default=1.0, help="for each pair, at most")
+    options.add_argument("--cpu", action="store_true", help="processor time, for a busy machine")
+    options.add_argument("--slower", action="store_true", help="print what is slower, and no more")
+    args = options.parse_args(arguments)
     warnings.simplefilter("ignore")
     clock = time.process_time if args.cpu else time.perf_counter
     ratios: dict[str, float] = {}

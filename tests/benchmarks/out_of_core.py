@@ -1,11 +1,11 @@
 """Out of core: `dsmote resample` on 10 million rows against Dask reading and writing its output.
 
 Run: python tests/benchmarks/out_of_core.py [--rows 10000000] [--files 40] [--repeats 3]
-     [--directory FOLDER] [--also=--scale=robust]
+     [--directory FOLDER] [--also=--scale=robust] [--also=--sampler=adasyn]
      python tests/benchmarks/out_of_core.py --rows 100000 --files 2000 --of-input [...]
 
-A table of 20 features (rank 5 plus noise) and a label, 2 % of the rows minority, is generated on
-disk. The job reads it, balances it and writes it; the plain copy reads what the job wrote and
+A table of 20 features (rank 5 plus noise) and a label, one row in 50 of the minority, is generated
+on disk. The job reads it, balances it and writes it; the plain copy reads what the job wrote and
 writes it again with Dask alone: no job that makes the same table can do less. Both are processes
 of their own that start the same fresh LocalCluster (2 worker processes of 1 thread and 2 GiB), both
 are timed from start to exit, and they take turns. The raw speed of the disk is measured too.
@@ -26,37 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+from harness import MIB, environment, parser, write_table
 
-FEATURES, RANK, MINORITY = 20, 5, 0.02
-CHUNK = 250_000
-MIB = 2**20
-
-
-def write_table(folder: Path, rows: int, files: int) -> None:
-    """Write the table in `files` Parquet files, never holding more than one chunk of rows."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    folder.mkdir(parents=True)
-    mixing = np.random.default_rng(0).normal(size=(RANK, FEATURES))
-    for number in range(files):
-        left = rows // files + (number < rows % files)
-        rng = np.random.default_rng([1, number])
-        writer = None
-        while left:
-            n = min(left, CHUNK)
-            left -= n
-            label = rng.random(n) < MINORITY
-            hidden = rng.normal(size=(n, RANK)) + 0.5 * label[:, None]
-            values = hidden @ mixing + 0.1 * rng.normal(size=(n, FEATURES))
-            frame = pd.DataFrame(values, columns=[f"x{i:02d}" for i in range(FEATURES)])
-            frame["label"] = label.astype("int64")
-            table = pa.Table.from_pandas(frame, preserve_index=False)
-            writer = writer or pq.ParquetWriter(folder / f"part-{number:05d}.parquet", table.schema)
-            writer.write_table(table)
-        if writer:
-            writer.close()
+ONE_IN = 50
 
 
 def folder_bytes(folder: Path) -> int:
@@ -100,38 +72,25 @@ def copy(source: str, target: str, memory_limit: str) -> None:
 def timed(command: list[str], directory: Path) -> tuple[float, str]:
     """Seconds and output of a process; what was written before has reached the disk by then."""
     os.sync()
-    root = str(Path(__file__).resolve().parents[2])
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {
-        "PYTHONPATH": path,
-        "TMPDIR": str(directory),
-        "DASK_TEMPORARY_DIRECTORY": str(directory),
-    }
+    folders = {"TMPDIR": str(directory), "DASK_TEMPORARY_DIRECTORY": str(directory)}
     start = time.perf_counter()
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(
+        command, env=environment(**folders), stdout=subprocess.PIPE, text=True, check=True
+    )
     return time.perf_counter() - start, done.stdout
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Generate, measure both sides in turn, print the table, return its numbers."""
     source, balanced, copied = folder / "input", folder / "balanced", folder / "copied"
-    write_table(source, args.rows, args.files)
-    print(f"input: {args.rows:,} rows x {FEATURES + 1} columns, {args.files} files, ", end="")
+    write_table(source, args.rows, args.files, ONE_IN)
+    print(f"input: {args.rows:,} rows x 21 columns, {args.files} files, ", end="")
     print(f"{folder_bytes(source) / 1e6:,.0f} MB; {os.cpu_count()} cores")
     print("workers: 2 processes x 1 thread x", args.memory_limit)
 
     resample = [sys.executable, "-c", "from dsmote.cli import main; main()", "resample"]
-    resample += [
-        str(source),
-        str(balanced),
-        "--target",
-        "label",
-        "--random-state",
-        "0",
-        "--json",
-        "--quiet",
-    ]
-    resample += ["--n-workers", "2", "--threads-per-worker", "1"]
+    resample += [str(source), str(balanced), "--target", "label", "--random-state", "0"]
+    resample += ["--json", "--quiet", "--n-workers", "2", "--threads-per-worker", "1"]
     resample += ["--memory-limit", args.memory_limit, *args.also]
     copying = source if args.of_input else balanced
     plain = [sys.executable, __file__, "--copy", str(copying), str(copied)]
@@ -197,16 +156,13 @@ def memory(manifests: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark; return its numbers."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--files", type=int, default=40)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--directory", type=Path, help="where to put the files (default: TMPDIR)")
-    parser.add_argument("--memory-limit", default="2GiB", help="of each worker")
-    parser.add_argument("--of-input", action="store_true", help="copy the input, not the output")
-    parser.add_argument("--also", action="append", default=[], help="an option of `resample`")
-    parser.add_argument("--copy", nargs=2, metavar=("SOURCE", "TARGET"), help=argparse.SUPPRESS)
-    args = parser.parse_args(arguments)
+    options = parser(__doc__, "repeats", "directory", "memory-limit")
+    options.add_argument("--rows", type=int, default=10_000_000)
+    options.add_argument("--files", type=int, default=40)
+    options.add_argument("--of-input", action="store_true", help="copy the input, not the output")
+    options.add_argument("--also", action="append", default=[], help="an option of `resample`")
+    options.add_argument("--copy", nargs=2, metavar=("SOURCE", "TARGET"), help=argparse.SUPPRESS)
+    args = options.parse_args(arguments)
     if args.copy:
         copy(*args.copy, args.memory_limit)
         return {}

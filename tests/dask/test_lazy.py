@@ -1,17 +1,29 @@
-"""Lazy: one compute to know the classes, none when they are given, nothing held or changed."""
+"""Lazy: one compute, as many readings as the plan says, nothing held or changed; small graphs."""
+
+import itertools
+import pickle
+import threading
+import time
+import warnings
+import weakref
 
 import dask
+import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+from dask._task_spec import Alias
 from dask.base import is_dask_collection
+from distributed import Client, LocalCluster
 
-import dsmote.execute.dask_table
-from dsmote import SMOTE, SMOTENC
+import dsmote.execute
+from dsmote import SMOTE, SMOTEN, SMOTENC, RandomUnderSampler
+from tests.samplers import family, table_of
 from tests.tables import (
     CONTAINERS,
     assert_same_bits,
+    compute_pair,
     counted_computes,
     dask_array,
     dask_frame,
@@ -19,153 +31,646 @@ from tests.tables import (
     mixed,
     numbers,
     pair_in,
+    set_constant,
 )
 
-NUMBERS = numbers()
-LENGTHS = even(len(NUMBERS), 5)
-COUNTS = {0: 96, 1: 24}
+MOST_EMBEDDED = 100_000  # bytes
+N, FEW = 120, 36
+COUNTS = {0: N - FEW, 1: FEW}
+
+OVER, UNDER = (
+    {name: kind(random_state=0, **how) for name, (kind, how) in family(over).items()}
+    for over in (True, False)
+)
+ALL = OVER | UNDER
+THREE = [n for n, how in OVER.items() if how._recipe().around or how._recipe().surveys]
+PASSES = {name: 3 if name in THREE else 2 for name in ALL}
+EACH = pytest.mark.parametrize("name", ALL)
+EACH_OVER = pytest.mark.parametrize("name", OVER)
 
 
+def pair_of(table):
+    return table.drop(columns="y"), table["y"]
+
+
+def like(name, **more):
+    """Make a sampler with some other parameters."""
+    return type(ALL[name])(**(ALL[name].get_params() | more))
+
+
+class Store:
+    """Partitions that are loaded by tasks, which are counted; and those that are still held."""
+
+    def __init__(self, table, lengths, change=None):
+        ends = np.cumsum([0, *lengths])
+        self.parts = [table.iloc[a:b] for a, b in itertools.pairwise(ends)]
+        self.loads = [0] * len(lengths)
+        self.change = change
+        self.held = self.most_held = 0
+        self.lock = threading.Lock()
+
+    def __dask_tokenize__(self):
+        return id(self)
+
+    def __reduce__(self):
+        return str, ("tasks refer to a store, as to a file",)
+
+    def load(self, i):
+        part = self.parts[i].copy()
+        with self.lock:
+            self.loads[i] += 1
+            self.held += 1
+            self.most_held = max(self.most_held, self.held)
+        weakref.finalize(part, self.released)
+        return self.change(part, self.loads[i]) if self.change else part
+
+    def released(self):
+        with self.lock:
+            self.held -= 1
+
+    def frame(self):
+        name = f"store-{id(self)}"
+        keys = [(name, i) for i in range(len(self.parts))]
+        tasks = {key: (self.load, key[1]) for key in keys}
+        divisions = (None,) * (len(keys) + 1)
+        return dd.from_graph(tasks, self.parts[0].iloc[:0], divisions, keys, name)
+
+
+@EACH
 @pytest.mark.parametrize("container", CONTAINERS)
-def test_fit_resample_computes_once_and_gives_lazy_collections(container):
-    X, y = pair_in(container, NUMBERS.drop(columns="y"), NUMBERS["y"], LENGTHS)
+def test_one_compute_and_lazy_collections(name, container):
+    X, y = pair_in(container, *pair_of(table_of(name, N, FEW)), even(N, 4))
     with counted_computes() as computes:
-        X_res, y_res = SMOTE(random_state=0).fit_resample(X, y)
-        assert len(computes) == 1
-        SMOTE(random_state=0).fit_resample(X, y, class_counts=COUNTS)
-        assert len(computes) == 1
-    assert type(X_res) is type(X)
-    assert type(y_res) is type(y)
-    assert is_dask_collection(X_res)
-    assert is_dask_collection(y_res)
+        made = ALL[name].fit_resample(X, y)
+    assert len(computes) == 1
+    known = name in UNDER or container != "dask array, unknown sizes"
+    for one, given in zip(made, (X, y), strict=True):
+        assert type(one) is type(given)
+        assert is_dask_collection(one)
+        if isinstance(one, da.Array):
+            assert one.dtype == given.dtype
+            assert one.shape[1:] == given.shape[1:]
+            assert one.shape[0] == (2 * (FEW if name in UNDER else N - FEW)) or not known
+            assert np.isnan(one.shape[0]) == (not known)
+        else:
+            assert one.npartitions == given.npartitions + (name in OVER)
 
 
-@pytest.mark.parametrize("sampler", [SMOTE(random_state=0), SMOTENC(random_state=0)])
-def test_resample_and_plan_compute_once(sampler):
-    table = NUMBERS if type(sampler) is SMOTE else mixed()
-    frame = dask_frame(table, LENGTHS)
-    counts = table["y"].value_counts().to_dict()
+@EACH_OVER
+def test_with_everything_beside_it_is_one_compute_too(name):
+    X, y = (dask_frame(t, even(N, 4)) for t in pair_of(table_of(name, N, FEW)))
+    groups = dask_array(np.arange(N) % 2, even(N, 4))
+    how = like(name, provenance="full")
     with counted_computes() as computes:
-        assert is_dask_collection(sampler.resample(frame, target="y"))
-        assert len(computes) == 1
-        sampler.plan(frame, target="y")
-        assert len(computes) == 2
-        sampler.plan(frame, target="y", class_counts=counts)
-        sampler.resample(frame, target="y", class_counts=counts)
-        assert len(computes) == 2
+        made = how.fit_resample(X, y, sample_weight=y + 1, groups=groups)
+        how.plan(X, y, groups=groups)
+    assert len(computes) == 2
+    assert len(made) == 4
+    assert all(is_dask_collection(one) for one in made)
+
+
+@EACH
+def test_given_counts_save_the_compute(name):
+    table = table_of(name, N, FEW)
+    frame = dask_frame(table, even(N, 4))
+    if name == "smoten" or name in UNDER:
+        with pytest.raises(ValueError, match=r"SMOTEN needs to count the lev|leave class_counts"):
+            ALL[name].resample(frame, target="y", class_counts=COUNTS)
+        return
+    with counted_computes() as computes:
+        lazy = ALL[name].resample(frame, target="y", class_counts=COUNTS)
+        like(name).plan(frame, target="y", class_counts=COUNTS)
+    assert not computes
+    assert len(ALL[name].plan_.passes) == PASSES[name] - 1
+    expected = ALL[name].resample(table, target="y")
+    assert_same_bits(lazy.compute(scheduler="synchronous"), expected)
+
+
+@EACH
+@pytest.mark.parametrize("separate", [False, True])
+def test_the_data_are_read_as_often_as_the_plan_says(name, separate):
+    store = Store(table_of(name, N, FEW), [*even(N, 5), 0])
+    frame, how = store.frame(), ALL[name]
+    with dask.config.set(scheduler="synchronous"):
+        lazy = resampled(how, pair_of(frame) if separate else (frame,))
+        assert store.loads == [1] * 6
+        dask.compute(*lazy)
+        assert store.loads == [PASSES[name]] * 6
+        if name in OVER:
+            plan = how.plan_
+            assert len(plan.passes) == PASSES[name]
+            assert f"passes over the data: {PASSES[name]} (counting classes; coll" in str(plan)
+            assert plan.to_dict()["passes"] == list(plan.passes)
+        else:  # no barrier: a partition needs no other one
+            lazy[0].partitions[3].compute()
+            assert store.loads == [2, 2, 2, 3, 2, 2]
+
+
+@EACH_OVER
+def test_many_classes_in_many_batches_are_no_more_readings(name, monkeypatch):
+    set_constant(monkeypatch, "execute", "BATCH", 10)
+    table = table_of(name, N, FEW)
+    table.loc[:29, "y"] = 2
+    table.loc[30:49, "y"] = 3
+    store = Store(table, even(N, 5))
+    with dask.config.set(scheduler="synchronous"):
+        made = OVER[name].resample(store.frame(), target="y").compute()
+    assert store.loads == [PASSES[name]] * 5
+    assert made["y"].value_counts().nunique() == 1
+    assert len(OVER[name].plan_.growing) == 3
+
+
+@EACH
+@pytest.mark.parametrize("classes", [2, 4])
+def test_partitions_are_passed_on_and_not_held(name, classes):
+    """What is done with the output is little here: no more than a few inputs are there at once."""
+    n = 40
+    table = table_of(name, 10 * n, 4 * n)
+    if classes > 2:
+        table["y"] = np.where(table["y"] == 0, 0, 1 + table.index % 3)
+    store = Store(table, [10] * n)
+    with dask.config.set(scheduler="synchronous"):
+        lazy = ALL[name].resample(store.frame(), target="y")
+        assert store.most_held <= 3
+        rows = lazy.map_partitions(len, meta=(None, "i8")).compute()
+    each = table["y"].value_counts()
+    assert rows.sum() == classes * (each.max() if name in OVER else each.min())
+    assert store.most_held <= 8
+    assert store.held <= 1
+
+
+@pytest.mark.parametrize("name", THREE)
+def test_nothing_is_read_again_before_it_can_be_used(name):
+    """Idle workers would read, and hold, the whole table while a model is learnt."""
+    table = table_of(name, N, FEW)
+    frame = dd.from_map(lambda i: table, range(9), meta=table.iloc[:0])
+    graph = dict(OVER[name].resample(frame, target="y").__dask_graph__())
+    second = [key for key in graph if "-again-" in str(key)]
+    assert len(second) >= 9
+    for key in second:
+        below, waits = [key], False
+        while below:
+            needs = dask.core.get_dependencies(graph, below.pop())
+            waits |= any(str(need).startswith("ready-") for need in needs)
+            below += [need for need in needs if "-again-" in str(need)]
+        assert waits, key
 
 
 @pytest.mark.parametrize("kind", ["numpy", "pandas", "list"])
-def test_input_in_memory_makes_no_dask_graph(kind, monkeypatch):
+@EACH
+def test_input_in_memory_makes_no_dask_graph(name, kind, monkeypatch):
     def refuse(*args, **kwargs):
         raise AssertionError("a Dask graph was made or computed")
 
-    for owner, name in (
-        (dask, "compute"),
-        (dsmote.execute.dask_table.HighLevelGraph, "from_collections"),
-        (dsmote.execute.dask_table, "Delayed"),
-        (dsmote.execute.dask_table, "DaskTable"),
-        (dd, "from_graph"),
-        (dd, "from_pandas"),
-    ):
-        monkeypatch.setattr(owner, name, refuse)
-    X, y = NUMBERS.drop(columns="y"), NUMBERS["y"]
+    X, y = pair_of(table_of(name, N, FEW))
     X, y = {
         "numpy": (X.to_numpy(), y.to_numpy()),
         "pandas": (X, y),
         "list": (X.to_numpy().tolist(), y.tolist()),
     }[kind]
+    set_constant(monkeypatch, "execute", "HighLevelGraph", refuse)
+    for owner, function in ((dask, "compute"), (dd, "from_graph"), (dd, "from_pandas")):
+        monkeypatch.setattr(owner, function, refuse)
     with counted_computes() as computes:
-        X_res, y_res = SMOTE(random_state=0).fit_resample(X, y)
+        X_res, y_res = ALL[name].fit_resample(X, y)
     assert not computes
-    assert len(X_res) == len(y_res) == 192
+    assert len(X_res) == len(y_res) == 2 * (FEW if name in UNDER else N - FEW)
 
 
-def test_original_partitions_pass_through_as_the_same_objects():
-    parts = [NUMBERS[i : i + 40].copy() for i in range(0, 120, 40)]
-    frame = dd.from_graph(
-        {("p", i): (parts.__getitem__, i) for i in range(3)},
-        NUMBERS.iloc[:0],
-        (None,) * 4,
-        [("p", i) for i in range(3)],
-        "p",
-    )
-    result = SMOTE(random_state=0).resample(frame, target="y")
+# ---- originals
+
+
+def listed(parts):
+    name = f"parts-{id(parts)}"
+    graph = {(name, i): (parts.__getitem__, i) for i in range(len(parts))}
+    return dd.from_graph(graph, parts[0].iloc[:0], (None,) * (len(parts) + 1), list(graph), name)
+
+
+@EACH_OVER
+def test_original_partitions_pass_through_as_the_same_objects(name, monkeypatch):
+    table = table_of(name, N, FEW)
+    parts = [table[i : i + 40].copy() for i in range(0, N, 40)]
+    frame = listed(parts)
+    result = OVER[name].resample(frame, target="y")
     found = dask.compute(*result.to_delayed(), scheduler="synchronous")
     assert result.npartitions == 4
-    for one, part in zip(found, parts, strict=False):
-        assert one is part
-
-
-def test_original_chunks_pass_through_as_the_same_objects():
-    array = dask_array(NUMBERS.drop(columns="y").to_numpy(), LENGTHS)
-    y = dask_array(NUMBERS["y"].to_numpy(), LENGTHS)
-    X_res, _ = SMOTE(random_state=0).fit_resample(array, y)
-    chunks = X_res.to_delayed().ravel()
-    originals = dask.compute(*array.to_delayed().ravel(), scheduler="synchronous")
-    found = dask.compute(*chunks, scheduler="synchronous")
-    for one, part in zip(found, originals, strict=False):
-        np.testing.assert_array_equal(one, part)
-    assert X_res.chunks[0] == (*LENGTHS, 72)
-    assert X_res.dtype == array.dtype
-
-
-def test_computing_the_originals_alone_makes_no_synthetic_row(monkeypatch):
-    result = SMOTE(random_state=0).resample(dask_frame(NUMBERS, LENGTHS), target="y")
+    assert all(one is part for one, part in zip(found, parts, strict=False))
+    # Computing them alone makes no synthetic row.
 
     def refuse(*args, **kwargs):
         raise AssertionError("a synthetic block was made")
 
-    monkeypatch.setattr("dsmote.execute.generate.make_rows", refuse)
-    found = result.partitions[: len(LENGTHS)].compute(scheduler="synchronous")
-    pd.testing.assert_frame_equal(found, NUMBERS)
+    set_constant(monkeypatch, "execute", "make_rows", refuse)
+    pd.testing.assert_frame_equal(result.partitions[:3].compute(scheduler="synchronous"), table)
     with pytest.raises(AssertionError, match="a synthetic block was made"):
-        result.partitions[len(LENGTHS)].compute(scheduler="synchronous")
+        result.partitions[3].compute(scheduler="synchronous")
 
 
-def test_an_unchanged_table_comes_out_as_it_is():
-    balanced = NUMBERS[NUMBERS["y"] == 1].copy()
-    other = balanced.assign(y=0)
-    table = pd.concat([balanced, other], ignore_index=True)
-    result = SMOTE(random_state=0).resample(dask_frame(table, even(48, 3)), target="y")
-    assert result.npartitions == 3
-    assert_same_bits(result.compute(scheduler="synchronous"), table)
+def test_partitions_that_keep_all_pass_as_the_same_objects():
+    table = numbers()
+    parts = [table[i : i + 40].assign(y=i // 40).copy() for i in range(0, N, 40)]
+    frame = listed(parts)
+    lazy = RandomUnderSampler(sampling_strategy={2: 1}).resample(frame, target="y")
+    found = dask.compute(*lazy.to_delayed(), scheduler="synchronous")
+    assert found[0] is parts[0]
+    assert found[1] is parts[1]
+    assert len(found[2]) == 1
+    balanced = SMOTE().resample(frame, target="y")  # nothing to be done
+    assert balanced.npartitions == 3
+    assert_same_bits(balanced.compute(scheduler="synchronous"), pd.concat(parts))
 
 
-def test_kept_in_memory_once_computed():
-    frame = dask_frame(NUMBERS, LENGTHS)
-    result = SMOTE(random_state=0).resample(frame, target="y")
-    expected = result.compute(scheduler="synchronous")
-    kept = result.persist(scheduler="synchronous")
-    assert kept.npartitions == result.npartitions
-    pd.testing.assert_frame_equal(kept.compute(), expected)
-    with counted_computes() as computes:
-        assert len(result) == 192
-    assert len(computes) == 1
-
-
-def test_the_metadata_is_that_of_what_is_computed():
-    for table, sampler in ((NUMBERS, SMOTE(random_state=0)), (mixed(), SMOTENC(random_state=0))):
-        lazy = sampler.resample(dask_frame(table, LENGTHS), target="y")
-        computed = lazy.compute(scheduler="synchronous")
-        assert lazy._meta.dtypes.equals(computed.dtypes)
-        assert list(lazy.columns) == list(table.columns)
-        for part in dask.compute(*lazy.to_delayed(), scheduler="synchronous"):
-            assert part.dtypes.equals(lazy._meta.dtypes)
-
-
-def test_the_result_can_be_worked_on_further():
-    lazy = SMOTE(random_state=0).resample(dask_frame(NUMBERS, LENGTHS), target="y")
-    expected = SMOTE(random_state=0).resample(NUMBERS, target="y")
+def test_known_divisions_of_what_is_filtered_stay_known():
+    frame = dd.from_pandas(numbers(), npartitions=4)
+    sampler = UNDER["random-under"]
+    lazy = sampler.resample(frame, target="y")
+    assert lazy.divisions == frame.divisions
     with dask.config.set(scheduler="synchronous"):
-        assert lazy["y"].value_counts().compute().to_dict() == {0: 96, 1: 96}
+        found = lazy.compute()
+        assert_same_bits(lazy.loc[30:70].compute(), found.loc[30:70])
+        X_res, y_res = sampler.fit_resample(frame[["a"]], frame["y"])
+        assert_same_bits(X_res.assign(y=y_res).compute(), found[["a", "y"]])
+
+
+def test_the_target_alone_needs_no_features():
+    def refuse(*args):
+        raise AssertionError("a feature was read")
+
+    y = dask_array(numbers()["y"].to_numpy(), even(N, 5))
+    graph = {("none", i, 0): (refuse, i) for i in range(5)}
+    X = da.Array(graph, "none", (tuple(even(N, 5)), (3,)), dtype="f8")
+    with dask.config.set(scheduler="synchronous"):
+        X_res, y_res = UNDER["random-under"].fit_resample(X, y)
+        assert X_res.shape == (48, 3)
+        assert np.bincount(y_res.compute()).tolist() == [24, 24]
+
+
+@pytest.mark.parametrize("name", ["smote", "smotenc", "random-under"])
+def test_the_result_is_a_collection_like_any_other(name):
+    table = mixed() if name == "smotenc" else numbers()
+    how = SMOTENC(random_state=0) if name == "smotenc" else ALL[name]
+    lazy = how.resample(dask_frame(table, even(N, 5)), target="y")
+    expected = how.resample(table, target="y")
+    assert lazy._meta.dtypes.equals(expected.dtypes)
+    assert list(lazy.columns) == list(table.columns)
+    with dask.config.set(scheduler="synchronous"):
+        assert all(part.dtypes.equals(expected.dtypes) for part in dask.compute(*lazy.to_delayed()))
         assert_same_bits(lazy[lazy["a"] > 0].compute(), expected[expected["a"] > 0])
         assert_same_bits(lazy.assign(e=lazy["a"] * 2)["e"].compute(), expected["a"] * 2)
-        np.testing.assert_allclose(
-            lazy.groupby("y")["b"].mean().compute(), expected.groupby("y")["b"].mean()
-        )
-        again = SMOTE(sampling_strategy={1: 100}, random_state=1).resample(lazy, target="y")
-        assert_same_bits(
-            again.compute(),
-            SMOTE(sampling_strategy={1: 100}, random_state=1).resample(expected, target="y"),
-        )
+        assert_same_bits(lazy.groupby("y")["b"].max().compute(), expected.groupby("y")["b"].max())
+        assert_same_bits(lazy.persist().compute(), expected)
+        with counted_computes() as computes:
+            assert len(lazy) == len(expected)
+        assert len(computes) == 1
+        if name != "smotenc":
+            again = like(name, sampling_strategy={1: 100} if name == "smote" else {0: 12})
+            found = again.resample(lazy, target="y").compute()
+            assert_same_bits(found, again.resample(expected, target="y"))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda table: dd.from_pandas(table, npartitions=4),
+        lambda table: dask_frame(table, even(N, 4))[["a", "y"]],
+        lambda table: dask_frame(table, even(N, 4)).assign(d=1.0).repartition(npartitions=2),
+        lambda table: dask_frame(table, even(N, 4)).repartition(partition_size="1kB"),
+        lambda table: dask_array(table.to_numpy(), even(N, 4)),
+        lambda table: dask_array(table.to_numpy(), even(N, 4))[:, 1:] * 2,
+        lambda table: dask_frame(table, even(N, 4)).persist(scheduler="synchronous"),
+    ],
+    ids=["pandas", "projected", "repartitioned", "cut", "array", "computed array", "persisted"],
+)
+@pytest.mark.parametrize("name", ["smote", "borderline-2", "kmeans", "random-under"])
+def test_collections_of_any_graph(name, make):
+    made = make(numbers(N, FEW))
+    with dask.config.set(scheduler="synchronous"):
+        table = made.compute()
+        if isinstance(made, da.Array):
+            given, whole = ((m[:, :-1], m[:, -1]) for m in (made, table))
+            found, expected = (ALL[name].fit_resample(*p) for p in (given, whole))
+            found = compute_pair(*found)
+        else:
+            found, expected = ([ALL[name].resample(m, target="y")] for m in (made, table))
+            found = [one.compute() for one in found]
+    for one, other in zip(found, expected, strict=True):
+        assert_same_bits(one, other)
+
+
+# ---- graphs
+
+
+def make_part(i, rows=50):
+    rng = np.random.default_rng(i)
+    part = pd.DataFrame(rng.normal(size=(rows, 3)), columns=list("abc"))
+    part["id"] = np.arange(i * rows, (i + 1) * rows)
+    part["y"] = (np.arange(rows) % 5 == 0).astype("int64")
+    return part
+
+
+def made_frame(n):
+    """Make a frame of n partitions, one task each, as a reader of files does."""
+    return dd.from_map(make_part, range(n), meta=make_part(0).iloc[:0])
+
+
+def make_chunk(i, column):
+    return make_part(i).drop(columns="id").to_numpy()[:, column]
+
+
+def made_arrays(n):
+    X = {("x", i, 0): (make_chunk, i, slice(0, 3)) for i in range(n)}
+    y = {("y", i): (make_chunk, i, 3) for i in range(n)}
+    rows = (50,) * n
+    return da.Array(X, "x", (rows, (3,)), dtype="f8"), da.Array(y, "y", (rows,), dtype="f8")
+
+
+def named_labels(y):
+    """Name the classes; the categories' order differs between partitions, as files' may."""
+    return y.map({0: "no", 1: "yes"}).astype("category")
+
+
+KINDS = {
+    "frame": lambda frame, arrays: (frame.drop(columns="id"),),
+    "carried": lambda frame, arrays: (frame,),
+    "pair, carried": lambda frame, arrays: pair_of(frame),
+    "pair, names as target": lambda frame, arrays: (
+        frame.drop(columns="y"),
+        frame["y"].map_partitions(named_labels, meta=named_labels(make_part(0)["y"])),
+    ),
+    "arrays": lambda frame, arrays: arrays,
+    "frame and array": lambda frame, arrays: (frame[["a", "b", "c"]], arrays[1]),
+}
+
+
+def resampled(how, given):
+    return how.fit_resample(*given) if given[1:] else (how.resample(given[0], target="y"),)
+
+
+def tasks_of(collections):
+    """Return the tasks of collections together, as they would run."""
+    tasks = {}
+    for made in collections:
+        made = dask.optimize(made)[0] if isinstance(made, da.Array) else made.optimize()
+        tasks |= dict(made.__dask_graph__())
+    return tasks
+
+
+def sizes_of(tasks):
+    return {key: len(pickle.dumps(task, protocol=5)) for key, task in dict(tasks).items()}
+
+
+def assert_embeds_little(collection, most=MOST_EMBEDDED):
+    sizes = sizes_of(collection.__dask_graph__())
+    assert max(sizes.values()) < most, max(sizes, key=sizes.get)
+    return sum(sizes.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("n", "rows"), [(1, 100), (40, 100), (1, 250_000), (100, 250_000)])
+@pytest.mark.parametrize("over", [True, False])
+def test_number_and_size_of_tasks(kind, n, rows, over, monkeypatch):
+    set_constant(monkeypatch, "plan", "BLOCK_ROWS", rows)
+    given = KINDS[kind](made_frame(n), made_arrays(n))
+    carry = {"carry": ["id"]} if "carried" in kind or "names" in kind else {}
+    how = SMOTE(random_state=0, **carry) if over else UNDER["random-under"]
+    lazy = resampled(how, given)
+    tasks = tasks_of(lazy)
+    added = set(tasks) - set(tasks_of(given))
+    # Besides: one index for the class, and the joints of the tree that gathers its rows.
+    most = 4 * n + 4 * -(-30 * n // rows) + 2 + -(-n // 256)
+    # Where rows are kept, one in two is an alias that gives a partition its collection's name.
+    assert len(added) <= (most if over else (4 if given[1:] else 2) * n)
+    assert len([task for task in tasks.values() if not isinstance(task, Alias)]) <= most
+    for collection in lazy:
+        assert_embeds_little(collection)
+
+
+@EACH_OVER
+def test_number_and_size_of_tasks_of_each_sampler(name):
+    few, many = (
+        tasks_of([OVER[name].resample(Store(table_of(name, N, FEW), cut).frame(), target="y")])
+        for cut in ([30] * 4, [2] * 60)
+    )
+    # Read, named, taken out of, put out; where all rows are looked at: read, named, looked at.
+    each = 7 if PASSES[name] == 3 else 4
+    joints = 2 * (60 // 8) + 3
+    assert len(many) - len(few) <= each * 56 + joints
+    assert max(sizes_of(many).values()) < 10_000
+
+
+def test_little_is_embedded_for_thousands_of_blocks(monkeypatch):
+    set_constant(monkeypatch, "plan", "BLOCK_ROWS", 1)
+    lazy = SMOTE(random_state=0).resample(made_frame(150).drop(columns="id"), target="y")
+    assert lazy.npartitions == 150 + 4_500
+    assert_embeds_little(lazy)
+
+
+def test_little_is_embedded_for_a_wide_table_with_many_levels():
+    rng = np.random.default_rng(0)
+    names = [f"a column with a long name, number {i}" for i in range(1_500)]
+    levels = pd.Categorical(
+        rng.choice(20_000, 60).astype(str), categories=np.arange(20_000).astype(str)
+    )
+    more = pd.DataFrame({"level": levels, "y": np.repeat([0, 1], [40, 20])})
+    table = pd.concat([pd.DataFrame(rng.normal(size=(60, 1_500)), columns=names), more], axis=1)
+    lazy = SMOTENC(random_state=0).resample(Store(table, [30, 30]).frame(), target="y")
+    assert_embeds_little(lazy)
+    assert lazy.compute(scheduler="synchronous")["level"].dtype == table["level"].dtype
+
+
+def test_little_is_embedded_for_many_classes():
+    labels = np.arange(3_000)
+    table = pd.DataFrame({"a": np.arange(6_001.0), "y": np.append(np.repeat(labels, 2), 0)})
+    frame = Store(table, [3_000, 3_001]).frame()
+    lazy = SMOTE(random_state=0, k_neighbors=1).resample(frame, target="y")
+    assert assert_embeds_little(lazy, 5 * MOST_EMBEDDED) < 200 * MOST_EMBEDDED
+
+
+def test_many_levels_are_embedded_once():
+    rng = np.random.default_rng(0)
+    n = 20_000
+    table = pd.DataFrame({"a": rng.integers(0, n, n).astype(str), "b": rng.choice(list("uv"), n)})
+    table["y"] = (rng.random(n) < 0.3).astype(int)
+    lazy = SMOTEN(random_state=0).resample(Store(table, even(n, 10)).frame(), target="y")
+    sizes = sizes_of(lazy.__dask_graph__())
+    assert len([key for key, size in sizes.items() if size > MOST_EMBEDDED]) == 1
+
+
+@pytest.mark.parametrize("partitions", [3, 100])
+def test_one_index_for_each_class_that_grows(partitions, monkeypatch):
+    set_constant(monkeypatch, "plan", "BLOCK_ROWS", 50)
+    built = []
+    original = dsmote.execute.generate.build_class_index
+
+    def build(*found, **how):
+        built.append(how["of"].label)
+        return original(*found, **how)
+
+    set_constant(monkeypatch, "execute", "build_class_index", build)
+    frame = dask_frame(mixed(900, 120), even(900, partitions))
+    lazy = SMOTENC(random_state=0).resample(frame, target="y")
+    assert lazy.npartitions > partitions + 10
+    lazy.compute(scheduler="synchronous")
+    assert sorted(built) == ["few", "less"]
+
+
+def test_the_graph_can_be_computed_again_and_in_parts():
+    lazy = SMOTE(random_state=None).resample(dask_frame(numbers(), even(N, 6)), target="y")
+    first = lazy.compute(scheduler="synchronous")
+    assert_same_bits(lazy.compute(scheduler="threads"), first)
+    parts = dask.compute(*lazy.to_delayed(), scheduler="synchronous")
+    assert_same_bits(pd.concat(parts), first)
+    copy = pickle.loads(pickle.dumps(lazy))
+    assert_same_bits(copy.compute(scheduler="synchronous"), first)
+
+
+def test_the_same_call_gives_the_same_keys_and_another_call_others():
+    frame = made_frame(4)
+
+    def resampled(**how):
+        return SMOTE(carry=["id"], **how).resample(frame, target="y")
+
+    def keys(**how):
+        return {str(key) for key in resampled(**how).__dask_graph__() if "synthetic" in str(key)}
+
+    one = keys(random_state=0)
+    assert one
+    assert one == keys(random_state=0)
+    for how in ({"random_state": 1}, {"k_neighbors": 4}, {"sampling_strategy": 0.5}):
+        assert not one & keys(**({"random_state": 0} | how))
+    # So two results in one compute do not mix.
+    lazy = [resampled(random_state=seed) for seed in (0, 1)]
+    alone = [one.compute(scheduler="synchronous") for one in lazy]
+    for one, other in zip(dask.compute(*lazy, scheduler="synchronous"), alone, strict=True):
+        assert_same_bits(one, other)
+    assert not alone[0].equals(alone[1])
+
+
+def test_a_graph_over_20_000_partitions_is_built_in_seconds(monkeypatch):
+    n = 20_000
+    frame, hashed = made_frame(n), []
+    original = dask.tokenize._tokenize
+    monkeypatch.setattr(
+        dask.tokenize, "_tokenize", lambda *a, **k: (hashed.append(1), original(*a, **k))[1]
+    )
+    begin = time.process_time()
+    lazy = SMOTE(random_state=0, carry=["id"]).resample(
+        frame, target="y", class_counts={0: 40 * n, 1: 10 * n}
+    )
+    seconds = time.process_time() - begin
+    assert lazy.npartitions >= n + 3
+    assert seconds < 20
+    assert len(hashed) < 500  # no task is
+    graph = dict(lazy.__dask_graph__())
+    assert len(graph) <= 4 * n + 4 * (lazy.npartitions - n) + n // 200
+    # A few hundred bytes a task: the same partial, not a copy of it, is in each.
+    assert len(pickle.dumps(graph, protocol=5)) < 1_000 * len(graph)
+
+
+# ---- inputs that change or have no order
+
+
+CHANGES = {
+    "order": lambda part, load: part[::-1] if load > 2 else part,
+    "rows": lambda part, load: part[part["y"] == 0] if load > 2 else part,
+    "second": lambda part, load: part[: -load if load > 1 else None],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [  # KMeansSMOTE counts all rows by cluster, for which their order is nothing.
+        *itertools.product(["adasyn", "borderline-2", "svm"], ["order", "rows"]),
+        ("kmeans", "rows"),
+        ("random-under", "second"),
+    ],
+)
+def test_data_that_change_between_two_reads_are_refused(name, change):
+    message = "data that change between two reads cannot be|rows in a partition in which"
+    frame = Store(table_of(name, N, FEW), even(N, 3), CHANGES[change]).frame()
+    with dask.config.set(scheduler="synchronous"):
+        lazy = ALL[name].resample(frame, target="y")
+        with pytest.raises(ValueError, match=message):
+            lazy.compute()
+
+
+@pytest.mark.parametrize("how", ["shuffled", "merged"])
+@pytest.mark.parametrize("name", ["smote", "borderline-2", "adasyn", "kmeans"])
+def test_rows_and_targets_match_after_a_shuffle_in_threads(name, how):
+    table = numbers(3_000, 900).assign(id=np.arange(3_000))
+    frame = dd.from_pandas(table, npartitions=8)
+    if how == "shuffled":
+        frame = frame.shuffle("a", npartitions=5, shuffle_method="disk")
+    else:
+        more = table[["id"]].assign(d=1.0).sample(frac=1.0, random_state=0)
+        other = dd.from_pandas(more, npartitions=7, sort=False)
+        frame = frame.merge(other, on="id", shuffle_method="disk")
+    how = like(name, carry=["id"])
+    with dask.config.set(scheduler="threads", num_workers=4):
+        X, y = dask.compute(*how.fit_resample(*pair_of(frame)))
+        whole = how.resample(frame, target="y").compute()
+    for found in (X.assign(y=y), whole):
+        originals = found[:3_000].set_index("id")["y"].sort_index()
+        assert originals.to_list() == table["y"].to_list()
+        again = how.resample(found[:3_000].reset_index(drop=True), target="y")
+        assert_same_bits(found, again)
+
+
+def test_arrays_of_a_shuffled_frame_that_may_not_match_are_told_of():
+    frame = dd.from_pandas(numbers(N, FEW), npartitions=4)
+
+    def told(how, pair):
+        shuffled = frame.shuffle("a", npartitions=3, shuffle_method=how)
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            OVER["smote"].fit_resample(*pair(shuffled), class_counts=COUNTS)
+        return [str(warning.message) for warning in told if "no fixed order" in str(warning)]
+
+    def arrays(shuffled):
+        return shuffled[["a", "b", "c"]].to_dask_array(), shuffled["y"].to_dask_array()
+
+    def one_array(shuffled):
+        whole = shuffled.to_dask_array()
+        return whole[:, :3], whole[:, 3]
+
+    for how in ("disk", "p2p"):
+        (found,) = told(how, arrays)
+        assert "resample(frame, target=...)" in found
+        assert len(told(how, lambda f: (f[["a", "b", "c"]], f["y"].to_dask_array()))) == 1
+    # Tasks join rows in order, and of one shuffle all have the same.
+    assert not told("tasks", arrays)
+    assert not told("disk", one_array)
+    assert not told("disk", lambda f: (f[["a", "b", "c"]], f["y"]))
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            processes=False,
+            dashboard_address=":0",
+            memory_limit=0,
+        ) as cluster,
+        Client(cluster) as made,
+    ):
+        yield made
+
+
+@pytest.mark.parametrize("name", ["random", "borderline-2", "svm", "kmeans", "smoten"])
+def test_shuffled_and_persisted_frames_on_a_cluster(name, client):
+    table = table_of(name, N, FEW)
+    frame = dask_frame(table, even(N, 4))
+    expected = OVER[name].resample(table, target="y")
+    assert_same_bits(OVER[name].resample(frame.persist(), target="y").compute(), expected)
+    shuffled = frame.shuffle("b", npartitions=3, shuffle_method="p2p")
+    found = OVER[name].resample(shuffled, target="y").compute()
+    # The shuffle does not say in which order rows come; the counts and the originals it does.
+    assert found["y"].value_counts().to_dict() == {0: 84, 1: 84}
+    X, y = dask.compute(*OVER[name].fit_resample(*pair_of(shuffled)))
+    for made in (found, pd.concat([X, y], axis=1)):
+        originals = made.iloc[:N].sort_values(list("abcy")).to_numpy()
+        np.testing.assert_array_equal(originals, table.sort_values(list("abcy")).to_numpy())
+        in_order = OVER[name].resample(made.iloc[:N], target="y")
+        assert_same_bits(made, in_order)

@@ -3,7 +3,6 @@
 import tracemalloc
 
 import imblearn.over_sampling as theirs
-import imblearn.under_sampling as their_under
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,9 +18,8 @@ from dsmote import (
     BorderlineSMOTE,
     KMeansSMOTE,
     RandomOverSampler,
-    RandomUnderSampler,
 )
-from tests.tables import naive_neighbours
+from tests.samplers import family
 
 
 def two_classes(n=300, minority=40):
@@ -89,55 +87,6 @@ def test_truth_values_are_as_often_true_as_in_the_class():
     assert original[2_000:].mean() > share + 0.1
 
 
-KINDS = {
-    "Int64": lambda n: pd.array(np.arange(n), dtype="Int64"),
-    "Float64": lambda n: pd.array(np.arange(n) / 4, dtype="Float64"),
-    "boolean": lambda n: pd.array(np.arange(n) % 3 == 0, dtype="boolean"),
-    "datetime64[ns]": lambda n: pd.date_range("2020-01-01", periods=n, unit="ns"),
-    "datetime64[s]": lambda n: pd.date_range("2020-01-01", periods=n, unit="s"),
-    "timedelta64[ns]": lambda n: pd.timedelta_range("1h", periods=n, unit="ns"),
-}
-FAILS = ["Int64", "boolean", "datetime64[ns]", "datetime64[s]", "timedelta64[ns]"]
-
-
-@pytest.mark.parametrize(
-    "sampler",
-    [
-        SMOTE(random_state=0),
-        BorderlineSMOTE(random_state=0),
-        BorderlineSMOTE(random_state=0, kind="borderline-2"),
-        ADASYN(random_state=0),
-        SVMSMOTE(random_state=0, scale="standard"),
-        KMeansSMOTE(random_state=0, scale="standard", cluster_balance_threshold=0.05),
-        RandomOverSampler(random_state=0),
-        RandomOverSampler(random_state=0, shrinkage=0.1),
-    ],
-    ids=lambda s: repr(s).replace(" ", ""),
-)
-@pytest.mark.parametrize("dtype", KINDS)
-def test_columns_of_every_kind_keep_their_dtype_and_range(sampler, dtype):
-    rng = np.random.default_rng(0)
-    y = rng.permutation(two_classes(200, 50))
-    X = pd.DataFrame({"a": rng.normal(size=200), "t": KINDS[dtype](200)})
-    X_res, y_res = sampler.fit_resample(X, y)
-    assert X_res["t"].dtype == X["t"].dtype
-    pd.testing.assert_frame_equal(X_res.iloc[:200], X)
-    new = X_res["t"].iloc[200:]
-    assert np.bincount(y_res).tolist() == [150, 150]
-    assert new.notna().all()
-    assert new.nunique() == 2 if dtype == "boolean" else new.nunique() > 20
-    if not (getattr(sampler, "shrinkage", None) or isinstance(sampler, SVMSMOTE)):
-        assert X["t"].min() <= new.min() <= new.max() <= X["t"].max()
-
-
-@pytest.mark.parametrize("dtype", FAILS)
-def test_imblearn_fails_on_such_columns(dtype):
-    y = two_classes(200, 50)
-    X = pd.DataFrame({"a": np.random.default_rng(0).normal(size=200), "t": KINDS[dtype](200)})
-    with pytest.raises(TypeError):
-        theirs.SMOTE(random_state=0).fit_resample(X, y)
-
-
 # ---- draws
 
 
@@ -174,21 +123,6 @@ def test_names_are_voted_on_whatever_the_unit_of_the_numbers_is():
     assert rare["theirs", 1e-10] > 0.3  # a vote is a tie up to 1e-8
 
 
-def test_nominal_columns_are_named_by_arrays_too():
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame(
-        {"x": rng.normal(size=300), "c": rng.choice(list("ab"), 300), "d": list("pqr") * 100}
-    )
-    y = two_classes()
-    expected = SMOTENC(categorical_features=["c", "d"], random_state=0).fit_resample(X, y)[0]
-    for given in ([1, 2], ["c", "d"], [False, True, True]):
-        array = np.array(given)
-        found = SMOTENC(categorical_features=array, random_state=0).fit_resample(X, y)[0]
-        pd.testing.assert_frame_equal(found, expected)
-        with pytest.raises(ValueError, match="ambiguous"):
-            theirs.SMOTENC(categorical_features=array, random_state=0).fit_resample(X, y)
-
-
 def test_many_levels_take_no_memory_for_each_new_row():
     rng = np.random.default_rng(0)
     X = pd.DataFrame({"x": rng.normal(size=2_300), "c": [f"{i % 1_000}" for i in range(2_300)]})
@@ -220,6 +154,25 @@ def test_names_are_compared_without_a_matrix_of_rows_by_rows():
     assert np.bincount(made[1]).tolist() == [21_000, 21_000]
 
 
+def test_ties_of_the_vote_are_drawn():
+    """The base row and its only neighbour vote in both, and disagree; theirs takes the first."""
+    X, y = np.array([["b"], ["a"], *[["z"]] * 40], dtype=object), np.repeat([1, 0], [2, 40])
+    made = {}
+    for name, kind in (("ours", SMOTEN), ("theirs", theirs.SMOTEN)):
+        made[name] = kind(k_neighbors=1, random_state=0).fit_resample(X, y)[0][42:, 0].tolist()
+    assert set(made["theirs"]) == {"a"}
+    assert set(made["ours"]) == {"a", "b"}
+
+
+def test_smoten_takes_a_number_of_neighbours_only():
+    y = two_classes(120, 40)
+    X = np.random.default_rng(0).choice(list("abcd"), size=(120, 4)).astype(object)
+    search = NearestNeighbors(n_neighbors=3)
+    theirs.SMOTEN(k_neighbors=search).fit_resample(X, y)
+    with pytest.raises(ValueError, match="'k_neighbors' parameter of SMOTEN must be an int"):
+        SMOTEN(k_neighbors=search).fit_resample(X, y)
+
+
 # ---- classes that are left alone, and totals that are missed
 
 
@@ -248,7 +201,7 @@ def test_a_class_without_a_row_in_danger_is_not_left_alone_silently(kind):
     assert sampler.in_danger_indices[1].tolist() == []
 
 
-def test_adasyn_makes_exactly_as_many_rows_as_asked_for():
+def test_totals_are_met_where_theirs_are_missed():
     X, y = overlapping()
     missed = 0
     for wanted in (100, 153, 200):
@@ -256,6 +209,16 @@ def test_adasyn_makes_exactly_as_many_rows_as_asked_for():
         assert (ADASYN(**how).fit_resample(X, y)[1] == 1).sum() == wanted
         missed += (theirs.ADASYN(**how).fit_resample(X, y)[1] == 1).sum() != wanted
     assert missed
+    clustering = KMeans(n_clusters=6, n_init=1, random_state=0)
+    how = {"random_state": 0, "kmeans_estimator": clustering, "cluster_balance_threshold": 0.05}
+    assert (theirs.KMeansSMOTE(**how).fit_resample(X, y)[1] == 1).sum() > 200
+    made = [
+        KMeansSMOTE(density_exponent=exponent, **how).fit_resample(X, y)
+        for exponent in ("auto", 2.0, 1.0)  # the paper's is the number of columns
+    ]
+    assert all(np.bincount(y_res).tolist() == [200, 200] for _, y_res in made)
+    np.testing.assert_array_equal(made[0][0], made[1][0])
+    assert not np.array_equal(made[0][0], made[2][0])
 
 
 def test_adasyn_without_a_neighbour_of_another_class_points_to_smote():
@@ -287,131 +250,23 @@ def test_support_vectors_all_of_one_group_get_all_new_rows():
     assert (theirs.SVMSMOTE(**how).fit_resample(X, y)[1] == 1).sum() < 200
 
 
-def test_clusters_share_exactly_the_rows_asked_for():
-    X, y = overlapping()
-    clustering = KMeans(n_clusters=6, n_init=1, random_state=0)
-    how = {"random_state": 0, "kmeans_estimator": clustering, "cluster_balance_threshold": 0.05}
-    assert np.bincount(KMeansSMOTE(**how).fit_resample(X, y)[1]).tolist() == [200, 200]
-    assert (theirs.KMeansSMOTE(**how).fit_resample(X, y)[1] == 1).sum() > 200
+OVER = family()
 
 
-def test_the_exponent_of_the_paper_is_the_number_of_columns():
-    X, y = overlapping()
-    clustering = KMeans(n_clusters=6, n_init=1, random_state=0)
-    made = [
-        KMeansSMOTE(
-            random_state=0,
-            kmeans_estimator=clustering,
-            cluster_balance_threshold=0.05,
-            density_exponent=exponent,
-        ).fit_resample(X, y)[0]
-        for exponent in ("auto", 2.0, 1.0)
-    ]
-    np.testing.assert_array_equal(made[0], made[1])
-    assert not np.array_equal(made[0], made[2])
-
-
-# ---- twins
-
-
-def twins():
-    """Points of a grid, many of them more than once, and in both classes."""
+@pytest.mark.parametrize("name", OVER)
+def test_a_row_is_not_its_own_neighbour_when_others_equal_it(name):
+    """On points of a grid, many of them more than once, and in both classes."""
     rng = np.random.default_rng(3)
     y = rng.permutation(np.repeat([0, 1], [150, 50]))
-    return rng.integers(0, 6, size=(200, 2)).astype(float), y
-
-
-def test_a_row_is_not_its_own_neighbour_when_others_equal_it():
-    X, y = twins()
+    X = rng.integers(0, 6, size=(200, 3)).astype(float) * [1, 1, 0]
     original = theirs.SMOTE(random_state=0)
     original.fit_resample(X, y)
     found = original.nn_k_.kneighbors(X[y == 1], return_distance=False)[:, 1:]
     assert (found == np.arange(50)[:, None]).any()  # the first found was its twin
-    for sampler in (
-        SMOTE(random_state=0),
-        BorderlineSMOTE(random_state=0),
-        BorderlineSMOTE(random_state=0, kind="borderline-2"),
-        ADASYN(random_state=0),
-        SVMSMOTE(random_state=0),
-        KMeansSMOTE(random_state=0, cluster_balance_threshold=0.0),
-    ):
-        sampler.set_params(provenance="full").fit_resample(X, y)
-        came = sampler.provenance_.iloc[200:]
-        assert len(came) == 100
-        assert (came["base_row"] != came["neighbour_row"]).all()
-
-
-def test_rows_in_danger_are_told_by_the_others_when_some_equal_them():
-    X, y = twins()
-    m = 5
-    near = naive_neighbours(X, m)[1]  # of all pairs, the row itself left out
-    others = (y[near] != y[:, None]).sum(axis=1)
-    danger = np.flatnonzero((y == 1) & (others >= m / 2) & (others < m))
-    how = {"random_state": 0, "m_neighbors": m}
-    sampler, original = BorderlineSMOTE(**how), theirs.BorderlineSMOTE(**how)
+    kind, how = OVER[name]
+    X[:, 2] = X[:, 0] % 2 if name == "smotenc" else 0
+    sampler = kind(random_state=0, provenance="full", **how)
     sampler.fit_resample(X, y)
-    original.fit_resample(X, y)
-    np.testing.assert_array_equal(sampler.in_danger_indices[1], danger)
-    assert not np.array_equal(original.in_danger_indices[1], danger)
-
-
-def test_copies_follow_the_other_classes_when_some_rows_equal_them():
-    X, y = twins()
-    near = naive_neighbours(X, 5)[1]
-    others = (y[near] != y[:, None]).sum(axis=1)[y == 1]
-    sampler = ADASYN(random_state=0, provenance="full")
-    sampler.fit_resample(X, y)
-    counts = sampler.provenance_["base_row"].iloc[200:].value_counts()
-    copies = counts.reindex(np.flatnonzero(y == 1), fill_value=0).to_numpy(dtype=int)
-    assert (np.abs(copies - others / others.sum() * 100) < 1).all()
-
-
-# ---- under-sampling
-
-
-def test_rows_that_are_kept_stay_in_order():
-    X = pd.DataFrame({"a": np.arange(40)}, index=[f"row {i}" for i in range(40)])
-    y = pd.Series(np.tile([0, 0, 0, 1], 10), index=X.index)
-    ours, original = (
-        RandomUnderSampler(random_state=0),
-        their_under.RandomUnderSampler(random_state=0),
-    )
-    X_res, y_res = ours.fit_resample(X, y)
-    original.fit_resample(X, y)
-    assert (np.diff(ours.sample_indices_) > 0).all()
-    assert (np.diff(original.sample_indices_) < 0).any()
-    assert X_res["a"].tolist() == ours.sample_indices_.tolist()
-    assert X_res.index.equals(X.index[ours.sample_indices_])
-    assert y_res.value_counts().tolist() == [10, 10]
-
-
-def test_classes_of_equal_size_are_not_thinned_alike():
-    y = np.tile([0, 1, 2], [40])[:120]
-    X = np.arange(120).reshape(-1, 1)
-    sampler = RandomUnderSampler(random_state=0, sampling_strategy={0: 10, 1: 10})
-    kept = sampler.fit_resample(X, y)[0][:, 0]
-    one, other = (kept[kept % 3 == c] // 3 for c in (0, 1))
-    assert len(one) == len(other) == 10
-    assert one.tolist() != other.tolist()
-
-
-# ---- SMOTEN: the vote
-
-
-def test_ties_of_the_vote_are_drawn():
-    """The base row and its only neighbour vote in both, and disagree; theirs takes the first."""
-    X, y = np.array([["b"], ["a"], *[["z"]] * 40], dtype=object), np.repeat([1, 0], [2, 40])
-    made = {}
-    for name, kind in (("ours", SMOTEN), ("theirs", theirs.SMOTEN)):
-        made[name] = kind(k_neighbors=1, random_state=0).fit_resample(X, y)[0][42:, 0].tolist()
-    assert set(made["theirs"]) == {"a"}
-    assert set(made["ours"]) == {"a", "b"}
-
-
-def test_smoten_takes_a_number_of_neighbours_only():
-    y = two_classes(120, 40)
-    X = np.random.default_rng(0).choice(list("abcd"), size=(120, 4)).astype(object)
-    search = NearestNeighbors(n_neighbors=3)
-    theirs.SMOTEN(k_neighbors=search).fit_resample(X, y)
-    with pytest.raises(ValueError, match="'k_neighbors' parameter of SMOTEN must be an int"):
-        SMOTEN(k_neighbors=search).fit_resample(X, y)
+    came = sampler.provenance_.iloc[200:]
+    assert len(came) == 100
+    assert (came["base_row"] != came["neighbour_row"].fillna(-1)).all()

@@ -10,6 +10,7 @@ import os
 import traceback
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -50,17 +51,9 @@ def objects(values: Any) -> np.ndarray:
     return made
 
 
-def moments(rng: np.random.Generator, n: int) -> np.ndarray:
+def moments(rng: np.random.Generator, n: int, zone: str | None = None) -> np.ndarray:
     days = pd.to_timedelta(rng.integers(0, 900, n), unit="D")
-    return objects(pd.Timestamp("2020-01-01") + days)
-
-
-def zoned(rng: np.random.Generator, n: int) -> np.ndarray:
-    return objects(moment.tz_localize("UTC") for moment in moments(rng, n))
-
-
-def whole(rng: np.random.Generator, n: int) -> np.ndarray:
-    return rng.integers(0, 100, n)
+    return objects(pd.Timestamp("2020-01-01", tz=zone) + days)
 
 
 def cents(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -68,51 +61,45 @@ def cents(rng: np.random.Generator, n: int) -> np.ndarray:
     return objects(Decimal(int(v)).scaleb(-digits) for v in rng.integers(-9999, 9999, n))
 
 
-def texts(rng: np.random.Generator, n: int) -> np.ndarray:
-    return objects(rng.choice(["red", "green", "", " b c", "é"], n).tolist())
-
-
-NUMBERS = {
-    **{name: (whole, name) for name in ("int8", "int16", "int32", "int64", "uint8", "uint64")},
-    **{name: (whole, name) for name in ("Int64", "UInt8", "int64[pyarrow]", "uint16[pyarrow]")},
+WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint64", "Int64", "UInt8")
+FLOATS = ("float16", "float32", "float64", "Float32", "Float64", "double[pyarrow]")
+DATES = ("datetime64[ns]", "datetime64[s]", "timestamp[us][pyarrow]", "date32[pyarrow]")
+Draw = Callable[[np.random.Generator, int], Any]
+NUMBERS: dict[str, tuple[Draw, Any]] = {
     **{
-        name: (lambda rng, n: rng.normal(size=n), name)
-        for name in ("float16", "float32", "float64", "Float32", "Float64", "double[pyarrow]")
+        name: (lambda rng, n: rng.integers(0, 100, n), name)
+        for name in (*WHOLE, "int64[pyarrow]", "uint16[pyarrow]")
     },
+    **{name: (lambda rng, n: rng.normal(size=n), name) for name in FLOATS},
     "beyond 2**53": (lambda rng, n: rng.integers(2**60, 2**62, n), "int64"),
     "constant": (lambda rng, n: np.zeros(n), "float64"),
     "two values": (lambda rng, n: rng.integers(0, 2, n), "float64"),
 }
-BOOLS = {
-    name: (lambda rng, n: rng.random(n) < 0.5, name)
-    for name in ("bool", "boolean", "bool[pyarrow]")
-}
-MOMENTS = {
-    name: (zoned if name.endswith("UTC]") else moments, name)
-    for name in (
-        "datetime64[ns]",
-        "datetime64[s]",
-        "datetime64[us, UTC]",
-        "timestamp[us][pyarrow]",
-        "date32[pyarrow]",
-    )
-} | {
+OTHERS: dict[str, tuple[Draw, Any]] = {
+    **{
+        name: (lambda rng, n: rng.random(n) < 0.5, name)
+        for name in ("bool", "boolean", "bool[pyarrow]")
+    },
+    **{name: (moments, name) for name in DATES},
+    "datetime64[us, UTC]": (lambda rng, n: moments(rng, n, "UTC"), "datetime64[us, UTC]"),
     "timedelta64[ns]": (
         lambda rng, n: objects(m - pd.Timestamp(0) for m in moments(rng, n)),
         "timedelta64[ns]",
-    )
-}
-OBJECTS = {
-    "objects: int": (lambda rng, n: objects(whole(rng, n).tolist()), object),
+    ),
+    "objects: int": (lambda rng, n: objects(rng.integers(0, 100, n).tolist()), object),
     "objects: float": (lambda rng, n: objects(rng.normal(size=n).tolist()), object),
     "objects: Decimal": (cents, object),
     "decimal": (cents, pd.ArrowDtype(pa.decimal128(9, 3))),
 }
-NAMES = {
-    "objects: str": (texts, object),
-    "str": (texts, "str"),
-    "string[pyarrow]": (texts, "string[pyarrow]"),
-    "category": (texts, "category"),
+TEXTS = ["red", "green", "", " b c", "é"]
+NAMES: dict[str, tuple[Draw, Any]] = {
+    **{
+        name: (lambda rng, n: objects(rng.choice(TEXTS, n).tolist()), dtype)
+        for name, dtype in (
+            ("objects: str", object),
+            *((name, name) for name in ("str", "string[pyarrow]", "category")),
+        )
+    },
     "category of int": (lambda rng, n: rng.integers(5, 8, n), "category"),
     "objects: mixed": (lambda rng, n: objects(rng.choice(objects([1, "a", 2.5]), n)), object),
     "objects: bytes": (lambda rng, n: objects(rng.choice([b"a", b"b"], n).tolist()), object),
@@ -122,7 +109,7 @@ NAMES = {
     ),
     "objects: bool": (lambda rng, n: objects((rng.random(n) < 0.5).tolist()), object),
 }
-KINDS = NUMBERS | BOOLS | MOMENTS | OBJECTS | NAMES
+KINDS = NUMBERS | OTHERS | NAMES
 
 
 def column(rng: np.random.Generator, kind: str, n: int, missing: bool) -> pd.Series:
@@ -218,11 +205,11 @@ class Case:
         return make_sampler(self.name, **params)
 
     def __str__(self) -> str:
-        dtypes = dict(zip(self.X.columns, self.X.dtypes, strict=True))
+        columns = dict(zip(self.X.columns, self.X.dtypes, strict=True))
         labels = Counter(map(repr, self.y.tolist()))
         form = f"resample(target={self.target!r})" if self.as_frame else "fit_resample"
         return (
-            f"{self.name} {self.params} {form} {self.options} columns {dtypes} "
+            f"{self.name} {self.params} {form} {self.options} columns {columns} "
             f"labels {self.y.dtype} {dict(labels)} named {self.y.name!r} partitions {self.lengths}"
         )
 
@@ -234,7 +221,7 @@ def pick(rng: np.random.Generator, values: Any) -> Any:
 
 def kinds_for(rng: np.random.Generator, name: str, d: int) -> list[str]:
     """Choose kinds of columns of which most samplers take most."""
-    numeric = [*NUMBERS, *NUMBERS, *BOOLS, *MOMENTS, *OBJECTS]
+    numeric = [*NUMBERS, *NUMBERS, *OTHERS]
     if rng.random() < 0.1:
         return [pick(rng, KINDS) for _ in range(d)]
     if rng.random() < 0.4:  # of one dtype, which arrays can hold
@@ -372,14 +359,8 @@ def raised_by_us(error: BaseException, case: Case) -> None:
     ours = last.filename.startswith(OURS[0]) and (last.line or "").startswith("raise ")
     assert ours or last.filename.endswith(OURS[1]), f"raised in {last}: {error!r}"
     named = [*case.X.columns, case.target, *case.y.tolist(), *range(case.X.shape[1])]
-    words = [
-        *map(repr, named),
-        *parameters_of(samplers()[case.name]),
-        "target",
-        "class",
-        "column",
-        "X",
-    ]
+    words = [*map(repr, named), *parameters_of(samplers()[case.name])]
+    words += ["target", "class", "column", "X"]
     assert any(word in str(error) for word in words), f"nothing is named: {error!r}"
 
 

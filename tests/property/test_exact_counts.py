@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote import ADASYN, SMOTE, SMOTENC
-from tests.tables import dask_frame, even
+from dsmote import ADASYN, SMOTE, SMOTENC, RandomUnderSampler
+from tests.tables import dask_frame, even, lengths_of
 
 COUNTS = st.dictionaries(
     st.integers(-5, 40) | st.text("abc", min_size=1, max_size=2),
@@ -23,48 +23,53 @@ def table_of(counts, seed=0):
     y = rng.permutation(np.repeat(np.array(list(counts)), list(counts.values())))
     table = pd.DataFrame(rng.normal(size=(len(y), 2)), columns=["a", "b"])
     table["c"] = rng.choice(["u", "v"], len(y))
-    return table.assign(y=y)
+    return table.assign(y=y, row=np.arange(len(y)))
 
 
-def counts_of(table):
-    return table["y"].value_counts().to_dict()
+def resampled(sampler, table, lengths):
+    """Resample in memory, or in partitions where there are lengths."""
+    if not lengths:
+        return sampler.resample(table, target="y")
+    with dask.config.set(scheduler="synchronous"):
+        return sampler.resample(dask_frame(table, lengths), target="y").compute()
 
 
 @given(
     counts=COUNTS,
-    word=st.sampled_from(["auto", "all", "minority", "not minority"]),
+    word=st.sampled_from(["auto", "all", "minority", "not minority", None]),
     parts=st.integers(0, 4),
     data=st.data(),
 )
-def test_words(counts, word, parts, data):
-    table = table_of(counts)
-    sampler = SMOTENC(sampling_strategy=word, k_neighbors=3, random_state=0)
-    if parts:
-        frame = dask_frame(table, even(len(table), parts))
-        with dask.config.set(scheduler="synchronous"):
-            found = sampler.resample(frame, target="y").compute()
-    else:
-        found = sampler.resample(table, target="y")
+def test_over_sampling(counts, word, parts, data):
     most = max(counts.values())
-    grown = {label for label, n in sampler.sampling_strategy_.items() if n}
-    assert counts_of(found) == {label: most if label in grown else n for label, n in counts.items()}
-    assert sampler.plan_.counts_after == counts_of(found)
-    if word in ("auto", "all"):
-        assert set(counts_of(found).values()) == {most}
-
-
-@given(counts=COUNTS, data=st.data())
-def test_mappings(counts, data):
-    wanted = {
-        label: n + data.draw(st.integers(0, 60))
-        for label, n in counts.items()
-        if data.draw(st.booleans())
-    }
-    table = table_of(counts).drop(columns="c")
-    sampler = SMOTE(sampling_strategy=wanted, k_neighbors=3, random_state=0)
-    found = sampler.resample(table, target="y")
-    assert counts_of(found) == {**counts, **wanted}
+    table = table_of(counts).drop(columns="row")
+    wanted = {n: m + data.draw(st.integers(0, 60)) for n, m in list(counts.items())[::2]}
+    sampler = SMOTENC(sampling_strategy=word or wanted, k_neighbors=3, random_state=0)
+    found = resampled(sampler, table, even(len(table), parts) if parts else None)
+    if word:
+        grown = {label for label, n in sampler.sampling_strategy_.items() if n}
+        wanted = dict.fromkeys(counts if word in ("auto", "all") else grown, most)
+    assert found["y"].value_counts().to_dict() == {**counts, **wanted}
+    assert sampler.plan_.counts_after == {**counts, **wanted}
     assert len(found) == sampler.plan_.n_after
+
+
+@given(counts=COUNTS, data=st.data(), replacement=st.booleans(), seed=st.integers(0, 2**32 - 1))
+def test_under_sampling_keeps_the_order(counts, data, replacement, seed):
+    wanted = {label: data.draw(st.integers(0, n)) for label, n in list(counts.items())[::2]}
+    table = table_of(counts)
+    n = len(table)
+    sampler = RandomUnderSampler(
+        sampling_strategy=wanted, random_state=seed, replacement=replacement
+    )
+    lengths = lengths_of(n, data.draw(st.lists(st.integers(0, n), max_size=4)))
+    found = resampled(sampler, table, data.draw(st.sampled_from([None, lengths])))
+    after = found["y"].value_counts().to_dict()
+    assert {label: after.get(label, 0) for label in counts} == {**counts, **wanted}
+    assert found["row"].is_monotonic_increasing
+    assert (table["y"].to_numpy()[found["row"]] == found["y"]).all()
+    twice = found.loc[found["row"].duplicated(), "y"]
+    assert set(twice) <= (set(wanted) if replacement else set())
 
 
 @pytest.mark.parametrize("ratio", [0.31, 0.5, 2 / 3, 1.0])
@@ -75,18 +80,34 @@ def test_ratios(ratio):
     assert (found == "b").sum() == int(100 * ratio)
 
 
+def test_equal_classes_lose_different_rows():
+    y = np.repeat([0, 1, 2], [20, 20, 5])
+    sampler = RandomUnderSampler(random_state=0)
+    sampler.fit_resample(y.reshape(-1, 1), y)
+    one, other = sampler.sample_indices_[:5], sampler.sample_indices_[5:10] - 20
+    assert one.tolist() != other.tolist()
+
+
+def test_many_classes_are_thinned():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"a": np.arange(6_000), "y": rng.integers(0, 500, 6_000)})
+    for lengths in (None, [50, 0, 5_950]):
+        found = resampled(RandomUnderSampler(random_state=0), table, lengths)
+        assert set(found["y"].value_counts()) == {table["y"].value_counts().min()}
+
+
 def test_thirty_rows_become_a_million_in_several_partitions():
     rng = np.random.default_rng(0)
     table = pd.DataFrame(rng.normal(size=(1_000, 2)), columns=["a", "b"])
     table["y"] = (np.arange(1_000) < 30).astype("int64")
     sampler = SMOTE(sampling_strategy={1: 1_000_000}, random_state=0)
     lazy = sampler.resample(dask_frame(table, even(1_000, 2)), target="y")
-    sizes = lazy.map_partitions(len).compute(scheduler="synchronous").tolist()
-    assert sizes[:2] == [500, 500]
-    assert sum(sizes[2:]) == 999_970
-    assert max(sizes[2:]) <= 250_000
-    assert min(sizes[2:]) > 200_000
-    assert lazy["y"].sum().compute(scheduler="synchronous") == 1_000_000
+    parts = lazy.map_partitions(lambda part: pd.Series([len(part), part["y"].sum()]), meta=(0, int))
+    sizes, ones = parts.compute(scheduler="synchronous").to_numpy().reshape(-1, 2).T
+    assert sizes[:2].tolist() == [500, 500]
+    assert sizes[2:].sum() == 999_970
+    assert ones.sum() == 1_000_000
+    assert 200_000 < sizes[2:].min() <= sizes[2:].max() <= 250_000
 
 
 def test_wide_rows_make_small_partitions():
@@ -102,47 +123,20 @@ def test_wide_rows_make_small_partitions():
     assert part.memory_usage(deep=True).sum() <= 1.2 * 64 * 2**20
 
 
-def test_kdd_smtp(data_dir):
-    table = pd.read_parquet(data_dir / "kdd_smtp.parquet")
+@pytest.mark.parametrize(
+    ("name", "strategy", "expected"),
+    [
+        ("kdd_smtp", "auto", {95_126}),
+        ("mammography", {"'1'": 1_000}, {10_923, 1_000}),  # labels that are quoted
+        ("satimage", "auto", {1_533}),  # six classes
+    ],
+)
+def test_real_tables(data_dir, name, strategy, expected):
+    table = pd.read_parquet(data_dir / f"{name}.parquet")
     target = table.columns[-1]
-    found = SMOTE(random_state=0).resample(table, target=target)
-    counts = found[target].value_counts()
-    assert counts.nunique() == 1
-    assert counts.iloc[0] == 95_126
+    found = SMOTE(random_state=0, sampling_strategy=strategy).resample(table, target=target)
+    assert set(found[target].value_counts()) == expected
     pd.testing.assert_frame_equal(found[: len(table)], table)
-
-
-def test_mammography_has_labels_that_are_quoted(data_dir):
-    table = pd.read_parquet(data_dir / "mammography.parquet")
-    sampler = SMOTE(random_state=0, sampling_strategy={"'1'": 1_000})
-    found = sampler.resample(table, target="class")
-    assert found["class"].value_counts().to_dict() == {"'-1'": 10_923, "'1'": 1_000}
-    assert found["class"].dtype == table["class"].dtype
-    pd.testing.assert_frame_equal(found[: len(table)], table)
-
-
-def test_satimage_has_six_classes(data_dir):
-    table = pd.read_parquet(data_dir / "satimage.parquet")
-    found = SMOTE(random_state=0).resample(table, target="class")
-    assert set(found["class"].value_counts()) == {1_533}
-
-
-@pytest.mark.filterwarnings("ignore:the median of the continuous columns:UserWarning")
-def test_kddcup_has_many_classes_and_tiny_ones(data_dir):
-    table = pd.read_parquet(data_dir / "kddcup99_10pct.parquet").iloc[::10]
-    counts = table["label"].value_counts()
-    wanted = {label: 500 for label, n in counts.items() if 6 <= n < 500}
-    small = [label for label, n in counts.items() if n < 6]
-    assert wanted
-    assert small
-    sampler = SMOTENC(sampling_strategy=wanted, random_state=0)
-    # In the smallest classes most columns are constant.
-    with pytest.warns(UserWarning, match="standard deviations is 0"):
-        found = sampler.resample(table, target="label")
-    assert found["label"].value_counts().to_dict() == {**counts.to_dict(), **wanted}
-    assert any(repr(small[0]) in warning for warning in sampler.plan_.warnings)
-    with pytest.raises(ValueError, match="needs at least 6"):
-        SMOTENC(random_state=0).resample(table, target="label")
 
 
 @pytest.mark.filterwarnings("ignore:class.* standard deviations is 0:UserWarning")

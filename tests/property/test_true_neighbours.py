@@ -1,23 +1,27 @@
 """Truth: the engines find what looking at all pairs finds; new rows lie between neighbours."""
 
 import contextlib
+from functools import cache
 
+import dask
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from dsmote import SMOTE
-from dsmote.neighbors import BruteSearch, MixedSearch, TreeSearch, tree
-from tests.tables import naive_neighbours
+from dsmote import ADASYN, SMOTE, BorderlineSMOTE
+from dsmote.neighbors import BruteSearch, MixedSearch, TreeSearch
+from tests.tables import dask_frame, lengths_of, naive_neighbours, set_constant
 
 K = 5
 
 
-def tables(name, n=150, seed=0):
-    """Make a class that is hard to search."""
-    rng = np.random.default_rng(seed)
+@cache
+def made_tables(n=150):
+    """Make classes that are hard to search."""
+    rng = np.random.default_rng(0)
     plain = rng.normal(size=(n, 4))
     return {
         "plain": plain,
@@ -38,27 +42,12 @@ def tables(name, n=150, seed=0):
         "a line": np.outer(rng.normal(size=n), [1.0, 2.0, 3.0]),
         "minus zero": np.where(plain > 0, 0.0, -0.0),
         "a constant column": np.column_stack([plain, np.full(n, 7.0)]),
-    }[name]
+    }
 
 
-NAMES = [
-    "plain",
-    "five copies of each row",
-    "all rows equal",
-    "two values",
-    "a grid",
-    "far from the origin",
-    "very far from the origin",
-    "tiny",
-    "tiny and far",
-    "one column",
-    "one column, far",
-    "columns of unlike scale",
-    "more columns than rows",
-    "a line",
-    "minus zero",
-    "a constant column",
-]
+BEYOND = {"huge": 2.0**-600, "hardly above zero": 2.0**600}  # what all pairs would overflow at
+NAMES = [name for name in made_tables() if name not in BEYOND]
+HARD = ["plain", "five copies of each row", "a grid"]
 
 
 class LeafByLeaf(TreeSearch):
@@ -66,8 +55,8 @@ class LeafByLeaf(TreeSearch):
 
     def __init__(self, matrix: np.ndarray, eps: float = 0.0) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(tree, "_CACHED", 0)
-            patch.setattr(tree, "_NARROW", 0)
+            set_constant(patch, "neighbors.tree", "_CACHED", 0)
+            set_constant(patch, "neighbors.tree", "_NARROW", 0)
             super().__init__(matrix, eps)
 
 
@@ -77,20 +66,24 @@ ENGINES = [TreeSearch, LeafByLeaf, BruteSearch]
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", NAMES)
 def test_engines_find_the_true_neighbours(engine, name):
-    matrix = tables(name)
+    matrix = made_tables()[name]
     ids = np.arange(len(matrix))
-    expected_distances, expected = naive_neighbours(matrix, K)
-    distances, found = engine(matrix).query(ids, K)
-    np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(distances, expected_distances)
-    assert (found != ids[:, None]).all()
+    for k in (K, 1, 30, 100) if name in HARD else (K,):
+        expected_distances, expected = naive_neighbours(matrix, k)
+        distances, found = engine(matrix).query(ids, k)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(distances, expected_distances)
+        assert (found != ids[:, None])[:, : len(matrix) - 1].all()
+    # All other rows can be the neighbours.
+    _, found = engine(matrix[:12]).query(ids[:12], 11)
+    np.testing.assert_array_equal(found, naive_neighbours(matrix[:12], 11)[1])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(("name", "scale"), [("huge", 2.0**-600), ("hardly above zero", 2.0**600)])
+@pytest.mark.parametrize(("name", "scale"), BEYOND.items())
 def test_engines_at_the_ends_of_the_range_of_floats(engine, name, scale):
     # Looking at all pairs would overflow; scaling by a power of two changes no order.
-    matrix = tables(name)
+    matrix = made_tables()[name]
     _, expected = naive_neighbours(matrix * scale, K)
     distances, found = engine(matrix).query(np.arange(len(matrix)), K)
     np.testing.assert_array_equal(found, expected)
@@ -99,26 +92,9 @@ def test_engines_at_the_ends_of_the_range_of_floats(engine, name, scale):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", ["plain", "five copies of each row", "a grid"])
-@pytest.mark.parametrize("k", [1, 2, 30, 100])
-def test_any_number_of_neighbours(engine, name, k):
-    matrix = tables(name)
-    _, found = engine(matrix).query(np.arange(len(matrix)), k)
-    np.testing.assert_array_equal(found, naive_neighbours(matrix, k)[1])
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", NAMES)
-def test_all_other_rows_can_be_the_neighbours(engine, name):
-    matrix = tables(name)[:12]
-    _, found = engine(matrix).query(np.arange(12), 11)
-    np.testing.assert_array_equal(found, naive_neighbours(matrix, 11)[1])
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", ["plain", "a grid", "five copies of each row", "tiny and far"])
+@pytest.mark.parametrize("name", [*HARD, "tiny and far"])
 def test_blocks_of_queries_change_nothing(engine, name, monkeypatch):
-    matrix = tables(name)
+    matrix = made_tables()[name]
     index = engine(matrix)
     ids = np.arange(len(matrix))
     distances, found = index.query(ids, K)
@@ -128,19 +104,17 @@ def test_blocks_of_queries_change_nothing(engine, name, monkeypatch):
         np.testing.assert_array_equal(part[1], found[start:stop])
     backwards = index.query(ids[::-1], K)
     np.testing.assert_array_equal(backwards[1], found[::-1])
-    monkeypatch.setattr("dsmote.neighbors.exact._CELLS", 64)
-    monkeypatch.setattr("dsmote.neighbors.brute._PAIRS", 64)
-    monkeypatch.setattr("dsmote.neighbors.brute.BLOCK", 7)
-    monkeypatch.setattr("dsmote.neighbors.brute.TILE", 16)
+    for constant, value in (("_CELLS", 64), ("_PAIRS", 64), ("BLOCK", 7), ("TILE", 16)):
+        set_constant(monkeypatch, "neighbors", constant, value)
     small = engine(matrix).query(ids, K)
     np.testing.assert_array_equal(small[0], distances)
     np.testing.assert_array_equal(small[1], found)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", ["plain", "a grid", "five copies of each row"])
+@pytest.mark.parametrize("name", HARD)
 def test_points_that_are_not_in_the_index(engine, name):
-    matrix = tables(name)
+    matrix = made_tables()[name]
     points = np.concatenate([matrix[:10], matrix[:10] + 0.01])
     distances, found = engine(matrix).query_points(points, K)
     squares = np.zeros((len(points), len(matrix)))
@@ -152,12 +126,11 @@ def test_points_that_are_not_in_the_index(engine, name):
 
 
 @contextlib.contextmanager
-def small_tiles():
+def small_tiles(tile=8, cap=4):
     """Make a few dozen rows take the way that thousands take."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dsmote.neighbors.brute.TILE", 8)
-        patch.setattr("dsmote.neighbors.brute._CAP", 4)
-        patch.setattr("dsmote.neighbors.brute.BLOCK", 16)
+        for constant, value in (("TILE", tile), ("BLOCK", 2 * tile), ("_CAP", cap)):
+            set_constant(patch, "neighbors", constant, value)
         yield
 
 
@@ -192,9 +165,7 @@ def test_exact_engines_equal_a_naive_search(kind, seed, n, d, k, size):
     k = min(k, n - 1)
     distances, expected = naive_neighbours(matrix, k)
     for engine in ENGINES:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("dsmote.neighbors.brute.TILE", size)
-            patch.setattr("dsmote.neighbors.brute.BLOCK", size // 4)
+        with small_tiles(size, 256):
             found = engine(matrix).query(np.arange(n), k)
         np.testing.assert_array_equal(found[0], distances)
         np.testing.assert_array_equal(found[1], expected)
@@ -305,7 +276,7 @@ def test_points_with_names_that_are_not_in_the_index(engine, levels, n):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_new_rows_lie_between_a_row_and_one_of_its_true_neighbours(name):
-    matrix = tables(name)
+    matrix = made_tables()[name]
     majority = np.concatenate([matrix] * 3) + 1.0
     X = np.concatenate([majority, matrix])
     y = np.repeat([0, 1], [len(majority), len(matrix)])
@@ -326,12 +297,83 @@ def test_new_rows_lie_between_a_row_and_one_of_its_true_neighbours(name):
         assert missed.min() <= rounding + 1e-13 * np.abs(steps).max()
 
 
-def test_a_row_with_copies_never_has_itself_for_a_neighbour():
-    rows = np.repeat(np.random.default_rng(0).normal(size=(40, 3)), 5, axis=0)
-    ids = np.arange(200)
-    for engine in ENGINES:
-        distances, found = engine(rows).query(ids, 4)
-        # The four nearest are its four copies, at distance 0, and never the row itself.
-        assert (distances == 0).all()
-        assert (found // 5 == (ids // 5)[:, None]).all()
-        assert (found != ids[:, None]).all()
+# ---- the nearest of all rows, which partitions are asked for
+
+
+def nearest_of_all(points, groups, numbers, m):
+    """Look at every pair of rows of one group; -1 where there are fewer than m others."""
+    squares = ((points[numbers][:, None] - points) ** 2).sum(axis=2)
+    squares[groups[numbers][:, None] != groups] = np.inf
+    squares[np.arange(len(numbers)), numbers] = np.inf
+    order = np.argsort(squares, axis=1, kind="stable")[:, :m]
+    return np.where(np.isinf(np.take_along_axis(squares, order, 1)), -1, order)
+
+
+@given(
+    kind=st.sampled_from(["grid", "floats", "duplicates"]),
+    seed=st.integers(0, 999),
+    cuts=st.lists(st.integers(0, 80), max_size=7),
+    batch=st.integers(1, 40),
+    m=st.integers(2, 8),
+    grouped=st.booleans(),
+    scaled=st.booleans(),
+    missing=st.booleans(),
+)
+def test_the_nearest_of_all_rows_as_by_looking_at_all_pairs(
+    kind, seed, cuts, batch, m, grouped, scaled, missing
+):
+    rng = np.random.default_rng(seed)
+    n = 80
+    X = rng.normal(size=(n, 2))
+    X = rng.integers(0, 4, (n, 2)) * 1.0 if kind == "grid" else X
+    X = X[rng.integers(0, n // 4, n)] if kind == "duplicates" else X
+    y = np.where(rng.permutation(n) < 30, 1, 0)
+    groups = rng.integers(0, 2, n) if grouped else np.zeros(n, dtype=int)
+    table = pd.DataFrame(X, columns=["a", "b"]).mask(missing & (rng.random((n, 2)) < 0.03))
+    complete = table.notna().all(axis=1).to_numpy()
+    points = table.to_numpy()
+    if scaled:
+        points = (points - np.nanmean(points, axis=0)) / np.nanstd(points, axis=0)
+    points = np.where(complete[:, None], points, np.inf)
+    few = np.flatnonzero((y == 1) & complete)
+    with np.errstate(invalid="ignore"):
+        near = nearest_of_all(np.where(complete[:, None], points, 1e9), groups, few, m)
+    near[~complete[near]] = -1
+    others = ((near >= 0) & (y[near] == 0)).sum(axis=1)
+    how = {"random_state": 0, "missing": "skip", "provenance": "full", "on_small_group": "copy"}
+    how |= {"scale": "standard" if scaled else None, "sampling_strategy": {1: 3_000}}
+    borderline = BorderlineSMOTE(
+        kind="borderline-2", k_neighbors=m, m_neighbors=m, on_empty="smote", **how
+    )
+    adasyn = ADASYN(n_neighbors=m, **how)
+    lengths = lengths_of(n, cuts)
+    given_ = [dask_frame(part, lengths) for part in (table, pd.Series(y), pd.Series(groups))]
+    with pytest.MonkeyPatch.context() as patch, dask.config.set(scheduler="synchronous"):
+        set_constant(patch, "execute", "BATCH", batch)
+        made = []
+        for sampler in (borderline, adasyn):
+            X_res, _, _ = sampler.fit_resample(*given_[:2], groups=given_[2])
+            made.append(X_res.compute()[n:])
+    danger = few[(others >= m / 2) & (others < m)]
+    base = made[0]["base_row"].to_numpy(dtype=int)
+    assert set(base) == set(danger if len(danger) else few)
+    if len(danger) and not grouped:
+        for row in danger:
+            found = set(made[0].loc[base == row, "neighbour_row"])
+            assert found == set(near[few == row][0])
+    copies = made[1]["base_row"].value_counts().reindex(few, fill_value=0).to_numpy()
+    assert (np.abs(copies - 2_970 * others / others.sum()) < 1.001).all()
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e-70, 1e70, 1e150])
+def test_the_nearest_of_all_rows_in_tables_of_unusual_size(size):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(80, 2)).round(2), columns=["a", "b"])
+    table["y"] = np.where(rng.permutation(80) < 30, 1, 0)
+    how = BorderlineSMOTE(kind="borderline-2", random_state=0, provenance="full")
+    parents = []
+    for scale in (1.0, size):
+        frame = dask_frame(table.assign(a=table["a"] * scale, b=table["b"] * scale), [30, 50])
+        found = how.resample(frame, target="y").compute(scheduler="synchronous")
+        parents.append(found[["base_row", "neighbour_row", "gap"]])
+    pd.testing.assert_frame_equal(*parents)

@@ -2,9 +2,7 @@
 
 import hashlib
 import os
-import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 import time
@@ -15,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import psutil
-import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEDULE = ROOT / "examples" / "schedule"
@@ -29,8 +26,6 @@ if [ "$(wc -l <"{folder}/calls")" -ge "${{ARRIVES:-1}}" ] && [ -d "{folder}/late
 fi
 PYTHONPATH="{root}" exec "{python}" -m dsmote "$@"
 """
-# What pip says when there is no index; any other failure to install is one of ours.
-NO_INDEX = r"NewConnectionError|ConnectTimeout|ReadTimeout|ConnectionError|from versions: none"
 
 
 def payments(number: int, rows: int = 2000) -> pd.DataFrame:
@@ -147,35 +142,6 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"waited {SECONDS} s in vain until {what}"
         time.sleep(0.02)
-
-
-def environment_of(name: str, requirement: str, folder: Path) -> Path:
-    """Folder of programs of a new virtual environment with one package and what it needs."""
-    (folder / "pip").mkdir()
-    subprocess.run([sys.executable, "-m", "venv", str(folder / name)], check=True, timeout=SECONDS)
-    programs = folder / name / "bin"
-    kept = {key: text for key, text in os.environ.items() if not key.startswith("PYTHON")}
-    code, said = run(
-        [programs / "python", "-m", "pip", "install", "--quiet", requirement],
-        kept | {"TMPDIR": str(folder / "pip")},
-        folder,
-    )
-    if code != 0 and re.search(NO_INDEX, said):
-        reason = f"{requirement} cannot be installed: no package index is reached"
-        if os.environ.get("DSMOTE_REQUIRE_DATA") == "1":
-            pytest.fail(f"{reason}\n{said}")
-        pytest.skip(reason)
-    assert code == 0, said
-    assert not list((folder / name).rglob("dsmote")), "the job is to run in an environment apart"
-    return programs
-
-
-def rows(database: Path, query: str) -> list[tuple]:
-    connection = sqlite3.connect(database)
-    try:
-        return connection.execute(query).fetchall()
-    finally:
-        connection.close()
 
 
 # A mistake, too little memory, and a class of too few rows (with another seed, or the output would

@@ -16,12 +16,15 @@ MODULE, LINE = (
     textwrap.dedent(block) for block in re.findall(r"```python\n(.*?)```", SECTION, re.DOTALL)
 )
 PROMISES = (
-    "tests/dask/test_family_lazy.py",
-    "tests/oracle/test_estimator_checks.py",
-    "tests/property/test_family_same_rows.py",
+    "tests/dask/test_lazy.py",
+    "tests/oracle/test_checks.py",
+    "tests/oracle/test_defects.py",
+    "tests/oracle/test_formulas.py",
+    "tests/property/test_same_rows.py",
     "tests/unit/test_samplers_bad_input.py",
-    "tests/unit/test_samplers_family.py",
-    "tests/unit/test_samplers_names.py",
+    "tests/unit/test_samplers_companions.py",
+    "tests/unit/test_samplers_originals.py",
+    "tests/unit/test_samplers_parameters.py",
 )
 
 
@@ -60,4 +63,4 @@ def test_the_promises_are_tested_of_a_new_sampler(copy: Path) -> None:
 def test_a_new_sampler_that_breaks_one_is_noticed(copy: Path) -> None:
     broken = MODULE.replace("self.share * draws.gap()", "np.random.random(len(bases))")
     assert broken != MODULE
-    assert " failed" in tried(copy, broken, "tests/unit/test_samplers_family.py")
+    assert " failed" in tried(copy, broken, "tests/unit/test_samplers_companions.py")

@@ -1,0 +1,191 @@
+"""What benchmarks share: options, tables, sides that take turns, processes of their own, peaks."""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(os.environ.get("DSMOTE_DATA") or ROOT.parent / "shared" / "data")
+MIB = 2**20
+SIDES = ("dsmote", "imbalanced-learn")
+NOMINAL = [
+    "Gender",
+    "Driving_License",
+    "Region_Code",
+    "Previously_Insured",
+    "Vehicle_Age",
+    "Vehicle_Damage",
+    "Policy_Sales_Channel",
+]
+TARGETS = {
+    "adult": "income",
+    "bank_full": "y",
+    "insurance_crosssell_train": "Response",
+    "kdd_smtp": "y",
+    "kddcup99_10pct": "label",
+    "mammography": "class",
+    "oil_spill": "class",
+    "phoneme": "class",
+    "satimage": "class",
+    "thyroid0387": "diagnosis",
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "data": {"type": Path, "default": DATA, "help": "folder of the real tables"},
+    "rows": {"type": int, "help": "use at most about so many rows of each table"},
+    "repeats": {"type": int, "default": 3},
+    "directory": {"type": Path, "help": "where to put the files (default: TMPDIR)"},
+    "memory-limit": {"default": "2GiB", "help": "of each worker"},
+    "child": {"choices": SIDES, "help": argparse.SUPPRESS},
+}
+
+
+def parser(doc: str, *names: str) -> argparse.ArgumentParser:
+    """Make a parser of some of the options that benchmarks share."""
+    made = argparse.ArgumentParser(description=doc.splitlines()[0])
+    for name in names:
+        made.add_argument(f"--{name}", **OPTIONS[name])
+    return made
+
+
+def sampler_of(side: str, name: str, **options: Any) -> Any:
+    """Make the sampler of one of the libraries."""
+    import imblearn.over_sampling
+    import imblearn.under_sampling
+
+    import dsmote
+
+    theirs = imblearn.under_sampling if "Under" in name else imblearn.over_sampling
+    return getattr(dsmote if side == "dsmote" else theirs, name)(**options)
+
+
+def scaled(table: pd.DataFrame) -> np.ndarray:
+    """Scale each column to 0..1."""
+    spread = (table.max() - table.min()).replace(0, 1)
+    return np.ascontiguousarray(((table - table.min()) / spread).to_numpy())
+
+
+def insurance(folder: Path, rows: int | None = None, columns: str = "one-hot") -> tuple[Any, Any]:
+    """Read features (one-hot, mixed or names only) and target of the insurance table."""
+    table = pd.read_parquet(folder / "insurance_crosssell_train.parquet").drop(columns="id")
+    if rows and rows < len(table):
+        table = table.sample(rows, random_state=0)
+    y = table.pop("Response").to_numpy(copy=True)
+    if columns == "one-hot":
+        return scaled(pd.get_dummies(table, dtype=float)), y
+    table[NOMINAL] = table[NOMINAL].astype("category")
+    return (table[NOMINAL] if columns == "names" else table).reset_index(drop=True), y
+
+
+def write_table(
+    folder: Path, rows: int, files: int, one_in: int, features: int = 20, rank: int = 5
+) -> None:
+    """Write a table of a low rank plus noise, one row in `one_in` of class 1, a chunk at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    folder.mkdir(parents=True)
+    mixing = np.random.default_rng(0).normal(size=(rank, features))
+    for number in range(files):
+        rng = np.random.default_rng([1, number])
+        ends = rows * number // files, rows * (number + 1) // files
+        writer = None
+        for start in range(ends[0], ends[1], 250_000):
+            label = np.arange(start, min(ends[1], start + 250_000)) % one_in == one_in - 1
+            hidden = rng.normal(size=(len(label), rank)) + label[:, None]
+            values = hidden @ mixing + 0.1 * rng.normal(size=(len(label), features))
+            columns = {f"x{i:02d}": values[:, i] for i in range(features)}
+            table = pa.table({**columns, "label": label.astype("int8")})
+            writer = writer or pq.ParquetWriter(folder / f"part-{number:05d}.parquet", table.schema)
+            writer.write_table(table)
+        if writer:
+            writer.close()
+
+
+def in_turn(
+    sides: dict[str, Callable[[], Any]], repeats: int, calls: int = 1
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """Return the seconds of the calls of each side, taken in turn, and what each gave last."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    made = {}
+    for _ in range(repeats):
+        for name, run in sides.items():
+            start = time.perf_counter()
+            for _ in range(calls):
+                made[name] = run()
+            seconds[name].append((time.perf_counter() - start) / calls)
+    return seconds, made
+
+
+def print_times(seconds: dict[str, list[float]], width: int = 20) -> dict[str, float]:
+    """Print a line for each side; return the medians."""
+    middle = {name: statistics.median(times) for name, times in seconds.items()}
+    print(f"{'':<{width}}{'median s':>10}{'least s':>10}{'most s':>10}{'runs':>6}")
+    for name, times in seconds.items():
+        figures = f"{middle[name]:>10.2f}{min(times):>10.2f}{max(times):>10.2f}"
+        print(f"{name:<{width}}{figures}{len(times):>6}", flush=True)
+    return middle
+
+
+def watched(run: Callable[[], Any]) -> tuple[float, int, Any]:
+    """Return median seconds of a call, bytes above the start at its peak, and what it gave.
+
+    Calls that are over in no time are repeated.
+    """
+    import psutil
+
+    process, done = psutil.Process(), threading.Event()
+    before = peak = process.memory_info().rss
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(0.005):
+            peak = max(peak, process.memory_info().rss)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    seconds: list[float] = []
+    made = None
+    try:
+        while not seconds or (sum(seconds) < 1 and len(seconds) < 10):
+            made = None  # not twice in memory
+            start = time.perf_counter()
+            made = run()
+            seconds.append(time.perf_counter() - start)
+    finally:
+        done.set()
+        thread.join()
+    return statistics.median(seconds), peak - before, made
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of a child that imports this checkout."""
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return os.environ | {"PYTHONPATH": path} | more
+
+
+def child(file: str, *words: object) -> dict[str, Any]:
+    """Run a benchmark in a process of its own; return what it prints last."""
+    done = subprocess.run(
+        [sys.executable, file, *map(str, words)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env=environment(),
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def medians(results: Sequence[dict[str, float]]) -> dict[str, float]:
+    """Return the median of each number over several runs."""
+    return {key: statistics.median(of[key] for of in results) for key in results[0]}

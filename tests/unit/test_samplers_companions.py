@@ -1,0 +1,474 @@
+"""What goes along with rows: provenance, groups, weights; small classes; labels of any kind."""
+
+from datetime import date
+
+import dask
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.cluster import KMeans
+from sklearn.model_selection import GroupKFold
+from sklearn.svm import SVC
+
+from dsmote import SMOTE, SMOTEN, SMOTENC, SVMSMOTE, KMeansSMOTE, RandomUnderSampler
+from tests.samplers import family, having, table_of
+from tests.tables import (
+    assert_same_bits,
+    both_ways,
+    dask_array,
+    dask_frame,
+    even,
+    mixed,
+    numbers,
+)
+
+N, FEW = 120, 40
+TABLE = numbers(N, FEW, 3)
+X, Y = TABLE.drop(columns="y"), TABLE["y"]
+
+OVER = family()
+EACH = pytest.mark.parametrize("name", OVER)
+SEARCHING = having("on_small_group", OVER)
+BETWEEN = [name for name in SEARCHING if name in having("missing", OVER)]
+COPYING = [name for name in OVER if name not in BETWEEN]
+
+
+def sampler(name, **more):
+    kind, how = OVER[name]
+    return kind(random_state=0, **(how | more))
+
+
+def features(name):
+    return table_of(name, N, FEW).drop(columns="y")
+
+
+# ---- where rows came from
+
+
+@EACH
+def test_provenance_and_carried_columns_of_the_parents(name):
+    plain, _ = sampler(name).fit_resample(features(name), Y)
+    flagged, _ = sampler(name, provenance="flag").fit_resample(features(name), Y)
+    assert list(flagged.columns) == [*X.columns, "synthetic"]
+    assert flagged["synthetic"].dtype == bool
+    assert flagged["synthetic"].tolist() == [False] * N + [True] * FEW
+    assert_same_bits(flagged.drop(columns="synthetic"), plain)
+    kinds = pd.Categorical(np.where(np.arange(N) % 3, "odd", "even"))
+    table = features(name).assign(id=np.arange(N) + 1_000, kind=kinds)
+    how = sampler(name, provenance="full", carry=["id", "kind"])
+    found, labels = how.fit_resample(table, Y)
+    came = ["base_row", "neighbour_row", "gap", "id_base", "id_neighbour", "kind_base"]
+    assert found.iloc[:N][[*came, "kind_neighbour"]].isna().all(axis=None)
+    new = found[N:]
+    base = new["base_row"].astype(int)
+    assert (labels[N:] == 1).all() and (Y.iloc[base] == 1).all()
+    assert new[["id", "kind"]].isna().all(axis=None)
+    assert (new["id_base"] - 1_000).tolist() == base.tolist()
+    assert new["kind_base"].tolist() == kinds[base].tolist()
+    # A neighbour of another class is known by its number only; copies and votes have none.
+    near, known = new["neighbour_row"], new["id_neighbour"].notna()
+    assert known.tolist() == near.isin(np.flatnonzero(Y == 1)).tolist()
+    assert (new["id_neighbour"] - 1_000)[known].tolist() == near[known].tolist()
+    assert near.isna().all() == (name in COPYING)
+    assert new["gap"].isna().all() == (name in ("random", "smoothed", "smoten"))
+    if name == "random":
+        assert_same_bits(new[list(X.columns)], X.iloc[base])
+    lazy, _ = how.fit_resample(dask_frame(table, even(N, 3)), dask_frame(Y, even(N, 3)))
+    parts = dask.compute(*lazy.to_delayed(), scheduler="synchronous")
+    assert all(part.dtypes.equals(lazy._meta.dtypes) for part in parts)
+    assert_same_bits(pd.concat(parts), found)
+
+
+@EACH
+def test_arrays_have_their_provenance_beside_them(name):
+    how = sampler(name, provenance="full")
+    frame, _ = how.fit_resample(features(name), Y)
+    assert not hasattr(how, "provenance_")
+    made, _ = how.fit_resample(features(name).to_numpy(), Y.to_numpy())
+    assert_same_bits(made, frame[X.columns].to_numpy())
+    pd.testing.assert_frame_equal(how.provenance_, frame.drop(columns=X.columns))
+    how.fit_resample(features(name), Y)  # what is known of an earlier array is forgotten
+    assert not hasattr(how, "provenance_")
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize(
+    ("provenance", "name"),
+    [("flag", "synthetic"), ("full", "gap"), ("full", "id_base"), ("full", "base_row")],
+)
+def test_names_that_are_taken(lazy, provenance, name):
+    table = TABLE.assign(id=1, **{name: 2.0})
+    given = dask_frame(table, [60, 60]) if lazy else table
+    how = SMOTE(provenance=provenance, carry=["id"])
+    with pytest.raises(ValueError, match=f"adds the column '{name}', which the table has already"):
+        how.resample(given, target="y")
+
+
+# ---- groups
+
+
+@pytest.mark.parametrize("name", OVER)
+@pytest.mark.parametrize("kind", ["array", "text", "categories", "column"])
+def test_neighbours_and_new_rows_stay_in_their_group(name, kind):
+    groups = pd.Series(np.arange(N) % 2, name="g")
+    if kind in ("text", "categories"):
+        groups = groups.map({0: "p", 1: "q"})
+    if kind == "categories":
+        groups = groups.astype("category")
+    how = sampler(
+        name, provenance="full", **({"on_small_group": "copy"} if name == "kmeans" else {})
+    )
+    table = features(name)
+    if kind == "column":
+        found, _ = how.fit_resample(table.assign(g=groups), Y, groups="g")
+        out = found["g"]
+    else:
+        given = groups.to_numpy() if kind == "array" else groups
+        found, _, out = how.fit_resample(table, Y, groups=given)
+        assert type(out) is type(given)
+        out = pd.Series(out)
+    assert out.dtype == groups.dtype
+    assert out[:N].tolist() == groups.tolist()
+    new = found[N:]
+    base = groups.iloc[new["base_row"].astype(int)]
+    assert out[N:].tolist() == base.tolist()
+    if name in BETWEEN:
+        assert groups.iloc[new["neighbour_row"].astype(int)].tolist() == base.tolist()
+    assert set(out[N:]) == set(groups)
+
+
+def test_cross_validation_by_group_has_no_leak():
+    """No row of the training folds was made from a row of the test fold."""
+    groups = np.random.default_rng(0).integers(0, 4, N)
+    how = SMOTE(random_state=0, k_neighbors=2, provenance="full", on_small_group="copy")
+    X_res, y_res, groups_res = how.fit_resample(X, Y, groups=groups)
+    of = X_res["base_row"].fillna(pd.Series(X_res.index)).astype(int).to_numpy()
+    near = X_res["neighbour_row"].fillna(pd.Series(of)).astype(int).to_numpy()
+    for train, test in GroupKFold(4).split(X_res, y_res, groups_res):
+        for parents in (of, near):
+            assert not set(parents[train]) & set(parents[test])
+    ungrouped = SMOTE(random_state=0, k_neighbors=2, provenance="full").fit_resample(X, Y)[0][N:]
+    differ = groups[ungrouped["base_row"].astype(int)] != groups[
+        ungrouped["neighbour_row"].astype(int)
+    ]  # fmt: skip
+    assert differ.any()
+
+
+def test_a_group_column_is_not_measured():
+    far = TABLE.assign(g=np.where(np.arange(N) % 2, 1e9, 0.0))
+    found = SMOTE(random_state=0).resample(far, target="y", groups="g")
+    assert_same_bits(
+        found[list("abc")],
+        SMOTE(random_state=0).fit_resample(X, Y, groups=(far["g"] > 0).to_numpy())[0],
+    )
+    assert set(found["g"]) == {0.0, 1e9}
+
+
+def test_missing_groups_are_one_group():
+    groups = pd.Series(np.where(np.arange(N) % 2, "p", None), dtype=object)
+    found, _, out = SMOTE(random_state=0, provenance="full").fit_resample(X, Y, groups=groups)
+    new = found[N:]
+    missing = out[N:].isna().to_numpy()
+    assert 0 < missing.sum() < FEW
+    for column in ("base_row", "neighbour_row"):
+        np.testing.assert_array_equal(groups.isna()[new[column].astype(int)], missing)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (np.ones(3), "groups has 3 values, but X has 120 rows; give one value for each row"),
+        (np.ones((N, 2)), r"groups must have one dimension.* but has the shape \(120, 2\)"),
+        ("z", "there is no column 'z' of groups; the columns are 'a', 'b', 'c'"),
+    ],
+)
+def test_groups_that_do_not_fit(groups, message):
+    with pytest.raises(ValueError, match=message):
+        SMOTE().fit_resample(X, Y, groups=groups)
+
+
+@pytest.mark.parametrize("k", [2, 5])
+def test_a_group_of_k_rows_is_too_small_and_one_of_k_plus_1_is_not(k):
+    few = np.flatnonzero(Y == 1)
+    for rows in (k, k + 1):
+        groups = np.zeros(N, dtype=int)
+        groups[few[:rows]] = 7
+        how = {"random_state": 0, "k_neighbors": k, "provenance": "full"}
+        how["sampling_strategy"] = {1: 500}
+        if rows == k:
+            message = rf"class 1 has 1 group\(s\) of fewer than {k + 1} rows \(k \+ 1\).*: 7: {k};"
+            with pytest.raises(ValueError, match=message):
+                SMOTE(**how).fit_resample(X, Y, groups=groups)
+        for what in ("error", "copy", "skip")[rows == k :]:
+            found, _, out = SMOTE(on_small_group=what, **how).fit_resample(X, Y, groups=groups)
+            new = found[N:][out[N:] == 7]
+            copies = (new["base_row"] == new["neighbour_row"]).to_numpy()
+            assert (len(new) > 0) == (what != "skip" or rows == k + 1)
+            assert copies.all() if rows == k else not copies.any()
+
+
+def test_a_cluster_of_k_rows_is_too_small_and_one_of_k_plus_1_is_not():
+    rng = np.random.default_rng(0)
+    heaps = KMeans(n_clusters=2, n_init=1, random_state=0)
+    for rows, clusters in ((3, 1), (4, 2)):
+        # So many rows of the class in the heap at 0; always 8 in that at 100.
+        features = np.r_[rng.normal(size=(20 + rows, 2)), rng.normal(100, 1, size=(28, 2))]
+        labels = np.repeat([0, 1, 0, 1], [20, rows, 20, 8])
+        sampler = KMeansSMOTE(
+            random_state=0, k_neighbors=3, kmeans_estimator=heaps, cluster_balance_threshold=0.0
+        )
+        made = sampler.fit_resample(features, labels)[0][len(features) :]
+        assert sampler.neighbors_report_[1]["clusters"] == clusters
+        assert (made[:, 0] < 50).any() == (clusters == 2)
+
+
+@pytest.mark.parametrize("name", SEARCHING)
+def test_no_group_is_large_enough(name):
+    with pytest.raises(ValueError, match=r"class 1 has no group of at least \d rows \(k \+ 1\)"):
+        how = sampler(name, on_small_group="skip")
+        how.fit_resample(features(name), Y, groups=np.arange(N))
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_column_of_groups_has_no_other_role(lazy):
+    table = X.assign(g=np.arange(N) % 2, y=Y)
+    table = dask_frame(table, [60, 60]) if lazy else table
+    with pytest.raises(ValueError, match=r"column 'g' is in carry and names the groups, too.*take"):
+        SMOTE(carry=["g"]).resample(table, target="y", groups="g")
+    with pytest.raises(ValueError, match=r"target column 'y' cannot be the groups.*leave groups"):
+        SMOTE().resample(table, target="y", groups="y")
+
+
+def test_groups_that_are_small_inside_their_cluster():
+    rng = np.random.default_rng(0)
+    table = np.r_[rng.normal(size=(200, 2)), rng.normal(3, 1, size=(40, 2))]
+    labels, groups = np.repeat([0, 1], [200, 40]), rng.integers(0, 2, 240)
+    how = {"kmeans_estimator": 12, "cluster_balance_threshold": 0.02, "random_state": 0}
+    how |= {"k_neighbors": 5, "provenance": "full"}
+    with pytest.raises(ValueError, match=r"row\(s\) with fewer than 5 others of their group in"):
+        KMeansSMOTE(**how).fit_resample(table, labels, groups=groups)
+    for what in ("copy", "skip"):
+        sampler = KMeansSMOTE(on_small_group=what, **how)
+        _, made, out = sampler.fit_resample(table, labels, groups=groups)
+        assert np.bincount(made).tolist() == [200, 200]
+        new = sampler.provenance_[240:]
+        base, near = new["base_row"].astype(int), new["neighbour_row"].astype(int)
+        np.testing.assert_array_equal(groups[base], out[240:])
+        np.testing.assert_array_equal(groups[near], out[240:])
+        assert (base == near).any() == (what == "copy")
+
+
+# ---- weights
+
+
+@EACH
+@pytest.mark.parametrize("dtype", ["int64", "float32", "float64", "bool"])
+def test_weights_are_those_of_the_parents_or_lie_between(name, dtype):
+    weights = pd.Series(np.random.default_rng(0).integers(0, 9, N).astype(dtype), name="w")
+    table = features(name)
+    found, _, out = sampler(name, provenance="full").fit_resample(table, Y, sample_weight=weights)
+    assert isinstance(out, pd.Series) and out.name == "w"
+    assert out.dtype == ("float32" if dtype == "float32" else "float64")
+    np.testing.assert_array_equal(out[:N], weights)
+    new, out = found[N:], out[N:].to_numpy()
+    own = weights.to_numpy()[new["base_row"].astype(int)].astype(float)
+    if name in ("random", "smoothed"):
+        np.testing.assert_array_equal(out, own)
+    if name in BETWEEN:
+        near = weights.to_numpy()[new["neighbour_row"].astype(int)].astype(float)
+        assert (np.minimum(own, near) <= out).all() and (out <= np.maximum(own, near)).all()
+        inside = (new["gap"] > 0).to_numpy()
+        expected = own + new["gap"].to_numpy() * (near - own)
+        np.testing.assert_allclose(out[inside], expected[inside], rtol=1e-6)
+
+
+def test_where_all_vote_the_weight_is_the_mean():
+    weights = np.random.default_rng(0).random(N)
+    how = SMOTEN(random_state=0, k_neighbors=FEW - 1)
+    out = how.fit_resample(features("smoten"), Y, sample_weight=weights)
+    np.testing.assert_allclose(out[2][N:], weights[Y == 1].mean())
+    table = mixed()
+    how = SMOTENC(random_state=0, provenance="full")
+    given = table.drop(columns="y"), table["y"]
+    found, _, out = how.fit_resample(*given, sample_weight=weights)
+    own, near = (weights[found[N:][c].astype(int)] for c in ("base_row", "neighbour_row"))
+    np.testing.assert_allclose(out[N:], own + found["gap"][N:] * (near - own))
+
+
+@EACH
+def test_weights_come_third_and_groups_last_and_change_no_row(name):
+    plain = sampler(name).fit_resample(features(name), Y)
+    made = sampler(name).fit_resample(
+        features(name), Y, groups=np.zeros(N, dtype=int), sample_weight=np.ones(N)
+    )
+    for one, other in zip(made, plain, strict=False):
+        assert_same_bits(one, other)
+    assert made[2].tolist() == [1.0] * (N + FEW)
+    assert made[3].tolist() == [0] * (N + FEW)
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("kind", ["U1", "M8[D]", "i1", ">i4", "O"])
+def test_arrays_of_weights_and_groups_keep_their_dtype(kind, lazy):
+    groups = np.array([1, 2] * (N // 2)).astype(kind)
+    weights = np.ones(N, dtype=">f8")
+    given = [X, Y, weights, groups]
+    if lazy:
+        given = [dask_array(np.asarray(one), [80, N - 80]) for one in given]
+    made = SMOTE(k_neighbors=2, random_state=0).fit_resample(
+        given[0], given[1], sample_weight=given[2], groups=given[3]
+    )
+    for found, was in zip(made[2:], (weights, groups), strict=True):
+        found = found.compute(scheduler="sync") if lazy else found
+        assert found.dtype == was.dtype
+        assert found[:N].tolist() == was.tolist()
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "message"),
+    [
+        (np.ones(3), ValueError, "sample_weight has 3 values, but X has 120 rows"),
+        (np.ones((N, 1)), ValueError, "sample_weight must have one dimension"),
+        (pd.Series(["heavy"] * N), TypeError, "sample_weight must hold numbers, but has dtype"),
+        (np.ones(N) * 1j, TypeError, "sample_weight must hold numbers, but has dtype complex128"),
+        (pd.Series(["heavy"] * N, dtype=object), TypeError, "sample_weight must hold numbers: "),
+        (np.repeat([np.nan, 1], [1, N - 1]), ValueError, "missing or infinite in 1 row;"),
+        (np.repeat([1, np.inf], [N - 2, 2]), ValueError, "missing or infinite in 2 rows; .*fill"),
+        (pd.Series([1, None] * (N // 2), dtype="Int64"), ValueError, "infinite in 60 rows"),
+    ],
+)
+def test_weights_that_do_not_fit(weights, error, message):
+    with pytest.raises(error, match=message):
+        SMOTE().fit_resample(X, Y, sample_weight=weights)
+
+
+def test_weights_on_dask_that_do_not_fit():
+    X_, y_ = dask_frame(X, [60, 60]), dask_frame(Y, [60, 60])
+    hole = dask_frame(Y.astype(float).where(np.arange(N) != 70), [60, 60])
+    for weights, error, message in (
+        (np.ones(N), TypeError, "X is a Dask collection .* but sample_weight is in memory"),
+        (dask_array(np.ones(N), [40] * 3), ValueError, "X has 2 partitions and sample_weight 3"),
+        (dask_frame(Y.astype(str), [60, 60]), TypeError, "sample_weight must hold numbers"),
+        (hole, ValueError, "sample_weight is missing or infinite in 1 row"),
+        (
+            dask_array(np.ones(N), [59, 61]),
+            ValueError,
+            "sample_weight is partitioned differently from X: a partition of X has 60 rows",
+        ),
+    ):
+        with pytest.raises(error, match=message):
+            made = SMOTE().fit_resample(X_, y_, sample_weight=weights)
+            made[0].compute(scheduler="synchronous")
+
+
+@pytest.mark.parametrize("replacement", [False, True])
+def test_weights_and_groups_of_the_rows_that_are_kept(replacement):
+    frame = pd.DataFrame({"row": np.arange(90), "country": list("abc") * 30})
+    y = pd.Series(np.repeat([0, 1, 0], [40, 10, 40]), name="y")
+    weight = pd.Series(frame["row"] + 1000, name="w")
+    groups = pd.Series(pd.Categorical(frame["country"]), name="g")
+    how = RandomUnderSampler(random_state=0, replacement=replacement)
+
+    def resampled(X, y, weight, groups):
+        with pytest.raises(ValueError, match="no column 'land' of groups"):
+            how.fit_resample(X, y, groups="land")
+        # A column of groups is in the table already.
+        assert len(how.fit_resample(X, y, groups="country")) == 2
+        return how.fit_resample(X, y, sample_weight=weight, groups=groups)
+
+    for X_res, y_res, weight_res, groups_res in both_ways(resampled, frame, y, weight, groups):
+        assert len(X_res) == 20
+        pd.testing.assert_frame_equal(X_res, how.fit_resample(frame, y)[0])
+        assert y_res.tolist() == y.loc[X_res.index].tolist()
+        pd.testing.assert_series_equal(weight_res, weight.loc[X_res.index])
+        pd.testing.assert_series_equal(groups_res, groups.loc[X_res.index])
+    values, w = np.arange(180).reshape(90, 2), np.arange(90.0)
+    kept, _, plain = how.fit_resample(values, y, sample_weight=w)
+    assert (plain == kept[:, 0] / 2).all()
+    arrays = (
+        dask_array(np.asarray(v), c) for v, c in ((values, [30, 60]), (y, [30, 60]), (w, [45] * 2))
+    )
+    X_, y_, w_ = arrays
+    found = how.fit_resample(X_, y_, sample_weight=w_)
+    assert found[2].compute().tolist() == plain.tolist()
+    assert found[2].chunks[0] == found[0].chunks[0]
+    with pytest.raises(ValueError, match="sample_weight has 89 values, but X has 90 rows"):
+        how.fit_resample(values, y, sample_weight=w[1:])
+
+
+# ---- classes that are too small
+
+
+@pytest.mark.parametrize("name", SEARCHING)
+def test_small_classes_are_named_with_the_remedy(name):
+    labels = Y.copy()
+    labels.iloc[[3, 4]] = 2
+    k_name = "n_neighbors" if name == "adasyn" else "k_neighbors"
+    message = (
+        rf"class 2 has 2 rows, but {k_name}=\d needs at least \d \(k \+ 1\); lower {k_name} to 1, "
+        "leave the class out of sampling_strategy, or pass on_small_class='copy' or 'skip'"
+    )
+    with pytest.raises(ValueError, match=message):
+        sampler(name).fit_resample(features(name), labels)
+
+
+@pytest.mark.parametrize("name", SEARCHING)
+def test_small_classes_that_are_copied_or_left(name):
+    labels = Y.copy()
+    labels.iloc[[3, 4]] = 2
+    how = sampler(name, on_small_class="copy", provenance="full")
+    found, made = how.fit_resample(features(name), labels)
+    most = int((labels == 0).sum())
+    assert (made == 2).sum() == most
+    copies = found[N:][(made[N:] == 2).to_numpy()]
+    assert set(copies["base_row"]) == {3, 4}
+    assert copies["neighbour_row"].isna().all()
+    assert how.neighbors_report_[2]["engine"] == "copy"
+    assert any("so copied: " in text for text in how.plan_.warnings)
+    how = sampler(name, on_small_class="skip")
+    _, made = how.fit_resample(features(name), labels)
+    assert (made == 2).sum() == 2
+    assert (made == 1).sum() == most
+    assert 2 not in how.neighbors_report_
+
+
+# ---- labels
+
+
+LABELS = {
+    "datetime": [pd.Timestamp("2020-01-01"), pd.Timestamp("2021-01-01")],
+    "date": [date(2020, 1, 1), date(2021, 1, 1)],
+    "tuple": [("a", 1), ("a", 2)],
+    "bytes": [b"no", b"yes"],
+    "mixed": [1, "one"],
+    "bool": [False, True],
+    "float": [-1.0, 2.0],
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize("name", OVER)
+def test_new_rows_do_not_depend_on_the_kind_of_labels(name, kind):
+    """Only the order of the labels counts."""
+    labels = pd.Series([LABELS[kind][i] for i in Y], dtype=object).infer_objects()
+    expected, numbered = sampler(name).fit_resample(features(name), Y)
+    found, named = sampler(name).fit_resample(features(name), labels)
+    assert_same_bits(found, expected)
+    assert [LABELS[kind].index(label) for label in named] == numbered.tolist()
+    with dask.config.set({"dataframe.convert-string": False, "scheduler": "synchronous"}):
+        pair = (dask_frame(of, even(N, 3)) for of in (features(name), labels))
+        found, named = dask.compute(*sampler(name).fit_resample(*pair))
+    assert_same_bits(found.reset_index(drop=True), expected)
+    assert [LABELS[kind].index(label) for label in named] == numbered.tolist()
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_svm_weighs_classes_by_their_labels(kind):
+    few, many = LABELS[kind][1], LABELS[kind][0]
+    labels = pd.Series([LABELS[kind][i] for i in Y], dtype=object).infer_objects()
+    found, expected = (
+        SVMSMOTE(svm_estimator=SVC(class_weight=weights), random_state=0).fit_resample(X, y)[0]
+        for y, weights in ((labels, {few: 9.0, many: 0.5}), (Y, {1: 9.0, 0: 0.5}))
+    )
+    assert_same_bits(found, expected)
+    assert not found.equals(SVMSMOTE(random_state=0).fit_resample(X, labels)[0])

@@ -1,0 +1,446 @@
+"""Samplers by name, their parameters: what is asked for is what is used, and is said."""
+
+import pickle
+import pydoc
+import subprocess
+import sys
+
+import dask
+import numpy as np
+import pandas as pd
+import pytest
+from dask.base import tokenize
+from imblearn.over_sampling import SMOTE as TheirSMOTE
+from imblearn.over_sampling import SMOTENC as TheirSMOTENC
+from sklearn.base import BaseEstimator, clone
+from sklearn.neighbors import NearestNeighbors
+
+import dsmote
+from dsmote import SMOTE, SMOTENC, make_sampler
+from dsmote.neighbors import BruteIndex, CappedIndex, TreeIndex
+from dsmote.samplers import samplers
+from dsmote.samplers.base import CleanSampler
+from dsmote.samplers.registry import describe_samplers, find_sampler
+from dsmote.samplers.smotenc import mixed_weight
+from tests.tables import (
+    CONTAINERS,
+    assert_same_bits,
+    both_ways,
+    compute_pair,
+    dask_array,
+    dask_frame,
+    even,
+    mixed,
+    numbers,
+    pair_in,
+)
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(300, 3))
+Y = np.repeat([0, 1], [240, 60])
+MIXED = pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "c": RNG.choice(["u", "v"], 300)})
+
+# ---- the registry
+
+
+def test_every_public_sampler_has_one_name():
+    known = samplers()
+    assert {"smote", "smotenc", "smoten", "borderline", "svm", "random-under"} <= set(known)
+    public = [getattr(dsmote, name) for name in dsmote.__all__]
+    classes = {x for x in public if isinstance(x, type) and issubclass(x, BaseEstimator)}
+    assert set(known.values()) == classes
+    assert len(known) == len(classes)
+    kinds = {one["name"]: one["kind"] for one in describe_samplers()}
+    assert kinds.pop("random-under") == "under-sampling"
+    assert set(kinds.values()) == {"over-sampling"}
+    with pytest.raises(AttributeError, match=r"'dsmote' has no attribute 'SMOT'"):
+        dsmote.SMOT  # noqa: B018
+
+
+@pytest.mark.parametrize("name", samplers())
+def test_a_sampler_is_found_by_its_names_and_shown(name):
+    kind = samplers()[name]
+    for given in (name, name.upper(), kind.__name__, kind.__name__.lower(), f" {name} "):
+        sampler = make_sampler(given, random_state=3)
+        assert type(sampler) is kind
+        assert sampler.random_state == 3
+    assert getattr(dsmote, kind.__name__) is getattr(dsmote.samplers, kind.__name__) is kind
+    assert kind.__name__ in dir(dsmote)
+    shown = pydoc.render_doc(kind, renderer=pydoc.plaintext)
+    assert kind.__doc__.splitlines()[0] in shown
+    assert all(f"{name}: " in shown for name in kind().get_params())
+    assert kind.__name__ in kind()._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [
+        ("borderlin", r" \(did you mean 'borderline'\?\)"),
+        ("BorderlineSMOT", r" \(did you mean 'BorderlineSMOTE'\?\)"),
+        ("kmean", r" \(did you mean 'kmeans'\?\)"),
+        ("xyzzy", ""),
+        (7, ""),
+    ],
+)
+def test_unknown_name_lists_what_there_is(name, near):
+    message = f"there is no sampler {name!r}{near}; the samplers are: adasyn, smote, smoten, "
+    with pytest.raises(ValueError, match=message):
+        make_sampler(name)
+
+
+def test_unknown_parameter_lists_what_there_is():
+    with pytest.raises(ValueError, match=r"did you mean 'auto'.*; the samplers are: auto, adasyn"):
+        find_sampler("autom", also=("auto",))
+    with pytest.raises(ValueError, match=r"BorderlineSMOTE .* 'knd' \(did you mean 'k") as error:
+        make_sampler("borderline", knd="borderline-1")
+    assert all(name in str(error.value) for name in dsmote.BorderlineSMOTE().get_params())
+    with pytest.raises(ValueError, match="did you mean 'n_neighbors'"):
+        make_sampler("adasyn", k_neighbors=5)
+
+
+#: What a worker imports that makes rows and writes them, and what it is sent.
+WORKER = """
+import pickle, sys
+import dsmote.execute.graph, dsmote.execute.dask_table, dsmote.job.parts
+recipes = pickle.load(sys.stdin.buffer)
+print(len(recipes), "sklearn" in sys.modules)
+dsmote.samplers.SMOTE()
+print("sklearn" in sys.modules)
+"""
+
+
+def test_a_worker_loads_scikit_learn_only_for_a_model():
+    recipes = [kind()._recipe() for kind in samplers().values() if hasattr(kind, "_recipe")]
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER], input=pickle.dumps(recipes), capture_output=True, check=True
+    )
+    assert done.stdout.decode().split() == [str(len(samplers()) - 1), "False", "True"]
+
+
+def test_a_layer_is_imported_without_those_above_it():
+    code = "import sys; from dsmote import plan; print({'dask', 'sklearn'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+# ---- plans
+
+
+def test_the_plan_of_a_run_is_kept_and_is_that_of_plan():
+    table = numbers()
+    sampler = SMOTE(random_state=3)
+    balanced = sampler.resample(table, target="y")
+    assert sampler.plan_ == SMOTE(random_state=3).plan(table, target="y")
+    assert len(balanced) == sampler.plan_.n_after
+    assert balanced["y"].value_counts().to_dict() == sampler.plan_.counts_after
+    under = dsmote.RandomUnderSampler(random_state=0, sampling_strategy={"most": 30})
+    for plan in both_ways(lambda table: under.plan(table, target="y"), mixed(120, 24)):
+        assert isinstance(plan, dsmote.Plan)
+        assert plan == under.plan(mixed(120, 24), target="y")
+        assert plan.counts_after == {"few": 12, "less": 12, "most": 30}
+        assert (plan.n_before, plan.n_after) == (120, 54)
+
+
+@pytest.mark.parametrize("kind", [SMOTE, dsmote.RandomUnderSampler])
+def test_what_a_callable_is_given(kind):
+    table, seen = numbers(90, 20), []
+
+    def strategy(y):
+        seen.append(y)
+        return {1: 40} if kind is SMOTE else {0: 50}
+
+    how = kind(sampling_strategy=strategy)
+    how.fit_resample(table[["a", "b"]], table["y"])
+    np.testing.assert_array_equal(seen.pop(), table["y"])
+    lazy = how.resample(dask_frame(table, [40, 50]), target="y")
+    assert seen.pop() == {0: 70, 1: 20}
+    assert len(lazy.compute(scheduler="synchronous")) == (110 if kind is SMOTE else 70)
+
+
+# ---- searches
+
+
+def made(**how):
+    sampler = SMOTE(random_state=0, **how)
+    return sampler, sampler.fit_resample(X, Y)[0]
+
+
+@pytest.mark.parametrize("how", ["tree", "brute", TreeIndex(), BruteIndex(), CappedIndex(60)])
+def test_exact_engines_make_the_same_rows(how):
+    sampler, rows = made(neighbors=how)
+    np.testing.assert_array_equal(rows, made()[1])
+    report = sampler.neighbors_report_
+    assert report[1]["exact"] and report[1]["recall"] == 1.0
+    assert sampler.plan_.to_dict()["classes"][1]["why"] == "as asked for"
+    assert "because comparing all of 60 rows is the quickest" in str(SMOTE().plan(X, Y))
+
+
+def test_an_object_that_searches_as_in_imbalanced_learn():
+    object_ = NearestNeighbors(n_neighbors=4, algorithm="brute")
+    sampler, rows = made(k_neighbors=object_)
+    np.testing.assert_array_equal(rows, made(k_neighbors=3)[1])
+    assert sampler.neighbors_report_[1] == {
+        "engine": "NearestNeighbors",
+        "exact": False,
+        "recall": 1.0,
+        "distance_ratio": 1.0,
+        "sampled": 60,
+        "k": 3,
+    }
+    assert not hasattr(object_, "n_samples_fit_")
+    assert TheirSMOTE(k_neighbors=object_).fit_resample(X, Y)[0].shape == rows.shape
+
+
+def test_approximate_engines_are_measured():
+    sampler, _ = made(neighbors=CappedIndex(20))
+    report = sampler.neighbors_report_[1]
+    assert not report["exact"]
+    assert 0 < report["recall"] < 1 < report["distance_ratio"]
+    assert report["engine"] == "capped (max_rows=20, tree)"
+
+
+@pytest.mark.parametrize("engine", ["tree", CappedIndex(20), TreeIndex(eps=0.5)])
+def test_the_same_on_dask(engine):
+    frame = pd.DataFrame(X, columns=list("abc")).assign(y=Y)
+    eager = SMOTE(random_state=0, neighbors=engine)
+    lazy = SMOTE(random_state=0, neighbors=engine)
+    expected = eager.resample(frame, target="y")
+    found = lazy.resample(dask_frame(frame, [100, 60, 110, 30]), target="y")
+    pd.testing.assert_frame_equal(found.compute().reset_index(drop=True), expected)
+    report = lazy.neighbors_report_
+    assert (report if isinstance(report, dict) else report.compute()) == eager.neighbors_report_
+
+
+@pytest.mark.parametrize("engine", ["tree", "brute", CappedIndex(60)])
+def test_names_too(engine):
+    rows = SMOTENC(random_state=0, neighbors=engine).fit_resample(MIXED, Y)[0]
+    pd.testing.assert_frame_equal(rows, SMOTENC(random_state=0).fit_resample(MIXED, Y)[0])
+
+
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [
+        (SMOTENC(neighbors="fast"), "takes numeric features only"),
+        (SMOTENC(neighbors=TreeIndex(eps=0.5)), "takes numeric features only"),
+        (SMOTE(k_neighbors=NearestNeighbors(n_neighbors=1)), "n_neighbors=1; it must be"),
+        (SMOTE(k_neighbors=NearestNeighbors(), neighbors="tree"), "as well; give a number"),
+        (SMOTE(neighbors="slow"), "'neighbors' parameter"),
+    ],
+)
+def test_mistakes_are_told_before_work(sampler, message):
+    with pytest.raises(ValueError, match=message):
+        sampler.fit_resample(MIXED if isinstance(sampler, SMOTENC) else X, Y)
+
+
+@pytest.mark.parametrize("sampler", [SMOTE, SMOTENC])
+def test_components_are_approximate_and_say_so(sampler):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(2_000, 4)) * 10.0 ** np.arange(-2, 2) + 5.0
+    frame, y = pd.DataFrame(values, columns=list("pqrs")), np.repeat([0, 1], [1_300, 700])
+    if sampler is SMOTENC:
+        frame["c"] = rng.choice(list("abc"), 2_000)
+    reports = {}
+    for n in (1, 3, 4, 0.9):
+        how = sampler(random_state=0, scale="standard", n_components=n)
+        assert len(how.fit_resample(frame, y)[0]) == 2_600
+        reports[n] = how.neighbors_report_[1]
+        assert not reports[n]["exact"]
+        assert "principal components" in reports[n]["engine"]
+        assert "principal components" in str(how.plan_)
+    assert reports[1]["recall"] < reports[3]["recall"] < reports[4]["recall"] == 1.0
+    assert "in 4 of 4" in reports[0.9]["engine"]
+    flat = rng.normal(size=(2_000, 2)) @ rng.normal(size=(2, 12))
+    flat += 1e-4 * rng.normal(size=(2_000, 12))
+    how = SMOTE(random_state=0, n_components=0.999)  # a share of the variance
+    how.fit_resample(flat, y)
+    assert "in 2 of 12 principal components" in how.neighbors_report_[1]["engine"]
+    assert how.neighbors_report_[1]["recall"] > 0.95
+
+
+def test_scaling_that_cannot_be():
+    chunked = dask_array(X, [100, 200]), dask_array(Y, [100, 200])
+    with pytest.raises(ValueError, match=r"scale='robust' needs .* leave class_counts out"):
+        SMOTE(scale="robust").fit_resample(*chunked, class_counts={0: 240, 1: 60})
+    with pytest.raises(ValueError, match="n_components=4, but there are 3 numeric"):
+        SMOTE(n_components=4).fit_resample(X, Y)
+    for how in ({"scale": "log"}, {"n_components": 0}, {"n_components": 1.5}):
+        with pytest.raises(ValueError, match=next(iter(how))):
+            SMOTE(**how).fit_resample(X, Y)
+    by_tree, by_force = (
+        SMOTE(random_state=0, scale="minmax", neighbors=engine).fit_resample(X, Y)[0]
+        for engine in (TreeIndex(), "brute")
+    )
+    np.testing.assert_array_equal(by_tree, by_force)
+
+
+# ---- SMOTENC: which columns are categorical, and the weight of a level
+
+TABLE = mixed(160, 48)
+
+
+def nominal(**how):
+    sampler = SMOTENC(random_state=0, **how)
+    sampler.fit(TABLE.drop(columns="y"), TABLE["y"])
+    return sampler.categorical_features_.tolist()
+
+
+def test_the_columns_that_are_nominal():
+    assert nominal() == [1, 3]
+    for same in (["c", "d"], [1, 3], [-3, -1], [False, True, False, True], np.array([1, 3])):
+        assert nominal(categorical_features=same) == [1, 3]
+    assert nominal(categorical_features=np.array([False, True, False, True])) == [1, 3]
+    assert nominal(categorical_features=["b", "c", "d"]) == [1, 2, 3]
+    assert nominal(carry=["c"]) == [3]
+
+
+def test_whole_numbers_are_positions_as_in_imblearn_also_where_columns_have_such_names():
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 4, (60, 3)), np.repeat([0, 1], [40, 20])
+    for names, wanted, expected in (
+        ([2, 0, 1], [0], [0]),
+        ([10, 20, 30], [20], [1]),  # no position, so a name
+        (["a", "b", "c"], [0, "c"], [0, 2]),
+    ):
+        frame = pd.DataFrame(X, columns=names)
+        assert SMOTENC(wanted).fit(frame, y).categorical_features_.tolist() == expected
+        if all(w in range(3) for w in wanted):
+            theirs = TheirSMOTENC(wanted, random_state=0)
+            theirs.fit_resample(frame, y)
+            assert theirs.categorical_features_.tolist() == expected
+
+
+def test_positions_count_features_not_the_target_and_numbers_may_be_levels():
+    # In a table the target is the third column; position 2 is the feature after it.
+    by_name, by_place = (SMOTENC(wanted, random_state=0) for wanted in (["c", "d", "b"], [1, 2, 3]))
+    found, on_dask = both_ways(lambda table: by_name.resample(table, target="y"), TABLE)
+    assert_same_bits(by_place.resample(TABLE, target="y"), found)
+    assert_same_bits(on_dask, found)
+    for label in ("few", "less"):
+        present = TABLE.loc[TABLE["y"] == label, "b"]
+        assert set(found[160:].loc[found["y"] == label, "b"]) <= set(present)
+    bools = SMOTENC(random_state=0)
+    found = bools.resample(TABLE.assign(f=TABLE["a"] > 0), target="y")
+    assert bools.categorical_features_.tolist() == [1, 4, 5]
+    assert bools.feature_names_in_.tolist() == ["a", "c", "b", "d", "f"]
+    assert found["f"].dtype == bool
+
+
+def test_the_weight_is_the_median_of_the_population_deviations():
+    columns = np.array([[0.0, 0.0, 5.0], [2.0, 4.0, 5.5]])
+    assert mixed_weight(columns) == np.median([1.0, 2.0, 0.25])
+    assert mixed_weight(columns[:, :2]) == 1.5
+    assert mixed_weight(np.asfortranarray(columns)) == mixed_weight(columns)
+    assert mixed_weight(1e-12 * columns) == pytest.approx(1e-12)
+
+
+def test_constant_numbers_are_said_and_a_name_counts_for_one():
+    table = TABLE.assign(a=1.0, b=2)
+    with pytest.warns(UserWarning, match="standard deviations is 0"):
+        results = both_ways(lambda t: SMOTENC(random_state=0).resample(t, target="y"), table)
+    for found in results:
+        assert (found["a"] == 1.0).all()
+        assert found["y"].value_counts().nunique() == 1
+
+
+def test_missing_names_vote_and_meet():
+    table = TABLE.assign(c=TABLE["c"].astype(object).where(TABLE["y"] == "most", None))
+    found = SMOTENC(random_state=0).resample(table, target="y")
+    assert found["c"][160:].isna().all()
+
+
+def test_levels_first_met_in_other_partitions():
+    table = TABLE.sort_values("c", ascending=False, ignore_index=True)
+    how = SMOTENC(random_state=0)
+    expected = how.resample(table, target="y")
+    for parts in (2, 9):
+        lazy = how.resample(dask_frame(table, even(160, parts)), target="y")
+        assert_same_bits(lazy.compute(scheduler="synchronous"), expected)
+
+
+@pytest.mark.parametrize("levels", ["text", "category", "whole numbers"])
+@pytest.mark.parametrize(("numeric", "categorical"), [(3, 2), (3, 30), (9, 2)])
+def test_the_engine_is_that_of_all_columns_in_any_container(numeric, categorical, levels):
+    rng = np.random.default_rng(0)
+    n = 1_800
+    codes = rng.integers(0, 4, (categorical, n))
+    written = {
+        "text": lambda i: np.array(list("abcd"))[codes[i]],
+        "category": lambda i: pd.Categorical.from_codes(codes[i], list("abcd")),
+        "whole numbers": lambda i: 10 * codes[i],
+    }
+    names = [f"c{i}" for i in range(categorical)]
+    table = pd.DataFrame(
+        {f"x{i}": rng.normal(size=n) for i in range(numeric)}
+        | {name: written[levels](i) for i, name in enumerate(names)}
+        | {"y": np.arange(n) % 3 > 1}
+    )
+    sampler = SMOTENC(names, random_state=0)
+    plans = [
+        sampler.plan(of, target="y")
+        for of in (table, dask_frame(table, even(n, 1)), dask_frame(table, [0, 5, n - 300, 295]))
+    ]
+    engine = "mixed tree" if (numeric, categorical) == (3, 2) else "mixed brute"
+    assert {(plan.classes[1].engine, plan.classes[1].why) for plan in plans} == {
+        (engine, plans[0].classes[1].why)
+    }
+    assert f"{numeric} numeric and {categorical} categorical features" in plans[0].classes[1].why
+    # Without a pass over the data it is chosen when the rows are there.
+    given = sampler.resample(table, target="y", class_counts={False: 1_200, True: 600})
+    assert sampler.neighbors_report_[True]["engine"] in engine
+    assert_same_bits(given, sampler.resample(table, target="y"))
+    assert sampler.neighbors_report_[True]["engine"] in engine
+
+
+# ---- cleaning methods: a mask for each partition, whatever holds the table
+
+
+CLEANED = numbers(90, 30, 3)
+A, B = CLEANED.drop(columns="y"), CLEANED["y"]
+
+
+class Positive(CleanSampler):
+    """Keeps the rows of the targeted classes whose first feature is positive."""
+
+    def _masks(self, table, plan):
+        targeted = [c.label for c in plan.classes if c.targeted]
+
+        def mask(features, labels):
+            first = np.asarray(features)[:, 0]
+            return (first > 0) | ~np.isin(np.asarray(labels).reshape(-1), targeted)
+
+        if not table.lazy:
+            return mask(A, B)
+        inputs = table._inputs()
+        name = f"positive-{tokenize(table._X, targeted)}"
+        tasks = {(name, i): (mask, *row) for i, row in enumerate(inputs.rows())}
+        return inputs.graph | tasks, list(tasks)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "targeted"), [("auto", [0]), ("all", [0, 1]), ([1], [1]), (lambda y: [1], [1])]
+)
+def test_targeted_classes_are_cleaned(strategy, targeted):
+    sampler = clone(Positive(sampling_strategy=strategy))
+    X_res, y_res = sampler.fit_resample(A, B)
+    stays = (A["a"] > 0) | ~B.isin(targeted)
+    pd.testing.assert_frame_equal(X_res, A[stays])
+    pd.testing.assert_series_equal(y_res, B[stays])
+    assert sampler.sample_indices_.tolist() == np.flatnonzero(stays).tolist()
+    assert sampler.sampling_strategy_ == {label: int((label == B).sum()) for label in targeted}
+    assert sampler.plan_.counts_after == {0: 60, 1: 30}  # at most
+    assert "these are upper bounds" in str(sampler.plan_)
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_the_same_rows_stay_on_dask(container):
+    with dask.config.set(scheduler="synchronous"):
+        made = Positive().fit_resample(*pair_in(container, A, B, even(90, 4)))
+        found = compute_pair(*made)
+    for one, expected in zip(found, Positive().fit_resample(A, B), strict=True):
+        assert_same_bits(one, expected)
+
+
+def test_what_is_not_for_cleaning():
+    for strategy in ("minority", 0.5, {0: 5}):
+        with pytest.raises(ValueError, match="'sampling_strategy' parameter of Positive must be"):
+            Positive(sampling_strategy=strategy).fit_resample(A, B)
