@@ -1,18 +1,13 @@
-r"""Tables on Dask: the same plan and kernels as in memory, as a graph.
+r"""Tables on Dask: the tasks of :mod:`dsmote.execute.graph`, and collections made of them.
 
 ::
 
-    input partitions   p0 ----+---- p1 ----+---- ... ------+     (passed on as they are, or
-                        |     |      |     |               |      with carried dtypes widened)
-    extract            e0     |     e1     |     ...       |     rows of the classes to grow
-                         \    |    /       |               |
-    gather                `-- g -'         |               |     joined in row order; 256 at a time
-                            / \           |               |
-    index               i(A)   i(B)        |               |     one node a class: recomputable,
-                       /  |     |  \      |               |     carried to whoever needs it
-    generate         b0  b1    b2  b3      |               |     one task a block
-                      |   |     |   |      v               v
-    output        [  p0, p1, ..., pn,   b0, b1, b2, b3  ]
+    index            i(A)       i(B)                       one node a class: recomputable,
+                    /   |       |   \                      carried to whoever needs it
+    generate      b0    b1      b2   b3                    one task a block
+                   |    |       |    |
+    output      [ p0, p1, ..., pn,  b0, b1, b2, b3 ]       partitions of the input pass as they are,
+                                                           or with carried dtypes widened
 
 Partitions are known to each other by their order only, never by a number in the data: the
 input's partitions are fixed when the graph is built (``optimization.tune.active`` is off then),
@@ -190,6 +185,10 @@ def schema_of(table: Any, roles: dict[str, Any], is_number: Callable[[int], bool
     return make_schema(table.names, dtypes, **roles)
 
 
+def _parts(values: Any) -> int:
+    return values.numblocks[0] if isinstance(values, da.Array) else values.npartitions
+
+
 class DaskTable:
     """A table in Dask collections; `beside` (weights, groups) is partitioned as X is."""
 
@@ -234,7 +233,7 @@ class DaskTable:
     @property
     def npartitions(self) -> int:
         """Partitions of X."""
-        return self._X.npartitions if self.is_frame else self._X.numblocks[0]
+        return _parts(self._X)
 
     @property
     def target_name(self) -> Any:
@@ -279,22 +278,17 @@ class DaskTable:
             )
         if not isinstance(y, dd.DataFrame | dd.Series | da.Array):
             raise TypeError(f"y must be a Dask Series or Array, but is a {type(y).__name__}")
-        if isinstance(self._X, da.Array) and isinstance(y, da.Array):
-            ours, theirs = self._X.chunks[0], y.chunks[0]
-            known = not (np.isnan(ours).any() or np.isnan(theirs).any())
-            if known and sum(ours) != sum(theirs):
-                raise ValueError(
-                    "Found input variables with inconsistent numbers of samples: X has "
-                    f"{sum(ours):,} rows and y {sum(theirs):,}"
-                )
-            if known and ours != theirs:
-                self._y = y = y.rechunk({0: ours})
-        n_X, n_y = (
-            c.npartitions if not isinstance(c, da.Array) else c.numblocks[0] for c in (self._X, y)
-        )
-        if n_X != n_y:
+        n_X, n_y = (sum(c.chunks[0]) if isinstance(c, da.Array) else np.nan for c in (self._X, y))
+        if n_X != n_y and not np.isnan(n_X + n_y):
             raise ValueError(
-                f"X and y are partitioned differently: X has {n_X} partitions and y {n_y}; "
+                "Found input variables with inconsistent numbers of samples: X has "
+                f"{n_X:,} rows and y {n_y:,}"
+            )
+        self._y = y = self._aligned(y)
+        if _parts(y) != self.npartitions:
+            raise ValueError(
+                f"X and y are partitioned differently: X has {self.npartitions} partitions and y "
+                f"{_parts(y)}; "
                 "repartition both alike, or keep the target in the frame and call "
                 "resample(frame, target=...)" + self._remedy(y)
             )
@@ -308,18 +302,21 @@ class DaskTable:
                 f"{name} must be a Dask Series or a one-dimensional Dask Array, as X is on Dask, "
                 f"but is a {type(values).__name__}"
             )
-        if isinstance(values, da.Array) and isinstance(self._X, da.Array):
-            ours, theirs = self._X.chunks[0], values.chunks[0]
-            known = not (np.isnan(ours).any() or np.isnan(theirs).any())
-            if known and sum(ours) == sum(theirs) and ours != theirs:
-                values = values.rechunk({0: ours})
+        values = self._aligned(values)
         check_companion(values.dtype, name)
-        n = values.numblocks[0] if isinstance(values, da.Array) else values.npartitions
-        if n != self.npartitions:
+        if _parts(values) != self.npartitions:
             raise ValueError(
                 f"X and {name} are partitioned differently: X has {self.npartitions} partitions "
-                f"and {name} {n}; repartition both alike"
+                f"and {name} {_parts(values)}; repartition both alike"
             )
+        return values
+
+    def _aligned(self, values: Any) -> Any:
+        """Return an array of as many rows as X with the chunks of X."""
+        if isinstance(values, da.Array) and isinstance(self._X, da.Array):
+            ours, theirs = self._X.chunks[0], values.chunks[0]
+            if sum(ours) == sum(theirs) and ours != theirs:  # of unknown sizes neither is true
+                return values.rechunk({0: ours})
         return values
 
     def _remedy(self, y: Any) -> str:

@@ -44,8 +44,8 @@ class Take:
 
 
 @dataclass(frozen=True)
-class Sampled:
-    """Some rows of a class, to learn from: hashes, numeric columns, and which rows they are."""
+class FitRows:
+    """Some rows of a class, to fit a model to: those with the smallest hashes."""
 
     words: np.ndarray
     numeric: np.ndarray
@@ -60,7 +60,7 @@ class Extract:
     lengths: tuple[int, ...]  # rows of each partition
     # By rank; numbers count from the first row of the first of these partitions.
     rows: dict[int, Rows]
-    sample: dict[int, Sampled] = field(default_factory=dict)  # to fit a model to, by rank
+    sample: dict[int, FitRows] = field(default_factory=dict)  # to fit a model to, by rank
     index_end: int = 0  # one more than the largest number in the index
     decimals: dict[int, Any] = field(default_factory=dict)  # as in a profile, which a run may lack
 
@@ -102,7 +102,8 @@ def extract(
         if rank is not None:
             found[rank] = rows
         if quota:
-            sample[take.ranks[name]] = sampled(rows.numeric, rows.numbers, quota)
+            hashes, kept = smallest_hashes(list(rows.numeric.T), quota)
+            sample[take.ranks[name]] = FitRows(hashes, rows.numeric[kept], rows.numbers[kept])
     counts = dict(zip(names, found_counts, strict=True))
     if matrix is not None:
         return Extract(counts, (len(matrix),), found, sample)
@@ -160,12 +161,6 @@ def _rows(here: Partition, at: np.ndarray, take: Take, *, all_of_them: bool) -> 
     return made
 
 
-def sampled(numeric: np.ndarray, numbers: np.ndarray, quota: int) -> Sampled:
-    """Take the `quota` rows with the smallest hashes."""
-    words, kept = smallest_hashes(list(numeric.T), quota)
-    return Sampled(words, numeric[kept], numbers[kept])
-
-
 def join_extracts(parts: Sequence[Extract], *, take: Take) -> Extract:
     """Join what was extracted from partitions, in order."""
     if len(parts) == 1 and all(len(p.categories) == 0 for p in parts[0].rows.values()):
@@ -191,12 +186,12 @@ def join_extracts(parts: Sequence[Extract], *, take: Take) -> Extract:
     return Extract(dict(counts), lengths, rows, sample, end, decimals)
 
 
-def _smallest(parts: Sequence[tuple[Sampled, int]], quota: int) -> Sampled:
+def _smallest(parts: Sequence[tuple[FitRows, int]], quota: int) -> FitRows:
     words = np.concatenate([p.words for p, _ in parts])
     order = np.argsort(words, kind="stable")[:quota]
     numeric = np.concatenate([p.numeric for p, _ in parts])
     numbers = np.concatenate([p.numbers + by for p, by in parts])
-    return Sampled(words[order], numeric[order], numbers[order])
+    return FitRows(words[order], numeric[order], numbers[order])
 
 
 def check_counts(found: Extract, plan: Plan, first: int = 0) -> Extract:

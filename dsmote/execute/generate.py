@@ -42,6 +42,7 @@ from dsmote.execute.recipe import (
 )
 from dsmote.execute.rows import Rows, is_arrow_date, retyped
 from dsmote.neighbors import GroupedSearch, NeighborIndex
+from dsmote.neighbors.choose import measure_recall
 from dsmote.plan import (
     COPY,
     Block,
@@ -61,14 +62,12 @@ from dsmote.plan.schema import with_decimals
 FLAG = "synthetic"
 
 
-def _parents(schema: Schema) -> list[tuple[int, str, str]]:
-    """Return position, and names of the parents' columns, of each carried column."""
-    names = [(i, schema.columns[i].name) for i in schema.carried]
-    return [(i, f"{name}_base", f"{name}_neighbour") for i, name in names]
-
-
-def _parent_dtype(dtype: Any) -> Any:
-    return object if isinstance(dtype, pd.CategoricalDtype) else dtype
+def _parents(schema: Schema) -> list[tuple[Any, Any]]:
+    """Return name, and dtype of the parents' columns, of each carried column."""
+    carried = [schema.columns[i] for i in schema.carried]
+    return [
+        (c.name, object if isinstance(c.dtype, pd.CategoricalDtype) else c.dtype) for c in carried
+    ]
 
 
 def check_free(names: Sequence[Any], kind: str, schema: Schema) -> None:
@@ -93,9 +92,9 @@ def of_originals(index: pd.Index, kind: str, schema: Schema) -> pd.DataFrame:
     if kind == "full":
         nothing = pd.array([None] * n, dtype="Int64")
         columns |= {"base_row": nothing, "neighbour_row": nothing, "gap": np.full(n, np.nan)}
-        for i, base, neighbour in _parents(schema):
-            missing = repeated(None, n, _parent_dtype(schema.columns[i].dtype))
-            columns |= {base: missing, neighbour: missing}
+        for name, dtype in _parents(schema):
+            missing = repeated(None, n, dtype)
+            columns |= {f"{name}_base": missing, f"{name}_neighbour": missing}
     return pd.DataFrame(columns, index=index)
 
 
@@ -118,15 +117,14 @@ def came_from(rows: Rows, made: Made, kind: str, schema: Schema, index: pd.Index
         base_row = pd.array(rows.numbers[made.bases], dtype="Int64")
         columns |= {"base_row": base_row, "neighbour_row": toward, "gap": gaps}
         near = _among(rows, made)
-        for i, base, neighbour in _parents(schema):
+        for name, dtype in _parents(schema):
             assert rows.beside is not None
-            values = rows.beside[schema.columns[i].name]
-            dtype = _parent_dtype(schema.columns[i].dtype)
+            values = rows.beside[name]
             # As Series: of an array of objects that are text, pandas would make text.
-            columns[base] = values.take(made.bases).astype(dtype).set_axis(index)
+            columns[f"{name}_base"] = values.take(made.bases).astype(dtype).set_axis(index)
             found = values.take(np.maximum(near, 0)).astype(dtype).reset_index(drop=True)
             found = found.where(pd.Series(near >= 0)).astype(dtype)
-            columns[neighbour] = found.set_axis(index)
+            columns[f"{name}_neighbour"] = found.set_axis(index)
     return pd.DataFrame(columns, index=index)
 
 
@@ -139,17 +137,6 @@ def _among(rows: Rows, made: Made) -> np.ndarray:
         return np.full(len(made.bases), -1)
     at = np.minimum(np.searchsorted(rows.numbers, made.neighbours), len(rows) - 1)
     return np.where(rows.numbers[at] == made.neighbours, at, -1)
-
-
-def as_floats(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return float64 values as floats of a dtype; what it cannot hold ends at its largest.
-
-    Only rows beyond their base, or moved by noise, can leave the range that their parents are in.
-    """
-    if dtype.itemsize < 8:
-        largest = float(np.finfo(dtype).max)
-        values = np.clip(values, -largest, largest)
-    return values.astype(dtype, copy=False)
 
 
 def _numbers(values: np.ndarray, exact: np.ndarray | None, column: Column) -> Any:
@@ -202,9 +189,15 @@ def _numpy_dtype(dtype: Any) -> np.dtype:
 
 
 def _held(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return float64 values as numbers of a dtype; what it cannot hold ends at its edge."""
+    """Return float64 values as numbers of a dtype; what it cannot hold ends at its edge.
+
+    Only rows that are extrapolated, or moved by noise, leave the range that their parents are in.
+    """
     if dtype.kind == "f":
-        return as_floats(values, dtype)
+        if dtype.itemsize < 8:
+            largest = float(np.finfo(dtype).max)
+            values = np.clip(values, -largest, largest)
+        return values.astype(dtype, copy=False)
     # float64 rounds the largest 64-bit whole numbers up, past what the dtype holds.
     info = np.iinfo(dtype)
     high = float(info.max) if info.bits < 64 else np.nextafter(float(info.max) + 1.0, 0.0)
@@ -269,7 +262,7 @@ def decode(
     alike = all(c.kind == "float" and c.given is None and c.dtype == dtype for c in schema.columns)
     if alike and isinstance(dtype, np.dtype):
         names = pd.Index(schema.names)
-        return pd.DataFrame(as_floats(made.numeric, dtype), index, names, copy=False)
+        return pd.DataFrame(_held(made.numeric, dtype), index, names, copy=False)
     places = {i: place for place, i in enumerate(schema.numeric)}
     votes = {i: place for place, i in enumerate(schema.nominal)}
     columns: dict[int, Any] = {}
@@ -420,7 +413,12 @@ def _indexed(
         )
     report: dict[str, Any] = {"engine": index.engine, "exact": index.exact, "recall": 1.0}
     if not index.exact and groups is None:
-        report |= recipe.recall(rows, index, drawn)
+        # In all columns, though the search be in fewer.
+        codes = rows.codes if space.weight else None
+        matrix = recipe.measured(rows.numeric)
+        report |= measure_recall(
+            index, matrix, recipe.k, seed=drawn, codes=codes, weight=space.weight
+        )
     elif not index.exact:
         report["recall"] = None  # of neighbours within groups it is not measured
     return index, report
@@ -510,7 +508,7 @@ def _table(
     schema = how.schema
     apart = schema.nominal or schema.carried or schema.copied
     if array is not None and array.kind == "f" and not apart:
-        return as_floats(made.numeric, array)
+        return _held(made.numeric, array)
     if array is not None and array.kind == "O" and len(schema.nominal) == len(schema.columns):
         levels = zip(rows.levels, made.codes.T, strict=True)
         return np.stack([of.to_numpy(dtype=object)[codes] for of, codes in levels], axis=1)

@@ -284,11 +284,6 @@ def alone(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
 
 
-def without_blocks(plan: Plan) -> Plan:
-    """Leave out what a task does not need: a plan has as many blocks as synthetic partitions."""
-    return replace(plan, blocks=())
-
-
 class Inputs:
     """The fixed partitions of a table's collections.
 
@@ -300,13 +295,9 @@ class Inputs:
         self.graph = graph
         self.columns = columns
 
-    def __len__(self) -> int:
-        assert self.columns[0] is not None
-        return len(self.columns[0])
-
     def rows(self) -> list[tuple[Any, ...]]:
         """Return the arguments that a task over each partition takes."""
-        n = len(self)
+        n = len(self.columns[0] or ())
         filled = [[None] * n if keys is None else list(keys) for keys in self.columns]
         while len(filled) > 1 and filled[-1] == [None] * n:
             filled.pop()
@@ -342,7 +333,7 @@ def add_indexes(
     `each` maps a function over blocks of queries, in threads, where no scheduler has any.
     """
     recipe = task.how.recipe
-    plan = without_blocks(task.plan)
+    plan = replace(task.plan, blocks=())  # which are many, and no task here needs them
     gathered = _add_gather(tasks, inputs, token, task, plan)
     learnt = None
     if recipe.sample:
@@ -364,7 +355,10 @@ def add_indexes(
         ranks = {c.label: c.rank for c in plan.classes}
         look = partial(measured, schema=task.schema, ranks=ranks, recipe=recipe)
         if recipe.surveys:
-            survey = _add_survey(tasks, second, token, partial(_surveyed, look=look), task, learnt)
+            see = partial(_surveyed, look=look, recipe=recipe, n_classes=len(plan.classes))
+            rows = [(learnt, *row) for row in second.rows()]
+            level = add_each(tasks, f"survey-{token}", partial(alone, see), rows)
+            survey = tree(tasks, level, f"surveyed-{token}", sum)
         if recipe.around:
             around = _add_around(tasks, second, token, look, task, gathered, learnt, each)
     indexes = {}
@@ -395,15 +389,6 @@ def _gathered(parts: list[Extract], *, take: Any, plan: Plan, first: int) -> Ext
     return check_counts(join_extracts(parts, take=take), plan, first)
 
 
-def _add_survey(
-    tasks: dict[Any, Any], second: Inputs, token: str, look: Any, task: Task, learnt: Any
-) -> Any:
-    see = partial(alone, look, recipe=task.how.recipe, n_classes=len(task.plan.classes))
-    rows = [(learnt, *row) for row in second.rows()]
-    level = add_each(tasks, f"survey-{token}", see, rows)
-    return tree(tasks, level, f"surveyed-{token}", sum)
-
-
 def _surveyed(learnt: Any, *row: Any, look: Any, recipe: Any, n_classes: int) -> Any:
     here = look(*row)
     return recipe.survey(here.matrix, here.ranks, n_classes, learnt)
@@ -425,7 +410,7 @@ def _add_around(
     for t, batches in enumerate(together(task.plan.growing)):
         asking = []
         for rank, b in batches:
-            ask = partial(_queries, recipe=recipe, rank=rank, batch=b)
+            ask = partial(queries_of, recipe=recipe, rank=rank, batch=b)
             asking.append(f"queries-{rank}-{b}-{token}")
             tasks[asking[-1]] = (ask, gathered, learnt)
         level = []
@@ -463,12 +448,6 @@ def together(classes: Sequence[ClassPlan]) -> list[list[tuple[int, int]]]:
             some[-1].append((c.rank, b))
             room -= rows
     return some
-
-
-def _queries(found: Extract, learnt: Any, *, recipe: Any, rank: int, batch: int) -> Any:
-    rows = found.rows[rank]
-    asked = recipe.asks(rows, learnt)
-    return queries_of(rows, found.starts, asked, recipe=recipe, rank=rank, batch=batch)
 
 
 def _nearest(

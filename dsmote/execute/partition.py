@@ -81,18 +81,6 @@ def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
     return part
 
 
-def labels_of(frame: pd.DataFrame, target: Any, schema: Schema) -> pd.Series:
-    """Return the target of a partition as a Series of the partition's length."""
-    if target is None:
-        position = schema.target
-        assert position is not None
-        return frame.iloc[:, position]
-    labels = as_series(target, "y")
-    if len(labels) != len(frame):
-        raise ValueError(unlike(len(frame), len(labels)))
-    return labels
-
-
 def as_series(values: Any, what: str) -> pd.Series:
     """Return the target, weights or groups of a partition, whatever holds them, as a Series."""
     if isinstance(values, pd.DataFrame):
@@ -174,8 +162,15 @@ class Partition:
         return frame
 
     def series(self, schema: Schema) -> pd.Series:
-        """Return the target."""
-        return labels_of(self.frame(schema), self.target, schema)
+        """Return the target, of the partition's length."""
+        frame = self.frame(schema)
+        if self.target is None:
+            assert schema.target is not None
+            return frame.iloc[:, schema.target]
+        labels = as_series(self.target, "y")
+        if len(labels) != len(frame):
+            raise ValueError(unlike(len(frame), len(labels)))
+        return labels
 
     def labels(self, schema: Schema) -> Labelled:
         """Return the numbered labels."""
@@ -221,12 +216,8 @@ def companion(values: Any, n: int, name: str) -> pd.Series:
             f"{name} is partitioned differently from X: a partition of X has {n:,} rows, that of "
             f"{name} beside it {len(values):,}; give both the same partitions"
         )
-    if name == "sample_weight":
-        _check_weights(values)
-    return values
-
-
-def _check_weights(values: pd.Series) -> None:
+    if name != "sample_weight":
+        return values
     try:
         weights = values.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
@@ -237,6 +228,7 @@ def _check_weights(values: pd.Series) -> None:
             f"sample_weight is missing or infinite in {bad:,} row{'' if bad == 1 else 's'}; "
             "between such weights there is none: fill them, or drop those rows"
         )
+    return values
 
 
 def unlike(n_X: int, n_y: int) -> str:
@@ -348,10 +340,11 @@ def profile(
         parts = [profile(_at(part, s), _at(target, s), schema, scale, levels) for s in slices]
         return replace(merge_profiles(parts), bytes=size, largest_bytes=size)
     codes, names, counts, missing_target = here.labels(schema)
-    numeric = [values for values, _ in numeric_columns(frame, schema)]
+    numeric = {}
     good = codes
     missing, infinite = {}, {}
-    for i, column in zip(schema.numeric, numeric, strict=True):
+    for i, (column, _) in zip(schema.numeric, numeric_columns(frame, schema), strict=True):
+        numeric[i] = column
         if not all_finite(column):
             finite = np.isfinite(column)
             missing[i] = int(np.isnan(column).sum())
@@ -365,7 +358,7 @@ def profile(
     if levels or levels_once:
         found = {i: here.level_codes(i, column) for i, column in nominal.items()}
     numbered = [of[0] for of in found.values()] if whole and found else list(nominal.values())
-    samples = Samples(numeric, good, names, numbered, whole)
+    samples = Samples(list(numeric.values()), good, names, numbered, whole)
     text = {i: column for i, column in nominal.items() if is_nominal_dtype(column.dtype)}
     categories = {
         i: (dtype,)
@@ -386,21 +379,19 @@ def profile(
         categories=categories,
         decimals=here.decimals(schema),
         distinct={
-            i: distinct_values(
-                different(column if i not in missing else column[np.isfinite(column)])
-            )
-            for i, column in zip(schema.numeric, numeric, strict=True)
+            i: distinct_values(different(column[np.isfinite(column)] if i in missing else column))
+            for i, column in numeric.items()
             if schema.columns[i].kind == "int"
         }
         | {i: _levels_seen(column, *found.get(i, ())[1:]) for i, column in text.items()},
         texts={i: _first_texts(column) for i, column in text.items()},
         sample=samples if whole else dict(samples),
-        moments=tuple(look_at(column, scale) for column in numeric) if scale else (),
+        moments=tuple(look_at(column, scale) for column in numeric.values()) if scale else (),
         levels=tuple(_level_counts(*of, codes, names) for of in found.values()) if levels else (),
         index_end=index_end(frame, target),
         exact_columns=frozenset(
             i
-            for i, column in zip(schema.numeric, numeric, strict=True)
+            for i, column in numeric.items()
             if schema.columns[i].kind in WHOLE and not all_exact(column)
         ),
     )

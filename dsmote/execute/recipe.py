@@ -38,7 +38,6 @@ from dsmote.neighbors import (
     few,
     leading_axes,
 )
-from dsmote.neighbors.choose import measure_recall
 from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema, Stream, copies_with_replacement
 from dsmote.plan.draws import GAP, NEIGHBOUR, NOISE, VOTE
 from dsmote.plan.profile import LevelCounts
@@ -121,7 +120,7 @@ class SearchSpace:
 
     matrix: np.ndarray  # float64, shape (n, p)
     codes: np.ndarray  # int32, shape (n, q): levels of the categorical features
-    weight: float = 0.0  # the distance that a differing category counts for
+    weight: float = 0.0  # the distance that a differing category counts for, if one does
     axes: tuple[np.ndarray, np.ndarray] | None = None  # centre and axes, if projected to these
     tables: tuple[np.ndarray, ...] = ()  # P(class | level), where rows are compared by it
 
@@ -272,15 +271,11 @@ class Recipe:
 
     def build_index(self, space: SearchSpace, engine: Any, seed: int) -> NeighborIndex:
         """Build the index over the rows of a class, or of one group of it."""
-        index = self._index(space, engine, seed)
+        if space.weight:
+            index = engine.build_mixed(space.matrix, space.codes, space.weight, seed=seed)
+        else:
+            index = engine.build(space.matrix, seed=seed)
         return ProjectedSearch(index, *space.axes) if space.axes else index
-
-    def _index(self, space: SearchSpace, how: Any, seed: int) -> NeighborIndex:
-        return how.build(space.matrix, seed=seed)
-
-    def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
-        """Compare an approximate index with brute force, in all columns, on a sample of rows."""
-        return measure_recall(index, self.measured(rows.numeric), self.k, seed=seed)
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit a model to sampled (scaled) rows and their class numbers, in the table's order."""

@@ -117,11 +117,6 @@ def _decimals(series: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:
     return values, exact
 
 
-def decimal_unit(column: Any) -> int:
-    """Return by what a decimal column's values are multiplied to be whole numbers."""
-    return int(10**column.dtype.pyarrow_dtype.scale)
-
-
 def object_digits(series: pd.Series) -> tuple[int, int] | None:
     """Return the digits before and after the point of a column of Decimal objects, else None."""
     if pd.api.types.infer_dtype(series, skipna=True) != "decimal":
@@ -242,14 +237,14 @@ def encode(
     categories = {
         i: dtype for i, dtype in enumerate(frame.dtypes) if isinstance(dtype, pd.CategoricalDtype)
     }
-    units = _units(wide, schema)
+    decimal = {j: schema.columns[schema.numeric[j]] for j in wide}
+    units = {
+        place: int(10**column.dtype.pyarrow_dtype.scale)
+        for place, column in decimal.items()
+        if column.kind == "decimal"
+    }
     needed = _needed(wide, units)
     return Rows(numeric, needed, codes, tuple(levels), categories, numbers, units=units)
-
-
-def _units(wide: Mapping[int, np.ndarray], schema: Schema) -> dict[int, int]:
-    columns = {place: schema.columns[schema.numeric[place]] for place in wide}
-    return {place: decimal_unit(c) for place, c in columns.items() if c.kind == "decimal"}
 
 
 def factorized(series: pd.Series) -> tuple[np.ndarray, pd.Series]:

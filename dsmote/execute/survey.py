@@ -27,9 +27,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dsmote.execute.extract import Extract
 from dsmote.execute.partition import Partition, companion
 from dsmote.execute.recipe import Around, Recipe
-from dsmote.execute.rows import Rows, all_finite, numeric_columns
+from dsmote.execute.rows import all_finite, numeric_columns
 from dsmote.neighbors import NeighborIndex, few
 from dsmote.neighbors.exact import scale_power, squared_distances
 from dsmote.plan import Schema
@@ -75,16 +76,15 @@ class Queries:
     rank: int = -1  # place of their class in sorted label order
 
 
-def queries_of(
-    rows: Rows, starts: np.ndarray, asked: np.ndarray, *, recipe: Recipe, rank: int, batch: int = 0
-) -> Queries:
+def queries_of(found: Extract, model: Any, *, recipe: Recipe, rank: int, batch: int) -> Queries:
     """Make one batch of the queries of a class."""
-    asked = asked[batch * BATCH : (batch + 1) * BATCH]
+    rows = found.rows[rank]
+    asked = recipe.asks(rows, model)[batch * BATCH : (batch + 1) * BATCH]
     groups = None
     if rows.group is not None and rows.group_levels is not None:
         groups = rows.group_levels.take(rows.group[asked]).reset_index(drop=True)
     return Queries(
-        asked, recipe.measured(rows.numeric[asked]), rows.numbers[asked], starts, groups, rank
+        asked, recipe.measured(rows.numeric[asked]), rows.numbers[asked], found.starts, groups, rank
     )
 
 

@@ -327,11 +327,6 @@ def wanted_search(k_neighbors: Any, neighbors: Any) -> tuple[int, Engine | None]
 
     In the place of k may stand an object with ``fit``, ``kneighbors`` and ``n_neighbors`` = k + 1,
     as in imbalanced-learn: one more, for the row itself.
-
-    Examples
-    --------
-    >>> wanted_search(5, "tree")
-    (5, TreeIndex(eps=0.0))
     """
     if isinstance(k_neighbors, Integral):
         engine = _NAMED[neighbors] if isinstance(neighbors, str) else neighbors

@@ -21,11 +21,6 @@ def log_mean_distance(matrix: np.ndarray) -> float:
     """Return the logarithm of the mean distance of all pairs of rows; -inf where all are equal.
 
     Of more than 10,000 rows each s-th is taken, with the least s that leaves no more than these.
-
-    Examples
-    --------
-    >>> round(float(np.exp(log_mean_distance(np.array([[0.0, 0.0], [3.0, 4.0]])))), 9)
-    5.0
     """
     matrix = matrix[:: -(-len(matrix) // _MOST)]
     centred = matrix - matrix.mean(axis=0)

@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute import Recipe, Rows, SearchSpace, Table
-from dsmote.neighbors import NeighborIndex
-from dsmote.neighbors.choose import Choice, choose_engine, measure_recall
+from dsmote.neighbors.choose import Choice, choose_engine
 from dsmote.plan import Profile, Schema
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name, is_nominal_dtype
@@ -24,11 +23,6 @@ def mixed_weight(numeric: np.ndarray) -> float:
 
     It is 1 where the median is 0 (at least half of the features are constant): M = 0 would make all
     categories equally near.
-
-    Examples
-    --------
-    >>> mixed_weight(np.array([[0.0, 0.0, 1.0], [2.0, 4.0, 1.0]]))
-    1.0
     """
     # Column by column, so that the order of the additions does not depend on the layout.
     spreads = [np.ascontiguousarray(column).std() for column in numeric.T]
@@ -53,16 +47,6 @@ class MixedRecipe(Recipe):
         space = super().search_space(rows)
         assert space is not None
         return replace(space, weight=mixed_weight(self.measured(rows.numeric)))
-
-    def _index(self, space: SearchSpace, how: Any, seed: int) -> NeighborIndex:
-        return how.build_mixed(space.matrix, space.codes, space.weight, seed=seed)
-
-    def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
-        """Compare with brute force on a sample of the rows."""
-        matrix = self.measured(rows.numeric)
-        return measure_recall(
-            index, matrix, self.k, seed=seed, codes=rows.codes, weight=mixed_weight(matrix)
-        )
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
