@@ -6,7 +6,6 @@ from dsmote.execute.keep import count_classes as count_classes
 from dsmote.execute.keep import filter_lazily as filter_lazily
 from dsmote.execute.keep import kept_in_memory as kept_in_memory
 from dsmote.execute.keep import take as take
-from dsmote.execute.recipe import Around as Around
 from dsmote.execute.recipe import Bases as Bases
 from dsmote.execute.recipe import ClassContext as ClassContext
 from dsmote.execute.recipe import ClassIndex as ClassIndex
@@ -14,6 +13,7 @@ from dsmote.execute.recipe import Draws as Draws
 from dsmote.execute.recipe import Ends as Ends
 from dsmote.execute.recipe import Made as Made
 from dsmote.execute.recipe import Making as Making
+from dsmote.execute.recipe import NearestOfAll as NearestOfAll
 from dsmote.execute.recipe import Recipe as Recipe
 from dsmote.execute.recipe import SearchSpace as SearchSpace
 from dsmote.execute.recipe import Task as Task

@@ -42,10 +42,10 @@ from dsmote.execute.graph import (
     Inputs,
     add_each,
     add_indexes,
-    alone,
     frame_of,
     freeze_all,
     over_all,
+    with_one_thread,
 )
 from dsmote.execute.partition import check_companion, conform, numbers_in, profile
 from dsmote.execute.recipe import ClassIndex, Task
@@ -195,7 +195,7 @@ class DaskTable:
     lazy = True
     passes: tuple[str, ...] = ()
     classes: dict[Any, Any] = {}  # noqa: RUF012 - known when computed, and not here
-    learnt = None
+    model = None
     recipe: Any = None
     sample_indices = np.empty(0, dtype=np.int64)
 
@@ -389,7 +389,7 @@ class DaskTable:
         how = {"how": task.how, "like": self.index_like, "array": self.array}
         made = []
         for b, block in enumerate(plan.blocks):
-            make = partial(alone, _made, pick=None if several else 0, block=block, **how)
+            make = partial(with_one_thread, _made, pick=None if several else 0, block=block, **how)
             made.append((f"synthetic-{token}", b))
             tasks[made[-1]] = (make, indexes[block.class_rank])
 

@@ -220,7 +220,7 @@ def check_counts(found: Extract, plan: Plan, first: int = 0) -> Extract:
     return found
 
 
-_LEAST = 50  # rows of a class that a model is learnt from, where it has so many
+_LEAST = 50  # rows of a class that a model is fitted to, where it has so many
 
 
 def take_of(task: Task) -> Take:

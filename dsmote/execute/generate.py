@@ -31,13 +31,13 @@ import pyarrow as pa
 
 from dsmote.execute.extract import Extract
 from dsmote.execute.recipe import (
-    Around,
     Bases,
     ClassContext,
     ClassIndex,
     Draws,
     Made,
     Making,
+    NearestOfAll,
     Recipe,
 )
 from dsmote.execute.rows import Rows, is_arrow_date, retyped
@@ -322,20 +322,20 @@ class Part(NamedTuple):
     provenance: Any = None
 
 
-def learn(found: Extract, *, recipe: Recipe, seed: int) -> Any:
+def fit_model(found: Extract, *, recipe: Recipe, seed: int) -> Any:
     """Have the recipe fit its model to the sample, in the order of the table."""
     ranks = sorted(found.sample)
     numeric = np.concatenate([found.sample[r].numeric for r in ranks])
     numbers = np.concatenate([found.sample[r].numbers for r in ranks])
     of = np.repeat(ranks, [len(found.sample[r].numbers) for r in ranks])
     order = np.argsort(numbers, kind="stable")
-    return recipe.fit(recipe.measured(numeric[order]), of[order], numbers[order], seed)
+    return recipe.fit(recipe.scaled(numeric[order]), of[order], numbers[order], seed)
 
 
 def build_class_index(
     found: Extract,
-    around: Around | None = None,
-    learnt: Any = None,
+    nearest_all: NearestOfAll | None = None,
+    model: Any = None,
     survey: Any = None,
     *,
     recipe: Recipe,
@@ -364,12 +364,14 @@ def build_class_index(
                 f"class {of.label!r} has no group of at least {recipe.k + 1} rows (k + 1): no row "
                 "can be a base; lower k_neighbors, or pass on_small_group='copy'"
             )
-    ctx = ClassContext(rows, of, seed, eligible, around, learnt, survey, total)
+    ctx = ClassContext(rows, of, seed, eligible, nearest_all, model, survey, total)
     ctx.state = recipe.prepare(ctx)
     bases = recipe.bases(ctx)
-    index, report = _indexed(rows, bases, recipe, of, seed, learnt)
+    index, report = _indexed(rows, bases, recipe, of, seed, model)
     report |= bases.report
-    return ClassIndex(rows, bases, index, around, report, False, of.rank, found.decimals, ctx.state)
+    return ClassIndex(
+        rows, bases, index, nearest_all, report, False, of.rank, found.decimals, ctx.state
+    )
 
 
 def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray:
@@ -390,10 +392,10 @@ def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray:
 
 
 def _indexed(
-    rows: Rows, bases: Bases, recipe: Recipe, of: ClassPlan, seed: int, learnt: Any
+    rows: Rows, bases: Bases, recipe: Recipe, of: ClassPlan, seed: int, model: Any
 ) -> tuple[NeighborIndex | None, dict[str, Any]]:
     """Build the index of a class, one for each of its groups where there are some."""
-    space = recipe.search_space(rows, learnt)
+    space = recipe.search_space(rows, model)
     if space is None:
         return None, {"engine": "none", "exact": True, "recall": 1.0}
     some = slice(None, None, max(1, len(rows) // 512))
@@ -415,7 +417,7 @@ def _indexed(
     if not index.exact and groups is None:
         # In all columns, though the search be in fewer.
         codes = rows.codes if space.weight else None
-        matrix = recipe.measured(rows.numeric)
+        matrix = recipe.scaled(rows.numeric)
         report |= measure_recall(
             index, matrix, recipe.k, seed=drawn, codes=codes, weight=space.weight
         )

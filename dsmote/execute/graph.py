@@ -5,11 +5,11 @@ Dask runs it as a graph; for a table in memory, which is one partition, :func:`i
 ::
 
     partitions          p0 ---- p1 ---- ...             read once for these, and passed on
-    extract             e0      e1                      class rows, and a sample to learn from
+    extract             e0      e1                      class rows, and a sample for the model
                           \    /
     gather                 `--'                         256 at a time, in order
                             | \
-    learn                   |  model                    where the recipe has one
+    fit                     |  model                    where the recipe has one
                             |
     queries              q(A, 0) ...                    batches of the rows of a class
                             |
@@ -20,7 +20,7 @@ Dask runs it as a graph; for a table in memory, which is one partition, :func:`i
 
 The second reading has keys of its own: were the first partitions used again, all of them would have
 to be held until the last has been read. It begins when the class rows are gathered and the model is
-learnt: workers that are idle meanwhile would read, and hold, what nobody can use yet. What cannot
+fitted: workers that are idle meanwhile would read, and hold, what nobody can use yet. What cannot
 be made twice (a shuffle between workers, partitions that are persisted) is shared all the same.
 """
 
@@ -42,17 +42,17 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.optimization import cull
 
 from dsmote.execute.extract import Extract, check_counts, extract, join_extracts, take_of
-from dsmote.execute.generate import build_class_index, learn
-from dsmote.execute.recipe import Around, Task
+from dsmote.execute.generate import build_class_index, fit_model
+from dsmote.execute.recipe import NearestOfAll, Task
 from dsmote.execute.resources import single_threaded
 from dsmote.execute.survey import (
     BATCH,
     Each,
     join_batches,
-    measured,
-    merge_around,
+    merge_nearest,
     nearest_here,
     queries_of,
+    reference_rows,
 )
 from dsmote.plan import COPY, ClassPlan, Plan
 
@@ -278,7 +278,7 @@ def over_all(
 _FEW = 8  # lists of neighbours that are merged at once: they are larger than what is extracted
 
 
-def alone(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def with_one_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a function with BLAS kept to one thread."""
     with single_threaded():
         return function(*args, **kwargs)
@@ -335,39 +335,44 @@ def add_indexes(
     recipe = task.how.recipe
     plan = replace(task.plan, blocks=())  # which are many, and no task here needs them
     gathered = _add_gather(tasks, inputs, token, task, plan)
-    learnt = None
+    model = None
     if recipe.sample:
-        learnt = f"learn-{token}"
-        fit = partial(alone, learn, recipe=recipe, seed=plan.seed)
-        tasks[learnt] = (fit, gathered)
+        model = f"fit-{token}"
+        fit = partial(with_one_thread, fit_model, recipe=recipe, seed=plan.seed)
+        tasks[model] = (fit, gathered)
     elif task.levels:
         # Levels may be many: they are in the graph once, and not in every task that needs them.
-        learnt = f"levels-{token}"
-        tasks[learnt] = (partial(tuple, task.levels),)
-    around: dict[int, Any] = {}
+        model = f"levels-{token}"
+        tasks[model] = (partial(tuple, task.levels),)
+    nearest_all: dict[int, Any] = {}
     survey = None
-    if recipe.around or recipe.surveys:
+    if recipe.n_neighbors_all or recipe.surveys:
         # In itself small, so that those who wait for it need not be sent the rows.
         ready = f"ready-{token}"
-        tasks[ready] = (_ready, gathered, learnt)
+        tasks[ready] = (_ready, gathered, model)
         second = inputs.again(f"again-{token}", ready)
         tasks |= second.graph
         ranks = {c.label: c.rank for c in plan.classes}
-        look = partial(measured, schema=task.schema, ranks=ranks, recipe=recipe)
+        look = partial(reference_rows, schema=task.schema, ranks=ranks, recipe=recipe)
         if recipe.surveys:
             see = partial(_surveyed, look=look, recipe=recipe, n_classes=len(plan.classes))
-            rows = [(learnt, *row) for row in second.rows()]
-            level = add_each(tasks, f"survey-{token}", partial(alone, see), rows)
+            rows = [(model, *row) for row in second.rows()]
+            level = add_each(tasks, f"survey-{token}", partial(with_one_thread, see), rows)
             survey = tree(tasks, level, f"surveyed-{token}", sum)
-        if recipe.around:
-            around = _add_around(tasks, second, token, look, task, gathered, learnt, each)
+        if recipe.n_neighbors_all:
+            nearest_all = _add_nearest(tasks, second, token, look, task, gathered, model, each)
     indexes = {}
     for c in plan.growing:
         build = partial(
-            alone, build_class_index, recipe=recipe, of=c, seed=plan.seed, total=plan.n_new
+            with_one_thread,
+            build_class_index,
+            recipe=recipe,
+            of=c,
+            seed=plan.seed,
+            total=plan.n_new,
         )
         indexes[c.rank] = (f"index-{token}", c.rank)
-        tasks[indexes[c.rank]] = (build, gathered, around.get(c.rank), learnt, survey)
+        tasks[indexes[c.rank]] = (build, gathered, nearest_all.get(c.rank), model, survey)
     return indexes
 
 
@@ -389,19 +394,19 @@ def _gathered(parts: list[Extract], *, take: Any, plan: Plan, first: int) -> Ext
     return check_counts(join_extracts(parts, take=take), plan, first)
 
 
-def _surveyed(learnt: Any, *row: Any, look: Any, recipe: Any, n_classes: int) -> Any:
+def _surveyed(model: Any, *row: Any, look: Any, recipe: Any, n_classes: int) -> Any:
     here = look(*row)
-    return recipe.survey(here.matrix, here.ranks, n_classes, learnt)
+    return recipe.survey(here.matrix, here.ranks, n_classes, model)
 
 
-def _add_around(
+def _add_nearest(
     tasks: dict[Any, Any],
     second: Inputs,
     token: str,
     look: Any,
     task: Task,
     gathered: Any,
-    learnt: Any,
+    model: Any,
     each: Each | None,
 ) -> dict[int, Any]:
     """Add the search for the nearest of all rows; return the keys of what is found, by rank."""
@@ -412,11 +417,11 @@ def _add_around(
         for rank, b in batches:
             ask = partial(queries_of, recipe=recipe, rank=rank, batch=b)
             asking.append(f"queries-{rank}-{b}-{token}")
-            tasks[asking[-1]] = (ask, gathered, learnt)
+            tasks[asking[-1]] = (ask, gathered, model)
         level = []
         for i, row in enumerate(second.rows()):
             level.append((f"nearest-{t}-{token}", i))
-            find = partial(alone, _nearest, look=look, order=i, recipe=recipe, each=each)
+            find = partial(with_one_thread, _nearest, look=look, order=i, recipe=recipe, each=each)
             tasks[level[-1]] = (find, asking, *row)
         top = tree(tasks, level, f"nearest-of-all-{t}-{token}", _merged, fan_in=_FEW)
         for place, (rank, b) in enumerate(batches):
@@ -424,7 +429,7 @@ def _add_around(
             tasks[found[rank][-1]] = (itemgetter(place), top)
     tops = {}
     for rank, keys in found.items():
-        tops[rank] = f"around-{rank}-{token}"
+        tops[rank] = f"all-{rank}-{token}"
         tasks[tops[rank]] = (join_batches, keys)
     return tops
 
@@ -452,10 +457,10 @@ def together(classes: Sequence[ClassPlan]) -> list[list[tuple[int, int]]]:
 
 def _nearest(
     asking: Any, *row: Any, look: Any, order: int, recipe: Any, each: Each | None
-) -> list[Around]:
+) -> list[NearestOfAll]:
     here = look(*row)
     return [nearest_here(here, q, order=order, recipe=recipe, each=each) for q in asking]
 
 
-def _merged(parts: list[list[Around]]) -> list[Around]:
-    return [merge_around(of_one) for of_one in zip(*parts, strict=True)]
+def _merged(parts: list[list[NearestOfAll]]) -> list[NearestOfAll]:
+    return [merge_nearest(of_one) for of_one in zip(*parts, strict=True)]

@@ -128,7 +128,7 @@ class Partition:
 
     def __init__(self, part: Any, target: Any = None, weight: Any = None, group: Any = None):
         self.part, self.target, self.weight, self.group = part, target, weight, group
-        self.measured: Any = None  # for whoever looks at all rows
+        self.reference: Any = None  # for whoever looks at all rows
         self._frames: list[tuple[Schema, pd.DataFrame]] = []
         self._labelled: Labelled | None = None
         self.levels: dict[int, tuple[np.ndarray, pd.Series]] = {}

@@ -5,7 +5,7 @@ r"""What makes a sampler itself, and what the executors hand to it.
     a recipe says                    an executor does, in memory or on Dask
     ---------------------------      ------------------------------------------------------------
     sample, fit                      takes a seeded sample of all rows, has a model fitted to it
-    around, values                   finds the nearest of ALL rows for the rows of a class
+    n_neighbors_all, values              finds the nearest of ALL rows for the rows of a class
     survey                           shows every partition to the recipe, and adds up what it says
     prepare                          keeps what it returns with the class, computed once
     bases                            asks which rows are bases, and how often
@@ -91,10 +91,10 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Around:
+class NearestOfAll:
     """The m nearest of all rows, for n rows of a class."""
 
-    asked: np.ndarray  # int64, shape (n,): which rows of the class
+    query_rows: np.ndarray  # int64, shape (n,): which rows of the class
     distances: np.ndarray  # float64, shape (n, m): ascending; inf where there are fewer rows
     classes: np.ndarray  # int32, shape (n, m): rank of their class; -1 where there is no row
     numbers: np.ndarray  # int64, shape (n, m): rows of the table; their order where distances tie
@@ -159,7 +159,7 @@ class ClassIndex:
     rows: Rows
     bases: Bases
     neighbours: NeighborIndex | None  # by row; None where the sampler has none, or copies
-    around: Around | None  # the nearest of all rows
+    nearest_all: NearestOfAll | None  # the nearest of all rows
     report: dict[str, Any]  # what the user is told
     copied: bool = False  # the class is too small for neighbours, and its rows are copied
     rank: int = -1  # its place in sorted label order
@@ -198,7 +198,7 @@ class Recipe:
     #: Every partition is shown to :meth:`survey`.
     surveys = False
     #: Nearest of all rows that are looked for.
-    around: ClassVar[Any] = 0
+    n_neighbors_all: ClassVar[Any] = 0
     #: Those of them whose values are wanted.
     values: ClassVar[Any] = 0
     #: Rows that a model is fitted to, at most; 0 where none is.
@@ -211,7 +211,7 @@ class Recipe:
         return engine and not (self.fast or self.n_components)
 
     @property
-    def around_engine(self) -> Engine | None:
+    def engine_all(self) -> Engine | None:
         """How the nearest of all rows are found: exactly, unless an object of the user's is to."""
         return self.neighbors if self.neighbors is not None and self.neighbors.exact else None
 
@@ -220,10 +220,10 @@ class Recipe:
         return Needs(
             k=self.k,
             k_name=self.k_name,
-            n_neighbors_all=self.around,
+            n_neighbors_all=self.n_neighbors_all,
             values=self.values,
             sample=self.sample,
-            looks=self.surveys or self.around > 0,
+            looks=self.surveys or self.n_neighbors_all > 0,
             copied=bool(self.scaling) + bool(self.n_components),
             estimators=self.sample > 0,
         )
@@ -232,7 +232,7 @@ class Recipe:
         """Return a recipe that finds neighbours among scaled rows."""
         return replace(self, scaling=scaling)
 
-    def measured(self, numeric: np.ndarray) -> np.ndarray:
+    def scaled(self, numeric: np.ndarray) -> np.ndarray:
         """Return the numbers that distances are taken of: scaled, if asked for."""
         return numeric if self.scaling is None else self.scaling.scaled(numeric)
 
@@ -240,7 +240,7 @@ class Recipe:
         """Take what was asked for, or choose by the directions that the rows spread in."""
         if self.neighbors is not None:
             return Choice(self.neighbors.name, "as asked for", self.neighbors)
-        return choose_engine(n_rows, self._projected(self.measured(sample)), fast=self.fast)
+        return choose_engine(n_rows, self._projected(self.scaled(sample)), fast=self.fast)
 
     def _projected(self, sample: np.ndarray) -> np.ndarray:
         if not self.n_components or not len(sample):
@@ -248,9 +248,9 @@ class Recipe:
         centre, axes = leading_axes(sample, self.n_components)
         return np.asarray((sample - centre) @ axes)
 
-    def surrounding(self, matrix: np.ndarray, n_queries: int) -> NeighborIndex:
+    def index_all(self, matrix: np.ndarray, n_queries: int) -> NeighborIndex:
         """Index (scaled) rows of any class, to be asked for the nearest of all rows."""
-        how = self.around_engine
+        how = self.engine_all
         if how is None and few(n_queries, len(matrix)):
             how = BruteIndex()
         elif how is None:
@@ -263,7 +263,7 @@ class Recipe:
         """Return the rows of a class as they are searched; None where they are not."""
         if not self.k:
             return None
-        matrix = self.measured(rows.numeric)
+        matrix = self.scaled(rows.numeric)
         if not self.n_components:
             return SearchSpace(matrix, rows.codes)
         centre, axes = leading_axes(matrix, self.n_components)
@@ -281,7 +281,7 @@ class Recipe:
         """Fit a model to sampled (scaled) rows and their class numbers, in the table's order."""
         return None
 
-    def asks(self, rows: Rows, model: Any) -> np.ndarray:
+    def query_rows(self, rows: Rows, model: Any) -> np.ndarray:
         """Return which rows of a class ask for the nearest of all rows."""
         return np.arange(len(rows))
 
@@ -353,11 +353,11 @@ def vote_on(rows: Rows, voters: np.ndarray, draws: Draws) -> np.ndarray:
     return made
 
 
-def other_classes(around: Around, m: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def other_classes(nearest_all: NearestOfAll, m: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Count rows of other classes, and all rows, among the (m) nearest of all rows."""
-    classes = around.classes[:, :m]
+    classes = nearest_all.classes[:, :m]
     there = classes >= 0
-    return (there & (classes != around.own_class)).sum(axis=1), there.sum(axis=1)
+    return (there & (classes != nearest_all.own_class)).sum(axis=1), there.sum(axis=1)
 
 
 @dataclass
@@ -368,7 +368,7 @@ class ClassContext:
     cls: ClassPlan
     seed: int  # the root seed
     eligible: np.ndarray | None = None  # rows that may be bases; None for all
-    around: Around | None = None  # the nearest of all rows
+    nearest_all: NearestOfAll | None = None  # the nearest of all rows
     model: Any = None  # the fitted model
     survey: Any = None  # what Recipe.survey said of all partitions
     total: int = 0  # new rows of all classes together

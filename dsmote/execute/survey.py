@@ -29,7 +29,7 @@ import pandas as pd
 
 from dsmote.execute.extract import Extract
 from dsmote.execute.partition import Partition, companion
-from dsmote.execute.recipe import Around, Recipe
+from dsmote.execute.recipe import NearestOfAll, Recipe
 from dsmote.execute.rows import all_finite, numeric_columns
 from dsmote.neighbors import NeighborIndex, few
 from dsmote.neighbors.exact import scale_power, squared_distances
@@ -43,7 +43,7 @@ _WORTH_THREADS = 1 << 26  # multiplications
 
 
 @dataclass(frozen=True)
-class Measured:
+class ReferenceRows:
     """The complete rows of a partition, as they are searched."""
 
     matrix: np.ndarray  # float64, shape (n, p): scaled, if asked for
@@ -57,10 +57,10 @@ class Measured:
     def index(self, rows: np.ndarray, n_queries: int, recipe: Recipe) -> NeighborIndex:
         """Index some rows; that of all of them is kept for whoever asks next."""
         if len(rows) < len(self.matrix):
-            return recipe.surrounding(self.matrix[rows], n_queries)
+            return recipe.index_all(self.matrix[rows], n_queries)
         kind = few(n_queries, len(rows))
         if kind not in self._indexes:
-            self._indexes[kind] = recipe.surrounding(self.matrix, n_queries)
+            self._indexes[kind] = recipe.index_all(self.matrix, n_queries)
         return self._indexes[kind]
 
 
@@ -68,7 +68,7 @@ class Measured:
 class Queries:
     """Rows of a class that ask for the nearest of all rows."""
 
-    asked: np.ndarray  # int64, shape (q,): which rows of the class
+    query_rows: np.ndarray  # int64, shape (q,): which rows of the class
     points: np.ndarray  # float64, shape (q, p): scaled, if asked for
     numbers: np.ndarray  # int64, shape (q,): which rows of the table
     starts: np.ndarray  # int64, shape (partitions + 1,): number of the first row of each
@@ -79,16 +79,16 @@ class Queries:
 def queries_of(found: Extract, model: Any, *, recipe: Recipe, rank: int, batch: int) -> Queries:
     """Make one batch of the queries of a class."""
     rows = found.rows[rank]
-    asked = recipe.asks(rows, model)[batch * BATCH : (batch + 1) * BATCH]
+    asked = recipe.query_rows(rows, model)[batch * BATCH : (batch + 1) * BATCH]
     groups = None
     if rows.group is not None and rows.group_levels is not None:
         groups = rows.group_levels.take(rows.group[asked]).reset_index(drop=True)
     return Queries(
-        asked, recipe.measured(rows.numeric[asked]), rows.numbers[asked], found.starts, groups, rank
+        asked, recipe.scaled(rows.numeric[asked]), rows.numbers[asked], found.starts, groups, rank
     )
 
 
-def measured(
+def reference_rows(
     part: Any,
     target: Any = None,
     weight: Any = None,
@@ -97,11 +97,11 @@ def measured(
     schema: Schema,
     ranks: Mapping[Any, int],
     recipe: Recipe,
-) -> Measured:
+) -> ReferenceRows:
     """Take the complete rows of a partition in."""
     here = Partition.of(part, target, weight, group)
-    if here.measured is not None:
-        return here.measured
+    if here.reference is not None:
+        return here.reference
     codes, names, *_ = here.labels(schema)
     places = np.array([ranks[name] for name in names], dtype=np.int32)
     matrix = here.matrix(schema)
@@ -125,20 +125,20 @@ def measured(
     elif schema.group is not None:
         groups = here.frame(schema).iloc[at, schema.group].reset_index(drop=True)
     found = places[codes[at]] if len(places) else np.empty(0, dtype=np.int32)
-    here.measured = Measured(recipe.measured(raw), raw, found, at, weights, groups)
-    return here.measured
+    here.reference = ReferenceRows(recipe.scaled(raw), raw, found, at, weights, groups)
+    return here.reference
 
 
 def nearest_here(
-    of: Measured, queries: Queries, *, order: int, recipe: Recipe, each: Each | None = None
-) -> Around:
+    of: ReferenceRows, queries: Queries, *, order: int, recipe: Recipe, each: Each | None = None
+) -> NearestOfAll:
     """Find the nearest rows of one partition for each query."""
     first = int(queries.starts[order])
     own = _places(of.numbers, queries.numbers - first)
     _check_unchanged(of, queries, own, first, int(queries.starts[order + 1]))
-    n, m = len(queries.asked), recipe.around
-    found = Around(
-        queries.asked,
+    n, m = len(queries.query_rows), recipe.n_neighbors_all
+    found = NearestOfAll(
+        queries.query_rows,
         np.full((n, m), np.inf),
         np.full((n, m), -1, dtype=np.int32),
         np.full((n, m), -1, dtype=np.int64),
@@ -190,7 +190,7 @@ def nearest_here(
 
 
 def _check_unchanged(
-    of: Measured, queries: Queries, own: np.ndarray, first: int, stop: int
+    of: ReferenceRows, queries: Queries, own: np.ndarray, first: int, stop: int
 ) -> None:
     """Refuse a partition in which the rows that ask are not where they were."""
     here = (queries.numbers >= first) & (queries.numbers < stop)
@@ -240,7 +240,7 @@ def _finer(
     return np.where(np.isfinite(distances), np.ldexp(squares, -2 * exponents), 0.0)
 
 
-def merge_around(parts: Sequence[Around]) -> Around:
+def merge_nearest(parts: Sequence[NearestOfAll]) -> NearestOfAll:
     """Merge what partitions found, in their order: the nearest of all."""
     if len(parts) == 1:
         return parts[0]
@@ -259,8 +259,8 @@ def merge_around(parts: Sequence[Around]) -> Around:
         all_values = np.concatenate([p.values for p in parts], axis=1)
         place = (order[:, :v] // m) * v + order[:, :v] % m
         values = np.take_along_axis(all_values, place[:, :, None], axis=1)
-    return Around(
-        parts[0].asked,
+    return NearestOfAll(
+        parts[0].query_rows,
         np.take_along_axis(distances, order, axis=1),
         np.take_along_axis(classes, order, axis=1),
         np.take_along_axis(numbers, order, axis=1),
@@ -270,12 +270,12 @@ def merge_around(parts: Sequence[Around]) -> Around:
     )
 
 
-def join_batches(parts: Sequence[Around]) -> Around:
+def join_batches(parts: Sequence[NearestOfAll]) -> NearestOfAll:
     """Join what batches of queries found, in order."""
     if len(parts) == 1:
         return replace(parts[0], finer=None)
-    return Around(
-        np.concatenate([p.asked for p in parts]),
+    return NearestOfAll(
+        np.concatenate([p.query_rows for p in parts]),
         np.concatenate([p.distances for p in parts]),
         np.concatenate([p.classes for p in parts]),
         np.concatenate([p.numbers for p in parts]),

@@ -74,7 +74,7 @@ class MemoryTable:
         self.provenance: Any = None
         self.classes: dict[Any, Any] = {}
         self.recipe: Any = None
-        self.learnt: Any = None
+        self.model: Any = None
         self._indices: list[np.ndarray] = []
         self.has_target = y is None
         self.is_frame = isinstance(X, pd.DataFrame)
@@ -270,12 +270,12 @@ class MemoryTable:
     def _index(self, task: Task, each: Each) -> None:
         """Have the classes indexed that are to grow."""
         plan, recipe = task.plan, task.how.recipe
-        if recipe.around or recipe.surveys or recipe.sample or task.levels:
+        if recipe.n_neighbors_all or recipe.surveys or recipe.sample or task.levels:
             inputs = Inputs({"table": self._whole}, [["table"]])
             tasks = dict(inputs.graph)
             keys = add_indexes(tasks, inputs, "run", task, each)
             values = interpret(tasks)
-            self.learnt = values.get("learn-run")
+            self.model = values.get("fit-run")
             self.classes = {c.label: values[keys[c.rank]] for c in plan.growing}
         else:  # nothing but the rows of the class is needed
             found = check_counts(extract(self._whole, take=take_of(task)), plan)

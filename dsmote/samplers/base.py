@@ -674,7 +674,7 @@ def needs_of(
     aside += 24 * ("groups" in table.beside or schema.group is not None)
     passes = [*table.passes, *(["counting classes"] if not profile.assumed else [])]
     passes.append("collecting the rows that new ones are made from, and writing the output")
-    if recipe.around:
+    if recipe.n_neighbors_all:
         passes.append("the nearest of all rows")
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")

@@ -72,7 +72,7 @@ class KMeansRecipe(Recipe):
 
     def bases(self, ctx: ClassContext) -> Bases:
         """Choose clusters, divide the new rows between them, and draw bases in each."""
-        matrix, rank = self.measured(ctx.rows.numeric), ctx.cls.rank
+        matrix, rank = self.scaled(ctx.rows.numeric), ctx.cls.rank
         cluster = np.asarray(ctx.model.predict(matrix), dtype=np.int64)
         total = ctx.survey.sum(axis=0)
         ours = np.bincount(cluster, minlength=len(total))
@@ -239,5 +239,5 @@ class KMeansSMOTE(OverSampler):
         self.cluster_balance_threshold_ = self.cluster_balance_threshold
 
     def _finished(self, table: Table) -> None:
-        if table.learnt is not None:
-            self.kmeans_estimator_ = table.learnt
+        if table.model is not None:
+            self.kmeans_estimator_ = table.model

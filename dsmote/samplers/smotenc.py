@@ -37,7 +37,7 @@ class MixedRecipe(Recipe):
         """Take what was asked for, or choose by the directions that all columns spread in."""
         if self.neighbors is not None:
             return Choice(f"mixed {self.neighbors.name}", "as asked for", self.neighbors)
-        measured = self.measured(sample)
+        measured = self.scaled(sample)
         weight = mixed_weight(measured) if len(sample) else 1.0
         chosen = choose_engine(n_rows, self._projected(measured), codes, weight)
         return chosen._replace(name=f"mixed {chosen.name}")
@@ -46,7 +46,7 @@ class MixedRecipe(Recipe):
         """Return numbers and codes; M is that of the columns before projection."""
         space = super().search_space(rows)
         assert space is not None
-        return replace(space, weight=mixed_weight(self.measured(rows.numeric)))
+        return replace(space, weight=mixed_weight(self.scaled(rows.numeric)))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -166,7 +166,7 @@ class SMOTENC(SMOTE):
 
     def _finished(self, table: Table) -> None:
         self.median_std_ = {
-            label: mixed_weight(table.recipe.measured(of.rows.numeric))
+            label: mixed_weight(table.recipe.scaled(of.rows.numeric))
             for label, of in table.classes.items()
             if not of.copied
         }

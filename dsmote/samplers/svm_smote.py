@@ -55,7 +55,7 @@ class SvmRecipe(BorderRecipe):
             )
         return _Machine(machine, np.sort(numbers[machine.support_]))
 
-    def asks(self, rows: Rows, model: Any) -> np.ndarray:
+    def query_rows(self, rows: Rows, model: Any) -> np.ndarray:
         """Only support vectors need to know what is around them."""
         return np.flatnonzero(np.isin(rows.numbers, model.support))
 
@@ -171,5 +171,5 @@ class SVMSMOTE(BorderSampler):
         return replace(recipe, svm_estimator=machine)
 
     def _finished(self, table: Table) -> None:
-        if table.learnt is not None:
-            self.svm_estimator_ = table.learnt.estimator
+        if table.model is not None:
+            self.svm_estimator_ = table.model.estimator
