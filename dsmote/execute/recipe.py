@@ -5,7 +5,7 @@ r"""What makes a sampler itself, and what the executors hand to it.
     a recipe says                    an executor does, in memory or on Dask
     ---------------------------      ------------------------------------------------------------
     sample, fit                      takes a seeded sample of all rows, has a model fitted to it
-    n_neighbors_all, values              finds the nearest of ALL rows for the rows of a class
+    n_neighbors_all, values          finds the nearest of ALL rows for the rows of a class
     survey                           shows every partition to the recipe, and adds up what it says
     prepare                          keeps what it returns with the class, computed once
     bases                            asks which rows are bases, and how often
