@@ -49,5 +49,6 @@ def __dir__() -> list[str]:
 
 
 def _samplers() -> dict[str, type]:
+    importlib.import_module("dsmote.samplers.base").load_scikit_learn()  # they are its estimators
     known = importlib.import_module("dsmote.samplers").samplers()
     return {kind.__name__: kind for kind in known.values()}

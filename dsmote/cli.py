@@ -254,7 +254,7 @@ def print_manifest(manifest: dict[str, Any], warnings: bool) -> None:
     projected = memory.get("worker_bytes")
     echo(
         f"{manifest['seconds']:.1f} s, {manifest['sampler']} with seed "
-        f"{manifest['parameters']['seed']}; peak memory of a worker {peak}"
+        f"{manifest['parameters']['seed']}; peak memory {peak}"
         + ("" if projected is None else f", projected {format_bytes(projected)}")
     )
     for message in manifest["warnings"] if warnings else ():

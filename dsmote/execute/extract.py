@@ -63,6 +63,7 @@ class Extract:
     sample: dict[int, FitRows] = field(default_factory=dict)  # to fit a model to, by rank
     index_end: int = 0  # one more than the largest number in the index
     decimals: dict[int, Any] = field(default_factory=dict)  # as in a profile, which a run may lack
+    written: Any = None  # what came of writing the partition, where one task does both
 
     @property
     def starts(self) -> np.ndarray:

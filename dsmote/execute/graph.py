@@ -30,12 +30,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import dask
 import dask.array as da
 import dask.dataframe as dd
+from dask._task_spec import GraphNode, TaskRef, convert_legacy_graph
+from dask._task_spec import Task as DaskTask
 from dask.base import collections_to_expr
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
@@ -59,6 +61,8 @@ from dsmote.plan import COPY, ClassPlan, Plan
 FAN_IN = 256  # inputs of a joining task
 # Keys of what Dask shuffles by a file: rows come to it in the order in which tasks happen to end.
 _THROUGH_A_FILE = ("zpartd-", "shuffle-partition-", "barrier-")
+# Keys of what is made of all partitions: there the work on one of them ends.
+_JOINTS = ("synthetic-", "barrier-")
 
 _MAY_NOT_MATCH = (
     "rows and labels (or weights, or groups) may not belong together: they are given apart, they "
@@ -258,6 +262,62 @@ def add_each(
     return added
 
 
+def _users(graph: Mapping[Any, Any], wanted: Iterable[Any]) -> dict[Any, list[Any]]:
+    """Return who needs each task; what is asked for is needed from outside, too."""
+    users: dict[Any, list[Any]] = {key: [None] for key in wanted}
+    for key, node in graph.items():
+        for below in node.dependencies:
+            users.setdefault(below, []).append(key)
+    return users
+
+
+def fused(tasks: Mapping[Any, Any], tops: Sequence[Any], wanted: Sequence[Any]) -> dict[Any, Any]:
+    """Make one task of each of some that work on one partition and of those that only it needs."""
+    graph: dict[Any, Any] = convert_legacy_graph(cull(convert_legacy_graph(tasks), [*wanted])[0])
+    users = _users(graph, wanted)
+    for top in tops:
+        chain = [graph[top]]
+        while len(chain[-1].dependencies) == 1:
+            (below,) = chain[-1].dependencies
+            name = str(below[0] if isinstance(below, tuple) else below)
+            apart = below not in graph or name.startswith((*_JOINTS, *_THROUGH_A_FILE))
+            if apart or len(users[below]) > 1:
+                break
+            chain.append(graph.pop(below))
+        if len(chain) > 1:
+            graph[top] = GraphNode.fuse(*chain, key=top)
+    return graph
+
+
+def in_one_reading(
+    tasks: Mapping[Any, Any], writes: Sequence[Any], rest: Sequence[Any]
+) -> dict[Any, Any]:
+    """Let one task read a partition, take class rows out of it, and write it.
+
+    `writes` are the keys of the tasks that write a partition each, `rest` what else is asked for.
+    """
+    wanted = [*writes, *rest]
+    graph = fused(tasks, writes, wanted)
+    users = _users(graph, wanted)
+    for write in writes:
+        if len(graph[write].dependencies) != 1:
+            continue
+        (read,) = graph[write].dependencies
+        takes = [key for key in users[read] if key != write]
+        alone = len(takes) == 1 and read in graph and not graph[read].dependencies
+        if alone and isinstance(takes[0], tuple) and str(takes[0][0]).startswith("extract-"):
+            (take,) = takes
+            both = partial(_taken_and_written, graph.pop(read), graph[take], graph[write])
+            graph[take] = DaskTask(take, both)
+            graph[write] = DaskTask(write, attrgetter("written"), TaskRef(take))
+    return graph
+
+
+def _taken_and_written(read: Any, take: Any, write: Any) -> Any:
+    values = {read.key: read()}
+    return replace(take(values), written=write(values))
+
+
 def over_all(
     tasks: Mapping[Any, Any],
     rows: Iterable[tuple[Any, ...]],
@@ -270,6 +330,7 @@ def over_all(
     graph = dict(tasks)
     level = add_each(graph, name, look, rows)
     top = tree(graph, level, f"joined-{name}", joined, fan_in=fan_in)
+    graph = fused(graph, level, [top])
     whole = HighLevelGraph.from_collections(name, graph, dependencies=())
     (found,) = dask.compute(Delayed(top, whole, layer=name))
     return found

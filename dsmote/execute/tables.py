@@ -213,7 +213,8 @@ class MemoryTable:
         apart = ("carry", "nominal", "group", "inherited")
         if self._plain and not any(map(roles.get, apart)):
             width, dtype = self._X.shape[1], self._X.dtype
-            return _schema_of_array(width, dtype, roles["any_kind"], roles["sampler"])
+            any_kind, sampler = roles.get("any_kind", False), roles.get("sampler", "")
+            return _schema_of_array(width, dtype, any_kind, sampler)
         refuse_mask(self._given, "X")
         return schema_of(self, roles, self.is_number)
 

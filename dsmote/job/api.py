@@ -11,12 +11,11 @@ from typing import Any
 
 from dsmote.cluster import connect
 from dsmote.job.jobfile import JobFileError, Setting
-from dsmote.job.logs import logged
+from dsmote.job.logs import Log, logged
 from dsmote.job.manifest import unchanged
-from dsmote.job.run import Progress, plan_job, prepare, write_job
-from dsmote.job.secrets import Secrets
+from dsmote.job.run import Job, plan_job, prepare, write_job
+from dsmote.job.runner import is_for_workers
 from dsmote.job.spec import JobSpec, load_job
-from dsmote.job.worker_logs import masked_cluster_logs
 from dsmote.plan import MemoryLimitError
 
 __all__ = ["JobResult", "exit_code", "run_job", "run_spec"]
@@ -149,19 +148,16 @@ def run_job(
 
 
 def run_spec(
-    spec: JobSpec, *, client: Any = None, dry_run: bool = False, progress: Progress | None = None
+    spec: JobSpec, *, client: Any = None, dry_run: bool = False, progress: Any = None
 ) -> JobResult:
     """Run a job that has been checked; the rest is as in :func:`run_job`."""
     started = time.perf_counter()
-    with _masked(spec.hidden), logged(progress, spec.hidden) as log:
+    with spec.hidden.masked(), logged(progress, spec.hidden) as log:
         manifest = None if dry_run else unchanged(spec)
         status = "planned" if dry_run else "skipped"
         if manifest is None:
             job = prepare(spec)
-            with (
-                _client(spec, log, client) as client,
-                masked_cluster_logs(client, spec.hidden, spec.input, spec.output),
-            ):
+            with _client(job, log, client) as client:
                 if dry_run:
                     plan_job(job, client, log)
                 else:
@@ -173,27 +169,21 @@ def run_spec(
 
 
 @contextmanager
-def _masked(hidden: Secrets) -> Iterator[None]:
-    """Mask secrets in logs and in messages of errors: what is raised is often printed."""
-    with hidden.masked_in_logs():
-        try:
-            yield
-        except Exception as error:
-            hidden.mask_error(error)
-            raise
-
-
-@contextmanager
-def _client(spec: JobSpec, progress: Progress, client: Any = None) -> Iterator[Any]:
-    """Yield a client of the cluster that a job names, or the one that is given."""
-    if client is not None:
-        with client.as_current():
-            yield client
-        return
+def _client(job: Job, progress: Log, client: Any) -> Iterator[Any]:
+    """Yield the client that is given, or one of the job's cluster; None for a small job."""
+    spec = job.spec
     cluster = spec.cluster.connection() if spec.cluster else {}
-    running = "address" in cluster or "scheduler_file" in cluster
-    progress.stage("connecting" if running else "starting workers")
-    with connect(**cluster) as client:
-        if not client.nthreads():
-            progress.stage("waiting for the scheduler to get workers")
-        yield client
+    if client is None and not cluster and not is_for_workers(job.n_bytes):
+        yield None
+        return
+    from dsmote.job.workers import masked_worker_logs
+
+    if client is None:
+        running = "address" in cluster or "scheduler_file" in cluster
+        progress.stage("connecting" if running else "starting workers")
+    with connect(**cluster) if client is None else client.as_current() as opened:
+        current = client or opened
+        with masked_worker_logs(current, spec.hidden, spec.input, spec.output):
+            if not current.nthreads():
+                progress.stage("waiting for the scheduler to get workers")
+            yield current

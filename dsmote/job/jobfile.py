@@ -13,11 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
-from ruamel.yaml.reader import ReaderError
-
 from dsmote.job.secrets import MASK, SECRET_NAME, Secrets
 
 if TYPE_CHECKING:
@@ -126,6 +121,10 @@ class Place:
     setting: Path | None = None
     text: str | None = None
     secret: bool = False
+
+
+class _TooManyNodes(Exception):
+    """Of a file, with the line."""
 
 
 class Reader:
@@ -271,6 +270,10 @@ class Reader:
 
     def _yaml(self, text: str, path: Path) -> Any:
         """Return a document of YAML as plain data; None where it cannot be read, or is empty."""
+        from ruamel.yaml import YAML  # options that are no YAML do without
+        from ruamel.yaml.error import MarkedYAMLError
+        from ruamel.yaml.reader import ReaderError
+
         self._parser = YAML(typ="safe", pure=True)  # a new one: it remembers %YAML
         self._parser.composer.warn_double_anchors = False  # YAML allows them
         try:
@@ -295,35 +298,36 @@ class Reader:
             said = f"a character that YAML does not allow, {error.character!r}"
         except RecursionError:
             line, said = 1, "it is nested too deep"
+        except _TooManyNodes as error:
+            line, said = error.args[0], f"more than {MAX_NODES:,} keys and values, counting aliases"
         except (ValueError, OverflowError):  # of "\UFFFFFFFF"
             line, said = text.count("\n", 0, text.find("\\U")) + 1, "there is no such character"
         self.error((), f"cannot be read as YAML: {said}", line)
         return None
 
-    def _node(self, node: Node, path: Path, at: Node) -> Any:
+    def _node(self, node: Any, path: Path, at: Any) -> Any:
         """Return what a node holds; `at` is the node whose line is the place."""
         line = at.start_mark.line + 1
         self._left -= 1
         if self._left < 0:
-            problem = f"more than {MAX_NODES:,} keys and values, counting aliases"
-            raise MarkedYAMLError(problem=problem, problem_mark=at.start_mark)
+            raise _TooManyNodes(line)
         self._places[path] = self._at(line)
         if len(path) > MAX_DEPTH:
             return self.error(path[:2], "nested too deep, or holds itself")
         if self._tagged(node, path, line):
             return None
-        if isinstance(node, ScalarNode):
+        if node.id == "scalar":
             return self._scalar(node, path)
-        if isinstance(node, MappingNode):
+        if node.id == "mapping":
             return self._mapping(node, path)
         return [self._node(item, (*path, str(n)), item) for n, item in enumerate(node.value)]
 
-    def _mapping(self, node: MappingNode, path: Path) -> dict[str, Any]:
+    def _mapping(self, node: Any, path: Path) -> dict[str, Any]:
         found: dict[str, Any] = {}
         lines: dict[str, int] = {}
         for key, value in sorted(node.value, key=lambda pair: pair[0].tag != f"{TAG}merge"):
             line = key.start_mark.line + 1
-            if not isinstance(key, ScalarNode):
+            if key.id != "scalar":
                 self.error(path, "a key must be text, not a list or a mapping", line)
             elif key.tag == f"{TAG}merge":
                 merged = self._node(value, path, key)
@@ -340,14 +344,14 @@ class Reader:
                 found[name] = self._node(value, (*path, name), key)
         return found
 
-    def _implied(self, node: Node, text: Any) -> str:
+    def _implied(self, node: Any, text: Any) -> str:
         """Return the tag of a node that is given none, with a text as its value."""
-        if not isinstance(node, ScalarNode):
-            return f"{TAG}map" if isinstance(node, MappingNode) else f"{TAG}seq"
+        if node.id != "scalar":
+            return f"{TAG}map" if node.id == "mapping" else f"{TAG}seq"
         plain = node.style in (None, "")
-        return str(self._parser.resolver.resolve(ScalarNode, text, (plain, not plain)))
+        return str(self._parser.resolver.resolve(type(node), text, (plain, not plain)))
 
-    def _tagged(self, node: Node, path: Path, line: int) -> bool:
+    def _tagged(self, node: Any, path: Path, line: int) -> bool:
         if node.tag == self._implied(node, node.value):
             return False
         tag = str(node.tag).replace(TAG, "!!")
@@ -355,7 +359,7 @@ class Reader:
         self.error(path, f"YAML tags such as {tag} are not allowed{text}", line)
         return True
 
-    def _scalar(self, node: ScalarNode, path: Path) -> Any:
+    def _scalar(self, node: Any, path: Path) -> Any:
         text = self._filled(node.value, path)
         kind = self._implied(node, text).removeprefix(TAG)
         if kind == "null":
@@ -369,7 +373,7 @@ class Reader:
             return self.error(path, f"a number of {len(text):,} digits; put a text in quotes")
         construct = getattr(self._parser.constructor, f"construct_yaml_{kind}")
         try:
-            value = construct(ScalarNode(f"{TAG}{kind}", text))
+            value = construct(type(node)(f"{TAG}{kind}", text))
         except ValueError:  # 0x_ is no number
             return text
         # As text, 01 finds "01" and 1: see `Named`. As the number it would not find "01".

@@ -17,6 +17,7 @@ from dsmote.job.secrets import masked_logger
 from dsmote.job.spec import JobSpec
 from dsmote.job.storage import tidy
 from dsmote.plan.labels import listed
+from dsmote.samplers.registry import parameters_of
 
 if TYPE_CHECKING:
     from dsmote.job.outputs import Outputs
@@ -65,7 +66,8 @@ def make_manifest(
     sampler, plan = outputs.sampler, outputs.sampler.plan_
     # The strategy as it was given, where the sampler holds a callable made from it.
     given = {"sampling_strategy": spec.params.get("sampling_strategy", "auto")}
-    parameters = plain_value({**sampler.get_params(deep=False), **given})
+    known = {name: getattr(sampler, name) for name in parameters_of(type(sampler))}
+    parameters = plain_value({**known, **given})
     return {
         "format_version": FORMAT_VERSION,
         "job": spec.shown(),

@@ -13,13 +13,13 @@ import pandas as pd
 import pyarrow as pa
 from dask import delayed
 
-from dsmote.cluster import process_bytes
 from dsmote.execute import count_classes, read_frame
 from dsmote.execute.resources import memory_limit
 from dsmote.job.labels import plain_label
 from dsmote.job.layout import Layout, check_partition_by
 from dsmote.job.parts import Part, ToWrite
 from dsmote.job.passes import check_folders, rows_of
+from dsmote.job.runner import Threads
 from dsmote.job.shuffle import Numbered, mixed, n_parts, with_mixing
 from dsmote.job.sources import Source, with_pandas_dtypes
 from dsmote.job.spec import JobSpec, sampler_of
@@ -36,16 +36,9 @@ TRAIN, TEST = "train", "test"
 
 @dataclass(frozen=True)
 class Folder:
-    """Parts that are one table.
+    """Lazy partitions that become one table, and the rows of each label that it must have.
 
-    Parameters
-    ----------
-    name : str
-        Empty where the parts lie in the output's own folder.
-    partitions : list of Delayed
-    layout : Layout
-    counts : mapping of label to int
-        The rows that must be written.
+    The name is empty where the parts lie in the output's own folder.
     """
 
     name: str
@@ -65,17 +58,10 @@ class Folder:
 
 @dataclass(frozen=True)
 class Outputs:
-    """All that a job writes.
+    """All that a job writes, as the sampler planned it.
 
-    Parameters
-    ----------
-    sampler : sampler
-        It has its plan.
-    folders : tuple of Folder
-    report : Delayed or mapping
-        What is known of the search for neighbours.
-    drawn : dsmote.job.report.sample.Drawn, optional
-        The rows that the report shows.
+    With what is known of the search for neighbours, lazily where it is measured, and the rows that
+    a report shows.
     """
 
     sampler: Any
@@ -131,19 +117,9 @@ class Outputs:
 class Opened:
     """An input that was looked at as far as the split and the mixing of rows need it.
 
-    Parameters
-    ----------
-    frame : dask.dataframe.DataFrame
-        The rows that are resampled.
-    sampler : sampler
-    divided : Divided or None
-        The two sides, where there are two.
-    lengths : tuple of int or None
-        Rows of each partition of the frame, where that must be known.
-    largest : int
-        Rows of the largest partition as it is read, where that is known.
-    passes : tuple of str
-        What the data were read for.
+    `lengths` are the rows of each partition of the frame that is resampled, where they must be
+    known, `largest` those of the largest partition as it is read, and `passes` what the data were
+    read for.
     """
 
     frame: Any
@@ -152,29 +128,15 @@ class Opened:
     lengths: tuple[int, ...] | None = None
     largest: int = 0
     passes: tuple[str, ...] = ()
+    note: str | None = None
 
 
-def make_outputs(spec: JobSpec, source: Source, client: Any, folder: str) -> Outputs:
-    """Look at the input as often as the plan needs, and return what is to be written, lazily.
+def make_outputs(spec: JobSpec, source: Source, runner: Threads, folder: str) -> Outputs:
+    """Look at the input as often as the plan needs; return what is to be written, lazily.
 
-    Parameters
-    ----------
-    spec : JobSpec
-    source : Source
-    client : distributed.Client
-    folder : str
-        The staging folder, for what is written aside.
-
-    Returns
-    -------
-    Outputs
-
-    Raises
-    ------
-    ValueError, TypeError, MemoryError
-        From the data or the plan.
+    What is written on the way goes to the staging folder.
     """
-    opened = _opened(spec, source, client)
+    opened = _opened(spec, source, runner)
     sampler, divided = opened.sampler, opened.divided
     with warnings.catch_warnings(), _of_training(divided):
         # The plan has them all, and the manifest takes them from there.
@@ -242,20 +204,9 @@ def _n_written(spec: JobSpec, plan: Any) -> int:
     return int(plan.n_new if spec.mode == "synthetic" else plan.n_after)
 
 
-def plan_outputs(spec: JobSpec, source: Source, client: Any) -> Any:
-    """Return what would be done.
-
-    Parameters
-    ----------
-    spec : JobSpec
-    source : Source
-    client : distributed.Client
-
-    Returns
-    -------
-    dsmote.plan.Plan
-    """
-    opened = _opened(spec, source, client)
+def plan_outputs(spec: JobSpec, source: Source, runner: Threads) -> Any:
+    """Return the plan of what would be written."""
+    opened = _opened(spec, source, runner)
     with _of_training(opened.divided):
         plan = opened.sampler.plan(opened.frame, target=spec.target)
     return _completed(plan, spec, opened)
@@ -275,32 +226,33 @@ def _of_training(divided: Divided | None) -> Iterator[None]:
         ) from error
 
 
-def _opened(spec: JobSpec, source: Source, client: Any) -> Opened:
+def _opened(spec: JobSpec, source: Source, runner: Threads) -> Opened:
     """Open the input lazily; rows are counted by partition only where that must be known."""
-    process = process_bytes(client)
+    process = runner.process_bytes()
     _check_reading(source, process)
     frame = source.frame()
     check_partition_by(spec.partition_by, frame._meta.dtypes)
     sampler = sampler_of(spec, frame._meta)
     sampler._process_bytes = process
     told = _look_at_folders(spec, frame, sampler._sampling_type == "over-sampling")
+    divided = lengths = None
+    largest = 0
     if spec.split is not None:
         divided = divide(frame, spec.target, spec.split)
-        largest = max(map(sum, zip(divided.train_rows, divided.test_rows, strict=True)))
+        frame, lengths = divided.train, divided.train_rows
+        largest = max(map(sum, zip(lengths, divided.test_rows, strict=True)))
         sampler._partition_rows = largest
         if hasattr(sampler, "_counted"):
             labels = read_frame(divided.train_labels, spec.target)
             sampler._counted = count_classes(labels)
         told = (*told, "telling training rows from others")
-        return Opened(divided.train, sampler, divided, divided.train_rows, largest, told)
-    if not spec.shuffle or spec.mode == "synthetic":
-        return Opened(frame, sampler, passes=told)
-    lengths = source.partition_rows
-    if lengths is not None:
-        return Opened(frame, sampler, None, lengths, max(lengths), told)
-    lengths = rows_of(frame)
-    told = (*told, "counting rows by partition")
-    return Opened(frame, sampler, None, lengths, max(lengths), told)
+    elif spec.shuffle and spec.mode != "synthetic":
+        lengths = source.partition_rows
+        if lengths is None:
+            lengths = rows_of(frame)
+            told = (*told, "counting rows by partition")
+        largest = max(lengths)
+    return Opened(frame, sampler, divided, lengths, largest, told, runner.note)
 
 
 def _check_reading(source: Source, process: int) -> None:
@@ -334,6 +286,8 @@ def _completed(plan: Any, spec: JobSpec, opened: Opened) -> Any:
     if opened.divided is not None:
         plan = replace(plan, test=opened.divided.held_back(plan.counts_before))
     plan = replace(plan, passes=(*opened.passes, *plan.passes))
+    if opened.note:
+        plan = replace(plan, notes=(*plan.notes, opened.note))
     if not spec.shuffle:
         return plan
     files = sum(1 for n in opened.lengths or () if n) * (spec.mode != "synthetic")
@@ -381,17 +335,7 @@ def _text_if_unknown(field: pa.Field) -> pa.Field:
 
 
 def different(outputs: Outputs, parts: Sequence[Part]) -> str | None:
-    """Say in which classes the rows written are not the rows planned; None where they are.
-
-    Parameters
-    ----------
-    outputs : Outputs
-    parts : sequence of Part
-
-    Returns
-    -------
-    str or None
-    """
+    """Say in which classes the rows written are not the rows planned; None where they are."""
     for folder, own in outputs.written(parts):
         written: Counter[Any] = Counter()
         for part in own:

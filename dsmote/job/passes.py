@@ -21,29 +21,13 @@ def look_at(
     look: Callable[[pd.DataFrame], list[Any]],
     joined: Callable[[Sequence[list[Any]]], list[Any]] | None = None,
 ) -> list[Any]:
-    """Compute something of each partition's columns, joined in order, in one pass.
-
-    Parameters
-    ----------
-    frame : dask.dataframe.DataFrame
-    columns : sequence of str
-    look : callable
-        Takes a partition, returns a list.
-    joined : callable, optional
-        Takes a list of such lists; one list after the other when omitted.
-
-    Returns
-    -------
-    list
-    """
+    """Compute a list for each partition's columns, and join the lists in order, in one pass."""
     tasks, keys = freeze(frame[list(dict.fromkeys(columns))])
     if len(keys) != frame.npartitions:
         # Where Dask cuts by size, a frame of fewer columns has other partitions.
         tasks, keys = freeze(frame)
-    token = tokenize(frame, list(columns), look)
-    found: list[Any] = over_all(
-        tasks, ((key,) for key in keys), f"look-{token}", look, joined or _chained
-    )
+    name = f"look-{tokenize(frame, list(columns), look)}"
+    found: list[Any] = over_all(tasks, ((key,) for key in keys), name, look, joined or _chained)
     return found
 
 
@@ -52,16 +36,7 @@ def _chained(some: Sequence[list[Any]]) -> list[Any]:
 
 
 def rows_of(frame: Any) -> tuple[int, ...]:
-    """Count the rows of each partition, in one pass.
-
-    Parameters
-    ----------
-    frame : dask.dataframe.DataFrame
-
-    Returns
-    -------
-    tuple of int
-    """
+    """Count the rows of each partition, in one pass."""
     return tuple(look_at(frame, list(frame.columns[:1]), _length))
 
 
@@ -72,19 +47,8 @@ def _length(part: pd.DataFrame) -> list[int]:
 def check_folders(frame: Any, columns: Sequence[str], few: bool) -> None:
     """Refuse values that name no folder, in one pass: before the work, and not after most of it.
 
-    Parameters
-    ----------
-    frame : dask.dataframe.DataFrame
-    columns : sequence of str
-        Of ``partition_by``.
-    few : bool
-        Whether a partition must not need more folders than a part may; where rows are left out,
-        that is not known.
-
-    Raises
-    ------
-    ValueError
-        From :func:`dsmote.job.layout.key_folders`.
+    With `few`, a partition must not need more folders than a part may; where rows are left out,
+    that is not known.
     """
     look_at(frame, columns, partial(_checked, columns=tuple(columns), few=few))
 

@@ -2,70 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import dask
 from dask import delayed
 
-from dsmote.cluster import check_paths, worker_peaks
-from dsmote.job.failures import JobFailed, check_unchanged, explained
-from dsmote.job.files import check_apart
-from dsmote.job.logs import Logged
+from dsmote.job.files import InputFiles, changed_files, check_apart
+from dsmote.job.logs import Log, Progress
 from dsmote.job.manifest import digest, fingerprint, make_manifest, run_key, up_to_date
 from dsmote.job.outputs import different, make_outputs, plan_outputs
-from dsmote.job.parts import Part, write_parts
+from dsmote.job.parts import Part, ToWrite, Written, write_tasks
 from dsmote.job.place import check_output
-from dsmote.job.progress import Progress, Silent, Told
-from dsmote.job.report import check_report
-from dsmote.job.resume import parts_of
+from dsmote.job.runner import JobFailed, Threads
+from dsmote.job.secrets import masked_logger
 from dsmote.job.sources import Source, check_columns, open_source
 from dsmote.job.spec import JobSpec, has_parameter
 from dsmote.job.storage import Stage, opened, refuse_if_locked
-from dsmote.job.watch import unless_stuck
 
-__all__ = [
-    "Job",
-    "JobFailed",
-    "Outcome",
-    "Progress",
-    "Silent",
-    "plan_job",
-    "prepare",
-    "write_job",
-]
+__all__ = ["Job", "JobFailed", "Outcome", "Progress", "plan_job", "prepare", "write_job"]
+
+logger = masked_logger(__name__)
 
 
 @dataclass(frozen=True)
 class Job:
-    """A specification together with the input it was checked against.
+    """A specification, with what the input adds to it, and the input it was checked against.
 
-    Parameters
-    ----------
-    spec : JobSpec
-        With what the input adds to it.
-    source : Source
-    fingerprint : dict
-        Of the specification as it was given, and of the input.
+    The fingerprint is that of the specification as it was given, and of the input.
     """
 
     spec: JobSpec
     source: Source
     fingerprint: dict[str, Any]
 
+    @property
+    def n_bytes(self) -> int:
+        """Bytes that are read and written, about: the rows in memory, and twice as many, or more.
+
+        What `sampling_strategy` asks for may be more than that.
+        """
+        asked = self.spec.params.get("sampling_strategy")
+        rows, n_bytes = sum(self.source.partition_rows or ()), self.source.n_bytes
+        wanted = sum(asked.values()) if isinstance(asked, Mapping) else 0
+        times = max(2.0, wanted / rows if rows else 2.0)
+        return int(n_bytes * (1 + times))
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job.
-
-    Parameters
-    ----------
-    manifest : dict
-        Of the output.
-    skipped : bool
-        Whether the output was there already and up to date.
-    """
+    """The manifest of an output, and whether it was there already and up to date."""
 
     manifest: dict[str, Any]
     skipped: bool = False
@@ -73,14 +61,6 @@ class Outcome:
 
 def prepare(spec: JobSpec) -> Job:
     """Check all that can be known without a cluster: files, columns, and the place of the output.
-
-    Parameters
-    ----------
-    spec : JobSpec
-
-    Returns
-    -------
-    Job
 
     Raises
     ------
@@ -90,6 +70,8 @@ def prepare(spec: JobSpec) -> Job:
         When another run is at work on the output.
     """
     if spec.report:
+        from dsmote.job.report import check_report
+
         check_report()
     if spec.output is not None:
         refuse_if_locked(spec.output)
@@ -120,40 +102,60 @@ def prepare(spec: JobSpec) -> Job:
     return Job(spec, source, found)
 
 
-def plan_job(job: Job, client: Any, progress: Progress | None = None) -> Any:
-    """Return what a job would do.
+def _runner(client: Any) -> Threads:
+    """Return what runs the tasks: the workers of a client, or, without one, this process."""
+    if client is None:
+        return Threads()
+    from dsmote.job.workers import Workers
 
-    Parameters
-    ----------
-    job : Job
-    client : distributed.Client
-    progress : Progress, optional
+    return Workers(client)
 
-    Returns
-    -------
-    dsmote.plan.Plan
-    """
-    progress = progress or Silent()
-    with explained(job.source.inputs), unless_stuck(client), _original_dtypes():
-        check_paths(client, job.source.inputs.files)
+
+@contextmanager
+def _running(client: Any, inputs: InputFiles) -> Iterator[tuple[Threads, Callable[[], None]]]:
+    """Yield what runs the tasks, and what raises KeyboardInterrupt after a signal."""
+    runner = _runner(client)
+    # Dask would turn text into a dtype of its own, which the input did not have.
+    with dask.config.set({"dataframe.convert-string": False}), runner.guarded() as check:
+        try:
+            yield runner, check
+        except (ValueError, TypeError):
+            _check_unchanged(inputs)  # then it may be gone at the next try
+            raise
+
+
+def _check_unchanged(inputs: InputFiles) -> None:
+    """Refuse to go on with a table whose files are not what they were when they were listed."""
+    differing = changed_files(inputs)
+    if differing:
+        file, how = next(iter(differing.items()))
+        more = f" (and {len(differing) - 1} more files)" if len(differing) > 1 else ""
+        raise JobFailed(
+            f"the input was changed while it was read: {file} {how}{more}; nothing was put in "
+            "place, run the job again when the input is complete"
+        )
+
+
+def plan_job(job: Job, client: Any = None, progress: Progress | None = None) -> Any:
+    """Return the plan of a job, which runs on the workers of a client, or in this process."""
+    progress = progress or Progress()
+    with _running(client, job.source.inputs) as (runner, _):
+        runner.check_paths(job.source.inputs.files)
         progress.stage("counting classes")
-        plan = plan_outputs(job.spec, job.source, client)
+        plan = plan_outputs(job.spec, job.source, runner)
         progress.planned(plan)
         return plan
 
 
-def write_job(job: Job, client: Any, progress: Progress | None = None) -> Outcome:
+def write_job(job: Job, client: Any = None, progress: Progress | None = None) -> Outcome:
     """Run a job: resample, write aside, verify the counts, put the output in place.
 
     Parameters
     ----------
     job : Job
-    client : distributed.Client
+    client : distributed.Client, optional
+        Without one, the job runs in this process.
     progress : Progress, optional
-
-    Returns
-    -------
-    Outcome
 
     Raises
     ------
@@ -167,7 +169,7 @@ def write_job(job: Job, client: Any, progress: Progress | None = None) -> Outcom
     spec = job.spec
     if spec.output is None:
         raise ValueError("the job has no output")
-    log = progress if isinstance(progress, Logged) else Logged(progress or Silent(), spec.hidden)
+    log = progress if isinstance(progress, Log) else Log(progress, spec.hidden)
     log.stage("opening the output")
     log.seconds.clear()  # what was before is not the job
     with opened(spec.output) as output:
@@ -175,78 +177,98 @@ def write_job(job: Job, client: Any, progress: Progress | None = None) -> Outcom
         if standing is not None:  # another run has made it since the job was prepared
             output.clear()
             return Outcome(standing, skipped=True)
-        told = Told(log, output)
+        log.output = output
         key = run_key(job.fingerprint)
         with (
             output.stage(spec.if_exists, key if spec.resume else None) as stage,
-            explained(job.source.inputs),
-            unless_stuck(client) as check,
-            _original_dtypes(),
+            _running(client, job.source.inputs) as (runner, check_signals),
         ):
-            return Outcome(_write(job, client, told, log, stage, key, check))
+            return Outcome(_write(job, runner, log, stage, key, check_signals))
 
 
 def _write(
     job: Job,
-    client: Any,
-    progress: Told,
-    log: Logged,
+    runner: Threads,
+    log: Log,
     stage: Stage,
     key: dict[str, Any],
     check_signals: Callable[[], None],
 ) -> dict[str, Any]:
     """Fill the staging folder and put it in place; return the manifest."""
     spec, inputs = job.spec, job.source.inputs
-    check_paths(client, inputs.files, stage.folder)
-    progress.stage("counting classes")
+    runner.check_paths(inputs.files, stage.folder)
+    log.stage("counting classes")
     before = stage.run()
     # Where no seed was given, the one that was drawn: the rows must be those of the first run.
     seeded = spec if before is None else spec.with_params(random_state=before["seed"])
-    outputs = make_outputs(seeded, job.source, client, stage.folder)
-    progress.planned(outputs.sampler.plan_)
-    seed = int(outputs.sampler.plan_.seed)
-    run = {"key": key, "seed": seed, "parts": len(outputs.parts), "rows": outputs.rows}
-    finished = parts_of(stage, before, run, outputs.parts)
-    progress.stage("writing")
-    progress.start(len(outputs.parts), outputs.rows)
+    outputs = make_outputs(seeded, job.source, runner, stage.folder)
+    plan, parts = outputs.sampler.plan_, outputs.parts
+    log.planned(plan)
+    run = {"key": key, "seed": int(plan.seed), "parts": len(parts), "rows": outputs.rows}
+    done = parts_of(stage, before, run, parts)
+    log.stage("writing")
+    log.start(len(parts), outputs.rows)
     peaks: dict[str, int] = {}
 
     def on_part(part: Part) -> None:
         stage.keep = spec.resume  # from here on there is something to go on with
-        _note(progress, peaks, part)
+        done[part.number] = part
+        _note(log, peaks, part)
 
+    finished = set(done)
+    for ready in list(done.values()):
+        on_part(ready)
     drawn = outputs.drawn
     asked = delayed([outputs.report, drawn.samples]) if drawn else outputs.report
-    parts, answer = write_parts(client, outputs.parts, stage.folder, on_part, asked, finished)
+    missing = [part for part in parts if part.number not in finished]
+    tasks, rest = write_tasks(missing, stage.folder, asked)
+    answers = runner.compute(tasks, rest, on_part)
+    answer = answers[0] if hasattr(asked, "dask") else asked
     report, samples = answer if drawn else (answer, None)
     stage.keep = False  # a failure from here on would come again with the same parts
-    wrong = different(outputs, parts)
+    written = [done[number] for number in sorted(done)]
+    wrong = different(outputs, written)
     if wrong:
         raise JobFailed(wrong)
-    check_unchanged(inputs)
+    _check_unchanged(inputs)
     # Workers that died are known by what they reported before.
-    peaks = {**peaks, **worker_peaks(client)}
+    peaks |= runner.peaks()
     log.end()
-    manifest = make_manifest(spec, outputs, parts, report, peaks, log.seconds)
+    manifest = make_manifest(spec, outputs, written, report, peaks, log.seconds)
     manifest |= {"status": "done", "fingerprint": job.fingerprint}
     if drawn:
         from dsmote.job.report.page import add_report  # matplotlib
 
-        progress.stage("drawing the report")
-        add_report(
-            stage.report, manifest, outputs.sampler.plan_, drawn.sampling, samples, spec.hidden
-        )
-    progress.stage("putting the output in place")
+        log.stage("drawing the report")
+        add_report(stage.report, manifest, plan, drawn.sampling, samples, spec.hidden)
+    log.stage("putting the output in place")
     check_signals()
     return stage.commit(manifest, digest(run))
 
 
-def _note(progress: Progress, peaks: dict[str, int], part: Part) -> None:
+def _note(log: Log, peaks: dict[str, int], part: Part) -> None:
     if part.worker is not None:
         peaks[part.worker] = max(part.peak, peaks.get(part.worker, 0))
-    progress.advance(1, part.rows)
+    log.advance(1, part.rows)
 
 
-def _original_dtypes() -> Any:
-    """Keep Dask from turning text into a dtype of its own, which the input did not have."""
-    return dask.config.set({"dataframe.convert-string": False})
+def parts_of(
+    stage: Stage, before: dict[str, Any] | None, run: dict[str, Any], parts: Sequence[ToWrite]
+) -> dict[int, Part]:
+    """Return by number the parts that a dead run finished, and note whose the folder is now.
+
+    `before` is the run that began the folder, where one did, and `run` this one, as plain data.
+    """
+    found: dict[int, Part] = {}
+    if before == run:
+        expected = {part.number: (part.file, part.layout.in_files) for part in parts}
+        for number, fields in stage.finished(expected).items():
+            files = tuple(Written(**each) for each in fields["files"])
+            counts = tuple((label, rows) for label, rows in fields["counts"])
+            found[number] = Part(number, files, counts, None, 0)
+        logger.info("resuming: %d of %d parts are finished", len(found), run["parts"])
+    elif before is not None:
+        logger.warning("the plan is not that of the run that died: starting over")
+        stage.restart()
+    stage.note(run)
+    return found

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["MASK", "SECRET_NAME", "Secrets", "masked_logger"]
+__all__ = ["MASK", "SECRET_NAME", "Masking", "Secrets", "masked_logger"]
 
 MASK = "***"
 
@@ -40,10 +40,6 @@ def _masked_parameter(match: re.Match[str]) -> str:
 class Secrets:
     """Texts to mask wherever they appear.
 
-    Parameters
-    ----------
-    values : tuple of str
-
     Examples
     --------
     >>> Secrets(("hunter2",)).mask("no table at sftp://me:pass@host/hunter2/x")
@@ -55,17 +51,13 @@ class Secrets:
     def __repr__(self) -> str:
         return f"Secrets({len(self.values)} values)"
 
+    def __or__(self, other: Iterable[str]) -> Secrets:
+        # What has no letter and no digit, such as ".", hides nothing and stands everywhere.
+        more = (value for value in other if re.search(r"\w", value))
+        return Secrets(tuple(dict.fromkeys((*self.values, *more))))
+
     def mask(self, text: str) -> str:
-        """Return a text without the secrets.
-
-        Parameters
-        ----------
-        text : str
-
-        Returns
-        -------
-        str
-        """
+        """Return a text without the secrets."""
         text = _USERINFO.sub(rf"\g<before>{MASK}", text)
         text = _QUERY.sub(_masked_parameter, text)
         # The longest first: a secret may be part of another.
@@ -73,19 +65,14 @@ class Secrets:
             # Messages quote what they name, with what is special in it escaped, and others'
             # messages are put into one line.
             for written in {value, repr(value)[1:-1], " ".join(value.split())}:
-                text = text.replace(written, MASK) if len(value) >= LONG else _alone(written, text)
+                pattern = re.escape(written)
+                if len(value) < LONG:
+                    pattern = rf"(?<!\w){pattern}(?!\w)"
+                text = re.sub(pattern, MASK, text)
         return text
 
     def mask_value(self, value: Any) -> Any:
         """Return plain data with the secrets masked in all its texts; keys stay as they are.
-
-        Parameters
-        ----------
-        value : object
-
-        Returns
-        -------
-        object
 
         Examples
         --------
@@ -101,12 +88,7 @@ class Secrets:
         return value
 
     def mask_error(self, error: BaseException) -> None:
-        """Mask the messages of an error and of those that led to it, in place.
-
-        Parameters
-        ----------
-        error : BaseException
-        """
+        """Mask the messages of an error and of those that led to it, in place."""
         seen: set[int] = set()
         waiting: list[BaseException | None] = [error]
         while waiting:
@@ -114,59 +96,54 @@ class Secrets:
             if one is None or id(one) in seen:
                 continue
             seen.add(id(one))
-            masked = tuple(self.mask(arg) if isinstance(arg, str) else arg for arg in one.args)
-            if masked != one.args:
-                one.args = masked
-            if isinstance(one, OSError):
-                for name in ("filename", "filename2"):
-                    if isinstance(getattr(one, name), str):
-                        setattr(one, name, self.mask(getattr(one, name)))
+            one.args = tuple(self.mask(arg) if isinstance(arg, str) else arg for arg in one.args)
+            for name in ("filename", "filename2"):
+                if isinstance(getattr(one, name, None), str):
+                    setattr(one, name, self.mask(getattr(one, name)))
             waiting += [one.__cause__, one.__context__]
 
     @contextmanager
-    def masked_in_logs(self) -> Iterator[None]:
-        """Mask the secrets in what is logged in the block, by whichever thread."""
+    def masked(self) -> Iterator[None]:
+        """Mask the secrets in what is logged in the block, by any thread, and in its error."""
         _ACTIVE.append(self)
         try:
             yield
+        except Exception as error:  # what is raised is often printed
+            self.mask_error(error)
+            raise
         finally:
             _ACTIVE.remove(self)
-
-    def __or__(self, other: Iterable[str]) -> Secrets:
-        # What has no letter and no digit, such as ".", hides nothing and stands everywhere.
-        more = (value for value in other if re.search(r"\w", value))
-        return Secrets(tuple(dict.fromkeys((*self.values, *more))))
-
-
-def _alone(value: str, text: str) -> str:
-    return re.sub(rf"(?<![\w]){re.escape(value)}(?![\w])", lambda match: MASK, text)
 
 
 #: Those of the jobs that run in this process.
 _ACTIVE: list[Secrets] = []
 
 
-class _Mask(logging.Filter):
-    """Masks what a logger says before any handler sees it."""
+class Masking(logging.Filter):
+    """Masks a record whole, with its traceback."""
+
+    def __init__(self, hidden: Secrets) -> None:
+        super().__init__()
+        self._hidden = hidden
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Mask secrets in a record, and let it pass."""
         text = record.getMessage()
-        for secrets in (Secrets(), *_ACTIVE):
+        if record.exc_info and not record.exc_text:
+            record.exc_text = _FORMATTER.formatException(record.exc_info)
+        for secrets in (self._hidden, *_ACTIVE):
             text = secrets.mask(text)
-        record.msg, record.args = "%s", (text,)
+            record.exc_text = record.exc_text and secrets.mask(record.exc_text)
+        record.msg, record.args = text, ()
         return True
+
+
+_FORMATTER = logging.Formatter()
+_MASKING = Masking(Secrets())
 
 
 def masked_logger(name: str) -> logging.Logger:
     """Return the logger of a name, which masks the secrets of the jobs that run.
-
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    logging.Logger
 
     Examples
     --------
@@ -174,6 +151,5 @@ def masked_logger(name: str) -> logging.Logger:
     'dsmote.job.example'
     """
     logger = logging.getLogger(name)
-    if not any(isinstance(each, _Mask) for each in logger.filters):
-        logger.addFilter(_Mask())
+    logger.addFilter(_MASKING)  # once, however often it is asked for
     return logger

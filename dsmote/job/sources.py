@@ -102,6 +102,14 @@ class Source:
     footers: tuple[Footer, ...] = ()
 
     @property
+    def n_bytes(self) -> int:
+        """Bytes of all rows in memory, about; of CSV those of the text."""
+        if self.schema is None:
+            packed = any(file.endswith(tuple(COMPRESSIONS)) for file in self.inputs.files)
+            return self.inputs.n_bytes * (UNPACKED if packed else 1)
+        return sum(piece.bytes for pieces in self._partitions for piece in pieces)
+
+    @property
     def index_columns(self) -> tuple[str, ...]:
         """Columns that pandas kept as an index with a name when it wrote the files."""
         found: list[str] = []
@@ -384,8 +392,8 @@ def _wider(mine: pa.DataType, theirs: pa.DataType) -> pa.DataType | None:
     except pa.ArrowTypeError:
         return None
     inexact = pa.types.is_floating(found) and any(map(pa.types.is_decimal, (mine, theirs)))
-    # Text is no bytes, unless there are bytes already.
-    bytes_of_text = found in (pa.binary(), pa.large_binary()) and mine != theirs
+    texts = (pa.string(), pa.large_string())
+    bytes_of_text = found not in texts and (mine in texts or theirs in texts)
     return None if inexact or bytes_of_text else found
 
 

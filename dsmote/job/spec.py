@@ -7,6 +7,7 @@ takes is asked of the sampler.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -70,7 +71,13 @@ def _registry() -> Any:
 
 
 def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str | int | float) else value
+    """Return one value or several as a list of types that a file can hold."""
+    if isinstance(value, str | int | float | datetime.date):
+        value = [value]
+    if not isinstance(value, list | tuple):
+        return value
+    plain = [each.item() if hasattr(each, "item") else each for each in value]
+    return [str(each) if isinstance(each, datetime.date) else each for each in plain]
 
 
 def _not_blank(text: str) -> str:
@@ -586,9 +593,11 @@ def sampler_class(name: str) -> Any:
 @cache
 def params_model(sampler: Any) -> type[BaseModel]:
     """Return the model of a sampler's parameters, made from its constraints and defaults."""
+    from dsmote.samplers.parameters import allowed
+
     fields: dict[str, Any] = {}
     for name, default in _registry().parameters_of(sampler).items():
-        kind = _TYPES.get(name) or _kind_of(sampler._parameter_constraints[name])
+        kind = _TYPES.get(name) or _kind_of(allowed(sampler)[name])
         fields[name] = (kind, Field(default, description=_meaning(sampler, name)))
     if "n_neighbors" in fields:
         fields["k_neighbors"] = fields["n_neighbors"]
@@ -615,27 +624,29 @@ def _meaning(sampler: Any, name: str) -> str:
     return f"See the documentation of {sampler.__name__}."
 
 
-def _kind_of(constraints: Iterable[Any]) -> Any:
-    """Return the type of what a file can hold of scikit-learn's constraints: no objects."""
-    from sklearn.utils._param_validation import Interval, Options
+def _kind_of(values: Iterable[Any]) -> Any:
+    """Return the type of what a file can hold of the values of a parameter: no objects."""
+    from dsmote.samplers.parameters import Range
 
     whole = Annotated[int, Field(strict=True)]
     named: dict[Any, list[Any]] = {
         None: [None],
-        "boolean": [StrictBool],
+        bool: [StrictBool],
         "random_state": [Seed, None],
         "array-like": [list[Scalar]],
         Mapping: [dict[str, Number]],
     }
     found: list[Any] = []
-    for each in constraints:
-        if isinstance(each, Interval):
+    for each in values:
+        if isinstance(each, Range):
             low, high = each.closed in ("left", "both"), each.closed in ("right", "both")
-            limits = {"ge" if low else "gt": each.left, "le" if high else "lt": each.right}
+            limits = {"ge" if low else "gt": each.low, "le" if high else "lt": each.high}
             given: Any = {name: limit for name, limit in limits.items() if limit is not None}
-            found.append(Annotated[whole if each.type is Integral else Number, Field(**given)])
-        elif isinstance(each, Options):
-            found.append(Literal[tuple(sorted(each.options))])
+            found.append(Annotated[whole if each.kind is Integral else Number, Field(**given)])
+        elif isinstance(each, set):
+            found.append(Literal[tuple(sorted(each))])
+        elif each is False:
+            found.append(Literal[False])
         elif getattr(each, "__module__", "") == "numbers":
             found.append(whole if each is Integral else Number)
         elif each is None or isinstance(each, str | type):
@@ -683,7 +694,7 @@ def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
     for name, value in given.items():
         if isinstance(value, Mapping):
             given[name] = LabelCounts(value) if name == "sampling_strategy" else ByLabel(value)
-    sampler = kind(**given)
+    sampler = kind.validated(**given)
     if split_column is not None and hasattr(kind, "_inherited"):
         sampler._inherited = (split_column,)
     return sampler

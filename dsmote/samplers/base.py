@@ -60,6 +60,9 @@ else:
     class BaseEstimator:
         """Stands for scikit-learn's until a sampler is made (see :func:`load_scikit_learn`)."""
 
+        def _validate_params(self) -> None:
+            """Do nothing: the parameters were validated (see :meth:`Sampler.validated`)."""
+
     class OneToOneFeatureMixin:
         """The same."""
 
@@ -112,6 +115,13 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
         """Make a sampler a scikit-learn estimator."""
         load_scikit_learn()
         return super().__new__(cls)
+
+    @classmethod
+    def validated(cls, **params: Any) -> Any:
+        """Return a sampler of valid parameters, for a job: scikit-learn need not be imported."""
+        made = object.__new__(cls)
+        made.__init__(**params)  # type: ignore[misc]
+        return made
 
     @property
     def set_fit_resample_request(self) -> Any:

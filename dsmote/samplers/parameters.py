@@ -61,11 +61,13 @@ def allow(*values: Any) -> dict[str, Any]:
 @cache
 def sklearn_constraints(sampler: Any) -> dict[str, list[Any]]:
     """Return the constraints of a sampler's parameters as scikit-learn validates them."""
+    return {name: [_constraint(one) for one in each] for name, each in allowed(sampler).items()}
+
+
+def allowed(sampler: Any) -> dict[str, tuple[Any, ...]]:
+    """Return what each parameter of a sampler may be, as `allow` has it."""
     known = fields(sampler) if is_dataclass(sampler) else ()  # the base of all is none
-    return {
-        of.name: [_constraint(one) for one in of.metadata.get("allow") or SHARED[of.name]]
-        for of in known
-    }
+    return {of.name: of.metadata.get("allow") or SHARED[of.name] for of in known}
 
 
 def _constraint(allowed: Any) -> Any:

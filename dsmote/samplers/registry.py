@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
-from dsmote.samplers.base import Sampler, load_scikit_learn
+from dsmote.samplers.base import Sampler
 
 
 def samplers() -> dict[str, type]:
     """Return the public samplers by name."""
-    load_scikit_learn()
     public = vars(importlib.import_module("dsmote.samplers")).values()
     classes: list[Any] = [x for x in public if isinstance(x, type) and issubclass(x, Sampler)]
     # Names in capitals first, as sorted names are elsewhere.
@@ -53,8 +53,8 @@ def find_sampler(name: str, also: Iterable[str] = ()) -> type:
 
 def parameters_of(sampler: type) -> dict[str, Any]:
     """Return the parameters of a sampler with their defaults."""
-    made: Any = sampler()
-    return made.get_params(deep=False)
+    known: Any = sampler
+    return {of.name: of.default for of in sorted(fields(known), key=lambda of: of.name)}
 
 
 def check_parameters(sampler: Any, names: Iterable[str]) -> None:

@@ -15,8 +15,7 @@ from distributed import Client
 from fsspec.registry import known_implementations
 
 import dsmote
-from dsmote.cluster import PathsDiffer, VersionsDiffer, check_paths, check_versions
-from dsmote.cluster.paths import _unreadable
+from dsmote.cluster import PathsDiffer, VersionsDiffer, _unreadable, check_paths, check_versions
 from dsmote.job import JobSpec, prepare, write_job
 from tests.cluster.starting import ROOT, scheduler_in, worker_at
 

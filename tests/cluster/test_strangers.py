@@ -18,8 +18,8 @@ from click.testing import CliRunner
 from distributed import Client
 
 import dsmote
+from dsmote import cluster as cluster_module
 from dsmote.cli import main
-from dsmote.cluster import client as client_module
 from dsmote.job.demo import demo_chunk
 
 #: Run by another process: it prints what it could open, of all ports, as which client.
@@ -166,7 +166,7 @@ def test_another_process_cannot_run_code(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     opened: list[list[str]] = []
-    real = client_module.local_cluster
+    real = cluster_module._local_cluster
 
     @contextmanager
     def tried(*args: Any) -> Iterator[Client]:
@@ -174,7 +174,7 @@ def test_another_process_cannot_run_code(
             opened.append(opened_by_a_stranger(client))
             yield client
 
-    monkeypatch.setattr(client_module, "local_cluster", tried)
+    monkeypatch.setattr(cluster_module, "_local_cluster", tried)
     start(table, tmp_path / "out")
     assert opened == [[]]
 

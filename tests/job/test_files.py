@@ -80,17 +80,22 @@ def test_linked_folder_is_part_of_the_table(tmp_path: Path) -> None:
         check_apart(list_files(str(tmp_path / "in")), str(tmp_path / "else"))
 
 
-def test_file_glob_and_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    touch(tmp_path / "a1.parquet", tmp_path / "a2.parquet", tmp_path / "b.parquet")
-    assert names(tmp_path, str(tmp_path / "a*.parquet")) == ["a1.parquet", "a2.parquet"]
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("a*.parquet", ["a1.parquet", "a2.parquet"]),
+        ("b.parquet", ["b.parquet"]),
+        ("b[1].parquet", ["b[1].parquet"]),  # a name with wildcards that is there is a file
+    ],
+)
+def test_file_glob_and_relative_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, found: list[str]
+) -> None:
+    for name in ("a1", "a2", "b", "b1", "b[1]"):
+        touch(tmp_path / f"{name}.parquet")
+    assert names(tmp_path, str(tmp_path / given)) == found
     monkeypatch.chdir(tmp_path)
-    assert names(tmp_path, "b.parquet") == ["b.parquet"]
-    assert names(tmp_path, "*.parquet") == ["a1.parquet", "a2.parquet", "b.parquet"]
-
-
-def test_name_with_wildcards_that_is_there_is_a_file(tmp_path: Path) -> None:
-    touch(tmp_path / "a[1].parquet", tmp_path / "a1.parquet")
-    assert names(tmp_path, str(tmp_path / "a[1].parquet")) == ["a[1].parquet"]
+    assert names(tmp_path, given) == found
 
 
 def test_format_comes_from_the_ending(tmp_path: Path) -> None:
@@ -104,23 +109,15 @@ def test_format_comes_from_the_ending(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="both Parquet and CSV"):
         list_files(str(tmp_path))
     assert names(tmp_path, str(tmp_path), "csv") == ["a.csv", "b.CSV.GZ"]
+    touch(tmp_path / "e" / "part-0", tmp_path / "e" / "part-1")  # names that say nothing
+    assert names(tmp_path / "e", str(tmp_path / "e"), "parquet") == ["part-0", "part-1"]
 
 
-def test_asked_for_format_takes_files_without_ending(tmp_path: Path) -> None:
-    touch(tmp_path / "part-0", tmp_path / "part-1")
-    assert names(tmp_path, str(tmp_path), "parquet") == ["part-0", "part-1"]
-
-
-@pytest.mark.parametrize("name", ["absent.parquet", "absent/*.parquet", "nothing-*"])
+@pytest.mark.parametrize("name", ["absent.parquet", "absent/*.parquet", "nothing-*", "empty"])
 def test_missing_input_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match=name.replace("*", r"\*")):
         list_files(str(tmp_path / name))
-
-
-def test_folder_without_a_table_is_named(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=r"no Parquet or CSV file in .*empty"):
-        list_files(str(tmp_path / "empty"))
 
 
 @pytest.mark.parametrize("folder", ["locked", "table/sub"])
@@ -144,23 +141,17 @@ def test_columns_in_folder_names_are_refused(tmp_path: Path) -> None:
         list_files(str(tmp_path))
 
 
-def test_stamp_changes_with_the_file(tmp_path: Path) -> None:
-    touch(tmp_path / "a.parquet")
-    before = list_files(str(tmp_path)).stamp
-    assert list_files(str(tmp_path)).stamp == before
-    (tmp_path / "a.parquet").write_bytes(b"longer")
-    assert list_files(str(tmp_path)).stamp != before
-
-
-def test_stamp_changes_with_a_file_of_the_same_size_on_other_file_systems() -> None:
-    fs = fsspec.filesystem("memory")
-    fs.pipe("/job-stamp/a.parquet", b"old")
-    before = list_files("memory://job-stamp")
-    assert list_files("memory://job-stamp").stamp == before.stamp
-    fs.pipe("/job-stamp/a.parquet", b"new")
-    assert list_files("memory://job-stamp").stamp != before.stamp
-    assert changed_files(before) == {"memory:///job-stamp/a.parquet": "changed"}
-    fs.rm("/job-stamp", recursive=True)
+@pytest.mark.parametrize("system", ["file", "memory"])
+def test_stamp_changes_with_a_file(tmp_path: Path, system: str) -> None:
+    fs, folder = fsspec.filesystem(system), f"{tmp_path}/stamp"
+    fs.makedirs(folder)
+    fs.pipe(f"{folder}/a.parquet", b"old")
+    before = list_files(f"{system}://{folder}")
+    assert list_files(f"{system}://{folder}").stamp == before.stamp
+    fs.pipe(f"{folder}/a.parquet", b"new" if system == "memory" else b"longer")
+    assert list_files(f"{system}://{folder}").stamp != before.stamp
+    assert list(changed_files(before).values()) == ["changed"]
+    fs.rm(folder, recursive=True)
 
 
 def test_other_file_systems_keep_their_protocol() -> None:

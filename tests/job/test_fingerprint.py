@@ -227,7 +227,7 @@ def test_input_that_changes_under_the_run_is_a_failure(
 ) -> None:
     """After the last row was read, so that only a second look can tell."""
     spec = replace(job(numeric, tmp_path / "out"), if_exists="error")
-    original = run_module.write_parts
+    original = run_module.different
     file = numeric / "1.parquet"
 
     def write(*args: object) -> object:
@@ -241,7 +241,7 @@ def test_input_that_changes_under_the_run_is_a_failure(
         (numeric / "9.parquet").write_bytes(b"a file that came in addition is no change")
         return found
 
-    monkeypatch.setattr(run_module, "write_parts", write)
+    monkeypatch.setattr(run_module, "different", write)
     said = "is gone" if how == "is gone" else "changed"
     with pytest.raises(
         JobFailed, match=rf"input was changed while it was read: .*1\.parquet {said}; nothing"

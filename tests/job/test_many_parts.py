@@ -69,5 +69,5 @@ def test_few_parts_are_not_followed() -> None:
 def test_many_parts_are_followed_each_by_one_task() -> None:
     tasks, ends = written(1_000)
     assert len(tasks) == 1_100 and len(ends) == parts.ENDS - 2  # of 18 each
-    followed = [key for end in ends for key in end.dask.dependencies[end.key]]
+    followed = [key for end in ends for key in dict(end.dask)[end.key].dependencies]
     assert sorted(followed) == sorted(task.key for task in tasks)

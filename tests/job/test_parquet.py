@@ -14,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from dsmote import SMOTE
 from dsmote.job.outputs import plan_outputs
+from dsmote.job.runner import Threads
 from dsmote.job.sources import open_source
 from dsmote.job.spec import JobSpec
 from dsmote.plan import Limit, MemoryLimitError
@@ -165,9 +166,9 @@ def test_what_cannot_be_read_is_refused_before_anything_is(
     def planned(limit: int) -> None:
         tight = Limit(limit, 2, "the memory limit of a worker")
         monkeypatch.setattr("dsmote.job.outputs.memory_limit", lambda **_: tight)
-        monkeypatch.setattr("dsmote.job.outputs.process_bytes", lambda _: PROCESS_BYTES)
+        monkeypatch.setattr(Threads, "process_bytes", lambda _: PROCESS_BYTES)
         monkeypatch.setattr(type(source), "frame", not_read)
-        plan_outputs(JobSpec(str(tmp_path), target="y"), source, None)
+        plan_outputs(JobSpec(str(tmp_path), target="y"), source, Threads())
 
     def not_read(*_: object) -> None:
         raise RuntimeError("it was read")
@@ -250,6 +251,7 @@ def test_corrupt_data_behind_a_good_footer_are_named(tmp_path: Path) -> None:
         ({"x": [1.0], "s": ["u"], "z": [1]}, r"additional \['z'\]"),
         ({"x": [True], "s": ["u"]}, r"column 'x' is bool in .*1\.parquet but double .*cast it"),
         ({"x": [1.0], "s": [1]}, r"column 's' is int64 in .*1\.parquet but .*string .*cast it"),
+        ({"x": [1.0], "s": [b"u"]}, r"column 's' is binary in .*1\.parquet but .*string .*cast it"),
         ({"x": pd.Categorical([1.0]), "s": ["u"]}, r"column 'x' is categorical in some files"),
         ({"x": [Decimal("1.5")], "s": ["u"]}, r"column 'x' is decimal128\(2, 1\) in .*1\.parquet"),
     ],
@@ -269,6 +271,7 @@ WIDENED = {
     "timestamps": (pa.timestamp("us"), pa.timestamp("ns"), [MOMENT] * 2, pa.timestamp("ns")),
     "durations": (pa.duration("s"), pa.duration("us"), [timedelta(1)] * 2, pa.duration("us")),
     "text": (pa.string(), pa.large_string(), ["a", "b"], pa.large_string()),
+    "bytes": (pa.binary(), pa.large_binary(), [b"a", b"b"], pa.large_binary()),
     "text and codes": (pa.string(), pa.dictionary(pa.int8(), pa.string()), ["a"] * 2, pa.string()),
     "codes": (
         pa.dictionary(pa.int8(), pa.string()),

@@ -203,7 +203,7 @@ def test_another_plan_begins_anew(
     run.write_text(json.dumps({**json.loads(run.read_text()), "parts": 3}))
     write_job(prepare(spec_of(table, out, resume=True)), client)
     assert resumed == []
-    assert "beginning anew" in caplog.text
+    assert "starting over" in caplog.text
     assert pd.read_parquet(out)["y"].value_counts().to_dict() == {"rare": 350, "usual": 350}
 
 

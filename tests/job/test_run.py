@@ -21,8 +21,10 @@ from dsmote import SMOTE
 from dsmote.job import JobFailed, JobSpec, plan_job, prepare, write_job
 from dsmote.job import run as run_module
 from dsmote.job.layout import Layout
+from dsmote.job.outputs import Outputs
 from dsmote.job.parts import Part, write_part
 from dsmote.job.sources import open_source
+from dsmote.job.workers import Workers
 from tests.job.conftest import beside
 
 Hashes = Callable[[Path], dict[str, str]]
@@ -167,15 +169,15 @@ def test_plan_writes_nothing(mixed: Path, tmp_path: Path, client: Client) -> Non
 def test_counts_are_verified_before_the_output_appears(
     numeric: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = run_module.write_parts
+    original = run_module.make_outputs
 
-    def lose_a_row(*args: object) -> tuple:
-        (first, *others), report = original(*args)
-        ((label, rows), *counts) = first.counts
-        return [replace(first, counts=((label, rows - 1), *counts)), *others], report
+    def plan_a_row_more(*args: object) -> Outputs:
+        outputs = original(*args)
+        (folder,) = outputs.folders
+        return replace(outputs, folders=(replace(folder, counts={"rare": 176, "usual": 175}),))
 
-    monkeypatch.setattr(run_module, "write_parts", lose_a_row)
-    with pytest.raises(JobFailed, match=r"not the rows planned .*\(17\d, 175\)"):
+    monkeypatch.setattr(run_module, "make_outputs", plan_a_row_more)
+    with pytest.raises(JobFailed, match=r"not the rows planned .*'rare': \(175, 176\)"):
         write_job(prepare(job(numeric, tmp_path / "out")), client)
     assert sorted(os.listdir(tmp_path)) == ["numeric"]
 
@@ -201,7 +203,7 @@ def test_dying_workers_are_explained(
     def die(*args: object) -> list:
         raise KilledWorker(("part-1", 3), "tcp://127.0.0.1:1", 3)
 
-    monkeypatch.setattr(run_module, "write_parts", die)
+    monkeypatch.setattr(Workers, "compute", die)
     with pytest.raises(JobFailed, match="ran out of memory: give each worker more"):
         write_job(prepare(job(numeric, tmp_path / "out")), client)
 
@@ -316,7 +318,7 @@ def test_the_index_that_pandas_stored_is_carried(tmp_path: Path, client: Client)
 
 @pytest.mark.parametrize("path", ["", "  "])
 def test_an_empty_path_is_refused(path: str) -> None:
-    with pytest.raises(ValueError, match=r"output\n.*must not be empty"):
+    with pytest.raises(ValueError, match=r"output: must not be empty"):
         JobSpec("in.parquet", "y", output=path)
-    with pytest.raises(ValueError, match=r"input\n.*must not be empty"):
+    with pytest.raises(ValueError, match=r"input: must not be empty"):
         JobSpec(path, "y")

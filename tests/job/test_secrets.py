@@ -57,9 +57,9 @@ def test_errors_and_those_that_led_to_them() -> None:
         try:
             raise FileNotFoundError(2, "No such file", "/hunter2/in")
         except OSError as error:
-            raise ValueError("cannot read /hunter2/in", 7) from error
+            with secrets.masked():
+                raise ValueError("cannot read /hunter2/in", 7) from error
     except ValueError as error:
-        secrets.mask_error(error)
         found = error
     assert str(found) == "('cannot read /***/in', 7)"
     assert str(found.__cause__) == "[Errno 2] No such file: '/***/in'"
@@ -69,7 +69,7 @@ def test_loggers_mask_while_a_job_runs(caplog: pytest.LogCaptureFixture) -> None
     logger = masked_logger("dsmote.job.tested")
     assert masked_logger("dsmote.job.tested").filters == logger.filters
     with caplog.at_level(logging.INFO, "dsmote"):
-        with Secrets(("hunter2",)).masked_in_logs():
+        with Secrets(("hunter2",)).masked():
             logger.info("%s is made again", "s3://hunter2/out")
         logger.info("%s of s3://me:pass@host", "hunter2")
     assert [record.getMessage() for record in caplog.records] == [

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsmote.execute.exchange import Exchange
-from dsmote.job import JobSpec, Silent, plan_job, prepare, shuffle, write_job
+from dsmote.job import JobSpec, Progress, plan_job, prepare, shuffle, write_job
 from dsmote.job.spec import Split
 from dsmote.plan.memory import MemoryLimitError
 from tests.job.conftest import mixed_frame, write_files
@@ -82,11 +82,17 @@ def test_mixed_rows_are_those_of_the_table_that_is_not(tmp_path: Path, client: C
 
 
 @pytest.mark.usefixtures("small_parts")
-@pytest.mark.parametrize("form", ["parquet", "csv"])
 @pytest.mark.parametrize(
-    "split", [None, Split("flag", (True,)), Split(test_fraction=0.3, seed=1, stratify=True)]
+    ("split", "mode", "form"),
+    [
+        (None, "full", "csv"),
+        (None, "synthetic", "parquet"),
+        (Split("flag", (True,)), "full", "parquet"),
+        (Split("flag", (True,)), "synthetic", "csv"),
+        (Split(test_fraction=0.3, seed=1, stratify=True), "full", "csv"),
+        (Split(test_fraction=0.3, seed=1, stratify=True), "synthetic", "parquet"),
+    ],
 )
-@pytest.mark.parametrize("mode", ["full", "synthetic"])
 def test_every_split_mode_and_format_can_be_mixed(
     split: Split | None, mode: str, form: str, tmp_path: Path, client: Client
 ) -> None:
@@ -155,7 +161,7 @@ def test_a_resumed_run_sends_what_lacks_a_receipt(
     assert sorted(sent[1:3]) == ["00000", "00001"]
 
 
-class Killer(Silent):
+class Killer(Progress):
     """Kills a worker when the first part is written."""
 
     def __init__(self, pid: int) -> None:
@@ -236,8 +242,8 @@ def test_cuts_make_no_difference(
     assert [part["x"].tolist() for part in found] == [part["x"].tolist() for part in whole]
 
 
-@pytest.mark.parametrize("lengths", [[90], [1, 40, 3, 0, 50], [5] * 24, [1] * 50])
-@pytest.mark.parametrize("parts", [1, 3, 16, 30])
+@pytest.mark.parametrize("lengths", [[90], [1, 40, 3, 0, 50], [5] * 24])
+@pytest.mark.parametrize("parts", [1, 16, 30])
 def test_a_step_between_makes_no_difference(
     lengths: list[int], parts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

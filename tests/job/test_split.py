@@ -385,7 +385,7 @@ def test_the_column_is_not_carried_and_may_name_folders(tmp_path: Path) -> None:
     ("fields", "message"),
     [
         ({"split": Split("nope", ("a",))}, "no column 'nope' .given as the split's column."),
-        ({"split": Split("y", (1,))}, r"split.column\n  names the target column 'y'"),
+        ({"split": Split("y", (1,))}, r"split: names the target column 'y'"),
         ({"split": FOLD, "categorical": ("fold",)}, "'fold', which is in categorical"),
     ],
 )

@@ -7,16 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from dask import delayed
 from distributed import Client, Event, as_completed
 
-from dsmote.job.watch import (
-    CANCELLED_AT_ONCE,
-    Stuck,
-    _all_paused,
-    cancel,
-    deferred_signals,
-    unless_stuck,
-)
+from dsmote.job.runner import JobFailed, Threads
+from dsmote.job.workers import CANCELLED_AT_ONCE, Workers, _all_paused, cancel
 
 
 class Paused:
@@ -43,8 +38,8 @@ def test_job_is_given_up_when_all_workers_have_stopped(client: Client) -> None:
     end = Event(client=client)
     others = client.submit(work, end.name, pure=False)
     with (
-        pytest.raises(Stuck, match="all workers are out of memory"),
-        unless_stuck(Paused(client), patience=0.5),
+        pytest.raises(JobFailed, match="all workers are out of memory"),
+        Workers(Paused(client)).guarded(patience=0.5),  # type: ignore[arg-type]
     ):
         client.submit(work, end.name, pure=False, priority=-1).result(timeout=25)
     assert others.status != "cancelled"
@@ -73,12 +68,12 @@ def test_workers_that_work_are_not_stuck(client: Client) -> None:
     assert not _all_paused(client)
     assert not _all_paused(Paused(client, executing=1))
     assert _all_paused(Paused(client, ready=1))
-    with unless_stuck(Paused(client, executing=1), patience=0.1):
+    with Workers(Paused(client, executing=1)).guarded(patience=0.1):  # type: ignore[arg-type]
         client.submit(time.sleep, 0.5, pure=False).result()
 
 
 def test_other_errors_stay_what_they_are(client: Client) -> None:
-    with pytest.raises(ZeroDivisionError), unless_stuck(client):
+    with pytest.raises(ZeroDivisionError), Workers(client).guarded():
         client.submit(lambda: 1 / 0, pure=False).result()
 
 
@@ -116,7 +111,7 @@ class TestSignals:
         monkeypatch.setattr(as_completed, "__init__", begun)
         before = signal.signal(number, signal.default_int_handler)
         try:
-            with pytest.raises(KeyboardInterrupt), deferred_signals(client) as check:
+            with pytest.raises(KeyboardInterrupt), Workers(client).guarded() as check:
                 for _ in as_completed(client.map(time.sleep, [0.02] * 40, pure=False)):
                     check()
         finally:
@@ -128,7 +123,7 @@ class TestSignals:
         end = Event(client=client)
         timer = threading.Timer(0.3, signal.pthread_kill, [threading.get_ident(), signal.SIGINT])
         timer.start()
-        with pytest.raises(KeyboardInterrupt), deferred_signals(client):
+        with pytest.raises(KeyboardInterrupt), Workers(client).guarded():
             client.submit(work, end.name, pure=False).result(timeout=25)
         end.set()
 
@@ -136,9 +131,8 @@ class TestSignals:
         program = (
             "import signal\n"
             "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-            "from types import SimpleNamespace\n"
-            "from dsmote.job.watch import deferred_signals\n"
-            "with deferred_signals(SimpleNamespace(futures={})):\n"
+            "from dsmote.job.runner import Threads\n"
+            "with Threads().guarded():\n"
             "    for _ in range(3): signal.raise_signal(signal.SIGINT)\n"
             "    print('went on')\n"
         )
@@ -146,5 +140,24 @@ class TestSignals:
         assert (ended.returncode, ended.stdout) == (130, b"")
 
     def test_one_that_comes_when_the_block_is_done_is_too_late(self, client: Client) -> None:
-        with deferred_signals(client):
+        with Workers(client).guarded():
             signal.raise_signal(signal.SIGINT)
+
+    def test_threads_end_their_tasks_and_begin_no_other(self) -> None:
+        begun: list[int] = []
+        ended: list[int] = []
+
+        def task(number: int) -> None:
+            begun.append(number)
+            if len(begun) == 1:
+                signal.pthread_kill(main, signal.SIGINT)
+            time.sleep(0.2)
+            ended.append(number)
+
+        main, threads = threading.get_ident(), Threads()
+        tasks = [delayed(task)(number) for number in range(100)]
+        with pytest.raises(KeyboardInterrupt), threads.guarded():
+            threads.compute(tasks, [], lambda result: None)
+        before = list(ended)
+        time.sleep(0.5)
+        assert ended == before and sorted(begun) == sorted(ended) and len(ended) < 20

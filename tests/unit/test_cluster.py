@@ -62,7 +62,7 @@ def test_workers_take_no_profile() -> None:
 
 
 def test_configured_scheduler_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dsmote.cluster.client._active_client", lambda: None)
+    monkeypatch.setattr("dsmote.cluster._active_client", lambda: None)
     with (
         dask.config.set({"scheduler-address": "tcp://127.0.0.1:9"}),
         dask.config.set({"distributed.comm.timeouts.connect": "300ms"}),

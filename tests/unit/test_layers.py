@@ -191,6 +191,7 @@ def declared() -> set[str]:
     entries = [*project["project"]["dependencies"], *extras["faiss"], *extras["report"]]
     names = (re.split(r"[\[<>=]", entry)[0] for entry in entries)
     modules = {"scikit-learn": "sklearn", "faiss-cpu": "faiss", "ruamel.yaml": "ruamel"}
+    modules["python-json-logger"] = "pythonjsonlogger"
     return {modules.get(name, name) for name in names}
 
 
@@ -267,7 +268,7 @@ BROKEN = [
     (wrong_direction, "execute/__init__.py", "def late():\n    from .. import samplers"),
     (wrong_direction, "samplers/__init__.py", "from dsmote.job import anything"),
     (wrong_direction, "job/__init__.py", "from dsmote.cli import main"),
-    (wrong_direction, "cluster/__init__.py", "from dsmote import SMOTE"),
+    (wrong_direction, "cluster.py", "from dsmote import SMOTE"),
     (cycles, "plan/labels.py", "from dsmote.plan.profile import anything"),
     (cycles, "job/secrets.py", "def late():\n    from dsmote.job.jobfile import anything"),
     (cycles, "plan/labels.py", "if TYPE_CHECKING:\n    from dsmote.plan import anything"),
