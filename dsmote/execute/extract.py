@@ -96,10 +96,7 @@ def extract(
         if rank is None and not quota:
             continue
         at = np.flatnonzero(codes == code)
-        if matrix is not None:
-            rows = _matrix_rows(matrix, at, take)
-        else:
-            rows = _rows(here, at, take, all_of_them=rank is not None)
+        rows = _rows(here, at, take, matrix, rank is not None)
         if rank is not None:
             found[rank] = rows
         if quota:
@@ -112,50 +109,36 @@ def extract(
     return Extract(counts, (len(codes),), found, sample, end, here.decimals(schema))
 
 
-def _matrix_rows(matrix: np.ndarray, at: np.ndarray, take: Take) -> Rows:
-    """Take the complete rows of a class out of a table that is one array."""
+def _rows(
+    here: Partition, at: np.ndarray, take: Take, matrix: np.ndarray | None, everything: bool
+) -> Rows:
+    """Take the complete rows of a class; with `everything`, also what goes with them."""
+    schema = take.schema
+    rows: Any = here.frame(schema).iloc[at] if matrix is None else matrix[at]
     no_codes = np.empty((len(at), 0), dtype=np.int32)
     if take.whole:
-        whole = pd.DataFrame(matrix[at], copy=False)
-        return Rows(np.empty((len(at), 0)), {}, no_codes, (), {}, at, beside=whole)
-    rows = matrix[at].astype(np.float64, order="C", copy=False)
-    if not all_finite(rows):
-        finite = np.isfinite(rows)
-        if not take.skip:
-            nan = dict(enumerate(np.isnan(rows).sum(axis=0).tolist()))
-            infinite = dict(enumerate(np.isinf(rows).sum(axis=0).tolist()))
-            raise ValueError(incomplete(nan, infinite, take.schema))
-        rows, at = rows[finite.all(axis=1)], at[finite.all(axis=1)]
-    return Rows(rows, {}, no_codes[: len(at)], (), {}, at)
-
-
-def _rows(here: Partition, at: np.ndarray, take: Take, *, all_of_them: bool) -> Rows:
-    """Encode the complete rows of a class; `all_of_them`: with all that goes with them."""
-    schema = take.schema
-    frame = here.frame(schema)
-    rows = frame.iloc[at]
-    if take.whole:
-        n = len(at)
-        no_codes = np.empty((n, 0), dtype=np.int32)
-        whole = rows.reset_index(drop=True)
-        made = Rows(np.empty((n, 0)), {}, no_codes, (), {}, at, beside=whole)
+        whole = pd.DataFrame(rows, copy=False).reset_index(drop=True)
+        made = Rows(np.empty((len(at), 0)), {}, no_codes, (), {}, at, beside=whole)
+    elif matrix is not None:
+        numeric = rows.astype(np.float64, order="C", copy=False)
+        made = Rows(numeric, {}, no_codes, (), {}, at)
     else:
         made = encode(rows, schema, at, here.levels)
-        if not all_finite(made.numeric):
-            if not take.skip:
-                raise ValueError(incomplete(*bad_values(rows, schema), schema))
-            good = np.isfinite(made.numeric).all(axis=1)
-            return _rows(here, at[good], take, all_of_them=all_of_them)
-        if not all_of_them:
-            return made
-        if take.beside:
-            beside = rows.iloc[:, list(take.beside)].reset_index(drop=True)
-            made = replace(made, beside=beside)
+    if not all_finite(made.numeric):
+        if not take.skip:
+            raise ValueError(incomplete(*bad_values(made.numeric, schema), schema))
+        good = np.isfinite(made.numeric).all(axis=1)
+        return _rows(here, at[good], take, matrix, everything)
+    if matrix is not None or not (everything or take.whole):
+        return made
+    if take.beside and not take.whole:
+        beside = rows.iloc[:, list(take.beside)].reset_index(drop=True)
+        made = replace(made, beside=beside)
     if here.weight is not None:
         made = replace(made, weights=here.weight.iloc[at].to_numpy(dtype=np.float64))
     groups = here.group
     if groups is None and schema.group is not None and not take.whole:
-        groups = frame.iloc[:, schema.group]
+        groups = here.frame(schema).iloc[:, schema.group]
     if groups is not None:
         codes, levels = factorized(groups.iloc[at])
         made = replace(made, group=codes, group_levels=levels)

@@ -225,8 +225,8 @@ def companion(values: Any, n: int, name: str) -> pd.Series:
     bad = len(weights) - int(np.isfinite(weights).sum())
     if bad:
         raise ValueError(
-            f"sample_weight is missing or infinite in {bad:,} row{'' if bad == 1 else 's'}; "
-            "between such weights there is none: fill them, or drop those rows"
+            f"sample_weight contains NaN or infinity in {bad:,} row{'' if bad == 1 else 's'}; "
+            "impute or drop those rows"
         )
     return values
 
@@ -582,12 +582,14 @@ def smallest_hashes(columns: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, 
     return words[rows], rows
 
 
-def bad_values(rows: pd.DataFrame, schema: Schema) -> tuple[dict[int, int], dict[int, int]]:
-    """Count missing and infinite values of the measured columns."""
-    missing, infinite = {}, {}
-    for i, (values, _) in zip(schema.numeric, numeric_columns(rows, schema), strict=True):
-        missing[i], infinite[i] = int(np.isnan(values).sum()), int(np.isinf(values).sum())
-    return missing, infinite
+def bad_values(numeric: np.ndarray, schema: Schema) -> tuple[dict[int, int], dict[int, int]]:
+    """Count missing and infinite values of the numeric features, by position."""
+    missing, infinite = np.isnan(numeric).sum(axis=0), np.isinf(numeric).sum(axis=0)
+    places = schema.numeric
+    return (
+        dict(zip(places, missing.tolist(), strict=True)),
+        dict(zip(places, infinite.tolist(), strict=True)),
+    )
 
 
 def incomplete_columns(
@@ -610,7 +612,7 @@ def incomplete(missing: Mapping[int, int], infinite: Mapping[int, int], schema: 
     """Write the message for values that cannot be measured."""
     shown = incomplete_columns(missing, infinite, schema)
     return (
-        "the input contains NaN, missing values or infinity in measured columns: "
+        "the input contains NaN, missing values or infinity in numeric features: "
         f"{shown}; fill them, name the columns in carry, or pass missing='skip' to keep "
         "such rows in the output and leave them out as bases and neighbours"
     )

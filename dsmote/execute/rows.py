@@ -91,7 +91,7 @@ def numeric_values(series: pd.Series, kind: str) -> tuple[np.ndarray, np.ndarray
             return series.to_numpy(dtype=np.float64), exact
         except (TypeError, ValueError) as error:
             raise TypeError(
-                f"column {series.name!r} is measured, but holds a value that is not a number: "
+                f"the numeric feature {series.name!r} holds a value that is not a number: "
                 f"{error}; name it in categorical_features or in carry"
             ) from error
     return series.to_numpy(dtype=np.float64, na_value=np.nan), exact

@@ -683,7 +683,7 @@ def needs_of(
     aside += 8 * ("sample_weight" in table.beside)
     aside += 24 * ("groups" in table.beside or schema.group is not None)
     passes = [*table.passes, *(["counting classes"] if not profile.assumed else [])]
-    passes.append("collecting the rows that new ones are made from, and writing the output")
+    passes.append("collecting minority rows and writing the output")
     if recipe.n_neighbors_all:
         passes.append("the nearest of all rows")
     elif recipe.surveys:
