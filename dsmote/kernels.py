@@ -60,7 +60,7 @@ def segment(
     with np.errstate(over="ignore", invalid="ignore"):
         steps = neighbours - bases
         steps *= gaps[:, None]
-        finite = np.isfinite(steps.sum())  # mostly tells at once that all are
+        finite = np.isfinite(steps.sum())  # usually one check for all
     if whole.any():
         steps[:, whole] = np.rint(steps[:, whole])
     made = bases + steps

@@ -2,7 +2,7 @@
 
 from dsmote.neighbors.brute import BruteSearch, DirectSearch
 from dsmote.neighbors.categorical import MixedSearch, ValueDifferenceSearch, level_probabilities
-from dsmote.neighbors.choose import Choice, choose_engine, few, intrinsic_dimension
+from dsmote.neighbors.choose import Choice, choose_engine, few
 from dsmote.neighbors.engines import (
     BruteIndex,
     CappedIndex,
@@ -33,7 +33,6 @@ __all__ = [
     "ValueDifferenceSearch",
     "choose_engine",
     "few",
-    "intrinsic_dimension",
     "leading_axes",
     "level_probabilities",
 ]

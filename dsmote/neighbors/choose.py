@@ -86,7 +86,7 @@ def choose_engine(
 
 
 def _corners(codes: np.ndarray, weight: float) -> np.ndarray:
-    """Write levels as the mixed tree has them: rare ones share a corner, and hardly spread."""
+    """Write levels as the mixed tree has them: rare ones share a corner and add little spread."""
     numbered = [np.unique(column, return_inverse=True)[1].reshape(-1) for column in codes.T]
     codes = np.stack(numbered, axis=1)
     return Corners(codes, weight / math.sqrt(2.0)).written(codes)

@@ -264,7 +264,7 @@ def smallest(
         return _smallest_of_single(groups, proposed, exact, k, selves)
     several = _any_in_row(groups.several[proposed])
     best, found = np.empty((len(several), k)), np.empty((len(several), k), dtype=np.int64)
-    # Expanding equal rows takes five times as long, and mostly few queries are near any.
+    # Expanding equal rows takes five times as long, and usually few queries are near any.
     for these, way in ((~several, _smallest_of_single), (several, _smallest_of_groups)):
         if these.any():
             out = None if selves is None else selves[these]

@@ -89,7 +89,7 @@ def principal_axes(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         values, axes = np.linalg.eigh(centred.T @ centred)
         return values[::-1], axes[:, ::-1]
     # Rows span at most n directions: an orthonormal basis of these first. Axes taken from the
-    # products of rows instead would not be orthonormal where there is hardly any spread.
+    # products of rows instead would not be orthonormal where there is almost no spread.
     basis, small = np.linalg.qr(centred.T)
     values, axes = np.linalg.eigh(small @ small.T)
     return values[::-1], (basis @ axes)[:, ::-1]

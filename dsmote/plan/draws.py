@@ -18,7 +18,7 @@ Every random number belongs to one *stream* and has one *place* in it::
 A stream is a Philox counter generator (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as
 easy as 1, 2, 3", SC 2011) whose key is derived from (seed, class, purpose). The numbers at places
 ``start .. stop`` are computed without those before them: a block of synthetic rows draws exactly
-the numbers that belong to its rows, whoever computes it, and however often.
+the numbers that belong to its rows, on any worker and however often it is computed.
 
 **Base rows.** The synthetic rows of a class are numbered 0, 1, ... in order of their base row::
 
@@ -226,7 +226,7 @@ def bases_of(ends: np.ndarray, start: int, stop: int) -> np.ndarray:
 
 
 LEAF = 4096  # rows of a leaf, at most
-_DEVIATIONS, _MORE = 9, 30  # beyond so many standard deviations, and some, lies less than 2**-53
+_DEVIATIONS, _MORE = 9, 30  # less than 2**-53 lies outside: standard deviations, and a margin
 
 
 class _Part(NamedTuple):

@@ -49,8 +49,8 @@ class ClassPlan:
     """What happens to one class.
 
     `usable` are its rows without missing values. `k`, `engine` and `why` say how neighbours are
-    found, and why so; `search` is the engine itself, None to choose it from the rows. `dropped`
-    are, of cleaning methods, at least so many. `targeted`: the sampling strategy names it.
+    found, and why so; `search` is the engine itself, None to choose it from the rows. For
+    cleaning methods `dropped` is a lower bound. `targeted`: the sampling strategy names it.
     """
 
     label: Any
@@ -233,7 +233,7 @@ class Plan:
         lines.append(f"{'class':<{width}}  {'before':>14}  {changed:>14}  {'after':>14}")
         lines += [f"{a:<{width}}  {b:>14,}  {c:>14,}  {d:>14,}" for a, b, c, d in rows]
         if self.direction == CLEAN:
-            lines.append("these are upper bounds: which rows stay is known once the data are read")
+            lines.append("rows after are upper bounds: which stay is known once the data are read")
         lines += held_back_line(self.test)
         if self.memory is not None:
             largest = max((b.rows for b in self.blocks), default=0)
@@ -385,7 +385,7 @@ def _too_few(total: int, n_neighbors_all: int) -> list[str]:
 
 
 def _resized(c: ClassPlan, k: int, on_small: str) -> ClassPlan:
-    """Leave a class that is too small for neighbours, or have it copied, where that was asked."""
+    """Skip or copy a class that is too small for neighbours, as `on_small` says."""
     if c.usable >= k + 1 or on_small == "error":
         return c
     if on_small == "skip" or not c.usable:

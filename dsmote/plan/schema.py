@@ -294,7 +294,7 @@ def with_decimals(schema: Schema, digits: Mapping[int, tuple[int, int] | None]) 
 
 
 def decimal_dtype(before: int, after: int) -> pd.ArrowDtype:
-    """Return the Arrow dtype that holds decimals of so many digits."""
+    """Return the Arrow dtype that holds decimals with these numbers of digits."""
     digits = max(1, before + after)
     return pd.ArrowDtype(
         pa.decimal128(digits, after) if digits <= 38 else pa.decimal256(digits, after)

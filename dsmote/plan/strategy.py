@@ -46,7 +46,7 @@ def wanted_rows(
     total; for cleaning methods, which drop what their rule says, a list of classes. A callable
     returns a mapping, or that list; it is given `callable_argument`, or `counts`.
 
-    The result is in sorted label order: exactly so many rows, for cleaning methods at most.
+    The result is in sorted label order. For cleaning methods its numbers are upper bounds.
 
     Examples
     --------

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from dsmote import ADASYN, SMOTE, BorderlineSMOTE
-from dsmote.neighbors import BruteSearch, MixedSearch, TreeSearch
+from dsmote.neighbors import BruteSearch, DirectSearch, MixedSearch, TreeSearch
 from tests.tables import dask_frame, lengths_of, naive_neighbours, set_constant
 
 K = 5
@@ -60,7 +60,8 @@ class LeafByLeaf(TreeSearch):
             super().__init__(matrix, eps)
 
 
-ENGINES = [TreeSearch, LeafByLeaf, BruteSearch]
+ENGINES = [TreeSearch, LeafByLeaf, BruteSearch, DirectSearch]
+MIXED = [MixedSearch, BruteSearch, DirectSearch]
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -201,7 +202,7 @@ def test_mixed_metric_on_any_rows(data, weight):
     codes = data.draw(arrays.arrays(np.int32, shape, elements=st.integers(0, 3)))
     ids = np.arange(len(matrix))
     distances, expected = naive_neighbours(matrix, 3, codes, weight)
-    for engine in (MixedSearch, BruteSearch):
+    for engine in MIXED:
         with small_tiles():
             found = engine(matrix, codes, weight).query(ids, 3)
         np.testing.assert_array_equal(found[1], expected)
@@ -221,13 +222,13 @@ def test_mixed_metric_with_many_nominal_columns(seed, n, q, levels, skew):
     codes = (levels * rng.random((n, q)) ** skew).astype(np.int32)
     matrix[::9], codes[::9] = matrix[0], codes[0]
     distances, expected = naive_neighbours(matrix, 3, codes, 0.7)
-    for engine in (MixedSearch, BruteSearch):
+    for engine in MIXED:
         found = engine(matrix, codes, 0.7).query(np.arange(n), 3)
         np.testing.assert_array_equal(found[1], expected)
         np.testing.assert_array_equal(found[0], distances)
 
 
-@pytest.mark.parametrize("engine", [MixedSearch, BruteSearch])
+@pytest.mark.parametrize("engine", MIXED)
 @pytest.mark.parametrize("levels", [1, 2, 5, 40, 10_000])
 @pytest.mark.parametrize("spread", [1e-10, 0.05, 1.0, 50.0])
 def test_mixed_metric_with_few_and_many_levels(engine, levels, spread):
@@ -246,7 +247,7 @@ def test_mixed_metric_with_few_and_many_levels(engine, levels, spread):
     np.testing.assert_array_equal(some[1], expected[100:103])
 
 
-@pytest.mark.parametrize("engine", [MixedSearch, BruteSearch])
+@pytest.mark.parametrize("engine", MIXED)
 @pytest.mark.parametrize("scale", [2.0**-600, 1.0, 2.0**600])
 def test_mixed_metric_at_any_scale(engine, scale):
     rng = np.random.default_rng(1)
@@ -258,7 +259,7 @@ def test_mixed_metric_at_any_scale(engine, scale):
     assert np.isfinite(distances).all()
 
 
-@pytest.mark.parametrize("engine", [MixedSearch, BruteSearch])
+@pytest.mark.parametrize("engine", MIXED)
 @pytest.mark.parametrize("levels", [1, 3, 50])
 @pytest.mark.parametrize("n", [80, 3000])
 def test_points_with_names_that_are_not_in_the_index(engine, levels, n):

@@ -30,7 +30,7 @@ def test_few_corners_make_it_slower_not_wrong(corners, many, monkeypatch):
     np.testing.assert_array_equal(found[0], expected[0])
 
 
-def test_constant_numbers_leave_the_names_to_decide():
+def test_constant_numbers_leave_the_categories_to_decide():
     rng = np.random.default_rng(1)
     codes = rng.integers(0, 3, size=(120, 4)).astype(np.int32)
     matrix = np.zeros((120, 2))
@@ -56,7 +56,7 @@ def test_rows_and_codes_are_not_multiplied_by_the_levels():
 
 @pytest.mark.parametrize("search", [MixedSearch, BruteSearch])
 @pytest.mark.parametrize(("unit", "weight"), [(2.0**-990, 0.5), (1.0, 1e200)])
-def test_names_may_weigh_beyond_all_numbers(search, unit, weight):
+def test_categories_may_outweigh_all_numbers(search, unit, weight):
     rows = unit * np.random.default_rng(9).normal(size=(60, 2))
     codes = np.arange(60, dtype=np.int32)[:, None] % 30
     distances, neighbours = search(rows, codes, weight).query(np.arange(60), 3)

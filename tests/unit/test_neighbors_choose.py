@@ -12,8 +12,8 @@ from dsmote.neighbors import (
     NeighborIndex,
     TreeSearch,
     choose_engine,
-    intrinsic_dimension,
 )
+from dsmote.neighbors.tree import intrinsic_dimension
 
 RNG = np.random.default_rng(0)
 

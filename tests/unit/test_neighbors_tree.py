@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from dsmote.neighbors import BruteSearch, MixedSearch, TreeSearch
+from dsmote.neighbors import BruteSearch, DirectSearch, MixedSearch, TreeSearch
 from dsmote.neighbors import tree as module
 from dsmote.neighbors.tree import RotatedTree
 from tests.tables import naive_neighbours
@@ -131,7 +131,7 @@ def test_distances_whose_squares_underflow():
     np.testing.assert_array_equal(distances, expected[0][:300])
 
 
-@pytest.mark.parametrize("search", [TreeSearch, BruteSearch])
+@pytest.mark.parametrize("search", [TreeSearch, BruteSearch, DirectSearch])
 @pytest.mark.parametrize("far", [1e160, 1e200])
 def test_one_huge_value_does_not_hide_the_others(search, far):
     rows = np.random.default_rng(7).normal(size=(200, 3))
@@ -143,7 +143,7 @@ def test_one_huge_value_does_not_hide_the_others(search, far):
     np.testing.assert_array_equal(distances, expected[0])
 
 
-@pytest.mark.parametrize("search", [TreeSearch, BruteSearch, _mixed])
+@pytest.mark.parametrize("search", [TreeSearch, BruteSearch, DirectSearch, _mixed])
 @pytest.mark.parametrize("far", [1e155, 1e200, 1e300])
 @pytest.mark.parametrize("constant", [0, 2])
 @pytest.mark.parametrize("unit", [2.0**-1000, 2.0**-300, 1.0])

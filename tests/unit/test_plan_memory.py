@@ -353,7 +353,7 @@ def test_lists_of_neighbours_and_copies_are_held_and_built():
     assert looking_bytes(10**9, 10, 0, 20) == looking_bytes(QUERIES, 10, 0, 20)
 
 
-def test_what_does_not_fit_is_told_with_both_numbers():
+def test_what_does_not_fit_is_reported_with_both_numbers():
     need = [class_memory(**BASE), class_memory(**{**BASE, "label": "large", "n_rows": 10**8})]
     found, problems = project(need, 10**6, Limit(2**30, 1, "the limit of a worker"))
     assert isinstance(found, Projection)

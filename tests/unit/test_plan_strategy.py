@@ -104,7 +104,7 @@ def test_many_classes_are_listed_in_short():
     assert len(str(caught.value)) < 1_500
 
 
-def test_cleaning_methods_are_told_classes():
+def test_cleaning_methods_take_classes():
     for strategy, labels in [
         ("auto", "ab"),
         ("majority", "a"),

@@ -428,7 +428,7 @@ def test_targeted_classes_are_cleaned(strategy, targeted):
     assert sampler.sample_indices_.tolist() == np.flatnonzero(stays).tolist()
     assert sampler.sampling_strategy_ == {label: int((label == B).sum()) for label in targeted}
     assert sampler.plan_.counts_after == {0: 60, 1: 30}  # at most
-    assert "these are upper bounds" in str(sampler.plan_)
+    assert "rows after are upper bounds" in str(sampler.plan_)
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
