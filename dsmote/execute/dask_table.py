@@ -94,7 +94,7 @@ def _made(of: ClassIndex, *, pick: int | None, **how: Any) -> Any:
     return tuple(made) if pick is None else made[pick]
 
 
-def beside_like(values: Any, name: str) -> tuple[Any, Any]:
+def companion_like(values: Any, name: str) -> tuple[Any, Any]:
     """Return what a weight's or group's output is like, and the dtype that its parts take.
 
     Between whole weights there are others, so whole numbers become float64.
@@ -154,7 +154,7 @@ def label_block(*, block: Block, first: int, like: Any, column: bool) -> Any:
     return made.to_frame() if column else made
 
 
-BESIDE = ("sample_weight", "groups")  # in the order of generate.Part
+COMPANIONS = ("sample_weight", "groups")  # in the order of generate.Part
 PROFILES = 16  # that are merged at once: each holds up to 2 MiB of every class
 
 
@@ -190,7 +190,7 @@ def _parts(values: Any) -> int:
 
 
 class DaskTable:
-    """A table in Dask collections; `beside` (weights, groups) is partitioned as X is."""
+    """A table in Dask collections; `companions` (weights, groups) is partitioned as X is."""
 
     lazy = True
     passes: tuple[str, ...] = ()
@@ -200,7 +200,7 @@ class DaskTable:
     sample_indices = np.empty(0, dtype=np.int64)
 
     def __init__(
-        self, X: Any, y: Any = None, target: Any = None, beside: dict[str, Any] | None = None
+        self, X: Any, y: Any = None, target: Any = None, companions: dict[str, Any] | None = None
     ) -> None:
         self.target = column_name(target)
         self.report: Any = None
@@ -224,8 +224,9 @@ class DaskTable:
         self._X, self._y = X, y
         if y is not None:
             self._check_target(y)
-        self.beside = {
-            name: self._checked_beside(name, values) for name, values in (beside or {}).items()
+        self.companions = {
+            name: self._checked_companion(name, values)
+            for name, values in (companions or {}).items()
         }
         self._frozen: Inputs | None = None
         self._numbers: dict[int, bool] | None = None
@@ -293,7 +294,7 @@ class DaskTable:
                 "resample(frame, target=...)" + self._remedy(y)
             )
 
-    def _checked_beside(self, name: str, values: Any) -> Any:
+    def _checked_companion(self, name: str, values: Any) -> Any:
         """Return weights or groups, partitioned as X is."""
         if isinstance(values, dd.DataFrame) and len(values.columns) == 1:
             values = values[values.columns[0]]
@@ -348,7 +349,7 @@ class DaskTable:
 
     def _inputs(self) -> Inputs:
         if self._frozen is None:
-            collections = (self._X, self._y, *(self.beside.get(name) for name in BESIDE))
+            collections = (self._X, self._y, *(self.companions.get(name) for name in COMPANIONS))
             self._frozen = Inputs(*freeze_all(collections))
         return self._frozen
 
@@ -363,11 +364,13 @@ class DaskTable:
         )
         return found
 
-    def beside_parts(self) -> dict[str, tuple[Any, Sequence[Any] | None]]:
+    def companion_parts(self) -> dict[str, tuple[Any, Sequence[Any] | None]]:
         """Return the collections of weights and groups, each with the keys of its partitions."""
         columns = self._inputs().columns[2:]
-        named = zip(BESIDE, columns, strict=True)
-        return {name: (self.beside[name], keys) for name, keys in named if name in self.beside}
+        named = zip(COMPANIONS, columns, strict=True)
+        return {
+            name: (self.companions[name], keys) for name, keys in named if name in self.companions
+        }
 
     def limit(self) -> Limit | None:
         """Return the memory limit of a worker, or of this machine."""
@@ -378,14 +381,14 @@ class DaskTable:
         inputs, plan = self._inputs(), task.plan
         keys = inputs.columns[0]
         assert keys is not None
-        token = tokenize(self._X, self._y, self.beside, task)
+        token = tokenize(self._X, self._y, self.companions, task)
         tasks = dict(inputs.graph)
         indexes: dict[int, Any] = {}
         self.report = {}
         if plan.growing:
             indexes = add_indexes(tasks, inputs, token, task)
             self.report = self._reported(dict(tasks), indexes, token, task)
-        several = bool(self.beside) or (task.how.provenance is not None and not self.is_frame)
+        several = bool(self.companions) or (task.how.provenance is not None and not self.is_frame)
         how = {"how": task.how, "like": self.index_like, "array": self.array}
         made = []
         for b, block in enumerate(plan.blocks):
@@ -414,23 +417,23 @@ class DaskTable:
             outputs = [*add_each(tasks, f"no-provenance-{token}", of, zip(keys)), *new(3)]
             meta = empty_provenance(task.how.provenance, task.how.schema)
             self.provenance = collect(meta, dict(tasks), outputs, f"provenance-{token}", ())
-        beside = []
-        for name, (values, own) in self.beside_parts().items():
+        companions = []
+        for name, (values, own) in self.companion_parts().items():
             assert own is not None
-            out, dtype = beside_like(values, name)
+            out, dtype = companion_like(values, name)
             change = partial(
                 as_dtype,
                 dtype=dtype,
                 array=isinstance(values, da.Array),
                 like=getattr(values, "name", None),
             )
-            parts = [*own, *new(1 + BESIDE.index(name))]
+            parts = [*own, *new(1 + COMPANIONS.index(name))]
             outputs = add_each(tasks, f"part-of-{name}-{token}", change, zip(parts))
-            beside.append(self._collect(out, tasks, outputs, f"{name}-{token}", task))
+            companions.append(self._collect(out, tasks, outputs, f"{name}-{token}", task))
         X_res = self._collect(like, tasks, X_keys, f"X-{token}", task)
         if self.has_target:
-            return (X_res, *beside) if beside else X_res
-        return (X_res, self._labels(inputs, f"y-{token}", task), *beside)
+            return (X_res, *companions) if companions else X_res
+        return (X_res, self._labels(inputs, f"y-{token}", task), *companions)
 
     @staticmethod
     def _collect(

@@ -38,7 +38,7 @@ class Take:
     grow: Mapping[Any, int]  # ranks by label of the classes whose rows are wanted
     skip: bool = False  # leave rows with a missing value out, where otherwise they are an error
     whole: bool = False  # take rows as they are, all columns; nothing is measured
-    beside: tuple[int, ...] = ()  # positions of columns that are not measured but wanted too
+    passthrough: tuple[int, ...] = ()  # positions of columns that are not measured but wanted too
     ranks: Mapping[Any, int] = field(default_factory=dict)  # of all classes, for a sample
     quotas: Mapping[int, int] = field(default_factory=dict)  # sampled rows of each class, by rank
 
@@ -81,7 +81,7 @@ def extract(
     if missing:
         name = getattr(here.series(schema), "name", None)
         raise ValueError(missing_labels(missing, name))
-    plain = not (take.beside or here.weight is not None or here.group is not None)
+    plain = not (take.passthrough or here.weight is not None or here.group is not None)
     matrix = here.matrix(schema) if plain else None
     if matrix is None:
         n = len(here.frame(schema))
@@ -118,7 +118,7 @@ def _rows(
     no_codes = np.empty((len(at), 0), dtype=np.int32)
     if take.whole:
         whole = pd.DataFrame(rows, copy=False).reset_index(drop=True)
-        made = Rows(np.empty((len(at), 0)), {}, no_codes, (), {}, at, beside=whole)
+        made = Rows(np.empty((len(at), 0)), {}, no_codes, (), {}, at, passthrough=whole)
     elif matrix is not None:
         numeric = rows.astype(np.float64, order="C", copy=False)
         made = Rows(numeric, {}, no_codes, (), {}, at)
@@ -131,9 +131,9 @@ def _rows(
         return _rows(here, at[good], take, matrix, everything)
     if matrix is not None or not (everything or take.whole):
         return made
-    if take.beside and not take.whole:
-        beside = rows.iloc[:, list(take.beside)].reset_index(drop=True)
-        made = replace(made, beside=beside)
+    if take.passthrough and not take.whole:
+        passthrough = rows.iloc[:, list(take.passthrough)].reset_index(drop=True)
+        made = replace(made, passthrough=passthrough)
     if here.weight is not None:
         made = replace(made, weights=here.weight.iloc[at].to_numpy(dtype=np.float64))
     groups = here.group
@@ -223,7 +223,7 @@ def take_of(task: Task) -> Take:
         grow={c.label: c.rank for c in plan.growing},
         skip=task.skip,
         whole=recipe.copies_rows,
-        beside=tuple(sorted([*carried, *copied])),
+        passthrough=tuple(sorted([*carried, *copied])),
         ranks={c.label: c.rank for c in plan.classes} if quotas else {},
         quotas=quotas,
     )

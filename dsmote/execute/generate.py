@@ -118,8 +118,8 @@ def came_from(rows: Rows, made: Made, kind: str, schema: Schema, index: pd.Index
         columns |= {"base_row": base_row, "neighbour_row": toward, "gap": gaps}
         near = _among(rows, made)
         for name, dtype in _parents(schema):
-            assert rows.beside is not None
-            values = rows.beside[name]
+            assert rows.passthrough is not None
+            values = rows.passthrough[name]
             # As Series: of an array of objects that are text, pandas would make text.
             columns[f"{name}_base"] = values.take(made.bases).astype(dtype).set_axis(index)
             found = values.take(np.maximum(near, 0)).astype(dtype).reset_index(drop=True)
@@ -278,8 +278,8 @@ def decode(
             assert rows.group is not None and rows.group_levels is not None
             values = _taken(rows.group_levels, rows.group[made.bases], dtype)
         elif column.kind == "copied":
-            assert rows.beside is not None
-            values = _taken(rows.beside[column.name], made.bases, dtype)
+            assert rows.passthrough is not None
+            values = _taken(rows.passthrough[column.name], made.bases, dtype)
         else:
             values = repeated(None if column.kind == "carried" else label, len(index), dtype)
         plain = isinstance(values, np.ndarray) and values.dtype.kind in "iufb"
@@ -314,7 +314,7 @@ _STEP = STEP_ROWS  # new rows made at once: their temporaries stay near the proc
 
 
 class Part(NamedTuple):
-    """A synthetic partition, and what goes beside it where that was asked for."""
+    """A synthetic partition, and its companions and provenance where there are any."""
 
     table: Any
     weights: Any = None
@@ -485,7 +485,7 @@ def finish(
     like: pd.Index,
     array: np.dtype | None,
 ) -> Part:
-    """Give new rows the container and the dtypes of the output, and what goes beside them."""
+    """Give new rows the container and the dtypes of the output, and companions."""
     rows, n = of.rows, len(made.bases)
     named = array is None or rows.group is not None or how.provenance
     index = synthetic_index(like, first, n) if named else pd.RangeIndex(n)
@@ -514,10 +514,10 @@ def _table(
     if array is not None and array.kind == "O" and len(schema.nominal) == len(schema.columns):
         levels = zip(rows.levels, made.codes.T, strict=True)
         return np.stack([of.to_numpy(dtype=object)[codes] for of, codes in levels], axis=1)
-    if how.recipe.copies_rows and rows.beside is not None:
+    if how.recipe.copies_rows and rows.passthrough is not None:
         if array is not None and not schema.carried:
-            return rows.beside.to_numpy(dtype=array)[made.bases]
-        frame = _whole(rows.beside, made.bases, schema, index)
+            return rows.passthrough.to_numpy(dtype=array)[made.bases]
+        frame = _whole(rows.passthrough, made.bases, schema, index)
     else:
         frame = decode(schema, rows, made, label, index)
     return frame if array is None else frame.to_numpy(dtype=array)

@@ -186,7 +186,7 @@ def kept_in_memory(
 def _filtered(
     part: Any, target: Any, mask: Any = None, *, name: str, schema: Schema, marks: Sequence[Mark]
 ) -> Any:
-    """Filter a partition of X, y, weights or groups by the one of y beside it, or by its own."""
+    """Filter a partition of X, y, weights or groups by the matching one of y, or by its own."""
     target = target if schema.target is None else target.iloc[:, schema.target]
     times = pick(target, mask, marks=marks)
     if name == "X":
@@ -211,7 +211,7 @@ def filter_lazily(
 ) -> Any:
     """Return the lazy output: (X, y), or the table when the target is one of its columns.
 
-    What is beside the table, weights and groups, follows.
+    Weights and groups follow.
     """
     inputs = table._inputs()
     keys = inputs.columns[0]
@@ -219,13 +219,15 @@ def filter_lazily(
     target = [table.target] if table.has_target else []
     kinds = ["target" if name in target else "carried" for name in table.names]
     schema = Schema(tuple(map(Column, table.names, table.dtypes, kinds)))
-    token = tokenize(table._X, table._y, table.beside, table.target, list(subsets.items()), "keep")
+    token = tokenize(
+        table._X, table._y, table.companions, table.target, list(subsets.items()), "keep"
+    )
     graph, mask_keys = dict(inputs.graph), [None] * len(keys)
     if masks is not None:
         graph, mask_keys = {**graph, **masks[0]}, list(masks[1])
         token = tokenize(token, mask_keys)
     whole = [("X", table._X, keys)] + ([] if table.has_target else [("y", table._y, y_keys)])
-    whole += [(name, *of) for name, of in table.beside_parts().items()]
+    whole += [(name, *of) for name, of in table.companion_parts().items()]
     lengths: list[Any] = [np.nan] * len(keys)
     if masks is None and any(isinstance(values, da.Array) for _, values, _ in whole):
         lengths = list(counted.kept(subsets))

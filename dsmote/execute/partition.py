@@ -209,7 +209,7 @@ def check_companion(dtype: Any, name: str) -> None:
 
 
 def companion(values: Any, n: int, name: str) -> pd.Series:
-    """Return what goes beside a partition of n rows (weights, groups) as a Series."""
+    """Return the weights or groups of a partition of n rows as a Series."""
     values = as_series(values, name)
     if len(values) != n:
         raise ValueError(

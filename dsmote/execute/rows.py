@@ -34,7 +34,7 @@ class Rows:
     weights: np.ndarray | None = None  # float64, shape (n,): sample weights
     group: np.ndarray | None = None  # int32, shape (n,): codes into `group_levels`
     group_levels: pd.Series | None = None  # the groups that occur
-    beside: pd.DataFrame | None = None  # columns that are not measured but wanted
+    passthrough: pd.DataFrame | None = None  # columns that are not measured but wanted
     # By what the values of a decimal column in `wide` are multiplied to be whole numbers.
     units: Mapping[int, int] = field(default_factory=dict)
 
@@ -328,8 +328,8 @@ def join(parts: Sequence[Rows], schema: Schema) -> Rows:
     if first.group is not None:
         group, group_levels = _joined_levels([cast(Any, (p.group, p.group_levels)) for p in filled])
         made = replace(made, group=group, group_levels=group_levels)
-    if first.beside is not None:
-        made = replace(made, beside=_joined_frames([cast(Any, p.beside) for p in filled]))
+    if first.passthrough is not None:
+        made = replace(made, passthrough=_joined_frames([cast(Any, p.passthrough) for p in filled]))
     return made
 
 

@@ -259,26 +259,20 @@ def merge_nearest(parts: Sequence[NearestOfAll]) -> NearestOfAll:
         all_values = np.concatenate([p.values for p in parts], axis=1)
         place = (order[:, :v] // m) * v + order[:, :v] % m
         values = np.take_along_axis(all_values, place[:, :, None], axis=1)
-    return NearestOfAll(
-        parts[0].query_rows,
-        np.take_along_axis(distances, order, axis=1),
-        np.take_along_axis(classes, order, axis=1),
-        np.take_along_axis(numbers, order, axis=1),
-        values,
-        parts[0].own_class,
-        None if finer is None else np.take_along_axis(finer, order, axis=1),
+    return replace(
+        parts[0],
+        distances=np.take_along_axis(distances, order, axis=1),
+        classes=np.take_along_axis(classes, order, axis=1),
+        numbers=np.take_along_axis(numbers, order, axis=1),
+        values=values,
+        finer=None if finer is None else np.take_along_axis(finer, order, axis=1),
     )
 
 
 def join_batches(parts: Sequence[NearestOfAll]) -> NearestOfAll:
     """Join what batches of queries found, in order."""
-    if len(parts) == 1:
-        return replace(parts[0], finer=None)
-    return NearestOfAll(
-        np.concatenate([p.query_rows for p in parts]),
-        np.concatenate([p.distances for p in parts]),
-        np.concatenate([p.classes for p in parts]),
-        np.concatenate([p.numbers for p in parts]),
-        np.concatenate([p.values for p in parts]),
-        parts[0].own_class,
-    )
+    joined: dict[str, Any] = {}
+    if len(parts) > 1:
+        for name in ("query_rows", "distances", "classes", "numbers", "values"):
+            joined[name] = np.concatenate([getattr(p, name) for p in parts])
+    return replace(parts[0], finer=None, **joined)

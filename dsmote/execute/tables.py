@@ -57,7 +57,7 @@ _WIDE = 1 << 17  # values of a class from which on the search of an eighth of th
 class MemoryTable:
     """A table in numpy, lists or pandas; X holds the target too where `target` names a column.
 
-    `beside` are ``sample_weight`` and ``groups``, one value for each row.
+    `companions` are ``sample_weight`` and ``groups``, one value for each row.
     """
 
     lazy = False
@@ -67,7 +67,7 @@ class MemoryTable:
     index_like: pd.Index = pd.RangeIndex(0)
 
     def __init__(
-        self, X: Any, y: Any = None, target: Any = None, beside: dict[str, Any] | None = None
+        self, X: Any, y: Any = None, target: Any = None, companions: dict[str, Any] | None = None
     ) -> None:
         self.target = None if target is None else column_name(target)
         self.report: Any = None
@@ -100,17 +100,17 @@ class MemoryTable:
             )
         self._plain_y: np.ndarray | None = None
         self._labels = None if y is None else self._as_labels(y)
-        self._beside_dtypes: dict[str, np.dtype] = {}  # of those that are arrays
-        self.beside: dict[str, pd.Series] = {}
-        for name, values in beside.items() if beside else ():
-            self.beside[name] = self._as_beside(name, values)
+        self._companion_dtypes: dict[str, np.dtype] = {}  # of those that are arrays
+        self.companions: dict[str, pd.Series] = {}
+        for name, values in companions.items() if companions else ():
+            self.companions[name] = self._as_companion(name, values)
 
-    def _as_beside(self, name: str, values: Any) -> pd.Series:
-        """Return what goes beside the rows as a Series of as many values."""
+    def _as_companion(self, name: str, values: Any) -> pd.Series:
+        """Return weights or groups as a Series of as many values."""
         if not isinstance(values, pd.Series):
             refuse_mask(values, name)
             values = np.asarray(values)
-            self._beside_dtypes[name] = values.dtype
+            self._companion_dtypes[name] = values.dtype
             values = native(values)
             if values.ndim != 1:
                 raise ValueError(
@@ -142,7 +142,7 @@ class MemoryTable:
     @cached_property
     def _whole(self) -> Partition:
         """All of the table, which is read once."""
-        weight, group = self.beside.get("sample_weight"), self.beside.get("groups")
+        weight, group = self.companions.get("sample_weight"), self.companions.get("groups")
         return Partition(self._X, self._labels, weight, group)
 
     def _as_labels(self, y: Any) -> pd.Series:
@@ -294,22 +294,26 @@ class MemoryTable:
         return np.concatenate([np.arange(len(self._X)), *self._indices])
 
     def _joined(self, made: list[Part], task: Task) -> Any:
-        """Put originals and new rows together, and what goes beside them."""
-        if self._plain and self._plain_y is not None and not (self.beside or task.how.provenance):
+        """Put originals and new rows together, and companions."""
+        if (
+            self._plain
+            and self._plain_y is not None
+            and not (self.companions or task.how.provenance)
+        ):
             tables, *_ = zip(*made, strict=True) if made else ((),)
             return np.concatenate([self._X, *tables]), _lengthened(self._plain_y, task.plan)
-        beside = []
+        companions = []
         for name, of in (("sample_weight", 1), ("groups", 2)):
-            if name in self.beside:
-                beside.append(self._joined_beside(name, [part[of] for part in made]))
+            if name in self.companions:
+                companions.append(self._joined_companion(name, [part[of] for part in made]))
         if self.array is not None and task.how.provenance:
             index = pd.RangeIndex(len(self._X))
             ours = of_originals(index, task.how.provenance, task.how.schema)
             self.provenance = pd.concat([ours, *(p.provenance for p in made)], ignore_index=True)
         X_res = self._joined_table([p.table for p in made], task)
         if self.has_target:
-            return (X_res, *beside) if beside else X_res
-        return (self._restore_X(X_res), self._joined_target(task.plan), *beside)
+            return (X_res, *companions) if companions else X_res
+        return (self._restore_X(X_res), self._joined_target(task.plan), *companions)
 
     def _joined_table(self, made: list[Any], task: Task) -> Any:
         if self.array is not None:
@@ -326,16 +330,16 @@ class MemoryTable:
             joined.columns.names = self._X.columns.names
         return joined
 
-    def _joined_beside(self, name: str, made: list[Any]) -> Any:
-        ours = self.beside[name]
+    def _joined_companion(self, name: str, made: list[Any]) -> Any:
+        ours = self.companions[name]
         if name != "groups" and ours.dtype.kind in "iub":  # between integer weights are others
             ours = ours.astype(np.float64)
         kept = [pd.Series(part).astype(ours.dtype) for part in made]
         joined = pd.concat([ours, *kept], ignore_index=True)
         joined.name = ours.name
-        if name not in self._beside_dtypes:
+        if name not in self._companion_dtypes:
             return joined
-        dtype = self._beside_dtypes[name]
+        dtype = self._companion_dtypes[name]
         as_given = name == "groups" or dtype.kind not in "iub"
         return joined.to_numpy(dtype=dtype if as_given else None)
 
@@ -391,16 +395,16 @@ def _schema_of_array(width: int, dtype: np.dtype, any_kind: bool, sampler: str) 
     return make_schema(range(width), [dtype] * width, any_kind=any_kind, sampler=sampler)
 
 
-def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
-    """Take features and target in; `beside` holds weights and groups, where there are any."""
+def read_pair(X: Any, y: Any, companions: dict[str, Any] | None = None) -> Table:
+    """Take features and target in; `companions` holds weights and groups, where there are any."""
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
-    if _is_plain(X, 2) and _is_plain(y, 1) and not beside:
+    if _is_plain(X, 2) and _is_plain(y, 1) and not companions:
         return MemoryTable(X, y)
-    for name, values in {"X": X, "y": y, **(beside or {})}.items():
+    for name, values in {"X": X, "y": y, **(companions or {})}.items():
         check_container(values, name)
     lazy = is_dask_collection(X), is_dask_collection(y)
-    for name, values in (beside or {}).items():
+    for name, values in (companions or {}).items():
         if lazy[0] == lazy[1] != is_dask_collection(values):
             there, here = ("a Dask collection", "in memory")[:: 1 if lazy[0] else -1]
             raise TypeError(
@@ -408,9 +412,9 @@ def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
                 "the same way"
             )
     if lazy == (True, True):
-        return DaskTable(X, y, beside=beside)
+        return DaskTable(X, y, companions=companions)
     if lazy == (False, False):
-        return MemoryTable(X, y, beside=beside)
+        return MemoryTable(X, y, companions=companions)
     outside, inside = ("X", "y") if lazy[0] else ("y", "X")
     raise TypeError(
         f"{outside} is a Dask collection ({_kind(X if lazy[0] else y)}), but {inside} is in memory "
@@ -419,7 +423,7 @@ def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
     )
 
 
-def read_frame(frame: Any, target: Any, beside: dict[str, Any] | None = None) -> Table:
+def read_frame(frame: Any, target: Any, companions: dict[str, Any] | None = None) -> Table:
     """Take a table in whose target is one of its columns."""
     columns = getattr(frame, "columns", None)
     if columns is not None:
@@ -440,5 +444,5 @@ def read_frame(frame: Any, target: Any, beside: dict[str, Any] | None = None) ->
             "which is the target; rename the others"
         )
     if is_dask_collection(frame):
-        return DaskTable(frame, target=target, beside=beside)
-    return MemoryTable(frame, target=target, beside=beside)
+        return DaskTable(frame, target=target, companions=companions)
+    return MemoryTable(frame, target=target, companions=companions)

@@ -195,9 +195,11 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
             What would not fit, before anything is run.
         """
         self._validate_params()
-        beside, column = beside_table(X, sample_weight, groups)
+        companions, column = companions_of(X, sample_weight, groups)
         routed = routed_requests(self, self._routable)
-        made = self._run(read_pair(X, y, beside), (X, y, *beside.values()), class_counts, column)
+        made = self._run(
+            read_pair(X, y, companions), (X, y, *companions.values()), class_counts, column
+        )
         return made[:2] if "groups" in routed else made
 
     def resample(
@@ -225,9 +227,9 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
             The same columns, order and dtypes; and the groups, where they are an array.
         """
         self._validate_params()
-        beside, column = beside_table(frame, None, groups)
-        table = read_frame(frame, target, beside)
-        made = self._run(table, (frame, *beside.values()), class_counts, column)
+        companions, column = companions_of(frame, None, groups)
+        table = read_frame(frame, target, companions)
+        made = self._run(table, (frame, *companions.values()), class_counts, column)
         return made[0] if isinstance(made, tuple) and len(made) == 1 else made
 
     def plan(
@@ -254,8 +256,8 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
         self._validate_params()
         if (y is None) == (target is None):
             raise ValueError("plan takes X and y, or a frame and target=")
-        beside, column = beside_table(X, None, groups)
-        table = read_pair(X, y, beside) if target is None else read_frame(X, target, beside)
+        companions, column = companions_of(X, None, groups)
+        table = read_pair(X, y, companions) if target is None else read_frame(X, target, companions)
         return self._prepare(table, class_counts, column)[0]
 
     def _run(
@@ -278,7 +280,7 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
         raise NotImplementedError
 
     def _made(self, table: Table, given: tuple[Any, ...], work: Any) -> Any:
-        """Do it; `given` is what the user gave: the features, the target, what is beside them."""
+        """Do it; `given` is what the user gave: the features, the target, companions."""
         raise NotImplementedError
 
     def _check_rows(self, rows: int, missing_target: int, table: Table) -> None:
@@ -384,8 +386,8 @@ class OverSampler(Sampler):
             given["fast"] = how == "fast"
         return kind(type(self).__name__, **(given | more))
 
-    def _nominal(self, table: Table, aside: Sequence[Any]) -> list[int]:
-        """Return the positions of the categorical features; `aside` names columns that are none."""
+    def _nominal(self, table: Table, excluded: Sequence[Any]) -> list[int]:
+        """Return the positions of the categorical features, which `excluded` columns are not."""
         return []
 
     def _check_schema(self, schema: Schema) -> None:
@@ -441,10 +443,10 @@ class OverSampler(Sampler):
     def _schema(self, table: Table, group: Any) -> Schema:
         """Give the columns their roles, and refuse what this sampler is not for."""
         carried = [] if self.carry is None else [column_name(name) for name in self.carry]
-        aside = [*carried, *([] if group is None else [group]), *self._inherited]
+        excluded = [*carried, *([] if group is None else [group]), *self._inherited]
         schema = table.schema(
             carry=carried,
-            nominal=self._nominal(table, aside),
+            nominal=self._nominal(table, excluded),
             group=group,
             inherited=self._inherited,
             any_kind=self._any_kind,
@@ -611,7 +613,7 @@ class UnderSampler(Sampler):
         features, *others = given
         if others and isinstance(others[0], tuple):
             others[0] = label_array(others[0])
-        # What is beside the table comes back as arrays, whatever it is.
+        # Companions come back as arrays, whatever they are.
         others[1:] = [v if isinstance(v, pd.Series) else np.asarray(v) for v in others[1:]]
         return tuple(take(of, rows) for of in (features, *others))
 
@@ -640,8 +642,8 @@ def partition_bytes(table: Table, profile: Profile, as_read: int | None = None) 
     """
     largest = profile.largest_bytes or -(-profile.bytes // table.npartitions)
     whole = 0 if as_read is None else as_read * profile.bytes // max(1, profile.rows)
-    beside = 8 * len(table.beside) * profile.rows / max(1, profile.bytes)  # as a share
-    return int(max(largest, 4 * whole // 3) * (1 + beside))
+    share = 8 * len(table.companions) * profile.rows / max(1, profile.bytes)
+    return int(max(largest, 4 * whole // 3) * (1 + share))
 
 
 def check_labels(labels: list[Any]) -> None:
@@ -674,14 +676,14 @@ def needs_of(
     The schema is the output's; `row_bytes` are those of one of its rows, as measured.
     """
     held = [*schema.copied, *(schema.carried if provenance == "full" else [])]
-    aside = Schema(tuple(schema.columns[i] for i in held)).row_bytes() if held else 0
+    passthrough = Schema(tuple(schema.columns[i] for i in held)).row_bytes() if held else 0
     if held and any(is_nominal_dtype(dtype) for dtype in {schema.columns[i].dtype for i in held}):
-        aside += max(0, row_bytes - schema.row_bytes())  # text is as long as it is
+        passthrough += max(0, row_bytes - schema.row_bytes())  # text is as long as it is
     if recipe.copies_rows:
-        aside = row_bytes
+        passthrough = row_bytes
     # A weight is a number. A group is a code; its rows are put in order, and searched apart.
-    aside += 8 * ("sample_weight" in table.beside)
-    aside += 24 * ("groups" in table.beside or schema.group is not None)
+    passthrough += 8 * ("sample_weight" in table.companions)
+    passthrough += 24 * ("groups" in table.companions or schema.group is not None)
     passes = [*table.passes, *(["counting classes"] if not profile.assumed else [])]
     passes.append("collecting minority rows and writing the output")
     if recipe.n_neighbors_all:
@@ -689,13 +691,13 @@ def needs_of(
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
     levels = sum([of.bytes for of in profile.levels]) if profile.levels else 0
-    return replace(recipe.needs(), passes=tuple(passes), passthrough=aside, levels=levels)
+    return replace(recipe.needs(), passes=tuple(passes), passthrough=passthrough, levels=levels)
 
 
-def beside_table(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:
+def companions_of(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:
     """Tell weights and groups that are containers of their own from a column of groups."""
     column = None
-    beside = {} if weight is None else {"sample_weight": weight}
+    companions = {} if weight is None else {"sample_weight": weight}
     if groups is not None and (isinstance(groups, str) or np.isscalar(groups)):
         names = list(getattr(X, "columns", ()))
         if groups not in names:
@@ -703,8 +705,8 @@ def beside_table(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]
             raise ValueError(f"there is no column {groups!r} of groups; the columns are {shown}")
         column = groups
     elif groups is not None:
-        beside["groups"] = groups
-    return beside, column
+        companions["groups"] = groups
+    return companions, column
 
 
 def routed_requests(sampler: Any, supported: Collection[str]) -> set[str]:

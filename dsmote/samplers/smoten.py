@@ -115,6 +115,6 @@ class SMOTEN(OverSampler):
     def _recipe(self, **more: Any) -> Recipe:
         return super()._recipe(neighbors=None, how=self.neighbors, **more)
 
-    def _nominal(self, table: Table, aside: Sequence[Any]) -> list[int]:
-        others = {table.target, *aside} if table.has_target else set(aside)
+    def _nominal(self, table: Table, excluded: Sequence[Any]) -> list[int]:
+        others = {table.target, *excluded} if table.has_target else set(excluded)
         return [i for i, name in enumerate(table.names) if name not in others]
