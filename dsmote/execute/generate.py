@@ -536,8 +536,7 @@ def _whole(rows: pd.DataFrame, bases: np.ndarray, schema: Schema, index: pd.Inde
         dtype = schema.columns[i].dtype
         if isinstance(dtype, pd.CategoricalDtype) and dtype.categories is None:
             dtype = rows.dtypes.iloc[i]
-        column = pd.Series([None] * len(frame), index=index, dtype=dtype)
-        frame.isetitem(i, column.array)
+        frame.isetitem(i, repeated(None, len(frame), dtype))
     return frame
 
 
