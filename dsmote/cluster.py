@@ -123,8 +123,7 @@ def connect(
     ``security=client.security``. A client that was active before is not closed.
 
     Before the block begins, the versions of this package, Dask and what else must agree are
-    compared between here, the scheduler and every worker (see
-    :func:`dsmote.cluster.check_versions`).
+    compared between here, the scheduler and every worker.
 
     Parameters
     ----------
@@ -496,13 +495,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 def peak_memory() -> int:
-    """Return the largest resident memory this process ever had, in bytes.
-
-    Examples
-    --------
-    >>> peak_memory() > 1_000_000
-    True
-    """
+    """Return the largest resident memory this process ever had, in bytes."""
     # VmHWM rather than getrusage: the latter includes the parent's pages between fork and exec.
     try:
         with open("/proc/self/status", encoding="ascii", errors="replace") as status:
@@ -533,13 +526,7 @@ def process_bytes(client: Client) -> int:
 
 
 def worker_peaks(client: Client) -> dict[str, int]:
-    """Return the peak resident memory of each worker process since it started, in bytes.
-
-    Examples
-    --------
-    >>> worker_peaks(client)  # doctest: +SKIP
-    {'tcp://127.0.0.1:40331': 187236352}
-    """
+    """Return the peak resident memory of each worker process since it started, in bytes."""
     peaks = client.run(peak_memory, on_error="return")
     # A worker that does not answer is left out.
     return {who: peak for who, peak in sorted(peaks.items()) if not isinstance(peak, Exception)}
@@ -552,19 +539,6 @@ def check_versions(client: Client) -> None:
     pandas and numpy may differ from the third number on. Dask itself warns about other packages
     that it needs. A worker that joins later is not looked at. What is sent to the other side is in
     the standard library or in Dask itself: a worker that is sent a task it cannot import ends.
-
-    Parameters
-    ----------
-    client : distributed.Client
-
-    Raises
-    ------
-    VersionsDiffer
-        It says what differs, and who has which version.
-
-    Examples
-    --------
-    >>> check_versions(client)  # doctest: +SKIP
     """
     told: Any = client.get_versions(packages=["pyarrow"])
     # Dask's answer comes from the metadata of what pip or conda installed. This package may also
@@ -616,25 +590,6 @@ def check_paths(client: Client, reads: Sequence[str] = (), folder: str | None = 
     found here. In the folder, it looks for a file that is made for it here, and makes one itself;
     both are deleted. Versions are compared before, with :func:`check_versions`. Where there is no
     worker yet, the first one is waited for; those that join later are not looked at.
-
-    Parameters
-    ----------
-    client : distributed.Client
-    reads : sequence of str, optional
-        Files, as absolute paths or URLs.
-    folder : str, optional
-        A folder that is there and may be written to, as an absolute path or URL.
-
-    Raises
-    ------
-    PathsDiffer
-        It names a worker and the path, and tells how many other workers say the same.
-    VersionsDiffer
-        When a worker has other versions than there are here.
-
-    Examples
-    --------
-    >>> check_paths(client, ["/lake/train.parquet"], "/lake/balanced")  # doctest: +SKIP
     """
     if not client.nthreads():
         # A cluster that grows on demand only starts workers when there is something to do.

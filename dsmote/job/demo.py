@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,15 +30,7 @@ DEVICES = tuple(f"device-{number:02d}" for number in range(40))
 def demo_chunk(number: int, rows: int) -> pd.DataFrame:
     """Generate one chunk of a table of card payments, some of them frauds.
 
-    Parameters
-    ----------
-    number : int
-        Which chunk; the same number gives the same rows.
-    rows : int
-
-    Returns
-    -------
-    pandas.DataFrame
+    The same number gives the same rows.
 
     Examples
     --------
@@ -79,29 +70,16 @@ def _choice(
     return np.array(values, dtype=object)[place]
 
 
-def _chunk_sizes(rows: int) -> Iterator[int]:
-    for start in range(0, rows, CHUNK_ROWS):
-        yield min(CHUNK_ROWS, rows - start)
-
-
 def write_demo(folder: str, rows: int = 1_000_000) -> int:
-    """Write the table to a folder of Parquet files, a chunk at a time.
+    """Write the table to a folder of Parquet files, a chunk at a time; return its bytes.
 
-    Parameters
-    ----------
-    folder : str
-        Replaced if it holds a table.
-    rows : int
-
-    Returns
-    -------
-    int
-        Bytes on disk.
+    The folder is replaced if it holds a table.
     """
     with staged(folder, overwrite=True) as stage:
         parts: list[dict[str, Any]] = []
-        for number, size in enumerate(_chunk_sizes(rows)):
-            table = pa.Table.from_pandas(demo_chunk(number, size), preserve_index=False)
+        for number, start in enumerate(range(0, rows, CHUNK_ROWS)):
+            chunk = demo_chunk(number, min(CHUNK_ROWS, rows - start))
+            table = pa.Table.from_pandas(chunk, preserve_index=False)
             path = f"{stage.folder}/{part_name(number)}"
             pq.write_table(table, path)
             parts.append({"file": part_name(number), "bytes": os.path.getsize(path)})

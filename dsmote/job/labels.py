@@ -98,13 +98,7 @@ class LabelCounts:
 
 @dataclass(frozen=True)
 class ByLabel(Mapping[Any, Any]):
-    """Values by the text of a label, looked up by the label as the data have it.
-
-    Examples
-    --------
-    >>> ByLabel({"1": 0.5})[1], 2 in ByLabel({"1": 0.5})
-    (0.5, False)
-    """
+    """Values by the text of a label, looked up by the label as the data have it."""
 
     by_text: Mapping[Any, Any]
 
@@ -123,25 +117,13 @@ class ByLabel(Mapping[Any, Any]):
 
 
 def plain_label(label: Any) -> Any:
-    """Return a label as a type that JSON knows: bool, int, float or text.
-
-    Examples
-    --------
-    >>> plain_label(np.int64(3)), plain_label(np.str_("a"))
-    (3, 'a')
-    """
+    """Return a label as a type that JSON knows: bool, int, float or text."""
     label = plain(label)
     return label if isinstance(label, bool | int | float | str) else str(label)
 
 
 def plain_value(value: Any) -> Any:
-    """Return a value as types that JSON knows; what is none of them, as its text.
-
-    Examples
-    --------
-    >>> plain_value({1: (np.float64(0.5), None)})
-    {'1': [0.5, None]}
-    """
+    """Return a value as types that JSON knows; what is none of them, as its text."""
     if isinstance(value, Mapping):
         return {str(key): plain_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

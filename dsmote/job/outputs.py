@@ -35,62 +35,40 @@ TRAIN, TEST = "train", "test"
 
 
 @dataclass(frozen=True)
-class Folder:
-    """Lazy partitions that become one table, and the rows of each label that it must have.
-
-    The name is empty where the parts lie in the output's own folder.
-    """
-
-    name: str
-    partitions: list[Any]
-    layout: Layout
-    counts: dict[Any, int]
-
-    @property
-    def rows(self) -> int:
-        """Rows that must be written."""
-        return sum(self.counts.values())
-
-    def plain(self) -> Folder:
-        """Return the same without folders by value: no row would make one to hold the columns."""
-        return replace(self, layout=replace(self.layout, partition_by=()))
-
-
-@dataclass(frozen=True)
 class Outputs:
     """All that a job writes, as the sampler planned it.
 
-    With what is known of the search for neighbours, lazily where it is measured, and the rows that
+    The parts are those of all folders, numbered through; `counts` are the rows of each label that a
+    folder must have. The name of a folder is empty where parts lie in the output's own. With them
+    goes what is known of the search for neighbours, lazily where it is measured, and the rows that
     a report shows.
     """
 
     sampler: Any
-    folders: tuple[Folder, ...]
+    parts: list[ToWrite]
+    counts: dict[str, dict[Any, int]]
     report: Any
     drawn: Any = None
 
     @property
     def rows(self) -> int:
         """Rows that are written."""
-        return sum(folder.rows for folder in self.folders)
+        return sum(sum(counts.values()) for counts in self.counts.values())
 
-    @property
-    def parts(self) -> list[ToWrite]:
-        """The parts of all folders, numbered through; files are numbered in their folder."""
-        found: list[ToWrite] = []
-        for folder in self.folders:
-            for place, partition in enumerate(folder.partitions):
-                file = "/".join([*filter(None, [folder.name]), part_name(place)])
-                found.append(ToWrite(len(found), file, partition, folder.layout))
-        return found
+    def add(self, name: str, partitions: list[Any], layout: Layout, counts: dict[Any, int]) -> None:
+        """Add a folder; files are numbered in it."""
+        if not sum(counts.values()):  # no row would make a folder to hold the columns
+            layout = replace(layout, partition_by=())
+        self.counts[name] = counts
+        for place, partition in enumerate(partitions):
+            file = "/".join([*filter(None, [name]), part_name(place)])
+            self.parts.append(ToWrite(len(self.parts), file, partition, layout))
 
-    def written(self, parts: Sequence[Part]) -> list[tuple[Folder, list[Part]]]:
+    def written(self, parts: Sequence[Part]) -> dict[str, list[Part]]:
         """Return what was written of each folder."""
-        found, first = [], 0
-        for folder in self.folders:
-            last = first + len(folder.partitions)
-            found.append((folder, [part for part in parts if first <= part.number < last]))
-            first = last
+        found: dict[str, list[Part]] = {name: [] for name in self.counts}
+        for part in parts:
+            found[self.parts[part.number].file.rpartition("/")[0]].append(part)
         return found
 
     def described(self, parts: Sequence[Part]) -> dict[str, Any]:
@@ -102,12 +80,12 @@ class Outputs:
         if plan.test is not None:
             rows["test"] = sum(n for _, n in plan.test)
         folders = {
-            folder.name or ".": {
+            name or ".": {
                 "rows": sum(part.rows for part in own),
                 "bytes": sum(part.bytes for part in own),
                 "files": sum(len(part.files) for part in own),
             }
-            for folder, own in self.written(parts)
+            for name, own in self.written(parts).items()
         }
         test = {key: value for key, value in plan.to_dict().items() if key == "test"}
         return {"rows": rows, "folders": folders, **test}
@@ -154,23 +132,23 @@ def make_outputs(spec: JobSpec, source: Source, runner: Threads, folder: str) ->
     wanted = plan.counts_after
     if spec.mode == "synthetic":
         wanted = {c.label: c.new for c in plan.classes}
-    resampled = Folder(
-        TRAIN if divided else "",
-        _partitions(spec, opened, balanced, layout.schema, folder),
-        layout,
-        {plain_label(label): int(n) for label, n in wanted.items() if n},
-    )
-    folders = [resampled]
-    if divided and spec.mode != "synthetic":
-        folders.append(_test_folder(divided, plan, source, layout))
-    folders = [folder if folder.rows else folder.plain() for folder in folders]
-    searched = getattr(sampler, "neighbors_report_", {})
-    if not spec.report:
-        return Outputs(sampler, tuple(folders), searched)
-    from dsmote.job.report.sample import draw
+    drawn = None
+    if spec.report:
+        from dsmote.job.report.sample import draw
 
-    drawn = draw(sampler, opened.frame, balanced, spec.target)
-    return Outputs(sampler, tuple(folders), searched, drawn)
+        drawn = draw(sampler, opened.frame, balanced, spec.target)
+    outputs = Outputs(sampler, [], {}, getattr(sampler, "neighbors_report_", {}), drawn)
+    partitions = _partitions(spec, opened, balanced, layout.schema, folder)
+    counts = {plain_label(label): int(n) for label, n in wanted.items() if n}
+    outputs.add(TRAIN if divided else "", partitions, layout, counts)
+    if divided and spec.mode != "synthetic":
+        meta = divided.test._meta
+        # The input's own schema: nothing is added here, and no value can have become missing.
+        schema = source.output_schema(meta) if source.schema is None else source.schema
+        partitions = _filled(divided.test.to_delayed(optimize_graph=False), divided.test_rows)
+        counts = {None if label is None else plain_label(label): n for label, n in plan.test}
+        outputs.add(TEST, partitions, replace(layout, schema=schema), counts)
+    return outputs
 
 
 def _partitions(
@@ -307,15 +285,6 @@ def _filled(partitions: list[Any], rows: Sequence[int]) -> list[Any]:
     return kept or partitions[:1]
 
 
-def _test_folder(divided: Divided, plan: Any, source: Source, layout: Layout) -> Folder:
-    meta = divided.test._meta
-    # The input's own schema: nothing is added here, and no value can have become missing.
-    schema = source.output_schema(meta) if source.schema is None else source.schema
-    partitions = _filled(divided.test.to_delayed(optimize_graph=False), divided.test_rows)
-    counts = {None if label is None else plain_label(label): n for label, n in plan.test}
-    return Folder(TEST, partitions, replace(layout, schema=schema), counts)
-
-
 def _output_schema(source: Source, meta: pd.DataFrame) -> pa.Schema:
     """Return the schema of the parts: the input's columns, and those that the sampler adds."""
     known = [name for name in meta.columns if name in source.columns]
@@ -336,17 +305,18 @@ def _text_if_unknown(field: pa.Field) -> pa.Field:
 
 def different(outputs: Outputs, parts: Sequence[Part]) -> str | None:
     """Say in which classes the rows written are not the rows planned; None where they are."""
-    for folder, own in outputs.written(parts):
+    for name, own in outputs.written(parts).items():
         written: Counter[Any] = Counter()
         for part in own:
             written.update(dict(part.counts))
-        if dict(written) != folder.counts:
+        planned = outputs.counts[name]
+        if dict(written) != planned:
             differing = {
-                label: (written.get(label, 0), folder.counts.get(label, 0))
-                for label in sorted({*written, *folder.counts}, key=str)
-                if written.get(label, 0) != folder.counts.get(label, 0)
+                label: (written.get(label, 0), planned.get(label, 0))
+                for label in sorted({*written, *planned}, key=str)
+                if written.get(label, 0) != planned.get(label, 0)
             }
-            where = f" in {folder.name}/" if folder.name else ""
+            where = f" in {name}/" if name else ""
             return (
                 f"the rows written{where} are not the rows planned (label: written, planned): "
                 f"{differing}; the input may have changed while it was read"

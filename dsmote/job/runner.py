@@ -24,7 +24,7 @@ from dsmote.execute.resources import current_client, thread_count
 from dsmote.plan import format_bytes
 from dsmote.plan.memory import PROCESS_BYTES
 
-__all__ = ["SMALL_BYTES", "JobFailed", "Runner", "Threads", "deferred_signals", "is_for_workers"]
+__all__ = ["SMALL_BYTES", "JobFailed", "Threads", "deferred_signals", "is_for_workers"]
 
 #: Jobs that read and write less run in this process: to start workers takes longer.
 SMALL_BYTES = 256 * 2**20
@@ -99,9 +99,6 @@ class Threads:
 
         with Callback(posttask=done):
             return list(dask.compute(*rest, *tasks, optimize_graph=False)[: len(rest)])
-
-
-Runner = Threads
 
 
 @contextmanager

@@ -276,7 +276,9 @@ def test_certificate_that_has_expired_is_told(tmp_path: Path) -> None:
         thread.start()
         address = f"tls://127.0.0.1:{server.getsockname()[1]}"
         with (
-            pytest.raises(SchedulerUnreachable, match=rf"at {address}, or .*, has expired: make"),
+            pytest.raises(
+                SchedulerUnreachable, match=f"{address} shows a certificate that has expired"
+            ),
             dsmote.connect(address, security=arguments(folder, folder)),
         ):
             pass
