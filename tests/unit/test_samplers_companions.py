@@ -334,7 +334,7 @@ def test_arrays_of_weights_and_groups_keep_their_dtype(kind, lazy):
         (pd.Series(["heavy"] * N, dtype=object), TypeError, "sample_weight must hold numbers: "),
         (np.repeat([np.nan, 1], [1, N - 1]), ValueError, "NaN or infinity in 1 row;"),
         (np.repeat([1, np.inf], [N - 2, 2]), ValueError, "NaN or infinity in 2 rows; impute"),
-        (pd.Series([1, None] * (N // 2), dtype="Int64"), ValueError, "infinite in 60 rows"),
+        (pd.Series([1, None] * (N // 2), dtype="Int64"), ValueError, "infinity in 60 rows"),
     ],
 )
 def test_weights_that_do_not_fit(weights, error, message):
