@@ -14,8 +14,6 @@ import pyarrow.parquet as pq
 
 from dsmote.job.sources import as_pandas, with_pandas_dtypes
 
-__all__ = ["Layout", "check_partition_by", "key_folders"]
-
 #: Folders of one part, at most: more would make files of a few rows each.
 MOST_FOLDERS = 1000
 #: Bytes of a folder's name, at most, on file systems.
@@ -65,12 +63,18 @@ class Layout:
                 f"partition {number} has the columns {list(frame.columns)}, expected "
                 f"{self.schema.names}"
             )
-        if not self.partition_by:
-            yield "", _to_arrow(frame, self.schema, number)
-            return
         schema = self.in_files
-        for folder, rows in key_folders(frame, self.partition_by):
-            yield folder, _to_arrow(frame.iloc[rows][schema.names], schema, number)
+        found = key_folders(frame, self.partition_by) if self.partition_by else [("", None)]
+        for folder, rows in found:
+            part = frame if rows is None else frame.iloc[rows][schema.names]
+            try:
+                table = pa.Table.from_pandas(part, schema, preserve_index=False, nthreads=1)
+            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+                raise ValueError(
+                    f"partition {number} does not fit the table's schema: {error}"
+                ) from error
+            # The metadata that pandas adds tells the categories of this part: no two are alike.
+            yield folder, table.replace_schema_metadata(schema.metadata)
 
     def write(self, table: pa.Table, handle: Any) -> None:
         """Write a file."""
@@ -120,16 +124,21 @@ def key_folders(
     for name in columns:
         codes, values = pd.factorize(frame[name], sort=False)
         _check_few(name, len(values), few)
-        _check_none_missing(name, int((codes < 0).sum()))
+        missing = int((codes < 0).sum())
+        if missing:  # pandas cannot read a table in which Hive's folder of them is beside others
+            raise ValueError(
+                f"column {name!r} of partition_by is missing in {missing:,} rows of one part, and "
+                "no folder that every reader understands can be named by that: fill it, or leave "
+                "it out"
+            )
         named.append((codes, [_segment(name, value) for value in values]))
         # Numbered anew each time: the product of many columns' values has no number of 64 bits.
         groups = np.unique(groups * len(values) + codes, return_inverse=True)[1]
-    n_groups = int(groups.max()) + 1 if len(groups) else 0
-    _check_few(" and ".join(columns), n_groups, few)
     order = np.argsort(groups, kind="stable")
-    starts = np.searchsorted(groups[order], np.arange(1, n_groups))
+    starts = np.flatnonzero(np.diff(groups[order], prepend=-1))
+    _check_few(" and ".join(columns), len(starts), few)
     found = []
-    for rows in np.split(order, starts) if n_groups else ():
+    for rows in np.split(order, starts[1:]) if len(frame) else ():
         segments = [segment[codes[rows[0]]] for codes, segment in named]
         found.append(("/".join(segments) + "/", rows))
     yield from sorted(found, key=lambda pair: pair[0])
@@ -166,34 +175,15 @@ def _check_few(name: str, found: int, few: bool) -> None:
         )
 
 
-def _check_none_missing(name: str, missing: int) -> None:
-    # Hive has a folder for them, but pandas cannot read a table in which it stands beside others.
-    if missing:
-        raise ValueError(
-            f"column {name!r} of partition_by is missing in {missing:,} rows of one part, and no "
-            "folder that every reader understands can be named by that: fill it, or leave it out"
-        )
-
-
-def _to_arrow(frame: pd.DataFrame, schema: pa.Schema, number: int) -> pa.Table:
-    try:
-        table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False, nthreads=1)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise ValueError(f"partition {number} does not fit the table's schema: {error}") from error
-    # The metadata that pandas adds tells the categories of this part: no two would be alike.
-    return table.replace_schema_metadata(schema.metadata)
-
-
 def _repeating(table: pa.Table) -> list[str]:
     """Name the columns that a dictionary makes smaller.
 
     A dictionary of numbers that hardly repeat (measurements, and what is made between them) is
     given up by the writer half-way: the file gets larger, and writing takes five times as long.
     """
-    names = []
-    for name, column in zip(table.column_names, table.columns, strict=True):
+
+    def repeats(column: pa.ChunkedArray) -> bool:
         head = column.slice(0, DICTIONARY_SAMPLE)
-        plain = pa.types.is_primitive(column.type)
-        if not plain or 2 * len(head.unique()) <= len(head):
-            names.append(name)
-    return names
+        return not pa.types.is_primitive(column.type) or 2 * len(head.unique()) <= len(head)
+
+    return [name for name in table.column_names if repeats(table[name])]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from dsmote import __version__
@@ -22,16 +22,6 @@ from dsmote.samplers.registry import parameters_of
 if TYPE_CHECKING:
     from dsmote.job.outputs import Outputs
     from dsmote.job.parts import Part
-
-__all__ = [
-    "digest",
-    "fingerprint",
-    "make_manifest",
-    "run_key",
-    "unchanged",
-    "up_to_date",
-    "versions",
-]
 
 FORMAT_VERSION = 1
 VERSIONS = ("dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
@@ -51,17 +41,8 @@ def make_manifest(
 ) -> dict[str, Any]:
     """Return the manifest as plain data that JSON can hold.
 
-    Parameters
-    ----------
-    spec : JobSpec
-    outputs : Outputs
-    parts : sequence of Part
-    report : mapping
-        What the search for neighbours was, by label.
-    peaks : dict
-        Peak memory in bytes by worker.
-    stages : mapping of str to float
-        Seconds.
+    The report says what the search for neighbours was, by label; peaks are the memory in bytes, by
+    worker; stages are seconds.
     """
     sampler, plan = outputs.sampler, outputs.sampler.plan_
     # The strategy as it was given, where the sampler holds a callable made from it.
@@ -95,13 +76,8 @@ def make_manifest(
 
 def versions() -> dict[str, str]:
     """Return the versions of Python, dsmote and the libraries that make the table."""
-    found = {"python": platform.python_version(), "dsmote": __version__}
-    for name in VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+    own = {"python": platform.python_version(), "dsmote": __version__}
+    return own | {name: version(name) for name in VERSIONS}
 
 
 def digest(document: Any) -> str:

@@ -464,11 +464,12 @@ class JobSpec(_Keys):
     """
 
     def __init__(self, *keys: Any, **named: Any) -> None:
-        given = {**dict(zip(self.__dataclass_fields__, keys, strict=False)), **named}
+        fields = self.__dataclass_fields__
+        given = {**dict(zip([*fields][: len(keys)], keys, strict=True)), **named}
         hidden = given.pop("hidden") if isinstance(given.get("hidden"), Secrets) else Secrets()
         reader = Reader(fill=False)
         params = given.get("params") or {}
-        for name in [name for name in given if name not in self.__dataclass_fields__]:
+        for name in [name for name in given if name not in fields]:
             if closest(name, sections()[""]) and name not in _homes()["params"]:
                 continue  # a key of the job is meant
             if name in params:

@@ -82,7 +82,8 @@ class Output:
 
     def __init__(self, place: Place) -> None:
         self.place, self.token, self.file = place, new_token(), ""
-        self._lost, self._done, self._wake = (threading.Event() for _ in range(3))
+        self._thread = threading.Thread(target=self._renew, name="dsmote-lock", daemon=True)
+        self._wake, self._ended, self._lost = threading.Event(), False, False
         self._state: dict[str, Any] = {
             "status": "running",
             "token": self.token,
@@ -130,37 +131,35 @@ class Output:
 
     def show(self, **state: Any) -> None:
         """Let others see how far this run is: a new stage at once, and the rest by and by."""
-        if self._lost.is_set():
+        if self._lost:
             self.check()
         self._state |= state
         if "stage" in state:
             self._wake.set()
 
-    def renew(self) -> None:
-        """Write the lock again and again; trouble of the storage is for the run to meet."""
-        while not self._done.is_set():
+    def _renew(self) -> None:
+        while not self._ended:
             try:
-                if self.held():
+                self._lost = not self.held()
+                if not self._lost:
                     write_json(self.place.fs, self.file, {**self._state, "heartbeat": _now()})
-                else:
-                    self._lost.set()
-            except Exception as error:  # without its traceback, which may hold secrets
+            # Trouble of the storage is for the run to meet; a traceback may hold secrets.
+            except Exception as error:
                 logger.debug("the lock was not renewed: %s", error)
             self._wake.wait(BEAT_SECONDS)
             self._wake.clear()
 
     def release(self) -> None:
         """Give the lock up, and delete the folder aside unless something is left in it."""
+        self._ended = True
+        self._wake.set()
+        if self._thread.ident:  # else a last renewal could come when the lock is gone
+            self._thread.join(timeout=60)
         if self.held():
             self.place.remove(self.file)
         if self.place.has_folders and not self.place.names():
             with suppress(OSError):  # another run has come, or what is there is not ours
                 self.place.fs.rmdir(self.place.aside)
-
-    def stop(self) -> None:
-        """End `renew`."""
-        self._done.set()
-        self._wake.set()
 
     @contextmanager
     def stage(
@@ -170,16 +169,18 @@ class Output:
 
         The folder of a dead run with the same key is gone on with; all others are deleted.
         """
-        place, name = self.place, self.token
+        place = self.place
         with clear_errors("write", place.url):
             found = None if key is None else self._find(dict(key))
             self.clear(found)
             check_output(place.url, if_exists)
+            stage = Stage(self, self.token, if_exists)
             if found and place.local:  # should that run wake up, it has no folder
-                write_json(place.fs, place.path(f"{name}.json"), self._run(found))
-                os.rename(place.path(found), place.path(name))
+                stage.note(Stage(self, found).run() or {})
+                os.rename(place.path(found), stage.path)
                 place.remove(place.path(f"{found}.json"))
-            stage = Stage(self, name if place.local else found or name, if_exists)
+            elif found:
+                stage = Stage(self, found, if_exists)
             stage.keep = found is not None  # what was finished before stays, if this run fails
         try:
             with clear_errors("write", place.url):
@@ -189,12 +190,9 @@ class Output:
         finally:
             stage.discard()
 
-    def _run(self, name: str) -> dict[str, Any]:
-        return self.place.read(self.place.path(f"{name}.json")) or {}
-
     def _find(self, key: dict[str, Any]) -> str | None:
         for name in self.place.runs():
-            run = self._run(name)
+            run = Stage(self, name).run() or {}
             if run.get("key") == key and isinstance(run.get("seed"), int):
                 return name
         return None
@@ -254,19 +252,15 @@ def opened(url: str) -> Iterator[Output]:
     while place.local and not os.path.isdir(above):
         missing.append(above)
         above = os.path.dirname(above)
-    thread = threading.Thread(target=output.renew, name="dsmote-lock", daemon=True)
     try:
         with clear_errors("write", url):
             output.acquire()
-            thread.start()
+            output._thread.start()
             for name in place.runs():
                 Stage(output, name).settle()
         yield output
     finally:
-        output.stop()
         try:
-            if thread.ident:  # else a last renewal could come when the lock is gone
-                thread.join(timeout=60)
             output.release()
         except Exception:  # what ended the block is what counts, and a dead run's lock is no lock
             logger.warning("the lock on %s could not be removed", url, exc_info=True)
@@ -316,8 +310,7 @@ class Stage:
 
     def open(self) -> None:
         """Make the folder, where it is not there."""
-        if not self.place.exists(self._run):
-            self.note({})
+        self.note(self.run() or {})
         self.place.make_folder(self._table)
 
     def restart(self) -> None:
@@ -351,35 +344,29 @@ class Stage:
         write_json(self.place.fs, self._run, run)
 
     def finished(self, expected: Mapping[int, tuple[str, pa.Schema]]) -> dict[int, dict[str, Any]]:
-        """Return the records of parts that are finished, by number.
+        """Return the records of the parts that are finished, by number.
 
-        A record is believed when its files are those of a part of this run, belong to the owner of
-        the folder, have the content that was written and the schema of the table.
-
-        Parameters
-        ----------
-        expected : mapping of int to (file, schema)
-            Of each part of the run.
+        A record is believed when its files are those of a part of this run (whose file and schema
+        are given), belong to the owner of the folder, have the content that was written and the
+        schema of the table.
         """
-        records = f"{self.path}/records"
-        names = {f"{number:05d}.json": number for number in expected}
-        there = sorted(names.keys() & self.place.sizes(records).keys())
+        records, there = f"{self.path}/records", self.place.sizes(f"{self.path}/records")
 
-        def believed(name: str) -> dict[str, Any] | None:
-            number, found = names[name], self.place.read(f"{records}/{name}") or {}
+        def believed(number: int) -> tuple[int, dict[str, Any]] | None:
+            record = self.place.read(f"{records}/{number:05d}.json") or {}
             try:
-                dict(found["counts"])
-                whole = found["number"] == number and all(
+                dict(record["counts"])
+                whole = record["number"] == number and all(
                     _is_whole(self.place.fs, self._table, each, *expected[number])
-                    for each in found["files"]
+                    for each in record["files"]
                 )
             except DAMAGES:
                 return None
-            return found if whole else None
+            return (number, record) if whole else None
 
+        numbers = [number for number in expected if f"{number:05d}.json" in there]
         with ThreadPoolExecutor(THREADS) as pool:
-            found = zip(there, pool.map(believed, there), strict=True)
-            return {names[name]: record for name, record in found if record}
+            return dict(filter(None, pool.map(believed, numbers)))
 
     def commit(self, manifest: dict[str, Any], key: str | None = None) -> dict[str, Any]:
         """Put the table in place, then its report and its manifest; return that as written.
@@ -398,8 +385,6 @@ class Stage:
                 names = {file: _keyed(file, key or self.output.token) for file in names}
             parts = [{**part, "file": names[part["file"]]} for part in manifest["parts"]]
             manifest = {**manifest, "parts": parts}
-            if not place.exists(self._report):
-                place.fs.pipe_file(self._report, b"")  # none: the old table's goes
             check_output(place.url, self.if_exists)
             write_json(place.fs, self._replaced, place.read(place.manifest) or {})
             write_json(place.fs, self._commit, manifest)
@@ -426,8 +411,7 @@ class Stage:
         success, target = f"{self._table}/{SUCCESS}", self.place.target
         self.place.fs.pipe_file(success, b"")
         folders = [path for path, _, _ in os.walk(self.path)]
-        files = (success, self._report, self._replaced, self._commit)
-        for path in (*files, *folders, self.place.aside):
+        for path in (success, self._replaced, self._commit, *folders, self.place.aside):
             sync(path)
         self.output.check()
         if os.path.isdir(target):
@@ -445,30 +429,34 @@ class Stage:
             self.place.fs.copy(*map(list, zip(*pairs[start : start + COPIES], strict=True)))
 
     def settle(self) -> bool:
-        """Finish what was being put in place, or take it back; under the lock.
-
-        Returns whether the table is in place.
-        """
+        """Finish what was being put in place (True), or take it back; only under the lock."""
         place, manifest = self.place, self.place.read(self._commit)
         if manifest is None:
             return False
+        before = place.read(self._replaced) or {}
         if place.local:
             done = not os.path.exists(self._table)
-            self._settle_local(done)
         else:
             done = not lacking(manifest, place.sizes(place.target))
-            self._settle_remote(done, manifest)
+        if done:
+            place.remove(place.report)
+            if place.exists(self._report):
+                place.fs.cp_file(self._report, place.report)
+            write_json(place.fs, place.manifest, manifest)
+        if place.local:
+            self._settle_local(done, before)
+        else:
+            self._settle_remote(done, before, set(parts_of(manifest)))
         place.remove(self._commit)
         return done
 
-    def _settle_local(self, forward: bool) -> None:
+    def _settle_local(self, done: bool, before: dict[str, Any]) -> None:
         place, old = self.place, self._old
-        if forward:
-            self._name_report()
-            os.replace(self._commit, place.manifest)
-            sync(place.aside)
+        if done:
+            for path in filter(os.path.exists, (place.report, place.manifest, place.aside)):
+                sync(path)
         elif os.path.isdir(old) and not os.path.exists(place.target):
-            if not own_files(place.read(self._replaced), place.sizes(old)):
+            if not own_files(before, place.sizes(old)):
                 raise FileExistsError(
                     f"{old} holds no file that {self._replaced} lists, so it is no output that a "
                     "run replaced: move it away"
@@ -476,17 +464,13 @@ class Stage:
             logger.warning("a run was killed while it replaced %s: the old is back", place.url)
             os.rename(old, place.target)
 
-    def _settle_remote(self, forward: bool, manifest: dict[str, Any]) -> None:
-        place, new = self.place, set(parts_of(manifest))
-        before, sizes = place.read(self._replaced) or {}, place.sizes(place.target)
+    def _settle_remote(self, done: bool, before: dict[str, Any], new: set[str]) -> None:
+        place, sizes = self.place, self.place.sizes(self.place.target)
         old = own_files(before, sizes)
-        gone = old - new if forward else new - old
-        if forward:
-            write_json(place.fs, place.manifest, manifest)
-            self._name_report()
-        for name in sorted(gone - {SUCCESS}):
+        gone = (old - new if done else new - old) - {SUCCESS}
+        for name in sorted(gone):
             place.remove(f"{place.target}/{name}")
-        if forward or (before and not lacking(before, sizes)):
+        if done or (before and not lacking(before, sizes)):
             place.fs.pipe_file(f"{place.target}/{SUCCESS}", b"")
         if place.has_folders:
             emptied = {f"{place.target}/{name}".rpartition("/")[0] for name in gone}
@@ -494,25 +478,8 @@ class Stage:
                 with suppress(OSError):  # unless something is in it
                     place.fs.rmdir(folder)
 
-    def _name_report(self) -> None:
-        """Give the report its name, or delete the one before; can be done once more."""
-        place = self.place
-        if place.exists(self._report):
-            if not place.fs.size(self._report):
-                place.remove(place.report)
-            elif place.local:
-                os.replace(self._report, place.report)
-            else:
-                place.fs.cp_file(self._report, place.report)
-            place.remove(self._report)
-
 
 def _keyed(file: str, key: str) -> str:
-    """Return the name of a part on an object store.
-
-    >>> _keyed("train/part-00000.parquet", "1f0c2d3e4b5a")
-    'train/part-00000-1f0c2d3e.parquet'
-    """
     stem, dot, ending = file.rpartition(".")
     return f"{stem}-{key[:8]}{dot}{ending}"
 

@@ -19,6 +19,8 @@ from dsmote.job.spec import Split
 from tests.job.conftest import beside
 from tests.job.dead import dead_run, die
 
+Done = tuple[JobSpec, dict]
+
 
 def job(source: Path, out: Path, **fields: object) -> JobSpec:
     return JobSpec(str(source), "y", output=str(out), if_exists="skip", **fields)
@@ -33,29 +35,39 @@ def state(folder: Path) -> dict[str, tuple]:
     return {str(path): (path.stat().st_ino, path.read_bytes()) for path in files}
 
 
-def test_second_run_is_skipped_and_touches_nothing(
-    numeric: Path, tmp_path: Path, client: Client
-) -> None:
-    spec = job(numeric, tmp_path / "out")  # no seed: unchanged files, so the output stands
+@pytest.fixture
+def done(numeric: Path, tmp_path: Path, client: Client) -> Done:
+    """A job, without a seed, that was run, and its manifest."""
+    spec = job(numeric, tmp_path / "out")
     assert unchanged(spec) is None
-    first = run(spec, client)
-    assert not first.skipped
+    return spec, run(spec, client).manifest
+
+
+def test_second_run_is_skipped_and_touches_nothing(
+    done: Done, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs no cluster to know that, and reads no input."""
+    spec, manifest = done
     before = state(tmp_path / "out")
-    assert unchanged(spec) == first.manifest
     again = run(spec, client)
-    assert again.skipped
-    assert again.manifest == first.manifest
+    assert again.skipped and again.manifest == manifest
+
+    def fail(*args: object) -> None:
+        raise AssertionError("the input was opened")
+
+    monkeypatch.setattr(run_module, "open_source", fail)
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile", fail)
+    assert unchanged(spec) == manifest
     assert state(tmp_path / "out") == before
     assert beside(tmp_path) == ["numeric", "out"]
 
 
 @pytest.mark.parametrize("how", ["before the cluster", "under the lock"])
 def test_skipped_run_deletes_what_a_dead_one_left(
-    numeric: Path, tmp_path: Path, client: Client, how: str
+    done: Done, tmp_path: Path, client: Client, how: str
 ) -> None:
     """It was killed when its table was in place; a copy of it must not lie there for ever."""
-    spec = job(numeric, tmp_path / "out")
-    run(spec, client)
+    spec, _ = done
     before = state(tmp_path / "out")
     dead = dead_run(tmp_path / "out")
     os.utime(dead.output.file)
@@ -73,20 +85,6 @@ def test_skipped_run_deletes_what_a_dead_one_left(
     assert beside(tmp_path) == ["numeric", "out"]
 
 
-def test_unchanged_needs_no_cluster_and_reads_no_input(
-    numeric: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = job(numeric, tmp_path / "out")
-    manifest = run(spec, client).manifest
-
-    def fail(*args: object) -> None:
-        raise AssertionError("the input was opened")
-
-    monkeypatch.setattr(run_module, "open_source", fail)
-    monkeypatch.setattr("pyarrow.parquet.ParquetFile", fail)
-    assert unchanged(spec) == manifest
-
-
 @pytest.mark.parametrize(
     "fields",
     [
@@ -102,10 +100,9 @@ def test_unchanged_needs_no_cluster_and_reads_no_input(
     ids=lambda fields: next(iter(fields)),
 )
 def test_other_parameters_are_another_job(
-    numeric: Path, tmp_path: Path, client: Client, fields: dict
+    done: Done, tmp_path: Path, client: Client, fields: dict
 ) -> None:
-    spec = job(numeric, tmp_path / "out")
-    run(spec, client)
+    spec, _ = done
     changed = replace(spec, **fields)
     assert unchanged(changed) is None
     assert not run(changed, client).skipped
@@ -114,9 +111,8 @@ def test_other_parameters_are_another_job(
     assert beside(tmp_path) == ["numeric", "out"]
 
 
-def test_what_changes_no_row_is_the_same_job(numeric: Path, tmp_path: Path, client: Client) -> None:
-    spec = job(numeric, tmp_path / "out")
-    run(spec, client)
+def test_what_changes_no_row_is_the_same_job(done: Done, numeric: Path, tmp_path: Path) -> None:
+    spec, _ = done
     assert unchanged(replace(spec, resume=True)) is not None
     assert unchanged(replace(spec, input=f"{numeric}/*.parquet")) is not None
     shutil.move(tmp_path / "out", tmp_path / "moved")
@@ -148,30 +144,21 @@ def test_changed_input_is_run_again_and_replaced(
     assert unchanged(spec) == outcome.manifest
 
 
+@pytest.mark.parametrize("name", ["__version__", "FORMAT_VERSION"])
 def test_another_version_is_run_again(
-    numeric: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+    done: Done, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    spec = job(numeric, tmp_path / "out")
-    run(spec, client)
-    with monkeypatch.context() as patch:
-        patch.setattr(manifest_module, "__version__", "999")
-        assert unchanged(spec) is None
-    with monkeypatch.context() as patch:
-        patch.setattr(manifest_module, "FORMAT_VERSION", 999)
-        assert unchanged(spec) is None
-    assert unchanged(spec) is not None
+    spec, manifest = done
+    assert unchanged(spec) == manifest
+    monkeypatch.setattr(manifest_module, name, "999")
+    assert unchanged(spec) is None
 
 
 @pytest.mark.parametrize("damage", ["part gone", "no success"])
 def test_damaged_output_is_made_again(
-    numeric: Path,
-    tmp_path: Path,
-    client: Client,
-    damage: str,
-    caplog: pytest.LogCaptureFixture,
+    done: Done, tmp_path: Path, client: Client, damage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spec = job(numeric, tmp_path / "out")
-    run(spec, client)
+    spec, _ = done
     part = tmp_path / "out" / "part-00000.parquet"
     if damage == "part gone":
         part.unlink()
@@ -185,10 +172,9 @@ def test_damaged_output_is_made_again(
 
 
 def test_output_with_a_part_of_another_size_may_be_another_table(
-    numeric: Path, tmp_path: Path, client: Client
+    done: Done, tmp_path: Path
 ) -> None:
-    spec = job(numeric, tmp_path / "out")
-    run(spec, client)
+    spec, _ = done
     part = tmp_path / "out" / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-1])
     assert unchanged(spec) is None
@@ -197,25 +183,18 @@ def test_output_with_a_part_of_another_size_may_be_another_table(
             prepare(replace(spec, if_exists=if_exists))
 
 
-def test_folder_of_unknown_origin_is_an_error(
-    numeric: Path, tmp_path: Path, client: Client
-) -> None:
-    spec = job(numeric, tmp_path / "out")
-    run(spec, client)
-    (tmp_path / ".out.dsmote/manifest.json").unlink()
-    assert unchanged(spec) is None
-    with pytest.raises(FileExistsError, match="cannot be told whether it is up to date"):
-        prepare(spec)
-    (tmp_path / ".out.dsmote/manifest.json").write_text("{")
-    with pytest.raises(FileExistsError, match="cannot be told whether it is up to date"):
-        prepare(spec)
+def test_folder_of_unknown_origin_is_an_error(done: Done, tmp_path: Path) -> None:
+    spec, _ = done
+    manifest = tmp_path / ".out.dsmote/manifest.json"
+    for damage in (manifest.unlink, lambda: manifest.write_text("{")):
+        damage()
+        assert unchanged(spec) is None
+        with pytest.raises(FileExistsError, match="cannot be told whether it is up to date"):
+            prepare(spec)
 
 
-def test_missing_input_is_an_error_although_there_is_an_output(
-    numeric: Path, tmp_path: Path, client: Client
-) -> None:
-    spec = job(numeric, tmp_path / "out")
-    run(spec, client)
+def test_missing_input_is_an_error_although_there_is_an_output(done: Done, numeric: Path) -> None:
+    spec, _ = done
     shutil.rmtree(numeric)
     with pytest.raises(FileNotFoundError, match=r"cannot read .*numeric"):
         unchanged(spec)

@@ -73,27 +73,20 @@ def test_every_reader_takes_the_folders_as_one_table(
     assert isinstance(read["pandas"]["text"].dtype, pd.CategoricalDtype)
 
 
-def test_manifest_names_every_file(done: tuple[Path, pd.DataFrame, dict]) -> None:
+def test_manifest_names_every_file_and_all_have_one_schema(
+    done: tuple[Path, pd.DataFrame, dict],
+) -> None:
     out, plain, manifest = done
     files = sorted(str(path.relative_to(out)) for path in out.rglob("*.parquet"))
     assert sorted(part["file"] for part in manifest["parts"]) == files
     assert any(file.startswith("y=0/text=a%2Fb/part-") for file in files)
+    about = {"rows": len(plain), "bytes": manifest["bytes"], "files": len(files)}
+    assert manifest["folders"]["."] == about
+    schema = pq.read_schema(out / files[0])
+    assert schema.names == [name for name in plain.columns if name not in ("y", "text")]
     for part in manifest["parts"]:
         assert pq.read_metadata(out / part["file"]).num_rows == part["rows"] > 0
-    assert manifest["folders"]["."] == {
-        "rows": len(plain),
-        "bytes": manifest["bytes"],
-        "files": len(files),
-    }
-
-
-def test_every_file_has_one_schema_without_the_columns_of_folders(
-    done: tuple[Path, pd.DataFrame, dict],
-) -> None:
-    out, plain, manifest = done
-    schemas = [pq.read_schema(out / part["file"]) for part in manifest["parts"]]
-    assert all(schema.equals(schemas[0], check_metadata=True) for schema in schemas)
-    assert schemas[0].names == [name for name in plain.columns if name not in ("y", "text")]
+        assert pq.read_schema(out / part["file"]).equals(schema, check_metadata=True)
 
 
 def test_numbers_bools_and_categories_have_folders(tmp_path: Path, client: Client) -> None:
@@ -143,34 +136,27 @@ def test_both_sides_of_a_split_have_folders(tmp_path: Path, client: Client) -> N
 
 
 def test_second_run_replaces_the_folders(tmp_path: Path, client: Client) -> None:
-    source = write_files(awkward(), tmp_path / "in", 2)
-    spec = job(source, tmp_path / "out", carry=("id",), partition_by=("text",))
-    first = write_job(prepare(spec), client).manifest
-    again = job(source, tmp_path / "out", carry=("id",), partition_by=("y",), if_exists="replace")
-    write_job(prepare(again), client)
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "_SUCCESS",
-        "y=0",
-        "y=1",
-    }
-    assert (
-        write_job(
-            prepare(job(source, tmp_path / "b", carry=("id",), partition_by=("text",))), client
-        ).manifest["parts"]
-        == first["parts"]
-    )
+    source, parts = write_files(awkward(), tmp_path / "in", 2), []
+    for out, column in (("out", "text"), ("out", "y"), ("b", "text")):
+        fields = {"carry": ("id",), "partition_by": (column,), "if_exists": "replace"}
+        spec = job(source, tmp_path / out, **fields)
+        parts.append(write_job(prepare(spec), client).manifest["parts"])
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"_SUCCESS", "y=0", "y=1"}
+    assert parts[0] == parts[2]
 
 
-def test_column_that_is_not_there(numeric: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no column 'nope' .given as partition_by."):
-        prepare(job(numeric, tmp_path / "out", partition_by=("nope",)))
-
-
-def test_column_of_measurements_is_refused_before_work(
-    numeric: Path, tmp_path: Path, client: Client
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("nope", r"no column 'nope' .given as partition_by."),
+        ("a", "names the column 'a' of dtype float64"),
+    ],
+)
+def test_column_that_makes_no_folders_is_refused_before_work(
+    numeric: Path, tmp_path: Path, client: Client, column: str, message: str
 ) -> None:
-    with pytest.raises(ValueError, match="names the column 'a' of dtype float64"):
-        write_job(prepare(job(numeric, tmp_path / "out", partition_by=("a",))), client)
+    with pytest.raises(ValueError, match=message):
+        write_job(prepare(job(numeric, tmp_path / "out", partition_by=(column,))), client)
     assert not (tmp_path / "out").exists()
 
 

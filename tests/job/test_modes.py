@@ -1,7 +1,6 @@
 """What is written: everything, or the new rows only; and how often the input is read for it."""
 
 from collections import Counter
-from collections.abc import Iterator
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from dsmote.job import JobSpec, Progress, plan_job, prepare, shuffle, write_job
 from dsmote.job import sources as sources_module
@@ -38,21 +37,6 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     return seen
 
 
-@pytest.fixture
-def inside() -> Iterator[Client]:
-    """A cluster in this process, where reads can be counted."""
-    options = {"n_workers": 1, "threads_per_worker": 2, "processes": False, "protocol": "tcp://"}
-    free = {"dashboard_address": "127.0.0.1:0"}
-    with (
-        LocalCluster(
-            **options, host="127.0.0.1", dashboard_address=None, scheduler_kwargs=free
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-        client.as_current(),
-    ):
-        yield client
-
-
 def test_synthetic_mode_writes_the_new_rows_of_the_full_table(
     mixed: Path, tmp_path: Path, client: Client
 ) -> None:
@@ -75,16 +59,16 @@ def test_synthetic_mode_writes_the_new_rows_of_the_full_table(
 
 @pytest.mark.parametrize("sampler", ["smote", "borderline", "random"])
 def test_the_input_is_read_as_often_as_the_plan_says(
-    sampler: str, tmp_path: Path, inside: Client, reads: list[tuple[str, int]]
+    sampler: str, tmp_path: Path, reads: list[tuple[str, int]]
 ) -> None:
     columns = ["x", "f32", "i16", "y"]
     source = write_files(mixed_frame()[columns], tmp_path / "in", 3)
-    plan = plan_job(prepare(JobSpec(str(source), "y", sampler=sampler)), inside)
+    plan = plan_job(prepare(JobSpec(str(source), "y", sampler=sampler)))
     assert len(reads) == 3
     for mode in ("full", "synthetic"):
         reads.clear()
         spec = job(source, tmp_path / mode, mode=mode, sampler=sampler)
-        write_job(prepare(spec), inside)
+        write_job(prepare(spec))
         assert set(Counter(file for file, _ in reads).values()) == {len(plan.passes)}
 
 
@@ -92,7 +76,7 @@ def test_the_input_is_read_as_often_as_the_plan_says(
     "split", [Split("fold", ("train",)), Split(test_fraction=0.3, stratify=True)]
 )
 def test_a_split_reads_two_columns_once_and_then_as_often_as_without(
-    split: Split, tmp_path: Path, inside: Client, reads: list[tuple[str, int]]
+    split: Split, tmp_path: Path, reads: list[tuple[str, int]]
 ) -> None:
     frame = mixed_frame()[["x", "f32", "i16", "y"]]
     frame["fold"] = np.where(frame.index % 3 == 0, "test", "train")
@@ -101,7 +85,7 @@ def test_a_split_reads_two_columns_once_and_then_as_often_as_without(
     for mode in ("full", "synthetic"):
         reads.clear()
         spec = job(source, tmp_path / mode, split=split, mode=mode, carry=carry)
-        write_job(prepare(spec), inside)
+        write_job(prepare(spec))
         assert Counter(n for _, n in reads) == {2 if split.column else 1: 3, 5: 6}
     assert (tmp_path / "full/test").is_dir()
     assert sorted(p.name for p in (tmp_path / "synthetic").iterdir()) == [
@@ -127,31 +111,30 @@ def test_an_under_sampler_counts_by_two_columns_at_most(
     split: Split | None,
     passes: list[int],
     tmp_path: Path,
-    inside: Client,
     reads: list[tuple[str, int]],
 ) -> None:
     frame = mixed_frame()[["x", "f32", "i16", "text", "y"]]
     frame["fold"] = np.where(frame.index % 3 == 0, "test", "train")
     source = write_files(frame, tmp_path / "in", 1)
-    write_job(prepare(job(source, tmp_path / "out", sampler="random-under", split=split)), inside)
+    write_job(prepare(job(source, tmp_path / "out", sampler="random-under", split=split)))
     assert sorted(n for _, n in reads) == passes
 
 
 def test_folders_by_value_cost_a_pass_over_their_columns(
-    tmp_path: Path, inside: Client, reads: list[tuple[str, int]]
+    tmp_path: Path, reads: list[tuple[str, int]]
 ) -> None:
     source = write_files(mixed_frame()[["x", "f32", "i16", "text", "y"]], tmp_path / "in", 1)
-    plan = plan_job(prepare(JobSpec(str(source), "y", partition_by=("text", "y"))), inside)
+    plan = plan_job(prepare(JobSpec(str(source), "y", partition_by=("text", "y"))))
     assert plan.passes[0] == "looking at the columns of partition_by"
     assert [n for _, n in reads] == [2, 5]
     for fields in ({"partition_by": ("y",)}, {"partition_by": ("text",), "mode": "synthetic"}):
         reads.clear()
-        plan_job(prepare(JobSpec(str(source), "y", **fields)), inside)
+        plan_job(prepare(JobSpec(str(source), "y", **fields)))
         assert [n for _, n in reads] == [5]
 
 
 def test_object_stores_get_the_same_folders(
-    tmp_path: Path, inside: Client, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In one process, where the memory file system is the same for all."""
     monkeypatch.setattr(shuffle, "PART_ROWS", 100)
@@ -164,9 +147,9 @@ def test_object_stores_get_the_same_folders(
         "shuffle": True,
         "partition_by": ("text",),
     }
-    local = write_job(prepare(job(source, tmp_path / "out", **fields)), inside).manifest
+    local = write_job(prepare(job(source, tmp_path / "out", **fields))).manifest
     spec = JobSpec(str(source), "y", output="memory://job-modes/out", random_state=0, **fields)
-    remote = write_job(prepare(spec), inside).manifest
+    remote = write_job(prepare(spec)).manifest
     assert remote["folders"] == local["folders"]
     for side in ("train", "test"):
         there = [part["file"] for part in remote["parts"] if part["file"].startswith(side)]

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
-from distributed import Client, KilledWorker, LocalCluster
+from distributed import Client, KilledWorker
 
 from dsmote import SMOTE
 from dsmote.job import JobFailed, JobSpec, plan_job, prepare, write_job
@@ -270,22 +270,13 @@ def test_other_file_systems(numeric: Path) -> None:
     fs = fsspec.filesystem("memory")
     for file in numeric.iterdir():
         fs.pipe_file(f"/job-run/in/{file.name}", file.read_bytes())
-    options = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "protocol": "tcp://"}
-    free = {"dashboard_address": "127.0.0.1:0"}
-    with (
-        LocalCluster(
-            **options, host="127.0.0.1", dashboard_address=None, scheduler_kwargs=free
-        ) as cluster,
-        Client(cluster, set_as_default=False) as local,
-        local.as_current(),
-    ):
-        spec = JobSpec("memory://job-run/in", "y", output="memory://job-run/out", random_state=0)
-        manifest = write_job(prepare(spec), local).manifest
-        with pytest.raises(FileExistsError, match="there already"):
-            prepare(spec)
-        with pytest.raises(ValueError, match="overlaps"):
-            prepare(replace(spec, output="memory://job-run/in/out"))
-        again = write_job(prepare(replace(spec, if_exists="replace")), local).manifest
+    spec = JobSpec("memory://job-run/in", "y", output="memory://job-run/out", random_state=0)
+    manifest = write_job(prepare(spec)).manifest
+    with pytest.raises(FileExistsError, match="there already"):
+        prepare(spec)
+    with pytest.raises(ValueError, match="overlaps"):
+        prepare(replace(spec, output="memory://job-run/in/out"))
+    again = write_job(prepare(replace(spec, if_exists="replace"))).manifest
     assert again["parts"] == manifest["parts"]
     assert sorted(fs.find("/job-run")) == [
         "/job-run/.out.dsmote/manifest.json",

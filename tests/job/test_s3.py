@@ -334,14 +334,16 @@ def test_no_credentials(
     assert message == "Error: cannot read s3://lake/in: Unable to locate credentials"
 
 
-def test_whole_bucket_is_no_output(store: Any, table: pd.DataFrame) -> None:
-    with pytest.raises(ValueError, match="a whole store or bucket: name a folder in it"):
-        prepare(replace(SPEC, output="s3://lake"))
-
-
-def test_overlap_is_refused(store: Any, table: pd.DataFrame) -> None:
-    with pytest.raises(ValueError, match="overlaps the input"):
-        prepare(replace(SPEC, output="s3://lake/in/out"))
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("s3://lake", "a whole store or bucket: name a folder in it"),
+        ("s3://lake/in/out", "overlaps the input"),
+    ],
+)
+def test_what_is_no_output(store: Any, table: pd.DataFrame, output: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        prepare(replace(SPEC, output=output))
 
 
 def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Only training rows are resampled; the others come out untouched in a folder of their own."""
 
-from collections.abc import Callable
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
@@ -21,7 +20,6 @@ from dsmote.samplers.registry import find_sampler, parameters_of, samplers
 from tests.job.conftest import mixed_frame, write_files
 from tests.tables import counted_computes, dask_frame, lengths_of
 
-Hashes = Callable[[Path], dict[str, str]]
 FOLD = Split(column="fold", train=("train",))
 #: Every sampler there is, with what it needs for small tables of two far clouds of rows.
 SAMPLERS: dict[str, dict[str, Any]] = {
@@ -187,26 +185,6 @@ def test_chance_holds_back_exactly_so_many(
         assert abs((test["y"] == 1).sum() - n_test * 0.1) < 1
 
 
-@pytest.mark.parametrize("stratify", [False, True])
-def test_the_same_rows_are_held_back_however_the_table_is_cut(
-    stratify: bool, tmp_path: Path, client: Client
-) -> None:
-    frame = mixed_frame(300).drop(columns=["text", "cat", "note", "flag"])
-    found = []
-    for files in (1, 3, 7):
-        source = write_files(frame, tmp_path / f"in{files}", files)
-        out = tmp_path / f"out{files}"
-        split = Split(test_fraction=0.25, seed=5, stratify=stratify)
-        write_job(prepare(job(source, out, carry=("id",), split=split)), client)
-        found.append((pd.read_parquet(out / "train"), pd.read_parquet(out / "test")))
-    for other in found[1:]:
-        for ours, theirs in zip(found[0], other, strict=True):
-            pd.testing.assert_frame_equal(ours, theirs)
-    other = Split(test_fraction=0.25, seed=6, stratify=stratify)
-    write_job(prepare(job(source, tmp_path / "other", carry=("id",), split=other)), client)
-    assert pd.read_parquet(tmp_path / "other/test")["id"].tolist() != found[0][1]["id"].tolist()
-
-
 @given(
     cuts=st.lists(st.integers(0, 60), max_size=4),
     fraction=st.floats(0.01, 0.9),
@@ -254,6 +232,10 @@ def test_draws_of_a_split_are_its_own() -> None:
     assert places[0] != places[1]
     for rank in (0, 1):
         assert np.flatnonzero(Subset(200, 50, 0, rank).times(0, 200)).tolist() not in places
+    other = divide(lazy, "y", Split(test_fraction=0.25, seed=1, stratify=True)).test.compute(
+        scheduler="sync"
+    )
+    assert other["row"].tolist() != test["row"].tolist()
     whole = divide(lazy, "y", Split(test_fraction=0.25, seed=0)).test.compute(scheduler="sync")
     for rank in (0, 1):
         assert (
