@@ -27,6 +27,7 @@ be made twice (a shuffle between workers, partitions that are persisted) is shar
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -36,8 +37,6 @@ from typing import Any
 import dask
 import dask.array as da
 import dask.dataframe as dd
-from dask._task_spec import GraphNode, TaskRef, convert_legacy_graph
-from dask._task_spec import Task as DaskTask
 from dask.base import collections_to_expr
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
@@ -262,31 +261,57 @@ def add_each(
     return added
 
 
-def _users(graph: Mapping[Any, Any], wanted: Iterable[Any]) -> dict[Any, list[Any]]:
-    """Return who needs each task; what is asked for is needed from outside, too."""
-    users: dict[Any, list[Any]] = {key: [None] for key in wanted}
-    for key, node in graph.items():
-        for below in node.dependencies:
-            users.setdefault(below, []).append(key)
-    return users
+def _run(node: Any, values: Mapping[Any, Any]) -> Any:
+    """Return a task's result, or what stands in the place of one, given those that it needs."""
+    if hasattr(node, "dependencies"):  # one of Dask's own
+        return node({key: values[key] for key in node.dependencies})
+    if type(node) is list:
+        return [_run(each, values) for each in node]
+    if type(node) is tuple and node and callable(node[0]):
+        return node[0](*[_run(each, values) for each in node[1:]])
+    try:
+        return values.get(node, node)
+    except TypeError:
+        return node  # not hashable, so no key
 
 
-def fused(tasks: Mapping[Any, Any], tops: Sequence[Any], wanted: Sequence[Any]) -> dict[Any, Any]:
-    """Make one task of each of some that work on one partition and of those that only it needs."""
-    graph: dict[Any, Any] = convert_legacy_graph(cull(convert_legacy_graph(tasks), [*wanted])[0])
-    users = _users(graph, wanted)
+def _in_order(*given: Any, nodes: Mapping[Any, Any], keys: Sequence[Any]) -> Any:
+    """Run tasks one after the other, and return what the last returned."""
+    values = dict(zip(keys, given, strict=True))
+    for key, node in nodes.items():
+        values[key] = _run(node, values)
+    return values[key]
+
+
+def fused(
+    tasks: Mapping[Any, Any], tops: Sequence[Any], wanted: Sequence[Any]
+) -> tuple[dict[Any, Any], dict[Any, list[Any]]]:
+    """Make one task of each of some that work on one partition and of those that only it needs.
+
+    Returns
+    -------
+    graph, below : dict
+        The tasks, and the keys of what each depends on.
+    """
+    graph, below = cull(tasks, [*wanted])
+    users = Counter([*wanted, *(key for keys in below.values() for key in set(keys))])
     for top in tops:
-        chain = [graph[top]]
-        while len(chain[-1].dependencies) == 1:
-            (below,) = chain[-1].dependencies
-            name = str(below[0] if isinstance(below, tuple) else below)
-            apart = below not in graph or name.startswith((*_JOINTS, *_THROUGH_A_FILE))
-            if apart or len(users[below]) > 1:
+        chain = {top: graph[top]}
+        bottom = top
+        while len(set(below[bottom])) == 1:
+            key = below[bottom][0]
+            name = str(key[0] if isinstance(key, tuple) else key)
+            if name.startswith((*_JOINTS, *_THROUGH_A_FILE)) or users[key] > 1:
                 break
-            chain.append(graph.pop(below))
+            bottom = key
+            chain[bottom] = graph[bottom]
         if len(chain) > 1:
-            graph[top] = GraphNode.fuse(*chain, key=top)
-    return graph
+            for key in list(chain)[1:]:
+                del graph[key]
+            below[top] = list(dict.fromkeys(below[bottom]))
+            nodes = dict(reversed(chain.items()))
+            graph[top] = (partial(_in_order, nodes=nodes, keys=below[top]), *below[top])
+    return graph, below
 
 
 def in_one_reading(
@@ -297,25 +322,29 @@ def in_one_reading(
     `writes` are the keys of the tasks that write a partition each, `rest` what else is asked for.
     """
     wanted = [*writes, *rest]
-    graph = fused(tasks, writes, wanted)
-    users = _users(graph, wanted)
+    graph, below = fused(tasks, writes, wanted)
+    users: dict[Any, list[Any]] = {}
+    for key in [*graph, *wanted]:
+        for used in set(below[key]) if key in graph else ():
+            users.setdefault(used, []).append(key)
     for write in writes:
-        if len(graph[write].dependencies) != 1:
+        if len(below[write]) != 1:
             continue
-        (read,) = graph[write].dependencies
-        takes = [key for key in users[read] if key != write]
-        alone = len(takes) == 1 and read in graph and not graph[read].dependencies
+        (read,) = below[write]
+        takes = [key for key in dict.fromkeys(users[read]) if key != write]
+        alone = len(takes) == 1 and read in graph and not below[read] and read not in wanted
         if alone and isinstance(takes[0], tuple) and str(takes[0][0]).startswith("extract-"):
             (take,) = takes
-            both = partial(_taken_and_written, graph.pop(read), graph[take], graph[write])
-            graph[take] = DaskTask(take, both)
-            graph[write] = DaskTask(write, attrgetter("written"), TaskRef(take))
+            nodes = {read: graph.pop(read), take: graph[take], write: graph[write]}
+            graph[take] = (partial(_taken_and_written, nodes=nodes),)
+            graph[write] = (attrgetter("written"), take)
     return graph
 
 
-def _taken_and_written(read: Any, take: Any, write: Any) -> Any:
-    values = {read.key: read()}
-    return replace(take(values), written=write(values))
+def _taken_and_written(*, nodes: Mapping[Any, Any]) -> Any:
+    (read, reads), (_, takes), (_, writes) = nodes.items()
+    values = {read: _run(reads, {})}
+    return replace(_run(takes, values), written=_run(writes, values))
 
 
 def over_all(
@@ -330,7 +359,7 @@ def over_all(
     graph = dict(tasks)
     level = add_each(graph, name, look, rows)
     top = tree(graph, level, f"joined-{name}", joined, fan_in=fan_in)
-    graph = fused(graph, level, [top])
+    graph, _ = fused(graph, level, [top])
     whole = HighLevelGraph.from_collections(name, graph, dependencies=())
     (found,) = dask.compute(Delayed(top, whole, layer=name))
     return found
@@ -374,15 +403,8 @@ class Inputs:
 def interpret(tasks: Mapping[Any, Any]) -> dict[Any, Any]:
     """Run tasks one after the other, in their order, and return what each returned."""
     values: dict[Any, Any] = {}
-
-    def filled(argument: Any) -> Any:
-        if isinstance(argument, list):
-            return [filled(each) for each in argument]
-        return values[argument] if isinstance(argument, str | tuple) else argument
-
     for key, node in tasks.items():
-        runs = isinstance(node, tuple)
-        values[key] = node[0](*map(filled, node[1:])) if runs else node
+        values[key] = _run(node, values) if isinstance(node, tuple) else node
     return values
 
 

@@ -230,7 +230,8 @@ def encode(
     levels = []
     for place, i in enumerate(schema.nominal):
         if known is not None and i in known:
-            codes[:, place], unique = known[i][0][numbers], known[i][1]
+            codes[:, place] = known[i][0][numbers]
+            unique = _as_seen(frame.iloc[:, i], codes[:, place], known[i][1])
         else:
             codes[:, place], unique = factorized(frame.iloc[:, i])
         levels.append(unique)
@@ -245,6 +246,20 @@ def encode(
     }
     needed = _needed(wide, units)
     return Rows(numeric, needed, codes, tuple(levels), categories, numbers, units=units)
+
+
+def _as_seen(column: pd.Series, codes: np.ndarray, levels: pd.Series) -> pd.Series:
+    """Return levels that are known of more rows, each as these rows have it first.
+
+    Equal values can look different: 0.0 and -0.0, or 1, 1.0 and True among objects.
+    """
+    if not (levels.dtype == object or pd.api.types.is_float_dtype(levels.dtype)):
+        return levels
+    here, first = np.unique(codes, return_index=True)
+    known = levels.notna().to_numpy()[here]
+    own = levels.to_numpy(copy=True)
+    own[here[known]] = _dense(column).to_numpy()[first[known]]
+    return pd.Series(own, dtype=levels.dtype, name=levels.name)
 
 
 def factorized(series: pd.Series) -> tuple[np.ndarray, pd.Series]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from dask._task_spec import convert_legacy_graph
 from dask.base import collections_to_expr
+from dask.core import get_dependencies
 from dask.order import order
 
 from dsmote import SMOTE
@@ -69,5 +70,5 @@ def test_few_parts_are_not_followed() -> None:
 def test_many_parts_are_followed_each_by_one_task() -> None:
     tasks, ends = written(1_000)
     assert len(tasks) == 1_100 and len(ends) == parts.ENDS - 2  # of 18 each
-    followed = [key for end in ends for key in dict(end.dask)[end.key].dependencies]
+    followed = [key for end in ends for key in get_dependencies(end.dask, end.key)]
     assert sorted(followed) == sorted(task.key for task in tasks)

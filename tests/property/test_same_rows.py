@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsmote import SMOTE, SMOTENC, BorderlineSMOTE, RandomUnderSampler
+from dsmote import SMOTE, SMOTEN, SMOTENC, BorderlineSMOTE, RandomUnderSampler
 from tests.samplers import family, having, table_of
 from tests.tables import (
     CONTAINERS,
@@ -416,6 +416,28 @@ def test_groups_of_categories_that_differ_between_partitions(known):
             found = how.fit_resample(X, y, groups=groups.cat.as_unknown())[2].compute()
             expected = how.fit_resample(table.drop(columns="y"), table["y"], groups=text)[2]
             assert found.astype(str).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("how", [SMOTEN(random_state=1), SMOTENC(["p", "q"], random_state=1)])
+@given(seed=st.integers(0, 99), lengths=PARTITIONS)
+@settings(max_examples=8)
+def test_equal_levels_that_look_different(how, seed, lengths):
+    rng = np.random.default_rng(seed)
+    objects = np.array([1, 1.0, True, False, 0.0, None, "a"], dtype=object)
+    table = pd.DataFrame(
+        {
+            "p": pd.Series(rng.choice(objects, N), dtype=object),
+            "q": rng.choice([0.0, -0.0, 1.0], N),
+            "y": np.repeat(["most", "few"], [45, 15])[rng.permutation(N)],
+        }
+    )
+    if type(how) is SMOTENC:
+        table["z"] = rng.normal(size=N)
+    with dask.config.set({"dataframe.convert-string": False}):
+        found = on_dask(how, table, lengths)
+    expected = how.resample(table, target="y")
+    assert_same_bits(found.drop(columns="p"), expected.drop(columns="p"))
+    assert [*map(repr, found["p"])] == [*map(repr, expected["p"])]
 
 
 @pytest.mark.parametrize("parts", [7, 100])

@@ -1,5 +1,6 @@
 """Bad input: an error that names the column or class, the numbers, and what to do."""
 
+import itertools
 import re
 from decimal import Decimal
 
@@ -80,10 +81,8 @@ def test_no_sampler_takes_what_it_cannot_use(kind, name):
     with pytest.raises(ValueError, match=r"y is missing in 1 row|target 'y' .*miss"):
         resample(kind, table.assign(y=table["y"].mask(table.index == 30)), sampler)
     with pytest.raises(ValueError, match="zero rows"):
-        sampler.resample(
-            held(kind, table[:0]) if kind == "in memory" else dask_frame(table[:0], [0, 0]),
-            target="y",
-        )
+        none = table[:0] if kind == "in memory" else dask_frame(table[:0], [0, 0])
+        sampler.resample(none, target="y")
     with pytest.raises(ValueError, match=r"Unknown label type: continuous.*60 different values"):
         resample(kind, table.assign(y=np.arange(N) + 0.5), sampler)
     if not sampler.__sklearn_tags__().input_tags.string:
@@ -206,6 +205,13 @@ def as_mixed(minority=24):
     return lambda table: mixed(N, minority)
 
 
+def among_others(table):
+    """Put each row of the class among rows of the other."""
+    a = np.r_[np.arange(12.0).repeat(4), np.arange(12.0)]
+    return pd.DataFrame({"a": a, "y": np.repeat([0, 1], [48, 12])})
+
+
+FAR = change(a=lambda t: t["a"] + 1_000 * t["y"])
 CELLS = {"list<item: int64>": [1, 2], "struct<k: int64>": {"k": 1}}
 DEEP = {
     name: pd.Series([cell] * N, dtype=pd.ArrowDtype(pa.array([cell]).type))
@@ -345,17 +351,12 @@ BAD = [
         "class 1 has no row in danger: of 12 rows 12 have fewer than half of their 10 nearest rows "
         "in other classes and 0 have all of them there; use SMOTE, another m_neighbors, or on_empt",
         BorderlineSMOTE(),
-        change(a=lambda t: t["a"] + 1_000 * t["y"]),
+        FAR,
     ),
     (
         r"of 12 rows 0 have .* and 12 have all of them there",
         BorderlineSMOTE(m_neighbors=2),
-        lambda t: pd.DataFrame(
-            {
-                "a": np.r_[np.arange(12.0).repeat(4), np.arange(12.0)],
-                "y": np.repeat([0, 1], [48, 12]),
-            }
-        ),
+        among_others,
     ),
     (
         "the table has 60 rows, but the 60 nearest of all rows",
@@ -364,7 +365,7 @@ BAD = [
     (
         "class 1 has no row with a row of another class among ",
         ADASYN(),
-        change(a=lambda t: t["a"] + 1_000 * t["y"]),
+        FAR,
     ),
     (
         r"class 1: no cluster found with sufficient samples: none of 8 clusters has at least 3 "
@@ -380,12 +381,7 @@ BAD = [
     (
         r"class 1 has \d+ support vectors, of which \d+ are noise",
         SVMSMOTE(m_neighbors=2),
-        lambda t: pd.DataFrame(
-            {
-                "a": np.r_[np.arange(12.0).repeat(4), np.arange(12.0)],
-                "y": np.repeat([0, 1], [48, 12]),
-            }
-        ),
+        among_others,
     ),
     (
         "LogisticRegression, which has no attribute support_",
@@ -526,18 +522,14 @@ def test_containers_that_are_none(table):
 # ---- partitions
 
 
-def parted(*parts, meta=None):
-    keys = [("q", i) for i in range(len(parts))]
-    tasks = {key: (lambda part=part: part,) for key, part in zip(keys, parts, strict=True)}
-    meta = parts[0].iloc[:0] if meta is None else meta
-    name = f"q-{id(parts)}"
-    return dd.from_graph(
-        {(name, i): task for (_, i), task in tasks.items()},
-        meta,
-        (None,) * (len(parts) + 1),
-        [(name, i) for _, i in keys],
-        name,
-    )
+NAMES = itertools.count()
+
+
+def parted(*parts):
+    """Make a frame of these partitions, whose objects stay what they are."""
+    name = f"parts-{next(NAMES)}"
+    tasks = {(name, i): (lambda part=part: part,) for i, part in enumerate(parts)}
+    return dd.from_graph(tasks, parts[0].iloc[:0], (None,) * (len(parts) + 1), list(tasks), name)
 
 
 def test_arrays_in_chunks_that_do_not_match(table):

@@ -92,25 +92,22 @@ def test_decimals_beyond_float64_are_exact(unit, npartitions):
     assert near.max() < 1.1 * X["amount"].astype(float).abs().max()
 
 
-@pytest.mark.parametrize("arrow", [pa.decimal128(4, 2), pa.decimal256(40, 2)], ids=str)
-def test_decimals_of_files_are_numeric_features(tmp_path, arrow):
-    frame = table().rename(columns={"y": "label"})
-    given = pa.Table.from_pandas(frame).set_column(1, "amount", pa.array(frame["amount"], arrow))
+def test_decimals_of_files_are_numeric_features(tmp_path):
+    frame = table().rename(columns={"y": "label"}).assign(more=amounts())
+    types = {"amount": pa.decimal128(4, 2), "more": pa.decimal256(40, 2)}
+    given = pa.Table.from_pandas(frame)
+    for name, arrow in types.items():
+        place = given.column_names.index(name)
+        given = given.set_column(place, name, pa.array(frame[name], arrow))
     pq.write_table(given, tmp_path / "in.parquet")
-    run_job(
-        {
-            "input": str(tmp_path / "in.parquet"),
-            "output": str(tmp_path / "out"),
-            "target": "label",
-            "params": {"random_state": 0},
-        }
-    )
+    paths = {"input": str(tmp_path / "in.parquet"), "output": str(tmp_path / "out")}
+    run_job({**paths, "target": "label", "params": {"random_state": 0}})
     made = pq.read_table(tmp_path / "out")
-    assert made.schema.field("amount").type == arrow
-    floats, _ = SMOTE(random_state=0).fit_resample(
-        frame[["x", "amount"]].astype(float), frame["label"]
-    )
-    check_amounts(made.to_pandas()["amount"], frame["amount"], floats["amount"].to_numpy()[N:])
+    columns = ["x", "amount", "more"]
+    floats, _ = SMOTE(random_state=0).fit_resample(frame[columns].astype(float), frame["label"])
+    for name, arrow in types.items():
+        assert made.schema.field(name).type == arrow
+        check_amounts(made.to_pandas()[name], frame[name], floats[name].to_numpy()[N:])
 
 
 def test_missing_decimals_follow_the_rules_for_numbers():
