@@ -11,15 +11,6 @@ from dask.base import is_dask_collection
 from pandas.api.extensions import ExtensionArray
 from scipy.sparse import issparse
 
-__all__ = [
-    "as_array",
-    "check_container",
-    "from_indicator",
-    "label_array",
-    "native",
-    "refuse_mask",
-]
-
 
 def native(array: np.ndarray) -> np.ndarray:
     """Return an array in this machine's byte order, which is the only one that pandas takes."""

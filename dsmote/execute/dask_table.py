@@ -1,18 +1,13 @@
-r"""Tables on Dask: the same plan and kernels as in memory, as a graph.
+r"""Tables on Dask: the tasks of :mod:`dsmote.execute.graph`, and collections made of them.
 
 ::
 
-    input partitions   p0 ----+---- p1 ----+---- ... ------+     (passed on as they are, or
-                        |     |      |     |               |      with carried dtypes widened)
-    extract            e0     |     e1     |     ...       |     rows of the classes to grow
-                         \    |    /       |               |
-    gather                `-- g -'         |               |     joined in row order; 256 at a time
-                            / \           |               |
-    index               i(A)   i(B)        |               |     one node a class: recomputable,
-                       /  |     |  \      |               |     carried to whoever needs it
-    generate         b0  b1    b2  b3      |               |     one task a block
-                      |   |     |   |      v               v
-    output        [  p0, p1, ..., pn,   b0, b1, b2, b3  ]
+    index            i(A)       i(B)                       one node a class: recomputable,
+                    /   |       |   \                      carried to whoever needs it
+    generate      b0    b1      b2   b3                    one task a block
+                   |    |       |    |
+    output      [ p0, p1, ..., pn,  b0, b1, b2, b3 ]       partitions of the input pass as they are,
+                                                           or with carried dtypes widened
 
 Partitions are known to each other by their order only, never by a number in the data: the
 input's partitions are fixed when the graph is built (``optimization.tune.active`` is off then),
@@ -21,7 +16,7 @@ because the optimiser would otherwise fuse those of X and of y differently.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -43,47 +38,41 @@ from dsmote.execute.generate import (
     synthetic_index,
     with_provenance,
 )
-from dsmote.execute.graph import Inputs, add_indexes, alone, frame_of, freeze_all, over_all
+from dsmote.execute.graph import (
+    Inputs,
+    add_each,
+    add_indexes,
+    frame_of,
+    freeze_all,
+    over_all,
+    with_one_thread,
+)
 from dsmote.execute.partition import check_companion, conform, numbers_in, profile
-from dsmote.execute.recipe import ClassIndex, Making, Task
+from dsmote.execute.recipe import ClassIndex, Task
 from dsmote.execute.resources import memory_limit
 from dsmote.execute.rows import retyped
 from dsmote.plan import Block, Limit, Profile, Schema, make_schema, merge_profiles
 from dsmote.plan.profile import TARGET
 from dsmote.plan.schema import check_unique, column_name
 
-__all__ = [
-    "Blocks",
-    "DaskTable",
-    "as_dtype",
-    "beside_like",
-    "changed_meta",
-    "collect",
-    "label_block",
-    "target_like",
-]
-
 
 def collect(
-    like: Any, tasks: dict[Any, Any], outputs: list[Any], name: str, lengths: Sequence[int]
+    like: Any,
+    tasks: Mapping[Any, Any],
+    outputs: list[Any],
+    name: str,
+    lengths: Sequence[int],
+    divisions: Sequence[Any] | None = None,
 ) -> Any:
-    """Make a collection from the keys of its partitions."""
+    """Make a collection from the keys of its partitions; arrays want to know the lengths."""
     if isinstance(like, da.Array):
         tail = (0,) * (like.ndim - 1)
-        tasks = tasks | {(name, i, *tail): key for i, key in enumerate(outputs)}
+        tasks = {**tasks, **{(name, i, *tail): key for i, key in enumerate(outputs)}}
         graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
-        chunks = (like.chunks[0] + tuple(lengths), *like.chunks[1:])
-        return da.Array(graph, name, chunks, dtype=like.dtype)
-    return frame_of(tasks, outputs, name, like, (None,) * (len(outputs) + 1))
-
-
-def changed_meta(meta: pd.DataFrame, task: Task) -> pd.DataFrame:
-    """Return the metadata of the output: known categories, changed dtypes, provenance."""
-    changed = {i: dtype for i, dtype in task.known.items() if 0 <= i < meta.shape[1]}
-    meta = retyped(meta, changed) if changed else meta
-    if task.provenance:
-        meta = with_provenance(meta, empty_provenance(task.provenance, task.out))
-    return meta
+        chunks = (tuple(lengths), *like.chunks[1:])
+        return da.Array(graph, name, chunks, meta=like._meta, dtype=like.dtype)
+    like = like._meta if isinstance(like, dd.DataFrame | dd.Series) else like
+    return frame_of(tasks, outputs, name, like, divisions or (None,) * (len(outputs) + 1))
 
 
 def _original(
@@ -105,83 +94,7 @@ def _made(of: ClassIndex, *, pick: int | None, **how: Any) -> Any:
     return tuple(made) if pick is None else made[pick]
 
 
-class Blocks:
-    """The tasks that make the new rows, and what each of them makes.
-
-    Parameters
-    ----------
-    tasks : dict
-        The graph, added to.
-    indexes : dict of rank to key
-        Of the classes that grow.
-    token, task
-        Of the run.
-    like : Index
-        An empty index of the input's kind.
-    array : dtype or None
-        Of the output, where it is an array.
-    several : bool
-        Whether more than the table is wanted of each.
-    """
-
-    def __init__(
-        self,
-        tasks: dict[Any, Any],
-        indexes: dict[int, Any],
-        token: str,
-        task: Task,
-        like: pd.Index,
-        array: np.dtype | None,
-        several: bool,
-    ) -> None:
-        self._tasks, self._token, self._task, self._several = tasks, token, task, several
-        how = Making.of(task)
-        self._keys = []
-        for b, block in enumerate(task.plan.blocks):
-            pick = None if several else 0
-            make = partial(alone, _made, pick=pick, how=how, block=block, like=like, array=array)
-            self._keys.append((f"synthetic-{token}", b))
-            tasks[self._keys[-1]] = (make, indexes[block.class_rank])
-
-    def tables(self) -> list[Any]:
-        """Return the keys of the new partitions."""
-        return self.parts(0) if self._several else self._keys
-
-    def parts(self, place: int) -> list[Any]:
-        """Return the keys of one thing that each block makes: see ``generate.Part``."""
-        picked = []
-        for b, key in enumerate(self._keys):
-            picked.append((f"part-{place}-{self._token}", b))
-            self._tasks[picked[-1]] = (itemgetter(place), key)
-        return picked
-
-    def originals(self, keys: Sequence[Any], is_frame: bool) -> list[Any]:
-        """Return the keys of the original partitions, as they are in the output."""
-        task = self._task
-        kind = task.provenance if is_frame else None
-        if not (task.changes or kind):
-            return list(keys)
-        change = partial(
-            _original, schema=task.schema, dtypes=task.changes, out=task.out, kind=kind
-        )
-        outputs = [(f"original-{self._token}", i) for i in range(len(keys))]
-        self._tasks |= {new: (change, old) for new, old in zip(outputs, keys, strict=True)}
-        return outputs
-
-    def provenance(self, keys: Sequence[Any]) -> Any:
-        """Return a lazy frame of where the rows of an array came from."""
-        kind, out = self._task.provenance, self._task.out
-        assert kind is not None
-        of = partial(_provenance_of, kind=kind, out=out)
-        outputs = [(f"no-provenance-{self._token}", i) for i in range(len(keys))]
-        self._tasks |= {new: (of, old) for new, old in zip(outputs, keys, strict=True)}
-        name = f"provenance-{self._token}"
-        meta = empty_provenance(kind, out)
-        outputs += self.parts(3)
-        return collect(meta, dict(self._tasks), outputs, name, ())
-
-
-def beside_like(values: Any, name: str) -> tuple[Any, Any]:
+def companion_like(values: Any, name: str) -> tuple[Any, Any]:
     """Return what a weight's or group's output is like, and the dtype that its parts take.
 
     Between whole weights there are others, so whole numbers become float64.
@@ -241,52 +154,53 @@ def label_block(*, block: Block, first: int, like: Any, column: bool) -> Any:
     return made.to_frame() if column else made
 
 
-BESIDE = ("sample_weight", "groups")
+COMPANIONS = ("sample_weight", "groups")  # in the order of generate.Part
 PROFILES = 16  # that are merged at once: each holds up to 2 MiB of every class
-
-
-def _merge_list(parts: list[Profile]) -> Profile:
-    return merge_profiles(parts)
 
 
 def _all_numbers(parts: list[dict[int, bool]]) -> dict[int, bool]:
     return {i: all(p.get(i, True) for p in parts) for i in {i for p in parts for i in p}}
 
 
-def _profile_part(
-    part: Any, target: Any = None, *, schema: Schema, scale: str | None, levels: bool
-) -> Profile:
-    return profile(part, target, schema, scale, levels)
-
-
 def _report(indexes: list[Any], *, labels: list[Any]) -> dict[Any, Any]:
     return {label: of.report for label, of in zip(labels, indexes, strict=True)}
 
 
-class DaskTable:
-    """A table in Dask collections.
+def schema_of(table: Any, roles: dict[str, Any], is_number: Callable[[int], bool]) -> Schema:
+    """Give the columns of a table their roles; some object columns are numeric features."""
+    apart = {*roles.get("carry", ()), *roles.get("inherited", ()), roles.get("group")}
+    if table.has_target:
+        apart.add(table.target)
+    objects = {
+        i
+        for i, dtype in enumerate(table.dtypes)
+        if dtype == np.dtype("O")
+        and not roles.get("any_kind")
+        and i not in roles.get("nominal", ())
+        and table.names[i] not in apart
+        and is_number(i)
+    }
+    dtypes = [np.dtype("f8") if i in objects else d for i, d in enumerate(table.dtypes)]
+    roles |= {"target": table.target, "has_target": table.has_target, "objects": objects}
+    return make_schema(table.names, dtypes, **roles)
 
-    Parameters
-    ----------
-    X : dask DataFrame or 2-d dask Array
-        The features, or the whole table when `target` is given.
-    y : dask Series, one-column DataFrame or Array, optional
-        The target.
-    target : hashable, optional
-        Name of the target column of X.
-    beside : mapping of name to collection, optional
-        ``sample_weight`` and ``groups``, partitioned as X.
-    """
+
+def _parts(values: Any) -> int:
+    return values.numblocks[0] if isinstance(values, da.Array) else values.npartitions
+
+
+class DaskTable:
+    """A table in Dask collections; `companions` (weights, groups) is partitioned as X is."""
 
     lazy = True
     passes: tuple[str, ...] = ()
     classes: dict[Any, Any] = {}  # noqa: RUF012 - known when computed, and not here
-    learnt = None
+    model = None
     recipe: Any = None
     sample_indices = np.empty(0, dtype=np.int64)
 
     def __init__(
-        self, X: Any, y: Any = None, target: Any = None, beside: dict[str, Any] | None = None
+        self, X: Any, y: Any = None, target: Any = None, companions: dict[str, Any] | None = None
     ) -> None:
         self.target = column_name(target)
         self.report: Any = None
@@ -310,8 +224,9 @@ class DaskTable:
         self._X, self._y = X, y
         if y is not None:
             self._check_target(y)
-        self.beside = {
-            name: self._checked_beside(name, values) for name, values in (beside or {}).items()
+        self.companions = {
+            name: self._checked_companion(name, values)
+            for name, values in (companions or {}).items()
         }
         self._frozen: Inputs | None = None
         self._numbers: dict[int, bool] | None = None
@@ -319,7 +234,7 @@ class DaskTable:
     @property
     def npartitions(self) -> int:
         """Partitions of X."""
-        return self._X.npartitions if self.is_frame else self._X.numblocks[0]
+        return _parts(self._X)
 
     @property
     def target_name(self) -> Any:
@@ -364,27 +279,22 @@ class DaskTable:
             )
         if not isinstance(y, dd.DataFrame | dd.Series | da.Array):
             raise TypeError(f"y must be a Dask Series or Array, but is a {type(y).__name__}")
-        if isinstance(self._X, da.Array) and isinstance(y, da.Array):
-            ours, theirs = self._X.chunks[0], y.chunks[0]
-            known = not (np.isnan(ours).any() or np.isnan(theirs).any())
-            if known and sum(ours) != sum(theirs):
-                raise ValueError(
-                    "Found input variables with inconsistent numbers of samples: X has "
-                    f"{sum(ours):,} rows and y {sum(theirs):,}"
-                )
-            if known and ours != theirs:
-                self._y = y = y.rechunk({0: ours})
-        n_X, n_y = (
-            c.npartitions if not isinstance(c, da.Array) else c.numblocks[0] for c in (self._X, y)
-        )
-        if n_X != n_y:
+        n_X, n_y = (sum(c.chunks[0]) if isinstance(c, da.Array) else np.nan for c in (self._X, y))
+        if n_X != n_y and not np.isnan(n_X + n_y):
             raise ValueError(
-                f"X and y are partitioned differently: X has {n_X} partitions and y {n_y}; "
+                "Found input variables with inconsistent numbers of samples: X has "
+                f"{n_X:,} rows and y {n_y:,}"
+            )
+        self._y = y = self._aligned(y)
+        if _parts(y) != self.npartitions:
+            raise ValueError(
+                f"X and y are partitioned differently: X has {self.npartitions} partitions and y "
+                f"{_parts(y)}; "
                 "repartition both alike, or keep the target in the frame and call "
                 "resample(frame, target=...)" + self._remedy(y)
             )
 
-    def _checked_beside(self, name: str, values: Any) -> Any:
+    def _checked_companion(self, name: str, values: Any) -> Any:
         """Return weights or groups, partitioned as X is."""
         if isinstance(values, dd.DataFrame) and len(values.columns) == 1:
             values = values[values.columns[0]]
@@ -393,18 +303,21 @@ class DaskTable:
                 f"{name} must be a Dask Series or a one-dimensional Dask Array, as X is on Dask, "
                 f"but is a {type(values).__name__}"
             )
-        if isinstance(values, da.Array) and isinstance(self._X, da.Array):
-            ours, theirs = self._X.chunks[0], values.chunks[0]
-            known = not (np.isnan(ours).any() or np.isnan(theirs).any())
-            if known and sum(ours) == sum(theirs) and ours != theirs:
-                values = values.rechunk({0: ours})
+        values = self._aligned(values)
         check_companion(values.dtype, name)
-        n = values.numblocks[0] if isinstance(values, da.Array) else values.npartitions
-        if n != self.npartitions:
+        if _parts(values) != self.npartitions:
             raise ValueError(
                 f"X and {name} are partitioned differently: X has {self.npartitions} partitions "
-                f"and {name} {n}; repartition both alike"
+                f"and {name} {_parts(values)}; repartition both alike"
             )
+        return values
+
+    def _aligned(self, values: Any) -> Any:
+        """Return an array of as many rows as X with the chunks of X."""
+        if isinstance(values, da.Array) and isinstance(self._X, da.Array):
+            ours, theirs = self._X.chunks[0], values.chunks[0]
+            if sum(ours) == sum(theirs) and ours != theirs:  # of unknown sizes neither is true
+                return values.rechunk({0: ours})
         return values
 
     def _remedy(self, y: Any) -> str:
@@ -420,19 +333,7 @@ class DaskTable:
 
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles; object columns are read as numbers, or else refused."""
-        apart = {*roles.get("carry", ()), *roles.get("inherited", ()), self.target}
-        apart.add(roles.get("group"))
-        objects = {
-            i
-            for i, dtype in enumerate(self.dtypes)
-            if dtype == np.dtype("O")
-            and not roles.get("any_kind")
-            and i not in roles.get("nominal", ())
-            and self.names[i] not in apart
-        }
-        dtypes = [np.dtype("f8") if i in objects else d for i, d in enumerate(self.dtypes)]
-        roles |= {"target": self.target, "has_target": self.has_target, "objects": objects}
-        return make_schema(self.names, dtypes, **roles)
+        return schema_of(self, roles, lambda _: True)
 
     def is_number(self, i: int) -> bool:
         """Tell whether an object column holds numbers: all are looked at once."""
@@ -448,7 +349,7 @@ class DaskTable:
 
     def _inputs(self) -> Inputs:
         if self._frozen is None:
-            collections = (self._X, self._y, *(self.beside.get(name) for name in BESIDE))
+            collections = (self._X, self._y, *(self.companions.get(name) for name in COMPANIONS))
             self._frozen = Inputs(*freeze_all(collections))
         return self._frozen
 
@@ -456,18 +357,20 @@ class DaskTable:
         """Look at every partition once: the one compute."""
         inputs = self._inputs()
         token = tokenize(self._X, self._y, schema, "profile", scale, levels)
-        look = partial(_profile_part, schema=schema, scale=scale, levels=levels)
-        rows = (row[:2] for row in inputs.rows())
+        look = partial(profile, schema=schema, scale=scale, levels=levels)
+        rows = ((*row, None)[:2] for row in inputs.rows())
         found: Profile = over_all(
-            inputs.graph, rows, f"profile-{token}", look, _merge_list, PROFILES
+            inputs.graph, rows, f"profile-{token}", look, merge_profiles, PROFILES
         )
         return found
 
-    def beside_parts(self) -> dict[str, tuple[Any, Sequence[Any] | None]]:
+    def companion_parts(self) -> dict[str, tuple[Any, Sequence[Any] | None]]:
         """Return the collections of weights and groups, each with the keys of its partitions."""
         columns = self._inputs().columns[2:]
-        named = zip(BESIDE, columns, strict=True)
-        return {name: (self.beside[name], keys) for name, keys in named if name in self.beside}
+        named = zip(COMPANIONS, columns, strict=True)
+        return {
+            name: (self.companions[name], keys) for name, keys in named if name in self.companions
+        }
 
     def limit(self) -> Limit | None:
         """Return the memory limit of a worker, or of this machine."""
@@ -478,35 +381,83 @@ class DaskTable:
         inputs, plan = self._inputs(), task.plan
         keys = inputs.columns[0]
         assert keys is not None
-        token = tokenize(self._X, self._y, self.beside, task)
+        token = tokenize(self._X, self._y, self.companions, task)
         tasks = dict(inputs.graph)
         indexes: dict[int, Any] = {}
         self.report = {}
         if plan.growing:
             indexes = add_indexes(tasks, inputs, token, task)
             self.report = self._reported(dict(tasks), indexes, token, task)
-        several = bool(self.beside) or (task.provenance is not None and not self.is_frame)
-        blocks = Blocks(tasks, indexes, token, task, self.index_like, self.array, several)
-        lengths = [b.rows for b in plan.blocks]
-        outputs = [*blocks.originals(keys, self.is_frame), *blocks.tables()]
-        like = changed_meta(self._meta, task) if self.is_frame else self._X
-        if task.provenance and not self.is_frame:
-            self.provenance = blocks.provenance(keys)
-        beside = [
-            self._beside_out(name, tasks, blocks.parts(place), f"{name}-{token}", lengths)
-            for name, place in (("sample_weight", 1), ("groups", 2))
-            if name in self.beside
-        ]
-        X_res = collect(like, dict(tasks), outputs, f"X-{token}", lengths)
+        several = bool(self.companions) or (task.how.provenance is not None and not self.is_frame)
+        how = {"how": task.how, "like": self.index_like, "array": self.array}
+        made = []
+        for b, block in enumerate(plan.blocks):
+            make = partial(with_one_thread, _made, pick=None if several else 0, block=block, **how)
+            made.append((f"synthetic-{token}", b))
+            tasks[made[-1]] = (make, indexes[block.class_rank])
+
+        def new(place: int) -> list[Any]:
+            """Return the keys of one thing that each block makes: see ``generate.Part``."""
+            if not several:
+                return made
+            return add_each(tasks, f"part-{place}-{token}", itemgetter(place), zip(made))
+
+        originals, like = list(keys), self._X
+        if self.is_frame:
+            like = self._changed_meta(task)
+        if self.is_frame and (task.changes or task.how.provenance):
+            dtypes, kind = task.changes, task.how.provenance
+            change = partial(
+                _original, schema=task.schema, dtypes=dtypes, out=task.how.schema, kind=kind
+            )
+            originals = add_each(tasks, f"original-{token}", change, zip(keys))
+        X_keys = [*originals, *new(0)]
+        if task.how.provenance and not self.is_frame:
+            of = partial(_provenance_of, kind=task.how.provenance, out=task.how.schema)
+            outputs = [*add_each(tasks, f"no-provenance-{token}", of, zip(keys)), *new(3)]
+            meta = empty_provenance(task.how.provenance, task.how.schema)
+            self.provenance = collect(meta, dict(tasks), outputs, f"provenance-{token}", ())
+        companions = []
+        for name, (values, own) in self.companion_parts().items():
+            assert own is not None
+            out, dtype = companion_like(values, name)
+            change = partial(
+                as_dtype,
+                dtype=dtype,
+                array=isinstance(values, da.Array),
+                like=getattr(values, "name", None),
+            )
+            parts = [*own, *new(1 + COMPANIONS.index(name))]
+            outputs = add_each(tasks, f"part-of-{name}-{token}", change, zip(parts))
+            companions.append(self._collect(out, tasks, outputs, f"{name}-{token}", task))
+        X_res = self._collect(like, tasks, X_keys, f"X-{token}", task)
         if self.has_target:
-            return (X_res, *beside) if beside else X_res
-        return (X_res, self._labels(inputs, f"y-{token}", lengths, task), *beside)
+            return (X_res, *companions) if companions else X_res
+        return (X_res, self._labels(inputs, f"y-{token}", task), *companions)
+
+    @staticmethod
+    def _collect(
+        like: Any, tasks: Mapping[Any, Any], outputs: list[Any], name: str, task: Task
+    ) -> Any:
+        """Make a collection of original partitions and of those of the plan's blocks."""
+        lengths = [block.rows for block in task.plan.blocks]
+        own = like.chunks[0] if isinstance(like, da.Array) else ()
+        return collect(like, dict(tasks), outputs, name, [*own, *lengths])
+
+    def _changed_meta(self, task: Task) -> pd.DataFrame:
+        """Return the metadata of the output: known categories, changed dtypes, provenance."""
+        meta = self._meta
+        changed = {i: dtype for i, dtype in task.known.items() if 0 <= i < meta.shape[1]}
+        meta = retyped(meta, changed) if changed else meta
+        if task.how.provenance:
+            meta = with_provenance(meta, empty_provenance(task.how.provenance, task.how.schema))
+        return meta
 
     @staticmethod
     def _reported(tasks: dict[Any, Any], indexes: dict[int, Any], token: str, task: Task) -> Any:
         """Return what is known of each class's search, lazily where it must be measured."""
         growing = task.plan.growing
-        if task.recipe.exact and not task.recipe.lazy_report:
+        if task.how.recipe.exact and not task.how.recipe.lazy_report:
             return {c.label: {"engine": c.engine, "exact": True, "recall": 1.0} for c in growing}
         name = f"report-{token}"
         labels = [c.label for c in growing]
@@ -514,35 +465,21 @@ class DaskTable:
         graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
         return Delayed(name, graph, layer=name)
 
-    def _labels(self, inputs: Inputs, name: str, lengths: list[int], task: Task) -> Any:
-        y, keys, plan = self._y, inputs.columns[1], task.plan
+    def _labels(self, inputs: Inputs, name: str, task: Task) -> Any:
+        y, keys = self._y, inputs.columns[1]
         assert keys is not None
         tasks, outputs = dict(inputs.graph), list(keys)
         like = target_like(y, task.known)
         column = isinstance(y, dd.DataFrame) or (isinstance(y, da.Array) and y.ndim == 2)
         if TARGET in task.changes:
             change = partial(_as_category, dtype=task.known[TARGET])
-            outputs = [(f"original-{name}", i) for i in range(len(keys))]
-            tasks |= {new: (change, old) for new, old in zip(outputs, keys, strict=True)}
-        for b, block in enumerate(plan.blocks):
-            first = (task.first or 0) + block.offset
+            outputs = add_each(tasks, f"original-{name}", change, zip(keys))
+        for b, block in enumerate(task.plan.blocks):
+            first = (task.how.first) + block.offset
             make = partial(label_block, block=block, first=first, like=like, column=column)
             outputs.append((f"labels-{name}", b))
             tasks[outputs[-1]] = (make,)
-        return collect(y if isinstance(y, da.Array) else like, tasks, outputs, name, lengths)
-
-    def _beside_out(
-        self, of: str, tasks: dict[Any, Any], made: list[Any], name: str, lengths: list[int]
-    ) -> Any:
-        """Return weights or groups of the whole output."""
-        values, keys = self.beside_parts()[of]
-        assert keys is not None
-        like, dtype = beside_like(values, of)
-        array = isinstance(values, da.Array)
-        change = partial(as_dtype, dtype=dtype, array=array, like=getattr(values, "name", None))
-        outputs = [(f"part-of-{name}", i) for i in range(len(keys) + len(made))]
-        tasks |= {new: (change, old) for new, old in zip(outputs, [*keys, *made], strict=True)}
-        return collect(like, dict(tasks), outputs, name, lengths)
+        return self._collect(y if isinstance(y, da.Array) else like, tasks, outputs, name, task)
 
 
 def _as_category(part: Any, *, dtype: pd.CategoricalDtype) -> Any:

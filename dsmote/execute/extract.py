@@ -6,6 +6,7 @@ the table is cut: the smallest of each partition hold the smallest of all.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
@@ -28,52 +29,23 @@ from dsmote.execute.rows import Rows, all_finite, encode, factorized, join
 from dsmote.plan import Plan, Schema
 from dsmote.plan.profile import merge_decimals
 
-__all__ = [
-    "Extract",
-    "Sampled",
-    "Take",
-    "check_counts",
-    "extract",
-    "join_extracts",
-    "sampled",
-    "take_of",
-]
-
 
 @dataclass(frozen=True)
 class Take:
-    """What to take out.
-
-    Attributes
-    ----------
-    schema : Schema
-        The columns.
-    grow : mapping of label to rank
-        The classes whose rows are wanted.
-    skip : bool
-        Leave rows with a missing value out, where otherwise they are an error.
-    whole : bool
-        Take rows as they are, all columns; nothing is measured.
-    beside : tuple of int
-        Positions of columns that are not measured but wanted too.
-    ranks : mapping of label to rank
-        All classes, where a sample is wanted.
-    quotas : mapping of rank to int
-        Rows of the sample from each class.
-    """
+    """What to take out."""
 
     schema: Schema
-    grow: Mapping[Any, int]
-    skip: bool = False
-    whole: bool = False
-    beside: tuple[int, ...] = ()
-    ranks: Mapping[Any, int] = field(default_factory=dict)
-    quotas: Mapping[int, int] = field(default_factory=dict)
+    grow: Mapping[Any, int]  # ranks by label of the classes whose rows are wanted
+    skip: bool = False  # leave rows with a missing value out, where otherwise they are an error
+    whole: bool = False  # take rows as they are, all columns; nothing is measured
+    passthrough: tuple[int, ...] = ()  # positions of columns that are not measured but wanted too
+    ranks: Mapping[Any, int] = field(default_factory=dict)  # of all classes, for a sample
+    quotas: Mapping[int, int] = field(default_factory=dict)  # sampled rows of each class, by rank
 
 
 @dataclass(frozen=True)
-class Sampled:
-    """Some rows of a class, to learn from: hashes, numeric columns, and which rows they are."""
+class FitRows:
+    """Some rows of a class, to fit a model to: those with the smallest hashes."""
 
     words: np.ndarray
     numeric: np.ndarray
@@ -82,33 +54,16 @@ class Sampled:
 
 @dataclass(frozen=True)
 class Extract:
-    """What was taken out of some partitions, in order.
+    """What was taken out of some partitions, in order."""
 
-    Attributes
-    ----------
-    counts : dict of label to int
-        All their rows per class, to check what the graph was built on.
-    lengths : tuple of int
-        Rows of each partition.
-    rows : dict of rank to Rows
-        The wanted rows; numbers count from the first row of the first of these partitions.
-    sample : dict of rank to Sampled
-        What a model is learnt from.
-    index_end : int
-        One more than the largest number in the index.
-    decimals : dict of column position to (digits before the point, digits after it) or None
-        As in a profile; for a run that has none.
-    written : object
-        What came of writing the partition, where one task does both.
-    """
-
-    counts: dict[Any, int]
-    lengths: tuple[int, ...]
+    counts: dict[Any, int]  # all their rows per class, to check what the graph was built on
+    lengths: tuple[int, ...]  # rows of each partition
+    # By rank; numbers count from the first row of the first of these partitions.
     rows: dict[int, Rows]
-    sample: dict[int, Sampled] = field(default_factory=dict)
-    index_end: int = 0
-    decimals: dict[int, Any] = field(default_factory=dict)
-    written: Any = None
+    sample: dict[int, FitRows] = field(default_factory=dict)  # to fit a model to, by rank
+    index_end: int = 0  # one more than the largest number in the index
+    decimals: dict[int, Any] = field(default_factory=dict)  # as in a profile, which a run may lack
+    written: Any = None  # what came of writing the partition, where one task does both
 
     @property
     def starts(self) -> np.ndarray:
@@ -126,7 +81,7 @@ def extract(
     if missing:
         name = getattr(here.series(schema), "name", None)
         raise ValueError(missing_labels(missing, name))
-    plain = not (take.beside or here.weight is not None or here.group is not None)
+    plain = not (take.passthrough or here.weight is not None or here.group is not None)
     matrix = here.matrix(schema) if plain else None
     if matrix is None:
         n = len(here.frame(schema))
@@ -141,14 +96,12 @@ def extract(
         if rank is None and not quota:
             continue
         at = np.flatnonzero(codes == code)
-        if matrix is not None:
-            rows = _matrix_rows(matrix, at, take)
-        else:
-            rows = _rows(here, at, take, all_of_them=rank is not None)
+        rows = _rows(here, at, take, matrix, rank is not None)
         if rank is not None:
             found[rank] = rows
         if quota:
-            sample[take.ranks[name]] = sampled(rows.numeric, rows.numbers, quota)
+            hashes, kept = smallest_hashes(list(rows.numeric.T), quota)
+            sample[take.ranks[name]] = FitRows(hashes, rows.numeric[kept], rows.numbers[kept])
     counts = dict(zip(names, found_counts, strict=True))
     if matrix is not None:
         return Extract(counts, (len(matrix),), found, sample)
@@ -156,60 +109,40 @@ def extract(
     return Extract(counts, (len(codes),), found, sample, end, here.decimals(schema))
 
 
-def _matrix_rows(matrix: np.ndarray, at: np.ndarray, take: Take) -> Rows:
-    """Take the complete rows of a class out of a table that is one array."""
+def _rows(
+    here: Partition, at: np.ndarray, take: Take, matrix: np.ndarray | None, everything: bool
+) -> Rows:
+    """Take the complete rows of a class; with `everything`, also what goes with them."""
+    schema = take.schema
+    rows: Any = here.frame(schema).iloc[at] if matrix is None else matrix[at]
     no_codes = np.empty((len(at), 0), dtype=np.int32)
     if take.whole:
-        whole = pd.DataFrame(matrix[at], copy=False)
-        return Rows(np.empty((len(at), 0)), {}, no_codes, (), {}, at, beside=whole)
-    rows = matrix[at].astype(np.float64, order="C", copy=False)
-    if not all_finite(rows):
-        finite = np.isfinite(rows)
-        if not take.skip:
-            nan = dict(enumerate(np.isnan(rows).sum(axis=0).tolist()))
-            infinite = dict(enumerate(np.isinf(rows).sum(axis=0).tolist()))
-            raise ValueError(incomplete(nan, infinite, take.schema))
-        rows, at = rows[finite.all(axis=1)], at[finite.all(axis=1)]
-    return Rows(rows, {}, no_codes[: len(at)], (), {}, at)
-
-
-def _rows(here: Partition, at: np.ndarray, take: Take, *, all_of_them: bool) -> Rows:
-    """Encode the complete rows of a class; `all_of_them`: with all that goes with them."""
-    schema = take.schema
-    frame = here.frame(schema)
-    rows = frame.iloc[at]
-    if take.whole:
-        n = len(at)
-        no_codes = np.empty((n, 0), dtype=np.int32)
-        whole = rows.reset_index(drop=True)
-        made = Rows(np.empty((n, 0)), {}, no_codes, (), {}, at, beside=whole)
+        whole = pd.DataFrame(rows, copy=False).reset_index(drop=True)
+        made = Rows(np.empty((len(at), 0)), {}, no_codes, (), {}, at, passthrough=whole)
+    elif matrix is not None:
+        numeric = rows.astype(np.float64, order="C", copy=False)
+        made = Rows(numeric, {}, no_codes, (), {}, at)
     else:
-        made = encode(rows, schema, at, here.known_levels)
-        if not all_finite(made.numeric):
-            if not take.skip:
-                raise ValueError(incomplete(*bad_values(rows, schema), schema))
-            good = np.isfinite(made.numeric).all(axis=1)
-            return _rows(here, at[good], take, all_of_them=all_of_them)
-        if not all_of_them:
-            return made
-        if take.beside:
-            beside = rows.iloc[:, list(take.beside)].reset_index(drop=True)
-            made = replace(made, beside=beside)
+        made = encode(rows, schema, at, here.levels)
+    if not all_finite(made.numeric):
+        if not take.skip:
+            raise ValueError(incomplete(*bad_values(made.numeric, schema), schema))
+        good = np.isfinite(made.numeric).all(axis=1)
+        return _rows(here, at[good], take, matrix, everything)
+    if matrix is not None or not (everything or take.whole):
+        return made
+    if take.passthrough and not take.whole:
+        passthrough = rows.iloc[:, list(take.passthrough)].reset_index(drop=True)
+        made = replace(made, passthrough=passthrough)
     if here.weight is not None:
         made = replace(made, weights=here.weight.iloc[at].to_numpy(dtype=np.float64))
     groups = here.group
     if groups is None and schema.group is not None and not take.whole:
-        groups = frame.iloc[:, schema.group]
+        groups = here.frame(schema).iloc[:, schema.group]
     if groups is not None:
         codes, levels = factorized(groups.iloc[at])
         made = replace(made, group=codes, group_levels=levels)
     return made
-
-
-def sampled(numeric: np.ndarray, numbers: np.ndarray, quota: int) -> Sampled:
-    """Take the `quota` rows with the smallest hashes."""
-    words, kept = smallest_hashes(list(numeric.T), quota)
-    return Sampled(words, numeric[kept], numbers[kept])
 
 
 def join_extracts(parts: Sequence[Extract], *, take: Take) -> Extract:
@@ -217,7 +150,9 @@ def join_extracts(parts: Sequence[Extract], *, take: Take) -> Extract:
     if len(parts) == 1 and all(len(p.categories) == 0 for p in parts[0].rows.values()):
         return parts[0]
     firsts = np.cumsum([0, *(sum(p.lengths) for p in parts)])
-    counts: dict[Any, int] = reduce(_added, (p.counts for p in parts), {})
+    counts: Counter[Any] = Counter()
+    for p in parts:
+        counts.update(p.counts)
     ranks = sorted({rank for p in parts for rank in p.rows})
     moved = list(zip(parts, firsts[:-1].tolist(), strict=True))
     rows = {
@@ -232,22 +167,18 @@ def join_extracts(parts: Sequence[Extract], *, take: Take) -> Extract:
     }
     end = max((p.index_end for p in parts), default=0)
     decimals: dict[int, Any] = reduce(merge_decimals, (p.decimals for p in parts), {})
-    return Extract(counts, lengths, rows, sample, end, decimals)
+    return Extract(dict(counts), lengths, rows, sample, end, decimals)
 
 
-def _smallest(parts: Sequence[tuple[Sampled, int]], quota: int) -> Sampled:
+def _smallest(parts: Sequence[tuple[FitRows, int]], quota: int) -> FitRows:
     words = np.concatenate([p.words for p, _ in parts])
     order = np.argsort(words, kind="stable")[:quota]
     numeric = np.concatenate([p.numeric for p, _ in parts])
     numbers = np.concatenate([p.numbers + by for p, by in parts])
-    return Sampled(words[order], numeric[order], numbers[order])
+    return FitRows(words[order], numeric[order], numbers[order])
 
 
-def _added(a: dict[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
-    return {**a, **{label: a.get(label, 0) + n for label, n in b.items()}}
-
-
-def check_counts(found: Extract, plan: Plan, first: int | None = None) -> Extract:
+def check_counts(found: Extract, plan: Plan, first: int = 0) -> Extract:
     """Check that the data are what the plan was made for."""
     counts = found.counts
     for c in plan.classes:
@@ -257,13 +188,14 @@ def check_counts(found: Extract, plan: Plan, first: int | None = None) -> Extrac
                 f"{c.before:,} were planned for; correct class_counts, or leave it out to have "
                 "the rows counted (data that change between two reads cannot be resampled)"
             )
-    unknown = [label for label in counts if label not in plan.counts_before]
+    planned = plan.counts_before
+    unknown = [label for label in counts if label not in planned]
     if unknown:
         raise ValueError(
             f"the data hold the class {unknown[0]!r} ({counts[unknown[0]]:,} rows), which "
             "class_counts does not name; add it, or leave class_counts out"
         )
-    if first is not None and found.index_end > first:
+    if first and found.index_end > first:
         raise ValueError(
             f"the index holds {found.index_end - 1:,}, and new rows would be numbered from "
             f"{first:,}: leave class_counts out to have its maximum found, or call "
@@ -272,30 +204,26 @@ def check_counts(found: Extract, plan: Plan, first: int | None = None) -> Extrac
     return found
 
 
-_LEAST = 50  # rows of a class that a model is learnt from, where it has so many
+_LEAST = 50  # rows of a class that a model is fitted to, where it has so many
 
 
 def take_of(task: Task) -> Take:
     """Say what a task needs of the data."""
-    plan, recipe = task.plan, task.recipe
+    plan, recipe = task.plan, task.how.recipe
     quotas = {}
     if recipe.sample:
         total = sum(c.usable for c in plan.classes)
         for c in plan.classes:
             part = -(-recipe.sample * c.usable // max(1, total))
             quotas[c.rank] = c.usable if total <= recipe.sample else max(part, _LEAST)
+    carried = task.schema.carried if task.how.provenance == "full" else []
+    copied = [] if recipe.copies_rows else task.schema.copied  # copied rows have all
     return Take(
         schema=task.schema,
         grow={c.label: c.rank for c in plan.growing},
         skip=task.skip,
         whole=recipe.copies_rows,
-        beside=_beside(task),
+        passthrough=tuple(sorted([*carried, *copied])),
         ranks={c.label: c.rank for c in plan.classes} if quotas else {},
         quotas=quotas,
     )
-
-
-def _beside(task: Task) -> tuple[int, ...]:
-    carried = task.schema.carried if task.provenance == "full" else []
-    copied = [] if task.recipe.copies_rows else task.schema.copied  # copied rows have all
-    return tuple(sorted([*carried, *copied]))

@@ -31,17 +31,18 @@ import pyarrow as pa
 
 from dsmote.execute.extract import Extract
 from dsmote.execute.recipe import (
-    Around,
     Bases,
     ClassContext,
     ClassIndex,
     Draws,
     Made,
     Making,
+    NearestOfAll,
     Recipe,
 )
 from dsmote.execute.rows import Rows, is_arrow_date, retyped
 from dsmote.neighbors import GroupedSearch, NeighborIndex
+from dsmote.neighbors.choose import measure_recall
 from dsmote.plan import (
     COPY,
     Block,
@@ -58,37 +59,15 @@ from dsmote.plan.labels import listed
 from dsmote.plan.memory import STEP_ROWS
 from dsmote.plan.schema import with_decimals
 
-__all__ = [
-    "Part",
-    "as_floats",
-    "build_class_index",
-    "came_from",
-    "check_free",
-    "decode",
-    "empty_provenance",
-    "filled",
-    "finish",
-    "join_made",
-    "learn",
-    "make_block",
-    "make_rows",
-    "of_originals",
-    "repeated",
-    "synthetic_index",
-    "with_provenance",
-]
-
 FLAG = "synthetic"
 
 
-def _parents(schema: Schema) -> list[tuple[int, str, str]]:
-    """Return position, and names of the parents' columns, of each carried column."""
-    names = [(i, schema.columns[i].name) for i in schema.carried]
-    return [(i, f"{name}_base", f"{name}_neighbour") for i, name in names]
-
-
-def _parent_dtype(dtype: Any) -> Any:
-    return object if isinstance(dtype, pd.CategoricalDtype) else dtype
+def _parents(schema: Schema) -> list[tuple[Any, Any]]:
+    """Return name, and dtype of the parents' columns, of each carried column."""
+    carried = [schema.columns[i] for i in schema.carried]
+    return [
+        (c.name, object if isinstance(c.dtype, pd.CategoricalDtype) else c.dtype) for c in carried
+    ]
 
 
 def check_free(names: Sequence[Any], kind: str, schema: Schema) -> None:
@@ -113,10 +92,9 @@ def of_originals(index: pd.Index, kind: str, schema: Schema) -> pd.DataFrame:
     if kind == "full":
         nothing = pd.array([None] * n, dtype="Int64")
         columns |= {"base_row": nothing, "neighbour_row": nothing, "gap": np.full(n, np.nan)}
-        for i, base, neighbour in _parents(schema):
-            dtype = _parent_dtype(schema.columns[i].dtype)
-            missing = pd.Series([None] * n, dtype=dtype).array
-            columns |= {base: missing, neighbour: missing}
+        for name, dtype in _parents(schema):
+            missing = repeated(None, n, dtype)
+            columns |= {f"{name}_base": missing, f"{name}_neighbour": missing}
     return pd.DataFrame(columns, index=index)
 
 
@@ -139,15 +117,14 @@ def came_from(rows: Rows, made: Made, kind: str, schema: Schema, index: pd.Index
         base_row = pd.array(rows.numbers[made.bases], dtype="Int64")
         columns |= {"base_row": base_row, "neighbour_row": toward, "gap": gaps}
         near = _among(rows, made)
-        for i, base, neighbour in _parents(schema):
-            assert rows.beside is not None
-            values = rows.beside[schema.columns[i].name]
-            dtype = _parent_dtype(schema.columns[i].dtype)
+        for name, dtype in _parents(schema):
+            assert rows.passthrough is not None
+            values = rows.passthrough[name]
             # As Series: of an array of objects that are text, pandas would make text.
-            columns[base] = values.take(made.bases).astype(dtype).set_axis(index)
+            columns[f"{name}_base"] = values.take(made.bases).astype(dtype).set_axis(index)
             found = values.take(np.maximum(near, 0)).astype(dtype).reset_index(drop=True)
             found = found.where(pd.Series(near >= 0)).astype(dtype)
-            columns[neighbour] = found.set_axis(index)
+            columns[f"{name}_neighbour"] = found.set_axis(index)
     return pd.DataFrame(columns, index=index)
 
 
@@ -162,29 +139,24 @@ def _among(rows: Rows, made: Made) -> np.ndarray:
     return np.where(rows.numbers[at] == made.neighbours, at, -1)
 
 
-def as_floats(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return float64 values as floats of a dtype; what it cannot hold ends at its largest.
-
-    Only rows beyond their base, or moved by noise, can leave the range that their parents are in.
-    """
-    if dtype.itemsize < 8:
-        largest = float(np.finfo(dtype).max)
-        values = np.clip(values, -largest, largest)
-    return values.astype(dtype, copy=False)
-
-
-def _from_float(values: np.ndarray, column: Column) -> Any:
-    """Return float64 values as a column of the schema's dtype."""
-    dtype = column.dtype
-    # A row beyond its base may leave 0..1, and the range of a dtype.
-    if column.kind == "decimal":
-        return _decimals(values, column)
-    values = values > 0.5 if column.kind == "bool" else _held(values, _numpy_dtype(dtype))
-    if isinstance(dtype, np.dtype):
-        return values.astype(dtype, copy=False)
-    if isinstance(dtype, pd.SparseDtype):
-        return pd.Series(values).astype(dtype).array
-    return pd.array(values, dtype=dtype)
+def _numbers(values: np.ndarray, exact: np.ndarray | None, column: Column) -> Any:
+    """Return float64 values, or integers that are exact, as a numeric column of the schema."""
+    dtype, made = column.dtype, values if exact is None else exact
+    if column.kind in ("datetime", "timedelta"):
+        made = _from_ticks(made.astype(np.int64, copy=False), column)
+    elif column.kind == "decimal":
+        made = _decimals(made, column)
+    else:
+        # An extrapolated row may leave 0..1, and the range of a dtype.
+        if exact is None:
+            made = made > 0.5 if column.kind == "bool" else _held(made, _numpy_dtype(dtype))
+        if isinstance(dtype, np.dtype):
+            made = made.astype(dtype, copy=False)
+        elif isinstance(dtype, pd.SparseDtype):
+            made = pd.Series(made).astype(dtype).array
+        else:
+            made = pd.array(made, dtype=dtype)
+    return made if column.given is None else pd.Series(made).astype(column.given).array
 
 
 def _decimals(values: np.ndarray, column: Column) -> Any:
@@ -217,9 +189,15 @@ def _numpy_dtype(dtype: Any) -> np.dtype:
 
 
 def _held(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return float64 values as numbers of a dtype; what it cannot hold ends at its edge."""
+    """Return float64 values as numbers of a dtype; what it cannot hold ends at its edge.
+
+    Only rows that are extrapolated, or moved by noise, leave the range that their parents are in.
+    """
     if dtype.kind == "f":
-        return as_floats(values, dtype)
+        if dtype.itemsize < 8:
+            largest = float(np.finfo(dtype).max)
+            values = np.clip(values, -largest, largest)
+        return values.astype(dtype, copy=False)
     # float64 rounds the largest 64-bit whole numbers up, past what the dtype holds.
     info = np.iinfo(dtype)
     high = float(info.max) if info.bits < 64 else np.nextafter(float(info.max) + 1.0, 0.0)
@@ -252,24 +230,17 @@ def _dtype_of(i: int, column: Column, rows: Rows) -> Any:
     return dtype
 
 
-def _as_dtype(values: Any, dtype: Any) -> Any:
+def _taken(series: pd.Series, at: np.ndarray, dtype: Any) -> Any:
+    """Return some values; of objects in an extension array, pandas would make others."""
+    values = (series.to_numpy() if series.dtype == object else series.array).take(at)
     return values if values.dtype == dtype else pd.Series(values).astype(dtype).array
 
 
-def _taken(series: pd.Series, at: np.ndarray) -> Any:
-    """Return some values; of objects in an extension array, pandas would make others."""
-    return (series.to_numpy() if series.dtype == object else series.array).take(at)
-
-
-def _missing(n: int, dtype: Any) -> Any:
-    return pd.Series([None] * n, dtype=dtype).array
-
-
 def repeated(label: Any, n: int, dtype: Any) -> Any:
-    """Return an array that holds a label n times."""
-    if isinstance(dtype, np.dtype) and dtype.kind in "iufb":
+    """Return an array that holds a label, or None for a missing value, n times."""
+    if isinstance(dtype, np.dtype) and dtype.kind in "iufb" and label is not None:
         return np.full(n, label, dtype=dtype)
-    return pd.Series([label], dtype=dtype).repeat(n).array
+    return pd.Series([label] * min(n, 1), dtype=dtype).repeat(n).array
 
 
 def filled(label: Any, n: int, dtype: np.dtype) -> np.ndarray:
@@ -291,47 +262,26 @@ def decode(
     alike = all(c.kind == "float" and c.given is None and c.dtype == dtype for c in schema.columns)
     if alike and isinstance(dtype, np.dtype):
         names = pd.Index(schema.names)
-        return pd.DataFrame(as_floats(made.numeric, dtype), index, names, copy=False)
+        return pd.DataFrame(_held(made.numeric, dtype), index, names, copy=False)
     places = {i: place for place, i in enumerate(schema.numeric)}
     votes = {i: place for place, i in enumerate(schema.nominal)}
     columns: dict[int, Any] = {}
     for i, column in enumerate(schema.columns):
         values: Any
+        dtype = _dtype_of(i, column, rows)
         if i in votes:
-            values = _taken(rows.levels[votes[i]], made.codes[:, votes[i]])
-            values = _as_dtype(values, _dtype_of(i, column, rows))
+            values = _taken(rows.levels[votes[i]], made.codes[:, votes[i]], dtype)
         elif i in places:
             place = places[i]
-            if column.kind in ("datetime", "timedelta"):
-                ticks = made.wide.get(place)
-                if ticks is None:
-                    ticks = made.numeric[:, place].astype(np.int64)
-                values = _from_ticks(ticks, column)
-            elif place in made.wide:
-                exact = made.wide[place]
-                values = (
-                    _decimals(exact, column)
-                    if column.kind == "decimal"
-                    else exact.astype(column.dtype)
-                    if isinstance(column.dtype, np.dtype)
-                    else pd.array(exact, dtype=column.dtype)
-                )
-            else:
-                values = _from_float(made.numeric[:, place], column)
-            if column.given is not None:
-                values = pd.Series(values).astype(column.given).array
+            values = _numbers(made.numeric[:, place], made.wide.get(place), column)
         elif column.kind == "group":
             assert rows.group is not None and rows.group_levels is not None
-            values = _taken(rows.group_levels, rows.group[made.bases])
-            values = _as_dtype(values, _dtype_of(i, column, rows))
+            values = _taken(rows.group_levels, rows.group[made.bases], dtype)
         elif column.kind == "copied":
-            assert rows.beside is not None
-            values = _taken(rows.beside[column.name], made.bases)
-            values = _as_dtype(values, _dtype_of(i, column, rows))
-        elif column.kind == "carried":
-            values = _missing(len(index), _dtype_of(i, column, rows))
+            assert rows.passthrough is not None
+            values = _taken(rows.passthrough[column.name], made.bases, dtype)
         else:
-            values = repeated(label, len(index), _dtype_of(i, column, rows))
+            values = repeated(None if column.kind == "carried" else label, len(index), dtype)
         plain = isinstance(values, np.ndarray) and values.dtype.kind in "iufb"
         as_is = object if values.dtype == object else None
         columns[i] = values if plain else pd.Series(values, index, as_is, copy=False)
@@ -364,7 +314,7 @@ _STEP = STEP_ROWS  # new rows made at once: their temporaries stay near the proc
 
 
 class Part(NamedTuple):
-    """A synthetic partition, and what goes beside it where that was asked for."""
+    """A synthetic partition, and its companions and provenance where there are any."""
 
     table: Any
     weights: Any = None
@@ -372,20 +322,20 @@ class Part(NamedTuple):
     provenance: Any = None
 
 
-def learn(found: Extract, *, recipe: Recipe, seed: int) -> Any:
+def fit_model(found: Extract, *, recipe: Recipe, seed: int) -> Any:
     """Have the recipe fit its model to the sample, in the order of the table."""
     ranks = sorted(found.sample)
     numeric = np.concatenate([found.sample[r].numeric for r in ranks])
     numbers = np.concatenate([found.sample[r].numbers for r in ranks])
     of = np.repeat(ranks, [len(found.sample[r].numbers) for r in ranks])
     order = np.argsort(numbers, kind="stable")
-    return recipe.fit(recipe.measured(numeric[order]), of[order], numbers[order], seed)
+    return recipe.fit(recipe.scaled(numeric[order]), of[order], numbers[order], seed)
 
 
 def build_class_index(
     found: Extract,
-    around: Around | None = None,
-    learnt: Any = None,
+    nearest_all: NearestOfAll | None = None,
+    model: Any = None,
     survey: Any = None,
     *,
     recipe: Recipe,
@@ -414,12 +364,14 @@ def build_class_index(
                 f"class {of.label!r} has no group of at least {recipe.k + 1} rows (k + 1): no row "
                 "can be a base; lower k_neighbors, or pass on_small_group='copy'"
             )
-    ctx = ClassContext(rows, of, seed, eligible, around, learnt, survey, total)
+    ctx = ClassContext(rows, of, seed, eligible, nearest_all, model, survey, total)
     ctx.state = recipe.prepare(ctx)
     bases = recipe.bases(ctx)
-    index, report = _indexed(rows, bases, recipe, of, seed, learnt)
+    index, report = _indexed(rows, bases, recipe, of, seed, model)
     report |= bases.report
-    return ClassIndex(rows, bases, index, around, report, False, of.rank, found.decimals, ctx.state)
+    return ClassIndex(
+        rows, bases, index, nearest_all, report, False, of.rank, found.decimals, ctx.state
+    )
 
 
 def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray:
@@ -440,10 +392,10 @@ def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray:
 
 
 def _indexed(
-    rows: Rows, bases: Bases, recipe: Recipe, of: ClassPlan, seed: int, learnt: Any
+    rows: Rows, bases: Bases, recipe: Recipe, of: ClassPlan, seed: int, model: Any
 ) -> tuple[NeighborIndex | None, dict[str, Any]]:
     """Build the index of a class, one for each of its groups where there are some."""
-    space = recipe.search_space(rows, learnt)
+    space = recipe.search_space(rows, model)
     if space is None:
         return None, {"engine": "none", "exact": True, "recall": 1.0}
     some = slice(None, None, max(1, len(rows) // 512))
@@ -463,7 +415,12 @@ def _indexed(
         )
     report: dict[str, Any] = {"engine": index.engine, "exact": index.exact, "recall": 1.0}
     if not index.exact and groups is None:
-        report |= recipe.recall(rows, index, drawn)
+        # In all columns, though the search be in fewer.
+        codes = rows.codes if space.weight else None
+        matrix = recipe.scaled(rows.numeric)
+        report |= measure_recall(
+            index, matrix, recipe.k, seed=drawn, codes=codes, weight=space.weight
+        )
     elif not index.exact:
         report["recall"] = None  # of neighbours within groups it is not measured
     return index, report
@@ -528,7 +485,7 @@ def finish(
     like: pd.Index,
     array: np.dtype | None,
 ) -> Part:
-    """Give new rows the container and the dtypes of the output, and what goes beside them."""
+    """Give new rows the container and the dtypes of the output, and companions."""
     rows, n = of.rows, len(made.bases)
     named = array is None or rows.group is not None or how.provenance
     index = synthetic_index(like, first, n) if named else pd.RangeIndex(n)
@@ -553,14 +510,14 @@ def _table(
     schema = how.schema
     apart = schema.nominal or schema.carried or schema.copied
     if array is not None and array.kind == "f" and not apart:
-        return as_floats(made.numeric, array)
+        return _held(made.numeric, array)
     if array is not None and array.kind == "O" and len(schema.nominal) == len(schema.columns):
         levels = zip(rows.levels, made.codes.T, strict=True)
         return np.stack([of.to_numpy(dtype=object)[codes] for of, codes in levels], axis=1)
-    if how.recipe.copies_rows and rows.beside is not None:
+    if how.recipe.copies_rows and rows.passthrough is not None:
         if array is not None and not schema.carried:
-            return rows.beside.to_numpy(dtype=array)[made.bases]
-        frame = _whole(rows.beside, made.bases, schema, index)
+            return rows.passthrough.to_numpy(dtype=array)[made.bases]
+        frame = _whole(rows.passthrough, made.bases, schema, index)
     else:
         frame = decode(schema, rows, made, label, index)
     return frame if array is None else frame.to_numpy(dtype=array)
@@ -579,8 +536,7 @@ def _whole(rows: pd.DataFrame, bases: np.ndarray, schema: Schema, index: pd.Inde
         dtype = schema.columns[i].dtype
         if isinstance(dtype, pd.CategoricalDtype) and dtype.categories is None:
             dtype = rows.dtypes.iloc[i]
-        column = pd.Series([None] * len(frame), index=index, dtype=dtype)
-        frame.isetitem(i, column.array)
+        frame.isetitem(i, repeated(None, len(frame), dtype))
     return frame
 
 

@@ -5,11 +5,11 @@ Dask runs it as a graph; for a table in memory, which is one partition, :func:`i
 ::
 
     partitions          p0 ---- p1 ---- ...             read once for these, and passed on
-    extract             e0      e1                      class rows, and a sample to learn from
+    extract             e0      e1                      class rows, and a sample for the model
                           \    /
     gather                 `--'                         256 at a time, in order
                             | \
-    learn                   |  model                    where the recipe has one
+    fit                     |  model                    where the recipe has one
                             |
     queries              q(A, 0) ...                    batches of the rows of a class
                             |
@@ -20,7 +20,7 @@ Dask runs it as a graph; for a table in memory, which is one partition, :func:`i
 
 The second reading has keys of its own: were the first partitions used again, all of them would have
 to be held until the last has been read. It begins when the class rows are gathered and the model is
-learnt: workers that are idle meanwhile would read, and hold, what nobody can use yet. What cannot
+fitted: workers that are idle meanwhile would read, and hold, what nobody can use yet. What cannot
 be made twice (a shuffle between workers, partitions that are persisted) is shared all the same.
 """
 
@@ -43,38 +43,19 @@ from dask.highlevelgraph import HighLevelGraph
 from dask.optimization import cull
 
 from dsmote.execute.extract import Extract, check_counts, extract, join_extracts, take_of
-from dsmote.execute.generate import build_class_index, learn
-from dsmote.execute.recipe import Around, Task
+from dsmote.execute.generate import build_class_index, fit_model
+from dsmote.execute.recipe import NearestOfAll, Task
 from dsmote.execute.resources import compute, single_threaded
 from dsmote.execute.survey import (
     BATCH,
     Each,
     join_batches,
-    measured,
-    merge_around,
+    merge_nearest,
     nearest_here,
     queries_of,
-    survey_here,
+    reference_rows,
 )
 from dsmote.plan import COPY, ClassPlan, Plan
-
-__all__ = [
-    "FAN_IN",
-    "Inputs",
-    "Layer",
-    "add_indexes",
-    "again",
-    "alone",
-    "frame_of",
-    "freeze",
-    "freeze_all",
-    "in_one_reading",
-    "interpret",
-    "over_all",
-    "together",
-    "tree",
-    "without_blocks",
-]
 
 FAN_IN = 256  # inputs of a joining task
 # Keys of what Dask shuffles by a file: rows come to it in the order in which tasks happen to end.
@@ -269,6 +250,17 @@ def tree(
     return (name, 0)
 
 
+def add_each(
+    tasks: dict[Any, Any], name: str, function: Callable[..., Any], rows: Iterable[tuple[Any, ...]]
+) -> list[Any]:
+    """Add a task for each tuple of arguments; return the keys of the tasks."""
+    added = []
+    for i, row in enumerate(rows):
+        added.append((name, i))
+        tasks[added[-1]] = (function, *row)
+    return added
+
+
 def _run(node: Any, values: Mapping[Any, Any]) -> Any:
     """Return a task's result, or what stands in the place of one, given those that it needs."""
     if hasattr(node, "dependencies"):  # one of Dask's own
@@ -327,7 +319,7 @@ def in_one_reading(
 ) -> dict[Any, Any]:
     """Let one task read a partition, take class rows out of it, and write it.
 
-    `writes` are the keys of the tasks that write a partition each; `rest` what else is asked for.
+    `writes` are the keys of the tasks that write a partition each, `rest` what else is asked for.
     """
     wanted = [*writes, *rest]
     graph, below = fused(tasks, writes, wanted)
@@ -364,11 +356,8 @@ def over_all(
     fan_in: int = FAN_IN,
 ) -> Any:
     """Compute something of every partition, and join it in their order: one pass over the data."""
-    level: list[Any] = []
     graph = dict(tasks)
-    for i, keys in enumerate(rows):
-        level.append((name, i))
-        graph[level[-1]] = (look, *keys)
+    level = add_each(graph, name, look, rows)
     top = tree(graph, level, f"joined-{name}", joined, fan_in=fan_in)
     graph, _ = fused(graph, level, [top])
     whole = HighLevelGraph.from_collections(name, graph, dependencies=())
@@ -379,39 +368,26 @@ def over_all(
 _FEW = 8  # lists of neighbours that are merged at once: they are larger than what is extracted
 
 
-def alone(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def with_one_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a function with BLAS kept to one thread."""
     with single_threaded():
         return function(*args, **kwargs)
 
 
-def without_blocks(plan: Plan) -> Plan:
-    """Leave out what a task does not need: a plan has as many blocks as synthetic partitions."""
-    return replace(plan, blocks=())
-
-
 class Inputs:
     """The fixed partitions of a table's collections.
 
-    Parameters
-    ----------
-    graph : dict
-        All their tasks.
-    columns : sequence of (sequence of keys, or None)
-        Keys of X, of the target, of the weights and of the groups, in order of partitions.
+    `graph` has all their tasks; `columns` are the keys of X, of the target, of the weights and of
+    the groups (None where there are none), in order of partitions.
     """
 
     def __init__(self, graph: dict[Any, Any], columns: Sequence[Sequence[Any] | None]) -> None:
         self.graph = graph
         self.columns = columns
 
-    def __len__(self) -> int:
-        assert self.columns[0] is not None
-        return len(self.columns[0])
-
     def rows(self) -> list[tuple[Any, ...]]:
         """Return the arguments that a task over each partition takes."""
-        n = len(self)
+        n = len(self.columns[0] or ())
         filled = [[None] * n if keys is None else list(keys) for keys in self.columns]
         while len(filled) > 1 and filled[-1] == [None] * n:
             filled.pop()
@@ -439,39 +415,47 @@ def add_indexes(
 
     `each` maps a function over blocks of queries, in threads, where no scheduler has any.
     """
-    recipe = task.recipe
-    plan = without_blocks(task.plan)
+    recipe = task.how.recipe
+    plan = replace(task.plan, blocks=())  # which are many, and no task here needs them
     gathered = _add_gather(tasks, inputs, token, task, plan)
-    learnt = None
+    model = None
     if recipe.sample:
-        learnt = f"learn-{token}"
-        fit = partial(alone, learn, recipe=recipe, seed=plan.seed)
-        tasks[learnt] = (fit, gathered)
+        model = f"fit-{token}"
+        fit = partial(with_one_thread, fit_model, recipe=recipe, seed=plan.seed)
+        tasks[model] = (fit, gathered)
     elif task.levels:
         # Levels may be many: they are in the graph once, and not in every task that needs them.
-        learnt = f"levels-{token}"
-        tasks[learnt] = (partial(tuple, task.levels),)
-    around: dict[int, Any] = {}
+        model = f"levels-{token}"
+        tasks[model] = (partial(tuple, task.levels),)
+    nearest_all: dict[int, Any] = {}
     survey = None
-    if recipe.around or recipe.surveys:
+    if recipe.n_neighbors_all or recipe.surveys:
         # In itself small, so that those who wait for it need not be sent the rows.
         ready = f"ready-{token}"
-        tasks[ready] = (_ready, gathered, learnt)
+        tasks[ready] = (_ready, gathered, model)
         second = inputs.again(f"again-{token}", ready)
         tasks |= second.graph
         ranks = {c.label: c.rank for c in plan.classes}
-        look = partial(measured, schema=task.schema, ranks=ranks, recipe=recipe)
+        look = partial(reference_rows, schema=task.schema, ranks=ranks, recipe=recipe)
         if recipe.surveys:
-            survey = _add_survey(tasks, second, token, partial(_surveyed, look=look), task, learnt)
-        if recipe.around:
-            around = _add_around(tasks, second, token, look, task, gathered, learnt, each)
+            see = partial(_surveyed, look=look, recipe=recipe, n_classes=len(plan.classes))
+            rows = [(model, *row) for row in second.rows()]
+            level = add_each(tasks, f"survey-{token}", partial(with_one_thread, see), rows)
+            survey = tree(tasks, level, f"surveyed-{token}", sum)
+        if recipe.n_neighbors_all:
+            nearest_all = _add_nearest(tasks, second, token, look, task, gathered, model, each)
     indexes = {}
     for c in plan.growing:
         build = partial(
-            alone, build_class_index, recipe=recipe, of=c, seed=plan.seed, total=plan.n_new
+            with_one_thread,
+            build_class_index,
+            recipe=recipe,
+            of=c,
+            seed=plan.seed,
+            total=plan.n_new,
         )
         indexes[c.rank] = (f"index-{token}", c.rank)
-        tasks[indexes[c.rank]] = (build, gathered, around.get(c.rank), learnt, survey)
+        tasks[indexes[c.rank]] = (build, gathered, nearest_all.get(c.rank), model, survey)
     return indexes
 
 
@@ -481,60 +465,46 @@ def _ready(*_: Any) -> None:
 
 def _add_gather(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task, plan: Plan) -> Any:
     take = take_of(task)
-    pull = partial(extract, take=take)
-    level = []
-    for i, row in enumerate(inputs.rows()):
-        level.append((f"extract-{token}", i))
-        tasks[level[-1]] = (pull, *row)
+    level = add_each(tasks, f"extract-{token}", partial(extract, take=take), inputs.rows())
     joined = partial(join_extracts, take=take)
-    last = partial(_gathered, take=take, plan=plan, first=task.first)
+    last = partial(_gathered, take=take, plan=plan, first=task.how.first)
     # A sample makes every extract large.
     fan_in = {"fan_in": _FEW} if take.quotas else {}
     return tree(tasks, level, f"gather-{token}", joined, last, **fan_in)
 
 
-def _gathered(parts: list[Extract], *, take: Any, plan: Plan, first: int | None) -> Extract:
+def _gathered(parts: list[Extract], *, take: Any, plan: Plan, first: int) -> Extract:
     return check_counts(join_extracts(parts, take=take), plan, first)
 
 
-def _add_survey(
-    tasks: dict[Any, Any], second: Inputs, token: str, look: Any, task: Task, learnt: Any
-) -> Any:
-    see = partial(alone, look, recipe=task.recipe, n_classes=len(task.plan.classes))
-    level = []
-    for i, row in enumerate(second.rows()):
-        level.append((f"survey-{token}", i))
-        tasks[level[-1]] = (see, learnt, *row)
-    return tree(tasks, level, f"surveyed-{token}", sum)
+def _surveyed(model: Any, *row: Any, look: Any, recipe: Any, n_classes: int) -> Any:
+    here = look(*row)
+    return recipe.survey(here.matrix, here.ranks, n_classes, model)
 
 
-def _surveyed(learnt: Any, *row: Any, look: Any, recipe: Any, n_classes: int) -> Any:
-    return survey_here(look(*row), recipe=recipe, n_classes=n_classes, learnt=learnt)
-
-
-def _add_around(
+def _add_nearest(
     tasks: dict[Any, Any],
     second: Inputs,
     token: str,
     look: Any,
     task: Task,
     gathered: Any,
-    learnt: Any,
+    model: Any,
     each: Each | None,
 ) -> dict[int, Any]:
     """Add the search for the nearest of all rows; return the keys of what is found, by rank."""
-    recipe = task.recipe
+    recipe = task.how.recipe
     found: dict[int, list[Any]] = {}
     for t, batches in enumerate(together(task.plan.growing)):
         asking = []
         for rank, b in batches:
-            ask = partial(_queries, recipe=recipe, rank=rank, batch=b)
+            ask = partial(queries_of, recipe=recipe, rank=rank, batch=b)
             asking.append(f"queries-{rank}-{b}-{token}")
-            tasks[asking[-1]] = (ask, gathered, learnt)
+            tasks[asking[-1]] = (ask, gathered, model)
         level = []
         for i, row in enumerate(second.rows()):
             level.append((f"nearest-{t}-{token}", i))
-            find = partial(alone, _nearest, look=look, order=i, recipe=recipe, each=each)
+            find = partial(with_one_thread, _nearest, look=look, order=i, recipe=recipe, each=each)
             tasks[level[-1]] = (find, asking, *row)
         top = tree(tasks, level, f"nearest-of-all-{t}-{token}", _merged, fan_in=_FEW)
         for place, (rank, b) in enumerate(batches):
@@ -542,7 +512,7 @@ def _add_around(
             tasks[found[rank][-1]] = (itemgetter(place), top)
     tops = {}
     for rank, keys in found.items():
-        tops[rank] = f"around-{rank}-{token}"
+        tops[rank] = f"all-{rank}-{token}"
         tasks[tops[rank]] = (join_batches, keys)
     return tops
 
@@ -568,18 +538,12 @@ def together(classes: Sequence[ClassPlan]) -> list[list[tuple[int, int]]]:
     return some
 
 
-def _queries(found: Extract, learnt: Any, *, recipe: Any, rank: int, batch: int) -> Any:
-    rows = found.rows[rank]
-    asked = recipe.asks(rows, learnt)
-    return queries_of(rows, found.starts, asked, recipe=recipe, rank=rank, batch=batch)
-
-
 def _nearest(
     asking: Any, *row: Any, look: Any, order: int, recipe: Any, each: Each | None
-) -> list[Around]:
+) -> list[NearestOfAll]:
     here = look(*row)
     return [nearest_here(here, q, order=order, recipe=recipe, each=each) for q in asking]
 
 
-def _merged(parts: list[list[Around]]) -> list[Around]:
-    return [merge_around(of_one) for of_one in zip(*parts, strict=True)]
+def _merged(parts: list[list[NearestOfAll]]) -> list[NearestOfAll]:
+    return [merge_nearest(of_one) for of_one in zip(*parts, strict=True)]

@@ -47,31 +47,6 @@ from dsmote.plan.schema import (
     text_found,
 )
 
-__all__ = [
-    "NUMBERED",
-    "Labelled",
-    "Partition",
-    "Samples",
-    "as_frame",
-    "bad_values",
-    "check",
-    "check_companion",
-    "column_of",
-    "companion",
-    "conform",
-    "incomplete",
-    "index_end",
-    "label_codes",
-    "labelled",
-    "labels_of",
-    "missing_labels",
-    "numbers_in",
-    "profile",
-    "smallest_hashes",
-    "unlike",
-]
-
-
 NUMBERED = 1 << 13  # rows of a table in memory whose levels are numbered once, for all classes
 HASHED = 8  # columns that are enough to tell rows apart
 LEAST_ROWS = 1 << 12  # of a wide partition, that are profiled at once
@@ -106,24 +81,27 @@ def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
     return part
 
 
-def labels_of(frame: pd.DataFrame, target: Any, schema: Schema) -> pd.Series:
-    """Return the target of a partition as a Series of the partition's length."""
-    if target is None:
-        position = schema.target
-        assert position is not None
-        return frame.iloc[:, position]
-    if isinstance(target, pd.DataFrame):
-        target = target.iloc[:, 0]
-    if not isinstance(target, pd.Series):
-        refuse_mask(target, "a partition of y")
-        target = pd.Series(np.asarray(target).reshape(-1))
-    if len(target) != len(frame):
-        raise ValueError(unlike(len(frame), len(target)))
-    return target
+def as_series(values: Any, what: str) -> pd.Series:
+    """Return the target, weights or groups of a partition, whatever holds them, as a Series."""
+    if isinstance(values, pd.DataFrame):
+        return values.iloc[:, 0]
+    if isinstance(values, pd.Series):
+        return values
+    refuse_mask(values, f"a partition of {what}")
+    return pd.Series(native(np.asarray(values)).reshape(-1))
 
 
-def label_codes(labels: Any) -> tuple[np.ndarray, list[Any]]:
-    """Return each row's label as a number (-1: missing), and the labels as plain values."""
+class Labelled(NamedTuple):
+    """The classes of a partition's rows."""
+
+    codes: np.ndarray  # int, shape (n,): place of each row's label in `names`; -1: missing
+    names: list[Any]  # the labels as plain Python values, in order of first appearance
+    counts: list[int]  # rows of each
+    missing: int  # rows without a label
+
+
+def labelled(labels: Any) -> Labelled:
+    """Give each different label a number."""
     dtype = getattr(labels, "dtype", None)
     if isinstance(labels, pd.Series) and isinstance(dtype, np.dtype) and dtype.kind in "iubO":
         labels = labels.to_numpy()  # which takes half the time
@@ -135,23 +113,9 @@ def label_codes(labels: Any) -> tuple[np.ndarray, list[Any]]:
             "text for each row"
         ) from error
     if isinstance(values, np.ndarray) and values.dtype.kind in "iub":
-        return codes, values.tolist()
-    return codes, [plain(value) for value in values]
-
-
-class Labelled(NamedTuple):
-    """The classes of a partition's rows."""
-
-    codes: np.ndarray  # int, shape (n,): place of each row's label in `names`; -1: missing
-    names: list[Any]  # the labels as plain Python values, in order of first appearance
-    counts: list[int]  # rows of each
-
-    missing: int  # rows without a label
-
-
-def labelled(labels: Any) -> Labelled:
-    """Give each different label a number."""
-    codes, names = label_codes(labels)
+        names = values.tolist()
+    else:
+        names = [plain(value) for value in values]
     missing, *counts = np.bincount(codes + 1, minlength=len(names) + 1).tolist()
     return Labelled(codes, names, counts, missing)
 
@@ -159,18 +123,15 @@ def labelled(labels: Any) -> Labelled:
 class Partition:
     """One partition of a table, or all of a table in memory: what is read of it is read once.
 
-    Parameters
-    ----------
-    part, target : partitions of X and of y (None where the target is a column of X)
-    weight, group : partitions of the sample weights and of the groups, where there are any
+    `target` is None where the target is a column of X.
     """
 
     def __init__(self, part: Any, target: Any = None, weight: Any = None, group: Any = None):
         self.part, self.target, self.weight, self.group = part, target, weight, group
-        self.measured: Any = None  # for whoever looks at all rows
+        self.reference: Any = None  # for whoever looks at all rows
         self._frames: list[tuple[Schema, pd.DataFrame]] = []
         self._labelled: Labelled | None = None
-        self._levels: dict[int, tuple[np.ndarray, pd.Series]] = {}
+        self.levels: dict[int, tuple[np.ndarray, pd.Series]] = {}
         self._decimals: dict[int, tuple[int, int] | None] | None = None
 
     @classmethod
@@ -201,8 +162,15 @@ class Partition:
         return frame
 
     def series(self, schema: Schema) -> pd.Series:
-        """Return the target."""
-        return labels_of(self.frame(schema), self.target, schema)
+        """Return the target, of the partition's length."""
+        frame = self.frame(schema)
+        if self.target is None:
+            assert schema.target is not None
+            return frame.iloc[:, schema.target]
+        labels = as_series(self.target, "y")
+        if len(labels) != len(frame):
+            raise ValueError(unlike(len(frame), len(labels)))
+        return labels
 
     def labels(self, schema: Schema) -> Labelled:
         """Return the numbered labels."""
@@ -212,16 +180,11 @@ class Partition:
             self._labelled = labelled(self.target if known else self.series(schema))
         return self._labelled
 
-    @property
-    def known_levels(self) -> Mapping[int, tuple[np.ndarray, pd.Series]]:
-        """The codes and levels that were asked for before, by position."""
-        return self._levels
-
     def level_codes(self, i: int, column: pd.Series) -> tuple[np.ndarray, pd.Series]:
         """Return the codes and levels of a categorical feature, as `factorized` does."""
-        if i not in self._levels:
-            self._levels[i] = factorized(column)
-        return self._levels[i]
+        if i not in self.levels:
+            self.levels[i] = factorized(column)
+        return self.levels[i]
 
     def decimals(self, schema: Schema) -> dict[int, tuple[int, int] | None]:
         """Return the digits of the decimals in object columns that are measured, unless empty."""
@@ -246,23 +209,15 @@ def check_companion(dtype: Any, name: str) -> None:
 
 
 def companion(values: Any, n: int, name: str) -> pd.Series:
-    """Return what goes beside a partition of n rows (weights, groups) as a Series."""
-    if isinstance(values, pd.DataFrame):
-        values = values.iloc[:, 0]
-    if not isinstance(values, pd.Series):
-        refuse_mask(values, f"a partition of {name}")
-        values = pd.Series(native(np.asarray(values)).reshape(-1))
+    """Return the weights or groups of a partition of n rows as a Series."""
+    values = as_series(values, name)
     if len(values) != n:
         raise ValueError(
             f"{name} is partitioned differently from X: a partition of X has {n:,} rows, that of "
             f"{name} beside it {len(values):,}; give both the same partitions"
         )
-    if name == "sample_weight":
-        _check_weights(values)
-    return values
-
-
-def _check_weights(values: pd.Series) -> None:
+    if name != "sample_weight":
+        return values
     try:
         weights = values.to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError) as error:
@@ -270,9 +225,10 @@ def _check_weights(values: pd.Series) -> None:
     bad = len(weights) - int(np.isfinite(weights).sum())
     if bad:
         raise ValueError(
-            f"sample_weight is missing or infinite in {bad:,} row{'' if bad == 1 else 's'}; "
-            "between such weights there is none: fill them, or drop those rows"
+            f"sample_weight contains NaN or infinity in {bad:,} row{'' if bad == 1 else 's'}; "
+            "impute or drop those rows"
         )
+    return values
 
 
 def unlike(n_X: int, n_y: int) -> str:
@@ -384,10 +340,11 @@ def profile(
         parts = [profile(_at(part, s), _at(target, s), schema, scale, levels) for s in slices]
         return replace(merge_profiles(parts), bytes=size, largest_bytes=size)
     codes, names, counts, missing_target = here.labels(schema)
-    numeric = [values for values, _ in numeric_columns(frame, schema)]
+    numeric = {}
     good = codes
     missing, infinite = {}, {}
-    for i, column in zip(schema.numeric, numeric, strict=True):
+    for i, (column, _) in zip(schema.numeric, numeric_columns(frame, schema), strict=True):
+        numeric[i] = column
         if not all_finite(column):
             finite = np.isfinite(column)
             missing[i] = int(np.isnan(column).sum())
@@ -401,7 +358,7 @@ def profile(
     if levels or levels_once:
         found = {i: here.level_codes(i, column) for i, column in nominal.items()}
     numbered = [of[0] for of in found.values()] if whole and found else list(nominal.values())
-    samples = Samples(numeric, good, names, numbered, whole)
+    samples = Samples(list(numeric.values()), good, names, numbered, whole)
     text = {i: column for i, column in nominal.items() if is_nominal_dtype(column.dtype)}
     categories = {
         i: (dtype,)
@@ -422,21 +379,19 @@ def profile(
         categories=categories,
         decimals=here.decimals(schema),
         distinct={
-            i: distinct_values(
-                different(column if i not in missing else column[np.isfinite(column)])
-            )
-            for i, column in zip(schema.numeric, numeric, strict=True)
+            i: distinct_values(different(column[np.isfinite(column)] if i in missing else column))
+            for i, column in numeric.items()
             if schema.columns[i].kind == "int"
         }
         | {i: _levels_seen(column, *found.get(i, ())[1:]) for i, column in text.items()},
         texts={i: _first_texts(column) for i, column in text.items()},
         sample=samples if whole else dict(samples),
-        moments=tuple(look_at(column, scale) for column in numeric) if scale else (),
+        moments=tuple(look_at(column, scale) for column in numeric.values()) if scale else (),
         levels=tuple(_level_counts(*of, codes, names) for of in found.values()) if levels else (),
         index_end=index_end(frame, target),
         exact_columns=frozenset(
             i
-            for i, column in zip(schema.numeric, numeric, strict=True)
+            for i, column in numeric.items()
             if schema.columns[i].kind in WHOLE and not all_exact(column)
         ),
     )
@@ -627,12 +582,14 @@ def smallest_hashes(columns: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, 
     return words[rows], rows
 
 
-def bad_values(rows: pd.DataFrame, schema: Schema) -> tuple[dict[int, int], dict[int, int]]:
-    """Count missing and infinite values of the measured columns."""
-    missing, infinite = {}, {}
-    for i, (values, _) in zip(schema.numeric, numeric_columns(rows, schema), strict=True):
-        missing[i], infinite[i] = int(np.isnan(values).sum()), int(np.isinf(values).sum())
-    return missing, infinite
+def bad_values(numeric: np.ndarray, schema: Schema) -> tuple[dict[int, int], dict[int, int]]:
+    """Count missing and infinite values of the numeric features, by position."""
+    missing, infinite = np.isnan(numeric).sum(axis=0), np.isinf(numeric).sum(axis=0)
+    places = schema.numeric
+    return (
+        dict(zip(places, missing.tolist(), strict=True)),
+        dict(zip(places, infinite.tolist(), strict=True)),
+    )
 
 
 def incomplete_columns(
@@ -655,7 +612,7 @@ def incomplete(missing: Mapping[int, int], infinite: Mapping[int, int], schema: 
     """Write the message for values that cannot be measured."""
     shown = incomplete_columns(missing, infinite, schema)
     return (
-        "the input contains NaN, missing values or infinity in measured columns: "
+        "the input contains NaN, missing values or infinity in numeric features: "
         f"{shown}; fill them, name the columns in carry, or pass missing='skip' to keep "
         "such rows in the output and leave them out as bases and neighbours"
     )

@@ -5,7 +5,7 @@ r"""What makes a sampler itself, and what the executors hand to it.
     a recipe says                    an executor does, in memory or on Dask
     ---------------------------      ------------------------------------------------------------
     sample, fit                      takes a seeded sample of all rows, has a model fitted to it
-    around, values                   finds the nearest of ALL rows for the rows of a class
+    n_neighbors_all, values          finds the nearest of ALL rows for the rows of a class
     survey                           shows every partition to the recipe, and adds up what it says
     prepare                          keeps what it returns with the class, computed once
     bases                            asks which rows are bases, and how often
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -38,27 +38,9 @@ from dsmote.neighbors import (
     few,
     leading_axes,
 )
-from dsmote.neighbors.choose import measure_recall
 from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema, Stream, copies_with_replacement
 from dsmote.plan.draws import GAP, NEIGHBOUR, NOISE, VOTE
 from dsmote.plan.profile import LevelCounts
-
-__all__ = [
-    "Around",
-    "Bases",
-    "ClassContext",
-    "ClassIndex",
-    "Draws",
-    "Ends",
-    "Made",
-    "Making",
-    "Recipe",
-    "SearchSpace",
-    "Task",
-    "on_segments",
-    "other_classes",
-    "vote_on",
-]
 
 
 class Draws:
@@ -109,10 +91,10 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Around:
+class NearestOfAll:
     """The m nearest of all rows, for n rows of a class."""
 
-    asked: np.ndarray  # int64, shape (n,): which rows of the class
+    query_rows: np.ndarray  # int64, shape (n,): which rows of the class
     distances: np.ndarray  # float64, shape (n, m): ascending; inf where there are fewer rows
     classes: np.ndarray  # int32, shape (n, m): rank of their class; -1 where there is no row
     numbers: np.ndarray  # int64, shape (n, m): rows of the table; their order where distances tie
@@ -138,7 +120,7 @@ class SearchSpace:
 
     matrix: np.ndarray  # float64, shape (n, p)
     codes: np.ndarray  # int32, shape (n, q): levels of the categorical features
-    weight: float = 0.0  # the distance that a differing category counts for
+    weight: float = 0.0  # the distance that a differing category counts for, if one does
     axes: tuple[np.ndarray, np.ndarray] | None = None  # centre and axes, if projected to these
     tables: tuple[np.ndarray, ...] = ()  # P(class | level), where rows are compared by it
 
@@ -177,7 +159,7 @@ class ClassIndex:
     rows: Rows
     bases: Bases
     neighbours: NeighborIndex | None  # by row; None where the sampler has none, or copies
-    around: Around | None  # the nearest of all rows
+    nearest_all: NearestOfAll | None  # the nearest of all rows
     report: dict[str, Any]  # what the user is told
     copied: bool = False  # the class is too small for neighbours, and its rows are copied
     rank: int = -1  # its place in sorted label order
@@ -195,33 +177,15 @@ class ClassIndex:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What makes a sampler itself. As it stands it is SMOTE's: all rows are bases, equally.
+    """What makes a sampler itself. As it stands it is SMOTE's: all rows are bases, equally."""
 
-    Attributes
-    ----------
-    name : str
-        The sampler's name.
-    k : int
-        Neighbours of each base row in its class; 0 for none.
-    neighbors : Engine or None
-        How they are found; None to choose from the rows.
-    fast : bool
-        They may be approximate.
-    n_components : int, float or None
-        Principal components to find them in.
-    scaling : Scaling or None
-        Distances are those of scaled columns.
-    on_small_group : {"error", "copy", "skip"}
-        What to do with groups of fewer than k + 1 rows.
-    """
-
-    name: str
-    k: int = 0
-    neighbors: Engine | None = None
-    fast: bool = False
-    n_components: Any = None
-    scaling: Scaling | None = None
-    on_small_group: str = "error"
+    name: str  # the sampler's
+    k: int = 0  # neighbours of each base row in its class; 0 for none
+    neighbors: Engine | None = None  # how they are found; None to choose from the rows
+    fast: bool = False  # they may be approximate
+    n_components: Any = None  # principal components to find them in
+    scaling: Scaling | None = None  # distances are those of scaled columns
+    on_small_group: str = "error"  # what to do with groups of fewer than k + 1 rows
 
     # Constants of a kind of recipe. Some kinds compute one from their fields: a property there.
 
@@ -233,22 +197,12 @@ class Recipe:
     copies_rows = False
     #: Every partition is shown to :meth:`survey`.
     surveys = False
-    if TYPE_CHECKING:
-
-        @property
-        def around(self) -> int:
-            """Nearest of all rows that are looked for."""
-
-        @property
-        def values(self) -> int:
-            """Those of them whose values are wanted."""
-
-        @property
-        def sample(self) -> int:
-            """Rows that a model is fitted to, at most; 0 where none is."""
-
-    else:
-        around = values = sample = 0
+    #: Nearest of all rows that are looked for.
+    n_neighbors_all: ClassVar[Any] = 0
+    #: Those of them whose values are wanted.
+    values: ClassVar[Any] = 0
+    #: Rows that a model is fitted to, at most; 0 where none is.
+    sample: ClassVar[Any] = 0
 
     @property
     def exact(self) -> bool:
@@ -257,7 +211,7 @@ class Recipe:
         return engine and not (self.fast or self.n_components)
 
     @property
-    def around_engine(self) -> Engine | None:
+    def engine_all(self) -> Engine | None:
         """How the nearest of all rows are found: exactly, unless an object of the user's is to."""
         return self.neighbors if self.neighbors is not None and self.neighbors.exact else None
 
@@ -266,10 +220,10 @@ class Recipe:
         return Needs(
             k=self.k,
             k_name=self.k_name,
-            n_neighbors_all=self.around,
+            n_neighbors_all=self.n_neighbors_all,
             values=self.values,
             sample=self.sample,
-            looks=self.surveys or self.around > 0,
+            looks=self.surveys or self.n_neighbors_all > 0,
             copied=bool(self.scaling) + bool(self.n_components),
             estimators=self.sample > 0,
         )
@@ -278,7 +232,7 @@ class Recipe:
         """Return a recipe that finds neighbours among scaled rows."""
         return replace(self, scaling=scaling)
 
-    def measured(self, numeric: np.ndarray) -> np.ndarray:
+    def scaled(self, numeric: np.ndarray) -> np.ndarray:
         """Return the numbers that distances are taken of: scaled, if asked for."""
         return numeric if self.scaling is None else self.scaling.scaled(numeric)
 
@@ -286,7 +240,7 @@ class Recipe:
         """Take what was asked for, or choose by the directions that the rows spread in."""
         if self.neighbors is not None:
             return Choice(self.neighbors.name, "as asked for", self.neighbors)
-        return choose_engine(n_rows, self._projected(self.measured(sample)), fast=self.fast)
+        return choose_engine(n_rows, self._projected(self.scaled(sample)), fast=self.fast)
 
     def _projected(self, sample: np.ndarray) -> np.ndarray:
         if not self.n_components or not len(sample):
@@ -294,9 +248,9 @@ class Recipe:
         centre, axes = leading_axes(sample, self.n_components)
         return np.asarray((sample - centre) @ axes)
 
-    def surrounding(self, matrix: np.ndarray, n_queries: int) -> NeighborIndex:
+    def index_all(self, matrix: np.ndarray, n_queries: int) -> NeighborIndex:
         """Index (scaled) rows of any class, to be asked for the nearest of all rows."""
-        how = self.around_engine
+        how = self.engine_all
         if how is None and few(n_queries, len(matrix)):
             how = BruteIndex()
         elif how is None:
@@ -309,7 +263,7 @@ class Recipe:
         """Return the rows of a class as they are searched; None where they are not."""
         if not self.k:
             return None
-        matrix = self.measured(rows.numeric)
+        matrix = self.scaled(rows.numeric)
         if not self.n_components:
             return SearchSpace(matrix, rows.codes)
         centre, axes = leading_axes(matrix, self.n_components)
@@ -317,21 +271,17 @@ class Recipe:
 
     def build_index(self, space: SearchSpace, engine: Any, seed: int) -> NeighborIndex:
         """Build the index over the rows of a class, or of one group of it."""
-        index = self._index(space, engine, seed)
+        if space.weight:
+            index = engine.build_mixed(space.matrix, space.codes, space.weight, seed=seed)
+        else:
+            index = engine.build(space.matrix, seed=seed)
         return ProjectedSearch(index, *space.axes) if space.axes else index
-
-    def _index(self, space: SearchSpace, how: Any, seed: int) -> NeighborIndex:
-        return how.build(space.matrix, seed=seed)
-
-    def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
-        """Compare an approximate index with brute force, in all columns, on a sample of rows."""
-        return measure_recall(index, self.measured(rows.numeric), self.k, seed=seed)
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit a model to sampled (scaled) rows and their class numbers, in the table's order."""
         return None
 
-    def asks(self, rows: Rows, model: Any) -> np.ndarray:
+    def query_rows(self, rows: Rows, model: Any) -> np.ndarray:
         """Return which rows of a class ask for the nearest of all rows."""
         return np.arange(len(rows))
 
@@ -403,11 +353,11 @@ def vote_on(rows: Rows, voters: np.ndarray, draws: Draws) -> np.ndarray:
     return made
 
 
-def other_classes(around: Around, m: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def other_classes(nearest_all: NearestOfAll, m: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Count rows of other classes, and all rows, among the (m) nearest of all rows."""
-    classes = around.classes[:, :m]
+    classes = nearest_all.classes[:, :m]
     there = classes >= 0
-    return (there & (classes != around.own_class)).sum(axis=1), there.sum(axis=1)
+    return (there & (classes != nearest_all.own_class)).sum(axis=1), there.sum(axis=1)
 
 
 @dataclass
@@ -418,7 +368,7 @@ class ClassContext:
     cls: ClassPlan
     seed: int  # the root seed
     eligible: np.ndarray | None = None  # rows that may be bases; None for all
-    around: Around | None = None  # the nearest of all rows
+    nearest_all: NearestOfAll | None = None  # the nearest of all rows
     model: Any = None  # the fitted model
     survey: Any = None  # what Recipe.survey said of all partitions
     total: int = 0  # new rows of all classes together
@@ -436,33 +386,24 @@ class ClassContext:
 
 
 @dataclass(frozen=True)
-class Task:
-    """All that an executor is told."""
-
-    recipe: Recipe
-    schema: Schema  # of the input
-    out: Schema  # of the output
-    plan: Plan
-    skip: bool  # leave rows with missing values out, where otherwise they are an error
-    changes: dict[int, Any]  # dtypes that cannot stay: carried integers, categories that differ
-    known: dict[int, Any]  # the changes, and categories that the input's metadata did not know
-    provenance: str | None = None  # "flag", "full" or None
-    levels: tuple[LevelCounts, ...] = ()  # rows of each level of each categorical feature, by class
-    first: int | None = None  # where the index of new rows begins; in memory rows are numbered anew
-
-
-@dataclass(frozen=True)
 class Making:
     """What making rows needs of a task: little, because every block of rows has it."""
 
     recipe: Recipe
     schema: Schema  # of the output
     seed: int
-    first: int  # where the index of the new rows begins
-    provenance: str | None = None
+    first: int = 0  # where the index of new rows begins; in memory rows are numbered anew
+    provenance: str | None = None  # "flag", "full" or None
 
-    @classmethod
-    def of(cls, task: Task) -> Making:
-        """Take it from a task."""
-        plan = task.plan
-        return cls(task.recipe, task.out, plan.seed, task.first or 0, task.provenance)
+
+@dataclass(frozen=True)
+class Task:
+    """All that an executor is told."""
+
+    how: Making
+    schema: Schema  # of the input
+    plan: Plan
+    skip: bool  # leave rows with missing values out, where otherwise they are an error
+    changes: dict[int, Any]  # dtypes that cannot stay: carried integers, categories that differ
+    known: dict[int, Any]  # the changes, and categories that the input's metadata did not know
+    levels: tuple[LevelCounts, ...] = ()  # rows of each level of each categorical feature, by class

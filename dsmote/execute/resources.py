@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import dask
 import dask.threaded
@@ -20,16 +20,6 @@ from dask.system import CPU_COUNT
 from threadpoolctl import ThreadpoolController
 
 from dsmote.plan import Limit
-
-__all__ = [
-    "compute",
-    "current_client",
-    "memory_limit",
-    "on_threads",
-    "single_threaded",
-    "thread_count",
-    "thread_pool",
-]
 
 _CGROUP_LIMITS = (
     "/sys/fs/cgroup/memory.max",
@@ -117,18 +107,11 @@ def _machine_bytes() -> int:
     return min(limit for limit in limits if limit > 0)
 
 
-class _Pools(NamedTuple):
-    """The thread pools of libraries: those that the process shares, and those of each thread."""
-
-    shared: list[Any]
-    own: list[Any]
+_FOUND: dict[int, tuple[list[Any], list[Any]]] = {}
 
 
-_FOUND: dict[int, _Pools] = {}
-
-
-def _pools() -> _Pools:
-    """Return the thread pools of the libraries that are loaded.
+def _pools() -> tuple[list[Any], list[Any]]:
+    """Return the pools of loaded libraries: those that the process shares, those of each thread.
 
     Looking for them takes some milliseconds, as long as a small table; it is done again when
     modules were imported meanwhile, which may have brought another pool.
@@ -138,7 +121,7 @@ def _pools() -> _Pools:
     if found is None:
         every = ThreadpoolController().lib_controllers
         own = [p for p in every if "openmp" in (p.user_api, getattr(p, "threading_layer", ""))]
-        found = _Pools([p for p in every if p not in own], own)
+        found = [p for p in every if p not in own], own
         _FOUND.clear()
         _FOUND[loaded] = found
     return found
@@ -159,7 +142,7 @@ class _BlasGuard:
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
-                self._before = _limited(_pools().shared)
+                self._before = _limited(_pools()[0])
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
@@ -219,7 +202,7 @@ def single_threaded() -> Iterator[None]:
         yield
         return
     with _BLAS:
-        before = _limited(_pools().own)
+        before = _limited(_pools()[1])
         _HERE.limited = True
         try:
             yield

@@ -15,64 +15,27 @@ import pyarrow as pa
 from dsmote.plan import Schema
 from dsmote.plan.profile import unify_categories
 
-__all__ = [
-    "Rows",
-    "all_exact",
-    "all_finite",
-    "check_levels",
-    "encode",
-    "factorized",
-    "is_arrow_date",
-    "join",
-    "numeric_columns",
-    "numeric_values",
-    "retyped",
-]
-
 _EXACT_DECIMAL = 10**15  # 15 digits come back from float64 by rounding
 _EXACT = 2**53  # whole numbers up to here are exact in float64
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of one class.
+    """Rows of one class."""
 
-    Attributes
-    ----------
-    numeric : ndarray of float64, shape (n, p)
-        The measured numeric columns.
-    wide : mapping of place among the numeric columns to ndarray of int64 or uint64, shape (n,)
-        Columns of whole numbers with values that float64 cannot hold.
-    codes : ndarray of int32, shape (n, q)
-        The nominal columns, as codes into `levels`.
-    levels : tuple of Series
-        The values of each nominal column that occur.
-    categories : mapping of column position to CategoricalDtype
-        The dtypes of the categorical columns met, nominal, carried or target.
-    numbers : ndarray of int64, shape (n,)
-        Which rows of the table they are, counted from 0.
-    weights : ndarray of float64, shape (n,), or None
-        Sample weights.
-    group : ndarray of int32, shape (n,), or None
-        Codes of the groups, into `group_levels`.
-    group_levels : Series or None
-        The groups that occur.
-    units : mapping of place to int
-        By what the values of a decimal column in `wide` are multiplied to be whole numbers.
-    beside : DataFrame or None
-        Columns that are not measured but wanted: carried ones, or all where rows are copied.
-    """
-
-    numeric: np.ndarray
+    numeric: np.ndarray  # float64, shape (n, p): the numeric features
+    # Columns of integers that float64 cannot hold, by place among the numeric ones; (u)int64.
     wide: dict[int, np.ndarray]
-    codes: np.ndarray
-    levels: tuple[pd.Series, ...]
+    codes: np.ndarray  # int32, shape (n, q): the categorical features, as codes into `levels`
+    levels: tuple[pd.Series, ...]  # the values of each categorical feature that occur
+    # Dtypes of the categorical columns met, features or not, by position in the table.
     categories: dict[int, pd.CategoricalDtype]
-    numbers: np.ndarray
-    weights: np.ndarray | None = None
-    group: np.ndarray | None = None
-    group_levels: pd.Series | None = None
-    beside: pd.DataFrame | None = None
+    numbers: np.ndarray  # int64, shape (n,): which rows of the table they are, counted from 0
+    weights: np.ndarray | None = None  # float64, shape (n,): sample weights
+    group: np.ndarray | None = None  # int32, shape (n,): codes into `group_levels`
+    group_levels: pd.Series | None = None  # the groups that occur
+    passthrough: pd.DataFrame | None = None  # columns that are not measured but wanted
+    # By what the values of a decimal column in `wide` are multiplied to be whole numbers.
     units: Mapping[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -128,7 +91,7 @@ def numeric_values(series: pd.Series, kind: str) -> tuple[np.ndarray, np.ndarray
             return series.to_numpy(dtype=np.float64), exact
         except (TypeError, ValueError) as error:
             raise TypeError(
-                f"column {series.name!r} is measured, but holds a value that is not a number: "
+                f"the numeric feature {series.name!r} holds a value that is not a number: "
                 f"{error}; name it in categorical_features or in carry"
             ) from error
     return series.to_numpy(dtype=np.float64, na_value=np.nan), exact
@@ -152,11 +115,6 @@ def _decimals(series: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:
         # As float() reads them: Arrow's may be the float beside it.
         values = np.where(np.isnan(values), np.nan, exact / 10.0**stored.type.scale)
     return values, exact
-
-
-def decimal_unit(column: Any) -> int:
-    """Return by what a decimal column's values are multiplied to be whole numbers."""
-    return int(10**column.dtype.pyarrow_dtype.scale)
 
 
 def object_digits(series: pd.Series) -> tuple[int, int] | None:
@@ -280,7 +238,12 @@ def encode(
     categories = {
         i: dtype for i, dtype in enumerate(frame.dtypes) if isinstance(dtype, pd.CategoricalDtype)
     }
-    units = _units(wide, schema)
+    decimal = {j: schema.columns[schema.numeric[j]] for j in wide}
+    units = {
+        place: int(10**column.dtype.pyarrow_dtype.scale)
+        for place, column in decimal.items()
+        if column.kind == "decimal"
+    }
     needed = _needed(wide, units)
     return Rows(numeric, needed, codes, tuple(levels), categories, numbers, units=units)
 
@@ -297,11 +260,6 @@ def _as_seen(column: pd.Series, codes: np.ndarray, levels: pd.Series) -> pd.Seri
     own = levels.to_numpy(copy=True)
     own[here[known]] = _dense(column).to_numpy()[first[known]]
     return pd.Series(own, dtype=levels.dtype, name=levels.name)
-
-
-def _units(wide: Mapping[int, np.ndarray], schema: Schema) -> dict[int, int]:
-    columns = {place: schema.columns[schema.numeric[place]] for place in wide}
-    return {place: decimal_unit(c) for place, c in columns.items() if c.kind == "decimal"}
 
 
 def factorized(series: pd.Series) -> tuple[np.ndarray, pd.Series]:
@@ -378,7 +336,16 @@ def join(parts: Sequence[Rows], schema: Schema) -> Rows:
         np.concatenate([p.numbers for p in filled]),
         units=units,
     )
-    return _with_companions(made, filled)
+    first = filled[0]
+    if first.weights is not None:
+        weights = np.concatenate([cast(Any, p.weights) for p in filled])
+        made = replace(made, weights=weights)
+    if first.group is not None:
+        group, group_levels = _joined_levels([cast(Any, (p.group, p.group_levels)) for p in filled])
+        made = replace(made, group=group, group_levels=group_levels)
+    if first.passthrough is not None:
+        made = replace(made, passthrough=_joined_frames([cast(Any, p.passthrough) for p in filled]))
+    return made
 
 
 def _exact_of(rows: Rows, place: int, kind: Any, unit: int | None) -> np.ndarray:
@@ -427,23 +394,3 @@ def _joined_frames(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     }
     parts = [retyped(p, categories) for p in parts] if categories else parts
     return pd.concat(parts, ignore_index=True)
-
-
-def _with_companions(made: Rows, filled: Sequence[Rows]) -> Rows:
-    """Join what else rows have: weights, groups, columns that are not measured."""
-    first = filled[0]
-    if first.weights is not None:
-        made = replace(made, weights=np.concatenate([_present(p.weights) for p in filled]))
-    if first.group is not None:
-        of = [(_present(p.group), _present(p.group_levels)) for p in filled]
-        codes, levels = _joined_levels(of)
-        made = replace(made, group=codes, group_levels=levels)
-    if first.beside is not None:
-        beside = _joined_frames([_present(p.beside) for p in filled])
-        made = replace(made, beside=beside)
-    return made
-
-
-def _present(value: Any) -> Any:
-    assert value is not None
-    return value

@@ -27,25 +27,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dsmote.execute.extract import Extract
 from dsmote.execute.partition import Partition, companion
-from dsmote.execute.recipe import Around, Recipe
-from dsmote.execute.rows import Rows, all_finite, numeric_columns
+from dsmote.execute.recipe import NearestOfAll, Recipe
+from dsmote.execute.rows import all_finite, numeric_columns
 from dsmote.neighbors import NeighborIndex, few
 from dsmote.neighbors.exact import scale_power, squared_distances
 from dsmote.plan import Schema
 from dsmote.plan.memory import QUERIES
-
-__all__ = [
-    "BATCH",
-    "Measured",
-    "Queries",
-    "join_batches",
-    "measured",
-    "merge_around",
-    "nearest_here",
-    "queries_of",
-    "survey_here",
-]
 
 BATCH = QUERIES  # that travel together: their lists of 10 are 7 MiB
 
@@ -54,82 +43,52 @@ _WORTH_THREADS = 1 << 26  # multiplications
 
 
 @dataclass(frozen=True)
-class Measured:
-    """The complete rows of a partition, as they are searched.
+class ReferenceRows:
+    """The complete rows of a partition, as they are searched."""
 
-    Attributes
-    ----------
-    matrix : ndarray of float64, shape (n, p)
-        Scaled, if asked for.
-    raw : ndarray of float64, shape (n, p)
-        In original units.
-    ranks : ndarray of int32, shape (n,)
-        Place of each row's class in sorted label order.
-    numbers : ndarray of int64, shape (n,)
-        Which rows of the partition they are.
-    weights : ndarray of float64, shape (n,), or None
-    groups : Series or None
-    """
-
-    matrix: np.ndarray
-    raw: np.ndarray
-    ranks: np.ndarray
-    numbers: np.ndarray
-    weights: np.ndarray | None = None
+    matrix: np.ndarray  # float64, shape (n, p): scaled, if asked for
+    raw: np.ndarray  # float64, shape (n, p): in original units
+    ranks: np.ndarray  # int32, shape (n,): place of each row's class in sorted label order
+    numbers: np.ndarray  # int64, shape (n,): which rows of the partition they are
+    weights: np.ndarray | None = None  # float64, shape (n,)
     groups: pd.Series | None = None
     _indexes: dict[bool, NeighborIndex] = field(default_factory=dict, repr=False, compare=False)
 
     def index(self, rows: np.ndarray, n_queries: int, recipe: Recipe) -> NeighborIndex:
         """Index some rows; that of all of them is kept for whoever asks next."""
         if len(rows) < len(self.matrix):
-            return recipe.surrounding(self.matrix[rows], n_queries)
+            return recipe.index_all(self.matrix[rows], n_queries)
         kind = few(n_queries, len(rows))
         if kind not in self._indexes:
-            self._indexes[kind] = recipe.surrounding(self.matrix, n_queries)
+            self._indexes[kind] = recipe.index_all(self.matrix, n_queries)
         return self._indexes[kind]
 
 
 @dataclass(frozen=True)
 class Queries:
-    """Rows of a class that ask for the nearest of all rows.
+    """Rows of a class that ask for the nearest of all rows."""
 
-    Attributes
-    ----------
-    asked : ndarray of int64, shape (q,)
-        Which rows of the class.
-    points : ndarray of float64, shape (q, p)
-        Scaled, if asked for.
-    numbers : ndarray of int64, shape (q,)
-        Which rows of the table.
-    starts : ndarray of int64, shape (partitions + 1,)
-        Number of the first row of each partition.
-    groups : Series or None
-    rank : int
-        Place of their class in sorted label order.
-    """
-
-    asked: np.ndarray
-    points: np.ndarray
-    numbers: np.ndarray
-    starts: np.ndarray
+    query_rows: np.ndarray  # int64, shape (q,): which rows of the class
+    points: np.ndarray  # float64, shape (q, p): scaled, if asked for
+    numbers: np.ndarray  # int64, shape (q,): which rows of the table
+    starts: np.ndarray  # int64, shape (partitions + 1,): number of the first row of each
     groups: pd.Series | None = None
-    rank: int = -1
+    rank: int = -1  # place of their class in sorted label order
 
 
-def queries_of(
-    rows: Rows, starts: np.ndarray, asked: np.ndarray, *, recipe: Recipe, rank: int, batch: int = 0
-) -> Queries:
+def queries_of(found: Extract, model: Any, *, recipe: Recipe, rank: int, batch: int) -> Queries:
     """Make one batch of the queries of a class."""
-    asked = asked[batch * BATCH : (batch + 1) * BATCH]
+    rows = found.rows[rank]
+    asked = recipe.query_rows(rows, model)[batch * BATCH : (batch + 1) * BATCH]
     groups = None
     if rows.group is not None and rows.group_levels is not None:
         groups = rows.group_levels.take(rows.group[asked]).reset_index(drop=True)
     return Queries(
-        asked, recipe.measured(rows.numeric[asked]), rows.numbers[asked], starts, groups, rank
+        asked, recipe.scaled(rows.numeric[asked]), rows.numbers[asked], found.starts, groups, rank
     )
 
 
-def measured(
+def reference_rows(
     part: Any,
     target: Any = None,
     weight: Any = None,
@@ -138,11 +97,11 @@ def measured(
     schema: Schema,
     ranks: Mapping[Any, int],
     recipe: Recipe,
-) -> Measured:
+) -> ReferenceRows:
     """Take the complete rows of a partition in."""
     here = Partition.of(part, target, weight, group)
-    if here.measured is not None:
-        return here.measured
+    if here.reference is not None:
+        return here.reference
     codes, names, *_ = here.labels(schema)
     places = np.array([ranks[name] for name in names], dtype=np.int32)
     matrix = here.matrix(schema)
@@ -166,25 +125,20 @@ def measured(
     elif schema.group is not None:
         groups = here.frame(schema).iloc[at, schema.group].reset_index(drop=True)
     found = places[codes[at]] if len(places) else np.empty(0, dtype=np.int32)
-    here.measured = Measured(recipe.measured(raw), raw, found, at, weights, groups)
-    return here.measured
-
-
-def survey_here(of: Measured, *, recipe: Recipe, n_classes: int, learnt: Any) -> Any:
-    """Show a partition to the recipe."""
-    return recipe.survey(of.matrix, of.ranks, n_classes, learnt)
+    here.reference = ReferenceRows(recipe.scaled(raw), raw, found, at, weights, groups)
+    return here.reference
 
 
 def nearest_here(
-    of: Measured, queries: Queries, *, order: int, recipe: Recipe, each: Each | None = None
-) -> Around:
+    of: ReferenceRows, queries: Queries, *, order: int, recipe: Recipe, each: Each | None = None
+) -> NearestOfAll:
     """Find the nearest rows of one partition for each query."""
     first = int(queries.starts[order])
     own = _places(of.numbers, queries.numbers - first)
     _check_unchanged(of, queries, own, first, int(queries.starts[order + 1]))
-    n, m = len(queries.asked), recipe.around
-    found = Around(
-        queries.asked,
+    n, m = len(queries.query_rows), recipe.n_neighbors_all
+    found = NearestOfAll(
+        queries.query_rows,
         np.full((n, m), np.inf),
         np.full((n, m), -1, dtype=np.int32),
         np.full((n, m), -1, dtype=np.int64),
@@ -192,14 +146,51 @@ def nearest_here(
         queries.rank,
         np.zeros((n, m)) if len(queries.starts) > 2 else None,  # one partition: nothing to merge
     )
+
+    def fill(rows: np.ndarray, asking: np.ndarray) -> None:
+        index = of.index(rows, len(asking), recipe)
+        place = _places(rows, own[asking])
+        # Brute force takes a thread more where it has enough to do; a tree is too quick.
+        cells = len(asking) * len(rows) * of.matrix.shape[1]
+        threads = each is not None and index.engine == "brute" and cells > _WORTH_THREADS
+        step = 1 << 9 if threads else 1 << 12
+
+        def ask(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            some = np.arange(start, min(len(asking), start + step))
+            distances = np.full((len(some), m), np.inf)
+            ids = np.zeros((len(some), m), dtype=np.int64)
+            inside = place[some] >= 0
+            k_in, k_out = min(m, len(rows) - 1), min(m, len(rows))
+            if inside.any() and k_in:
+                got = index.query(place[some[inside]], k_in)
+                distances[inside, :k_in], ids[inside, :k_in] = got
+            if not inside.all():
+                got = index.query_points(queries.points[asking[some[~inside]]], k_out)
+                distances[~inside, :k_out], ids[~inside, :k_out] = got
+            return some, distances, ids
+
+        for some, distances, ids in (each or map)(ask, range(0, len(asking), step)):
+            to, at = asking[some], rows[ids]
+            there = np.isfinite(distances)
+            found.distances[to] = distances
+            if found.finer is not None:
+                found.finer[to] = _finer(of.matrix, queries.points[to], at, distances)
+            found.classes[to] = np.where(there, of.ranks[at], -1)
+            found.numbers[to] = np.where(there, of.numbers[at] + first, -1)
+            if recipe.values:
+                near = at[:, : recipe.values]
+                found.values[to, :, : of.raw.shape[1]] = of.raw[near]
+                if of.weights is not None:
+                    found.values[to, :, -1] = of.weights[near]
+
     for rows, asking in _together(of.groups, queries.groups, len(of.ranks), n):
         if len(rows) and len(asking):
-            _fill(found, of, queries, own, rows, asking, first, recipe, each or map)
+            fill(rows, asking)
     return found
 
 
 def _check_unchanged(
-    of: Measured, queries: Queries, own: np.ndarray, first: int, stop: int
+    of: ReferenceRows, queries: Queries, own: np.ndarray, first: int, stop: int
 ) -> None:
     """Refuse a partition in which the rows that ask are not where they were."""
     here = (queries.numbers >= first) & (queries.numbers < stop)
@@ -236,54 +227,6 @@ def _together(
         yield rows[a:b], queries[c:d]
 
 
-def _fill(
-    found: Around,
-    of: Measured,
-    queries: Queries,
-    own: np.ndarray,
-    rows: np.ndarray,
-    asking: np.ndarray,
-    first: int,
-    recipe: Recipe,
-    each: Any,
-) -> None:
-    """Search among some rows of a partition, and write down what was found."""
-    index = of.index(rows, len(asking), recipe)
-    place = _places(rows, own[asking])
-    # Brute force takes a thread more where it has enough to do; a tree is too quick.
-    cells = len(asking) * len(rows) * of.matrix.shape[1]
-    threads = each is not map and index.engine == "brute" and cells > _WORTH_THREADS
-    m, step = recipe.around, 1 << 9 if threads else 1 << 12
-
-    def ask(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        some = np.arange(start, min(len(asking), start + step))
-        distances = np.full((len(some), m), np.inf)
-        ids = np.zeros((len(some), m), dtype=np.int64)
-        inside = place[some] >= 0
-        k_in, k_out = min(m, len(rows) - 1), min(m, len(rows))
-        if inside.any() and k_in:
-            got = index.query(place[some[inside]], k_in)
-            distances[inside, :k_in], ids[inside, :k_in] = got
-        if not inside.all():
-            got = index.query_points(queries.points[asking[some[~inside]]], k_out)
-            distances[~inside, :k_out], ids[~inside, :k_out] = got
-        return some, distances, ids
-
-    for some, distances, ids in each(ask, range(0, len(asking), step)):
-        to, at = asking[some], rows[ids]
-        there = np.isfinite(distances)
-        found.distances[to] = distances
-        if found.finer is not None:
-            found.finer[to] = _finer(of.matrix, queries.points[to], at, distances)
-        found.classes[to] = np.where(there, of.ranks[at], -1)
-        found.numbers[to] = np.where(there, of.numbers[at] + first, -1)
-        if recipe.values:
-            near = at[:, : recipe.values]
-            found.values[to, :, : of.raw.shape[1]] = of.raw[near]
-            if of.weights is not None:
-                found.values[to, :, -1] = of.weights[near]
-
-
 def _finer(
     matrix: np.ndarray, points: np.ndarray, ids: np.ndarray, distances: np.ndarray
 ) -> np.ndarray:
@@ -297,7 +240,7 @@ def _finer(
     return np.where(np.isfinite(distances), np.ldexp(squares, -2 * exponents), 0.0)
 
 
-def merge_around(parts: Sequence[Around]) -> Around:
+def merge_nearest(parts: Sequence[NearestOfAll]) -> NearestOfAll:
     """Merge what partitions found, in their order: the nearest of all."""
     if len(parts) == 1:
         return parts[0]
@@ -316,26 +259,20 @@ def merge_around(parts: Sequence[Around]) -> Around:
         all_values = np.concatenate([p.values for p in parts], axis=1)
         place = (order[:, :v] // m) * v + order[:, :v] % m
         values = np.take_along_axis(all_values, place[:, :, None], axis=1)
-    return Around(
-        parts[0].asked,
-        np.take_along_axis(distances, order, axis=1),
-        np.take_along_axis(classes, order, axis=1),
-        np.take_along_axis(numbers, order, axis=1),
-        values,
-        parts[0].own_class,
-        None if finer is None else np.take_along_axis(finer, order, axis=1),
+    return replace(
+        parts[0],
+        distances=np.take_along_axis(distances, order, axis=1),
+        classes=np.take_along_axis(classes, order, axis=1),
+        numbers=np.take_along_axis(numbers, order, axis=1),
+        values=values,
+        finer=None if finer is None else np.take_along_axis(finer, order, axis=1),
     )
 
 
-def join_batches(parts: Sequence[Around]) -> Around:
+def join_batches(parts: Sequence[NearestOfAll]) -> NearestOfAll:
     """Join what batches of queries found, in order."""
-    if len(parts) == 1:
-        return replace(parts[0], finer=None)
-    return Around(
-        np.concatenate([p.asked for p in parts]),
-        np.concatenate([p.distances for p in parts]),
-        np.concatenate([p.classes for p in parts]),
-        np.concatenate([p.numbers for p in parts]),
-        np.concatenate([p.values for p in parts]),
-        parts[0].own_class,
-    )
+    joined: dict[str, Any] = {}
+    if len(parts) > 1:
+        for name in ("query_rows", "distances", "classes", "numbers", "values"):
+            joined[name] = np.concatenate([getattr(p, name) for p in parts])
+    return replace(parts[0], finer=None, **joined)

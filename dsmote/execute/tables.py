@@ -20,7 +20,7 @@ from dsmote.execute.arrays import (
     native,
     refuse_mask,
 )
-from dsmote.execute.dask_table import DaskTable
+from dsmote.execute.dask_table import DaskTable, schema_of
 from dsmote.execute.extract import check_counts, extract, take_of
 from dsmote.execute.generate import (
     Part,
@@ -40,15 +40,13 @@ from dsmote.execute.partition import (
     conform,
     profile,
 )
-from dsmote.execute.recipe import Made, Making, Task
+from dsmote.execute.recipe import Made, Task
 from dsmote.execute.resources import memory_limit, single_threaded, thread_pool
 from dsmote.execute.rows import holds_numbers, read_objects
 from dsmote.execute.survey import Each
 from dsmote.plan import Limit, Plan, Profile, Schema, make_schema
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name
-
-__all__ = ["MemoryTable", "Table", "read_frame", "read_pair"]
 
 _FLOPS = 1 << 18  # multiplications that no BLAS spreads over threads
 _SHARE = 1 << 14  # new rows that one thread makes at a time, at most
@@ -57,18 +55,9 @@ _WIDE = 1 << 17  # values of a class from which on the search of an eighth of th
 
 
 class MemoryTable:
-    """A table in numpy, lists or pandas.
+    """A table in numpy, lists or pandas; X holds the target too where `target` names a column.
 
-    Parameters
-    ----------
-    X : DataFrame, ndarray or list
-        The features, or the whole table when `target` is given.
-    y : Series, DataFrame, ndarray or list, optional
-        The target.
-    target : hashable, optional
-        Name of the target column of X.
-    beside : mapping of name to array, optional
-        ``sample_weight`` and ``groups``, one value for each row.
+    `companions` are ``sample_weight`` and ``groups``, one value for each row.
     """
 
     lazy = False
@@ -78,14 +67,14 @@ class MemoryTable:
     index_like: pd.Index = pd.RangeIndex(0)
 
     def __init__(
-        self, X: Any, y: Any = None, target: Any = None, beside: dict[str, Any] | None = None
+        self, X: Any, y: Any = None, target: Any = None, companions: dict[str, Any] | None = None
     ) -> None:
         self.target = None if target is None else column_name(target)
         self.report: Any = None
         self.provenance: Any = None
         self.classes: dict[Any, Any] = {}
         self.recipe: Any = None
-        self.learnt: Any = None
+        self.model: Any = None
         self._indices: list[np.ndarray] = []
         self.has_target = y is None
         self.is_frame = isinstance(X, pd.DataFrame)
@@ -111,17 +100,17 @@ class MemoryTable:
             )
         self._plain_y: np.ndarray | None = None
         self._labels = None if y is None else self._as_labels(y)
-        self._beside_dtypes: dict[str, np.dtype] = {}  # of those that are arrays
-        self.beside: dict[str, pd.Series] = {}
-        for name, values in beside.items() if beside else ():
-            self.beside[name] = self._as_beside(name, values)
+        self._companion_dtypes: dict[str, np.dtype] = {}  # of those that are arrays
+        self.companions: dict[str, pd.Series] = {}
+        for name, values in companions.items() if companions else ():
+            self.companions[name] = self._as_companion(name, values)
 
-    def _as_beside(self, name: str, values: Any) -> pd.Series:
-        """Return what goes beside the rows as a Series of as many values."""
+    def _as_companion(self, name: str, values: Any) -> pd.Series:
+        """Return weights or groups as a Series of as many values."""
         if not isinstance(values, pd.Series):
             refuse_mask(values, name)
             values = np.asarray(values)
-            self._beside_dtypes[name] = values.dtype
+            self._companion_dtypes[name] = values.dtype
             values = native(values)
             if values.ndim != 1:
                 raise ValueError(
@@ -153,7 +142,7 @@ class MemoryTable:
     @cached_property
     def _whole(self) -> Partition:
         """All of the table, which is read once."""
-        weight, group = self.beside.get("sample_weight"), self.beside.get("groups")
+        weight, group = self.companions.get("sample_weight"), self.companions.get("groups")
         return Partition(self._X, self._labels, weight, group)
 
     def _as_labels(self, y: Any) -> pd.Series:
@@ -208,37 +197,26 @@ class MemoryTable:
         return self.target if self._labels is None else self._labels.name
 
     @property
+    def labels(self) -> pd.Series:
+        """The target."""
+        if self._labels is None:
+            return self._X.iloc[:, self.names.index(self.target)]
+        return self._labels
+
+    @property
     def meta_labels(self) -> Any:
         """What a callable sampling strategy is given."""
-        if self._labels is None:
-            return self._frame.iloc[:, self.names.index(self.target)]
-        return self._labels.to_numpy()
+        return self.labels if self._labels is None else self._labels.to_numpy()
 
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles; object columns that are measured must hold numbers."""
-        given = roles.get
-        if self._plain and not (
-            given("carry") or given("nominal") or given("group") or given("inherited")
-        ):
+        apart = ("carry", "nominal", "group", "inherited")
+        if self._plain and not any(map(roles.get, apart)):
             width, dtype = self._X.shape[1], self._X.dtype
-            return _schema_of_array(width, dtype, given("any_kind", False), given("sampler", ""))
+            any_kind, sampler = roles.get("any_kind", False), roles.get("sampler", "")
+            return _schema_of_array(width, dtype, any_kind, sampler)
         refuse_mask(self._given, "X")
-        dtypes = list(self.dtypes)
-        objects: set[int] = set()
-        if not roles.get("any_kind"):
-            apart = {*roles.get("carry", ()), *roles.get("inherited", ()), roles.get("group")}
-            for i, dtype in enumerate(dtypes):
-                if (
-                    dtype == np.dtype("O")
-                    and i not in roles.get("nominal", ())
-                    and self.names[i] not in apart
-                    and not (self.has_target and self.names[i] in [self.target])
-                    and self.is_number(i)
-                ):
-                    dtypes[i] = np.dtype("f8")
-                    objects.add(i)
-        roles |= {"target": self.target, "has_target": self.has_target, "objects": objects}
-        return make_schema(self.names, dtypes, **roles)
+        return schema_of(self, roles, self.is_number)
 
     def is_number(self, i: int) -> bool:
         """Tell whether an object column holds numbers; in a frame, digits as text are text."""
@@ -259,8 +237,8 @@ class MemoryTable:
 
     def run(self, task: Task) -> Any:
         """Make the output: (X, y), or the table when the target is one of its columns."""
-        plan, how = task.plan, Making.of(task)
-        self.recipe = task.recipe
+        plan, how = task.plan, task.how
+        self.recipe = task.how.recipe
         made: list[Part] = []
         n_made = 0
 
@@ -292,13 +270,13 @@ class MemoryTable:
 
     def _index(self, task: Task, each: Each) -> None:
         """Have the classes indexed that are to grow."""
-        plan, recipe = task.plan, task.recipe
-        if recipe.around or recipe.surveys or recipe.sample or task.levels:
+        plan, recipe = task.plan, task.how.recipe
+        if recipe.n_neighbors_all or recipe.surveys or recipe.sample or task.levels:
             inputs = Inputs({"table": self._whole}, [["table"]])
             tasks = dict(inputs.graph)
             keys = add_indexes(tasks, inputs, "run", task, each)
             values = interpret(tasks)
-            self.learnt = values.get("learn-run")
+            self.model = values.get("fit-run")
             self.classes = {c.label: values[keys[c.rank]] for c in plan.growing}
         else:  # nothing but the rows of the class is needed
             found = check_counts(extract(self._whole, take=take_of(task)), plan)
@@ -316,66 +294,66 @@ class MemoryTable:
         return np.concatenate([np.arange(len(self._X)), *self._indices])
 
     def _joined(self, made: list[Part], task: Task) -> Any:
-        """Put originals and new rows together, and what goes beside them."""
-        if self._plain and self._plain_y is not None and not (self.beside or task.provenance):
+        """Put originals and new rows together, and companions."""
+        if (
+            self._plain
+            and self._plain_y is not None
+            and not (self.companions or task.how.provenance)
+        ):
             tables, *_ = zip(*made, strict=True) if made else ((),)
             return np.concatenate([self._X, *tables]), _lengthened(self._plain_y, task.plan)
-        beside = []
+        companions = []
         for name, of in (("sample_weight", 1), ("groups", 2)):
-            if name in self.beside:
-                beside.append(self._joined_beside(name, [part[of] for part in made]))
-        if self.array is not None and task.provenance:
+            if name in self.companions:
+                companions.append(self._joined_companion(name, [part[of] for part in made]))
+        if self.array is not None and task.how.provenance:
             index = pd.RangeIndex(len(self._X))
-            ours = of_originals(index, task.provenance, task.out)
+            ours = of_originals(index, task.how.provenance, task.how.schema)
             self.provenance = pd.concat([ours, *(p.provenance for p in made)], ignore_index=True)
         X_res = self._joined_table([p.table for p in made], task)
         if self.has_target:
-            return (X_res, *beside) if beside else X_res
-        return (self._restore_X(X_res), self._joined_target(task.plan), *beside)
+            return (X_res, *companions) if companions else X_res
+        return (self._restore_X(X_res), self._joined_target(task.plan), *companions)
 
     def _joined_table(self, made: list[Any], task: Task) -> Any:
         if self.array is not None:
             return np.concatenate([self._X, *made])
         ours = conform(self._X, task.schema, task.changes)
-        if task.provenance:
-            ours = with_provenance(ours, of_originals(ours.index, task.provenance, task.out))
+        if task.how.provenance:
+            ours = with_provenance(
+                ours, of_originals(ours.index, task.how.provenance, task.how.schema)
+            )
         joined = pd.concat([ours, *made], ignore_index=True)
-        if not task.provenance:
+        if not task.how.provenance:
             joined.columns = self._X.columns  # of categories too, or of one frequency
         elif joined.columns.nlevels == self._X.columns.nlevels:
             joined.columns.names = self._X.columns.names
         return joined
 
-    def _joined_beside(self, name: str, made: list[Any]) -> Any:
-        ours = self.beside[name]
-        if name == "groups":
-            kept = [pd.Series(part).astype(ours.dtype) for part in made]
-        else:
-            whole = ours.dtype.kind in "iub"  # between whole weights there are others
-            ours = ours.astype(np.float64) if whole else ours
-            kept = [pd.Series(part).astype(ours.dtype) for part in made]
+    def _joined_companion(self, name: str, made: list[Any]) -> Any:
+        ours = self.companions[name]
+        if name != "groups" and ours.dtype.kind in "iub":  # between integer weights are others
+            ours = ours.astype(np.float64)
+        kept = [pd.Series(part).astype(ours.dtype) for part in made]
         joined = pd.concat([ours, *kept], ignore_index=True)
         joined.name = ours.name
-        if name not in self._beside_dtypes:
+        if name not in self._companion_dtypes:
             return joined
-        dtype = self._beside_dtypes[name]
+        dtype = self._companion_dtypes[name]
         as_given = name == "groups" or dtype.kind not in "iub"
         return joined.to_numpy(dtype=dtype if as_given else None)
 
     def _joined_target(self, plan: Plan) -> Any:
         if self._plain_y is not None:
             return _lengthened(self._plain_y, plan)
-        return self._restore_y(self._joined_labels(plan))
-
-    def _joined_labels(self, plan: Plan) -> pd.Series:
-        y = self._labels
-        assert y is not None
+        y = self.labels
         if isinstance(y.dtype, np.dtype) and y.dtype.kind in "iufb":
-            return pd.Series(_lengthened(y.to_numpy(), plan), name=y.name, copy=False)
-        new = [pd.Series(repeated(c.label, c.new, y.dtype)) for c in plan.growing]
-        joined = pd.concat([y, *new], ignore_index=True)
+            joined = pd.Series(_lengthened(y.to_numpy(), plan), copy=False)
+        else:
+            new = [pd.Series(repeated(c.label, c.new, y.dtype)) for c in plan.growing]
+            joined = pd.concat([y, *new], ignore_index=True)
         joined.name = y.name
-        return joined
+        return self._restore_y(joined)
 
 
 def _cuts(n: int, threads: int, least: int = _LEAST) -> list[int]:
@@ -417,16 +395,16 @@ def _schema_of_array(width: int, dtype: np.dtype, any_kind: bool, sampler: str) 
     return make_schema(range(width), [dtype] * width, any_kind=any_kind, sampler=sampler)
 
 
-def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
-    """Take features and target in; `beside` holds weights and groups, where there are any."""
+def read_pair(X: Any, y: Any, companions: dict[str, Any] | None = None) -> Table:
+    """Take features and target in; `companions` holds weights and groups, where there are any."""
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None")
-    if _is_plain(X, 2) and _is_plain(y, 1) and not beside:
+    if _is_plain(X, 2) and _is_plain(y, 1) and not companions:
         return MemoryTable(X, y)
-    for name, values in {"X": X, "y": y, **(beside or {})}.items():
+    for name, values in {"X": X, "y": y, **(companions or {})}.items():
         check_container(values, name)
     lazy = is_dask_collection(X), is_dask_collection(y)
-    for name, values in (beside or {}).items():
+    for name, values in (companions or {}).items():
         if lazy[0] == lazy[1] != is_dask_collection(values):
             there, here = ("a Dask collection", "in memory")[:: 1 if lazy[0] else -1]
             raise TypeError(
@@ -434,9 +412,9 @@ def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
                 "the same way"
             )
     if lazy == (True, True):
-        return DaskTable(X, y, beside=beside)
+        return DaskTable(X, y, companions=companions)
     if lazy == (False, False):
-        return MemoryTable(X, y, beside=beside)
+        return MemoryTable(X, y, companions=companions)
     outside, inside = ("X", "y") if lazy[0] else ("y", "X")
     raise TypeError(
         f"{outside} is a Dask collection ({_kind(X if lazy[0] else y)}), but {inside} is in memory "
@@ -445,7 +423,7 @@ def read_pair(X: Any, y: Any, beside: dict[str, Any] | None = None) -> Table:
     )
 
 
-def read_frame(frame: Any, target: Any, beside: dict[str, Any] | None = None) -> Table:
+def read_frame(frame: Any, target: Any, companions: dict[str, Any] | None = None) -> Table:
     """Take a table in whose target is one of its columns."""
     columns = getattr(frame, "columns", None)
     if columns is not None:
@@ -466,5 +444,5 @@ def read_frame(frame: Any, target: Any, beside: dict[str, Any] | None = None) ->
             "which is the target; rename the others"
         )
     if is_dask_collection(frame):
-        return DaskTable(frame, target=target, beside=beside)
-    return MemoryTable(frame, target=target, beside=beside)
+        return DaskTable(frame, target=target, companions=companions)
+    return MemoryTable(frame, target=target, companions=companions)

@@ -31,7 +31,7 @@ from dask.base import tokenize
 
 from dsmote.execute import Counted, count_classes, read_frame
 from dsmote.execute.graph import frame_of, freeze
-from dsmote.execute.keep import Mark, kept_lengths, marks_of, pick
+from dsmote.execute.keep import Mark, pick
 from dsmote.execute.partition import missing_labels
 from dsmote.job.labels import Named
 from dsmote.job.passes import look_at
@@ -127,10 +127,7 @@ def _by_number(part: pd.DataFrame, *, start: int, stop: int, subset: Subset) -> 
 
 
 def _by_class(part: pd.DataFrame, *, target: str, marks: Sequence[Mark]) -> np.ndarray:
-    picked = pick(part[target], marks=marks)
-    held = np.zeros(picked.length, dtype=bool)
-    held[slice(None) if picked.rows is None else picked.rows] = True
-    return held
+    return pick(part[target], marks=marks) > 0
 
 
 class Seen(NamedTuple):
@@ -219,5 +216,5 @@ def _draw(
         label: Subset(counted.counts[label], int(n), split.seed, RANKS + rank)
         for rank, (label, n) in enumerate(zip(labels, keep, strict=True))
     }
-    held = [partial(_by_class, target=target, marks=of) for of in marks_of(counted, subsets)]
-    return held, tuple(kept_lengths(counted, subsets, True))
+    held = [partial(_by_class, target=target, marks=of) for of in counted.marks(subsets)]
+    return held, tuple(counted.kept(subsets))

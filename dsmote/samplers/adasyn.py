@@ -12,32 +12,26 @@ from dsmote.neighbors import Engine
 from dsmote.plan import copies_by_weight
 from dsmote.samplers.base import OverSampler
 
-__all__ = ["ADASYN"]
-
 
 class AdasynRecipe(Recipe):
     """A base row's share is that of other classes among its nearest rows."""
 
     k_name = "n_neighbors"
     lazy_report = True
+    n_neighbors_all = property(lambda self: self.k)
 
     @property
-    def around(self) -> int:
-        """The k nearest of all rows."""
-        return self.k
-
-    @property
-    def around_engine(self) -> Engine | None:
+    def engine_all(self) -> Engine | None:
         """An object of the user's searches among all rows too, as in imbalanced-learn."""
         own = self.neighbors is not None and not hasattr(self.neighbors, "build_mixed")
-        return self.neighbors if own else super().around_engine
+        return self.neighbors if own else super().engine_all
 
     def bases(self, ctx: ClassContext) -> Bases:
         """Give each row copies in proportion to the share of other classes around it."""
-        assert ctx.around is not None
-        others, present = other_classes(ctx.around)
+        assert ctx.nearest_all is not None
+        others, present = other_classes(ctx.nearest_all)
         weights = np.zeros(len(ctx.rows))
-        weights[ctx.around.asked] = others / np.maximum(present, 1)
+        weights[ctx.nearest_all.query_rows] = others / np.maximum(present, 1)
         if ctx.eligible is not None:
             kept = np.zeros(len(weights), dtype=bool)
             kept[ctx.eligible] = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,18 +12,36 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from dsmote.execute import Recipe, Table, Task, check_free, read_frame, read_pair
+from dsmote.execute import (
+    Counted,
+    Making,
+    Recipe,
+    Table,
+    Task,
+    check_free,
+    count_classes,
+    filter_lazily,
+    kept_in_memory,
+    read_frame,
+    read_pair,
+    take,
+)
+from dsmote.execute.arrays import label_array
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
 from dsmote.neighbors import Choice, Engine
 from dsmote.neighbors.engines import BruteIndex, SklearnIndex, TreeIndex
 from dsmote.plan import (
+    CLEAN,
     OVER,
+    UNDER,
     Needs,
     Plan,
     Profile,
     Schema,
+    Subset,
     carried_dtype,
     make_plan,
+    make_under_plan,
     plain,
     root_seed,
     scaling_of,
@@ -32,7 +50,7 @@ from dsmote.plan import (
 from dsmote.plan.labels import listed
 from dsmote.plan.profile import TARGET, Sampled, unify_categories
 from dsmote.plan.schema import advice, column_name, is_nominal_dtype, with_decimals, with_dtypes
-from dsmote.samplers.parameters import sklearn_constraints
+from dsmote.samplers.parameters import allow, sklearn_constraints
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator, OneToOneFeatureMixin
@@ -48,8 +66,6 @@ else:
     class OneToOneFeatureMixin:
         """The same."""
 
-
-__all__ = ["OverSampler", "Sampler", "load_scikit_learn", "wanted_search"]
 
 _NAMED = {"auto": None, "fast": None, "tree": TreeIndex(), "brute": BruteIndex()}
 
@@ -78,6 +94,11 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
     _partition_rows: int | None = None
     #: Bytes of a worker's process, where dsmote's own readers read the partitions: in jobs.
     _process_bytes: int = 0
+
+    #: Columns of every dtype are taken, missing values included, because none is a feature.
+    _any_kind: ClassVar[Any] = False
+    #: Rows of categorical features are counted in the pass over the data, by level and class.
+    _counts_levels = False
 
     # Parameters that not every sampler has.
     missing: str = "error"
@@ -174,9 +195,11 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
             What would not fit, before anything is run.
         """
         self._validate_params()
-        beside, column = beside_table(X, sample_weight, groups)
+        companions, column = companions_of(X, sample_weight, groups)
         routed = routed_requests(self, self._routable)
-        made = self._run(read_pair(X, y, beside), (X, y, *beside.values()), class_counts, column)
+        made = self._run(
+            read_pair(X, y, companions), (X, y, *companions.values()), class_counts, column
+        )
         return made[:2] if "groups" in routed else made
 
     def resample(
@@ -204,9 +227,9 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
             The same columns, order and dtypes; and the groups, where they are an array.
         """
         self._validate_params()
-        beside, column = beside_table(frame, None, groups)
-        table = read_frame(frame, target, beside)
-        made = self._run(table, (frame, *beside.values()), class_counts, column)
+        companions, column = companions_of(frame, None, groups)
+        table = read_frame(frame, target, companions)
+        made = self._run(table, (frame, *companions.values()), class_counts, column)
         return made[0] if isinstance(made, tuple) and len(made) == 1 else made
 
     def plan(
@@ -233,8 +256,8 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
         self._validate_params()
         if (y is None) == (target is None):
             raise ValueError("plan takes X and y, or a frame and target=")
-        beside, column = beside_table(X, None, groups)
-        table = read_pair(X, y, beside) if target is None else read_frame(X, target, beside)
+        companions, column = companions_of(X, None, groups)
+        table = read_pair(X, y, companions) if target is None else read_frame(X, target, companions)
         return self._prepare(table, class_counts, column)[0]
 
     def _run(
@@ -257,7 +280,7 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
         raise NotImplementedError
 
     def _made(self, table: Table, given: tuple[Any, ...], work: Any) -> Any:
-        """Do it; `given` is what the user gave: the features, the target, what is beside them."""
+        """Do it; `given` is what the user gave: the features, the target, companions."""
         raise NotImplementedError
 
     def _check_rows(self, rows: int, missing_target: int, table: Table) -> None:
@@ -286,11 +309,13 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
 
         from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
 
+        # Where all columns are copied, or are categories, text and missing values are welcome.
+        anything = self._any_kind or self._counts_levels
         return SamplerTags(
             estimator_type="sampler",
             target_tags=TargetTags(required=True),
-            input_tags=SamplerInputTags(two_d_array=True, sparse=False),
-            sampler_tags=SamplersOwnTags(sample_indices=False),
+            input_tags=SamplerInputTags(sparse=False, string=anything, allow_nan=anything),
+            sampler_tags=SamplersOwnTags("sample_indices_" in self._memory_only),
         )
 
 
@@ -314,11 +339,6 @@ def wanted_search(k_neighbors: Any, neighbors: Any) -> tuple[int, Engine | None]
 
     In the place of k may stand an object with ``fit``, ``kneighbors`` and ``n_neighbors`` = k + 1,
     as in imbalanced-learn: one more, for the row itself.
-
-    Examples
-    --------
-    >>> wanted_search(5, "tree")
-    (5, TreeIndex(eps=0.0))
     """
     if isinstance(k_neighbors, Integral):
         engine = _NAMED[neighbors] if isinstance(neighbors, str) else neighbors
@@ -352,10 +372,6 @@ class OverSampler(Sampler):
     _recipe_type: ClassVar[type[Recipe]] = Recipe
     #: Columns of which new rows have their base row's value: a job names the one it splits by.
     _inherited: ClassVar[tuple[Any, ...]] = ()
-    #: Columns of every dtype are taken, missing values included, because none is a feature.
-    _any_kind = False
-    #: Rows of categorical features are counted in the pass over the data, by level and class.
-    _counts_levels = False
 
     def _recipe(self, **more: Any) -> Recipe:
         """Return what makes this sampler itself: its parameters as far as workers need them."""
@@ -370,11 +386,8 @@ class OverSampler(Sampler):
             given["fast"] = how == "fast"
         return kind(type(self).__name__, **(given | more))
 
-    def _takes_any_kind(self) -> bool:
-        return self._any_kind
-
-    def _nominal(self, table: Table, aside: Sequence[Any]) -> list[int]:
-        """Return the positions of the categorical features; `aside` names columns that are none."""
+    def _nominal(self, table: Table, excluded: Sequence[Any]) -> list[int]:
+        """Return the positions of the categorical features, which `excluded` columns are not."""
         return []
 
     def _check_schema(self, schema: Schema) -> None:
@@ -391,10 +404,10 @@ class OverSampler(Sampler):
     def _finished(self, table: Table) -> None:
         """Take over what is known after a table in memory was resampled."""
 
-    def _notes(self, schema: Schema) -> list[str]:
-        """Return how columns and search are taken."""
+    def _notes(self, schema: Schema, recipe: Recipe, profile: Profile) -> list[str]:
+        """Return how columns and search are taken, and how many rows a model is fitted to."""
         notes = []
-        if schema.nominal:
+        if schema.nominal and not self._counts_levels:  # where all are, who takes it knows
             names = listed(repr(schema.columns[i].name) for i in schema.nominal)
             notes.append(
                 f"{len(schema.nominal)} categorical feature(s), which are not interpolated: {names}"
@@ -406,6 +419,12 @@ class OverSampler(Sampler):
             notes.append(
                 "neighbours are found in leading principal components only (n_components="
                 f"{n}); recall is measured"
+            )
+        total = sum(profile.usable.values())
+        if 0 < recipe.sample < total:
+            notes.append(
+                f"{recipe.name} fits its model to a sample of about {recipe.sample:,} of {total:,} "
+                "rows, in which each class has its share (max_fit_rows)"
             )
         return notes
 
@@ -424,18 +443,20 @@ class OverSampler(Sampler):
     def _schema(self, table: Table, group: Any) -> Schema:
         """Give the columns their roles, and refuse what this sampler is not for."""
         carried = [] if self.carry is None else [column_name(name) for name in self.carry]
-        aside = [*carried, *([] if group is None else [group]), *self._inherited]
+        excluded = [*carried, *([] if group is None else [group]), *self._inherited]
         schema = table.schema(
             carry=carried,
-            nominal=self._nominal(table, aside),
+            nominal=self._nominal(table, excluded),
             group=group,
             inherited=self._inherited,
-            any_kind=self._takes_any_kind(),
+            any_kind=self._any_kind,
             sampler=type(self).__name__,
         )
         self._check_schema(schema)
         if table.is_frame:
-            schema = without_categories(schema)
+            # Categories can be many, and travel with the rows instead.
+            categorical = (i for i, kind in enumerate(table.dtypes) if kind == "category")
+            schema = with_dtypes(schema, dict.fromkeys(categorical, _UNKNOWN))
         if table.array is not None and schema.carried and table.array.kind in "iub":
             raise ValueError(
                 f"column {carried[0]!r} cannot be carried in an array of {table.array}, which "
@@ -500,7 +521,7 @@ class OverSampler(Sampler):
             in_memory=not table.lazy,
             process=self._process_bytes,
             exact_columns=None if profile.assumed else profile.exact_columns,
-            notes=self._notes(schema) + (sample_note(recipe, profile) if recipe.sample else []),
+            notes=self._notes(schema, recipe, profile),
             warnings=[*advised, *alarms],
             incomplete=(
                 incomplete_columns(profile.missing, profile.infinite, schema)
@@ -511,11 +532,10 @@ class OverSampler(Sampler):
         self.sampling_strategy_ = new
         self._remember_columns(table)
         self.plan_ = plan
+        first = max(plan.n_before, profile.index_end) if table.lazy else 0
+        how = Making(recipe, out, plan.seed, first, self.provenance or None)
         skip = self.missing == "skip"
-        told = self.provenance or None
-        first = max(plan.n_before, profile.index_end) if table.lazy else None
-        task = Task(recipe, schema, out, plan, skip, changes, known, told, profile.levels, first)
-        return plan, (task, alarms)
+        return plan, (Task(how, schema, plan, skip, changes, known, profile.levels), alarms)
 
     def _check_search(self, schema: Schema, class_counts: Mapping[Any, int] | None) -> None:
         """Refuse a search that the columns or the missing pass over the data do not allow."""
@@ -537,22 +557,93 @@ class OverSampler(Sampler):
             )
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
+class UnderSampler(Sampler):
+    """Base of under-samplers; a sampler adds its parameters and says which rows it keeps."""
+
+    sampling_strategy: Any = "auto"
+    random_state: Any = None
+
+    _sampling_type = UNDER
+    _memory_only = ("sample_indices_",)
+    _any_kind = True
+    #: The classes by partition, where whoever calls has counted them already.
+    _counted: ClassVar[Counted | None] = None
+
+    def _subsets(self, plan: Plan) -> dict[Any, Subset]:
+        """Return the rows to keep of each class that does not keep all as they are."""
+        return {}
+
+    def _masks(self, table: Table, plan: Plan) -> Any:
+        """Return the rows that may stay, where the data say so.
+
+        In memory a mask; on Dask a graph, and its keys of a mask for each partition.
+        """
+        return None
+
+    def _prepare(
+        self, table: Table, class_counts: Mapping[Any, int] | None, group: Any
+    ) -> tuple[Plan, Counted]:
+        if class_counts is not None:
+            raise ValueError(
+                f"{type(self).__name__} needs to know the classes of each partition, which "
+                "class_counts does not say; leave class_counts out"
+            )
+        counted = self._counted or count_classes(table)
+        self._check_rows(counted.rows, counted.missing, table)
+        counts = counted.counts
+        check_labels(list(counts))
+        keep = wanted_rows(self.sampling_strategy, counts, self._sampling_type, table.meta_labels)
+        self.sampling_strategy_ = keep
+        self.plan_ = make_under_plan(
+            sampler=type(self).__name__,
+            seed=root_seed(self.random_state),
+            counts=counts,
+            keep=keep,
+            direction=self._sampling_type,
+        )
+        self._remember_columns(table)
+        return self.plan_, counted
+
+    def _made(self, table: Table, given: tuple[Any, ...], work: Counted) -> Any:
+        subsets, masks = self._subsets(self.plan_), self._masks(table, self.plan_)
+        if table.lazy:
+            return filter_lazily(table, work, subsets, masks)
+        rows = self.sample_indices_ = kept_in_memory(table, work, subsets, masks)
+        features, *others = given
+        if others and isinstance(others[0], tuple):
+            others[0] = label_array(others[0])
+        # Companions come back as arrays, whatever they are.
+        others[1:] = [v if isinstance(v, pd.Series) else np.asarray(v) for v in others[1:]]
+        return tuple(take(of, rows) for of in (features, *others))
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class CleanSampler(UnderSampler):
+    """Base of cleaning methods, which say by their rule which rows of the targeted classes stay."""
+
+    sampling_strategy: Any = field(
+        default="auto",
+        metadata=allow({"auto", "majority", "not minority", "not majority", "all"}, list, callable),
+    )
+
+    _sampling_type = CLEAN
+
+
 UNIFY_BYTES = 50_000  # categories that may be embedded in the graph
 _UNKNOWN = pd.CategoricalDtype()  # "category", its categories travelling with the rows
 
 
 def partition_bytes(table: Table, profile: Profile, as_read: int | None = None) -> int:
-    """Return the bytes of the largest partition; a table in memory is not held in partitions.
+    """Return the bytes of the largest partition.
 
     `as_read` is the rows of the largest partition that the table's are parts of: it is held, and
     so are both its parts, one of which is passed on as a partition of the table.
     """
-    if not table.lazy:
-        return 0
     largest = profile.largest_bytes or -(-profile.bytes // table.npartitions)
     whole = 0 if as_read is None else as_read * profile.bytes // max(1, profile.rows)
-    beside = 8 * len(table.beside) * profile.rows / max(1, profile.bytes)  # as a share
-    return int(max(largest, 4 * whole // 3) * (1 + beside))
+    share = 8 * len(table.companions) * profile.rows / max(1, profile.bytes)
+    return int(max(largest, 4 * whole // 3) * (1 + share))
 
 
 def check_labels(labels: list[Any]) -> None:
@@ -585,39 +676,28 @@ def needs_of(
     The schema is the output's; `row_bytes` are those of one of its rows, as measured.
     """
     held = [*schema.copied, *(schema.carried if provenance == "full" else [])]
-    aside = Schema(tuple(schema.columns[i] for i in held)).row_bytes() if held else 0
+    passthrough = Schema(tuple(schema.columns[i] for i in held)).row_bytes() if held else 0
     if held and any(is_nominal_dtype(dtype) for dtype in {schema.columns[i].dtype for i in held}):
-        aside += max(0, row_bytes - schema.row_bytes())  # text is as long as it is
+        passthrough += max(0, row_bytes - schema.row_bytes())  # text is as long as it is
     if recipe.copies_rows:
-        aside = row_bytes
+        passthrough = row_bytes
     # A weight is a number. A group is a code; its rows are put in order, and searched apart.
-    aside += 8 * ("sample_weight" in table.beside)
-    aside += 24 * ("groups" in table.beside or schema.group is not None)
+    passthrough += 8 * ("sample_weight" in table.companions)
+    passthrough += 24 * ("groups" in table.companions or schema.group is not None)
     passes = [*table.passes, *(["counting classes"] if not profile.assumed else [])]
-    passes.append("collecting the rows that new ones are made from, and writing the output")
-    if recipe.around:
+    passes.append("collecting minority rows and writing the output")
+    if recipe.n_neighbors_all:
         passes.append("the nearest of all rows")
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
     levels = sum([of.bytes for of in profile.levels]) if profile.levels else 0
-    return replace(recipe.needs(), passes=tuple(passes), passthrough=aside, levels=levels)
+    return replace(recipe.needs(), passes=tuple(passes), passthrough=passthrough, levels=levels)
 
 
-def sample_note(recipe: Recipe, profile: Profile) -> list[str]:
-    """Say where a model is not fitted to all rows."""
-    total = sum(profile.usable.values())
-    if not 0 < recipe.sample < total:
-        return []
-    return [
-        f"{recipe.name} fits its model to a sample of about {recipe.sample:,} of {total:,} rows, "
-        "in which each class has its share (max_fit_rows)"
-    ]
-
-
-def beside_table(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:
+def companions_of(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:
     """Tell weights and groups that are containers of their own from a column of groups."""
     column = None
-    beside = {} if weight is None else {"sample_weight": weight}
+    companions = {} if weight is None else {"sample_weight": weight}
     if groups is not None and (isinstance(groups, str) or np.isscalar(groups)):
         names = list(getattr(X, "columns", ()))
         if groups not in names:
@@ -625,8 +705,8 @@ def beside_table(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]
             raise ValueError(f"there is no column {groups!r} of groups; the columns are {shown}")
         column = groups
     elif groups is not None:
-        beside["groups"] = groups
-    return beside, column
+        companions["groups"] = groups
+    return companions, column
 
 
 def routed_requests(sampler: Any, supported: Collection[str]) -> set[str]:
@@ -661,18 +741,6 @@ def engines_of(
             sample = profile.sample.get(label, nothing)
             found[label] = recipe.engine(profile.usable[label], *sample[1:])
     return found
-
-
-def without_categories(schema: Schema) -> Schema:
-    """Drop categories from the schema: they can be many, and travel with the rows instead."""
-    return with_dtypes(
-        schema,
-        {
-            i: _UNKNOWN
-            for i, c in enumerate(schema.columns)
-            if isinstance(c.dtype, pd.CategoricalDtype)
-        },
-    )
 
 
 def changed_dtypes(

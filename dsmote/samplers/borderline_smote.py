@@ -24,8 +24,6 @@ from dsmote.samplers.base import wanted_search
 from dsmote.samplers.parameters import allow
 from dsmote.samplers.smote import SMOTE
 
-__all__ = ["BorderRecipe", "BorderSampler", "BorderlineSMOTE"]
-
 
 @dataclass(frozen=True)
 class BorderRecipe(Recipe):
@@ -35,24 +33,20 @@ class BorderRecipe(Recipe):
     m_engine: Engine | None = None
 
     lazy_report = True
+    n_neighbors_all = property(lambda self: self.m)
 
     @property
-    def around(self) -> int:
-        """The m nearest of all rows."""
-        return self.m
-
-    @property
-    def around_engine(self) -> Engine | None:
+    def engine_all(self) -> Engine | None:
         """An object of the user's, if there is one."""
-        return self.m_engine or super().around_engine
+        return self.m_engine or super().engine_all
 
     def told_apart(self, ctx: ClassContext) -> tuple[np.ndarray, np.ndarray, dict[str, int]]:
         """Return the rows in danger (half of m or more are others), the safe ones, and a count."""
-        assert ctx.around is not None
-        others, present = other_classes(ctx.around, self.m)
+        assert ctx.nearest_all is not None
+        others, present = other_classes(ctx.nearest_all, self.m)
         noise = others == present  # with those that are alone in their group
         danger = (2 * others >= present) & ~noise
-        asked = ctx.around.asked
+        asked = ctx.nearest_all.query_rows
         danger_rows, safe_rows = asked[danger], asked[~danger & ~noise]
         report = {"danger": len(danger_rows), "noise": int(noise.sum()), "safe": len(safe_rows)}
         return danger_rows, safe_rows, report
@@ -65,20 +59,10 @@ class BorderlineRecipe(BorderRecipe):
     kind: str = "borderline-1"
     on_empty: str = "error"
 
-    @property
-    def second(self) -> bool:
-        """New rows lie toward rows of all classes."""
-        return self.kind == "borderline-2"
-
-    @property
-    def around(self) -> int:
-        """The m nearest of all rows, and for the second kind the k nearest."""
-        return max(self.m, self.k) if self.second else self.m
-
-    @property
-    def values(self) -> int:
-        """The second kind makes rows toward them."""
-        return self.k if self.second else 0
+    # The second kind makes rows toward the k nearest of all rows.
+    second = property(lambda self: self.kind == "borderline-2")
+    n_neighbors_all = property(lambda self: max(self.m, self.values))
+    values = property(lambda self: self.k if self.second else 0)
 
     def search_space(self, rows: Rows, model: Any = None) -> SearchSpace | None:
         """Index the class, for the first kind."""
@@ -103,14 +87,14 @@ class BorderlineRecipe(BorderRecipe):
         """End at rows of the class; or, for the second kind, of all classes."""
         if not self.second:
             return super().ends(index, bases, draws)
-        around, rows = index.around, index.rows
-        assert around is not None
-        at = np.searchsorted(around.asked, bases)
-        present = (around.classes[at, : self.k] >= 0).sum(axis=1)
+        nearest_all, rows = index.nearest_all, index.rows
+        assert nearest_all is not None
+        at = np.searchsorted(nearest_all.query_rows, bases)
+        present = (nearest_all.classes[at, : self.k] >= 0).sum(axis=1)
         rank = (draws.rank(self.k) % np.maximum(present, 1))[:, None]
-        values = np.take_along_axis(around.values[at], rank[:, :, None], axis=1)[:, 0]
-        classes = np.take_along_axis(around.classes[at], rank, axis=1)[:, 0]
-        numbers = np.take_along_axis(around.numbers[at], rank, axis=1)[:, 0]
+        values = np.take_along_axis(nearest_all.values[at], rank[:, :, None], axis=1)[:, 0]
+        classes = np.take_along_axis(nearest_all.classes[at], rank, axis=1)[:, 0]
+        numbers = np.take_along_axis(nearest_all.numbers[at], rank, axis=1)[:, 0]
         alone = present == 0  # in its group
         points = values[:, : rows.numeric.shape[1]]
         points = np.where(alone[:, None], rows.numeric[bases], points)

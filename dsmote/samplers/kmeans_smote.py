@@ -13,8 +13,6 @@ from dsmote.plan import Schema, shares
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow
 
-__all__ = ["KMeansSMOTE", "log_mean_distance"]
-
 _BLOCK = 1 << 21  # distances that are looked at at once: 16 MiB
 _MOST = 10_000  # rows of a cluster whose distances are all looked at
 
@@ -23,11 +21,6 @@ def log_mean_distance(matrix: np.ndarray) -> float:
     """Return the logarithm of the mean distance of all pairs of rows; -inf where all are equal.
 
     Of more than 10,000 rows each s-th is taken, with the least s that leaves no more than these.
-
-    Examples
-    --------
-    >>> round(float(np.exp(log_mean_distance(np.array([[0.0, 0.0], [3.0, 4.0]])))), 9)
-    5.0
     """
     matrix = matrix[:: -(-len(matrix) // _MOST)]
     centred = matrix - matrix.mean(axis=0)
@@ -56,10 +49,7 @@ class KMeansRecipe(Recipe):
     surveys = True
     lazy_report = True
 
-    @property
-    def sample(self) -> int:
-        """Rows that the clustering is fitted to."""
-        return 2**62 if self.max_fit_rows is None else self.max_fit_rows
+    sample = property(lambda self: 2**62 if self.max_fit_rows is None else self.max_fit_rows)
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit the clustering."""
@@ -82,7 +72,7 @@ class KMeansRecipe(Recipe):
 
     def bases(self, ctx: ClassContext) -> Bases:
         """Choose clusters, divide the new rows between them, and draw bases in each."""
-        matrix, rank = self.measured(ctx.rows.numeric), ctx.cls.rank
+        matrix, rank = self.scaled(ctx.rows.numeric), ctx.cls.rank
         cluster = np.asarray(ctx.model.predict(matrix), dtype=np.int64)
         total = ctx.survey.sum(axis=0)
         ours = np.bincount(cluster, minlength=len(total))
@@ -249,5 +239,5 @@ class KMeansSMOTE(OverSampler):
         self.cluster_balance_threshold_ = self.cluster_balance_threshold
 
     def _finished(self, table: Table) -> None:
-        if table.learnt is not None:
-            self.kmeans_estimator_ = table.learnt
+        if table.model is not None:
+            self.kmeans_estimator_ = table.model

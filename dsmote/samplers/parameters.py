@@ -12,8 +12,6 @@ import numpy as np
 
 from dsmote.plan import SCALES
 
-__all__ = ["SHARED", "Range", "allow", "allowed", "sklearn_constraints"]
-
 
 class Range(NamedTuple):
     """Numbers of a kind (Integral, Real, or float for those that are not whole) between limits."""
@@ -55,9 +53,7 @@ SHARED: dict[str, tuple[Any, ...]] = {
 def allow(*values: Any) -> dict[str, Any]:
     """Return the metadata of a field: the values that a parameter of one sampler may have.
 
-    Parameters
-    ----------
-    values : Range, set of str, tuple of names of methods, type, None, or as in scikit-learn
+    A set holds texts, a tuple the methods of an object; other values are as in scikit-learn.
     """
     return {"allow": values}
 

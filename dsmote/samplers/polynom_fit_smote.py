@@ -8,8 +8,6 @@ from dsmote.execute import Bases, ClassContext, ClassIndex, Draws, Ends, Recipe,
 from dsmote.plan import copies_by_weight
 from dsmote.samplers.base import OverSampler
 
-__all__ = ["PolynomFitSMOTE"]
-
 
 class StarRecipe(Recipe):
     """All rows are bases, equally often; segments end at the mean of the row's group."""

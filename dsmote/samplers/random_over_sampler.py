@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +14,6 @@ from dsmote.kernels import bandwidth, normal
 from dsmote.plan import plain, sort_labels
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow
-
-if TYPE_CHECKING:
-    from sklearn.utils import Tags
-
-__all__ = ["RandomOverSampler"]
 
 _MOST = float(np.finfo(np.float64).max)
 
@@ -135,8 +130,7 @@ class RandomOverSampler(OverSampler):
 
     shrinkage: Any = field(default=None, metadata=allow(Range(Real, 0, None), Mapping, None))
 
-    def _takes_any_kind(self) -> bool:
-        return self.shrinkage is None
+    _any_kind = property(lambda self: self.shrinkage is None)
 
     def _recipe(self, **more: Any) -> Recipe:
         kind = CopyRecipe if self.shrinkage is None else SmoothedRecipe
@@ -179,11 +173,3 @@ class RandomOverSampler(OverSampler):
 
     def _finished(self, table: Table) -> None:
         self.sample_indices_ = table.sample_indices
-
-    def __sklearn_tags__(self) -> Tags:
-        """Return the tags: anything is copied, and one can know which rows were."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self.shrinkage is None
-        tags.input_tags.string = self.shrinkage is None
-        tags.sampler_tags.sample_indices = True
-        return tags

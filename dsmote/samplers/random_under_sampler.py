@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dsmote.plan import Plan, Subset
+from dsmote.samplers.base import UnderSampler
 from dsmote.samplers.parameters import allow
-from dsmote.samplers.under_base import UnderSampler
-
-__all__ = ["RandomUnderSampler"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -10,24 +10,9 @@ from typing import Any
 
 from dsmote.samplers.base import Sampler
 
-__all__ = [
-    "check_parameters",
-    "describe_samplers",
-    "find_sampler",
-    "make_sampler",
-    "parameters_of",
-    "samplers",
-]
-
 
 def samplers() -> dict[str, type]:
-    """Return the public samplers by name.
-
-    Examples
-    --------
-    >>> samplers()["borderline"].__name__
-    'BorderlineSMOTE'
-    """
+    """Return the public samplers by name."""
     public = vars(importlib.import_module("dsmote.samplers")).values()
     classes: list[Any] = [x for x in public if isinstance(x, type) and issubclass(x, Sampler)]
     # Names in capitals first, as sorted names are elsewhere.
@@ -36,13 +21,7 @@ def samplers() -> dict[str, type]:
 
 
 def describe_samplers() -> list[dict[str, Any]]:
-    """Return name, class, kind, summary and default parameters of each sampler, as plain data.
-
-    Examples
-    --------
-    >>> [one["class"] for one in describe_samplers() if one["kind"] == "under-sampling"]
-    ['RandomUnderSampler']
-    """
+    """Return name, class, kind, summary and default parameters of each sampler, as plain data."""
     known: dict[str, Any] = dict(samplers())
     return [
         {
@@ -60,11 +39,6 @@ def find_sampler(name: str, also: Iterable[str] = ()) -> type:
     """Return the sampler of a name, or of a class's name, whatever its case.
 
     An unknown name is a ValueError that lists the names, `also` among them, and the closest.
-
-    Examples
-    --------
-    >>> find_sampler("SVMSMOTE") is find_sampler("svm")
-    True
     """
     known = samplers()
     classes = {cls.__name__: cls for cls in known.values()}
@@ -78,27 +52,13 @@ def find_sampler(name: str, also: Iterable[str] = ()) -> type:
 
 
 def parameters_of(sampler: type) -> dict[str, Any]:
-    """Return the parameters of a sampler with their defaults.
-
-    Examples
-    --------
-    >>> parameters_of(find_sampler("random-under"))
-    {'random_state': None, 'replacement': False, 'sampling_strategy': 'auto'}
-    """
+    """Return the parameters of a sampler with their defaults."""
     known: Any = sampler
     return {of.name: of.default for of in sorted(fields(known), key=lambda of: of.name)}
 
 
 def check_parameters(sampler: Any, names: Iterable[str]) -> None:
-    """Refuse parameters that a sampler does not have.
-
-    Examples
-    --------
-    >>> check_parameters(find_sampler("adasyn"), ["k_neighbours"])
-    Traceback (most recent call last):
-        ...
-    ValueError: ADASYN ('adasyn') has no parameter 'k_neighbours' (did you mean 'n_neighbors'?); ...
-    """
+    """Refuse parameters that a sampler does not have."""
     there = list(parameters_of(sampler))
     for name in names:
         if name not in there:

@@ -5,19 +5,17 @@ import numpy as np
 from dsmote.execute import Bases, ClassContext, ClassIndex, Draws, Ends, Recipe, other_classes
 from dsmote.samplers.smote import SMOTE
 
-__all__ = ["SafeLevelSMOTE"]
-
 
 class SafeLevelRecipe(Recipe):
     """The safe level of a row is how many of its k nearest rows of all are of its class."""
 
     lazy_report = True
-    around = property(lambda self: self.k)
+    n_neighbors_all = property(lambda self: self.k)
 
     def prepare(self, ctx: ClassContext) -> np.ndarray:
         """Count the safe level of each row."""
-        assert ctx.around is not None
-        others, present = other_classes(ctx.around)
+        assert ctx.nearest_all is not None
+        others, present = other_classes(ctx.nearest_all)
         return present - others
 
     def bases(self, ctx: ClassContext) -> Bases:

@@ -7,8 +7,6 @@ from typing import Any
 
 from dsmote.samplers.base import OverSampler
 
-__all__ = ["SMOTE"]
-
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SMOTE(OverSampler):

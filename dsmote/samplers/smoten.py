@@ -5,21 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, SearchSpace, Table, vote_on
 from dsmote.neighbors import NeighborIndex, ValueDifferenceSearch, level_probabilities
 from dsmote.neighbors.choose import Choice
-from dsmote.plan import Schema, sort_labels
+from dsmote.plan import sort_labels
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow
-
-if TYPE_CHECKING:
-    from sklearn.utils import Tags
-
-__all__ = ["SMOTEN"]
 
 
 @dataclass(frozen=True)
@@ -120,16 +115,6 @@ class SMOTEN(OverSampler):
     def _recipe(self, **more: Any) -> Recipe:
         return super()._recipe(neighbors=None, how=self.neighbors, **more)
 
-    def _nominal(self, table: Table, aside: Sequence[Any]) -> list[int]:
-        others = {table.target, *aside} if table.has_target else set(aside)
+    def _nominal(self, table: Table, excluded: Sequence[Any]) -> list[int]:
+        others = {table.target, *excluded} if table.has_target else set(excluded)
         return [i for i, name in enumerate(table.names) if name not in others]
-
-    def _notes(self, schema: Schema) -> list[str]:
-        return []  # who takes SMOTEN knows that
-
-    def __sklearn_tags__(self) -> Tags:
-        """Return the tags: text is what this sampler is for."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        return tags

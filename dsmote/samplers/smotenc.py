@@ -10,15 +10,12 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute import Recipe, Rows, SearchSpace, Table
-from dsmote.neighbors import NeighborIndex
-from dsmote.neighbors.choose import Choice, choose_engine, measure_recall
+from dsmote.neighbors.choose import Choice, choose_engine
 from dsmote.plan import Profile, Schema
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name, is_nominal_dtype
 from dsmote.samplers.parameters import allow
 from dsmote.samplers.smote import SMOTE
-
-__all__ = ["SMOTENC", "MixedRecipe", "mixed_weight"]
 
 
 def mixed_weight(numeric: np.ndarray) -> float:
@@ -26,11 +23,6 @@ def mixed_weight(numeric: np.ndarray) -> float:
 
     It is 1 where the median is 0 (at least half of the features are constant): M = 0 would make all
     categories equally near.
-
-    Examples
-    --------
-    >>> mixed_weight(np.array([[0.0, 0.0, 1.0], [2.0, 4.0, 1.0]]))
-    1.0
     """
     # Column by column, so that the order of the additions does not depend on the layout.
     spreads = [np.ascontiguousarray(column).std() for column in numeric.T]
@@ -45,7 +37,7 @@ class MixedRecipe(Recipe):
         """Take what was asked for, or choose by the directions that all columns spread in."""
         if self.neighbors is not None:
             return Choice(f"mixed {self.neighbors.name}", "as asked for", self.neighbors)
-        measured = self.measured(sample)
+        measured = self.scaled(sample)
         weight = mixed_weight(measured) if len(sample) else 1.0
         chosen = choose_engine(n_rows, self._projected(measured), codes, weight)
         return chosen._replace(name=f"mixed {chosen.name}")
@@ -54,17 +46,7 @@ class MixedRecipe(Recipe):
         """Return numbers and codes; M is that of the columns before projection."""
         space = super().search_space(rows)
         assert space is not None
-        return replace(space, weight=mixed_weight(self.measured(rows.numeric)))
-
-    def _index(self, space: SearchSpace, how: Any, seed: int) -> NeighborIndex:
-        return how.build_mixed(space.matrix, space.codes, space.weight, seed=seed)
-
-    def recall(self, rows: Rows, index: NeighborIndex, seed: int) -> dict[str, Any]:
-        """Compare with brute force on a sample of the rows."""
-        matrix = self.measured(rows.numeric)
-        return measure_recall(
-            index, matrix, self.k, seed=seed, codes=rows.codes, weight=mixed_weight(matrix)
-        )
+        return replace(space, weight=mixed_weight(self.scaled(rows.numeric)))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -184,7 +166,7 @@ class SMOTENC(SMOTE):
 
     def _finished(self, table: Table) -> None:
         self.median_std_ = {
-            label: mixed_weight(table.recipe.measured(of.rows.numeric))
+            label: mixed_weight(table.recipe.scaled(of.rows.numeric))
             for label, of in table.classes.items()
             if not of.copied
         }

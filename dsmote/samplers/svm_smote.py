@@ -15,8 +15,6 @@ from dsmote.plan.draws import SHARE
 from dsmote.samplers.borderline_smote import BorderRecipe, BorderSampler
 from dsmote.samplers.parameters import Range, allow
 
-__all__ = ["SVMSMOTE"]
-
 
 class _Machine(NamedTuple):
     """A fitted support vector machine, and which rows of the table its vectors are."""
@@ -33,10 +31,7 @@ class SvmRecipe(BorderRecipe):
     out_step: float = 0.5
     max_fit_rows: int | None = None
 
-    @property
-    def sample(self) -> int:
-        """Rows that the machine is fitted to."""
-        return 2**62 if self.max_fit_rows is None else self.max_fit_rows
+    sample = property(lambda self: 2**62 if self.max_fit_rows is None else self.max_fit_rows)
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit the machine."""
@@ -60,7 +55,7 @@ class SvmRecipe(BorderRecipe):
             )
         return _Machine(machine, np.sort(numbers[machine.support_]))
 
-    def asks(self, rows: Rows, model: Any) -> np.ndarray:
+    def query_rows(self, rows: Rows, model: Any) -> np.ndarray:
         """Only support vectors need to know what is around them."""
         return np.flatnonzero(np.isin(rows.numbers, model.support))
 
@@ -176,5 +171,5 @@ class SVMSMOTE(BorderSampler):
         return replace(recipe, svm_estimator=machine)
 
     def _finished(self, table: Table) -> None:
-        if table.learnt is not None:
-            self.svm_estimator_ = table.learnt.estimator
+        if table.model is not None:
+            self.svm_estimator_ = table.model.estimator

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 
 from sklearn.utils import InputTags, Tags
 
-__all__ = ["SamplerInputTags", "SamplerTags", "SamplersOwnTags"]
-
 
 @dataclass
 class SamplersOwnTags:

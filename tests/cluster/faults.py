@@ -16,7 +16,7 @@ from pathlib import Path
 from tests.cluster.starting import ROOT, running, scheduler_in, wait_until
 
 STAGES = {
-    "profile": ("dsmote.execute.dask_table", "_profile_part"),
+    "profile": ("dsmote.execute.partition", "profile"),
     "index": ("dsmote.execute.generate", "build_class_index"),
     "generation": ("dsmote.execute.dask_table", "make_block"),
     "writing": ("dsmote.job.parts", "write_part"),

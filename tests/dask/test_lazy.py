@@ -43,7 +43,7 @@ OVER, UNDER = (
     for over in (True, False)
 )
 ALL = OVER | UNDER
-THREE = [n for n, how in OVER.items() if how._recipe().around or how._recipe().surveys]
+THREE = [n for n, how in OVER.items() if how._recipe().n_neighbors_all or how._recipe().surveys]
 PASSES = {name: 3 if name in THREE else 2 for name in ALL}
 EACH = pytest.mark.parametrize("name", ALL)
 EACH_OVER = pytest.mark.parametrize("name", OVER)

@@ -37,7 +37,7 @@ UNDER = family(over=False)
 EACH = pytest.mark.parametrize("name", OVER)
 MEASURING = having("missing", OVER)
 SEARCHING = having("on_small_group", OVER)
-AROUND = [name for name, (kind, how) in OVER.items() if kind(**how)._recipe().around]
+AROUND = [name for name, (kind, how) in OVER.items() if kind(**how)._recipe().n_neighbors_all]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -68,13 +68,13 @@ def test_repeated_tasks_have_other_keys_and_make_the_same():
 
 def test_a_partition_is_indexed_once_for_small_classes(monkeypatch):
     indexed = []
-    surrounding = Recipe.surrounding
+    index_all = Recipe.index_all
 
     def watched(self, matrix, n_queries):
         indexed.append(len(matrix))
-        return surrounding(self, matrix, n_queries)
+        return index_all(self, matrix, n_queries)
 
-    monkeypatch.setattr(Recipe, "surrounding", watched)
+    monkeypatch.setattr(Recipe, "index_all", watched)
     table = numbers(120, 36)
     table.loc[:29, "y"], table.loc[30:49, "y"] = 2, 3
     how = ADASYN(random_state=0, sampling_strategy="all")

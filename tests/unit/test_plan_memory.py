@@ -101,8 +101,8 @@ def test_columns_that_are_copied_are_projected(how, columns, counted, monkeypatc
         lazy.partitions[-1].compute()
     rows = held[0].rows
     size = rows.numeric.nbytes
-    if rows.beside is not None:
-        size += int(rows.beside.memory_usage(deep=True).sum())
+    if rows.passthrough is not None:
+        size += int(rows.passthrough.memory_usage(deep=True).sum())
     memory = how.plan_.memory
     assert size <= memory.index_bytes <= 2 * size + 200 * len(rows)
     assert 2 * size <= memory.gather_bytes

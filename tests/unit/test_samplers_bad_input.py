@@ -258,20 +258,20 @@ BAD = [
     ),
     # values
     (
-        r"measured columns: 'a' \(1 missing\), 'b' \(1 missing, 2 infinite\); .*'skip'",
+        r"numeric features: 'a' \(1 missing\), 'b' \(1 missing, 2 infinite\); .*'skip'",
         SMOTE(),
         lambda t: at("b", [4, 50], np.inf)(at("b", [5])(at("a", [3])(t))),
     ),
     *(
         (
-            r"measured columns: 'n' \(15 missing\)",
+            r"numeric features: 'n' \(15 missing\)",
             SMOTE(),
             change(n=pd.array([1, 0, None, 1] * 15, d)),
         )
         for d in ("Int64", "Float64", "boolean")
     ),
     (
-        r"measured columns: 't' \(1 missing\)",
+        r"numeric features: 't' \(1 missing\)",
         SMOTE(),
         lambda t: at("t", [7], pd.NaT)(t.assign(t=pd.Timestamp("2020-01-01"))),
     ),
@@ -464,7 +464,7 @@ def test_arrays_of_text_and_of_complex_numbers(table):
             SMOTE().fit_resample(array, labels)
     holes = np.where(np.arange(2 * N).reshape(-1, 2) == 1, np.nan, X)
     for array, labels in ((holes, y), (dask_array(holes, [20, 40]), dask_array(y, [20, 40]))):
-        with pytest.raises(ValueError, match=r"measured columns: 1 \(1 missing\)"):
+        with pytest.raises(ValueError, match=r"numeric features: 1 \(1 missing\)"):
             SMOTE().fit_resample(array, labels)
 
 
@@ -725,7 +725,7 @@ def test_what_class_counts_leave_to_be_found_is_found_while_computing(table):
     hole = few(1)(table)
     nobody = at("y", [0])(table.assign(y=table["y"].astype(float)))
     for given, counts, message in (
-        (hole, {0: 48, 1: 12}, r"measured columns: 'a' \(1 missing\)"),
+        (hole, {0: 48, 1: 12}, r"numeric features: 'a' \(1 missing\)"),
         (nobody, {0.0: 47, 1.0: 12}, "the target 'y' is missing in 1 row; drop"),
     ):
         lazy = SMOTE().resample(held("on dask", given), target="y", class_counts=counts)

@@ -332,9 +332,9 @@ def test_arrays_of_weights_and_groups_keep_their_dtype(kind, lazy):
         (pd.Series(["heavy"] * N), TypeError, "sample_weight must hold numbers, but has dtype"),
         (np.ones(N) * 1j, TypeError, "sample_weight must hold numbers, but has dtype complex128"),
         (pd.Series(["heavy"] * N, dtype=object), TypeError, "sample_weight must hold numbers: "),
-        (np.repeat([np.nan, 1], [1, N - 1]), ValueError, "missing or infinite in 1 row;"),
-        (np.repeat([1, np.inf], [N - 2, 2]), ValueError, "missing or infinite in 2 rows; .*fill"),
-        (pd.Series([1, None] * (N // 2), dtype="Int64"), ValueError, "infinite in 60 rows"),
+        (np.repeat([np.nan, 1], [1, N - 1]), ValueError, "NaN or infinity in 1 row;"),
+        (np.repeat([1, np.inf], [N - 2, 2]), ValueError, "NaN or infinity in 2 rows; impute"),
+        (pd.Series([1, None] * (N // 2), dtype="Int64"), ValueError, "infinity in 60 rows"),
     ],
 )
 def test_weights_that_do_not_fit(weights, error, message):
@@ -349,7 +349,7 @@ def test_weights_on_dask_that_do_not_fit():
         (np.ones(N), TypeError, "X is a Dask collection .* but sample_weight is in memory"),
         (dask_array(np.ones(N), [40] * 3), ValueError, "X has 2 partitions and sample_weight 3"),
         (dask_frame(Y.astype(str), [60, 60]), TypeError, "sample_weight must hold numbers"),
-        (hole, ValueError, "sample_weight is missing or infinite in 1 row"),
+        (hole, ValueError, "sample_weight contains NaN or infinity in 1 row"),
         (
             dask_array(np.ones(N), [59, 61]),
             ValueError,

@@ -19,9 +19,9 @@ import dsmote
 from dsmote import SMOTE, SMOTENC, make_sampler
 from dsmote.neighbors import BruteIndex, CappedIndex, TreeIndex
 from dsmote.samplers import samplers
+from dsmote.samplers.base import CleanSampler
 from dsmote.samplers.registry import describe_samplers, find_sampler
 from dsmote.samplers.smotenc import mixed_weight
-from dsmote.samplers.under_base import CleanSampler
 from tests.tables import (
     CONTAINERS,
     assert_same_bits,

@@ -61,7 +61,7 @@ def report_columns(sampler: Any, frame: Any, target: Any) -> tuple[Column, ...]:
     """Return the features as the sampler sees them: no target, no passthrough columns."""
     table = read_frame(frame, target)
     if hasattr(sampler, "_schema"):
-        schema, any_kind = sampler._schema(table, None), sampler._takes_any_kind()
+        schema, any_kind = sampler._schema(table, None), sampler._any_kind
     else:  # an under-sampler uses no feature
         schema, any_kind = table.schema(any_kind=True), True
     columns = []
