@@ -293,14 +293,24 @@ def _output_schema(source: Source, meta: pd.DataFrame) -> pa.Schema:
         return schema
     added = pa.Schema.from_pandas(empty.drop(columns=known), preserve_index=False)
     types = [
-        schema.field(name) if name in known else _text_if_unknown(added.field(name))
+        schema.field(name) if name in known else _field_added(added.field(name), schema)
         for name in meta.columns
     ]
     return with_pandas_dtypes(pa.schema(types), empty)
 
 
-def _text_if_unknown(field: pa.Field) -> pa.Field:
-    return pa.field(field.name, pa.large_string()) if pa.types.is_null(field.type) else field
+def _field_added(field: pa.Field, schema: pa.Schema) -> pa.Field:
+    """Return a field with a type, which an empty column of objects does not tell.
+
+    Where it holds what the parents of a row had in a passthrough column, it is of that type.
+    """
+    if not pa.types.is_null(field.type):
+        return field
+    column = field.name.removesuffix("_base").removesuffix("_neighbour")
+    values = schema.field(column).type if column in schema.names else pa.large_string()
+    values = values.value_type if pa.types.is_dictionary(values) else values
+    text = pa.types.is_string(values) or pa.types.is_null(values)
+    return pa.field(field.name, pa.large_string() if text else values)
 
 
 def different(outputs: Outputs, parts: Sequence[Part]) -> str | None:

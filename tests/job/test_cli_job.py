@@ -2,10 +2,14 @@
 
 import json
 import os
+from datetime import date, time
+from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
@@ -220,6 +224,33 @@ def test_provenance_adds_columns_to_the_output(tmp_path: Path) -> None:
     made = after[after["synthetic"]]
     assert (len(made), made["id"].isna().all()) == (180, True)
     assert set(made["id_base"]) <= set(frame.loc[frame["y"] == "v", "id"])
+
+
+def test_provenance_has_the_types_of_the_columns_it_comes_from(tmp_path: Path) -> None:
+    rng, n = np.random.default_rng(0), 60
+    values = {
+        "day": [date(2024, 1, 1 + i % 28) for i in range(n)],
+        "price": [Decimal(i) / 100 for i in range(n)],
+        "time": [time(i % 24) for i in range(n)],
+        "raw": [bytes([i]) for i in range(n)],
+        "code": pd.Categorical(np.arange(n) % 5),
+        "text": pd.Categorical(list("ab") * (n // 2)),
+        "none": [None] * n,
+    }
+    table = pd.DataFrame({"x": rng.normal(size=n), "y": ["a"] * 45 + ["b"] * 15, **values})
+    table.to_parquet(tmp_path / "in.parquet", index=False)
+    args = ("--target", "y", "--param", "provenance=full", "--shuffle")
+    args += tuple(chain(*(("--carry", name) for name in values)))
+    result = call("resample", tmp_path / "in.parquet", tmp_path / "out", *args)
+    assert result.exit_code == 0, result.output
+    after = pq.read_table(tmp_path / "out").to_pandas()
+    made = after[after["synthetic"]]
+    assert len(made) == 30
+    for name in values:
+        known = dict(zip(table.index[45:], table[name].iloc[45:], strict=True))
+        expected = [known[row] for row in made["base_row"]]
+        if name != "none":
+            assert made[f"{name}_base"].tolist() == expected
 
 
 def test_under_sampling_keeps_rows_as_they_were(mixed: Path, tmp_path: Path) -> None:
