@@ -51,13 +51,14 @@ def new_token() -> str:
 def write_json(fs: Any, path: str, document: Mapping[str, Any]) -> None:
     """Write a small JSON file, which appears whole or not at all."""
     data = (json.dumps(document, indent=2) + "\n").encode()
-    if not is_local(fs):
-        fs.pipe_file(path, data)
-        return
-    held = os.path.join(os.path.dirname(path), f"tmp.{new_token()}")
-    with open(held, "wb") as handle:
-        handle.write(data)
-    os.replace(held, path)
+    with clear_errors("write", path):
+        if not is_local(fs):
+            fs.pipe_file(path, data)
+            return
+        held = os.path.join(os.path.dirname(path), f"tmp.{new_token()}")
+        with open(held, "wb") as handle:
+            handle.write(data)
+        os.replace(held, path)
 
 
 class Place:
