@@ -512,7 +512,7 @@ def _add_nearest(
             tasks[found[rank][-1]] = (itemgetter(place), top)
     tops = {}
     for rank, keys in found.items():
-        tops[rank] = f"all-{rank}-{token}"
+        tops[rank] = f"all-nearest-{rank}-{token}"
         tasks[tops[rank]] = (join_batches, keys)
     return tops
 
