@@ -60,7 +60,7 @@ def test_a_table_that_was_shuffled_between_workers(client):
 
 class TestKilled:
     @pytest.mark.parametrize(
-        "stage", ["nearest", "all-nearest", pytest.param("index", marks=pytest.mark.slow)]
+        "stage", ["nearest", "gather", pytest.param("index", marks=pytest.mark.slow)]
     )
     def test_while_all_rows_are_looked_at(self, nannied, stage):  # noqa: F811
         nannied.wait_for_workers(2, timeout=60)

@@ -509,7 +509,10 @@ def test_manifest_waits_where_it_cannot_get_its_name(
             raise OSError(5, "Input/output error")
         replace(source, target)
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"cannot write .*manifest.json: Input"):
+    with (
+        monkeypatch.context() as patch,
+        pytest.raises(OSError, match=r"cannot write .*manifest.json: Input"),
+    ):
         patch.setattr(os, "replace", fail)
         write(out, "new")
     write(out, "newer")
