@@ -260,7 +260,8 @@ def project(
         blocks += c.n_blocks
         block = max(block, c.block)
     # Gathering and building happen once, on one thread, while the others may hold partitions.
-    waiting = (threads + 1) * block
+    # Jobs write a partition in the task that reads or makes it; elsewhere one waits.
+    waiting = (threads if process else threads + 1) * block
     if not process:
         waiting += OTHER_COPIES * threads * partition_bytes
     # Of what has been looked at, allocators keep about half while the next is.

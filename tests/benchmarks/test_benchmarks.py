@@ -176,7 +176,8 @@ def test_scaling(capsys: pytest.CaptureFixture[str]) -> None:
     assert run["tasks"] == 4 * 50 + 3 + 2
     assert files["tasks"] == 4 * 20 + 3 + 2 and files["footers"] > 0
     assert 100 < graph["bytes"] / 100 < 1_000
-    assert min(graph["scheduler"], run["busy"], sent["seconds"]) > 0
+    assert graph["scheduler"] >= 0  # less what the client took at the same time
+    assert min(run["busy"], sent["seconds"]) > 0
     assert 1 < sent["bytes"] / sent["rows_bytes"] < 3
     paper = numbers["paper"]
     assert paper["partitions"] == 40_000

@@ -175,7 +175,8 @@ class TestWorkers:
                 process = resample(table, out, "--scheduler", scheduler, "--json")
                 stages.arrived("writing", process, set())
                 late.enter_context(workers_of(scheduler, stages, tmp_path / "late.log", n=1))
-                stages.arrived("writing", process, stages.at("writing"))
+                with Client(scheduler, set_as_default=False) as client:
+                    client.wait_for_workers(3, timeout=60)
             said, err = process.communicate(timeout=120)
             assert process.returncode == 0, err
         assert len(json.loads(said)["memory"]["peak_bytes"]) == 3
@@ -367,7 +368,7 @@ class TestMemory:
             frame[f"x{i}"] = frame["amount"] + i
         frame["label"] = ["genuine", "genuine", "fraud"] * 20_000
         frame.to_parquet(wide, index=False)
-        size = ("--n-workers", 1, "--threads-per-worker", 1, "--memory-limit", "400MiB")
+        size = ("--n-workers", 1, "--threads-per-worker", 1, "--memory-limit", "330MiB")
         process = dsmote("resample", wide, out, "--target", "label", *size)
         said, err = process.communicate(timeout=120)
         assert process.returncode == 4, err
@@ -395,7 +396,7 @@ class TestMemory:
                     spilled = client.run(_written_to_disk)
         finally:
             del stages.env["DASK_DISTRIBUTED__WORKER__MEMORY__TARGET"]
-        assert min(spilled.values()) > 100_000
+        assert sum(spilled.values()) > 100_000
         assert hashes(out) == undisturbed
 
 

@@ -365,7 +365,7 @@ def test_a_slip_of_the_finger_is_refused(monkeypatch):
 
 @pytest.mark.parametrize(
     ("rows", "columns", "group", "measured"),
-    [(6_000, 5_000, 2_000, 779), (4_000, 10_000, 1_334, 1_128), (1_048_576, 40, 74_899, 270)],
+    [(6_000, 5_000, 2_000, 642), (1_048_576, 40, 74_899, 270)],
 )
 def test_the_projection_of_wide_and_narrow_tables_is_what_was_measured(
     rows, columns, group, measured
