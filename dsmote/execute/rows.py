@@ -255,6 +255,8 @@ def _as_seen(column: pd.Series, codes: np.ndarray, levels: pd.Series) -> pd.Seri
     """
     if not (levels.dtype == object or pd.api.types.is_float_dtype(levels.dtype)):
         return levels
+    if set(map(type, levels.array)) <= {str, type(None)}:  # equal texts look the same
+        return levels
     here, first = np.unique(codes, return_index=True)
     known = levels.notna().to_numpy()[here]
     own = levels.to_numpy(copy=True)

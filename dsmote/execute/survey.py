@@ -40,6 +40,7 @@ BATCH = QUERIES  # that travel together: their lists of 10 are 7 MiB
 
 Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 _WORTH_THREADS = 1 << 26  # multiplications
+_FEW_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -150,10 +151,11 @@ def nearest_here(
     def fill(rows: np.ndarray, asking: np.ndarray) -> None:
         index = of.index(rows, len(asking), recipe)
         place = _places(rows, own[asking])
-        # Brute force takes a thread more where it has enough to do; a tree is too quick.
-        cells = len(asking) * len(rows) * of.matrix.shape[1]
-        threads = each is not None and index.engine == "brute" and cells > _WORTH_THREADS
-        step = 1 << 9 if threads else 1 << 12
+        # One thread more where there is enough to do; in a few columns a tree is too quick.
+        width = of.matrix.shape[1]
+        cells = len(asking) * len(rows) * width
+        worth = cells > _WORTH_THREADS and (index.engine == "brute" or width > _FEW_COLUMNS)
+        step = 1 << 8 if each is not None and worth else 1 << 12
 
         def ask(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             some = np.arange(start, min(len(asking), start + step))
