@@ -88,7 +88,7 @@ start() {
 wait_for_scheduler() {
     local pid
     read -r pid <"$folder/scheduler.pid"
-    for _ in $(seq 600); do
+    for _ in {1..600}; do
         [ -s "$folder/scheduler.json" ] && return
         kill -0 "$pid" 2>/dev/null || break
         sleep 0.1

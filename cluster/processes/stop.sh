@@ -28,7 +28,7 @@ stop() {
     { read -r pid && IFS= read -r started; } <"$1" || { rm -f "$1" && return 0; }
     if runs "$pid" "$started"; then
         kill -TERM "$pid" 2>/dev/null || true
-        for _ in $(seq 200); do
+        for _ in {1..200}; do
             runs "$pid" "$started" || break
             sleep 0.1
         done

@@ -77,10 +77,10 @@ def test_retry_script_passes_on_a_signal_that_comes_while_the_job_starts(
     """It may come before the script has learnt the job's number, at the first try or the second."""
     command = tmp_path / "impatient"
     command.write_text(
-        f'#!/bin/sh\necho >>"{tmp_path}/calls"\n'
+        f'#!/bin/bash\necho >>"{tmp_path}/calls"\n'
         f'[ "$(wc -l <"{tmp_path}/calls")" -ge "$AT" ] || exit 1\n'
-        "trap 'trap \"\" TERM; echo cleared; exit 130' TERM\nkill -TERM $PPID\n"
-        "for _ in $(seq 50); do sleep 0.1; done\n"
+        "trap 'trap \"\" TERM; echo cleared; exit 130' TERM\n"
+        "{ kill -TERM $PPID; for _ in {1..50}; do sleep 0.1; done; }\n"
     )
     command.chmod(0o755)
     for at in (1, 2) * 2:
