@@ -235,21 +235,23 @@ class _Nearest:
         m = len(self.limit)
         counts = np.bincount(owner, minlength=m)
         self.lost |= counts > 8 * self._cap  # more than fit into the table below
-        keep = ~self.lost[owner]
-        order = np.flatnonzero(keep)[np.argsort(owner[keep].astype(np.uint16), kind="stable")]
-        owner, row, low, high = owner[order], row[order], low[order], high[order]
-        counts[self.lost] = 0
+        order = np.argsort(owner.astype(np.uint16), kind="stable")
+        if self.lost.any():
+            order = order[~self.lost[owner[order]]]
+            counts[self.lost] = 0
+        owner, low, high = owner.take(order), low.take(order), high.take(order)
         if counts.max(initial=0) >= self._k:
             begin = np.cumsum(counts) - counts
             table = np.full((m, int(counts.max())), np.inf)
-            table[owner, np.arange(len(owner)) - begin[owner]] = high
+            table[owner, np.arange(len(owner)) - begin.take(owner)] = high
             nth = np.partition(table, self._k - 1, axis=1)[:, self._k - 1]
             self.limit = np.minimum(self.limit, nth)
-        keep = low <= self.limit[owner]
+        keep = low <= self.limit.take(owner)
         self.lost |= np.bincount(owner[keep], minlength=m) > self._cap
-        keep &= ~self.lost[owner]
-        self._owner, self._row = owner[keep], row[keep]
-        self._low, self._high = low[keep], high[keep]
+        keep &= ~self.lost.take(owner)
+        kept = np.flatnonzero(keep)
+        self._owner, self._row = owner.take(kept), row.take(order.take(kept))
+        self._low, self._high = low.take(kept), high.take(kept)
 
     def _bounds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return all pairs with the intervals of their values, and empty the waiting list."""
