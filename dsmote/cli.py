@@ -29,7 +29,7 @@ import click
 from dsmote import __version__
 
 if TYPE_CHECKING:
-    from dsmote.job import JobSpec
+    from dsmote.job.spec import JobSpec
 
 __all__ = ["main"]
 
@@ -97,15 +97,17 @@ class Display:
         self._task = bar.add_task("starting", total=None, counts="") if bar else None
 
     def stage(self, text: str) -> None:
-        self.planned(None)
+        self.check()
         if self._bar:
             self._bar.update(self._task, description=text)
         elif self._lines:
             echo(f"{text} ...", err=True)
 
-    def planned(self, plan: Any) -> None:
+    def check(self, plan: Any = None) -> None:
         if _interrupted.is_set():
             raise KeyboardInterrupt
+
+    planned = check
 
     def start(self, partitions: int, rows: int) -> None:
         self._partitions, self._rows = partitions, rows
@@ -115,7 +117,7 @@ class Display:
             self._bar.reset(self._task, total=partitions, counts="")
 
     def advance(self, partitions: int, rows: int) -> None:
-        self.planned(None)
+        self.check()
         self._done += partitions
         self._written += rows
         if self._bar:
@@ -189,7 +191,7 @@ def execute(
     On a terminal there is a bar, and the log has only what the bar has not: warnings. Elsewhere a
     log has a line for each stage. JSON is for programs: there is no bar.
     """
-    from dsmote.job import run_spec
+    from dsmote.job.api import run_spec
     from dsmote.plan.labels import first
 
     asked = log_format is not None or log_level is not None
@@ -267,7 +269,8 @@ def after_commit() -> Iterator[None]:
 
 def _fail(error: Exception, debug: bool, log_format: str | None) -> NoReturn:
     # Imported here: `--help` does without.
-    from dsmote.job import JobFileError, exit_code
+    from dsmote.job.api import exit_code
+    from dsmote.job.jobfile import JobFileError
     from dsmote.job.secrets import Secrets
     from dsmote.plan.labels import first
 

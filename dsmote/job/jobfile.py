@@ -18,7 +18,7 @@ from dsmote.job.secrets import SECRET_NAME, Secrets
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-__all__ = ["JobFileError", "LineError", "Reader", "Setting", "closest", "near", "set_key"]
+__all__ = ["JobFileError", "LineError", "Reader", "Setting", "closest", "near", "plain", "set_key"]
 
 Path = tuple[str, ...]
 
@@ -236,9 +236,7 @@ class Reader:
             return self._mapping(pairs, path, self.python)
         if isinstance(value, list | tuple):
             return [self.python(item, (*path, str(n))) for n, item in enumerate(value)]
-        if isinstance(value, datetime.date) or hasattr(value, "__fspath__"):
-            value = str(value)
-        value = _plain(value)
+        value = plain(value)
         return self._filled(value, path) if isinstance(value, str) else value
 
     def _at(self, line: int | None) -> Place:
@@ -392,14 +390,16 @@ def _items(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _plain(value: Any) -> Any:
-    """Return a number of NumPy's as Python's."""
+def plain(value: Any) -> Any:
+    """Return a number of NumPy's as Python's, and a date or a path as text."""
+    if isinstance(value, datetime.date) or hasattr(value, "__fspath__"):
+        return str(value)
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
 
 
 def _label(label: Any) -> str:
     """Return a label of Python's as a job file has it."""
-    label = _plain(label)
+    label = plain(label)
     return str(label).lower() if isinstance(label, bool) else str(label)
 
 

@@ -35,7 +35,7 @@ from pydantic.dataclasses import dataclass
 from pydantic.json_schema import GenerateJsonSchema, SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from dsmote.job.jobfile import Path, Reader, Setting, closest, near
+from dsmote.job.jobfile import Path, Reader, Setting, closest, near, plain
 from dsmote.job.secrets import Secrets
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def _registry() -> Any:
 
 
 def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str | int | float) else value
+    value = [value] if isinstance(value, str | int | float) else value
+    return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _not_blank(text: str) -> str:
