@@ -285,7 +285,7 @@ def distances(columns: Sequence[Column], old: pd.DataFrame, new: pd.DataFrame) -
     else:
         codes = np.column_stack([pd.factorize(values)[0] for values in levels]).astype(np.int32)
         engine = choose_engine(n, matrix[queries], codes[queries], 1.0).engine
-        index = engine.build_mixed(matrix[:n], codes[:n], 1.0)
+        index = engine.build(matrix[:n], codes[:n], 1.0)
         # Codes follow the order of appearance: higher ones are of levels that no original has.
         known = np.where(codes[of_new] > codes[:n].max(axis=0), -1, codes[of_new])
         points = np.hstack([matrix[of_new], known])
