@@ -270,7 +270,7 @@ BROKEN = [
     (wrong_direction, "job/__init__.py", "from dsmote.cli import main"),
     (wrong_direction, "cluster.py", "from dsmote import SMOTE"),
     (cycles, "plan/labels.py", "from dsmote.plan.profile import anything"),
-    (cycles, "job/secrets.py", "def late():\n    from dsmote.job.jobfile import anything"),
+    (cycles, "job/logs.py", "def late():\n    from dsmote.job.jobfile import anything"),
     (cycles, "plan/labels.py", "if TYPE_CHECKING:\n    from dsmote.plan import anything"),
     (upward_files, "job/report/new.py", "from dsmote.job import anything"),
     (upward_files, "plan/new.py", "from dsmote.plan import Plan"),
