@@ -574,7 +574,7 @@ def histogram(old: np.ndarray, new: np.ndarray, kind: str, title: str) -> tuple[
         heights = np.where(of > 0, np.maximum(of, top / 150), np.nan)
         axes.stairs(heights, edges / unit, fill=filled, color=colour, linewidth=1.5, clip_on=False)
     axes.set(xlim=(edges[0] / unit, edges[-1] / unit), ylim=(0, top))
-    axes.yaxis.set_major_locator(MaxNLocator(2))
+    axes.yaxis.set_major_locator(MaxNLocator(2, prune="lower"))
     axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:.3g} %")
     axes.minorticks_off()
     axes.tick_params(bottom=False, left=False)
