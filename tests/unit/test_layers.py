@@ -272,7 +272,7 @@ BROKEN = [
     (cycles, "plan/labels.py", "from dsmote.plan.profile import anything"),
     (cycles, "job/logs.py", "def late():\n    from dsmote.job.jobfile import anything"),
     (cycles, "plan/labels.py", "if TYPE_CHECKING:\n    from dsmote.plan import anything"),
-    (upward_files, "job/report/new.py", "from dsmote.job import anything"),
+    (upward_files, "job/new.py", "from dsmote.job import anything"),
     (upward_files, "plan/new.py", "from dsmote.plan import Plan"),
     (dask_outside, "plan/__init__.py", "import dask.dataframe as dd"),
     (dask_outside, "neighbors/new.py", "def late():\n    from distributed import get_client"),
