@@ -17,9 +17,6 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-from dsmote.plan import format_bytes
-from dsmote.plan.labels import first
-
 MASK = "***"
 #: From this length on a secret is masked wherever it stands; shorter, only where it stands alone.
 LONG = 4
@@ -194,6 +191,9 @@ class Log(Progress):
 
     def planned(self, plan: Any) -> None:
         """Log what will be done, what the plan warns of, and why it cannot run."""
+        from dsmote.plan import format_bytes  # loads pandas, and `--help` does without
+        from dsmote.plan.labels import first
+
         self.plan = plan
         needed, allowed = (
             getattr(plan.memory, name, None) for name in ("worker_bytes", "allowed_bytes")
@@ -257,6 +257,8 @@ class Log(Progress):
 
     def ended(self, status: str, seconds: float, manifest: dict[str, Any] | None) -> None:
         """Log how the job ended."""
+        from dsmote.plan import format_bytes
+
         self.end()
         fields: dict[str, Any] = {"seconds": round(seconds, 3)}
         text = f"{status} after {seconds:.1f} s"
