@@ -33,7 +33,7 @@ from dsmote.execute.graph import frame_of, freeze
 from dsmote.execute.keep import Mark, PartCount, pick
 from dsmote.execute.partition import missing_labels
 from dsmote.job.labels import Named
-from dsmote.job.passes import look_at
+from dsmote.job.sources import look_at
 from dsmote.plan import Subset, plain, sort_labels
 from dsmote.plan.draws import shares
 from dsmote.plan.labels import listed
