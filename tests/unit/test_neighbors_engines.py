@@ -206,9 +206,9 @@ def test_axes_of_wide_rows_take_no_square_of_their_columns(how):
     search(rows, 20)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    from dsmote.plan.memory import class_memory
+    from dsmote.plan.memory import Needs, class_memory
 
-    projected = class_memory(1, *rows.shape, 0, 0, 93, 8, 5, copied=1).build
+    projected = class_memory(1, *rows.shape, 0, 0, 93, 8, Needs(5, copied=1)).build
     assert peak <= projected < 8 * 4_000**2, (peak, projected)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dsmote.execute import Bases, ClassContext, Recipe, Table
-from dsmote.plan import Schema, shares
+from dsmote.plan import shares
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow
 
@@ -216,7 +216,6 @@ class KMeansSMOTE(OverSampler):
     array([90, 90])
     """
 
-    _name = "kmeans"
     _summary = "SMOTE inside clusters, more rows in sparse ones"
     _recipe_type = KMeansRecipe
     _memory_only = ("kmeans_estimator_",)
@@ -235,8 +234,7 @@ class KMeansSMOTE(OverSampler):
     on_small_class: str = "error"
     on_small_group: str = "error"
 
-    def _check_schema(self, schema: Schema) -> None:
-        self.cluster_balance_threshold_ = self.cluster_balance_threshold
+    cluster_balance_threshold_ = property(lambda self: self.cluster_balance_threshold)
 
     def _finished(self, table: Table) -> None:
         if table.model is not None:
