@@ -459,18 +459,18 @@ class OverSampler(Sampler):
             )
         if self.provenance and table.is_frame:
             check_free(table.names, self.provenance, schema)
-        n = getattr(self, "n_components", None)
-        if isinstance(n, Integral) and int(n) > len(schema.numeric):
-            raise ValueError(
-                f"n_components={n}, but there are {len(schema.numeric)} numeric features; "
-                f"give at most {len(schema.numeric)}, or a share of the variance between 0 and 1"
-            )
         return schema
 
     def _profiled(
         self, table: Table, schema: Schema, class_counts: Mapping[Any, int] | None
     ) -> Profile:
         """Look at the data once, or take the user's word."""
+        n = getattr(self, "n_components", None)
+        if isinstance(n, Integral) and int(n) > len(schema.numeric):
+            raise ValueError(
+                f"n_components={n}, but there are {len(schema.numeric)} numeric features; "
+                f"give at most {len(schema.numeric)}, or a share of the variance between 0 and 1"
+            )
         if class_counts is not None:
             if self.scale or self._counts_levels:
                 which = f"scale={self.scale!r}" if self.scale else type(self).__name__

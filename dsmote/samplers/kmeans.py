@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dsmote.execute import Bases, ClassContext, Recipe, Table
-from dsmote.plan import shares
+from dsmote.plan import Schema, shares
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow
 
@@ -234,7 +234,9 @@ class KMeansSMOTE(OverSampler):
     on_small_class: str = "error"
     on_small_group: str = "error"
 
-    cluster_balance_threshold_ = property(lambda self: self.cluster_balance_threshold)
+    def _schema(self, table: Table, group: Any) -> Schema:
+        self.cluster_balance_threshold_ = self.cluster_balance_threshold
+        return super()._schema(table, group)
 
     def _finished(self, table: Table) -> None:
         if table.model is not None:
