@@ -271,7 +271,7 @@ def _fail(error: Exception, debug: bool, log_format: str | None) -> NoReturn:
     # Imported here: `--help` does without.
     from dsmote.job.api import exit_code
     from dsmote.job.jobfile import JobFileError
-    from dsmote.job.secrets import Secrets
+    from dsmote.job.logs import Secrets
     from dsmote.plan.labels import first
 
     mask = Secrets().mask  # a job's are masked where it runs
