@@ -40,6 +40,7 @@ from dsmote.plan import ClassPlan
 from tests.conftest import ROOT
 
 RARE, USUAL = 1, 0
+ALL = {i: (i, 1.0, 1.0) for i in range(3)}  # rows of all classes are taken
 
 
 class Nested(HTMLParser):
@@ -397,9 +398,9 @@ def test_sample_is_bounded_and_fair() -> None:
     assert 1800 < rows["new"].sum() < 2200
     quarters = np.histogram(old[old["rank"] == 0][0], bins=4, range=(0, 100_000))[0]
     assert quarters.min() > 600
-    assert sampling.original[0] == pytest.approx(3000 / 75_000)
+    assert sampling.classes[0][1] == pytest.approx(3000 / 75_000)
     wide = sampling_for(plan, dict.fromkeys(range(100_000), "float"), "y")
-    assert wide.original[1] == pytest.approx(200 / 25_000)
+    assert wide.classes[1][1] == pytest.approx(200 / 25_000)
 
 
 def test_values_of_the_sample_are_those_of_the_table() -> None:
@@ -502,7 +503,7 @@ def samples(draw: Any) -> tuple[dict[str, str], pd.DataFrame]:
 @settings(max_examples=30, deadline=None)
 def test_any_samples_give_a_whole_page(drawn: Any) -> None:
     told, rows = drawn
-    sampling = Sampling(0, "y", told, (0, 1), (1.0, 1.0), (0.0, 1.0))
+    sampling = Sampling(0, "y", told, ALL)
     text_of(page(plan_of((50, 50), (10, 50)), sampling, rows))
 
 
@@ -519,7 +520,7 @@ def of_two(kinds: Any, old: Any, new: Any, others: Any = ()) -> str:
     rows = rows.assign(
         rank=np.repeat([USUAL, RARE, RARE], sizes), draw=0.5, new=np.repeat([0, 0, 1], sizes) > 0
     )
-    sampling = Sampling(0, "y", kinds, (0, 1), (1.0, 1.0), (0.0, 1.0))
+    sampling = Sampling(0, "y", kinds, ALL)
     return page(plan_of((9_000, 9_000), (sizes[1], sizes[1] + sizes[2])), sampling, rows)
 
 
@@ -662,7 +663,7 @@ def test_rows_of_other_classes_are_drawn_in_their_true_proportions() -> None:
     )
     rows = pd.DataFrame({0: draws, "rank": ranks, "draw": draws, "new": False})
     new = pd.DataFrame({0: 0.5, "rank": [1, 2], "draw": 0.0, "new": True})
-    sampling = Sampling(0, "y", {"x": "float"}, (0, 1, 2), (0.1, 1.0, 1.0), (0, 1.0, 1.0))
+    sampling = Sampling(0, "y", {"x": "float"}, {**ALL, 0: (0, 0.1, 0.0)})
     plan = plan_of((3000, 3000), (200, 3000), (40, 3000))
     text = text_of(page(plan, sampling, pd.concat([rows, new], ignore_index=True)))
     told = re.findall(r"([\d,]+) original rows of other classes, \d+ original and 1 new", text)
@@ -718,7 +719,7 @@ def test_rows_looked_at_are_as_many_as_the_readme_says(n_growing: int) -> None:
     million = 1_000_000
     sizes = [(million, million * (1 + (i < n_growing))) for i in range(n_growing + 3)]
     found = sampling_for(plan_of(*sizes), {}, "y")
-    rows = sum(share * million for share in (*found.original, *found.new))
+    rows = sum(million * sum(shares) for _, *shares in found.classes.values())
     assert 20_000 < rows <= 35_000
     assert "some 35,000 rows at most" in (ROOT / "README.md").read_text(encoding="utf-8")
 

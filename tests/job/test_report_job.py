@@ -120,7 +120,7 @@ def test_rows_of_the_sample_are_rows_of_the_table(
     names = [*sampling.columns]
     np.testing.assert_array_equal(rows[[0, 1, 2]], made[names].to_numpy(float))
     assert rows["new"].tolist() == [False] * 200 + [True] * 150
-    assert rows["rank"].tolist() == [sampling.labels.index(label) for label in made["y"]]
+    assert rows["rank"].tolist() == [sampling.classes[label][0] for label in made["y"]]
 
 
 def test_a_run_that_goes_on_looks_at_the_same_rows(
