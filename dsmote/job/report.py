@@ -436,7 +436,7 @@ def distances(
     matrix = _standardised(numbers, n)
     codes = np.column_stack([np.zeros(len(matrix)), *levels]).astype(np.int32)
     engine: Any = choose_engine(n, matrix[queries], codes[queries], 1.0).engine
-    index = engine.build_mixed(matrix[:n], codes[:n], 1.0)
+    index = engine.build(matrix[:n], codes[:n], 1.0)
     # Codes follow the order of appearance: higher ones are of levels that no original has.
     known = np.where(codes > codes[:n].max(axis=0), -1, codes)
     points = np.hstack([matrix, known])[n + evenly(len(new), NEW_ROWS)]
