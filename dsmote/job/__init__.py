@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dsmote.job.api import JobResult, exit_code, run_job, run_spec
     from dsmote.job.jobfile import JobFileError
-    from dsmote.job.manifest import unchanged
+    from dsmote.job.outputs import unchanged
     from dsmote.job.run import (
         Job,
         JobFailed,
@@ -47,7 +47,7 @@ _HOMES = {
     "exit_code": "api",
     "run_job": "api",
     "run_spec": "api",
-    "unchanged": "manifest",
+    "unchanged": "outputs",
     "JobFileError": "jobfile",
     "load_job": "spec",
     "Job": "run",

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsmote.job.storage import part_name, staged
+from dsmote.job.storage import opened, part_name
 
 __all__ = ["TARGET", "demo_chunk", "write_demo"]
 
@@ -75,7 +75,7 @@ def write_demo(folder: str, rows: int = 1_000_000) -> int:
 
     The folder is replaced if it holds a table.
     """
-    with staged(folder, overwrite=True) as stage:
+    with opened(folder) as output, output.stage("replace") as stage:
         parts: list[dict[str, Any]] = []
         for number, start in enumerate(range(0, rows, CHUNK_ROWS)):
             chunk = demo_chunk(number, min(CHUNK_ROWS, rows - start))

@@ -10,7 +10,7 @@ import pandas as pd
 from dask.base import tokenize
 
 from dsmote.execute.graph import freeze, over_all
-from dsmote.job.layout import key_folders
+from dsmote.job.parts import key_folders
 
 __all__ = ["check_folders", "look_at", "rows_of"]
 

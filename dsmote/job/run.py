@@ -12,15 +12,22 @@ from dask import delayed
 
 from dsmote.job.files import InputFiles, changed_files, check_apart
 from dsmote.job.logs import Log, Progress
-from dsmote.job.manifest import digest, fingerprint, make_manifest, run_key, up_to_date
-from dsmote.job.outputs import different, make_outputs, plan_outputs
+from dsmote.job.outputs import (
+    different,
+    digest,
+    fingerprint,
+    make_manifest,
+    make_outputs,
+    plan_outputs,
+    run_key,
+    up_to_date,
+)
 from dsmote.job.parts import Part, ToWrite, Written, write_tasks
-from dsmote.job.place import check_output
 from dsmote.job.runner import JobFailed, Threads, deferred_signals
 from dsmote.job.secrets import masked_logger
 from dsmote.job.sources import Source, check_columns, open_source
 from dsmote.job.spec import JobSpec, has_parameter
-from dsmote.job.storage import Stage, opened, refuse_if_locked
+from dsmote.job.storage import Stage, check_output, opened, refuse_if_locked
 
 __all__ = ["Job", "JobFailed", "Outcome", "Progress", "plan_job", "prepare", "write_job"]
 

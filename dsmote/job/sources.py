@@ -48,7 +48,7 @@ from dsmote.job.files import (
     one_line,
     open_fs,
 )
-from dsmote.job.place import refuse_split
+from dsmote.job.storage import refuse_split
 from dsmote.plan.labels import listed, visible
 
 __all__ = ["Source", "as_pandas", "check_columns", "open_source", "with_pandas_dtypes"]

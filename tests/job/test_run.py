@@ -20,9 +20,8 @@ from distributed import Client, KilledWorker
 from dsmote import SMOTE
 from dsmote.job import JobFailed, JobSpec, plan_job, prepare, write_job
 from dsmote.job import run as run_module
-from dsmote.job.layout import Layout
 from dsmote.job.outputs import Outputs
-from dsmote.job.parts import Part, write_part
+from dsmote.job.parts import Layout, Part, write_part
 from dsmote.job.sources import open_source
 from dsmote.job.workers import Workers
 from tests.job.conftest import beside
