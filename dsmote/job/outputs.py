@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
@@ -46,46 +46,8 @@ WITHOUT_EFFECT = ("input", "output", "if_exists", "resume")
 logger = masked_logger(__name__)
 
 
-@dataclass(frozen=True)
 class Outputs:
-    """All that a job writes, as the sampler planned it.
-
-    The parts are those of all folders, numbered through; `counts` are the rows of each label that a
-    folder must have. The name of a folder is empty where parts lie in the output's own. With them
-    goes what is known of the search for neighbours, lazily where it is measured, and the rows that
-    a report shows.
-    """
-
-    sampler: Any
-    parts: list[ToWrite]
-    counts: dict[str, dict[Any, int]]
-    report: Any
-    drawn: Any = None
-
-    @property
-    def rows(self) -> int:
-        """Rows that are written."""
-        return sum(sum(counts.values()) for counts in self.counts.values())
-
-    def add(self, name: str, partitions: list[Any], layout: Layout, counts: dict[Any, int]) -> None:
-        """Add a folder; files are numbered in it."""
-        if not sum(counts.values()):  # no row would make a folder to hold the columns
-            layout = replace(layout, partition_by=())
-        self.counts[name] = counts
-        for place, partition in enumerate(partitions):
-            file = "/".join([*filter(None, [name]), part_name(place)])
-            self.parts.append(ToWrite(len(self.parts), file, partition, layout))
-
-    def written(self, parts: Sequence[Part]) -> dict[str, list[Part]]:
-        """Return what was written of each folder."""
-        found: dict[str, list[Part]] = {name: [] for name in self.counts}
-        for part in parts:
-            found[self.parts[part.number].file.rpartition("/")[0]].append(part)
-        return found
-
-
-class Opened:
-    """An input that was looked at as far as the split and the mixing of rows need it.
+    """All that a job writes, lazily, from an input that was looked at as often as that needs.
 
     Attributes
     ----------
@@ -97,10 +59,19 @@ class Opened:
         Rows of each partition of the frame, where they must be known.
     largest : int
         Rows of the largest partition as it is read; 0 where it is not known.
+    parts : list of ToWrite
+        Of all folders, numbered through.
+    counts : dict of str to dict
+        Rows of each label that a folder must have; the name is empty where parts lie in the
+        output's own.
+    report, drawn
+        What is known of the search for neighbours, lazily where it is measured, and the rows that
+        a report shows.
     """
 
     def __init__(self, spec: JobSpec, source: Source, runner: Threads) -> None:
-        self.spec, self.note, process = spec, runner.note, runner.process_bytes()
+        self.spec, self.source, self.note = spec, source, runner.note
+        process = runner.process_bytes()
         _check_reading(source, process)
         self.frame = source.frame()
         check_partition_by(spec.partition_by, self.frame._meta.dtypes)
@@ -109,6 +80,9 @@ class Opened:
         self.divided: Divided | None = None
         self.lengths: tuple[int, ...] | None = None
         self.largest, self.passes = 0, self._look_at_folders()
+        self.parts: list[ToWrite] = []
+        self.counts: dict[str, dict[Any, int]] = {}
+        self.drawn: Any = None
         if spec.split is not None:
             self.divided = divided = divide(self.frame, spec.target, spec.split)
             self.frame, self.lengths = divided.train, divided.train_rows
@@ -125,6 +99,69 @@ class Opened:
                 self.passes += ("counting rows by partition",)
             self.largest = max(self.lengths)
 
+    def plan(self) -> Any:
+        """Return the plan of what would be written."""
+        with self._of_training():
+            plan = self.sampler.plan(self.frame, target=self.spec.target)
+        return self._completed(plan)
+
+    def make(self, folder: str) -> None:
+        """Add the parts; what is written on the way goes to the staging folder."""
+        spec, source, divided = self.spec, self.source, self.divided
+        with warnings.catch_warnings(), self._of_training():
+            # The plan has them all, and the manifest takes them from there.
+            warnings.simplefilter("ignore", UserWarning)
+            balanced = self.sampler.resample(self.frame, target=spec.target)
+        self.sampler.plan_ = plan = self._completed(self.sampler.plan_)
+        plan.check()  # once more: mixing may need what is not there
+        self.report = getattr(self.sampler, "neighbors_report_", {})
+        if spec.report:
+            from dsmote.job.report.sample import draw
+
+            self.drawn = draw(self.sampler, self.frame, balanced, spec.target)
+        layout = Layout(
+            _output_schema(source, balanced._meta),
+            spec.target,
+            spec.partition_by,
+            spec.row_group_rows,
+            spec.compression,
+        )
+        synthetic = spec.mode == "synthetic"
+        wanted = {c.label: c.new for c in plan.classes} if synthetic else plan.counts_after
+        counts = {plain_label(label): int(n) for label, n in wanted.items() if n}
+        partitions = self._partitions(balanced, layout.schema, folder)
+        self._add(TRAIN if divided else "", partitions, layout, counts)
+        if divided and not synthetic:
+            meta = divided.test._meta
+            # The input's own schema: nothing is added here, and no value can have become missing.
+            schema = source.output_schema(meta) if source.schema is None else source.schema
+            partitions = _filled(divided.test.to_delayed(optimize_graph=False), divided.test_rows)
+            counts = {None if label is None else plain_label(label): n for label, n in plan.test}
+            self._add(TEST, partitions, replace(layout, schema=schema), counts)
+
+    def _add(
+        self, name: str, partitions: list[Any], layout: Layout, counts: dict[Any, int]
+    ) -> None:
+        """Add a folder; files are numbered in it."""
+        if not sum(counts.values()):  # no row would make a folder to hold the columns
+            layout = replace(layout, partition_by=())
+        self.counts[name] = counts
+        for place, partition in enumerate(partitions):
+            file = "/".join([*filter(None, [name]), part_name(place)])
+            self.parts.append(ToWrite(len(self.parts), file, partition, layout))
+
+    @property
+    def rows(self) -> int:
+        """Rows that are written."""
+        return sum(sum(counts.values()) for counts in self.counts.values())
+
+    def written(self, parts: Sequence[Part]) -> dict[str, list[Part]]:
+        """Return what was written of each folder."""
+        found: dict[str, list[Part]] = {name: [] for name in self.counts}
+        for part in parts:
+            found[self.parts[part.number].file.rpartition("/")[0]].append(part)
+        return found
+
     def _look_at_folders(self) -> tuple[str, ...]:
         """Refuse values that name no folder; return the passes it took."""
         spec = self.spec
@@ -137,7 +174,7 @@ class Opened:
         return ("looking at the columns of partition_by",)
 
     @contextmanager
-    def of_training(self) -> Iterator[None]:
+    def _of_training(self) -> Iterator[None]:
         """Say that a message is about the rows for training, where others are there too."""
         try:
             yield
@@ -149,11 +186,11 @@ class Opened:
                 f"among the {train:,} rows for training (of {train + test:,}): {error}"
             ) from error
 
-    def n_written(self, plan: Any) -> int:
+    def _n_written(self, plan: Any) -> int:
         """Return how many rows of the resampled table are written."""
         return int(plan.n_new if self.spec.mode == "synthetic" else plan.n_after)
 
-    def completed(self, plan: Any) -> Any:
+    def _completed(self, plan: Any) -> Any:
         """Add to a plan what a job does besides: rows held back, rows that are mixed, passes."""
         if self.divided is not None:
             plan = replace(plan, test=self.divided.held_back(plan.counts_before))
@@ -165,14 +202,14 @@ class Opened:
         files = sum(1 for n in self.lengths or () if n) * (self.spec.mode != "synthetic")
         return with_mixing(
             plan,
-            self.n_written(plan),
+            self._n_written(plan),
             self.frame._meta,
             self.largest,
             files + len(plan.blocks),
             self.sampler._process_bytes,
         )
 
-    def partitions(self, balanced: Any, schema: pa.Schema, folder: str) -> list[Any]:
+    def _partitions(self, balanced: Any, schema: pa.Schema, folder: str) -> list[Any]:
         """Return the partitions to write of the resampled table."""
         plan, spec = self.sampler.plan_, self.spec
         partitions, blocks = balanced.to_delayed(optimize_graph=False), plan.blocks
@@ -192,7 +229,7 @@ class Opened:
         for partition, block in zip(made, blocks, strict=True):
             numbered.append(Numbered(partition, plan.n_before + block.offset, block.rows))
         numbered = [one for one in numbered if one.rows]
-        parts = n_parts(self.n_written(plan), balanced._meta)
+        parts = n_parts(self._n_written(plan), balanced._meta)
         return mixed(numbered, parts, int(plan.seed), folder, schema) if numbered else nothing
 
 
@@ -216,56 +253,6 @@ def _filled(partitions: list[Any], rows: Sequence[int]) -> list[Any]:
     """Leave out partitions that are known to be empty; a table needs one, to have columns."""
     kept = [part for part, n in zip(partitions, rows, strict=True) if n]
     return kept or partitions[:1]
-
-
-def plan_outputs(spec: JobSpec, source: Source, runner: Threads) -> Any:
-    """Return the plan of what would be written."""
-    opened = Opened(spec, source, runner)
-    with opened.of_training():
-        plan = opened.sampler.plan(opened.frame, target=spec.target)
-    return opened.completed(plan)
-
-
-def make_outputs(spec: JobSpec, source: Source, runner: Threads, folder: str) -> Outputs:
-    """Look at the input as often as the plan needs; return what is to be written, lazily.
-
-    What is written on the way goes to the staging folder.
-    """
-    opened = Opened(spec, source, runner)
-    sampler, divided = opened.sampler, opened.divided
-    with warnings.catch_warnings(), opened.of_training():
-        # The plan has them all, and the manifest takes them from there.
-        warnings.simplefilter("ignore", UserWarning)
-        balanced = sampler.resample(opened.frame, target=spec.target)
-    sampler.plan_ = plan = opened.completed(sampler.plan_)
-    plan.check()  # once more: mixing may need what is not there
-    layout = Layout(
-        _output_schema(source, balanced._meta),
-        spec.target,
-        spec.partition_by,
-        spec.row_group_rows,
-        spec.compression,
-    )
-    wanted = plan.counts_after
-    if spec.mode == "synthetic":
-        wanted = {c.label: c.new for c in plan.classes}
-    drawn = None
-    if spec.report:
-        from dsmote.job.report.sample import draw
-
-        drawn = draw(sampler, opened.frame, balanced, spec.target)
-    outputs = Outputs(sampler, [], {}, getattr(sampler, "neighbors_report_", {}), drawn)
-    partitions = opened.partitions(balanced, layout.schema, folder)
-    counts = {plain_label(label): int(n) for label, n in wanted.items() if n}
-    outputs.add(TRAIN if divided else "", partitions, layout, counts)
-    if divided and spec.mode != "synthetic":
-        meta = divided.test._meta
-        # The input's own schema: nothing is added here, and no value can have become missing.
-        schema = source.output_schema(meta) if source.schema is None else source.schema
-        partitions = _filled(divided.test.to_delayed(optimize_graph=False), divided.test_rows)
-        counts = {None if label is None else plain_label(label): n for label, n in plan.test}
-        outputs.add(TEST, partitions, replace(layout, schema=schema), counts)
-    return outputs
 
 
 def _output_schema(source: Source, meta: pd.DataFrame) -> pa.Schema:

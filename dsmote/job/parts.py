@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
+import os
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote
 
@@ -19,10 +24,10 @@ from dask.highlevelgraph import HighLevelGraph
 
 from dsmote.cluster import peak_memory
 from dsmote.execute.graph import in_one_reading
-from dsmote.job.files import clear_errors, open_fs
+from dsmote.job.files import clear_errors, file_mark, is_local, open_fs
 from dsmote.job.labels import plain_label
 from dsmote.job.sources import as_pandas, with_pandas_dtypes
-from dsmote.job.storage import content_mark, write_file, write_record
+from dsmote.job.storage import write_file
 
 #: Folders of one part, at most: more would make files of a few rows each.
 MOST_FOLDERS = 1000
@@ -34,6 +39,8 @@ NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 DICTIONARY_SAMPLE = 4096
 #: Parts from which on others are to follow them, and those that follow, at most.
 MANY, ENDS = 1024, 64
+#: Files that are looked into at a time.
+THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -109,14 +116,15 @@ def _repeating(table: pa.Table) -> list[str]:
 def check_partition_by(columns: Sequence[str], dtypes: pd.Series) -> None:
     """Refuse columns whose values make no folders, by the dtypes of all columns of the table."""
     types = pd.api.types
-    folders = (types.is_integer_dtype, types.is_bool_dtype, types.is_string_dtype)
-    folders = (*folders, types.is_object_dtype, lambda of: isinstance(of, pd.CategoricalDtype))
     for name in columns:
-        if not any(kind(dtypes[name]) for kind in folders):
+        dtype = dtypes[name]
+        plain = types.is_integer_dtype(dtype) or types.is_bool_dtype(dtype)
+        text = types.is_string_dtype(dtype) or types.is_object_dtype(dtype)
+        if not (plain or text or isinstance(dtype, pd.CategoricalDtype)):
             raise ValueError(
-                f"partition_by names the column {name!r} of dtype {dtypes[name]}: folders are made "
-                "of text, categories, whole numbers and bools only; leave it out, or round it or "
-                "cut it into classes first"
+                f"partition_by names the column {name!r} of dtype {dtype}: folders are made of "
+                "text, categories, whole numbers and bools only; leave it out, or round it or cut "
+                "it into classes first"
             )
     if set(columns) == set(dtypes.index):
         raise ValueError("partition_by names every column, and none is left for the files")
@@ -197,7 +205,7 @@ class Written:
     file: str
     rows: int
     bytes: int
-    mark: str = ""
+    mark: str
 
 
 @dataclass(frozen=True)
@@ -251,9 +259,11 @@ def write_tasks(
         graph |= whole
     keys, ends = [], [each.key for each in rest]
     for part in parts:
-        told = {"number": part.number, "file": part.file, "layout": part.layout}
         keys.append(f"write-{token}-{part.number}")
-        graph[keys[-1]] = (partial(write_part, folder=folder, **told), part.partition.key)
+        write = partial(
+            write_part, number=part.number, folder=folder, file=part.file, layout=part.layout
+        )
+        graph[keys[-1]] = (write, part.partition.key)
     if len(keys) >= MANY:
         size = -(-len(keys) // ENDS)
         for start in range(0, len(keys), size):
@@ -281,7 +291,11 @@ def write_part(frame: pd.DataFrame, *, number: int, folder: str, file: str, layo
     if labels.hasnans:
         counts.append((None, int(labels.isna().sum())))
     part = Part(number, tuple(files), tuple(counts), _worker_address(), peak_memory())
-    write_record(folder, number, asdict(part))
+    with clear_errors("write", folder):
+        path, data = f"records/{number:05d}.json", json.dumps(asdict(part)).encode()
+        write_file(
+            folder.rpartition("/")[0], path, lambda handle: handle.write(data), durable=False
+        )
     return part
 
 
@@ -291,3 +305,66 @@ def _worker_address() -> str | None:
         return None if distributed is None else str(distributed.get_worker().address)
     except ValueError:  # not in a worker
         return None
+
+
+def content_mark(fs: Any, path: str) -> str:
+    """Return what tells the content of a file: its checksum, or what the store says of it."""
+    if not is_local(fs):
+        return file_mark(fs, path)
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def finished_parts(folder: str, parts: Sequence[ToWrite]) -> dict[int, Part]:
+    """Return those of a job's parts that are finished in the staging folder, by number.
+
+    The record of a part is believed when its files are those of that part, belong to the owner of
+    the folder, have the content that was written and the schema of the table.
+    """
+    fs, root = open_fs(folder)
+    records = f"{root.rpartition('/')[0]}/records"
+    fs.invalidate_cache()
+    there = {path.rpartition("/")[2] for path in fs.find(records)}
+
+    def believed(part: ToWrite) -> Part | None:
+        name = f"{part.number:05d}.json"
+        if name not in there:
+            return None
+        try:
+            record = json.loads(fs.cat_file(f"{records}/{name}"))
+            files = tuple(Written(**each) for each in record["files"])
+            counts = tuple((label, rows) for label, rows in record["counts"])
+            if record["number"] == part.number and all(_is_whole(fs, root, f, part) for f in files):
+                return Part(part.number, files, counts, None, 0)
+        except Exception:  # of a damaged record, or a damaged file
+            return None
+        return None
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return {part.number: part for part in filter(None, pool.map(believed, parts))}
+
+
+def _is_whole(fs: Any, root: str, written: Written, part: ToWrite) -> bool:
+    """Tell whether a file is of a part, and what its record says."""
+    inside, _, name = f"/{part.file}".rpartition("/")
+    file, path = f"/{written.file}", f"{root}/{written.file}"
+    if not (file.startswith(f"{inside}/") and file.endswith(f"/{name}")) or "/../" in file:
+        return False
+    if is_local(fs):
+        linked = os.path.realpath(path) != os.path.join(os.path.realpath(root), written.file)
+        if linked or os.lstat(path).st_uid != os.lstat(root).st_uid:
+            return False
+    if fs.size(path) != written.bytes or content_mark(fs, path) != written.mark:
+        return False
+    with fs.open(path, "rb") as handle:
+        parquet = pq.ParquetFile(handle)
+        same = parquet.schema_arrow.equals(_as_stored(part.layout.in_files))
+        return bool(same and parquet.metadata.num_rows == written.rows)
+
+
+@lru_cache(maxsize=16)
+def _as_stored(schema: pa.Schema) -> pa.Schema:
+    """Return the schema that Parquet gives back."""
+    empty = io.BytesIO()
+    pq.write_table(schema.empty_table(), empty)
+    return pq.ParquetFile(empty).schema_arrow

@@ -34,8 +34,6 @@ run before anything else.
 from __future__ import annotations
 
 import glob
-import hashlib
-import io
 import json
 import os
 import re
@@ -44,16 +42,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from dsmote.job.files import clear_errors, file_mark, is_local, open_fs
+from dsmote.job.files import clear_errors, is_local, open_fs
 from dsmote.job.secrets import masked_logger
 from dsmote.plan.labels import listed
 
@@ -66,8 +59,8 @@ BEAT_SECONDS = 10.0
 STALE_SECONDS = 300.0
 #: How often a run tries to get a lock when others get in between.
 TRIES = 8
-#: Files that are copied, and that are looked into, at a time.
-COPIES, THREADS = 256, 16
+#: Files that are copied at a time.
+COPIES = 256
 
 #: What runs leave beside an output, and what of it may be a staging folder.
 _OURS = re.compile(r"[0-9a-f]{12}(\.json)?|(lock|probe|tmp)\.\w+")
@@ -450,32 +443,6 @@ class Stage:
         self.output.remove_folder(self.path)
         self.output.remove(self.record)
 
-    def finished(self, expected: Mapping[int, tuple[str, pa.Schema]]) -> dict[int, dict[str, Any]]:
-        """Return the records of the parts that are finished, by number.
-
-        A record is believed when its files are those of a part of this run (whose file and schema
-        are given), belong to the owner of the folder, have the content that was written and the
-        schema of the table.
-        """
-        output, records = self.output, f"{self.path}/records"
-        there = output.sizes(records)
-
-        def believed(number: int) -> tuple[int, dict[str, Any]] | None:
-            record = output.read(f"{records}/{number:05d}.json") or {}
-            try:
-                dict(record["counts"])
-                whole = record["number"] == number and all(
-                    _is_whole(output.fs, self._table, each, *expected[number])
-                    for each in record["files"]
-                )
-            except Exception:  # of a damaged record, or a damaged part
-                return None
-            return (number, record) if whole else None
-
-        numbers = [number for number in expected if f"{number:05d}.json" in there]
-        with ThreadPoolExecutor(THREADS) as pool:
-            return dict(filter(None, pool.map(believed, numbers)))
-
     def commit(self, manifest: dict[str, Any], key: str | None = None) -> dict[str, Any]:
         """Put the table in place, then its report and its manifest; return that as written.
 
@@ -737,45 +704,3 @@ def write_json(fs: Any, path: str, document: Mapping[str, Any]) -> None:
 def part_name(number: int) -> str:
     """Return the name of a part file, such as ``part-00007.parquet``."""
     return f"part-{number:05d}.parquet"
-
-
-def write_record(folder: str, number: int, part: Mapping[str, Any]) -> None:
-    """Note what a task reports of a part whose files are finished, as plain data."""
-    data, (stage, _, _) = json.dumps(part).encode(), folder.rpartition("/")
-    path = f"records/{number:05d}.json"
-    with clear_errors("write", f"{stage}/{path}"):
-        write_file(stage, path, lambda handle: handle.write(data), durable=False)
-
-
-def content_mark(fs: Any, path: str) -> str:
-    """Return what tells the content of a file: its checksum, or what the store says of it."""
-    if not is_local(fs):
-        return file_mark(fs, path)
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _is_whole(fs: Any, root: str, each: Any, file: str, schema: pa.Schema) -> bool:
-    """Tell whether a file is of this run, and what its record says."""
-    inside, _, name = f"/{file}".rpartition("/")
-    named, path = f"/{each['file']}", f"{root}/{each['file']}"
-    if not named.startswith(f"{inside}/") or not named.endswith(f"/{name}") or "/../" in named:
-        return False
-    if is_local(fs):
-        linked = os.path.realpath(path) != os.path.join(os.path.realpath(root), each["file"])
-        if linked or os.lstat(path).st_uid != os.lstat(root).st_uid:
-            return False
-    if fs.size(path) != each["bytes"] or content_mark(fs, path) != each["mark"]:
-        return False
-    with fs.open(path, "rb") as handle:
-        parquet = pq.ParquetFile(handle)
-        same = parquet.schema_arrow.equals(_as_stored(schema))
-        return bool(same and parquet.metadata.num_rows == each["rows"])
-
-
-@lru_cache(maxsize=16)
-def _as_stored(schema: pa.Schema) -> pa.Schema:
-    """Return the schema that Parquet gives back."""
-    empty = io.BytesIO()
-    pq.write_table(schema.empty_table(), empty)
-    return pq.ParquetFile(empty).schema_arrow

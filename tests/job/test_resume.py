@@ -16,9 +16,9 @@ from distributed import Client
 from dsmote.job import JobFailed, JobSpec, Outcome, outputs, plan_job, prepare, unchanged, write_job
 from dsmote.job import run as run_module
 from dsmote.job.files import open_fs
-from dsmote.job.parts import Part
+from dsmote.job.parts import Part, content_mark
 from dsmote.job.spec import Split
-from dsmote.job.storage import Output, Stage, content_mark
+from dsmote.job.storage import Output, Stage
 from tests.job.conftest import beside, numeric_frame, write_files
 from tests.job.dead import dead_run, die
 

@@ -19,7 +19,6 @@ from distributed import Client, KilledWorker
 
 from dsmote import SMOTE
 from dsmote.job import JobFailed, JobSpec, plan_job, prepare, write_job
-from dsmote.job import run as run_module
 from dsmote.job.outputs import Outputs
 from dsmote.job.parts import Layout, Part, write_part
 from dsmote.job.sources import open_source
@@ -168,12 +167,13 @@ def test_plan_writes_nothing(mixed: Path, tmp_path: Path, client: Client) -> Non
 def test_counts_are_verified_before_the_output_appears(
     numeric: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = run_module.make_outputs
+    make = Outputs.make
 
-    def plan_a_row_more(*args: object) -> Outputs:
-        return replace(original(*args), counts={"": {"rare": 176, "usual": 175}})
+    def plan_a_row_more(self: Outputs, folder: str) -> None:
+        make(self, folder)
+        self.counts = {"": {"rare": 176, "usual": 175}}
 
-    monkeypatch.setattr(run_module, "make_outputs", plan_a_row_more)
+    monkeypatch.setattr(Outputs, "make", plan_a_row_more)
     with pytest.raises(JobFailed, match=r"not the rows planned .*'rare': \(175, 176\)"):
         write_job(prepare(job(numeric, tmp_path / "out")), client)
     assert sorted(os.listdir(tmp_path)) == ["numeric"]

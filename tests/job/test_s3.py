@@ -21,13 +21,13 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from dsmote.execute.exchange import Exchange, arrays
 from dsmote.job import JobSpec, prepare, unchanged, write_job
 from dsmote.job.spec import Split
 from dsmote.job.storage import Output, OutputLocked, opened
-from tests.job.conftest import numeric_frame
+from tests.job.conftest import numeric_frame, two_workers
 from tests.job.test_resume import ended, killed, resumed, run  # noqa: F401
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,25 +80,10 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def cluster(server: str) -> Iterator[Client]:
-    with (
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            memory_limit="1GiB",
-            host="127.0.0.1",
-            dashboard_address=None,
-            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+def shared_client(server: str) -> Iterator[Client]:
+    """Workers that have the store in their environment."""
+    with two_workers() as client:
         yield client
-
-
-@pytest.fixture
-def client(cluster: Client) -> Iterator[Client]:
-    with cluster.as_current():
-        yield cluster
 
 
 @pytest.fixture
@@ -146,32 +131,17 @@ def test_job_from_store_to_store(
     store: Any, table: pd.DataFrame, client: Client, tmp_path: Path, given: str
 ) -> None:
     source = {"folder": "s3://lake/in", "glob": "s3://lake/in/*.parquet", "csv": "s3://lake/c.csv"}
+    store.pipe_file("lake/c.csv", table.to_csv(index=False).encode())
     local = tmp_path / ("in.csv" if given == "csv" else "in.parquet")
-    if given == "csv":
-        store.pipe_file("lake/c.csv", table.to_csv(index=False).encode())
-        table.to_csv(local, index=False)
-    else:
-        table.to_parquet(local, index=False)
-    manifest = run(replace(SPEC, input=source[given]), client).manifest
-    write_job(prepare(replace(SPEC, input=str(local), output=str(tmp_path / "out"))), client)
+    table.to_csv(local, index=False) if given == "csv" else table.to_parquet(local, index=False)
+    parts = run(replace(SPEC, input=source[given]), client).manifest["parts"]
+    run(replace(SPEC, input=str(local), output=str(tmp_path / "out")))
     pd.testing.assert_frame_equal(read(store), pd.read_parquet(tmp_path / "out"))
     # Readers that only list the folder find the same.
     pd.testing.assert_frame_equal(read(store), pd.read_parquet("s3://lake/out"))
-    files = [part["file"] for part in manifest["parts"]]
-    assert names(store, "lake/out") == sorted(["_SUCCESS", *files])
-    for part in manifest["parts"]:
+    assert names(store, "lake/out") == sorted(["_SUCCESS", *(part["file"] for part in parts)])
+    for part in parts:
         assert store.info(f"lake/out/{part['file']}")["size"] == part["bytes"]
-
-
-def test_split_and_folders(store: Any, table: pd.DataFrame, client: Client) -> None:
-    spec = replace(SPEC, split=Split(test_fraction=0.25), partition_by=("y",))
-    parts = run(spec, client).manifest["parts"]
-    files = [part["file"] for part in parts]
-    assert {file.rpartition("/")[0] for file in files} == {
-        f"{side}/y={label}" for side in ("train", "test") for label in ("rare", "usual")
-    }
-    assert names(store, "lake/out") == sorted(["_SUCCESS", *files])
-    assert run(replace(spec, if_exists="replace"), client).manifest["parts"] == parts
 
 
 def test_skip_by_entity_tags(store: Any, table: pd.DataFrame, client: Client) -> None:
@@ -195,20 +165,6 @@ def test_skip_by_entity_tags(store: Any, table: pd.DataFrame, client: Client) ->
     assert read(store)["a"].iloc[:50].tolist() == other["a"].tolist()
 
 
-def test_old_table_stays_until_the_new_one_is_whole(
-    store: Any, table: pd.DataFrame, client: Client
-) -> None:
-    run(SPEC, client)
-    before = read(store)
-    with pytest.raises(FileExistsError, match="s3://lake/out is there already"):
-        prepare(SPEC)
-    again = prepare(replace(SPEC, if_exists="replace", params={"random_state": 1}))
-    store.rm_file("lake/in/7.parquet")
-    with pytest.raises(OSError, match=r"7\.parquet"):
-        write_job(again, client)
-    pd.testing.assert_frame_equal(read(store), before)
-
-
 def test_second_run_is_refused_and_sees_how_far_the_first_is(
     store: Any, table: pd.DataFrame, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,22 +183,27 @@ def test_second_run_is_refused_and_sees_how_far_the_first_is(
     run(SPEC, client)
 
 
-def test_run_that_died_is_gone_on_with(
+def test_run_that_died_is_resumed(
     store: Any,
     table: pd.DataFrame,
     client: Client,
     killed: Callable[..., None],  # noqa: F811
     resumed: list[int],  # noqa: F811
 ) -> None:
-    whole = run(replace(SPEC, output="s3://lake/other"), client).manifest
-    killed(SPEC)
+    spec = replace(SPEC, split=Split(test_fraction=0.25), partition_by=("y",))
+    whole = run(replace(spec, output="s3://lake/other"), client).manifest["parts"]
+    killed(spec)
     assert not store.exists("lake/out")
-    manifest = run(replace(SPEC, resume=True), client).manifest
+    parts = run(replace(spec, resume=True), client).manifest["parts"]
     assert len(resumed) >= 4
-    assert manifest["parts"] == whole["parts"]
-    for part in manifest["parts"]:
-        here, there = (f"lake/{out}/{part['file']}" for out in ("out", "other"))
-        assert store.cat_file(here) == store.cat_file(there)
+    assert parts == whole
+    files = [part["file"] for part in parts]
+    assert names(store, "lake/out") == sorted(["_SUCCESS", *files])
+    assert {file.rpartition("/")[0] for file in files} == {
+        f"{side}/y={label}" for side in ("train", "test") for label in ("rare", "usual")
+    }
+    for file in files:
+        assert store.cat_file(f"lake/out/{file}") == store.cat_file(f"lake/other/{file}")
 
 
 def start(*args: object) -> subprocess.Popen[str]:

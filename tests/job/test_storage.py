@@ -64,7 +64,9 @@ def fill(stage: Stage, content: str, *files: str, report: bool = False) -> dict:
         path = f"{fs._strip_protocol(stage.folder)}/{file}"
         fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         fs.pipe_file(path, content.encode())
-    storage.write_record(stage.folder, 0, {})
+    record = f"{fs._strip_protocol(stage.path)}/records/00000.json"
+    fs.makedirs(record.rpartition("/")[0], exist_ok=True)
+    fs.pipe_file(record, b"{}")
     if report:
         fs.pipe_file(fs._strip_protocol(stage.report), b"page of " + content.encode())
     return {"parts": [{"file": file, "bytes": len(content)} for file in files]}
