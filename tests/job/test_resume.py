@@ -6,8 +6,9 @@ import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -35,11 +36,6 @@ def spec_of(table: Path, out: Path, **fields: object) -> JobSpec:
 
 def run(spec: JobSpec, client: Client | None = None) -> Outcome:
     return write_job(prepare(spec), client)
-
-
-@pytest.fixture
-def table(tmp_path: Path) -> Path:
-    return write_files(numeric_frame(400), tmp_path / "table", 8)
 
 
 @pytest.fixture
@@ -108,16 +104,42 @@ def resumed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-def staging(out: Path) -> Path:
-    """The one staging folder beside an output."""
-    (found,) = (path for path in out.parent.glob(f".{out.name}.dsmote/*") if path.is_dir())
-    return found
+@dataclass
+class Trial:
+    """A job that is ended and tried again, and what the second try believed."""
+
+    client: Client
+    folder: Path
+    resumed: list[int]
+    kill: Callable[..., None]
+    end: Callable[..., None]
+
+    def spec(self, files: int = 8, out: str = "out", **fields: Any) -> JobSpec:
+        table = self.folder / "table"
+        if not table.exists():
+            write_files(numeric_frame(400), table, files)
+        return spec_of(table, self.folder / out, **fields)
+
+    def run(self, out: str = "out", **fields: Any) -> dict[str, Any]:
+        return run(self.spec(out=out, **fields), self.client).manifest
+
+    @property
+    def stage(self) -> Path:
+        """The one staging folder beside the output."""
+        (found,) = (path for path in self.folder.glob(".out.dsmote/*") if path.is_dir())
+        return found
+
+    def records(self) -> dict[int, dict]:
+        """What tasks noted of the parts that they finished."""
+        notes = (self.stage / "records").glob("*.json")
+        return {int(note.stem): json.loads(note.read_text()) for note in notes}
 
 
-def records(stage: Path) -> dict[int, dict]:
-    """What tasks noted of the parts that they finished."""
-    notes = (stage / "records").glob("*.json")
-    return {int(note.stem): json.loads(note.read_text()) for note in notes}
+@pytest.fixture
+def trial(
+    tmp_path: Path, client: Client, resumed: list[int], killed: Callable, ended: Callable
+) -> Trial:
+    return Trial(client, tmp_path, resumed, killed, ended)
 
 
 # It resumes where it died
@@ -134,75 +156,56 @@ def records(stage: Path) -> dict[int, dict]:
     ids=["plain", "folders", "shuffled", "several files a part, split"],
 )
 def test_resumed_run_gives_the_same_bytes_and_writes_only_the_rest(
-    tmp_path: Path,
-    out: Path,
-    client: Client,
-    killed: Callable[..., None],
-    resumed: list[int],
-    monkeypatch: pytest.MonkeyPatch,
-    files: int,
-    fields: dict,
+    trial: Trial, out: Path, monkeypatch: pytest.MonkeyPatch, files: int, fields: dict
 ) -> None:
-    table = write_files(numeric_frame(400), tmp_path / "table", files)
     monkeypatch.setattr("dsmote.job.shuffle.PART_ROWS", 90)
-    other = tmp_path / "undisturbed"
-    whole = run(spec_of(table, other, **fields), client).manifest
-    killed(spec_of(table, out, **fields))
+    trial.kill(trial.spec(files, **fields))
     assert not out.exists()
-    stage = staging(out)
-    there = {path: path.stat().st_ino for path in stage.rglob("*.parquet")}
-    finished = records(stage)
+    there = {path: path.stat().st_ino for path in trial.stage.rglob("*.parquet")}
+    finished, table = trial.records(), trial.stage / "table"
     assert len(finished) >= 4
-    manifest = run(spec_of(table, out, resume=True, **fields), client).manifest
-    assert sorted(resumed) == sorted(finished)
+    manifest = trial.run(resume=True, **fields)
+    assert sorted(trial.resumed) == sorted(finished)
+    whole = trial.run("undisturbed", **fields)
     for key in ("parts", "rows", "neighbors"):
         assert manifest[key] == whole[key]
-    for part in manifest["parts"]:
-        assert (out / part["file"]).read_bytes() == (other / part["file"]).read_bytes()
+    for file in (part["file"] for part in manifest["parts"]):
+        assert (out / file).read_bytes() == (trial.folder / "undisturbed" / file).read_bytes()
     kept = {path.stat().st_ino for path in out.rglob("*.parquet")}
     for record in finished.values():
-        assert {there[stage / "table" / each["file"]] for each in record["files"]} <= kept
-    assert beside(tmp_path) == ["out", "table", "undisturbed"]
+        assert {there[table / each["file"]] for each in record["files"]} <= kept
+    assert beside(trial.folder) == ["out", "table", "undisturbed"]
 
 
-def test_seed_that_was_drawn_is_kept(
-    table: Path, out: Path, tmp_path: Path, client: Client, killed: Callable, hashes: Hashes
-) -> None:
-    killed(spec_of(table, out, random_state=None))
-    seed = json.loads(staging(out).with_suffix(".json").read_text())["seed"]
-    manifest = run(spec_of(table, out, random_state=None, resume=True), client).manifest
-    assert manifest["parameters"]["seed"] == seed
-    run(spec_of(table, tmp_path / "other", random_state=seed), client)
-    assert hashes(out) == hashes(tmp_path / "other")
+def test_seed_that_was_drawn_is_kept(trial: Trial, out: Path, hashes: Hashes) -> None:
+    trial.kill(trial.spec(random_state=None))
+    seed = json.loads(trial.stage.with_suffix(".json").read_text())["seed"]
+    assert trial.run(random_state=None, resume=True)["parameters"]["seed"] == seed
+    trial.run("other", random_state=seed)
+    assert hashes(out) == hashes(trial.folder / "other")
 
 
 @pytest.mark.parametrize("what", ["no resume", "input", "parameters", "versions", "plan"])
 def test_another_job_begins_anew(
-    table: Path,
+    trial: Trial,
     out: Path,
-    tmp_path: Path,
-    client: Client,
-    killed: Callable[..., None],
-    resumed: list[int],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     what: str,
 ) -> None:
-    killed(spec_of(table, out))
-    spec = spec_of(table, out, resume=what != "no resume")
+    trial.kill(trial.spec())
     if what == "input":
-        os.utime(table / "0.parquet", (1, 1))
-    elif what == "parameters":
-        spec = replace(spec, k_neighbors=3)
+        os.utime(trial.folder / "table" / "0.parquet", (1, 1))
     elif what == "versions":
         monkeypatch.setattr(outputs, "versions", lambda: {"pyarrow": "999"})
     elif what == "plan":
-        note = staging(out).with_suffix(".json")
+        note = trial.stage.with_suffix(".json")
         note.write_text(json.dumps({**json.loads(note.read_text()), "parts": 3}))
-    run(spec, client)
-    assert resumed == []
+    changed = {"k_neighbors": 3} if what == "parameters" else {}
+    trial.run(resume=what != "no resume", **changed)
+    assert trial.resumed == []
     assert ("starting over" in caplog.text) == (what == "plan")
-    assert beside(tmp_path) == ["out", "table"]
+    assert beside(trial.folder) == ["out", "table"]
     assert pd.read_parquet(out)["y"].value_counts().to_dict() == {"rare": 350, "usual": 350}
 
 
@@ -251,75 +254,53 @@ DAMAGES: dict[str, Callable[[Path, Path, dict], object]] = {
 }
 
 
-def test_part_that_is_not_whole_is_written_again(
-    out: Path,
-    tmp_path: Path,
-    client: Client,
-    killed: Callable[..., None],
-    resumed: list[int],
-    hashes: Hashes,
-) -> None:
+def test_part_that_is_not_whole_is_written_again(trial: Trial, out: Path, hashes: Hashes) -> None:
     """Each of the finished parts is damaged in another way, but for some."""
-    table = write_files(numeric_frame(400), tmp_path / "table", 16)
-    whole = run(spec_of(table, tmp_path / "other"), client).manifest
+    whole = trial.run("other", files=16)
     assert len(whole["parts"]) > len(DAMAGES) + 2
-    killed(spec_of(table, out), parts=len(DAMAGES) + 2)
-    stage = staging(out)
-    finished = sorted(records(stage).items())
+    trial.kill(trial.spec(), parts=len(DAMAGES) + 2)
+    finished, stage = sorted(trial.records().items()), trial.stage
     for (number, record), damage in zip(finished, DAMAGES.values(), strict=False):
         note = stage / "records" / f"{number:05d}.json"
         damage(stage / "table" / record["files"][0]["file"], note, record)
-    run(spec_of(table, out, resume=True), client)
-    believed = [name for (n, _), name in zip(finished, DAMAGES, strict=False) if n in resumed]
+    trial.run(resume=True)
+    numbers = [number for number, _ in finished]
+    believed = [name for n, name in zip(numbers, DAMAGES, strict=False) if n in trial.resumed]
     assert believed == []
-    assert sorted(resumed) == [number for number, _ in finished[len(DAMAGES) :]]
-    assert hashes(out) == hashes(tmp_path / "other")
+    assert sorted(trial.resumed) == numbers[len(DAMAGES) :]
+    assert hashes(out) == hashes(trial.folder / "other")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 @pytest.mark.parametrize("resume", [True, False])
 def test_failure_keeps_what_is_finished_only_with_resume(
-    table: Path,
-    out: Path,
-    tmp_path: Path,
-    client: Client,
-    ended: Callable[..., None],
-    resumed: list[int],
-    error: type[BaseException],
-    resume: bool,
+    trial: Trial, error: type[BaseException], resume: bool
 ) -> None:
-    ended(spec_of(table, out, resume=resume), error)
-    left = sorted(os.listdir(tmp_path))
+    trial.end(trial.spec(resume=resume), error)
+    left = sorted(os.listdir(trial.folder))
     assert left == ([".out.dsmote", "table"] if resume else ["table"])
     if resume:
-        assert {path.suffix for path in (tmp_path / ".out.dsmote").iterdir()} == {"", ".json"}
-    run(spec_of(table, out, resume=True), client)
-    assert (len(resumed) >= 4) == resume
-    assert beside(tmp_path) == ["out", "table"]
+        assert {path.suffix for path in trial.stage.parent.iterdir()} == {"", ".json"}
+    trial.run(resume=True)
+    assert (len(trial.resumed) >= 4) == resume
+    assert beside(trial.folder) == ["out", "table"]
 
 
 def test_failure_of_the_result_keeps_nothing(
-    table: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+    numeric: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Resuming with parts that are not what was planned would fail for ever."""
     monkeypatch.setattr(run_module, "different", lambda *args: "the rows written are not the rows")
     with pytest.raises(JobFailed, match="the rows written are not the rows"):
-        run(spec_of(table, out, resume=True))
-    assert os.listdir(out.parent) == ["table"]
+        run(spec_of(numeric, out, resume=True))
+    assert os.listdir(out.parent) == ["numeric"]
 
 
 @pytest.mark.parametrize("during", ["writing", "commit"])
 def test_everything_was_finished_but_the_commit(
-    table: Path,
-    out: Path,
-    tmp_path: Path,
-    client: Client,
-    killed: Callable[..., None],
-    resumed: list[int],
-    monkeypatch: pytest.MonkeyPatch,
-    during: str,
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, during: str
 ) -> None:
-    n = len(run(spec_of(table, tmp_path / "other"), client).manifest["parts"])
+    n = len(trial.run("other")["parts"])
     with monkeypatch.context() as patch:
         if during == "commit":  # _SUCCESS is there, and nothing is renamed
 
@@ -327,9 +308,9 @@ def test_everything_was_finished_but_the_commit(
                 raise Killed
 
             patch.setattr("dsmote.job.storage.sync", die)
-        killed(spec_of(table, out), parts=n + (during == "commit"))
-    manifest = run(spec_of(table, out, resume=True), client).manifest
-    assert sorted(resumed) == list(range(n))
+        trial.kill(trial.spec(), parts=n + (during == "commit"))
+    manifest = trial.run(resume=True)
+    assert sorted(trial.resumed) == list(range(n))
     assert manifest["rows"]["after"] == 700
 
 
