@@ -5,7 +5,6 @@ Parts are written by worker processes, which know the store from the environment
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from typing import Any
 import fsspec
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 from distributed import Client
 
@@ -30,7 +28,6 @@ from dsmote.job.storage import Output, OutputLocked, opened
 from tests.job.conftest import numeric_frame, two_workers
 from tests.job.test_resume import ended, killed, resumed, run  # noqa: F401
 
-ROOT = Path(__file__).resolve().parents[2]
 FILES = 8
 SECONDS = 120
 
@@ -179,23 +176,27 @@ def test_second_run_is_refused_and_sees_how_far_the_first_is(
         for attempt in (lambda: prepare(SPEC), lambda: write_job(job, client)):
             with pytest.raises(OutputLocked, match=f"writing s3://lake/out: process {os.getpid()}"):
                 attempt()
+        store.rm_file("lake/.out.dsmote/lock.1")  # as the message says
+        prepare(SPEC)
     assert names(store, "lake") == [f"in/{number}.parquet" for number in range(FILES)]
     run(SPEC, client)
 
 
-def test_run_that_died_is_resumed(
+@pytest.mark.parametrize("resume", [True, False])
+def test_next_run_after_one_that_died(
     store: Any,
     table: pd.DataFrame,
     client: Client,
     killed: Callable[..., None],  # noqa: F811
     resumed: list[int],  # noqa: F811
+    resume: bool,
 ) -> None:
     spec = replace(SPEC, split=Split(test_fraction=0.25), partition_by=("y",))
     whole = run(replace(spec, output="s3://lake/other"), client).manifest["parts"]
     killed(spec)
     assert not store.exists("lake/out")
-    parts = run(replace(spec, resume=True), client).manifest["parts"]
-    assert len(resumed) >= 4
+    parts = run(replace(spec, resume=resume), client).manifest["parts"]
+    assert (len(resumed) >= 4) == resume
     assert parts == whole
     files = [part["file"] for part in parts]
     assert names(store, "lake/out") == sorted(["_SUCCESS", *files])
@@ -206,58 +207,17 @@ def test_run_that_died_is_resumed(
         assert store.cat_file(f"lake/out/{file}") == store.cat_file(f"lake/other/{file}")
 
 
-def start(*args: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "dsmote", *map(str, args)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-    )
-
-
-def test_run_that_is_killed_shows_nothing_and_the_next_is_clean(
-    store: Any, table: pd.DataFrame, client: Client
-) -> None:
-    address = client.scheduler.address
-    command = ("resample", "s3://lake/in", "s3://lake/out", "--target", "y", "--random-state", 0)
-    process = start(*command, "--scheduler", address)
-
-    def written() -> bool:
-        assert process.poll() is None, process.communicate()
-        return any(path.endswith(".parquet") for path in names(store, "lake/.out.dsmote"))
-
-    wait_until(written, "parts are written")
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=SECONDS)
-    assert not store.exists("lake/out/_SUCCESS")
-    (lock,) = [name for name in names(store, "lake/.out.dsmote") if name.startswith("lock.")]
-    assert f"at once if you delete lake/.out.dsmote/{lock}" in call(*command)
-    store.rm_file(f"lake/.out.dsmote/{lock}")
-    process = start(*command, "--scheduler", address)
-    _, err = process.communicate(timeout=SECONDS)
-    assert process.returncode == 0, err
-    assert len(read(store)) == 700
-    assert not psutil.pid_exists(process.pid)
-
-
-def call(*args: object) -> str:
-    """Return the one message of a command that fails."""
-    process = start(*args)
-    out, err = process.communicate(timeout=SECONDS)
-    assert (process.returncode, out) == (1, ""), err
-    assert "Traceback" not in err
-    (message,) = [line for line in err.splitlines() if not line.endswith(" ...")]
-    return message
-
-
-def test_missing_bucket(store: Any, table: pd.DataFrame) -> None:
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"output": "s3://nowhere/out"}, "cannot write s3://nowhere/out"),
+        ({"input": "s3://nowhere/in"}, "cannot read s3://nowhere/in"),
+    ],
+)
+def test_missing_bucket(store: Any, table: pd.DataFrame, fields: dict, message: str) -> None:
     with pytest.raises(OSError) as error:
-        run(replace(SPEC, output="s3://nowhere/out"))
-    assert str(error.value) == "cannot write s3://nowhere/out: The specified bucket does not exist"
-    message = call("plan", "s3://nowhere/in", "--target", "y")
-    assert message == "Error: cannot read s3://nowhere/in: The specified bucket does not exist"
+        run(replace(SPEC, **fields))
+    assert str(error.value) == f"{message}: The specified bucket does not exist"
     assert not store.exists("nowhere")
 
 
@@ -280,11 +240,14 @@ def test_wrong_credentials(store: Any, table: pd.DataFrame, server: str) -> None
 def test_no_credentials(
     store: Any, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    message = call("plan", "s3://lake/in", "--target", "y")
-    assert message == "Error: cannot read s3://lake/in: Unable to locate credentials"
+    type(store).clear_instance_cache()
+    with monkeypatch.context() as patch:
+        patch.delenv("AWS_ACCESS_KEY_ID")
+        patch.delenv("AWS_SECRET_ACCESS_KEY")
+        patch.setenv("HOME", str(tmp_path))
+        with pytest.raises(OSError, match="cannot read s3://lake/in: Unable to locate credentials"):
+            prepare(replace(SPEC, output=None))
+    type(store).clear_instance_cache()
 
 
 @pytest.mark.parametrize(
