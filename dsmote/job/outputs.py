@@ -22,10 +22,9 @@ from dsmote.execute import count_classes, read_frame
 from dsmote.execute.resources import memory_limit
 from dsmote.job.files import InputFiles, clear_errors, list_files
 from dsmote.job.labels import plain_label, plain_value
-from dsmote.job.parts import Layout, Part, ToWrite, check_partition_by
-from dsmote.job.passes import check_folders, rows_of
+from dsmote.job.logs import masked_logger
+from dsmote.job.parts import Layout, Part, ToWrite, check_folders, check_partition_by
 from dsmote.job.runner import Threads
-from dsmote.job.secrets import masked_logger
 from dsmote.job.shuffle import Numbered, mixed, n_parts, with_mixing
 from dsmote.job.sources import Source, with_pandas_dtypes
 from dsmote.job.spec import JobSpec, sampler_of
@@ -95,7 +94,8 @@ class Outputs:
         elif spec.shuffle and spec.mode != "synthetic":
             self.lengths = source.partition_rows
             if self.lengths is None:
-                self.lengths = rows_of(self.frame)
+                counted = count_classes(read_frame(self.frame, spec.target))
+                self.lengths = tuple(sum(p.counts.values()) + p.missing for p in counted.parts)
                 self.passes += ("counting rows by partition",)
             self.largest = max(self.lengths)
 
@@ -116,7 +116,7 @@ class Outputs:
         plan.check()  # once more: mixing may need what is not there
         self.report = getattr(self.sampler, "neighbors_report_", {})
         if spec.report:
-            from dsmote.job.report.sample import draw
+            from dsmote.job.report import draw
 
             self.drawn = draw(self.sampler, self.frame, balanced, spec.target)
         layout = Layout(

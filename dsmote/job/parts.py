@@ -26,7 +26,7 @@ from dsmote.cluster import peak_memory
 from dsmote.execute.graph import in_one_reading
 from dsmote.job.files import clear_errors, file_mark, is_local, open_fs
 from dsmote.job.labels import plain_label
-from dsmote.job.sources import as_pandas, with_pandas_dtypes
+from dsmote.job.sources import as_pandas, look_at, with_pandas_dtypes
 from dsmote.job.storage import write_file
 
 #: Folders of one part, at most: more would make files of a few rows each.
@@ -128,6 +128,19 @@ def check_partition_by(columns: Sequence[str], dtypes: pd.Series) -> None:
             )
     if set(columns) == set(dtypes.index):
         raise ValueError("partition_by names every column, and none is left for the files")
+
+
+def check_folders(frame: Any, columns: Sequence[str], few: bool) -> None:
+    """Refuse values that name no folder, in one pass: before the work, and not after most of it.
+
+    With `few`, a partition must not need more folders than a part may; where rows are left out,
+    that is not known.
+    """
+    look_at(frame, columns, partial(_checked, columns=tuple(columns), few=few), len)
+
+
+def _checked(part: pd.DataFrame, columns: tuple[str, ...], few: bool) -> None:
+    next(key_folders(part, columns, few), None)  # all are named before the first is given
 
 
 def key_folders(

@@ -47,7 +47,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dsmote.job.files import clear_errors, is_local, open_fs
-from dsmote.job.secrets import masked_logger
+from dsmote.job.logs import masked_logger
 from dsmote.plan.labels import listed
 
 SUCCESS = "_SUCCESS"
