@@ -19,7 +19,8 @@ def stand_in(folder: Path, *codes: int) -> Path:
     return script(
         folder / "dsmote",
         f'#!/bin/sh\necho "$@" >>"{folder}/calls"\n'
-        f'set -- {numbered}\nshift $(($(wc -l <"{folder}/calls") - 1))\necho "ends with $1"\nexit "$1"\n',
+        f'set -- {numbered}\nshift $(($(wc -l <"{folder}/calls") - 1))\n'
+        'echo "ends with $1"\nexit "$1"\n',
     )
 
 
