@@ -195,7 +195,8 @@ def _place(address: Any, scheduler_file: Any) -> tuple[str, str] | None:
     """Return the address of a scheduler, and the file that it was read from, if it was."""
     if address is None and scheduler_file is None:
         return None
-    place, file = os.fsdecode(scheduler_file if address is None else address), ""
+    place: Any = os.fsdecode(scheduler_file if address is None else address)
+    file = ""
     if address is None or (place.endswith(".json") and "://" not in place):
         file = place
         try:
@@ -246,7 +247,8 @@ def _security(given: Security | Mapping[str, Any] | None) -> Security:
     from distributed import Security
 
     security = given if isinstance(given, Security) else Security(**(given or {}))
-    for file in (security.tls_ca_file, security.tls_client_cert, security.tls_client_key):
+    files = security.get_tls_config_for_role("client")
+    for file in (files["ca_file"], files["cert"], files["key"]):
         if file and "\n" not in file:  # else it is the certificate itself
             open(file, "rb").close()  # OpenSSL does not say which file is missing
     return security
@@ -264,8 +266,8 @@ def _local_security(given: Security | Mapping[str, Any] | None) -> Security:
     if not given and dask.config.get("distributed.comm.require-encryption", None) is None:
         return Security.temporary()
     security = _security(given)
-    own = security.tls_scheduler_cert or not security.require_encryption
-    return security if own else Security.temporary()
+    own = security.get_tls_config_for_role("scheduler")["cert"]
+    return security if own or not security.require_encryption else Security.temporary()
 
 
 @contextmanager
