@@ -377,8 +377,9 @@ def _resized(c: ClassPlan, k: int, on_small: str) -> ClassPlan:
     return replace(c, engine=COPY, why=f"because there are fewer than k + 1 = {k + 1} rows")
 
 
-def _warnings(classes: Sequence[ClassPlan], k: int) -> list[str]:
+def _warnings(classes: Sequence[ClassPlan], needs: Needs) -> list[str]:
     """Say which classes are left because they are small, and for which k is small."""
+    k = needs.k
     left, copied, large = [], [], []
     for c in classes:
         if not c.new:
@@ -396,7 +397,7 @@ def _warnings(classes: Sequence[ClassPlan], k: int) -> list[str]:
         found.append(
             f"{RULE_OF_THUMB}in a class of more than {SMALL_K_ROWS:,} rows for each of the k "
             "neighbours, new rows lie close to originals (Sakho, Malherbe and Scornet 2024): "
-            f"k_neighbors={k} is small for {_of(large)}; a report measures it"
+            f"{needs.k_name}={k} is small for {_of(large)}; a report measures it"
         )
     return found
 
@@ -515,7 +516,7 @@ def make_plan(
         blocks=blocks,
         memory=memory,
         notes=tuple(notes),
-        warnings=(*warnings, *_warnings(classes, k)),
+        warnings=(*warnings, *_warnings(classes, needs)),
         too_small=tuple(too_small),
         too_large=tuple(too_large),
         passes=needs.passes,
