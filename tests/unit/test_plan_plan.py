@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dsmote import SMOTE, SMOTENC
 from dsmote.neighbors import TreeIndex, choose_engine
-from dsmote.plan import COPY, Limit, MemoryLimitError, make_plan, make_schema
+from dsmote.plan import COPY, Limit, MemoryLimitError, Profile, make_plan, make_schema
 from dsmote.plan.memory import PROCESS_BYTES, Needs, looking_bytes
 from dsmote.plan.plan import MOST_BLOCKS, RULE_OF_THUMB
 from tests.tables import dask_frame, even, numbers
@@ -23,14 +23,17 @@ from tests.tables import dask_frame, even, numbers
 SCHEMA = make_schema(["x", "z"], [np.dtype("f8")] * 2)
 
 
-def planned(counts, new, needs=Needs(5), schema=SCHEMA, **how):  # noqa: B008 - frozen
-    how = {"usable": counts, "partition_bytes": 800, "row_bytes": 16, "limit": None} | how
+def planned(counts, new, needs=Needs(5), schema=SCHEMA, usable=None, exact=None, **how):  # noqa: B008
+    how = {"partition_bytes": 800, "row_bytes": 16, "limit": None} | how
+    profile = Profile(
+        counts=counts, usable=usable or counts, exact_columns=exact, assumed=exact is None
+    )
     engines = dict.fromkeys(new, ("tree", "few directions", TreeIndex()))
     return make_plan(
         sampler="X",
         seed=3,
         schema=schema,
-        counts=counts,
+        profile=profile,
         new=new,
         needs=needs,
         engines=engines,
@@ -232,7 +235,7 @@ def test_all_that_takes_memory_reaches_the_projection():
         other = make_schema(["x", "z"], [np.dtype(exact), np.dtype("f8")])
         wide = planned(counts, new, schema=other).memory
         assert wide.gather_bytes - lazy[0].gather_bytes == 2 * 8 * 2_000
-        held_once = planned(counts, new, schema=other, exact_columns=()).memory
+        held_once = planned(counts, new, schema=other, exact=()).memory
         assert held_once == lazy[0]
     # A sample to learn from, up to all rows.
     none, some, whole, more = (
@@ -262,8 +265,7 @@ def test_the_projection_of_wide_and_narrow_tables_is_what_was_measured(
         sampler="X",
         seed=0,
         schema=make_schema([f"x{i}" for i in range(columns)], [np.dtype("f4")] * columns),
-        counts={0: rows - few, 1: few},
-        usable={0: rows - few, 1: few},
+        profile=Profile(counts={0: rows - few, 1: few}, assumed=True),
         new={1: wanted - few - few},
         needs=Needs(5),
         engines={1: ("brute", "")},
