@@ -122,6 +122,10 @@ def test_a_worker_loads_scikit_learn_only_for_a_model():
         ("from dsmote import plan", {"dask", "sklearn"}),
         ("from dsmote.samplers import SMOTE", {"sklearn", "dsmote.samplers.svm"}),
         ("from dsmote import make_sampler", {"dsmote.samplers.base"}),
+        (
+            "from dsmote.job import load_job; load_job(dict(input='a', target='y', output='b'))",
+            {"sklearn", "dsmote.samplers.adasyn"},
+        ),
     ],
 )
 def test_nothing_is_imported_that_was_not_asked_for(code, absent):
