@@ -473,8 +473,8 @@ def _meant(data: dict[str, Any]) -> Any:
     keys = sorted(data, key=lambda key: key != "sampler")
     name = next((data[key] for key in keys if closest(key, homes()[""]) == "sampler"), AUTO)
     name = name[0] if isinstance(name, list) and name else name
-    known = _registry().samplers()
-    guess = closest(str(name), [AUTO, *known, *(kind.__name__ for kind in known.values())])
+    known = _registry().class_names()
+    guess = closest(str(name), [AUTO, *known, *known.values()])
     return None if guess is None else sampler_class(guess)
 
 
