@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from dask import delayed
 
-from dsmote.execute import count_classes, read_frame
+from dsmote.execute import read_frame
 from dsmote.execute.resources import memory_limit
 from dsmote.job.labels import plain_label
 from dsmote.job.layout import Layout, check_partition_by
@@ -221,8 +221,7 @@ def _opened(spec: JobSpec, source: Source, runner: Threads) -> Opened:
         largest = max(map(sum, zip(lengths, divided.test_rows, strict=True)))
         sampler._partition_rows = largest
         if hasattr(sampler, "_counted"):
-            labels = read_frame(divided.train_labels, spec.target)
-            sampler._counted = count_classes(labels)
+            sampler._counted = read_frame(divided.train_labels, spec.target).counted()
         told = (*told, "telling training rows from others")
     elif spec.shuffle and spec.mode != "synthetic":
         lengths = source.partition_rows

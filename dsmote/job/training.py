@@ -29,10 +29,9 @@ import numpy as np
 import pandas as pd
 from dask.base import tokenize
 
-from dsmote.execute import Counted, count_classes, read_frame
+from dsmote.execute import Counted, read_frame
 from dsmote.execute.graph import frame_of, freeze
-from dsmote.execute.keep import Mark, pick
-from dsmote.execute.partition import missing_labels
+from dsmote.execute.partition import Mark, missing_labels, pick
 from dsmote.job.labels import Named
 from dsmote.job.passes import look_at
 from dsmote.plan import Subset, plain, sort_labels
@@ -80,7 +79,7 @@ def divide(frame: Any, target: str, split: Split) -> Divided:
         held = [partial(_by_value, column=split.column, train=split.train)] * len(seen.test_rows)
         rows, test, labels = seen.rows, seen.test_rows, dict(seen.labels)
     else:
-        counted = count_classes(read_frame(frame, target))
+        counted = read_frame(frame, target).counted()
         rows = tuple(sum(part.counts.values()) + part.missing for part in counted.parts)
         held, test = _draw(counted, rows, target, split)
         labels = counted.counts | ({None: counted.missing} if counted.missing else {})

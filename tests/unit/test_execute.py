@@ -183,10 +183,9 @@ def test_native_threads_are_limited_inside_and_restored_when_tasks_overlap():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_has_threads_of_its_own():
-    _, pool = thread_pool()
-    pool.submit(int).result()
+    thread_pool().submit(int).result()
     child = os.fork()
     if child == 0:  # in the child the parent's threads are gone; waiting for them would hang
-        ok = thread_pool()[1].submit(int).result(timeout=10) == 0
+        ok = thread_pool().submit(int).result(timeout=10) == 0
         os._exit(0 if ok else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
