@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from operator import itemgetter
+from operator import itemgetter, methodcaller
 from typing import Any
 
 import dask.array as da
@@ -561,7 +561,7 @@ class DaskTable:
         like = _target_like(y, task.known)
         column = isinstance(y, dd.DataFrame) or (isinstance(y, da.Array) and y.ndim == 2)
         if TARGET in task.changes:
-            change = partial(_as_category, dtype=task.known[TARGET])
+            change = methodcaller("astype", task.known[TARGET])
             outputs = add_each(tasks, f"original-y-{token}", change, zip(outputs))
         for b, block in enumerate(task.plan.blocks):
             first = task.how.first + block.offset
@@ -569,7 +569,3 @@ class DaskTable:
             outputs.append((f"labels-y-{token}", b))
             tasks[outputs[-1]] = (make,)
         return y if isinstance(y, da.Array) else like, outputs
-
-
-def _as_category(part: Any, *, dtype: pd.CategoricalDtype) -> Any:
-    return part.astype(dtype)

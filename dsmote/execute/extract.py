@@ -120,11 +120,9 @@ class Extract:
         return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
 
 
-def extract(
-    part: Any, target: Any = None, weights: Any = None, groups: Any = None, *, take: Take
-) -> Extract:
+def extract(*row: Any, take: Take) -> Extract:
     """Take the complete rows of the classes to grow out of one partition."""
-    here = Partition.of(part, target, weights, groups)
+    here = Partition.of(*row)
     codes, names, found_counts, missing = here.labels(take.schema)
     if missing:
         name = getattr(here.series(take.schema), "name", None)
@@ -186,8 +184,15 @@ def _rows(here: Partition, at: np.ndarray | None, take: Take, companions: tuple[
     return made
 
 
-def join_extracts(parts: Sequence[Extract], *, take: Take) -> Extract:
-    """Join what was extracted from partitions, in order."""
+def join_extracts(
+    parts: Sequence[Extract], *, take: Take, plan: Plan | None = None, first: int = 0
+) -> Extract:
+    """Join what was extracted from partitions, in order; with the plan, check that this is all."""
+    joined = _joined(parts, take)
+    return joined if plan is None else check_counts(joined, plan, first)
+
+
+def _joined(parts: Sequence[Extract], take: Take) -> Extract:
     if len(parts) == 1 and all(len(p.categories) == 0 for p in parts[0].rows.values()):
         return parts[0]
     firsts = np.cumsum([0, *(sum(p.lengths) for p in parts)])
@@ -266,17 +271,10 @@ class ReferenceRows:
 
 
 def reference_rows(
-    part: Any,
-    target: Any = None,
-    weights: Any = None,
-    groups: Any = None,
-    *,
-    schema: Schema,
-    ranks: Mapping[Any, int],
-    recipe: Recipe,
+    *row: Any, schema: Schema, ranks: Mapping[Any, int], recipe: Recipe
 ) -> ReferenceRows:
     """Take the complete rows of all classes out of one partition."""
-    here = Partition.of(part, target, weights, groups)
+    here = Partition.of(*row)
     if here.reference is None:
         codes, names, *_ = here.labels(schema)
         companions = here.companions(schema, len(codes))

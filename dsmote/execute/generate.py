@@ -202,14 +202,6 @@ def _from_ticks(ticks: np.ndarray, column: Column) -> Any:
     return ticks.view(dtype)
 
 
-def _dtype_of(i: int, column: Column, rows: Rows) -> Any:
-    """Return a column's dtype; one of categories that travel with the rows, from there."""
-    dtype = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype) and dtype.categories is None:
-        return rows.categories.get(i, dtype)
-    return dtype
-
-
 def _taken(series: pd.Series, at: np.ndarray, dtype: Any) -> Any:
     """Return some values; of objects in an extension array, pandas would make others."""
     values = (series.to_numpy() if series.dtype == object else series.array).take(at)
@@ -241,7 +233,9 @@ def _decode(
     columns: dict[int, Any] = {}
     for i, column in enumerate(schema.columns):
         values: Any
-        dtype = _dtype_of(i, column, rows)
+        dtype = column.dtype
+        if isinstance(dtype, pd.CategoricalDtype) and dtype.categories is None:
+            dtype = rows.categories.get(i, dtype)  # they travel with the rows
         if i in votes:
             values = _taken(rows.levels[votes[i]], made.codes[:, votes[i]], dtype)
         elif i in places:

@@ -46,8 +46,6 @@ from dask.optimization import cull
 from dsmote.execute.extract import (
     BATCH,
     Each,
-    Extract,
-    check_counts,
     extract,
     join_batches,
     join_extracts,
@@ -466,14 +464,10 @@ def _add_gather(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task, p
     take = take_of(task)
     level = add_each(tasks, f"extract-{token}", partial(extract, take=take), inputs.rows())
     joined = partial(join_extracts, take=take)
-    last = partial(_gathered, take=take, plan=plan, first=task.how.first)
+    last = partial(join_extracts, take=take, plan=plan, first=task.how.first)
     # A sample makes every extract large.
     fan_in = {"fan_in": _FEW} if take.quotas else {}
     return tree(tasks, level, f"gather-{token}", joined, last, **fan_in)
-
-
-def _gathered(parts: list[Extract], *, take: Any, plan: Plan, first: int) -> Extract:
-    return check_counts(join_extracts(parts, take=take), plan, first)
 
 
 def _surveyed(model: Any, *row: Any, look: Any, recipe: Any, n_classes: int) -> Any:

@@ -71,11 +71,6 @@ def all_finite(values: np.ndarray) -> bool:
         return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
-def all_exact(values: np.ndarray) -> bool:
-    """Tell whether float64 holds all of these integers for sure."""
-    return bool(len(values) == 0 or max(values.max(), -values.min()) < 2**53)
-
-
 def array_frame(array: np.ndarray, names: pd.Index) -> pd.DataFrame:
     """Return a frame over an array; objects stay the objects that they are."""
     kept = object if array.dtype == object else None
@@ -345,7 +340,7 @@ def profile(
     matrix = here.matrix(schema) if in_memory else None
     columns: Any = [] if matrix is None or not schema.numeric else matrix.T
     checked: Any = [matrix]
-    nominal: dict[int, pd.Series] = {}
+    levels_of: list[Any] = []
     if matrix is None:
         frame, labels, target = here.frame(schema), here.series(schema), here.target
         if not len(frame):
@@ -363,6 +358,9 @@ def profile(
             here.levels = {i: factorized(column) for i, column in nominal.items()}
         else:
             check_levels(frame, schema)
+        levels_of = [*nominal.values()]
+        if in_memory and here.levels:
+            levels_of = [codes for codes, _ in here.levels.values()]
         checked = columns = [column for column, _ in numeric_columns(frame, schema)]
     codes, names, counts, missing_target = here.labels(schema)
     good, usable = codes, counts
@@ -375,8 +373,7 @@ def profile(
                 infinite[i] = int(len(column) - finite.sum()) - missing[i]
                 good = np.where(finite, good, -1)
         usable = np.bincount(good + 1, minlength=len(names) + 1)[1:].tolist()
-    levels_of: list[Any] = [of for of, _ in here.levels.values()] if in_memory else []
-    samples = Samples(columns, good, names, levels_of or [*nominal.values()], in_memory)
+    samples = Samples(columns, good, names, levels_of, in_memory)
     found = Profile(
         rows=len(codes),
         bytes=size if matrix is None else matrix.nbytes,
@@ -403,7 +400,7 @@ def profile(
         if schema.columns[i].kind == "int":
             present = column[np.isfinite(column)] if i in missing else column
             distinct[i] = distinct_values(different(present))
-        if schema.columns[i].kind in WHOLE and not all_exact(column):
+        if schema.columns[i].kind in WHOLE and not max(column.max(), -column.min()) < 2**53:
             rounded.add(i)
     for i, series in nominal.items():
         if is_nominal_dtype(series.dtype):
@@ -517,7 +514,7 @@ class Samples(Mapping[Any, Sampled]):
     ) -> None:
         self._numeric, self._levels, self._codes = numeric, levels, codes
         self._in_memory = in_memory
-        self._places = {name: c for c, name in enumerate(names)} if len(numeric) else {}
+        self._places = dict(zip(names, range(len(names)))) if len(numeric) else {}
         self._found: dict[Any, Sampled] = {}
 
     def __getitem__(self, label: Any) -> Sampled:
@@ -531,8 +528,11 @@ class Samples(Mapping[Any, Sampled]):
                 at = at[kept]
             levels = np.empty((len(at), len(self._levels)), dtype=np.uint32)
             for j, column in enumerate(self._levels):
-                is_codes = isinstance(column, np.ndarray)
-                levels[:, j] = column[at] if is_codes else _level_hashes(column.iloc[at])
+                if isinstance(column, np.ndarray):
+                    levels[:, j] = column[at]
+                else:
+                    codes, unique = factorized(column.iloc[at])
+                    levels[:, j] = _text_hashes(unique)[codes]
             if isinstance(self._numeric, np.ndarray):  # the columns of one array, taken together
                 numeric = self._numeric.T[at]
             else:
@@ -549,11 +549,6 @@ class Samples(Mapping[Any, Sampled]):
 
     def __len__(self) -> int:
         return len(self._places)
-
-
-def _level_hashes(column: pd.Series) -> np.ndarray:
-    codes, levels = factorized(column)
-    return np.asarray(_text_hashes(levels)[codes])
 
 
 def _text_hashes(levels: pd.Series) -> np.ndarray:

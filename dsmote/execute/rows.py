@@ -234,26 +234,19 @@ def factorized(series: pd.Series) -> tuple[np.ndarray, pd.Series]:
     try:
         codes, unique = pd.factorize(series.to_numpy() if kept else series, use_na_sentinel=False)
     except TypeError as error:
-        raise TypeError(_not_levels(series.name, error)) from error
+        raise TypeError(
+            f"column {series.name!r} holds values that cannot be levels of a nominal column "
+            f"({error}); convert it to text or numbers, or name it in carry"
+        ) from error
     return codes.astype(np.int32), pd.Series(unique, dtype=kept, name=series.name)
 
 
-def _not_levels(name: Any, error: TypeError) -> str:
-    return (
-        f"column {name!r} holds values that cannot be levels of a nominal column ({error}); "
-        "convert it to text or numbers, or name it in carry"
-    )
-
-
 def check_levels(frame: pd.DataFrame, schema: Schema) -> None:
-    """Refuse nominal columns whose (first) values are lists or the like, before work is done."""
+    """Refuse categorical features whose (first) values are lists or the like, before the work."""
     dtypes = list(frame.dtypes)
     for i in schema.nominal:
         if pd.api.types.is_object_dtype(dtypes[i]):
-            try:
-                pd.factorize(frame.iloc[:100, i])
-            except TypeError as error:
-                raise TypeError(_not_levels(frame.columns[i], error)) from error
+            factorized(frame.iloc[:100, i])
 
 
 def join(parts: Sequence[Rows], schema: Schema) -> Rows:

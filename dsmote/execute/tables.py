@@ -28,8 +28,8 @@ from dsmote.execute.graph import Inputs, add_indexes, interpret
 from dsmote.execute.partition import (
     Counted,
     Partition,
-    array_frame,
     check_companion,
+    column_of,
     conform,
     count_part,
     native,
@@ -212,13 +212,6 @@ class MemoryTable:
         return series
 
     @cached_property
-    def _frame(self) -> pd.DataFrame:
-        """The features as a frame; one over an array shares its memory."""
-        if self.is_frame:
-            return self._X
-        return array_frame(self._X, pd.RangeIndex(self._X.shape[1]))
-
-    @cached_property
     def dtypes(self) -> list[Any]:
         """Those of the features."""
         return list(self._X.dtypes) if self.is_frame else [self._X.dtype] * self._X.shape[1]
@@ -304,7 +297,7 @@ class MemoryTable:
 
     def is_number(self, i: int) -> bool:
         """Tell whether an object column holds numbers; in a frame, digits as text are text."""
-        column = self._frame.iloc[:, i]
+        column = column_of(self._X, i)
         if self.is_frame:
             return holds_numbers(column)
         # In a column of an array, digits as text are numbers where there are others among them.
