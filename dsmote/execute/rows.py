@@ -200,7 +200,7 @@ def encode(
     for place, i in enumerate(schema.nominal):
         if known is not None and i in known:
             codes[:, place] = known[i][0][numbers]
-            unique = _as_seen(frame.iloc[:, i], codes[:, place], known[i][1])
+            unique = _as_seen(frame, i, codes[:, place], known[i][1])
         else:
             codes[:, place], unique = factorized(frame.iloc[:, i])
         levels.append(unique)
@@ -210,8 +210,8 @@ def encode(
     return Rows(numeric, codes, numbers, integers, tuple(levels), categories, units=units)
 
 
-def _as_seen(column: pd.Series, codes: np.ndarray, levels: pd.Series) -> pd.Series:
-    """Return levels that are known of more rows, each as these rows have it first.
+def _as_seen(frame: pd.DataFrame, i: int, codes: np.ndarray, levels: pd.Series) -> pd.Series:
+    """Return column i's levels, known of more rows, each as these rows have it first.
 
     Equal values can look different: 0.0 and -0.0, or 1, 1.0 and True among objects.
     """
@@ -222,7 +222,7 @@ def _as_seen(column: pd.Series, codes: np.ndarray, levels: pd.Series) -> pd.Seri
     here, first = np.unique(codes, return_index=True)
     known = levels.notna().to_numpy()[here]
     own = levels.to_numpy(copy=True)
-    own[here[known]] = _dense(column).to_numpy()[first[known]]
+    own[here[known]] = _dense(frame.iloc[:, i]).to_numpy()[first[known]]
     return pd.Series(own, dtype=levels.dtype, name=levels.name)
 
 

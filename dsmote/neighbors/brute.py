@@ -235,21 +235,23 @@ class _Nearest:
         m = len(self.limit)
         counts = np.bincount(owner, minlength=m)
         self.lost |= counts > 8 * self._cap  # more than fit into the table below
-        keep = ~self.lost[owner]
-        order = np.flatnonzero(keep)[np.argsort(owner[keep].astype(np.uint16), kind="stable")]
-        owner, row, low, high = owner[order], row[order], low[order], high[order]
-        counts[self.lost] = 0
+        order = np.argsort(owner.astype(np.uint16), kind="stable")
+        if self.lost.any():
+            order = order[~self.lost[owner[order]]]
+            counts[self.lost] = 0
+        owner, low, high = owner.take(order), low.take(order), high.take(order)
         if counts.max(initial=0) >= self._k:
             begin = np.cumsum(counts) - counts
             table = np.full((m, int(counts.max())), np.inf)
-            table[owner, np.arange(len(owner)) - begin[owner]] = high
+            table[owner, np.arange(len(owner)) - begin.take(owner)] = high
             nth = np.partition(table, self._k - 1, axis=1)[:, self._k - 1]
             self.limit = np.minimum(self.limit, nth)
-        keep = low <= self.limit[owner]
+        keep = low <= self.limit.take(owner)
         self.lost |= np.bincount(owner[keep], minlength=m) > self._cap
-        keep &= ~self.lost[owner]
-        self._owner, self._row = owner[keep], row[keep]
-        self._low, self._high = low[keep], high[keep]
+        keep &= ~self.lost.take(owner)
+        kept = np.flatnonzero(keep)
+        self._owner, self._row = owner.take(kept), row.take(order.take(kept))
+        self._low, self._high = low.take(kept), high.take(kept)
 
     def _bounds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return all pairs with the intervals of their values, and empty the waiting list."""
@@ -317,6 +319,7 @@ def scan(
         if start == 0:
             nearest.start(tile, rows.lengths, slack)
             threshold = nearest.threshold(dtype)
+            due = _GROW * stop
         np.less_equal(tile, threshold[:, None], out=mask)
         passing = np.flatnonzero(mask)
         for low in range(0, len(passing), _PENDING):
@@ -406,6 +409,8 @@ class BruteSearch:
     def _points(self, unique: np.ndarray) -> np.ndarray:
         """Return different rows as numbers and corners, to be altered."""
         rows, levels = self.parts(unique)
+        if not self.corners.width:
+            return rows
         return np.concatenate([rows, self.corners.written(levels)], axis=1)
 
     def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -597,7 +602,7 @@ class DirectSearch:
     ::
 
         few pairs       exact squares of all of them                           k least
-        more            one float64 product  --->  k + 2 least  --->  exact squares, k least
+        more            one float64 product  --->  k + 1 least  --->  exact squares, k least
                                                         | not sure (rounding, or ties)
                                                         `--->  exact squares of all rows
 
@@ -631,11 +636,8 @@ class DirectSearch:
         return BruteSearch(*self._given)
 
     @cached_property
-    def _centred(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The centre, the rows without it, and their squared lengths."""
-        centre = self._rows.mean(axis=0)
-        rows = self._rows - centre
-        return centre, rows, np.einsum("ij,ij->i", rows, rows)
+    def _squares(self) -> np.ndarray:
+        return np.einsum("ij,ij->i", self._rows, self._rows)
 
     def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the k nearest rows of rows in the index, each row itself left out."""
@@ -658,7 +660,7 @@ class DirectSearch:
         best, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
         left = np.arange(m)
         wide = self.width > _FEW_COLUMNS or m * self._rows.size > _FEW_CELLS
-        if wide and k + 2 < n and not codes.shape[1]:
+        if wide and k + 1 < n and not codes.shape[1]:
             best, found, sure = self._proposed(points, k, selves)
             left = np.flatnonzero(~sure)
         step = max(1, _TABLE // n)
@@ -679,15 +681,16 @@ class DirectSearch:
     def _proposed(
         self, points: np.ndarray, k: int, selves: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Let a product propose k + 2 rows; tell where no other can be nearer than the k-th."""
-        centre, rows, squares = self._centred
-        points_centred = points - centre
+        """Let a product propose k + 1 rows; tell where no other can be nearer than the k-th."""
+        # Rows are not centred: float64 holds them well enough but for those far from the origin and
+        # a millionth of that apart, which are compared with all.
+        squares = self._squares
         with np.errstate(over="ignore", invalid="ignore"):
-            lengths = np.einsum("ij,ij->i", points_centred, points_centred)
-            values = points_centred @ rows.T
+            lengths = np.einsum("ij,ij->i", points, points)
+            values = points @ self._rows.T
             values *= -2.0
             values += squares
-            last, proposed = _least(values, k + 2, selves)
+            last, proposed = _least(values, k + 1, selves)
             exact = squared_distances(self._rows, points, proposed)
             order = np.lexsort((proposed, exact))[:, :k]
             order += np.arange(0, exact.size, exact.shape[1])[:, None]  # places in the flat arrays

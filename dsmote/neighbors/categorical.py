@@ -47,7 +47,8 @@ rounding; a level that never occurred has probabilities 0 and thus s = 1, which 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -281,14 +282,12 @@ class ValueDifferenceSearch(CandidateSearch):
     def __init__(
         self, matrix_of_codes: np.ndarray, tables: Sequence[np.ndarray], engine: str = "auto"
     ) -> None:
-        codes = matrix_of_codes
-        self.n_rows, self._n_classes = len(codes), tables[0].shape[1] if len(tables) else 0
-        room = _CELLS // max(1, len(tables))
-        self._columns = [_Column(table, codes[:, f], room) for f, table in enumerate(tables)]
-        named = self._named(codes)
+        self.n_rows, q = matrix_of_codes.shape
+        self._levels = _Levels(tables, matrix_of_codes)
+        named = self._levels.numbers(matrix_of_codes)
         self.groups = group_equal_rows(np.empty((self.n_rows, 0)), named)
         self._codes = named[self.groups.first]
-        self._n_terms = (self._n_classes + 1) * len(self._columns)  # additions that may round
+        self._n_terms = (self._levels.n_classes + 1) * q  # additions that may round
         self.width = _AXES
         self._tree = None if engine == "brute" else self._grown(always=engine == "tree")
         self.engine = f"value difference ({'brute' if self._tree is None else 'tree'})"
@@ -297,7 +296,7 @@ class ValueDifferenceSearch(CandidateSearch):
         return super()._order(unique) if self._tree is None else self._tree.leaf_order(unique)
 
     def _scaled(self, points: np.ndarray) -> np.ndarray:
-        return self._named(points)
+        return self._levels.numbers(points)
 
     def _answer(
         self, queries: np.ndarray, k: int, selves: np.ndarray | None
@@ -314,49 +313,44 @@ class ValueDifferenceSearch(CandidateSearch):
         found, reach = self._tree.nearest(near, n)
         # Points are sums of dot products of numbers no larger than the square root of 2, along
         # axes that are orthonormal up to rounding; taken generously, as the tree does.
-        error = 64.0 * (self._n_terms + 4) ** 1.5 * len(self._columns) ** 0.5 * _EPS
-        reach = np.maximum(np.sqrt(reach) - error, 0.0) ** 2
-        for column, level in zip(self._columns, codes.T, strict=True):
-            reach -= column.short[level]
+        error = 64.0 * (self._n_terms + 4) ** 1.5 * codes.shape[1] ** 0.5 * _EPS
+        reach = np.maximum(np.sqrt(reach) - error, 0.0) ** 2 - self._short[codes].sum(axis=1)
         return found, np.maximum(reach, 0.0) * (1.0 - 4.0 * (self._n_terms + 8) * _EPS)
 
     def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         codes = self._codes[queries] if queries.ndim == 1 else queries
         total = np.zeros(candidates.shape)
-        for f, column in enumerate(self._columns):
-            total += column.squares(codes[:, f, None], self._codes[candidates, f])
+        for f, squares in enumerate(self._pairs):
+            total += squares(codes[:, f, None], self._codes[candidates, f])
         return total
-
-    def _named(self, codes: np.ndarray) -> np.ndarray:
-        """Return levels numbered as the columns do; int32 of shape (m, q)."""
-        named = np.empty(codes.shape, dtype=np.int32)
-        for f, column in enumerate(self._columns):
-            named[:, f] = column.of[codes[:, f]]  # -1 is the last of them
-        return named
 
     def _grown(self, *, always: bool) -> RotatedTree | None:
         """Grow the tree, if the rows spread in few directions."""
-        n = self.groups.n_unique
-        if n == 0 or (n <= _FEW and not always):
+        n, q = self._codes.shape
+        if n * q == 0 or (n <= _FEW and not always):
             return None
+        levels = self._levels
+        points = levels.points()
         size = max(2, min(n, _SAMPLE, _CELLS // max(1, self._n_terms)))
         drawn = np.sort(np.random.default_rng(0).permutation(n)[:size])
-        parts = [c.written()[self._codes[drawn, f]] for f, c in enumerate(self._columns)]
-        sample = np.concatenate([np.empty((len(drawn), 0)), *parts], axis=1)
-        if not always and intrinsic_dimension(sample) > _limit(n, self._n_classes):
+        sample = points[self._codes[drawn]].reshape(len(drawn), -1)
+        if not always and intrinsic_dimension(sample) > _limit(n, levels.n_classes):
             return None
         sample -= sample.mean(axis=0)
         axes = np.linalg.svd(sample, full_matrices=False)[2][:_AXES].T
         # A row's place is the sum of those of its levels: the rows are never written out in full.
-        shares = np.split(axes, len(self._columns)) if self._columns else []
-        self._places = [c.written() @ axes for c, axes in zip(self._columns, shares, strict=True)]
+        self._places = np.empty((len(points), axes.shape[1]))
+        for f, share in enumerate(np.split(axes, q)):
+            self._places[levels.column == f] = points[levels.column == f] @ share
+        self._short = levels.shortfall()
+        self._pairs = levels.pairs(_CELLS // q)
         return RotatedTree(self._points(self._codes))
 
     def _points(self, codes: np.ndarray) -> np.ndarray:
         """Return the points of rows, along the leading directions."""
-        points = np.zeros((len(codes), self._places[0].shape[1] if self._places else 1))
-        for places, level in zip(self._places, codes.T, strict=True):
-            points += places[level]
+        points = np.zeros((len(codes), self._places.shape[1]))
+        for level in codes.T:
+            points += self._places[level]
         return points
 
     def _compared(
@@ -365,8 +359,8 @@ class ValueDifferenceSearch(CandidateSearch):
         """Compare queries with all rows; squares and row numbers, shape (m, k)."""
         m = len(queries)
         squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
-        n_levels = sum(column.n_used for column in self._columns)
-        step = max(1, min(_QUERIES, _CELLS // max(1, n_levels), _CELLS // (8 * (k + 1))))
+        n_used = self._levels.n_used
+        step = max(1, min(_QUERIES, _CELLS // max(1, n_used), _CELLS // (8 * (k + 1))))
         for start in range(0, m, step):
             part = slice(start, start + step)
             codes = self._codes[queries[part]] if queries.ndim == 1 else queries[part]
@@ -378,17 +372,20 @@ class ValueDifferenceSearch(CandidateSearch):
 
     def _least(self, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Find the k least squares of each of a block of queries: query, unique row and square."""
-        used = [np.arange(column.n_used)[:, None] for column in self._columns]
-        looked_up = [c.squares(used[f], codes[:, f]) for f, c in enumerate(self._columns)]
-        least = _Least(len(codes), k)
-        space = np.empty((2, _TILE, len(codes)))
+        levels, m = self._levels, len(codes)
+        looked_up = np.empty((levels.n_used, m))
+        for start in range(0, levels.n_used, _TILE):
+            used = np.arange(start, min(start + _TILE, levels.n_used))
+            looked_up[used] = levels.squares(used[:, None], codes.T[levels.column[used]])
+        least = _Least(m, k)
+        space = np.empty((2, _TILE, m))
         for start in range(0, self.groups.n_unique, _TILE):
             rows = self._codes[start : start + _TILE]
             total, term = space[:, : len(rows)]
             total[:] = 0.0
-            for f, table in enumerate(looked_up):
+            for level in rows.T:
                 # No index is out of bounds; "clip" only spares the copy that "raise" makes.
-                np.take(table, rows[:, f], axis=0, out=term, mode="clip")
+                np.take(looked_up, level, axis=0, out=term, mode="clip")
                 total += term
             least.add(start, total)
         least.settle()
@@ -406,47 +403,43 @@ def _limit(n: int, n_classes: int) -> float:
     return limit + max(-1.0, math.log10(n / 10_000))
 
 
-class _Column:
-    """A categorical column: its levels, numbered so that those of the index come first.
+class _Levels:
+    """The levels of all columns, numbered so that those of the index come first, by column.
 
-    `of` numbers the level of each code (equal ones have one; the last is that of code -1), and the
-    first `n_used` are levels of the index. `short`, shape (u,), says by how much squares of points
-    may exceed true ones from that level to one of the index.
+    Levels of a column whose classes are spread equally are one. `column` says which column a level
+    belongs to, and the first `n_used` are levels of the index.
     """
 
-    def __init__(self, table: np.ndarray, codes: np.ndarray, room: int) -> None:
-        table = np.concatenate([table, np.zeros((1, table.shape[1]))])
-        same = group_equal_rows(table, np.empty((len(table), 0), dtype=np.int32))
-        used = np.zeros(same.n_unique, dtype=bool)
-        used[same.of[codes]] = True
-        order = np.argsort(~used, kind="stable")
+    def __init__(self, tables: Sequence[np.ndarray], codes: np.ndarray) -> None:
+        self.n_classes = tables[0].shape[1] if len(tables) else 0
+        unknown = np.zeros((1, self.n_classes))  # code -1, the last of each column
+        table = np.concatenate([part for t in tables for part in (t, unknown)] or [unknown])
+        self._sizes = np.array([len(t) + 1 for t in tables], dtype=np.int64)
+        self._starts = np.cumsum(self._sizes) - self._sizes
+        column = np.repeat(np.arange(len(tables)), self._sizes)
+        same = group_equal_rows(table[: len(column)], column[:, None])
+        unused = np.ones(same.n_unique, dtype=bool)
+        unused[same.of[self._rows(codes)]] = False
+        order = np.argsort(unused, kind="stable")  # and by column, as they were
         rank = np.empty(len(order), dtype=np.int32)
         rank[order] = np.arange(len(order), dtype=np.int32)
-        self.of = rank[same.of]
-        self.n_used = int(used.sum())
+        self._of = rank[same.of]
+        self.n_used = len(order) - int(unused.sum())
+        self.column = column[same.first[order]]
         self.probabilities = np.ascontiguousarray(table[same.first[order]].T)
-        self.short = self._shortfall()
-        self._kept: np.ndarray | None = None
-        if len(order) ** 2 <= room:  # the squares of all pairs of levels
-            everything = np.arange(len(order))
-            self._kept = self.squares(everything[:, None], everything)
 
-    def _shortfall(self) -> np.ndarray:
-        sums = self.probabilities.sum(axis=0)
-        n_classes = len(self.probabilities)
-        if not self.n_used or n_classes <= 2:
-            return np.zeros(len(sums))
-        used = sums[: self.n_used]
-        most = np.maximum(np.abs(sums - used.min()), np.abs(sums - used.max()))
-        return np.asarray((1.0 - 2.0 / n_classes) * (most + 4 * n_classes * _EPS) ** 2)
+    def _rows(self, codes: np.ndarray) -> np.ndarray:
+        return np.where(codes < 0, codes + self._sizes, codes) + self._starts
+
+    def numbers(self, codes: np.ndarray) -> np.ndarray:
+        """Return the numbers of levels; int32 of the shape of codes."""
+        return self._of[self._rows(codes)]
 
     def squares(self, some: np.ndarray, others: np.ndarray) -> np.ndarray:
         """Return (sum over classes |P(c|a) - P(c|b)|)^2 of levels a and b, arrays that broadcast.
 
         Classes are added up in order, whichever way, so equal pairs have equal squares.
         """
-        if self._kept is not None:
-            return np.asarray(self._kept.reshape(-1)[some * len(self._kept) + others])
         total = np.zeros(np.broadcast_shapes(some.shape, others.shape))
         for of_class in self.probabilities:
             difference = of_class[some] - of_class[others]
@@ -454,9 +447,40 @@ class _Column:
         total *= total
         return total
 
-    def written(self) -> np.ndarray:
+    def pairs(self, room: int) -> list[Callable[[np.ndarray, np.ndarray], np.ndarray]]:
+        """Return `squares` for each column, looked up in a table if it has room for it."""
+        place = np.empty(len(self.column), dtype=np.int64)
+        found: list[Callable[[np.ndarray, np.ndarray], np.ndarray]] = []
+        for f in range(len(self._sizes)):
+            levels = np.flatnonzero(self.column == f)
+            place[levels] = np.arange(len(levels))
+            few = len(levels) ** 2 <= room
+            table = self.squares(levels[:, None], levels).reshape(-1) if few else None
+            found.append(self.squares if table is None else partial(_looked_up, table, place))
+        return found
+
+    def shortfall(self) -> np.ndarray:
+        """Return by how much squares of points may exceed true ones, from a level to one used."""
+        sums = self.probabilities.sum(axis=0)
+        if self.n_classes <= 2:
+            return np.zeros(len(sums))
+        first = np.flatnonzero(np.diff(self.column[: self.n_used], prepend=-1))
+        least, largest = (
+            ends.reduceat(sums[: self.n_used], first)[self.column]
+            for ends in (np.minimum, np.maximum)
+        )
+        most = np.maximum(np.abs(sums - least), np.abs(sums - largest))
+        return np.asarray((1.0 - 2.0 / self.n_classes) * (most + 4 * self.n_classes * _EPS) ** 2)
+
+    def points(self) -> np.ndarray:
         """Return the levels as points; shape (u, C)."""
         return np.sqrt(2.0) * (self.probabilities - self.probabilities.mean(axis=0)).T
+
+
+def _looked_up(
+    table: np.ndarray, place: np.ndarray, some: np.ndarray, others: np.ndarray
+) -> np.ndarray:
+    return table[place[some] * math.isqrt(len(table)) + place[others]]
 
 
 class _Least:

@@ -361,16 +361,22 @@ def smallest_of_pairs(
 
     Returns squares and row numbers, shape (m, k), filled up with (inf, 0) where a query has fewer.
     """
-    # No more than k + 1 of equally near members can be wanted: k, and the row itself.
-    sizes = np.minimum(np.diff(groups.starts)[unique], k + 1)
-    ends = np.cumsum(sizes)
-    which = np.repeat(np.arange(len(unique)), sizes)
-    within = np.arange(len(which)) - np.repeat(ends - sizes, sizes)
-    ids = groups.members[groups.starts[unique[which]] + within]
-    squares, row = exact[which], owner[which]
+    ids, squares, row = unique, exact, owner
+    if not groups.distinct:
+        # No more than k + 1 of equally near members can be wanted: k, and the row itself.
+        sizes = np.minimum(np.diff(groups.starts)[unique], k + 1)
+        which = np.repeat(np.arange(len(unique)), sizes)
+        within = np.arange(len(which)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        ids = groups.members[groups.starts[unique[which]] + within]
+        squares, row = exact[which], owner[which]
     if selves is not None:
         squares = np.where(ids == selves[row], np.inf, squares)
-    order = np.lexsort((ids, squares, row))
+    # Where none are tied: eight times as fast as by three keys.
+    order = np.argsort(squares, kind="stable")
+    order = order[np.argsort(row[order].astype(np.min_scalar_type(m)), kind="stable")]
+    tied = (squares[order[1:]] == squares[order[:-1]]) & (row[order[1:]] == row[order[:-1]])
+    if tied.any():
+        order = np.lexsort((ids, squares, row))
     begin = np.searchsorted(row, np.arange(m))
     length = np.diff(np.append(begin, len(row)))
     take = begin[:, None] + np.arange(k)[None, :]
@@ -415,13 +421,14 @@ def squared_pairs(
 ) -> np.ndarray:
     """Return squared distances of pairs (row, point), to the bit as :func:`squared_distances`."""
     total = np.zeros(len(ids))
-    step = max(1, _CELLS // max(1, rows.shape[1]))
+    step = max(1, _CACHED // max(1, rows.shape[1]))
     for start in range(0, len(ids), step):
         part = slice(start, start + step)
-        differences = rows[ids[part]]
-        differences -= points[owner[part]]
+        differences = rows.take(ids[part], axis=0)
+        differences -= points.take(owner[part], axis=0)
         with np.errstate(over="ignore"):  # query points may lie anywhere
             differences *= differences
-        for j in range(rows.shape[1]):
-            total[part] += differences[:, j]
+        sums = total[part]
+        for column in np.ascontiguousarray(differences.T):  # reads memory in order
+            sums += column
     return total
