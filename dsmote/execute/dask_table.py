@@ -311,14 +311,8 @@ class DaskTable:
                 "Found input variables with inconsistent numbers of samples: X has "
                 f"{n_X:,} rows and y {n_y:,}"
             )
-        self._y = y = self._aligned(y)
-        if _parts(y) != self.npartitions:
-            raise ValueError(
-                f"X and y are partitioned differently: X has {self.npartitions} partitions and y "
-                f"{_parts(y)}; "
-                "repartition both alike, or keep the target in the frame and call "
-                "resample(frame, target=...)" + self._remedy(y)
-            )
+        in_frame = ", or keep the target in the frame and call resample(frame, target=...)"
+        self._y = self._aligned("y", y, in_frame)
 
     def _checked_companion(self, name: str, values: Any) -> Any:
         """Return weights or groups, partitioned as X is."""
@@ -329,33 +323,30 @@ class DaskTable:
                 f"{name} must be a Dask Series or a one-dimensional Dask Array, as X is on Dask, "
                 f"but is a {type(values).__name__}"
             )
-        values = self._aligned(values)
         check_companion(values.dtype, name)
-        if _parts(values) != self.npartitions:
-            raise ValueError(
-                f"X and {name} are partitioned differently: X has {self.npartitions} partitions "
-                f"and {name} {_parts(values)}; repartition both alike"
-            )
-        return values
+        return self._aligned(name, values)
 
-    def _aligned(self, values: Any) -> Any:
-        """Return an array of as many rows as X with the chunks of X."""
+    def _aligned(self, name: str, values: Any, remedy: str = "") -> Any:
+        """Return what goes with X, in as many partitions; arrays in the chunks of X."""
         if isinstance(values, da.Array) and isinstance(self._X, da.Array):
             ours, theirs = self._X.chunks[0], values.chunks[0]
             if sum(ours) == sum(theirs) and ours != theirs:  # of unknown sizes neither is true
-                return values.rechunk({0: ours})
-        return values
-
-    def _remedy(self, y: Any) -> str:
-        """Say what helps where Dask merged partitions while it made arrays of Parquet columns."""
-        if not isinstance(y, da.Array):
-            return ""
-        if self.is_frame:
-            return (
+                values = values.rechunk({0: ours})
+        if _parts(values) == self.npartitions:
+            return values
+        if isinstance(values, da.Array) and self.is_frame:
+            remedy += (
                 "; an array that was made of a column read from Parquet has fewer chunks than the "
                 "frame has partitions, because Dask merges them: pass the column itself"
             )
-        return "; arrays of known chunk sizes are aligned here: call compute_chunk_sizes() on both"
+        elif isinstance(values, da.Array):
+            remedy += (
+                "; arrays of known chunk sizes are aligned: call compute_chunk_sizes() on both"
+            )
+        raise ValueError(
+            f"X and {name} are partitioned differently: X has {self.npartitions} partitions and "
+            f"{name} {_parts(values)}; repartition both alike{remedy}"
+        )
 
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles; object columns are read as numbers, or else refused."""

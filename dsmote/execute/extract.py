@@ -422,28 +422,20 @@ def merge_nearest(parts: Sequence[NearestOfAll]) -> NearestOfAll:
     if len(parts) == 1:
         return parts[0]
     m, v = parts[0].distances.shape[1], parts[0].values.shape[1]
-    distances = np.concatenate([p.distances for p in parts], axis=1)
-    finer = None
-    if all(p.finer is not None for p in parts):
-        finer = np.concatenate([np.asarray(p.finer) for p in parts], axis=1)
-    keys = (distances,) if finer is None else (finer, distances)
-    order = np.lexsort(keys, axis=1)[:, :m]
-    classes = np.concatenate([p.classes for p in parts], axis=1)
-    numbers = np.concatenate([p.numbers for p in parts], axis=1)
-    values = parts[0].values
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(p, name) for p in parts], axis=1)
+
+    order = np.lexsort((joined("finer"), joined("distances")), axis=1)[:, :m]
+    found: dict[str, Any] = {
+        name: np.take_along_axis(joined(name), order, axis=1)
+        for name in ("distances", "finer", "classes", "numbers")
+    }
     if v:
         # A part has values of its first v only, and no more of it can be among the first v.
-        all_values = np.concatenate([p.values for p in parts], axis=1)
         place = (order[:, :v] // m) * v + order[:, :v] % m
-        values = np.take_along_axis(all_values, place[:, :, None], axis=1)
-    return replace(
-        parts[0],
-        distances=np.take_along_axis(distances, order, axis=1),
-        classes=np.take_along_axis(classes, order, axis=1),
-        numbers=np.take_along_axis(numbers, order, axis=1),
-        values=values,
-        finer=None if finer is None else np.take_along_axis(finer, order, axis=1),
-    )
+        found["values"] = np.take_along_axis(joined("values"), place[:, :, None], axis=1)
+    return replace(parts[0], **found)
 
 
 def join_batches(parts: Sequence[NearestOfAll]) -> NearestOfAll:

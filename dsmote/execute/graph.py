@@ -314,10 +314,7 @@ def fused(
 ) -> tuple[dict[Any, Any], dict[Any, list[Any]]]:
     """Make one task of each of some that work on one partition and of those that only it needs.
 
-    Returns
-    -------
-    graph, below : dict
-        The tasks, and the keys of what each depends on.
+    Return the tasks, and the keys of what each depends on.
     """
     graph, below = cull(tasks, [*wanted])
     users = Counter([*wanted, *(key for keys in below.values() for key in set(keys))])
@@ -466,8 +463,8 @@ def _add_gather(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task, p
     joined = partial(join_extracts, take=take)
     last = partial(join_extracts, take=take, plan=plan, first=task.how.first)
     # A sample makes every extract large.
-    fan_in = {"fan_in": _FEW} if take.quotas else {}
-    return tree(tasks, level, f"gather-{token}", joined, last, **fan_in)
+    fan_in = _FEW if take.quotas else FAN_IN
+    return tree(tasks, level, f"gather-{token}", joined, last, fan_in)
 
 
 def _surveyed(model: Any, *row: Any, look: Any, recipe: Any, n_classes: int) -> Any:

@@ -514,7 +514,7 @@ class Samples(Mapping[Any, Sampled]):
     ) -> None:
         self._numeric, self._levels, self._codes = numeric, levels, codes
         self._in_memory = in_memory
-        self._places = dict(zip(names, range(len(names)))) if len(numeric) else {}
+        self._places = dict(zip(names, range(len(names)), strict=True)) if len(numeric) else {}
         self._found: dict[Any, Sampled] = {}
 
     def __getitem__(self, label: Any) -> Sampled:

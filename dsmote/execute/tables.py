@@ -188,6 +188,8 @@ class MemoryTable:
         self.companions: dict[str, pd.Series] = {}
         for name, values in companions.items() if companions else ():
             self.companions[name] = self._as_companion(name, values)
+        weights, groups = map(self.companions.get, COMPANIONS)
+        self._all = Partition(X, self._labels, weights, groups)
 
     def _as_companion(self, name: str, values: Any) -> pd.Series:
         """Return weights or groups as a Series of as many values."""
@@ -215,12 +217,6 @@ class MemoryTable:
     def dtypes(self) -> list[Any]:
         """Those of the features."""
         return list(self._X.dtypes) if self.is_frame else [self._X.dtype] * self._X.shape[1]
-
-    @cached_property
-    def _all(self) -> Partition:
-        """The table as one partition, which is read once."""
-        weight, group = self.companions.get("sample_weight"), self.companions.get("groups")
-        return Partition(self._X, self._labels, weight, group)
 
     def _as_labels(self, y: Any) -> pd.Series:
         """Return the target as a Series, and remember how to give its kind back."""
@@ -488,26 +484,19 @@ def read_pair(X: Any, y: Any, companions: dict[str, Any] | None = None) -> Table
         raise ValueError("requires y to be passed, but the target y is None")
     if _is_plain(X, 2) and _is_plain(y, 1) and not companions:
         return MemoryTable(X, y)
-    for name, values in {"X": X, "y": y, **(companions or {})}.items():
+    given = {"X": X, "y": y, **(companions or {})}
+    for name, values in given.items():
         check_container(values, name)
-    lazy = is_dask_collection(X), is_dask_collection(y)
-    for name, values in (companions or {}).items():
-        if lazy[0] == lazy[1] != is_dask_collection(values):
-            there, here = ("a Dask collection", "in memory")[:: 1 if lazy[0] else -1]
+    lazy = {name: is_dask_collection(values) for name, values in given.items()}
+    for name in given:
+        if lazy[name] != lazy["X"]:
+            outside, inside = ("X", name) if lazy["X"] else (name, "X")
             raise TypeError(
-                f"X is {there} ({_kind(X)}), but {name} is {here} ({_kind(values)}); give both in "
-                "the same way"
+                f"{outside} is a Dask collection ({_kind(given[outside])}), but {inside} is in "
+                f"memory ({_kind(given[inside])}); compute {outside}, or turn {inside} into a Dask "
+                "collection with the same partitions"
             )
-    if lazy == (True, True):
-        return DaskTable(X, y, companions=companions)
-    if lazy == (False, False):
-        return MemoryTable(X, y, companions=companions)
-    outside, inside = ("X", "y") if lazy[0] else ("y", "X")
-    raise TypeError(
-        f"{outside} is a Dask collection ({_kind(X if lazy[0] else y)}), but {inside} is in memory "
-        f"({_kind(y if lazy[0] else X)}); compute {outside}, or turn {inside} into a Dask "
-        "collection with the same partitions"
-    )
+    return (DaskTable if lazy["X"] else MemoryTable)(X, y, companions=companions)
 
 
 def read_frame(frame: Any, target: Any, companions: dict[str, Any] | None = None) -> Table:
@@ -530,6 +519,5 @@ def read_frame(frame: Any, target: Any, companions: dict[str, Any] | None = None
             f"{names.count(column_name(target))} columns are named {target!r}, so it is not known "
             "which is the target; rename the others"
         )
-    if is_dask_collection(frame):
-        return DaskTable(frame, target=target, companions=companions)
-    return MemoryTable(frame, target=target, companions=companions)
+    kind = DaskTable if is_dask_collection(frame) else MemoryTable
+    return kind(frame, target=target, companions=companions)

@@ -156,24 +156,21 @@ def test_a_mixed_table_some_of_its_columns_or_features_and_target(
     assert found.dtypes.equals(expected.dtypes)
 
 
-@EACH
+@pytest.mark.parametrize(
+    ("name", "fitted"),
+    [*((name, {}) for name in OVER)]
+    + [(name, {"max_fit_rows": n}) for name in having("max_fit_rows", OVER) for n in (5, 40)],
+)
 @given(lengths=PARTITIONS, more=st.sampled_from([(0, 0), (1, 30), (37, 0), (16, 21)]))
 @settings(max_examples=5)
-def test_ties_across_partitions_and_exact_counts(name, lengths, more):
+def test_ties_across_partitions_and_exact_counts(name, fitted, lengths, more):
     table = grid()
     before = table["y"].value_counts()
     asked = {"few": int(before["few"]) + more[0], "less": int(before["less"]) + more[1]}
-    expected = assert_same_on_dask(sampler(name, sampling_strategy=asked), table, lengths)
+    how = sampler(name, sampling_strategy=asked, **fitted)
+    expected = assert_same_on_dask(how, table, lengths)
     assert expected["y"].value_counts().to_dict() == {**asked, "most": before["most"]}
     assert_same_bits(expected[:N], table)
-
-
-@pytest.mark.parametrize("name", having("max_fit_rows", OVER))
-@given(lengths=PARTITIONS, rows=st.integers(5, N - 1), ties=st.booleans())
-@settings(max_examples=6)
-def test_a_model_of_a_sample(name, lengths, rows, ties):
-    how = sampler(name, max_fit_rows=rows)
-    assert_same_on_dask(how, grid() if ties else floats(name), lengths)
 
 
 def test_a_sample_is_taken_where_the_table_is_larger():
