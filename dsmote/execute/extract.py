@@ -79,14 +79,15 @@ def take_of(task: Task) -> Take:
         for c in plan.classes:
             part = -(-recipe.sample * c.usable // max(1, total))
             quotas[c.rank] = c.usable if total <= recipe.sample else max(part, _LEAST)
-    carried = task.schema.carried if task.how.provenance == "full" else []
-    copied = [] if recipe.copies_rows else task.schema.copied  # copied rows have all
+    passthrough = [*task.schema.copied, *task.schema.carried]
+    if task.how.provenance != "full":
+        passthrough = task.schema.copied
     return Take(
         schema=task.schema,
         grow={c.label: c.rank for c in plan.growing},
         skip=task.skip,
         copies=recipe.copies_rows,
-        passthrough=tuple(sorted([*carried, *copied])),
+        passthrough=() if recipe.copies_rows else tuple(sorted(passthrough)),
         ranks={c.label: c.rank for c in plan.classes} if quotas else {},
         quotas=quotas,
     )
@@ -123,13 +124,13 @@ class Extract:
 def extract(*row: Any, take: Take) -> Extract:
     """Take the complete rows of the classes to grow out of one partition."""
     here = Partition.of(*row)
-    codes, names, found_counts, missing = here.labels(take.schema)
+    codes, counts, missing = here.labels(take.schema)
     if missing:
         name = getattr(here.series(take.schema), "name", None)
         raise ValueError(missing_labels(missing, name))
     companions = here.companions(take.schema, len(codes))
     rows, sample = {}, {}
-    for code, name in enumerate(names):
+    for code, name in enumerate(counts):
         rank = take.grow.get(name)
         quota = take.quotas.get(take.ranks.get(name, -1), 0)
         if rank is None and not quota:
@@ -141,7 +142,6 @@ def extract(*row: Any, take: Take) -> Extract:
             hashes, kept = smallest_hashes(list(found.numeric.T), quota)
             of_class = FitRows(hashes, found.numeric[kept], found.numbers[kept])
             sample[take.ranks[name]] = of_class
-    counts = dict(zip(names, found_counts, strict=True))
     if here.matrix(take.schema) is not None:
         return Extract(counts, (len(codes),), rows, sample)
     end = index_end(here.part, here.target)
@@ -276,10 +276,10 @@ def reference_rows(
     """Take the complete rows of all classes out of one partition."""
     here = Partition.of(*row)
     if here.reference is None:
-        codes, names, *_ = here.labels(schema)
+        codes, counts, _ = here.labels(schema)
         companions = here.companions(schema, len(codes))
         rows = _rows(here, None, Take(schema, skip=True), companions)
-        places = np.array([ranks[name] for name in names] or [-1], dtype=np.int32)
+        places = np.array([ranks[name] for name in counts] or [-1], dtype=np.int32)
         matrix = recipe.scaled(rows.numeric)
         here.reference = ReferenceRows(rows, matrix, places[codes[rows.numbers]])
     return here.reference

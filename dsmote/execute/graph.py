@@ -267,11 +267,9 @@ def tree(
     """Add tasks that join the keys of `level`, `fan_in` at a time and in order, down to one."""
     depth = 0
     while len(level) > fan_in:
-        above = []
-        for i in range(0, len(level), fan_in):
-            above.append((f"{name}-{depth}", i // fan_in))
-            tasks[above[-1]] = (joined, level[i : i + fan_in])
-        level, depth = above, depth + 1
+        some = [level[i : i + fan_in] for i in range(0, len(level), fan_in)]
+        level = add_each(tasks, f"{name}-{depth}", joined, zip(some))
+        depth += 1
     tasks[(name, 0)] = (last or joined, level)
     return (name, 0)
 
@@ -301,12 +299,18 @@ def _run(node: Any, values: Mapping[Any, Any]) -> Any:
         return node  # not hashable, so no key
 
 
+def interpret(tasks: Mapping[Any, Any], known: Mapping[Any, Any] | None = None) -> dict[Any, Any]:
+    """Run tasks one after the other, in their order; return what is known and what they return."""
+    values = dict(known or {})
+    for key, node in tasks.items():
+        values[key] = _run(node, values)
+    return values
+
+
 def _in_order(*given: Any, nodes: Mapping[Any, Any], keys: Sequence[Any]) -> Any:
     """Run tasks one after the other, and return what the last returned."""
-    values = dict(zip(keys, given, strict=True))
-    for key, node in nodes.items():
-        values[key] = _run(node, values)
-    return values[key]
+    *_, last = interpret(nodes, dict(zip(keys, given, strict=True))).values()
+    return last
 
 
 def fused(
@@ -365,9 +369,8 @@ def in_one_reading(
 
 
 def _taken_and_written(*, nodes: Mapping[Any, Any]) -> Any:
-    (read, reads), (_, takes), (_, writes) = nodes.items()
-    values = {read: _run(reads, {})}
-    return replace(_run(takes, values), written=_run(writes, values))
+    _, taken, written = interpret(nodes).values()
+    return replace(taken, written=written)
 
 
 def over_all(
@@ -392,14 +395,6 @@ def with_one_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
     """Call a function with BLAS kept to one thread."""
     with single_threaded():
         return function(*args, **kwargs)
-
-
-def interpret(tasks: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Run tasks one after the other, in their order, and return what each returned."""
-    values: dict[Any, Any] = {}
-    for key, node in tasks.items():
-        values[key] = _run(node, values) if isinstance(node, tuple) else node
-    return values
 
 
 def add_indexes(

@@ -113,9 +113,8 @@ def as_series(values: Any, what: str) -> pd.Series:
 class Labelled(NamedTuple):
     """The classes of a partition's rows."""
 
-    codes: np.ndarray  # int, shape (n,): place of each row's label in `names`; -1: missing
-    names: list[Any]  # the labels as plain Python values, in order of first appearance
-    counts: list[int]  # rows of each
+    codes: np.ndarray  # int, shape (n,): place of each row's label in `counts`; -1: missing
+    counts: dict[Any, int]  # rows of each label, as a plain Python value, in order of appearance
     missing: int  # rows without a label
 
 
@@ -136,7 +135,7 @@ def labelled(labels: Any) -> Labelled:
     else:
         names = [plain(value) for value in values]
     missing, *counts = np.bincount(codes + 1, minlength=len(names) + 1).tolist()
-    return Labelled(codes, names, counts, missing)
+    return Labelled(codes, dict(zip(names, counts, strict=True)), missing)
 
 
 class Partition:
@@ -306,7 +305,7 @@ def _common(found: Any, declared: Any) -> str:
 def conform(part: Any, schema: Schema, dtypes: Mapping[int, Any]) -> Any:
     """Return a partition with the output's dtypes where the input's cannot stay.
 
-    Only carried whole numbers (which must be able to be missing) and categoricals whose
+    Only carried integers (which must be able to be missing) and categoricals whose
     categories differ between partitions are touched; their values stay what they were.
     """
     if not isinstance(part, pd.DataFrame):
@@ -362,7 +361,7 @@ def profile(
         if in_memory and here.levels:
             levels_of = [codes for codes, _ in here.levels.values()]
         checked = columns = [column for column, _ in numeric_columns(frame, schema)]
-    codes, names, counts, missing_target = here.labels(schema)
+    codes, counts, missing_target = here.labels(schema)
     good, usable = codes, counts
     missing, infinite = {}, {}
     if len(columns) and not all(map(all_finite, checked)):
@@ -372,14 +371,15 @@ def profile(
                 missing[i] = int(np.isnan(column).sum())
                 infinite[i] = int(len(column) - finite.sum()) - missing[i]
                 good = np.where(finite, good, -1)
-        usable = np.bincount(good + 1, minlength=len(names) + 1)[1:].tolist()
-    samples = Samples(columns, good, names, levels_of, in_memory)
+        finite_rows = np.bincount(good + 1, minlength=len(counts) + 1)[1:].tolist()
+        usable = dict(zip(counts, finite_rows, strict=True))
+    samples = Samples(columns, good, list(counts), levels_of, in_memory)
     found = Profile(
         rows=len(codes),
         bytes=size if matrix is None else matrix.nbytes,
         largest_bytes=size if matrix is None else matrix.nbytes,
-        counts=dict(zip(names, counts, strict=True)),
-        usable=dict(zip(names, usable, strict=True)),
+        counts=counts,
+        usable=usable,
         missing_target=missing_target,
         missing=missing,
         infinite=infinite,
@@ -413,7 +413,7 @@ def profile(
         decimals=here.decimals(schema),
         distinct=distinct,
         texts=texts,
-        levels=tuple(_level_counts(*of, codes, names) for of in cells),
+        levels=tuple(_level_counts(*of, codes, list(counts)) for of in cells),
         index_end=index_end(frame, target),
         exact_columns=frozenset(rounded),
     )
@@ -429,7 +429,10 @@ def column_of(part: Any, i: int) -> pd.Series:
 
 
 def numbers_in(part: Any, columns: Sequence[int]) -> dict[int, bool]:
-    """Tell of object columns whether they hold numbers; of those without a value, nothing."""
+    """Tell of object columns whether they hold numbers; of those without a value, nothing.
+
+    In a frame, digits as text are text; in an array, where there are numbers among them, numbers.
+    """
     found = {}
     for i in columns:
         column = column_of(part, i)
@@ -667,17 +670,17 @@ class Counted:
 def count_part(target: Any, column: int | None = None) -> list[PartCount]:
     """Count the classes in one partition of the target, or of a frame that has it as a column."""
     of = labelled(as_series(target if column is None else target.iloc[:, column], "y"))
-    return [PartCount(dict(zip(of.names, of.counts, strict=True)), of.missing)]
+    return [PartCount(of.counts, of.missing)]
 
 
 def pick(target: Any, mask: Any = None, *, marks: Sequence[Mark]) -> np.ndarray:
     """Return how often each row of a partition stays: 0, once, or (copies) several times."""
-    codes, labels, counts, missing = labelled(as_series(target, "y"))
-    _check_counts(dict(zip(labels, counts, strict=True)), missing, marks)
+    codes, counts, missing = labelled(as_series(target, "y"))
+    _check_counts(counts | {None: missing}, marks)
     times = np.ones(len(codes), dtype=np.int64)
     # Sorted once, not searched once for every class: there may be many. No label is missing here.
     order = np.argsort(codes, kind="stable")
-    ends = dict(zip(labels, np.cumsum(counts).tolist(), strict=True))
+    ends = dict(zip(counts, np.cumsum([*counts.values()]).tolist(), strict=True))
     for mark in marks:
         if mark.subset is not None:
             end = ends[mark.label]
@@ -686,10 +689,8 @@ def pick(target: Any, mask: Any = None, *, marks: Sequence[Mark]) -> np.ndarray:
     return times if mask is None else times * mask
 
 
-def _check_counts(found: dict[Any, int], missing: int, marks: Sequence[Mark]) -> None:
+def _check_counts(found: dict[Any, int], marks: Sequence[Mark]) -> None:
     expected = {mark.label: mark.stop - mark.start for mark in marks}
-    if missing:
-        found[None] = missing
     for label in {**expected, **found}:
         if found.get(label, 0) != expected.get(label, 0):
             raise ValueError(

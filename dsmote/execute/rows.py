@@ -79,11 +79,11 @@ def _decimals(series: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:
     values = np.array(stored.cast(pa.float64()).to_numpy(zero_copy_only=False))
     if not pa.types.is_decimal128(stored.type) or stored.type.scale < 0 or not len(stored):
         return values, None
-    words = np.frombuffer(stored.buffers()[1], dtype="<i8").reshape(-1, 2)
-    words = words[stored.offset : stored.offset + len(stored)]
-    words = np.where(np.isnan(values)[:, None], 0, words)
-    exact = words[:, 0].copy()
-    if not (exact >> 63 == words[:, 1]).all():
+    halves = np.frombuffer(stored.buffers()[1], dtype="<i8").reshape(-1, 2)
+    halves = halves[stored.offset : stored.offset + len(stored)]
+    halves = np.where(np.isnan(values)[:, None], 0, halves)
+    exact = halves[:, 0].copy()
+    if not (exact >> 63 == halves[:, 1]).all():
         return values, None
     if stored.type.scale <= 22 and (abs(exact) <= 2**53).all():
         # As float() reads them: Arrow's may be the float beside it.
@@ -104,7 +104,7 @@ def object_digits(series: pd.Series) -> tuple[int, int] | None:
     return found.precision - found.scale, found.scale
 
 
-def holds_numbers(series: pd.Series) -> bool:
+def _holds_numbers(series: pd.Series) -> bool:
     """Tell whether an object column holds numbers or missing values only, and a number at all."""
     found = pd.api.types.infer_dtype(series, skipna=True)
     if found in ("floating", "integer", "mixed-integer-float", "decimal"):
@@ -121,7 +121,7 @@ def read_objects(series: pd.Series, dtype: Any, strict: bool = False) -> pd.Seri
 
     Where it is not `strict`, what float() reads is a number: bools, and digits as text.
     """
-    if strict and not (series.isna().all() or holds_numbers(series)):
+    if strict and not (series.isna().all() or _holds_numbers(series)):
         return None
     if isinstance(dtype, pd.ArrowDtype):
         values = pa.array(series, type=dtype.pyarrow_dtype, from_pandas=True)

@@ -29,17 +29,16 @@ from dsmote.execute.partition import (
     Counted,
     Partition,
     check_companion,
-    column_of,
     conform,
     count_part,
     native,
+    numbers_in,
     pick,
     profile,
     refuse_mask,
 )
 from dsmote.execute.recipe import Task
 from dsmote.execute.resources import in_threads, memory_limit, single_threaded, thread_count
-from dsmote.execute.rows import holds_numbers, read_objects
 from dsmote.plan import Limit, Plan, Profile, Schema, Subset, make_schema
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name
@@ -292,13 +291,8 @@ class MemoryTable:
         return schema_of(self, roles, self.is_number)
 
     def is_number(self, i: int) -> bool:
-        """Tell whether an object column holds numbers; in a frame, digits as text are text."""
-        column = column_of(self._X, i)
-        if self.is_frame:
-            return holds_numbers(column)
-        # In a column of an array, digits as text are numbers where there are others among them.
-        text = pd.api.types.infer_dtype(column, skipna=True) == "string"
-        return not text and read_objects(column, np.dtype("f8")) is not None
+        """Tell whether an object column holds numbers."""
+        return numbers_in(self._X, [i]).get(i, False)
 
     def profile(self, schema: Schema, scale: str | None = None, levels: bool = False) -> Profile:
         """Look at the table once."""
