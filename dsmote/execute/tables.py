@@ -129,9 +129,9 @@ def from_indicator(array: np.ndarray, columns: Any) -> tuple[np.ndarray, Callabl
         )
     dtype, width = array.dtype, array.shape[1]
 
-    def binarized(made: pd.Series) -> Any:
+    def binarized(made: np.ndarray) -> Any:
         hot = np.zeros((len(made), width), dtype=dtype)
-        hot[np.arange(len(made)), made.to_numpy()] = 1
+        hot[np.arange(len(made)), made] = 1
         return hot if columns is None else pd.DataFrame(hot, columns=columns)
 
     return array.argmax(axis=1), binarized
@@ -161,8 +161,9 @@ class MemoryTable:
         self._indices: list[np.ndarray] = []
         self.has_target = y is None
         self.is_frame = isinstance(X, pd.DataFrame)
-        self._restore_X: Callable[[Any], Any] = lambda made: made
-        self._restore_y: Callable[[Any], Any] = lambda made: made
+        # What makes the kind of container that was given; None where it is that already.
+        self._restore_X: Callable[[Any], Any] | None = None
+        self._restore_y: Callable[[Any], Any] | None = None
         self._given = X
         self._plain = _is_plain(X, 2)
         if not self.is_frame:
@@ -181,7 +182,7 @@ class MemoryTable:
                 "Found array with 0 sample(s), zero rows: there is nothing to resample; "
                 "check how the table was read or filtered"
             )
-        self._plain_y: np.ndarray | None = None
+        self._y: np.ndarray | None = None  # the target, where it is none of pandas
         self._labels = None if y is None else self._as_labels(y)
         self._companion_dtypes: dict[str, np.dtype] = {}  # of those that are arrays
         self.companions: dict[str, pd.Series] = {}
@@ -227,34 +228,31 @@ class MemoryTable:
         elif isinstance(y, pd.Series):
             series = y
         elif _is_plain(y, 1):
-            self._plain_y = y
+            self._y = y
             series = pd.Series(y, copy=False)
         else:
             refuse_mask(y, "y")
-            array = label_array(y)
-            dtype, array = array.dtype, native(array)
-            lists = isinstance(y, list) and array.ndim == 2
-            columns = y.columns if isinstance(y, pd.DataFrame) else None
+            given = label_array(y)
+            array = native(given)
+
+            def as_given(made: np.ndarray) -> Any:
+                made = made.astype(given.dtype, copy=False)
+                return made if given.ndim == 1 else made[:, None]
+
+            self._restore_y = as_given
             if array.ndim == 2 and array.shape[1] > 1:
+                columns = y.columns if isinstance(y, pd.DataFrame) else None
                 array, self._restore_y = from_indicator(array, columns)
             elif array.ndim == 2:
                 array = array.reshape(-1)
-                self._restore_y = lambda made: made.to_numpy(dtype=dtype, copy=True)[:, None]
-            elif isinstance(y, list):
-                self._restore_y = lambda made: made.to_numpy().tolist()
-            elif array.ndim == 1:
-                self._restore_y = lambda made: made.to_numpy(dtype=dtype, copy=True)
-                plain = dtype.kind in "biufOUS" and dtype.isnative
-                self._plain_y = array if plain else None
-            else:
+            elif array.ndim != 1:
                 raise ValueError(f"y should be a 1d array, got an array of shape {array.shape}")
-            if lists:
+            if isinstance(y, list):
                 restore = self._restore_y
                 self._restore_y = lambda made: restore(made).tolist()
-            if array.dtype.kind in "US":
-                array = array.astype(object)
+            self._y = array
             # Objects stay objects: making text of them and objects again takes a while.
-            kept = object if array.dtype.kind == "O" else None
+            kept = object if array.dtype.kind in "OUS" else None
             series = pd.Series(array, dtype=kept, copy=False)
         if len(series) != n:
             raise ValueError(
@@ -361,13 +359,10 @@ class MemoryTable:
 
     def _joined(self, made: list[Part], task: Task) -> Any:
         """Put originals and new rows together, and companions."""
-        if (
-            self._plain
-            and self._plain_y is not None
-            and not (self.companions or task.how.provenance)
-        ):
+        plain = self._plain and self._y is not None and self._restore_y is None
+        if plain and not (self.companions or task.how.provenance):
             tables, *_ = zip(*made, strict=True) if made else ((),)
-            return np.concatenate([self._X, *tables]), _lengthened(self._plain_y, task.plan)
+            return np.concatenate([self._X, *tables]), _lengthened(self._y, task.plan)
         companions = []
         for name in self.companions:
             place = 1 + COMPANIONS.index(name)
@@ -384,9 +379,11 @@ class MemoryTable:
                 parts = [came_from, *(p.provenance for p in made)]
                 self.provenance = pd.concat(parts, ignore_index=True)
         X_res = self._joined_table(ours, [p.table for p in made])
+        if self._restore_X is not None:
+            X_res = self._restore_X(X_res)
         if self.has_target:
             return (X_res, *companions) if companions else X_res
-        return (self._restore_X(X_res), self._joined_target(task.plan), *companions)
+        return (X_res, self._joined_target(task.plan), *companions)
 
     def _joined_table(self, ours: Any, made: list[Any]) -> Any:
         if self.array is not None:
@@ -413,16 +410,17 @@ class MemoryTable:
         return joined.to_numpy(dtype=dtype if as_given else None)
 
     def _joined_target(self, plan: Plan) -> Any:
-        if self._plain_y is not None:
-            return _lengthened(self._plain_y, plan)
         y = self.labels
-        if isinstance(y.dtype, np.dtype) and y.dtype.kind in "iufb":
-            joined = pd.Series(_lengthened(y.to_numpy(), plan), copy=False)
+        joined: Any
+        if self._y is not None:
+            joined = _lengthened(self._y, plan)
+        elif isinstance(y.dtype, np.dtype) and y.dtype.kind in "iufb":
+            joined = pd.Series(_lengthened(y.to_numpy(), plan), copy=False, name=y.name)
         else:
             new = [pd.Series(repeated(c.label, c.new, y.dtype)) for c in plan.growing]
             joined = pd.concat([y, *new], ignore_index=True)
-        joined.name = y.name
-        return self._restore_y(joined)
+            joined.name = y.name
+        return joined if self._restore_y is None else self._restore_y(joined)
 
 
 def _step(n: int, threads: int, least: int) -> int:
@@ -438,7 +436,11 @@ def _lengthened(y: np.ndarray, plan: Plan) -> np.ndarray:
     joined[: len(y)] = y
     end = len(y)
     for c in plan.growing:
-        joined[end : end + c.new].fill(c.label)
+        new = joined[end : end + c.new]
+        if y.dtype.kind in "mM":
+            new[:] = repeated(c.label, c.new, y.dtype)
+        else:
+            new.fill(c.label)
         end += c.new
     return joined
 

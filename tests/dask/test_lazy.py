@@ -184,7 +184,7 @@ def test_partitions_are_passed_on_and_not_held(name, classes, monkeypatch):
 
 @pytest.mark.parametrize("name", THREE)
 def test_nothing_is_read_again_before_it_can_be_used(name):
-    """Idle workers would read, and hold, the whole table while a model is learnt."""
+    """Idle workers would read, and hold, the whole table while a model is fitted."""
     table = table_of(name, N, FEW)
     frame = dd.from_map(lambda i: table, range(9), meta=table.iloc[:0])
     graph = dict(OVER[name].resample(frame, target="y").__dask_graph__())

@@ -35,9 +35,9 @@ SCHEDULERS = st.sampled_from(["synchronous", "threads"])
 OVER = family(k_neighbors=3, n_neighbors=3, m_neighbors=5, on_empty="smote")
 UNDER = family(over=False)
 EACH = pytest.mark.parametrize("name", OVER)
-MEASURING = having("missing", OVER)
+NUMERIC = having("missing", OVER)
 SEARCHING = having("on_small_group", OVER)
-AROUND = [name for name, (kind, how) in OVER.items() if kind(**how)._recipe().n_neighbors_all]
+NEAREST_OF_ALL = [name for name, (kind, how) in OVER.items() if kind(**how)._recipe().n_neighbors_all]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -326,7 +326,7 @@ def test_groups_that_are_too_small(name, lengths):
             dask.compute(*sampler(name).fit_resample(one, other, groups=group))
 
 
-@pytest.mark.parametrize("name", MEASURING)
+@pytest.mark.parametrize("name", NUMERIC)
 @given(lengths=PARTITIONS, seed=st.integers(0, 99))
 @settings(max_examples=5)
 def test_rows_with_missing_values_are_left_out(name, lengths, seed):
@@ -343,7 +343,7 @@ def test_rows_with_missing_values_are_left_out(name, lengths, seed):
         assert not holes[new["neighbour_row"].dropna().astype(int)].any()
 
 
-@pytest.mark.parametrize("name", AROUND)
+@pytest.mark.parametrize("name", NEAREST_OF_ALL)
 @pytest.mark.parametrize("batch", [1, 7, 18, 40])
 @pytest.mark.parametrize("classes", [2, 4])
 def test_batches_of_queries_change_no_row(name, classes, batch, monkeypatch):
