@@ -359,8 +359,8 @@ class MemoryTable:
 
     def _joined(self, made: list[Part], task: Task) -> Any:
         """Put originals and new rows together, and companions."""
-        plain = self._plain and self._y is not None and self._restore_y is None
-        if plain and not (self.companions or task.how.provenance):
+        more = self.companions or task.how.provenance or self._restore_y
+        if self._plain and self._y is not None and not more:
             tables, *_ = zip(*made, strict=True) if made else ((),)
             return np.concatenate([self._X, *tables]), _lengthened(self._y, task.plan)
         companions = []
