@@ -21,10 +21,9 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -72,10 +71,9 @@ def say(text: str, log_format: str | None = None, **fields: Any) -> None:
     if log_format == "json":
         from dsmote.job.logs import JsonLines
 
-        text = text.removeprefix("Error: ")
-        record = logging.LogRecord("dsmote.cli", logging.ERROR, "", 0, "%s", (text,), None)
-        record.fields = fields
-        click.echo(JsonLines().format(record), err=True)
+        record = {"name": "dsmote.cli", "levelname": "ERROR", "fields": fields}
+        record["msg"] = text.removeprefix("Error: ")
+        click.echo(JsonLines().format(logging.makeLogRecord(record)), err=True)
         return
     # Lines that go on are indented, so that none can pass for a message of its own.
     first, *others = text.split("\n")
@@ -98,28 +96,26 @@ class Display:
     def __init__(self, quiet: bool = False, bar: Any = None) -> None:
         self._quiet, self._bar = quiet, bar
         self._task = bar.add_task("starting", total=None, counts="") if bar else None
-        self._partitions = self._rows = self._done = self._written = 0
-        self._began = self._last = time.monotonic()
 
     def stage(self, text: str) -> None:
-        self._check()
+        _check_interrupted()
         if self._bar:
             self._bar.update(self._task, description=text)
         elif not self._quiet:
             echo(f"{text} ...", err=True)
 
     def planned(self, plan: Any) -> None:
-        self._check()
+        _check_interrupted()
 
     def start(self, partitions: int, rows: int) -> None:
         self._partitions, self._rows = partitions, rows
+        self._done = self._written = 0
         self._began = self._last = time.monotonic()
         if self._bar:
             self._bar.reset(self._task, total=partitions, counts="")
-            self.advance(0, 0)
 
     def advance(self, partitions: int, rows: int) -> None:
-        self._check()
+        _check_interrupted()
         self._done += partitions
         self._written += rows
         if self._bar:
@@ -137,9 +133,10 @@ class Display:
             err=True,
         )
 
-    def _check(self) -> None:
-        if _interrupted.is_set():
-            raise KeyboardInterrupt
+
+def _check_interrupted() -> None:
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
 
 
 @contextmanager
@@ -310,7 +307,7 @@ def guarded(command: Command) -> Command:
 def _fail(error: Exception, debug: bool, log_format: str | None) -> NoReturn:
     # Imported here: `--help` does without.
     from dsmote.job import JobFileError, exit_code
-    from dsmote.job.secrets import Secrets
+    from dsmote.job.logs import Secrets
     from dsmote.plan.labels import first
 
     mask = Secrets().mask  # a job's are masked where it runs
@@ -384,7 +381,17 @@ def _nothing(record: logging.LogRecord) -> bool:
     return False
 
 
-# --- Options, made from the fields of a job
+# --- Options, made from the schema of a job
+
+#: Options that are not called as their keys are.
+NAMES = {
+    "split.column": "--split-column",
+    "split.seed": "--split-seed",
+    "cluster.address": "--scheduler",
+    "cluster.security.tls_client_cert": "--tls-cert",
+    "cluster.security.tls_client_key": "--tls-key",
+}
+MORE = " May be repeated."
 
 
 class JobCommand(click.Command):
@@ -401,10 +408,10 @@ class JobCommand(click.Command):
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         """Return the parameters: arguments, options of the job, other options."""
         if self._keys:
-            from dsmote.job.spec import JobSpec
+            from dsmote.job.spec import keys_schema
 
             place = sum(isinstance(param, click.Argument) for param in self.params)
-            self.params[place:place] = _options(JobSpec, (), self._keys)
+            self.params[place:place] = _options(keys_schema(), self._keys)
             self._keys = ()
         return super().get_params(ctx)
 
@@ -412,64 +419,53 @@ class JobCommand(click.Command):
 class KeyOption(click.Option):
     """An option that gives a key of a job; `yaml`: its value is text to read."""
 
-    def __init__(self, *args: Any, path: tuple[str, ...], yaml: bool, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(
+        self, names: Sequence[str], path: tuple[str, ...], yaml: bool = False, **how: Any
+    ) -> None:
+        super().__init__(names, metavar="VALUE" if yaml else None, **how)
         self.path, self.yaml = path, yaml
 
 
-def _options(model: Any, above: tuple[str, ...], keys: tuple[str, ...]) -> Iterator[click.Option]:
-    """Yield the options of the fields of a model, and of the models in it."""
-    from dsmote.job.spec import Option, Params
+def _options(
+    schema: dict[str, Any], keys: Iterable[str], above: tuple[str, ...] = ()
+) -> Iterator[click.Option]:
+    """Yield the options of some keys of a schema, and of the sections in it."""
+    from dsmote.job.spec import PARAMS
 
-    for key, field in model.__pydantic_fields__.items():
-        if keys and key not in keys:
-            continue
-        path, kinds = (*above, key), {*_kinds(field.annotation)} - {NoneType}
-        section = next((kind for kind in kinds if hasattr(kind, "__pydantic_fields__")), None)
+    for key in keys:
+        path, field = (*above, key), schema["properties"][key]
+        kinds = [one for one in field.get("anyOf", [field]) if one.get("type") != "null"]
+        types = {str(one.get("type")) for one in kinds}
+        choices, text = kinds[0].get("enum"), field["description"]
         if key == "params":
-            section = Params
-            yield click.Option(
-                ["--param"],
-                multiple=True,
-                metavar="KEY=VALUE",
-                help="A parameter of the sampler, such as kind=borderline-2; VALUE is YAML. May "
-                "be repeated.",
+            text = "A parameter of the sampler, such as kind=borderline-2; VALUE is YAML."
+            yield click.Option(["--param"], multiple=True, metavar="KEY=VALUE", help=text + MORE)
+            for name, text in PARAMS.items():
+                names = [f"--{name.replace('_', '-')}"]
+                if name in ("categorical", "carry"):
+                    yield KeyOption(names, (key, name), multiple=True, help=text + MORE)
+                else:
+                    yield KeyOption(names, (key, name), yaml=True, help=text)
+        elif "$ref" in kinds[0]:
+            section = schema["$defs"][kinds[0]["$ref"].rpartition("/")[2]]
+            whole = {**section, "$defs": schema["$defs"]}
+            yield from _options(whole, section["properties"], path)
+        else:
+            if "array" in types:
+                text += MORE
+            # Without the keys that a job needs, the command reads a file, which may say otherwise.
+            if "target" in keys and isinstance(field.get("default"), str):
+                text += f"  [default: {field['default']}]"
+            yield KeyOption(
+                [NAMES.get(".".join(path), f"--{key.replace('_', '-')}")],
+                path,
+                yaml=bool(types - {"string", "array", "boolean"}),
+                required=key in schema.get("required", ()) and not above,
+                help=text,
+                is_flag=types == {"boolean"} or None,
+                type=click.Choice(choices) if choices else None,
+                multiple="array" in types,
             )
-        if section is not None:
-            yield from _options(section, path, ())
-            continue
-        option = next((each for each in field.metadata if isinstance(each, Option)), Option())
-        several = bool(kinds & {list, tuple})
-        text = f"{field.description} May be repeated." if several else str(field.description)
-        # Without the keys that a job needs, the command reads a file, which may say otherwise.
-        if isinstance(field.default, str) and (above or "target" in keys):
-            text += f"  [default: {field.default}]"
-        (kind, *others) = kinds - {list, tuple}
-        choices = get_args(kind) if not others and get_origin(kind) is Literal else ()
-        yield KeyOption(
-            [option.name or f"--{key.replace('_', '-')}"],
-            path=path,
-            yaml=bool(others) or not (kind in (str, bool) or choices),
-            required=field.is_required() and not above,
-            metavar=option.metavar or (None if choices else "N"),
-            help=text,
-            is_flag=(kind is bool and not others) or None,
-            type=click.Choice(choices) if choices else None,
-            multiple=several,
-        )
-
-
-def _kinds(annotation: Any) -> Iterator[Any]:
-    """Yield the types that a value may have, without their constraints, and those of items."""
-    origin = get_origin(annotation)
-    if hasattr(annotation, "__metadata__"):
-        yield from _kinds(get_args(annotation)[0])
-    elif origin in (dict, Literal) or not get_args(annotation):
-        yield annotation
-    else:
-        yield from [origin] if origin in (list, tuple) else []
-        for each in get_args(annotation):
-            yield from _kinds(each) if each is not ... else ()
 
 
 def given_job(given: dict[str, Any], source: Any = None, needs_output: bool = True) -> JobSpec:
@@ -479,7 +475,7 @@ def given_job(given: dict[str, Any], source: Any = None, needs_output: bool = Tr
     a file they are wrong usage.
     """
     from dsmote.job.jobfile import JobFileError, Setting, set_key
-    from dsmote.job.spec import load_job, sections
+    from dsmote.job.spec import PLACES, load_job
     from dsmote.plan.labels import first
 
     settings: list[Setting] = []
@@ -494,8 +490,6 @@ def given_job(given: dict[str, Any], source: Any = None, needs_output: bool = Tr
                 settings += [set_key(text, option) for text in given.pop(name)]
             except ValueError as error:
                 raise click.BadParameter(str(error), param_hint=option) from None
-        elif option == "--overwrite" and given.pop(name):
-            settings.append(Setting(("if_exists",), "replace", option))
         elif option in ("input", "output"):
             settings.append(Setting((option,), given.pop(name), option.upper()))
     by_key: dict[Any, Setting] = {}
@@ -507,9 +501,8 @@ def given_job(given: dict[str, Any], source: Any = None, needs_output: bool = Tr
             raise click.UsageError(text)
     for name in ("address", "scheduler_file"):
         if ("cluster", name) in by_key:  # in place of any other cluster that the file names
-            where, names = by_key["cluster", name].where, sections()["cluster"]
-            others = [each for each in names if each != "security"]
-            settings = [*(Setting(("cluster", each), None, where) for each in others), *settings]
+            where = by_key["cluster", name].where
+            settings[:0] = [Setting(("cluster", each), None, where) for each in PLACES]
     try:
         return load_job({} if source is None else source, settings, needs_output)
     except JobFileError as error:
@@ -580,7 +573,13 @@ def plan(**given: Any) -> None:
 @command(
     click.argument("input"),
     click.argument("output"),
-    click.option("--overwrite", is_flag=True, help="Short for --if-exists replace."),
+    click.option(
+        "--overwrite",
+        cls=KeyOption,
+        path=("if_exists",),
+        flag_value="replace",
+        help="Short for --if-exists replace.",
+    ),
     *(*LOG, as_json, quiet),
     keys=(*PLANNED, *WRITTEN),
 )

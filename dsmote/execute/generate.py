@@ -41,8 +41,7 @@ from dsmote.execute.recipe import (
     Rows,
 )
 from dsmote.execute.rows import is_arrow_date, retyped
-from dsmote.neighbors import GroupedSearch, NeighborIndex
-from dsmote.neighbors.choose import measure_recall
+from dsmote.neighbors import GroupedSearch, NeighborIndex, measure_recall
 from dsmote.plan import (
     COPY,
     Block,

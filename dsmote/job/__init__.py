@@ -10,64 +10,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dsmote.job.api import JobResult, exit_code, run_job, run_spec
-    from dsmote.job.jobfile import JobFileError
-    from dsmote.job.manifest import unchanged
-    from dsmote.job.run import (
-        Job,
-        JobFailed,
-        Outcome,
-        Progress,
-        plan_job,
-        prepare,
-        write_job,
-    )
-    from dsmote.job.spec import JobSpec, load_job
-
-__all__ = [
-    "Job",
-    "JobFailed",
-    "JobFileError",
-    "JobResult",
-    "JobSpec",
-    "Outcome",
-    "Progress",
-    "exit_code",
-    "load_job",
-    "plan_job",
-    "prepare",
-    "run_job",
-    "run_spec",
-    "unchanged",
-    "write_job",
-]
+    from dsmote.job.api import JobResult as JobResult
+    from dsmote.job.api import exit_code as exit_code
+    from dsmote.job.api import run_job as run_job
+    from dsmote.job.api import run_spec as run_spec
+    from dsmote.job.jobfile import JobFileError as JobFileError
+    from dsmote.job.manifest import unchanged as unchanged
+    from dsmote.job.run import Job as Job
+    from dsmote.job.run import JobFailed as JobFailed
+    from dsmote.job.run import Outcome as Outcome
+    from dsmote.job.run import Progress as Progress
+    from dsmote.job.run import plan_job as plan_job
+    from dsmote.job.run import prepare as prepare
+    from dsmote.job.run import write_job as write_job
+    from dsmote.job.spec import JobSpec as JobSpec
+    from dsmote.job.spec import load_job as load_job
 
 _HOMES = {
-    "JobResult": "api",
-    "exit_code": "api",
-    "run_job": "api",
-    "run_spec": "api",
-    "unchanged": "manifest",
-    "JobFileError": "jobfile",
-    "load_job": "spec",
-    "Job": "run",
-    "JobFailed": "run",
-    "Outcome": "run",
-    "Progress": "run",
-    "plan_job": "run",
-    "prepare": "run",
-    "write_job": "run",
-    "JobSpec": "spec",
+    "api": ("JobResult", "exit_code", "run_job", "run_spec"),
+    "jobfile": ("JobFileError",),
+    "manifest": ("unchanged",),
+    "run": ("Job", "JobFailed", "Outcome", "Progress", "plan_job", "prepare", "write_job"),
+    "spec": ("JobSpec", "load_job"),
 }
 
 
 def __getattr__(name: str) -> Any:
     """Load a name from the module that defines it."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'dsmote.job' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"dsmote.job.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """List the names, loaded or not."""
-    return sorted(__all__)
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"dsmote.job.{home}"), name)
+    raise AttributeError(f"module 'dsmote.job' has no attribute {name!r}")

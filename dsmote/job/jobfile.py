@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dsmote.job.secrets import MASK, SECRET_NAME, Secrets
+from dsmote.job.logs import SECRET_NAME, Secrets
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -23,17 +23,14 @@ __all__ = ["JobFileError", "LineError", "Reader", "Setting", "closest", "near", 
 Path = tuple[str, ...]
 
 MAX_BYTES = 1_000_000
-#: A file that has more keys and values than this, through aliases of aliases, is no job.
+#: More than any job has. Aliases may hold aliases, and themselves.
 MAX_NODES = 10_000
-#: More than any job has: an alias, or a dict of Python's, may hold itself.
 MAX_DEPTH = 20
-#: Python takes minutes to read some longer numbers, and does not print them.
-MAX_DIGITS = 1000
 #: Characters of a message that are printed; a key of the file may have any number.
 MAX_MESSAGE = 1000
 TAG = "tag:yaml.org,2002:"
 _VARIABLE = re.compile(
-    r"\$\$\{|\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\}|(?P<broken>\$\{)", re.ASCII
+    r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\})?", re.ASCII
 )
 #: A path or URL, which messages must be able to name; a password in it is masked by itself.
 _LOCATION = re.compile(r"(~?/|\.{1,2}(/|$)|[A-Za-z][A-Za-z0-9+.-]*://)")
@@ -103,28 +100,23 @@ class Setting:
 def set_key(text: str, option: str = "--set") -> Setting:
     """Read ``key=value`` as ``--set`` takes it, or ``--param``; the value is YAML."""
     key, equals, value = text.partition("=")
-    path = tuple(part.strip() for part in key.split("."))
-    if not equals or not all(path):
-        example = "params.k_neighbors=7" if option == "--set" else "k_neighbors=7"
-        raise ValueError(f"{text!r} is not KEY=VALUE, such as {example}")
+    key, example = key.strip(), "params.k_neighbors=7"
+    path: Path = tuple(key.split("."))
     if option == "--param":
-        path = ("params", key.strip().replace("-", "_"))
-    return Setting(path, value, f"{option} {key.strip()}", yaml=True)
+        path, example = ("params", key.replace("-", "_")), "k_neighbors=7"
+    if not equals or not all(path):
+        raise ValueError(f"{text!r} is not KEY=VALUE, such as {example}")
+    return Setting(path, value, f"{option} {key}", yaml=True)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value was given, by which setting, as what text, and if from the environment."""
+    """Where a value was given: in a line, or by the option of a key; and its text, if a number."""
 
     where: str = ""
     line: int | None = None
-    setting: Path | None = None
-    text: str | None = None
-    secret: bool = False
-
-
-class _TooManyNodes(Exception):
-    """Of a file, with the line."""
+    option: Path | None = None
+    text: str = ""
 
 
 class Reader:
@@ -137,27 +129,27 @@ class Reader:
     def __init__(self, name: str = "the job", fill: bool = True) -> None:
         self.name, self.hidden = name, Secrets()
         self.errors: list[LineError] = []
-        self._fill, self._left = fill, MAX_NODES
+        self._fill = fill
         self._places: dict[Path, Place] = {}
-        self._setting: Setting | None = None  # that is read now
+        self._setting: Place | None = None  # of the option that is read now
 
     def place(self, path: Path) -> Place:
         """Return the place of a key, or of the nearest one above it."""
         while path and path not in self._places:
             path = path[:-1]
-        return self._places.get(path, self._at())
+        return self._places.get(path, self._setting or Place())
 
     def error(self, path: Path, message: str, line: int | None = None) -> None:
         """Note an error at a line, or at the place of a key."""
         key, place = ".".join(path), self._at(line) if line else self.place(path)
-        if place.setting is not None and place.setting[: len(path)] != path:
+        if place.option is not None and place.option[: len(path)] != path:
             message = f"{key}: {message}"  # another key's option
         self.errors.append(LineError(place.where, key, message, place.line))
 
-    def note(self, error: ValidationError, data: Any, unknown: Callable[[Path], str]) -> list[Path]:
-        """Note what pydantic found in plain data, and return the keys that are wrong.
+    def note(self, error: ValidationError, data: Any, unknown: Callable[[Path], str]) -> None:
+        """Note what pydantic found in plain data; `unknown` says of a key that there is none such.
 
-        `unknown` says of a key that there is none such.
+        A key that could not be read has its error already.
         """
         found: dict[Path, list[Any]] = {}
         for one in error.errors(include_url=False):
@@ -165,37 +157,27 @@ class Reader:
             path: Path = ()
             value = data
             for name in map(str, one["loc"]):
-                if isinstance(value, dict) and name in value:
-                    path, value = (*path, name), value[name]
-                elif isinstance(value, list) and name.isdigit() and int(name) < len(value):
-                    path, value = (*path, name), value[int(name)]
+                if name in _items(value):
+                    path, value = (*path, name), _items(value)[name]
             path = (*path, str(one["loc"][-1])) if one["type"] == "missing" else path
             found.setdefault(path, []).append(one | {"input": value})
         # What is wrong with a part says more than what the whole may be.
         inner = {path[:n] for path in found for n in range(1, len(path))}
+        inner |= {tuple(one.key.split(".")) for one in self.errors}
         for path, errors in found.items():
-            if errors[0]["type"] == "unexpected_keyword_argument":
+            if path in inner:
+                continue
+            if errors[0]["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
                 self.error(path, unknown(path))
-            elif path not in inner:
-                self.error(path, _message(errors, self.place(path)))
-        return [*found]
+            else:
+                self.error(path, _message(errors, self.place(path), self.hidden))
 
     def raise_errors(self) -> None:
         """Raise one error of all that are noted, without secrets and in the order of lines."""
         mask = self.hidden.mask
-        masked = dict.fromkeys(
-            replace(
-                one, message=mask(one.message), where=one.where if one.line else mask(one.where)
-            )
-            for one in self.errors
-        )
+        masked = dict.fromkeys(replace(one, message=mask(one.message)) for one in self.errors)
         if masked:
             raise JobFileError(self.name, sorted(masked, key=lambda one: one.line or 10**9))
-
-    def _at(self, line: int | None = None) -> Place:
-        if self._setting is not None:
-            return Place(self._setting.where, setting=self._setting.path)
-        return Place(f"{self.name}:{line}", line) if line else Place()
 
     def file(self) -> Any:
         """Return what the file holds."""
@@ -218,55 +200,82 @@ class Reader:
 
     def set(self, data: Any, setting: Setting) -> None:
         """Put a value in the place of what a key holds, making the keys above it."""
-        path, size, before = setting.path, len(setting.path), len(self.errors)
-        self._setting = setting
-        self._places = {p: at for p, at in self._places.items() if p[:size] != path}
+        path, before = setting.path, len(self.errors)
+        self._places = {p: at for p, at in self._places.items() if p[: len(path)] != path}
+        self._setting = Place(setting.where, option=path)
         read, value = (self._yaml if setting.yaml else self.python), setting.value
         if isinstance(value, tuple):  # an option that is given several times
             value = [read(one, (*path, str(n))) for n, one in enumerate(value)]
         else:
             value = read(value, path)
-        given = self._places.get(path, Place())
-        self._places[path] = replace(given, where=setting.where, line=None, setting=path)
+        self._places.setdefault(path, self._setting)
         if not isinstance(data, dict) or len(self.errors) > before:
             return
-        target: Any = data
+        holder: Any = data
         for depth, name in enumerate(path):
-            above, message = ".".join(path[:depth]), ""
-            if not isinstance(target, dict | list):
-                message = f"{above} is one value: it has no key {name!r}"
-            elif isinstance(target, list) and not (name.isdigit() and int(name) < len(target)):
-                message = f"{above} has items 0 to {len(target) - 1}, but no {name!r}"
-            if message:
-                return self.errors.append(LineError(setting.where, "", message))
-            key: Any = int(name) if isinstance(target, list) else name
-            if depth == size - 1:
-                target[key] = value
-            elif isinstance(target, dict) and target.get(key) is None:
-                target[key] = {}
-                self._places.setdefault(path[: depth + 1], self._at())
-            target = target[key]
+            above, last = ".".join(path[:depth]), depth == len(path) - 1
+            if not isinstance(holder, dict | list):
+                return self.error(path, f"{above} is one value: it has no key {name!r}")
+            if isinstance(holder, list) and name not in _items(holder):
+                return self.error(
+                    path, f"{above} has items 0 to {len(holder) - 1}, but no {name!r}"
+                )
+            key: Any = int(name) if isinstance(holder, list) else name
+            if last:
+                holder[key] = value
+            elif _items(holder).get(name) is None:
+                holder[key] = {}
+                self._places.setdefault(path[: depth + 1], self._setting)
+            holder = holder[key]
 
     def python(self, value: Any, path: Path = ()) -> Any:
         """Return a value of Python's as plain data; what is none stays as it is."""
-        self._places[path] = self._at()
-        if len(path) > MAX_DEPTH:
-            return self.error(path[:2], "nested too deep, or holds itself")
+        if not self._enter(path, None):
+            return None
         if isinstance(value, Mapping):
-            named: dict[str, Any] = {}
-            for key, item in value.items():
-                name = self._key(_label(key), path)
-                if name in named:
-                    self.error((*path, name), f"given twice, as {key!r} and as another type")
-                named[name] = self.python(item, (*path, name))
-            return named
+            pairs = [(_label(key), item, None) for key, item in value.items()]
+            return self._mapping(pairs, path, self.python)
         if isinstance(value, list | tuple):
             return [self.python(item, (*path, str(n))) for n, item in enumerate(value)]
         if isinstance(value, datetime.date) or hasattr(value, "__fspath__"):
             value = str(value)
-        if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-            value = value.item()  # a number of NumPy's
+        value = _plain(value)
         return self._filled(value, path) if isinstance(value, str) else value
+
+    def _at(self, line: int | None) -> Place:
+        return self._setting or (Place(f"{self.name}:{line}", line) if line else Place())
+
+    def _enter(self, path: Path, line: int | None) -> bool:
+        """Note the place of a value, and tell whether to read it."""
+        self._places[path] = self._at(line)
+        if len(self._places) > MAX_NODES:
+            self.error((), f"more than {MAX_NODES:,} keys and values, counting aliases", line)
+            self.raise_errors()
+        if len(path) > MAX_DEPTH:
+            self.error(path[:2], "nested too deep, or holds itself")
+        return len(path) <= MAX_DEPTH
+
+    def _mapping(
+        self,
+        pairs: Iterable[tuple[str, Any, int | None]],
+        path: Path,
+        read: Callable[..., Any],
+    ) -> dict[str, Any]:
+        """Return keys and values, which have lines in a file, as plain data."""
+        found: dict[str, Any] = {}
+        lines: dict[str, int | None] = {}
+        for name, value, line in pairs:
+            if self._fill and "${" in name.replace("$${", ""):
+                message = "variables are filled in values, not in keys; write $${ for a plain ${"
+                self.error((*path, name), message, line)
+            name = name.replace("$${", "${") if self._fill else name
+            if name in found:
+                first = f", first in line {lines[name]}" if line else ""
+                self.error((*path, name), f"given twice{first}", line)
+            else:
+                lines[name] = line
+                found[name] = read(value, (*path, name), *([line] if line else []))
+        return found
 
     def _yaml(self, text: str, path: Path) -> Any:
         """Return a document of YAML as plain data; None where it cannot be read, or is empty."""
@@ -278,10 +287,6 @@ class Reader:
         self._parser.composer.warn_double_anchors = False  # YAML allows them
         try:
             node = self._parser.compose(text)
-            if self._parser.resolver.processing_version != (1, 2):
-                line = text.count("\n", 0, text.find("%YAML")) + 1
-                return self.error((), "job files are YAML 1.2: delete the %YAML directive", line)
-            return None if node is None else self._node(node, path, node)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 1
@@ -298,93 +303,64 @@ class Reader:
             said = f"a character that YAML does not allow, {error.character!r}"
         except RecursionError:
             line, said = 1, "it is nested too deep"
-        except _TooManyNodes as error:
-            line, said = error.args[0], f"more than {MAX_NODES:,} keys and values, counting aliases"
         except (ValueError, OverflowError):  # of "\UFFFFFFFF"
             line, said = text.count("\n", 0, text.find("\\U")) + 1, "there is no such character"
-        self.error((), f"cannot be read as YAML: {said}", line)
-        return None
+        else:
+            return None if node is None else self._node(node, path, node.start_mark.line + 1)
+        return self.error((), f"cannot be read as YAML: {said}", line)
 
-    def _node(self, node: Any, path: Path, at: Any) -> Any:
-        """Return what a node holds; `at` is the node whose line is the place."""
-        line = at.start_mark.line + 1
-        self._left -= 1
-        if self._left < 0:
-            raise _TooManyNodes(line)
-        self._places[path] = self._at(line)
-        if len(path) > MAX_DEPTH:
-            return self.error(path[:2], "nested too deep, or holds itself")
-        if self._tagged(node, path, line):
+    def _node(self, node: Any, path: Path, line: int) -> Any:
+        """Return what a node of YAML holds; the line is that of its key."""
+        if not self._enter(path, line) or self._tagged(node, path, line):
             return None
         if node.id == "scalar":
             return self._scalar(node, path)
-        if node.id == "mapping":
-            return self._mapping(node, path)
-        return [self._node(item, (*path, str(n)), item) for n, item in enumerate(node.value)]
-
-    def _mapping(self, node: Any, path: Path) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        lines: dict[str, int] = {}
-        for key, value in sorted(node.value, key=lambda pair: pair[0].tag != f"{TAG}merge"):
-            line = key.start_mark.line + 1
+        if node.id == "sequence":
+            return [
+                self._node(item, (*path, str(n)), item.start_mark.line + 1)
+                for n, item in enumerate(node.value)
+            ]
+        pairs = [(key, item, key.start_mark.line + 1) for key, item in node.value]
+        for key, _, at in pairs:
             if key.id != "scalar":
-                self.error(path, "a key must be text, not a list or a mapping", line)
-            elif key.tag == f"{TAG}merge":
-                merged = self._node(value, path, key)
-                for each in merged if isinstance(merged, list) else [merged]:
-                    if not isinstance(each, dict):
-                        self.error(path, "<< takes a mapping, or a list of them", line)
-                    found |= each if isinstance(each, dict) else {}
-            elif key.value in lines:
-                message = f"given twice, first in line {lines[key.value]}"
-                self.error((*path, key.value), message, line)
-            elif not self._tagged(key, path, line):
-                lines[key.value] = line
-                name = self._key(key.value, path, line)
-                found[name] = self._node(value, (*path, name), key)
-        return found
+                self.error(path, "a key must be text, not a list or a mapping", at)
+        texts = [
+            (key.value, item, at)
+            for key, item, at in pairs
+            if key.id == "scalar" and not self._tagged(key, path, at)
+        ]
+        return self._mapping(texts, path, self._node)
 
     def _implied(self, node: Any, text: Any) -> str:
         """Return the tag of a node that is given none, with a text as its value."""
-        if node.id != "scalar":
-            return f"{TAG}map" if node.id == "mapping" else f"{TAG}seq"
-        plain = node.style in (None, "")
+        plain = getattr(node, "style", None) in (None, "")
         return str(self._parser.resolver.resolve(type(node), text, (plain, not plain)))
 
     def _tagged(self, node: Any, path: Path, line: int) -> bool:
         if node.tag == self._implied(node, node.value):
             return False
         tag = str(node.tag).replace(TAG, "!!")
-        text = "; put a text in quotes" if tag == "!!str" else ""
-        self.error(path, f"YAML tags such as {tag} are not allowed{text}", line)
+        self.error(path, f"YAML tags such as {tag} are not allowed; put a text in quotes", line)
         return True
 
     def _scalar(self, node: Any, path: Path) -> Any:
         text = self._filled(node.value, path)
         kind = self._implied(node, text).removeprefix(TAG)
-        if kind == "null":
-            return None
-        self._places[path] = replace(self._places[path], text=text)
-        if kind == "bool":
-            return text.lower() == "true"
+        if kind in ("null", "bool"):
+            return None if kind == "null" else text.lower() == "true"
         if kind not in ("int", "float"):
             return text  # also dates: a label or a name is meant
-        if len(text) > MAX_DIGITS:
-            return self.error(path, f"a number of {len(text):,} digits; put a text in quotes")
         construct = getattr(self._parser.constructor, f"construct_yaml_{kind}")
         try:
             value = construct(type(node)(f"{TAG}{kind}", text))
-        except ValueError:  # 0x_ is no number
+        except ValueError:  # 0x_ is no number, and Python reads none of thousands of digits
             return text
         # As text, 01 finds "01" and 1: see `Named`. As the number it would not find "01".
         by_text = path[:2] == ("split", "train") and text[-1].isdigit() and str(value) != text
-        return text if by_text else value
-
-    def _key(self, text: str, path: Path, line: int | None = None) -> str:
-        if self._fill and "${" in text.replace("$${", ""):
-            message = "variables are filled in values, not in keys; write $${ for a plain ${"
-            self.error((*path, text), message, line)
-        return text.replace("$${", "${") if self._fill else text
+        if by_text:
+            return text
+        self._places[path] = replace(self._places[path], text=text)
+        return value
 
     def _filled(self, text: str, path: Path) -> str:
         """Fill ``${NAME}`` and ``${NAME:-default}`` from the environment.
@@ -394,10 +370,10 @@ class Reader:
 
         def value(match: re.Match[str]) -> str:
             name, default = match["name"], match["default"]
-            if name is None and not match["broken"]:
+            if match[0] == "$${":
                 return "${"
             found = os.environ.get(name or "")
-            if match["broken"]:
+            if name is None:
                 problem = "'${' begins a variable such as ${NAME}; write $${ for a plain ${"
             elif default is not None and "${" in default:
                 problem = f"the default of ${{{name}:-...}} cannot hold another variable"
@@ -409,7 +385,6 @@ class Reader:
             else:
                 if SECRET_NAME.search(name) or not _LOCATION.match(found):
                     self.hidden |= [found]
-                self._places[path] = replace(self._places[path], secret=True)
                 return found
             self.error(path, problem)
             return match[0]
@@ -417,10 +392,21 @@ class Reader:
         return _VARIABLE.sub(value, text) if self._fill else text
 
 
+def _items(value: Any) -> dict[str, Any]:
+    """Return what a mapping or a list holds, by key or number; nothing of other values."""
+    if isinstance(value, list):
+        return {str(number): item for number, item in enumerate(value)}
+    return value if isinstance(value, dict) else {}
+
+
+def _plain(value: Any) -> Any:
+    """Return a number of NumPy's as Python's."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
+
+
 def _label(label: Any) -> str:
     """Return a label of Python's as a job file has it."""
-    if hasattr(label, "item") and getattr(label, "ndim", None) == 0:
-        label = label.item()  # of NumPy's
+    label = _plain(label)
     return str(label).lower() if isinstance(label, bool) else str(label)
 
 
@@ -435,7 +421,7 @@ _WANTED = {
 }
 
 
-def _message(errors: list[Any], place: Place) -> str:
+def _message(errors: list[Any], place: Place, hidden: Secrets) -> str:
     """Return one sentence about a key: what it must be, what it is, and what may be meant."""
     alternatives: dict[str, None] = {}
     choices: list[str] = []
@@ -455,13 +441,15 @@ def _message(errors: list[Any], place: Place) -> str:
         alternatives[_WANTED.get(kind, wanted)] = None
         choices += re.findall(r"'([^']*)'", context.get("expected", ""))
     value = errors[0]["input"]
-    shown = MASK if place.secret else _shown(value)
-    hint = near(value, choices) if isinstance(value, str) and not place.secret else ""
+    shown = _short(hidden.mask(place.text or _shown(value)))
+    hint = near(value, choices) if isinstance(value, str) else ""
     if isinstance(value, int | float) and "a valid string" in alternatives:
-        text = place.text or shown
-        quoted = "" if place.secret or len(text) > 20 else f": '{text}'"
-        hint = f" (put it in quotes{quoted})"
+        hint = f" (put it in quotes: '{shown}')"
     return f"must be {' or '.join(alternatives)}, not {shown}{hint}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:56]} ...'"
 
 
 def _shown(value: Any) -> str:
@@ -471,10 +459,10 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict | list):
         kind = "mapping" if isinstance(value, dict) else "list"
         return f"a {kind}" if value else f"an empty {kind}"
-    if isinstance(value, int) and value.bit_length() > MAX_DIGITS:  # which Python may not print
-        return "a number of hundreds of digits"
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else f"{text[:56]} ...'"
+    try:
+        return repr(value) if isinstance(value, str) else str(value)
+    except ValueError:  # which Python does not print
+        return "a number of thousands of digits"
 
 
 def near(name: str, names: Iterable[str]) -> str:

@@ -7,7 +7,7 @@ takes is asked of the sampler.
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +21,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    InstanceOf,
     PlainValidator,
     StrictBool,
     TypeAdapter,
@@ -36,31 +37,43 @@ from pydantic.json_schema import GenerateJsonSchema, SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from dsmote.job.jobfile import Path, Reader, Setting, closest, near
-from dsmote.job.secrets import Secrets
+from dsmote.job.logs import Secrets
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Cluster", "JobSpec", "Option", "Split", "job_schema", "load_job", "sampler_of"]
+__all__ = [
+    "PARAMS",
+    "PLACES",
+    "Cluster",
+    "JobSpec",
+    "Split",
+    "job_schema",
+    "load_job",
+    "sampler_of",
+]
 
 AUTO = "auto"
 #: Rows of a row group that Parquet's writer can count to.
 MOST_ROWS = 2**31 - 1
 
-
-@dataclasses.dataclass(frozen=True)
-class Option:
-    """What the command line calls a key (``--key`` when empty), and the name of its value."""
-
-    name: str = ""
-    metavar: str | None = None
-
-
-def key(default: Any, description: str, option: str = "", metavar: str | None = None) -> Any:
-    """Return a field of a job; a default of ``...`` means that it is required."""
-    made = Field(default=default, description=description)
-    made.metadata.append(Option(option, metavar))
-    return made
+#: Parameters of samplers for which the command line has options, and what they are for.
+PARAMS = {
+    "sampling_strategy": "auto, minority or majority, 'not minority', 'not majority' or all; a "
+    "ratio such as 0.5; or the total rows by label, such as '{\"1\": 5000}'.",
+    "k_neighbors": "Number of nearest neighbours.",
+    "categorical": "A numeric column to use as a categorical feature.",
+    "carry": "A passthrough column, such as an id: kept in the output, not used as a feature, "
+    "missing in new rows.",
+    "missing": "error, or skip: rows with missing values are kept, and no rows are made from them.",
+    "neighbors": "Neighbour search: auto, tree, brute, or fast, which is approximate, and its "
+    "recall is measured.",
+    "scale": "Search neighbours among scaled columns (standard, minmax or robust); rows are made "
+    "in the original units.",
+    "n_components": "Search neighbours in so many principal components (or, below 1, in those "
+    "with that share of the variance).",
+    "random_state": "Seed; the same seed gives the same rows.",
+}
 
 
 def _registry() -> Any:
@@ -71,13 +84,7 @@ def _registry() -> Any:
 
 
 def _as_list(value: Any) -> Any:
-    """Return one value or several as a list of types that a file can hold."""
-    if isinstance(value, str | int | float | datetime.date):
-        value = [value]
-    if not isinstance(value, list | tuple):
-        return value
-    plain = [each.item() if hasattr(each, "item") else each for each in value]
-    return [str(each) if isinstance(each, datetime.date) else each for each in plain]
+    return [value] if isinstance(value, str | int | float) else value
 
 
 def _not_blank(text: str) -> str:
@@ -134,8 +141,8 @@ _ABOVE_ZERO = r"^(0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*) *([kKmMgGtTpP][iI]
 _SIZE: Any = {"type": ["string", "integer"], "pattern": _ABOVE_ZERO, "exclusiveMinimum": 0}
 Size = Annotated[Any, PlainValidator(_size), WithJsonSchema(_SIZE)]
 
-_CONFIG = ConfigDict(extra="forbid", hide_input_in_errors=True)
-#: The key to blame, below the section that is checked, and what is wrong with it.
+_CONFIG = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
+#: The key to blame, below the one that is checked, and what is wrong with it.
 Problem = tuple[tuple[str, ...], str]
 
 
@@ -149,9 +156,8 @@ def _refuse(problems: Iterable[Problem]) -> None:
         raise ValidationError.from_exception_data("job", found)
 
 
-@dataclass(frozen=True, config=_CONFIG)
-class _Section:
-    """Keys and values with rules across them."""
+class _Rules:
+    """Rules across the keys of a section, checked when each is right by itself."""
 
     @model_validator(mode="after")
     def _rules(self) -> Self:
@@ -159,7 +165,7 @@ class _Section:
         return self
 
     def _problems(self) -> Iterator[Problem]:
-        yield from ()
+        raise NotImplementedError
 
 
 _BY_COLUMN: Any = {"test_fraction": False, "seed": False, "stratify": False}
@@ -171,35 +177,25 @@ _WAYS: Any = [
 
 
 @dataclass(frozen=True, config=_CONFIG | ConfigDict(json_schema_extra={"oneOf": _WAYS}))
-class Split(_Section):
+class Split(_Rules):
     """Which rows are training rows: by a column, or by chance. Only these are resampled.
 
     Values match as labels do: by their text, else by value. By chance exactly ``ceil(test_fraction
     * rows)`` rows are held back, with `stratify` shared out over the classes by largest remainders;
     which ones depends on the seed and the number of a row in the table (or in its class) only.
-
-    Examples
-    --------
-    >>> Split(test_fraction=0.2).seed
-    0
     """
 
-    column: Text | None = key(
-        None,
-        "Column that marks training rows. Only these are resampled, to train/ of the output; all "
-        "others are written unchanged to test/.",
-        *("--split-column", "COL"),
-    )
-    train: Values = key(
-        (), "A value of the split's column that marks a training row.", "--train", "VALUE"
-    )
-    test_fraction: Annotated[Number, Field(gt=0, lt=1)] | None = key(
-        None,
-        "Instead of a column: the share of the rows to hold back at random, such as 0.2.",
-        metavar="SHARE",
-    )
-    seed: Natural = key(0, "Seed of the random split.", "--split-seed")
-    stratify: StrictBool = key(False, "Hold back the same share of each class.")
+    column: Text | None = None
+    """Column that marks training rows. Only these are resampled, to train/ of the output; all
+    others are written unchanged to test/."""
+    train: Values = ()
+    """A value of the split's column that marks a training row."""
+    test_fraction: Annotated[Number, Field(gt=0, lt=1)] | None = None
+    """Instead of a column: the share of the rows to hold back at random, such as 0.2."""
+    seed: Natural = 0
+    """Seed of the random split."""
+    stratify: StrictBool = False
+    """Hold back the same share of each class."""
 
     def _problems(self) -> Iterator[Problem]:
         by_column = self.column is not None
@@ -219,39 +215,40 @@ class Split(_Section):
 class Security:
     """The certificates of a cluster that uses TLS: paths of PEM files."""
 
-    tls_ca_file: Text = key(
-        ..., "For a tls:// scheduler: certificate of the cluster's CA.", metavar="PEM"
-    )
-    tls_client_cert: Text = key(..., "Certificate of this client.", "--tls-cert", "PEM")
-    tls_client_key: Text = key(..., "Key of this client.", "--tls-key", "PEM")
+    tls_ca_file: Text
+    """For a tls:// scheduler: certificate of the cluster's CA."""
+    tls_client_cert: Text
+    """Certificate of this client."""
+    tls_client_key: Text
+    """Key of this client."""
 
 
 _LOCAL = ("n_workers", "threads_per_worker", "memory_limit")
 _RUNNING = ("address", "scheduler_file")
-_PLACES: Any = [
-    {"properties": {name: {"type": "null"} for name in (*_RUNNING, *_LOCAL) if name not in place}}
+#: The keys that say where a job runs.
+PLACES = (*_RUNNING, *_LOCAL)
+_ONE_PLACE: Any = [
+    {"properties": {name: {"type": "null"} for name in PLACES if name not in place}}
     for place in (("address",), ("scheduler_file",), _LOCAL)
 ]
 
 
-@dataclass(frozen=True, config=_CONFIG | ConfigDict(json_schema_extra={"anyOf": _PLACES}))
-class Cluster(_Section):
+@dataclass(frozen=True, config=_CONFIG | ConfigDict(json_schema_extra={"anyOf": _ONE_PLACE}))
+class Cluster(_Rules):
     """Where the job runs: on a running scheduler, or on workers started for the job."""
 
-    address: Text | None = key(
-        None,
-        "Address of a running Dask scheduler, such as tcp://127.0.0.1:8786.",
-        *("--scheduler", "ADDRESS"),
-    )
-    scheduler_file: Text | None = key(
-        None, "Or the file written by `dask scheduler --scheduler-file FILE`.", metavar="FILE"
-    )
-    n_workers: Positive | None = key(None, "Number of local workers.")
-    threads_per_worker: Positive | None = key(None, "Threads of each local worker.")
-    memory_limit: Size | None = key(
-        None, "Memory of each local worker, such as 4GiB.", metavar="SIZE"
-    )
-    security: Security | None = key(None, "Certificates, for TLS.")
+    address: Text | None = None
+    """Address of a running Dask scheduler, such as tcp://127.0.0.1:8786."""
+    scheduler_file: Text | None = None
+    """Or the file written by `dask scheduler --scheduler-file FILE`."""
+    n_workers: Positive | None = None
+    """Number of local workers."""
+    threads_per_worker: Positive | None = None
+    """Threads of each local worker."""
+    memory_limit: Size | None = None
+    """Memory of each local worker, such as 4GiB."""
+    security: Security | None = None
+    """Certificates, for TLS."""
 
     def _problems(self) -> Iterator[Problem]:
         running = [name for name in _RUNNING if getattr(self, name)]
@@ -270,48 +267,6 @@ class Cluster(_Section):
         return {name: value for name, value in given if value is not None}
 
 
-class Params(BaseModel):
-    """The parameters of samplers for which the command line has options.
-
-    What a sampler takes, it says itself: these types choose the kind of option only.
-    """
-
-    sampling_strategy: Strategy = key(
-        "auto",
-        "auto, minority or majority, 'not minority', 'not majority' or all; a ratio such as 0.5; "
-        "or the total rows by label, such as '{\"1\": 5000}'.",
-        metavar="NAME|RATIO|JSON",
-    )
-    k_neighbors: Positive | None = key(
-        None, "Number of nearest neighbours.  [default: 5; kmeans: 2]"
-    )
-    categorical: Names = key([], "A numeric column to use as a categorical feature.", metavar="COL")
-    carry: Names | None = key(
-        None,
-        "A passthrough column, such as an id: kept in the output, not used as a feature, missing "
-        "in new rows.",
-        metavar="COL",
-    )
-    missing: Literal["error", "skip"] | None = key(
-        None,
-        "skip: rows with missing values are kept, and no rows are made from them.  "
-        "[default: error]",
-    )
-    neighbors: Literal["auto", "tree", "brute", "fast"] | None = key(
-        None,
-        "Neighbour search; fast is approximate, and its recall is measured.  [default: auto]",
-    )
-    scale: Literal["standard", "minmax", "robust"] | None = key(
-        None, "Search neighbours among scaled columns; rows are made in the original units."
-    )
-    n_components: int | float | None = key(
-        None,
-        "Search neighbours in N principal components (or, below 1, in that share of the variance).",
-        metavar="N",
-    )
-    random_state: Seed | None = key(None, "Seed; the same seed gives the same rows.")
-
-
 #: Types of what samplers take as arrays, callables or objects, too.
 _TYPES: dict[str, Any] = {
     "sampling_strategy": Strategy,
@@ -328,121 +283,105 @@ _NOT_FOR = {
 
 
 @dataclass(frozen=True, repr=False, config=_CONFIG)
-class _Keys(_Section):
-    """The keys of a job file."""
+class _Keys:
+    """The keys of a job file, checked as those of the sampler that is the context."""
 
-    input: Text = key(..., "Parquet or CSV: a file, a folder or a glob; a path or a URL.")
-    target: Text = key(..., "Column of the class labels.", metavar="COL")
-    output: Text | None = key(None, "Folder to write; a path or a URL.")
-    format: Literal["parquet", "csv"] | None = key(
-        None, "Format of the input, where its file names do not tell."
+    input: Text
+    """Parquet or CSV: a file, a folder or a glob; a path or a URL."""
+    target: Text
+    """Column of the class labels."""
+    output: Text | None = None
+    """Folder to write; a path or a URL."""
+    format: Literal["parquet", "csv"] | None = None
+    """Format of the input, where its file names do not tell."""
+    sampler: Annotated[str, BeforeValidator(_sampler)] = AUTO
+    """Name that `dsmote samplers` lists; auto: smote where all features are numeric, smotenc where
+    some are categorical."""
+    params: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Parameters of the sampler."""
+    split: Split | None = None
+    """Which rows are training rows. All, when not given."""
+    mode: Literal["full", "synthetic"] = "full"
+    """Write original and new rows, or the new ones only."""
+    if_exists: Literal["error", "skip", "replace"] = "error"
+    """What to do with an existing output: error refuses it, replace replaces it once the new one is
+    complete, skip leaves it when it was made from the same files in the same way."""
+    partition_by: Annotated[tuple[Text, ...], _Names] = ()
+    """A column whose values become folders."""
+    row_group_rows: Annotated[Positive, Field(le=MOST_ROWS)] | None = None
+    """Rows of a Parquet row group."""
+    compression: Literal["snappy", "zstd", "gzip", "lz4", "brotli", "none"] = "snappy"
+    """Parquet compression codec."""
+    shuffle: StrictBool = False
+    """Shuffle new and original rows together, by the seed."""
+    report: StrictBool = False
+    """Also write an HTML report about the result."""
+    resume: StrictBool = False
+    """Resume with the finished parts of a run that died."""
+    cluster: Cluster | None = None
+    """Where the job runs. When not given: what Dask's configuration names, or workers started
+    here."""
+    hidden: SkipJsonSchema[InstanceOf[Secrets]] = dataclasses.field(
+        default=Secrets(), compare=False
     )
-    sampler: Annotated[str, BeforeValidator(_sampler)] = key(
-        AUTO,
-        "Name that `dsmote samplers` lists; auto: smote where all features are numeric, smotenc "
-        "where some are categorical.",
-        metavar="NAME",
-    )
-    params: dict[str, Any] = key({}, "Parameters of the sampler.")
-    split: Split | None = key(None, "Which rows are training rows. All, when not given.")
-    mode: Literal["full", "synthetic"] = key(
-        "full", "Write original and new rows, or the new ones only."
-    )
-    if_exists: Literal["error", "skip", "replace"] = key(
-        "error",
-        "What to do with an existing output: error refuses it, replace replaces it once the new "
-        "one is complete, skip leaves it when it was made from the same files in the same way.",
-    )
-    partition_by: Annotated[tuple[Text, ...], _Names] = key(
-        (), "A column whose values become folders.", metavar="COL"
-    )
-    row_group_rows: Annotated[Positive, Field(le=MOST_ROWS)] | None = key(
-        None, "Rows of a Parquet row group."
-    )
-    compression: Literal["snappy", "zstd", "gzip", "lz4", "brotli", "none"] = key(
-        "snappy", "Parquet compression codec."
-    )
-    shuffle: StrictBool = key(False, "Shuffle new and original rows together, by the seed.")
-    report: StrictBool = key(False, "Also write an HTML report about the result.")
-    resume: StrictBool = key(False, "Resume with the finished parts of a run that died.")
-    cluster: Cluster | None = key(
-        None,
-        "Where the job runs. When not given: what Dask's configuration names, or workers started "
-        "here.",
-    )
-    hidden: SkipJsonSchema[Any] = dataclasses.field(default=Secrets(), compare=False)
 
-    @field_validator("params")
+    @field_validator("params", "split", "mode", "partition_by", "shuffle")
     @classmethod
-    def _known_parameters(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "sampler" not in info.data:
-            return params  # whose parameters they are is unknown
-        sampler = sampler_class(info.data["sampler"])
-        model = params_model(sampler)
-        unknown = [name for name in params if name not in model.model_fields]
-        _refuse(((name,), _unknown_parameter(sampler, name)) for name in unknown)
-        return model.model_validate(params).model_dump(exclude_unset=True)
+    def _rules(cls, value: Any, info: ValidationInfo) -> Any:
+        kind: Any = info.context
+        if kind is not None:  # else the sampler is unknown
+            if info.field_name == "params":
+                model = params_model(kind)
+                value = model.model_validate(value).model_dump(exclude_unset=True)
+            _refuse(_problems(str(info.field_name), value, kind, info.data))
+        return value
 
-    def _problems(self) -> Iterator[Problem]:
-        kind, params = self._kind(), self.params
-        split_column = self.split.column if self.split else None
-        for name, other in _OTHER_NAMES.items():
-            if name in params and other in params:
-                yield ("params", name), f"is {other} by another name: give one of them"
-        for role in ("carry", "categorical"):
-            if self.target in getattr(self, role):
-                yield ("params", role), f"names the target column {self.target!r}: leave it out"
-        for name in sorted({*self.carry} & {*self.categorical}):
-            yield (
-                ("params", "categorical"),
-                f"names column {name!r}, which is in carry as well: give it once",
-            )
-        does, strategy = kind._sampling_type, params.get("sampling_strategy")
-        if isinstance(strategy, str) and (does, strategy) in _NOT_FOR:
-            text = f"{strategy!r} is not for {does}, which {kind.__name__} does: try 'auto'"
-            yield ("params", "sampling_strategy"), text
-        makes_rows, makes_none = does == "over-sampling", f"{kind.__name__} makes none"
-        if self.mode == "synthetic" and not makes_rows:
-            yield ("mode",), f"'synthetic' writes the new rows only, and {makes_none}: use 'full'"
-        if self.shuffle and not makes_rows:
-            yield (
-                ("shuffle",),
-                f"mixes new rows with the original ones, and {makes_none}: leave it out",
-            )
-        if split_column == self.target:
-            yield ("split", "column"), f"names the target column {split_column!r}: name another"
-        if split_column in self.categorical:
-            text = f"names column {split_column!r}, which is in categorical but is no feature"
-            yield ("split", "column"), text
-        for number, name in enumerate(self.partition_by):
+
+def _problems(name: str, value: Any, kind: Any, given: dict[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with a key of the job, given those before it that are right."""
+    params, split, target = given.get("params", {}), given.get("split"), given.get("target")
+    split_column = split.column if split else None
+    makes_none = None if kind._sampling_type == "over-sampling" else f"{kind.__name__} makes none"
+    if name == "params":
+        carry, categorical = value.get("carry") or [], value.get("categorical") or []
+        for one, other in _OTHER_NAMES.items():
+            if one in value and other in value:
+                yield (one,), f"is {other} by another name: give one of them"
+        for role, names in (("carry", carry), ("categorical", categorical)):
+            if target in names:
+                yield (role,), f"names the target column {target!r}: leave it out"
+        for column in sorted({*carry} & {*categorical}):
+            text = f"names column {column!r}, which is in carry as well: give it once"
+            yield ("categorical",), text
+        strategy = value.get("sampling_strategy")
+        if isinstance(strategy, str) and (kind._sampling_type, strategy) in _NOT_FOR:
+            does = f"{kind._sampling_type}, which {kind.__name__} does"
+            yield ("sampling_strategy",), f"{strategy!r} is not for {does}: try 'auto'"
+    elif name == "split" and value and value.column:
+        if value.column == target:
+            yield ("column",), f"names the target column {target!r}: name another"
+        if value.column in (params.get("categorical") or ()):
+            text = f"names column {value.column!r}, which is in categorical but is no feature"
+            yield ("column",), text
+    elif name == "mode" and value == "synthetic" and makes_none:
+        yield (), f"'synthetic' writes the new rows only, and {makes_none}: use 'full'"
+    elif name == "shuffle" and value and makes_none:
+        yield (), f"mixes new rows with the original ones, and {makes_none}: leave it out"
+    elif name == "partition_by":
+        for number, column in enumerate(value):
             text = ""
-            if not name.isprintable() or set(name) & set("/\\=%?"):
+            if not column.isprintable() or set(column) & set("/\\=%?"):
                 text = "from which no folder name can be made: rename it"
-            elif name[0] in "_.":
-                text = f"but readers skip folders whose names begin with {name[0]!r}: rename it"
-            elif name in self.partition_by[:number]:
+            elif column[0] in "_.":
+                text = f"but readers skip folders whose names begin with {column[0]!r}: rename it"
+            elif column in value[:number]:
                 text = "which is named twice"
-            elif name in self.carry and name != split_column and makes_rows:
+            elif (
+                column in (params.get("carry") or ()) and column != split_column and not makes_none
+            ):
                 text = "which is in carry and so missing in new rows: no folder can have that name"
             if text:
-                yield ("partition_by",), f"names column {name!r}, {text}"
-
-    @property
-    def carry(self) -> tuple[str, ...]:
-        """Passthrough columns."""
-        return tuple(self.params.get("carry") or ())
-
-    @property
-    def categorical(self) -> tuple[str, ...]:
-        """Columns to use as categorical features whatever their dtype is."""
-        return tuple(self.params.get("categorical") or ())
-
-    def _kind(self, mixed: bool = True) -> Any:
-        """Return the sampler's class; `mixed`: there are numeric and categorical features."""
-        if self.sampler == AUTO and not mixed:
-            named = self.categorical or "categorical_features" in self.params
-            return sampler_class("smotenc" if named else "smote")
-        return sampler_class(self.sampler)
+                yield (), f"names column {column!r}, {text}"
 
 
 class JobSpec(_Keys):
@@ -466,18 +405,15 @@ class JobSpec(_Keys):
     def __init__(self, *keys: Any, **named: Any) -> None:
         fields = self.__dataclass_fields__
         given = {**dict(zip([*fields][: len(keys)], keys, strict=True)), **named}
-        hidden = given.pop("hidden") if isinstance(given.get("hidden"), Secrets) else Secrets()
         reader = Reader(fill=False)
         params = given.get("params") or {}
-        for name in [name for name in given if name not in fields]:
-            if closest(name, sections()[""]) and name not in _homes()["params"]:
-                continue  # a key of the job is meant
+        for name in [name for name in named if name not in fields and name in _homes()["params"]]:
             if name in params:
                 reader.error((name,), "is given twice: by name and in params")
             given["params"] = params = {**params, name: given.pop(name)}
         found = check(reader.python(given), reader)
         reader.raise_errors()
-        vars(self).update(vars(found), hidden=hidden)
+        vars(self).update(vars(found))
 
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())
@@ -497,17 +433,25 @@ class JobSpec(_Keys):
         """Return the same with secrets masked: for manifests and logs."""
         return dict(self.hidden.mask_value(self.to_dict()))
 
+    @property
+    def carry(self) -> tuple[str, ...]:
+        """Passthrough columns."""
+        return tuple(self.params.get("carry") or ())
+
+    @property
+    def categorical(self) -> tuple[str, ...]:
+        """Columns to use as categorical features whatever their dtype is."""
+        return tuple(self.params.get("categorical") or ())
+
+    def kind(self, mixed: bool = True) -> Any:
+        """Return the sampler's class; `mixed`: there are numeric and categorical features."""
+        if self.sampler == AUTO and not mixed:
+            named = self.categorical or "categorical_features" in self.params
+            return sampler_class("smotenc" if named else "smote")
+        return sampler_class(self.sampler)
+
 
 _KEYS = TypeAdapter(_Keys)
-
-
-def sections() -> dict[str, list[str]]:
-    """Return the keys of each section by its name; that of the whole is empty."""
-    known: Any = {"": _Keys, "split": Split, "cluster": Cluster, "cluster.security": Security}
-    return {
-        name: [each for each in model.__dataclass_fields__ if each != "hidden"]
-        for name, model in known.items()
-    }
 
 
 def load_job(source: Any, settings: Sequence[Setting] = (), needs_output: bool = True) -> JobSpec:
@@ -529,61 +473,57 @@ def load_job(source: Any, settings: Sequence[Setting] = (), needs_output: bool =
 
 
 def check(data: Any, reader: Reader) -> _Keys | None:
-    """Return the keys of a job as the model has them, or note all that is wrong with them.
-
-    Rules across keys can only be checked where the keys themselves are right. So keys that are
-    wrong are left out, and what remains is checked again.
-    """
+    """Return the keys of a job as the model has them, or note all that is wrong with them."""
     if not isinstance(data, dict):
         if not reader.errors:
             reader.error((), "a job is keys and values, such as `input: table.parquet`")
         return None
-    data = {name: dict(value) if isinstance(value, dict) else value for name, value in data.items()}
-    for path in [tuple(one.key.split(".")) for one in reader.errors if one.key]:
-        _leave_out(data, path)
-    for name in [name for name in data if name not in sections()[""]]:
-        reader.error((name,), _unknown((name,)))
-        _leave_out(data, (name,))
-    for _ in range(5):
-        try:
-            return _KEYS.validate_python(data)
-        except ValidationError as error:
-            for path in reader.note(error, data, _unknown):
-                _leave_out(data, path)
+    kind = _meant(data)
+    try:
+        return _KEYS.validate_python(data, context=kind)
+    except ValidationError as error:
+        reader.note(error, data, lambda path: _unknown(path, kind))
     return None
 
 
-def _leave_out(data: dict[str, Any], path: Path) -> None:
-    """Leave a key out, or with half of a section all of it; a misspelt sampler is guessed."""
-    top = path[0]
-    if top == "params" and len(path) > 1 and isinstance(data.get("params"), dict):
-        data["params"].pop(path[1], None)
-        return
-    value = data.pop(top, None)
-    if top in ("input", "target"):
-        data[top] = "\0"  # a name that no column has
-    elif closest(top, sections()[""]) == "sampler":
-        meant = closest(str(value), [AUTO, *_registry().samplers()])
-        data.pop("params", None) if meant is None else data.update(sampler=meant)
-
-
-def _unknown(path: Path) -> str:
-    """Say that a key is unknown, what may be meant, and where it belongs."""
-    key, homes = path[-1], _homes()
-    names = homes[".".join(path[:-1])]
-    for above, keys in homes.items():
-        if key in keys:
-            return f"there is no such key; it belongs {f'under {above}' if above else 'at the top'}"
-    return f"there is no such key{near(key, names) or '; there are ' + ', '.join(names)}"
+def _meant(data: dict[str, Any]) -> Any:
+    """Return the class of the sampler, guessed where the key or the name is misspelt."""
+    keys = sorted(data, key=lambda key: key != "sampler")
+    name = next((data[key] for key in keys if closest(key, _homes()[""]) == "sampler"), AUTO)
+    name = name[0] if isinstance(name, list) and name else name
+    known = {kind.__name__ for kind in _registry().samplers().values()}
+    guess = closest(str(name), [AUTO, *_registry().samplers(), *known])
+    return None if guess is None else sampler_class(guess)
 
 
 @cache
 def _homes() -> dict[str, list[str]]:
-    """Return the keys of each section, and those of all samplers under params."""
-    params = [
-        name for kind in _registry().samplers().values() for name in params_model(kind).model_fields
-    ]
-    return {**sections(), "params": params}
+    """Return the keys of each section by its name, and those of all samplers under params."""
+    known: Any = {"": _Keys, "split": Split, "cluster": Cluster, "cluster.security": Security}
+    found = {name: [*model.__dataclass_fields__] for name, model in known.items()}
+    found[""].remove("hidden")
+    kinds = _registry().samplers().values()
+    return {**found, "params": [name for kind in kinds for name in params_model(kind).model_fields]}
+
+
+def _unknown(path: Path, sampler: Any) -> str:
+    """Say that a key is unknown, what may be meant, and where it belongs."""
+    key, homes = path[-1], _homes()
+    above = ".".join(path[:-1])
+    if above == "params":
+        names = sorted(params_model(sampler).model_fields)
+        kinds = _registry().samplers().items()
+        others = [name for name, kind in kinds if key in params_model(kind).model_fields]
+        have = (
+            f" ({', '.join(others)} {'has' if len(others) == 1 else 'have'} it)" if others else ""
+        )
+        text = f"{sampler.__name__} has no parameter {key!r}{near(key, names) or have}"
+        return f"{text}; it has {', '.join(names)}"
+    for home, keys in homes.items():
+        if key in keys:
+            return f"there is no such key; it belongs {f'under {home}' if home else 'at the top'}"
+    names = homes[above]
+    return f"there is no such key{near(key, names) or '; there are ' + ', '.join(names)}"
 
 
 def sampler_class(name: str) -> Any:
@@ -603,7 +543,7 @@ def params_model(sampler: Any) -> type[BaseModel]:
     if "n_neighbors" in fields:
         fields["k_neighbors"] = fields["n_neighbors"]
     if "categorical_features" in fields:
-        fields["categorical"] = (Names, Field([], description=_meaning(sampler, "categorical")))
+        fields["categorical"] = (Names, Field([], description=PARAMS["categorical"]))
     made: Any = create_model(
         f"{sampler.__name__}Params",
         __config__=_CONFIG,
@@ -615,8 +555,8 @@ def params_model(sampler: Any) -> type[BaseModel]:
 
 def _meaning(sampler: Any, name: str) -> str:
     """Return what a parameter is for: the first sentence about it in a docstring of a sampler."""
-    if name in Params.model_fields:
-        return str(Params.model_fields[name].description).partition("  [")[0]
+    if name in PARAMS:
+        return PARAMS[name]
     for each in (sampler, *_registry().samplers().values()):
         found = re.search(rf"^    {name} : .*\n((?:        .*\n)+)", each.__doc__ or "", re.M)
         text = " ".join(found[1].split()) if found else "As in"
@@ -655,21 +595,9 @@ def _kind_of(values: Iterable[Any]) -> Any:
     return Union[tuple(found)] if found else Any  # noqa: UP007
 
 
-def _unknown_parameter(sampler: Any, name: str) -> str:
-    names = sorted(params_model(sampler).model_fields)
-    others = [
-        its
-        for its, each in _registry().samplers().items()
-        if name in params_model(each).model_fields
-    ]
-    have = f" ({', '.join(others)} {'has' if len(others) == 1 else 'have'} it)" if others else ""
-    hint = near(name, names) or have
-    return f"{sampler.__name__} has no parameter {name!r}{hint}; it has {', '.join(names)}"
-
-
 def has_parameter(spec: JobSpec, name: str) -> bool:
     """Tell whether the sampler of a job has a parameter."""
-    return name in params_model(spec._kind()).model_fields
+    return name in params_model(spec.kind()).model_fields
 
 
 def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
@@ -684,7 +612,7 @@ def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
     categorical = [name for name in features.columns if _is_categorical(features[name].dtype)]
     # A bool column is a number to SMOTE, so it alone does not make a table mixed.
     mixed = any(not pd.api.types.is_bool_dtype(features[name].dtype) for name in categorical)
-    kind, given = spec._kind(mixed), dict(spec.params)
+    kind, given = spec.kind(mixed), dict(spec.params)
     if not given.get("carry"):
         given.pop("carry", None)
     if given.pop("categorical", None):
@@ -718,9 +646,16 @@ class _WithoutTitles(GenerateJsonSchema):
         return False
 
 
+def keys_schema() -> dict[str, Any]:
+    """Return the JSON schema of the keys, but for the parameters of the samplers."""
+    made = _KEYS.json_schema(schema_generator=_WithoutTitles)
+    flat: dict[str, Any] = json.loads(json.dumps(made).replace(r"\n", " "))  # descriptions
+    return flat
+
+
 def job_schema() -> dict[str, Any]:
     """Return the JSON schema (2020-12) of the job file, for editors and programs."""
-    schema = _KEYS.json_schema(schema_generator=_WithoutTitles)
+    schema = keys_schema()
     definitions, rules = schema["$defs"], []
     known: dict[str, Any] = {
         name: [name, kind.__name__] for name, kind in _registry().samplers().items()

@@ -1,24 +1,41 @@
-"""The command line in this process, on the shared cluster: it uses the client that is active."""
+"""The commands from files to files: what they print, log and hide, and how they end."""
 
+import io
 import json
+import logging
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from datetime import date, time
 from decimal import Decimal
-from itertools import chain
 from pathlib import Path
 
+import dask
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from click.testing import CliRunner, Result
+from distributed import Client
+from rich.console import Console
 
-from dsmote import SMOTENC, cli
+import dsmote
+from dsmote import JobFileError, JobSpec, cli, run_job
 from dsmote.cli import main
-from dsmote.samplers import samplers
+from dsmote.job import api
+from dsmote.plan import Limit, MemoryLimitError
+from dsmote.samplers.registry import samplers
 from tests.job.conftest import beside
 
-pytestmark = pytest.mark.usefixtures("client")
+TARGET = ("--target", "y")
+MANIFEST = Path(".out.dsmote/manifest.json")
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
 
 
 def call(*args: object) -> Result:
@@ -27,33 +44,47 @@ def call(*args: object) -> Result:
 
 def failed(result: Result, *parts: str, code: int = 5) -> None:
     """This exit code, exactly one message, no traceback, nothing on the standard output."""
-    assert result.exit_code == code, result.output
+    assert (result.exit_code, result.stdout) == (code, ""), result.output
     messages = [line for line in result.stderr.splitlines() if not line.endswith(" ...")]
     assert len(messages) == 1, result.stderr
     assert messages[0].startswith("Error: ")
     for part in parts:
         assert part in messages[0]
-    assert "Traceback" not in result.output
-    assert result.stdout == ""
 
 
-def test_resample_shows_counts_place_and_time(numeric: Path, tmp_path: Path) -> None:
-    result = call("resample", numeric, tmp_path / "out", "--target", "y", "--random-state", 0)
+def lines(result: Result) -> list[dict]:
+    """The log as JSON: one object a line, and nothing else on the standard error."""
+    return [json.loads(line) for line in result.stderr.splitlines()]
+
+
+@pytest.fixture
+def job(numeric: Path) -> Path:
+    """A job on the small table, in the working directory."""
+    file = Path("job.yaml")
+    file.write_text("input: numeric\noutput: out\ntarget: y\nparams: {random_state: 0}\n")
+    return file
+
+
+def damage(file: Path) -> None:
+    """Damage the pages of a Parquet file; its footer stays whole, so that it is known late."""
+    data = file.read_bytes()
+    pages = len(data) - 12 - int.from_bytes(data[-8:-4], "little")
+    file.write_bytes(data[:4] + b"\xff" * pages + data[4 + pages :])
+
+
+# --- What is printed
+
+
+def test_resample_shows_counts_place_and_time(numeric: Path) -> None:
+    result = call("resample", "numeric", "out", *TARGET, "--random-state", 0)
     assert result.exit_code == 0, result.output
     words = result.stdout.split()
     assert words[words.index("rare") :][:4] == ["rare", "25", "150", "175"]
     assert words[words.index("usual") :][:4] == ["usual", "175", "0", "175"]
     assert "350 rows in 3 part files, in total" in result.stdout
-    assert str(tmp_path / "out") in result.stdout
     assert " s, SMOTE with seed" in result.stdout
-    assert pd.read_parquet(tmp_path / "out")["y"].value_counts().to_dict() == {
-        "usual": 175,
-        "rare": 175,
-    }
-
-
-def test_progress_is_plain_lines_where_there_is_no_terminal(numeric: Path, tmp_path: Path) -> None:
-    result = call("resample", numeric, tmp_path / "out", "--target", "y")
+    assert ": out\n" in result.stdout
+    assert pd.read_parquet("out")["y"].value_counts().to_dict() == {"usual": 175, "rare": 175}
     assert "3 of 3 partitions, 350 of 350 rows" in result.stderr.splitlines()
     assert "\x1b" not in result.output
 
@@ -68,280 +99,241 @@ def test_progress_lines_tell_the_seconds_left(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == "1 of 4 partitions, 100 of 400 rows, about 30 s left\n"
 
 
-def test_progress_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    import io
-
-    from rich.console import Console
-
-    out = io.StringIO()
-    console = Console(file=out, force_terminal=True, width=100)
+def test_a_bar_on_a_terminal_and_nothing_twice(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
     monkeypatch.setattr("rich.console.Console", lambda **options: console)
     monkeypatch.setattr("dsmote.cli._is_terminal", lambda: True)
-    with cli.display(quiet=False) as bar:
-        bar.stage("writing")
-        bar.start(4, 4000)
-        bar.advance(3, 3000)
-        bar._bar.refresh()
-    assert "3,000 rows, 3/4 partitions" in out.getvalue()
+    result = call("run", job)
+    assert result.exit_code == 0
+    assert "350 rows, 3/3 partitions" in screen.getvalue()
+    assert "INFO" not in result.stderr + screen.getvalue()
+    # Asked for by name, the log is shown, and then there is no bar.
+    screen.truncate(0)
+    result = call("run", job, "--log-level", "info", "--if-exists", "replace")
+    assert "INFO    writing" in result.stderr
+    assert "partitions" not in screen.getvalue()
 
 
-def test_json_is_one_document_and_nothing_else(numeric: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    result = call("resample", numeric, out, "--target", "y", "--json")
-    assert json.loads(result.stdout) == json.loads(
-        (out.parent / f".{out.name}.dsmote/manifest.json").read_text()
-    )
-    result = call("plan", numeric, "--target", "y", "--json", "--sampling-strategy", "0.5")
+def test_json_is_one_document_and_quiet_says_nothing(job: Path) -> None:
+    result = call("run", job, "--json", "--quiet")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == json.loads(MANIFEST.read_text())
+    result = call("plan", "numeric", *TARGET, "--json", "--sampling-strategy", "0.5")
     plan = json.loads(result.stdout)
     assert plan["sampler"] == "SMOTE"
     assert [(c["label"], c["after"]) for c in plan["classes"]] == [("rare", 87), ("usual", 175)]
-
-
-def test_quiet_says_nothing(numeric: Path, tmp_path: Path) -> None:
-    for command in (["plan", numeric], ["resample", numeric, tmp_path / "out"]):
-        result = call(*command, "--target", "y", "--quiet")
+    for command in (("plan", "numeric"), ("resample", "numeric", "other")):
+        result = call(*command, *TARGET, "--quiet")
         assert (result.exit_code, result.output) == (0, "")
-    assert (tmp_path / "out" / "_SUCCESS").exists()
+    failed(call("plan", "numeric", "--target", "nope", "--quiet"), "no column 'nope'")
 
 
-def test_quiet_still_tells_errors(numeric: Path) -> None:
-    failed(call("plan", numeric, "--target", "nope", "--quiet"), "no column 'nope'")
+def test_plan_and_dry_run_show_counts_engine_and_memory_and_write_nothing(job: Path) -> None:
+    before = sorted(os.listdir())
+    for command in (("plan", "numeric", *TARGET), ("run", job, "--dry-run")):
+        result = call(*command)
+        assert result.exit_code == 0
+        for word in ("SMOTE", "engine", "rare", "175", "new rows", "memory"):
+            assert word in result.stdout
+    plan = json.loads(call("run", job, "--dry-run", "--json").stdout)
+    assert (plan["sampler"], plan["rows_after"]) == ("SMOTE", 350)
+    assert sorted(os.listdir()) == before
 
 
-def test_plan_prints_counts_engine_and_memory(numeric: Path, tmp_path: Path) -> None:
-    result = call("plan", numeric, "--target", "y")
-    assert result.exit_code == 0
-    for word in ("SMOTE", "engine", "rare", "175", "new rows", "memory"):
-        assert word in result.stdout
-    assert os.listdir(tmp_path) == ["numeric"]
-
-
-def test_options_reach_the_sampler(mixed: Path, tmp_path: Path) -> None:
-    result = call(
-        *("resample", mixed, tmp_path / "out", "--target", "y", "--json"),
-        *("--sampler", "smotenc", "--sampling-strategy", '{"1": 50}', "--k-neighbors", 3),
-        *("--categorical", "i16", "--categorical", "big", "--carry", "id", "--carry", "note"),
-        *("--missing", "skip", "--random-state", 7, "--neighbors", "brute"),
-        *("--scale", "standard"),
-    )
-    assert result.exit_code == 0, result.output
-    parameters = json.loads(result.stdout)["parameters"]
-    seed = parameters.pop("seed")
-    assert isinstance(seed, int)
-    others = SMOTENC().get_params()
-    assert parameters == {
-        **others,
-        "sampling_strategy": {"1": 50},
-        "k_neighbors": 3,
-        "categorical_features": ["i16", "big", "flag", "text", "cat"],
-        "carry": ["id", "note"],
-        "missing": "skip",
-        "random_state": 7,
-        "neighbors": "brute",
-        "scale": "standard",
-        "n_components": None,
-    }
-    after = pd.read_parquet(tmp_path / "out")
-    assert after["y"].value_counts().to_dict() == {0: 270, 1: 50}
-
-
-@pytest.mark.parametrize(("frame", "sampler"), [("numeric", "SMOTE"), ("mixed", "SMOTENC")])
-def test_auto_takes_the_sampler_that_fits(
-    frame: str, sampler: str, request: pytest.FixtureRequest
+@pytest.mark.parametrize(("command", "closed"), [("resample", "full"), ("resample --json", "pipe")])
+def test_what_cannot_be_printed_after_the_commit_fails_nothing(
+    numeric: Path, command: str, closed: str
 ) -> None:
-    folder = request.getfixturevalue(frame)
-    args = ("plan", folder, "--target", "y", "--json")
-    assert json.loads(call(*args).stdout)["sampler"] == sampler
+    lines = [sys.executable, "-m", "dsmote", *command.split(), "numeric", "out", *TARGET]
+    if closed == "full":
+        output = os.open("/dev/full", os.O_WRONLY)
+    else:
+        reading, output = os.pipe()
+        os.close(reading)
+    ended = subprocess.run(lines, stdout=output, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(output)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("Warning: the output is complete, but could not be described") == 1
+    assert Path("out/_SUCCESS").exists()
 
 
-GIVEN: dict[str, tuple] = {
-    "borderline": ("--param", "kind=borderline-2", "--k-neighbors", 3),
-    "adasyn": ("--k-neighbors", 4),
-    "svm": ("--param", "max_fit_rows=100", "--param", "provenance=full"),
-    "kmeans": ("--param", "cluster_balance_threshold=0.05", "--param", "kmeans_estimator=3"),
-    "random": ("--param", "shrinkage=0.5"),
-    "random-under": ("--param", "replacement=true"),
-}
+# --- The log
 
 
-@pytest.mark.parametrize(
-    ("name", "given"),
-    [*((name, ()) for name in samplers()), *GIVEN.items()],
-    ids=[*samplers(), *(f"{name}-given" for name in GIVEN)],
-)
-def test_every_sampler_from_files_to_files(name: str, given: tuple, tmp_path: Path) -> None:
-    source, kinds = write_overlapping(tmp_path / "in", name), samplers()
-    args = ("--target", "y", "--sampler", name, "--random-state", 1, *given)
-    result = call("resample", source, tmp_path / "out", *args, "--json")
-    assert result.exit_code == 0, result.output
-    manifest = json.loads((tmp_path / ".out.dsmote/manifest.json").read_text())
-    assert manifest == json.loads(result.stdout)
-    after, before = pd.read_parquet(tmp_path / "out"), pd.read_parquet(source)
-    expected = {"u": 60, "v": 60} if name == "random-under" else {"u": 240, "v": 240}
-    assert after["y"].value_counts().to_dict() == expected
-    assert {one["label"]: one["after"] for one in manifest["classes"]} == expected
-    assert manifest["rows"]["before"] == 300
-    assert manifest["rows"]["after"] == len(after) == sum(expected.values())
-    assert manifest["sampler"] == kinds[name].__name__
-    assert manifest["parameters"].keys() == {*kinds[name]().get_params(), "seed"}
-    assert manifest["job"]["sampler"] == name
-    assert list(after.columns)[: len(before.columns)] == list(before.columns)
-    plan = call("plan", source, *args, "--json")
-    assert json.loads(plan.stdout)["classes"] == manifest["classes"]
+def test_the_log_has_a_line_for_each_stage(job: Path, client: Client) -> None:
+    result = call("run", job)
+    messages = [line.split(maxsplit=2) for line in result.stderr.splitlines()]
+    assert all(time.endswith("Z") for time, _, _ in messages)
+    warned = [text for _, level, text in messages if level != "INFO"]
+    assert len(warned) == 1 and "column 'n' (in 1 of 1" in warned[0]
+    assert "Warning" not in result.stdout
+    said = [text.partition(":")[0] for _, _, text in messages]
+    assert said[:1] == ["starting workers"]
+    for stage in ("counting classes", "planned", "writing", "putting the output in place"):
+        assert said.count(stage) == 1, said
+    assert said[-1].startswith("done in ")
+    for text in (
+        *("SMOTE, engine", "200 rows become 350", "projected in one worker"),
+        "350 rows in 3 partitions",
+    ):
+        assert text in result.stderr
+    again = ("run", job, "--if-exists", "replace")
+    warned = call(*again, "--log-level", "warning").stderr.splitlines()
+    assert len(warned) == 1 and "WARNING column 'n' (in 1 of 1" in warned[0]
+    assert "DEBUG   writing ..." in call(*again, "--log-level", "debug").stderr
+    assert call(*again, "--quiet").output == ""
 
 
-def write_overlapping(folder: Path, name: str) -> Path:
-    """Two clouds that touch: numbers, or names, or both, as the sampler is for; 60 of 300 rare."""
-    rng, rare = np.random.default_rng(0), np.arange(300) % 5 == 0
-    numbers = {c: rng.normal(size=300) + 1.2 * rare for c in "ab"}
-    names = {c: rng.choice([*"pqr"], 300, p=[0.2, 0.3, 0.5]) for c in "st"}
-    columns = {"smoten": names, "smotenc": {**numbers, **names}}.get(name, numbers)
-    frame = pd.DataFrame({**columns, "y": np.where(rare, "v", "u")})
-    folder.mkdir()
-    for first in (0, 90, 200):
-        rows = frame.iloc[first : {0: 90, 90: 200}.get(first)]
-        rows.to_parquet(folder / f"{first:03}.parquet", index=False)
-    return folder
+def test_the_log_as_json(job: Path) -> None:
+    result = call("run", job, "--log-format", "json")
+    found = lines(result)
+    for line in found:
+        assert sorted(line) == ["fields", "level", "logger", "message", "stage", "time"]
+        assert pd.Timestamp(line["time"]).tzname() == "UTC"
+        assert line["logger"] == "dsmote.job"
+    plan = next(line["fields"] for line in found if line["message"].startswith("planned"))
+    # What was chosen to search with, and why, as in the plan.
+    assert any("brute, because" in line["message"] for line in found)
+    assert plan["classes"] == {"rare": [25, 175], "usual": [175, 175]}
+    assert 0 < plan["worker_bytes"] < plan["allowed_bytes"]
+    assert plan["engine"]
+    writing = next(line for line in found if line["stage"] == "writing")
+    assert (writing["fields"]["rows"], writing["fields"]["partitions"]) == (350, 3)
+    assert writing["fields"]["seconds"] > 0
+    assert found[-1]["fields"]["status"] == "done"
+    warned = [line["message"] for line in found if line["level"] == "WARNING"]
+    assert warned == json.loads(MANIFEST.read_text())["warnings"]
 
 
-def test_a_lazy_report_is_in_the_manifest(tmp_path: Path) -> None:
-    source = write_overlapping(tmp_path / "in", "adasyn")
-    call("resample", source, tmp_path / "out", "--target", "y", "--sampler", "adasyn")
-    (report,) = json.loads((tmp_path / ".out.dsmote/manifest.json").read_text())["neighbors"]
-    assert report["label"] == "v"
-    assert 0 < report["near_others"] <= 60
+def test_resample_logs_when_asked(numeric: Path) -> None:
+    result = call("resample", "numeric", "b", *TARGET, "--log-level", "info")
+    assert "INFO    writing: 350 rows" in result.stderr
+    assert "partitions, 350 of 350 rows" not in result.stderr
 
 
-def test_provenance_adds_columns_to_the_output(tmp_path: Path) -> None:
-    frame = pd.read_parquet(write_overlapping(tmp_path / "in", "smotenc"))
-    frame["id"] = [f"row {i}" for i in range(300)]
-    frame.to_parquet(tmp_path / "in.parquet", index=False)
-    out = tmp_path / "out"
-    args = ("--target", "y", "--carry", "id", "--param", "provenance=full")
-    result = call("resample", tmp_path / "in.parquet", out, *args)
-    assert result.exit_code == 0, result.output
-    after = pd.read_parquet(out)
-    made = after[after["synthetic"]]
-    assert (len(made), made["id"].isna().all()) == (180, True)
-    assert set(made["id_base"]) <= set(frame.loc[frame["y"] == "v", "id"])
+def test_a_library_call_configures_no_logging(
+    job: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    logger = logging.getLogger("dsmote")
+    before = list(logger.handlers), logger.level, logger.propagate
+    assert [type(handler) for handler in logger.handlers] == [logging.NullHandler]
+    with caplog.at_level(logging.INFO, "dsmote"):
+        run_job(job)
+    assert (list(logger.handlers), logger.level, logger.propagate) == before
+    assert capfd.readouterr() == ("", "")
+    stages = [getattr(record, "stage", None) for record in caplog.records]
+    assert {"counting classes", "writing", "done"} <= set(stages)
+    # A command puts everything back as well.
+    call("run", job, "--if-exists", "replace")
+    assert (list(logger.handlers), logger.level, logger.propagate) == before
 
 
-def test_provenance_has_the_types_of_the_columns_it_comes_from(tmp_path: Path) -> None:
-    rng, n = np.random.default_rng(0), 60
-    values = {
-        "day": [date(2024, 1, 1 + i % 28) for i in range(n)],
-        "price": [Decimal(i) / 100 for i in range(n)],
-        "time": [time(i % 24) for i in range(n)],
-        "raw": [bytes([i]) for i in range(n)],
-        "code": pd.Categorical(np.arange(n) % 5),
-        "text": pd.Categorical(list("ab") * (n // 2)),
-        "none": [None] * n,
-    }
-    table = pd.DataFrame({"x": rng.normal(size=n), "y": ["a"] * 45 + ["b"] * 15, **values})
-    table.to_parquet(tmp_path / "in.parquet", index=False)
-    args = ("--target", "y", "--param", "provenance=full", "--shuffle")
-    args += tuple(chain(*(("--carry", name) for name in values)))
-    result = call("resample", tmp_path / "in.parquet", tmp_path / "out", *args)
-    assert result.exit_code == 0, result.output
-    after = pq.read_table(tmp_path / "out").to_pandas()
-    made = after[after["synthetic"]]
-    assert len(made) == 30
-    for name in values:
-        known = dict(zip(table.index[45:], table[name].iloc[45:], strict=True))
-        expected = [known[row] for row in made["base_row"]]
-        if name != "none":
-            assert made[f"{name}_base"].tolist() == expected
+# --- How a command ends
 
 
-def test_under_sampling_keeps_rows_as_they_were(mixed: Path, tmp_path: Path) -> None:
-    strategy = ("--sampling-strategy", '{"0": 100}')
-    args = ("--target", "y", "--sampler", "random-under", *strategy, "--random-state", 0)
-    result = call("plan", mixed, *args)
-    words = result.stdout.split()
-    assert words[words.index("dropped") :][:6] == ["dropped", "after", "0", "270", "170", "100"]
-    result = call("resample", mixed, tmp_path / "out", *args)
-    assert result.exit_code == 0, result.output
-    words = result.stdout.split()
-    assert words[words.index("dropped") :][:6] == ["dropped", "after", "0", "270", "170", "100"]
-    assert "RandomUnderSampler with seed" in result.stdout
-    assert "projected" not in result.stdout
-    before, after = pd.read_parquet(mixed), pd.read_parquet(tmp_path / "out")
-    kept = before[before["id"].isin(after["id"])].reset_index(drop=True)
-    pd.testing.assert_frame_equal(after, kept)
-    manifest = json.loads((tmp_path / ".out.dsmote/manifest.json").read_text())
-    assert manifest["rows"] == {"before": 300, "new": 0, "dropped": 170, "after": 130}
-    assert manifest["neighbors"] == []
-    assert manifest["parameters"]["sampling_strategy"] == {"0": 100}
+def test_errors_exit_with_2_before_anything_runs(job: Path) -> None:
+    job.write_text(job.read_text() + "reprot: true\nsampler: smott\n")
+    result = call("run", job, "--set", "mode=ful")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "Error: job.yaml has 3 errors:\n"
+        "  job.yaml:5: reprot: there is no such key (did you mean 'report'?)\n"
+        "  job.yaml:6: sampler: there is no sampler 'smott' (did you mean 'smote'?); the samplers "
+        f"are: auto, {', '.join(samplers())}\n"
+        "  --set mode: must be 'full' or 'synthetic', not 'ful' (did you mean 'full'?)\n"
+    )
+    assert not Path("out").exists()
+    # With the log as JSON, errors are JSON too: the first of them.
+    job.write_text(job.read_text() + "".join(f"key_{n}: 1\n" for n in range(4000)))
+    result = call("run", job, "--log-format", "json")
+    (line,) = lines(result)
+    assert (result.exit_code, line["level"]) == (2, "ERROR")
+    assert line["fields"]["errors"][0].startswith("job.yaml:5: reprot: ")
+    assert (len(line["fields"]["errors"]), line["fields"]["errors"][-1]) == (21, "and 3,982 more")
+    assert len(result.output) < 20_000
 
 
-def test_under_sampling_keeps_the_index_that_pandas_stored(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"x": np.arange(60.0), "y": np.repeat([0, 1], [45, 15])})
-    frame.index = pd.Index(np.arange(60) * 1000, name="key")
-    frame.to_parquet(tmp_path / "in.parquet")
-    args = ("--target", "y", "--sampler", "random-under", "--quiet")
-    assert call("resample", tmp_path / "in.parquet", tmp_path / "out", *args).exit_code == 0
-    after = pd.read_parquet(tmp_path / "out")
-    assert after["key"].tolist() == (after["x"] * 1000).astype(int).tolist()
-    assert len(after) == 30
+def test_failures_exit_with_1_or_5(job: Path) -> None:
+    """1 where the next try may go well, such as when the input has come."""
+    result = call("run", job, "--set", "input=absent")
+    assert (result.exit_code, result.stdout) == (1, "")
+    result = call("run", job, "--set", "target=nope", "--log-format", "json")
+    assert (result.exit_code, result.stdout) == (5, "")
+    assert [line["level"] for line in lines(result)][-1] == "ERROR"
+    result = call("plan", "numeric", "--target", "nope", "--debug")
+    assert result.exit_code == 5
+    assert "Traceback (most recent call last)" in result.stderr
+    assert "Error: there is no column 'nope'" in result.stderr
 
 
-def test_glob_and_csv_and_format(numeric: Path, tmp_path: Path) -> None:
-    pd.read_parquet(numeric).to_csv(tmp_path / "table.txt", index=False)
-    for args in ([numeric / "*.parquet"], [tmp_path / "table.txt", "--format", "csv"]):
-        result = call("plan", *args, "--target", "y", "--json")
-        assert json.loads(result.stdout)["rows_before"] == 200
+def test_what_memory_does_not_allow_exits_with_4(
+    job: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = Limit(50 * 2**20, 1, "the memory limit of a worker")
+    monkeypatch.setattr("dsmote.execute.dask_table.memory_limit", lambda **_: small)
+    result = call("run", job)
+    assert (result.exit_code, result.stdout) == (4, ""), result.output
+    assert "the memory limit of a worker" in result.stderr
+    assert not Path("out").exists()
+    with pytest.raises(MemoryLimitError):
+        run_job(job)
+    planned = call("run", job, "--dry-run")
+    assert planned.exit_code == 4
+    assert "cannot run: " in planned.stdout and " ERROR   cannot run: " in planned.stderr
+    # Workers that could not hold a row are refused before they are started.
+    result = call("run", job, "--set", "cluster.memory_limit=100MiB")
+    assert (result.exit_code, result.stdout) == (4, "")
+    assert "100.0 MiB" in result.stderr
 
 
-def test_existing_output_is_refused_unless_overwrite(numeric: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    args = ("resample", numeric, out, "--target", "y", "--quiet")
-    assert call(*args).exit_code == 0
-    failed(call(*args), "out is there already", "--overwrite")
-    assert call(*args, "--overwrite").exit_code == 0
+def test_an_output_that_is_there(job: Path) -> None:
+    assert call("run", job, "--quiet").exit_code == 0
+    before = MANIFEST.stat().st_mtime_ns
+    result = call("run", job, "--if-exists", "skip")
+    assert result.exit_code == 3, result.output
+    assert result.stdout.startswith("Skipped: out ")
+    result = call("run", job, "--if-exists", "skip", "--json", "--quiet")
+    assert json.loads(result.stdout) == json.loads(MANIFEST.read_text())
+    assert run_job(job, overrides={"if_exists": "skip"}).status == "skipped"
+    result = call("run", job, "--dry-run")
+    assert result.exit_code == 5
+    assert "is there already" in result.stderr
+    again = ("resample", "numeric", "out", *TARGET)
+    failed(call(*again, "--quiet"), "out is there already", "--overwrite")
+    assert MANIFEST.stat().st_mtime_ns == before
+    # The old one stays when the new one fails.
+    damage(Path("numeric/1.parquet"))
+    failed(call(*again, "--overwrite"), "1.parquet is corrupt")
+    assert MANIFEST.stat().st_mtime_ns == before
+    Path("numeric/1.parquet").unlink()
+    assert call(*again, "--overwrite").exit_code == 0
+    assert MANIFEST.stat().st_mtime_ns != before
+    assert beside(Path()) == ["job.yaml", "numeric", "out"]
 
 
-def test_overwrite_keeps_the_old_when_the_new_fails(numeric: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    args = ("resample", numeric, out, "--target", "y")
-    assert call(*args).exit_code == 0
-    before = (out.parent / f".{out.name}.dsmote/manifest.json").read_bytes()
-    data = bytearray((numeric / "1.parquet").read_bytes())
-    data[4:600] = b"\xff" * 596
-    (numeric / "1.parquet").write_bytes(bytes(data))
-    failed(call(*args, "--overwrite"), "1.parquet is corrupt")
-    assert (out.parent / f".{out.name}.dsmote/manifest.json").read_bytes() == before
-    assert beside(tmp_path) == ["numeric", "out"]
-
-
-def test_overlap_is_refused(numeric: Path) -> None:
-    for out in (numeric, numeric / "out", numeric.parent):
-        result = call("resample", numeric, out, "--target", "y", "--overwrite")
+def test_what_the_disk_does_not_allow(numeric: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for out in ("numeric", "numeric/out", "."):  # the input would be lost
+        result = call("resample", "numeric", out, *TARGET, "--overwrite")
         assert result.exit_code == 5
         assert "Traceback" not in result.output
-    assert sorted(os.listdir(numeric)) == ["0.parquet", "1.parquet"]
+    assert sorted(os.listdir("numeric")) == ["0.parquet", "1.parquet"]
 
-
-def test_corrupt_file_is_named(numeric: Path, tmp_path: Path) -> None:
-    (numeric / "1.parquet").write_bytes(b"no")
-    result = call("resample", numeric, tmp_path / "out", "--target", "y")
-    failed(result, "1.parquet is corrupt or not a Parquet file")
-
-
-def test_no_permission_is_told(
-    numeric: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
     def refuse(path: str, *mode: int) -> None:
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
         patch.setattr("os.mkdir", refuse)
-        result = call("resample", numeric, tmp_path / "out", "--target", "y")
-    failed(result, "no permission to write", str(tmp_path / "out"), code=1)
+        result = call("resample", "numeric", "out", *TARGET)
+    failed(result, "no permission to write", "out", code=1)
+    Path("numeric/1.parquet").write_bytes(b"no")
+    result = call("resample", "numeric", "out", *TARGET)
+    failed(result, "1.parquet is corrupt or not a Parquet file")
 
 
-def table(path: Path, **columns: object) -> Path:
-    pd.DataFrame(columns).to_parquet(path / "t.parquet", index=False)
-    return path / "t.parquet"
+def table(**columns: object) -> str:
+    pd.DataFrame(columns).to_parquet("t.parquet", index=False)
+    return "t.parquet"
 
 
 X = np.arange(40.0)
@@ -357,26 +349,25 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input_is_one_clear_message(name: str, tmp_path: Path) -> None:
+def test_bad_input_is_one_clear_message(name: str) -> None:
     columns, options, parts = BAD[name]
-    path = table(tmp_path, **columns)
-    failed(call("resample", path, tmp_path / "out", "--target", "y", *options), *parts)
-    assert os.listdir(tmp_path) == ["t.parquet"]
+    path = table(**columns)
+    failed(call("resample", path, "out", *TARGET, *options), *parts)
+    assert os.listdir() == ["t.parquet"]
     # The plan ends as the run does, whether it was made or not.
-    planned = call("plan", path, "--target", "y", *options)
+    planned = call("plan", path, *TARGET, *options)
     assert planned.exit_code == 5, planned.output
     said = " ".join(planned.stdout.split("cannot run: ")[1:]) if planned.stdout else planned.stderr
     assert all(part in said for part in parts)
-    assert call("plan", path, "--target", "y", *options, "--quiet").stderr.startswith("Error: ")
+    assert call("plan", path, *TARGET, *options, "--quiet").stderr.startswith("Error: ")
 
 
 @pytest.mark.parametrize("rows", [3, 1, 0])
-def test_what_cannot_run_is_no_warning(rows: int, tmp_path: Path) -> None:
+def test_what_cannot_run_is_no_warning(rows: int) -> None:
     """It stands apart from warnings, in the plan and in JSON; of 30 classes 20 are named."""
     labels = [0] * 100 + [label for label in range(1, 31) for _ in range(max(1, rows))]
     columns = {"x": np.where(rows or np.array(labels) == 0, np.arange(len(labels)) * 1.0, np.nan)}
-    path = table(tmp_path, **columns, y=labels)
-    args = ("plan", path, "--target", "y", "--missing", "skip")
+    args = ("plan", table(**columns, y=labels), *TARGET, "--missing", "skip")
     planned = call(*args)
     assert planned.exit_code == 5, planned.output
     (problem,) = planned.stdout.split("cannot run: ")[1:]
@@ -386,32 +377,299 @@ def test_what_cannot_run_is_no_warning(rows: int, tmp_path: Path) -> None:
     assert not any("needs at least" in line for line in plan["warnings"])
 
 
-def test_options_and_what_is_set_of_one_key_are_refused(tmp_path: Path) -> None:
-    job = tmp_path / "job.yaml"
-    job.write_text("input: in\noutput: out\ntarget: y\n")
-    given = ("--set", "if_exists=skip"), ("--if-exists", "replace")
-    for pair in (given, given[::-1]):
-        result = call("run", job, *pair[0], *pair[1])
-        assert result.exit_code == 2
-        assert "give the same key: give one of them" in result.stderr
-    assert "[default: error]" not in call("run", "--help").output  # the file says it
-    assert "[default: error]" in call("resample", "--help").output
+# --- What must not be shown
+
+SECRET = "hunter2-and-more"
 
 
-def test_debug_shows_the_traceback(numeric: Path) -> None:
-    result = call("plan", numeric, "--target", "nope", "--debug")
-    assert result.exit_code == 5
-    assert "Traceback (most recent call last)" in result.stderr
-    assert "Error: there is no column 'nope'" in result.stderr
+def test_secrets_are_shown_nowhere(job: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the plan, the log, the result, the manifest, the report, and messages of failures."""
+    frame = pd.read_parquet("numeric").assign(**{SECRET: 1})
+    Path(SECRET).mkdir()
+    frame.to_parquet(f"{SECRET}/in.parquet")
+    monkeypatch.setenv("PASSWORD", SECRET)
+    job.write_text(
+        "input: ${PASSWORD}/in.parquet\noutput: ${PASSWORD}/out\ntarget: y\n"
+        "params: {carry: ['${PASSWORD}']}\n"
+    )
+    results = [
+        call("run", job, "--dry-run"),
+        call("run", job, "--dry-run", "--json"),
+        call("run", job, "--log-level", "debug"),
+        call("run", job, "--debug"),  # the output is there: a failure that names it
+        call("run", job, "--log-format", "json"),
+        call("run", job, "--if-exists", "replace", "--json"),
+        call("run", job, "--set", "input=${PASSWORD}/absent"),
+        call("run", job, "--set", "target=${PASSWORD}", "--if-exists", "replace"),
+        call("run", job, "--set", "mode=${PASSWORD}"),
+    ]
+    assert [result.exit_code for result in results] == [0, 0, 0, 5, 5, 0, 5, 2, 2]
+    for result in results:
+        assert SECRET not in result.output, result.output
+        assert result.exception is None or SECRET not in repr(result.exception)
+    assert "***" in results[3].stderr
+    manifest = Path(SECRET, ".out.dsmote/manifest.json").read_text()
+    assert SECRET not in manifest
+    assert json.loads(manifest)["job"]["input"] == "***/in.parquet"
+    # A column that is measured, and that the plan warns of: it is nominal.
+    frame.assign(**{SECRET: "same"}).to_parquet(f"{SECRET}/in.parquet")
+    nominal = ("--set", "params={categorical: ['${PASSWORD}']}", "--set", "report=true")
+    assert SECRET not in call("run", job, "--if-exists", "replace", *nominal).output
+    for file in ("manifest.json", "report.html"):
+        assert SECRET not in Path(SECRET, ".out.dsmote", file).read_text()
+    with pytest.raises(FileExistsError) as error:
+        run_job(job)
+    while error is not None:
+        value = getattr(error, "value", error)
+        assert SECRET not in f"{value} {value.args}"
+        error = value.__cause__ or value.__context__
 
 
-def test_demo_shows_counts_and_place(tmp_path: Path) -> None:
-    result = call("demo", "--rows", 2000, "--output", tmp_path / "demo")
+def test_secrets_in_a_query_are_shown_nowhere(numeric: Path) -> None:
+    """A folder is called so here: what has a query is known by its name, not by its store."""
+    secret = "8f3c9d"
+    source, out = f"in?X-Amz-Signature={secret}", f"out?page=1&sig={secret}"
+    numeric.rename(source)
+    write = ("resample", source, out, *TARGET, "--report")
+    results = [
+        call("plan", source, *TARGET),
+        call("plan", source, *TARGET, "--json"),
+        call(*write, "--log-level", "debug"),
+        call(*write, "--debug"),  # the output is there: a failure that names it
+        call(*write, "--overwrite", "--json", "--log-format", "json"),
+        call("plan", f"absent?token={secret}", *TARGET, "--debug"),
+        call("plan", f"{source}/0.parquet?token={secret}", *TARGET),
+        call("plan", source, "--target", "nope"),
+    ]
+    assert [result.exit_code for result in results] == [0, 0, 0, 5, 0, 1, 1, 5]
+    for result in results:
+        assert secret not in result.output, result.output
+    for file in ("manifest.json", "report.html"):
+        assert secret not in Path(f".{out}.dsmote", file).read_text()
+    assert "sig=***" in Path(f".{out}.dsmote", "manifest.json").read_text()
+
+
+def test_secrets_are_masked_in_the_log_of_the_workers(
+    job: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker logs the error of a task, which names files; `--debug` shows that log."""
+    secret = "correct-horse-battery"
+    Path(secret).mkdir()
+    pd.read_parquet("numeric").to_parquet(f"{secret}/a.parquet")
+    damage(Path(secret, "a.parquet"))
+    monkeypatch.setenv("PASSWORD", secret)
+    overrides = {"input": "${PASSWORD}/a.parquet", "if_exists": "replace"}
+    with pytest.raises(ValueError, match=r"\*\*\*/a.parquet is corrupt"):
+        run_job(job, client=client, overrides=overrides)
+    logged = str(client.get_worker_logs())
+    assert "***/a.parquet is corrupt" in logged
+    assert secret not in logged
+    # Nothing stays behind: neither the plugin nor the filters.
+    assert not client.run_on_scheduler(_masking_plugins)
+    assert not any(client.run(_masking_filters).values())
+    assert _masking_filters() == 0
+
+
+def _masking_plugins(dask_scheduler=None) -> list[str]:
+    return [name for name in dask_scheduler.worker_plugins if name.startswith("dsmote")]
+
+
+def _masking_filters() -> int:
+    known = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
+    handlers = [handler for logger in known for handler in logger.handlers]
+    return sum("job.logs" in type(f).__module__ for each in handlers for f in each.filters)
+
+
+def test_passwords_in_urls_are_shown_nowhere() -> None:
+    spec = JobSpec("sftp://me:topsecret@127.0.0.1:1/in.parquet", "y", output="out")
+    assert "topsecret" not in repr(spec) + json.dumps(spec.shown())
+    with pytest.raises(Exception, match=r".") as error:
+        run_job(spec)
+    assert "topsecret" not in str(error.value)
+    result = call("resample", spec.input, "out", *TARGET)
+    assert result.exit_code in (1, 5)  # 5 where no library is there for it
+    assert "topsecret" not in result.output
+
+
+# --- Jobs from a file, and from Python
+
+
+def test_a_job_file_is_what_resample_does_with_the_same_options(
+    job: Path, hashes: Callable
+) -> None:
+    """Relative paths are those of the working directory."""
+    result = call(
+        *("resample", "numeric", "a", *TARGET, "--random-state", 0, "--quiet"),
+        *("--test-fraction", 0.2, "--split-seed", 3, "--stratify", "--compression", "zstd"),
+        *("--row-group-rows", 50, "--shuffle"),
+    )
+    assert result.exit_code == 0, result.output
+    Path("jobs").mkdir()
+    Path("jobs/job.yaml").write_text(
+        job.read_text() + "split: {test_fraction: 0.2, seed: 3, stratify: true}\n"
+        "compression: zstd\nrow_group_rows: 50\nshuffle: true\n"
+    )
+    assert call("run", "jobs/job.yaml", "--quiet").exit_code == 0
+    for folder in ("train", "test"):
+        assert hashes(Path("a", folder)) == hashes(Path("out", folder)) != {}
+
+
+def test_a_cluster_of_the_file_is_used(job: Path) -> None:
+    with dask.config.set({"distributed.comm.timeouts.connect": "1s"}):
+        result = call("run", job, "--set", "cluster.address=tcp://127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "no Dask scheduler answers at tcp://127.0.0.1:1" in result.stderr
+
+
+def test_run_job_in_python(job: Path, client: Client, hashes: Callable, monkeypatch) -> None:
+    assert dsmote.run_job is run_job
+    planned = run_job(job, dry_run=True)
+    assert (planned.status, planned.exit_code, planned.manifest) == ("planned", 0, None)
+    assert planned.plan.n_after == 350
+    assert not Path("out").exists()
+    few = run_job(job, dry_run=True, overrides={"params.k_neighbors": 50})
+    assert (few.status, few.exit_code, len(few.plan.problems)) == ("planned", 5, 1)
+    done = run_job(job)
+    assert (done.status, done.exit_code, done.output) == ("done", 0, "out")
+    assert done.manifest == json.loads(MANIFEST.read_text())
+    assert done.plan.n_after == 350
+    assert done.seconds > 0
+    mapping = yaml.safe_load(job.read_text()) | {"output": "two", "cluster": {"n_workers": 3}}
+    with monkeypatch.context() as patch:
+        patch.setattr(api, "connect", lambda **_: pytest.fail("a cluster was asked for"))
+        assert run_job(mapping, client=client).status == "done"
+    assert run_job(JobSpec("numeric", "y", output="three", random_state=0)).status == "done"
+    assert hashes(Path("out")) == hashes(Path("two")) == hashes(Path("three"))
+    with pytest.raises(JobFileError, match=r"overrides params\.k: "):
+        run_job(job, overrides={"params.k": 1})
+    with pytest.raises(ValueError, match=r"dataclasses\.replace"):
+        run_job(JobSpec("numeric", "y", output="five"), overrides={"target": "a"})
+    with pytest.raises(AttributeError):
+        done.status = "skipped"  # type: ignore[misc]
+
+
+# --- Every sampler, and what it writes
+
+GIVEN: dict[str, tuple] = {
+    "borderline": ("--param", "kind=borderline-2", "--k-neighbors", 3),
+    "adasyn": ("--k-neighbors", 4),
+    "svm": ("--param", "max_fit_rows=100", "--param", "provenance=full"),
+    "kmeans": ("--param", "cluster_balance_threshold=0.05", "--param", "kmeans_estimator=3"),
+    "random": ("--param", "shrinkage=0.5"),
+    "random-under": ("--param", "replacement=true"),
+}
+
+
+@pytest.mark.parametrize("name", samplers())
+def test_every_sampler_from_files_to_files(name: str) -> None:
+    write_overlapping(Path("in"), name)
+    args = (*TARGET, "--sampler", name, "--random-state", 1, *GIVEN.get(name, ()))
+    result = call("resample", "in", "out", *args, "--json")
+    assert result.exit_code == 0, result.output
+    manifest = json.loads(MANIFEST.read_text())
+    assert manifest == json.loads(result.stdout)
+    after, before = pd.read_parquet("out"), pd.read_parquet("in")
+    expected = {"u": 60, "v": 60} if name == "random-under" else {"u": 240, "v": 240}
+    assert after["y"].value_counts().to_dict() == expected
+    assert {one["label"]: one["after"] for one in manifest["classes"]} == expected
+    assert manifest["rows"]["before"] == 300
+    assert manifest["rows"]["after"] == len(after) == sum(expected.values())
+    kind = samplers()[name]
+    assert manifest["sampler"] == kind.__name__
+    assert manifest["parameters"].keys() == {*kind().get_params(), "seed"}
+    assert manifest["job"]["sampler"] == name
+    assert list(after.columns)[: len(before.columns)] == list(before.columns)
+    if name == "adasyn":  # known when the output is written only
+        (report,) = manifest["neighbors"]
+        assert (report["label"], 0 < report["near_others"] <= 60) == ("v", True)
+    plan = call("plan", "in", *args, "--json")
+    assert json.loads(plan.stdout)["classes"] == manifest["classes"]
+
+
+def write_overlapping(folder: Path, name: str) -> None:
+    """Two clouds that touch: numbers, or names, or both, as the sampler is for; 60 of 300 rare."""
+    rng, rare = np.random.default_rng(0), np.arange(300) % 5 == 0
+    numbers = {c: rng.normal(size=300) + 1.2 * rare for c in "ab"}
+    names = {c: rng.choice([*"pqr"], 300, p=[0.2, 0.3, 0.5]) for c in "st"}
+    columns = {"smoten": names, "smotenc": {**numbers, **names}}.get(name, numbers)
+    frame = pd.DataFrame({**columns, "y": np.where(rare, "v", "u")})
+    folder.mkdir()
+    for first in (0, 90, 200):
+        rows = frame.iloc[first : {0: 90, 90: 200}.get(first)]
+        rows.to_parquet(folder / f"{first:03}.parquet", index=False)
+
+
+def test_provenance_has_the_types_of_the_columns_it_comes_from() -> None:
+    rng, n = np.random.default_rng(0), 60
+    values = {
+        "day": [date(2024, 1, 1 + i % 28) for i in range(n)],
+        "price": [Decimal(i) / 100 for i in range(n)],
+        "time": [time(i % 24) for i in range(n)],
+        "raw": [bytes([i]) for i in range(n)],
+        "code": pd.Categorical(np.arange(n) % 5),
+        "text": pd.Categorical(list("ab") * (n // 2)),
+        "none": [None] * n,
+    }
+    before = pd.DataFrame({"x": rng.normal(size=n), "y": ["a"] * 45 + ["b"] * 15, **values})
+    before.to_parquet("in.parquet", index=False)
+    carried = [word for name in values for word in ("--carry", name)]
+    args = (*TARGET, "--param", "provenance=full", "--shuffle", *carried)
+    result = call("resample", "in.parquet", "out", *args)
+    assert result.exit_code == 0, result.output
+    after = pq.read_table("out").to_pandas()
+    made = after[after["synthetic"]]
+    assert len(made) == 30
+    for name in values:
+        known = dict(zip(before.index[45:], before[name].iloc[45:], strict=True))
+        assert made[name].isna().all()
+        if name != "none":
+            assert made[f"{name}_base"].tolist() == [known[row] for row in made["base_row"]]
+
+
+def test_under_sampling_keeps_rows_as_they_were(mixed: Path) -> None:
+    strategy = ("--sampling-strategy", '{"0": 100}')
+    args = (*TARGET, "--sampler", "random-under", *strategy, "--random-state", 0)
+    for command in (("plan", "mixed"), ("resample", "mixed", "out")):
+        result = call(*command, *args)
+        assert result.exit_code == 0, result.output
+        words = result.stdout.split()
+        assert words[words.index("dropped") :][:6] == ["dropped", "after", "0", "270", "170", "100"]
+    assert "RandomUnderSampler with seed" in result.stdout
+    assert "projected" not in result.stdout
+    before, after = pd.read_parquet("mixed"), pd.read_parquet("out")
+    kept = before[before["id"].isin(after["id"])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(after, kept)
+    manifest = json.loads(MANIFEST.read_text())
+    assert manifest["rows"] == {"before": 300, "new": 0, "dropped": 170, "after": 130}
+    assert manifest["neighbors"] == []
+    assert manifest["parameters"]["sampling_strategy"] == {"0": 100}
+
+
+def test_under_sampling_keeps_the_index_that_pandas_stored() -> None:
+    frame = pd.DataFrame({"x": np.arange(60.0), "y": np.repeat([0, 1], [45, 15])})
+    frame.index = pd.Index(np.arange(60) * 1000, name="key")
+    frame.to_parquet("in.parquet")
+    args = (*TARGET, "--sampler", "random-under", "--quiet")
+    assert call("resample", "in.parquet", "out", *args).exit_code == 0
+    after = pd.read_parquet("out")
+    assert after["key"].tolist() == (after["x"] * 1000).astype(int).tolist()
+    assert len(after) == 30
+
+
+def test_glob_and_csv_and_format(numeric: Path) -> None:
+    pd.read_parquet(numeric).to_csv("table.txt", index=False)
+    for args in (["numeric/*.parquet"], ["table.txt", "--format", "csv"]):
+        result = call("plan", *args, *TARGET, "--json")
+        assert json.loads(result.stdout)["rows_before"] == 200
+
+
+def test_demo_shows_counts_and_place() -> None:
+    result = call("demo", "--rows", 2000, "--output", "demo")
     assert result.exit_code == 0, result.output
     words = result.stdout.split()
     assert words[words.index("fraud") :][:4] == ["fraud", "20", "1,960", "1,980"]
     assert words[words.index("genuine") :][:4] == ["genuine", "1,980", "0", "1,980"]
-    assert str(tmp_path / "demo" / "balanced") in result.stdout
-    assert beside(tmp_path / "demo") == ["balanced", "table"]
-    again = call("demo", "--rows", 2000, "--output", tmp_path / "demo", "--json")
+    assert "demo/balanced" in result.stdout
+    assert beside(Path("demo")) == ["balanced", "table"]
+    again = call("demo", "--rows", 2000, "--output", "demo", "--json")
     assert json.loads(again.stdout)["rows"]["after"] == 3960

@@ -37,7 +37,7 @@ UNDER = family(over=False)
 EACH = pytest.mark.parametrize("name", OVER)
 NUMERIC = having("missing", OVER)
 SEARCHING = having("on_small_group", OVER)
-NEAREST_OF_ALL = [name for name, (kind, how) in OVER.items() if kind(**how)._recipe().n_neighbors_all]
+NEAREST_OF_ALL = [n for n, (kind, how) in OVER.items() if kind(**how)._recipe().n_neighbors_all]
 
 
 @pytest.fixture(scope="module", autouse=True)

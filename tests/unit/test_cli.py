@@ -1,91 +1,216 @@
 """What the command line does before any work: options, help, and how it ends."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 import click
-import numpy as np
-import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from dsmote import __version__
-from dsmote.cli import guarded, main
+from dsmote import JobResult, JobSpec, __version__
+from dsmote.cli import display, guarded, main
 from dsmote.job import JobFailed
-from dsmote.job.spec import Params, job_schema, sections
+from dsmote.job.spec import PARAMS, Split, job_schema
 from dsmote.plan import MemoryLimitError
 from dsmote.samplers import samplers
 
-SVM = ("--sampler", "svm")
+ROOT = Path(__file__).resolve().parents[2]
+JOB = "input: in\noutput: out\ntarget: y\n"
 
 
 def call(*args: object) -> Result:
     return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=env)
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("job.yaml").write_text(JOB)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[JobSpec]:
+    """The jobs that commands would run."""
+    found: list[JobSpec] = []
+
+    def run_spec(spec: JobSpec, **options: Any) -> JobResult:
+        found.append(spec)
+        return JobResult("planned", None, None, None, 0.0)
+
+    monkeypatch.setattr("dsmote.job.run_spec", run_spec)
+    return found
+
+
 def test_version_and_help() -> None:
     assert call("--version").output == f"dsmote, version {__version__}\n"
-    assert {"demo", "plan", "resample", "samplers"} <= set(call("--help").output.split())
-    options = call("resample", "--help").output
-    for name in (
-        *("--target", "--format", "--sampler", "--sampling-strategy", "--k-neighbors"),
-        "--param",
-        *("--categorical", "--carry", "--missing", "--random-state", "--scheduler"),
-        *("--n-workers", "--threads-per-worker", "--memory-limit", "--overwrite", "--json"),
-        *("--quiet", "--debug"),
+    commands = {"demo", "plan", "resample", "run", "samplers", "schema"}
+    assert set(main.commands) == commands <= set(call("--help").output.split())
+    assert "[default: error]" in call("resample", "--help").output
+    text, readme = call("run", "--help").output, (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "[default: error]" not in text  # the file says it
+    for code in (0, 1, 2, 3, 4, 5, 130):
+        assert f"\n  {code:>5}  " in text
+        assert f"\n| {code} | " in readme
+
+
+def test_every_key_of_a_job_is_an_option_of_resample() -> None:
+    """They are made from the fields: nothing else must know a new key."""
+    command = main.commands["resample"]
+    params = command.get_params(click.Context(command))
+    found = {".".join(getattr(param, "path", (param.name,))) for param in params}
+    schema = job_schema()
+    keys = {*schema["properties"], *(f"params.{name}" for name in PARAMS)}
+    for name, above in (
+        ("Split", "split"),
+        ("Cluster", "cluster"),
+        ("Security", "cluster.security"),
     ):
-        assert name in options
+        keys |= {f"{above}.{key}" for key in schema["$defs"][name]["properties"]}
+    assert keys - {"split", "cluster", "cluster.security", "params"} <= found
 
 
-PLAN = ["plan", "in", "--target", "y"]
+RESAMPLE = ("resample", "in", "out", "--target", "y")
+SVM = ("--sampler", "svm", "--param")
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (
+            (
+                *("--split-column", "n", "--train", 1, "--train", "a", "--train", '"2"'),
+                *("--mode", "synthetic", "--overwrite", "--report", "--resume", "--row-group-rows"),
+                *(50, "--partition-by", "y", "--partition-by", "z", "--compression", "zstd"),
+            ),
+            {
+                "split": Split("n", (1, "a", "2")),
+                "mode": "synthetic",
+                "if_exists": "replace",
+                "report": True,
+                "resume": True,
+                "row_group_rows": 50,
+                "partition_by": ("y", "z"),
+                "compression": "zstd",
+            },
+        ),
+        (
+            ("--test-fraction", 0.2, "--split-seed", 3, "--stratify", "--shuffle"),
+            {"split": Split(test_fraction=0.2, seed=3, stratify=True), "shuffle": True},
+        ),
+        (("--if-exists", "skip", "--format", "csv"), {"if_exists": "skip", "format": "csv"}),
+        (
+            (
+                *("--sampling-strategy", '{"1": 50}', "--k-neighbors", 3, "--carry", "01"),
+                *("--categorical", "a", "--categorical", "b", "--missing", "skip", "--scale"),
+                *("robust", "--n-components", 0.9, "--random-state", 7, "--neighbors", "brute"),
+            ),
+            {
+                "params": {
+                    "sampling_strategy": {"1": 50},
+                    "k_neighbors": 3,
+                    "carry": ["01"],
+                    "categorical": ["a", "b"],
+                    "missing": "skip",
+                    "scale": "robust",
+                    "n_components": 0.9,
+                    "random_state": 7,
+                    "neighbors": "brute",
+                }
+            },
+        ),
+        ((*SVM, "m-neighbors=3"), {"sampler": "svm", "params": {"m_neighbors": 3}}),
+        ((*SVM, "max_fit_rows="), {"sampler": "svm", "params": {"max_fit_rows": None}}),
+        ((*SVM, "carry=[a, 'b=1']"), {"sampler": "svm", "params": {"carry": ["a", "b=1"]}}),
+    ],
+)
+def test_options_reach_the_job(args: tuple, expected: dict, asked: list[JobSpec]) -> None:
+    result = call(*RESAMPLE, "--quiet", *args)
+    assert result.exit_code == 0, result.output
+    assert asked == [JobSpec("in", "y", output="out", **expected)]
+
+
+def test_the_scheduler_of_the_command_line_is_taken(asked: list[JobSpec]) -> None:
+    tls = "security: {tls_ca_file: a, tls_client_cert: b, tls_client_key: c}"
+    Path("job.yaml").write_text(f"{JOB}cluster: {{n_workers: 2, memory_limit: 2GiB, {tls}}}\n")
+    security = {"tls_ca_file": "a", "tls_client_cert": "b", "tls_client_key": "c"}
+    for option in ((), ("--scheduler", "tls://127.0.0.1:1"), ("--scheduler-file", "f")):
+        assert call("run", "job.yaml", "--quiet", *option).exit_code == 0
+    assert [spec.cluster.connection() for spec in asked] == [
+        {"n_workers": 2, "memory_limit": "2GiB", "security": security},
+        {"address": "tls://127.0.0.1:1", "security": security},
+        {"scheduler_file": "f", "security": security},
+    ]
 
 
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["balance"], "No such command"),
-        (["resample", "in", "out"], "Missing option '--target'"),
-        (["resample", "in", "--target", "y"], "Missing argument 'OUTPUT'"),
-        ([*PLAN, "--k-neighbors", "0"], "--k-neighbors: must be greater than or equal to 1, not 0"),
-        ([*PLAN, "--random-state", "-1"], "--random-state: must be"),
-        ([*PLAN, "--n-workers", "x"], "--n-workers: must be a valid integer, not 'x'"),
-        ([*PLAN, "--missing", "drop"], "Invalid value for '--missing'"),
-        ([*PLAN, "--sampling-strategy", "7"], "less than or equal to 1"),
-        ([*PLAN, "--sampling-strategy", "{1:2}"], "must be a valid integer"),
-        ([*PLAN, "--carry", "y"], "--carry: names the target column"),
-        ([*PLAN, "--memory-limit", "much"], "must be a size above 0"),
+        (("balance",), "No such command"),
+        (("resample", "in", "out"), "Missing option '--target'"),
+        (("resample", "in", "--target", "y"), "Missing argument 'OUTPUT'"),
+        (("run",), "Missing argument 'JOB.yaml'"),
+        (("run", "absent.yaml"), "does not exist"),
+        (("run", "job.yaml", "--log-format", "xml"), "--log-format"),
+        (("run", "job.yaml", "--if-exists", "perhaps"), "--if-exists"),
+        (("run", "job.yaml", "--set", "target"), "is not KEY=VALUE, such as params."),
+        (("run", "job.yaml", "--set", "cluster.n_workers=0"), "--set cluster.n_workers: must be"),
         (
-            [*PLAN, "--scheduler", "tcp://x:1", "--n-workers", "2"],
+            ("run", "job.yaml", "--set", "if_exists=skip", "--if-exists", "replace"),
+            "give the same key: give one of them",
+        ),
+        ((*RESAMPLE, "--overwrite", "--if-exists", "skip"), "--overwrite"),
+        (
+            (*RESAMPLE, "--k-neighbors", 0),
+            "--k-neighbors: must be greater than or equal to 1, not 0",
+        ),
+        ((*RESAMPLE, "--n-workers", "x"), "--n-workers: must be a valid integer, not 'x'"),
+        ((*RESAMPLE, "--missing", "drop"), "--missing: must be 'error' or 'skip', not 'drop'"),
+        ((*RESAMPLE, "--sampling-strategy", "{1:2}"), "must be a valid integer"),
+        ((*RESAMPLE, "--carry", "y"), "--carry: names the target column"),
+        ((*RESAMPLE, "--train", "1"), "--train: give either column"),
+        ((*RESAMPLE, "--test-fraction", 1.5), "--test-fraction: must be less than 1, not 1.5"),
+        ((*RESAMPLE, "--partition-by", "n", "--partition-by", "n"), "--partition-by: names column"),
+        ((*RESAMPLE, "--sampler", "random-under", "--shuffle"), "--shuffle: mixes"),
+        ((*RESAMPLE, "--sampler", "borderlin"), "did you mean 'borderline'?"),
+        ((*RESAMPLE, "--sampler", "smote", "--categorical", "c"), "(smotenc has it)"),
+        (
+            (*RESAMPLE, "--scheduler", "tcp://x:1", "--n-workers", 2),
             "--n-workers: applies to local workers, but address names a running",
         ),
-        ([*PLAN, "--sampler", "borderlin"], "did you mean 'borderline'?"),
-        ([*PLAN, "--sampler", "smote", "--categorical", "c"], "(smotenc has it)"),
-        ([*PLAN, *SVM, "--param", "kid=1"], "--param kid: SVMSMOTE has no parameter 'kid'"),
-        ([*PLAN, *SVM, "--param", "kind"], "'kind' is not KEY=VALUE"),
-        ([*PLAN, "--param", "a=1", "--param", "a=2"], "--param a and --param a give the same key"),
-        (
-            [*PLAN, *SVM, "--param", "k_neighbors=1", "--k-neighbors", "2"],
-            "and --k-neighbors give the same key",
-        ),
-        ([*PLAN, "--sampler", "random", "--k-neighbors", "5"], "RandomOverSampler has no"),
+        ((*RESAMPLE, *SVM, "kid=1"), "--param kid: SVMSMOTE has no parameter 'kid'"),
+        ((*RESAMPLE, *SVM, "kind"), "'kind' is not KEY=VALUE, such as k_neighbors=7"),
+        ((*RESAMPLE, *SVM, "m-neighbors=-3"), "--param m-neighbors: must be greater than"),
+        ((*RESAMPLE, *SVM, "a=1", "--param", "a=2"), "--param a and --param a give the same key"),
+        ((*RESAMPLE, *SVM, "k_neighbors=1", "--k-neighbors", 2), "and --k-neighbors give the same"),
     ],
 )
-def test_wrong_usage_exits_with_2(args: list[str], message: str) -> None:
+def test_wrong_usage_exits_with_2(args: tuple, message: str) -> None:
     result = call(*args)
-    assert result.exit_code == 2
+    assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
     assert "Traceback" not in result.output
 
 
 def test_input_that_is_not_there_is_a_failure() -> None:
+    before = dict(os.environ)
     result = call("plan", "no-such.parquet", "--target", "y")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: ")
     assert "no-such.parquet" in result.stderr
+    assert dict(os.environ) == before
 
 
 @pytest.mark.parametrize(
@@ -136,128 +261,13 @@ def test_signal_is_130_and_a_second_one_does_not_disturb(number: int) -> None:
     assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
 
 
-def test_samplers_are_listed_one_a_line() -> None:
-    lines = call("samplers").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == list(samplers())
-    for line, (name, kind) in zip(lines, samplers().items(), strict=True):
-        assert line.split(maxsplit=2) == [name, kind.__name__, kind._summary]
-
-
-def test_samplers_are_listed_as_json() -> None:
-    listed = json.loads(call("samplers", "--json").stdout)["samplers"]
-    found = {one["name"]: one for one in listed}
-    assert list(found) == list(samplers())
-    assert found["kmeans"]["parameters"]["k_neighbors"] == 2
-    assert found["random-under"]["kind"] == "under-sampling"
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("kind=borderline-2", "borderline-2"),
-        ("kind=0.5", 0.5),
-        ('kind="5"', "5"),
-        ("kind=[1, true]", [1, True]),
-        ("kind=no", "no"),
-        ("kind=a=b", "a=b"),
-        ("kind=", None),
-    ],
-)
-def test_value_of_a_parameter_is_yaml(
-    text: str, value: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list = []
-    monkeypatch.setattr("dsmote.job.spec.check", lambda job, _: asked.append(job) or 1 / 0)
-    call("plan", "in", "--target", "y", "--param", text)
-    assert asked == [{"input": "in", "target": "y", "params": {"kind": value}}]
-
-
-def test_every_key_of_a_job_is_an_option_of_resample_and_in_the_schema() -> None:
-    """They are made from the fields: nothing else must know a new key."""
-    command = main.commands["resample"]
-    params = command.get_params(click.Context(command))
-    found = {".".join(getattr(param, "path", (param.name,))) for param in params}
-    schema = job_schema()
-    known = {"": schema, "split": schema["$defs"]["Split"], "cluster": schema["$defs"]["Cluster"]}
-    for above, names in {**sections(), "params": [*Params.model_fields]}.items():
-        keys = {f"{above}.{name}".strip(".") for name in names}
-        assert keys - {"split", "cluster", "cluster.security", "params"} <= found
-        assert above not in known or set(names) == set(known[above]["properties"])
-
-
-def test_name_of_a_parameter_may_be_written_as_an_option_is() -> None:
-    result = call("plan", "no-such.parquet", "--target", "y", *SVM, "--param", "m-neighbors=3")
-    assert "no-such.parquet" in result.stderr
-    result = call("plan", "no-such.parquet", "--target", "y", *SVM, "--param", "m-neighbors=-3")
-    assert "--param m-neighbors: must be greater than or equal to 1" in result.stderr
-
-
-def test_environment_is_as_before() -> None:
-    before = dict(os.environ)
-    call("plan", "no-such.parquet", "--target", "y")
-    assert dict(os.environ) == before
-
-
-def run(*command: str) -> subprocess.CompletedProcess[str]:
-    root = str(Path(__file__).resolve().parents[2])
-    paths = [path for path in [os.environ.get("PYTHONPATH")] if path]
-    return subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=root,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([root, *paths])},
-    )
-
-
-def test_help_needs_neither_pandas_nor_dask() -> None:
-    code = (
-        "import sys, dsmote.cli\n"
-        "slow = {'pandas', 'dask', 'distributed', 'pyarrow', 'pydantic', 'rich', 'ruamel'}\n"
-        "print(sorted(slow & set(sys.modules)))"
-    )
-    assert run(sys.executable, "-c", code).stdout == "[]\n"
-
-
-def test_python_m_dsmote() -> None:
-    assert run(sys.executable, "-m", "dsmote", "--version").stdout.startswith("dsmote, version")
-
-
-def test_dask_dsmote(tmp_path: Path) -> None:
-    from importlib.metadata import entry_points
-
-    if not any(point.name == "dsmote" for point in entry_points(group="dask_cli")):
-        pytest.skip("the package is not installed, so that dask does not know of it")
-    result = run(sys.executable, "-m", "dask", "dsmote", "--help")
-    assert result.returncode == 0
-    assert "resample" in result.stdout
-    result = run(sys.executable, "-m", "dask", "dsmote", "plan", "absent", "--target", "y")
-    assert result.returncode == 1
-    assert "Traceback" not in result.stderr
-
-
-def test_group_is_what_dask_loads() -> None:
-    assert isinstance(main, click.Group)
-    assert main.name == "dsmote"
-    assert (
-        json.dumps(sorted(main.commands))
-        == '["demo", "plan", "resample", "run", "samplers", "schema"]'
-    )
-
-
-def test_an_interrupt_that_python_dropped_ends_the_run_all_the_same(monkeypatch):
-    import contextlib
-    import signal
-
-    from dsmote.cli import display, guarded
-
+def test_an_interrupt_that_python_dropped_ends_the_run_all_the_same() -> None:
     went_on = []
 
     @guarded
-    def command():
+    def command() -> None:
         with display(quiet=True) as progress:
-            progress.advance(1, 1)
+            progress.start(1, 1)
             with contextlib.suppress(KeyboardInterrupt):  # as the garbage collector would
                 signal.raise_signal(signal.SIGINT)
             went_on.append("after the signal")
@@ -270,26 +280,31 @@ def test_an_interrupt_that_python_dropped_ends_the_run_all_the_same(monkeypatch)
     assert went_on == ["after the signal"]
 
 
-def test_scale_and_components_reach_the_job(tmp_path):
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame(rng.normal(size=(300, 3)) * [1, 100, 1e4], columns=list("abc"))
-    frame["y"] = np.repeat([0, 1], [240, 60])
-    frame.to_parquet(tmp_path / "in.parquet")
-    made = CliRunner().invoke(
-        main,
-        [
-            "plan",
-            str(tmp_path / "in.parquet"),
-            *["--target", "y", "--scale", "robust", "--n-components", "2"],
-        ],
+def test_samplers_are_listed() -> None:
+    lines = call("samplers").stdout.splitlines()
+    for line, (name, kind) in zip(lines, samplers().items(), strict=True):
+        assert line.split(maxsplit=2) == [name, kind.__name__, kind._summary]
+    listed = json.loads(call("samplers", "--json").stdout)["samplers"]
+    found = {one["name"]: one for one in listed}
+    assert list(found) == list(samplers())
+    assert found["kmeans"]["parameters"]["k_neighbors"] == 2
+    assert found["random-under"]["kind"] == "under-sampling"
+
+
+def test_schema_is_printed() -> None:
+    assert json.loads(call("schema").stdout)["title"] == "dsmote job"
+
+
+def test_help_needs_neither_pandas_nor_dask() -> None:
+    code = (
+        "import sys, click, dsmote.cli\n"
+        "slow = {'pandas', 'dask', 'distributed', 'pyarrow', 'rich', 'ruamel'}\n"
+        "assert not {'pydantic', *slow} & set(sys.modules)\n"
+        "command = dsmote.cli.main.commands['resample']\n"
+        "command.get_params(click.Context(command))\n"
+        "print(sorted(slow & set(sys.modules)))"
     )
-    assert made.exit_code == 0, made.output
-    assert "robust-scaled" in made.output and "n_components=2)" in " ".join(made.output.split())
-    bad = CliRunner().invoke(
-        main, ["plan", str(tmp_path / "in.parquet"), "--target", "y", "--n-components", "1.5"]
-    )
-    assert bad.exit_code != 0
-    assert "--n-components: must be" in bad.output
+    assert run(sys.executable, "-c", code).stdout == "[]\n"
 
 
 def test_log_of_dasks_client_is_silenced_whenever_dask_is_imported() -> None:
@@ -302,7 +317,16 @@ with _without_logs_of_dask():
     logging.getLogger("distributed.client").error("while it runs")
 logging.getLogger("distributed.client").error("afterwards")
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = run(sys.executable, "-c", code)
     assert done.returncode == 0, done.stderr
     assert "while it runs" not in done.stderr
     assert "afterwards" in done.stderr
+
+
+def test_the_commands_by_which_it_is_started() -> None:
+    assert run(sys.executable, "-m", "dsmote", "--version").stdout.startswith("dsmote, version")
+    if not any(point.name == "dsmote" for point in entry_points(group="dask_cli")):
+        pytest.skip("the package is not installed, so that dask does not know of it")
+    result = run(sys.executable, "-m", "dask", "dsmote", "plan", "absent", "--target", "y")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr

@@ -224,7 +224,7 @@ BROKEN = [
     (wrong_direction, "job/__init__.py", "from dsmote.cli import main"),
     (wrong_direction, "cluster.py", "from dsmote import SMOTE"),
     (cycles, "plan/labels.py", "from dsmote.plan.profile import anything"),
-    (cycles, "job/secrets.py", "def late():\n    from dsmote.job.jobfile import anything"),
+    (cycles, "job/logs.py", "def late():\n    from dsmote.job.jobfile import anything"),
     (cycles, "plan/labels.py", "if TYPE_CHECKING:\n    from dsmote.plan import anything"),
     (dask_outside, "plan/__init__.py", "import dask.dataframe as dd"),
     (dask_outside, "neighbors/new.py", "def late():\n    from distributed import get_client"),
