@@ -241,23 +241,6 @@ def test_there_are_never_many_corners_nor_one_level_without(levels, columns, rng
     assert levels > 2 or not rare.any()
 
 
-@pytest.mark.parametrize(("levels", "exact_"), [(1, True), (2, True), (5, True), (60, False)])
-def test_written_distances_are_at_most_the_true_ones(levels, exact_, rng):
-    codes = rng.integers(0, levels, (200, 3))
-    corners = Corners(codes, 3.0 / np.sqrt(2.0))
-    rows, rare = corners.written(codes), corners.rare(codes)
-    true = 9.0 * (codes[:, None] != codes).sum(axis=2)
-    squares = ((rows[:, None] - rows) ** 2).sum(axis=2)
-    assert (squares <= true + 1e-9).all()
-    assert np.allclose(squares, true) == exact_ == (corners.n_short(codes) == 0)
-    # From the middle of the simplex all other levels are equally far.
-    middle, lacking = corners.centred(codes, rare)
-    squares = ((middle[:, None] - rows) ** 2).sum(axis=2) + lacking[:, None]
-    same = ((codes[:, None] == codes) & rare[:, None]).any(axis=2)
-    assert np.allclose(squares[~same], true[~same])
-    assert (squares[same] > true[same]).all()
-
-
 @pytest.mark.parametrize(("dtype", "most"), [(np.float32, 4.1), (np.float64, 4.001)])
 def test_a_scan_keeps_hardly_more_than_the_neighbours(dtype, most, rng):
     def scanned(rows, k):
