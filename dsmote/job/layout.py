@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dsmote.job.sources import as_pandas, with_pandas_dtypes
+from dsmote.job.sources import as_pandas, look_at, with_pandas_dtypes
 
 #: Folders of one part, at most: more would make files of a few rows each.
 MOST_FOLDERS = 1000
@@ -105,6 +106,19 @@ def check_partition_by(columns: Sequence[str], dtypes: pd.Series) -> None:
             )
     if set(columns) == set(dtypes.index):
         raise ValueError("partition_by names every column, and none is left for the files")
+
+
+def check_folders(frame: Any, columns: Sequence[str], few: bool) -> None:
+    """Refuse values that name no folder, in one pass: before the work, and not after most of it.
+
+    With `few`, a partition must not need more folders than a part may; where rows are left out,
+    that is not known.
+    """
+    look_at(frame, columns, partial(_checked, columns=tuple(columns), few=few), len)
+
+
+def _checked(part: pd.DataFrame, columns: tuple[str, ...], few: bool) -> None:
+    next(key_folders(part, columns, few), None)  # all are named before the first is given
 
 
 def key_folders(

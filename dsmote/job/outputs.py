@@ -16,9 +16,8 @@ from dask import delayed
 from dsmote.execute import count_classes, read_frame
 from dsmote.execute.resources import memory_limit
 from dsmote.job.labels import plain_label
-from dsmote.job.layout import Layout, check_partition_by
+from dsmote.job.layout import Layout, check_folders, check_partition_by
 from dsmote.job.parts import Part, ToWrite
-from dsmote.job.passes import check_folders, rows_of
 from dsmote.job.runner import Threads
 from dsmote.job.shuffle import Numbered, mixed, n_parts, with_mixing
 from dsmote.job.sources import Source, with_pandas_dtypes
@@ -134,7 +133,7 @@ def make_outputs(spec: JobSpec, source: Source, runner: Threads, folder: str) ->
         wanted = {c.label: c.new for c in plan.classes}
     drawn = None
     if spec.report:
-        from dsmote.job.report.sample import draw
+        from dsmote.job.report import draw
 
         drawn = draw(sampler, opened.frame, balanced, spec.target)
     outputs = Outputs(sampler, [], {}, getattr(sampler, "neighbors_report_", {}), drawn)
@@ -227,7 +226,8 @@ def _opened(spec: JobSpec, source: Source, runner: Threads) -> Opened:
     elif spec.shuffle and spec.mode != "synthetic":
         lengths = source.partition_rows
         if lengths is None:
-            lengths = rows_of(frame)
+            counted = count_classes(read_frame(frame, spec.target))
+            lengths = tuple(sum(p.counts.values()) + p.missing for p in counted.parts)
             told = (*told, "counting rows by partition")
         largest = max(lengths)
     return Opened(frame, sampler, divided, lengths, largest, told, runner.note)

@@ -37,7 +37,7 @@ from pydantic.json_schema import GenerateJsonSchema, SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from dsmote.job.jobfile import Path, Reader, Setting, closest, near
-from dsmote.job.secrets import Secrets
+from dsmote.job.logs import Secrets
 
 if TYPE_CHECKING:
     import pandas as pd

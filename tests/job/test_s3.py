@@ -17,13 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-import numpy as np
 import pandas as pd
 import psutil
 import pytest
 from distributed import Client, LocalCluster
 
-from dsmote.execute.exchange import Exchange, arrays
 from dsmote.job import JobSpec, Outcome, prepare, unchanged, write_job
 from dsmote.job.place import Place
 from dsmote.job.storage import OutputLocked, opened
@@ -366,12 +364,3 @@ def test_rows_are_mixed_through_the_store(
         write_job(prepare(spec), client)
         tables.append(pd.read_parquet(out))
     pd.testing.assert_frame_equal(*tables)
-    exchange = Exchange("s3://lake/.exchange")
-    assert exchange.finished() == set()
-    for name, few in {"a": [1, 1, 2], "b": [1]}.items():
-        exchange.send(name, {"x": np.array(few)}, np.array(few), 4)
-    exchange.once("a", lambda: None)
-    got = [arrays(exchange.receive(["a", "b"], place))["x"].tolist() for place in range(4)]
-    assert got == [[], [1, 1, 1], [2], []]
-    assert exchange.finished() == {"a"}
-    store.rm("s3://lake/.exchange", recursive=True)
