@@ -135,7 +135,8 @@ def _look_at_column(frame: Any, target: str, split: Split) -> list[Seen]:
     """Look at the split's column, and refuse what leaves nothing to train with."""
     # Not the split itself: workers do without the model of a job.
     look = partial(_look, target=target, column=str(split.column), train=split.train)
-    seen: list[Seen] = look_at(frame, [target, str(split.column)], look)
+    joined = partial(sum, start=[])
+    seen: list[Seen] = look_at(frame, [target, str(split.column)], look, joined)
     if not any(one.rows for one in seen):
         raise ValueError(EMPTY)
     hits = set().union(*(one.hits for one in seen))

@@ -91,7 +91,6 @@ class ADASYN(OverSampler):
     array([90, 90])
     """
 
-    _name = "adasyn"
     _summary = "more rows from where other classes are near"
     _recipe_type = AdasynRecipe
 

@@ -100,7 +100,6 @@ class SMOTEN(OverSampler):
     (array([18, 18]), ['blue', 'green', 'red'])
     """
 
-    _name = "smoten"
     _summary = "SMOTE for categorical features"
     _recipe_type = NominalRecipe
     _counts_levels = True

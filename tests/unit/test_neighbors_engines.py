@@ -30,7 +30,7 @@ from dsmote.neighbors import (
     measure_recall,
 )
 from dsmote.neighbors.tree import intrinsic_dimension
-from dsmote.plan.memory import class_memory
+from dsmote.plan.memory import Needs, class_memory
 from tests.tables import naive_neighbours, peak_of
 
 RNG = np.random.default_rng(5)
@@ -293,7 +293,7 @@ def test_axes_are_those_of_a_singular_value_decomposition(n, d, rng):
 @pytest.mark.parametrize("search", [lambda rows: leading_axes(rows, 20), TreeSearch])
 def test_axes_of_wide_rows_take_no_square_of_their_columns(search, rng):
     rows = rng.normal(size=(93, 4_000))
-    projected = class_memory(1, *rows.shape, 0, 0, 93, 8, 5, copied=1).build
+    projected = class_memory(1, *rows.shape, 0, 0, 93, 8, Needs(5, copied=1)).build
     assert peak_of(lambda: search(rows)) <= projected < 8 * 4_000**2
 
 
