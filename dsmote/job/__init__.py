@@ -12,7 +12,7 @@ from typing import Any
 _HOMES = {
     "api": ("JobResult", "exit_code", "run_job", "run_spec"),
     "jobfile": ("JobFileError",),
-    "manifest": ("unchanged",),
+    "outputs": ("unchanged",),
     "run": ("Job", "JobFailed", "Outcome", "Progress", "plan_job", "prepare", "write_job"),
     "spec": ("JobSpec", "load_job"),
 }

@@ -289,8 +289,10 @@ class JobSpec:
     def _rules(cls, value: Any, info: ValidationInfo) -> Any:
         sampler = info.context
         if info.field_name == "params":
-            model = params_model(sampler) if sampler else None  # what an unknown one has is unknown
-            value = model.model_validate(value).model_dump(exclude_unset=True) if model else {}
+            if sampler is None:
+                return {}  # what they should be is not known
+            model = params_model(sampler)
+            value = model.model_validate(value).model_dump(exclude_unset=True)
         problems: Any = [
             {"type": PydanticCustomError("rule", message), "loc": loc, "input": value}
             for loc, message in _problems(str(info.field_name), value, sampler, info.data)
@@ -452,10 +454,11 @@ def check(data: Any, reader: Reader, needs_output: bool = False) -> JobSpec:
 def _meant(data: dict[str, Any]) -> Any:
     """Return the class of the sampler, guessed where the key or the name is misspelt."""
     keys = sorted(data, key=lambda key: key != "sampler")
-    name = next((data[key] for key in keys if closest(key, homes()[""]) == "sampler"), AUTO)
+    ours = JobSpec.__dataclass_fields__
+    name = next((data[key] for key in keys if closest(key, ours) == "sampler"), AUTO)
     name = name[0] if isinstance(name, list) and name else name
-    known = _registry().samplers()
-    guess = closest(str(name), [AUTO, *known, *(kind.__name__ for kind in known.values())])
+    known = _registry().class_names()
+    guess = closest(str(name), [AUTO, *known, *known.values()])
     return None if guess is None else sampler_class(guess)
 
 
