@@ -459,6 +459,8 @@ def _meant(data: dict[str, Any]) -> Any:
     name = name[0] if isinstance(name, list) and name else name
     known = _registry().class_names()
     guess = closest(str(name), [AUTO, *known, *known.values()])
+    if guess == AUTO and not data.get("params"):
+        return sampler_class("smote")  # the one that takes most is not needed
     return None if guess is None else sampler_class(guess)
 
 
@@ -562,7 +564,7 @@ def _kind_of(values: Iterable[Any]) -> Any:
 
 def has_parameter(spec: JobSpec, name: str) -> bool:
     """Tell whether the sampler of a job has a parameter."""
-    return name in params_model(spec.kind()).model_fields
+    return name in params_model(spec.kind(mixed=False)).model_fields
 
 
 def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
