@@ -176,7 +176,7 @@ def test_a_report_that_fails_costs_no_table(
         monkeypatch.setattr(module, "report_html", fail)
     else:
         monkeypatch.setattr(LocalFileSystem, "pipe_file", half)
-        told = r"could not be written: cannot write .*report\.html: No space left"
+        told = r"could not be made: cannot write .*report\.html: No space left"
     in_process = None if failing == "task" else client
     with caplog.at_level(logging.ERROR):
         write_job(prepare(job(numeric, tmp_path / "out")), in_process)
