@@ -471,7 +471,8 @@ def check(data: Any, reader: Reader) -> _Keys | None:
 def _meant(data: dict[str, Any]) -> Any:
     """Return the class of the sampler, guessed where the key or the name is misspelt."""
     keys = sorted(data, key=lambda key: key != "sampler")
-    name = next((data[key] for key in keys if closest(key, homes()[""]) == "sampler"), AUTO)
+    ours = _Keys.__dataclass_fields__
+    name = next((data[key] for key in keys if closest(key, ours) == "sampler"), AUTO)
     name = name[0] if isinstance(name, list) and name else name
     known = _registry().class_names()
     guess = closest(str(name), [AUTO, *known, *known.values()])
