@@ -611,19 +611,17 @@ def add_report(
     hidden: Secrets,
 ) -> None:
     """Write the page to a file. What goes wrong is logged, and stops no job."""
+    fs, inside = open_fs(path)
     try:
         if isinstance(rows, str):
             raise RuntimeError(rows)
         page = report_html(manifest, plan, sampling, rows, hidden)
-    except Exception:
-        logger.exception("the table is complete, but its report could not be made")
-        return
-    fs, inside = open_fs(path)
-    try:
         with clear_errors("write", path):
             fs.pipe_file(inside, page.encode("utf-8"))
-    except OSError as error:
-        logger.error("the table is complete, but its report could not be written: %s", error)
+    except Exception as error:
+        trace = not isinstance(error, OSError)  # of the storage
+        message = "the table is complete, but its report could not be made: %s"
+        logger.error(message, error, exc_info=trace)
         with clear_errors("remove", path):  # half a page is none
             if fs.exists(inside):
                 fs.rm_file(inside)
