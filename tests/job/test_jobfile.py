@@ -12,7 +12,7 @@ import jsonschema
 import numpy as np
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dsmote.job import JobSpec
@@ -591,6 +591,7 @@ DOCUMENTS = st.builds(lambda a, b: {**a, **b}, st.dictionaries(KEYS, VALUES, max
 
 @settings(max_examples=200)
 @given(document=DOCUMENTS, sets=st.lists(st.tuples(KEYS, VALUES), max_size=2))
+@example(document={"sampler": None}, sets=[("categorical", [[]])])
 def test_whatever_is_written_is_a_job_or_a_list_of_errors(
     document: dict, sets: list, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
