@@ -299,6 +299,12 @@ def test_exchanged_tables_keep_types_and_order(exchange: Exchange) -> None:
     assert one.to_pydict()["c"] == ["b", "a"]
     assert empty.schema == one.schema == two.schema == table("a").schema
     assert empty.num_rows == 0
+    rows = np.arange(1000)
+    exchange.send("s", pa.table({"x": rows}), rows * 7 % 10 // 4, 3)
+    assert (
+        exchange.receive(["s"], 1)["x"].to_numpy().tolist()
+        == rows[rows * 7 % 10 // 4 == 1].tolist()
+    )
     # Dictionaries are kept through tables of no rows.
     exchange.send("r", empty, np.empty(0, dtype=int), 1)
     (codes,) = exchange.receive(["r"], 0).column("c").chunks
