@@ -33,22 +33,20 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Load a public name from the layer that defines it: samplers as they are listed there."""
-    if name == "__all__":
-        return sorted([*_HOMES, *_samplers(), "__version__"])
     if name in _HOMES:
         return getattr(importlib.import_module(f"dsmote.{_HOMES[name]}"), name)
     # Not of modules, which Python asks for here before it imports them.
-    if name[0].isupper() and name in _samplers():
-        return _samplers()[name]
+    if name == "__all__" or name[0].isupper():
+        samplers = importlib.import_module("dsmote.samplers")
+        listed = samplers.class_names().values()
+        if name == "__all__":
+            return sorted([*_HOMES, *listed, "__version__"])
+        if name in listed:
+            importlib.import_module("dsmote.samplers.base").load_scikit_learn()  # an estimator
+            return getattr(samplers, name)
     raise AttributeError(f"module 'dsmote' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """List the public names, loaded or not."""
     return __getattr__("__all__")
-
-
-def _samplers() -> dict[str, type]:
-    importlib.import_module("dsmote.samplers.base").load_scikit_learn()  # they are its estimators
-    known = importlib.import_module("dsmote.samplers").samplers()
-    return {kind.__name__: kind for kind in known.values()}

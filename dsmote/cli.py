@@ -307,7 +307,7 @@ def guarded(command: Command) -> Command:
 def _fail(error: Exception, debug: bool, log_format: str | None) -> NoReturn:
     # Imported here: `--help` does without.
     from dsmote.job import JobFileError, exit_code
-    from dsmote.job.secrets import Secrets
+    from dsmote.job.logs import Secrets
     from dsmote.plan.labels import first
 
     mask = Secrets().mask  # a job's are masked where it runs

@@ -41,8 +41,7 @@ from dsmote.execute.recipe import (
     Recipe,
 )
 from dsmote.execute.rows import Rows, is_arrow_date, retyped
-from dsmote.neighbors import GroupedSearch, NeighborIndex
-from dsmote.neighbors.choose import measure_recall
+from dsmote.neighbors import GroupedSearch, NeighborIndex, measure_recall
 from dsmote.plan import (
     COPY,
     Block,

@@ -272,7 +272,7 @@ class Recipe:
     def build_index(self, space: SearchSpace, engine: Any, seed: int) -> NeighborIndex:
         """Build the index over the rows of a class, or of one group of it."""
         if space.weight:
-            index = engine.build_mixed(space.matrix, space.codes, space.weight, seed=seed)
+            index = engine.build(space.matrix, space.codes, space.weight, seed=seed)
         else:
             index = engine.build(space.matrix, seed=seed)
         return ProjectedSearch(index, *space.axes) if space.axes else index

@@ -11,7 +11,7 @@ from typing import Any
 
 from dsmote.cluster import connect
 from dsmote.job.jobfile import JobFileError, Setting
-from dsmote.job.logs import Log, logged
+from dsmote.job.logs import Log
 from dsmote.job.manifest import unchanged
 from dsmote.job.run import Job, plan_job, prepare, write_job
 from dsmote.job.runner import is_for_workers
@@ -152,7 +152,7 @@ def run_spec(
 ) -> JobResult:
     """Run a job that has been checked; the rest is as in :func:`run_job`."""
     started = time.perf_counter()
-    with spec.hidden.masked(), logged(progress, spec.hidden) as log:
+    with spec.hidden.masked(), Log(progress, spec.hidden) as log:
         manifest = None if dry_run else unchanged(spec)
         status = "planned" if dry_run else "skipped"
         if manifest is None:

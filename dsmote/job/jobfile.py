@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from dsmote.job.secrets import SECRET_NAME, Secrets
+from dsmote.job.logs import SECRET_NAME, Secrets
 
 if TYPE_CHECKING:
     from pydantic import ValidationError

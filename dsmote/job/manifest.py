@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from dsmote import __version__
 from dsmote.job.files import InputFiles, clear_errors, list_files
 from dsmote.job.labels import plain_label, plain_value
+from dsmote.job.logs import masked_logger
 from dsmote.job.place import SUCCESS, Place, lacking
-from dsmote.job.secrets import masked_logger
 from dsmote.job.spec import JobSpec
 from dsmote.job.storage import tidy
 from dsmote.plan.labels import listed

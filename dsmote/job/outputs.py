@@ -133,7 +133,7 @@ def make_outputs(spec: JobSpec, source: Source, runner: Threads, folder: str) ->
         wanted = {c.label: c.new for c in plan.classes}
     drawn = None
     if spec.report:
-        from dsmote.job.report.sample import draw
+        from dsmote.job.report import draw
 
         drawn = draw(sampler, opened.frame, balanced, spec.target)
     outputs = Outputs(sampler, [], {}, getattr(sampler, "neighbors_report_", {}), drawn)

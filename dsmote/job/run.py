@@ -11,13 +11,12 @@ import dask
 from dask import delayed
 
 from dsmote.job.files import InputFiles, changed_files, check_apart
-from dsmote.job.logs import Log, Progress
+from dsmote.job.logs import Log, Progress, masked_logger
 from dsmote.job.manifest import digest, fingerprint, make_manifest, run_key, up_to_date
 from dsmote.job.outputs import different, make_outputs, plan_outputs
 from dsmote.job.parts import Part, ToWrite, Written, write_tasks
 from dsmote.job.place import check_output
 from dsmote.job.runner import JobFailed, Threads, deferred_signals
-from dsmote.job.secrets import masked_logger
 from dsmote.job.sources import Source, check_columns, open_source
 from dsmote.job.spec import JobSpec, has_parameter
 from dsmote.job.storage import Stage, opened, refuse_if_locked
@@ -222,7 +221,7 @@ def _write(
     manifest = make_manifest(spec, outputs, written, report, peaks, log.seconds)
     manifest |= {"status": "done", "fingerprint": job.fingerprint}
     if drawn:
-        from dsmote.job.report.page import add_report  # matplotlib
+        from dsmote.job.report import add_report
 
         log.stage("drawing the report")
         add_report(stage.report, manifest, plan, drawn.sampling, samples, spec.hidden)

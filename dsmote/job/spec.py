@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from numbers import Integral
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
 
@@ -37,7 +38,7 @@ from pydantic.json_schema import GenerateJsonSchema, SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
 from dsmote.job.jobfile import Path, Reader, Setting, closest, near
-from dsmote.job.secrets import Secrets
+from dsmote.job.logs import Secrets
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -557,7 +558,8 @@ def _meaning(sampler: Any, name: str) -> str:
     """Return what a parameter is for: the first sentence about it in a docstring of a sampler."""
     if name in PARAMS:
         return PARAMS[name]
-    for each in (sampler, *_registry().samplers().values()):
+    known = _registry()  # loaded one by one, as far as needed
+    for each in chain(sampler.__mro__, map(known.find_sampler, known.class_names())):
         found = re.search(rf"^    {name} : .*\n((?:        .*\n)+)", each.__doc__ or "", re.M)
         text = " ".join(found[1].split()) if found else "As in"
         if not text.startswith("As "):

@@ -33,6 +33,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from dsmote.job.files import CHANGES, clear_errors, is_local, open_fs
+from dsmote.job.logs import masked_logger
 from dsmote.job.place import (
     SUCCESS,
     Place,
@@ -43,7 +44,6 @@ from dsmote.job.place import (
     parts_of,
     write_json,
 )
-from dsmote.job.secrets import masked_logger
 
 #: Seconds between two renewals of a lock.
 BEAT_SECONDS = 10.0

@@ -16,8 +16,8 @@ from distributed.comm import CommClosedError
 
 from dsmote.cluster import check_paths, process_bytes, worker_peaks
 from dsmote.job.files import one_line
+from dsmote.job.logs import Masking, Secrets
 from dsmote.job.runner import CANCEL_SECONDS, JobFailed, Threads, deferred_signals
-from dsmote.job.secrets import Masking, Secrets
 
 __all__ = ["Workers", "cancel", "explained", "masked_worker_logs"]
 

@@ -61,8 +61,11 @@ from functools import cached_property
 import numpy as np
 
 from dsmote.neighbors.exact import (
+    Found,
     Groups,
+    Search,
     group_equal_rows,
+    no_codes,
     rescaled,
     scale_power,
     smallest_of_pairs,
@@ -79,13 +82,6 @@ class Corners:
 
     `edge` is M over the square root of two, the place of a corner on its axis; `width` is how many
     numbers are written for a row.
-
-    Examples
-    --------
-    >>> corners = Corners(np.array([[0], [1], [1]]), 2.0)
-    >>> corners.written(np.array([[0], [1]]))
-    array([[0., 2.],
-           [2., 0.]])
     """
 
     def __init__(self, codes: np.ndarray, edge: float) -> None:
@@ -291,14 +287,6 @@ def scan(
     `slack` bounds by how much a true value can exceed what the coordinates say; where it is not 0,
     `exact` returns the true values (less the query's own |x|^2) of pairs (query, row) and a bound
     of their error.
-
-    Examples
-    --------
-    >>> rows = np.array([[-1.0, 1.0], [0.25, 0.0625], [0.75, 0.5625]])  # y, and y squared
-    >>> points = Points(rows, np.abs(rows[:, 0]))
-    >>> kept = scan(points, lambda a, b: Points(rows[a:b], points.lengths[a:b]), 3, 2)
-    >>> kept.owner, kept.row
-    (array([0, 0, 1, 1, 2, 2]), array([0, 1, 1, 2, 1, 2]))
     """
     dtype = queries.columns.dtype.type
     m, terms = queries.columns.shape[0], queries.columns.shape[1] + 7
@@ -345,23 +333,15 @@ _PAIRS = 1 << 18  # pairs whose differences are looked at at once
 _SHORT = {4: 1e15, 8: 1e140}  # lengths whose squares float32 and float64 can hold
 
 
-class BruteSearch:
+class BruteSearch(Search):
     """Exact neighbours by comparing all pairs; Euclidean, or mixed when codes are given.
 
     The square of `weight` (SMOTENC's M) is added to the squared distance for each categorical
     column in which two rows differ. `groups` are the equal rows, where they are known. Rows are not
     copied where their values are of usual size.
-
-    Examples
-    --------
-    >>> index = BruteSearch(np.array([[0.0], [1.0], [3.0], [3.0]]))
-    >>> index.query(np.array([0, 3]), 2)[1]
-    array([[1, 2],
-           [2, 1]])
     """
 
     engine = "brute"
-    exact = True
 
     def __init__(
         self,
@@ -374,7 +354,7 @@ class BruteSearch:
         self.scale = scale_power(matrix, weight)
         self._rows = matrix if self.scale == 1.0 else matrix * self.scale
         self._penalty = (weight * self.scale) ** 2
-        codes = np.empty((self.n_rows, 0), dtype=np.int32) if codes is None else codes
+        codes = no_codes(matrix) if codes is None else codes
         self.groups = groups or group_equal_rows(self._rows, codes)
         self._codes = codes if self.groups.distinct else codes[self.groups.first]
         self.corners = Corners(self._codes, weight * self.scale / np.sqrt(2.0))
@@ -385,12 +365,12 @@ class BruteSearch:
         # In random order, so that the first rows of a scan tell how near the nearest are; always
         # the same order, though nothing depends on it.
         n, width = self.groups.n_unique, self.width + self.corners.width
-        self._order = np.random.default_rng(0).permutation(n).astype(np.int32)
+        self._shuffled = np.random.default_rng(0).permutation(n).astype(np.int32)
         step = max(1, _CELLS // max(1, width))
         slices = [slice(start, min(n, start + step)) for start in range(0, n, step)]
         total, low, high = np.zeros(width), np.full(width, np.inf), np.full(width, -np.inf)
         for part in slices:
-            points = self._points(self._order[part])
+            points = self._points(self._shuffled[part])
             total += points.sum(axis=0)
             low, high = np.minimum(low, points.min(axis=0)), np.maximum(high, points.max(axis=0))
         self._centre = total / max(1, n)
@@ -399,7 +379,7 @@ class BruteSearch:
         self._lengths = np.empty(n)
         self._table = np.empty((n, width + 1), dtype=np.float32)
         for part in slices:
-            points = self._points(self._order[part])
+            points = self._points(self._shuffled[part])
             points -= self._centre
             points *= self._unit
             squares = np.einsum("ij,ij->i", points, points)
@@ -413,29 +393,14 @@ class BruteSearch:
             return rows
         return np.concatenate([rows, self.corners.written(levels)], axis=1)
 
-    def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of rows in the index, each row itself left out."""
-        squares, found = self.nearest_of_many(self.groups.of[ids], k, np.asarray(ids))
-        return np.sqrt(squares) / self.scale, found
-
-    def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of points that are not in the index.
-
-        Their numbers are followed by codes, -1 for a level that the index does not hold.
-        """
+    def scaled(self, points: np.ndarray) -> np.ndarray:
+        """Return points in the unit of the index; codes follow their numbers."""
         scaled = np.array(points, dtype=np.float64)
         scaled[:, : self.width] = rescaled(scaled[:, : self.width], self.scale)
-        squares, found = self.nearest_of_many(scaled, k, None)
-        return np.sqrt(squares) / self.scale, found
+        return scaled
 
-    def nearest_of_many(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return squared (scaled) distances and row numbers of the k nearest.
-
-        Queries are unique rows' numbers, or rows of (scaled) points; `selves` are row numbers to
-        leave out.
-        """
+    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        """Compare queries with all rows, some at a time."""
         m = len(queries)
         squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
         step = max(16, min(BLOCK, BLOCK * 64 // (k + 1)))
@@ -455,9 +420,7 @@ class BruteSearch:
             return self._rows[self.groups.first[queries]], self._codes[queries]
         return queries[:, : self.width], queries[:, self.width :].astype(np.int32)
 
-    def _nearest(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
         """Answer a block of queries, in ever higher precision."""
         squares = np.empty((len(queries), k))
         found = np.empty((len(queries), k), dtype=np.int64)
@@ -490,7 +453,7 @@ class BruteSearch:
         def tile(start: int, stop: int) -> Points:
             if dtype is np.float32:
                 return Points(self._table[start:stop], self._lengths[start:stop])
-            part = self._points(self._order[start:stop])
+            part = self._points(self._shuffled[start:stop])
             part -= self._centre
             part *= self._unit
             squares = np.einsum("ij,ij->i", part, part)
@@ -499,7 +462,7 @@ class BruteSearch:
             )
 
         def exact(owner: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            true = self.pair_squares(numbers, codes, owner, self._order[row]) * self._unit**2
+            true = self.pair_squares(numbers, codes, owner, self._shuffled[row]) * self._unit**2
             rounding = 2.0**-44 * (points.shape[1] + 8)
             size = true + (lengths[owner] + self._lengths[row]) ** 2
             return true - lengths[owner] ** 2, rounding * size
@@ -518,7 +481,7 @@ class BruteSearch:
         self, queries: np.ndarray, kept: Kept, k: int, selves: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Choose among the kept pairs by exact squares."""
-        unique = self._order[kept.row]
+        unique = self._shuffled[kept.row]
         squares = self.pair_squares(*self.parts(queries), kept.owner, unique)
         return smallest_of_pairs(self.groups, len(queries), kept.owner, unique, squares, k, selves)
 
@@ -543,9 +506,7 @@ class BruteSearch:
         squares = self.pair_squares(*self.parts(queries), owner, candidates.reshape(-1))
         return squares.reshape(candidates.shape)
 
-    def _by_differences(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _by_differences(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
         """Compare with all rows by exact squares, in bounded memory whatever the ties."""
         n, m = self.groups.n_unique, len(queries)
         squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
@@ -608,14 +569,6 @@ class DirectSearch:
 
     The least are taken one after the other. Of equal values the first is the least, so equally
     near rows come by number.
-
-    Parameters are those of :class:`BruteSearch`.
-
-    Examples
-    --------
-    >>> DirectSearch(np.array([[0.0], [1.0], [3.0], [3.0]])).query(np.array([0, 3]), 2)[1]
-    array([[1, 2],
-           [2, 1]])
     """
 
     engine = "brute"
@@ -628,7 +581,7 @@ class DirectSearch:
         self._given = (matrix, codes, weight)
         self._scale = scale_power(matrix, weight)
         self._rows = matrix if self._scale == 1.0 else matrix * self._scale
-        self._codes = np.empty((self.n_rows, 0), dtype=np.int32) if codes is None else codes
+        self._codes = no_codes(matrix) if codes is None else codes
         self._penalty = (weight * self._scale) ** 2
 
     @cached_property
@@ -639,12 +592,12 @@ class DirectSearch:
     def _squares(self) -> np.ndarray:
         return np.einsum("ij,ij->i", self._rows, self._rows)
 
-    def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def query(self, ids: np.ndarray, k: int) -> Found:
         """Return the k nearest rows of rows in the index, each row itself left out."""
         found = self._nearest(self._rows[ids], self._codes[ids], k, ids)
         return found or self._laid_out.query(ids, k)
 
-    def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def query_points(self, points: np.ndarray, k: int) -> Found:
         """Return the k nearest rows of points that are not in the index, shape (m, d + q)."""
         numbers, codes = points[:, : self.width], points[:, self.width :]
         found = self._nearest(rescaled(numbers, self._scale), codes, k, None)
@@ -702,7 +655,7 @@ class DirectSearch:
         return best, proposed.reshape(-1)[order], sure
 
 
-def _least(values: np.ndarray, k: int, selves: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _least(values: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
     """Take the k least of each row out of `values`, and where they stood."""
     found = np.empty((len(values), k), dtype=np.int64)
     best = np.empty((len(values), k))

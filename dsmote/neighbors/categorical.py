@@ -55,8 +55,8 @@ import numpy as np
 from dsmote.neighbors.brute import BruteSearch
 from dsmote.neighbors.exact import (
     CandidateSearch,
+    Found,
     group_equal_rows,
-    rescaled,
     smallest_of_pairs,
 )
 from dsmote.neighbors.tree import RotatedTree, intrinsic_dimension
@@ -67,21 +67,13 @@ _PAIRS = 1 << 18  # pairs of queries and rows of their levels that are looked at
 
 
 class MixedSearch(CandidateSearch):
-    """Exact neighbours of rows of numbers and categories; a differing category counts `weight`.
-
-    Examples
-    --------
-    >>> index = MixedSearch(np.zeros((3, 1)), np.array([[0, 0], [1, 1], [1, 0]]), 2.0)
-    >>> index.query(np.array([0]), 2)
-    (array([[2.        , 2.82842712]]), array([[2, 1]]))
-    """
+    """Exact neighbours of rows of numbers and categories; a differing category counts `weight`."""
 
     engine = "mixed tree"
 
     def __init__(self, matrix: np.ndarray, codes: np.ndarray, weight: float) -> None:
         self._all = BruteSearch(matrix, codes, weight)
-        self.n_rows, self._d = matrix.shape
-        self.width = self._d + codes.shape[1]
+        self.n_rows, self.width = len(matrix), matrix.shape[1] + codes.shape[1]
         self.groups, self.scale = self._all.groups, self._all.scale
         numbers, categories = self._all.unique()
         self._tree = RotatedTree(self._written(numbers, categories))
@@ -93,28 +85,26 @@ class MixedSearch(CandidateSearch):
     def _order(self, unique: np.ndarray) -> np.ndarray:
         return self._tree.leaf_order(unique)
 
-    def _scaled(self, points: np.ndarray) -> np.ndarray:
-        """Scale the numbers; codes follow them, -1 for a level that the index does not hold."""
-        scaled = np.array(points, dtype=np.float64)
-        scaled[:, : self._d] = rescaled(scaled[:, : self._d], self.scale)
-        return scaled
+    def scaled(self, points: np.ndarray) -> np.ndarray:
+        """Return points in the unit of the index; codes follow their numbers."""
+        return self._all.scaled(points)
 
-    def _answer(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        squares = np.empty((len(queries), k))
-        found = np.empty((len(queries), k), dtype=np.int64)
-        some = self._all.corners.rare(self._all.parts(queries)[1]).any(axis=1)
-        for which, answer in ((~some, super()._answer), (some, self._with_rare)):
+    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        """Answer queries without rare levels, those with some, and those with long lists."""
+        squares, found = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
+        codes = self._all.parts(queries)[1]
+        rare = self._all.corners.rare(codes)
+        sizes, some = self._levels.sizes(codes, rare), rare.any(axis=1)
+        long = sizes > self.groups.n_unique
+        ways = (~some, super().nearest), (some & ~long, self._with_rare), (long, self._compared)
+        for which, way in ways:
             if which.any():
                 out = None if selves is None else selves[which]
-                squares[which], found[which] = answer(queries[which], k, out)
+                squares[which], found[which] = way(queries[which], k, out)
         return squares, found
 
-    def _compared(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return self._all.nearest_of_many(queries, k, selves)
+    def _compared(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        return self._all.nearest(queries, k, selves)
 
     def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         if queries.ndim == 1:
@@ -124,19 +114,13 @@ class MixedSearch(CandidateSearch):
     def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         return self._all.squared(queries, candidates)
 
-    def _with_rare(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _with_rare(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
         """Answer queries that have rare levels."""
-        m, n_unique = len(queries), self.groups.n_unique
-        squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
+        squares, found = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
         codes = self._all.parts(queries)[1]
         sizes = self._levels.sizes(codes, self._all.corners.rare(codes))
-        long = np.flatnonzero(sizes > n_unique)
-        if len(long):
-            out = None if selves is None else selves[long]
-            squares[long], found[long] = self._compared(queries[long], k, out)
-        left, n = np.flatnonzero(sizes <= n_unique), min(n_unique, k + 4)
+        left, n_unique = np.arange(len(queries)), self.groups.n_unique
+        n = min(n_unique, k + 4)
         while len(left):
             unsure = []
             for part in _runs(left, sizes[left] + n, codes.shape[1]):
@@ -144,8 +128,7 @@ class MixedSearch(CandidateSearch):
                 best, ids, sure = self._queried_twice(queries[part], k, n, out)
                 squares[part[sure]], found[part[sure]] = best[sure], ids[sure]
                 unsure.append(part[~sure])
-            left = np.concatenate(unsure)
-            n = min(n_unique, 4 * n)
+            left, n = np.concatenate(unsure), min(n_unique, 4 * n)
             if n > _MANY and len(left):
                 out = None if selves is None else selves[left]
                 squares[left], found[left] = self._compared(queries[left], k, out)
@@ -295,15 +278,14 @@ class ValueDifferenceSearch(CandidateSearch):
     def _order(self, unique: np.ndarray) -> np.ndarray:
         return super()._order(unique) if self._tree is None else self._tree.leaf_order(unique)
 
-    def _scaled(self, points: np.ndarray) -> np.ndarray:
+    def scaled(self, points: np.ndarray) -> np.ndarray:
+        """Return points with the index's numbers of levels."""
         return self._levels.numbers(points)
 
-    def _answer(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        if self._tree is None:
-            return self._compared(queries, k, selves)
-        return super()._answer(queries, k, selves)
+    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        """Ask the tree, or compare with all rows."""
+        way = self._compared if self._tree is None else super().nearest
+        return way(queries, k, selves)
 
     def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         assert self._tree is not None
@@ -353,10 +335,7 @@ class ValueDifferenceSearch(CandidateSearch):
             points += self._places[level]
         return points
 
-    def _compared(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Compare queries with all rows; squares and row numbers, shape (m, k)."""
+    def _compared(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
         m = len(queries)
         squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
         n_used = self._levels.n_used

@@ -1,54 +1,35 @@
 """Pure planning: labels, strategy, schema, draws, allocation, memory, and the plan itself."""
 
-from dsmote.plan.draws import (
-    Stream,
-    Subset,
-    bases_of,
-    copies_by_weight,
-    copies_with_replacement,
-    root_seed,
-    shares,
-)
-from dsmote.plan.labels import plain, sort_labels
-from dsmote.plan.memory import Limit, MemoryLimitError, MemoryProjection, format_bytes
-from dsmote.plan.plan import COPY, Block, ClassPlan, Needs, Plan, make_plan, make_under_plan
-from dsmote.plan.profile import SCALES, Profile, Scaling, look_at, merge_profiles, scaling_of
-from dsmote.plan.schema import Column, Schema, carried_dtype, make_schema
-from dsmote.plan.strategy import CLEAN, OVER, UNDER, wanted_rows
-
-__all__ = [
-    "CLEAN",
-    "COPY",
-    "OVER",
-    "SCALES",
-    "UNDER",
-    "Block",
-    "ClassPlan",
-    "Column",
-    "Limit",
-    "MemoryLimitError",
-    "MemoryProjection",
-    "Needs",
-    "Plan",
-    "Profile",
-    "Scaling",
-    "Schema",
-    "Stream",
-    "Subset",
-    "bases_of",
-    "carried_dtype",
-    "copies_by_weight",
-    "copies_with_replacement",
-    "format_bytes",
-    "look_at",
-    "make_plan",
-    "make_schema",
-    "make_under_plan",
-    "merge_profiles",
-    "plain",
-    "root_seed",
-    "scaling_of",
-    "shares",
-    "sort_labels",
-    "wanted_rows",
-]
+from dsmote.plan.draws import Stream as Stream
+from dsmote.plan.draws import Subset as Subset
+from dsmote.plan.draws import bases_of as bases_of
+from dsmote.plan.draws import copies_by_weight as copies_by_weight
+from dsmote.plan.draws import copies_with_replacement as copies_with_replacement
+from dsmote.plan.draws import root_seed as root_seed
+from dsmote.plan.draws import shares as shares
+from dsmote.plan.labels import plain as plain
+from dsmote.plan.labels import sort_labels as sort_labels
+from dsmote.plan.memory import Limit as Limit
+from dsmote.plan.memory import MemoryLimitError as MemoryLimitError
+from dsmote.plan.memory import Needs as Needs
+from dsmote.plan.memory import format_bytes as format_bytes
+from dsmote.plan.plan import COPY as COPY
+from dsmote.plan.plan import Block as Block
+from dsmote.plan.plan import ClassPlan as ClassPlan
+from dsmote.plan.plan import Plan as Plan
+from dsmote.plan.plan import make_plan as make_plan
+from dsmote.plan.plan import make_under_plan as make_under_plan
+from dsmote.plan.profile import SCALES as SCALES
+from dsmote.plan.profile import Profile as Profile
+from dsmote.plan.profile import Scaling as Scaling
+from dsmote.plan.profile import look_at as look_at
+from dsmote.plan.profile import merge_profiles as merge_profiles
+from dsmote.plan.profile import scaling_of as scaling_of
+from dsmote.plan.schema import Column as Column
+from dsmote.plan.schema import Schema as Schema
+from dsmote.plan.schema import carried_dtype as carried_dtype
+from dsmote.plan.schema import make_schema as make_schema
+from dsmote.plan.strategy import CLEAN as CLEAN
+from dsmote.plan.strategy import OVER as OVER
+from dsmote.plan.strategy import UNDER as UNDER
+from dsmote.plan.strategy import wanted_rows as wanted_rows

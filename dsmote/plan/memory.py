@@ -64,6 +64,23 @@ class Limit:
 
 
 @dataclass(frozen=True)
+class Needs:
+    """What a sampler needs, as far as the plan is concerned."""
+
+    k: int  # neighbours of each base row in its class; 0 where none are looked for
+    k_name: str = "k_neighbors"  # the parameter that says so
+    n_neighbors_all: int = 0  # nearest of all rows, for each row of a class that grows
+    values: int = 0  # those of them whose values are kept
+    sample: int = 0  # rows that a model is fitted to
+    looks: bool = False  # all rows are looked at, once those of the class are known
+    copied: int = 0  # copies of the numeric columns that the search needs: scaled, projected
+    passes: tuple[str, ...] = ()  # how often the data are read, and what for
+    passthrough: int = 0  # bytes of a row in passthrough columns that are held, to be copied
+    levels: int = 0  # bytes of the counts of the levels of categorical features by class
+    estimators: bool = False  # workers import scikit-learn
+
+
+@dataclass(frozen=True)
 class ClassMemory:
     """Bytes that growing one class needs."""
 
@@ -159,23 +176,18 @@ def class_memory(
     n_categorical: int,
     block_rows: int,
     row_bytes: int,
-    k: int,
+    needs: Needs,
     n_blocks: int = 1,
-    copied: int = 0,
-    n_neighbors_all: int = 0,
-    values: int = 0,
     axes: bool = False,
-    passthrough: int = 0,
 ) -> ClassMemory:
     """Project the bytes for one class.
 
     `n_exact` numeric columns are kept as 64-bit integers too; `block_rows` are those of the largest
-    of `n_blocks` blocks of new rows, `row_bytes` those of a row of the output. The search needs
-    `copied` copies of the numeric columns (scaled, projected); `axes` tells that it keeps principal
-    axes. Of `n_neighbors_all` nearest of all rows, `values` are kept with their values.
-    `passthrough` are bytes of a row in columns that are held as they are, to be copied.
+    of `n_blocks` blocks of new rows, `row_bytes` those of a row of the output; `axes` tells that
+    the search keeps principal axes.
     """
-    rows = n_rows * (8 * n_numeric + 8 * n_exact + 4 * n_categorical + 8 + passthrough)
+    n_neighbors_all, copied = needs.n_neighbors_all, needs.copied
+    rows = n_rows * (8 * n_numeric + 8 * n_exact + 4 * n_categorical + 8 + needs.passthrough)
     # The searched matrix is a second copy (rotated); tree nodes, row ids and allocation take
     # about 64 bytes a row more. With categories it has up to 24 corners and two a
     # column more, and brute force keeps numbers (twice) and codes of its own.
@@ -184,7 +196,7 @@ def class_memory(
         searched += 8 * (24 + 2 * n_categorical) + 16 * n_numeric + 12 * n_categorical + 8
     searched += 8 * n_numeric * copied
     index = rows + n_rows * (searched + 64)
-    nearest = n_rows * (20 * n_neighbors_all + 8 * values * n_numeric)
+    nearest = n_rows * (20 * n_neighbors_all + 8 * needs.values * n_numeric)
     index += nearest
     # Principal axes: held with the index, and found by the smaller side of the rows.
     index += 8 * n_numeric * min(n_rows, n_numeric) * bool(axes or copied or n_neighbors_all)
@@ -212,14 +224,14 @@ def class_memory(
     # New rows are made a step at a time: base rows, neighbours, and the way between them.
     workspace = max(workspace, 24 * min(block_rows, STEP_ROWS) * n_numeric)
     # The numbers of the block, found with a workspace, become a frame, and that a table.
-    generate = block_rows * (8 * n_numeric + 8 * n_categorical + 16 * k + 40)
+    generate = block_rows * (8 * n_numeric + 8 * n_categorical + 16 * needs.k + 40)
     generate += max(workspace, 2 * block_rows * row_bytes)
     return ClassMemory(label, 2 * rows, build, index, generate, block_rows * row_bytes, n_blocks)
 
 
-def looking_bytes(n_rows: int, n_neighbors_all: int, values: int, n_numeric: int) -> int:
+def looking_bytes(n_rows: int, needs: Needs, n_numeric: int) -> int:
     """Project the bytes of the lists of neighbours that a task makes, or joins eight of."""
-    each = 28 * n_neighbors_all + 8 * values * n_numeric + 8 * n_numeric
+    each = 28 * needs.n_neighbors_all + 8 * needs.values * n_numeric + 8 * n_numeric
     return 10 * min(n_rows, QUERIES) * each
 
 
@@ -244,7 +256,7 @@ def project(
 
     Examples
     --------
-    >>> need = class_memory(1, 10**6, 20, 0, 0, 250_000, 160, 5)
+    >>> need = class_memory(1, 10**6, 20, 0, 0, 250_000, 160, Needs(5))
     >>> _, problems = project([need], 160 * 10**5, Limit(2**28, 1, "a worker's memory limit"))
     >>> problems[0].split(":")[0]
     "class 1 (the largest of 1 to grow) does not fit into a worker's memory limit"

@@ -12,6 +12,7 @@ from dsmote.plan.memory import (
     ESTIMATOR_BYTES,
     Limit,
     MemoryLimitError,
+    Needs,
     class_memory,
     format_bytes,
     looking_bytes,
@@ -292,23 +293,6 @@ _COPIES = 8
 _CHOICE = ("engine", "why", "search")
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What a sampler needs, as far as the plan is concerned."""
-
-    k: int  # neighbours of each base row in its class; 0 where none are looked for
-    k_name: str = "k_neighbors"  # the parameter that says so
-    n_neighbors_all: int = 0  # nearest of all rows, for each row of a class that grows
-    values: int = 0  # those of them whose values are kept
-    sample: int = 0  # rows that a model is fitted to
-    looks: bool = False  # all rows are looked at, once those of the class are known
-    copied: int = 0  # copies of the numeric columns that the search needs: scaled, projected
-    passes: tuple[str, ...] = ()  # how often the data are read, and what for
-    passthrough: int = 0  # bytes of a row in passthrough columns that are held, to be copied
-    levels: int = 0  # bytes of the counts of the levels of categorical features by class
-    estimators: bool = False  # workers import scikit-learn
-
-
 def _blocks(classes: Sequence[ClassPlan], row_bytes: int, block_bytes: int) -> tuple[Block, ...]:
     most = max(1, min(BLOCK_ROWS, block_bytes // row_bytes))
     blocks: list[Block] = []
@@ -495,13 +479,9 @@ def make_plan(
             n_nominal,
             max(sizes[c.rank]),
             row_bytes,
-            k,
+            needs,
             len(sizes[c.rank]),
-            copied=needs.copied,
-            n_neighbors_all=needs.n_neighbors_all,
-            values=needs.values,
-            axes=only_numbers and c.engine != COPY and getattr(c.search, "keeps_axes", False),
-            passthrough=needs.passthrough,
+            only_numbers and c.engine != COPY and getattr(c.search, "keeps_axes", False),
         )
         for c in growing
     ]
@@ -510,9 +490,7 @@ def make_plan(
     if needs.looks and growing:
         held += _COPIES * 8 * n_numeric * n_usable if in_memory else 0
         queries = sum([c.usable for c in growing])  # small classes query together
-        looking = _COPIES * partition_bytes + looking_bytes(
-            queries, needs.n_neighbors_all, needs.values, n_numeric
-        )
+        looking = _COPIES * partition_bytes + looking_bytes(queries, needs, n_numeric)
     if process and needs.estimators:
         process += ESTIMATOR_BYTES
     memory, too_large = project(

@@ -17,7 +17,8 @@ wider than those of the table, and wider cells follow from narrower ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, NamedTuple
@@ -66,17 +67,21 @@ def count_levels(levels: Sequence[Any], labels: Sequence[Any], counts: np.ndarra
     return LevelCounts(rows)
 
 
-def merge_levels(a: tuple[LevelCounts, ...], b: tuple[LevelCounts, ...]) -> tuple[LevelCounts, ...]:
-    """Add the counts of two parts of a table; a part without rows has none."""
-    if not a or not b:
-        return a or b
-    merged = []
-    for one, other in zip(a, b, strict=True):
-        rows = dict(one.rows)
-        for level, counts in other.rows.items():
-            rows[level] = _add(rows.get(level, {}), counts)
-        merged.append(LevelCounts(rows))
-    return tuple(merged)
+def merge_levels(a: LevelCounts, b: LevelCounts) -> LevelCounts:
+    """Add the counts of two parts of a table."""
+    return LevelCounts(_union(a.rows, b.rows, _add))
+
+
+def _union(a: Mapping[Any, Any], b: Mapping[Any, Any], how: Callable[[Any, Any], Any]) -> Any:
+    """Return a mapping of what is in either of two; `how` merges what is in both."""
+    merged = dict(a)
+    for key, value in b.items():
+        merged[key] = how(merged[key], value) if key in merged else value
+    return merged
+
+
+def _add(a: Mapping[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
+    return _union(a, b, operator.add)
 
 
 SCALES = ("standard", "minmax", "robust")
@@ -202,7 +207,15 @@ def look_at(values: np.ndarray, kind: str) -> ColumnMoments:
     return ColumnMoments(kind, len(values), 0, 0, *extremes, *sketch)
 
 
-def _merged(a: ColumnMoments, b: ColumnMoments) -> ColumnMoments:
+def merge_moments(a: ColumnMoments, b: ColumnMoments) -> ColumnMoments:
+    """Merge what was found in two parts of a column.
+
+    Examples
+    --------
+    >>> parts = [look_at(np.array([x]), "standard") for x in (1.0, 3.0)]
+    >>> scaling_of([merge_moments(*parts)])
+    Scaling(kind='standard', shift=(2.0,), spread=(1.0,))
+    """
     if not (a.n and b.n):
         return a if a.n else b
     sketch: tuple[Any, ...] = (None, None, None)
@@ -227,22 +240,6 @@ def _merged(a: ColumnMoments, b: ColumnMoments) -> ColumnMoments:
         max(a.greatest, b.greatest),
         *sketch,
     )
-
-
-def merge_moments(
-    a: Sequence[ColumnMoments], b: Sequence[ColumnMoments]
-) -> tuple[ColumnMoments, ...]:
-    """Merge what was found in two parts of a table; either may be empty.
-
-    Examples
-    --------
-    >>> parts = [(look_at(np.array([x]), "standard"),) for x in (1.0, 3.0)]
-    >>> scaling_of(merge_moments(*parts))
-    Scaling(kind='standard', shift=(2.0,), spread=(1.0,))
-    """
-    if not a or not b:
-        return tuple(a or b)
-    return tuple(_merged(x, y) for x, y in zip(a, b, strict=True))
 
 
 def _quantile(column: ColumnMoments, share: float) -> float:
@@ -349,35 +346,19 @@ class Profile:
     assumed: bool = False  # the counts are what the user says, and nothing was read
 
 
-def _add(a: Mapping[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
-    total = dict(a)
-    for key, n in b.items():
-        total[key] = total.get(key, 0) + n
-    return total
-
-
 def sample_rows(width: int) -> int:
     """Return how many rows of each class are kept: fewer of very wide ones, up to 2 MiB."""
     return max(64, min(SAMPLE_ROWS, 2**18 // max(1, width)))
 
 
-def _merge_samples(a: Mapping[Any, Any], b: Mapping[Any, Any]) -> dict[Any, Any]:
-    merged = dict(a)
-    for label, some in b.items():
-        if label in merged:
-            both = [np.concatenate(pair) for pair in zip(merged[label], some, strict=True)]
-            order = np.argsort(both[0], kind="stable")[: sample_rows(both[1].shape[1])]
-            some = Sampled(*(part[order] for part in both))
-        merged[label] = some
-    return merged
+def _merge_samples(a: Sampled, b: Sampled) -> Sampled:
+    both = [np.concatenate(pair) for pair in zip(a, b, strict=True)]
+    order = np.argsort(both[0], kind="stable")[: sample_rows(both[1].shape[1])]
+    return Sampled(*(part[order] for part in both))
 
 
-def _merge_categories(a: Mapping[int, Any], b: Mapping[int, Any]) -> dict[int, Any]:
-    merged = dict(a)
-    for position, dtypes in b.items():
-        have = merged.get(position, ())
-        merged[position] = have + tuple(d for d in dtypes if not any(same(d, h) for h in have))
-    return merged
+def _merge_categories(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
+    return a + tuple(d for d in b if not any(same(d, had) for had in a))
 
 
 def hashes(values: np.ndarray) -> np.ndarray:
@@ -416,26 +397,19 @@ def distinct_values(values: np.ndarray) -> np.ndarray:
     return values[np.argpartition(hashes(values), KEPT_VALUES - 1)[:KEPT_VALUES]]
 
 
-def _merge_distinct(a: Mapping[int, Any], b: Mapping[int, Any]) -> dict[int, Any]:
-    return dict(a) | {
-        i: distinct_values(np.concatenate([a[i], values])) if i in a else values
-        for i, values in b.items()
-    }
-
-
 def merge_decimals(a: Mapping[int, Any], b: Mapping[int, Any]) -> dict[int, Any]:
     """Return the digits that hold the decimals of both."""
-    merged = dict(a)
-    for i, digits in b.items():
-        have = merged.get(i, digits)
-        both = None not in (have, digits)
-        merged[i] = (max(have[0], digits[0]), max(have[1], digits[1])) if both else None
-    return merged
+    return _union(a, b, lambda x, y: (max(x[0], y[0]), max(x[1], y[1])) if x and y else None)
 
 
 def same(a: pd.CategoricalDtype, b: pd.CategoricalDtype) -> bool:
     """Tell whether two categorical dtypes have the same categories in the same order."""
     return a.ordered == b.ordered and a.categories.equals(b.categories)
+
+
+def _by_column(a: Any, b: Any, how: Callable[[Any, Any], Any]) -> tuple[Any, ...]:
+    """Merge what was found of each column; of a part without rows, nothing was."""
+    return tuple(map(how, a, b)) if a and b else tuple(a or b)
 
 
 def _merge(a: Profile, b: Profile) -> Profile:
@@ -448,16 +422,13 @@ def _merge(a: Profile, b: Profile) -> Profile:
         missing_target=a.missing_target + b.missing_target,
         missing=_add(a.missing, b.missing),
         infinite=_add(a.infinite, b.infinite),
-        categories=_merge_categories(a.categories, b.categories),
-        sample=_merge_samples(a.sample, b.sample),
-        moments=merge_moments(a.moments, b.moments),
-        levels=merge_levels(a.levels, b.levels),
+        categories=_union(a.categories, b.categories, _merge_categories),
+        sample=_union(a.sample, b.sample, _merge_samples),
+        moments=_by_column(a.moments, b.moments, merge_moments),
+        levels=_by_column(a.levels, b.levels, merge_levels),
         decimals=merge_decimals(a.decimals, b.decimals),
-        distinct=_merge_distinct(a.distinct, b.distinct),
-        texts={
-            i: (*a.texts.get(i, ()), *b.texts.get(i, ()))[:KEPT_TEXTS]
-            for i in {**a.texts, **b.texts}
-        },
+        distinct=_union(a.distinct, b.distinct, lambda x, y: distinct_values(np.append(x, y))),
+        texts=_union(a.texts, b.texts, lambda x, y: (*x, *y)[:KEPT_TEXTS]),
         index_end=max(a.index_end, b.index_end),
         exact_columns=a.exact_columns | b.exact_columns,
     )

@@ -81,7 +81,6 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
     """Base of all samplers: a scikit-learn estimator that is a dataclass of its parameters."""
 
     _sampling_type: ClassVar[str]
-    _name: ClassVar[str]
     _summary: ClassVar[str]
     _parameter_constraints: ClassVar[Any] = _Constraints()
     #: Rows depend on `random_state`.
@@ -390,9 +389,6 @@ class OverSampler(Sampler):
         """Return the positions of the categorical features, which `excluded` columns are not."""
         return []
 
-    def _check_schema(self, schema: Schema) -> None:
-        """Refuse columns that this sampler is not for."""
-
     def _alarms(self, profile: Profile, growing: list[Any]) -> list[str]:
         """Return what the plan should say, and a warning too."""
         return []
@@ -452,7 +448,6 @@ class OverSampler(Sampler):
             any_kind=self._any_kind,
             sampler=type(self).__name__,
         )
-        self._check_schema(schema)
         if table.is_frame:
             # Categories can be many, and travel with the rows instead.
             categorical = (i for i, kind in enumerate(table.dtypes) if kind == "category")
@@ -470,7 +465,19 @@ class OverSampler(Sampler):
         self, table: Table, schema: Schema, class_counts: Mapping[Any, int] | None
     ) -> Profile:
         """Look at the data once, or take the user's word."""
+        n = getattr(self, "n_components", None)
+        if isinstance(n, Integral) and int(n) > len(schema.numeric):
+            raise ValueError(
+                f"n_components={n}, but there are {len(schema.numeric)} numeric features; "
+                f"give at most {len(schema.numeric)}, or a share of the variance between 0 and 1"
+            )
         if class_counts is not None:
+            if self.scale or self._counts_levels:
+                which = f"scale={self.scale!r}" if self.scale else type(self).__name__
+                raise ValueError(
+                    f"{which} needs to look at all rows once, and class_counts says not to; leave "
+                    "class_counts out"
+                )
             return assumed_profile(class_counts, schema.row_bytes())
         profile = table.profile(schema, self.scale, self._counts_levels)
         self._check_rows(profile.rows, profile.missing_target, table)
@@ -483,7 +490,6 @@ class OverSampler(Sampler):
     ) -> tuple[Plan, tuple[Task, list[str]]]:
         schema = self._schema(table, group)
         recipe = self._recipe()
-        self._check_search(schema, class_counts)
         profile = self._profiled(table, schema, class_counts)
         if profile.decimals:
             schema = with_decimals(schema, profile.decimals)
@@ -536,25 +542,6 @@ class OverSampler(Sampler):
         how = Making(recipe, out, plan.seed, first, self.provenance or None)
         skip = self.missing == "skip"
         return plan, (Task(how, schema, plan, skip, changes, known, profile.levels), alarms)
-
-    def _check_search(self, schema: Schema, class_counts: Mapping[Any, int] | None) -> None:
-        """Refuse a search that the columns or the missing pass over the data do not allow."""
-        if self.scale and class_counts is not None:
-            raise ValueError(
-                f"scale={self.scale!r} needs to look at all rows once, and class_counts says not "
-                "to; leave class_counts out, or scale the columns before"
-            )
-        if self._counts_levels and class_counts is not None:
-            raise ValueError(
-                f"{type(self).__name__} needs to count the levels of all rows once, and "
-                "class_counts says not to look; leave class_counts out"
-            )
-        n = getattr(self, "n_components", None)
-        if isinstance(n, Integral) and int(n) > len(schema.numeric):
-            raise ValueError(
-                f"n_components={n}, but there are {len(schema.numeric)} numeric features; "
-                f"give at most {len(schema.numeric)}, or a share of the variance between 0 and 1"
-            )
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

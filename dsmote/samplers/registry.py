@@ -1,23 +1,32 @@
-"""Samplers by name, made from the list in :mod:`dsmote.samplers`: a new one needs no entry here."""
+"""Samplers by name, made from the list in ``__init__.pyi``: a new one needs no entry here."""
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import pkgutil
+import re
 from collections.abc import Iterable
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
-from dsmote.samplers.base import Sampler
+_LISTED = re.compile(r"^from dsmote\.samplers\.(\w+) import ([A-Z]\w+) as \2$", re.MULTILINE)
+
+
+@cache
+def class_names() -> dict[str, str]:
+    """Return the class of each sampler by the sampler's name, that of its file; loads none."""
+    stub = pkgutil.get_data("dsmote.samplers", "__init__.pyi") or b""
+    listed = _LISTED.findall(stub.decode())
+    # Names in capitals first, as sorted names are elsewhere.
+    listed.sort(key=lambda each: (not each[1].isupper(), each[1]))
+    return {file.replace("_", "-"): kind for file, kind in listed}
 
 
 def samplers() -> dict[str, type]:
     """Return the public samplers by name."""
-    public = vars(importlib.import_module("dsmote.samplers")).values()
-    classes: list[Any] = [x for x in public if isinstance(x, type) and issubclass(x, Sampler)]
-    # Names in capitals first, as sorted names are elsewhere.
-    classes.sort(key=lambda cls: (not cls.__name__.isupper(), cls.__name__))
-    return {cls._name: cls for cls in classes}
+    return {name: find_sampler(name) for name in class_names()}
 
 
 def describe_samplers() -> list[dict[str, Any]]:
@@ -40,14 +49,14 @@ def find_sampler(name: str, also: Iterable[str] = ()) -> type:
 
     An unknown name is a ValueError that lists the names, `also` among them, and the closest.
     """
-    known = samplers()
-    classes = {cls.__name__: cls for cls in known.values()}
-    names = {**{name.lower(): cls for name, cls in classes.items()}, **known}
-    asked = name.strip().lower() if isinstance(name, str) else name
-    if asked in names:
-        return names[asked]
+    known = class_names()
+    asked = str(name).strip().lower()
+    for its, kind in known.items():
+        if asked in (its, kind.lower()):
+            module = importlib.import_module(f"dsmote.samplers.{its.replace('-', '_')}")
+            return getattr(module, kind)
     listed = [*also, *known]
-    near = _near(str(asked), [*listed, *classes])
+    near = _near(asked, [*listed, *known.values()])
     raise ValueError(f"there is no sampler {name!r}{near}; the samplers are: {', '.join(listed)}")
 
 
@@ -55,17 +64,6 @@ def parameters_of(sampler: type) -> dict[str, Any]:
     """Return the parameters of a sampler with their defaults."""
     known: Any = sampler
     return {of.name: of.default for of in sorted(fields(known), key=lambda of: of.name)}
-
-
-def check_parameters(sampler: Any, names: Iterable[str]) -> None:
-    """Refuse parameters that a sampler does not have."""
-    there = list(parameters_of(sampler))
-    for name in names:
-        if name not in there:
-            raise ValueError(
-                f"{sampler.__name__} ({sampler._name!r}) has no parameter {name!r}"
-                f"{_near(name, there)}; its parameters are: {', '.join(there)}"
-            )
 
 
 def make_sampler(name: str, **params: Any) -> Any:
@@ -93,7 +91,13 @@ def make_sampler(name: str, **params: Any) -> Any:
     BorderlineSMOTE(kind='borderline-2', random_state=0)
     """
     sampler = find_sampler(name)
-    check_parameters(sampler, params)
+    there = list(parameters_of(sampler))
+    for given in params:
+        if given not in there:
+            raise ValueError(
+                f"{sampler.__name__} has no parameter {given!r}{_near(given, there)}; its "
+                f"parameters are: {', '.join(there)}"
+            )
     return sampler(**params)
 
 

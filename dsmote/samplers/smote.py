@@ -113,7 +113,6 @@ class SMOTE(OverSampler):
     ((180, 3), array([90, 90]))
     """
 
-    _name = "smote"
     _summary = "SMOTE for numeric features"
 
     k_neighbors: Any = 5

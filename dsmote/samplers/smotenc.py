@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute import Recipe, Rows, SearchSpace, Table
-from dsmote.neighbors.choose import Choice, choose_engine
+from dsmote.neighbors import Choice, choose_engine
 from dsmote.plan import Profile, Schema
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name, is_nominal_dtype
@@ -105,7 +105,6 @@ class SMOTENC(SMOTE):
     (100, ['a', 'b'])
     """
 
-    _name = "smotenc"
     _summary = "SMOTE for numeric and categorical features"
     _recipe_type = MixedRecipe
     _memory_only = ("median_std_",)
@@ -118,7 +117,7 @@ class SMOTENC(SMOTE):
     def _recipe(self, **more: Any) -> Recipe:
         recipe = super()._recipe(**more)
         engine = recipe.neighbors
-        mixed = engine is None or hasattr(engine, "build_mixed")
+        mixed = engine is None or getattr(engine, "mixed", False)
         if self.neighbors == "fast" or not mixed or getattr(engine, "eps", 0):
             raise ValueError(
                 f"neighbors={self.neighbors!r} takes numeric features only; SMOTENC takes 'auto', "
@@ -136,18 +135,7 @@ class SMOTENC(SMOTE):
                     "categorical_features must be 'auto', names, positions or a mask, but is "
                     f"{wanted!r}"
                 )
-            return [
-                i
-                for i in places
-                if table.names[i] not in carried
-                and (
-                    (
-                        is_nominal_dtype(table.dtypes[i])
-                        and not (table.dtypes[i] == np.dtype("O") and table.is_number(i))
-                    )
-                    or pd.api.types.is_bool_dtype(table.dtypes[i])
-                )
-            ]
+            return [i for i in places if table.names[i] not in carried and _is_nominal(table, i)]
         return _positions(list(wanted), table.names, places)
 
     def _alarms(self, profile: Profile, growing: list[Any]) -> list[str]:
@@ -171,7 +159,8 @@ class SMOTENC(SMOTE):
             if not of.copied
         }
 
-    def _check_schema(self, schema: Schema) -> None:
+    def _schema(self, table: Table, group: Any) -> Schema:
+        schema = super()._schema(table, group)
         self.categorical_features_ = np.array(schema.nominal, dtype=np.int64)
         self.continuous_features_ = np.array(schema.numeric, dtype=np.int64)
         names = listed(repr(schema.columns[i].name) for i in schema.nominal)
@@ -186,6 +175,14 @@ class SMOTENC(SMOTE):
                 f"SMOTENC needs at least one numeric feature, but all {len(schema.nominal)} "
                 f"features are categorical ({names}); use SMOTEN, or encode a column as numbers"
             )
+        return schema
+
+
+def _is_nominal(table: Table, i: int) -> bool:
+    dtype = table.dtypes[i]
+    if pd.api.types.is_bool_dtype(dtype):
+        return True
+    return is_nominal_dtype(dtype) and not (dtype == np.dtype("O") and table.is_number(i))
 
 
 def _positions(wanted: list[Any], names: list[Any], places: list[int]) -> list[int]:

@@ -477,7 +477,7 @@ def _masking_plugins(dask_scheduler=None) -> list[str]:
 def _masking_filters() -> int:
     known = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
     handlers = [handler for logger in known for handler in logger.handlers]
-    return sum("job.secrets" in type(f).__module__ for each in handlers for f in each.filters)
+    return sum("job.logs" in type(f).__module__ for each in handlers for f in each.filters)
 
 
 def test_passwords_in_urls_are_shown_nowhere() -> None:

@@ -34,14 +34,14 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("dsmote", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
-    with (folder / "dsmote/samplers/__init__.py").open("a", encoding="utf-8") as file:
+    with (folder / "dsmote/samplers/__init__.pyi").open("a", encoding="utf-8") as file:
         file.write(LINE)
     return folder
 
 
 def tried(copy: Path, module: str, *tests: str) -> str:
     """Run the tests of the new sampler; return what pytest says in the end."""
-    (copy / "dsmote/samplers/halfway_smote.py").write_text(module, encoding="utf-8")
+    (copy / "dsmote/samplers/halfway.py").write_text(module, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-k", "halfway", "-p", "no:cacheprovider", *tests],
         cwd=copy,

@@ -92,11 +92,6 @@ def test_streams_differ_by_seed_class_and_purpose():
             assert not np.isin(one, other).any()
 
 
-def test_streams_of_two_classes_are_not_correlated():
-    one, other = (Stream(0, rank, GAP).uniform(0, 20_000) for rank in (0, 1))
-    assert abs(np.corrcoef(one, other)[0, 1]) < 0.03
-
-
 def test_gaps_are_uniform_and_below_one():
     drawn = Stream(3, 0, GAP).uniform(0, 50_000)
     assert 0 <= drawn.min() < drawn.max() < 1
@@ -113,68 +108,39 @@ def test_choices_are_uniform(limit):
     assert limit == 1 or chisquare(counts).pvalue > 1e-3
 
 
-def test_seeds_of_every_kind():
-    assert root_seed(7) == root_seed(np.int64(7)) == root_seed(np.uint8(7)) == 7
-    assert root_seed(None) != root_seed(None)
-    assert root_seed(np.random.RandomState(0)) == root_seed(np.random.RandomState(0))
-    assert root_seed(np.random.RandomState(0)) != root_seed(np.random.RandomState(1))
-    assert root_seed(np.random.default_rng(0)) == root_seed(np.random.default_rng(0))
-    assert root_seed(np.random.default_rng(0)) != root_seed(np.random.default_rng(1))
+STATES = [
+    lambda: np.random.RandomState(5),
+    lambda: np.random.default_rng(5),
+    lambda: None,
+    lambda: np.uint8(5),
+    lambda: 5,
+]
+
+
+@pytest.mark.parametrize("make", STATES)
+def test_seeds_of_every_kind(make):
+    """Equal seeds give equal rows; generators move on; the seed that was drawn repeats the run."""
     rng = np.random.default_rng(0)
-    assert root_seed(rng) != root_seed(rng)
-    state = np.random.RandomState(0)
-    assert root_seed(state) != root_seed(state)
+    few = rng.normal(size=(20, 2))
+    # Two classes to grow that hold the very same rows, far from the majority.
+    X = np.concatenate([rng.normal(size=(60, 2)) + 9, few, few])
+    y = np.repeat([0, 1, 2], [60, 20, 20])
+    sampler = SMOTE(random_state=make())
+    rows = sampler.fit_resample(X, y)[0][100:]
+    again = SMOTE(random_state=sampler.plan_.seed).fit_resample(X, y)[0][100:]
+    np.testing.assert_array_equal(again, rows)
+    same = SMOTE(random_state=make()).fit_resample(X, y)[0][100:]
+    assert np.array_equal(same, rows) == (make() is not None)
+    later = sampler.fit_resample(X, y)[0][100:]
+    assert np.array_equal(later, rows) == isinstance(make(), int | np.uint8)
+    assert not np.isin(rows[:40], rows[40:]).any()  # of the two equal classes
+    assert root_seed(make()) == 5 or not isinstance(make(), int | np.uint8)
 
 
 @pytest.mark.parametrize("value", [-1, "a", 1.5, [1]])
 def test_what_is_no_seed(value):
     with pytest.raises(ValueError, match="random_state must"):
         root_seed(value)
-
-
-# ---- as users see it
-
-
-def two_equal_classes():
-    """Two classes to grow that hold the very same rows, far from the majority."""
-    rng = np.random.default_rng(0)
-    few = rng.normal(size=(20, 2))
-    X = np.concatenate([rng.normal(size=(60, 2)) + 9, few, few])
-    return X, np.repeat([0, 1, 2], [60, 20, 20])
-
-
-def test_two_equal_classes_get_different_rows():
-    X, y = two_equal_classes()
-    X_res, y_res = SMOTE(random_state=0).fit_resample(X, y)
-    made = X_res[100:]
-    one, other = made[y_res[100:] == 1], made[y_res[100:] == 2]
-    assert len(one) == len(other) == 40
-    assert not np.isin(one, other).any()
-
-
-@pytest.mark.parametrize(
-    "make", [lambda: 5, lambda: np.random.RandomState(5), lambda: np.random.default_rng(5)]
-)
-def test_equal_states_give_equal_rows(make):
-    X, y = two_equal_classes()
-    one = SMOTE(random_state=make()).fit_resample(X, y)[0]
-    np.testing.assert_array_equal(SMOTE(random_state=make()).fit_resample(X, y)[0], one)
-
-
-@pytest.mark.parametrize("state", [None, np.random.RandomState(5), np.random.default_rng(5)])
-def test_states_that_move_on_give_other_rows(state):
-    X, y = two_equal_classes()
-    sampler = SMOTE(random_state=state)
-    one, other = sampler.fit_resample(X, y)[0], sampler.fit_resample(X, y)[0]
-    assert not np.isin(one[100:], other[100:]).any()
-
-
-def test_a_recorded_seed_repeats_a_run():
-    X, y = two_equal_classes()
-    sampler = SMOTE(random_state=None)
-    found = sampler.fit_resample(X, y)[0]
-    again = SMOTE(random_state=sampler.plan_.seed).fit_resample(X, y)[0]
-    np.testing.assert_array_equal(again, found)
 
 
 @given(rows=st.integers(1, 50), new=st.integers(0, 300), seed=st.integers(0, 99))
@@ -188,10 +154,13 @@ def test_copies_add_up_exactly(rows, new, seed):
 
 
 @given(cut=st.integers(0, 100))
-def test_blocks_share_the_rows_out(cut):
+def test_blocks_share_the_rows_out_and_draws_go_on_from_a_place(cut):
     ends = copies_with_replacement(13, 100, 1, 0)
     both = np.concatenate([bases_of(ends, 0, cut), bases_of(ends, cut, 100)])
     np.testing.assert_array_equal(both, bases_of(ends, 0, 100))
+    start = copies_with_replacement(13, cut, 1, 0)
+    rest = copies_with_replacement(13, 100 - cut, 1, 0, first=cut)
+    np.testing.assert_array_equal(start + rest, ends)
 
 
 def test_bases_are_drawn_uniformly_with_replacement():
@@ -229,6 +198,7 @@ def test_shares_add_up_exactly_and_are_rounded_down_or_up(weights, total):
     assert parts.sum() == total
     assert (parts >= 0).all()
     assert not parts[weights == 0].any()
+    np.testing.assert_array_equal(np.diff(copies_by_weight(weights, total), prepend=0), parts)
     exact = [Fraction(w) for w in weights.tolist()]
     exact = [total * w / sum(exact) for w in exact]
     for part, share in zip(parts.tolist(), exact, strict=True):
@@ -254,15 +224,6 @@ def test_weights_that_cannot_be_divided_by(bad):
         shares(np.array(bad), 3)
 
 
-@given(weights=WEIGHTS, total=st.integers(0, 300))
-def test_copies_by_weight_are_running_totals_of_shares(weights, total):
-    ends = copies_by_weight(np.array(weights), total)
-    np.testing.assert_array_equal(np.diff(ends, prepend=0), shares(np.array(weights), total))
-    np.testing.assert_array_equal(
-        np.bincount(bases_of(ends, 0, total), minlength=len(weights)), np.diff(ends, prepend=0)
-    )
-
-
 def test_only_some_rows_may_be_bases():
     among = np.array([2, 3, 7])
     ends = copies_with_replacement(9, 400, 0, 0, among)
@@ -272,14 +233,6 @@ def test_only_some_rows_may_be_bases():
     np.testing.assert_array_equal(
         copies[among], np.diff(copies_with_replacement(3, 400, 0, 0), prepend=0)
     )
-
-
-@given(first=st.integers(0, 200))
-def test_draws_go_on_from_a_place_in_the_stream(first):
-    whole = copies_with_replacement(13, 200, 5, 1)
-    start = copies_with_replacement(13, first, 5, 1)
-    rest = copies_with_replacement(13, 200 - first, 5, 1, None, first)
-    np.testing.assert_array_equal(start + rest, whole)
 
 
 BILLION = 10**9
@@ -394,21 +347,10 @@ def test_with_replacement_rows_come_up_as_often_as_in_independent_draws():
     assert chisquare([*found[:5], found[5:].sum()], [*expected, rest]).pvalue > 1e-3
 
 
-def test_neighbouring_rows_are_chosen_independently():
-    # 512 rows, 256 kept: of two rows beside each other, also across leaves, both or none.
-    both = np.zeros(511)
-    for seed in range(400):
-        times = Subset(512, 256, seed, 0).times(0, 512)
-        both += times[1:] == times[:-1]
-    assert abs(both.mean() / 400 - 255 / 511) < 0.01
-    assert abs(both - 200).max() < 60
-
-
 def test_subsets_differ_by_seed_class_and_kind():
     keys = [(s, c, r) for s in (0, 1) for c in (0, 1) for r in (False, True)]
     drawn = [Subset(400, 200, *key).times(0, 400).tolist() for key in keys]
     assert all(one != other for one, other in itertools.combinations(drawn, 2))
-    assert len({INDEX, SPLIT, CHOICE}) == 3
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import pickle
 import tracemalloc
+from dataclasses import replace
 
 import dask
 import dask.dataframe as dd
@@ -13,19 +14,19 @@ from dsmote import SMOTE, SMOTEN, SMOTENC, RandomOverSampler
 from dsmote.execute import generate
 from dsmote.neighbors import BruteSearch, TreeSearch, level_probabilities
 from dsmote.neighbors.exact import group_equal_rows
-from dsmote.plan import Limit, MemoryLimitError, format_bytes
+from dsmote.plan import Limit, format_bytes
 from dsmote.plan.memory import (
     OTHER_BYTES,
     PROCESS_BYTES,
     PROFILE_BYTES,
     QUERIES,
     ClassMemory,
+    Needs,
     class_memory,
     format_both,
     looking_bytes,
     project,
 )
-from dsmote.plan.memory import MemoryProjection as Projection
 from dsmote.plan.profile import count_levels
 
 BASE = {
@@ -36,8 +37,7 @@ BASE = {
     "n_categorical": 2,
     "block_rows": 5_000,
     "row_bytes": 20_000,
-    "k": 5,
-    "passthrough": 10,
+    "needs": Needs(5, passthrough=10),
 }
 
 
@@ -55,7 +55,9 @@ BASE = {
     ],
 )
 def test_more_of_anything_needs_more(name, parts):
-    less, more = class_memory(**BASE), class_memory(**{**BASE, name: BASE[name] * 10})
+    needs = {"k": Needs(50, passthrough=10), "passthrough": Needs(5, passthrough=100)}
+    changed = {"needs": needs[name]} if name in needs else {name: BASE[name] * 10}
+    less, more = class_memory(**BASE), class_memory(**{**BASE, **changed})
     for part in parts:
         assert getattr(more, part) > getattr(less, part)
 
@@ -65,6 +67,13 @@ def test_what_an_index_holds_is_projected():
     held = len(pickle.dumps(TreeSearch(matrix)))
     rows = class_memory(**{**BASE, "n_rows": 20_000, "n_exact": 0, "n_categorical": 0})
     assert held <= rows.index <= 2 * held
+
+
+def last_partition(sampler, frame, **how):
+    """Compute the new rows."""
+    with dask.config.set(scheduler="sync"):
+        lazy = sampler.resample(dd.from_pandas(frame, npartitions=3), target="y", **how)
+        lazy.partitions[-1].compute()
 
 
 @pytest.mark.parametrize("counted", [True, False])
@@ -95,10 +104,7 @@ def test_columns_that_are_copied_are_projected(how, columns, counted, monkeypatc
         frame = frame.iloc[:, :2].assign(text=[f"{i} {'text ' * (5 - i % 2)}" for i in range(n)])
     frame["y"] = (np.arange(n) % 3 == 0).astype(int)
     counts = None if counted else {0: 4_000, 1: 2_000}
-    with dask.config.set(scheduler="sync"):
-        how = type(how)(**{**how.get_params(), "random_state": 0})
-        lazy = how.resample(dd.from_pandas(frame, npartitions=3), target="y", class_counts=counts)
-        lazy.partitions[-1].compute()
+    last_partition(how.set_params(random_state=0), frame, class_counts=counts)
     rows = held[0].rows
     size = rows.numeric.nbytes
     if rows.passthrough is not None:
@@ -138,9 +144,7 @@ def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, block_peaks
     frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(width)])
     frame["y"] = np.repeat([1, 0], [n, many])
     sampler = SMOTE(k_neighbors=k, neighbors="tree", random_state=0)
-    with dask.config.set(scheduler="sync"):
-        lazy = sampler.resample(dd.from_pandas(frame, npartitions=3), target="y")
-        lazy.partitions[-1].compute()
+    last_partition(sampler, frame)
     (peak,) = block_peaks
     assert peak <= sampler.plan_.memory.generate_bytes
     rows = sampler.plan_.blocks[0].rows
@@ -159,9 +163,7 @@ def test_what_a_block_of_categories_takes_is_projected(engine, n_columns, levels
     frame = frame.astype(pd.CategoricalDtype(range(levels))).assign(x=rng.normal(size=3 * n))
     frame["y"] = (np.arange(3 * n) % 3 == 0).astype(int)
     sampler = SMOTENC(neighbors=engine, random_state=0)
-    with dask.config.set(scheduler="sync"):
-        lazy = sampler.resample(dd.from_pandas(frame, npartitions=2), target="y")
-        lazy.partitions[-1].compute()
+    last_partition(sampler, frame)
     (peak,) = block_peaks
     assert peak <= sampler.plan_.memory.generate_bytes
 
@@ -194,7 +196,8 @@ def test_what_a_search_takes_is_projected(engine, width, n, k, kind):
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak <= class_memory(1, n, width, 0, 0, 2_000, 0, k, axes=engine == "tree").generate
+    terms = class_memory(1, n, width, 0, 0, 2_000, 0, Needs(k), axes=engine == "tree")
+    assert peak <= terms.generate
 
 
 def test_laying_rows_out_for_brute_force_makes_no_copy_of_all():
@@ -283,17 +286,6 @@ def test_weights_and_groups_are_projected():
     assert both.input_bytes == pytest.approx(plain.input_bytes + 1_000 * 16, rel=0.01)
 
 
-def test_threads_and_classes_add_up():
-    one = class_memory(**BASE)
-
-    def worker(classes, threads, partition_bytes=10**6):
-        return project(classes, partition_bytes, Limit(2**40, threads, "w"))[0].worker_bytes
-
-    assert worker([one], 2) > worker([one], 1) > PROCESS_BYTES
-    assert worker([one, one], 1) > worker([one], 1)
-    assert worker([one], 1, 10**9) > worker([one], 1)
-
-
 @pytest.mark.parametrize(
     ("threads", "more", "expected"),
     [
@@ -341,7 +333,7 @@ def test_numbers_of_a_refusal_differ_as_printed(allowed, above):
 
 def test_lists_of_neighbours_and_copies_are_held_and_built():
     def terms(**more):
-        return class_memory(**{**BASE, **more})
+        return class_memory(**{**BASE, "needs": replace(BASE["needs"], **more)})
 
     plain, around, copied = terms(), terms(n_neighbors_all=10, values=5), terms(copied=2)
     lists, axes = 10_000 * (20 * 10 + 8 * 5 * 10), 8 * 10 * 10
@@ -351,36 +343,26 @@ def test_lists_of_neighbours_and_copies_are_held_and_built():
     copies = 10_000 * 10 * 8 * 2
     assert copied.index - plain.index == copies + axes
     assert copied.build - plain.build == 3 * copies + axes
-    assert looking_bytes(10**9, 10, 0, 20) == looking_bytes(QUERIES, 10, 0, 20)
+    looks = Needs(5, n_neighbors_all=10)
+    assert looking_bytes(10**9, looks, 20) == looking_bytes(QUERIES, looks, 20)
 
 
-def test_what_does_not_fit_is_reported_with_both_numbers():
-    need = [class_memory(**BASE), class_memory(**{**BASE, "label": "large", "n_rows": 10**8})]
-    found, problems = project(need, 10**6, Limit(2**30, 1, "the limit of a worker"))
-    assert isinstance(found, Projection)
-    assert len(problems) == 1
-    assert problems[0].startswith("class 'large' ")
-    assert f"{found.worker_bytes:,} bytes" in problems[0]
-    assert f"{int(0.8 * 2**30):,} bytes" in problems[0]
-    assert "give each worker more memory" in problems[0]
-    assert found.allowed_bytes == int(0.8 * 2**30)
-
-
-def test_the_remedy_fits_the_largest_term():
-    small = [class_memory(**BASE)]
-    _, problems = project(small, 10**9, Limit(2**30, 2, "w"))
-    assert "split the input into smaller partitions" in problems[0]
-    _, problems = project(small, 10**6, Limit(2**30, 1, "w"), held=10**10)
-    assert "pass the table as a Dask DataFrame" in problems[0]
-
-
-def test_what_fits_or_has_no_limit_is_no_problem():
-    need = [class_memory(**BASE)]
-    assert project(need, 10**6, Limit(2**40, 1, "w"))[1] == []
-    found, problems = project(need, 10**6, None)
-    assert problems == []
-    assert found.allowed_bytes is None
+def test_what_does_not_fit_is_reported_with_both_numbers_and_a_remedy():
+    small, large = class_memory(**BASE), class_memory(**{**BASE, "label": "large", "n_rows": 10**8})
+    limit = Limit(2**30, 1, "the limit of a worker")
+    found, (problem,) = project([small, large], 10**6, limit)
+    assert found.index_bytes == small.index + large.index
+    assert problem.startswith("class 'large' ")
+    assert f"{found.worker_bytes:,} bytes" in problem
+    assert f"{int(0.8 * 2**30):,} bytes" in problem
+    assert "give each worker more memory" in problem
+    _, (problem,) = project([small], 10**9, limit)
+    assert "split the input into smaller partitions" in problem
+    _, (problem,) = project([small], 10**6, limit, held=10**10)
+    assert "pass the table as a Dask DataFrame" in problem
+    assert project([small], 10**6, Limit(2**40, 1, "w"))[1] == []
     assert project([], 10**12, Limit(2**20, 1, "w"))[1] == []
+    assert project([small], 10**6, None)[1] == []
 
 
 @pytest.mark.parametrize(
@@ -389,9 +371,3 @@ def test_what_fits_or_has_no_limit_is_no_problem():
 )
 def test_bytes_for_people(n, text):
     assert format_bytes(n) == text
-
-
-def test_the_error_is_a_memory_error():
-    assert issubclass(MemoryLimitError, MemoryError)
-    plan = SMOTE().plan(np.arange(40.0)[:, None], np.repeat([0, 1], [30, 10]))
-    assert plan.memory.limit_source

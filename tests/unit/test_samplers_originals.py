@@ -22,58 +22,42 @@ from tests.tables import (
 )
 
 N, FEW = 60, 16
-Y = pd.Series(np.repeat([0, 1], [N - FEW, FEW]), name="label").sample(frac=1.0, random_state=0)
-
-Y = Y.reset_index(drop=True)
+Y = pd.Series(np.random.default_rng(0).permutation(np.repeat([0, 1], [N - FEW, FEW])), name="label")
 RNG = np.random.default_rng(7)
-
 NORMAL = RNG.normal(size=N)
-
 WHOLE = RNG.integers(0, 100, N)
-
+BITS = WHOLE > 50
+TEXT = np.array(["one", "two", "three"])[WHOLE % 3]
+DAYS, SPANS = pd.Timestamp("2020-02-03") + pd.to_timedelta(WHOLE, "D"), pd.to_timedelta(WHOLE, "s")
+ARRAYS = pd.arrays.SparseArray
 
 NUMERIC = {
-    **{kind: WHOLE.astype(kind) for kind in ("int8", "int16", "int32", "int64")},
-    **{kind: WHOLE.astype(kind) for kind in ("uint8", "uint16", "uint32", "uint64")},
-    "float32": NORMAL.astype("float32"),
-    "float64": NORMAL,
-    "float16": NORMAL.astype("float16"),
-    "bool": WHOLE > 50,
-    "Int8": pd.array(WHOLE, dtype="Int8"),
-    "Int64": pd.array(WHOLE, dtype="Int64"),
-    "UInt16": pd.array(WHOLE, dtype="UInt16"),
-    "Float32": pd.array(NORMAL, dtype="Float32"),
-    "Float64": pd.array(NORMAL, dtype="Float64"),
-    "boolean": pd.array(WHOLE > 50, dtype="boolean"),
     **{
-        f"datetime64[{unit}]": (pd.Timestamp("2020-02-03") + pd.to_timedelta(WHOLE, "D")).as_unit(
-            unit
+        kind: pd.array(WHOLE, dtype=kind)
+        for kind in (
+            *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+            *("Int8", "Int64", "UInt16", "int64[pyarrow]", "int16[pyarrow]"),
         )
-        for unit in ("s", "ms", "us", "ns")
     },
-    "datetime64[ns, Europe/Berlin]": (
-        pd.Timestamp("2020-02-03", tz="Europe/Berlin") + pd.to_timedelta(WHOLE, "D")
-    ).as_unit("ns"),
-    "datetime64[s, UTC]": (
-        pd.Timestamp("2020-02-03", tz="UTC") + pd.to_timedelta(WHOLE, "h")
-    ).as_unit("s"),
-    "timedelta64[ns]": pd.to_timedelta(WHOLE, "s").as_unit("ns"),
-    "timedelta64[s]": pd.to_timedelta(WHOLE, "s").as_unit("s"),
-    "Sparse[float64, 0]": pd.arrays.SparseArray(np.where(WHOLE > 50, NORMAL, 0.0), fill_value=0.0),
-    "Sparse[int64, 0]": pd.arrays.SparseArray(np.where(WHOLE > 50, WHOLE, 0), fill_value=0),
-    "int64[pyarrow]": pd.array(WHOLE, dtype="int64[pyarrow]"),
-    "int16[pyarrow]": pd.array(WHOLE, dtype="int16[pyarrow]"),
-    "double[pyarrow]": pd.array(NORMAL, dtype="double[pyarrow]"),
-    "float[pyarrow]": pd.array(NORMAL, dtype="float[pyarrow]"),
-    "bool[pyarrow]": pd.array(WHOLE > 50, dtype="bool[pyarrow]"),
-    "timestamp[us][pyarrow]": pd.array(
-        (pd.Timestamp("2020-02-03") + pd.to_timedelta(WHOLE, "D")).as_unit("us"),
-        dtype="timestamp[us][pyarrow]",
-    ),
-    "timestamp[us, tz=Asia/Tokyo][pyarrow]": pd.array(
-        (pd.Timestamp("2020-02-03", tz="Asia/Tokyo") + pd.to_timedelta(WHOLE, "D")).as_unit("us"),
-        dtype="timestamp[us, tz=Asia/Tokyo][pyarrow]",
-    ),
+    **{
+        kind: pd.array(NORMAL, dtype=kind)
+        for kind in (
+            *("float16", "float32", "float64", "Float32", "Float64"),
+            *("double[pyarrow]", "float[pyarrow]"),
+        )
+    },
+    **{kind: pd.array(BITS, dtype=kind) for kind in ("bool", "boolean", "bool[pyarrow]")},
+    **{f"datetime64[{unit}]": DAYS.as_unit(unit) for unit in ("s", "ms", "us", "ns")},
+    "datetime64[ns, Europe/Berlin]": DAYS.as_unit("ns").tz_localize("Europe/Berlin"),
+    "datetime64[s, UTC]": DAYS.as_unit("s").tz_localize("UTC"),
+    "timedelta64[ns]": SPANS.as_unit("ns"),
+    "timedelta64[s]": SPANS.as_unit("s"),
+    "Sparse[float64, 0]": ARRAYS(np.where(BITS, NORMAL, 0.0), fill_value=0.0),
+    "Sparse[int64, 0]": ARRAYS(np.where(BITS, WHOLE, 0), fill_value=0),
+    **{
+        kind: pd.array(DAYS.as_unit("us"), dtype=kind)
+        for kind in ("timestamp[us][pyarrow]", "timestamp[us, tz=Asia/Tokyo][pyarrow]")
+    },
     **{
         f"{name}[pyarrow]": pd.array(
             pd.to_datetime("1969-12-01") + pd.to_timedelta(WHOLE, "D"),
@@ -81,25 +65,18 @@ NUMERIC = {
         ).astype(f"{name}[pyarrow]")
         for name in ("date32[day]", "date64[ms]")
     },
-    "duration[s][pyarrow]": pd.array(
-        pd.to_timedelta(WHOLE, "s").as_unit("s"), dtype="duration[s][pyarrow]"
-    ),
+    "duration[s][pyarrow]": pd.array(SPANS.as_unit("s"), dtype="duration[s][pyarrow]"),
 }
-
-
-TEXT = np.array(["one", "two", "three"])[WHOLE % 3]
-
 NOMINAL = {
     "category": pd.Categorical(TEXT, categories=["two", "one", "none", "three"]),
     "ordered category": pd.Categorical(TEXT, categories=["one", "two", "three"], ordered=True),
     "category of numbers": pd.Categorical(WHOLE % 4, categories=[3, 2, 1, 0]),
-    "str": pd.array(TEXT, dtype="str"),
-    "string": pd.array(TEXT, dtype="string"),
-    "string[python]": pd.array(TEXT, dtype="string[python]"),
-    "string[pyarrow]": pd.array(TEXT, dtype="string[pyarrow]"),
-    "object": pd.Series(TEXT, dtype=object),
-    "bool": WHOLE > 50,
-    "boolean": pd.array(WHOLE > 50, dtype="boolean"),
+    **{
+        kind: pd.Series(TEXT, dtype=kind)
+        for kind in ("str", "string", "string[python]", "string[pyarrow]", "object")
+    },
+    "bool": BITS,
+    "boolean": pd.array(BITS, dtype="boolean"),
 }
 
 OVER, UNDER = family(), family(over=False)
@@ -123,7 +100,7 @@ def assert_originals_are_there(found, X, y):
 
 
 @pytest.mark.parametrize("kind", NUMERIC)
-def test_measured_columns_keep_dtype_and_range(kind):
+def test_numeric_columns_keep_dtype_and_range(kind):
     X = pd.DataFrame({"z": NORMAL, kind: NUMERIC[kind], "a": -NORMAL})
     in_memory, on_dask = both_ways(SMOTE(random_state=0).fit_resample, X, Y)
     for found in (in_memory, on_dask):
@@ -140,39 +117,30 @@ def test_measured_columns_keep_dtype_and_range(kind):
 
 
 @pytest.mark.parametrize("kind", NOMINAL)
-def test_nominal_columns_keep_dtype_and_levels(kind):
+def test_categorical_columns_keep_dtype_and_levels(kind):
     X = pd.DataFrame({"z": NORMAL, kind: NOMINAL[kind], "a": -NORMAL})
-    for found in both_ways(SMOTENC(random_state=0).fit_resample, X, Y):
-        assert_originals_are_there(found, X, Y)
-        made, few = found[0][N:][kind], X[kind][Y == 1]
-        assert set(made) <= set(few)
-        assert len(set(made)) > 1
-
-
-@pytest.mark.parametrize("kind", [k for k in NOMINAL if "bool" not in k])
-def test_a_missing_name_is_a_level_of_its_own(kind):
-    X = pd.DataFrame({"z": NORMAL, kind: NOMINAL[kind]})
-    X.loc[Y[Y == 1].index[:8], kind] = None
+    missing = "bool" not in kind  # a missing name is a level of its own
+    X.loc[Y[Y == 1].index[: 8 * missing], kind] = None
     in_memory, on_dask = both_ways(SMOTENC(random_state=0).fit_resample, X, Y)
     for found in (in_memory, on_dask):
         assert_originals_are_there(found, X, Y)
-        assert 0 < found[0][N:][kind].isna().sum() < len(found[0]) - N
+        made, few = found[0][N:][kind], X[kind][Y == 1]
+        assert set(made.dropna()) <= set(few.dropna())
+        assert made.nunique(dropna=False) > 1
+        assert made.isna().any() == missing
+        assert made.notna().any()
     assert_same_bits(on_dask[0], in_memory[0])
+
+
+NAMED = Y.map({0: "no", 1: "yes"})
 
 
 @pytest.mark.parametrize(
     "y",
     [
-        Y.map({0: "no", 1: "yes"}),
-        Y.map({0: "no", 1: "yes"}).astype("category"),
-        Y.map({0: "no", 1: "yes"}).astype(object),
-        Y.map({0: "no", 1: "yes"}).astype("string"),
-        Y.map({0: "no", 1: "yes"}).astype(pd.CategoricalDtype(["yes", "maybe", "no"], True)),
-        Y.astype("int8"),
-        Y.astype(float),
-        Y.astype(bool),
-        Y.astype("Int64"),
-        Y.astype("boolean"),
+        *(NAMED.astype(kind) for kind in ("str", "category", object, "string")),
+        NAMED.astype(pd.CategoricalDtype(["yes", "maybe", "no"], True)),
+        *(Y.astype(kind) for kind in ("int8", float, bool, "Int64", "boolean", "M8[ns]")),
         Y.rename(None),
         Y.rename(3),
     ],
@@ -182,6 +150,9 @@ def test_targets_keep_dtype_categories_and_name(y):
     X = pd.DataFrame({"z": NORMAL, "a": NORMAL**2})
     for found in both_ways(SMOTE(random_state=0).fit_resample, X, y):
         assert_originals_are_there(found, X, y)
+    for _, found in both_ways(RandomUnderSampler(random_state=0).fit_resample, X, y):
+        assert [n for n in found.value_counts() if n] == [FEW, FEW]
+        pd.testing.assert_series_equal(found, y.loc[found.index])
 
 
 KINDS = ["Int64", "Float64", "boolean", "datetime64[ns]", "datetime64[s]", "timedelta64[ns]"]
@@ -261,20 +232,6 @@ def test_rows_of_every_dtype_come_out_as_they_went_in(replacement):
         assert_same_bits(found["float32"], table.loc[found.index, "float32"])
 
 
-@pytest.mark.parametrize(
-    "dtype", [object, "category", "string", "boolean", "Int64", "f8", "M8[ns]"]
-)
-def test_targets_of_every_dtype_where_rows_are_left_out(dtype):
-    labels = {"boolean": [True, False], "Int64": [7, 9], "f8": [1.0, 2.0], "M8[ns]": [0, 10**9]}
-    few, many = labels.get(dtype, ["few", "many"])
-    table = pd.DataFrame({"a": NORMAL, "y": pd.Series(np.where(Y == 1, few, many)).astype(dtype)})
-    how = RandomUnderSampler(random_state=0)
-    for found in both_ways(partial(how.resample, target="y"), table):
-        assert found["y"].value_counts().tolist() == [FEW, FEW]
-        assert found["y"].dtype == table["y"].dtype
-        pd.testing.assert_frame_equal(found, table.loc[found.index])
-
-
 def test_the_target_stays_in_its_place_in_a_table():
     table = pd.DataFrame({"z": NORMAL, "label": Y, "a": NORMAL**2})
     found = SMOTE(random_state=0).resample(table, target="label")
@@ -311,28 +268,21 @@ def test_nothing_given_is_changed_or_shared():
 # ---- whole numbers
 
 
-@pytest.mark.parametrize("kind", ["int64", "uint64", "Int64", "int64[pyarrow]"])
+@pytest.mark.parametrize(
+    "kind", ["int64", "uint64", "Int64", "int64[pyarrow]", "datetime64[ns]", "timedelta64[ns]"]
+)
 def test_whole_numbers_beyond_what_a_float_can_tell(kind):
-    start = 2**63 + 5 if kind == "uint64" else 2**62 + 1
-    values = pd.array([start + int(w) for w in WHOLE], dtype=kind)
-    X = pd.DataFrame({"id": values, "z": NORMAL})
-    few = [int(v) for v in X["id"][Y == 1]]
+    start = 2**63 + 5 if kind == "uint64" else 2**60 + 1
+    whole = pd.Series([start + int(w) for w in WHOLE], dtype="uint64" if "u" in kind else "int64")
+    X = pd.DataFrame({"id": whole.astype(kind), "z": NORMAL})
+    few = whole[Y == 1].tolist()
     for found in both_ways(SMOTE(random_state=0).fit_resample, X, Y):
         assert_originals_are_there(found, X, Y)
-        made = [int(v) for v in found[0]["id"][N:]]
+        made = found[0]["id"][N:].astype(whole.dtype).tolist()
         assert min(few) <= min(made)
         assert max(made) <= max(few)
         # Steps of one survive; in float64 all of these numbers would be the same few.
         assert len({v - start for v in made} & set(range(100))) > 10
-
-
-def test_nanoseconds_are_told_apart():
-    moments = pd.Timestamp("2024-05-06") + pd.to_timedelta(WHOLE, "ns")
-    X = pd.DataFrame({"t": moments.as_unit("ns"), "z": NORMAL})
-    made = SMOTE(random_state=0).fit_resample(X, Y)[0]["t"][N:]
-    few = X["t"][Y == 1]
-    assert few.min() <= made.min() <= made.max() <= few.max()
-    assert made.nunique() > 10
 
 
 @pytest.mark.parametrize(
@@ -355,22 +305,21 @@ def test_rows_beyond_their_base_end_where_the_dtype_does(kind):
         assert info.max == new.max() or kind == "UInt64"
 
 
-def test_the_whole_range_of_the_dtype():
-    for kind in ("int8", "uint8", "int64", "uint64"):
-        info = np.iinfo(kind)
-        values = np.where(np.arange(N) % 2 == 0, info.min, info.max).astype(kind)
-        X = pd.DataFrame({"e": values, "z": NORMAL})
-        X_res, _ = SMOTE(k_neighbors=FEW - 1, random_state=0).fit_resample(X, Y)
-        np.testing.assert_array_equal(X_res["e"][:N], values)
-        assert X_res["e"].dtype == kind
-        assert X_res["e"][N:].nunique() > 3
+@pytest.mark.parametrize("kind", ["int8", "uint8", "int64", "uint64"])
+def test_the_whole_range_of_the_dtype(kind):
+    info = np.iinfo(kind)
+    values = np.where(np.arange(N) % 2 == 0, info.min, info.max).astype(kind)
+    X = pd.DataFrame({"e": values, "z": NORMAL})
+    X_res, _ = SMOTE(k_neighbors=FEW - 1, random_state=0).fit_resample(X, Y)
+    np.testing.assert_array_equal(X_res["e"][:N], values)
+    assert X_res["e"].dtype == kind
+    assert X_res["e"][N:].nunique() > 3
 
 
 # ---- containers
 
 
 HOT = np.stack([Y == 0, Y == 1], axis=1).astype("int8")
-WORDS = Y.map({0: "no", 1: "yes"})
 FEATURES = numbers(N, FEW).drop(columns="y")
 BARE = FEATURES.to_numpy()
 CONTAINERS = {
@@ -383,9 +332,9 @@ CONTAINERS = {
     "column frame": (FEATURES, Y.to_frame()),
     "column": (BARE, Y.to_numpy().reshape(-1, 1)),
     "list of rows": (BARE, Y.to_numpy().reshape(-1, 1).tolist()),
-    "text": (BARE, WORDS.to_numpy(dtype="U3")),
-    "text column": (BARE, WORDS.to_numpy(dtype="U3").reshape(-1, 1)),
-    "text list": (BARE, WORDS.tolist()),
+    "text": (BARE, NAMED.to_numpy(dtype="U3")),
+    "text column": (BARE, NAMED.to_numpy(dtype="U3").reshape(-1, 1)),
+    "text list": (BARE, NAMED.tolist()),
     "one-hot": (BARE, HOT),
     "one-hot frame": (FEATURES, pd.DataFrame(HOT)),
     "one-hot list": (BARE, HOT.tolist()),
@@ -668,7 +617,7 @@ def test_an_index_that_cannot_count_so_far():
 
 
 CARRIED = {
-    "int64": (WHOLE, "Int64"),
+    "int64": (WHOLE + 2**62, "Int64"),
     "uint8": (WHOLE.astype("uint8"), "UInt8"),
     "bool": (WHOLE > 50, "boolean"),
     "float32": (NORMAL.astype("float32"), "float32"),
@@ -696,34 +645,21 @@ def test_carried_columns_are_missing_in_new_rows(kind):
     values, expected = CARRIED[kind]
     X = pd.DataFrame({"id": values, "z": NORMAL, "a": NORMAL**2})
     expected = X["id"].dtype if expected is None else pd.api.types.pandas_dtype(expected)
-    in_memory, on_dask = both_ways(SMOTE(random_state=0, carry=["id"]).fit_resample, X, Y)
     without = SMOTE(random_state=0).fit_resample(X[["z", "a"]], Y)[0]
-    for X_res, _ in (in_memory, on_dask):
-        assert X_res["id"].dtype == expected
-        assert X_res["id"][N:].isna().all()
-        pd.testing.assert_series_equal(
-            X_res["id"][:N].reset_index(drop=True), X["id"].astype(expected)
-        )
+    for X_res, _ in both_ways(SMOTE(random_state=0, carry=["id"]).fit_resample, X, Y):
+        ids = X_res["id"].reset_index(drop=True)
+        pd.testing.assert_series_equal(ids[:N], X["id"].astype(expected))
+        assert ids[N:].isna().all()
         assert_same_bits(X_res[["z", "a"]], without)
 
 
-def test_carried_whole_numbers_stay_exact():
-    ids = np.arange(N) + 2**62
-    X = pd.DataFrame({"id": ids, "z": NORMAL})
-    X_res, _ = SMOTE(random_state=0, carry=["id"]).fit_resample(X, Y)
-    assert X_res["id"][:N].tolist() == ids.tolist()
-
-
 def test_a_carried_column_may_hold_anything():
-    X = pd.DataFrame({"z": NORMAL, "a": NORMAL**2})
-    X["lists"] = [[i] for i in range(N)]
-    X["imaginary"] = NORMAL * 1j
+    X = pd.DataFrame({"z": NORMAL, "lists": [[i] for i in range(N)], "imaginary": NORMAL * 1j})
     X["gaps"] = np.where(NORMAL > 0, np.nan, NORMAL)
-    sampler = SMOTE(random_state=0, carry=["lists", "imaginary", "gaps"])
-    X_res, _ = sampler.fit_resample(X, Y)
+    X_res, _ = SMOTE(random_state=0, carry=["lists", "imaginary", "gaps"]).fit_resample(X, Y)
+    assert_same_bits(X_res[["imaginary", "gaps"]][:N], X[["imaginary", "gaps"]])
     assert X_res["lists"][:N].tolist() == X["lists"].tolist()
-    assert X_res["lists"][N:].isna().all()
-    assert X_res["gaps"][N:].isna().all()
+    assert X_res.iloc[N:, 1:].isna().all(axis=None)
 
 
 # ---- missing values

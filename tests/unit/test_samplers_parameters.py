@@ -21,7 +21,6 @@ from dsmote.neighbors import BruteIndex, CappedIndex, TreeIndex
 from dsmote.samplers import samplers
 from dsmote.samplers.base import CleanSampler
 from dsmote.samplers.registry import describe_samplers, find_sampler
-from dsmote.samplers.smotenc import mixed_weight
 from tests.tables import (
     CONTAINERS,
     assert_same_bits,
@@ -117,8 +116,16 @@ def test_a_worker_loads_scikit_learn_only_for_a_model():
     assert done.stdout.decode().split() == [str(len(samplers()) - 1), "False", "True"]
 
 
-def test_a_layer_is_imported_without_those_above_it():
-    code = "import sys; from dsmote import plan; print({'dask', 'sklearn'} & set(sys.modules))"
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("from dsmote import plan", {"dask", "sklearn"}),
+        ("from dsmote.samplers import SMOTE", {"sklearn", "dsmote.samplers.svm"}),
+        ("from dsmote import make_sampler", {"dsmote.samplers.base"}),
+    ],
+)
+def test_nothing_is_imported_that_was_not_asked_for(code, absent):
+    code = f"import sys; {code}; print({absent} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -278,35 +285,45 @@ def test_scaling_that_cannot_be():
 TABLE = mixed(160, 48)
 
 
-def nominal(**how):
-    sampler = SMOTENC(random_state=0, **how)
-    sampler.fit(TABLE.drop(columns="y"), TABLE["y"])
-    return sampler.categorical_features_.tolist()
+@pytest.mark.parametrize(
+    ("names", "wanted", "expected"),
+    [
+        *(
+            (["a", "c", "b", "d"], wanted, [1, 3])
+            for wanted in (
+                "auto",
+                ["c", "d"],
+                [-3, -1],
+                np.array([1, 3]),
+                [False, True, False, True],
+                np.array([False, True, False, True]),
+            )
+        ),
+        (["a", "c", "b", "d"], ["b", "c", "d"], [1, 2, 3]),
+        ([2, 0, 1, 3], [0, 3], [0, 3]),  # a position wherever it can be one
+        ([10, 20, 30, 40], [20], [1]),  # no position, so a name
+        (["a", "c", "b", "d"], [0, "d"], [0, 3]),
+    ],
+)
+def test_the_columns_that_are_categorical(names, wanted, expected):
+    features = TABLE.drop(columns="y")
+    if expected != [1, 3]:
+        features = pd.DataFrame(RNG.integers(0, 4, features.shape)).astype(float)
+    features = features.set_axis(names, axis=1)
+    sampler = SMOTENC(wanted, random_state=0).fit(features, TABLE["y"])
+    assert sampler.categorical_features_.tolist() == expected
+    if names[0] == 2:
+        theirs = TheirSMOTENC(wanted, random_state=0, k_neighbors=2)
+        theirs.fit_resample(features, TABLE["y"])
+        assert theirs.categorical_features_.tolist() == expected
 
 
-def test_the_columns_that_are_nominal():
-    assert nominal() == [1, 3]
-    for same in (["c", "d"], [1, 3], [-3, -1], [False, True, False, True], np.array([1, 3])):
-        assert nominal(categorical_features=same) == [1, 3]
-    assert nominal(categorical_features=np.array([False, True, False, True])) == [1, 3]
-    assert nominal(categorical_features=["b", "c", "d"]) == [1, 2, 3]
-    assert nominal(carry=["c"]) == [3]
-
-
-def test_whole_numbers_are_positions_as_in_imblearn_also_where_columns_have_such_names():
-    rng = np.random.default_rng(0)
-    X, y = rng.integers(0, 4, (60, 3)), np.repeat([0, 1], [40, 20])
-    for names, wanted, expected in (
-        ([2, 0, 1], [0], [0]),
-        ([10, 20, 30], [20], [1]),  # no position, so a name
-        (["a", "b", "c"], [0, "c"], [0, 2]),
-    ):
-        frame = pd.DataFrame(X, columns=names)
-        assert SMOTENC(wanted).fit(frame, y).categorical_features_.tolist() == expected
-        if all(w in range(3) for w in wanted):
-            theirs = TheirSMOTENC(wanted, random_state=0)
-            theirs.fit_resample(frame, y)
-            assert theirs.categorical_features_.tolist() == expected
+def test_carried_columns_are_no_categories_and_bools_are():
+    sampler = SMOTENC(random_state=0, carry=["c"])
+    found = sampler.resample(TABLE.assign(f=TABLE["a"] > 0), target="y")
+    assert sampler.categorical_features_.tolist() == [4, 5]
+    assert sampler.feature_names_in_.tolist() == ["a", "c", "b", "d", "f"]
+    assert found["f"].dtype == bool
 
 
 def test_positions_count_features_not_the_target_and_numbers_may_be_levels():
@@ -318,19 +335,6 @@ def test_positions_count_features_not_the_target_and_numbers_may_be_levels():
     for label in ("few", "less"):
         present = TABLE.loc[TABLE["y"] == label, "b"]
         assert set(found[160:].loc[found["y"] == label, "b"]) <= set(present)
-    bools = SMOTENC(random_state=0)
-    found = bools.resample(TABLE.assign(f=TABLE["a"] > 0), target="y")
-    assert bools.categorical_features_.tolist() == [1, 4, 5]
-    assert bools.feature_names_in_.tolist() == ["a", "c", "b", "d", "f"]
-    assert found["f"].dtype == bool
-
-
-def test_the_weight_is_the_median_of_the_population_deviations():
-    columns = np.array([[0.0, 0.0, 5.0], [2.0, 4.0, 5.5]])
-    assert mixed_weight(columns) == np.median([1.0, 2.0, 0.25])
-    assert mixed_weight(columns[:, :2]) == 1.5
-    assert mixed_weight(np.asfortranarray(columns)) == mixed_weight(columns)
-    assert mixed_weight(1e-12 * columns) == pytest.approx(1e-12)
 
 
 def test_constant_numbers_are_said_and_a_name_counts_for_one():
@@ -340,21 +344,6 @@ def test_constant_numbers_are_said_and_a_name_counts_for_one():
     for found in results:
         assert (found["a"] == 1.0).all()
         assert found["y"].value_counts().nunique() == 1
-
-
-def test_missing_names_vote_and_meet():
-    table = TABLE.assign(c=TABLE["c"].astype(object).where(TABLE["y"] == "most", None))
-    found = SMOTENC(random_state=0).resample(table, target="y")
-    assert found["c"][160:].isna().all()
-
-
-def test_levels_first_met_in_other_partitions():
-    table = TABLE.sort_values("c", ascending=False, ignore_index=True)
-    how = SMOTENC(random_state=0)
-    expected = how.resample(table, target="y")
-    for parts in (2, 9):
-        lazy = how.resample(dask_frame(table, even(160, parts)), target="y")
-        assert_same_bits(lazy.compute(scheduler="synchronous"), expected)
 
 
 @pytest.mark.parametrize("levels", ["text", "category", "whole numbers"])

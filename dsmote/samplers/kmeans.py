@@ -216,7 +216,6 @@ class KMeansSMOTE(OverSampler):
     array([90, 90])
     """
 
-    _name = "kmeans"
     _summary = "SMOTE inside clusters, more rows in sparse ones"
     _recipe_type = KMeansRecipe
     _memory_only = ("kmeans_estimator_",)
@@ -235,8 +234,9 @@ class KMeansSMOTE(OverSampler):
     on_small_class: str = "error"
     on_small_group: str = "error"
 
-    def _check_schema(self, schema: Schema) -> None:
+    def _schema(self, table: Table, group: Any) -> Schema:
         self.cluster_balance_threshold_ = self.cluster_balance_threshold
+        return super()._schema(table, group)
 
     def _finished(self, table: Table) -> None:
         if table.model is not None:

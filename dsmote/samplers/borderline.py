@@ -178,7 +178,6 @@ class BorderlineSMOTE(BorderSampler):
     array([90, 90])
     """
 
-    _name = "borderline"
     _summary = "SMOTE from the rows that are near other classes (two kinds)"
     _recipe_type = BorderlineRecipe
     _memory_only = ("in_danger_indices",)

@@ -80,7 +80,6 @@ class RandomUnderSampler(UnderSampler):
     total             100              80              20
     """
 
-    _name = "random-under"
     _summary = "a random part of the rows of large classes"
 
     replacement: bool = field(default=False, metadata=allow(bool))

@@ -124,7 +124,6 @@ class RandomOverSampler(OverSampler):
     (['a', 'b', 'c', 'c'], [0, 0, 1, 1])
     """
 
-    _name = "random"
     _summary = "duplicates of minority rows, or a smoothed bootstrap (ROSE)"
     _memory_only = ("sample_indices_",)
 

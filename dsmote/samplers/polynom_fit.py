@@ -49,7 +49,6 @@ class PolynomFitSMOTE(OverSampler):
     N. Essoukri Ben Amara, "New Oversampling Approaches Based on Polynomial Fitting", DAS 2008.
     """
 
-    _name = "polynom-fit"
     _summary = "rows at even steps from each row to the mean of its class"
     _recipe_type = StarRecipe
     _random = False

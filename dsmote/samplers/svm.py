@@ -12,7 +12,7 @@ import numpy as np
 from dsmote.execute import Bases, ClassContext, ClassIndex, Draws, Ends, Recipe, Rows, Table
 from dsmote.plan import Stream, plain, sort_labels
 from dsmote.plan.draws import SHARE
-from dsmote.samplers.borderline_smote import BorderRecipe, BorderSampler
+from dsmote.samplers.borderline import BorderRecipe, BorderSampler
 from dsmote.samplers.parameters import Range, allow
 
 
@@ -150,7 +150,6 @@ class SVMSMOTE(BorderSampler):
     array([90, 90])
     """
 
-    _name = "svm"
     _summary = "SMOTE from the support vectors of an SVM, inward and outward"
     _recipe_type = SvmRecipe
     _memory_only = ("svm_estimator_",)
