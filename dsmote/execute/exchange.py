@@ -27,8 +27,6 @@ import pyarrow as pa
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
-__all__ = ["Exchange"]
-
 ENDING = ".arrow"
 #: What an Arrow file ends with; one whose upload was cut off does not.
 MAGIC = b"ARROW1"

@@ -14,7 +14,7 @@ from dsmote.job.jobfile import JobFileError, Setting
 from dsmote.job.logs import Log
 from dsmote.job.manifest import unchanged
 from dsmote.job.run import Job, plan_job, prepare, write_job
-from dsmote.job.runner import is_for_workers
+from dsmote.job.runner import is_for_workers, masked_worker_logs
 from dsmote.job.spec import JobSpec, load_job
 from dsmote.plan import MemoryLimitError
 
@@ -176,8 +176,6 @@ def _client(job: Job, progress: Log, client: Any) -> Iterator[Any]:
     if client is None and not cluster and not is_for_workers(job.n_bytes):
         yield None
         return
-    from dsmote.job.workers import masked_worker_logs
-
     if client is None:
         running = "address" in cluster or "scheduler_file" in cluster
         progress.stage("connecting" if running else "starting workers")

@@ -16,7 +16,7 @@ from dsmote.job.manifest import digest, fingerprint, make_manifest, run_key, up_
 from dsmote.job.outputs import different, make_outputs, plan_outputs
 from dsmote.job.parts import Part, ToWrite, Written, write_tasks
 from dsmote.job.place import check_output
-from dsmote.job.runner import JobFailed, Threads, deferred_signals
+from dsmote.job.runner import JobFailed, Threads, Workers, deferred_signals
 from dsmote.job.sources import Source, check_columns, open_source
 from dsmote.job.spec import JobSpec, has_parameter
 from dsmote.job.storage import Stage, opened, refuse_if_locked
@@ -101,12 +101,7 @@ def prepare(spec: JobSpec) -> Job:
 @contextmanager
 def _running(client: Any, inputs: InputFiles) -> Iterator[Threads]:
     """Yield what runs the tasks: the workers of a client, or, without one, this process."""
-    if client is None:
-        runner = Threads()
-    else:
-        from dsmote.job.workers import Workers
-
-        runner = Workers(client)
+    runner = Threads() if client is None else Workers(client)
     # Dask would turn text into a dtype of its own, which the input did not have.
     with dask.config.set({"dataframe.convert-string": False}), runner.guarded():
         try:

@@ -22,9 +22,16 @@ from distributed.comm import CommClosedError
 
 from dsmote import run_job
 from dsmote.job import JobFailed, JobSpec, prepare, write_job
-from dsmote.job.runner import SMALL_BYTES, Threads, is_for_workers
+from dsmote.job.runner import (
+    SMALL_BYTES,
+    Threads,
+    Workers,
+    _all_paused,
+    cancel,
+    explained,
+    is_for_workers,
+)
 from dsmote.job.spec import Split
-from dsmote.job.workers import Workers, _all_paused, cancel, explained
 from tests.job.conftest import beside, numeric_frame, write_files
 
 ROOT = Path(__file__).resolve().parents[2]
