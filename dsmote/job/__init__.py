@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dsmote.job.api import run_job as run_job
     from dsmote.job.api import run_spec as run_spec
     from dsmote.job.jobfile import JobFileError as JobFileError
-    from dsmote.job.manifest import unchanged as unchanged
+    from dsmote.job.outputs import unchanged as unchanged
     from dsmote.job.run import Job as Job
     from dsmote.job.run import JobFailed as JobFailed
     from dsmote.job.run import Outcome as Outcome
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "api": ("JobResult", "exit_code", "run_job", "run_spec"),
     "jobfile": ("JobFileError",),
-    "manifest": ("unchanged",),
+    "outputs": ("unchanged",),
     "run": ("Job", "JobFailed", "Outcome", "Progress", "plan_job", "prepare", "write_job"),
     "spec": ("JobSpec", "load_job"),
 }

@@ -12,7 +12,7 @@ from typing import Any
 from dsmote.cluster import connect
 from dsmote.job.jobfile import JobFileError, Setting
 from dsmote.job.logs import Log
-from dsmote.job.manifest import unchanged
+from dsmote.job.outputs import unchanged
 from dsmote.job.run import Job, plan_job, prepare, write_job
 from dsmote.job.runner import is_for_workers, masked_worker_logs
 from dsmote.job.spec import JobSpec, load_job

@@ -51,7 +51,7 @@ from dsmote.job.files import (
     one_line,
     open_fs,
 )
-from dsmote.job.place import refuse_split
+from dsmote.job.storage import refuse_split
 from dsmote.plan.labels import listed, visible
 
 #: Footers and headers are read by this many threads, for the sake of remote stores.
