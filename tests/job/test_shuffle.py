@@ -281,7 +281,7 @@ def exchange(request: pytest.FixtureRequest, tmp_path: Path) -> Exchange:
     if request.param == "local":
         return Exchange(str(tmp_path / "scratch"))
     MemoryFileSystem.store.clear()
-    return Exchange("memory://scratch")
+    return Exchange("memory://job/scratch")
 
 
 def test_exchanged_tables_keep_types_and_order(exchange: Exchange) -> None:
