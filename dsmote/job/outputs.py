@@ -18,7 +18,7 @@ import pyarrow as pa
 from dask import delayed
 
 from dsmote import __version__
-from dsmote.execute import count_classes, read_frame
+from dsmote.execute import read_frame
 from dsmote.execute.resources import memory_limit
 from dsmote.job.files import InputFiles, clear_errors, list_files
 from dsmote.job.labels import plain_label, plain_value
@@ -88,13 +88,12 @@ class Outputs:
             self.largest = max(map(sum, zip(self.lengths, divided.test_rows, strict=True)))
             self.sampler._partition_rows = self.largest
             if hasattr(self.sampler, "_counted"):
-                labels = read_frame(divided.train_labels, spec.target)
-                self.sampler._counted = count_classes(labels)
+                self.sampler._counted = read_frame(divided.train_labels, spec.target).counted()
             self.passes += ("telling training rows from others",)
         elif spec.shuffle and spec.mode != "synthetic":
             self.lengths = source.partition_rows
             if self.lengths is None:
-                counted = count_classes(read_frame(self.frame, spec.target))
+                counted = read_frame(self.frame, spec.target).counted()
                 self.lengths = tuple(sum(p.counts.values()) + p.missing for p in counted.parts)
                 self.passes += ("counting rows by partition",)
             self.largest = max(self.lengths)
