@@ -26,7 +26,14 @@ from dsmote.job.outputs import (
     up_to_date,
 )
 from dsmote.job.parts import Part, ToWrite, finished_parts, write_tasks
-from dsmote.job.runner import JobFailed, Threads, deferred_signals, is_for_workers
+from dsmote.job.runner import (
+    JobFailed,
+    Threads,
+    Workers,
+    deferred_signals,
+    is_for_workers,
+    masked_worker_logs,
+)
 from dsmote.job.sources import Source, check_columns, open_source
 from dsmote.job.spec import JobSpec, has_parameter, load_job
 from dsmote.job.storage import Stage, check_output, opened, refuse_if_locked
@@ -124,12 +131,7 @@ def prepare(spec: JobSpec) -> Job:
 @contextmanager
 def _running(client: Any, inputs: InputFiles) -> Iterator[Threads]:
     """Yield what runs the tasks: the workers of a client, or, without one, this process."""
-    if client is None:
-        runner = Threads()
-    else:
-        from dsmote.job.workers import Workers
-
-        runner = Workers(client)
+    runner = Threads() if client is None else Workers(client)
     # Dask would turn text into a dtype of its own, which the input did not have.
     with dask.config.set({"dataframe.convert-string": False}), runner.guarded():
         try:
@@ -431,7 +433,6 @@ def _client(job: Job, progress: Log, client: Any) -> Iterator[Any]:
         yield None
         return
     from dsmote.cluster import connect
-    from dsmote.job.workers import masked_worker_logs
 
     if client is None:
         running = "address" in cluster or "scheduler_file" in cluster
