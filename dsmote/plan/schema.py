@@ -399,6 +399,8 @@ def _dominant(schema: Schema, profile: Profile, growing: Sequence[Any]) -> list[
         place = int(np.argmax(variances))
         if np.isfinite(total) and total > 0 and variances[place] > _SHARE * total:
             found[place] = found.get(place, 0) + 1
+    if not found:
+        return []
     columns = schema.columns
     return [
         f"{columns[schema.numeric[place]].name!r} (in {n} of {len(growing)} classes that grow)"
