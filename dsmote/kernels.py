@@ -25,16 +25,6 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import ndtri
 
-__all__ = [
-    "bandwidth",
-    "extrapolate",
-    "extrapolate_exact",
-    "normal",
-    "segment",
-    "segment_exact",
-    "vote",
-]
-
 _MOST_STEPS = 2.0**64 - 2048.0  # the largest float64 that uint64 holds
 
 
@@ -43,13 +33,8 @@ def segment(
 ) -> np.ndarray:
     """Interpolate rows; each value lies between its two end points, rounding included.
 
-    Parameters
-    ----------
-    bases, neighbours : ndarray of float64, shape (n, d)
-    gaps : ndarray of float64, shape (n,)
-        In [0, 1).
-    whole : ndarray of bool, shape (d,)
-        Integer columns: the step from the base is rounded to nearest, ties to even.
+    `gaps`, one for each row, are in [0, 1). `whole` marks integer columns, in which the step from
+    the base is rounded to nearest, ties to even.
 
     Examples
     --------
@@ -74,13 +59,7 @@ def segment(
 
 
 def segment_exact(bases: np.ndarray, neighbours: np.ndarray, gaps: np.ndarray) -> np.ndarray:
-    """Interpolate 64-bit integers that float64 cannot hold (ids, nanoseconds).
-
-    Examples
-    --------
-    >>> segment_exact(np.array([2**62 + 1]), np.array([2**62 + 5]), np.array([0.5])) - 2**62
-    array([3])
-    """
+    """Interpolate 64-bit integers that float64 cannot hold (ids, nanoseconds)."""
     up, distance, start = _distances(bases, neighbours)
     wanted = np.rint(gaps * distance.astype(np.float64))
     steps = np.minimum(np.minimum(wanted, _MOST_STEPS).astype(np.uint64), distance)
@@ -104,12 +83,6 @@ def extrapolate(
     """Move rows away from their neighbours; parameters as of :func:`segment`.
 
     Where the end points are finite the result is, too: what overflows is clipped.
-
-    Examples
-    --------
-    >>> extrapolate(np.array([[0.0, 0.0]]), np.array([[10.0, 3.0]]), np.array([0.25]),
-    ...             np.array([False, True]))
-    array([[-2.5, -1. ]])
     """
     with np.errstate(over="ignore"):
         # Each end times the step: their difference might overflow where the product does not.
@@ -123,13 +96,7 @@ def extrapolate(
 
 
 def extrapolate_exact(bases: np.ndarray, neighbours: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Extrapolate 64-bit integers; what would leave the range of the dtype ends at its edge.
-
-    Examples
-    --------
-    >>> extrapolate_exact(np.array([2**62 + 4]), np.array([2**62 + 8]), np.array([0.5])) - 2**62
-    array([2])
-    """
+    """Extrapolate 64-bit integers; what would leave the range of the dtype ends at its edge."""
     info = np.iinfo(bases.dtype)
     down, distance, start = _distances(bases, neighbours)
     wanted = np.rint(steps * distance.astype(np.float64))
@@ -141,13 +108,7 @@ def extrapolate_exact(bases: np.ndarray, neighbours: np.ndarray, steps: np.ndarr
 
 
 def bandwidth(n_rows: int, n_columns: int) -> float:
-    """Return h, the bandwidth that is best for normal rows.
-
-    Examples
-    --------
-    >>> round(bandwidth(100, 2), 4)
-    0.4642
-    """
+    """Return h, the bandwidth that is best for normal rows."""
     return float((4.0 / ((n_columns + 2) * n_rows)) ** (1.0 / (n_columns + 4)))
 
 
@@ -159,14 +120,9 @@ def normal(draws: np.ndarray) -> np.ndarray:
 def vote(codes: np.ndarray, draws: np.ndarray) -> np.ndarray:
     """Return the mode of each row of codes; where levels tie, a draw from [0, 1) decides.
 
-    Tied levels are ordered by their nearest neighbour, so the result does not depend on how levels
-    are coded. Memory is n x k bytes a few times over, never n x levels.
-
-    Parameters
-    ----------
-    codes : ndarray of int, shape (n, k)
-        Levels of the k neighbours, nearest first.
-    draws : ndarray of float64, shape (n,)
+    Codes, of shape (n, k), are the levels of k neighbours, nearest first. Tied levels are ordered
+    by their nearest neighbour, so the result does not depend on how levels are coded. Memory is
+    n x k bytes a few times over, never n x levels.
 
     Examples
     --------

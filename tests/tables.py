@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import sys
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -191,3 +192,13 @@ def naive_neighbours(
     ids = np.broadcast_to(np.arange(n), (n, n))
     order = np.lexsort((ids, squares), axis=-1)[:, :k]
     return np.sqrt(np.take_along_axis(squares, order, 1)), order
+
+
+def peak_of(call: Any) -> int:
+    """Return the most bytes that a call held at once."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

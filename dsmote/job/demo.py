@@ -3,34 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from dsmote.job.storage import part_name, staged
-
-__all__ = ["TARGET", "demo_chunk", "write_demo"]
+from dsmote.job.storage import opened, part_name
 
 TARGET = "label"
-
-#: Rows generated at a time, and rows of a file.
-CHUNK_ROWS = 125_000
-
-#: Share of the rare label.
-RARE = 0.01
-
-REGIONS = ("north", "south", "east", "west", "centre", "islands")
-CHANNELS = ("web", "app", "shop", "phone")
-DEVICES = tuple(f"device-{number:02d}" for number in range(40))
+CHUNK_ROWS = 125_000  # generated at a time, and rows of a file
+RARE = 0.01  # share of the rare label
 
 
 def demo_chunk(number: int, rows: int) -> pd.DataFrame:
-    """Generate one chunk of a table of card payments, some of them frauds.
-
-    The same number gives the same rows.
+    """Generate one chunk of a table of card payments; the same number gives the same rows.
 
     Examples
     --------
@@ -44,6 +30,11 @@ def demo_chunk(number: int, rows: int) -> pd.DataFrame:
     # Three causes behind the numbers, as in real tables, whose columns depend on one another.
     cause = rng.normal(size=(3, rows)) + 0.8 * shift
     hour = rng.normal(14 - 6 * shift, 4.0) % 24
+
+    def choice(values: Sequence[str], skew: np.ndarray) -> np.ndarray:
+        return np.array(values, dtype=object)[(rng.random(rows) ** skew * len(values)).astype(int)]
+
+    devices = [f"device-{n:02d}" for n in range(40)]
     return pd.DataFrame(
         {
             "id": np.arange(number * CHUNK_ROWS, number * CHUNK_ROWS + rows),
@@ -54,34 +45,24 @@ def demo_chunk(number: int, rows: int) -> pd.DataFrame:
             "hour": hour.astype("int8"),
             "age": np.clip(rng.normal(45 - 4 * cause[1], 10), 18, 95).astype("int64"),
             "items": rng.poisson(np.clip(2 + cause[2], 0.2, None)),
-            "region": _choice(rng, REGIONS, rows, skew=1.0 + shift),
-            "channel": _choice(rng, CHANNELS, rows, skew=1.5 - 0.7 * shift),
-            "device": pd.Categorical(_choice(rng, DEVICES, rows, skew=1.0 + shift), DEVICES),
+            "region": choice(["north", "south", "east", "west", "centre", "islands"], 1.0 + shift),
+            "channel": choice(["web", "app", "shop", "phone"], 1.5 - 0.7 * shift),
+            "device": pd.Categorical(choice(devices, 1.0 + shift), devices),
             "known_address": rng.random(rows) < 0.9 - 0.5 * shift,
             TARGET: np.where(fraud, "fraud", "genuine"),
         }
     )
 
 
-def _choice(
-    rng: np.random.Generator, values: tuple[str, ...], rows: int, skew: np.ndarray
-) -> np.ndarray:
-    place = (rng.random(rows) ** skew * len(values)).astype(int)
-    return np.array(values, dtype=object)[place]
-
-
-def write_demo(folder: str, rows: int = 1_000_000) -> int:
-    """Write the table to a folder of Parquet files, a chunk at a time; return its bytes.
+def write_demo(folder: str, rows: int) -> None:
+    """Write the table to a folder of Parquet files, a chunk at a time.
 
     The folder is replaced if it holds a table.
     """
-    with staged(folder, overwrite=True) as stage:
-        parts: list[dict[str, Any]] = []
+    parts = []
+    with opened(folder) as output, output.stage("replace") as stage:
         for number, start in enumerate(range(0, rows, CHUNK_ROWS)):
-            chunk = demo_chunk(number, min(CHUNK_ROWS, rows - start))
-            table = pa.Table.from_pandas(chunk, preserve_index=False)
             path = f"{stage.folder}/{part_name(number)}"
-            pq.write_table(table, path)
+            demo_chunk(number, min(CHUNK_ROWS, rows - start)).to_parquet(path, index=False)
             parts.append({"file": part_name(number), "bytes": os.path.getsize(path)})
         stage.commit({"rows": rows, "parts": parts})
-    return sum(part["bytes"] for part in parts)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +11,21 @@ import dask
 from dask import delayed
 
 from dsmote.job.files import InputFiles, changed_files, check_apart
-from dsmote.job.logs import Log, Progress
-from dsmote.job.manifest import digest, fingerprint, make_manifest, run_key, up_to_date
-from dsmote.job.outputs import different, make_outputs, plan_outputs
-from dsmote.job.parts import Part, ToWrite, Written, write_tasks
-from dsmote.job.place import check_output
+from dsmote.job.logs import Log, Progress, masked_logger
+from dsmote.job.outputs import (
+    Outputs,
+    different,
+    digest,
+    fingerprint,
+    make_manifest,
+    run_key,
+    up_to_date,
+)
+from dsmote.job.parts import Part, ToWrite, finished_parts, write_tasks
 from dsmote.job.runner import JobFailed, Threads, deferred_signals
-from dsmote.job.secrets import masked_logger
 from dsmote.job.sources import Source, check_columns, open_source
 from dsmote.job.spec import JobSpec, has_parameter
-from dsmote.job.storage import Stage, opened, refuse_if_locked
+from dsmote.job.storage import Stage, check_output, opened, refuse_if_locked
 
 __all__ = ["Job", "JobFailed", "Outcome", "Progress", "plan_job", "prepare", "write_job"]
 
@@ -45,10 +50,9 @@ class Job:
         What `sampling_strategy` asks for may be more than that.
         """
         asked = self.spec.params.get("sampling_strategy")
-        rows, n_bytes = sum(self.source.partition_rows or ()), self.source.n_bytes
+        rows = sum(self.source.partition_rows or ())
         wanted = sum(asked.values()) if isinstance(asked, Mapping) else 0
-        times = max(2.0, wanted / rows if rows else 2.0)
-        return int(n_bytes * (1 + times))
+        return int(self.source.n_bytes * (1 + max(2.0, wanted / rows if rows else 0)))
 
 
 @dataclass(frozen=True)
@@ -78,47 +82,41 @@ def prepare(spec: JobSpec) -> Job:
         check_output(spec.output, spec.if_exists)
     source = open_source(spec.input, spec.format)
     found = fingerprint(spec, source.inputs)
-    # An index says which row it is, not what the row is like: it is kept, and never measured.
-    named = {spec.target, *spec.carry, *spec.categorical}
     column = spec.split.column if spec.split else None
-    index = tuple(name for name in source.index_columns if name not in named)
     if has_parameter(spec, "carry"):  # a sampler that has none measures nothing
+        # An index says which row it is, not what the row is like: it is kept, and never measured.
+        named = {spec.target, *spec.carry, *spec.categorical}
+        index = [name for name in source.index_columns if name not in named]
         # What a row is for says nothing of what it is like, and new rows are for training.
         carry = tuple(name for name in (*spec.carry, *index) if name != column)
         if carry != spec.carry:
             spec = spec.with_params(carry=list(carry))
     if spec.output is not None:
         check_apart(source.inputs, spec.output)
-    check_columns(
-        source,
-        {
-            "target": [spec.target],
-            "carry": spec.carry,
-            "categorical": spec.categorical,
-            "the split's column": [] if column is None else [column],
-            "partition_by": spec.partition_by,
-        },
-    )
+    roles = {
+        "target": [spec.target],
+        "carry": spec.carry,
+        "categorical": spec.categorical,
+        "the split's column": [] if column is None else [column],
+        "partition_by": spec.partition_by,
+    }
+    check_columns(source, roles)
     return Job(spec, source, found)
 
 
-def _runner(client: Any) -> Threads:
-    """Return what runs the tasks: the workers of a client, or, without one, this process."""
-    if client is None:
-        return Threads()
-    from dsmote.job.workers import Workers
-
-    return Workers(client)
-
-
 @contextmanager
-def _running(client: Any, inputs: InputFiles) -> Iterator[tuple[Threads, Callable[[], None]]]:
-    """Yield what runs the tasks, and what raises KeyboardInterrupt after a signal."""
-    runner = _runner(client)
+def _running(client: Any, inputs: InputFiles) -> Iterator[Threads]:
+    """Yield what runs the tasks: the workers of a client, or, without one, this process."""
+    if client is None:
+        runner = Threads()
+    else:
+        from dsmote.job.workers import Workers
+
+        runner = Workers(client)
     # Dask would turn text into a dtype of its own, which the input did not have.
-    with dask.config.set({"dataframe.convert-string": False}), runner.guarded() as check:
+    with dask.config.set({"dataframe.convert-string": False}), runner.guarded():
         try:
-            yield runner, check
+            yield runner
         except (ValueError, TypeError):
             _check_unchanged(inputs)  # then it may be gone at the next try
             raise
@@ -139,10 +137,10 @@ def _check_unchanged(inputs: InputFiles) -> None:
 def plan_job(job: Job, client: Any = None, progress: Progress | None = None) -> Any:
     """Return the plan of a job, which runs on the workers of a client, or in this process."""
     progress = progress or Progress()
-    with _running(client, job.source.inputs) as (runner, _):
+    with _running(client, job.source.inputs) as runner:
         runner.check_paths(job.source.inputs.files)
         progress.stage("counting classes")
-        plan = plan_outputs(job.spec, job.source, runner)
+        plan = Outputs(job.spec, job.source, runner).plan()
         progress.planned(plan)
         return plan
 
@@ -150,12 +148,7 @@ def plan_job(job: Job, client: Any = None, progress: Progress | None = None) -> 
 def write_job(job: Job, client: Any = None, progress: Progress | None = None) -> Outcome:
     """Run a job: resample, write aside, verify the counts, put the output in place.
 
-    Parameters
-    ----------
-    job : Job
-    client : distributed.Client, optional
-        Without one, the job runs in this process.
-    progress : Progress, optional
+    Without a client the job runs in this process.
 
     Raises
     ------
@@ -174,8 +167,7 @@ def write_job(job: Job, client: Any = None, progress: Progress | None = None) ->
     log.seconds.clear()  # what was before is not the job
     # From the lock on until it is free again, a signal is for the tasks: it must not undo half of
     # what tidies up, nor end in an error when the output is in place.
-    with ExitStack() as signals, opened(spec.output) as output:
-        check_before = signals.enter_context(deferred_signals(None))
+    with deferred_signals(None) as check, opened(spec.output) as output:
         standing = up_to_date(spec, job.fingerprint)
         if standing is not None:  # another run has made it since the job was prepared
             output.clear()
@@ -184,19 +176,14 @@ def write_job(job: Job, client: Any = None, progress: Progress | None = None) ->
         key = run_key(job.fingerprint)
         with (
             output.stage(spec.if_exists, key if spec.resume else None) as stage,
-            _running(client, job.source.inputs) as (runner, check_signals),
+            _running(client, job.source.inputs) as runner,
         ):
-            check_before()
-            return Outcome(_write(job, runner, log, stage, key, check_signals))
+            check()
+            return Outcome(_write(job, runner, log, stage, key))
 
 
 def _write(
-    job: Job,
-    runner: Threads,
-    log: Log,
-    stage: Stage,
-    key: dict[str, Any],
-    check_signals: Callable[[], None],
+    job: Job, runner: Threads, log: Log, stage: Stage, key: dict[str, Any]
 ) -> dict[str, Any]:
     """Fill the staging folder and put it in place; return the manifest."""
     spec, inputs = job.spec, job.source.inputs
@@ -205,11 +192,13 @@ def _write(
     before = stage.run()
     # Where no seed was given, the one that was drawn: the rows must be those of the first run.
     seeded = spec if before is None else spec.with_params(random_state=before["seed"])
-    outputs = make_outputs(seeded, job.source, runner, stage.folder)
+    outputs = Outputs(seeded, job.source, runner)
+    outputs.make(stage.folder)
     plan, parts = outputs.sampler.plan_, outputs.parts
     log.planned(plan)
     run = {"key": key, "seed": int(plan.seed), "parts": len(parts), "rows": outputs.rows}
     done = parts_of(stage, before, run, parts)
+    missing = [part for part in parts if part.number not in done]
     log.stage("writing")
     log.start(len(parts), outputs.rows)
     peaks: dict[str, int] = {}
@@ -219,12 +208,10 @@ def _write(
         done[part.number] = part
         _note(log, peaks, part)
 
-    finished = set(done)
     for ready in list(done.values()):
         on_part(ready)
     drawn = outputs.drawn
     asked = delayed([outputs.report, drawn.samples]) if drawn else outputs.report
-    missing = [part for part in parts if part.number not in finished]
     tasks, rest = write_tasks(missing, stage.folder, asked)
     answers = runner.compute(tasks, rest, on_part)
     answer = answers[0] if hasattr(asked, "dask") else asked
@@ -241,12 +228,12 @@ def _write(
     manifest = make_manifest(spec, outputs, written, report, peaks, log.seconds)
     manifest |= {"status": "done", "fingerprint": job.fingerprint}
     if drawn:
-        from dsmote.job.report.page import add_report  # matplotlib
+        from dsmote.job.report import add_report
 
         log.stage("drawing the report")
         add_report(stage.report, manifest, plan, drawn.sampling, samples, spec.hidden)
     log.stage("putting the output in place")
-    check_signals()
+    runner.check()
     return stage.commit(manifest, digest(run))
 
 
@@ -265,11 +252,7 @@ def parts_of(
     """
     found: dict[int, Part] = {}
     if before == run:
-        expected = {part.number: (part.file, part.layout.in_files) for part in parts}
-        for number, fields in stage.finished(expected).items():
-            files = tuple(Written(**each) for each in fields["files"])
-            counts = tuple((label, rows) for label, rows in fields["counts"])
-            found[number] = Part(number, files, counts, None, 0)
+        found = finished_parts(stage.folder, parts)
         logger.info("resuming: %d of %d parts are finished", len(found), run["parts"])
     elif before is not None:
         logger.warning("the plan is not that of the run that died: starting over")

@@ -50,13 +50,16 @@ def is_for_workers(n_bytes: int) -> bool:
 
 
 class Threads:
-    """Runs the tasks of a small job in this process."""
+    """Runs the tasks of a small job in this process.
+
+    `check` raises KeyboardInterrupt if a signal came since `guarded` was entered.
+    """
 
     note: str | None = (
         f"runs in this process, as less than {format_bytes(SMALL_BYTES)} are read and written; "
         "name n_workers or a scheduler to run it on workers"
     )
-    _check: Callable[[], None]
+    check: Callable[[], None]
 
     def check_paths(self, reads: Sequence[str], folder: str | None = None) -> None:
         """Check that those who run the tasks see the files: this process listed them."""
@@ -70,14 +73,13 @@ class Threads:
         return {"this process": peak_memory()}
 
     @contextmanager
-    def guarded(self) -> Iterator[Callable[[], None]]:
+    def guarded(self) -> Iterator[None]:
         """Run what is computed in the block here; end it when a signal comes.
 
-        Yields what raises KeyboardInterrupt if there was one. When the block has ended, no task
-        runs any more.
+        When the block has ended, no task runs any more.
         """
-        with deferred_signals(lambda: None) as self._check, on_threads(self._check):
-            yield self._check
+        with deferred_signals(lambda: None) as self.check, on_threads(self.check):
+            yield
 
     def compute(
         self, tasks: Sequence[Any], rest: Sequence[Any], on_result: Callable[[Any], None]
@@ -110,16 +112,12 @@ def deferred_signals(cancel: Callable[[], None] | None) -> Iterator[Callable[[],
             raise KeyboardInterrupt
 
     handlers: dict[signal.Signals, Callable[[int, Any], Any]] = {}
-    main = threading.get_ident()
-    if threading.current_thread() is threading.main_thread():
+    if threading.current_thread() is threading.main_thread():  # others cannot set handlers
         for each in _SIGNALS:
             handler = signal.getsignal(each)
             if callable(handler):
                 handlers[each] = handler
-    if not handlers:
-        yield check
-        return
-    done, late = threading.Event(), threading.Event()
+    main, done, late = threading.get_ident(), threading.Event(), threading.Event()
 
     def note(number: int, frame: Any) -> None:
         received.append(number)

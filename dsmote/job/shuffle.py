@@ -69,13 +69,7 @@ class Numbered(NamedTuple):
 
 
 def n_parts(rows: int, meta: pd.DataFrame) -> int:
-    """Return into how many parts rows are mixed; it does not depend on how the table is cut.
-
-    Examples
-    --------
-    >>> n_parts(10**6, pd.DataFrame({"x": [0.5]})), n_parts(0, pd.DataFrame({"x": [0.5]}))
-    (4, 1)
-    """
+    """Return into how many parts rows are mixed; it does not depend on how the table is cut."""
     most = max(1, min(PART_ROWS, PART_BYTES // _row_bytes(meta)))
     return max(1, -(-rows // most))
 
@@ -86,13 +80,7 @@ def _row_bytes(meta: pd.DataFrame) -> int:
 
 
 def group_size(files: int, parts: int) -> int:
-    """Return how many parts share a slice of the scratch files at first.
-
-    Examples
-    --------
-    >>> group_size(100, 200), group_size(40_000, 40_000)
-    (1, 200)
-    """
+    """Return how many parts share a slice of the scratch files at first."""
     return 1 if files * parts <= MOST_SLICES else isqrt(parts - 1) + 1
 
 
@@ -144,29 +132,19 @@ class Mixing:
                 f"a partition has {len(frame):,} rows, in which {rows:,} were counted: the input "
                 "changed while it was read"
             )
-
-        def send() -> None:
-            bits = Stream(self.seed, 0, MIX).bits(start, start + rows)
-            table = pa.Table.from_pandas(
-                frame, schema=self.schema, preserve_index=False, nthreads=1
-            )
-            table = table.replace_schema_metadata().append_column(BITS, pa.array(bits))
-            groups = -(-self.parts // self.size)
-            self.exchange.send(_name(place), table, self._parts_of(table) // self.size, groups)
-
+        bits = Stream(self.seed, 0, MIX).bits(start, start + rows)
+        table = pa.Table.from_pandas(frame, schema=self.schema, preserve_index=False, nthreads=1)
+        table = table.replace_schema_metadata().append_column(BITS, pa.array(bits))
+        groups = -(-self.parts // self.size)
         with clear_errors("write", self.exchange.folder):
-            self.exchange.once(_name(place), send)
+            self.exchange.send(_name(place), table, self._parts_of(table) // self.size, groups)
 
     def regroup(self, _: int, *, files: range, group: int, run: int) -> None:
         """Gather the rows of a group of parts from a run of files into one."""
-        first = group * self.size
-
-        def send() -> None:
-            table = self.exchange.receive([_name(place) for place in files], group)
-            self.exchange.send(_name(run, group), table, self._parts_of(table) - first, self.size)
-
         with clear_errors("write", self.exchange.folder):
-            self.exchange.once(_name(run, group), send)
+            table = self.exchange.receive([_name(place) for place in files], group)
+            place = self._parts_of(table) - group * self.size
+            self.exchange.send(_name(run, group), table, place, self.size)
 
     def collect(self, _: int, *, files: range, part: int) -> pd.DataFrame:
         """Return the rows of a part, sorted by their bits; of equal bits, as they were."""
@@ -193,7 +171,7 @@ def mixed(
 ) -> list[Any]:
     """Return each part of the mixed table as a delayed frame; scratch files lie in `folder`."""
     size = group_size(len(partitions), parts)
-    # Receipts of a run whose partitions were others are of no use.
+    # Files of a run whose partitions were others are of no use.
     cut = tokenize(parts, size, seed, [(source.start, source.rows) for source in partitions])
     exchange = Exchange(f"{folder}/_mixed-{cut[:12]}")
     mixing = Mixing(exchange, parts, size, seed, schema)
@@ -213,12 +191,12 @@ def mixed(
         runs = _runs([source.rows for source in partitions], size)
         files, ready = range(len(runs)), []
         for group in range(-(-parts // size)):
-            keys = [f"regroup-{token}-{group}-{run}" for run in files]
-            for run, key in enumerate(keys):
-                regroup = partial(mixing.regroup, files=runs[run], group=group, run=run)
-                layer[key] = (regroup, spreads)
             ready.append(f"regroup-{token}-{group}")
-            layer[ready[-1]] = (len, keys)
+            runs_left = [run for run in files if _name(run, group) not in finished]
+            for run in runs_left:
+                regroup = partial(mixing.regroup, files=runs[run], group=group, run=run)
+                layer[f"{ready[-1]}-{run}"] = (regroup, spreads)
+            layer[ready[-1]] = (len, [f"{ready[-1]}-{run}" for run in runs_left])
     for part in range(parts):
         collect = partial(mixing.collect, files=files, part=part)
         layer[f"{name}-{part}"] = (collect, ready[part // size if size > 1 else 0])

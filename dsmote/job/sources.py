@@ -17,16 +17,16 @@ from __future__ import annotations
 import codecs
 import io
 import json
-import os
 import re
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import dask
@@ -35,23 +35,24 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dask import delayed
+from dask.base import tokenize
 from dask.dataframe.utils import clear_known_categories
-from fsspec.utils import read_block
+from fsspec.utils import infer_compression, read_block
 
+from dsmote.execute.graph import freeze, over_all
 from dsmote.execute.resources import compute
-from dsmote.job.files import (
-    COMPRESSIONS,
-    InputFiles,
-    clear_errors,
-    is_of_storage,
-    list_files,
-    one_line,
-    open_fs,
-)
-from dsmote.job.place import refuse_split
+from dsmote.job.files import InputFiles, clear_errors, is_of_storage, list_files, one_line, open_fs
+from dsmote.job.storage import refuse_split
 from dsmote.plan.labels import listed, visible
 
-__all__ = ["Source", "as_pandas", "check_columns", "open_source", "with_pandas_dtypes"]
+__all__ = [
+    "Source",
+    "as_pandas",
+    "check_columns",
+    "look_at",
+    "open_source",
+    "with_pandas_dtypes",
+]
 
 #: Footers and headers are read by this many threads, for the sake of remote stores.
 READING_THREADS = 16
@@ -80,6 +81,7 @@ ERRORS = (
     *(pa.ArrowException, ValueError, OSError, EOFError, zipfile.BadZipFile),
     pd.errors.ParserWarning,
 )
+NO_CSV = "cannot be read as CSV"
 
 #: A partition of CSV is about this much text. A compressed file cannot be split.
 BLOCK_BYTES = 32 * 2**20
@@ -90,6 +92,9 @@ EXACT = 2**53
 
 Part = TypeVar("Part")
 
+#: What Arrow calls text.
+TEXTS = (pa.string(), pa.large_string())
+
 _INDEX_COLUMN = re.compile(r"__index_level_\d+__")
 
 
@@ -99,51 +104,48 @@ class Source:
 
     inputs: InputFiles
     columns: tuple[str, ...]
+    partitions: list[tuple[Any, ...]]  # what each is read from: pieces of Parquet, blocks of CSV
     schema: pa.Schema | None = None  # of Parquet files; CSV has none
-    footers: tuple[Footer, ...] = ()
+    index_columns: tuple[str, ...] = ()  # that pandas kept as an index with a name
 
     @property
     def n_bytes(self) -> int:
         """Bytes of all rows in memory, about; of CSV those of the text."""
         if self.schema is None:
-            packed = any(file.endswith(tuple(COMPRESSIONS)) for file in self.inputs.files)
+            packed = any(map(infer_compression, self.inputs.files))
             return self.inputs.n_bytes * (UNPACKED if packed else 1)
-        return sum(piece.bytes for pieces in self._partitions for piece in pieces)
-
-    @property
-    def index_columns(self) -> tuple[str, ...]:
-        """Columns that pandas kept as an index with a name when it wrote the files."""
-        found: list[str] = []
-        for footer in self.footers:
-            known = footer.schema.pandas_metadata or {}
-            found += [name for name in known.get("index_columns", ()) if name in self.columns]
-        return tuple(dict.fromkeys(found))
-
-    @cached_property
-    def _partitions(self) -> list[tuple[Piece, ...]]:
-        return [] if self.schema is None else _partitions(self.footers, self.schema)
+        return sum(piece.bytes for pieces in self.partitions for piece in pieces)
 
     @property
     def partition_rows(self) -> tuple[int, ...] | None:
         """Rows of each partition, where the files say."""
         if self.schema is None:
             return None
-        return tuple(sum(piece.rows for piece in pieces) for pieces in self._partitions)
+        return tuple(sum(piece.rows for piece in pieces) for pieces in self.partitions)
 
     @property
     def largest_partition(self) -> int:
-        """Bytes of the largest partition, as far as the files say."""
-        return max((sum(piece.bytes for piece in pieces) for pieces in self._partitions), default=0)
+        """Bytes of the largest partition, where the files say; else 0."""
+        if self.schema is None:
+            return 0
+        return max(sum(piece.bytes for piece in pieces) for pieces in self.partitions)
 
     def frame(self) -> Any:
         """Return the lazy Dask DataFrame, in the order of files. CSV is read once for it."""
+        read: Any
+        how: dict[str, Any]
         if self.schema is None:
-            blocks = _blocks(self.inputs, self.columns)
-            dtypes = _settled(blocks, self.columns)
+            dtypes = _settled(self.partitions, self.columns)
             meta = pd.DataFrame({name: pd.Series([], dtype=of) for name, of in dtypes.items()})
-            return _lazy(read_blocks, blocks, meta, self.inputs, dtypes=dtypes)
-        meta = clear_known_categories(as_pandas(self.schema.empty_table()))
-        return _lazy(read_pieces, self._partitions, meta, self.inputs, schema=self.schema)
+            read, how = read_blocks, {"dtypes": dtypes}
+        else:
+            meta = clear_known_categories(as_pandas(self.schema.empty_table()))
+            read, how = read_pieces, {"schema": self.schema}
+        # The stamp tells tasks of a changed file from tasks of the old one.
+        how |= {"label": f"read-{self.inputs.format}", "stamp": self.inputs.stamp}
+        # Dask would turn text into a dtype of its own, and the output would not be what came in.
+        with dask.config.set({"dataframe.convert-string": False}):
+            return dd.from_map(read, self.partitions, meta=meta, **how)
 
     def output_schema(self, meta: pd.DataFrame) -> pa.Schema:
         """Return the schema of every part of an output: pandas dtypes are those of `meta`.
@@ -167,10 +169,21 @@ def open_source(url: str, format: str | None = None) -> Source:
     refuse_split(url, inputs.files)
     with ThreadPoolExecutor(READING_THREADS) as pool:
         if inputs.format == "csv":
-            return Source(inputs, _csv_columns(inputs, list(pool.map(_header, inputs.files))))
-        footers = tuple(pool.map(_footer, inputs.files))
+            headers = dict(zip(inputs.files, pool.map(_header, inputs.files), strict=True))
+            first, columns = next(iter(headers.items()))
+            _check_twice(first, columns)
+            for file, header in headers.items():
+                if header != columns:
+                    raise ValueError(
+                        f"{file} does not have the columns of {first}: {header} and {columns}"
+                    )
+            return Source(inputs, tuple(columns), _blocks(inputs, len(columns)))
+        footers = list(pool.map(_footer, inputs.files))
     schema = _table_schema(footers)
-    return Source(inputs, tuple(schema.names), schema, footers)
+    known = (footer.schema.pandas_metadata or {} for footer in footers)
+    index = chain.from_iterable(of.get("index_columns", ()) for of in known)
+    kept = dict.fromkeys(name for name in index if name in schema.names)
+    return Source(inputs, tuple(schema.names), _partitions(footers, schema), schema, tuple(kept))
 
 
 def check_columns(source: Source, roles: dict[str, Sequence[str]]) -> None:
@@ -191,14 +204,19 @@ def check_columns(source: Source, roles: dict[str, Sequence[str]]) -> None:
         raise ValueError(f"{missing}; its columns are: {listed(map(visible, source.columns))}")
 
 
-def _lazy(
-    read: Any, partitions: Sequence[Any], meta: pd.DataFrame, inputs: InputFiles, **how: Any
+def look_at(
+    frame: Any,
+    columns: Sequence[str],
+    look: Callable[[pd.DataFrame], Any],
+    joined: Callable[[list[Any]], Any],
 ) -> Any:
-    # Dask would turn text into a dtype of its own, and the output would not be what came in.
-    with dask.config.set({"dataframe.convert-string": False}):
-        # The stamp tells tasks of a changed file from tasks of the old one.
-        label = f"read-{inputs.format}"
-        return dd.from_map(read, partitions, meta=meta, label=label, stamp=inputs.stamp, **how)
+    """Look at some columns of each partition, and join what is found, in order.
+
+    This is one pass, before anything is planned; the other columns are not read.
+    """
+    tasks, keys = freeze(frame[list(dict.fromkeys(columns))])
+    name = f"look-{tokenize(frame, list(columns), look)}"
+    return over_all(tasks, ((key,) for key in keys), name, look, joined)
 
 
 def _shared(parts: Sequence[Part], sizes: Sequence[int], most: int) -> list[tuple[Part, ...]]:
@@ -251,9 +269,7 @@ class Footer(NamedTuple):
     """What the footer of one Parquet file says."""
 
     file: str
-    schema: pa.Schema
-    names: list[str]  # an index without a name is no column
-    categorical: set[str]  # to pandas; Parquet keeps only categories of text as such
+    schema: pa.Schema  # without indexes that have no name; categorical is what pandas calls so
     with_nulls: set[str]  # integer and boolean columns that have, or may have, missing values
     groups: list[tuple[int, int]]  # rows, and bytes of the encoded data before compression
 
@@ -280,26 +296,29 @@ def _footer(file: str) -> Footer:
             f"{file} has nested columns, which cannot be resampled: {nested}; "
             "drop them or spread them over plain columns"
         )
-    names = [name for name in schema.names if not _INDEX_COLUMN.fullmatch(name)]
-    _check_twice(file, names)
+    fields, with_nulls = [], set()
     known = (schema.pandas_metadata or {}).get("columns", ())
+    # Parquet keeps only categories of text as such.
     categorical = {of["field_name"] for of in known if of["pandas_type"] == "categorical"}
-    with_nulls = set()
     for place, field in enumerate(schema):
         whole = pa.types.is_integer(field.type) or pa.types.is_boolean(field.type)
         # Missing throughout: another file says whether these are integers.
         if pa.types.is_null(field.type) or (whole and _has_nulls(groups, place)):
             with_nulls.add(field.name)
+        if field.name in categorical and not pa.types.is_dictionary(field.type):
+            field = field.with_type(pa.dictionary(pa.int32(), field.type))
+        if not _INDEX_COLUMN.fullmatch(field.name):
+            fields.append(field)
+    _check_twice(file, [field.name for field in fields])
     sizes = [(group.num_rows, group.total_byte_size) for group in groups]
-    return Footer(file, schema, names, categorical, with_nulls, sizes)
+    return Footer(file, pa.schema(fields, schema.metadata), with_nulls, sizes)
 
 
 def _has_nulls(groups: Sequence[Any], place: int) -> bool:
     for group in groups:
-        statistics = group.column(place).statistics
+        known = group.column(place).statistics
         # A group without rows has no statistics, and nothing that could be missing.
-        unknown = statistics is None or not statistics.has_null_count
-        if group.num_rows and (unknown or statistics.null_count):
+        if group.num_rows and not (known and known.has_null_count and known.null_count == 0):
             return True
     return False
 
@@ -312,22 +331,23 @@ def _table_schema(footers: Sequence[Footer]) -> pa.Schema:
     throughout a file fits any type.
     """
     first = footers[0]
+    names = set(first.schema.names)
     for footer in footers:
-        mine, theirs = set(first.names), set(footer.names)
-        if mine != theirs:
+        theirs = set(footer.schema.names)
+        if names != theirs:
             raise ValueError(
                 f"{footer.file} does not have the columns of {first.file}: lacking "
-                f"{sorted(mine - theirs)}, additional {sorted(theirs - mine)}; rewrite it with "
+                f"{sorted(names - theirs)}, additional {sorted(theirs - names)}; rewrite it with "
                 "those columns, or give the files that have them as a glob"
             )
-    typed = pa.schema([_common_field(name, footers) for name in first.names])
-    known, names = first.schema.pandas_metadata, set(first.names)
+    typed = pa.schema([_common_field(name, footers) for name in first.schema.names])
+    known = first.schema.pandas_metadata
     if known is not None:
         columns = [column for column in known["columns"] if column.get("field_name") in names]
         known |= {"index_columns": [], "column_indexes": [], "columns": columns}
         typed = typed.with_metadata({b"pandas": json.dumps(known).encode()})
     empty = as_pandas(typed.empty_table())
-    for name in set(empty) & set().union(*(footer.with_nulls for footer in footers)):
+    for name in names & set().union(*(footer.with_nulls for footer in footers)):
         if empty[name].dtype.kind in "biu":
             empty[name] = empty[name].convert_dtypes()  # to a nullable one
     return with_pandas_dtypes(typed, empty)
@@ -357,15 +377,16 @@ def _common_field(name: str, footers: Sequence[Footer]) -> pa.Field:
     A column is categorical where every file has it so. Codes get 32 bits, however few categories a
     file has.
     """
-    kinds: dict[tuple[pa.DataType, bool], str] = {}  # few, each with a file that has it
+    files: dict[pa.DataType, str] = {}  # few types, each with the first file that has it
     for footer in footers:
-        kinds.setdefault((footer.schema.field(name).type, name in footer.categorical), footer.file)
-    values, before, coded = pa.null(), footers[0].file, set()
-    for (arrow, categorical), file in kinds.items():
+        files.setdefault(footer.schema.field(name).type, footer.file)
+    values, before = pa.null(), footers[0].file
+    coded: set[bool | None] = set()  # whether categories are ordered; None: no categories
+    for arrow, file in files.items():
         if pa.types.is_null(arrow):  # all missing, which fits any type
             continue
         dictionary = pa.types.is_dictionary(arrow)
-        coded.add((dictionary or categorical, dictionary and arrow.ordered))
+        coded.add(arrow.ordered if dictionary else None)
         theirs = arrow.value_type if dictionary else arrow
         wider = _wider(values, theirs)
         if wider is None:
@@ -374,14 +395,13 @@ def _common_field(name: str, footers: Sequence[Footer]) -> pa.Field:
                 "it, and no type holds both: cast it in one of them"
             )
         values, before = wider, file
-    text = pa.types.is_string(values) or pa.types.is_large_string(values)
-    if len(coded) > 1 and not text:
+    if len(coded) > 1 and values not in TEXTS:
         raise ValueError(
             f"column {name!r} is categorical in some files and not in others, or ordered in some "
             f"only ({before} is one of them): rewrite them alike"
         )
-    if coded in ({(True, False)}, {(True, True)}):
-        values = pa.dictionary(pa.int32(), values, ordered=coded == {(True, True)})
+    if coded in ({True}, {False}):
+        values = pa.dictionary(pa.int32(), values, ordered=True in coded)
     return pa.field(name, values)
 
 
@@ -393,8 +413,7 @@ def _wider(mine: pa.DataType, theirs: pa.DataType) -> pa.DataType | None:
     except pa.ArrowTypeError:
         return None
     inexact = pa.types.is_floating(found) and any(map(pa.types.is_decimal, (mine, theirs)))
-    texts = (pa.string(), pa.large_string())
-    bytes_of_text = found not in texts and (mine in texts or theirs in texts)
+    bytes_of_text = found not in TEXTS and (mine in TEXTS or theirs in TEXTS)
     return None if inexact or bytes_of_text else found
 
 
@@ -460,6 +479,7 @@ def read_pieces(
     frame = as_pandas(table, use_threads=False, split_blocks=True, self_destruct=True)
     for name, dtype in as_pandas(wanted.empty_table()).dtypes.items():
         got = frame[name].dtype
+        # Where a footer is wrong about missing values, pandas has made floats of integers.
         if got != dtype and not isinstance(dtype, pd.CategoricalDtype):
             raise ValueError(
                 f"column {name!r} of {pieces[0].file} was read as {got}, expected {dtype}"
@@ -534,9 +554,6 @@ def _cast(table: pa.Table, wanted: pa.Schema, file: str) -> pa.Table:
 # CSV ------------------------------------------------------------------------------------------
 
 
-NO_CSV = "cannot be read as CSV"
-
-
 class Block(NamedTuple):
     """The lines of a CSV file that begin within a range of bytes; without a length, all of them."""
 
@@ -545,12 +562,8 @@ class Block(NamedTuple):
     length: int | None = None
 
 
-def _packed(file: str) -> str | None:
-    return COMPRESSIONS.get(os.path.splitext(file.lower())[1])
-
-
 def _header(file: str) -> list[str]:
-    if _packed(file) == "zip":
+    if infer_compression(file) == "zip":
         with _opened(file, NO_CSV) as handle:
             inside = [one.filename for one in zipfile.ZipFile(handle).infolist()]
         inside = [name for name in inside if not name.endswith("/")]
@@ -559,30 +572,19 @@ def _header(file: str) -> list[str]:
                 f"{file} holds {len(inside)} files, and one table is read of an archive: "
                 f"{listed(inside, 5)}; unpack it into a folder"
             )
-    with _opened(file, NO_CSV, _packed(file)) as handle:
+    with _opened(file, NO_CSV, "infer") as handle:
         row = pd.read_csv(handle, header=None, nrows=1, dtype=str, keep_default_na=False)
     return [str(name) or f"Unnamed: {place}" for place, name in enumerate(row.iloc[0])]
 
 
-def _csv_columns(inputs: InputFiles, headers: Sequence[list[str]]) -> tuple[str, ...]:
-    first = headers[0]
-    _check_twice(inputs.files[0], first)
-    for file, header in zip(inputs.files, headers, strict=True):
-        if header != first:
-            raise ValueError(
-                f"{file} does not have the columns of {inputs.files[0]}: {header} and {first}"
-            )
-    return tuple(first)
-
-
-def _blocks(inputs: InputFiles, names: Sequence[str]) -> list[tuple[Block, ...]]:
+def _blocks(inputs: InputFiles, n_columns: int) -> list[tuple[Block, ...]]:
     """Cut the files into blocks of about `BLOCK_BYTES`; of small ones, several are a partition."""
     blocks, sizes = [], []
     for file, mark in zip(inputs.files, inputs.marks, strict=True):
-        size, packed = int(mark.partition(" ")[0]), _packed(file)
+        size, packed = int(mark.partition(" ")[0]), infer_compression(file)
         if packed or size <= BLOCK_BYTES:
             blocks.append(Block(file))
-            sizes.append(max(size * (UNPACKED if packed else 1), FILE_BYTES * len(names)))
+            sizes.append(max(size * (UNPACKED if packed else 1), FILE_BYTES * n_columns))
             continue
         for start in range(0, size, BLOCK_BYTES):
             blocks.append(Block(file, start, BLOCK_BYTES))
@@ -605,7 +607,7 @@ def read_blocks(
 
 
 def _read_block(block: Block, names: Sequence[str], **how: Any) -> pd.DataFrame:
-    with _opened(block.file, NO_CSV, _packed(block.file)) as handle:
+    with _opened(block.file, NO_CSV, "infer") as handle:
         data = handle
         if block.length is not None:
             data = io.BytesIO(read_block(handle, block.start, block.length, delimiter=b"\n"))
@@ -629,42 +631,35 @@ def _settled(partitions: Sequence[Sequence[Block]], names: Sequence[str]) -> dic
     """Return the dtype of each column, after one pass over all rows."""
     # In partials, so that Dask does not look for collections in blocks.
     tasks = [delayed(partial(_look, blocks, names), pure=False)() for blocks in partitions]
-    seen = [block for blocks in compute(*tasks) for block in blocks]
-    return {name: _dtype([block[i] for block in seen]) for i, name in enumerate(names)}
+    seen = compute(*tasks)
+    return {name: _dtype(set().union(*(of[name] for of in seen))) for name in names}
 
 
-class Seen(NamedTuple):
-    """What a column of a block holds."""
-
-    kind: str  # as numpy's kinds of dtypes; empty where all is missing
-    gaps: bool
-    large: bool  # integers that float64 would round
-
-
-def _look(blocks: Sequence[Block], names: Sequence[str]) -> list[list[Seen]]:
-    found = []
+def _look(blocks: Sequence[Block], names: Sequence[str]) -> dict[str, set[str]]:
+    """Return what columns hold: numpy's kinds of dtypes, "gaps", and "large" integers."""
+    found: dict[str, set[str]] = {name: set() for name in names}
     for block in blocks:
         # Of integers with gaps, numpy would make floats.
         frame = _read_block(block, names, dtype_backend="numpy_nullable")
-        found.append([_seen(column) for _, column in frame.items()])
+        for name in names:
+            known = frame[name].dropna()
+            if len(known) < len(frame):
+                found[name].add("gaps")
+            if known.empty:
+                continue
+            found[name].add(known.dtype.kind)
+            if known.dtype.kind == "i" and (known.max() >= EXACT or known.min() <= -EXACT):
+                found[name].add("large")
     return found
 
 
-def _seen(column: pd.Series) -> Seen:
-    known = column.dropna()
-    kind = "" if known.empty else known.dtype.kind
-    large = kind == "i" and bool(known.max() >= EXACT or known.min() <= -EXACT)
-    return Seen(kind, len(known) < len(column), large)
-
-
-def _dtype(seen: Sequence[Seen]) -> str:
-    """Return the dtype of a column from what its blocks hold."""
-    kinds = {of.kind for of in seen} - {""}
-    gaps, large = any(of.gaps for of in seen), any(of.large for of in seen)
+def _dtype(seen: set[str]) -> str:
+    """Return the dtype of a column from what it holds."""
+    gaps, kinds = "gaps" in seen, seen - {"gaps", "large"}
     if kinds == {"b"}:
         return "boolean" if gaps else "bool"
     if kinds == {"u"} and not gaps:
         return "uint64"
-    if kinds == {"i"} and (large or not gaps):
+    if kinds == {"i"} and ("large" in seen or not gaps):
         return "Int64" if gaps else "int64"
     return "float64" if kinds <= {"i", "f"} else "str"

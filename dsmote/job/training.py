@@ -21,7 +21,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
-from itertools import chain, pairwise
 from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,12 +28,11 @@ import numpy as np
 import pandas as pd
 from dask.base import tokenize
 
-from dsmote.execute import Counted, count_classes, read_frame
+from dsmote.execute import Counted, read_frame
 from dsmote.execute.graph import frame_of, freeze
-from dsmote.execute.keep import Mark, pick
-from dsmote.execute.partition import missing_labels
+from dsmote.execute.partition import Mark, PartCount, missing_labels, pick
 from dsmote.job.labels import Named
-from dsmote.job.passes import look_at
+from dsmote.job.sources import look_at
 from dsmote.plan import Subset, plain, sort_labels
 from dsmote.plan.draws import shares
 from dsmote.plan.labels import listed
@@ -42,12 +40,9 @@ from dsmote.plan.labels import listed
 if TYPE_CHECKING:
     from dsmote.job.spec import Split
 
-__all__ = ["Divided", "divide"]
-
-#: Values of the split's column that are kept for messages.
-FEW = 50
-#: Streams of draws begin here, so that they are none of a sampler's of the same seed.
-RANKS = 2**31
+FEW = 50  # values of the split's column that are kept for messages
+RANKS = 2**31  # streams of draws begin here, so that they are none of a sampler's of the same seed
+EMPTY = "the table has zero rows: there is nothing to resample"
 
 #: Tells which rows of a partition are not for training.
 Held = Callable[[pd.DataFrame], np.ndarray]
@@ -74,16 +69,19 @@ class Divided:
 
 def divide(frame: Any, target: str, split: Split) -> Divided:
     """Tell the training rows of a Dask DataFrame from the others, after one pass."""
+    labels: Counter[Any] = Counter()
     held: Sequence[Held]
     if split.column is not None:
         seen = _look_at_column(frame, target, split)
-        held = [partial(_by_value, column=split.column, train=split.train)] * len(seen.test_rows)
-        rows, test, labels = seen.rows, seen.test_rows, dict(seen.labels)
+        rows, test = [one.rows for one in seen], [one.test_rows for one in seen]
+        held = [partial(_by_value, column=split.column, train=split.train)] * len(seen)
+        for one in seen:
+            labels.update(one.labels)
     else:
-        counted = count_classes(read_frame(frame, target))
-        rows = tuple(sum(part.counts.values()) + part.missing for part in counted.parts)
+        counted = read_frame(frame, target).counted()
+        rows = [sum(part.counts.values()) + part.missing for part in counted.parts]
         held, test = _draw(counted, rows, target, split)
-        labels = counted.counts | ({None: counted.missing} if counted.missing else {})
+        labels.update(counted.counts | ({None: counted.missing} if counted.missing else {}))
     narrow = frame[list(dict.fromkeys([target, split.column or target]))]
     token = tokenize(frame, target, split)
     return Divided(
@@ -91,8 +89,8 @@ def divide(frame: Any, target: str, split: Split) -> Divided:
         _side(frame, held, True, f"test-{token}"),
         _side(narrow, held, False, f"train-labels-{token}"),
         tuple(n - t for n, t in zip(rows, test, strict=True)),
-        test,
-        labels,
+        tuple(test),
+        dict(labels),
     )
 
 
@@ -117,39 +115,33 @@ def _by_value(part: pd.DataFrame, *, column: str, train: tuple[Any, ...]) -> np.
     return ~for_training[codes]  # the last is that of missing values
 
 
-def _by_number(part: pd.DataFrame, *, start: int, stop: int, subset: Subset) -> np.ndarray:
-    if len(part) != stop - start:
-        raise ValueError(
-            f"a partition has {len(part):,} rows, in which {stop - start:,} were counted: the "
-            "input changed while it was read"
-        )
-    return subset.times(start, stop) > 0
-
-
-def _by_class(part: pd.DataFrame, *, target: str, marks: Sequence[Mark]) -> np.ndarray:
-    return pick(part[target], marks=marks) > 0
+def _by_chance(part: pd.DataFrame, *, target: str | None, marks: Sequence[Mark]) -> np.ndarray:
+    labels = np.zeros(len(part), dtype=np.int8) if target is None else part[target]
+    return pick(labels, marks=marks) > 0
 
 
 class Seen(NamedTuple):
-    """What was seen of some partitions of a split's column."""
+    """What was seen of one partition of a split's column."""
 
-    rows: tuple[int, ...]
-    test_rows: tuple[int, ...]
-    hits: frozenset[int]  # the places of the values for training that occur
-    values: Counter[Any]
+    rows: int
+    test_rows: int
+    hits: set[int]  # the places of the values for training that occur
+    values: Counter[Any]  # the most frequent ones
     labels: Counter[Any]
 
 
-def _look_at_column(frame: Any, target: str, split: Split) -> Seen:
+def _look_at_column(frame: Any, target: str, split: Split) -> list[Seen]:
     """Look at the split's column, and refuse what leaves nothing to train with."""
     # Not the split itself: workers do without the model of a job.
     look = partial(_look, target=target, column=str(split.column), train=split.train)
-    (seen,) = look_at(frame, [target, str(split.column)], look, _joined)
-    if not sum(seen.rows):
-        raise ValueError("the table has zero rows: there is nothing to resample")
-    absent = [repr(value) for i, value in enumerate(split.train) if i not in seen.hits]
+    joined = partial(sum, start=[])
+    seen: list[Seen] = look_at(frame, [target, str(split.column)], look, joined)
+    if not any(one.rows for one in seen):
+        raise ValueError(EMPTY)
+    hits = set().union(*(one.hits for one in seen))
+    absent = [repr(value) for i, value in enumerate(split.train) if i not in hits]
     if absent:
-        most = seen.values.most_common()
+        most = sum((one.values for one in seen), Counter[Any]()).most_common(FEW)
         found = listed(f"{value!r} ({rows:,} rows)" for value, rows in most)
         # How many values were left out on the way is not known.
         more = f" of the {FEW} most frequent" if len(most) == FEW else ""
@@ -167,54 +159,35 @@ def _look(part: pd.DataFrame, target: str, column: str, train: tuple[Any, ...]) 
     )
     labels += Counter({None: int(part[target].isna().sum())})  # where there are some
     named = Named(train)
-    hits = frozenset(place for value in values for place in named.places(value))
+    hits = {place for value in values for place in named.places(value)}
     test = int(_by_value(part, column=column, train=train).sum())
-    return [Seen((len(part),), (test,), hits, _most(values), labels)]
-
-
-def _joined(some: Sequence[list[Seen]]) -> list[Seen]:
-    rows, test_rows, hits, values, labels = zip(*chain(*some), strict=True)
-    return [
-        Seen(
-            tuple(chain(*rows)),
-            tuple(chain(*test_rows)),
-            frozenset().union(*hits),
-            _most(sum(values, Counter())),
-            sum(labels, Counter()),
-        )
-    ]
-
-
-def _most(values: Counter[Any]) -> Counter[Any]:
-    return Counter(dict(values.most_common(FEW)))
+    return [Seen(len(part), test, hits, Counter(dict(values.most_common(FEW))), labels)]
 
 
 def _draw(
-    counted: Counted, rows: tuple[int, ...], target: str, split: Split
-) -> tuple[list[Held], tuple[int, ...]]:
+    counted: Counted, rows: Sequence[int], target: str, split: Split
+) -> tuple[list[Held], list[int]]:
     """Draw the rows that are held back; of each partition say which those are and how many."""
     total, fraction = counted.rows, Fraction(str(split.test_fraction))
     n_test = ceil(total * fraction)  # as scikit-learn rounds it
     if not total:
-        raise ValueError("the table has zero rows: there is nothing to resample")
+        raise ValueError(EMPTY)
     if n_test >= total:
         raise ValueError(
             f"test_fraction {split.test_fraction} of {total:,} rows is {n_test:,} rows, which "
             "leaves none for training: lower it"
         )
-    held: list[Held] = []
-    if not split.stratify:
-        subset = Subset(total, n_test, split.seed, RANKS)
-        ends = [0, *np.cumsum(rows, dtype=np.int64).tolist()]
-        held = [partial(_by_number, start=a, stop=b, subset=subset) for a, b in pairwise(ends)]
-        return held, tuple(np.diff(subset.before(np.array(ends))).tolist())
+    if not split.stratify:  # as if all rows were of one class
+        counted = Counted(tuple(PartCount({0: n} if n else {}, 0) for n in rows))
     if counted.missing:
         raise ValueError(missing_labels(counted.missing, target))
-    labels = sort_labels(counted.counts)
-    keep = shares(np.array([counted.counts[label] for label in labels], dtype=float), n_test)
+    counts = counted.counts
+    labels = sort_labels(counts)
+    held_back = shares(np.array([counts[label] for label in labels], dtype=float), n_test)
     subsets = {
-        label: Subset(counted.counts[label], int(n), split.seed, RANKS + rank)
-        for rank, (label, n) in enumerate(zip(labels, keep, strict=True))
+        label: Subset(counts[label], int(n), split.seed, RANKS + rank)
+        for rank, (label, n) in enumerate(zip(labels, held_back, strict=True))
     }
-    held = [partial(_by_class, target=target, marks=of) for of in counted.marks(subsets)]
-    return held, tuple(counted.kept(subsets))
+    of = target if split.stratify else None
+    held = [partial(_by_chance, target=of, marks=marks) for marks in counted.marks(subsets)]
+    return list(held), counted.kept(subsets)

@@ -16,8 +16,8 @@ from distributed.comm import CommClosedError
 
 from dsmote.cluster import check_paths, process_bytes, worker_peaks
 from dsmote.job.files import one_line
+from dsmote.job.logs import Masking, Secrets
 from dsmote.job.runner import CANCEL_SECONDS, JobFailed, Threads, deferred_signals
-from dsmote.job.secrets import Masking, Secrets
 
 __all__ = ["Workers", "cancel", "explained", "masked_worker_logs"]
 
@@ -53,7 +53,7 @@ class Workers(Threads):
         return worker_peaks(self._client)
 
     @contextmanager
-    def guarded(self, patience: float = PATIENCE_SECONDS) -> Iterator[Callable[[], None]]:
+    def guarded(self, patience: float = PATIENCE_SECONDS) -> Iterator[None]:
         """Cancel the block's tasks when a signal comes, or when no worker can go on.
 
         A worker pauses when its memory is nearly full. When that is not the fault of data that
@@ -80,8 +80,8 @@ class Workers(Threads):
         thread = threading.Thread(target=watch, name="dsmote-watch", daemon=True)
         thread.start()
         try:
-            with explained(), deferred_signals(cancel_all) as self._check:
-                yield self._check
+            with explained(), deferred_signals(cancel_all) as self.check:
+                yield
         except Exception as error:
             if stuck.is_set():
                 raise JobFailed(
@@ -103,14 +103,14 @@ class Workers(Threads):
         futures = self._client.compute([*rest, *tasks], optimize_graph=False)
         try:
             for future, result in as_completed(futures[len(rest) :], with_results=True):
-                self._check()
+                self.check()
                 if isinstance(result, BaseException):  # a cancelled task has it for a result
                     raise result
                 on_result(result)
                 # A result that is here needs no worker any more, so none has to make it again.
                 future.release()
             results = [future.result() for future in futures[: len(rest)]]
-            self._check()
+            self.check()
         except BaseException:
             cancel(self._client, futures)
             raise
@@ -168,32 +168,25 @@ def explained() -> Iterator[None]:
 
 
 class _MaskedLogs(WorkerPlugin):
-    """Masks secrets in what a worker logs: the error of a task, which names files.
+    """Masks secrets in what a worker logs, before the standard error or a file has it.
 
-    A worker does that where it runs, so it is there that they have to be masked, before the
-    standard error, the dashboard or a file has it.
+    The error of a task names files, and a worker logs it where it runs.
     """
 
     def __init__(self, hidden: Secrets) -> None:
         self.name = f"dsmote-masked-logs-{uuid.uuid4().hex}"
-        self._hidden = hidden
-        self._handlers: list[logging.Handler] = []
-        self._masking: Any = None
+        self._masking = Masking(hidden)
 
     def setup(self, worker: Any = None) -> None:
         # Handlers see the records of all loggers below theirs, too.
         known = [logging.getLogger(), *logging.root.manager.loggerDict.values()]
-        handlers = {h: 0 for each in known for h in getattr(each, "handlers", ())}
-        self._handlers, self._masking = list(handlers), Masking(self._hidden)
+        self._handlers = {h for each in known for h in getattr(each, "handlers", ())}
         for handler in self._handlers:
             handler.addFilter(self._masking)
 
     def teardown(self, worker: Any = None) -> None:
         for handler in self._handlers:
             handler.removeFilter(self._masking)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_handlers": [], "_masking": None}
 
 
 @contextmanager

@@ -2,18 +2,23 @@
 
 from dsmote.neighbors.brute import BruteSearch, DirectSearch
 from dsmote.neighbors.categorical import MixedSearch, ValueDifferenceSearch, level_probabilities
-from dsmote.neighbors.choose import Choice, choose_engine, few
 from dsmote.neighbors.engines import (
     BruteIndex,
     CappedIndex,
+    Choice,
     Engine,
     FaissIndex,
+    GroupedSearch,
+    ProjectedSearch,
     SklearnIndex,
     TreeIndex,
+    choose_engine,
+    few,
+    leading_axes,
+    measure_recall,
 )
 from dsmote.neighbors.exact import NeighborIndex
 from dsmote.neighbors.tree import TreeSearch
-from dsmote.neighbors.wrappers import GroupedSearch, ProjectedSearch, leading_axes
 
 __all__ = [
     "BruteIndex",
@@ -35,4 +40,5 @@ __all__ = [
     "few",
     "leading_axes",
     "level_probabilities",
+    "measure_recall",
 ]

@@ -61,8 +61,12 @@ from functools import cached_property
 import numpy as np
 
 from dsmote.neighbors.exact import (
+    Found,
     Groups,
+    Search,
     group_equal_rows,
+    in_blocks,
+    no_codes,
     rescaled,
     scale_power,
     smallest_of_pairs,
@@ -79,13 +83,6 @@ class Corners:
 
     `edge` is M over the square root of two, the place of a corner on its axis; `width` is how many
     numbers are written for a row.
-
-    Examples
-    --------
-    >>> corners = Corners(np.array([[0], [1], [1]]), 2.0)
-    >>> corners.written(np.array([[0], [1]]))
-    array([[0., 2.],
-           [2., 0.]])
     """
 
     def __init__(self, codes: np.ndarray, edge: float) -> None:
@@ -175,21 +172,12 @@ class Points:
     lengths: np.ndarray
 
 
-@dataclass(frozen=True)
 class Kept:
     """Pairs that may be among the nearest: all true neighbours of the queries that are not lost.
 
     `owner`, ascending, is the query of each pair, and `row` the row's place in the order of the
-    scan.
+    scan. Each query has a limit, beyond which no row can count.
     """
-
-    owner: np.ndarray
-    row: np.ndarray
-    lost: np.ndarray
-
-
-class _Nearest:
-    """What is kept for a block of queries, and the limit of each."""
 
     def __init__(self, queries: Points, k: int, error: float, exact: _Exact | None) -> None:
         m = len(queries.lengths)
@@ -197,10 +185,8 @@ class _Nearest:
         self._cap = _CAP + 8 * k
         self.lost = np.zeros(m, dtype=bool)
         self.limit = np.full(m, np.inf)
-        self._owner = np.empty(0, dtype=np.int64)
-        self._row = np.empty(0, dtype=np.int64)
-        self._low = np.empty(0)
-        self._high = np.empty(0)
+        self.owner, self.row = np.empty((2, 0), dtype=np.int64)
+        self._low, self._high = np.empty((2, 0))
         self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
         self.n_waiting = 0
 
@@ -218,8 +204,8 @@ class _Nearest:
     def start(self, values: np.ndarray, lengths: np.ndarray, slack: float) -> None:
         """Set the first limit from a tile of values; `slack` is what they may be short of."""
         upper = values + self._error * (self._lengths[:, None] + lengths) ** 2
-        nth = min(self._k, values.shape[1]) - 1
-        if self._k <= values.shape[1]:
+        nth = self._k - 1
+        if nth < values.shape[1]:
             self.limit = np.partition(upper, nth, axis=1)[:, nth] + (slack + _TINY)
 
     def add(
@@ -250,12 +236,12 @@ class _Nearest:
         self.lost |= np.bincount(owner[keep], minlength=m) > self._cap
         keep &= ~self.lost.take(owner)
         kept = np.flatnonzero(keep)
-        self._owner, self._row = owner.take(kept), row.take(order.take(kept))
+        self.owner, self.row = owner.take(kept), row.take(order.take(kept))
         self._low, self._high = low.take(kept), high.take(kept)
 
     def _bounds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return all pairs with the intervals of their values, and empty the waiting list."""
-        parts = [(self._owner, self._row, self._low, self._high)]
+        parts = [(self.owner, self.row, self._low, self._high)]
         for owner, row, value, length in self._waiting:
             if self._exact is None:
                 error = self._error * (self._lengths[owner] + length) ** 2 + _TINY
@@ -267,10 +253,6 @@ class _Nearest:
         self._waiting, self.n_waiting = [], 0
         owner, row, low, high = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return owner, row, low, high
-
-    def result(self) -> Kept:
-        """Return what is kept, in order of the queries."""
-        return Kept(self._owner, self._row, self.lost)
 
 
 _Exact = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -291,19 +273,11 @@ def scan(
     `slack` bounds by how much a true value can exceed what the coordinates say; where it is not 0,
     `exact` returns the true values (less the query's own |x|^2) of pairs (query, row) and a bound
     of their error.
-
-    Examples
-    --------
-    >>> rows = np.array([[-1.0, 1.0], [0.25, 0.0625], [0.75, 0.5625]])  # y, and y squared
-    >>> points = Points(rows, np.abs(rows[:, 0]))
-    >>> kept = scan(points, lambda a, b: Points(rows[a:b], points.lengths[a:b]), 3, 2)
-    >>> kept.owner, kept.row
-    (array([0, 0, 1, 1, 2, 2]), array([0, 1, 1, 2, 1, 2]))
     """
     dtype = queries.columns.dtype.type
     m, terms = queries.columns.shape[0], queries.columns.shape[1] + 7
     error = 1.02 * terms * float(np.finfo(dtype).eps) / 2 + 16 * terms * 2.0**-53
-    nearest = _Nearest(queries, k, error, exact)
+    kept = Kept(queries, k, error, exact)
     left = queries.columns * dtype(-2)
     left[:, -1] = 1
     values, passed = np.empty(m * TILE, dtype), np.empty(m * TILE, dtype=bool)
@@ -317,23 +291,23 @@ def scan(
         mask = passed[: m * size].reshape(m, size)
         np.matmul(left, rows.columns.T, out=tile)
         if start == 0:
-            nearest.start(tile, rows.lengths, slack)
-            threshold = nearest.threshold(dtype)
+            kept.start(tile, rows.lengths, slack)
+            threshold = kept.threshold(dtype)
             due = _GROW * stop
         np.less_equal(tile, threshold[:, None], out=mask)
         passing = np.flatnonzero(mask)
         for low in range(0, len(passing), _PENDING):
-            if nearest.n_waiting > _PENDING:
-                nearest.settle()
+            if kept.n_waiting > _PENDING:
+                kept.settle()
             at = passing[low : low + _PENDING]
             owner, column = np.divmod(at, size)
-            nearest.add(owner, column + start, tile.reshape(-1)[at], rows.lengths[column])
-        if stop >= due or nearest.n_waiting > _PENDING or stop == n_rows:
-            nearest.settle()
-            threshold = nearest.threshold(dtype)
+            kept.add(owner, column + start, tile.reshape(-1)[at], rows.lengths[column])
+        if stop >= due or kept.n_waiting > _PENDING or stop == n_rows:
+            kept.settle()
+            threshold = kept.threshold(dtype)
             due = _GROW * stop
         start = stop
-    return nearest.result()
+    return kept
 
 
 _FEW_CELLS = 1 << 17  # differences of pairs, by column, that are quicker than a product
@@ -345,23 +319,15 @@ _PAIRS = 1 << 18  # pairs whose differences are looked at at once
 _SHORT = {4: 1e15, 8: 1e140}  # lengths whose squares float32 and float64 can hold
 
 
-class BruteSearch:
+class BruteSearch(Search):
     """Exact neighbours by comparing all pairs; Euclidean, or mixed when codes are given.
 
     The square of `weight` (SMOTENC's M) is added to the squared distance for each categorical
     column in which two rows differ. `groups` are the equal rows, where they are known. Rows are not
     copied where their values are of usual size.
-
-    Examples
-    --------
-    >>> index = BruteSearch(np.array([[0.0], [1.0], [3.0], [3.0]]))
-    >>> index.query(np.array([0, 3]), 2)[1]
-    array([[1, 2],
-           [2, 1]])
     """
 
     engine = "brute"
-    exact = True
 
     def __init__(
         self,
@@ -374,7 +340,7 @@ class BruteSearch:
         self.scale = scale_power(matrix, weight)
         self._rows = matrix if self.scale == 1.0 else matrix * self.scale
         self._penalty = (weight * self.scale) ** 2
-        codes = np.empty((self.n_rows, 0), dtype=np.int32) if codes is None else codes
+        codes = no_codes(matrix) if codes is None else codes
         self.groups = groups or group_equal_rows(self._rows, codes)
         self._codes = codes if self.groups.distinct else codes[self.groups.first]
         self.corners = Corners(self._codes, weight * self.scale / np.sqrt(2.0))
@@ -385,12 +351,12 @@ class BruteSearch:
         # In random order, so that the first rows of a scan tell how near the nearest are; always
         # the same order, though nothing depends on it.
         n, width = self.groups.n_unique, self.width + self.corners.width
-        self._order = np.random.default_rng(0).permutation(n).astype(np.int32)
+        self._shuffled = np.random.default_rng(0).permutation(n).astype(np.int32)
         step = max(1, _CELLS // max(1, width))
         slices = [slice(start, min(n, start + step)) for start in range(0, n, step)]
         total, low, high = np.zeros(width), np.full(width, np.inf), np.full(width, -np.inf)
         for part in slices:
-            points = self._points(self._order[part])
+            points = self._points(self._shuffled[part])
             total += points.sum(axis=0)
             low, high = np.minimum(low, points.min(axis=0)), np.maximum(high, points.max(axis=0))
         self._centre = total / max(1, n)
@@ -399,7 +365,7 @@ class BruteSearch:
         self._lengths = np.empty(n)
         self._table = np.empty((n, width + 1), dtype=np.float32)
         for part in slices:
-            points = self._points(self._order[part])
+            points = self._points(self._shuffled[part])
             points -= self._centre
             points *= self._unit
             squares = np.einsum("ij,ij->i", points, points)
@@ -413,41 +379,16 @@ class BruteSearch:
             return rows
         return np.concatenate([rows, self.corners.written(levels)], axis=1)
 
-    def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of rows in the index, each row itself left out."""
-        squares, found = self.nearest_of_many(self.groups.of[ids], k, np.asarray(ids))
-        return np.sqrt(squares) / self.scale, found
-
-    def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of points that are not in the index.
-
-        Their numbers are followed by codes, -1 for a level that the index does not hold.
-        """
+    def scaled(self, points: np.ndarray) -> np.ndarray:
+        """Return points in the unit of the index; codes follow their numbers."""
         scaled = np.array(points, dtype=np.float64)
         scaled[:, : self.width] = rescaled(scaled[:, : self.width], self.scale)
-        squares, found = self.nearest_of_many(scaled, k, None)
-        return np.sqrt(squares) / self.scale, found
+        return scaled
 
-    def nearest_of_many(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return squared (scaled) distances and row numbers of the k nearest.
-
-        Queries are unique rows' numbers, or rows of (scaled) points; `selves` are row numbers to
-        leave out.
-        """
-        m = len(queries)
-        squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
+    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        """Compare queries with all rows, some at a time."""
         step = max(16, min(BLOCK, BLOCK * 64 // (k + 1)))
-        for start in range(0, m, step):
-            block = slice(start, start + step)
-            out = None if selves is None else selves[block]
-            squares[block], found[block] = self._nearest(queries[block], k, out)
-        return squares, found
-
-    def unique(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the different rows: (scaled) numbers, shape (u, d), and codes, shape (u, q)."""
-        return self._rows[self.groups.first], self._codes
+        return in_blocks(self._nearest, queries, k, selves, step)
 
     def parts(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the uncentred columns and the codes of queries."""
@@ -455,9 +396,7 @@ class BruteSearch:
             return self._rows[self.groups.first[queries]], self._codes[queries]
         return queries[:, : self.width], queries[:, self.width :].astype(np.int32)
 
-    def _nearest(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
         """Answer a block of queries, in ever higher precision."""
         squares = np.empty((len(queries), k))
         found = np.empty((len(queries), k), dtype=np.int64)
@@ -465,14 +404,17 @@ class BruteSearch:
         for dtype in (np.float32, np.float64):
             if not len(left):
                 return squares, found
-            kept = self._scanned(queries[left], k, dtype)
-            out = None if selves is None else selves[left]
-            best, ids = self._decided(queries[left], kept, k, out)
+            some, out = queries[left], None if selves is None else selves[left]
+            kept = self._scanned(some, k, dtype)
+            pairs = kept.owner, self._shuffled[kept.row]
+            exact = self.pair_squares(*self.parts(some), *pairs)
+            best, ids = smallest_of_pairs(self.groups, len(some), *pairs, exact, k, out)
             sure = ~kept.lost
             squares[left[sure]], found[left[sure]] = best[sure], ids[sure]
             left = left[kept.lost]
-        out = None if selves is None else selves[left]
-        squares[left], found[left] = self._by_differences(queries[left], k, out)
+        some, out = queries[left], None if selves is None else selves[left]
+        step = max(1, _PAIRS // self._size(k))
+        squares[left], found[left] = in_blocks(self._by_differences, some, k, out, step)
         return squares, found
 
     def _scanned(self, queries: np.ndarray, k: int, dtype: type) -> Kept:
@@ -490,7 +432,7 @@ class BruteSearch:
         def tile(start: int, stop: int) -> Points:
             if dtype is np.float32:
                 return Points(self._table[start:stop], self._lengths[start:stop])
-            part = self._points(self._order[start:stop])
+            part = self._points(self._shuffled[start:stop])
             part -= self._centre
             part *= self._unit
             squares = np.einsum("ij,ij->i", part, part)
@@ -499,7 +441,7 @@ class BruteSearch:
             )
 
         def exact(owner: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            true = self.pair_squares(numbers, codes, owner, self._order[row]) * self._unit**2
+            true = self.pair_squares(numbers, codes, owner, self._shuffled[row]) * self._unit**2
             rounding = 2.0**-44 * (points.shape[1] + 8)
             size = true + (lengths[owner] + self._lengths[row]) ** 2
             return true - lengths[owner] ** 2, rounding * size
@@ -512,15 +454,8 @@ class BruteSearch:
             slack=shared,
             exact=exact if shared else None,
         )
-        return Kept(kept.owner, kept.row, kept.lost | ~near)
-
-    def _decided(
-        self, queries: np.ndarray, kept: Kept, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Choose among the kept pairs by exact squares."""
-        unique = self._order[kept.row]
-        squares = self.pair_squares(*self.parts(queries), kept.owner, unique)
-        return smallest_of_pairs(self.groups, len(queries), kept.owner, unique, squares, k, selves)
+        kept.lost |= ~near
+        return kept
 
     def pair_squares(
         self, numbers: np.ndarray, codes: np.ndarray, owner: np.ndarray, unique: np.ndarray
@@ -543,39 +478,25 @@ class BruteSearch:
         squares = self.pair_squares(*self.parts(queries), owner, candidates.reshape(-1))
         return squares.reshape(candidates.shape)
 
-    def _by_differences(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Compare with all rows by exact squares, in bounded memory whatever the ties."""
-        n, m = self.groups.n_unique, len(queries)
-        squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
-        size = min(n, max(4096, 4 * (k + 1)))
-        step = max(1, _PAIRS // size)
-        for start in range(0, m, step):
-            part = slice(start, start + step)
-            best, ids = self._least(queries[part], min(k + 1, n), size)
-            owner = np.repeat(np.arange(len(best)), best.shape[1])
-            out = None if selves is None else selves[part]
-            squares[part], found[part] = smallest_of_pairs(
-                self.groups, len(best), owner, ids.reshape(-1), best.reshape(-1), k, out
-            )
-        return squares, found
+    def _size(self, k: int) -> int:
+        """Return how many rows are compared at a time."""
+        return max(1, min(self.groups.n_unique, max(4096, 4 * (k + 1))))
 
-    def _least(self, queries: np.ndarray, k: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k least (square, unique row) of each query."""
+    def _by_differences(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        """Compare with all rows by exact squares, in bounded memory whatever the ties."""
+        n, m, size = self.groups.n_unique, len(queries), self._size(k)
         numbers, codes = self.parts(queries)
-        best = np.empty((len(queries), 0))
-        ids = np.empty((len(queries), 0), dtype=np.int64)
-        for start in range(0, self.groups.n_unique, size):
-            at = np.arange(start, min(self.groups.n_unique, start + size))
-            rows, levels = self.parts(at)
-            total = _all_squares(rows, levels, numbers, codes, self._penalty)
+        best, ids = np.empty((m, 0)), np.empty((m, 0), dtype=np.int64)
+        for start in range(0, n, size):
+            at = np.arange(start, min(n, start + size))
+            total = _all_squares(*self.parts(at), numbers, codes, self._penalty)
             best = np.concatenate([best, total], axis=1)
             ids = np.concatenate([ids, np.broadcast_to(at, total.shape)], axis=1)
             # Stable, and rows come in order of their number: ties fall to the lower one.
-            order = np.argsort(best, axis=1, kind="stable")[:, :k]
+            order = np.argsort(best, axis=1, kind="stable")[:, : k + 1]
             best, ids = np.take_along_axis(best, order, 1), np.take_along_axis(ids, order, 1)
-        return best, ids
+        pairs = np.repeat(np.arange(m), best.shape[1]), ids.reshape(-1), best.reshape(-1)
+        return smallest_of_pairs(self.groups, m, *pairs, k, selves)
 
 
 def _all_squares(
@@ -608,14 +529,6 @@ class DirectSearch:
 
     The least are taken one after the other. Of equal values the first is the least, so equally
     near rows come by number.
-
-    Parameters are those of :class:`BruteSearch`.
-
-    Examples
-    --------
-    >>> DirectSearch(np.array([[0.0], [1.0], [3.0], [3.0]])).query(np.array([0, 3]), 2)[1]
-    array([[1, 2],
-           [2, 1]])
     """
 
     engine = "brute"
@@ -628,7 +541,7 @@ class DirectSearch:
         self._given = (matrix, codes, weight)
         self._scale = scale_power(matrix, weight)
         self._rows = matrix if self._scale == 1.0 else matrix * self._scale
-        self._codes = np.empty((self.n_rows, 0), dtype=np.int32) if codes is None else codes
+        self._codes = no_codes(matrix) if codes is None else codes
         self._penalty = (weight * self._scale) ** 2
 
     @cached_property
@@ -639,12 +552,12 @@ class DirectSearch:
     def _squares(self) -> np.ndarray:
         return np.einsum("ij,ij->i", self._rows, self._rows)
 
-    def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def query(self, ids: np.ndarray, k: int) -> Found:
         """Return the k nearest rows of rows in the index, each row itself left out."""
         found = self._nearest(self._rows[ids], self._codes[ids], k, ids)
         return found or self._laid_out.query(ids, k)
 
-    def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def query_points(self, points: np.ndarray, k: int) -> Found:
         """Return the k nearest rows of points that are not in the index, shape (m, d + q)."""
         numbers, codes = points[:, : self.width], points[:, self.width :]
         found = self._nearest(rescaled(numbers, self._scale), codes, k, None)
@@ -652,7 +565,7 @@ class DirectSearch:
 
     def _nearest(
         self, points: np.ndarray, codes: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray] | None:
+    ) -> Found | None:
         """Answer queries; None where they are too many, or some rows infinitely far."""
         m, n = len(points), self.n_rows
         if m * n > _TABLE or k > min(_ROUNDS, n - 1):
@@ -663,20 +576,14 @@ class DirectSearch:
         if wide and k + 1 < n and not codes.shape[1]:
             best, found, sure = self._proposed(points, k, selves)
             left = np.flatnonzero(~sure)
-        step = max(1, _TABLE // n)
-        for start in range(0, len(left), step):
-            some = left[start : start + step]
-            out = None if selves is None else selves[some]
-            best[some], found[some] = self._compared(points[some], codes[some], k, out)
+        if len(left):
+            out = None if selves is None else selves[left]
+            some = points[left], codes[left]
+            total = _all_squares(self._rows, self._codes, *some, self._penalty)
+            best[left], found[left] = _least(total, k, out)
         if not np.isfinite(best).all():
             return None
         return np.sqrt(best) / self._scale, found
-
-    def _compared(
-        self, points: np.ndarray, codes: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        total = _all_squares(self._rows, self._codes, points, codes, self._penalty)
-        return _least(total, k, selves)
 
     def _proposed(
         self, points: np.ndarray, k: int, selves: np.ndarray | None
@@ -702,7 +609,7 @@ class DirectSearch:
         return best, proposed.reshape(-1)[order], sure
 
 
-def _least(values: np.ndarray, k: int, selves: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _least(values: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
     """Take the k least of each row out of `values`, and where they stood."""
     found = np.empty((len(values), k), dtype=np.int64)
     best = np.empty((len(values), k))

@@ -55,8 +55,9 @@ import numpy as np
 from dsmote.neighbors.brute import BruteSearch
 from dsmote.neighbors.exact import (
     CandidateSearch,
+    Found,
     group_equal_rows,
-    rescaled,
+    in_blocks,
     smallest_of_pairs,
 )
 from dsmote.neighbors.tree import RotatedTree, intrinsic_dimension
@@ -67,23 +68,15 @@ _PAIRS = 1 << 18  # pairs of queries and rows of their levels that are looked at
 
 
 class MixedSearch(CandidateSearch):
-    """Exact neighbours of rows of numbers and categories; a differing category counts `weight`.
-
-    Examples
-    --------
-    >>> index = MixedSearch(np.zeros((3, 1)), np.array([[0, 0], [1, 1], [1, 0]]), 2.0)
-    >>> index.query(np.array([0]), 2)
-    (array([[2.        , 2.82842712]]), array([[2, 1]]))
-    """
+    """Exact neighbours of rows of numbers and categories; a differing category counts `weight`."""
 
     engine = "mixed tree"
 
     def __init__(self, matrix: np.ndarray, codes: np.ndarray, weight: float) -> None:
         self._all = BruteSearch(matrix, codes, weight)
-        self.n_rows, self._d = matrix.shape
-        self.width = self._d + codes.shape[1]
+        self.n_rows, self.width = len(matrix), matrix.shape[1] + codes.shape[1]
         self.groups, self.scale = self._all.groups, self._all.scale
-        numbers, categories = self._all.unique()
+        numbers, categories = self._all.parts(np.arange(self.groups.n_unique))
         self._tree = RotatedTree(self._written(numbers, categories))
         self._levels = _Buckets(categories)
 
@@ -93,28 +86,26 @@ class MixedSearch(CandidateSearch):
     def _order(self, unique: np.ndarray) -> np.ndarray:
         return self._tree.leaf_order(unique)
 
-    def _scaled(self, points: np.ndarray) -> np.ndarray:
-        """Scale the numbers; codes follow them, -1 for a level that the index does not hold."""
-        scaled = np.array(points, dtype=np.float64)
-        scaled[:, : self._d] = rescaled(scaled[:, : self._d], self.scale)
-        return scaled
+    def scaled(self, points: np.ndarray) -> np.ndarray:
+        """Return points in the unit of the index; codes follow their numbers."""
+        return self._all.scaled(points)
 
-    def _answer(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        squares = np.empty((len(queries), k))
-        found = np.empty((len(queries), k), dtype=np.int64)
-        some = self._all.corners.rare(self._all.parts(queries)[1]).any(axis=1)
-        for which, answer in ((~some, super()._answer), (some, self._with_rare)):
+    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        """Answer queries without rare levels, those with some, and those with long lists."""
+        squares, found = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
+        codes = self._all.parts(queries)[1]
+        rare = self._all.corners.rare(codes)
+        sizes, some = self._levels.sizes(codes, rare), rare.any(axis=1)
+        long = sizes > self.groups.n_unique
+        ways = (~some, super().nearest), (some & ~long, self._with_rare), (long, self._compared)
+        for which, way in ways:
             if which.any():
                 out = None if selves is None else selves[which]
-                squares[which], found[which] = answer(queries[which], k, out)
+                squares[which], found[which] = way(queries[which], k, out)
         return squares, found
 
-    def _compared(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        return self._all.nearest_of_many(queries, k, selves)
+    def _compared(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        return self._all.nearest(queries, k, selves)
 
     def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         if queries.ndim == 1:
@@ -124,19 +115,13 @@ class MixedSearch(CandidateSearch):
     def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         return self._all.squared(queries, candidates)
 
-    def _with_rare(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _with_rare(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
         """Answer queries that have rare levels."""
-        m, n_unique = len(queries), self.groups.n_unique
-        squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
+        squares, found = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
         codes = self._all.parts(queries)[1]
         sizes = self._levels.sizes(codes, self._all.corners.rare(codes))
-        long = np.flatnonzero(sizes > n_unique)
-        if len(long):
-            out = None if selves is None else selves[long]
-            squares[long], found[long] = self._compared(queries[long], k, out)
-        left, n = np.flatnonzero(sizes <= n_unique), min(n_unique, k + 4)
+        left, n_unique = np.arange(len(queries)), self.groups.n_unique
+        n = min(n_unique, k + 4)
         while len(left):
             unsure = []
             for part in _runs(left, sizes[left] + n, codes.shape[1]):
@@ -144,8 +129,7 @@ class MixedSearch(CandidateSearch):
                 best, ids, sure = self._queried_twice(queries[part], k, n, out)
                 squares[part[sure]], found[part[sure]] = best[sure], ids[sure]
                 unsure.append(part[~sure])
-            left = np.concatenate(unsure)
-            n = min(n_unique, 4 * n)
+            left, n = np.concatenate(unsure), min(n_unique, 4 * n)
             if n > _MANY and len(left):
                 out = None if selves is None else selves[left]
                 squares[left], found[left] = self._compared(queries[left], k, out)
@@ -237,14 +221,7 @@ _FEW = 256  # different rows up to which a tree is not worth its making
 
 
 def level_probabilities(counts: np.ndarray) -> np.ndarray:
-    """Return P(class | level) from counts of levels (rows) by class; 0 for a level without rows.
-
-    Examples
-    --------
-    >>> level_probabilities(np.array([[3, 1], [0, 0]]))
-    array([[0.75, 0.25],
-           [0.  , 0.  ]])
-    """
+    """Return P(class | level) from counts of levels (rows) by class; 0 for a level without rows."""
     total = counts.sum(axis=1, keepdims=True)
     return np.asarray(counts / np.where(total > 0, total, 1), dtype=np.float64)
 
@@ -252,21 +229,11 @@ def level_probabilities(counts: np.ndarray) -> np.ndarray:
 class ValueDifferenceSearch(CandidateSearch):
     """Exact neighbours of rows of categories by the value difference metric.
 
-    Parameters
-    ----------
-    matrix_of_codes : ndarray of int32, shape (n, q)
-        A code, 0 to levels_f - 1, for each categorical column f; -1 stands for a level that its
-        table does not hold, of which every class has probability 0.
-    tables : sequence of q ndarrays of float64, shape (levels_f, C)
-        P(class | level) of each column, as :func:`level_probabilities` returns it.
-    engine : {"auto", "tree", "brute"}, default="auto"
-        The neighbours do not depend on it. "auto" takes the tree where the rows spread in few
-        directions.
-
-    Notes
-    -----
-    Distances are square roots of what imbalanced-learn's ``ValueDifferenceMetric`` (k=1, r=2)
-    returns, which leaves the order as it is.
+    Each column has a table of P(class | level), of shape (levels, C), see
+    :func:`level_probabilities`; code -1 is a level not in it, of which every class has probability
+    0. The neighbours do not depend on `engine`: "auto" takes the tree where the rows spread in few
+    directions. Distances are square roots of what imbalanced-learn's ``ValueDifferenceMetric``
+    (k=1, r=2) returns, which leaves the order as it is.
 
     Examples
     --------
@@ -295,15 +262,14 @@ class ValueDifferenceSearch(CandidateSearch):
     def _order(self, unique: np.ndarray) -> np.ndarray:
         return super()._order(unique) if self._tree is None else self._tree.leaf_order(unique)
 
-    def _scaled(self, points: np.ndarray) -> np.ndarray:
+    def scaled(self, points: np.ndarray) -> np.ndarray:
+        """Return points with the index's numbers of levels."""
         return self._levels.numbers(points)
 
-    def _answer(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        if self._tree is None:
-            return self._compared(queries, k, selves)
-        return super()._answer(queries, k, selves)
+    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        """Ask the tree, or compare with all rows."""
+        way = self._compared if self._tree is None else super().nearest
+        return way(queries, k, selves)
 
     def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         assert self._tree is not None
@@ -353,31 +319,19 @@ class ValueDifferenceSearch(CandidateSearch):
             points += self._places[level]
         return points
 
-    def _compared(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Compare queries with all rows; squares and row numbers, shape (m, k)."""
-        m = len(queries)
-        squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
+    def _compared(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
         n_used = self._levels.n_used
         step = max(1, min(_QUERIES, _CELLS // max(1, n_used), _CELLS // (8 * (k + 1))))
-        for start in range(0, m, step):
-            part = slice(start, start + step)
-            codes = self._codes[queries[part]] if queries.ndim == 1 else queries[part]
-            pairs = self._least(codes, min(k + 1, self.groups.n_unique))
-            out = None if selves is None else selves[part]
-            best = smallest_of_pairs(self.groups, len(codes), *pairs, k, out)
-            squares[part], found[part] = best
-        return squares, found
+        return in_blocks(self._block_compared, queries, k, selves, step)
 
-    def _least(self, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Find the k least squares of each of a block of queries: query, unique row and square."""
-        levels, m = self._levels, len(codes)
+    def _block_compared(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        levels, m = self._levels, len(queries)
+        codes = self._codes[queries] if queries.ndim == 1 else queries
         looked_up = np.empty((levels.n_used, m))
         for start in range(0, levels.n_used, _TILE):
             used = np.arange(start, min(start + _TILE, levels.n_used))
             looked_up[used] = levels.squares(used[:, None], codes.T[levels.column[used]])
-        least = _Least(m, k)
+        least = _Least(m, min(k + 1, self.groups.n_unique))
         space = np.empty((2, _TILE, m))
         for start in range(0, self.groups.n_unique, _TILE):
             rows = self._codes[start : start + _TILE]
@@ -389,7 +343,7 @@ class ValueDifferenceSearch(CandidateSearch):
                 total += term
             least.add(start, total)
         least.settle()
-        return least.pairs()
+        return smallest_of_pairs(self.groups, m, *least.pairs(), k, selves)
 
 
 def _limit(n: int, n_classes: int) -> float:

@@ -1,4 +1,4 @@
-"""How to search, as plain parameters: what a user gives as ``neighbors=``.
+"""How to search: what a user gives as ``neighbors=``, what is chosen otherwise, and its recall.
 
 ::
 
@@ -11,7 +11,8 @@
     SklearnIndex(estimator)         any object with fit and kneighbors    whatever it is for
 
 An exact engine finds the true neighbours, to the bit and whatever the block size. The others say
-that they do not (`exact` is False), and samplers then measure and report their recall.
+that they do not (`exact` is False), and samplers then measure and report their recall. What is
+chosen depends on the rows alone, and never on a clock.
 """
 
 from __future__ import annotations
@@ -20,43 +21,38 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
-from dsmote.neighbors.brute import BruteSearch, DirectSearch
+from dsmote.neighbors.brute import BruteSearch, Corners, DirectSearch
 from dsmote.neighbors.categorical import MixedSearch
-from dsmote.neighbors.exact import (
-    NeighborIndex,
-    group_equal_rows,
-    scale_power,
-    smallest,
-    squared_distances,
-)
-from dsmote.neighbors.tree import TreeSearch, intrinsic_dimension
-from dsmote.neighbors.wrappers import CappedSearch
+from dsmote.neighbors.exact import Found, NeighborIndex
+from dsmote.neighbors.tree import NumericSearch, TreeSearch, intrinsic_dimension, principal_axes
+
+Codes = np.ndarray | None
 
 _SMALL = 1 << 20  # values of which copies do not count
 
 
 @runtime_checkable
 class Engine(Protocol):
-    """How to search. For SMOTENC it also has ``build_mixed(matrix, codes, weight, seed=)``."""
+    """How to search. For SMOTENC its attribute `mixed` is true: it takes codes and their weight."""
 
     @property
     def name(self) -> str:
         """The engine and its parameters, for the plan, the log and the manifest."""
-        ...
 
     @property
     def exact(self) -> bool:
         """Whether the true neighbours are found."""
-        ...
 
     def build(self, matrix: np.ndarray, *, seed: int = 0) -> NeighborIndex:
-        """Index rows, float64 of shape (n, d); `seed` decides what is drawn, if anything is."""
-        ...
+        """Index rows, float64 of shape (n, d); `seed` decides what is drawn, if anything is.
+
+        Where `mixed`, int32 ``codes`` of shape (n, q) and a ``weight`` may follow the rows.
+        """
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,9 @@ class TreeIndex:
     """
 
     eps: float = 0.0
-    keeps_axes: ClassVar[bool] = True  # the plan counts their bytes
+
+    keeps_axes = True  # the plan counts their bytes
+    mixed = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.eps < np.inf:
@@ -93,14 +91,12 @@ class TreeIndex:
         """Whether eps is 0."""
         return not self.eps
 
-    def build(self, matrix: np.ndarray, *, seed: int = 0) -> NeighborIndex:
-        """Index rows."""
-        return TreeSearch(matrix, self.eps)
-
-    def build_mixed(
-        self, matrix: np.ndarray, codes: np.ndarray, weight: float, *, seed: int = 0
+    def build(
+        self, matrix: np.ndarray, codes: Codes = None, weight: float = 0.0, *, seed: int = 0
     ) -> NeighborIndex:
-        """Index numbers and categories, by SMOTENC's metric; exact trees only."""
+        """Index rows; with categories exact trees only."""
+        if codes is None:
+            return TreeSearch(matrix, self.eps)
         if self.eps:
             raise ValueError(
                 f"TreeIndex(eps={self.eps:g}) takes numeric features only; for SMOTENC give "
@@ -119,25 +115,15 @@ class BruteIndex:
     array([[1]])
     """
 
-    @property
-    def name(self) -> str:
-        """The engine."""
-        return "brute"
+    name = "brute"
+    exact = True
+    mixed = True
 
-    @property
-    def exact(self) -> bool:
-        """Brute force is exact."""
-        return True
-
-    def build(self, matrix: np.ndarray, *, seed: int = 0) -> NeighborIndex:
-        """Index rows."""
-        return DirectSearch(matrix) if matrix.size <= _SMALL else BruteSearch(matrix)
-
-    def build_mixed(
-        self, matrix: np.ndarray, codes: np.ndarray, weight: float, *, seed: int = 0
+    def build(
+        self, matrix: np.ndarray, codes: Codes = None, weight: float = 0.0, *, seed: int = 0
     ) -> NeighborIndex:
-        """Index numbers and categories, by SMOTENC's metric."""
-        if matrix.size + codes.size <= _SMALL:
+        """Index rows."""
+        if matrix.size + (0 if codes is None else codes.size) <= _SMALL:
             return DirectSearch(matrix, codes, weight)
         return BruteSearch(matrix, codes, weight)
 
@@ -168,6 +154,9 @@ class CappedIndex:
     max_rows: int
     engine: TreeIndex | BruteIndex = TreeIndex()
 
+    exact = False  # where the class is larger than the sample
+    mixed = True
+
     def __post_init__(self) -> None:
         if self.max_rows < 2:
             raise ValueError(f"max_rows must be at least 2, but is {self.max_rows}")
@@ -177,73 +166,55 @@ class CappedIndex:
         """The engine and its parameters."""
         return f"capped (max_rows={self.max_rows}, {self.engine.name})"
 
-    @property
-    def exact(self) -> bool:
-        """Not where the class is larger than the sample."""
-        return False
-
-    def build(self, matrix: np.ndarray, *, seed: int = 0) -> NeighborIndex:
+    def build(
+        self, matrix: np.ndarray, codes: Codes = None, weight: float = 0.0, *, seed: int = 0
+    ) -> NeighborIndex:
         """Index a sample of the rows."""
-        codes = np.empty((len(matrix), 0), dtype=np.int32)
-        return self._sampled(matrix, codes, seed, lambda m, _: self.engine.build(m))
-
-    def build_mixed(
-        self, matrix: np.ndarray, codes: np.ndarray, weight: float, *, seed: int = 0
-    ) -> NeighborIndex:
-        """Index a sample of the rows by SMOTENC's metric."""
-        return self._sampled(
-            matrix, codes, seed, lambda m, c: self.engine.build_mixed(m, c, weight)
-        )
-
-    def _sampled(
-        self,
-        matrix: np.ndarray,
-        codes: np.ndarray,
-        seed: int,
-        build: Callable[[np.ndarray, np.ndarray], NeighborIndex],
-    ) -> NeighborIndex:
         if len(matrix) <= self.max_rows:
-            return build(matrix, codes)
-        return CappedSearch(matrix, codes, self.max_rows, seed, self.name, build)
+            return self.engine.build(matrix, codes, weight)
+        return CappedSearch(matrix, codes, weight, self, seed)
 
 
-class SklearnSearch:
-    """Neighbours by an estimator that was fitted to `points`, an array or a sparse matrix."""
+class CappedSearch:
+    """Neighbours in a seeded sample of the rows, which all rows query."""
 
-    exact = False  # exactness is unknown for an object of the user's
+    exact = False
 
-    def __init__(self, estimator: Any, points: Any, engine: str) -> None:
-        self.n_rows, self.engine = points.shape[0], engine
-        self._estimator, self._points = estimator, points
+    def __init__(
+        self, matrix: np.ndarray, codes: Codes, weight: float, how: CappedIndex, seed: int
+    ) -> None:
+        self.n_rows, self.engine = len(matrix), how.name
+        drawn = np.random.default_rng(seed).choice(self.n_rows, how.max_rows, replace=False)
+        self.sample = np.sort(drawn)
+        self._rows, self._codes = matrix, codes
+        self._place = np.full(self.n_rows, -1)
+        self._place[self.sample] = np.arange(how.max_rows)
+        sampled = None if codes is None else codes[self.sample]
+        self._index = how.engine.build(matrix[self.sample], sampled, weight)
 
-    def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of rows in the index, each row itself left out."""
+    def query(self, ids: np.ndarray, k: int) -> Found:
+        """Return the k nearest rows of the sample, each row itself left out."""
+        if k >= len(self.sample):
+            raise ValueError(
+                f"{k} neighbours are wanted of a sample of {len(self.sample)} rows; "
+                f"give CappedIndex max_rows of at least {k + 1}"
+            )
         ids = np.asarray(ids)
-        if not len(ids):
-            return np.empty((0, k)), np.empty((0, k), dtype=np.int64)
-        distances, found = self.query_points(self._points[ids], k + 1)
-        # A row need not come first among its duplicates, nor come at all.
-        own = found == ids[:, None]
-        own &= np.cumsum(own, axis=1) == 1
-        own[~own.any(axis=1), -1] = True
-        return distances[~own].reshape(-1, k), found[~own].reshape(-1, k)
+        distances, found = np.empty((len(ids), k)), np.empty((len(ids), k), dtype=np.int64)
+        inside = self._place[ids] >= 0
+        if inside.any():
+            distances[inside], found[inside] = self._index.query(self._place[ids[inside]], k)
+        if not inside.all():
+            points = self._rows[ids[~inside]]
+            if self._codes is not None:
+                points = np.concatenate([points, self._codes[ids[~inside]]], axis=1)
+            distances[~inside], found[~inside] = self._index.query_points(points, k)
+        return distances, self.sample[found]
 
-    def query_points(self, points: Any, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k nearest rows of points that are not in the index."""
-        answer = self._estimator.kneighbors(points, n_neighbors=k)
-        distances, found = np.asarray(answer[0], dtype=np.float64), np.asarray(answer[1])
-        expected = (points.shape[0], k)
-        if distances.shape != expected or found.shape != expected:
-            raise ValueError(
-                f"{self.engine}.kneighbors must return distances and row numbers of shape "
-                f"{expected}, but returned {distances.shape} and {found.shape}"
-            )
-        if found.size and not (found.min() >= 0 and found.max() < self.n_rows):
-            raise ValueError(
-                f"{self.engine}.kneighbors must return row numbers 0 to {self.n_rows - 1}, but "
-                f"returned {found.min()} to {found.max()}"
-            )
-        return distances, found.astype(np.int64, copy=False)
+    def query_points(self, points: np.ndarray, k: int) -> Found:
+        """Return the k nearest rows of the sample to points that are not in the index."""
+        distances, found = self._index.query_points(points, k)
+        return distances, self.sample[found]
 
 
 @dataclass(frozen=True)
@@ -265,39 +236,69 @@ class SklearnIndex:
 
     estimator: Any
 
+    exact = False  # exactness is unknown for an object of the user's
+    mixed = True
+
     @property
     def name(self) -> str:
         """The object's class."""
         return type(self.estimator).__name__
 
-    @property
-    def exact(self) -> bool:
-        """Exactness is unknown for an object of the user's."""
-        return False
-
-    def build(self, matrix: np.ndarray, *, seed: int = 0) -> NeighborIndex:
-        """Fit a clone to rows."""
-        return self._fitted(matrix)
-
-    def build_mixed(
-        self, matrix: np.ndarray, codes: np.ndarray, weight: float, *, seed: int = 0
+    def build(
+        self, matrix: np.ndarray, codes: Codes = None, weight: float = 0.0, *, seed: int = 0
     ) -> NeighborIndex:
-        """Fit a clone to numbers and one-hot categories, whose distances are SMOTENC's; sparse."""
-        n, parts = len(matrix), [csr_matrix(matrix)]
-        for column in codes.T:
-            hot = np.full(n, weight / np.sqrt(2.0))
-            parts.append(csr_matrix((hot, (np.arange(n), column))))
-        return self._fitted(hstack(parts, format="csr"))
-
-    def _fitted(self, points: Any) -> NeighborIndex:
+        """Fit a clone to rows; categories are one-hot and sparse, with SMOTENC's distances."""
         from sklearn.base import clone  # large, and most searches do without it
 
+        points: Any = matrix
+        if codes is not None:
+            n, hot = len(matrix), np.full(len(matrix), weight / np.sqrt(2.0))
+            levels = [csr_matrix((hot, (np.arange(n), column))) for column in codes.T]
+            points = hstack([csr_matrix(matrix), *levels], format="csr")
         return SklearnSearch(clone(self.estimator).fit(points), points, self.name)
+
+
+class SklearnSearch:
+    """Neighbours by an estimator that was fitted to `points`, an array or a sparse matrix."""
+
+    exact = False  # exactness is unknown for an object of the user's
+
+    def __init__(self, estimator: Any, points: Any, engine: str) -> None:
+        self.n_rows, self.engine = points.shape[0], engine
+        self._estimator, self._points = estimator, points
+
+    def query(self, ids: np.ndarray, k: int) -> Found:
+        """Return the k nearest rows of rows in the index, each row itself left out."""
+        ids = np.asarray(ids)
+        if not len(ids):
+            return np.empty((0, k)), np.empty((0, k), dtype=np.int64)
+        distances, found = self.query_points(self._points[ids], k + 1)
+        # A row need not come first among its duplicates, nor come at all.
+        own = found == ids[:, None]
+        own &= np.cumsum(own, axis=1) == 1
+        own[~own.any(axis=1), -1] = True
+        return distances[~own].reshape(-1, k), found[~own].reshape(-1, k)
+
+    def query_points(self, points: Any, k: int) -> Found:
+        """Return the k nearest rows of points that are not in the index."""
+        answer = self._estimator.kneighbors(points, n_neighbors=k)
+        distances, found = np.asarray(answer[0], dtype=np.float64), np.asarray(answer[1])
+        expected = (points.shape[0], k)
+        if distances.shape != expected or found.shape != expected:
+            raise ValueError(
+                f"{self.engine}.kneighbors must return distances and row numbers of shape "
+                f"{expected}, but returned {distances.shape} and {found.shape}"
+            )
+        if found.size and not (found.min() >= 0 and found.max() < self.n_rows):
+            raise ValueError(
+                f"{self.engine}.kneighbors must return row numbers 0 to {self.n_rows - 1}, but "
+                f"returned {found.min()} to {found.max()}"
+            )
+        return distances, found.astype(np.int64, copy=False)
 
 
 _FEW = 2000  # rows up to which all are looked at
 _TRAIN = 40_000  # rows that cells and codes are fitted to
-_BLOCK = 4096
 _SUB = 256  # queries whose proposals are measured at once: they stay in the cache
 _EVEN = 0.6  # share of directions with spread, from which on four bits a column tell rows apart
 _TINY = 2.0**-100
@@ -332,6 +333,8 @@ class FaissIndex:
     n_lists: int | None = None
     n_probe: int | None = None
 
+    exact = False  # Faiss looks at rows in float32 only
+
     def __post_init__(self) -> None:
         for name in ("n_lists", "n_probe"):
             value = getattr(self, name)
@@ -350,32 +353,22 @@ class FaissIndex:
         texts = [f"{name}={value}" for name, value in given.items() if value is not None]
         return f"faiss ({', '.join(['ivf', *texts])})"
 
-    @property
-    def exact(self) -> bool:
-        """Never: Faiss looks at rows in float32 only."""
-        return False
-
     def build(self, matrix: np.ndarray, *, seed: int = 0) -> NeighborIndex:
         """Index rows; `seed` decides which of them cells and codes are fitted to."""
         return FaissSearch(matrix, self, seed)
 
 
-class FaissSearch:
+class FaissSearch(NumericSearch):
     """Neighbours among rows that Faiss has indexed."""
 
     exact = False
 
     def __init__(self, matrix: np.ndarray, how: FaissIndex, seed: int) -> None:
-        self.n_rows, self.width = matrix.shape
+        super().__init__(matrix)
         self.engine = how.name
-        self._scale = scale_power(matrix)
-        self._rows = matrix if self._scale == 1.0 else matrix * self._scale
-        codes = np.empty((self.n_rows, 0), dtype=np.int32)
-        self._groups = group_equal_rows(self._rows, codes)
-        self._first = self._groups.first
-        unique = self._rows[self._first]
+        unique = self._unique()
         self._centre = unique.mean(axis=0)
-        unique -= self._centre
+        unique = unique - self._centre
         self._unit = 2.0 ** -float(np.frexp(np.abs(unique).max(initial=_TINY))[1])
         self._points = (unique * self._unit).astype(np.float32)
         self._index, self._cell = self._built(how, seed)
@@ -419,56 +412,31 @@ class FaissSearch:
 
         self.__dict__.update(state, _index=faiss.deserialize_index(state["_index"]))
 
-    def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return k near rows of rows in the index, each row itself left out."""
-        ids = np.asarray(ids)
-        unique = self._groups.of[ids]
+    def _order(self, unique: np.ndarray) -> np.ndarray:
         # Cell by cell: one query finds in the processor's cache what the last has read.
-        order = np.argsort(self._cell[unique], kind="stable")
-        squares, found = np.empty((len(ids), k)), np.empty((len(ids), k), dtype=np.int64)
-        for start in range(0, len(ids), _BLOCK):
-            part = order[start : start + _BLOCK]
-            queries = unique[part]
-            numbers = self._rows[self._first[queries]]
-            squares[part], found[part] = self._answer(numbers, self._points[queries], k, ids[part])
-        return np.sqrt(squares) / self._scale, found
+        return np.argsort(self._cell[unique], kind="stable")
 
-    def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return k near rows of points that are not in the index."""
-        squares, found = np.empty((len(points), k)), np.empty((len(points), k), dtype=np.int64)
-        for start in range(0, len(points), _BLOCK):
-            part = slice(start, start + _BLOCK)
-            numbers = np.asarray(points[part], dtype=np.float64) * self._scale
-            small = ((numbers - self._centre) * self._unit).astype(np.float32)
-            squares[part], found[part] = self._answer(numbers, small, k, None)
-        return np.sqrt(squares) / self._scale, found
+    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        """Return the nearest of what Faiss proposes; of all rows where that is too few."""
+        best, found = super().nearest(queries, k, selves)
+        short = ~np.isfinite(best[:, -1])
+        if short.any():
+            out = None if selves is None else selves[short]
+            best[short], found[short] = self._compared(queries[short], k, out)
+        return best, found
 
-    def _answer(
-        self, numbers: np.ndarray, points: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Let Faiss propose, and order by exact squares."""
+    def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Keep the nearest in float32 of what Faiss proposes: -1, none, comes last."""
         import faiss
 
         faiss.omp_set_num_threads(1)
-        n_unique = self._groups.n_unique
-        wanted = min(n_unique, max(20, 3 * (k + 1)))
-        proposed = self._index.search(np.ascontiguousarray(points), wanted)[1]
-        proposed = self._nearest_of(points, proposed, min(wanted, k + 3))
-        squares = squared_distances(self._rows, numbers, self._first[proposed])
-        squares[proposed < 0] = np.inf
-        best, found = smallest(self._groups, np.maximum(proposed, 0), squares, k, selves)
-        short = ~np.isfinite(best[:, -1])
-        if short.any():
-            all_rows = BruteSearch(self._rows)
-            out = None if selves is None else selves[short]
-            queries = numbers[short] if out is None else all_rows.groups.of[out]
-            best[short], found[short] = all_rows.nearest_of_many(queries, k, out)
-        return best, found
-
-    def _nearest_of(self, points: np.ndarray, proposed: np.ndarray, n: int) -> np.ndarray:
-        """Keep the n nearest in float32 of what was proposed: -1, none, comes last."""
-        if n == proposed.shape[1]:
-            return proposed
+        if queries.ndim == 1:
+            points = self._points[queries]
+        else:
+            points = ((queries - self._centre) * self._unit).astype(np.float32)
+        wanted = min(self.groups.n_unique, max(20, 3 * (n - 1)))
+        proposed = self._index.search(points, wanted)[1]
+        n = min(wanted, n + 1)
         kept = np.empty((len(points), n), dtype=proposed.dtype)
         for start in range(0, len(points), _SUB):
             part = proposed[start : start + _SUB]
@@ -478,4 +446,223 @@ class FaissSearch:
             squares[part < 0] = np.inf
             nearest = np.argpartition(squares, n - 1, axis=1)[:, :n]
             kept[start : start + _SUB] = np.take_along_axis(part, nearest, 1)
-        return kept
+        return kept, np.full(len(points), np.inf)
+
+    def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        squares = super()._squared(queries, candidates)
+        none = candidates < 0  # any row stands in, infinitely far
+        squares[none], candidates[none] = np.inf, 0
+        return squares
+
+
+_FEW_PAIRS = 1 << 18  # normal rows: up to 500 in 2 columns, 1,000 in 10, half the time or less
+TREE_DIMENSION = 8.0  # for 10,000 rows; above it a kd-tree visits most of its leaves
+
+
+class Choice(NamedTuple):
+    """The name of a search, why it was chosen, and its engine where it has one."""
+
+    name: str
+    why: str
+    engine: Engine | None = None
+
+
+def few(n_queries: int, n_rows: int) -> bool:
+    """Tell whether comparing all pairs is quicker than any index, in two columns as in fifty."""
+    return n_queries * n_rows <= _FEW_PAIRS
+
+
+def choose_engine(
+    n_rows: int,
+    sample: np.ndarray,
+    codes: Codes = None,
+    weight: float = 0.0,
+    *,
+    fast: bool = False,
+) -> Choice:
+    """Choose the engine for a class of `n_rows` rows, of which `sample` and `codes` are some.
+
+    The sample is drawn by what rows are and not by where they lie. Of codes all that counts is
+    which levels are equal; a differing one counts for a distance of `weight`. With `fast` the
+    engine approximates.
+
+    Examples
+    --------
+    >>> choose_engine(10_000, np.arange(20.0)[:, None]).name
+    'tree'
+    """
+    if not fast and few(n_rows, n_rows):
+        why = f"because comparing all of {n_rows:,} rows is the quickest"
+        return Choice("brute", why, BruteIndex())
+    features = f"{sample.shape[1]} numeric"
+    if codes is not None and codes.shape[1]:
+        features += f" and {codes.shape[1]} categorical"
+        sample = np.concatenate([sample, _corners(codes, weight)], axis=1)
+    dimension = intrinsic_dimension(sample)
+    # Normal rows, k = 5, tree against brute force: equal at 7.3 directions for 2,000 rows, 7.7 for
+    # 20,000, 8.8 for 100,000 and 9.3 for 500,000. Clumps make it a little easier for the tree.
+    limit = TREE_DIMENSION + max(-1.0, math.log10(max(1, n_rows) / 10_000))
+    tree, most = dimension <= limit, int(limit)
+    # Whole numbers on the same side of each other as what was compared.
+    near = max(1, min(round(dimension), most) if tree else max(round(dimension), most + 1))
+    engine: Engine
+    if not fast:
+        engine = TreeIndex() if tree else BruteIndex()
+    elif tree:
+        engine = TreeIndex(eps=0.5)
+    else:
+        engine = FaissIndex() if find_spec("faiss") else CappedIndex(20_000)
+    return Choice(
+        engine.name,
+        f"because {features} features vary in about {near} direction{'s'[: near - 1]}, and "
+        + (f"up to {most} a tree is" if tree else f"above {most} comparing all rows is")
+        + " the fastest exact search",
+        engine,
+    )
+
+
+def _corners(codes: np.ndarray, weight: float) -> np.ndarray:
+    """Write levels as the mixed tree has them: rare ones share a corner and add little spread."""
+    numbered = [np.unique(column, return_inverse=True)[1].reshape(-1) for column in codes.T]
+    codes = np.stack(numbered, axis=1)
+    return Corners(codes, weight / math.sqrt(2.0)).written(codes)
+
+
+SAMPLE = 1000  # query rows
+
+
+def measure_recall(
+    index: NeighborIndex,
+    matrix: np.ndarray,
+    k: int,
+    *,
+    seed: int,
+    codes: Codes = None,
+    weight: float = 0.0,
+) -> dict[str, Any]:
+    """Compare an index over matrix and codes with brute force on a seeded sample of its rows.
+
+    `recall` is the share of neighbours that are no further than the true k-th, `distance_ratio` the
+    mean distance of those found over that of the true ones (1 where the true ones are 0).
+    """
+    n = len(matrix)
+    ids = np.sort(np.random.default_rng(seed).choice(n, min(n, SAMPLE), replace=False))
+    brute = BruteSearch(matrix, codes, weight)
+    true = brute.query(ids, k)[0]
+    _, found = index.query(ids, k)
+    of = brute.groups.of
+    distances = np.sqrt(brute.squared(of[ids], of[found])) / brute.scale
+    # As good are those as near as the k-th, but for what an object of the user's rounds.
+    near = distances <= true[:, -1:] * (1 + 1e-9)
+    total, best = float(distances.sum()), float(true.sum())
+    return {
+        "recall": round(float(near.mean()), 6),
+        "distance_ratio": round(total / best, 6) if best else 1.0,
+        "sampled": len(ids),
+        "k": k,
+    }
+
+
+class GroupedSearch:
+    """Neighbours in the own group only: an index for each group, in row numbers of the table.
+
+    ::
+
+        rows      0 1 2 3 4 5 6 7          group a: 0 2 5 7  -> an index over 4 rows
+        group     a b a b b a c a          group b: 1 3 4    -> an index over 3 rows
+                                           group c: 6        -> lone: fewer than k + 1
+
+    Rows of groups of fewer than `least` rows are *lone*: they have no neighbours, and stand in for
+    them themselves. Rows of group -1 are never queried. `build` indexes the rows of these numbers.
+    """
+
+    def __init__(
+        self, groups: np.ndarray, least: int, build: Callable[[np.ndarray], NeighborIndex]
+    ) -> None:
+        self.n_rows = len(groups)
+        order = np.argsort(groups, kind="stable")
+        starts = np.flatnonzero(np.diff(groups[order], prepend=groups[order][:1] - 1))
+        self._members = np.split(order, starts[1:]) if len(order) else []
+        self._part = np.empty(self.n_rows, dtype=np.int64)
+        self._place = np.empty(self.n_rows, dtype=np.int64)
+        self.lone = np.zeros(self.n_rows, dtype=bool)
+        self._indexes: list[NeighborIndex | None] = []
+        for number, ids in enumerate(self._members):
+            self._part[ids], self._place[ids] = number, np.arange(len(ids))
+            small = len(ids) < least or groups[ids[0]] < 0
+            self.lone[ids] = small
+            self._indexes.append(None if small else build(ids))
+        built = [index for index in self._indexes if index is not None]
+        self.exact = all(index.exact for index in built)
+        names = sorted({index.engine for index in built})
+        self.engine = f"{', '.join(names) or 'none'} in {len(built):,} group(s)"
+
+    def query(self, ids: np.ndarray, k: int) -> Found:
+        """Return the k nearest rows of the own group, each row itself left out."""
+        ids = np.asarray(ids)
+        distances = np.zeros((len(ids), k))
+        found = np.repeat(ids[:, None], k, axis=1)
+        part = self._part[ids]
+        order = np.argsort(part, kind="stable")
+        for some in np.split(order, np.flatnonzero(np.diff(part[order])) + 1):
+            index = self._indexes[part[some[0]]] if len(some) else None
+            if index is not None:
+                members = self._members[part[some[0]]]
+                lengths, near = index.query(self._place[ids[some]], k)
+                distances[some], found[some] = lengths, members[near]
+        return distances, found
+
+    def query_points(self, points: np.ndarray, k: int) -> Found:
+        """Refuse: a point that is not in the index has no group."""
+        raise NotImplementedError("a point that is not in the index has no group to search in")
+
+
+def leading_axes(matrix: np.ndarray, n_components: int | float) -> tuple[np.ndarray, np.ndarray]:
+    """Find the centre of rows, and orthonormal directions in which they spread most.
+
+    `n_components` is their number, min(n, d) at most; or, between 0 and 1, the share of the
+    variance that the fewest of them must hold.
+    """
+    centre = matrix.mean(axis=0)
+    centred = matrix - centre
+    centred = np.ldexp(centred, -np.frexp(np.abs(centred).max(initial=0.0))[1])
+    values, axes = principal_axes(centred)
+    values = np.maximum(values, 0.0)
+    n = int(n_components)
+    if not isinstance(n_components, int | np.integer):
+        share = np.cumsum(values) / max(float(values.sum()), np.finfo(float).tiny)
+        n = min(len(values), int(np.searchsorted(share, n_components - 1e-12)) + 1)
+    return centre, np.ascontiguousarray(axes[:, : min(n, len(values))])
+
+
+class ProjectedSearch:
+    """An index over rows projected to their leading principal components.
+
+    ::
+
+        30 columns     centre, rotate      leading 6 axes kept        any engine
+        x x x x ...  ------------------>   o o o o o o | . . . ...  ------------->  neighbours
+                                            most spread | left out
+
+    A distance in the leading components is never more than the true one; what is left out makes
+    some rows look nearer than they are. So the search is approximate, even where its engine is
+    exact, and its recall is measured in all columns.
+    """
+
+    exact = False
+
+    def __init__(self, index: NeighborIndex, centre: np.ndarray, axes: np.ndarray) -> None:
+        self.n_rows = index.n_rows
+        self._index, self._centre, self._axes = index, centre, axes
+        d, p = axes.shape
+        self.engine = f"{index.engine} in {p} of {d} principal components"
+
+    def query(self, ids: np.ndarray, k: int) -> Found:
+        """Return the k rows that are nearest in the leading components, and those distances."""
+        return self._index.query(ids, k)
+
+    def query_points(self, points: np.ndarray, k: int) -> Found:
+        """Return the k nearest rows of points, shape (m, d) and further columns for codes."""
+        d = len(self._centre)
+        projected = (points[:, :d] - self._centre) @ self._axes
+        return self._index.query_points(np.concatenate([projected, points[:, d:]], axis=1), k)

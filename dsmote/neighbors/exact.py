@@ -18,12 +18,15 @@ decide, every search gives the same neighbours for the same rows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 
 from dsmote.plan.memory import HANDED_OVER, SEARCH_CELLS
+
+Found = tuple[np.ndarray, np.ndarray]  # squares or distances, ascending, and row numbers: (m, k)
 
 
 @runtime_checkable
@@ -37,17 +40,18 @@ class NeighborIndex(Protocol):
     engine: str
     exact: bool
 
-    def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return distances, ascending, and row numbers of the k nearest rows, shape (m, k).
+    def query(self, ids: np.ndarray, k: int) -> Found:
+        """Return distances and row numbers of the k nearest rows.
 
         The query rows are rows of the index, given by number, and never their own neighbours; k is
         at most n_rows - 1. Equal distances are in order of row number.
         """
-        ...
 
-    def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the same for points that are not in the index; k is at most n_rows."""
-        ...
+    def query_points(self, points: np.ndarray, k: int) -> Found:
+        """Return the same for points that are not in the index; k is at most n_rows.
+
+        Where the rows have categories, codes follow the numbers: -1 for a level not in the index.
+        """
 
 
 _FEW_ROWS = 32  # that a dictionary tells apart sooner than hashes do
@@ -101,27 +105,26 @@ def _hash_rows(matrix: np.ndarray, codes: np.ndarray) -> np.ndarray:
     return hashes
 
 
-def _equal_of_few(matrix: np.ndarray, codes: np.ndarray) -> Groups:
-    numbers: dict[bytes, int] = {}
-    rows = zip(matrix + 0.0, codes, strict=True)  # -0.0 and 0.0 are equal
-    of = [numbers.setdefault(a.tobytes() + b.tobytes(), len(numbers)) for a, b in rows]
-    return Groups(np.array(of, dtype=np.int64), len(numbers))
+def no_codes(matrix: np.ndarray) -> np.ndarray:
+    """Return the codes of rows without categories."""
+    return np.empty((len(matrix), 0), dtype=np.int32)
 
 
 def group_equal_rows(matrix: np.ndarray, codes: np.ndarray) -> Groups:
-    """Find the rows that are equal in every column of numbers and codes.
-
-    Unique rows are numbered in order of their first row.
+    """Find rows that are equal in every column; unique rows are in order of their first row.
 
     Examples
     --------
-    >>> groups = group_equal_rows(np.array([[1.0], [2.0], [1.0]]), np.empty((3, 0), int))
-    >>> groups.of, groups.first
-    (array([0, 1, 0]), array([0, 1]))
+    >>> rows = np.array([[1.0], [2.0], [1.0]])
+    >>> group_equal_rows(rows, no_codes(rows)).of
+    array([0, 1, 0])
     """
     n = len(matrix)
     if n <= _FEW_ROWS:
-        return _equal_of_few(matrix, codes)
+        numbers: dict[bytes, int] = {}
+        rows = zip(matrix + 0.0, codes, strict=True)  # -0.0 and 0.0 are equal
+        numbered = [numbers.setdefault(a.tobytes() + b.tobytes(), len(numbers)) for a, b in rows]
+        return Groups(np.array(numbered, dtype=np.int64), len(numbers))
     hashes = _hash_rows(matrix, codes)
     ordered = np.sort(hashes)
     if not (ordered[1:] == ordered[:-1]).any():
@@ -171,12 +174,8 @@ def rescaled(points: np.ndarray, scale: float) -> np.ndarray:
     return scaled if scale <= 1.0 else np.clip(scaled, -_MOST, _MOST)
 
 
-class CandidateSearch:
-    """Base of the searches that propose: a subclass says which rows, and how far they are.
-
-    Queries are numbers of unique rows, or points. Where a search is not `exact`, its first proposal
-    is taken as it is.
-    """
+class Search:
+    """Base of the searches. Equal rows are one; queries are numbers of those, or points."""
 
     exact = True
     scale = 1.0  # the power of two that the indexed rows are multiplied by
@@ -184,81 +183,98 @@ class CandidateSearch:
     width: int  # columns
     groups: Groups
 
-    def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return n unique rows for each query, and the squared reach, shape (m,)."""
-        raise NotImplementedError
+    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        """Return squared (scaled) distances and row numbers of the k nearest rows.
 
-    def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        """Return exact squared distances from queries to unique rows, shape of `candidates`."""
-        raise NotImplementedError
-
-    def _compared(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Compare queries with all rows; squares and row numbers, shape (m, k)."""
+        `selves` are row numbers to leave out, one for each query.
+        """
         raise NotImplementedError
 
     def _order(self, unique: np.ndarray) -> np.ndarray:
         """Return the order in which to query, so that near rows follow each other."""
         return np.arange(len(unique))
 
-    def _scaled(self, points: np.ndarray) -> np.ndarray:
-        """Return points as the indexed rows are."""
-        return points
+    def scaled(self, points: np.ndarray) -> np.ndarray:
+        """Return points in the unit of the index."""
+        return rescaled(points, self.scale)
 
-    def query(self, ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def query(self, ids: np.ndarray, k: int) -> Found:
         """Return the k nearest rows of rows in the index, each row itself left out."""
         unique = self.groups.of[ids]
         order = self._order(unique)
-        squares, found = self._answer(unique[order], k, np.asarray(ids)[order])
+        squares, found = self.nearest(unique[order], k, np.asarray(ids)[order])
         distances, neighbours = np.empty_like(squares), np.empty_like(found)
         distances[order], neighbours[order] = np.sqrt(squares) / self.scale, found
         return distances, neighbours
 
-    def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def query_points(self, points: np.ndarray, k: int) -> Found:
         """Return the k nearest rows of points that are not in the index."""
-        squares, found = self._answer(self._scaled(points), k, None)
+        squares, found = self.nearest(self.scaled(points), k, None)
         return np.sqrt(squares) / self.scale, found
 
-    def _answer(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Find squared (scaled) distances and row numbers of the true k nearest rows.
 
-        `selves` are row numbers to leave out, one for each query.
-        """
-        m = len(queries)
-        squares = np.empty((m, k))
-        ids = np.empty((m, k), dtype=np.int64)
-        open_ = np.arange(m)
-        width = max(4, self.width)
-        n = min(self.groups.n_unique, k + 2)
-        while len(open_):
+def in_blocks(
+    way: Callable[[np.ndarray, int, np.ndarray | None], Found],
+    queries: np.ndarray,
+    k: int,
+    selves: np.ndarray | None,
+    step: int,
+) -> Found:
+    """Answer queries, `step` of them at a time."""
+    squares, found = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
+    for start in range(0, len(queries), step):
+        part = slice(start, start + step)
+        out = None if selves is None else selves[part]
+        squares[part], found[part] = way(queries[part], k, out)
+    return squares, found
+
+
+class CandidateSearch(Search):
+    """Base of those that propose: a subclass says which rows, and how far they are.
+
+    Where a search is not `exact`, its first proposal is taken as it is.
+    """
+
+    def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return n unique rows (or more) for each query, and the squared reach, shape (m,)."""
+        raise NotImplementedError
+
+    def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """Return exact squared distances from queries to unique rows, shape of `candidates`."""
+        raise NotImplementedError
+
+    def _compared(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        """Compare queries with all rows; squares and row numbers, shape (m, k)."""
+        raise NotImplementedError
+
+    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        """Propose ever more candidates, until nothing can be missed or all rows are compared."""
+        squares, ids = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
+        left, n = np.arange(len(queries)), min(self.groups.n_unique, k + 2)
+        while len(left):
             unsure = []
             # Few candidates: large steps. Many (ties everywhere): small ones, in bounded memory.
-            step = max(1, _CELLS // (n * width))
-            for start in range(0, len(open_), step):
-                rows = open_[start : start + step]
+            step = max(1, _CELLS // (n * max(4, self.width)))
+            for start in range(0, len(left), step):
+                rows = left[start : start + step]
                 proposed, reach = self._candidates(queries[rows], n)
                 exact = self._squared(queries[rows], proposed)
                 out = None if selves is None else selves[rows]
                 best, found = smallest(self.groups, proposed, exact, k, out)
                 sure = (best[:, -1] < reach) | (n == self.groups.n_unique) | (not self.exact)
-                squares[rows[sure]] = best[sure]
-                ids[rows[sure]] = found[sure]
+                squares[rows[sure]], ids[rows[sure]] = best[sure], found[sure]
                 unsure.append(rows[~sure])
-            open_ = np.concatenate(unsure)
-            n = min(self.groups.n_unique, n * 2)
-            if n > _MANY and len(open_):
-                out = None if selves is None else selves[open_]
-                squares[open_], ids[open_] = self._compared(queries[open_], k, out)
+            left, n = np.concatenate(unsure), min(self.groups.n_unique, 2 * n)
+            if n > _MANY and len(left):
+                out = None if selves is None else selves[left]
+                squares[left], ids[left] = self._compared(queries[left], k, out)
                 break
         return squares, ids
 
 
 def smallest(
     groups: Groups, proposed: np.ndarray, exact: np.ndarray, k: int, selves: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Found:
     """Order candidates by (distance, row number), expand equal rows, leave selves out."""
     if groups.distinct:
         return _smallest_of_single(groups, proposed, exact, k, selves)
@@ -274,7 +290,7 @@ def smallest(
 
 def _smallest_of_single(
     groups: Groups, proposed: np.ndarray, exact: np.ndarray, k: int, selves: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Found:
     """Order candidates none of which has an equal row."""
     ids = groups.first[proposed]
     if selves is not None:
@@ -287,7 +303,7 @@ def _smallest_of_single(
     tied = np.flatnonzero(_any_in_row(best[:, 1:] == best[:, :-1]))
     if len(tied):
         order[tied] = np.lexsort((ids[tied], exact[tied]), axis=-1) + begin[tied]
-    return _padded(best[:, :k], ids.reshape(-1)[order[:, :k]], k)
+    return best[:, :k], ids.reshape(-1)[order[:, :k]]
 
 
 def _any_in_row(marks: np.ndarray) -> np.ndarray:
@@ -298,19 +314,9 @@ def _any_in_row(marks: np.ndarray) -> np.ndarray:
     return some
 
 
-def _padded(best: np.ndarray, found: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    short = k - best.shape[1]
-    if short <= 0:
-        return best, found
-    return (
-        np.pad(best, ((0, 0), (0, short)), constant_values=np.inf),
-        np.pad(found, ((0, 0), (0, short))),
-    )
-
-
 def _smallest_of_groups(
     groups: Groups, proposed: np.ndarray, exact: np.ndarray, k: int, selves: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Found:
     """Expand unique rows to their members, nearest first.
 
     Only where unique rows are equally near do members of several have to be merged by number;
@@ -336,10 +342,8 @@ def _smallest_of_groups(
         within += np.take_along_axis(own, slot, 1) & passed
     within[~valid] = 0
     ids = groups.members[groups.starts[np.take_along_axis(unique, slot, 1)] + within]
-    best, found = (
-        np.where(valid, np.take_along_axis(near, slot, 1), np.inf),
-        np.where(valid, ids, 0),
-    )
+    best = np.where(valid, np.take_along_axis(near, slot, 1), np.inf)
+    found = np.where(valid, ids, 0)
     if tied.any():
         m, out = int(tied.sum()), None if selves is None else selves[tied]
         owner = np.repeat(np.arange(m), n)
@@ -356,7 +360,7 @@ def smallest_of_pairs(
     exact: np.ndarray,
     k: int,
     selves: np.ndarray | None,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Found:
     """Order pairs (query, ascending; unique row; square) of m queries in the same way.
 
     Returns squares and row numbers, shape (m, k), filled up with (inf, 0) where a query has fewer.
@@ -388,31 +392,15 @@ def smallest_of_pairs(
 
 
 def squared_distances(rows: np.ndarray, points: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Return squared Euclidean distances from points to candidates, rows by number.
-
-    They are summed column by column: the order of the additions is fixed, so the result does not
-    depend on how queries are grouped into blocks.
-
-    Examples
-    --------
-    >>> squared_distances(np.array([[0.0, 0.0], [3.0, 4.0]]), np.array([[0.0, 0.0]]),
-    ...                   np.array([[1, 0]]))
-    array([[25.,  0.]])
-    """
-    width = points.shape[1]
-    total = np.zeros(candidates.shape)
-    step = max(1, _CACHED // max(1, candidates.shape[1] * width))
+    """Return squared Euclidean distances from points to candidates, rows by number."""
+    total = np.empty(candidates.shape)
+    step = max(1, _CACHED // max(1, candidates.shape[1] * points.shape[1]))
     for start in range(0, len(candidates), step):
         part = slice(start, start + step)
         differences = rows.take(candidates[part], axis=0)
         differences -= points[part, None, :]
-        with np.errstate(over="ignore"):  # query points may lie anywhere
-            differences *= differences
-        # Laid out by column, each addition reads memory in order.
-        columns = np.ascontiguousarray(differences.reshape(-1, width).T)
-        sums = total[part].reshape(-1)
-        for column in columns:
-            sums += column
+        sums = _sums_of_squares(differences.reshape(-1, points.shape[1]))
+        total[part] = sums.reshape(-1, candidates.shape[1])
     return total
 
 
@@ -420,15 +408,21 @@ def squared_pairs(
     rows: np.ndarray, ids: np.ndarray, points: np.ndarray, owner: np.ndarray
 ) -> np.ndarray:
     """Return squared distances of pairs (row, point), to the bit as :func:`squared_distances`."""
-    total = np.zeros(len(ids))
+    total = np.empty(len(ids))
     step = max(1, _CACHED // max(1, rows.shape[1]))
     for start in range(0, len(ids), step):
         part = slice(start, start + step)
         differences = rows.take(ids[part], axis=0)
         differences -= points.take(owner[part], axis=0)
-        with np.errstate(over="ignore"):  # query points may lie anywhere
-            differences *= differences
-        sums = total[part]
-        for column in np.ascontiguousarray(differences.T):  # reads memory in order
-            sums += column
+        total[part] = _sums_of_squares(differences)
     return total
+
+
+def _sums_of_squares(differences: np.ndarray) -> np.ndarray:
+    """Square in place and add up column by column: an order that no block of queries changes."""
+    with np.errstate(over="ignore"):  # query points may lie anywhere
+        differences *= differences
+    sums = np.zeros(len(differences))
+    for column in np.ascontiguousarray(differences.T):  # reads memory in order
+        sums += column
+    return sums

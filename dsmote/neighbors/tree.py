@@ -29,8 +29,9 @@ from scipy.spatial import cKDTree
 from dsmote.neighbors.brute import BruteSearch
 from dsmote.neighbors.exact import (
     CandidateSearch,
+    Found,
     group_equal_rows,
-    rescaled,
+    no_codes,
     scale_power,
     squared_distances,
 )
@@ -44,12 +45,6 @@ def intrinsic_dimension(sample: np.ndarray) -> float:
 
     It is the participation ratio of the spectrum of the covariance: (sum of eigenvalues)^2 / sum of
     squared eigenvalues. That is d when all directions have equal variance, 1 when there is one.
-
-    Examples
-    --------
-    >>> line = np.arange(10.0)[:, None] * np.ones((1, 4))
-    >>> round(intrinsic_dimension(line), 6)
-    1.0
     """
     if len(sample) < 2 or sample.shape[1] == 0:
         return 0.0
@@ -77,12 +72,6 @@ def principal_axes(centred: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the directions in which centred rows spread, by the smaller side of the matrix.
 
     Returns the sums of squares along them, descending, and min(n, d) orthonormal columns.
-
-    Examples
-    --------
-    >>> values, axes = principal_axes(np.array([[-1.0, 0.0, 1.0], [1.0, 0.0, -1.0]]))
-    >>> values.round(6), axes.shape
-    (array([4., 0.]), (3, 2))
     """
     n, d = centred.shape
     if n >= d:
@@ -99,9 +88,7 @@ _EPS = float(np.finfo(np.float64).eps)
 _LEAF = 32  # rows of a leaf
 _FEW = 64  # rows that are scanned before they could be rotated
 _CACHED = 1 << 20  # bytes of rows that stay in the cache however they lie
-_NARROW = (
-    4  # columns of rows that lie so close together that moving them takes longer than it saves
-)
+_NARROW = 4  # columns: rows lie so close together that moving them takes longer than it saves
 _LINE = 64  # values of several narrow rows that are compared at once
 _FAR = 1e150  # points beyond it are as far from all rows: their squares overflow, or nearly
 _TINY = 1e-150  # distances below it lose digits, because their squares underflow
@@ -212,50 +199,45 @@ class RotatedTree:
         return found, (np.maximum(reach, 0.0) ** 2 + off**2) * (1.0 - 4.0 * _EPS)
 
 
-class TreeSearch(CandidateSearch):
-    """Euclidean neighbours by a rotated kd-tree, exact unless `eps` is above 0.
+class NumericSearch(CandidateSearch):
+    """What searches of numbers share. Rows are not copied where their values are of usual size."""
 
-    The neighbour that is found in j-th place is at most (1 + eps) times as far as the true one.
-    Rows are not copied where their values are of usual size.
-
-    Examples
-    --------
-    >>> index = TreeSearch(np.array([[0.0], [1.0], [3.0], [3.0]]))
-    >>> index.query(np.array([0, 3]), 2)[1]
-    array([[1, 2],
-           [2, 1]])
-    """
-
-    engine = "tree"
-
-    def __init__(self, matrix: np.ndarray, eps: float = 0.0) -> None:
-        self.exact = not eps
-        self._eps = eps
+    def __init__(self, matrix: np.ndarray) -> None:
         self.n_rows, self.width = matrix.shape
         self.scale = scale_power(matrix)
         self._rows = matrix if self.scale == 1.0 else matrix * self.scale
-        self.groups = group_equal_rows(self._rows, np.empty((self.n_rows, 0), dtype=np.int32))
-        unique = self._rows if self.groups.distinct else self._rows[self.groups.first]
-        self._tree = RotatedTree(unique)
+        self.groups = group_equal_rows(self._rows, no_codes(matrix))
 
-    def _order(self, unique: np.ndarray) -> np.ndarray:
-        return self._tree.leaf_order(unique)
+    def _unique(self) -> np.ndarray:
+        return self._rows if self.groups.distinct else self._rows[self.groups.first]
 
-    def _scaled(self, points: np.ndarray) -> np.ndarray:
-        return rescaled(points, self.scale)
-
-    def _compared(
-        self, queries: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _compared(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
         # Few ever are compared, so what it takes is not kept.
-        return BruteSearch(self._rows, groups=self.groups).nearest_of_many(queries, k, selves)
-
-    def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        own = queries.ndim == 1
-        rotated = self._tree.rows(queries) if own else self._tree.rotated(queries)
-        return self._tree.nearest(rotated, n, self._eps)
+        return BruteSearch(self._rows, groups=self.groups).nearest(queries, k, selves)
 
     def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         first = self.groups.first
         points = self._rows[first[queries]] if queries.ndim == 1 else queries
         return squared_distances(self._rows, points, first[candidates])
+
+
+class TreeSearch(NumericSearch):
+    """Euclidean neighbours by a rotated kd-tree, exact unless `eps` is above 0.
+
+    The neighbour that is found in j-th place is at most (1 + eps) times as far as the true one.
+    """
+
+    engine = "tree"
+
+    def __init__(self, matrix: np.ndarray, eps: float = 0.0) -> None:
+        super().__init__(matrix)
+        self.exact, self._eps = not eps, eps
+        self._tree = RotatedTree(self._unique())
+
+    def _order(self, unique: np.ndarray) -> np.ndarray:
+        return self._tree.leaf_order(unique)
+
+    def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+        own = queries.ndim == 1
+        rotated = self._tree.rows(queries) if own else self._tree.rotated(queries)
+        return self._tree.nearest(rotated, n, self._eps)

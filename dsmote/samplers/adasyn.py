@@ -23,7 +23,7 @@ class AdasynRecipe(Recipe):
     @property
     def engine_all(self) -> Engine | None:
         """An object of the user's searches among all rows too, as in imbalanced-learn."""
-        own = self.neighbors is not None and not hasattr(self.neighbors, "build_mixed")
+        own = self.neighbors is not None and not getattr(self.neighbors, "mixed", False)
         return self.neighbors if own else super().engine_all
 
     def bases(self, ctx: ClassContext) -> Bases:

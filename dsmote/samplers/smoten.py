@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from dsmote.execute import ClassIndex, Draws, Made, Recipe, Rows, SearchSpace, Table, vote_on
-from dsmote.neighbors import NeighborIndex, ValueDifferenceSearch, level_probabilities
-from dsmote.neighbors.choose import Choice
+from dsmote.neighbors import Choice, NeighborIndex, ValueDifferenceSearch, level_probabilities
 from dsmote.plan import sort_labels
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow

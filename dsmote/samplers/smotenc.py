@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute import Recipe, Rows, SearchSpace, Table
-from dsmote.neighbors.choose import Choice, choose_engine
+from dsmote.neighbors import Choice, choose_engine
 from dsmote.plan import Profile, Schema
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name, is_nominal_dtype
@@ -117,7 +117,7 @@ class SMOTENC(SMOTE):
     def _recipe(self, **more: Any) -> Recipe:
         recipe = super()._recipe(**more)
         engine = recipe.neighbors
-        mixed = engine is None or hasattr(engine, "build_mixed")
+        mixed = engine is None or getattr(engine, "mixed", False)
         if self.neighbors == "fast" or not mixed or getattr(engine, "eps", 0):
             raise ValueError(
                 f"neighbors={self.neighbors!r} takes numeric features only; SMOTENC takes 'auto', "

@@ -127,13 +127,23 @@ def in_turn(
     return seconds, made
 
 
-def print_times(seconds: dict[str, list[float]], width: int = 20) -> dict[str, float]:
+def print_table(lines: Sequence[dict[str, str]]) -> None:
+    """Print cells below the names of their columns."""
+    widths = [max(len(cell) for cell in (name, *(of[name] for of in lines))) for name in lines[0]]
+    for cells in (lines[0], *(of.values() for of in lines)):
+        padded = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+        print("  ".join(padded), flush=True)
+
+
+def print_times(seconds: dict[str, list[float]]) -> dict[str, float]:
     """Print a line for each side; return the medians."""
     middle = {name: statistics.median(times) for name, times in seconds.items()}
-    print(f"{'':<{width}}{'median s':>10}{'least s':>10}{'most s':>10}{'runs':>6}")
+    lines = []
     for name, times in seconds.items():
-        figures = f"{middle[name]:>10.2f}{min(times):>10.2f}{max(times):>10.2f}"
-        print(f"{name:<{width}}{figures}{len(times):>6}", flush=True)
+        figures = {"median s": middle[name], "least s": min(times), "most s": max(times)}
+        line = {"side": name, **{key: f"{figure:.2f}" for key, figure in figures.items()}}
+        lines.append(line | {"runs": f"{len(times)}"})
+    print_table(lines)
     return middle
 
 

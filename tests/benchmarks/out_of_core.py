@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import MIB, environment, parser, write_table
+from harness import MIB, environment, parser, print_times, write_table
 
 ONE_IN = 50
 
@@ -110,29 +109,12 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     files = sum(1 for _ in balanced.glob("*.parquet"))
     copied_files = sum(1 for _ in copied.glob("*.parquet"))
     print(f"files: {args.files:,} in, {files:,} out, {copied_files:,} of the plain copy")
-    what = "input" if args.of_input else "output"
-    return {"files": files, **report(seconds, speeds, manifests, folder_bytes(copying), what)}
-
-
-def report(
-    seconds: dict[str, list[float]],
-    speeds: list[float],
-    manifests: list[dict[str, Any]],
-    written: int,
-    what: str,
-) -> dict[str, Any]:
-    """Print the table; return its numbers."""
-    middle = {name: statistics.median(times) for name, times in seconds.items()}
-    print(f"{'':<18}{'median s':>10}{'least s':>9}{'most s':>9}{'runs':>6}{'MB/s written':>14}")
-    for name, times in seconds.items():
-        print(
-            f"{name:<18}{middle[name]:>10.1f}{min(times):>9.1f}{max(times):>9.1f}{len(times):>6}"
-            f"{written / 1e6 / middle[name]:>14.1f}"
-        )
+    middle = print_times(seconds)
     ratio = middle["dsmote resample"] / middle["plain copy"]
-    print(f"the job takes {ratio:.2f} times the plain copy of its {written / 1e6:,.0f} MB {what}")
+    size, what = folder_bytes(copying) / 1e6, "input" if args.of_input else "output"
+    print(f"the job takes {ratio:.2f} times the plain copy of its {size:,.0f} MB {what}")
     print("disk alone:", ", ".join(f"{speed:,.0f}" for speed in speeds), "MB/s")
-    return {"ratio": ratio, **memory(manifests)}
+    return {"files": files, "ratio": ratio, **memory(manifests)}
 
 
 def memory(manifests: list[dict[str, Any]]) -> dict[str, Any]:

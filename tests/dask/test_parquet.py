@@ -55,15 +55,12 @@ def test_dask_does_fuse_files_under_projection(frame):
     assert len(frame[["y"]].map_partitions(len).compute()) < FILES
 
 
-@pytest.mark.parametrize("columns", [["a", "y"], ["y"], ["x7", "a"], COLUMNS])
-def test_columns_of_the_result(frame, expected, columns):
-    lazy = SMOTE(random_state=5).resample(frame, target="y")
-    assert_same_bits(lazy[columns].compute(), expected[columns])
-    assert len(lazy[columns]) == len(expected)
-
-
-def test_a_projected_input_and_one_that_is_filtered_while_reading(frame, folder, table):
+def test_columns_of_the_result_and_of_the_input(frame, expected, folder, table):
     how = SMOTE(random_state=5)
+    lazy = how.resample(frame, target="y")
+    for columns in (["y"], ["x7", "a"], COLUMNS):
+        assert_same_bits(lazy[columns].compute(), expected[columns])
+    assert len(lazy[["y"]]) == len(expected)
     found = how.resample(frame[["a", "y"]], target="y").compute()
     assert_same_bits(found, how.resample(table[["a", "y"]], target="y"))
     found = how.resample(dd.read_parquet(folder, filters=[("a", ">", 0.0)]), target="y").compute()
@@ -88,26 +85,21 @@ def test_features_and_target_of_one_folder(frame, expected, fuse, tune):
 
 
 def test_arrays_of_a_folder(frame, expected):
-    values = frame[[c for c in COLUMNS if c != "y"] + ["y"]].values
-    X_res, y_res = SMOTE(random_state=5).fit_resample(values[:, :-1], values[:, -1])
-    assert_same_bits(X_res.compute(), expected.drop(columns="y"))
-    assert_same_bits(y_res.compute(), expected["y"].astype("f8"))
-
-
-def test_a_target_that_dask_fused_into_fewer_chunks_is_refused(frame):
-    y = frame["y"].values
-    assert y.numblocks[0] < FILES
-    with pytest.raises(ValueError, match=r"partitioned differently: X has 8 partitions and y \d;"):
-        SMOTE(random_state=5).fit_resample(frame.drop(columns="y"), y)
-
-
-def test_a_frame_with_the_target_as_an_array(frame, expected):
+    features, values = (
+        frame.drop(columns="y"),
+        frame[[c for c in COLUMNS if c != "y"] + ["y"]].values,
+    )
     with dask.config.set({"optimization.tune.active": False}):
         y = frame["y"].values
     assert y.numblocks[0] == FILES
-    X_res, y_res = SMOTE(random_state=5).fit_resample(frame.drop(columns="y"), y)
-    assert_same_bits(X_res.compute(), expected.drop(columns="y"))
-    assert_same_bits(y_res.compute(), expected["y"])
+    for X, target in ((values[:, :-1], values[:, -1]), (features, y)):
+        X_res, y_res = SMOTE(random_state=5).fit_resample(X, target)
+        assert_same_bits(X_res.compute(), expected.drop(columns="y"))
+        assert_same_bits(y_res.compute(), expected["y"].astype(target.dtype))
+    fused = frame["y"].values
+    assert fused.numblocks[0] < FILES
+    with pytest.raises(ValueError, match=r"partitioned differently: X has 8 partitions and y \d;"):
+        SMOTE(random_state=5).fit_resample(features, fused)
 
 
 @pytest.mark.filterwarnings("ignore:Computing mixed collections")

@@ -13,7 +13,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from dsmote import SMOTE
-from dsmote.job.outputs import plan_outputs
+from dsmote.job.outputs import Outputs
 from dsmote.job.runner import Threads
 from dsmote.job.sources import open_source
 from dsmote.job.spec import JobSpec
@@ -22,8 +22,8 @@ from dsmote.plan.memory import PROCESS_BYTES, reading_bytes
 
 
 def read_all(path: Path) -> pd.DataFrame:
-    source = open_source(str(path))
-    return source.frame().compute(scheduler="synchronous").reset_index(drop=True)
+    frame = open_source(str(path)).frame()
+    return frame.compute(scheduler="synchronous").reset_index(drop=True)
 
 
 def write(folder: Path, *frames: pd.DataFrame) -> Path:
@@ -33,23 +33,16 @@ def write(folder: Path, *frames: pd.DataFrame) -> Path:
     return folder
 
 
-def test_reads_as_pandas_does(mixed: Path) -> None:
+def test_reads_as_pandas_does(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same dtypes in every partition, and of each file no more than is asked for."""
     whole = pd.concat([pd.read_parquet(file) for file in sorted(mixed.iterdir())])
     pd.testing.assert_frame_equal(read_all(mixed), whole.reset_index(drop=True))
-
-
-def test_dtypes_are_those_of_the_meta_in_every_partition(mixed: Path) -> None:
     frame = open_source(str(mixed)).frame()
-    assert frame.npartitions == 3
-    for delayed in frame.to_delayed(optimize_graph=False):
-        part = delayed.compute(scheduler="synchronous")
-        plain = [name for name in part if name != "cat"]
-        assert part[plain].dtypes.to_dict() == frame._meta[plain].dtypes.to_dict()
-    assert str(frame._meta["text"].dtype) == "str"
     assert not frame["cat"].cat.known
-
-
-def test_only_the_columns_used_are_read(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = dask.compute(*frame.to_delayed(optimize_graph=False), scheduler="synchronous")
+    assert len(parts) == 3
+    for part in parts:
+        assert part.drop(columns="cat").dtypes.equals(frame._meta.drop(columns="cat").dtypes)
     asked = []
     original = pq.ParquetFile.read_row_groups
 
@@ -58,26 +51,8 @@ def test_only_the_columns_used_are_read(mixed: Path, monkeypatch: pytest.MonkeyP
         return original(self, groups, columns=columns, **options)
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_groups", spy)
-    open_source(str(mixed)).frame()[["y"]].compute(scheduler="synchronous")
+    frame[["y"]].compute(scheduler="synchronous")
     assert asked == [["y"]] * 3
-
-
-def test_large_file_is_split_by_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    frame = pd.DataFrame({"x": np.arange(1000.0)})
-    frame.to_parquet(tmp_path / "a.parquet", row_group_size=100)
-    monkeypatch.setattr("dsmote.job.sources.PIECE_ROWS", 250)
-    lazy = open_source(str(tmp_path / "a.parquet")).frame()
-    sizes = lazy.map_partitions(len).compute(scheduler="synchronous").tolist()
-    assert sizes == [200] * 5
-    monkeypatch.setattr("dsmote.job.sources.PIECE_BYTES", 800)
-    assert open_source(str(tmp_path / "a.parquet")).frame().npartitions == 10
-    pd.testing.assert_frame_equal(read_all(tmp_path / "a.parquet"), frame)
-
-
-@pytest.fixture
-def cut_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dsmote.job.sources.PIECE_ROWS", 300)
-    monkeypatch.setattr("dsmote.job.sources.TOGETHER_BYTES", 3_000)
 
 
 def all_kinds(n: int) -> pd.DataFrame:
@@ -102,20 +77,6 @@ def all_kinds(n: int) -> pd.DataFrame:
     )
 
 
-@pytest.mark.usefixtures("cut_small")
-def test_a_large_row_group_is_read_in_cuts(tmp_path: Path) -> None:
-    frame = all_kinds(1_000)
-    frame.to_parquet(tmp_path / "a.parquet", index=False)
-    source = open_source(str(tmp_path / "a.parquet"))
-    lazy = source.frame()
-    sizes = lazy.map_partitions(len).compute(scheduler="synchronous").tolist()
-    assert sizes == [250] * 4 == list(source.partition_rows or ())
-    pd.testing.assert_frame_equal(read_all(tmp_path / "a.parquet"), frame)
-    some = lazy[["y", "level"]].compute(scheduler="synchronous").reset_index(drop=True)
-    pd.testing.assert_frame_equal(some, frame[["y", "level"]])
-
-
-@pytest.mark.usefixtures("cut_small")
 @pytest.mark.parametrize(
     ("rows", "group", "sizes"),
     [
@@ -124,16 +85,33 @@ def test_a_large_row_group_is_read_in_cuts(tmp_path: Path) -> None:
         (700, 350, [175] * 4),
         (301, 301, [151, 150]),
         (350, 100, [300, 50]),
+        (1_000, 1_000, [250] * 4),
         (6_000, 6_000, [375] * 16),  # few cuts: those before one are decoded on the way to it
     ],
 )
 def test_whole_row_groups_go_together_and_large_ones_are_cut(
-    tmp_path: Path, rows: int, group: int, sizes: list[int]
+    tmp_path: Path, rows: int, group: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frame = pd.DataFrame({"x": np.arange(float(rows)), "t": [str(i) for i in range(rows)]})
+    monkeypatch.setattr("dsmote.job.sources.PIECE_ROWS", 300)
+    monkeypatch.setattr("dsmote.job.sources.TOGETHER_BYTES", 3_000)
+    frame = all_kinds(rows)
     frame.to_parquet(tmp_path / "a.parquet", index=False, row_group_size=group)
-    lazy = open_source(str(tmp_path / "a.parquet")).frame()
+    source = open_source(str(tmp_path / "a.parquet"))
+    lazy = source.frame()
     assert lazy.map_partitions(len).compute(scheduler="synchronous").tolist() == sizes
+    assert list(source.partition_rows or ()) == sizes
+    pd.testing.assert_frame_equal(read_all(tmp_path / "a.parquet"), frame)
+    some = lazy[["y", "level"]].compute(scheduler="synchronous").reset_index(drop=True)
+    pd.testing.assert_frame_equal(some, frame[["y", "level"]])
+
+
+def test_row_groups_share_a_partition_up_to_a_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.DataFrame({"x": np.arange(1000.0)})
+    frame.to_parquet(tmp_path / "a.parquet", row_group_size=100)
+    monkeypatch.setattr("dsmote.job.sources.PIECE_BYTES", 2_000)
+    assert open_source(str(tmp_path / "a.parquet")).partition_rows == (200,) * 5
     pd.testing.assert_frame_equal(read_all(tmp_path / "a.parquet"), frame)
 
 
@@ -168,7 +146,7 @@ def test_what_cannot_be_read_is_refused_before_anything_is(
         monkeypatch.setattr("dsmote.job.outputs.memory_limit", lambda **_: tight)
         monkeypatch.setattr(Threads, "process_bytes", lambda _: PROCESS_BYTES)
         monkeypatch.setattr(type(source), "frame", not_read)
-        plan_outputs(JobSpec(str(tmp_path), target="y"), source, Threads())
+        Outputs(JobSpec(str(tmp_path), target="y"), source, Threads())
 
     def not_read(*_: object) -> None:
         raise RuntimeError("it was read")
@@ -209,16 +187,14 @@ def test_named_index_is_a_column_and_nameless_one_is_dropped(tmp_path: Path) -> 
     assert read_all(tmp_path / "nameless.parquet").index.tolist() == [0, 1]
 
 
-def test_column_order_may_differ_and_a_file_may_lack_all_values(tmp_path: Path) -> None:
-    folder = write(
-        tmp_path / "t",
-        pd.DataFrame({"x": [1.0], "s": [None]}),
-        pd.DataFrame({"s": ["u"], "x": [2.0]}),
-    )
-    frame = read_all(folder)
-    assert frame["x"].tolist() == [1.0, 2.0]
-    assert frame["s"].isna().tolist() == [True, False]
-    assert str(frame["s"].dtype) == "str"
+def test_order_of_columns_may_differ_and_a_file_may_lack_rows_or_all_values(
+    tmp_path: Path,
+) -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0], "s": [None, "u"], "n": [1, 2]})
+    folder = write(tmp_path / "t", frame.iloc[:0], frame.iloc[:1], frame.iloc[1:][["s", "n", "x"]])
+    found = read_all(folder)
+    assert str(found["s"].dtype) == "str"
+    pd.testing.assert_frame_equal(found, frame.astype({"s": "str"}))
 
 
 @pytest.mark.parametrize(
@@ -346,24 +322,25 @@ def test_categories_of_any_kind_stay_categories(
     assert isinstance(frame["c"].dtype, pd.CategoricalDtype)
 
 
-def test_nested_columns_are_named(tmp_path: Path) -> None:
-    table = pa.table({"x": [1.0], "items": [[1, 2]], "point": [{"a": 1}]})
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (
+            pa.table({"x": [1.0], "items": [[1, 2]], "point": [{"a": 1}]}),
+            r"nested columns.*'items': 'list.*'point': 'struct",
+        ),
+        (
+            pa.table([[1.0], [2.0], [3]], names=["x", "x", "y"]),
+            r"more than one column of the name \['x'\]",
+        ),
+    ],
+)
+def test_columns_that_cannot_be_resampled_are_named(
+    tmp_path: Path, table: pa.Table, message: str
+) -> None:
     pq.write_table(table, tmp_path / "a.parquet")
-    with pytest.raises(ValueError, match=r"nested columns.*'items': 'list.*'point': 'struct"):
+    with pytest.raises(ValueError, match=message):
         open_source(str(tmp_path / "a.parquet"))
-
-
-def test_duplicate_columns_are_named(tmp_path: Path) -> None:
-    table = pa.table([[1.0], [2.0], [3]], names=["x", "x", "y"])
-    pq.write_table(table, tmp_path / "a.parquet")
-    with pytest.raises(ValueError, match=r"more than one column of the name \['x'\]"):
-        open_source(str(tmp_path / "a.parquet"))
-
-
-def test_file_of_zero_rows_is_a_partition(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"x": [1.0, 2.0], "s": ["u", "v"], "n": [1, 2]})
-    folder = write(tmp_path / "t", frame.iloc[:0], frame)
-    pd.testing.assert_frame_equal(read_all(folder), frame)
 
 
 def test_file_that_may_not_be_read_or_vanished_is_named(

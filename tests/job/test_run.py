@@ -1,71 +1,56 @@
-"""Jobs on files, through the Python functions that the command line calls."""
+"""What a job reads and writes, through the Python functions that the command line calls."""
 
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import dask.dataframe as dd
 import duckdb
 import fsspec
 import numpy as np
 import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
-from distributed import Client, KilledWorker
+from distributed import Client
 
 from dsmote import SMOTE
-from dsmote.job import JobFailed, JobSpec, plan_job, prepare, write_job
-from dsmote.job import run as run_module
-from dsmote.job.layout import Layout
+from dsmote.job import JobFailed, JobSpec, plan_job, prepare, shuffle, write_job
+from dsmote.job import sources as sources_module
 from dsmote.job.outputs import Outputs
-from dsmote.job.parts import Part, write_part
-from dsmote.job.sources import open_source
-from dsmote.job.workers import Workers
-from tests.job.conftest import beside
-
-Hashes = Callable[[Path], dict[str, str]]
+from dsmote.job.parts import Layout, write_part
+from dsmote.job.spec import Split
+from tests.job.conftest import beside, mixed_frame, numeric_frame, write_files
 
 
-def job(source: Path, out: Path, **fields: object) -> JobSpec:
-    fields = {"random_state": 0, **fields}
-    return JobSpec(str(source), "y", output=str(out), **fields)
+def job(source: object, out: object, **fields: Any) -> JobSpec:
+    return JobSpec(str(source), "y", output=str(out), **{"random_state": 0, **fields})
 
 
-@pytest.fixture
-def done(mixed: Path, tmp_path: Path, client: Client) -> tuple[Path, dict]:
-    spec = job(mixed, tmp_path / "out", carry=("id", "note"))
-    return tmp_path / "out", write_job(prepare(spec), client).manifest
+def run(source: object, out: object, client: Client | None = None, **fields: Any) -> dict[str, Any]:
+    return write_job(prepare(job(source, out, **fields)), client).manifest
 
 
-def test_every_reader_takes_the_folder_as_one_table(done: tuple[Path, dict]) -> None:
-    out, manifest = done
-    counts = {0: 270, 1: 270}
-    assert manifest["rows"] == {"before": 300, "new": 240, "after": 540}
-    assert pd.read_parquet(out)["y"].value_counts().to_dict() == counts
-    assert dd.read_parquet(out)["y"].value_counts().compute().to_dict() == counts
-    table = pads.dataset(out).to_table()
-    assert table.column("y").value_counts().to_pylist() == [
-        {"values": 0, "counts": 270},
-        {"values": 1, "counts": 270},
-    ]
-    query = f"select y, count(*) from read_parquet('{out}/*.parquet') group by y"
-    assert dict(duckdb.sql(query).fetchall()) == counts
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("done")
 
 
-def test_every_part_has_one_schema(done: tuple[Path, dict]) -> None:
-    out, manifest = done
-    schemas = [pq.read_schema(out / part["file"]) for part in manifest["parts"]]
-    assert len(schemas) >= 4
-    assert all(schema.equals(schemas[0], check_metadata=True) for schema in schemas)
+@pytest.fixture(scope="module")
+def done(folder: Path, shared_client: Client) -> dict[str, Any]:
+    """The manifest of a job on workers, from in/ to out/."""
+    source = write_files(mixed_frame(), folder / "in", 3)
+    with shared_client.as_current():
+        return run(source, folder / "out", shared_client, carry=("id", "note"))
 
 
-def test_originals_come_first_and_unchanged(done: tuple[Path, dict], mixed: Path) -> None:
-    out, _ = done
-    before, after = pd.read_parquet(mixed), pd.read_parquet(out)
+def test_originals_come_first_and_unchanged(done: dict[str, Any], folder: Path) -> None:
+    before, after = pd.read_parquet(folder / "in"), pd.read_parquet(folder / "out")
     assert str(after["id"].dtype) == "Int64"
     assert after.drop(columns="id").dtypes.to_dict() == before.drop(columns="id").dtypes.to_dict()
     originals = after.iloc[: len(before)]
@@ -74,229 +59,223 @@ def test_originals_come_first_and_unchanged(done: tuple[Path, dict], mixed: Path
     assert new[["id", "note"]].isna().all(axis=None)
     assert set(new["cat"]) <= {"a", "b", "c"}
     assert set(new["text"]) <= {"red", "green", "blue"}
+    schemas = [pq.read_schema(folder / "out" / part["file"]) for part in done["parts"]]
+    assert len(schemas) >= 4
+    assert all(schema.equals(schemas[0], check_metadata=True) for schema in schemas)
 
 
-def test_second_run_gives_identical_part_files(
-    done: tuple[Path, dict], mixed: Path, tmp_path: Path, client: Client, hashes: Hashes
+def test_manifest_tells_how_it_was_made(
+    done: dict[str, Any], folder: Path, shared_client: Client
 ) -> None:
-    again = job(mixed, tmp_path / "again", carry=("id", "note"))
-    write_job(prepare(again), client)
-    assert len(hashes(tmp_path / "again")) == 4
-    assert hashes(tmp_path / "again") == hashes(done[0])
-
-
-def test_manifest_tells_how_it_was_made(done: tuple[Path, dict], client: Client) -> None:
-    out, manifest = done
-    assert json.loads((out.parent / f".{out.name}.dsmote/manifest.json").read_text()) == manifest
-    assert manifest["format_version"] == 1
-    assert manifest["sampler"] == "SMOTENC"
-    assert manifest["parameters"]["k_neighbors"] == 5
-    assert isinstance(manifest["parameters"]["seed"], int)
-    assert manifest["versions"]["pandas"] == pd.__version__
-    assert {"dsmote", "dask", "python"} <= set(manifest["versions"])
-    classes = [(c["label"], c["before"], c["after"]) for c in manifest["classes"]]
+    assert json.loads((folder / ".out.dsmote/manifest.json").read_text()) == done
+    assert done["format_version"] == 1
+    assert done["sampler"] == "SMOTENC"
+    assert done["parameters"]["k_neighbors"] == 5
+    assert isinstance(done["parameters"]["seed"], int)
+    assert done["versions"]["pandas"] == pd.__version__
+    assert {"dsmote", "dask", "python"} <= set(done["versions"])
+    assert done["rows"] == {"before": 300, "new": 240, "after": 540}
+    classes = [(c["label"], c["before"], c["after"]) for c in done["classes"]]
     assert classes == [(0, 270, 270), (1, 30, 270)]
-    assert manifest["engine"]
-    assert manifest["seconds"] > 0
-    assert set(manifest["memory"]["peak_bytes"]) == set(client.nthreads())
-    assert min(manifest["memory"]["peak_bytes"].values()) > 50e6
-    assert manifest["memory"]["worker_bytes"] >= manifest["memory"]["task_bytes"] > 0
-    for part in manifest["parts"]:
-        assert part["bytes"] == os.path.getsize(out / part["file"])
-        assert part["rows"] == pq.read_metadata(out / part["file"]).num_rows
-    assert manifest["bytes"] == sum(part["bytes"] for part in manifest["parts"])
-    assert sum(part["rows"] for part in manifest["parts"]) == 540
+    assert done["engine"]
+    assert done["seconds"] > 0
+    assert set(done["memory"]["peak_bytes"]) == set(shared_client.nthreads())
+    assert min(done["memory"]["peak_bytes"].values()) > 50e6
+    assert done["memory"]["worker_bytes"] >= done["memory"]["task_bytes"] > 0
+    for part in done["parts"]:
+        assert part["bytes"] == os.path.getsize(folder / "out" / part["file"])
+        assert part["rows"] == pq.read_metadata(folder / "out" / part["file"]).num_rows
+    assert done["bytes"] == sum(part["bytes"] for part in done["parts"])
+    assert sum(part["rows"] for part in done["parts"]) == 540
 
 
-def test_seed_that_was_drawn_repeats_the_run(
-    numeric: Path, tmp_path: Path, client: Client, hashes: Hashes
-) -> None:
-    first = write_job(prepare(job(numeric, tmp_path / "a", random_state=None)), client).manifest
-    other = write_job(prepare(job(numeric, tmp_path / "b", random_state=None)), client).manifest
-    assert first["parameters"]["random_state"] is None
-    assert first["parameters"]["seed"] != other["parameters"]["seed"]
-    assert hashes(tmp_path / "a") != hashes(tmp_path / "b")
-
-
-def test_partitioning_of_the_input_does_not_change_the_rows(
-    mixed: Path, tmp_path: Path, client: Client
-) -> None:
-    pd.read_parquet(mixed).to_parquet(tmp_path / "one.parquet", index=False)
-    write_job(prepare(job(mixed, tmp_path / "a")), client)
-    write_job(prepare(job(tmp_path / "one.parquet", tmp_path / "b")), client)
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a"), pd.read_parquet(tmp_path / "b"))
-
-
-def test_csv_in_parquet_out(numeric: Path, tmp_path: Path, client: Client) -> None:
-    frame = pd.read_parquet(numeric)
-    frame.to_csv(tmp_path / "in.csv", index=False)
-    write_job(prepare(job(tmp_path / "in.csv", tmp_path / "out")), client)
-    after = pd.read_parquet(tmp_path / "out")
-    assert after["y"].value_counts().to_dict() == {"usual": 175, "rare": 175}
-    pd.testing.assert_frame_equal(after.iloc[:200], pd.read_csv(tmp_path / "in.csv"))
-
-
-def test_output_of_a_job_is_an_input(
-    done: tuple[Path, dict], tmp_path: Path, client: Client
-) -> None:
-    spec = job(done[0], tmp_path / "more", carry=("id", "note"), sampling_strategy={"1": 300})
-    write_job(prepare(spec), client)
+def test_output_of_a_job_is_an_input(done: dict[str, Any], folder: Path, tmp_path: Path) -> None:
+    """It is balanced, so that it is copied, unless more is asked for."""
+    fields = {"carry": ("id", "note")}
+    assert run(folder / "out", tmp_path / "copy", **fields)["rows"]["new"] == 0
+    copy = pd.read_parquet(tmp_path / "copy")
+    pd.testing.assert_frame_equal(copy, pd.read_parquet(folder / "out"))
+    run(folder / "out", tmp_path / "more", sampling_strategy={"1": 300}, **fields)
     assert pd.read_parquet(tmp_path / "more")["y"].value_counts().to_dict() == {0: 270, 1: 300}
 
 
-def test_balanced_table_is_copied(numeric: Path, tmp_path: Path, client: Client) -> None:
-    write_job(prepare(job(numeric, tmp_path / "a")), client)
-    manifest = write_job(prepare(job(tmp_path / "a", tmp_path / "b")), client).manifest
-    assert manifest["rows"]["new"] == 0
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "a"), pd.read_parquet(tmp_path / "b"))
+def test_without_a_seed_another_is_drawn_each_time(numeric: Path, tmp_path: Path) -> None:
+    first, other = (run(numeric, tmp_path / name, random_state=None) for name in "ab")
+    assert first["parameters"]["random_state"] is None
+    assert first["parameters"]["seed"] != other["parameters"]["seed"]
 
 
-def test_file_without_rows_is_no_error(tmp_path: Path, client: Client) -> None:
-    frame = pd.DataFrame({"x": np.arange(40.0), "y": [0, 0, 0, 1] * 10})
-    (tmp_path / "in").mkdir()
-    frame.iloc[:0].to_parquet(tmp_path / "in" / "0.parquet", index=False)
-    frame.to_parquet(tmp_path / "in" / "1.parquet", index=False)
-    write_job(prepare(job(tmp_path / "in", tmp_path / "out")), client)
-    assert len(pd.read_parquet(tmp_path / "out")) == 60
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "report": {"report": True},
+    "synthetic": {"mode": "synthetic"},
+    "folders": {"partition_by": ("y",)},
+    "split": {"split": Split(test_fraction=0.2, seed=0)},
+}
+
+READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
+    "pandas": pd.read_parquet,
+    "pyarrow": lambda out: pads.dataset(out, partitioning="hive").to_table().to_pandas(),
+    "dask": lambda out: dd.read_parquet(out).compute(),
+    "duckdb": lambda out: duckdb.sql(f"from '{out}/**/*.parquet'").df(),
+    "polars": lambda out: pl.read_parquet(out).to_pandas(),
+}
 
 
-def test_plan_writes_nothing(mixed: Path, tmp_path: Path, client: Client) -> None:
-    plan = plan_job(prepare(JobSpec(str(mixed), "y", carry=("id", "note"))), client)
-    assert plan.counts_after == {0: 270, 1: 270}
-    assert sorted(os.listdir(tmp_path)) == ["mixed"]
-
-
-def test_counts_are_verified_before_the_output_appears(
-    numeric: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_every_reader_takes_the_folder_as_one_table(
+    layout: str, numeric: Path, tmp_path: Path
 ) -> None:
-    original = run_module.make_outputs
+    """Called without any option; Spark reads all files but for those with _ or . in front."""
+    run(numeric, tmp_path / "out", **LAYOUTS[layout])
+    written = tmp_path / ("out/train" if layout == "split" else "out")
+    rows = sum(pads.dataset(file).count_rows() for file in written.rglob("*.parquet"))
+    for name, read in READERS.items():
+        table = read(written)
+        assert (len(table), set(table.columns)) == (rows, {"a", "b", "n", "y"}), name
+        assert set(table["y"].astype(str)) <= {"rare", "usual"}, name
+        assert table["a"].notna().all(), name
+    files = [file.relative_to(written) for file in written.rglob("*") if file.is_file()]
+    hidden = [file for file in files if any(part.startswith(("_", ".")) for part in file.parts)]
+    assert hidden == [file for file in files if file.suffix != ".parquet"]
+    assert [str(file) for file in hidden] == ["_SUCCESS"] * (layout != "split")
+    # Polars skips empty files.
+    assert all((written / file).stat().st_size == 0 for file in hidden)
 
-    def plan_a_row_more(*args: object) -> Outputs:
-        return replace(original(*args), counts={"": {"rare": 176, "usual": 175}})
 
-    monkeypatch.setattr(run_module, "make_outputs", plan_a_row_more)
-    with pytest.raises(JobFailed, match=r"not the rows planned .*'rare': \(175, 176\)"):
-        write_job(prepare(job(numeric, tmp_path / "out")), client)
-    assert sorted(os.listdir(tmp_path)) == ["numeric"]
+FOLD = Split("fold", ("train",))
+FRACTION = Split(test_fraction=0.3, stratify=True)
 
 
-def test_failing_task_leaves_nothing_and_keeps_the_old(
-    numeric: Path, tmp_path: Path, client: Client, hashes: Hashes
+@pytest.mark.parametrize("mode", ["full", "synthetic"])
+@pytest.mark.parametrize(
+    ("fields", "passes"),
+    [
+        ({}, [5, 5]),
+        ({"sampler": "random"}, [5, 5]),
+        ({"sampler": "borderline", "carry": ("fold",)}, [5, 5, 5]),
+        ({"split": FOLD}, [2, 5, 5]),
+        ({"split": FRACTION}, [1, 5, 5]),
+        ({"partition_by": ("fold", "y")}, [2, 5, 5]),
+        ({"partition_by": ("y",)}, [5, 5]),  # the classes are counted anyway
+        ({"sampler": "random-under"}, [1, 5]),
+        ({"sampler": "random-under", "split": FOLD}, [2, 2, 5]),
+        ({"sampler": "random-under", "split": FRACTION}, [1, 1, 5]),
+    ],
+    ids=str,
+)
+def test_columns_that_each_pass_reads(
+    fields: dict[str, Any],
+    passes: list[int],
+    mode: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write_job(prepare(job(numeric, tmp_path / "out")), client)
-    before = hashes(tmp_path / "out")
-    data = bytearray((numeric / "1.parquet").read_bytes())
-    data[4:600] = b"\xff" * 596
-    (numeric / "1.parquet").write_bytes(bytes(data))
-    again = prepare(job(numeric, tmp_path / "out", if_exists="replace", random_state=1))
-    with pytest.raises(ValueError, match=r"1\.parquet is corrupt"):
-        write_job(again, client)
-    assert hashes(tmp_path / "out") == before
-    assert beside(tmp_path) == ["numeric", "out"]
+    """As many as the plan says, and no column that a pass does not need."""
+    seen: list[int] = []
+    read = sources_module.read_pieces
+
+    @wraps(read)
+    def counted(pieces: Any, columns: Any = None, **how: Any) -> Any:
+        seen.append(len(how["schema"] if columns is None else columns))
+        return read(pieces, columns, **how)
+
+    monkeypatch.setattr(sources_module, "read_pieces", counted)
+    if mode == "synthetic" and fields.get("sampler") == "random-under":
+        return  # it makes no new rows
+    frame = mixed_frame()[["x", "f32", "i16", "y"]]
+    frame["fold"] = np.where(frame.index % 3 == 0, "test", "train")
+    source = write_files(frame, tmp_path / "in", 1)
+    plan = plan_job(prepare(job(source, tmp_path / "out", mode=mode, **fields)))
+    seen.clear()
+    run(source, tmp_path / "out", mode=mode, **fields)
+    if mode == "synthetic" and "fold" in fields.get("partition_by", ()):
+        passes = passes[1:]  # the values of new rows come later
+    assert sorted(seen) == sorted(passes)
+    if plan.direction == "over-sampling":
+        assert len(plan.passes) == len(passes)
 
 
-def test_dying_workers_are_explained(
-    numeric: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("split", [None, FOLD, FRACTION], ids=["no split", "column", "fraction"])
+def test_synthetic_mode_writes_the_new_rows_of_the_full_table(
+    split: Split | None, tmp_path: Path
 ) -> None:
-    def die(*args: object) -> list:
-        raise KilledWorker(("part-1", 3), "tcp://127.0.0.1:1", 3)
+    frame = mixed_frame()
+    frame["fold"] = np.where(frame.index % 3 == 0, "test", "train")
+    source = write_files(frame, tmp_path / "in", 3)
+    carry = ("id", "note") if split == FOLD else ("id", "note", "fold")
+    fields = {"carry": carry, "params": {"provenance": "flag"}, "split": split}
+    full = run(source, tmp_path / "full", **fields)
+    only = run(source, tmp_path / "only", mode="synthetic", **fields)
+    inside = "train" if split else "."
+    every = pd.read_parquet(tmp_path / "full" / inside)
+    made = pd.read_parquet(tmp_path / "only" / inside)
+    expected = every[every["synthetic"]].reset_index(drop=True)
+    pd.testing.assert_frame_equal(made, expected)
+    assert only["rows"] == full["rows"]
+    assert only["folders"][inside]["rows"] == len(made) == full["rows"]["new"] > 150
+    assert (tmp_path / "full/test").is_dir() == (split is not None)
+    assert not (tmp_path / "only/test").exists()
 
-    monkeypatch.setattr(Workers, "compute", die)
-    with pytest.raises(JobFailed, match="ran out of memory: give each worker more"):
-        write_job(prepare(job(numeric, tmp_path / "out")), client)
+
+def test_nothing_to_make_is_a_table_without_rows(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": np.arange(20.0), "c": list("ab") * 10, "y": [0, 1] * 10})
+    source = write_files(frame, tmp_path / "in", 2)
+    manifest = run(source, tmp_path / "out", mode="synthetic")
+    made = pd.read_parquet(tmp_path / "out")
+    assert made.empty
+    assert made.dtypes.to_dict() == frame.dtypes.to_dict()
+    assert manifest["rows"] == {"before": 20, "new": 0, "after": 20}
+
+
+@pytest.mark.parametrize("compression", ["snappy", "zstd", "gzip", "lz4", "brotli", "none"])
+def test_compression_and_row_groups(compression: str, numeric: Path, tmp_path: Path) -> None:
+    manifest = run(numeric, tmp_path / "out", compression=compression, row_group_rows=40)
+    found = set()
+    for part in manifest["parts"]:
+        metadata = pq.ParquetFile(tmp_path / "out" / part["file"]).metadata
+        groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
+        rows = [group.num_rows for group in groups]
+        assert rows[:-1] == [40] * (len(rows) - 1)
+        assert 0 < rows[-1] <= 40
+        found |= {group.column(i).compression for group in groups for i in range(4)}
+    assert found == {"UNCOMPRESSED" if compression == "none" else compression.upper()}
+    assert len(pd.read_parquet(tmp_path / "out")) == 350
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"carry": ("nope",)}, "no column 'nope' .given as carry. .*: a, b, n, y"),
-        ({"categorical": ("nope",)}, "no column 'nope' .given as categorical. .*: a, b, n, y"),
+        ({"row_group_rows": 0}, r"row_group_rows: must be .* equal to 1"),
+        ({"row_group_rows": 2**31}, r"row_group_rows: must be .* equal to 2147483647"),
+        ({"output": ""}, r"output: must not be empty"),
+        ({"output": "  "}, r"output: must not be empty"),
+        ({"input": ""}, r"input: must not be empty"),
+        (
+            {"sampler": "random-under", "mode": "synthetic"},
+            "'synthetic' writes the new rows only, and RandomUnder",
+        ),
     ],
 )
-def test_column_that_is_not_there(
-    numeric: Path, tmp_path: Path, fields: dict, message: str
-) -> None:
+def test_values_that_cannot_be(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        prepare(job(numeric, tmp_path / "out", **fields))
+        JobSpec(**{"input": "in.parquet", "target": "y", "output": "out", **fields})
 
 
-def test_target_that_is_not_there(numeric: Path) -> None:
-    with pytest.raises(ValueError, match=r"no column 'Y' .given as target. .*: a, b, n, y"):
-        prepare(JobSpec(str(numeric), "Y"))
+@pytest.mark.parametrize("role", ["target", "carry", "categorical"])
+def test_column_that_is_not_there(role: str, numeric: Path) -> None:
+    fields = {"target": "y", role: "nope" if role == "target" else ("nope",)}
+    with pytest.raises(ValueError, match=rf"no column 'nope' .given as {role}. .*: a, b, n, y"):
+        prepare(JobSpec(str(numeric), **fields))
 
 
-def test_part_that_does_not_fit_the_schema_is_refused(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"x": [1.5], "y": [0]})
-    schema = pq.read_schema(_parquet(tmp_path, pd.DataFrame({"x": [1], "y": [0]})))
-    with pytest.raises(ValueError, match=r"partition 3 does not fit the table's schema: .*x"):
-        _write(frame, 3, tmp_path, schema)
-    with pytest.raises(ValueError, match=r"partition 3 has the columns \['y', 'x'\]"):
-        _write(frame[["y", "x"]], 3, tmp_path, schema)
-    assert os.listdir(tmp_path) == ["in.parquet"]
-
-
-def test_part_written_again_is_the_same_file(tmp_path: Path, hashes: Hashes) -> None:
-    frame = pd.DataFrame({"c": pd.Categorical(["u", "v"]), "y": [0, 1]})
-    schema = open_source(str(_parquet(tmp_path, frame))).output_schema(frame.iloc[:0])
-    (tmp_path / "out").mkdir()
-    first = _write(frame, 0, tmp_path / "out", schema)
-    before = hashes(tmp_path / "out")
-    assert _write(frame, 0, tmp_path / "out", schema).bytes == first.bytes
-    assert hashes(tmp_path / "out") == before
-    assert first.counts == ((0, 1), (1, 1))
-
-
-def test_task_of_a_cancelled_run_does_not_bring_its_folder_back(tmp_path: Path) -> None:
-    frame = pd.DataFrame({"x": [1.5], "y": [0]})
-    schema = pq.read_schema(_parquet(tmp_path, frame))
-    with pytest.raises(OSError, match="storage that all share"):
-        _write(frame, 0, tmp_path / "gone", schema)
-    assert os.listdir(tmp_path) == ["in.parquet"]
-
-
-def _write(frame: pd.DataFrame, number: int, folder: Path, schema: pa.Schema) -> Part:
-    return write_part(
-        frame, number=number, folder=str(folder), file="part.parquet", layout=Layout(schema, "y")
-    )
-
-
-def _parquet(folder: Path, frame: pd.DataFrame) -> Path:
-    frame.to_parquet(folder / "in.parquet", index=False)
-    return folder / "in.parquet"
-
-
-def test_other_file_systems(numeric: Path) -> None:
-    """In one process, where the memory file system is the same for all."""
-    fs = fsspec.filesystem("memory")
-    for file in numeric.iterdir():
-        fs.pipe_file(f"/job-run/in/{file.name}", file.read_bytes())
-    spec = JobSpec("memory://job-run/in", "y", output="memory://job-run/out", random_state=0)
-    manifest = write_job(prepare(spec)).manifest
-    with pytest.raises(FileExistsError, match="there already"):
-        prepare(spec)
-    with pytest.raises(ValueError, match="overlaps"):
-        prepare(replace(spec, output="memory://job-run/in/out"))
-    again = write_job(prepare(replace(spec, if_exists="replace"))).manifest
-    assert again["parts"] == manifest["parts"]
-    assert sorted(fs.find("/job-run")) == [
-        "/job-run/.out.dsmote/manifest.json",
-        "/job-run/in/0.parquet",
-        "/job-run/in/1.parquet",
-        "/job-run/out/_SUCCESS",
-        *(f"/job-run/out/{part['file']}" for part in manifest["parts"]),
-    ]
-    counts = pd.read_parquet("memory://job-run/out")["y"].value_counts().to_dict()
-    assert counts == {"usual": 175, "rare": 175}
-
-
-def test_the_index_that_pandas_stored_is_carried(tmp_path: Path, client: Client) -> None:
+def test_the_index_that_pandas_stored_is_carried(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {"x": np.arange(60.0), "y": np.repeat([0, 1], [45, 15])},
         index=pd.Index(np.arange(60) * 1000, name="key"),
     )
     frame.to_parquet(tmp_path / "in.parquet")
-    spec = JobSpec(str(tmp_path / "in.parquet"), "y", output=str(tmp_path / "out"), random_state=0)
-    manifest = write_job(prepare(spec), client).manifest
+    manifest = run(tmp_path / "in.parquet", tmp_path / "out")
     assert manifest["job"]["params"]["carry"] == ["key"]
     made = pd.read_parquet(tmp_path / "out")
     assert made["key"].tolist()[:60] == frame.index.tolist()
@@ -305,9 +284,89 @@ def test_the_index_that_pandas_stored_is_carried(tmp_path: Path, client: Client)
     assert made["x"].tolist() == expected["x"].tolist()
 
 
-@pytest.mark.parametrize("path", ["", "  "])
-def test_an_empty_path_is_refused(path: str) -> None:
-    with pytest.raises(ValueError, match=r"output: must not be empty"):
-        JobSpec("in.parquet", "y", output=path)
-    with pytest.raises(ValueError, match=r"input: must not be empty"):
-        JobSpec(path, "y")
+def test_csv_in_parquet_out(tmp_path: Path) -> None:
+    numeric_frame().to_csv(tmp_path / "in.csv", index=False)
+    run(tmp_path / "in.csv", tmp_path / "out")
+    after = pd.read_parquet(tmp_path / "out")
+    assert after["y"].value_counts().to_dict() == {"usual": 175, "rare": 175}
+    pd.testing.assert_frame_equal(after.iloc[:200], pd.read_csv(tmp_path / "in.csv"))
+
+
+def test_counts_are_verified_before_the_output_appears(
+    numeric: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Outputs.make
+
+    def plan_a_row_more(self: Outputs, folder: str) -> None:
+        make(self, folder)
+        self.counts = {"": {"rare": 176, "usual": 175}}
+
+    monkeypatch.setattr(Outputs, "make", plan_a_row_more)
+    with pytest.raises(JobFailed, match=r"not the rows planned .*'rare': \(175, 176\)"):
+        run(numeric, tmp_path / "out")
+    assert sorted(os.listdir(tmp_path)) == ["numeric"]
+
+
+@pytest.mark.parametrize("on_workers", [False, True])
+def test_failing_task_leaves_nothing_and_keeps_the_old(
+    on_workers: bool,
+    numeric: Path,
+    tmp_path: Path,
+    client: Client,
+    hashes: Callable[[Path], dict[str, str]],
+) -> None:
+    run(numeric, tmp_path / "out")
+    before = hashes(tmp_path / "out")
+    data = bytearray((numeric / "1.parquet").read_bytes())
+    data[4:600] = b"\xff" * 596
+    (numeric / "1.parquet").write_bytes(bytes(data))
+    with pytest.raises(ValueError, match=r"1\.parquet is corrupt"):
+        run(
+            numeric,
+            tmp_path / "out",
+            client if on_workers else None,
+            if_exists="replace",
+            random_state=1,
+        )
+    assert hashes(tmp_path / "out") == before
+    assert beside(tmp_path) == ["numeric", "out"]
+
+
+def test_part_that_does_not_fit_is_refused_and_brings_no_folder_back(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [1.5], "y": [0]})
+    whole = pa.schema([("x", pa.int64()), ("y", pa.int64())])
+    for part, schema, folder, message in (
+        (frame, whole, "", r"partition 3 does not fit the table's schema: .*x"),
+        (frame[["y", "x"]], whole, "", r"partition 3 has the columns \['y', 'x'\]"),
+        (frame, pa.schema([("x", pa.float64()), ("y", pa.int64())]), "gone", "that all share"),
+    ):
+        where = {"folder": str(tmp_path / folder), "file": "part.parquet"}
+        with pytest.raises((ValueError, OSError), match=message):
+            write_part(part, number=3, layout=Layout(schema, "y"), **where)
+    assert os.listdir(tmp_path) == []
+
+
+def test_object_stores_get_the_same_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one process, where the memory file system is the same for all."""
+    monkeypatch.setattr(shuffle, "PART_ROWS", 100)
+    fs = fsspec.filesystem("memory")
+    frame = mixed_frame(600)[["x", "f32", "i16", "text", "y"]]
+    source = write_files(frame, tmp_path / "in", 3)
+    for file in source.iterdir():
+        fs.pipe_file(f"/job-run/in/{file.name}", file.read_bytes())
+    split = Split(test_fraction=0.25, stratify=True)
+    fields = {"split": split, "shuffle": True, "partition_by": ("text",)}
+    local = run(source, tmp_path / "out", **fields)
+    remote = [
+        run("memory://job-run/in", "memory://job-run/out", if_exists=if_exists, **fields)
+        for if_exists in ("error", "replace")
+    ]
+    assert len(local["parts"]) > 6
+    assert remote[0]["parts"] == remote[1]["parts"]
+    for part, same in zip(remote[1]["parts"], local["parts"], strict=True):
+        data = fs.cat_file(f"/job-run/out/{part['file']}")
+        assert data == (tmp_path / "out" / same["file"]).read_bytes()
+    left = {str(name).split("/job-run/")[1] for name in fs.find("/job-run")}
+    assert {name for name in left if not name.startswith(("out/", "in/"))} == {
+        ".out.dsmote/manifest.json"
+    }

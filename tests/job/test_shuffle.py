@@ -14,6 +14,8 @@ import pyarrow as pa
 import pytest
 from dask import delayed
 from distributed import Client, LocalCluster
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +31,10 @@ Hashes = Callable[[Path], dict[str, str]]
 def job(source: Path, out: Path, **fields: Any) -> JobSpec:
     fields = {"random_state": 0, "carry": ("id", "note"), "shuffle": True, **fields}
     return JobSpec(str(source), "y", output=str(out), **fields)
+
+
+def run(source: Path, out: Path, **fields: Any) -> dict[str, Any]:
+    return write_job(prepare(job(source, out, **fields))).manifest
 
 
 @pytest.fixture
@@ -52,21 +58,20 @@ def test_the_same_files_however_the_table_is_cut(
         assert len(manifest["parts"]) == 11  # of 1,080 rows
         found.append(hashes(tmp_path / f"out{files}"))
     assert found[0] == found[1] == found[2]
+    run(source, tmp_path / "other", random_state=1)
+    assert hashes(tmp_path / "other") != found[0]
     monkeypatch.setattr(shuffle, "MOST_SLICES", 20)
     write_job(prepare(job(source, tmp_path / "grouped")), client)
     assert hashes(tmp_path / "grouped") == found[0]
-    other = job(source, tmp_path / "other", random_state=1)
-    write_job(prepare(other), client)
-    assert hashes(tmp_path / "other") != found[0]
-    assert sorted(p.name for p in (tmp_path / "out3").iterdir() if p.is_dir()) == []
+    assert not any(path.is_dir() for path in (tmp_path / "grouped").iterdir())
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_mixed_rows_are_those_of_the_table_that_is_not(tmp_path: Path, client: Client) -> None:
+def test_mixed_rows_are_those_of_the_table_that_is_not(tmp_path: Path) -> None:
     source = write_files(mixed_frame(600), tmp_path / "in", 3)
     flags = {"params": {"provenance": "full"}}
-    manifest = write_job(prepare(job(source, tmp_path / "mixed", **flags)), client).manifest
-    write_job(prepare(job(source, tmp_path / "plain", shuffle=False, **flags)), client)
+    manifest = run(source, tmp_path / "mixed", **flags)
+    run(source, tmp_path / "plain", shuffle=False, **flags)
     made, plain = pd.read_parquet(tmp_path / "mixed"), pd.read_parquet(tmp_path / "plain")
     pd.testing.assert_frame_equal(ordered(made), ordered(plain))
     assert manifest["rows"] == {"before": 600, "new": 480, "after": 1080}
@@ -94,7 +99,7 @@ def test_mixed_rows_are_those_of_the_table_that_is_not(tmp_path: Path, client: C
     ],
 )
 def test_every_split_mode_and_format_can_be_mixed(
-    split: Split | None, mode: str, form: str, tmp_path: Path, client: Client
+    split: Split | None, mode: str, form: str, tmp_path: Path
 ) -> None:
     frame = mixed_frame(600)[["x", "f32", "i16", "flag", "y"]]
     source = write_files(frame, tmp_path / "in", 3)
@@ -102,8 +107,8 @@ def test_every_split_mode_and_format_can_be_mixed(
         source = tmp_path / "in.csv"
         frame.to_csv(source, index=False)
     fields = {"carry": (), "split": split, "mode": mode, "partition_by": ("y",)}
-    manifest = write_job(prepare(job(source, tmp_path / "mixed", **fields)), client).manifest
-    write_job(prepare(job(source, tmp_path / "plain", shuffle=False, **fields)), client)
+    manifest = run(source, tmp_path / "mixed", **fields)
+    run(source, tmp_path / "plain", shuffle=False, **fields)
     inside = "train" if split else "."
     made, plain = (pd.read_parquet(tmp_path / name / inside) for name in ("mixed", "plain"))
     assert not made["x"].equals(plain["x"])
@@ -111,54 +116,9 @@ def test_every_split_mode_and_format_can_be_mixed(
     assert manifest["folders"][inside]["rows"] == len(plain)
     if split and mode == "full":
         # The other rows stay as they are, in their order.
-        for name in ("mixed", "plain"):
-            test = pd.read_parquet(tmp_path / name / "test")
-            assert test["x"].is_monotonic_increasing == frame["x"].is_monotonic_increasing
         pd.testing.assert_frame_equal(
             pd.read_parquet(tmp_path / "mixed/test"), pd.read_parquet(tmp_path / "plain/test")
         )
-
-
-def numbered(frame: pd.DataFrame, lengths: list[int]) -> list[shuffle.Numbered]:
-    ends = np.cumsum(lengths).tolist()
-    return [
-        shuffle.Numbered(delayed(frame.iloc[end - n : end], pure=False), end - n, n)
-        for n, end in zip(lengths, ends, strict=True)
-        if n
-    ]
-
-
-def mix(lengths: list[int], parts: int, seed: int, folder: Path) -> list[pd.DataFrame]:
-    """The parts of a table of so many rows in each partition, mixed in this process."""
-    frame = pd.DataFrame({"x": np.arange(sum(lengths))})
-    frame["c"] = pd.Categorical(frame["x"].astype(str).str[-1])
-    frame["t"] = frame["x"].astype(str)
-    schema = pa.Schema.from_pandas(frame, preserve_index=False)
-    folder.mkdir(exist_ok=True)
-    lazy = shuffle.mixed(numbered(frame, lengths), parts, seed, str(folder), schema)
-    found = list(dask.compute(*lazy, scheduler="synchronous", optimize_graph=False))
-    assert all((part["t"] == part["x"].astype(str)).all() for part in found)
-    return found
-
-
-@pytest.mark.parametrize("most", [10**6, 5])
-def test_a_resumed_run_sends_what_lacks_a_receipt(
-    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shuffle, "MOST_SLICES", most)
-    undisturbed = mix([50, 50, 50], 3, 7, tmp_path)
-    (scratch,) = tmp_path.iterdir()
-    (scratch / "00001.done").unlink()
-    (scratch / "00001.arrow").write_bytes(b"half")
-    send, sent = Exchange.send, []
-    monkeypatch.setattr(Exchange, "send", lambda self, *a: sent.append(a[0]) or send(self, *a))
-    for one, other in zip(mix([50, 50, 50], 3, 7, tmp_path), undisturbed, strict=True):
-        pd.testing.assert_frame_equal(one, other)
-    assert sent == ["00001"]
-    # Of another cut they are of no use.
-    for one, other in zip(mix([100, 50], 3, 7, tmp_path), undisturbed, strict=True):
-        pd.testing.assert_frame_equal(one, other)
-    assert sorted(sent[1:3]) == ["00000", "00001"]
 
 
 class Killer(Progress):
@@ -174,11 +134,9 @@ class Killer(Progress):
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_killed_worker_while_parts_are_written(
-    tmp_path: Path, client: Client, hashes: Hashes
-) -> None:
+def test_killed_worker_while_parts_are_written(tmp_path: Path, hashes: Hashes) -> None:
     source = write_files(mixed_frame(3000), tmp_path / "in", 6)
-    write_job(prepare(job(source, tmp_path / "undisturbed")), client)
+    run(source, tmp_path / "undisturbed")
     options = {"threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
     free = {"dashboard_address": "127.0.0.1:0"}
     with (
@@ -194,24 +152,20 @@ def test_killed_worker_while_parts_are_written(
 
 
 def test_mixing_that_does_not_fit_is_refused_before_work(
-    mixed: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = plan_job(prepare(job(mixed, tmp_path / "out", shuffle=False)), client)
-    plan = plan_job(prepare(job(mixed, tmp_path / "out")), client)
+    plain = plan_job(prepare(job(mixed, tmp_path / "out", shuffle=False)))
+    plan = plan_job(prepare(job(mixed, tmp_path / "out")))
     assert plan.memory.worker_bytes > plain.memory.worker_bytes
-    assert plan.passes == (
-        *plain.passes,
-        "the rows once more, from scratch files, to mix them",
-    )
+    often = "the rows {} more, from scratch files, to mix them"
+    assert plan.passes == (*plain.passes, often.format("once"))
     monkeypatch.setattr(shuffle, "PART_ROWS", 100)
     monkeypatch.setattr(shuffle, "MOST_SLICES", 1)
-    grouped = plan_job(prepare(job(mixed, tmp_path / "out")), client)
-    assert grouped.passes[-1] == "the rows twice more, from scratch files, to mix them"
-    monkeypatch.setattr(shuffle, "COPIES", 10**5)
-    with pytest.raises(
-        MemoryLimitError, match="mixing the rows does not fit into the memory limit"
-    ):
-        write_job(prepare(job(mixed, tmp_path / "out")), client)
+    grouped = plan_job(prepare(job(mixed, tmp_path / "out")))
+    assert grouped.passes[-1] == often.format("twice")
+    monkeypatch.setattr(shuffle, "COPIES", 10**9)
+    with pytest.raises(MemoryLimitError, match="mixing the rows does not fit into the memory of"):
+        run(mixed, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -220,37 +174,77 @@ def test_there_is_nothing_to_mix_in() -> None:
         JobSpec("in", "y", sampler="random-under", shuffle=True)
 
 
+def mix(
+    lengths: list[int], parts: int, seed: int, folder: Path, told: int = 0
+) -> list[pd.DataFrame]:
+    """The parts of a table of so many rows in each partition, mixed in this process."""
+    frame = pd.DataFrame({"x": np.arange(sum(lengths))})
+    frame["c"] = pd.Categorical(frame["x"].astype(str).str[-1])
+    frame["t"] = frame["x"].astype(str)
+    schema = pa.Schema.from_pandas(frame, preserve_index=False)
+    folder.mkdir(exist_ok=True)
+    numbered = [
+        shuffle.Numbered(delayed(frame.iloc[end - n : end], pure=False), end - n, n + told)
+        for n, end in zip(lengths, np.cumsum(lengths).tolist(), strict=True)
+        if n
+    ]
+    lazy = shuffle.mixed(numbered, parts, seed, str(folder), schema)
+    found = list(dask.compute(*lazy, scheduler="synchronous", optimize_graph=False))
+    assert all((part["t"] == part["x"].astype(str)).all() for part in found)
+    return found
+
+
 def test_input_that_changed_is_noticed(tmp_path: Path) -> None:
-    frame, schema = pd.DataFrame({"x": [1, 2]}), pa.schema([("x", pa.int64())])
-    changed = [shuffle.Numbered(delayed(frame), 0, 3)]
     with pytest.raises(ValueError, match="2 rows, in which 3 were counted"):
-        dask.compute(shuffle.mixed(changed, 1, 0, str(tmp_path), schema), scheduler="synchronous")
+        mix([2], 1, 0, tmp_path, told=1)
 
 
 @given(
-    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=5).filter(any),
-    parts=st.integers(1, 7),
+    lengths=st.lists(st.integers(0, 40), min_size=1, max_size=24).filter(any),
+    parts=st.integers(1, 30),
     seed=st.integers(0, 2**32),
+    most=st.sampled_from([10**6, 0]),
 )
-@settings(max_examples=30, deadline=None)
-def test_cuts_make_no_difference(
-    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], parts: int, seed: int
+@settings(max_examples=40, deadline=None)
+def test_neither_cuts_nor_a_step_between_make_a_difference(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], parts: int, seed: int, most: int
 ) -> None:
     folder, rows = tmp_path_factory.mktemp("cuts"), sum(lengths)
-    found, whole = (mix(cut, parts, seed, folder) for cut in (lengths, [rows]))
+    whole = mix([rows], parts, seed, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shuffle, "MOST_SLICES", most)
+        found = mix(lengths, parts, seed, folder)
     assert sorted(x for part in found for x in part["x"]) == list(range(rows))
-    assert [part["x"].tolist() for part in found] == [part["x"].tolist() for part in whole]
+    for one, other in zip(found, whole, strict=True):
+        pd.testing.assert_frame_equal(one.astype({"c": str}), other.astype({"c": str}))
 
 
-@pytest.mark.parametrize("lengths", [[90], [1, 40, 3, 0, 50], [5] * 24])
-@pytest.mark.parametrize("parts", [1, 16, 30])
-def test_a_step_between_makes_no_difference(
-    lengths: list[int], parts: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("most", "scratch", "sent"),
+    [
+        (10**6, "00001", ["00001"]),
+        (5, "00001-00000", ["00001-00000"]),
+        (5, "00001", []),  # its rows were gathered
+    ],
+)
+def test_a_resumed_run_sends_what_is_not_finished(
+    most: int, scratch: str, sent: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directly = mix(lengths, parts, 3, tmp_path / "directly")
-    monkeypatch.setattr(shuffle, "MOST_SLICES", 0)
-    for one, other in zip(mix(lengths, parts, 3, tmp_path / "grouped"), directly, strict=True):
+    monkeypatch.setattr(shuffle, "MOST_SLICES", most)
+    undisturbed = mix([50, 50, 50], 3, 7, tmp_path)
+    (folder,) = tmp_path.iterdir()
+    file = folder / f"{scratch}.arrow"
+    file.write_bytes(file.read_bytes()[:-1])
+    send, seen = Exchange.send, []
+    monkeypatch.setattr(Exchange, "send", lambda self, *a: seen.append(a[0]) or send(self, *a))
+    for one, other in zip(mix([50, 50, 50], 3, 7, tmp_path), undisturbed, strict=True):
         pd.testing.assert_frame_equal(one, other)
+    assert seen == sent
+    seen.clear()
+    # Of another cut they are of no use.
+    for one, other in zip(mix([100, 50], 3, 7, tmp_path), undisturbed, strict=True):
+        pd.testing.assert_frame_equal(one, other)
+    assert {"00000", "00001"} <= set(seen)
 
 
 def test_slices_that_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,3 +274,63 @@ def test_every_order_is_as_likely(tmp_path: Path) -> None:
         found[tuple(pd.concat(parts))] += 1
     assert len(found) == 24
     assert sum((n - 10) ** 2 / 10 for n in found.values()) < 49.7  # one in a thousand is above
+
+
+@pytest.fixture(params=["local", "memory"])
+def exchange(request: pytest.FixtureRequest, tmp_path: Path) -> Exchange:
+    if request.param == "local":
+        return Exchange(str(tmp_path / "scratch"))
+    MemoryFileSystem.store.clear()
+    return Exchange("memory://scratch")
+
+
+def test_exchanged_tables_keep_types_and_order(exchange: Exchange) -> None:
+    def table(*letters: str | None) -> pa.Table:
+        codes = pa.array(letters).dictionary_encode()
+        when = pa.array(range(len(letters)), pa.timestamp("us", "UTC"))
+        return pa.table({"c": codes, "t": pa.array(letters, pa.large_string()), "w": when})
+
+    assert exchange.finished() == set()
+    exchange.send("p", table("a", "b", None, "a"), np.array([2, 1, 2, 1]), 3)
+    exchange.send("q", table("z", "b"), np.array([2, 2]), 3)
+    assert exchange.finished() == {"p", "q"}
+    empty, one, two = (exchange.receive(["p", "q"], d) for d in range(3))
+    assert two.to_pydict()["c"] == two.to_pydict()["t"] == ["a", None, "z", "b"]
+    assert one.to_pydict()["c"] == ["b", "a"]
+    assert empty.schema == one.schema == two.schema == table("a").schema
+    assert empty.num_rows == 0
+    # Dictionaries are kept through tables of no rows.
+    exchange.send("r", empty, np.empty(0, dtype=int), 1)
+    (codes,) = exchange.receive(["r"], 0).column("c").chunks
+    assert codes.dictionary.to_pylist() == ["a", "b", "z"]
+
+
+def test_only_own_whole_files_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, exchange = tmp_path / "scratch", Exchange(str(tmp_path / "scratch"))
+    rows, destination = pa.table({"x": [1, 2]}), np.zeros(2, dtype=int)
+    exchange.send("p", rows, destination, 1)
+    (folder / "link.arrow").symlink_to(folder / "p.arrow")
+    (folder / "empty.arrow").touch()
+    (folder / "half.arrow").write_bytes((folder / "p.arrow").read_bytes()[:-1])
+    assert exchange.finished() == {"p"}
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            exchange.send("q", rows, destination, 1)
+    assert not [path for path in folder.iterdir() if "q" in path.name]
+
+    mine = LocalFileSystem.info
+
+    def foreign(self: LocalFileSystem, path: str, **options: Any) -> dict[str, Any]:
+        found = mine(self, path, **options)
+        return found | {"uid": found["uid"] + 1} if str(path).endswith("scratch") else found
+
+    monkeypatch.setattr(LocalFileSystem, "info", foreign)
+    assert exchange.finished() == set()
+
+
+def test_a_folder_that_workers_do_not_share_is_named(tmp_path: Path) -> None:
+    exchange = Exchange(str(tmp_path / "gone" / "scratch"))
+    with pytest.raises(OSError, match=r"gone/scratch.* workers on other machines need a storage"):
+        exchange.send("p", pa.table({"x": [1]}), np.zeros(1, dtype=int), 1)
+    assert not (tmp_path / "gone").exists()

@@ -18,7 +18,7 @@ from imblearn.utils import check_sampling_strategy
 from scipy.stats import ks_2samp, kstest
 from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, RobustScaler, StandardScaler
+from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.svm import SVC
 
 from dsmote import (
@@ -34,12 +34,10 @@ from dsmote import (
     RandomUnderSampler,
     SafeLevelSMOTE,
 )
-from dsmote.neighbors import BruteSearch, MixedSearch, ValueDifferenceSearch, level_probabilities
-from dsmote.plan import Stream, bases_of, copies_with_replacement, wanted_rows
-from dsmote.plan.draws import GAP, NEIGHBOUR
+from dsmote.plan import bases_of, copies_with_replacement, wanted_rows
 from dsmote.samplers.smotenc import mixed_weight
 from tests.samplers import family, having
-from tests.tables import mixed, naive_neighbours, numbers
+from tests.tables import mixed, naive_neighbours
 
 FEW, LESS = 1, 2  # the classes that grow
 OVER = family()
@@ -82,21 +80,6 @@ def assert_largest_remainders(parts, weights, total):
 
 
 # ---- the segment
-
-
-def test_every_synthetic_row_follows_from_its_base_neighbour_and_draws():
-    table = numbers(200, 30, 3, seed=4)
-    X, y = table.drop(columns="y").to_numpy(), table["y"].to_numpy()
-    seed, k = 11, 4
-    made = SMOTE(k_neighbors=k, random_state=seed).fit_resample(X, y)[0][200:]
-    few = X[y == 1]
-    # scikit-learn's search stands for the neighbours: no ties here, the first is the row itself.
-    near = NearestNeighbors(n_neighbors=k + 1).fit(few).kneighbors(few)[1][:, 1:]
-    n_new, rank = len(made), 1
-    bases = bases_of(copies_with_replacement(30, n_new, seed, rank), 0, n_new)
-    toward = near[bases, Stream(seed, rank, NEIGHBOUR).below(k, 0, n_new)]
-    gaps = Stream(seed, rank, GAP).uniform(0, n_new)
-    np.testing.assert_array_equal(made, few[bases] + gaps[:, None] * (few[toward] - few[bases]))
 
 
 @pytest.mark.parametrize("name", BETWEEN)
@@ -282,28 +265,6 @@ def mixed_class(n=60, seed=0):
     return numeric, codes
 
 
-def test_the_weight_of_a_name_is_that_of_imblearn():
-    numeric, codes = mixed_class()
-    X = np.column_stack([numeric, codes])
-    original = theirs.SMOTENC(categorical_features=[3, 4], random_state=0)
-    original.fit_resample(np.vstack([X, X + 0.01, X]), np.repeat([0, 0, 1], 60))
-    np.testing.assert_allclose(mixed_weight(numeric), original.median_std_[1], rtol=1e-9)
-
-
-def test_distances_and_neighbours_are_those_of_the_one_hot_construction():
-    numeric, codes = mixed_class()
-    weight = mixed_weight(numeric)
-    # imbalanced-learn: one-hot columns hold M / 2 ... scaled so that a difference adds M^2.
-    hot = OneHotEncoder(sparse_output=False).fit_transform(codes) * weight / np.sqrt(2.0)
-    wide = np.column_stack([numeric, hot])
-    expected_distances, expected = naive_neighbours(wide, 5)
-    for engine in (MixedSearch, BruteSearch):
-        index = engine(numeric, codes.astype(np.int32), weight)
-        distances, found = index.query(np.arange(60), 5)
-        np.testing.assert_array_equal(found, expected)
-        np.testing.assert_allclose(distances, expected_distances, rtol=1e-12)
-
-
 def test_a_nominal_value_is_the_mode_of_the_neighbours():
     numeric, codes = mixed_class(80, seed=5)
     table = pd.DataFrame(numeric, columns=list("abc"))
@@ -321,14 +282,6 @@ def test_a_nominal_value_is_the_mode_of_the_neighbours():
         for name in "pq":
             votes = table[name].iloc[near[base]].value_counts()
             assert getattr(row, name) in votes.index[votes == votes.max()]
-
-
-def test_ties_of_names_are_drawn():
-    x = np.arange(8.0)
-    table = pd.DataFrame({"x": np.append(x, np.arange(200.0)), "c": list("abababab") + ["z"] * 200})
-    y = np.repeat([1, 0], [8, 200])
-    made = SMOTENC(k_neighbors=2, random_state=0).fit_resample(table, y)[0][208:]
-    assert 60 < (made["c"] == "a").sum() < 132
 
 
 # ---- the distribution of the synthetic rows
@@ -354,23 +307,6 @@ def test_synthetic_rows_are_distributed_as_those_of_imblearn(data_dir):
         )
     covariance = np.cov(ours.T) - np.cov(original.T)
     assert np.abs(covariance / np.outer(spread, spread)).max() < 0.05
-
-
-def test_names_are_distributed_as_those_of_imblearn(data_dir):
-    adult = pd.read_parquet(data_dir / "adult.parquet")
-    target = next(c for c in adult.columns if adult[c].nunique() == 2 and ">50K" in set(adult[c]))
-    table = adult[["age", "hours-per-week", "education", "sex", target]][:4_000]
-    X = table.drop(columns=target).assign(
-        **{c: table[c].astype("str") for c in ("education", "sex")}
-    )
-    y = table[target].astype(str)
-    ours = SMOTENC(random_state=0).fit_resample(X, y)[0][len(X) :]
-    original = theirs.SMOTENC(categorical_features=["education", "sex"], random_state=0)
-    original = original.fit_resample(X, y)[0][len(X) :]
-    for name in ("education", "sex"):
-        one, other = (made[name].value_counts(normalize=True) for made in (ours, original))
-        assert (one.sub(other, fill_value=0.0)).abs().max() < 0.06
-    assert abs(ours["age"].mean() - original["age"].mean()) < 1.0
 
 
 # ---- BorderlineSMOTE, ADASYN, SVMSMOTE
@@ -493,6 +429,11 @@ def test_rows_of_each_cluster_follow_the_weights_of_imblearn(exponent):
         assert_largest_remainders(rows[valid], weights, n_new)
         report = sampler.neighbors_report_[label]
         assert (report["clusters"], report["of_clusters"]) == (len(valid), 7)
+        for c in valid:
+            ids = np.flatnonzero((cluster == c) & (y == label))
+            mine = (labels == label) & (cluster[base] == c)
+            near = ids[nearest(X[ids], np.searchsorted(ids, base[mine]), 2)]
+            assert (near == toward[mine][:, None]).any(axis=1).all()
 
 
 def test_a_cluster_needs_the_share_and_the_rows_that_imblearn_asks_for():
@@ -522,34 +463,6 @@ def test_a_cluster_needs_the_share_and_the_rows_that_imblearn_asks_for():
         assert sampler.neighbors_report_[FEW]["clusters"] == len(valid)
 
 
-def test_a_cluster_needs_half_of_the_share_of_new_rows_where_nothing_else_is_said():
-    rng = np.random.default_rng(0)
-    X = np.r_[rng.normal(size=(25, 2)), rng.normal(100, 1, size=(80, 2))]
-    y = np.repeat([0, 1, 0, 1], [10, 15, 60, 20])  # shares of 0.6 and of 0.25; a half is needed
-    heaps = KMeans(n_clusters=2, n_init=1, random_state=0)
-    for kind in (KMeansSMOTE, theirs.KMeansSMOTE):
-        made = kind(kmeans_estimator=heaps, random_state=0).fit_resample(X, y)[0][len(X) :]
-        assert len(made) == 35
-        assert (made < 50).all()
-
-
-def test_neighbours_are_the_nearest_of_the_class_in_the_cluster():
-    X, y = three_classes(3)
-    clustering = KMeans(n_clusters=4, n_init=2, random_state=5)
-    sampler = KMeansSMOTE(
-        random_state=0, kmeans_estimator=clustering, cluster_balance_threshold=0.05
-    )
-    _, labels, came = made_by(sampler, X, y)
-    cluster = clustering.fit_predict(X)
-    base, toward = (came[c].to_numpy(dtype=int) for c in ("base_row", "neighbour_row"))
-    for label in (FEW, LESS):
-        for c in np.unique(cluster[base[labels == label]]):
-            ids = np.flatnonzero((cluster == c) & (y == label))
-            rows = (labels == label) & (cluster[base] == c)
-            near = ids[nearest(X[ids], np.searchsorted(ids, base[rows]), 2)]
-            assert (near == toward[rows][:, None]).any(axis=1).all()
-
-
 # ---- SMOTEN
 
 
@@ -566,24 +479,6 @@ def measured(codes, y, label):
     """Squared distances of the rows of a class, by imbalanced-learn."""
     metric = ValueDifferenceMetric(n_categories=[13] * 3).fit(codes, y)
     return metric.pairwise(codes[y == label])
-
-
-def test_distances_and_neighbours_of_names_are_those_of_imblearn():
-    codes, y = names()
-    tables = [
-        level_probabilities(
-            np.array([[((codes[:, f] == v) & (y == c)).sum() for c in range(3)] for v in range(13)])
-        )
-        for f in range(3)
-    ]
-    squares = measured(codes, y, FEW)
-    np.fill_diagonal(squares, np.inf)
-    order = np.argsort(squares.round(12), axis=1, kind="stable")[:, :6]
-    expected = np.sqrt(np.take_along_axis(squares, order, axis=1))
-    index = ValueDifferenceSearch(codes[y == FEW], tables)
-    distances, found = index.query(np.arange(len(squares)), 6)
-    np.testing.assert_allclose(distances, expected, atol=1e-9)
-    np.testing.assert_array_equal(found, order)
 
 
 @pytest.mark.parametrize("k", [1, 4])

@@ -1,10 +1,13 @@
-"""Engines as users give them: parameters, names, what is approximate about them."""
+"""Engines as users give them and as they are chosen; what is approximate; groups and components."""
 
 import pickle
+import re
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from dsmote import SMOTE, SMOTENC
@@ -12,62 +15,74 @@ from dsmote.neighbors import (
     BruteIndex,
     BruteSearch,
     CappedIndex,
+    DirectSearch,
     Engine,
     FaissIndex,
+    GroupedSearch,
     NeighborIndex,
     SklearnIndex,
     TreeIndex,
     TreeSearch,
+    choose_engine,
     engines,
+    exact,
     leading_axes,
+    measure_recall,
 )
-from dsmote.neighbors.choose import measure_recall
-from tests.tables import naive_neighbours
+from dsmote.neighbors.tree import intrinsic_dimension
+from dsmote.plan.memory import Needs, class_memory
+from tests.tables import naive_neighbours, peak_of
 
 RNG = np.random.default_rng(5)
 ROWS = RNG.normal(size=(400, 3))
 CODES = RNG.integers(0, 3, size=(400, 2)).astype(np.int32)
 ALL = np.arange(400)
-ENGINES = [
+GIVEN = [
     TreeIndex(),
     TreeIndex(eps=0.5),
     BruteIndex(),
     CappedIndex(50),
     CappedIndex(50, BruteIndex()),
-    SklearnIndex(NearestNeighbors()),
+    SklearnIndex(NearestNeighbors(algorithm="brute")),
 ]
 
 
-@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.name)
-def test_engines_have_a_name_and_build(engine):
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("categories", [False, True])
+@pytest.mark.parametrize("engine", GIVEN, ids=lambda e: e.name)
+def test_what_every_engine_offers(engine, categories):
+    if categories and getattr(engine, "eps", 0):
+        with pytest.raises(ValueError, match="takes numeric features only"):
+            engine.build(ROWS, CODES, 0.7)
+        return
+    more = (CODES, 0.7) if categories else ()
     assert isinstance(engine, Engine)
     assert pickle.loads(pickle.dumps(engine)).name == engine.name
-    index = pickle.loads(pickle.dumps(engine.build(ROWS, seed=3)))
+    index = pickle.loads(pickle.dumps(engine.build(ROWS, *more, seed=3)))
+    assert isinstance(index, NeighborIndex)
+    assert index.n_rows == 400
     distances, found = index.query(ALL, 4)
     assert distances.shape == found.shape == (400, 4)
+    assert found.dtype == np.int64
     assert (np.diff(distances, axis=1) >= 0).all()
     assert not (found == ALL[:, None]).any()
     assert all(len(set(row)) == 4 for row in found)
-    np.testing.assert_allclose(
-        distances, np.sqrt(((ROWS[found] - ROWS[:, None]) ** 2).sum(axis=2)), rtol=1e-9
-    )
+    squares = ((ROWS[found] - ROWS[:, None]) ** 2).sum(axis=2)
+    squares += categories * 0.49 * (CODES[found] != CODES[:, None]).sum(axis=2)
+    np.testing.assert_allclose(distances, np.sqrt(squares), rtol=1e-6)
     assert index.query(np.array([], dtype=np.int64), 4)[1].shape == (0, 4)
-
-
-@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.name)
-def test_what_says_exact_is_exact(engine):
-    found = engine.build(ROWS).query(ALL, 4)
+    true = naive_neighbours(ROWS, 4, *more)
     if engine.exact:
-        expected = naive_neighbours(ROWS, 4)
-        np.testing.assert_array_equal(found[1], expected[1])
-        np.testing.assert_array_equal(found[0], expected[0])
-
-
-def test_eps_bounds_what_is_lost():
-    true = BruteSearch(ROWS).query(ALL, 4)[0]
-    found = TreeIndex(eps=2.0).build(ROWS).query(ALL, 4)[0]
-    assert (found >= true).all() and (found <= 3.0 * true).all()
-    assert (found > true).any()
+        np.testing.assert_array_equal(found, true[1])
+        np.testing.assert_array_equal(distances, true[0])
+    elif isinstance(engine, SklearnIndex):
+        np.testing.assert_allclose(distances, true[0], rtol=1e-6)
+    elif getattr(engine, "eps", 0):
+        assert (distances <= (1 + engine.eps) * true[0]).all()
 
 
 def test_a_capped_index_is_a_seeded_sample():
@@ -78,20 +93,10 @@ def test_a_capped_index_is_a_seeded_sample():
     assert (CappedIndex(50).build(ROWS, seed=2).query(ALL, 4)[1] != found).any()
     whole = CappedIndex(400).build(ROWS, seed=1)
     assert whole.exact and whole.engine == "tree"
-
-
-def test_a_capped_index_takes_categories_too():
-    sample = CappedIndex(50).build_mixed(ROWS, CODES, 0.7, seed=1)
-    distances, found = sample.query(ALL, 4)
-    differing = (CODES[found] != CODES[:, None]).sum(axis=2)
-    squares = ((ROWS[found] - ROWS[:, None]) ** 2).sum(axis=2) + 0.49 * differing
-    np.testing.assert_allclose(distances, np.sqrt(squares), rtol=1e-9)
-
-
-def test_an_estimator_takes_categories_too():
-    index = SklearnIndex(NearestNeighbors(algorithm="brute")).build_mixed(ROWS, CODES, 0.7)
-    found = index.query(ALL, 4)
-    np.testing.assert_allclose(found[0], BruteSearch(ROWS, CODES, 0.7).query(ALL, 4)[0], rtol=1e-6)
+    index = CappedIndex(4).build(ROWS)
+    assert index.query(np.arange(5), 3)[1].shape == (5, 3)
+    with pytest.raises(ValueError, match="max_rows of at least 5"):
+        index.query(np.arange(5), 4)
 
 
 def test_duplicates_do_not_make_a_row_its_own_neighbour():
@@ -106,45 +111,11 @@ def test_duplicates_do_not_make_a_row_its_own_neighbour():
         (lambda: TreeIndex(eps=-1), "eps must be 0 or a positive number, but is -1"),
         (lambda: TreeIndex(eps=np.inf), "eps must be 0"),
         (lambda: CappedIndex(1), "max_rows must be at least 2, but is 1"),
-        (lambda: TreeIndex(eps=1).build_mixed(ROWS, CODES, 1.0), "takes numeric features only"),
     ],
 )
 def test_errors(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-def test_recall_is_one_for_exact_searches_and_less_for_a_sample():
-    exact = measure_recall(TreeIndex().build(ROWS), ROWS, 4, seed=0)
-    assert exact == {"recall": 1.0, "distance_ratio": 1.0, "sampled": 400, "k": 4}
-    capped = measure_recall(CappedIndex(50).build(ROWS), ROWS, 4, seed=0, n_sample=100)
-    assert capped["sampled"] == 100
-    assert 0.0 < capped["recall"] < 0.6
-    assert capped["distance_ratio"] > 1.2
-
-
-def test_recall_counts_ties_as_found():
-    grid = np.repeat(np.arange(10.0), 20)[:, None]
-    capped = CappedIndex(100).build(grid, seed=0)
-    assert measure_recall(capped, grid, 3, seed=0)["recall"] == 1.0
-
-
-def test_recall_of_mixed_rows():
-    index = BruteIndex().build_mixed(ROWS, CODES, 0.7)
-    assert measure_recall(index, ROWS, 4, seed=0, codes=CODES, weight=0.7)["recall"] == 1.0
-
-
-@pytest.mark.parametrize("unit", [2.0**-1000, 2.0**600])
-def test_recall_does_not_depend_on_the_unit(unit):
-    capped = CappedIndex(50).build(ROWS)
-    assert measure_recall(capped, ROWS * unit, 4, seed=0) == measure_recall(capped, ROWS, 4, seed=0)
-
-
-def test_a_sample_that_cannot_hold_the_neighbours_is_refused():
-    index = CappedIndex(4).build(ROWS)
-    assert index.query(np.arange(5), 3)[1].shape == (5, 3)
-    with pytest.raises(ValueError, match="max_rows of at least 5"):
-        index.query(np.arange(5), 4)
 
 
 class Wrong:
@@ -177,16 +148,138 @@ def test_what_an_estimator_answers_is_checked(answer, said):
         index.query(np.array([3, 7]), 3)
 
 
-def test_axes_of_the_least_numbers():
-    rows = np.random.default_rng(3).normal(size=(40, 3)) * 1e-310
-    assert leading_axes(rows, 2)[1].shape == (3, 2)
+# ---- recall
+
+
+def test_recall_is_one_for_exact_searches_and_less_for_a_sample():
+    found = measure_recall(TreeIndex().build(ROWS), ROWS, 4, seed=0)
+    assert found == {"recall": 1.0, "distance_ratio": 1.0, "sampled": 400, "k": 4}
+    mixed = BruteIndex().build(ROWS, CODES, 0.7)
+    assert measure_recall(mixed, ROWS, 4, seed=0, codes=CODES, weight=0.7)["recall"] == 1.0
+    index = CappedIndex(50).build(ROWS)
+    capped = measure_recall(index, ROWS, 4, seed=0)
+    assert 0.0 < capped["recall"] < 0.6
+    assert capped["distance_ratio"] > 1.2
+    for unit in (2.0**-1000, 2.0**600):
+        assert measure_recall(index, ROWS * unit, 4, seed=0) == capped
+    # Those that are as near as the true ones count as found.
+    grid = np.repeat(np.arange(10.0), 20)[:, None]
+    assert measure_recall(CappedIndex(100).build(grid), grid, 3, seed=0)["recall"] == 1.0
+
+
+# ---- the choice
+
+
+@pytest.mark.parametrize("rank", [1, 3, 8])
+def test_intrinsic_dimension_is_that_of_the_spread(rank, rng):
+    axes = np.linalg.qr(rng.normal(size=(20, 20)))[0][:rank]
+    sample = rng.normal(size=(4_000, rank)) @ axes
+    assert abs(intrinsic_dimension(sample) - rank) < 0.05 * rank + 1e-9
+    assert abs(intrinsic_dimension(1e-9 * sample + 1.0) - rank) < 0.1 * rank
+    assert abs(intrinsic_dimension(1e200 * sample) - rank) < 0.1 * rank
+    for none in (np.zeros((5, 3)), np.empty((0, 3)), np.ones((1, 2)), np.empty((4, 0))):
+        assert intrinsic_dimension(none) == 0.0
+
+
+def test_trees_for_few_directions_and_brute_force_for_many_or_few_rows(rng):
+    low, high = rng.normal(size=(512, 4)) @ rng.normal(size=(4, 30)), rng.normal(size=(512, 30))
+    chosen = choose_engine(50_000, high)
+    assert (choose_engine(50_000, low).name, chosen.name) == ("tree", "brute")
+    assert re.search(r"30 numeric .* about 2\d directions, and above 8 comparing", chosen.why)
+    assert isinstance(choose_engine(50_000, low).engine.build(low), TreeSearch)
+    assert isinstance(chosen.engine.build(low), DirectSearch)
+    assert isinstance(chosen.engine.build(np.zeros((1 << 16, 17))), BruteSearch)
+    assert choose_engine(500, low) == choose_engine(500, high)
+    assert "all of 500 rows" in choose_engine(500, low).why
+    assert choose_engine(500, low, fast=True).name == "tree (eps=0.5)"
+    assert choose_engine(600, low).name == "tree"
+
+
+@pytest.mark.parametrize(
+    ("numeric", "categorical", "levels", "engine"),
+    [
+        (3, 0, 1, "tree"),
+        (3, 3, 4, "tree"),
+        (3, 10, 4, "brute"),
+        (3, 30, 4, "brute"),
+        (10, 3, 4, "brute"),
+        (1, 2, 2, "tree"),
+        (3, 30, 1, "tree"),
+        (3, 1000, 2, "brute"),
+        (1, 800, 10, "brute"),
+        # Of columns with very many levels the tree has hardly any corner, and short lists.
+        (3, 10, 5000, "tree"),
+        (10, 10, 5000, "brute"),
+    ],
+)
+def test_categorical_columns_count_as_directions(numeric, categorical, levels, engine, rng):
+    sample = rng.normal(size=(512, numeric))
+    codes = rng.integers(0, levels, (512, categorical))
+    assert choose_engine(6_000, sample, codes, 1.0).name == engine
+    # Only which levels are equal counts, and how much they weigh.
+    hashed = rng.permutation(2**20)[:levels].astype(np.uint32)[codes]
+    assert choose_engine(6_000, sample, hashed, 1.0).name == engine
+    assert choose_engine(6_000, sample, codes, 1e-3).name == choose_engine(6_000, sample).name
+
+
+def test_samples_of_wide_tables_take_little_memory(rng):
+    sample = rng.normal(size=(512, 4_000))
+    # Of all products of pieces at once it was 500 MB.
+    assert peak_of(lambda: choose_engine(50_000, sample)) < 4 * sample.nbytes
+
+
+# ---- groups
+
+
+@given(
+    n=st.integers(0, 40),
+    of=st.integers(1, 5),
+    k=st.integers(1, 4),
+    ties=st.booleans(),
+    seed=st.integers(0, 999),
+)
+def test_neighbours_in_groups_are_those_as_if_the_group_were_alone(n, of, k, ties, seed):
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(0, 3, (n, 2)) * 1.0 if ties else rng.normal(size=(n, 2))
+    groups = rng.integers(-1, of, n)
+    index = GroupedSearch(groups, k + 1, lambda ids: BruteSearch(rows[ids]))
+    asked = rng.integers(0, n, 10) if n else np.empty(0, dtype=np.int64)
+    distances, found = index.query(asked, k)
+    assert distances.shape == found.shape == (len(asked), k)
+    sizes = np.array([(groups == g).sum() for g in groups])
+    np.testing.assert_array_equal(index.lone, (sizes <= k) | (groups < 0))
+    for row, lengths, near in zip(asked, distances, found, strict=True):
+        if index.lone[row]:
+            assert near.tolist() == [row] * k
+            assert not lengths.any()
+            continue
+        members = np.flatnonzero(groups == groups[row])
+        expected = naive_neighbours(rows[members], k)
+        at = np.searchsorted(members, row)
+        np.testing.assert_array_equal(near, members[expected[1][at]])
+        np.testing.assert_allclose(lengths, expected[0][at])
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.5])
+def test_what_is_said_of_the_engines_of_groups(eps):
+    rows = np.arange(12.0)[:, None]
+    kinds = {0: BruteSearch, 6: lambda rows: TreeSearch(rows, eps)}
+    index = GroupedSearch(
+        np.repeat([0, 1, 2], [6, 5, 1]), 2, lambda ids: kinds[int(ids[0])](rows[ids])
+    )
+    assert index.engine == "brute, tree in 2 group(s)"
+    assert index.exact == (not eps)
+    with pytest.raises(NotImplementedError, match="a point that is not in the index has no group"):
+        index.query_points(np.zeros((1, 1)), 1)
+    assert GroupedSearch(np.arange(3), 2, BruteSearch).engine == "none in 0 group(s)"
+
+
+# ---- principal components
 
 
 @pytest.mark.parametrize(("n", "d"), [(60, 8), (60, 60), (59, 60), (8, 60)])
-def test_axes_are_those_of_a_singular_value_decomposition(n, d):
-    rows = np.random.default_rng(4).normal(size=(n, 3)) @ np.random.default_rng(5).normal(
-        size=(3, d)
-    ) + 0.01 * np.random.default_rng(6).normal(size=(n, d))
+def test_axes_are_those_of_a_singular_value_decomposition(n, d, rng):
+    rows = rng.normal(size=(n, 3)) @ rng.normal(size=(3, d)) + 0.01 * rng.normal(size=(n, d))
     centre, axes = leading_axes(rows, d)
     assert axes.shape == (d, min(n, d))
     np.testing.assert_allclose(axes.T @ axes, np.eye(min(n, d)), atol=1e-12)
@@ -194,22 +287,17 @@ def test_axes_are_those_of_a_singular_value_decomposition(n, d):
     found = np.sqrt(((rows - centre) @ axes).var(axis=0) * n)
     np.testing.assert_allclose(found, spread, atol=1e-6)
     assert leading_axes(rows, 0.99)[1].shape == (d, 3)
+    assert leading_axes(1e-310 * rows, 2)[1].shape == (d, 2)
 
 
-@pytest.mark.parametrize("how", ["components", "tree"])
-def test_axes_of_wide_rows_take_no_square_of_their_columns(how):
-    import tracemalloc
-
-    rows = np.random.default_rng(7).normal(size=(93, 4_000))
-    tracemalloc.start()
-    search = leading_axes if how == "components" else lambda rows, _: TreeSearch(rows)
-    search(rows, 20)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    from dsmote.plan.memory import Needs, class_memory
-
+@pytest.mark.parametrize("search", [lambda rows: leading_axes(rows, 20), TreeSearch])
+def test_axes_of_wide_rows_take_no_square_of_their_columns(search, rng):
+    rows = rng.normal(size=(93, 4_000))
     projected = class_memory(1, *rows.shape, 0, 0, 93, 8, Needs(5, copied=1)).build
-    assert peak <= projected < 8 * 4_000**2, (peak, projected)
+    assert peak_of(lambda: search(rows)) <= projected < 8 * 4_000**2
+
+
+# ---- Faiss
 
 
 needs_faiss = pytest.mark.skipif(find_spec("faiss") is None, reason="Faiss is not installed")
@@ -218,32 +306,27 @@ IDS = np.arange(5000)
 
 
 @needs_faiss
-def test_faiss_most_true_neighbours_are_found():
-    index = FaissIndex().build(MANY)
-    assert isinstance(index, NeighborIndex)
+def test_faiss_most_true_neighbours_are_found_however_they_are_asked_for(monkeypatch):
+    index = FaissIndex().build(MANY, seed=3)
     assert measure_recall(index, MANY, 5, seed=0)["recall"] >= 0.8
     distances, found = index.query(IDS, 5)
     assert (found != IDS[:, None]).all()
     assert (np.diff(distances, axis=1) >= 0).all()
     true = np.sqrt(((MANY[found] - MANY[:, None]) ** 2).sum(axis=2))
     np.testing.assert_allclose(distances, true, rtol=1e-12)
-
-
-@needs_faiss
-def test_faiss_blocks_builds_and_pickles_change_nothing(monkeypatch):
-    index = FaissIndex().build(MANY, seed=3)
-    found = index.query(IDS[:900], 5)[1]
     for other in (FaissIndex().build(MANY, seed=3), pickle.loads(pickle.dumps(index))):
-        np.testing.assert_array_equal(other.query(IDS[:900], 5)[1], found)
-    monkeypatch.setattr(engines, "_BLOCK", 17)
-    np.testing.assert_array_equal(index.query(IDS[:900], 5)[1], found)
-    np.testing.assert_array_equal(index.query(IDS[899::-1], 5)[1], found[::-1])
+        np.testing.assert_array_equal(other.query(IDS[:900], 5)[1], found[:900])
+    monkeypatch.setattr(exact, "_CELLS", 1000)
+    np.testing.assert_array_equal(index.query(IDS[899::-1], 5)[1], found[899::-1])
+    distances, found = index.query_points(MANY[:50] + 1e-6, 1)
+    np.testing.assert_array_equal(found[:, 0], np.arange(50))
+    assert (distances < 1e-5).all()
 
 
 @needs_faiss
 @pytest.mark.parametrize("n", [12, 2500])
-def test_faiss_equal_rows(n):
-    rows = np.repeat(np.random.default_rng(1).normal(size=(n, 3)), 5, axis=0)
+def test_faiss_equal_rows(n, rng):
+    rows = np.repeat(rng.normal(size=(n, 3)), 5, axis=0)
     ids = np.arange(len(rows))
     distances, found = FaissIndex().build(rows).query(ids, 4)
     assert (distances == 0).all()
@@ -254,8 +337,8 @@ def test_faiss_equal_rows(n):
 
 
 @needs_faiss
-def test_faiss_rows_that_spread_evenly_are_searched_by_codes():
-    rows = np.random.default_rng(2).normal(size=(20_000, 16))
+def test_faiss_rows_that_spread_evenly_are_searched_by_codes(rng):
+    rows = rng.normal(size=(20_000, 16))
     index = FaissIndex(n_probe=30).build(rows)
     assert "FastScan" in type(index._index).__name__
     assert measure_recall(index, rows, 5, seed=0)["recall"] > 0.85
@@ -272,13 +355,6 @@ def test_faiss_queries_whose_cells_hold_too_few_rows_are_answered_in_full():
     assert all(len(set(row)) == 300 for row in found.tolist())
     few = index.query(IDS[:50], 4999)
     np.testing.assert_array_equal(few[1], BruteSearch(MANY).query(IDS[:50], 4999)[1])
-
-
-@needs_faiss
-def test_faiss_points_that_are_not_in_the_index():
-    distances, found = FaissIndex().build(MANY).query_points(MANY[:50] + 1e-6, 1)
-    np.testing.assert_array_equal(found[:, 0], np.arange(50))
-    assert (distances < 1e-5).all()
 
 
 @needs_faiss
