@@ -64,6 +64,7 @@ from dsmote.execute.graph import (
     with_one_thread,
 )
 from dsmote.execute.partition import (
+    IN_FRAME,
     Counted,
     check_companion,
     conform,
@@ -311,8 +312,7 @@ class DaskTable:
                 "Found input variables with inconsistent numbers of samples: X has "
                 f"{n_X:,} rows and y {n_y:,}"
             )
-        in_frame = ", or keep the target in the frame and call resample(frame, target=...)"
-        self._y = self._aligned("y", y, in_frame)
+        self._y = self._aligned("y", y, IN_FRAME)
 
     def _checked_companion(self, name: str, values: Any) -> Any:
         """Return weights or groups, partitioned as X is."""
