@@ -138,7 +138,7 @@ def ended(number):
 
 try:
     client = Client(scheduler_file=f"{folder}/scheduler.json", timeout=30)
-except (OSError, TypeError, ValueError) as error:
+except (OSError, RuntimeError, TypeError, ValueError) as error:
     sys.exit(f"no scheduler can be reached (is its address right, and TLS as it was there?): {error}")
 with client:
     deadline = time.monotonic() + 60

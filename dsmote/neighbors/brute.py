@@ -65,6 +65,7 @@ from dsmote.neighbors.exact import (
     Groups,
     Search,
     group_equal_rows,
+    in_blocks,
     no_codes,
     rescaled,
     scale_power,
@@ -401,18 +402,8 @@ class BruteSearch(Search):
 
     def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
         """Compare queries with all rows, some at a time."""
-        m = len(queries)
-        squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
         step = max(16, min(BLOCK, BLOCK * 64 // (k + 1)))
-        for start in range(0, m, step):
-            block = slice(start, start + step)
-            out = None if selves is None else selves[block]
-            squares[block], found[block] = self._nearest(queries[block], k, out)
-        return squares, found
-
-    def unique(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the different rows: (scaled) numbers, shape (u, d), and codes, shape (u, q)."""
-        return self._rows[self.groups.first], self._codes
+        return in_blocks(self._nearest, queries, k, selves, step)
 
     def parts(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the uncentred columns and the codes of queries."""
@@ -428,14 +419,17 @@ class BruteSearch(Search):
         for dtype in (np.float32, np.float64):
             if not len(left):
                 return squares, found
-            kept = self._scanned(queries[left], k, dtype)
-            out = None if selves is None else selves[left]
-            best, ids = self._decided(queries[left], kept, k, out)
+            some, out = queries[left], None if selves is None else selves[left]
+            kept = self._scanned(some, k, dtype)
+            pairs = kept.owner, self._shuffled[kept.row]
+            exact = self.pair_squares(*self.parts(some), *pairs)
+            best, ids = smallest_of_pairs(self.groups, len(some), *pairs, exact, k, out)
             sure = ~kept.lost
             squares[left[sure]], found[left[sure]] = best[sure], ids[sure]
             left = left[kept.lost]
-        out = None if selves is None else selves[left]
-        squares[left], found[left] = self._by_differences(queries[left], k, out)
+        some, out = queries[left], None if selves is None else selves[left]
+        step = max(1, _PAIRS // self._size(k))
+        squares[left], found[left] = in_blocks(self._by_differences, some, k, out, step)
         return squares, found
 
     def _scanned(self, queries: np.ndarray, k: int, dtype: type) -> Kept:
@@ -477,14 +471,6 @@ class BruteSearch(Search):
         )
         return Kept(kept.owner, kept.row, kept.lost | ~near)
 
-    def _decided(
-        self, queries: np.ndarray, kept: Kept, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Choose among the kept pairs by exact squares."""
-        unique = self._shuffled[kept.row]
-        squares = self.pair_squares(*self.parts(queries), kept.owner, unique)
-        return smallest_of_pairs(self.groups, len(queries), kept.owner, unique, squares, k, selves)
-
     def pair_squares(
         self, numbers: np.ndarray, codes: np.ndarray, owner: np.ndarray, unique: np.ndarray
     ) -> np.ndarray:
@@ -506,37 +492,25 @@ class BruteSearch(Search):
         squares = self.pair_squares(*self.parts(queries), owner, candidates.reshape(-1))
         return squares.reshape(candidates.shape)
 
+    def _size(self, k: int) -> int:
+        """Return how many rows are compared at a time."""
+        return max(1, min(self.groups.n_unique, max(4096, 4 * (k + 1))))
+
     def _by_differences(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
         """Compare with all rows by exact squares, in bounded memory whatever the ties."""
-        n, m = self.groups.n_unique, len(queries)
-        squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
-        size = min(n, max(4096, 4 * (k + 1)))
-        step = max(1, _PAIRS // size)
-        for start in range(0, m, step):
-            part = slice(start, start + step)
-            best, ids = self._least(queries[part], min(k + 1, n), size)
-            owner = np.repeat(np.arange(len(best)), best.shape[1])
-            out = None if selves is None else selves[part]
-            squares[part], found[part] = smallest_of_pairs(
-                self.groups, len(best), owner, ids.reshape(-1), best.reshape(-1), k, out
-            )
-        return squares, found
-
-    def _least(self, queries: np.ndarray, k: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the k least (square, unique row) of each query."""
+        n, m, size = self.groups.n_unique, len(queries), self._size(k)
         numbers, codes = self.parts(queries)
-        best = np.empty((len(queries), 0))
-        ids = np.empty((len(queries), 0), dtype=np.int64)
-        for start in range(0, self.groups.n_unique, size):
-            at = np.arange(start, min(self.groups.n_unique, start + size))
-            rows, levels = self.parts(at)
-            total = _all_squares(rows, levels, numbers, codes, self._penalty)
+        best, ids = np.empty((m, 0)), np.empty((m, 0), dtype=np.int64)
+        for start in range(0, n, size):
+            at = np.arange(start, min(n, start + size))
+            total = _all_squares(*self.parts(at), numbers, codes, self._penalty)
             best = np.concatenate([best, total], axis=1)
             ids = np.concatenate([ids, np.broadcast_to(at, total.shape)], axis=1)
             # Stable, and rows come in order of their number: ties fall to the lower one.
-            order = np.argsort(best, axis=1, kind="stable")[:, :k]
+            order = np.argsort(best, axis=1, kind="stable")[:, : k + 1]
             best, ids = np.take_along_axis(best, order, 1), np.take_along_axis(ids, order, 1)
-        return best, ids
+        pairs = np.repeat(np.arange(m), best.shape[1]), ids.reshape(-1), best.reshape(-1)
+        return smallest_of_pairs(self.groups, m, *pairs, k, selves)
 
 
 def _all_squares(

@@ -18,6 +18,7 @@ decide, every search gives the same neighbours for the same rows.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -210,6 +211,22 @@ class Search:
         """Return the k nearest rows of points that are not in the index."""
         squares, found = self.nearest(self.scaled(points), k, None)
         return np.sqrt(squares) / self.scale, found
+
+
+def in_blocks(
+    way: Callable[[np.ndarray, int, np.ndarray | None], Found],
+    queries: np.ndarray,
+    k: int,
+    selves: np.ndarray | None,
+    step: int,
+) -> Found:
+    """Answer queries, `step` of them at a time."""
+    squares, found = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
+    for start in range(0, len(queries), step):
+        part = slice(start, start + step)
+        out = None if selves is None else selves[part]
+        squares[part], found[part] = way(queries[part], k, out)
+    return squares, found
 
 
 class CandidateSearch(Search):

@@ -510,8 +510,7 @@ class OverSampler(Sampler):
             sampler=type(self).__name__,
             seed=root_seed(self.random_state),
             schema=out,
-            counts=profile.counts,
-            usable=profile.usable if self.missing == "skip" else profile.counts,
+            profile=profile,
             new=new,
             needs=needs_of(recipe, out, table, profile, row_bytes, self.provenance),
             on_small=self.on_small_class,
@@ -523,7 +522,6 @@ class OverSampler(Sampler):
             limit=table.limit(),
             in_memory=not table.lazy,
             process=self._process_bytes,
-            exact_columns=None if profile.assumed else profile.exact_columns,
             notes=self._notes(schema, recipe, profile),
             warnings=[*advised, *alarms],
             incomplete=(

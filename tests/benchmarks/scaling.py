@@ -69,8 +69,7 @@ def lazy_parts(
     import pyarrow as pa
 
     from dsmote import SMOTE
-    from dsmote.job.layout import Layout
-    from dsmote.job.parts import ToWrite, write_tasks
+    from dsmote.job.parts import Layout, ToWrite, write_tasks
 
     sampler = SMOTE(sampling_strategy=ratio, random_state=0)
     made = sampler.resample(frame, target="label", class_counts=counts)

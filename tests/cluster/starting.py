@@ -1,23 +1,56 @@
-"""Schedulers and workers as processes of their own, ended by their own pid."""
+"""Schedulers, workers, scripts and commands as processes of their own, ended by their own pid."""
 
+import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from dsmote.job.demo import demo_chunk
 
 ROOT = Path(__file__).resolve().parents[2]
+CLUSTER = ROOT / "cluster"
+SCRIPTS = CLUSTER / "processes"
 SECONDS = 120.0
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHON": sys.executable,
+    "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
+}
+FIXED = ("--target", "label", "--carry", "id", "--random-state", 0)
 
 
-def wait_until(condition: Callable[[], bool], what: str, seconds: float = SECONDS) -> None:
+def missing(what: str) -> NoReturn:
+    """Skip, or fail where nothing may be skipped."""
+    if os.environ.get("DSMOTE_REQUIRE_DATA") == "1":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds:g} s in vain until {what}"
-        time.sleep(0.02)
+        time.sleep(0.01)
+
+
+def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
+    """Run a program with these variables besides, and wait for it."""
+    return subprocess.run(
+        [str(part) for part in command],
+        env=ENVIRONMENT | {name: str(value) for name, value in settings.items()},
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
 
 
 @contextmanager
@@ -25,7 +58,6 @@ def running(
     *command: object, log: Path, env: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A program that is ended with the block; what it says goes to a file."""
-    code = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     with log.open("ab") as said:
         process = subprocess.Popen(
             [str(part) for part in command],
@@ -33,7 +65,7 @@ def running(
             stdout=said,
             stderr=subprocess.STDOUT,
             cwd=log.parent,  # where Python looks first for what it imports
-            env={**os.environ, "PYTHONPATH": code, **(env or {})},
+            env=ENVIRONMENT | (env or {}),
         )
     try:
         yield process
@@ -49,16 +81,16 @@ def running(
 @contextmanager
 def scheduler_in(
     folder: Path,
-    *args: object,
     host: str = "127.0.0.1",
     prefix: tuple[object, ...] = (),
     env: dict[str, str] | None = None,
 ) -> Iterator[str]:
-    """Address of a scheduler whose file is ``scheduler.json`` in the folder."""
+    """Address of a scheduler whose file is ``scheduler.json`` in a folder, which may be new."""
+    folder.mkdir(exist_ok=True)
     file, log = folder / "scheduler.json", folder / "scheduler.log"
     command = (
         *(*prefix, sys.executable, "-m", "dask", "scheduler", "--host", host, "--port", 0),
-        *("--no-dashboard", "--dashboard-address", f"{host}:0", "--scheduler-file", file, *args),
+        *("--no-dashboard", "--dashboard-address", f"{host}:0", "--scheduler-file", file),
     )
     with running(*command, log=log, env=env) as process:
 
@@ -71,27 +103,169 @@ def scheduler_in(
 
 
 @contextmanager
-def worker_at(
+def workers_of(
     address: str,
     log: Path,
     *args: object,
+    n: int = 1,
     host: str = "127.0.0.1",
     prefix: tuple[object, ...] = (),
     env: dict[str, str] | None = None,
-) -> Iterator[str]:
-    """Address of a worker of one thread that nobody brings back to life."""
+) -> Iterator[list[str]]:
+    """Addresses of workers of one thread. Each has a nanny, which starts another when it dies."""
     command = (
         *(*prefix, sys.executable, "-m", "dask", "worker", address, "--host", host),
-        *("--no-nanny", "--no-dashboard", "--nthreads", 1, "--memory-limit", "1GiB"),
+        *("--nworkers", n, "--nthreads", 1, "--memory-limit", "1GiB", "--no-dashboard"),
         *("--local-directory", log.parent, *args),
     )
-    registered = "Registered to:"
     with running(*command, log=log, env=env) as process:
 
         def there() -> bool:
             assert process.poll() is None, log.read_text()
-            return registered in log.read_text()
+            return log.read_text().count("Registered to:") >= n
 
-        wait_until(there, "the worker is known to the scheduler")
-        (line,) = [each for each in log.read_text().splitlines() if "Start worker at:" in each]
-        yield line.partition("Start worker at:")[2].strip()
+        wait_until(there, "the workers are known to the scheduler")
+        started = [line for line in log.read_text().splitlines() if "Start worker at:" in line]
+        yield [line.partition("Start worker at:")[2].strip() for line in started]
+
+
+@contextmanager
+def worker_at(address: str, log: Path, *args: object, **where: object) -> Iterator[str]:
+    """Address of a worker that nobody brings back to life."""
+    with workers_of(address, log, "--no-nanny", *args, **where) as (worker,):
+        yield worker
+
+
+def kill(pid: int) -> None:
+    """Kill a process of this test, as the system does when memory is short."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def write_table(folder: Path, files: int, rows: int) -> Path:
+    """Write a table of many files, so that a run can be caught in the middle."""
+    folder.mkdir()
+    for number in range(files):
+        frame = demo_chunk(number * rows, rows)
+        frame.to_parquet(folder / f"{number:02d}.parquet", index=False)
+    return folder
+
+
+def dsmote(*args: object, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start the command line in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "dsmote", *map(str, args)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT | (env or {}),
+        start_new_session=True,
+    )
+
+
+def resample(
+    table: Path, out: Path, *args: object, env: dict[str, str] | None = None
+) -> subprocess.Popen[str]:
+    return dsmote("resample", table, out, *FIXED, *args, env=env)
+
+
+def succeeded(process: subprocess.Popen[str]) -> str:
+    """What a command that must succeed puts out."""
+    out, err = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, err
+    return out
+
+
+def message(process: subprocess.Popen[str], code: int = 1) -> str:
+    """Return the one message of a command that fails, without its lines of progress."""
+    out, err = process.communicate(timeout=SECONDS)
+    assert (process.returncode, out) == (code, ""), err
+    progress = (" ...", " partitions, ")
+    said = [line for line in err.splitlines() if not any(text in line for text in progress)]
+    assert len(said) == 1, err
+    assert said[0].startswith(("Error: ", "Interrupted")), err
+    return said[0]
+
+
+def hashes(out: Path) -> dict[str, str]:
+    return {
+        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(out.glob("part-*.parquet"))
+    }
+
+
+def left_in(folder: Path) -> set[str]:
+    """Names in a folder; of the records beside an output only what is to stay."""
+    names = set(os.listdir(folder))
+    for hidden in {name for name in names if name.endswith(".dsmote")}:
+        assert set(os.listdir(folder / hidden)) <= {"manifest.json", "report.html"}
+        names.remove(hidden)
+    return names
+
+
+STAGES = {
+    "profile": ("dsmote.execute.partition", "profile"),
+    "index": ("dsmote.execute.generate", "build_class_index"),
+    "generation": ("dsmote.execute.dask_table", "make_block"),
+    "writing": ("dsmote.job.parts", "write_part"),
+}
+
+PRELOAD = f"""
+import functools, importlib, os, pathlib, time
+
+HERE = pathlib.Path(os.environ["DSMOTE_FAULTS"])
+
+def held(stage, original):
+    hold, at = HERE / f"hold-{{stage}}", HERE / f"at-{{stage}}-{{os.getpid()}}"
+
+    @functools.wraps(original)
+    def wrapper(*args, **kwargs):
+        while hold.exists():
+            at.touch()
+            time.sleep(0.005)
+        return original(*args, **kwargs)
+
+    return wrapper
+
+for stage, (module, name) in {STAGES!r}.items():
+    module = importlib.import_module(module)
+    setattr(module, name, held(stage, getattr(module, name)))
+"""
+
+
+class Stages:
+    """Holds a job at any of its stages, so that something can be done to it there.
+
+    Workers load `PRELOAD`: it wraps the function at which each stage is at work. While the file
+    ``hold-STAGE`` is there, a task that has come to it notes its worker's process id in
+    ``at-STAGE-PID`` and waits.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "hold.py").write_text(PRELOAD)
+        self.preload = ("--preload", folder / "hold.py")
+        self.env = {"DSMOTE_FAULTS": str(folder)}
+
+    @contextmanager
+    def held(self, stage: str) -> Iterator[None]:
+        """Hold all tasks that come to a stage until the block ends."""
+        hold = self.folder / f"hold-{stage}"
+        for mark in self.folder.glob(f"at-{stage}-*"):
+            mark.unlink()
+        hold.touch()
+        try:
+            yield
+        finally:
+            hold.unlink(missing_ok=True)
+
+    def arrived(self, stage: str, process: subprocess.Popen[str], *but: int) -> int:
+        """Wait for a worker at the stage that is none of some, and return its process id."""
+
+        def there() -> set[int]:
+            assert process.poll() is None, process.communicate()
+            marks = self.folder.glob(f"at-{stage}-*")
+            return {int(mark.name.rpartition("-")[2]) for mark in marks} - set(but)
+
+        wait_until(there, f"a worker has come to {stage}")
+        return min(there())

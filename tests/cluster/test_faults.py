@@ -3,12 +3,12 @@
 After each test there is no process, no lock and no scratch file left beside the output.
 """
 
-import hashlib
 import json
 import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,32 +19,29 @@ import pytest
 from distributed import Client
 
 from dsmote.job.demo import demo_chunk
-from tests.cluster.faults import (
+from tests.cluster.starting import (
     STAGES,
     Stages,
     dsmote,
+    hashes,
     kill,
+    left_in,
     message,
+    resample,
     scheduler_in,
+    succeeded,
     wait_until,
+    worker_at,
     workers_of,
+    write_table,
 )
-from tests.job.conftest import beside
 
-FILES = 12
-FILE_ROWS = 1000
-FIXED = ("--target", "label", "--carry", "id", "--random-state", 0)
+SLOW = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("faults") / "table"
-    folder.mkdir()
-    frame = demo_chunk(0, FILES * FILE_ROWS)
-    for number in range(FILES):
-        rows = frame.iloc[FILE_ROWS * number : FILE_ROWS * (number + 1)]
-        rows.to_parquet(folder / f"{number:02d}.parquet", index=False)
-    return folder
+    return write_table(tmp_path_factory.mktemp("faults") / "table", 12, 1000)
 
 
 @pytest.fixture
@@ -65,25 +62,9 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory, stages: Stages) -> Itera
     folder = tmp_path_factory.mktemp("cluster")
     with (
         scheduler_in(folder) as address,
-        workers_of(address, stages, folder / "workers.log"),
+        workers_of(address, folder / "log", *stages.preload, n=2, env=stages.env),
     ):
         yield address
-
-
-def hashes(out: Path) -> dict[str, str]:
-    return {
-        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(out.glob("part-*.parquet"))
-    }
-
-
-def resample(table: Path, out: Path, *args: object, **kwargs: dict) -> subprocess.Popen[str]:
-    return dsmote("resample", table, out, *FIXED, *args, **kwargs)
-
-
-def succeeded(process: subprocess.Popen[str]) -> None:
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +84,7 @@ def out(tmp_path: Path, scheduler: str) -> Iterator[Path]:
     before = {child.pid for child in here.children()}
     (tmp_path / "lake").mkdir()
     yield tmp_path / "lake" / "out"
-    assert set(beside(tmp_path / "lake")) <= {"out"}
+    assert left_in(tmp_path / "lake") <= {"out"}
     assert {child.pid for child in here.children()} <= before
     with Client(scheduler, set_as_default=False) as client:
         # Nothing of the job is kept on the cluster, which is as it was.
@@ -124,44 +105,30 @@ class TestWorkers:
     ) -> None:
         with stages.held(stage):
             process = resample(table, out, "--scheduler", scheduler)
-            first = stages.arrived(stage, process, set())
+            first = stages.arrived(stage, process)
             kill(first)
-            second = stages.arrived(stage, process, {first})
+            second = stages.arrived(stage, process, first)
             kill(second)
             # Where it was is taken up by another, started by a nanny.
-            stages.arrived(stage, process, {first, second})
+            stages.arrived(stage, process, first, second)
         succeeded(process)
         assert hashes(out) == undisturbed
 
-    def test_all_workers_are_killed_at_once(
-        self, table: Path, out: Path, scheduler: str, stages: Stages, undisturbed: dict[str, str]
-    ) -> None:
-        with stages.held("writing"):
-            process = resample(table, out, "--scheduler", scheduler)
-            first = stages.arrived("writing", process, set())
-            second = stages.arrived("writing", process, {first})
-            for pid in (first, second):
-                kill(pid)
-            stages.arrived("writing", process, {first, second})
-        succeeded(process)
-        assert hashes(out) == undisturbed
-
-    @pytest.mark.slow
+    @SLOW
     def test_a_worker_that_dies_over_the_same_task_again_and_again(
         self, table: Path, out: Path, scheduler: str, stages: Stages
     ) -> None:
-        dead: set[int] = set()
+        dead: list[int] = []
         with stages.held("index"):
             process = resample(table, out, "--scheduler", scheduler)
             for _ in range(4):
-                pid = stages.arrived("index", process, dead)
-                dead.add(pid)
-                kill(pid)
+                dead.append(stages.arrived("index", process, *dead))
+                kill(dead[-1])
         assert "a worker died again and again over the same task" in message(process)
         assert not out.exists()
 
-    @pytest.mark.slow
-    def test_a_worker_joins_late(
+    @pytest.mark.parametrize("fate", ["joins late", "and is killed for good"])
+    def test_a_worker_that_nobody_brings_back(
         self,
         table: Path,
         out: Path,
@@ -169,46 +136,44 @@ class TestWorkers:
         scheduler: str,
         stages: Stages,
         undisturbed: dict[str, str],
+        fate: str,
     ) -> None:
         with ExitStack() as late:
             with stages.held("writing"):
                 process = resample(table, out, "--scheduler", scheduler, "--json")
-                stages.arrived("writing", process, set())
-                late.enter_context(workers_of(scheduler, stages, tmp_path / "late.log", n=1))
-                with Client(scheduler, set_as_default=False) as client:
-                    client.wait_for_workers(3, timeout=60)
-            said, err = process.communicate(timeout=120)
-            assert process.returncode == 0, err
-        assert len(json.loads(said)["memory"]["peak_bytes"]) == 3
+                first = stages.arrived("writing", process)
+                second = stages.arrived("writing", process, first)
+                worker = worker_at(scheduler, tmp_path / "log", *stages.preload, env=stages.env)
+                late.enter_context(worker)
+                third = stages.arrived("writing", process, first, second)
+                if fate != "joins late":
+                    kill(third)
+            said = json.loads(succeeded(process))
+        assert len(said["memory"]["peak_bytes"]) == (3 if fate == "joins late" else 2)
         assert hashes(out) == undisturbed
 
 
-@pytest.mark.slow
+@SLOW
 def test_the_scheduler_is_killed(
     table: Path, out: Path, tmp_path: Path, stages: Stages, undisturbed: dict[str, str]
 ) -> None:
-    (tmp_path / "own").mkdir()
     short = {"DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s"}
-    before = set(psutil.pids())
     with scheduler_in(tmp_path / "own") as address:
-        (pid,) = [
-            child.pid
-            for child in psutil.Process().children()
-            if child.pid not in before and "scheduler" in child.cmdline()
-        ]
-        with workers_of(address, stages, tmp_path / "own" / "workers.log", n=1):
-            with stages.held("writing"):
-                process = resample(table, out, "--scheduler", address, env=short)
-                stages.arrived("writing", process, set())
-                kill(pid)
-            said = message(process)
-    assert "the scheduler was lost" in said
-    assert not out.exists()
+        with Client(address, set_as_default=False) as client:
+            pid = client.run_on_scheduler(os.getpid)
+        log = tmp_path / "own" / "log"
+        with (
+            workers_of(address, log, *stages.preload, env=stages.env),
+            stages.held("writing"),
+        ):
+            process = resample(table, out, "--scheduler", address, env=short)
+            stages.arrived("writing", process)
+            kill(pid)
+            assert "the scheduler was lost" in message(process)
     assert os.listdir(out.parent) == []
-    (tmp_path / "next").mkdir()
     with (
         scheduler_in(tmp_path / "next") as address,
-        workers_of(address, stages, tmp_path / "next" / "workers.log", n=1),
+        workers_of(address, tmp_path / "next" / "log"),
     ):
         succeeded(resample(table, out, "--scheduler", address))
     assert hashes(out) == undisturbed
@@ -218,10 +183,10 @@ class TestClient:
     @pytest.mark.parametrize(
         ("number", "stage"),
         [
-            pytest.param(signal.SIGINT, "profile", id="ctrl-c-profile"),
-            pytest.param(signal.SIGTERM, "writing", id="sigterm-writing"),
-            pytest.param(signal.SIGINT, "writing", id="ctrl-c-writing", marks=pytest.mark.slow),
-            pytest.param(signal.SIGTERM, "profile", id="sigterm-profile", marks=pytest.mark.slow),
+            (signal.SIGINT, "profile"),
+            (signal.SIGTERM, "writing"),
+            pytest.param(signal.SIGINT, "writing", marks=SLOW),
+            pytest.param(signal.SIGTERM, "profile", marks=SLOW),
         ],
     )
     def test_the_client_is_interrupted(
@@ -235,17 +200,44 @@ class TestClient:
     ) -> None:
         with stages.held(stage):
             process = resample(table, out, "--scheduler", scheduler)
-            stages.arrived(stage, process, set())
+            stages.arrived(stage, process)
             process.send_signal(number)
             assert message(process, 130).startswith("Interrupted: ")
         assert not out.exists()
+
+    @pytest.mark.parametrize("whom", ["terminate", "terminal", "while it starts"])
+    def test_with_local_workers(self, table: Path, tmp_path: Path, whom: str) -> None:
+        """A terminal sends Ctrl-C to every process of the group, and the impatient press it twice.
+
+        Nothing is left: no half output, no process.
+        """
+        out = tmp_path / "new" / "out"
+        process = resample(table, out, "--n-workers", 2)
+        assert process.stderr is not None
+        assert process.stderr.readline() == "starting workers ...\n"
+        if whom == "while it starts":
+            time.sleep(0.3)
+        else:
+            parts = ".out.dsmote/*/table/part-*.parquet"
+            wait_until(lambda: list(out.parent.glob(parts)), "parts are written")
+        children = psutil.Process(process.pid).children(recursive=True)
+        if whom == "terminate":
+            process.terminate()
+        else:
+            os.killpg(process.pid, signal.SIGINT)
+        if whom == "terminal":
+            time.sleep(0.2)
+            os.killpg(process.pid, signal.SIGINT)
+        assert message(process, 130) == "Interrupted: nothing was written."
+        assert os.listdir(tmp_path) == []
+        assert psutil.wait_procs(children, timeout=5)[1] == []
 
     def test_the_client_is_killed_and_the_next_run_is_clean(
         self, table: Path, out: Path, scheduler: str, stages: Stages, undisturbed: dict[str, str]
     ) -> None:
         with stages.held("writing"):
             process = resample(table, out, "--scheduler", scheduler)
-            stages.arrived("writing", process, set())
+            stages.arrived("writing", process)
             kill(process.pid)
             process.communicate(timeout=60)
         assert os.listdir(out.parent) == [".out.dsmote"]
@@ -259,7 +251,7 @@ class TestClient:
     ) -> None:
         with stages.held("writing"):
             first = resample(table, out, "--scheduler", scheduler)
-            stages.arrived("writing", first, set())
+            stages.arrived("writing", first)
             # It does not even get to the cluster.
             second = resample(table, out, "--scheduler", "tcp://127.0.0.1:9", "--overwrite")
             said = message(second)
@@ -274,7 +266,7 @@ class TestInput:
     @pytest.mark.parametrize(
         ("how", "stage"),
         [
-            pytest.param(how, stage, marks=[] if first == stage else [pytest.mark.slow])
+            pytest.param(how, stage, marks=[] if first == stage else [SLOW])
             for how, first in (
                 ("vanishes", "index"),
                 ("is cut short", "profile"),
@@ -289,7 +281,7 @@ class TestInput:
         file = copied / "11.parquet"
         with stages.held(stage):
             process = resample(copied, out, "--scheduler", scheduler)
-            stages.arrived(stage, process, set())
+            stages.arrived(stage, process)
             if how == "vanishes":
                 file.unlink()
             elif how == "is cut short":
@@ -300,102 +292,85 @@ class TestInput:
         assert "11.parquet" in message(process)
         assert not out.exists()
 
+    def test_a_damaged_file_is_one_message(self, copied: Path, out: Path) -> None:
+        """An error inside a local worker brings neither a traceback nor the cluster's log."""
+        data = bytearray((copied / "07.parquet").read_bytes())
+        data[4:4000] = b"\xff" * 3996
+        (copied / "07.parquet").write_bytes(bytes(data))
+        assert "07.parquet is corrupt" in message(resample(copied, out, "--n-workers", 1), 5)
+        assert not out.exists()
+
 
 @contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[None]:
-    """A file system of its own, of so many bytes."""
-    folder.mkdir(exist_ok=True)
+def small_disk(folder: Path) -> Iterator[Path]:
+    """A file system of its own, of few bytes."""
+    folder.mkdir()
     mount = shutil.which("mount")
     if mount is None or os.geteuid() != 0:
         pytest.skip("a small file system can only be mounted by root")
-    done = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", f"size={size}", "dsmote-test", str(folder)],
-        capture_output=True,
-        text=True,
-    )
+    command = [mount, "-t", "tmpfs", "-o", "size=400k", "dsmote-test", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
     try:
-        yield
+        yield folder
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 
 
 class TestDisk:
-    def test_it_becomes_full(self, table: Path, out: Path, tmp_path: Path, scheduler: str) -> None:
-        with small_disk(tmp_path / "disk", "400k"):
-            process = resample(table, tmp_path / "disk" / "out", "--scheduler", scheduler)
-            said = message(process)
-            assert os.listdir(tmp_path / "disk") == []
-        assert "No space left on device" in said
-        assert str(tmp_path / "disk" / "out") in said or ".out.dsmote" in said
-
-    @pytest.mark.slow
     def test_it_becomes_full_and_the_old_table_stays(
         self, table: Path, out: Path, tmp_path: Path, scheduler: str
     ) -> None:
-        with small_disk(tmp_path / "disk", "400k"):
-            old = tmp_path / "disk" / "out"
+        with small_disk(tmp_path / "disk") as disk:
+            old, records = disk / "out", disk / ".out.dsmote"
             old.mkdir()
             (old / "part-00000.parquet").write_bytes(b"old")
-            records = tmp_path / "disk" / ".out.dsmote"
             records.mkdir()
             parts = [{"file": "part-00000.parquet", "bytes": 3}]
             (records / "manifest.json").write_text(json.dumps({"parts": parts}))
-            process = resample(table, old, "--scheduler", scheduler, "--overwrite")
-            assert "No space left on device" in message(process)
-            assert sorted(os.listdir(tmp_path / "disk")) == [".out.dsmote", "out"]
+            said = message(resample(table, old, "--scheduler", scheduler, "--overwrite"))
+            assert left_in(disk) == {"out"}
             assert (old / "part-00000.parquet").read_bytes() == b"old"
+        assert "No space left on device" in said
+        assert str(old) in said or ".out.dsmote" in said
 
     def test_it_is_read_only(self, table: Path, out: Path, tmp_path: Path, scheduler: str) -> None:
-        with small_disk(tmp_path / "disk", "400k"):
-            remount = ["mount", "-o", "remount,ro", str(tmp_path / "disk")]
-            subprocess.run(remount, check=True)
-            process = resample(table, tmp_path / "disk" / "out", "--scheduler", scheduler)
-            said = message(process)
-            assert os.listdir(tmp_path / "disk") == []
-        assert said == f"Error: cannot write {tmp_path / 'disk' / 'out'}: Read-only file system"
+        with small_disk(tmp_path / "disk") as disk:
+            subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+            said = message(resample(table, disk / "out", "--scheduler", scheduler))
+            assert os.listdir(disk) == []
+        assert said == f"Error: cannot write {disk / 'out'}: Read-only file system"
 
 
 class TestMemory:
-    @pytest.mark.slow
-    def test_too_little_is_refused(
-        self, table: Path, out: Path, tmp_path: Path, scheduler: str
-    ) -> None:
+    @SLOW
+    def test_too_little_is_refused(self, out: Path, tmp_path: Path) -> None:
         wide = tmp_path / "wide.parquet"
-        frame = demo_chunk(0, 60_000)[["amount", "label"]]
+        frame = demo_chunk(0, 60_000)[["amount"]]
         for i in range(40):
             frame[f"x{i}"] = frame["amount"] + i
         frame["label"] = ["genuine", "genuine", "fraud"] * 20_000
         frame.to_parquet(wide, index=False)
         size = ("--n-workers", 1, "--threads-per-worker", 1, "--memory-limit", "330MiB")
-        process = dsmote("resample", wide, out, "--target", "label", *size)
-        said, err = process.communicate(timeout=120)
-        assert process.returncode == 4, err
-        assert said == ""
-        assert "Traceback" not in err
-        (error,) = [line for line in err.splitlines() if line.startswith("Error: ")]
-        assert "MiB" in error
-        assert "memory" in error
+        said = message(dsmote("resample", wide, out, "--target", "label", *size), 4)
+        assert "MiB" in said
+        assert "memory" in said
         assert not out.exists()
 
-    @pytest.mark.slow
+    @SLOW
     def test_spill_at_work(
-        self, table: Path, out: Path, tmp_path: Path, stages: Stages, undisturbed: dict[str, str]
+        self, table: Path, out: Path, tmp_path: Path, undisturbed: dict[str, str]
     ) -> None:
-        (tmp_path / "own").mkdir()
         # Whatever is kept between tasks goes to disk at once.
-        stages.env["DASK_DISTRIBUTED__WORKER__MEMORY__TARGET"] = "0.00001"
-        try:
-            with (
-                scheduler_in(tmp_path / "own") as address,
-                workers_of(address, stages, tmp_path / "own" / "workers.log"),
-            ):
-                succeeded(resample(table, out, "--scheduler", address))
-                with Client(address, set_as_default=False) as client:
-                    spilled = client.run(_written_to_disk)
-        finally:
-            del stages.env["DASK_DISTRIBUTED__WORKER__MEMORY__TARGET"]
+        env = {"DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "0.00001"}
+        with (
+            scheduler_in(tmp_path / "own") as address,
+            workers_of(address, tmp_path / "own" / "log", n=2, env=env),
+        ):
+            succeeded(resample(table, out, "--scheduler", address))
+            with Client(address, set_as_default=False) as client:
+                spilled = client.run(_written_to_disk)
         assert sum(spilled.values()) > 100_000
         assert hashes(out) == undisturbed
 

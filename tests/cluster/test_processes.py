@@ -1,30 +1,48 @@
-"""The scripts of cluster/processes: what they start they stop, and nothing else."""
+"""The scripts of cluster/processes, mostly with a stand-in for Dask: only the processes matter."""
 
 import os
-import re
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.cluster.starting import wait_until
-from tests.cluster.test_tls import ENVIRONMENT, SCRIPTS, run
+from tests.cluster.starting import CLUSTER, ENVIRONMENT, ROOT, SCRIPTS, run, wait_until
+
+# A scheduler that writes its file, workers that only live, and what waits for them.
+STAND_IN = """#!/bin/bash
+case "$*" in
+*" scheduler "*)
+    [ ! "${BROKEN:-}" ] || { echo "no port is free"; exit 1; }
+    while [ "$1" != --scheduler-file ]; do shift; done
+    [ ! "${FULL:-}" ] || mkdir "${2%/*}/worker-1.pid"
+    echo '{"address": "tcp://127.0.0.1:9"}' >"$2"
+    exec sleep 60 ;;
+*" worker "*)
+    [ "${SLOW:-}" ] || exec sleep 60
+    trap 'kill $!; sleep 0.5; exit' TERM
+    sleep 60 & wait ;;
+"-m dsmote "*) touch "$TMPDIR/began"; exec sleep 60 ;;
+*) echo tcp://127.0.0.1:9 ;;
+esac
+"""
+IN_USE = "stop what runs there first"
 
 
-def pids(folder: Path) -> dict[str, int]:
-    return {file.stem: int(file.read_text().split()[0]) for file in folder.glob("*.pid")}
-
-
-@pytest.mark.parametrize("script", sorted(SCRIPTS.glob("*.sh")), ids=lambda file: file.name)
+@pytest.mark.parametrize(
+    "script",
+    [*sorted(CLUSTER.rglob("*.sh")), *(ROOT / "examples").rglob("*.sh")],
+    ids=lambda file: file.name,
+)
 def test_script_is_clean(script: Path) -> None:
-    parsed = run(shutil.which("bash") or "bash", "-n", script)
-    assert (parsed.returncode, parsed.stderr) == (0, "")
     checker = shutil.which("shellcheck", path=str(Path(sys.executable).parent))
+    checker = checker or shutil.which("shellcheck")
     assert checker, "no shellcheck beside this interpreter: install the extra `test`"
     checked = run(checker, "--external-sources", script)
     assert checked.returncode == 0, checked.stdout
@@ -51,99 +69,175 @@ def test_wrong_usage_is_told(script: str, args: list[str], tmp_path: Path) -> No
     assert os.listdir(tmp_path) == []
 
 
-def test_certificates_that_are_not_there_are_told(tmp_path: Path) -> None:
-    done = run(SCRIPTS / "start.sh", tmp_path / "cluster", 1, TLS=tmp_path)
-    assert done.returncode == 2
-    assert f"no certificates in {tmp_path}: make them" in done.stderr
-    assert os.listdir(tmp_path) == []
+class Scripts:
+    """start.sh and stop.sh for one folder, and the processes that were started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "a cluster's folder"
+        python = folder / "stand in"
+        python.write_text(STAND_IN)
+        python.chmod(0o755)
+        (folder / "tmp").mkdir()
+        # bash 3.2, as on a Mac, has no BASHPID; with CDPATH, cd may go elsewhere, and says where.
+        old = folder / "old"
+        old.write_text("unset BASHPID\n")
+        self.settings = {
+            **{"PYTHON": str(python), "TMPDIR": str(folder / "tmp")},
+            **{"BASH_ENV": str(old), "CDPATH": str(folder)},
+        }
+
+    def start(self, n: int, **settings: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [SCRIPTS / "start.sh", self.folder.name, str(n)],
+            cwd=self.folder.parent,
+            env=ENVIRONMENT | self.settings | settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def started(self, n: int, **settings: str) -> None:
+        process = self.start(n, **settings)
+        out, err = process.communicate(timeout=30)
+        assert (process.returncode, out) == (0, "tcp://127.0.0.1:9\n"), err
+        assert len(self.alive()) == n + 1
+
+    def refused(self, n: int, **settings: str) -> str:
+        process = self.start(n, **settings)
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 1, err
+        return err
+
+    def stopped(self, **settings: str) -> None:
+        done = run(SCRIPTS / "stop.sh", self.folder, **self.settings | settings)
+        assert (done.returncode, done.stderr) == (0, "")
+
+    def alive(self) -> list[psutil.Process]:
+        """Those that run, however they are called: they have this test's TMPDIR."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                own = process.environ().get("TMPDIR") == self.settings["TMPDIR"]
+                if own and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
 
 
-def test_workers_are_stopped_by_their_own_pid_only(tmp_path: Path) -> None:
-    """One is dead by then, and another's pid belongs to somebody else by now."""
-    folder = tmp_path / "the cluster"
-    stranger = subprocess.Popen(["sleep", "60"])
-    try:
-        started = run(SCRIPTS / "start.sh", folder, 2, MEMORY_LIMIT="1GiB")
-        assert started.returncode == 0, started.stderr
-        processes = {name: psutil.Process(pid) for name, pid in pids(folder).items()}
-        assert set(processes) == {"scheduler", "worker-0", "worker-1"}
-        everybody = [*processes.values(), *processes["worker-0"].children(recursive=True)]
-        again = run(SCRIPTS / "start.sh", folder, 2)
-        assert again.returncode == 1
-        assert "stop what runs there first" in again.stderr
-        # More workers, from what could be another machine.
-        more = tmp_path / "more"
-        joined = run(SCRIPTS / "start.sh", more, 1, SCHEDULER=started.stdout.strip())
-        assert (joined.returncode, joined.stdout) == (0, started.stdout), joined.stderr
-        assert set(pids(more)) == {"worker-0"}
-        assert run(SCRIPTS / "stop.sh", more).returncode == 0
-        # One that cannot start is told at once, with what it said.
-        lame = tmp_path / "python"
-        lame.write_text(
-            '#!/bin/sh\ncase "$*" in *" worker "*) echo no memory; exit 1;; esac\n'
-            f'exec "{sys.executable}" "$@"\n'
-        )
-        lame.chmod(0o755)
-        failed = run(SCRIPTS / "start.sh", more, 1, SCHEDULER=started.stdout.strip(), PYTHON=lame)
-        assert failed.returncode == 1
-        assert re.fullmatch(
-            r"no memory\n\S+-0 has ended: see above what it said last\n", failed.stderr
-        )
-        assert pids(more) == {}
-        alone = run(SCRIPTS / "start.sh", more, 1, SCHEDULER="tls://127.0.0.1:9")
-        assert alone.returncode == 1
-        assert re.fullmatch(r"no scheduler can be reached .*TLS.*\n", alone.stderr)
+@pytest.fixture
+def scripts(tmp_path: Path) -> Iterator[Scripts]:
+    found = Scripts(tmp_path)
+    yield found
+    left = found.alive()
+    for process in left:
+        process.kill()
+    assert left == []
 
-        processes["worker-1"].kill()
-        (folder / "worker-2.pid").write_text(
-            f"{stranger.pid}\nWed Jan  1 00:00:00 2020\n", encoding="utf-8"
-        )
-    finally:
-        stopped = run(SCRIPTS / "stop.sh", folder)
-        there = stranger.poll() is None
+
+def test_what_was_started_is_stopped_and_nothing_else(scripts: Scripts) -> None:
+    """One is dead by then, and another's pid belongs to somebody else by now.
+
+    The time zone of who stops does not matter. A folder `scratch` is where many keep their data.
+    """
+    own = scripts.folder / "scratch" / "table.parquet"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    scripts.started(2, TZ="Asia/Tokyo")
+    assert IN_USE in scripts.refused(2)
+    psutil.Process(int((scripts.folder / "worker-1.pid").read_text().split()[0])).kill()
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        dated = f"{stranger.pid}\nWed Jan  1 00:00:00 2020\n"
+        (scripts.folder / "worker-2.pid").write_text(dated)
+        scripts.stopped(TZ="America/New_York")
+        assert stranger.poll() is None
         stranger.kill()
-        stranger.wait(10)
-    assert (stopped.returncode, stopped.stderr) == (0, "")
-    assert there
-    assert psutil.wait_procs(everybody, timeout=5)[1] == []
-    assert list(folder.glob("*.pid")) == []
-    assert sorted(os.listdir(folder)) == ["scheduler.log", "worker-0.log", "worker-1.log"]
+    assert scripts.alive() == []
+    logs = {"scheduler.log", "worker-0.log", "worker-1.log"}
+    assert set(os.listdir(scripts.folder)) == {"scratch", *logs}
+    scripts.stopped()
+    scripts.started(1)  # and the folder serves again
+    scripts.stopped()
+    assert own.read_text() == "mine"
 
 
-def test_scheduler_that_cannot_start_is_told(tmp_path: Path) -> None:
-    done = run(SCRIPTS / "start.sh", tmp_path / "cluster", 1, HOST="192.0.2.1")
-    assert done.returncode != 0
-    assert "192.0.2.1" in done.stderr or "Cannot assign" in done.stderr
-    assert list((tmp_path / "cluster").glob("*.pid")) == []
+def test_two_starts_at_once(scripts: Scripts) -> None:
+    scripts.folder.mkdir()
+    processes = [scripts.start(1) for _ in range(4)]
+    said = [process.communicate(timeout=30)[1] for process in processes]
+    codes = [process.returncode for process in processes]
+    assert sorted(codes) == [0, 1, 1, 1], said
+    assert [IN_USE in err for err in said] == [code == 1 for code in codes], said
+    assert len(scripts.alive()) == 2
+    scripts.stopped()
 
 
-@pytest.mark.slow
-def test_interrupted_run_stops_its_cluster(tmp_path: Path) -> None:
-    """A Ctrl-C reaches the script and the command; the cluster is stopped after them."""
-    (tmp_path / "scratch").mkdir()
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_start_that_is_stopped_at_any_time(scripts: Scripts, number: signal.Signals) -> None:
+    """It leaves nothing; killed, it leaves what stop.sh clears up.
+
+    Also what it had started, but not yet noted: that gives up by itself.
+    """
+    chance = random.Random(0)
+    for _ in range(8):
+        process = scripts.start(5)
+        time.sleep(chance.uniform(0.02, 0.15))
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+        if process.returncode == 0 or number == signal.SIGKILL:
+            if (scripts.folder / "dask-scratch").exists():
+                assert IN_USE in scripts.refused(1)
+                scripts.stopped()
+        else:
+            assert process.returncode in (130, -signal.SIGTERM), err
+            assert scripts.alive() == []
+        wait_until(lambda: scripts.alive() == [], "all have ended", 5)
+        assert not list(scripts.folder.glob("*.pid"))
+    scripts.started(1)
+    scripts.stopped()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"), [("BROKEN", "no port is free"), ("FULL", "worker-1.pid")]
+)
+def test_start_that_fails_leaves_nothing(scripts: Scripts, setting: str, message: str) -> None:
+    """As on a full disk: a process whose pid is not noted would never be stopped."""
+    assert message in scripts.refused(3, **{setting: "yes"})
+    assert scripts.alive() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_run_that_is_stopped_leaves_nothing(scripts: Scripts, number: signal.Signals) -> None:
+    """While Python starts it ignores SIGINT. The impatient press Ctrl-C again and again."""
     process = subprocess.Popen(
-        [SCRIPTS / "run.sh", "1", "demo", "--rows", "2000000", "--output", str(tmp_path / "demo")],
-        env=ENVIRONMENT | {"TMPDIR": str(tmp_path / "scratch")},
+        [SCRIPTS / "run.sh", "2", "demo"],
+        env=ENVIRONMENT | scripts.settings | {"SLOW": "yes"},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
         start_new_session=True,
     )
-    scratch = tmp_path / "scratch"
-    try:
-        wait_until(lambda: (tmp_path / "demo").exists(), "the command works")
-        found = {name: pid for each in scratch.iterdir() for name, pid in pids(each).items()}
-        assert set(found) == {"scheduler", "worker-0"}
-        processes = [psutil.Process(pid) for pid in found.values()]
-        os.killpg(process.pid, signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        process.wait(10)
-    assert process.returncode == 130, said
-    assert "Interrupted" in said
-    assert psutil.wait_procs(processes, timeout=5)[1] == []
-    deadline = time.monotonic() + 5
-    while os.listdir(scratch) and time.monotonic() < deadline:
+    scratch = Path(scripts.settings["TMPDIR"])
+    wait_until((scratch / "began").exists, "the command runs", 20)
+    if number != signal.SIGINT:
+        process.send_signal(number)
+    for _ in range(100):
+        if process.poll() is None and number == signal.SIGINT:
+            os.killpg(process.pid, number)
         time.sleep(0.1)
-    assert os.listdir(scratch) == []
+        if process.poll() is not None:
+            break
+    assert process.poll() == 130
+    assert scripts.alive() == []
+    assert os.listdir(scratch) == ["began"]
+
+
+def test_when_a_process_was_started_is_known_without_proc() -> None:
+    """As on a Mac. One that has ended, and was not asked how yet, does not run."""
+    script = """
+        text=$(<"$1"); eval "${text//\\/proc/\\/none}"
+        TZ=Asia/Tokyo started $$; TZ=America/New_York started $$
+        { true & exec sleep 5; } & sleep 0.3; child=$(pgrep -P $!); started "$child"; kill $!
+    """
+    done = run("bash", "-uc", script, "bash", SCRIPTS / "started.sh")
+    first, second, *more = done.stdout.split("\n")
+    assert first == second != ""
+    assert (more, done.stderr) == ([""], "")

@@ -1,43 +1,37 @@
-"""A cluster that lets nobody in without a certificate, started by cluster/processes."""
+"""Who has no certificate gets in nowhere: what cluster/processes starts, and local clusters."""
 
-import hashlib
 import json
 import os
+import re
 import socket
 import ssl
-import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import dask
 import psutil
 import pytest
-from distributed import Security
+from distributed import Client, Security
 
 import dsmote
+from dsmote import cluster as cluster_module
 from dsmote.cluster import SchedulerUnreachable
 from dsmote.job.demo import demo_chunk
-from tests.cluster.starting import ROOT
-
-SCRIPTS = ROOT / "cluster" / "processes"
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHON": sys.executable,
-    "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")])),
-}
-
-
-def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(part) for part in command],
-        env=ENVIRONMENT | {name: str(value) for name, value in settings.items()},
-        capture_output=True,
-        text=True,
-        timeout=150,
-    )
+from tests.cluster.starting import (
+    FIXED,
+    SCRIPTS,
+    hashes,
+    message,
+    resample,
+    run,
+    succeeded,
+)
 
 
 def arguments(authority: Path, holder: Path) -> dict[str, str]:
@@ -48,38 +42,20 @@ def arguments(authority: Path, holder: Path) -> dict[str, str]:
     }
 
 
-def options(authority: Path, holder: Path) -> list[str]:
-    names = {"tls_ca_file": "--tls-ca-file", "tls_client_cert": "--tls-cert"}
-    return [
-        part
-        for name, file in arguments(authority, holder).items()
-        for part in (names.get(name, "--tls-key"), file)
-    ]
-
-
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Certificates of the cluster."""
-    folder = tmp_path_factory.mktemp("tls") / "own"
-    made = run(SCRIPTS / "make-certificates.sh", folder)
-    assert made.returncode == 0, made.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
-def foreign(own: Path) -> Path:
+def foreign(certificates: Path) -> Path:
     """Certificates of another cluster."""
-    folder = own.parent / "foreign"
+    folder = certificates.parent / "foreign"
     made = run(SCRIPTS / "make-certificates.sh", folder, "nas.example", "10.9.8.7", "fd00::7")
     assert made.returncode == 0, made.stderr
     return folder
 
 
 @pytest.fixture(scope="module")
-def cluster(own: Path) -> Iterator[str]:
+def cluster(certificates: Path) -> Iterator[str]:
     """Address of the scheduler, with two workers. Afterwards nothing is left."""
-    folder = own.parent / "cluster"
-    started = run(SCRIPTS / "start.sh", folder, 2, TLS=own, MEMORY_LIMIT="1GiB")
+    folder = certificates.parent / "cluster"
+    started = run(SCRIPTS / "start.sh", folder, 2, TLS=certificates, MEMORY_LIMIT="1GiB")
     try:
         assert started.returncode == 0, started.stderr
         processes = [
@@ -92,166 +68,141 @@ def cluster(own: Path) -> Iterator[str]:
         stopped = run(SCRIPTS / "stop.sh", folder)
     assert (stopped.returncode, stopped.stderr) == (0, "")
     assert psutil.wait_procs(processes, timeout=5)[1] == []
-    assert {file.name for file in folder.iterdir()} == {
-        "scheduler.log",
-        "worker-0.log",
-        "worker-1.log",
-    }
+    assert set(os.listdir(folder)) == {"scheduler.log", "worker-0.log", "worker-1.log"}
 
 
 @pytest.fixture(scope="module")
-def table(own: Path) -> Path:
-    file = own.parent / "table.parquet"
+def table(certificates: Path) -> Path:
+    file = certificates.parent / "table.parquet"
     demo_chunk(0, 4000).to_parquet(file, index=False)
     return file
 
 
-def resample(table: Path, out: Path, *args: object) -> subprocess.CompletedProcess[str]:
-    fixed = ("--target", "label", "--carry", "id", "--random-state", 0, "--json")
-    return run(sys.executable, "-m", "dsmote", "resample", table, out, *fixed, *args)
-
-
-def hashes(out: Path) -> list[str]:
-    return [
-        hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(out.glob("part-*.parquet"))
-    ]
-
-
-def test_job_over_tls_gives_the_same_files(
-    cluster: str, own: Path, table: Path, tmp_path: Path
+def test_jobs_over_tls_give_the_same_files(
+    cluster: str, certificates: Path, table: Path, tmp_path: Path
 ) -> None:
     assert cluster.startswith("tls://127.0.0.1:")
-    done = resample(table, tmp_path / "out", "--scheduler", cluster, *options(own, own))
-    assert done.returncode == 0, done.stderr
-    peaks = json.loads(done.stdout)["memory"]["peak_bytes"]
+    names = ("--tls-ca-file", "--tls-cert", "--tls-key")
+    files = zip(names, arguments(certificates, certificates).values(), strict=True)
+    options = [part for each in files for part in each]
+    done = resample(table, tmp_path / "out", "--json", "--scheduler", cluster, *options)
+    peaks = json.loads(succeeded(done))["memory"]["peak_bytes"]
     assert len(peaks) == 2
     assert all(worker.startswith("tls://") for worker in peaks)
-    dsmote.run_job(
-        {"input": str(table), "output": str(tmp_path / "plain"), "target": "label"}
-        | {"params": {"carry": ["id"], "random_state": 0}, "cluster": {"n_workers": 1}}
-    )
-    assert hashes(tmp_path / "out") == hashes(tmp_path / "plain") != []
+    job = {"input": str(table), "target": "label"}
+    job["params"] = {"carry": ["id"], "random_state": 0}
+    for name, where in (
+        ("file", {"address": cluster, "security": arguments(certificates, certificates)}),
+        ("plain", {"n_workers": 1}),
+    ):
+        dsmote.run_job({**job, "output": str(tmp_path / name), "cluster": where})
+        assert hashes(tmp_path / name) == hashes(tmp_path / "out") != {}
 
 
-def test_job_file_over_tls(cluster: str, own: Path, table: Path, tmp_path: Path) -> None:
-    job = {
-        "input": str(table),
-        "output": str(tmp_path / "out"),
-        "target": "label",
-        "params": {"carry": ["id"], "random_state": 0},
-        "if_exists": "skip",
-        "cluster": {"address": cluster, "security": arguments(own, own)},
-    }
-    file = tmp_path / "job.yaml"
-    file.write_text(json.dumps(job), encoding="utf-8")  # which is YAML, too
-    done = run(sys.executable, "-m", "dsmote", "run", file)
+def test_run_script_stops_what_it_started(certificates: Path, table: Path, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    settings = {"TLS": certificates, "TMPDIR": scratch, "MEMORY_LIMIT": "1GiB"}
+    job = ("resample", table, tmp_path / "out", *FIXED, "--json")
+    done = run(SCRIPTS / "run.sh", 1, *job, **settings)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "_SUCCESS").exists()
-    del job["cluster"]["security"]
-    file.write_text(json.dumps(job | {"output": str(tmp_path / "other")}), encoding="utf-8")
-    done = run(sys.executable, "-m", "dsmote", "run", file)
-    assert done.returncode == 1
-    assert "wants to see a certificate and there is none" in done.stderr
-    assert not (tmp_path / "other").exists()
+    (worker,) = json.loads(done.stdout)["memory"]["peak_bytes"]
+    assert worker.startswith("tls://127.0.0.1:")
+    assert os.listdir(scratch) == []
+    running = [each for each in psutil.process_iter(["cmdline"]) if each.info["cmdline"]]
+    assert not [each for each in running if str(scratch) in " ".join(each.info["cmdline"])]
 
 
-def refused(cluster: str, table: Path, out: Path, *args: object) -> str:
-    """Message of a run that must end with nothing written."""
-    done = resample(table, out, "--scheduler", cluster, *args)
-    assert (done.returncode, done.stdout) == (1, "")
-    errors = [line for line in done.stderr.splitlines() if not line.endswith(" ...")]
-    assert len(errors) == 1, done.stderr
-    assert errors[0].startswith("Error: ")
-    assert not out.exists()
-    return errors[0]
+def test_workers_that_cannot_start_are_told(
+    cluster: str, certificates: Path, tmp_path: Path
+) -> None:
+    """More workers, from what could be another machine: as they should, lame, without scheduler."""
+    more = tmp_path / "more"
+    settings = {"TLS": certificates, "SCHEDULER": cluster}
+    joined = run(SCRIPTS / "start.sh", more, 1, **settings)
+    assert (joined.returncode, joined.stdout.strip()) == (0, cluster), joined.stderr
+    assert run(SCRIPTS / "stop.sh", more).returncode == 0
+    lame = tmp_path / "python"
+    lame.write_text(
+        '#!/bin/sh\ncase "$*" in *" worker "*) echo no memory; exit 1;; esac\n'
+        f'exec "{sys.executable}" "$@"\n'
+    )
+    lame.chmod(0o755)
+    for changed, said in (
+        ({"PYTHON": lame}, r"no memory\n\S+-0 has ended: see above what it said last\n"),
+        ({"SCHEDULER": "tcp://127.0.0.1:9"}, r"no scheduler can be reached .*TLS.*\n"),
+    ):
+        failed = run(SCRIPTS / "start.sh", more, 1, **settings | changed)
+        assert failed.returncode == 1
+        assert re.fullmatch(said, failed.stderr)
+        assert list(more.glob("*.pid")) == []
+    failed = run(SCRIPTS / "start.sh", tmp_path / "new", 1, TLS=tmp_path)
+    assert (failed.returncode, os.path.exists(tmp_path / "new")) == (2, False)
+    assert f"no certificates in {tmp_path}: make them" in failed.stderr
 
 
 def test_client_without_a_certificate_is_refused(cluster: str, table: Path, tmp_path: Path) -> None:
-    said = refused(cluster, table, tmp_path / "out")
-    assert f"the scheduler at {cluster} wants to see a certificate and there is none" in said
+    said = message(resample(table, tmp_path / "out", "--scheduler", cluster))
+    assert f"{cluster}, or it does not let this client in" in said
     assert "--tls-ca-file" in said
-
-
-def test_certificates_of_another_ca_are_refused(cluster: str, own: Path, foreign: Path) -> None:
-    cases = {
-        (own, foreign): f"not accept the certificate {foreign / 'client.pem'} .*UNKNOWN_CA",
-        (foreign, foreign): f"shows a certificate that {foreign / 'ca.pem'} has not signed",
-    }
-    for files, message in cases.items():
-        with (
-            pytest.raises(SchedulerUnreachable, match=message),
-            dsmote.connect(cluster, security=arguments(*files)),
-        ):
-            pass
-
-
-def test_address_without_encryption_is_refused(cluster: str, own: Path) -> None:
-    plain = cluster.replace("tls://", "tcp://")
-    with (
-        pytest.raises(SchedulerUnreachable, match=f"{plain} talks TLS only: use {cluster} and"),
-        dsmote.connect(plain),
-    ):
-        pass
-    with (
-        pytest.raises(SchedulerUnreachable, match=f"{plain} is not encrypted, and encryption is"),
-        dsmote.connect(plain, security=arguments(own, own) | {"require_encryption": True}),
-    ):
-        pass
-
-
-def test_certificates_from_python_and_from_the_configuration(cluster: str, own: Path) -> None:
-    for security in (arguments(own, own), Security(**arguments(own, own))):
-        with dsmote.connect(cluster, security=security) as client:
-            assert client.submit(sum, [1, 2]).result() == 3
-    settings = {
-        "scheduler-address": cluster,
-        "distributed.comm.tls.ca-file": str(own / "ca.pem"),
-        "distributed.comm.tls.client.cert": str(own / "client.pem"),
-        "distributed.comm.tls.client.key": str(own / "client-key.pem"),
-    }
-    with dask.config.set(settings), dsmote.connect() as client:
-        assert client.scheduler.address == cluster
-
-
-def test_local_cluster_can_be_encrypted(own: Path) -> None:
-    security = Security(
-        **arguments(own, own),
-        tls_scheduler_cert=str(own / "scheduler.pem"),
-        tls_scheduler_key=str(own / "scheduler-key.pem"),
-        tls_worker_cert=str(own / "worker.pem"),
-        tls_worker_key=str(own / "worker-key.pem"),
-        require_encryption=True,
-    )
-    with dsmote.connect(n_workers=1, threads_per_worker=1, security=security) as client:
-        addresses = [client.scheduler.address, *client.nthreads()]
-        assert all(address.startswith("tls://127.0.0.1:") for address in addresses)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(
-    ("security", "error", "message"),
+    ("authority", "holder", "key", "cause"),
     [
-        ({"tls_ca": "x"}, ValueError, r"Unknown parameters: \['tls_ca'\].*takes require_encryp"),
-        ({"tls_ca_file": "/no/ca.pem"}, FileNotFoundError, r"/no/ca\.pem, given as tls_ca_file"),
-        (True, ValueError, "security= is a bool"),
+        ("own", "foreign", "foreign", "UNKNOWN_CA"),
+        ("foreign", "foreign", "foreign", "unable to get local issuer|self.signed"),
+        ("own", "own", "foreign", "KEY_VALUES_MISMATCH"),
     ],
 )
-def test_security_that_cannot_be_used_is_told(
-    security: object, error: type[Exception], message: str
+def test_certificates_of_another_ca_are_refused_at_once(
+    cluster: str,
+    certificates: Path,
+    foreign: Path,
+    authority: str,
+    holder: str,
+    key: str,
+    cause: str,
 ) -> None:
-    with (
-        pytest.raises(error, match=message),
-        dsmote.connect("tls://127.0.0.1:9", security=security),
-    ):
-        pass
+    of = {"own": certificates, "foreign": foreign}
+    security = arguments(of[authority], of[holder])
+    security["tls_client_key"] = str(of[key] / "client-key.pem")
+    assert refused(cluster, security, cause) < 3
 
 
-def test_key_of_another_certificate_is_told(own: Path, foreign: Path) -> None:
-    mixed = arguments(own, own) | {"tls_client_key": str(foreign / "client-key.pem")}
+def refused(address: str, security: dict[str, Any], cause: str) -> float:
+    """Seconds until a client is told why it does not get in."""
+    started = time.monotonic()
     with (
-        pytest.raises(SchedulerUnreachable, match="KEY_VALUES_MISMATCH"),
-        dsmote.connect("tls://127.0.0.1:9", security=mixed),
+        pytest.raises(SchedulerUnreachable, match=rf"answers at {address}, or .* \(.*({cause})"),
+        dsmote.connect(address, security=security),
     ):
         pass
+    return time.monotonic() - started
+
+
+def test_address_without_encryption_is_refused(cluster: str, certificates: Path) -> None:
+    plain = cluster.replace("tls://", "tcp://")
+    refused(plain, {}, r".*\): check the address \(tls:// where there are certificates")
+    encrypted = arguments(certificates, certificates) | {"require_encryption": True}
+    assert refused(plain, encrypted, "encryption required") < 3
+
+
+def test_certificates_from_python_and_from_the_configuration(
+    cluster: str, certificates: Path
+) -> None:
+    given = Security(**arguments(certificates, certificates))
+    with dsmote.connect(cluster, security=given) as client:
+        assert client.submit(sum, [1, 2]).result() == 3
+    settings = {
+        "scheduler-address": cluster,
+        "distributed.comm.tls.ca-file": str(certificates / "ca.pem"),
+        "distributed.comm.tls.client.cert": str(certificates / "client.pem"),
+        "distributed.comm.tls.client.key": str(certificates / "client-key.pem"),
+    }
+    with dask.config.set(settings), dsmote.connect() as client:
+        assert client.scheduler.address == cluster
 
 
 def test_certificate_that_has_expired_is_told(tmp_path: Path) -> None:
@@ -275,52 +226,190 @@ def test_certificate_that_has_expired_is_told(tmp_path: Path) -> None:
         thread = Thread(target=serve)
         thread.start()
         address = f"tls://127.0.0.1:{server.getsockname()[1]}"
-        with (
-            pytest.raises(
-                SchedulerUnreachable, match=f"{address} shows a certificate that has expired"
-            ),
-            dsmote.connect(address, security=arguments(folder, folder)),
-        ):
-            pass
+        refused(address, arguments(folder, folder), "certificate has expired")
         thread.join(10)
 
 
-def test_certificates_are_as_they_should_be(own: Path, foreign: Path) -> None:
+def test_certificates_are_as_they_should_be(certificates: Path, foreign: Path) -> None:
     def text(file: Path) -> str:
         shown = run("openssl", "x509", "-noout", "-text", "-in", file)
         assert shown.returncode == 0, shown.stderr
         return shown.stdout
 
-    for role, purpose in (("scheduler", "sslserver"), ("worker", "sslserver")):
-        for asked in (purpose, "sslclient"):
+    for role in ("scheduler", "worker"):
+        for purpose in ("sslserver", "sslclient"):
             verified = run(
-                *("openssl", "verify", "-x509_strict", "-purpose", asked),
-                *("-CAfile", own / "ca.pem", own / f"{role}.pem"),
+                *("openssl", "verify", "-x509_strict", "-purpose", purpose),
+                *("-CAfile", certificates / "ca.pem", certificates / f"{role}.pem"),
             )
             assert verified.returncode == 0, verified.stderr
-    assert "TLS Web Server Authentication" not in text(own / "client.pem")
+    assert "TLS Web Server Authentication" not in text(certificates / "client.pem")
     names = text(foreign / "scheduler.pem")
     for name in ("DNS:localhost", "DNS:nas.example", "IP Address:127.0.0.1", "IP Address:10.9.8.7"):
         assert name in names
     assert "FD00:0:0:0:0:0:0:7" in names
     # Nobody else reads the keys, and with the CA's gone nobody makes another certificate.
-    assert {file.stat().st_mode & 0o077 for file in own.iterdir()} == {0}
-    assert {file.name for file in own.iterdir()} == {
+    assert {file.stat().st_mode & 0o077 for file in certificates.iterdir()} == {0}
+    assert set(os.listdir(certificates)) == {
         "ca.pem",
         *(f"{role}{key}.pem" for role in ("scheduler", "worker", "client") for key in ("", "-key")),
     }
 
 
-def test_certificates_are_not_overwritten_by_accident(own: Path) -> None:
-    before = (own / "ca.pem").read_bytes()
-    again = run(SCRIPTS / "make-certificates.sh", own)
+def test_certificates_that_cannot_be_made(certificates: Path, tmp_path: Path) -> None:
+    before = (certificates / "ca.pem").read_bytes()
+    again = run(SCRIPTS / "make-certificates.sh", certificates)
     assert again.returncode == 1
     assert "has certificates already" in again.stderr
-    assert (own / "ca.pem").read_bytes() == before
+    assert (certificates / "ca.pem").read_bytes() == before
+    no_host = run(SCRIPTS / "make-certificates.sh", tmp_path / "new", "a,IP:10.0.0.1")
+    assert no_host.returncode == 2
+    assert "neither a host name nor an IP address" in no_host.stderr
+    assert os.listdir(tmp_path) == []
 
 
-def test_host_name_that_is_none_is_refused(tmp_path: Path) -> None:
-    made = run(SCRIPTS / "make-certificates.sh", tmp_path / "new", "a,IP:10.0.0.1")
-    assert made.returncode == 2
-    assert "neither a host name nor an IP address" in made.stderr
-    assert not (tmp_path / "new").exists()
+#: Run by another process: it prints what it could open, of all ports, as which client.
+STRANGER = """
+import asyncio, http.client, json, os, sys
+from distributed import Client, Security, rpc
+
+async def answers(address, security):
+    arguments = security.get_connection_args("client")
+    try:
+        async with rpc(address, timeout=2, connection_args=arguments) as there:
+            await asyncio.wait_for(there.identity(), 5)
+    except (OSError, ValueError, asyncio.TimeoutError):
+        return False
+    return True
+
+async def open_ports(tries):
+    found = await asyncio.gather(*(answers(address, security) for address, security in tries))
+    return [address for (address, _), opened in zip(tries, found) if opened]
+
+def runs_code(address, security):
+    try:
+        with Client(address, timeout=2, security=security) as client:
+            return client.run_on_scheduler(os.getpid) > 0
+    except (OSError, ValueError):
+        return False
+
+def page(port, path):
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+tried, scheduler, *ports = json.loads(sys.argv[1])
+clients = {"tcp": Security(), "tls": Security.temporary()}
+clients = {by: clients[by] for by in clients if by in tried}
+tries = [(f"{by}://127.0.0.1:{port}", clients[by]) for port in ports for by in clients]
+opened = asyncio.run(open_ports(tries))
+opened += [by for by in clients if runs_code(f"{by}://127.0.0.1:{scheduler}", clients[by])]
+pages = "/info/main/workers.html", "/json/identity.json", "/metrics", "/health"
+pages = pages if "http" in tried else ()
+opened += [f"{port}{path}" for port in ports for path in pages if page(port, path)]
+print(json.dumps(opened))
+"""
+
+
+def opened_by_a_stranger(client: Client, *tried: str) -> list[str]:
+    """What another process opens of the ports of scheduler, nannies and workers."""
+    places = [
+        one.laddr
+        for pid in (os.getpid(), *client.run(os.getpid).values())
+        for one in psutil.Process(pid).net_connections("tcp")
+        if one.status == psutil.CONN_LISTEN
+    ]
+    assert {place.ip for place in places} == {"127.0.0.1"}
+    scheduler = int(client.scheduler.address.rpartition(":")[2])
+    ports = [place.port for place in places]
+    assert scheduler in ports
+    ran = run(sys.executable, "-c", STRANGER, json.dumps([tried, scheduler, *ports]))
+    assert ran.returncode == 0, ran.stderr
+    found: list[str] = json.loads(ran.stdout)
+    return found
+
+
+@pytest.mark.parametrize("how", ["of a job", "certificates given"])
+def test_a_stranger_cannot_run_code_on_a_local_cluster(
+    how: str, certificates: Path, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[list[str]] = []
+    real = cluster_module._local_cluster
+
+    @contextmanager
+    def tried(*args: Any) -> Iterator[Client]:
+        with real(*args) as client:
+            addresses = [client.scheduler.address, *client.nthreads()]
+            assert all(address.startswith("tls://127.0.0.1:") for address in addresses)
+            opened.append(opened_by_a_stranger(client, "tcp", "tls", "http"))
+            yield client
+
+    monkeypatch.setattr(cluster_module, "_local_cluster", tried)
+    size = {"n_workers": 1, "threads_per_worker": 1}
+    if how == "of a job":
+        job = {"input": str(table), "output": str(tmp_path / "out"), "target": "label"}
+        dsmote.run_job({**job, "params": {"carry": ["id"]}, "cluster": size})
+    else:
+        files = {"tls_ca_file": str(certificates / "ca.pem")}
+        for role in ("scheduler", "worker", "client"):
+            files[f"tls_{role}_cert"] = str(certificates / f"{role}.pem")
+            files[f"tls_{role}_key"] = str(certificates / f"{role}-key.pem")
+        with dsmote.connect(**size, security=files) as client:
+            assert client.submit(sum, [1, 2]).result() == 3
+    assert opened == [[]]
+
+
+@pytest.mark.parametrize(
+    ("given", "configured", "encrypted"),
+    [
+        (None, None, True),
+        (None, True, True),
+        ({"require_encryption": True}, None, True),
+        (None, False, False),
+        ({"require_encryption": False}, None, False),
+    ],
+)
+def test_a_local_cluster_is_encrypted_unless_that_is_ruled_out(
+    given: dict[str, Any] | None, configured: bool | None, encrypted: bool
+) -> None:
+    with dask.config.set({"distributed.comm.require-encryption": configured}):
+        security = cluster_module._local_security(given)
+    assert security.require_encryption is encrypted
+    for role in ("scheduler", "worker", "client"):
+        assert (security.get_listen_args(role)["ssl_context"] is not None) is encrypted
+
+
+def test_without_encryption_it_is_open_as_the_readme_says() -> None:
+    """So the stranger would find a door, and whoever asks for plain connections gets them."""
+    plain = {"require_encryption": False}
+    with dsmote.connect(n_workers=1, threads_per_worker=1, security=plain) as client:
+        opened = opened_by_a_stranger(client, "tcp")
+        assert client.scheduler.address in opened
+        assert "tcp" in opened  # it ran code
+
+
+def test_nobody_else_can_read_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    folders: list[int] = []
+    load = ssl.SSLContext.load_cert_chain
+
+    def seen(context: ssl.SSLContext, certificate: str, key: str) -> None:
+        folders.append(os.stat(os.path.dirname(key)).st_mode & 0o777)
+        load(context, certificate, key)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", seen)
+    before = os.umask(0)
+    try:
+        with dsmote.connect(n_workers=1, threads_per_worker=1) as client:
+            told = client.run(lambda: [str(dict(os.environ)), str(sys.argv)])
+            processes = [psutil.Process(pid).cmdline() for pid in client.run(os.getpid).values()]
+            kept = [file for file in tmp_path.rglob("*") if file.is_file()]
+            texts = [file.read_text(errors="replace") for file in kept]
+    finally:
+        os.umask(before)
+    assert set(folders) == {0o700}
+    assert not [text for text in (*texts, str(told), str(processes)) if "PRIVATE KEY" in text]

@@ -4,7 +4,6 @@ Both see the same file system, as with a shared folder. What must hold: the very
 undisturbed run, or nothing visible and one clear message.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,8 +17,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from dsmote.job.demo import demo_chunk
-from tests.cluster.starting import ROOT, running, scheduler_in, wait_until, worker_at
+from tests.cluster.starting import (
+    FIXED,
+    hashes,
+    resample,
+    running,
+    scheduler_in,
+    succeeded,
+    wait_until,
+    worker_at,
+    write_table,
+)
 
 FILES = 60
 FILE_ROWS = 4000
@@ -95,40 +103,14 @@ def hosts() -> Iterator[tuple[Host, Host]]:
 
 @pytest.fixture(scope="module")
 def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Many files, so that a run can be caught in the middle."""
-    folder = tmp_path_factory.mktemp("two-hosts") / "table"
-    folder.mkdir()
-    for number in range(FILES):
-        demo_chunk(number * FILE_ROWS, FILE_ROWS).to_parquet(
-            folder / f"{number}.parquet", index=False
-        )
-    return folder
-
-
-def command(table: Path, out: Path, *args: object) -> tuple[object, ...]:
-    fixed = ("--target", "label", "--carry", "id", "--random-state", 0, "--json")
-    return (sys.executable, "-m", "dsmote", "resample", table, out, *fixed, *args)
-
-
-def hashes(out: Path) -> dict[str, str]:
-    return {
-        file.name: hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(out.glob("part-*.parquet"))
-    }
+    return write_table(tmp_path_factory.mktemp("two-hosts") / "table", FILES, FILE_ROWS)
 
 
 @pytest.fixture(scope="module")
 def reference(table: Path) -> dict[str, str]:
     """Part files of a run that nobody disturbed."""
     out = table.parent / "reference"
-    done = subprocess.run(
-        [str(part) for part in command(table, out, "--n-workers", 1, "--threads-per-worker", 1)],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    succeeded(resample(table, out, "--n-workers", 1, "--threads-per-worker", 1))
     return hashes(out)
 
 
@@ -150,20 +132,23 @@ def test_link_between_two_hosts_cut_in_the_middle(
     out, log = tmp_path / "out", tmp_path / "client.log"
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
+
+    def on(host: Host) -> dict[str, object]:
+        return {"host": host.address, "prefix": host.prefix, "env": SHORT}
+
+    def command(host: Host, out: Path) -> tuple[object, ...]:
+        dsmote = (*host.prefix, sys.executable, "-m", "dsmote", "resample", table, out, *FIXED)
+        return (*dsmote, "--json", "--scheduler", scheduler)
+
     with (
-        scheduler_in(tmp_path, host=here.address, prefix=here.prefix, env=SHORT) as scheduler,
-        worker_at(
-            scheduler, tmp_path / "a" / "log", host=here.address, prefix=here.prefix, env=SHORT
-        ) as near,
-        worker_at(
-            scheduler, tmp_path / "b" / "log", host=there.address, prefix=there.prefix, env=SHORT
-        ) as far,
+        scheduler_in(tmp_path, **on(here)) as scheduler,
+        worker_at(scheduler, tmp_path / "a" / "log", **on(here)) as near,
+        worker_at(scheduler, tmp_path / "b" / "log", **on(there)) as far,
     ):
         assert f"//{here.address}:" in near
         assert f"//{there.address}:" in far
-        prefix = (there if lonely else here).prefix
-        run = (*prefix, *command(table, out, "--scheduler", scheduler))
-        with running(*run, log=log, env=SHORT) as client:
+        client_host = there if lonely else here
+        with running(*command(client_host, out), log=log, env=SHORT) as client:
             wait_until(lambda: parts_written(out) >= 10 or client.poll() is not None, "it writes")
             there.set_link("down")
             at_cut = parts_written(out)
@@ -189,12 +174,10 @@ def test_link_between_two_hosts_cut_in_the_middle(
             assert len(errors) == 1, said
             assert "Traceback" not in said
             assert not out.exists()
-        print(f"client on {client_on}: exit {code} after {seconds:.1f} s, {at_cut} parts; {errors}")
         assert {file.name for file in tmp_path.glob(".out.dsmote/*")} <= {"manifest.json"}
 
         # The next run, on what is left of the cluster, is as if nothing had been.
         again = tmp_path / "again"
-        run = (*here.prefix, *command(table, again, "--scheduler", scheduler))
-        with running(*run, log=tmp_path / "again.log", env=SHORT) as client:
+        with running(*command(here, again), log=tmp_path / "again.log", env=SHORT) as client:
             assert client.wait(240) == 0, (tmp_path / "again.log").read_text()
         assert hashes(again) == reference

@@ -23,8 +23,6 @@ from dsmote.job import JobSpec, prepare, run, run_spec, write_job
 from dsmote.job import report as module
 from dsmote.job.spec import Split
 
-Columns = dict[str, Any]
-
 
 def job(source: Path, out: Path, **fields: Any) -> JobSpec:
     return JobSpec(
@@ -89,7 +87,7 @@ def test_report_appears_with_the_table(
     ids=["synthetic", "split", "folders", "shuffle", "under", "over"],
 )
 def test_report_of_every_way_to_write(
-    numeric: Path, tmp_path: Path, client: Client, fields: Columns, rows: Any, words: str
+    numeric: Path, tmp_path: Path, client: Client, fields: dict[str, Any], rows: Any, words: str
 ) -> None:
     html, manifest = report_of(numeric, tmp_path / "out", client, **fields)
     found = looked_at(html)
@@ -120,7 +118,7 @@ def test_rows_of_the_sample_are_rows_of_the_table(
     names = [*sampling.columns]
     np.testing.assert_array_equal(rows[[0, 1, 2]], made[names].to_numpy(float))
     assert rows["new"].tolist() == [False] * 200 + [True] * 150
-    assert rows["rank"].tolist() == [sampling.labels.index(label) for label in made["y"]]
+    assert rows["rank"].tolist() == [sampling.classes[label][0] for label in made["y"]]
 
 
 def test_a_run_that_goes_on_looks_at_the_same_rows(
@@ -242,6 +240,8 @@ def hard_frame() -> pd.DataFrame:
             "small": 1e6 + rng.random(rows) / 100,
             "heavy": rng.standard_cauchy(rows) ** 5,
             "edges": rng.integers(0, 6, rows) * 1_000_000,
+            "flag": rng.random(rows) < 0.5,
+            "days": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 999, rows), "h"),
             "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 99, rows), "s"),
             "long": pd.to_timedelta(rng.integers(0, 10**8, rows), "s"),
             "level": rng.choice(["W" * 150, "a", "i" * 30, "x" * 90, "Ab3_" * 30], rows),
@@ -253,21 +253,15 @@ def hard_frame() -> pd.DataFrame:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [360, 1280])
-@pytest.mark.parametrize("table", ["mixed", "hard"])
-def test_nothing_is_cut_on_a_phone_or_a_desk(
-    table: str, width: int, mixed: Path, tmp_path: Path, client: Client
-) -> None:
+def test_nothing_is_cut_on_a_phone_or_a_desk(width: int, tmp_path: Path, client: Client) -> None:
     """In a headless browser: the page is no wider than the screen, and labels are whole."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser")
     if browser is None:
         if os.environ.get("DSMOTE_REQUIRE_DATA") == "1":
             pytest.fail("there is no chromium to look at the report with")
         pytest.skip("there is no chromium to look at the report with")
-    if table == "mixed":
-        report_of(mixed, tmp_path / "out", client, carry=("id", "note"))
-    else:
-        hard_frame().to_parquet(tmp_path / "hard.parquet", index=False)
-        report_of(tmp_path / "hard.parquet", tmp_path / "out", client)
+    hard_frame().to_parquet(tmp_path / "hard.parquet", index=False)
+    report_of(tmp_path / "hard.parquet", tmp_path / "out", client)
     frame = tmp_path / "frame.html"
     page = (tmp_path / ".out.dsmote/report.html").as_uri()
     frame.write_text(RENDERED.format(page=page, width=width), encoding="utf-8")
@@ -286,8 +280,6 @@ def test_nothing_is_cut_on_a_phone_or_a_desk(
     assert told is not None, done.stderr[-2000:]
     found = json.loads(told.group(1).replace("&gt;", ">").replace("&lt;", "<"))
     assert found["figures"] > 10
-    assert found["wide"] <= width
-    assert found["open"] <= width
-    assert found["out"] == []
-    assert found["cut"] == []
+    assert max(found["wide"], found["open"]) <= width
+    assert found["out"] == found["cut"] == []
     assert done.returncode == 0

@@ -15,7 +15,8 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from tests.schedules.night import HOPELESS, SCHEDULE, SECONDS, Night, left_of, run, wait_until
+from tests.cluster.starting import missing, wait_until
+from tests.schedules.conftest import HOPELESS, SCHEDULE, SECONDS, Night, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 CRON = "30 2 * * *"
@@ -35,10 +36,7 @@ def environment_of(name: str, requirement: str, folder: Path) -> Path:
         folder,
     )
     if code != 0 and re.search(NO_INDEX, said):
-        reason = f"{requirement} cannot be installed: no package index is reached"
-        if os.environ.get("DSMOTE_REQUIRE_DATA") == "1":
-            pytest.fail(f"{reason}\n{said}")
-        pytest.skip(reason)
+        missing(f"{requirement} cannot be installed: no package index is reached\n{said}")
     assert code == 0, said
     assert not list((folder / name).rglob("dsmote")), "the job is to run in an environment apart"
     return programs
@@ -105,15 +103,6 @@ def test_airflow(night: Night, tmp_path: Path) -> None:
     ]
 
 
-def listening(process: psutil.Process) -> list[str]:
-    """Addresses at which a process takes connections."""
-    try:
-        connections = process.net_connections("inet")
-    except psutil.Error:
-        return []
-    return [at.laddr.ip for at in connections if at.status == psutil.CONN_LISTEN]
-
-
 def answers(api: str) -> bool:
     try:
         with urlopen(f"{api}/health", timeout=5):
@@ -135,11 +124,10 @@ def served(
 
     def start(log: Path, ready: Callable[[], bool], *words: object) -> None:
         with log.open("w") as out:
-            started.append(
-                subprocess.Popen(list(map(str, words)), env=client, stdout=out, stderr=out)
-            )
-        wait_until(lambda: ready() or started[-1].poll() is not None, f"{log.stem} is ready")
-        assert started[-1].poll() is None, log.read_text()
+            process = subprocess.Popen(list(map(str, words)), env=client, stdout=out, stderr=out)
+        started.append(process)
+        wait_until(lambda: ready() or process.poll() is not None, f"{log.stem} is ready", SECONDS)
+        assert process.poll() is None, log.read_text()
 
     try:
         server = (programs / "prefect", "server", "start", "--host", "127.0.0.1", "--port", port)
@@ -176,7 +164,13 @@ def test_prefect(night: Night, tmp_path: Path) -> None:
         words = ("deployment", "run", "dsmote-nightly/nightly", "--watch")
         code, said = run([programs / "prefect", *words], client, tmp_path)
         assert code == 0, said
-        assert {at for process in left_of(tmp_path) for at in listening(process)} == {"127.0.0.1"}
+        listening = {
+            at.laddr.ip
+            for process in night.left()
+            for at in process.net_connections("inet")
+            if at.status == psutil.CONN_LISTEN
+        }
+        assert listening == {"127.0.0.1"}
     assert night.calls() == 1
     assert night.files() == before
 
