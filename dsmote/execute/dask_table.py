@@ -74,9 +74,8 @@ from dsmote.execute.partition import (
     profile,
 )
 from dsmote.execute.recipe import ClassIndex, Making, Task
-from dsmote.execute.resources import memory_limit
 from dsmote.execute.rows import retyped
-from dsmote.plan import Block, Column, Limit, Profile, Schema, Subset, make_schema, merge_profiles
+from dsmote.plan import Block, Column, Profile, Schema, Subset, make_schema, merge_profiles
 from dsmote.plan.profile import TARGET
 from dsmote.plan.schema import check_unique, column_name
 
@@ -446,10 +445,6 @@ class DaskTable:
             divisions = getattr(values, "divisions", None)
             results.append(collect(values, tasks, outputs, f"{name}-{token}", lengths, divisions))
         return results[0] if len(results) == 1 else tuple(results)
-
-    def limit(self) -> Limit | None:
-        """Return the memory limit of a worker, or of this machine."""
-        return memory_limit(on_cluster=True)
 
     def run(self, task: Task) -> Any:
         """Return the lazy output: (X, y), or the table when the target is one of its columns."""
