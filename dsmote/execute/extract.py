@@ -142,7 +142,7 @@ def extract(*row: Any, take: Take) -> Extract:
             hashes, kept = smallest_hashes(list(found.numeric.T), quota)
             of_class = FitRows(hashes, found.numeric[kept], found.numbers[kept])
             sample[take.ranks[name]] = of_class
-    if here.matrix(take.schema) is not None:
+    if here.matrix(take.schema) is not None and companions[0] is companions[1]:  # there are none
         return Extract(counts, (len(codes),), rows, sample)
     end = index_end(here.part, here.target)
     return Extract(counts, (len(codes),), rows, sample, end, here.decimals(take.schema))
