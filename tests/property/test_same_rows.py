@@ -456,7 +456,7 @@ def test_blocks_of_any_size_hold_the_same_rows(monkeypatch):
     lazy = how.resample(dask_frame(table, [120]), target="y")
     assert lazy.npartitions == 1 + -(-72 // 7)
     assert_same_bits(lazy.compute(scheduler="synchronous"), expected)
-    set_constant(monkeypatch, "execute", "_STEP", 3)
+    set_constant(monkeypatch, "execute", "STEP", 3)
     assert_same_bits(lazy.compute(scheduler="synchronous"), expected)
     set_constant(monkeypatch, "execute", "_SHARE", 5)
     for config in ({}, {"scheduler": "synchronous"}, {"num_workers": 5}):
