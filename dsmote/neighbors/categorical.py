@@ -380,7 +380,9 @@ class _Levels:
         self._of = rank[same.of]
         self.n_used = len(order) - int(unused.sum())
         self.column = column[same.first[order]]
-        self.probabilities = table.T.take(same.first[order], axis=1)
+        self.probabilities = np.empty((self.n_classes, len(order)))
+        for of_class, values in zip(self.probabilities, table.T, strict=True):
+            of_class[:] = values[same.first[order]]
 
     def _rows(self, codes: np.ndarray) -> np.ndarray:
         return np.where(codes < 0, codes + self._sizes, codes) + self._starts
