@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 import dask
 from dask.utils import parse_bytes, parse_timedelta
 from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
 
 from dsmote.plan.labels import listed
 from dsmote.plan.memory import (
@@ -514,8 +513,7 @@ def _unseen(sizes: dict[str, int | None], folder: str | None, mark: str) -> str 
         if folder is not None:
             what = f"cannot write to {folder}"
             fs, path = url_to_fs(folder)
-            if not isinstance(fs, LocalFileSystem):
-                fs.invalidate_cache()
+            fs.invalidate_cache()
             if not fs.exists(f"{path.rstrip('/')}/{mark}"):
                 return f"{host} does not see what is written here to {folder}: it is not shared"
             # In a name of its own for each worker: two at once must not delete each other's.
