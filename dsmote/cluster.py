@@ -367,13 +367,10 @@ def _interrupts_held() -> Iterator[None]:
 def peak_memory() -> int:
     """Return the largest resident memory this process ever had, in bytes."""
     # VmHWM rather than getrusage: the latter includes the parent's pages between fork and exec.
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-            for line in status:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
+    with suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        for line in status:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     try:
         import resource
     except ImportError:  # Windows
