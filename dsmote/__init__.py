@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dsmote.cluster import connect as connect
-    from dsmote.job import JobFileError as JobFileError
-    from dsmote.job import JobResult as JobResult
-    from dsmote.job import JobSpec as JobSpec
-    from dsmote.job import run_job as run_job
+    from dsmote.job.api import JobResult as JobResult
+    from dsmote.job.api import run_job as run_job
+    from dsmote.job.jobfile import JobFileError as JobFileError
+    from dsmote.job.spec import JobSpec as JobSpec
     from dsmote.plan import Plan as Plan
     from dsmote.samplers import *  # noqa: F403
 

@@ -10,7 +10,6 @@ which ``--help`` need not cost, and in which Ctrl-C would not yet be answered as
 
 from __future__ import annotations
 
-import functools
 import json
 import logging
 import os
@@ -30,7 +29,7 @@ import click
 from dsmote import __version__
 
 if TYPE_CHECKING:
-    from dsmote.job import JobSpec
+    from dsmote.job.spec import JobSpec
 
 __all__ = ["main"]
 
@@ -93,19 +92,22 @@ class Display:
     inside a destructor or a callback of the garbage collector, and the program would go on.
     """
 
-    def __init__(self, quiet: bool = False, bar: Any = None) -> None:
-        self._quiet, self._bar = quiet, bar
+    def __init__(self, lines: bool = True, bar: Any = None) -> None:
+        self._lines, self._bar = lines, bar
         self._task = bar.add_task("starting", total=None, counts="") if bar else None
 
     def stage(self, text: str) -> None:
-        _check_interrupted()
+        self.check()
         if self._bar:
             self._bar.update(self._task, description=text)
-        elif not self._quiet:
+        elif self._lines:
             echo(f"{text} ...", err=True)
 
-    def planned(self, plan: Any) -> None:
-        _check_interrupted()
+    def check(self, plan: Any = None) -> None:
+        if _interrupted.is_set():
+            raise KeyboardInterrupt
+
+    planned = check
 
     def start(self, partitions: int, rows: int) -> None:
         self._partitions, self._rows = partitions, rows
@@ -115,7 +117,7 @@ class Display:
             self._bar.reset(self._task, total=partitions, counts="")
 
     def advance(self, partitions: int, rows: int) -> None:
-        _check_interrupted()
+        self.check()
         self._done += partitions
         self._written += rows
         if self._bar:
@@ -123,7 +125,7 @@ class Display:
             self._bar.update(self._task, completed=self._done, counts=counts)
             return
         now, finished = time.monotonic(), self._done == self._partitions
-        if self._quiet or (now - self._last < LINE_SECONDS and not finished):
+        if not self._lines or (now - self._last < LINE_SECONDS and not finished):
             return
         self._last = now
         left = (now - self._began) / self._done * (self._partitions - self._done)
@@ -134,25 +136,14 @@ class Display:
         )
 
 
-def _check_interrupted() -> None:
-    if _interrupted.is_set():
-        raise KeyboardInterrupt
-
-
-@contextmanager
-def display(quiet: bool) -> Iterator[Display]:
-    """Yield a progress."""
-    if quiet or not _is_terminal():
-        yield Display(quiet)
-        return
+def progress_bar() -> Any:
+    """Return the bar, which is shown in a ``with`` statement."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
     text, counts = TextColumn("{task.description}"), TextColumn("{task.fields[counts]}")
     columns = (SpinnerColumn(), text, BarColumn(bar_width=None), counts, TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, expand=True) as bar:
-        yield Display(bar=bar)
+    return Progress(*columns, console=Console(stderr=True), transient=True, expand=True)
 
 
 def _is_terminal() -> bool:
@@ -200,14 +191,15 @@ def execute(
     On a terminal there is a bar, and the log has only what the bar has not: warnings. Elsewhere a
     log has a line for each stage. JSON is for programs: there is no bar.
     """
-    from dsmote.job import run_spec
+    from dsmote.job.api import run_spec
     from dsmote.plan.labels import first
 
     asked = log_format is not None or log_level is not None
-    logs, bar = asked or always_log, _is_terminal() and not quiet and not asked
-    level = "error" if quiet else log_level or ("warning" if bar else "info")
+    logs, with_bar = asked or always_log, _is_terminal() and not quiet and not asked
+    level = "error" if quiet else log_level or ("warning" if with_bar else "info")
     log = logging_to_stderr(log_format, level) if logs else nullcontext()
-    with display(quiet=not bar if logs else quiet) as progress, log:
+    with progress_bar() if with_bar else nullcontext() as bar, log:
+        progress = Display(lines=not (logs or quiet), bar=bar)
         result = run_spec(spec, dry_run=dry_run, progress=progress)
     mask, planned = spec.hidden.mask, result.status == "planned"
     with nullcontext() if dry_run else after_commit():
@@ -275,38 +267,10 @@ def after_commit() -> Iterator[None]:
             say(f"Warning: the output is complete, but could not be described: {error}")
 
 
-def guarded(command: Command) -> Command:
-    """Turn whatever ends a command into one message and an exit code.
-
-    The command gets an option ``debug`` that it does not see: it shows tracebacks and the log.
-    """
-
-    @functools.wraps(command)
-    def command_guarded(*args: Any, debug: bool, **kwargs: Any) -> None:
-        log_format = kwargs.get("log_format")
-        try:
-            with _signals(), nullcontext() if debug else _without_logs_of_dask():
-                command(*args, **kwargs)
-        except click.exceptions.Exit:
-            raise
-        except click.ClickException as error:
-            error.__dict__["message"] = _visible_lines(error.message)
-            if log_format != "json":
-                raise
-            say(error.format_message(), log_format)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            say("Interrupted: nothing was written.", log_format)
-            sys.exit(INTERRUPTED)
-        except Exception as error:
-            _fail(error, debug, log_format)
-
-    return command_guarded
-
-
 def _fail(error: Exception, debug: bool, log_format: str | None) -> NoReturn:
     # Imported here: `--help` does without.
-    from dsmote.job import JobFileError, exit_code
+    from dsmote.job.api import exit_code
+    from dsmote.job.jobfile import JobFileError
     from dsmote.job.logs import Secrets
     from dsmote.plan.labels import first
 
@@ -395,10 +359,10 @@ MORE = " May be repeated."
 
 
 class JobCommand(click.Command):
-    """A command with the options of some keys of a job.
+    """A command with the options of some keys of a job, which ends with one message and a code.
 
-    They are made when they are asked for: importing the model takes time, which ``dsmote --help``
-    need not cost.
+    The options are made when they are asked for: importing the model takes time, which ``dsmote
+    --help`` need not cost.
     """
 
     def __init__(self, *args: Any, keys: tuple[str, ...], **kwargs: Any) -> None:
@@ -414,6 +378,26 @@ class JobCommand(click.Command):
             self.params[place:place] = _options(keys_schema(), self._keys)
             self._keys = ()
         return super().get_params(ctx)
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the command, which does not see its option ``debug``."""
+        debug, log_format = ctx.params.pop("debug"), ctx.params.get("log_format")
+        try:
+            with _signals(), nullcontext() if debug else _without_logs_of_dask():
+                super().invoke(ctx)
+        except click.exceptions.Exit:
+            raise
+        except click.ClickException as error:
+            error.__dict__["message"] = _visible_lines(error.message)
+            if log_format != "json":
+                raise
+            say(error.format_message(), log_format)
+            sys.exit(error.exit_code)
+        except KeyboardInterrupt:
+            say("Interrupted: nothing was written.", log_format)
+            sys.exit(INTERRUPTED)
+        except Exception as error:
+            _fail(error, debug, log_format)
 
 
 class KeyOption(click.Option):
@@ -545,10 +529,10 @@ def command(*options: Callable[[Command], Command], keys: tuple[str, ...] = (), 
     """Return a decorator that makes a command: its options, and those of some keys of a job."""
 
     def decorate(function: Command) -> click.Command:
-        made = debug(guarded(function))
-        for option in reversed(options):
-            made = option(made)
-        return main.command(cls=JobCommand, keys=keys, **more)(made)
+        decorators: list[Any] = [*options, debug]
+        for option in reversed(decorators):
+            function = option(function)
+        return main.command(cls=JobCommand, keys=keys, **more)(function)
 
     return decorate
 

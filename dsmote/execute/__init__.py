@@ -1,11 +1,7 @@
 """The only layer that knows containers: tables in memory and on Dask."""
 
 from dsmote.execute.generate import check_free as check_free
-from dsmote.execute.keep import Counted as Counted
-from dsmote.execute.keep import count_classes as count_classes
-from dsmote.execute.keep import filter_lazily as filter_lazily
-from dsmote.execute.keep import kept_in_memory as kept_in_memory
-from dsmote.execute.keep import take as take
+from dsmote.execute.partition import Counted as Counted
 from dsmote.execute.recipe import Bases as Bases
 from dsmote.execute.recipe import ClassContext as ClassContext
 from dsmote.execute.recipe import ClassIndex as ClassIndex
@@ -15,12 +11,13 @@ from dsmote.execute.recipe import Made as Made
 from dsmote.execute.recipe import Making as Making
 from dsmote.execute.recipe import NearestOfAll as NearestOfAll
 from dsmote.execute.recipe import Recipe as Recipe
+from dsmote.execute.recipe import Rows as Rows
 from dsmote.execute.recipe import SearchSpace as SearchSpace
 from dsmote.execute.recipe import Task as Task
 from dsmote.execute.recipe import on_segments as on_segments
 from dsmote.execute.recipe import other_classes as other_classes
 from dsmote.execute.recipe import vote_on as vote_on
-from dsmote.execute.rows import Rows as Rows
 from dsmote.execute.tables import Table as Table
 from dsmote.execute.tables import read_frame as read_frame
 from dsmote.execute.tables import read_pair as read_pair
+from dsmote.execute.tables import take as take

@@ -1,13 +1,29 @@
 r"""Tables on Dask: the tasks of :mod:`dsmote.execute.graph`, and collections made of them.
 
-::
+Over-samplers add partitions::
+
 
     index            i(A)       i(B)                       one node a class: recomputable,
                     /   |       |   \                      carried to whoever needs it
     generate      b0    b1      b2   b3                    one task a block
                    |    |       |    |
     output      [ p0, p1, ..., pn,  b0, b1, b2, b3 ]       partitions of the input pass as they are,
-                                                           or with carried dtypes widened
+                                                           or with other dtypes
+
+Under-samplers count the classes of each partition, then filter each as it passes::
+
+    target of          p0        p1        p2
+                       |         |         |
+    count           {0: 40}   {0: 35}   {0: 20}         the one compute; the target only is read
+                    {1:  2}   {1:  7}   {1:  1}
+                         \       |       /
+    plan             class 0: 95 rows, keep 10          positions of class 0:
+                         /       |       \              p0: 0 .. 40, p1: 40 .. 75, p2: 75 .. 95
+    filter          p0 ->     p1 ->     p2 ->           lazy: each on its own, whenever it comes by
+
+A task is told where its partition's rows of a class begin among all rows of the class; which of
+them stay is then known (:mod:`dsmote.plan.draws`) without any other partition. Cleaning methods,
+whose rows are known from the data only, add a mask for each partition.
 
 Partitions are known to each other by their order only, never by a number in the data: the
 input's partitions are fixed when the graph is built (``optimization.tune.active`` is off then),
@@ -18,7 +34,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from operator import itemgetter
+from itertools import chain
+from operator import itemgetter, methodcaller
 from typing import Any
 
 import dask.array as da
@@ -30,10 +47,8 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from dsmote.execute.generate import (
-    empty_provenance,
-    filled,
     make_block,
-    of_originals,
+    provenance_of,
     repeated,
     synthetic_index,
     with_provenance,
@@ -43,17 +58,29 @@ from dsmote.execute.graph import (
     add_each,
     add_indexes,
     frame_of,
+    freeze,
     freeze_all,
     over_all,
     with_one_thread,
 )
-from dsmote.execute.partition import check_companion, conform, numbers_in, profile
-from dsmote.execute.recipe import ClassIndex, Task
+from dsmote.execute.partition import (
+    Counted,
+    check_companion,
+    conform,
+    count_part,
+    filtered,
+    numbers_in,
+    profile,
+)
+from dsmote.execute.recipe import ClassIndex, Making, Task
 from dsmote.execute.resources import memory_limit
 from dsmote.execute.rows import retyped
-from dsmote.plan import Block, Limit, Profile, Schema, make_schema, merge_profiles
+from dsmote.plan import Block, Column, Limit, Profile, Schema, Subset, make_schema, merge_profiles
 from dsmote.plan.profile import TARGET
 from dsmote.plan.schema import check_unique, column_name
+
+COMPANIONS = ("sample_weight", "groups")  # in the order of generate.Part
+PROFILES = 16  # that are merged at once: each holds up to 2 MiB of every class
 
 
 def collect(
@@ -75,18 +102,16 @@ def collect(
     return frame_of(tasks, outputs, name, like, divisions or (None,) * (len(outputs) + 1))
 
 
-def _original(
-    part: Any, *, schema: Schema, dtypes: dict[int, Any], out: Schema, kind: str | None
-) -> Any:
+def _original(part: Any, *, schema: Schema, dtypes: dict[int, Any], how: Making) -> Any:
     """Pass an original partition on, with the dtypes and columns of the output."""
     part = conform(part, schema, dtypes)
-    if kind is None:
+    if how.provenance is None:
         return part
-    return with_provenance(part, of_originals(part.index, kind, out))
+    return with_provenance(part, provenance_of(how.provenance, how.schema, part.index))
 
 
-def _provenance_of(part: Any, *, kind: str, out: Schema) -> pd.DataFrame:
-    return of_originals(pd.RangeIndex(len(part)), kind, out)
+def _provenance(part: Any, *, how: Making) -> pd.DataFrame:
+    return provenance_of(str(how.provenance), how.schema, pd.RangeIndex(len(part)))
 
 
 def _made(of: ClassIndex, *, pick: int | None, **how: Any) -> Any:
@@ -94,15 +119,15 @@ def _made(of: ClassIndex, *, pick: int | None, **how: Any) -> Any:
     return tuple(made) if pick is None else made[pick]
 
 
-def companion_like(values: Any, name: str) -> tuple[Any, Any]:
+def _companion_like(values: Any, name: str) -> tuple[Any, Any]:
     """Return what a weight's or group's output is like, and the dtype that its parts take.
 
-    Between whole weights there are others, so whole numbers become float64.
+    Between integer weights there are others, so integers become float64.
     """
     dtype = values.dtype if isinstance(values, da.Array) else values._meta.dtype
     if name == "sample_weight" and pd.api.types.is_numeric_dtype(dtype):
-        whole = pd.api.types.is_integer_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)
-        dtype = np.dtype("f8") if whole else dtype
+        integral = pd.api.types.is_integer_dtype(dtype) or pd.api.types.is_bool_dtype(dtype)
+        dtype = np.dtype("f8") if integral else dtype
     if isinstance(values, da.Array):
         return values.astype(dtype), dtype
     if isinstance(dtype, pd.CategoricalDtype) and not values.cat.known:
@@ -111,7 +136,7 @@ def companion_like(values: Any, name: str) -> tuple[Any, Any]:
     return values._meta.astype(dtype), dtype
 
 
-def as_dtype(part: Any, *, dtype: Any, array: bool, like: Any = None) -> Any:
+def _as_dtype(part: Any, *, dtype: Any, array: bool, like: Any = None) -> Any:
     """Return a partition of weights or groups in the output's kind and dtype."""
     if array:
         return np.asarray(part).astype(dtype)
@@ -129,7 +154,7 @@ def as_dtype(part: Any, *, dtype: Any, array: bool, like: Any = None) -> Any:
     return series.astype(dtype).rename(like)
 
 
-def target_like(y: Any, known: dict[int, Any]) -> Any:
+def _target_like(y: Any, known: dict[int, Any]) -> Any:
     """Return what the partitions of the target are like, its categories known."""
     like = np.empty(0, dtype=y.dtype) if isinstance(y, da.Array) else y._meta
     if TARGET in known:
@@ -142,11 +167,12 @@ def target_like(y: Any, known: dict[int, Any]) -> Any:
     return like
 
 
-def label_block(*, block: Block, first: int, like: Any, column: bool) -> Any:
+def _label_block(*, block: Block, first: int, like: Any, column: bool) -> Any:
     """Make the target of one synthetic partition."""
     label, rows = block.label, block.rows
     if isinstance(like, np.ndarray):
-        array = filled(label, rows, like.dtype)
+        array = np.empty(rows, dtype=like.dtype)
+        array.fill(label)  # a tuple is one label, too
         return array.reshape(-1, 1) if column else array
     index = synthetic_index(like.index, first, rows)
     series = like.iloc[:, 0] if column else like
@@ -154,12 +180,12 @@ def label_block(*, block: Block, first: int, like: Any, column: bool) -> Any:
     return made.to_frame() if column else made
 
 
-COMPANIONS = ("sample_weight", "groups")  # in the order of generate.Part
-PROFILES = 16  # that are merged at once: each holds up to 2 MiB of every class
-
-
 def _all_numbers(parts: list[dict[int, bool]]) -> dict[int, bool]:
     return {i: all(p.get(i, True) for p in parts) for i in {i for p in parts for i in p}}
+
+
+def _chained(parts: Sequence[list[Any]]) -> list[Any]:
+    return list(chain(*parts))
 
 
 def _report(indexes: list[Any], *, labels: list[Any]) -> dict[Any, Any]:
@@ -269,10 +295,10 @@ class DaskTable:
         return X.rechunk({1: -1}) if X.numblocks[1] > 1 else X
 
     def _check_target(self, y: Any) -> None:
-        wide = (isinstance(y, dd.DataFrame) and len(y.columns) != 1) or (
+        several = (isinstance(y, dd.DataFrame) and len(y.columns) != 1) or (
             isinstance(y, da.Array) and y.ndim == 2 and y.shape[1] != 1
         )
-        if wide:
+        if several:
             raise ValueError(
                 "Multilabel and multioutput targets are not supported. With Dask, y must be a "
                 "Series, or have one column"
@@ -285,14 +311,8 @@ class DaskTable:
                 "Found input variables with inconsistent numbers of samples: X has "
                 f"{n_X:,} rows and y {n_y:,}"
             )
-        self._y = y = self._aligned(y)
-        if _parts(y) != self.npartitions:
-            raise ValueError(
-                f"X and y are partitioned differently: X has {self.npartitions} partitions and y "
-                f"{_parts(y)}; "
-                "repartition both alike, or keep the target in the frame and call "
-                "resample(frame, target=...)" + self._remedy(y)
-            )
+        in_frame = ", or keep the target in the frame and call resample(frame, target=...)"
+        self._y = self._aligned("y", y, in_frame)
 
     def _checked_companion(self, name: str, values: Any) -> Any:
         """Return weights or groups, partitioned as X is."""
@@ -303,33 +323,30 @@ class DaskTable:
                 f"{name} must be a Dask Series or a one-dimensional Dask Array, as X is on Dask, "
                 f"but is a {type(values).__name__}"
             )
-        values = self._aligned(values)
         check_companion(values.dtype, name)
-        if _parts(values) != self.npartitions:
-            raise ValueError(
-                f"X and {name} are partitioned differently: X has {self.npartitions} partitions "
-                f"and {name} {_parts(values)}; repartition both alike"
-            )
-        return values
+        return self._aligned(name, values)
 
-    def _aligned(self, values: Any) -> Any:
-        """Return an array of as many rows as X with the chunks of X."""
+    def _aligned(self, name: str, values: Any, remedy: str = "") -> Any:
+        """Return what goes with X, in as many partitions; arrays in the chunks of X."""
         if isinstance(values, da.Array) and isinstance(self._X, da.Array):
             ours, theirs = self._X.chunks[0], values.chunks[0]
             if sum(ours) == sum(theirs) and ours != theirs:  # of unknown sizes neither is true
-                return values.rechunk({0: ours})
-        return values
-
-    def _remedy(self, y: Any) -> str:
-        """Say what helps where Dask merged partitions while it made arrays of Parquet columns."""
-        if not isinstance(y, da.Array):
-            return ""
-        if self.is_frame:
-            return (
+                values = values.rechunk({0: ours})
+        if _parts(values) == self.npartitions:
+            return values
+        if isinstance(values, da.Array) and self.is_frame:
+            remedy += (
                 "; an array that was made of a column read from Parquet has fewer chunks than the "
                 "frame has partitions, because Dask merges them: pass the column itself"
             )
-        return "; arrays of known chunk sizes are aligned here: call compute_chunk_sizes() on both"
+        elif isinstance(values, da.Array):
+            remedy += (
+                "; arrays of known chunk sizes are aligned: call compute_chunk_sizes() on both"
+            )
+        raise ValueError(
+            f"X and {name} are partitioned differently: X has {self.npartitions} partitions and "
+            f"{name} {_parts(values)}; repartition both alike{remedy}"
+        )
 
     def schema(self, **roles: Any) -> Schema:
         """Give the columns their roles; object columns are read as numbers, or else refused."""
@@ -350,7 +367,7 @@ class DaskTable:
     def _inputs(self) -> Inputs:
         if self._frozen is None:
             collections = (self._X, self._y, *(self.companions.get(name) for name in COMPANIONS))
-            self._frozen = Inputs(*freeze_all(collections))
+            self._frozen = freeze_all(collections)
         return self._frozen
 
     def profile(self, schema: Schema, scale: str | None = None, levels: bool = False) -> Profile:
@@ -364,13 +381,71 @@ class DaskTable:
         )
         return found
 
-    def companion_parts(self) -> dict[str, tuple[Any, Sequence[Any] | None]]:
-        """Return the collections of weights and groups, each with the keys of its partitions."""
-        columns = self._inputs().columns[2:]
-        named = zip(COMPANIONS, columns, strict=True)
-        return {
-            name: (self.companions[name], keys) for name, keys in named if name in self.companions
-        }
+    def counted(self) -> Counted:
+        """Count the classes of every partition: the one compute.
+
+        Only the target is read. A reader of columns (Parquet) then reads that one column.
+        """
+        inputs = self._inputs()
+        keys, y_keys = ([] if part is None else list(part) for part in inputs.columns[:2])
+        column = None
+        level: list[Any] = []
+        if not self.has_target:
+            tasks, level = freeze(self._y)
+        elif isinstance(self.target, str):  # of other names, Dask takes some for a mask
+            column = 0
+            tasks, level = freeze(self._X[[self.target]])
+        if len(level) != len(keys):
+            # Where Dask cuts by size, a frame of fewer columns has other partitions.
+            tasks, level = dict(inputs.graph), keys if self.has_target else y_keys
+            column = self.names.index(self.target) if self.has_target else None
+        token = tokenize(self._X, self._y, self.target, "count")
+        look = partial(count_part, column=column)
+        found = over_all(tasks, zip(level, strict=True), f"count-{token}", look, _chained)
+        return Counted(tuple(found))
+
+    def kept(
+        self,
+        counted: Counted,
+        subsets: Mapping[Any, Subset],
+        masks: tuple[Mapping[Any, Any], Sequence[Any]] | None = None,
+    ) -> Any:
+        """Return the rows that stay, lazily: (X, y), or the table with its target, and companions.
+
+        Masks are a graph, and its keys of a mask for each partition.
+        """
+        inputs = self._inputs()
+        keys = list(inputs.columns[0] or ())
+        y_keys = keys if self.has_target else list(inputs.columns[1] or ())
+        target = [self.target] if self.has_target else []
+        kinds = ["target" if name in target else "carried" for name in self.names]
+        schema = Schema(tuple(map(Column, self.names, self.dtypes, kinds)))
+        token = tokenize(
+            self._X, self._y, self.companions, self.target, list(subsets.items()), "keep"
+        )
+        graph, mask_keys = dict(inputs.graph), [None] * len(keys)
+        if masks is not None:
+            graph, mask_keys = {**graph, **masks[0]}, list(masks[1])
+            token = tokenize(token, mask_keys)
+        given = {"X": self._X, "y": self._y, **{n: self.companions.get(n) for n in COMPANIONS}}
+        lengths: list[Any] = [np.nan] * len(keys)
+        if masks is None and any(isinstance(values, da.Array) for values in given.values()):
+            lengths = list(counted.kept(subsets))
+        # What stays is drawn once more for each, which costs little. A task that two had in common
+        # would be fused in one way where they are computed apart, and in another where together.
+        results, all_marks = [], counted.marks(subsets)
+        for (name, values), own in zip(given.items(), inputs.columns, strict=True):
+            if own is None:
+                continue
+            tasks, outputs = dict(graph), [(f"kept-{name}-{token}", i) for i in range(len(keys))]
+            rows = zip(outputs, own, y_keys, mask_keys, all_marks, strict=True)
+            for out, key, y_key, mask, marks in rows:
+                work = partial(filtered, name=name, schema=schema, marks=marks)
+                tasks[out] = (work, key, y_key, mask)
+            # Rows that stay keep their index, so what is known of its order still holds.
+            divisions = getattr(values, "divisions", None)
+            results.append(collect(values, tasks, outputs, f"{name}-{token}", lengths, divisions))
+        return results[0] if len(results) == 1 else tuple(results)
 
     def limit(self) -> Limit | None:
         """Return the memory limit of a worker, or of this machine."""
@@ -378,7 +453,7 @@ class DaskTable:
 
     def run(self, task: Task) -> Any:
         """Return the lazy output: (X, y), or the table when the target is one of its columns."""
-        inputs, plan = self._inputs(), task.plan
+        inputs, plan, how = self._inputs(), task.plan, task.how
         keys = inputs.columns[0]
         assert keys is not None
         token = tokenize(self._X, self._y, self.companions, task)
@@ -388,61 +463,65 @@ class DaskTable:
         if plan.growing:
             indexes = add_indexes(tasks, inputs, token, task)
             self.report = self._reported(dict(tasks), indexes, token, task)
-        several = bool(self.companions) or (task.how.provenance is not None and not self.is_frame)
-        how = {"how": task.how, "like": self.index_like, "array": self.array}
-        made = []
+        apart = how.provenance is not None and not self.is_frame
+        several = apart or bool(self.companions)
+        pick = None if several else 0
+        blocks = []
         for b, block in enumerate(plan.blocks):
-            make = partial(with_one_thread, _made, pick=None if several else 0, block=block, **how)
-            made.append((f"synthetic-{token}", b))
-            tasks[made[-1]] = (make, indexes[block.class_rank])
+            make = partial(
+                with_one_thread,
+                _made,
+                pick=pick,
+                how=how,
+                block=block,
+                like=self.index_like,
+                array=self.array,
+            )
+            blocks.append((f"synthetic-{token}", b))
+            tasks[blocks[-1]] = (make, indexes[block.class_rank])
 
-        def new(place: int) -> list[Any]:
+        def part(place: int) -> list[Any]:
             """Return the keys of one thing that each block makes: see ``generate.Part``."""
             if not several:
-                return made
-            return add_each(tasks, f"part-{place}-{token}", itemgetter(place), zip(made))
+                return blocks
+            return add_each(tasks, f"part-{place}-{token}", itemgetter(place), zip(blocks))
+
+        def collected(tasks: dict[Any, Any], like: Any, outputs: list[Any], name: str) -> Any:
+            own = like.chunks[0] if isinstance(like, da.Array) else ()
+            lengths = [*own, *(block.rows for block in plan.blocks)]
+            return collect(like, dict(tasks), outputs, f"{name}-{token}", lengths)
 
         originals, like = list(keys), self._X
         if self.is_frame:
             like = self._changed_meta(task)
-        if self.is_frame and (task.changes or task.how.provenance):
-            dtypes, kind = task.changes, task.how.provenance
-            change = partial(
-                _original, schema=task.schema, dtypes=dtypes, out=task.how.schema, kind=kind
-            )
+        if self.is_frame and (task.changes or how.provenance):
+            change = partial(_original, schema=task.schema, dtypes=task.changes, how=how)
             originals = add_each(tasks, f"original-{token}", change, zip(keys))
-        X_keys = [*originals, *new(0)]
-        if task.how.provenance and not self.is_frame:
-            of = partial(_provenance_of, kind=task.how.provenance, out=task.how.schema)
-            outputs = [*add_each(tasks, f"no-provenance-{token}", of, zip(keys)), *new(3)]
-            meta = empty_provenance(task.how.provenance, task.how.schema)
+        X_keys = [*originals, *part(0)]
+        if apart:
+            of = partial(_provenance, how=how)
+            outputs = [*add_each(tasks, f"no-provenance-{token}", of, zip(keys)), *part(3)]
+            meta = _provenance(self._meta, how=how)
             self.provenance = collect(meta, dict(tasks), outputs, f"provenance-{token}", ())
         companions = []
-        for name, (values, own) in self.companion_parts().items():
-            assert own is not None
-            out, dtype = companion_like(values, name)
+        for name, values in self.companions.items():
+            place = 1 + COMPANIONS.index(name)
+            out, dtype = _companion_like(values, name)
             change = partial(
-                as_dtype,
+                _as_dtype,
                 dtype=dtype,
                 array=isinstance(values, da.Array),
                 like=getattr(values, "name", None),
             )
-            parts = [*own, *new(1 + COMPANIONS.index(name))]
-            outputs = add_each(tasks, f"part-of-{name}-{token}", change, zip(parts))
-            companions.append(self._collect(out, tasks, outputs, f"{name}-{token}", task))
-        X_res = self._collect(like, tasks, X_keys, f"X-{token}", task)
+            parts = zip([*(inputs.columns[1 + place] or ()), *part(place)])
+            outputs = add_each(tasks, f"part-of-{name}-{token}", change, parts)
+            companions.append(collected(tasks, out, outputs, name))
+        X_res = collected(tasks, like, X_keys, "X")
         if self.has_target:
             return (X_res, *companions) if companions else X_res
-        return (X_res, self._labels(inputs, f"y-{token}", task), *companions)
-
-    @staticmethod
-    def _collect(
-        like: Any, tasks: Mapping[Any, Any], outputs: list[Any], name: str, task: Task
-    ) -> Any:
-        """Make a collection of original partitions and of those of the plan's blocks."""
-        lengths = [block.rows for block in task.plan.blocks]
-        own = like.chunks[0] if isinstance(like, da.Array) else ()
-        return collect(like, dict(tasks), outputs, name, [*own, *lengths])
+        tasks = dict(inputs.graph)
+        y_like, y_keys = self._labels(inputs, tasks, token, task)
+        return (X_res, collected(tasks, y_like, y_keys, "y"), *companions)
 
     def _changed_meta(self, task: Task) -> pd.DataFrame:
         """Return the metadata of the output: known categories, changed dtypes, provenance."""
@@ -450,7 +529,7 @@ class DaskTable:
         changed = {i: dtype for i, dtype in task.known.items() if 0 <= i < meta.shape[1]}
         meta = retyped(meta, changed) if changed else meta
         if task.how.provenance:
-            meta = with_provenance(meta, empty_provenance(task.how.provenance, task.how.schema))
+            meta = with_provenance(meta, _provenance(meta, how=task.how))
         return meta
 
     @staticmethod
@@ -465,22 +544,19 @@ class DaskTable:
         graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
         return Delayed(name, graph, layer=name)
 
-    def _labels(self, inputs: Inputs, name: str, task: Task) -> Any:
-        y, keys = self._y, inputs.columns[1]
-        assert keys is not None
-        tasks, outputs = dict(inputs.graph), list(keys)
-        like = target_like(y, task.known)
+    def _labels(
+        self, inputs: Inputs, tasks: dict[Any, Any], token: str, task: Task
+    ) -> tuple[Any, list[Any]]:
+        """Add the tasks of the target; return what it is like, and the keys of its partitions."""
+        y, outputs = self._y, list(inputs.columns[1] or ())
+        like = _target_like(y, task.known)
         column = isinstance(y, dd.DataFrame) or (isinstance(y, da.Array) and y.ndim == 2)
         if TARGET in task.changes:
-            change = partial(_as_category, dtype=task.known[TARGET])
-            outputs = add_each(tasks, f"original-{name}", change, zip(keys))
+            change = methodcaller("astype", task.known[TARGET])
+            outputs = add_each(tasks, f"original-y-{token}", change, zip(outputs))
         for b, block in enumerate(task.plan.blocks):
-            first = (task.how.first) + block.offset
-            make = partial(label_block, block=block, first=first, like=like, column=column)
-            outputs.append((f"labels-{name}", b))
+            first = task.how.first + block.offset
+            make = partial(_label_block, block=block, first=first, like=like, column=column)
+            outputs.append((f"labels-y-{token}", b))
             tasks[outputs[-1]] = (make,)
-        return self._collect(y if isinstance(y, da.Array) else like, tasks, outputs, name, task)
-
-
-def _as_category(part: Any, *, dtype: pd.CategoricalDtype) -> Any:
-    return part.astype(dtype)
+        return y if isinstance(y, da.Array) else like, outputs

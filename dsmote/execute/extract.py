@@ -1,13 +1,31 @@
-"""What is taken out of one partition, and joined over all: class rows, and a sample to learn from.
+r"""What is asked of every partition: class rows, a sample to fit a model to, the nearest rows.
 
 The sample of a class is the rows with the smallest hashes of their values. It is the same however
 the table is cut: the smallest of each partition hold the smallest of all.
+
+Where a sampler wants to know who is near a row among ALL rows, the queries travel, and the data
+stay where they are::
+
+    class rows --- batch 0 --+--> partition 0:  its nearest m   --.
+                             +--> partition 1:  its nearest m   ---+--> the nearest m of all,
+                             +--> ...                           --'     8 lists at a time
+               --- batch 1 --+--> ...
+
+The data do not fit into a worker, the class's rows do. Each partition is indexed, asked for its own
+m nearest rows of each query, and forgotten; what is kept is a distance, a class and a row number
+for each. Lists are merged in the order of the partitions and stably, so that equal distances stay
+in the order of the rows, and the result does not depend on how the table is cut. Engines order rows
+by squared distance, of which two may have the same root: so do the lists. A row is left out of its
+own list by its number.
+
+A recipe may also look at each partition itself (:meth:`Recipe.survey`); what it returns is added
+up.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
@@ -17,37 +35,69 @@ import pandas as pd
 
 from dsmote.execute.partition import (
     Partition,
-    bad_values,
-    companion,
+    all_finite,
     incomplete,
     index_end,
     missing_labels,
     smallest_hashes,
 )
-from dsmote.execute.recipe import Task
-from dsmote.execute.rows import Rows, all_finite, encode, factorized, join
+from dsmote.execute.recipe import NearestOfAll, Recipe, Rows, Task
+from dsmote.execute.rows import encode, factorized, join, join_levels
+from dsmote.neighbors import NeighborIndex, few
+from dsmote.neighbors.exact import scale_power, squared_distances
 from dsmote.plan import Plan, Schema
+from dsmote.plan.memory import QUERIES
 from dsmote.plan.profile import merge_decimals
+
+BATCH = QUERIES  # that travel together: their lists of 10 are 7 MiB
+_LEAST = 50  # rows of a class that a model is fitted to, where it has so many
+_WORTH_THREADS = 1 << 26  # multiplications
+_FEW_COLUMNS = 8
+
+Each = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 
 
 @dataclass(frozen=True)
 class Take:
-    """What to take out."""
+    """Which rows to take out of a partition."""
 
     schema: Schema
-    grow: Mapping[Any, int]  # ranks by label of the classes whose rows are wanted
+    grow: Mapping[Any, int] = field(default_factory=dict)  # ranks by label, of classes that grow
     skip: bool = False  # leave rows with a missing value out, where otherwise they are an error
-    whole: bool = False  # take rows as they are, all columns; nothing is measured
-    passthrough: tuple[int, ...] = ()  # positions of columns that are not measured but wanted too
+    copies: bool = False  # take rows as they are, all columns; none is a feature
+    passthrough: tuple[int, ...] = ()  # positions of columns that are no features but wanted
     ranks: Mapping[Any, int] = field(default_factory=dict)  # of all classes, for a sample
     quotas: Mapping[int, int] = field(default_factory=dict)  # sampled rows of each class, by rank
+
+
+def take_of(task: Task) -> Take:
+    """Say what a task needs of the data."""
+    plan, recipe = task.plan, task.how.recipe
+    quotas = {}
+    if recipe.sample:
+        total = sum(c.usable for c in plan.classes)
+        for c in plan.classes:
+            part = -(-recipe.sample * c.usable // max(1, total))
+            quotas[c.rank] = c.usable if total <= recipe.sample else max(part, _LEAST)
+    passthrough = [*task.schema.copied, *task.schema.carried]
+    if task.how.provenance != "full":
+        passthrough = task.schema.copied
+    return Take(
+        schema=task.schema,
+        grow={c.label: c.rank for c in plan.growing},
+        skip=task.skip,
+        copies=recipe.copies_rows,
+        passthrough=() if recipe.copies_rows else tuple(sorted(passthrough)),
+        ranks={c.label: c.rank for c in plan.classes} if quotas else {},
+        quotas=quotas,
+    )
 
 
 @dataclass(frozen=True)
 class FitRows:
     """Some rows of a class, to fit a model to: those with the smallest hashes."""
 
-    words: np.ndarray
+    hashes: np.ndarray
     numeric: np.ndarray
     numbers: np.ndarray
 
@@ -71,128 +121,122 @@ class Extract:
         return np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
 
 
-def extract(
-    part: Any, target: Any = None, weight: Any = None, group: Any = None, *, take: Take
-) -> Extract:
+def extract(*row: Any, take: Take) -> Extract:
     """Take the complete rows of the classes to grow out of one partition."""
-    here = Partition.of(part, target, weight, group)
-    schema = take.schema
-    codes, names, found_counts, missing = here.labels(schema)
+    here = Partition.of(*row)
+    codes, counts, missing = here.labels(take.schema)
     if missing:
-        name = getattr(here.series(schema), "name", None)
+        name = getattr(here.series(take.schema), "name", None)
         raise ValueError(missing_labels(missing, name))
-    plain = not (take.passthrough or here.weight is not None or here.group is not None)
-    matrix = here.matrix(schema) if plain else None
-    if matrix is None:
-        n = len(here.frame(schema))
-        if here.weight is not None:
-            here.weight = companion(here.weight, n, "sample_weight")
-        if here.group is not None:
-            here.group = companion(here.group, n, "groups")
-    found, sample = {}, {}
-    for code, name in enumerate(names):
+    companions = here.companions(take.schema, len(codes))
+    rows, sample = {}, {}
+    for code, name in enumerate(counts):
         rank = take.grow.get(name)
         quota = take.quotas.get(take.ranks.get(name, -1), 0)
         if rank is None and not quota:
             continue
-        at = np.flatnonzero(codes == code)
-        rows = _rows(here, at, take, matrix, rank is not None)
+        found = _rows(here, np.flatnonzero(codes == code), take, companions)
         if rank is not None:
-            found[rank] = rows
+            rows[rank] = found
         if quota:
-            hashes, kept = smallest_hashes(list(rows.numeric.T), quota)
-            sample[take.ranks[name]] = FitRows(hashes, rows.numeric[kept], rows.numbers[kept])
-    counts = dict(zip(names, found_counts, strict=True))
-    if matrix is not None:
-        return Extract(counts, (len(matrix),), found, sample)
+            hashes, kept = smallest_hashes(list(found.numeric.T), quota)
+            of_class = FitRows(hashes, found.numeric[kept], found.numbers[kept])
+            sample[take.ranks[name]] = of_class
+    if here.matrix(take.schema) is not None:
+        return Extract(counts, (len(codes),), rows, sample)
     end = index_end(here.part, here.target)
-    return Extract(counts, (len(codes),), found, sample, end, here.decimals(schema))
+    return Extract(counts, (len(codes),), rows, sample, end, here.decimals(take.schema))
 
 
-def _rows(
-    here: Partition, at: np.ndarray, take: Take, matrix: np.ndarray | None, everything: bool
-) -> Rows:
-    """Take the complete rows of a class; with `everything`, also what goes with them."""
-    schema = take.schema
-    rows: Any = here.frame(schema).iloc[at] if matrix is None else matrix[at]
-    no_codes = np.empty((len(at), 0), dtype=np.int32)
-    if take.whole:
-        whole = pd.DataFrame(rows, copy=False).reset_index(drop=True)
-        made = Rows(np.empty((len(at), 0)), {}, no_codes, (), {}, at, passthrough=whole)
-    elif matrix is not None:
-        numeric = rows.astype(np.float64, order="C", copy=False)
-        made = Rows(numeric, {}, no_codes, (), {}, at)
+def _rows(here: Partition, at: np.ndarray | None, take: Take, companions: tuple[Any, Any]) -> Rows:
+    """Take the complete ones of some rows (None: of all), and what goes with them."""
+    schema, matrix = take.schema, here.matrix(take.schema)
+    table: Any = here.frame(schema) if matrix is None else matrix
+    some = table
+    if at is None:
+        at = np.arange(len(table))
     else:
-        made = encode(rows, schema, at, here.levels)
+        some = table[at] if matrix is not None else table.iloc[at]
+    no_codes = np.empty((len(at), 0), dtype=np.int32)
+    if take.copies:
+        copied = pd.DataFrame(some, copy=False).reset_index(drop=True)
+        made = Rows(np.empty((len(at), 0)), no_codes, at, passthrough=copied)
+    elif matrix is not None:
+        made = Rows(some.astype(np.float64, order="C", copy=False), no_codes, at)
+    else:
+        made = encode(some, schema, at, here.levels)
     if not all_finite(made.numeric):
         if not take.skip:
-            raise ValueError(incomplete(*bad_values(made.numeric, schema), schema))
-        good = np.isfinite(made.numeric).all(axis=1)
-        return _rows(here, at[good], take, matrix, everything)
-    if matrix is not None or not (everything or take.whole):
-        return made
-    if take.passthrough and not take.whole:
-        passthrough = rows.iloc[:, list(take.passthrough)].reset_index(drop=True)
-        made = replace(made, passthrough=passthrough)
-    if here.weight is not None:
-        made = replace(made, weights=here.weight.iloc[at].to_numpy(dtype=np.float64))
-    groups = here.group
-    if groups is None and schema.group is not None and not take.whole:
-        groups = here.frame(schema).iloc[:, schema.group]
-    if groups is not None:
+            counts = [of(made.numeric).sum(axis=0).tolist() for of in (np.isnan, np.isinf)]
+            missing, infinite = (dict(zip(schema.numeric, of, strict=True)) for of in counts)
+            raise ValueError(incomplete(missing, infinite, schema))
+        made = made.take(np.flatnonzero(np.isfinite(made.numeric).all(axis=1)))
+        at = made.numbers
+    if take.passthrough:
+        columns = table.iloc[at, list(take.passthrough)].reset_index(drop=True)
+        made = replace(made, passthrough=columns)
+    weights, groups = companions
+    if weights is not None:
+        made = replace(made, weights=weights.iloc[at].to_numpy(dtype=np.float64))
+    if groups is not None and not (take.copies and here.groups is None):
         codes, levels = factorized(groups.iloc[at])
         made = replace(made, group=codes, group_levels=levels)
     return made
 
 
-def join_extracts(parts: Sequence[Extract], *, take: Take) -> Extract:
-    """Join what was extracted from partitions, in order."""
+def join_extracts(
+    parts: Sequence[Extract], *, take: Take, plan: Plan | None = None, first: int = 0
+) -> Extract:
+    """Join what was extracted from partitions, in order; with the plan, check that this is all."""
+    joined = _joined(parts, take)
+    return joined if plan is None else check_counts(joined, plan, first)
+
+
+def _joined(parts: Sequence[Extract], take: Take) -> Extract:
     if len(parts) == 1 and all(len(p.categories) == 0 for p in parts[0].rows.values()):
         return parts[0]
     firsts = np.cumsum([0, *(sum(p.lengths) for p in parts)])
     counts: Counter[Any] = Counter()
     for p in parts:
         counts.update(p.counts)
-    ranks = sorted({rank for p in parts for rank in p.rows})
     moved = list(zip(parts, firsts[:-1].tolist(), strict=True))
     rows = {
         rank: join([p.rows[rank].moved(by) for p, by in moved if rank in p.rows], take.schema)
-        for rank in ranks
+        for rank in sorted({rank for p in parts for rank in p.rows})
     }
-    lengths = tuple(n for p in parts for n in p.lengths)
     sample = {
         rank: _smallest([(p.sample[rank], by) for p, by in moved if rank in p.sample], quota)
         for rank, quota in take.quotas.items()
         if any(rank in p.sample for p in parts)
     }
+    lengths = tuple(n for p in parts for n in p.lengths)
     end = max((p.index_end for p in parts), default=0)
     decimals: dict[int, Any] = reduce(merge_decimals, (p.decimals for p in parts), {})
     return Extract(dict(counts), lengths, rows, sample, end, decimals)
 
 
 def _smallest(parts: Sequence[tuple[FitRows, int]], quota: int) -> FitRows:
-    words = np.concatenate([p.words for p, _ in parts])
-    order = np.argsort(words, kind="stable")[:quota]
+    hashes = np.concatenate([p.hashes for p, _ in parts])
+    order = np.argsort(hashes, kind="stable")[:quota]
     numeric = np.concatenate([p.numeric for p, _ in parts])
     numbers = np.concatenate([p.numbers + by for p, by in parts])
-    return FitRows(words[order], numeric[order], numbers[order])
+    return FitRows(hashes[order], numeric[order], numbers[order])
 
 
 def check_counts(found: Extract, plan: Plan, first: int = 0) -> Extract:
     """Check that the data are what the plan was made for."""
-    counts = found.counts
+    counts = dict(found.counts)
     for c in plan.classes:
-        if counts.get(c.label, 0) != c.before:
+        n = counts.pop(c.label, 0)
+        if n != c.before:
             raise ValueError(
-                f"class {c.label!r} has {counts.get(c.label, 0):,} rows in the data, but "
+                f"class {c.label!r} has {n:,} rows in the data, but "
                 f"{c.before:,} were planned for; correct class_counts, or leave it out to have "
                 "the rows counted (data that change between two reads cannot be resampled)"
             )
-    planned = plan.counts_before
-    unknown = [label for label in counts if label not in planned]
-    if unknown:
+    for label, n in counts.items():
         raise ValueError(
-            f"the data hold the class {unknown[0]!r} ({counts[unknown[0]]:,} rows), which "
+            f"the data hold the class {label!r} ({n:,} rows), which "
             "class_counts does not name; add it, or leave class_counts out"
         )
     if first and found.index_end > first:
@@ -204,26 +248,200 @@ def check_counts(found: Extract, plan: Plan, first: int = 0) -> Extract:
     return found
 
 
-_LEAST = 50  # rows of a class that a model is fitted to, where it has so many
+# ---- the nearest of all rows
 
 
-def take_of(task: Task) -> Take:
-    """Say what a task needs of the data."""
-    plan, recipe = task.plan, task.how.recipe
-    quotas = {}
-    if recipe.sample:
-        total = sum(c.usable for c in plan.classes)
-        for c in plan.classes:
-            part = -(-recipe.sample * c.usable // max(1, total))
-            quotas[c.rank] = c.usable if total <= recipe.sample else max(part, _LEAST)
-    carried = task.schema.carried if task.how.provenance == "full" else []
-    copied = [] if recipe.copies_rows else task.schema.copied  # copied rows have all
-    return Take(
-        schema=task.schema,
-        grow={c.label: c.rank for c in plan.growing},
-        skip=task.skip,
-        whole=recipe.copies_rows,
-        passthrough=tuple(sorted([*carried, *copied])),
-        ranks={c.label: c.rank for c in plan.classes} if quotas else {},
-        quotas=quotas,
+@dataclass(frozen=True)
+class ReferenceRows:
+    """The complete rows of a partition, as queries are compared with them."""
+
+    rows: Rows  # numbers count from the first row of the partition
+    matrix: np.ndarray  # float64, shape (n, p): scaled, if asked for
+    ranks: np.ndarray  # int32, shape (n,): place of each row's class in sorted label order
+    _indexes: dict[bool, NeighborIndex] = field(default_factory=dict, repr=False, compare=False)
+
+    def index(self, at: np.ndarray, n_queries: int, recipe: Recipe) -> NeighborIndex:
+        """Index some rows; that of all of them is kept for whoever asks next."""
+        if len(at) < len(self.matrix):
+            return recipe.index_all(self.matrix[at], n_queries)
+        kind = few(n_queries, len(at))
+        if kind not in self._indexes:
+            self._indexes[kind] = recipe.index_all(self.matrix, n_queries)
+        return self._indexes[kind]
+
+
+def reference_rows(
+    *row: Any, schema: Schema, ranks: Mapping[Any, int], recipe: Recipe
+) -> ReferenceRows:
+    """Take the complete rows of all classes out of one partition."""
+    here = Partition.of(*row)
+    if here.reference is None:
+        codes, counts, _ = here.labels(schema)
+        companions = here.companions(schema, len(codes))
+        rows = _rows(here, None, Take(schema, skip=True), companions)
+        places = np.array([ranks[name] for name in counts] or [-1], dtype=np.int32)
+        matrix = recipe.scaled(rows.numeric)
+        here.reference = ReferenceRows(rows, matrix, places[codes[rows.numbers]])
+    return here.reference
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Rows of a class that ask for the nearest of all rows."""
+
+    query_rows: np.ndarray  # int64, shape (q,): which rows of the class
+    points: np.ndarray  # float64, shape (q, p): scaled, if asked for
+    numbers: np.ndarray  # int64, shape (q,): which rows of the table
+    starts: np.ndarray  # int64, shape (partitions + 1,): number of the first row of each
+    group: np.ndarray | None  # int32, shape (q,): codes into `group_levels`
+    group_levels: pd.Series | None
+    rank: int  # place of their class in sorted label order
+
+
+def queries_of(found: Extract, model: Any, *, recipe: Recipe, rank: int, batch: int) -> Queries:
+    """Make one batch of the queries of a class."""
+    rows = found.rows[rank]
+    asked = recipe.query_rows(rows, model)[batch * BATCH : (batch + 1) * BATCH]
+    points, numbers = recipe.scaled(rows.numeric[asked]), rows.numbers[asked]
+    group = None if rows.group is None else rows.group[asked]
+    return Queries(asked, points, numbers, found.starts, group, rows.group_levels, rank)
+
+
+def nearest_here(
+    of: ReferenceRows, queries: Queries, *, order: int, recipe: Recipe, each: Each | None = None
+) -> NearestOfAll:
+    """Find the nearest rows of one partition for each query."""
+    first, rows = int(queries.starts[order]), of.rows
+    own = _places(rows.numbers, queries.numbers - first)
+    _check_unchanged(of, queries, own, first, int(queries.starts[order + 1]))
+    n, m, width = len(queries.query_rows), recipe.n_neighbors_all, of.matrix.shape[1]
+    found = NearestOfAll(
+        queries.query_rows,
+        np.full((n, m), np.inf),
+        np.full((n, m), -1, dtype=np.int32),
+        np.full((n, m), -1, dtype=np.int64),
+        np.zeros((n, recipe.values, width + (rows.weights is not None))),
+        queries.rank,
+        np.zeros((n, m)) if len(queries.starts) > 2 else None,  # one partition: nothing to merge
     )
+
+    def fill(here: np.ndarray, asking: np.ndarray) -> None:
+        index = of.index(here, len(asking), recipe)
+        place = _places(here, own[asking])
+        # One thread more where there is enough to do; in a few columns a tree is too quick.
+        cells = len(asking) * len(here) * width
+        worth = cells > _WORTH_THREADS and (index.engine == "brute" or width > _FEW_COLUMNS)
+        step = 1 << 8 if each is not None and worth else 1 << 12
+
+        def ask(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            some = np.arange(start, min(len(asking), start + step))
+            distances = np.full((len(some), m), np.inf)
+            ids = np.zeros((len(some), m), dtype=np.int64)
+            inside = place[some] >= 0
+            k_in, k_out = min(m, len(here) - 1), min(m, len(here))
+            if inside.any() and k_in:
+                got = index.query(place[some[inside]], k_in)
+                distances[inside, :k_in], ids[inside, :k_in] = got
+            if not inside.all():
+                got = index.query_points(queries.points[asking[some[~inside]]], k_out)
+                distances[~inside, :k_out], ids[~inside, :k_out] = got
+            return some, distances, ids
+
+        for some, distances, ids in (each or map)(ask, range(0, len(asking), step)):
+            to, at = asking[some], here[ids]
+            there = np.isfinite(distances)
+            found.distances[to] = distances
+            if found.finer is not None:
+                found.finer[to] = _finer(of.matrix, queries.points[to], at, distances)
+            found.classes[to] = np.where(there, of.ranks[at], -1)
+            found.numbers[to] = np.where(there, rows.numbers[at] + first, -1)
+            if recipe.values:
+                near = at[:, : recipe.values]
+                found.values[to, :, :width] = rows.numeric[near]
+                if rows.weights is not None:
+                    found.values[to, :, -1] = rows.weights[near]
+
+    for here, asking in _by_group(rows, queries):
+        if len(here) and len(asking):
+            fill(here, asking)
+    return found
+
+
+def _check_unchanged(
+    of: ReferenceRows, queries: Queries, own: np.ndarray, first: int, stop: int
+) -> None:
+    """Refuse a partition in which the rows that ask are not where they were."""
+    here = (queries.numbers >= first) & (queries.numbers < stop)
+    places = own[here]
+    if (places < 0).any() or not np.array_equal(of.matrix[places], queries.points[here]):
+        raise ValueError(
+            "a partition holds other rows, or the same in another order, than when it was read "
+            "before; data that change between two reads cannot be resampled: write them to files, "
+            "or call persist(), before"
+        )
+
+
+def _places(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return where the wanted numbers stand among ascending ones; -1 where they do not."""
+    at = np.searchsorted(numbers, wanted)
+    inside = at < len(numbers)
+    inside[inside] = numbers[at[inside]] == wanted[inside]
+    return np.where(inside, at, -1)
+
+
+def _by_group(rows: Rows, queries: Queries) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield rows and queries of each group; all of them where there are no groups."""
+    n = len(rows)
+    if rows.group is None or queries.group is None:
+        yield np.arange(n), np.arange(len(queries.points))
+        return
+    codes, _ = join_levels([(rows.group, rows.group_levels), (queries.group, queries.group_levels)])
+    mine, theirs = codes[:n], codes[n:]
+    ours, asking = np.argsort(mine, kind="stable"), np.argsort(theirs, kind="stable")
+    for code in np.intersect1d(mine, theirs):
+        a, b = np.searchsorted(mine[ours], [code, code + 1])
+        c, d = np.searchsorted(theirs[asking], [code, code + 1])
+        yield ours[a:b], asking[c:d]
+
+
+def _finer(
+    matrix: np.ndarray, points: np.ndarray, ids: np.ndarray, distances: np.ndarray
+) -> np.ndarray:
+    """Return squares of distances, each over the power of four of its distance."""
+    scale = scale_power(matrix)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if scale != 1.0:
+            matrix, points = matrix * scale, points * scale
+        squares = squared_distances(matrix, points, ids)
+    exponents = np.frexp(distances)[1] + np.frexp(scale)[1] - 1
+    return np.where(np.isfinite(distances), np.ldexp(squares, -2 * exponents), 0.0)
+
+
+def merge_nearest(parts: Sequence[NearestOfAll]) -> NearestOfAll:
+    """Merge what partitions found, in their order: the nearest of all."""
+    if len(parts) == 1:
+        return parts[0]
+    m, v = parts[0].distances.shape[1], parts[0].values.shape[1]
+
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(p, name) for p in parts], axis=1)
+
+    order = np.lexsort((joined("finer"), joined("distances")), axis=1)[:, :m]
+    found: dict[str, Any] = {
+        name: np.take_along_axis(joined(name), order, axis=1)
+        for name in ("distances", "finer", "classes", "numbers")
+    }
+    if v:
+        # A part has values of its first v only, and no more of it can be among the first v.
+        place = (order[:, :v] // m) * v + order[:, :v] % m
+        found["values"] = np.take_along_axis(joined("values"), place[:, :, None], axis=1)
+    return replace(parts[0], **found)
+
+
+def join_batches(parts: Sequence[NearestOfAll]) -> NearestOfAll:
+    """Join what batches of queries found, in order."""
+    joined: dict[str, Any] = {}
+    if len(parts) > 1:
+        for name in ("query_rows", "distances", "classes", "numbers", "values"):
+            joined[name] = np.concatenate([getattr(p, name) for p in parts])
+    return replace(parts[0], finer=None, **joined)

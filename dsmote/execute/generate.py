@@ -4,8 +4,7 @@ r"""From class rows to new rows: the index of one class, blocks made from it, an
 
     class rows --> index --> arrays of new rows (Made) --> frame or array, dtypes of the output
 
-Memory and Dask call these functions; neither has a way of its own to make rows. Where rows came
-from is told in further columns:
+Where rows came from is told in further columns:
 
 ====================  =========================================================================
 ``synthetic``         whether the row was made
@@ -21,7 +20,7 @@ In original rows all but the first are missing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -39,8 +38,9 @@ from dsmote.execute.recipe import (
     Making,
     NearestOfAll,
     Recipe,
+    Rows,
 )
-from dsmote.execute.rows import Rows, is_arrow_date, retyped
+from dsmote.execute.rows import is_arrow_date, retyped
 from dsmote.neighbors import GroupedSearch, NeighborIndex, measure_recall
 from dsmote.plan import (
     COPY,
@@ -58,20 +58,13 @@ from dsmote.plan.labels import listed
 from dsmote.plan.memory import STEP_ROWS
 from dsmote.plan.schema import with_decimals
 
-FLAG = "synthetic"
-
-
-def _parents(schema: Schema) -> list[tuple[Any, Any]]:
-    """Return name, and dtype of the parents' columns, of each carried column."""
-    carried = [schema.columns[i] for i in schema.carried]
-    return [
-        (c.name, object if isinstance(c.dtype, pd.CategoricalDtype) else c.dtype) for c in carried
-    ]
+STEP = STEP_ROWS  # new rows made at once: their temporaries stay near the processor
 
 
 def check_free(names: Sequence[Any], kind: str, schema: Schema) -> None:
     """Refuse to overwrite a column of the table."""
-    taken = [name for name in empty_provenance(kind, schema).columns if name in names]
+    added = provenance_of(kind, schema, pd.RangeIndex(0)).columns
+    taken = [name for name in added if name in names]
     if taken:
         raise ValueError(
             f"provenance={kind!r} adds the column {taken[0]!r}, which the table has already; "
@@ -79,21 +72,36 @@ def check_free(names: Sequence[Any], kind: str, schema: Schema) -> None:
         )
 
 
-def empty_provenance(kind: str, schema: Schema) -> pd.DataFrame:
-    """Return the columns that are added, without rows."""
-    return of_originals(pd.RangeIndex(0), kind, schema)
-
-
-def of_originals(index: pd.Index, kind: str, schema: Schema) -> pd.DataFrame:
-    """Return the provenance of rows that were there before."""
+def provenance_of(
+    kind: str, schema: Schema, index: pd.Index, made: tuple[Rows, Made] | None = None
+) -> pd.DataFrame:
+    """Return where new rows came from; without these, the same columns for rows of the input."""
     n = len(index)
-    columns: dict[str, Any] = {FLAG: np.zeros(n, dtype=bool)}
-    if kind == "full":
-        nothing = pd.array([None] * n, dtype="Int64")
-        columns |= {"base_row": nothing, "neighbour_row": nothing, "gap": np.full(n, np.nan)}
-        for name, dtype in _parents(schema):
-            missing = repeated(None, n, dtype)
-            columns |= {f"{name}_base": missing, f"{name}_neighbour": missing}
+    columns: dict[str, Any] = {"synthetic": np.full(n, made is not None)}
+    if kind == "flag":
+        return pd.DataFrame(columns, index=index)
+    bases = neighbours = pd.array([None] * n, dtype="Int64")
+    gaps = np.full(n, np.nan)
+    if made is not None:
+        rows, new = made
+        bases = pd.array(rows.numbers[new.bases], dtype="Int64")
+        near = _among(rows, new)
+        if new.neighbours is not None:
+            neighbours = pd.array(new.neighbours, dtype="Int64")
+        if new.gaps is not None:
+            gaps = new.gaps
+    columns |= {"base_row": bases, "neighbour_row": neighbours, "gap": gaps}
+    for column in (schema.columns[i] for i in schema.carried):
+        dtype = object if isinstance(column.dtype, pd.CategoricalDtype) else column.dtype
+        own = other = repeated(None, n, dtype)
+        if made is not None:
+            assert rows.passthrough is not None
+            values = rows.passthrough[column.name]
+            # As Series: of an array of objects that are text, pandas would make text.
+            own = values.take(new.bases).astype(dtype).set_axis(index)
+            other = values.take(np.maximum(near, 0)).astype(dtype).reset_index(drop=True)
+            other = other.where(pd.Series(near >= 0)).astype(dtype).set_axis(index)
+        columns |= {f"{column.name}_base": own, f"{column.name}_neighbour": other}
     return pd.DataFrame(columns, index=index)
 
 
@@ -103,28 +111,6 @@ def with_provenance(table: pd.DataFrame, provenance: pd.DataFrame) -> pd.DataFra
     if None in list(table.columns):  # of which pandas makes NaN among texts
         joined.columns = pd.Index([*table.columns, *provenance.columns], dtype=object)
     return joined
-
-
-def came_from(rows: Rows, made: Made, kind: str, schema: Schema, index: pd.Index) -> pd.DataFrame:
-    """Return the provenance of new rows."""
-    n = len(made.bases)
-    columns: dict[str, Any] = {FLAG: np.ones(n, dtype=bool)}
-    if kind == "full":
-        nothing = pd.array([None] * n, dtype="Int64")
-        toward = nothing if made.neighbours is None else pd.array(made.neighbours, dtype="Int64")
-        gaps = np.full(n, np.nan) if made.gaps is None else made.gaps
-        base_row = pd.array(rows.numbers[made.bases], dtype="Int64")
-        columns |= {"base_row": base_row, "neighbour_row": toward, "gap": gaps}
-        near = _among(rows, made)
-        for name, dtype in _parents(schema):
-            assert rows.passthrough is not None
-            values = rows.passthrough[name]
-            # As Series: of an array of objects that are text, pandas would make text.
-            columns[f"{name}_base"] = values.take(made.bases).astype(dtype).set_axis(index)
-            found = values.take(np.maximum(near, 0)).astype(dtype).reset_index(drop=True)
-            found = found.where(pd.Series(near >= 0)).astype(dtype)
-            columns[f"{name}_neighbour"] = found.set_axis(index)
-    return pd.DataFrame(columns, index=index)
 
 
 def _among(rows: Rows, made: Made) -> np.ndarray:
@@ -139,16 +125,18 @@ def _among(rows: Rows, made: Made) -> np.ndarray:
 
 
 def _numbers(values: np.ndarray, exact: np.ndarray | None, column: Column) -> Any:
-    """Return float64 values, or integers that are exact, as a numeric column of the schema."""
+    """Return float64 values, or exact integers, as a numeric column of the schema."""
     dtype, made = column.dtype, values if exact is None else exact
     if column.kind in ("datetime", "timedelta"):
         made = _from_ticks(made.astype(np.int64, copy=False), column)
     elif column.kind == "decimal":
         made = _decimals(made, column)
     else:
-        # An extrapolated row may leave 0..1, and the range of a dtype.
-        if exact is None:
-            made = made > 0.5 if column.kind == "bool" else _held(made, _numpy_dtype(dtype))
+        if exact is None and column.kind == "bool":  # an extrapolated row may leave 0..1
+            made = made > 0.5
+        elif exact is None:
+            held = dtype.subtype if isinstance(dtype, pd.SparseDtype) else dtype
+            made = _held(made, held if isinstance(held, np.dtype) else held.numpy_dtype)
         if isinstance(dtype, np.dtype):
             made = made.astype(dtype, copy=False)
         elif isinstance(dtype, pd.SparseDtype):
@@ -159,32 +147,24 @@ def _numbers(values: np.ndarray, exact: np.ndarray | None, column: Column) -> An
 
 
 def _decimals(values: np.ndarray, column: Column) -> Any:
-    """Return numbers as decimals: float64 values rounded, whole ones in units of the last digit."""
+    """Return numbers as decimals: float64 values rounded, integers in units of the last digit."""
     stored = column.dtype.pyarrow_dtype
     if values.dtype.kind == "i":
         most = min(10**stored.precision, 2**63) - 1
         values = values.clip(-most, most)
-        words = np.stack([values, values >> 63], axis=1).astype("<i8")
-        buffers = [None, pa.py_buffer(words.tobytes())]
+        halves = np.stack([values, values >> 63], axis=1).astype("<i8")
+        buffers = [None, pa.py_buffer(halves.tobytes())]
         made = pa.Array.from_buffers(stored, len(values), buffers)
     else:
         # A row beyond its base may leave the range of the type.
-        whole = stored.precision - stored.scale
-        most = (
-            np.nextafter(10.0**whole - 10.0**-stored.scale, 0.0)
-            if whole > 0
-            else (1.0 - 10.0**-stored.scale if whole == 0 else 10.0**whole)
-        )
+        before = stored.precision - stored.scale
+        most = 10.0**before
+        if before > 0:
+            most = np.nextafter(most - 10.0**-stored.scale, 0.0)
+        elif before == 0:
+            most = 1.0 - 10.0**-stored.scale
         made = pa.array(values.clip(-most, most)).cast(stored)
     return pd.array(made, dtype=column.dtype)
-
-
-def _numpy_dtype(dtype: Any) -> np.dtype:
-    """Return what holds the values of a column that has no nominal, bool or moments."""
-    if isinstance(dtype, pd.SparseDtype):
-        dtype = dtype.subtype
-    held = dtype if isinstance(dtype, np.dtype) else dtype.numpy_dtype
-    return held if held.kind in "fiu" else np.dtype("f8")
 
 
 def _held(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -197,7 +177,7 @@ def _held(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
             largest = float(np.finfo(dtype).max)
             values = np.clip(values, -largest, largest)
         return values.astype(dtype, copy=False)
-    # float64 rounds the largest 64-bit whole numbers up, past what the dtype holds.
+    # float64 rounds the largest 64-bit integers up, past what the dtype holds.
     info = np.iinfo(dtype)
     high = float(info.max) if info.bits < 64 else np.nextafter(float(info.max) + 1.0, 0.0)
     return np.clip(values, float(info.min), high).astype(dtype)
@@ -221,14 +201,6 @@ def _from_ticks(ticks: np.ndarray, column: Column) -> Any:
     return ticks.view(dtype)
 
 
-def _dtype_of(i: int, column: Column, rows: Rows) -> Any:
-    """Return a column's dtype; one of categories that travel with the rows, from there."""
-    dtype = column.dtype
-    if isinstance(dtype, pd.CategoricalDtype) and dtype.categories is None:
-        return rows.categories.get(i, dtype)
-    return dtype
-
-
 def _taken(series: pd.Series, at: np.ndarray, dtype: Any) -> Any:
     """Return some values; of objects in an extension array, pandas would make others."""
     values = (series.to_numpy() if series.dtype == object else series.array).take(at)
@@ -242,14 +214,7 @@ def repeated(label: Any, n: int, dtype: Any) -> Any:
     return pd.Series([label] * min(n, 1), dtype=dtype).repeat(n).array
 
 
-def filled(label: Any, n: int, dtype: np.dtype) -> np.ndarray:
-    """Return a NumPy array that holds a label n times; a tuple is one label, too."""
-    array = np.empty(n, dtype=dtype)
-    array.fill(label)
-    return array
-
-
-def decode(
+def _decode(
     schema: Schema,
     rows: Rows,
     made: Made,
@@ -267,12 +232,14 @@ def decode(
     columns: dict[int, Any] = {}
     for i, column in enumerate(schema.columns):
         values: Any
-        dtype = _dtype_of(i, column, rows)
+        dtype = column.dtype
+        if isinstance(dtype, pd.CategoricalDtype) and dtype.categories is None:
+            dtype = rows.categories.get(i, dtype)  # they travel with the rows
         if i in votes:
             values = _taken(rows.levels[votes[i]], made.codes[:, votes[i]], dtype)
         elif i in places:
             place = places[i]
-            values = _numbers(made.numeric[:, place], made.wide.get(place), column)
+            values = _numbers(made.numeric[:, place], made.integers.get(place), column)
         elif column.kind == "group":
             assert rows.group is not None and rows.group_levels is not None
             values = _taken(rows.group_levels, rows.group[made.bases], dtype)
@@ -307,9 +274,6 @@ def synthetic_index(like: pd.Index, first: int, n: int) -> pd.Index:
             "reset_index(drop=True) first"
         )
     return pd.Index(np.arange(first, first + n), dtype=dtype, name=like.name)
-
-
-_STEP = STEP_ROWS  # new rows made at once: their temporaries stay near the processor
 
 
 class Part(NamedTuple):
@@ -425,36 +389,31 @@ def _indexed(
     return index, report
 
 
-def make_rows(of: ClassIndex, how: Making, rank: int, start: int, stop: int) -> Made:
-    """Make the new rows ``start .. stop`` of a class, as arrays.
+def make_rows(
+    of: ClassIndex,
+    how: Making,
+    rank: int,
+    new: range,
+    step: int,
+    each: Callable[..., Any] = map,
+) -> Made:
+    """Make some of the new rows of a class as arrays, `step` at a time.
 
     Only base rows that the allocation uses are queried, each once.
     """
-    schema = how.schema
-    whole = np.array(
-        [schema.columns[i].kind not in ("float", "decimal") for i in schema.numeric], dtype=bool
-    )
-    made = []
-    for low in range(start, stop, _STEP):
-        high = min(stop, low + _STEP)
-        bases = bases_of(of.bases.ends, low, high)
-        if of.copied:
-            made.append(_copied(of.rows, bases))
-        else:
-            draws = Draws(how.seed, rank, low, high)
-            made.append(how.recipe.make(of, bases, draws, whole))
-    return made[0] if len(made) == 1 else join_made(made)
+    columns = how.schema.columns
+    rounded = [columns[i].kind not in ("float", "decimal") for i in how.schema.numeric]
+    integral = np.array(rounded, dtype=bool)
 
+    def some(start: int) -> Made:
+        stop = min(new.stop, start + step)
+        bases = bases_of(of.bases.ends, start, stop)
+        if not of.copied:
+            return how.recipe.make(of, bases, Draws(how.seed, rank, start, stop), integral)
+        integers = {j: values[bases] for j, values in of.rows.integers.items()}
+        return Made(of.rows.numeric.take(bases, axis=0), integers, of.rows.codes[bases], bases)
 
-def _copied(rows: Rows, bases: np.ndarray) -> Made:
-    numeric = rows.numeric.take(bases, axis=0)
-    return Made(
-        numeric, {j: values[bases] for j, values in rows.wide.items()}, rows.codes[bases], bases
-    )
-
-
-def join_made(parts: Sequence[Made]) -> Made:
-    """Join runs of new rows, in order."""
+    parts: list[Made] = [*each(some, range(new.start, new.stop, step))]
     first = parts[0]
     if len(parts) == 1:
         return first
@@ -463,15 +422,15 @@ def join_made(parts: Sequence[Made]) -> Made:
         for name in ("numeric", "codes", "bases", "neighbours", "gaps", "weights")
         if getattr(first, name) is not None
     }
-    wide = {j: np.concatenate([p.wide[j] for p in parts]) for j in first.wide}
-    return replace(first, wide=wide, **joined)
+    integers = {j: np.concatenate([p.integers[j] for p in parts]) for j in first.integers}
+    return replace(first, integers=integers, **joined)
 
 
 def make_block(
     of: ClassIndex, *, how: Making, block: Block, like: pd.Index, array: np.dtype | None
 ) -> Part:
     """Make one synthetic partition, as a frame or (with `array`, its dtype) as an ndarray."""
-    made = make_rows(of, how, block.class_rank, block.start, block.stop)
+    made = make_rows(of, how, block.class_rank, range(block.start, block.stop), STEP)
     return finish(of, made, how, block.label, how.first + block.offset, like, array)
 
 
@@ -497,7 +456,7 @@ def finish(
     table = _table(rows, made, how, label, index, array)
     provenance = None
     if how.provenance:
-        provenance = came_from(rows, made, how.provenance, how.schema, index)
+        provenance = provenance_of(how.provenance, how.schema, index, (rows, made))
         if array is None:
             table = with_provenance(table, provenance)
     return Part(table, weights, groups, provenance)
@@ -516,13 +475,13 @@ def _table(
     if how.recipe.copies_rows and rows.passthrough is not None:
         if array is not None and not schema.carried:
             return rows.passthrough.to_numpy(dtype=array)[made.bases]
-        frame = _whole(rows.passthrough, made.bases, schema, index)
+        frame = _copies(rows.passthrough, made.bases, schema, index)
     else:
-        frame = decode(schema, rows, made, label, index)
+        frame = _decode(schema, rows, made, label, index)
     return frame if array is None else frame.to_numpy(dtype=array)
 
 
-def _whole(rows: pd.DataFrame, bases: np.ndarray, schema: Schema, index: pd.Index) -> pd.DataFrame:
+def _copies(rows: pd.DataFrame, bases: np.ndarray, schema: Schema, index: pd.Index) -> pd.DataFrame:
     """Copy rows as they are; carried columns are missing in copies too."""
     frame = rows.take(bases).set_axis(index)
     known = {

@@ -31,6 +31,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain, starmap
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -42,22 +43,25 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.optimization import cull
 
-from dsmote.execute.extract import Extract, check_counts, extract, join_extracts, take_of
-from dsmote.execute.generate import build_class_index, fit_model
-from dsmote.execute.recipe import NearestOfAll, Task
-from dsmote.execute.resources import compute, single_threaded
-from dsmote.execute.survey import (
+from dsmote.execute.extract import (
     BATCH,
     Each,
+    extract,
     join_batches,
+    join_extracts,
     merge_nearest,
     nearest_here,
     queries_of,
     reference_rows,
+    take_of,
 )
+from dsmote.execute.generate import build_class_index, fit_model
+from dsmote.execute.recipe import NearestOfAll, Task
+from dsmote.execute.resources import compute, single_threaded
 from dsmote.plan import COPY, ClassPlan, Plan
 
 FAN_IN = 256  # inputs of a joining task
+_FEW = 8  # of one that joins lists of neighbours, or samples: each is large
 # Keys of what Dask shuffles by a file: rows come to it in the order in which tasks happen to end.
 _THROUGH_A_FILE = ("zpartd-", "shuffle-partition-", "barrier-")
 # Keys of what is made of all partitions: there the work on one of them ends.
@@ -130,37 +134,59 @@ def _named(fixed: Any) -> tuple[dict[Any, Any], list[Any]]:
     return graph, keys
 
 
-def freeze_all(collections: Sequence[Any]) -> tuple[dict[Any, Any], list[list[Any] | None]]:
-    """Return the tasks of collections that belong together, and each one's keys, in order.
+class Inputs:
+    """The fixed partitions of a table's collections.
+
+    `graph` has all their tasks; `columns` are the keys of X, of the target, of the weights and of
+    the groups (None where there are none), in order of partitions.
+    """
+
+    def __init__(self, graph: dict[Any, Any], columns: Sequence[Sequence[Any] | None]) -> None:
+        self.graph = graph
+        self.columns = columns
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Return the arguments that a task over each partition takes."""
+        n = len(self.columns[0] or ())
+        columns = [[None] * n if keys is None else list(keys) for keys in self.columns]
+        while len(columns) > 1 and columns[-1] == [None] * n:
+            columns.pop()
+        return list(zip(*columns, strict=True))
+
+    def again(self, token: str, after: Any = None) -> Inputs:
+        """Return the same inputs under other keys, to be read once more after a task."""
+        graph, names = again(self.graph, token, after)
+        columns = [k if k is None else [names.get(key, key) for key in k] for k in self.columns]
+        return Inputs(graph, columns)
+
+
+def freeze_all(collections: Sequence[Any]) -> Inputs:
+    """Fix the partitions of collections that belong together.
 
     A shuffle does not say in which order rows come, and Dask makes another one of a frame without
     its target than of the target alone. So that rows and targets match, frames are frozen together
     where one was shuffled; otherwise apart, so that of each no more is read than it needs.
     """
-    frozen = [None if c is None else freeze(c) for c in collections]
-    frames = [i for i, c in enumerate(collections) if hasattr(c, "expr")]
-    if len(frames) > 1 and any(_shuffled(part[0]) for part in frozen if part is not None):
+    frozen = {i: freeze(c) for i, c in enumerate(collections) if c is not None}
+    frames = [i for i in frozen if hasattr(collections[i], "expr")]
+    every = chain.from_iterable(graph.items() for graph, _ in frozen.values())
+    if len(frames) > 1 and not all(starmap(_repeatable, every)):
         with dask.config.set({"optimization.tune.active": False}):
             together = collections_to_expr([collections[i] for i in frames]).optimize()
             per_frame = together.__dask_keys__()
             graph, _ = _named(together)
         for i, keys in zip(frames, per_frame, strict=True):
             frozen[i] = graph, list(keys)
-    orders = {_disorder(part[0]) for part in frozen if part is not None}
-    if len(orders) > 1:
+    if len({_disorder(graph) for graph, _ in frozen.values()}) > 1:
         warnings.warn(_MAY_NOT_MATCH, UserWarning, stacklevel=2)
-    graph = {}
-    for part in frozen:
-        graph |= {} if part is None else part[0]
-    return graph, [None if part is None else part[1] for part in frozen]
-
-
-def _shuffled(graph: Mapping[Any, Any]) -> bool:
-    return any(not _repeatable(key, node) for key, node in graph.items())
+    tasks: dict[Any, Any] = {}
+    for graph, _ in frozen.values():
+        tasks |= graph
+    return Inputs(tasks, [frozen[i][1] if i in frozen else None for i in range(len(collections))])
 
 
 def _disorder(graph: Mapping[Any, Any]) -> frozenset[Any]:
-    """Return the keys of the shuffles in a graph that say nothing of the order of rows.
+    """Return the keys of the shuffles in a graph after which rows are in no fixed order.
 
     Collections whose rows went through the same ones have their rows in the same order. Chunks of
     arrays that travel between workers are put together in order, and so are none of them.
@@ -241,11 +267,9 @@ def tree(
     """Add tasks that join the keys of `level`, `fan_in` at a time and in order, down to one."""
     depth = 0
     while len(level) > fan_in:
-        above = []
-        for i in range(0, len(level), fan_in):
-            above.append((f"{name}-{depth}", i // fan_in))
-            tasks[above[-1]] = (joined, level[i : i + fan_in])
-        level, depth = above, depth + 1
+        some = [level[i : i + fan_in] for i in range(0, len(level), fan_in)]
+        level = add_each(tasks, f"{name}-{depth}", joined, zip(some))
+        depth += 1
     tasks[(name, 0)] = (last or joined, level)
     return (name, 0)
 
@@ -275,12 +299,18 @@ def _run(node: Any, values: Mapping[Any, Any]) -> Any:
         return node  # not hashable, so no key
 
 
+def interpret(tasks: Mapping[Any, Any], known: Mapping[Any, Any] | None = None) -> dict[Any, Any]:
+    """Run tasks one after the other, in their order; return what is known and what they return."""
+    values = dict(known or {})
+    for key, node in tasks.items():
+        values[key] = _run(node, values)
+    return values
+
+
 def _in_order(*given: Any, nodes: Mapping[Any, Any], keys: Sequence[Any]) -> Any:
     """Run tasks one after the other, and return what the last returned."""
-    values = dict(zip(keys, given, strict=True))
-    for key, node in nodes.items():
-        values[key] = _run(node, values)
-    return values[key]
+    *_, last = interpret(nodes, dict(zip(keys, given, strict=True))).values()
+    return last
 
 
 def fused(
@@ -288,10 +318,7 @@ def fused(
 ) -> tuple[dict[Any, Any], dict[Any, list[Any]]]:
     """Make one task of each of some that work on one partition and of those that only it needs.
 
-    Returns
-    -------
-    graph, below : dict
-        The tasks, and the keys of what each depends on.
+    Return the tasks, and the keys of what each depends on.
     """
     graph, below = cull(tasks, [*wanted])
     users = Counter([*wanted, *(key for keys in below.values() for key in set(keys))])
@@ -342,9 +369,8 @@ def in_one_reading(
 
 
 def _taken_and_written(*, nodes: Mapping[Any, Any]) -> Any:
-    (read, reads), (_, takes), (_, writes) = nodes.items()
-    values = {read: _run(reads, {})}
-    return replace(_run(takes, values), written=_run(writes, values))
+    _, taken, written = interpret(nodes).values()
+    return replace(taken, written=written)
 
 
 def over_all(
@@ -360,52 +386,15 @@ def over_all(
     level = add_each(graph, name, look, rows)
     top = tree(graph, level, f"joined-{name}", joined, fan_in=fan_in)
     graph, _ = fused(graph, level, [top])
-    whole = HighLevelGraph.from_collections(name, graph, dependencies=())
-    (found,) = compute(Delayed(top, whole, layer=name))
+    layers = HighLevelGraph.from_collections(name, graph, dependencies=())
+    (found,) = compute(Delayed(top, layers, layer=name))
     return found
-
-
-_FEW = 8  # lists of neighbours that are merged at once: they are larger than what is extracted
 
 
 def with_one_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a function with BLAS kept to one thread."""
     with single_threaded():
         return function(*args, **kwargs)
-
-
-class Inputs:
-    """The fixed partitions of a table's collections.
-
-    `graph` has all their tasks; `columns` are the keys of X, of the target, of the weights and of
-    the groups (None where there are none), in order of partitions.
-    """
-
-    def __init__(self, graph: dict[Any, Any], columns: Sequence[Sequence[Any] | None]) -> None:
-        self.graph = graph
-        self.columns = columns
-
-    def rows(self) -> list[tuple[Any, ...]]:
-        """Return the arguments that a task over each partition takes."""
-        n = len(self.columns[0] or ())
-        filled = [[None] * n if keys is None else list(keys) for keys in self.columns]
-        while len(filled) > 1 and filled[-1] == [None] * n:
-            filled.pop()
-        return list(zip(*filled, strict=True))
-
-    def again(self, token: str, after: Any = None) -> Inputs:
-        """Return the same inputs under other keys, to be read once more after a task."""
-        graph, names = again(self.graph, token, after)
-        columns = [k if k is None else [names.get(key, key) for key in k] for k in self.columns]
-        return Inputs(graph, columns)
-
-
-def interpret(tasks: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Run tasks one after the other, in their order, and return what each returned."""
-    values: dict[Any, Any] = {}
-    for key, node in tasks.items():
-        values[key] = _run(node, values) if isinstance(node, tuple) else node
-    return values
 
 
 def add_indexes(
@@ -467,14 +456,10 @@ def _add_gather(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task, p
     take = take_of(task)
     level = add_each(tasks, f"extract-{token}", partial(extract, take=take), inputs.rows())
     joined = partial(join_extracts, take=take)
-    last = partial(_gathered, take=take, plan=plan, first=task.how.first)
+    last = partial(join_extracts, take=take, plan=plan, first=task.how.first)
     # A sample makes every extract large.
-    fan_in = {"fan_in": _FEW} if take.quotas else {}
-    return tree(tasks, level, f"gather-{token}", joined, last, **fan_in)
-
-
-def _gathered(parts: list[Extract], *, take: Any, plan: Plan, first: int) -> Extract:
-    return check_counts(join_extracts(parts, take=take), plan, first)
+    fan_in = _FEW if take.quotas else FAN_IN
+    return tree(tasks, level, f"gather-{token}", joined, last, fan_in)
 
 
 def _surveyed(model: Any, *row: Any, look: Any, recipe: Any, n_classes: int) -> Any:

@@ -1,11 +1,12 @@
-"""What is done to one pandas partition: check it, profile it, take its class rows out."""
+"""One partition, or a table in memory: it is checked, profiled, and its classes are counted."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -13,10 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from dsmote.execute.arrays import native, refuse_mask
 from dsmote.execute.rows import (
-    all_exact,
-    all_finite,
     check_levels,
     factorized,
     numeric_columns,
@@ -24,7 +22,7 @@ from dsmote.execute.rows import (
     read_objects,
     retyped,
 )
-from dsmote.plan import Profile, Schema, look_at, merge_profiles, plain
+from dsmote.plan import Profile, Schema, Subset, look_at, merge_profiles, plain
 from dsmote.plan.labels import listed
 from dsmote.plan.memory import PROFILE_CELLS
 from dsmote.plan.plan import WHOLE
@@ -49,7 +47,28 @@ from dsmote.plan.schema import (
 
 NUMBERED = 1 << 13  # rows of a table in memory whose levels are numbered once, for all classes
 HASHED = 8  # columns that are enough to tell rows apart
-LEAST_ROWS = 1 << 12  # of a wide partition, that are profiled at once
+LEAST_ROWS = 1 << 12  # of a partition of many columns, that are profiled at once
+
+
+def native(array: np.ndarray) -> np.ndarray:
+    """Return an array in this machine's byte order, which is the only one that pandas takes."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def refuse_mask(values: Any, what: str) -> None:
+    """Refuse masked values: NumPy would take what lies under the mask."""
+    hidden = int(np.ma.count_masked(values)) if isinstance(values, np.ma.MaskedArray) else 0
+    if hidden:
+        raise ValueError(
+            f"{what} is a masked array, and {hidden:,} of its {values.size:,} values are masked; "
+            "fill them, for example with nan as missing values, or leave those rows out"
+        )
+
+
+def all_finite(values: np.ndarray) -> bool:
+    """Tell whether there is neither nan nor inf, mostly from one sum."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
 
 
 def array_frame(array: np.ndarray, names: pd.Index) -> pd.DataFrame:
@@ -58,8 +77,8 @@ def array_frame(array: np.ndarray, names: pd.Index) -> pd.DataFrame:
     return pd.DataFrame(array, columns=names, dtype=kept, copy=False)
 
 
-def as_frame(part: Any, schema: Schema) -> pd.DataFrame:
-    """Return a partition as a frame: an array becomes one without being copied."""
+def _as_frame(part: Any, schema: Schema) -> pd.DataFrame:
+    """Return a partition as a frame: an array is not copied, object columns are read as numbers."""
     is_frame = isinstance(part, pd.DataFrame)
     if not is_frame:
         refuse_mask(part, "a partition of X")
@@ -94,9 +113,8 @@ def as_series(values: Any, what: str) -> pd.Series:
 class Labelled(NamedTuple):
     """The classes of a partition's rows."""
 
-    codes: np.ndarray  # int, shape (n,): place of each row's label in `names`; -1: missing
-    names: list[Any]  # the labels as plain Python values, in order of first appearance
-    counts: list[int]  # rows of each
+    codes: np.ndarray  # int, shape (n,): place of each row's label in `counts`; -1: missing
+    counts: dict[Any, int]  # rows of each label, as a plain Python value, in order of appearance
     missing: int  # rows without a label
 
 
@@ -117,7 +135,7 @@ def labelled(labels: Any) -> Labelled:
     else:
         names = [plain(value) for value in values]
     missing, *counts = np.bincount(codes + 1, minlength=len(names) + 1).tolist()
-    return Labelled(codes, names, counts, missing)
+    return Labelled(codes, dict(zip(names, counts, strict=True)), missing)
 
 
 class Partition:
@@ -126,13 +144,13 @@ class Partition:
     `target` is None where the target is a column of X.
     """
 
-    def __init__(self, part: Any, target: Any = None, weight: Any = None, group: Any = None):
-        self.part, self.target, self.weight, self.group = part, target, weight, group
-        self.reference: Any = None  # for whoever looks at all rows
-        self._frames: list[tuple[Schema, pd.DataFrame]] = []
+    def __init__(self, part: Any, target: Any = None, weights: Any = None, groups: Any = None):
+        self.part, self.target = part, target
+        self.weights, self.groups = weights, groups
+        self.reference: Any = None  # rows that queries of several classes are compared with
+        self.levels: dict[int, tuple[np.ndarray, pd.Series]] = {}  # of categorical features
+        self._frame: tuple[Schema, pd.DataFrame] | None = None
         self._labelled: Labelled | None = None
-        self.levels: dict[int, tuple[np.ndarray, pd.Series]] = {}
-        self._decimals: dict[int, tuple[int, int] | None] | None = None
 
     @classmethod
     def of(cls, part: Any, *more: Any) -> Partition:
@@ -153,13 +171,11 @@ class Partition:
 
     def frame(self, schema: Schema) -> pd.DataFrame:
         """Return the features, and the target where it is one of them, as a checked frame."""
-        for known, frame in self._frames:
-            if known is schema:
-                return frame
-        frame = as_frame(self.part, schema)
-        check(frame, schema)
-        self._frames.append((schema, frame))
-        return frame
+        if self._frame is None or self._frame[0] is not schema:
+            frame = _as_frame(self.part, schema)
+            check(frame, schema)
+            self._frame = schema, frame
+        return self._frame[1]
 
     def series(self, schema: Schema) -> pd.Series:
         """Return the target, of the partition's length."""
@@ -180,24 +196,22 @@ class Partition:
             self._labelled = labelled(self.target if known else self.series(schema))
         return self._labelled
 
-    def level_codes(self, i: int, column: pd.Series) -> tuple[np.ndarray, pd.Series]:
-        """Return the codes and levels of a categorical feature, as `factorized` does."""
-        if i not in self.levels:
-            self.levels[i] = factorized(column)
-        return self.levels[i]
+    def companions(self, schema: Schema, n: int) -> tuple[pd.Series | None, pd.Series | None]:
+        """Return the weights and the groups of its n rows, where there are any."""
+        weights = groups = None
+        if self.weights is not None:
+            weights = companion(self.weights, n, "sample_weight")
+        if self.groups is not None:
+            groups = companion(self.groups, n, "groups")
+        elif schema.group is not None:
+            groups = self.frame(schema).iloc[:, schema.group]
+        return weights, groups
 
     def decimals(self, schema: Schema) -> dict[int, tuple[int, int] | None]:
-        """Return the digits of the decimals in object columns that are measured, unless empty."""
-        if self._decimals is None:
-            columns = {
-                i: column_of(self.part, i)
-                for i, c in enumerate(schema.columns)
-                if c.given is not None
-            }
-            self._decimals = {
-                i: object_digits(column) for i, column in columns.items() if not column.isna().all()
-            }
-        return self._decimals
+        """Return the digits of the decimals in object columns of numbers, unless empty."""
+        given = [i for i, c in enumerate(schema.columns) if c.given is not None]
+        columns = {i: column_of(self.part, i) for i in given}
+        return {i: object_digits(c) for i, c in columns.items() if not c.isna().all()}
 
 
 def check_companion(dtype: Any, name: str) -> None:
@@ -291,7 +305,7 @@ def _common(found: Any, declared: Any) -> str:
 def conform(part: Any, schema: Schema, dtypes: Mapping[int, Any]) -> Any:
     """Return a partition with the output's dtypes where the input's cannot stay.
 
-    Only carried whole numbers (which must be able to be missing) and categoricals whose
+    Only carried integers (which must be able to be missing) and categoricals whose
     categories differ between partitions are touched; their values stay what they were.
     """
     if not isinstance(part, pd.DataFrame):
@@ -313,53 +327,67 @@ def profile(
     schema: Schema,
     scale: str | None = None,
     levels: bool = False,
-    whole: bool = False,
+    in_memory: bool = False,
 ) -> Profile:
     """Profile one partition.
 
     `scale` says for which scaling of the numeric columns, if any; `levels` whether the levels of
-    the nominal columns are counted by class; `whole` whether there is no other partition, so that
-    samples need not be taken before they are asked for.
+    the categorical features are counted by class; `in_memory` that there is no other partition, so
+    that samples need not be taken before they are asked for.
     """
     here = Partition.of(part, target)
-    matrix = here.matrix(schema) if whole else None
-    if matrix is not None:
-        return _profile_matrix(matrix, here.labels(schema), schema, scale)
-    part, target, frame = here.part, here.target, here.frame(schema)
-    labels = here.series(schema)
-    if not len(frame):
-        return Profile()
-    levels_once = whole and len(frame) <= NUMBERED
-    if not (levels or levels_once):  # which are looked at one and all
-        check_levels(frame, schema)
-    size = _size(frame)
-    step = max(LEAST_ROWS, PROFILE_CELLS // max(1, frame.shape[1]))
-    if len(frame) > step and not whole:
-        # Columns as float64 can take twice what the partition does.
-        slices = [slice(start, start + step) for start in range(0, len(frame), step)]
-        parts = [profile(_at(part, s), _at(target, s), schema, scale, levels) for s in slices]
-        return replace(merge_profiles(parts), bytes=size, largest_bytes=size)
-    codes, names, counts, missing_target = here.labels(schema)
-    numeric = {}
-    good = codes
+    matrix = here.matrix(schema) if in_memory else None
+    columns: Any = [] if matrix is None or not schema.numeric else matrix.T
+    checked: Any = [matrix]
+    levels_of: list[Any] = []
+    if matrix is None:
+        frame, labels, target = here.frame(schema), here.series(schema), here.target
+        if not len(frame):
+            return Profile()
+        size = _size(frame)
+        step = max(LEAST_ROWS, PROFILE_CELLS // max(1, frame.shape[1]))
+        if len(frame) > step and not in_memory:
+            # Columns as float64 can take twice what the partition does.
+            slices = [slice(start, start + step) for start in range(0, len(frame), step)]
+            halves = [(_at(here.part, s), _at(target, s)) for s in slices]
+            parts = [profile(*both, schema, scale, levels) for both in halves]
+            return replace(merge_profiles(parts), bytes=size, largest_bytes=size)
+        nominal = {i: frame.iloc[:, i] for i in schema.nominal}
+        if levels or (in_memory and len(frame) <= NUMBERED):
+            here.levels = {i: factorized(column) for i, column in nominal.items()}
+        else:
+            check_levels(frame, schema)
+        levels_of = [*nominal.values()]
+        if in_memory and here.levels:
+            levels_of = [codes for codes, _ in here.levels.values()]
+        checked = columns = [column for column, _ in numeric_columns(frame, schema)]
+    codes, counts, missing_target = here.labels(schema)
+    good, usable = codes, counts
     missing, infinite = {}, {}
-    for i, (column, _) in zip(schema.numeric, numeric_columns(frame, schema), strict=True):
-        numeric[i] = column
-        if not all_finite(column):
+    if len(columns) and not all(map(all_finite, checked)):
+        for i, column in zip(schema.numeric, columns, strict=True):
             finite = np.isfinite(column)
-            missing[i] = int(np.isnan(column).sum())
-            infinite[i] = int(len(column) - finite.sum()) - missing[i]
-            good = np.where(finite, good, -1)
-    usable = counts
-    if good is not codes:
-        usable = np.bincount(good + 1, minlength=len(names) + 1)[1:].tolist()
-    nominal = {i: frame.iloc[:, i] for i in schema.nominal}
-    found = {}
-    if levels or levels_once:
-        found = {i: here.level_codes(i, column) for i, column in nominal.items()}
-    numbered = [of[0] for of in found.values()] if whole and found else list(nominal.values())
-    samples = Samples(list(numeric.values()), good, names, numbered, whole)
-    text = {i: column for i, column in nominal.items() if is_nominal_dtype(column.dtype)}
+            if not finite.all():
+                missing[i] = int(np.isnan(column).sum())
+                infinite[i] = int(len(column) - finite.sum()) - missing[i]
+                good = np.where(finite, good, -1)
+        finite_rows = np.bincount(good + 1, minlength=len(counts) + 1)[1:].tolist()
+        usable = dict(zip(counts, finite_rows, strict=True))
+    samples = Samples(columns, good, list(counts), levels_of, in_memory)
+    found = Profile(
+        rows=len(codes),
+        bytes=size if matrix is None else matrix.nbytes,
+        largest_bytes=size if matrix is None else matrix.nbytes,
+        counts=counts,
+        usable=usable,
+        missing_target=missing_target,
+        missing=missing,
+        infinite=infinite,
+        sample=samples if in_memory else dict(samples),
+        moments=tuple([look_at(c.astype(np.float64), scale) for c in columns]) if scale else (),
+    )
+    if matrix is not None:
+        return found
     categories = {
         i: (dtype,)
         for i, dtype in enumerate(frame.dtypes)
@@ -367,63 +395,27 @@ def profile(
     }
     if target is not None and isinstance(labels.dtype, pd.CategoricalDtype):
         categories[TARGET] = (labels.dtype,)
-    return Profile(
-        rows=len(frame),
-        bytes=size,
-        largest_bytes=size,
-        counts=dict(zip(names, counts, strict=True)),
-        usable=dict(zip(names, usable, strict=True)),
-        missing_target=missing_target,
-        missing=missing,
-        infinite=infinite,
+    distinct, texts, rounded = {}, {}, set()
+    for i, column in zip(schema.numeric, columns, strict=True):
+        if schema.columns[i].kind == "int":
+            present = column[np.isfinite(column)] if i in missing else column
+            distinct[i] = distinct_values(different(present))
+        if schema.columns[i].kind in WHOLE and not max(column.max(), -column.min()) < 2**53:
+            rounded.add(i)
+    for i, series in nominal.items():
+        if is_nominal_dtype(series.dtype):
+            distinct[i] = _levels_seen(series, *here.levels.get(i, ())[1:])
+            texts[i] = _first_texts(series)
+    cells = here.levels.values() if levels else ()
+    return replace(
+        found,
         categories=categories,
         decimals=here.decimals(schema),
-        distinct={
-            i: distinct_values(different(column[np.isfinite(column)] if i in missing else column))
-            for i, column in numeric.items()
-            if schema.columns[i].kind == "int"
-        }
-        | {i: _levels_seen(column, *found.get(i, ())[1:]) for i, column in text.items()},
-        texts={i: _first_texts(column) for i, column in text.items()},
-        sample=samples if whole else dict(samples),
-        moments=tuple(look_at(column, scale) for column in numeric.values()) if scale else (),
-        levels=tuple(_level_counts(*of, codes, names) for of in found.values()) if levels else (),
+        distinct=distinct,
+        texts=texts,
+        levels=tuple(_level_counts(*of, codes, list(counts)) for of in cells),
         index_end=index_end(frame, target),
-        exact_columns=frozenset(
-            i
-            for i, column in numeric.items()
-            if schema.columns[i].kind in WHOLE and not all_exact(column)
-        ),
-    )
-
-
-def _profile_matrix(
-    matrix: np.ndarray, labels: Labelled, schema: Schema, scale: str | None
-) -> Profile:
-    """Profile a table that is one array: to the bit what a frame of the same values gives."""
-    codes, names, counts, missing_target = labels
-    missing, infinite = {}, {}
-    usable = counts
-    good = codes
-    if schema.numeric and not all_finite(matrix):
-        finite = np.isfinite(matrix)
-        for i in np.flatnonzero(~finite.all(axis=0)).tolist():
-            missing[i] = int(np.isnan(matrix[:, i]).sum())
-            infinite[i] = int(len(matrix) - finite[:, i].sum()) - missing[i]
-        good = np.where(finite.all(axis=1), codes, -1)
-        usable = np.bincount(good[good >= 0], minlength=len(names)).tolist()
-    moments = [look_at(column.astype(np.float64), scale) for column in matrix.T] if scale else []
-    return Profile(
-        rows=len(matrix),
-        bytes=matrix.nbytes,
-        largest_bytes=matrix.nbytes,
-        counts=dict(zip(names, counts, strict=True)),
-        usable=dict(zip(names, usable, strict=True)),
-        missing_target=missing_target,
-        missing=missing,
-        infinite=infinite,
-        sample=Samples(matrix.T if schema.numeric else [], good, names),
-        moments=tuple(moments),
+        exact_columns=frozenset(rounded),
     )
 
 
@@ -437,7 +429,10 @@ def column_of(part: Any, i: int) -> pd.Series:
 
 
 def numbers_in(part: Any, columns: Sequence[int]) -> dict[int, bool]:
-    """Tell of object columns whether they hold numbers; of those without a value, nothing."""
+    """Tell of object columns whether they hold numbers; of those without a value, nothing.
+
+    In a frame, digits as text are text; in an array, where there are numbers among them, numbers.
+    """
     found = {}
     for i in columns:
         column = column_of(part, i)
@@ -454,7 +449,7 @@ def _levels_seen(column: pd.Series, levels: pd.Series | None = None) -> np.ndarr
         levels = factorized(column.iloc[places])[1]
         if len(levels) > 0.8 * len(places):
             levels = factorized(column)[1]
-    return distinct_values(_words(levels) / 2.0**32)
+    return distinct_values(_text_hashes(levels) / 2.0**32)
 
 
 def _first_texts(column: pd.Series) -> tuple[str, ...]:
@@ -480,7 +475,7 @@ def index_end(*parts: Any) -> int:
 def _level_counts(
     places: np.ndarray, levels: pd.Series, codes: np.ndarray, names: Sequence[Any]
 ) -> LevelCounts:
-    """Count the levels of a nominal column by class."""
+    """Count the levels of a categorical feature by class."""
     cells = (places * np.int64(len(names)) + codes)[codes >= 0]
     counts = np.bincount(cells, minlength=len(levels) * len(names)).reshape(len(levels), -1)
     return count_levels(levels.tolist(), names, counts)
@@ -502,13 +497,14 @@ def _size(frame: pd.DataFrame) -> int:
     return size
 
 
-_NO_WORDS = np.empty(0, dtype=np.uint64)
+_NO_KEYS = np.empty(0, dtype=np.uint64)
 
 
 class Samples(Mapping[Any, Sampled]):
     """The rows of each class with the smallest hash of (some of) their numbers.
 
-    Each is taken when it is asked for: that of a large class that does not grow never is.
+    Each is taken when it is asked for: that of a large class that does not grow never is. Levels
+    are columns, or their codes where there is no other partition.
     """
 
     def __init__(
@@ -516,35 +512,36 @@ class Samples(Mapping[Any, Sampled]):
         numeric: Sequence[np.ndarray] | np.ndarray,
         codes: np.ndarray,
         names: Sequence[Any],
-        nominal: Sequence[pd.Series | np.ndarray] = (),
-        whole: bool = True,
+        levels: Sequence[Any],
+        in_memory: bool,
     ) -> None:
-        self._numeric, self._nominal, self._codes, self._whole = numeric, nominal, codes, whole
-        self._places = {name: c for c, name in enumerate(names)} if len(numeric) else {}
+        self._numeric, self._levels, self._codes = numeric, levels, codes
+        self._in_memory = in_memory
+        self._places = dict(zip(names, range(len(names)), strict=True)) if len(numeric) else {}
         self._found: dict[Any, Sampled] = {}
 
     def __getitem__(self, label: Any) -> Sampled:
         if label not in self._found:
-            rows = np.flatnonzero(self._codes == self._places[label])
-            words, kept = _NO_WORDS, np.arange(len(rows))
+            at = np.flatnonzero(self._codes == self._places[label])
+            keys, most = _NO_KEYS, sample_rows(len(self._numeric))
             # By the hashes, samples of partitions are merged, too.
-            if not self._whole or len(rows) > sample_rows(len(self._numeric)):
-                hashed = [c[rows].astype(np.float64, copy=False) for c in self._numeric[:HASHED]]
-                words, kept = smallest_hashes(hashed, sample_rows(len(self._numeric)))
-            levels = np.empty((len(kept), len(self._nominal)), dtype=np.uint32)
-            for j, column in enumerate(self._nominal):
-                some = rows[kept]
-                if isinstance(column, np.ndarray):  # codes do, where there is no other partition
-                    levels[:, j] = column[some]
+            if not self._in_memory or len(at) > most:
+                hashed = [c[at].astype(np.float64, copy=False) for c in self._numeric[:HASHED]]
+                keys, kept = smallest_hashes(hashed, most)
+                at = at[kept]
+            levels = np.empty((len(at), len(self._levels)), dtype=np.uint32)
+            for j, column in enumerate(self._levels):
+                if isinstance(column, np.ndarray):
+                    levels[:, j] = column[at]
                 else:
-                    levels[:, j] = _level_hashes(column.iloc[some])
-            at = rows[kept]
+                    codes, unique = factorized(column.iloc[at])
+                    levels[:, j] = _text_hashes(unique)[codes]
             if isinstance(self._numeric, np.ndarray):  # the columns of one array, taken together
                 numeric = self._numeric.T[at]
             else:
                 numeric = np.stack([column[at] for column in self._numeric], axis=1)
             numeric = numeric.astype(np.float64, copy=False)
-            self._found[label] = Sampled(words, numeric, levels)
+            self._found[label] = Sampled(keys, numeric, levels)
         return self._found[label]
 
     def __contains__(self, label: object) -> bool:
@@ -557,59 +554,41 @@ class Samples(Mapping[Any, Sampled]):
         return len(self._places)
 
 
-def _level_hashes(column: pd.Series) -> np.ndarray:
-    codes, levels = factorized(column)
-    return np.asarray(_words(levels)[codes])
-
-
-def _words(levels: pd.Series) -> np.ndarray:
+def _text_hashes(levels: pd.Series) -> np.ndarray:
     """Return a hash of each level, of any type and also of text that is no valid Unicode."""
     return np.array([crc32(repr(level).encode()) for level in levels], dtype=np.uint32)
 
 
 def smallest_hashes(columns: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the up to n smallest hashes of rows given by columns, and where they are."""
-    words = np.zeros(len(columns[0]), dtype=np.uint64)
+    hashes = np.zeros(len(columns[0]), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for column in columns[:HASHED]:
-            words = (words ^ (column + 0.0).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-            words ^= words >> np.uint64(32)
-    rows = np.arange(len(words))
+            hashes = (hashes ^ (column + 0.0).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+            hashes ^= hashes >> np.uint64(32)
+    rows = np.arange(len(hashes))
     if len(rows) > n:
         # All that are as small as the n-th, so that equal rows fall to the first of them.
-        rows = np.flatnonzero(words <= np.partition(words, n - 1)[n - 1])
-    rows = rows[np.argsort(words[rows], kind="stable")[:n]]
-    return words[rows], rows
-
-
-def bad_values(numeric: np.ndarray, schema: Schema) -> tuple[dict[int, int], dict[int, int]]:
-    """Count missing and infinite values of the numeric features, by position."""
-    missing, infinite = np.isnan(numeric).sum(axis=0), np.isinf(numeric).sum(axis=0)
-    places = schema.numeric
-    return (
-        dict(zip(places, missing.tolist(), strict=True)),
-        dict(zip(places, infinite.tolist(), strict=True)),
-    )
+        rows = np.flatnonzero(hashes <= np.partition(hashes, n - 1)[n - 1])
+    rows = rows[np.argsort(hashes[rows], kind="stable")[:n]]
+    return hashes[rows], rows
 
 
 def incomplete_columns(
     missing: Mapping[int, int], infinite: Mapping[int, int], schema: Schema
 ) -> str:
-    """Name the columns with values that cannot be measured, and count them."""
+    """Name the numeric features with missing or infinite values, and count these."""
     terms = []
     for i in sorted({*missing, *infinite}):
-        found = [
-            f"{n:,} {what}"
-            for n, what in ((missing.get(i, 0), "missing"), (infinite.get(i, 0), "infinite"))
-            if n
-        ]
+        counts = {"missing": missing.get(i, 0), "infinite": infinite.get(i, 0)}
+        found = [f"{n:,} {what}" for what, n in counts.items() if n]
         if found:
             terms.append(f"{schema.columns[i].name!r} ({', '.join(found)})")
     return listed(terms)
 
 
 def incomplete(missing: Mapping[int, int], infinite: Mapping[int, int], schema: Schema) -> str:
-    """Write the message for values that cannot be measured."""
+    """Write the message for missing and infinite values."""
     shown = incomplete_columns(missing, infinite, schema)
     return (
         "the input contains NaN, missing values or infinity in numeric features: "
@@ -625,3 +604,117 @@ def missing_labels(n: int, name: Any = None) -> str:
         f"the target{named} is missing in {n:,} row{'' if n == 1 else 's'}; drop those rows or "
         "label them before resampling"
     )
+
+
+class PartCount(NamedTuple):
+    """Rows of each class in one partition, and those without a label."""
+
+    counts: dict[Any, int]
+    missing: int
+
+
+class Mark(NamedTuple):
+    """What a partition must know of one class: rows ``start .. stop`` of it are here."""
+
+    label: Any
+    start: int
+    stop: int
+    subset: Subset | None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The classes of each partition, in order; a table in memory is one."""
+
+    parts: tuple[PartCount, ...]
+
+    @property
+    def rows(self) -> int:
+        """All rows."""
+        return sum(self.counts.values()) + self.missing
+
+    @property
+    def missing(self) -> int:
+        """Rows without a label."""
+        return sum(part.missing for part in self.parts)
+
+    @property
+    def counts(self) -> dict[Any, int]:
+        """Rows per class."""
+        total: Counter[Any] = Counter()
+        for part in self.parts:
+            total.update(part.counts)
+        return dict(total)
+
+    def marks(self, subsets: Mapping[Any, Subset]) -> list[list[Mark]]:
+        """Say, for each partition, which rows of each class are in it."""
+        seen: Counter[Any] = Counter()
+        found = []
+        for part in self.parts:
+            marks = []
+            for label, n in part.counts.items():
+                marks.append(Mark(label, seen[label], seen[label] + n, subsets.get(label)))
+            found.append(marks)
+            seen.update(part.counts)
+        return found
+
+    def kept(self, subsets: Mapping[Any, Subset]) -> list[int]:
+        """Return the rows that stay in each partition, drawn without looking at the data."""
+        lengths = np.array([sum(part.counts.values()) for part in self.parts], dtype=np.int64)
+        for label, subset in subsets.items():
+            here = np.array([part.counts.get(label, 0) for part in self.parts], dtype=np.int64)
+            lengths += np.diff(subset.before(np.concatenate([[0], np.cumsum(here)]))) - here
+        return lengths.tolist()
+
+
+def count_part(target: Any, column: int | None = None) -> list[PartCount]:
+    """Count the classes in one partition of the target, or of a frame that has it as a column."""
+    of = labelled(as_series(target if column is None else target.iloc[:, column], "y"))
+    return [PartCount(of.counts, of.missing)]
+
+
+def pick(target: Any, mask: Any = None, *, marks: Sequence[Mark]) -> np.ndarray:
+    """Return how often each row of a partition stays: 0, once, or (copies) several times."""
+    codes, counts, missing = labelled(as_series(target, "y"))
+    _check_counts(counts | {None: missing}, marks)
+    times = np.ones(len(codes), dtype=np.int64)
+    # Sorted once, not searched once for every class: there may be many. No label is missing here.
+    order = np.argsort(codes, kind="stable")
+    ends = dict(zip(counts, np.cumsum([*counts.values()]).tolist(), strict=True))
+    for mark in marks:
+        if mark.subset is not None:
+            end = ends[mark.label]
+            here = order[end - (mark.stop - mark.start) : end]
+            times[here] = mark.subset.times(mark.start, mark.stop)
+    return times if mask is None else times * mask
+
+
+def _check_counts(found: dict[Any, int], marks: Sequence[Mark]) -> None:
+    expected = {mark.label: mark.stop - mark.start for mark in marks}
+    for label in {**expected, **found}:
+        if found.get(label, 0) != expected.get(label, 0):
+            raise ValueError(
+                f"class {label!r} has {found.get(label, 0):,} rows in a partition in which "
+                f"{expected.get(label, 0):,} were counted; data that change between two reads "
+                "cannot be resampled: write them to files, or call persist(), before"
+            )
+
+
+def filtered(
+    part: Any, target: Any, mask: Any = None, *, name: str, schema: Schema, marks: Sequence[Mark]
+) -> Any:
+    """Filter a partition of X, y, weights or groups by the matching one of y, or by its own."""
+    target = target if schema.target is None else target.iloc[:, schema.target]
+    times = pick(target, mask, marks=marks)
+    if name == "X":
+        if len(part) != len(times):
+            raise ValueError(unlike(len(part), len(times)))
+        if isinstance(part, pd.DataFrame):
+            check(part, schema)
+            part = conform(part, schema, {})
+    elif name != "y":
+        companion(part, len(times), name)
+    if (times == 1).all():
+        return part
+    rows = np.repeat(np.arange(len(times)), times)
+    return part.iloc[rows] if hasattr(part, "iloc") else part[rows]

@@ -25,8 +25,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
+import pandas as pd
 
-from dsmote.execute.rows import Rows
 from dsmote.kernels import extrapolate, extrapolate_exact, segment, segment_exact, vote
 from dsmote.neighbors import (
     BruteIndex,
@@ -41,6 +41,39 @@ from dsmote.neighbors import (
 from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema, Stream, copies_with_replacement
 from dsmote.plan.draws import GAP, NEIGHBOUR, NOISE, VOTE
 from dsmote.plan.profile import LevelCounts
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one class."""
+
+    numeric: np.ndarray  # float64, shape (n, p): the numeric features
+    codes: np.ndarray  # int32, shape (n, q): the categorical features, as codes into `levels`
+    numbers: np.ndarray  # int64, shape (n,): which rows of the table they are, counted from 0
+    # Columns of integers that float64 cannot hold, by place among the numeric ones; (u)int64.
+    integers: dict[int, np.ndarray] = field(default_factory=dict)
+    levels: tuple[pd.Series, ...] = ()  # the values of each categorical feature that occur
+    # Dtypes of the categorical columns met, features or not, by position in the table.
+    categories: dict[int, pd.CategoricalDtype] = field(default_factory=dict)
+    weights: np.ndarray | None = None  # float64, shape (n,): sample weights
+    group: np.ndarray | None = None  # int32, shape (n,): codes into `group_levels`
+    group_levels: pd.Series | None = None  # the groups that occur
+    passthrough: pd.DataFrame | None = None  # columns that are no features but wanted
+    # By what the values of a decimal column in `integers` are multiplied to be integers.
+    units: Mapping[int, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def take(self, at: np.ndarray) -> Rows:
+        """Return the features of some rows."""
+        integers = {place: values[at] for place, values in self.integers.items()}
+        numeric, codes, numbers = self.numeric[at], self.codes[at], self.numbers[at]
+        return replace(self, numeric=numeric, codes=codes, numbers=numbers, integers=integers)
+
+    def moved(self, by: int) -> Rows:
+        """Return the rows as those of a table with so many rows before them."""
+        return replace(self, numbers=self.numbers + by) if by else self
 
 
 class Draws:
@@ -64,13 +97,13 @@ class Draws:
         return Stream(*self._of, GAP).uniform(self.start, self.stop)
 
     def vote(self, column: int) -> np.ndarray:
-        """Which of the tied levels of nominal column number `column`, float64 in [0, 1)."""
+        """Which of the tied levels of categorical feature `column`, float64 in [0, 1)."""
         return Stream(*self._of, VOTE + column).uniform(self.start, self.stop)
 
     def noise(self, column: int) -> np.ndarray:
-        """Return a uniform draw for noise in numeric column number `column`, in (0, 1)."""
-        words = Stream(*self._of, NOISE + column).bits(self.start, self.stop)
-        return ((words >> np.uint64(12)) + 0.5) * 2.0**-52
+        """Return a uniform draw for noise in numeric feature `column`, in (0, 1)."""
+        bits = Stream(*self._of, NOISE + column).bits(self.start, self.stop)
+        return ((bits >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
 _VOTES = 1 << 16  # codes that are counted at once
@@ -81,8 +114,8 @@ _SEEN = 512  # rows that the engine for a partition is chosen from
 class Made:
     """New rows as arrays, and where they came from."""
 
-    numeric: np.ndarray  # this, wide and codes: as in dsmote.execute.rows.Rows
-    wide: dict[int, np.ndarray]
+    numeric: np.ndarray  # this, integers and codes: as in Rows
+    integers: dict[int, np.ndarray]
     codes: np.ndarray
     bases: np.ndarray  # int64, shape (n,): the base row of each, among the rows of the class
     neighbours: np.ndarray | None = None  # int64, shape (n,): rows of the table
@@ -139,9 +172,9 @@ class Ends(NamedTuple):
     voters: tuple[np.ndarray, np.ndarray] | None = None  # on categories: of ClassIndex.nearest
     classes: np.ndarray | None = None  # int32, shape (n,): ranks, where they may be of several
 
-    def exact(self, column: int, rows: Rows) -> np.ndarray:
+    def integers(self, column: int, rows: Rows) -> np.ndarray:
         """Return them in a column of integers (or units of decimals) that float64 cannot hold."""
-        values = rows.wide[column]
+        values = rows.integers[column]
         if self.rows is not None:
             return values[self.rows]
         info = np.iinfo(values.dtype)
@@ -193,7 +226,7 @@ class Recipe:
     k_name = "k_neighbors"
     #: What is reported of a class is known only when its index is built.
     lazy_report = False
-    #: Rows are copied as they are, all columns, and nothing is measured.
+    #: Rows are copied as they are, all columns; none is a feature.
     copies_rows = False
     #: Every partition is shown to :meth:`survey`.
     surveys = False
@@ -297,21 +330,23 @@ class Recipe:
         """Draw bases uniformly, with replacement."""
         return ctx.drawn(ctx.eligible)
 
-    def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
-        """Make new rows from base rows, shape (n,); `whole` marks columns of whole numbers."""
+    def make(
+        self, index: ClassIndex, bases: np.ndarray, draws: Draws, integral: np.ndarray
+    ) -> Made:
+        """Make new rows from base rows, shape (n,); `integral` marks features of integers."""
         ends = self.ends(index, bases, draws)
         return on_segments(
-            index.rows, bases, ends, self.gaps(index, bases, ends, draws), whole, draws
+            index.rows, bases, ends, self.gaps(index, bases, ends, draws), integral, draws
         )
 
     def ends(self, index: ClassIndex, bases: np.ndarray, draws: Draws) -> Ends:
         """End the segments at rows drawn among the k nearest of each base row."""
         near, place = index.nearest(bases, self.k)
-        toward, rows = near[place, draws.rank(self.k)], index.rows
+        at, rows = near[place, draws.rank(self.k)], index.rows
         # take() gathers rows five times as fast as an index does.
-        points = rows.numeric.take(toward, axis=0)
-        weights = None if rows.weights is None else rows.weights[toward]
-        return Ends(points, rows.numbers[toward], weights, toward, (near, place))
+        points = rows.numeric.take(at, axis=0)
+        weights = None if rows.weights is None else rows.weights[at]
+        return Ends(points, rows.numbers[at], weights, at, (near, place))
 
     def gaps(self, index: ClassIndex, bases: np.ndarray, ends: Ends, draws: Draws) -> np.ndarray:
         """Return the place of each new row on its segment; negative ones extrapolate."""
@@ -319,26 +354,26 @@ class Recipe:
 
 
 def on_segments(
-    rows: Rows, bases: np.ndarray, ends: Ends, gaps: np.ndarray, whole: np.ndarray, draws: Draws
+    rows: Rows, bases: np.ndarray, ends: Ends, gaps: np.ndarray, integral: np.ndarray, draws: Draws
 ) -> Made:
     """Make new rows on segments from base rows; on categorical features the neighbours vote."""
     start, outward = rows.numeric.take(bases, axis=0), np.signbit(gaps)
     away = np.flatnonzero(outward)
     between = np.where(outward, 0.0, gaps) if len(away) else gaps
-    numeric = segment(start, ends.points, between, whole)
-    wide = {}
-    for j, values in rows.wide.items():
-        near = ends.exact(j, rows)
-        wide[j] = segment_exact(values[bases], near, between)
+    numeric = segment(start, ends.points, between, integral)
+    integers = {}
+    for j, values in rows.integers.items():
+        near = ends.integers(j, rows)
+        integers[j] = segment_exact(values[bases], near, between)
         if len(away):
-            wide[j][away] = extrapolate_exact(values[bases[away]], near[away], -gaps[away])
+            integers[j][away] = extrapolate_exact(values[bases[away]], near[away], -gaps[away])
     if len(away):
-        numeric[away] = extrapolate(start[away], ends.points[away], -gaps[away], whole)
+        numeric[away] = extrapolate(start[away], ends.points[away], -gaps[away], integral)
     codes = rows.codes[bases]
     if ends.voters is not None and codes.shape[1]:
         near, place = ends.voters
         codes = vote_on(rows, near[place], draws)
-    return Made(numeric, wide, codes, bases, ends.numbers, gaps, ends.weights)
+    return Made(numeric, integers, codes, bases, ends.numbers, gaps, ends.weights)
 
 
 def vote_on(rows: Rows, voters: np.ndarray, draws: Draws) -> np.ndarray:

@@ -173,15 +173,20 @@ _HERE = threading.local()  # `limited`: this thread is inside
 _THREADS: dict[int, ThreadPoolExecutor] = {}
 
 
-def thread_pool() -> tuple[int, ThreadPoolExecutor]:
-    """Return how many threads are allowed, and the process's pool of that many.
+def thread_pool() -> ThreadPoolExecutor:
+    """Return the process's pool of as many threads as are allowed.
 
     It is kept: a thread takes milliseconds to start while another is busy.
     """
     n = thread_count()
     if n not in _THREADS:
         _THREADS[n] = ThreadPoolExecutor(n, "dsmote")
-    return n, _THREADS[n]
+    return _THREADS[n]
+
+
+def in_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+    """Map a function; one thing needs no thread, which costs more than a small table."""
+    return thread_pool().map(function, items) if len(items) > 1 else map(function, items)
 
 
 def _forget_threads() -> None:

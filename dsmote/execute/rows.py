@@ -1,9 +1,9 @@
-"""The rows of one class as arrays: out of a pandas frame, and joined over partitions."""
+"""Columns as arrays: the rows of a frame are encoded, and joined over partitions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from decimal import Decimal
 from numbers import Real
 from typing import Any, cast
@@ -12,38 +12,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from dsmote.execute.recipe import Rows
 from dsmote.plan import Schema
 from dsmote.plan.profile import unify_categories
 
 _EXACT_DECIMAL = 10**15  # 15 digits come back from float64 by rounding
-_EXACT = 2**53  # whole numbers up to here are exact in float64
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Rows of one class."""
-
-    numeric: np.ndarray  # float64, shape (n, p): the numeric features
-    # Columns of integers that float64 cannot hold, by place among the numeric ones; (u)int64.
-    wide: dict[int, np.ndarray]
-    codes: np.ndarray  # int32, shape (n, q): the categorical features, as codes into `levels`
-    levels: tuple[pd.Series, ...]  # the values of each categorical feature that occur
-    # Dtypes of the categorical columns met, features or not, by position in the table.
-    categories: dict[int, pd.CategoricalDtype]
-    numbers: np.ndarray  # int64, shape (n,): which rows of the table they are, counted from 0
-    weights: np.ndarray | None = None  # float64, shape (n,): sample weights
-    group: np.ndarray | None = None  # int32, shape (n,): codes into `group_levels`
-    group_levels: pd.Series | None = None  # the groups that occur
-    passthrough: pd.DataFrame | None = None  # columns that are not measured but wanted
-    # By what the values of a decimal column in `wide` are multiplied to be whole numbers.
-    units: Mapping[int, int] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.numbers)
-
-    def moved(self, by: int) -> Rows:
-        """Return the rows as those of a table with so many rows before them."""
-        return replace(self, numbers=self.numbers + by) if by else self
+_EXACT = 2**53  # integers up to here are exact in float64
 
 
 def _dense(series: pd.Series) -> pd.Series:
@@ -70,7 +44,7 @@ def _ticks(series: pd.Series) -> np.ndarray:
 
 
 def numeric_values(series: pd.Series, kind: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return a measured column as float64 (missing is nan) and, for 64-bit wholes, exactly."""
+    """Return a numeric feature as float64 (missing is nan) and, of 64-bit integers, exactly."""
     series = _dense(series)
     if kind in ("datetime", "timedelta"):
         ticks = _ticks(series)
@@ -81,11 +55,11 @@ def numeric_values(series: pd.Series, kind: str) -> tuple[np.ndarray, np.ndarray
         return _decimals(series)
     exact = None
     if kind == "int" and getattr(series.dtype, "itemsize", 0) == 8:
-        whole = np.uint64 if pd.api.types.is_unsigned_integer_dtype(series.dtype) else np.int64
         if isinstance(series.dtype, np.dtype):
             exact = series.to_numpy()
         else:
-            exact = series.to_numpy(dtype=whole, na_value=0)
+            unsigned = pd.api.types.is_unsigned_integer_dtype(series.dtype)
+            exact = series.to_numpy(dtype=np.uint64 if unsigned else np.int64, na_value=0)
     if isinstance(series.dtype, np.dtype):
         try:
             return series.to_numpy(dtype=np.float64), exact
@@ -105,11 +79,11 @@ def _decimals(series: pd.Series) -> tuple[np.ndarray, np.ndarray | None]:
     values = np.array(stored.cast(pa.float64()).to_numpy(zero_copy_only=False))
     if not pa.types.is_decimal128(stored.type) or stored.type.scale < 0 or not len(stored):
         return values, None
-    words = np.frombuffer(stored.buffers()[1], dtype="<i8").reshape(-1, 2)
-    words = words[stored.offset : stored.offset + len(stored)]
-    words = np.where(np.isnan(values)[:, None], 0, words)
-    exact = words[:, 0].copy()
-    if not (exact >> 63 == words[:, 1]).all():
+    halves = np.frombuffer(stored.buffers()[1], dtype="<i8").reshape(-1, 2)
+    halves = halves[stored.offset : stored.offset + len(stored)]
+    halves = np.where(np.isnan(values)[:, None], 0, halves)
+    exact = halves[:, 0].copy()
+    if not (exact >> 63 == halves[:, 1]).all():
         return values, None
     if stored.type.scale <= 22 and (abs(exact) <= 2**53).all():
         # As float() reads them: Arrow's may be the float beside it.
@@ -130,7 +104,7 @@ def object_digits(series: pd.Series) -> tuple[int, int] | None:
     return found.precision - found.scale, found.scale
 
 
-def holds_numbers(series: pd.Series) -> bool:
+def _holds_numbers(series: pd.Series) -> bool:
     """Tell whether an object column holds numbers or missing values only, and a number at all."""
     found = pd.api.types.infer_dtype(series, skipna=True)
     if found in ("floating", "integer", "mixed-integer-float", "decimal"):
@@ -147,7 +121,7 @@ def read_objects(series: pd.Series, dtype: Any, strict: bool = False) -> pd.Seri
 
     Where it is not `strict`, what float() reads is a number: bools, and digits as text.
     """
-    if strict and not (series.isna().all() or holds_numbers(series)):
+    if strict and not (series.isna().all() or _holds_numbers(series)):
         return None
     if isinstance(dtype, pd.ArrowDtype):
         values = pa.array(series, type=dtype.pyarrow_dtype, from_pandas=True)
@@ -167,7 +141,7 @@ def read_objects(series: pd.Series, dtype: Any, strict: bool = False) -> pd.Seri
 def numeric_columns(
     frame: pd.DataFrame, schema: Schema
 ) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    """Read all measured numeric columns, as :func:`numeric_values` does one."""
+    """Read all numeric features, as :func:`numeric_values` does one."""
     plain = _plain_columns(frame, schema.numeric)
     columns: list[tuple[np.ndarray, np.ndarray | None]] = []
     for i in schema.numeric:
@@ -178,17 +152,6 @@ def numeric_columns(
         else:
             columns.append(numeric_values(frame.iloc[:, i], kind))
     return columns
-
-
-def all_finite(values: np.ndarray) -> bool:
-    """Tell whether there is neither nan nor inf, mostly from one sum."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(values.sum()) or np.isfinite(values).all())
-
-
-def all_exact(values: np.ndarray) -> bool:
-    """Tell whether float64 holds all of these whole numbers for sure."""
-    return bool(len(values) == 0 or max(values.max(), -values.min()) < _EXACT)
 
 
 def _plain_columns(frame: pd.DataFrame, wanted: Sequence[int]) -> dict[int, np.ndarray]:
@@ -221,11 +184,17 @@ def encode(
 ) -> Rows:
     """Turn rows of a frame into arrays; of what is missing, only the numeric columns tell."""
     numeric = np.empty((len(frame), len(schema.numeric)), order="C")
-    wide = {}
+    integers, units = {}, {}
     for place, (values, exact) in enumerate(numeric_columns(frame, schema)):
         numeric[:, place] = values
-        if exact is not None:
-            wide[place] = exact
+        if exact is None:
+            continue
+        column, most = schema.columns[schema.numeric[place]], _EXACT
+        if column.kind == "decimal":
+            units[place], most = int(10**column.dtype.pyarrow_dtype.scale), _EXACT_DECIMAL
+        # Only where float64 would lose something.
+        if len(exact) and (int(exact.max()) > most or int(exact.min()) < -most):
+            integers[place] = exact
     codes = np.empty((len(frame), len(schema.nominal)), dtype=np.int32)
     levels = []
     for place, i in enumerate(schema.nominal):
@@ -238,14 +207,7 @@ def encode(
     categories = {
         i: dtype for i, dtype in enumerate(frame.dtypes) if isinstance(dtype, pd.CategoricalDtype)
     }
-    decimal = {j: schema.columns[schema.numeric[j]] for j in wide}
-    units = {
-        place: int(10**column.dtype.pyarrow_dtype.scale)
-        for place, column in decimal.items()
-        if column.kind == "decimal"
-    }
-    needed = _needed(wide, units)
-    return Rows(numeric, needed, codes, tuple(levels), categories, numbers, units=units)
+    return Rows(numeric, codes, numbers, integers, tuple(levels), categories, units=units)
 
 
 def _as_seen(frame: pd.DataFrame, i: int, codes: np.ndarray, levels: pd.Series) -> pd.Series:
@@ -272,36 +234,19 @@ def factorized(series: pd.Series) -> tuple[np.ndarray, pd.Series]:
     try:
         codes, unique = pd.factorize(series.to_numpy() if kept else series, use_na_sentinel=False)
     except TypeError as error:
-        raise TypeError(_not_levels(series.name, error)) from error
+        raise TypeError(
+            f"column {series.name!r} holds values that cannot be levels of a nominal column "
+            f"({error}); convert it to text or numbers, or name it in carry"
+        ) from error
     return codes.astype(np.int32), pd.Series(unique, dtype=kept, name=series.name)
 
 
-def _not_levels(name: Any, error: TypeError) -> str:
-    return (
-        f"column {name!r} holds values that cannot be levels of a nominal column ({error}); "
-        "convert it to text or numbers, or name it in carry"
-    )
-
-
 def check_levels(frame: pd.DataFrame, schema: Schema) -> None:
-    """Refuse nominal columns whose (first) values are lists or the like, before work is done."""
+    """Refuse categorical features whose (first) values are lists or the like, before the work."""
     dtypes = list(frame.dtypes)
     for i in schema.nominal:
         if pd.api.types.is_object_dtype(dtypes[i]):
-            try:
-                pd.factorize(frame.iloc[:100, i])
-            except TypeError as error:
-                raise TypeError(_not_levels(frame.columns[i], error)) from error
-
-
-def _needed(wide: dict[int, np.ndarray], units: Mapping[int, int]) -> dict[int, np.ndarray]:
-    """Keep the exact copies only where float64 would lose something."""
-    most = {place: _EXACT_DECIMAL if place in units else _EXACT for place in wide}
-    return {
-        place: exact
-        for place, exact in wide.items()
-        if len(exact) and (int(exact.max()) > most[place] or int(exact.min()) < -most[place])
-    }
+            factorized(frame.iloc[:100, i])
 
 
 def join(parts: Sequence[Rows], schema: Schema) -> Rows:
@@ -316,44 +261,48 @@ def join(parts: Sequence[Rows], schema: Schema) -> Rows:
     if len(parts) == 1:
         return replace(parts[0], categories=categories)
     filled = [p for p in parts if len(p)] or list(parts[:1])
-    numeric = np.concatenate([p.numeric for p in filled])
+
+    def joined(name: str) -> Any:
+        some = [getattr(p, name) for p in filled]
+        return None if some[0] is None else np.concatenate(some)
+
     units = {place: unit for p in filled for place, unit in p.units.items()}
-    wide = {
+    integers = {
         place: np.concatenate([_exact_of(p, place, kind, units.get(place)) for p in filled])
-        for place, kind in {j: w.dtype for p in filled for j, w in p.wide.items()}.items()
+        for place, kind in {j: of.dtype for p in filled for j, of in p.integers.items()}.items()
         if place not in units or _fit(filled, place, units[place])
     }
-    codes = np.empty((len(numeric), len(schema.nominal)), dtype=np.int32)
+    numbers = joined("numbers")
+    codes = np.empty((len(numbers), len(schema.nominal)), dtype=np.int32)
     levels = []
     for place, i in enumerate(schema.nominal):
         of = [(p.codes[:, place], p.levels[place]) for p in filled]
-        codes[:, place], unique = _joined_levels(of, categories.get(i))
+        codes[:, place], unique = join_levels(of, categories.get(i))
         levels.append(unique.rename(schema.columns[i].name))
-    made = Rows(
-        numeric,
-        wide,
+    group, group_levels, passthrough = None, None, None
+    if filled[0].group is not None:
+        group, group_levels = join_levels([(p.group, p.group_levels) for p in filled])
+    if filled[0].passthrough is not None:
+        passthrough = _joined_frames([cast(Any, p.passthrough) for p in filled])
+    return Rows(
+        joined("numeric"),
         codes,
+        numbers,
+        integers,
         tuple(levels),
         categories,
-        np.concatenate([p.numbers for p in filled]),
-        units=units,
+        joined("weights"),
+        group,
+        group_levels,
+        passthrough,
+        units,
     )
-    first = filled[0]
-    if first.weights is not None:
-        weights = np.concatenate([cast(Any, p.weights) for p in filled])
-        made = replace(made, weights=weights)
-    if first.group is not None:
-        group, group_levels = _joined_levels([cast(Any, (p.group, p.group_levels)) for p in filled])
-        made = replace(made, group=group, group_levels=group_levels)
-    if first.passthrough is not None:
-        made = replace(made, passthrough=_joined_frames([cast(Any, p.passthrough) for p in filled]))
-    return made
 
 
 def _exact_of(rows: Rows, place: int, kind: Any, unit: int | None) -> np.ndarray:
     """Return a column exactly, also of rows that float64 holds as they are."""
-    if place in rows.wide:
-        return rows.wide[place]
+    if place in rows.integers:
+        return rows.integers[place]
     values = rows.numeric[:, place]
     return (values if unit is None else np.rint(values * unit)).astype(kind)
 
@@ -361,11 +310,11 @@ def _exact_of(rows: Rows, place: int, kind: Any, unit: int | None) -> np.ndarray
 def _fit(parts: Sequence[Rows], place: int, unit: int) -> bool:
     """Tell whether all decimals of a column fit in 64 bits, in units of the last digit."""
     most = float(2**63) / unit
-    return all(place in p.wide or bool((abs(p.numeric[:, place]) < most).all()) for p in parts)
+    return all(place in p.integers or bool((abs(p.numeric[:, place]) < most).all()) for p in parts)
 
 
-def _joined_levels(
-    parts: Sequence[tuple[np.ndarray, pd.Series]], dtype: pd.CategoricalDtype | None = None
+def join_levels(
+    parts: Sequence[tuple[Any, Any]], dtype: pd.CategoricalDtype | None = None
 ) -> tuple[np.ndarray, pd.Series]:
     """Bring the codes of parts onto one set of levels."""
     own = [levels if dtype is None else levels.astype(dtype) for _, levels in parts]

@@ -2,56 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import cached_property, lru_cache
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from dask.base import is_dask_collection
+from pandas.api.extensions import ExtensionArray
+from scipy.sparse import issparse
 
-from dsmote.execute.arrays import (
-    as_array,
-    check_container,
-    from_indicator,
-    label_array,
-    native,
-    refuse_mask,
-)
-from dsmote.execute.dask_table import DaskTable, schema_of
+from dsmote.execute.dask_table import COMPANIONS, DaskTable, schema_of
 from dsmote.execute.extract import check_counts, extract, take_of
 from dsmote.execute.generate import (
     Part,
     build_class_index,
     finish,
-    join_made,
     make_rows,
-    of_originals,
+    provenance_of,
     repeated,
     with_provenance,
 )
 from dsmote.execute.graph import Inputs, add_indexes, interpret
 from dsmote.execute.partition import (
+    Counted,
     Partition,
-    array_frame,
     check_companion,
     conform,
+    count_part,
+    native,
+    numbers_in,
+    pick,
     profile,
+    refuse_mask,
 )
-from dsmote.execute.recipe import Made, Task
-from dsmote.execute.resources import memory_limit, single_threaded, thread_pool
-from dsmote.execute.rows import holds_numbers, read_objects
-from dsmote.execute.survey import Each
-from dsmote.plan import Limit, Plan, Profile, Schema, make_schema
+from dsmote.execute.recipe import Task
+from dsmote.execute.resources import in_threads, memory_limit, single_threaded, thread_count
+from dsmote.plan import Limit, Plan, Profile, Schema, Subset, make_schema
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name
 
 _FLOPS = 1 << 18  # multiplications that no BLAS spreads over threads
 _SHARE = 1 << 14  # new rows that one thread makes at a time, at most
 _LEAST = 1 << 13  # and at least: for fewer, threads wait for each other longer than they work
-_WIDE = 1 << 17  # values of a class from which on the search of an eighth of that is worth it
+_MANY = 1 << 17  # values of a class from which on the search of an eighth of that is worth it
+
+
+def check_container(values: Any, what: str) -> None:
+    """Refuse objects that NumPy would turn into one array, without their names and dtypes."""
+    kind = type(values)
+    known = np.ndarray | list | tuple | pd.DataFrame | pd.Series | pd.Index | ExtensionArray
+    of_dask = is_dask_collection(values) and kind.__module__.startswith("dask")
+    if isinstance(values, known) or of_dask or issparse(values):
+        return
+    ways = [way for way in ("to_pandas", "to_dataframe", "to_native") if hasattr(values, way)]
+    maker = "pandas.DataFrame" if isinstance(values, Mapping) else "numpy.asarray"
+    remedy = f"{what}.{ways[0]}()" if ways else f"{maker}({what})"
+    named = f"{kind.__module__.split('.')[0]} {kind.__name__}".removeprefix("builtins ")
+    raise TypeError(
+        f"{what} is a {named}; dsmote takes NumPy arrays, lists, pandas and Dask: pass {remedy}"
+    )
+
+
+def label_array(y: Any) -> np.ndarray:
+    """Return a target as an array; what NumPy would make one type, or two dimensions, of stays."""
+    if isinstance(y, list | tuple) and not any(isinstance(v, list | np.ndarray) for v in y):
+        kinds = set(map(type, y))
+        if len(kinds) > 1 or kinds & {tuple, str, bytes}:
+            return np.fromiter(y, dtype=object, count=len(y))
+    return _array(y, "y")
+
+
+def _array(values: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(
+            f"{what} is a list whose rows differ in length ({error}); give each row one value for "
+            "each column"
+        ) from error
+
+
+def as_array(X: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
+    """Return features as an array of two dimensions, and what gives their kind back."""
+    if issparse(X):
+        raise TypeError(
+            "sparse matrices are not supported: pass X.toarray(), or a frame of sparse columns, as "
+            "pandas.DataFrame.sparse.from_spmatrix(X) makes it"
+        )
+    if isinstance(X, pd.Series):
+        raise ValueError("Expected 2D input, got a Series instead; pass X.to_frame()")
+    array = _array(X, "X")
+    kind = array.dtype
+
+    def as_list(made: np.ndarray) -> Any:
+        return made.tolist()
+
+    def as_given(made: np.ndarray) -> Any:
+        return made if made.dtype == kind else made.astype(kind)
+
+    if isinstance(X, list):
+        if kind.kind in "US":
+            array = np.array(X, dtype=object)
+    elif kind.kind in "US":
+        array = array.astype(object)
+    else:
+        array = native(array)
+    if array.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {array.ndim}D array instead; reshape X to "
+            "(n_samples, n_features)"
+        )
+    if array.dtype.kind == "c":
+        raise ValueError("Complex data not supported: pass real and imaginary parts as columns")
+    return array, as_list if isinstance(X, list) else as_given
+
+
+def from_indicator(array: np.ndarray, columns: Any) -> tuple[np.ndarray, Callable[[Any], Any]]:
+    """Return the labels of a one-hot encoded target, and what encodes them again."""
+    values = pd.unique(array.reshape(-1))
+    if len(values) > 2 or not np.isin(values, [0, 1]).all() or (array.sum(axis=1) != 1).any():
+        raise ValueError(
+            "Multilabel and multioutput targets are not supported. A two-dimensional y must "
+            "be one-hot encoded: exactly one 1 in each row"
+        )
+    dtype, width = array.dtype, array.shape[1]
+
+    def binarized(made: np.ndarray) -> Any:
+        hot = np.zeros((len(made), width), dtype=dtype)
+        hot[np.arange(len(made)), made] = 1
+        return hot if columns is None else pd.DataFrame(hot, columns=columns)
+
+    return array.argmax(axis=1), binarized
 
 
 class MemoryTable:
@@ -78,8 +161,9 @@ class MemoryTable:
         self._indices: list[np.ndarray] = []
         self.has_target = y is None
         self.is_frame = isinstance(X, pd.DataFrame)
-        self._restore_X: Callable[[Any], Any] = lambda made: made
-        self._restore_y: Callable[[Any], Any] = lambda made: made
+        # What makes the kind of container that was given; None where it is that already.
+        self._restore_X: Callable[[Any], Any] | None = None
+        self._restore_y: Callable[[Any], Any] | None = None
         self._given = X
         self._plain = _is_plain(X, 2)
         if not self.is_frame:
@@ -98,12 +182,14 @@ class MemoryTable:
                 "Found array with 0 sample(s), zero rows: there is nothing to resample; "
                 "check how the table was read or filtered"
             )
-        self._plain_y: np.ndarray | None = None
+        self._y: np.ndarray | None = None  # the target, where it is none of pandas
         self._labels = None if y is None else self._as_labels(y)
         self._companion_dtypes: dict[str, np.dtype] = {}  # of those that are arrays
         self.companions: dict[str, pd.Series] = {}
         for name, values in companions.items() if companions else ():
             self.companions[name] = self._as_companion(name, values)
+        weights, groups = map(self.companions.get, COMPANIONS)
+        self._all = Partition(X, self._labels, weights, groups)
 
     def _as_companion(self, name: str, values: Any) -> pd.Series:
         """Return weights or groups as a Series of as many values."""
@@ -128,22 +214,9 @@ class MemoryTable:
         return series
 
     @cached_property
-    def _frame(self) -> pd.DataFrame:
-        """The features as a frame; one over an array shares its memory."""
-        if self.is_frame:
-            return self._X
-        return array_frame(self._X, pd.RangeIndex(self._X.shape[1]))
-
-    @cached_property
     def dtypes(self) -> list[Any]:
         """Those of the features."""
         return list(self._X.dtypes) if self.is_frame else [self._X.dtype] * self._X.shape[1]
-
-    @cached_property
-    def _whole(self) -> Partition:
-        """All of the table, which is read once."""
-        weight, group = self.companions.get("sample_weight"), self.companions.get("groups")
-        return Partition(self._X, self._labels, weight, group)
 
     def _as_labels(self, y: Any) -> pd.Series:
         """Return the target as a Series, and remember how to give its kind back."""
@@ -155,34 +228,31 @@ class MemoryTable:
         elif isinstance(y, pd.Series):
             series = y
         elif _is_plain(y, 1):
-            self._plain_y = y
+            self._y = y
             series = pd.Series(y, copy=False)
         else:
             refuse_mask(y, "y")
-            array = label_array(y)
-            dtype, array = array.dtype, native(array)
-            lists = isinstance(y, list) and array.ndim == 2
-            columns = y.columns if isinstance(y, pd.DataFrame) else None
+            given = label_array(y)
+            array = native(given)
+
+            def as_given(made: np.ndarray) -> Any:
+                made = made.astype(given.dtype, copy=False)
+                return made if given.ndim == 1 else made[:, None]
+
+            self._restore_y = as_given
             if array.ndim == 2 and array.shape[1] > 1:
+                columns = y.columns if isinstance(y, pd.DataFrame) else None
                 array, self._restore_y = from_indicator(array, columns)
             elif array.ndim == 2:
                 array = array.reshape(-1)
-                self._restore_y = lambda made: made.to_numpy(dtype=dtype, copy=True)[:, None]
-            elif isinstance(y, list):
-                self._restore_y = lambda made: made.to_numpy().tolist()
-            elif array.ndim == 1:
-                self._restore_y = lambda made: made.to_numpy(dtype=dtype, copy=True)
-                plain = dtype.kind in "biufOUS" and dtype.isnative
-                self._plain_y = array if plain else None
-            else:
+            elif array.ndim != 1:
                 raise ValueError(f"y should be a 1d array, got an array of shape {array.shape}")
-            if lists:
+            if isinstance(y, list):
                 restore = self._restore_y
                 self._restore_y = lambda made: restore(made).tolist()
-            if array.dtype.kind in "US":
-                array = array.astype(object)
+            self._y = array
             # Objects stay objects: making text of them and objects again takes a while.
-            kept = object if array.dtype.kind == "O" else None
+            kept = object if array.dtype.kind in "OUS" else None
             series = pd.Series(array, dtype=kept, copy=False)
         if len(series) != n:
             raise ValueError(
@@ -209,7 +279,7 @@ class MemoryTable:
         return self.labels if self._labels is None else self._labels.to_numpy()
 
     def schema(self, **roles: Any) -> Schema:
-        """Give the columns their roles; object columns that are measured must hold numbers."""
+        """Give the columns their roles; object columns that are features must hold numbers."""
         apart = ("carry", "nominal", "group", "inherited")
         if self._plain and not any(map(roles.get, apart)):
             width, dtype = self._X.shape[1], self._X.dtype
@@ -219,17 +289,24 @@ class MemoryTable:
         return schema_of(self, roles, self.is_number)
 
     def is_number(self, i: int) -> bool:
-        """Tell whether an object column holds numbers; in a frame, digits as text are text."""
-        column = self._frame.iloc[:, i]
-        if self.is_frame:
-            return holds_numbers(column)
-        # In a column of an array, digits as text are numbers where there are others among them.
-        text = pd.api.types.infer_dtype(column, skipna=True) == "string"
-        return not text and read_objects(column, np.dtype("f8")) is not None
+        """Tell whether an object column holds numbers."""
+        return numbers_in(self._X, [i]).get(i, False)
 
     def profile(self, schema: Schema, scale: str | None = None, levels: bool = False) -> Profile:
         """Look at the table once."""
-        return profile(self._whole, None, schema, scale, levels, whole=True)
+        return profile(self._all, None, schema, scale, levels, in_memory=True)
+
+    def counted(self) -> Counted:
+        """Count the classes."""
+        return Counted(tuple(count_part(self.labels)))
+
+    def kept(
+        self, counted: Counted, subsets: Mapping[Any, Subset], mask: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return which rows stay, in order, shape (rows kept,)."""
+        (marks,) = counted.marks(subsets)
+        times = pick(self.labels, mask, marks=marks)
+        return np.repeat(np.arange(len(times)), times)
 
     def limit(self) -> Limit | None:
         """Return the memory of this machine."""
@@ -238,48 +315,35 @@ class MemoryTable:
     def run(self, task: Task) -> Any:
         """Make the output: (X, y), or the table when the target is one of its columns."""
         plan, how = task.plan, task.how
-        self.recipe = task.how.recipe
+        self.recipe = how.recipe
         made: list[Part] = []
-        n_made = 0
-
-        def each(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-            # Another thread costs more than a small table, and one thing needs no other.
-            return thread_pool()[1].map(function, items) if len(items) > 1 else map(function, items)
-
+        first = plan.n_before
         # No BLAS takes a second thread for so few.
         small = len(self._X) ** 2 * len(self.names) < _FLOPS
         with nullcontext() if small else single_threaded():
-            self._index(task, each)
+            self._index(task)
             for c in plan.growing:
                 of = self.classes[c.label]
-
-                def share(cut: tuple[int, int], of: Any = of, c: Any = c) -> Made:
-                    return make_rows(of, how, c.rank, *cut)
-
-                least = _LEAST if of.rows.numeric.size < _WIDE else _LEAST // 8
-                if c.new < 2 * least:
-                    rows = make_rows(of, how, c.rank, 0, c.new)
-                else:
-                    cuts = _cuts(c.new, thread_pool()[0], least)
-                    rows = join_made([*each(share, list(pairwise(cuts)))])
-                first = plan.n_before + n_made
+                least = _LEAST if of.rows.numeric.size < _MANY else _LEAST // 8
+                step = c.new if c.new < 2 * least else _step(c.new, thread_count(), least)
+                rows = make_rows(of, how, c.rank, range(c.new), step, in_threads)
                 made.append(finish(of, rows, how, c.label, first, self.index_like, self.array))
                 self._indices.append(of.rows.numbers[rows.bases])
-                n_made += c.new
+                first += c.new
         return self._joined(made, task)
 
-    def _index(self, task: Task, each: Each) -> None:
+    def _index(self, task: Task) -> None:
         """Have the classes indexed that are to grow."""
         plan, recipe = task.plan, task.how.recipe
         if recipe.n_neighbors_all or recipe.surveys or recipe.sample or task.levels:
-            inputs = Inputs({"table": self._whole}, [["table"]])
+            inputs = Inputs({"table": self._all}, [["table"]])
             tasks = dict(inputs.graph)
-            keys = add_indexes(tasks, inputs, "run", task, each)
+            keys = add_indexes(tasks, inputs, "run", task, in_threads)
             values = interpret(tasks)
             self.model = values.get("fit-run")
             self.classes = {c.label: values[keys[c.rank]] for c in plan.growing}
         else:  # nothing but the rows of the class is needed
-            found = check_counts(extract(self._whole, take=take_of(task)), plan)
+            found = check_counts(extract(self._all, take=take_of(task)), plan)
             for c in plan.growing:
                 self.classes[c.label] = build_class_index(
                     found, recipe=recipe, of=c, seed=plan.seed, total=plan.n_new
@@ -295,39 +359,41 @@ class MemoryTable:
 
     def _joined(self, made: list[Part], task: Task) -> Any:
         """Put originals and new rows together, and companions."""
-        if (
-            self._plain
-            and self._plain_y is not None
-            and not (self.companions or task.how.provenance)
-        ):
+        more = self.companions or task.how.provenance or self._restore_y
+        if self._plain and self._y is not None and not more:
             tables, *_ = zip(*made, strict=True) if made else ((),)
-            return np.concatenate([self._X, *tables]), _lengthened(self._plain_y, task.plan)
+            return np.concatenate([self._X, *tables]), _lengthened(self._y, task.plan)
         companions = []
-        for name, of in (("sample_weight", 1), ("groups", 2)):
-            if name in self.companions:
-                companions.append(self._joined_companion(name, [part[of] for part in made]))
-        if self.array is not None and task.how.provenance:
-            index = pd.RangeIndex(len(self._X))
-            ours = of_originals(index, task.how.provenance, task.how.schema)
-            self.provenance = pd.concat([ours, *(p.provenance for p in made)], ignore_index=True)
-        X_res = self._joined_table([p.table for p in made], task)
+        for name in self.companions:
+            place = 1 + COMPANIONS.index(name)
+            companions.append(self._joined_companion(name, [part[place] for part in made]))
+        ours, how = self._X, task.how
+        if self.array is None:
+            ours = conform(ours, task.schema, task.changes)
+        if how.provenance:
+            index = pd.RangeIndex(len(ours)) if self.array is not None else ours.index
+            came_from = provenance_of(how.provenance, how.schema, index)
+            if self.array is None:
+                ours = with_provenance(ours, came_from)
+            else:
+                parts = [came_from, *(p.provenance for p in made)]
+                self.provenance = pd.concat(parts, ignore_index=True)
+        X_res = self._joined_table(ours, [p.table for p in made])
+        if self._restore_X is not None:
+            X_res = self._restore_X(X_res)
         if self.has_target:
             return (X_res, *companions) if companions else X_res
-        return (self._restore_X(X_res), self._joined_target(task.plan), *companions)
+        return (X_res, self._joined_target(task.plan), *companions)
 
-    def _joined_table(self, made: list[Any], task: Task) -> Any:
+    def _joined_table(self, ours: Any, made: list[Any]) -> Any:
         if self.array is not None:
-            return np.concatenate([self._X, *made])
-        ours = conform(self._X, task.schema, task.changes)
-        if task.how.provenance:
-            ours = with_provenance(
-                ours, of_originals(ours.index, task.how.provenance, task.how.schema)
-            )
+            return np.concatenate([ours, *made])
         joined = pd.concat([ours, *made], ignore_index=True)
-        if not task.how.provenance:
-            joined.columns = self._X.columns  # of categories too, or of one frequency
-        elif joined.columns.nlevels == self._X.columns.nlevels:
-            joined.columns.names = self._X.columns.names
+        columns = self._X.columns
+        if len(columns) == joined.shape[1]:
+            joined.columns = columns  # of categories too, or of one frequency
+        elif joined.columns.nlevels == columns.nlevels:
+            joined.columns.names = columns.names
         return joined
 
     def _joined_companion(self, name: str, made: list[Any]) -> Any:
@@ -344,24 +410,24 @@ class MemoryTable:
         return joined.to_numpy(dtype=dtype if as_given else None)
 
     def _joined_target(self, plan: Plan) -> Any:
-        if self._plain_y is not None:
-            return _lengthened(self._plain_y, plan)
         y = self.labels
-        if isinstance(y.dtype, np.dtype) and y.dtype.kind in "iufb":
-            joined = pd.Series(_lengthened(y.to_numpy(), plan), copy=False)
+        joined: Any
+        if self._y is not None:
+            joined = _lengthened(self._y, plan)
+        elif isinstance(y.dtype, np.dtype) and y.dtype.kind in "iufb":
+            joined = pd.Series(_lengthened(y.to_numpy(), plan), copy=False, name=y.name)
         else:
             new = [pd.Series(repeated(c.label, c.new, y.dtype)) for c in plan.growing]
             joined = pd.concat([y, *new], ignore_index=True)
-        joined.name = y.name
-        return self._restore_y(joined)
+            joined.name = y.name
+        return joined if self._restore_y is None else self._restore_y(joined)
 
 
-def _cuts(n: int, threads: int, least: int = _LEAST) -> list[int]:
-    """Cut n new rows into even shares, as many for each thread."""
+def _step(n: int, threads: int, least: int) -> int:
+    """Return the rows that a thread makes at a time of n, so that each makes as many."""
     shares = -(-n // _SHARE)
     shares = -(-shares // threads) * threads
-    shares = max(1, min(shares, n // least))
-    return [n * i // shares for i in range(shares + 1)]
+    return -(-n // max(1, min(shares, n // least)))
 
 
 def _lengthened(y: np.ndarray, plan: Plan) -> np.ndarray:
@@ -370,12 +436,25 @@ def _lengthened(y: np.ndarray, plan: Plan) -> np.ndarray:
     joined[: len(y)] = y
     end = len(y)
     for c in plan.growing:
-        joined[end : end + c.new].fill(c.label)
+        new = joined[end : end + c.new]
+        if y.dtype.kind in "mM":
+            new[:] = repeated(c.label, c.new, y.dtype)
+        else:
+            new.fill(c.label)
         end += c.new
     return joined
 
 
 Table = MemoryTable | DaskTable
+
+
+def take(thing: Any, rows: np.ndarray) -> Any:
+    """Return some rows of a table or target in memory, as the same kind."""
+    if isinstance(thing, pd.DataFrame | pd.Series):
+        return thing.iloc[rows]
+    if isinstance(thing, list):
+        return [thing[i] for i in rows.tolist()]
+    return np.asarray(thing)[rows]
 
 
 def _kind(value: Any) -> str:
@@ -401,26 +480,19 @@ def read_pair(X: Any, y: Any, companions: dict[str, Any] | None = None) -> Table
         raise ValueError("requires y to be passed, but the target y is None")
     if _is_plain(X, 2) and _is_plain(y, 1) and not companions:
         return MemoryTable(X, y)
-    for name, values in {"X": X, "y": y, **(companions or {})}.items():
+    given = {"X": X, "y": y, **(companions or {})}
+    for name, values in given.items():
         check_container(values, name)
-    lazy = is_dask_collection(X), is_dask_collection(y)
-    for name, values in (companions or {}).items():
-        if lazy[0] == lazy[1] != is_dask_collection(values):
-            there, here = ("a Dask collection", "in memory")[:: 1 if lazy[0] else -1]
+    lazy = {name: is_dask_collection(values) for name, values in given.items()}
+    for name in given:
+        if lazy[name] != lazy["X"]:
+            outside, inside = ("X", name) if lazy["X"] else (name, "X")
             raise TypeError(
-                f"X is {there} ({_kind(X)}), but {name} is {here} ({_kind(values)}); give both in "
-                "the same way"
+                f"{outside} is a Dask collection ({_kind(given[outside])}), but {inside} is in "
+                f"memory ({_kind(given[inside])}); compute {outside}, or turn {inside} into a Dask "
+                "collection with the same partitions"
             )
-    if lazy == (True, True):
-        return DaskTable(X, y, companions=companions)
-    if lazy == (False, False):
-        return MemoryTable(X, y, companions=companions)
-    outside, inside = ("X", "y") if lazy[0] else ("y", "X")
-    raise TypeError(
-        f"{outside} is a Dask collection ({_kind(X if lazy[0] else y)}), but {inside} is in memory "
-        f"({_kind(y if lazy[0] else X)}); compute {outside}, or turn {inside} into a Dask "
-        "collection with the same partitions"
-    )
+    return (DaskTable if lazy["X"] else MemoryTable)(X, y, companions=companions)
 
 
 def read_frame(frame: Any, target: Any, companions: dict[str, Any] | None = None) -> Table:
@@ -443,6 +515,5 @@ def read_frame(frame: Any, target: Any, companions: dict[str, Any] | None = None
             f"{names.count(column_name(target))} columns are named {target!r}, so it is not known "
             "which is the target; rename the others"
         )
-    if is_dask_collection(frame):
-        return DaskTable(frame, target=target, companions=companions)
-    return MemoryTable(frame, target=target, companions=companions)
+    kind = DaskTable if is_dask_collection(frame) else MemoryTable
+    return kind(frame, target=target, companions=companions)

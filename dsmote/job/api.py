@@ -9,19 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from dsmote.cluster import connect
 from dsmote.job.jobfile import JobFileError, Setting
 from dsmote.job.logs import Log
-from dsmote.job.manifest import unchanged
+from dsmote.job.outputs import unchanged
 from dsmote.job.run import Job, plan_job, prepare, write_job
 from dsmote.job.runner import is_for_workers
 from dsmote.job.spec import JobSpec, load_job
 from dsmote.plan import MemoryLimitError
 
 __all__ = ["JobResult", "exit_code", "run_job", "run_spec"]
-
-#: What a program that runs a job from a scheduler ends with.
-EXIT_CODES = {"done": 0, "planned": 0, "skipped": 3}
 
 
 def exit_code(error: BaseException) -> int:
@@ -41,7 +37,7 @@ def exit_code(error: BaseException) -> int:
 class JobResult:
     """The result of a job.
 
-    Parameters
+    Attributes
     ----------
     status : {"done", "skipped", "planned"}
         ``"skipped"`` when the output was already made from the same files in the same way;
@@ -79,7 +75,7 @@ class JobResult:
                 self.plan.check()
             except (ValueError, MemoryError) as error:
                 return exit_code(error)
-        return EXIT_CODES[self.status]
+        return 3 if self.status == "skipped" else 0
 
 
 def run_job(
@@ -150,7 +146,7 @@ def run_job(
 def run_spec(
     spec: JobSpec, *, client: Any = None, dry_run: bool = False, progress: Any = None
 ) -> JobResult:
-    """Run a job that has been checked; the rest is as in :func:`run_job`."""
+    """Run a job that has been checked."""
     started = time.perf_counter()
     with spec.hidden.masked(), Log(progress, spec.hidden) as log:
         manifest = None if dry_run else unchanged(spec)
@@ -176,6 +172,7 @@ def _client(job: Job, progress: Log, client: Any) -> Iterator[Any]:
     if client is None and not cluster and not is_for_workers(job.n_bytes):
         yield None
         return
+    from dsmote.cluster import connect
     from dsmote.job.workers import masked_worker_logs
 
     if client is None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from dsmote.job.storage import part_name, staged
+from dsmote.job.storage import opened, part_name
 
 TARGET = "label"
 CHUNK_ROWS = 125_000  # generated at a time, and rows of a file
@@ -60,7 +60,7 @@ def write_demo(folder: str, rows: int) -> None:
     The folder is replaced if it holds a table.
     """
     parts = []
-    with staged(folder, overwrite=True) as stage:
+    with opened(folder) as output, output.stage("replace") as stage:
         for number, start in enumerate(range(0, rows, CHUNK_ROWS)):
             path = f"{stage.folder}/{part_name(number)}"
             demo_chunk(number, min(CHUNK_ROWS, rows - start)).to_parquet(path, index=False)

@@ -17,20 +17,6 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import glob_translate
 
-__all__ = [
-    "CHANGES",
-    "COMPRESSIONS",
-    "InputFiles",
-    "changed_files",
-    "check_apart",
-    "clear_errors",
-    "is_local",
-    "is_of_storage",
-    "list_files",
-    "one_line",
-    "open_fs",
-]
-
 #: Name endings by format; compressed CSV is found by the ending before the last.
 ENDINGS = {"parquet": (".parquet", ".parq", ".pq"), "csv": (".csv",)}
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
@@ -124,26 +110,23 @@ def clear_errors(what: str, path: str) -> Iterator[None]:
     """Name the file in errors of the file system, which often do not, and `what` was being done."""
     try:
         yield
-    except PermissionError as error:
-        if str(error).startswith("no permission to"):  # said already, and of which file
-            raise
-        # A store says more than that, such as that it does not know the key.
-        told = error.errno is None and str(error) not in path
-        why = f": {one_line(error)}" if told else ""
-        raise PermissionError(f"no permission to {what} {path}{why}") from error
-    except FileNotFoundError as error:
-        if str(error).startswith("cannot "):
-            raise
-        why = one_line(error) if "bucket" in str(error) else "there is no such file or folder"
-        raise FileNotFoundError(f"cannot {what} {path}: {why}") from error
-    except OSError as error:
-        if error.errno is None:  # not the system's, so it is a message of ours already
-            raise
-        raise OSError(f"cannot {what} {path}: {error.strerror or error}") from error
     except Exception as error:
-        if not type(error).__module__.startswith(STORE_CLIENTS):
+        of_store = type(error).__module__.startswith(STORE_CLIENTS)
+        said = str(error).startswith(("cannot ", "no permission to "))  # of which file, too
+        if said or not (of_store or isinstance(error, OSError)):
             raise
-        raise OSError(f"cannot {what} {path}: {one_line(error)}") from error
+        if isinstance(error, PermissionError):
+            # A store says more than that, such as that it does not know the key.
+            told = error.errno is None and str(error) not in path
+            why = f": {one_line(error)}" if told else ""
+            raise PermissionError(f"no permission to {what} {path}{why}") from error
+        if isinstance(error, FileNotFoundError):
+            why = one_line(error) if "bucket" in str(error) else "there is no such file or folder"
+            raise FileNotFoundError(f"cannot {what} {path}: {why}") from error
+        if isinstance(error, OSError) and error.errno is None:  # a message of ours
+            raise
+        why = getattr(error, "strerror", None) or one_line(error)
+        raise OSError(f"cannot {what} {path}: {why}") from error
 
 
 def list_files(url: str, format: str | None = None) -> InputFiles:
@@ -179,7 +162,7 @@ def list_files(url: str, format: str | None = None) -> InputFiles:
         pattern=None if pattern is None else real_root + pattern[len(root) :],
         files=tuple(file if is_local(fs) else fs.unstrip_protocol(file) for file in chosen),
         format=format,
-        marks=tuple(_mark(fs, file) for file in chosen),
+        marks=tuple(file_mark(fs, file) for file in chosen),
     )
 
 
@@ -220,7 +203,8 @@ def _real(fs: Any, path: str) -> str:
     return os.path.realpath(path) if is_local(fs) else path.rstrip("/")
 
 
-def _mark(fs: Any, file: str) -> str:
+def file_mark(fs: Any, file: str) -> str:
+    """Return the size of a file, and its entity tag or else time."""
     with clear_errors("read", file):
         info = fs.info(file)
     changed = next(filter(None, map(info.get, CHANGES)), None)
@@ -298,7 +282,7 @@ def changed_files(inputs: InputFiles) -> dict[str, str]:
     differing = {}
     for file, mark in zip(inputs.files, inputs.marks, strict=True):
         try:
-            if _mark(fs, open_fs(file)[1]) != mark:
+            if file_mark(fs, open_fs(file)[1]) != mark:
                 differing[file] = "changed"
         except FileNotFoundError:
             differing[file] = "is gone"

@@ -18,7 +18,7 @@ from dsmote.job.logs import SECRET_NAME, Secrets
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-__all__ = ["JobFileError", "LineError", "Reader", "Setting", "closest", "near", "set_key"]
+__all__ = ["JobFileError", "LineError", "Reader", "Setting", "closest", "near", "plain", "set_key"]
 
 Path = tuple[str, ...]
 
@@ -111,7 +111,7 @@ def set_key(text: str, option: str = "--set") -> Setting:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value was given: in a line, or by the option of a key; and its text, if a number."""
+    """Where a value was given, in a line or by the option of a key, and its text if it is none."""
 
     where: str = ""
     line: int | None = None
@@ -217,9 +217,8 @@ class Reader:
             if not isinstance(holder, dict | list):
                 return self.error(path, f"{above} is one value: it has no key {name!r}")
             if isinstance(holder, list) and name not in _items(holder):
-                return self.error(
-                    path, f"{above} has items 0 to {len(holder) - 1}, but no {name!r}"
-                )
+                there = f"{above} has items 0 to {len(holder) - 1}"
+                return self.error(path, f"{there}, but no {name!r}")
             key: Any = int(name) if isinstance(holder, list) else name
             if last:
                 holder[key] = value
@@ -228,18 +227,16 @@ class Reader:
                 self._places.setdefault(path[: depth + 1], self._setting)
             holder = holder[key]
 
-    def python(self, value: Any, path: Path = ()) -> Any:
+    def python(self, value: Any, path: Path = (), line: int | None = None) -> Any:
         """Return a value of Python's as plain data; what is none stays as it is."""
-        if not self._enter(path, None):
+        if not self._enter(path, line):
             return None
         if isinstance(value, Mapping):
             pairs = [(_label(key), item, None) for key, item in value.items()]
             return self._mapping(pairs, path, self.python)
         if isinstance(value, list | tuple):
             return [self.python(item, (*path, str(n))) for n, item in enumerate(value)]
-        if isinstance(value, datetime.date) or hasattr(value, "__fspath__"):
-            value = str(value)
-        value = _plain(value)
+        value = plain(value)
         return self._filled(value, path) if isinstance(value, str) else value
 
     def _at(self, line: int | None) -> Place:
@@ -248,9 +245,6 @@ class Reader:
     def _enter(self, path: Path, line: int | None) -> bool:
         """Note the place of a value, and tell whether to read it."""
         self._places[path] = self._at(line)
-        if len(self._places) > MAX_NODES:
-            self.error((), f"more than {MAX_NODES:,} keys and values, counting aliases", line)
-            self.raise_errors()
         if len(path) > MAX_DEPTH:
             self.error(path[:2], "nested too deep, or holds itself")
         return len(path) <= MAX_DEPTH
@@ -263,18 +257,17 @@ class Reader:
     ) -> dict[str, Any]:
         """Return keys and values, which have lines in a file, as plain data."""
         found: dict[str, Any] = {}
-        lines: dict[str, int | None] = {}
         for name, value, line in pairs:
             if self._fill and "${" in name.replace("$${", ""):
                 message = "variables are filled in values, not in keys; write $${ for a plain ${"
                 self.error((*path, name), message, line)
             name = name.replace("$${", "${") if self._fill else name
             if name in found:
-                first = f", first in line {lines[name]}" if line else ""
-                self.error((*path, name), f"given twice{first}", line)
+                first = self._places[(*path, name)].line
+                text = f"given twice, first in line {first}" if first else "given twice"
+                self.error((*path, name), text, line)
             else:
-                lines[name] = line
-                found[name] = read(value, (*path, name), *([line] if line else []))
+                found[name] = read(value, (*path, name), line)
         return found
 
     def _yaml(self, text: str, path: Path) -> Any:
@@ -311,6 +304,9 @@ class Reader:
 
     def _node(self, node: Any, path: Path, line: int) -> Any:
         """Return what a node of YAML holds; the line is that of its key."""
+        if len(self._places) > MAX_NODES:
+            self.error((), f"more than {MAX_NODES:,} keys and values, counting aliases", line)
+            self.raise_errors()
         if not self._enter(path, line) or self._tagged(node, path, line):
             return None
         if node.id == "scalar":
@@ -320,16 +316,14 @@ class Reader:
                 self._node(item, (*path, str(n)), item.start_mark.line + 1)
                 for n, item in enumerate(node.value)
             ]
-        pairs = [(key, item, key.start_mark.line + 1) for key, item in node.value]
-        for key, _, at in pairs:
+        pairs = []
+        for key, item in node.value:
+            at = key.start_mark.line + 1
             if key.id != "scalar":
                 self.error(path, "a key must be text, not a list or a mapping", at)
-        texts = [
-            (key.value, item, at)
-            for key, item, at in pairs
-            if key.id == "scalar" and not self._tagged(key, path, at)
-        ]
-        return self._mapping(texts, path, self._node)
+            elif not self._tagged(key, path, at):
+                pairs.append((key.value, item, at))
+        return self._mapping(pairs, path, self._node)
 
     def _implied(self, node: Any, text: Any) -> str:
         """Return the tag of a node that is given none, with a text as its value."""
@@ -346,9 +340,7 @@ class Reader:
     def _scalar(self, node: Any, path: Path) -> Any:
         text = self._filled(node.value, path)
         kind = self._implied(node, text).removeprefix(TAG)
-        if kind in ("null", "bool"):
-            return None if kind == "null" else text.lower() == "true"
-        if kind not in ("int", "float"):
+        if kind not in ("null", "bool", "int", "float"):
             return text  # also dates: a label or a name is meant
         construct = getattr(self._parser.constructor, f"construct_yaml_{kind}")
         try:
@@ -356,9 +348,8 @@ class Reader:
         except ValueError:  # 0x_ is no number, and Python reads none of thousands of digits
             return text
         # As text, 01 finds "01" and 1: see `Named`. As the number it would not find "01".
-        by_text = path[:2] == ("split", "train") and text[-1].isdigit() and str(value) != text
-        if by_text:
-            return text
+        if path[:2] == ("split", "train") and kind in ("int", "float") and str(value) != text:
+            return text if text[-1].isdigit() else value
         self._places[path] = replace(self._places[path], text=text)
         return value
 
@@ -399,14 +390,16 @@ def _items(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _plain(value: Any) -> Any:
-    """Return a number of NumPy's as Python's."""
+def plain(value: Any) -> Any:
+    """Return a number of NumPy's as Python's, and a date or a path as text."""
+    if isinstance(value, datetime.date) or hasattr(value, "__fspath__"):
+        return str(value)
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
 
 
 def _label(label: Any) -> str:
     """Return a label of Python's as a job file has it."""
-    label = _plain(label)
+    label = plain(label)
     return str(label).lower() if isinstance(label, bool) else str(label)
 
 

@@ -16,8 +16,6 @@ import pandas as pd
 
 from dsmote.plan.labels import listed, plain
 
-__all__ = ["ByLabel", "LabelCounts", "Named", "plain_label", "plain_value"]
-
 
 class Named:
     """The values that a job names, to be found in the data.
@@ -31,13 +29,11 @@ class Named:
 
     def __init__(self, keys: Iterable[Any]) -> None:
         self._texts: dict[str, set[int]] = {}
-        self._words: dict[str, set[int]] = {}
-        self._numbers: dict[int | float, set[int]] = {}
+        self._values: dict[Any, set[int]] = {}
         for place, key in enumerate(map(str, keys)):
             self._texts.setdefault(key, set()).add(place)
-            self._words.setdefault(key.lower(), set()).add(place)
-            with suppress(ValueError):
-                self._numbers.setdefault(_number(key), set()).add(place)
+            for value in _values(key):
+                self._values.setdefault(value, set()).add(place)
 
     def by_text(self, value: Any) -> set[int]:
         """Return the places of the keys that are the text of a value."""
@@ -46,21 +42,25 @@ class Named:
     def by_value(self, value: Any) -> set[int]:
         """Return the places of the keys of the same value."""
         if isinstance(value, bool | np.bool_):
-            word = self._words.get(str(value).lower(), set())
-            return word | self._texts.get(str(int(value)), set())
+            return self._values.get(str(value), set())
         number = isinstance(value, int | float | np.integer | np.floating)
-        return self._numbers.get(value, set()) if number else set()
+        return self._values.get(value, set()) if number else set()
 
     def places(self, value: Any) -> set[int]:
         """Return the places of the keys that mean a value; that none does, if it is missing."""
         return set() if value is None else self.by_text(value) | self.by_value(value)
 
 
-def _number(text: str) -> int | float:
+def _values(key: str) -> Iterator[Any]:
+    """Yield the number that a key means, and the bool, as text: True is equal to 1."""
+    word = {"1": "True", "0": "False"}.get(key, key.capitalize())
+    if word in ("True", "False"):
+        yield word
     try:
-        return int(text)  # as a float, a large one would be others as well
+        yield int(key)  # as a float, a large one would be others as well
     except ValueError:
-        return float(text)
+        with suppress(ValueError):
+            yield float(key)
 
 
 @dataclass(frozen=True)

@@ -1,60 +1,146 @@
-"""What a job writes: the lazy parts, their folders, and the rows they must hold."""
+"""What a job writes: the lazy parts, the rows they must hold, and the manifest."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import platform
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 from dask import delayed
 
-from dsmote.execute import count_classes, read_frame
+from dsmote import __version__
+from dsmote.execute import read_frame
 from dsmote.execute.resources import memory_limit
-from dsmote.job.labels import plain_label
-from dsmote.job.layout import Layout, check_folders, check_partition_by
-from dsmote.job.parts import Part, ToWrite
+from dsmote.job.files import InputFiles, clear_errors, list_files
+from dsmote.job.labels import plain_label, plain_value
+from dsmote.job.logs import masked_logger
+from dsmote.job.parts import Layout, Part, ToWrite, check_folders, check_partition_by
 from dsmote.job.runner import Threads
 from dsmote.job.shuffle import Numbered, mixed, n_parts, with_mixing
 from dsmote.job.sources import Source, with_pandas_dtypes
 from dsmote.job.spec import JobSpec, sampler_of
-from dsmote.job.storage import part_name
+from dsmote.job.storage import SUCCESS, Output, OutputLocked, lacking, opened, part_name
 from dsmote.job.training import Divided, divide
 from dsmote.plan import MemoryLimitError, format_bytes
+from dsmote.plan.labels import listed
 from dsmote.plan.memory import reading_bytes, refusal
-
-__all__ = ["TEST", "TRAIN", "Outputs", "different", "make_outputs", "plan_outputs"]
+from dsmote.samplers.registry import parameters_of
 
 #: The folders of training rows, resampled, and of the other rows, untouched.
 TRAIN, TEST = "train", "test"
+FORMAT_VERSION = 1
+VERSIONS = ("dask", "distributed", "numpy", "pandas", "pyarrow", "scikit-learn", "scipy")
+#: Fields that do not change what is written. The input is known by its files.
+WITHOUT_EFFECT = ("input", "output", "if_exists", "resume")
+
+logger = masked_logger(__name__)
 
 
-@dataclass(frozen=True)
 class Outputs:
-    """All that a job writes, as the sampler planned it.
+    """All that a job writes, lazily, from an input that was looked at as often as that needs.
 
-    The parts are those of all folders, numbered through; `counts` are the rows of each label that a
-    folder must have. The name of a folder is empty where parts lie in the output's own. With them
-    goes what is known of the search for neighbours, lazily where it is measured, and the rows that
-    a report shows.
+    Attributes
+    ----------
+    frame, sampler
+        What is resampled, lazily, and by what.
+    divided : Divided or None
+        Both sides of a split.
+    lengths : tuple of int or None
+        Rows of each partition of the frame, where they must be known.
+    largest : int
+        Rows of the largest partition as it is read; 0 where it is not known.
+    parts : list of ToWrite
+        Of all folders, numbered through.
+    counts : dict of str to dict
+        Rows of each label that a folder must have; the name is empty where parts lie in the
+        output's own.
+    report, drawn
+        What is known of the search for neighbours, lazily where it is measured, and the rows that
+        a report shows.
     """
 
-    sampler: Any
-    parts: list[ToWrite]
-    counts: dict[str, dict[Any, int]]
-    report: Any
-    drawn: Any = None
+    def __init__(self, spec: JobSpec, source: Source, runner: Threads) -> None:
+        self.spec, self.source, self.note = spec, source, runner.note
+        process = runner.process_bytes()
+        _check_reading(source, process)
+        self.frame = source.frame()
+        check_partition_by(spec.partition_by, self.frame._meta.dtypes)
+        self.sampler = sampler_of(spec, self.frame._meta)
+        self.sampler._process_bytes = process
+        self.divided: Divided | None = None
+        self.lengths: tuple[int, ...] | None = None
+        self.largest, self.passes = 0, self._look_at_folders()
+        self.parts: list[ToWrite] = []
+        self.counts: dict[str, dict[Any, int]] = {}
+        self.drawn: Any = None
+        if spec.split is not None:
+            self.divided = divided = divide(self.frame, spec.target, spec.split)
+            self.frame, self.lengths = divided.train, divided.train_rows
+            self.largest = max(map(sum, zip(self.lengths, divided.test_rows, strict=True)))
+            self.sampler._partition_rows = self.largest
+            if hasattr(self.sampler, "_counted"):
+                self.sampler._counted = read_frame(divided.train_labels, spec.target).counted()
+            self.passes += ("telling training rows from others",)
+        elif spec.shuffle and spec.mode != "synthetic":
+            self.lengths = source.partition_rows
+            if self.lengths is None:
+                counted = read_frame(self.frame, spec.target).counted()
+                self.lengths = tuple(sum(p.counts.values()) + p.missing for p in counted.parts)
+                self.passes += ("counting rows by partition",)
+            self.largest = max(self.lengths)
 
-    @property
-    def rows(self) -> int:
-        """Rows that are written."""
-        return sum(sum(counts.values()) for counts in self.counts.values())
+    def plan(self) -> Any:
+        """Return the plan of what would be written."""
+        with self._of_training():
+            plan = self.sampler.plan(self.frame, target=self.spec.target)
+        return self._completed(plan)
 
-    def add(self, name: str, partitions: list[Any], layout: Layout, counts: dict[Any, int]) -> None:
+    def make(self, folder: str) -> None:
+        """Add the parts; what is written on the way goes to the staging folder."""
+        spec, source, divided = self.spec, self.source, self.divided
+        with warnings.catch_warnings(), self._of_training():
+            # The plan has them all, and the manifest takes them from there.
+            warnings.simplefilter("ignore", UserWarning)
+            balanced = self.sampler.resample(self.frame, target=spec.target)
+        self.sampler.plan_ = plan = self._completed(self.sampler.plan_)
+        plan.check()  # once more: mixing may need what is not there
+        self.report = getattr(self.sampler, "neighbors_report_", {})
+        if spec.report:
+            from dsmote.job.report import draw
+
+            self.drawn = draw(self.sampler, self.frame, balanced, spec.target)
+        layout = Layout(
+            _output_schema(source, balanced._meta),
+            spec.target,
+            spec.partition_by,
+            spec.row_group_rows,
+            spec.compression,
+        )
+        synthetic = spec.mode == "synthetic"
+        wanted = {c.label: c.new for c in plan.classes} if synthetic else plan.counts_after
+        counts = {plain_label(label): int(n) for label, n in wanted.items() if n}
+        partitions = self._partitions(balanced, layout.schema, folder)
+        self._add(TRAIN if divided else "", partitions, layout, counts)
+        if divided and not synthetic:
+            meta = divided.test._meta
+            # The input's own schema: nothing is added here, and no value can have become missing.
+            schema = source.output_schema(meta) if source.schema is None else source.schema
+            partitions = _filled(divided.test.to_delayed(optimize_graph=False), divided.test_rows)
+            counts = {None if label is None else plain_label(label): n for label, n in plan.test}
+            self._add(TEST, partitions, replace(layout, schema=schema), counts)
+
+    def _add(
+        self, name: str, partitions: list[Any], layout: Layout, counts: dict[Any, int]
+    ) -> None:
         """Add a folder; files are numbered in it."""
         if not sum(counts.values()):  # no row would make a folder to hold the columns
             layout = replace(layout, partition_by=())
@@ -63,6 +149,11 @@ class Outputs:
             file = "/".join([*filter(None, [name]), part_name(place)])
             self.parts.append(ToWrite(len(self.parts), file, partition, layout))
 
+    @property
+    def rows(self) -> int:
+        """Rows that are written."""
+        return sum(sum(counts.values()) for counts in self.counts.values())
+
     def written(self, parts: Sequence[Part]) -> dict[str, list[Part]]:
         """Return what was written of each folder."""
         found: dict[str, list[Part]] = {name: [] for name in self.counts}
@@ -70,167 +161,75 @@ class Outputs:
             found[self.parts[part.number].file.rpartition("/")[0]].append(part)
         return found
 
-    def described(self, parts: Sequence[Part]) -> dict[str, Any]:
-        """Return what a manifest says of the rows: of each side, and of each folder."""
-        plan = self.sampler.plan_
-        changed = {} if plan.direction == "over-sampling" else {"dropped": int(plan.n_dropped)}
-        rows = {"before": int(plan.n_before), "new": int(plan.n_new), **changed}
-        rows |= {"after": int(plan.n_after)}
-        if plan.test is not None:
-            rows["test"] = sum(n for _, n in plan.test)
-        folders = {
-            name or ".": {
-                "rows": sum(part.rows for part in own),
-                "bytes": sum(part.bytes for part in own),
-                "files": sum(len(part.files) for part in own),
-            }
-            for name, own in self.written(parts).items()
-        }
-        test = {key: value for key, value in plan.to_dict().items() if key == "test"}
-        return {"rows": rows, "folders": folders, **test}
+    def _look_at_folders(self) -> tuple[str, ...]:
+        """Refuse values that name no folder; return the passes it took."""
+        spec = self.spec
+        if not spec.partition_by or spec.mode == "synthetic":  # values of new rows come later
+            return ()
+        if spec.partition_by == (spec.target,) and spec.split is None:
+            return ()  # classes are counted first anyway: they are few, and no label is missing
+        few = self.sampler._sampling_type == "over-sampling"
+        check_folders(self.frame, spec.partition_by, few)
+        return ("looking at the columns of partition_by",)
 
+    @contextmanager
+    def _of_training(self) -> Iterator[None]:
+        """Say that a message is about the rows for training, where others are there too."""
+        try:
+            yield
+        except ValueError as error:
+            if self.divided is None or type(error) is not ValueError:
+                raise
+            train, test = sum(self.divided.train_rows), sum(self.divided.test_rows)
+            raise ValueError(
+                f"among the {train:,} rows for training (of {train + test:,}): {error}"
+            ) from error
 
-@dataclass(frozen=True)
-class Opened:
-    """An input that was looked at as far as the split and the mixing of rows need it.
+    def _n_written(self, plan: Any) -> int:
+        """Return how many rows of the resampled table are written."""
+        return int(plan.n_new if self.spec.mode == "synthetic" else plan.n_after)
 
-    `lengths` are the rows of each partition of the frame that is resampled, where they must be
-    known, `largest` those of the largest partition as it is read, and `passes` what the data were
-    read for.
-    """
+    def _completed(self, plan: Any) -> Any:
+        """Add to a plan what a job does besides: rows held back, rows that are mixed, passes."""
+        if self.divided is not None:
+            plan = replace(plan, test=self.divided.held_back(plan.counts_before))
+        plan = replace(plan, passes=(*self.passes, *plan.passes))
+        if self.note:
+            plan = replace(plan, notes=(*plan.notes, self.note))
+        if not self.spec.shuffle:
+            return plan
+        files = sum(1 for n in self.lengths or () if n) * (self.spec.mode != "synthetic")
+        return with_mixing(
+            plan,
+            self._n_written(plan),
+            self.frame._meta,
+            self.largest,
+            files + len(plan.blocks),
+            self.sampler._process_bytes,
+        )
 
-    frame: Any
-    sampler: Any
-    divided: Divided | None = None
-    lengths: tuple[int, ...] | None = None
-    largest: int = 0
-    passes: tuple[str, ...] = ()
-    note: str | None = None
-
-
-def make_outputs(spec: JobSpec, source: Source, runner: Threads, folder: str) -> Outputs:
-    """Look at the input as often as the plan needs; return what is to be written, lazily.
-
-    What is written on the way goes to the staging folder.
-    """
-    opened = _opened(spec, source, runner)
-    sampler, divided = opened.sampler, opened.divided
-    with warnings.catch_warnings(), _of_training(divided):
-        # The plan has them all, and the manifest takes them from there.
-        warnings.simplefilter("ignore", UserWarning)
-        balanced = sampler.resample(opened.frame, target=spec.target)
-    sampler.plan_ = plan = _completed(sampler.plan_, spec, opened)
-    plan.check()  # once more: mixing may need what is not there
-    layout = Layout(
-        _output_schema(source, balanced._meta),
-        spec.target,
-        spec.partition_by,
-        spec.row_group_rows,
-        spec.compression,
-    )
-    wanted = plan.counts_after
-    if spec.mode == "synthetic":
-        wanted = {c.label: c.new for c in plan.classes}
-    drawn = None
-    if spec.report:
-        from dsmote.job.report import draw
-
-        drawn = draw(sampler, opened.frame, balanced, spec.target)
-    outputs = Outputs(sampler, [], {}, getattr(sampler, "neighbors_report_", {}), drawn)
-    partitions = _partitions(spec, opened, balanced, layout.schema, folder)
-    counts = {plain_label(label): int(n) for label, n in wanted.items() if n}
-    outputs.add(TRAIN if divided else "", partitions, layout, counts)
-    if divided and spec.mode != "synthetic":
-        meta = divided.test._meta
-        # The input's own schema: nothing is added here, and no value can have become missing.
-        schema = source.output_schema(meta) if source.schema is None else source.schema
-        partitions = _filled(divided.test.to_delayed(optimize_graph=False), divided.test_rows)
-        counts = {None if label is None else plain_label(label): n for label, n in plan.test}
-        outputs.add(TEST, partitions, replace(layout, schema=schema), counts)
-    return outputs
-
-
-def _partitions(
-    spec: JobSpec, opened: Opened, balanced: Any, schema: pa.Schema, folder: str
-) -> list[Any]:
-    """Return the partitions to write of the resampled table."""
-    plan = opened.sampler.plan_
-    partitions = balanced.to_delayed(optimize_graph=False)
-    blocks = plan.blocks
-    n_originals = len(partitions) - len(blocks)
-    originals, made = partitions[:n_originals], partitions[n_originals:]
-    if spec.mode == "synthetic":
-        originals = []
-    nothing = [delayed(balanced._meta.iloc[:0])]
-    if not spec.shuffle:
-        if originals and opened.divided:
-            originals = _filled(originals, opened.divided.train_rows)
-        return [*originals, *made] or nothing
-    numbered, start = [], 0
-    for partition, rows in zip(originals, opened.lengths or (), strict=bool(originals)):
-        numbered.append(Numbered(partition, start, rows))
-        start += rows
-    for partition, block in zip(made, blocks, strict=True):
-        numbered.append(Numbered(partition, plan.n_before + block.offset, block.rows))
-    numbered = [one for one in numbered if one.rows]
-    parts = n_parts(_n_written(spec, plan), balanced._meta)
-    return mixed(numbered, parts, int(plan.seed), folder, schema) if numbered else nothing
-
-
-def _n_written(spec: JobSpec, plan: Any) -> int:
-    return int(plan.n_new if spec.mode == "synthetic" else plan.n_after)
-
-
-def plan_outputs(spec: JobSpec, source: Source, runner: Threads) -> Any:
-    """Return the plan of what would be written."""
-    opened = _opened(spec, source, runner)
-    with _of_training(opened.divided):
-        plan = opened.sampler.plan(opened.frame, target=spec.target)
-    return _completed(plan, spec, opened)
-
-
-@contextmanager
-def _of_training(divided: Divided | None) -> Iterator[None]:
-    """Say that a message is about the rows for training, where others are there too."""
-    try:
-        yield
-    except ValueError as error:
-        if divided is None or type(error) is not ValueError:
-            raise
-        train, test = sum(divided.train_rows), sum(divided.test_rows)
-        raise ValueError(
-            f"among the {train:,} rows for training (of {train + test:,}): {error}"
-        ) from error
-
-
-def _opened(spec: JobSpec, source: Source, runner: Threads) -> Opened:
-    """Open the input lazily; rows are counted by partition only where that must be known."""
-    process = runner.process_bytes()
-    _check_reading(source, process)
-    frame = source.frame()
-    check_partition_by(spec.partition_by, frame._meta.dtypes)
-    sampler = sampler_of(spec, frame._meta)
-    sampler._process_bytes = process
-    told = _look_at_folders(spec, frame, sampler._sampling_type == "over-sampling")
-    divided = lengths = None
-    largest = 0
-    if spec.split is not None:
-        divided = divide(frame, spec.target, spec.split)
-        frame, lengths = divided.train, divided.train_rows
-        largest = max(map(sum, zip(lengths, divided.test_rows, strict=True)))
-        sampler._partition_rows = largest
-        if hasattr(sampler, "_counted"):
-            labels = read_frame(divided.train_labels, spec.target)
-            sampler._counted = count_classes(labels)
-        told = (*told, "telling training rows from others")
-    elif spec.shuffle and spec.mode != "synthetic":
-        lengths = source.partition_rows
-        if lengths is None:
-            counted = count_classes(read_frame(frame, spec.target))
-            lengths = tuple(sum(p.counts.values()) + p.missing for p in counted.parts)
-            told = (*told, "counting rows by partition")
-        largest = max(lengths)
-    return Opened(frame, sampler, divided, lengths, largest, told, runner.note)
+    def _partitions(self, balanced: Any, schema: pa.Schema, folder: str) -> list[Any]:
+        """Return the partitions to write of the resampled table."""
+        plan, spec = self.sampler.plan_, self.spec
+        partitions, blocks = balanced.to_delayed(optimize_graph=False), plan.blocks
+        n_originals = len(partitions) - len(blocks)
+        originals, made = partitions[:n_originals], partitions[n_originals:]
+        if spec.mode == "synthetic":
+            originals = []
+        nothing = [delayed(balanced._meta.iloc[:0])]
+        if not spec.shuffle:
+            if originals and self.divided:
+                originals = _filled(originals, self.divided.train_rows)
+            return [*originals, *made] or nothing
+        numbered, start = [], 0
+        for partition, rows in zip(originals, self.lengths or (), strict=bool(originals)):
+            numbered.append(Numbered(partition, start, rows))
+            start += rows
+        for partition, block in zip(made, blocks, strict=True):
+            numbered.append(Numbered(partition, plan.n_before + block.offset, block.rows))
+        numbered = [one for one in numbered if one.rows]
+        parts = n_parts(self._n_written(plan), balanced._meta)
+        return mixed(numbered, parts, int(plan.seed), folder, schema) if numbered else nothing
 
 
 def _check_reading(source: Source, process: int) -> None:
@@ -247,36 +246,6 @@ def _check_reading(source: Source, process: int) -> None:
             "give each worker more memory or fewer threads"
         )
         raise MemoryLimitError(refusal(what, needed, limit, remedy))
-
-
-def _look_at_folders(spec: JobSpec, frame: Any, few: bool) -> tuple[str, ...]:
-    """Refuse values that name no folder; return the passes it took."""
-    if not spec.partition_by or spec.mode == "synthetic":  # the values of new rows come later
-        return ()
-    if spec.partition_by == (spec.target,) and spec.split is None:
-        return ()  # the classes are counted first anyway: they are few, and no label is missing
-    check_folders(frame, spec.partition_by, few)
-    return ("looking at the columns of partition_by",)
-
-
-def _completed(plan: Any, spec: JobSpec, opened: Opened) -> Any:
-    """Add to a plan what a job does besides: rows that are left, rows that are mixed, passes."""
-    if opened.divided is not None:
-        plan = replace(plan, test=opened.divided.held_back(plan.counts_before))
-    plan = replace(plan, passes=(*opened.passes, *plan.passes))
-    if opened.note:
-        plan = replace(plan, notes=(*plan.notes, opened.note))
-    if not spec.shuffle:
-        return plan
-    files = sum(1 for n in opened.lengths or () if n) * (spec.mode != "synthetic")
-    return with_mixing(
-        plan,
-        _n_written(spec, plan),
-        opened.frame._meta,
-        opened.largest,
-        files + len(plan.blocks),
-        opened.sampler._process_bytes,
-    )
 
 
 def _filled(partitions: list[Any], rows: Sequence[int]) -> list[Any]:
@@ -320,15 +289,150 @@ def different(outputs: Outputs, parts: Sequence[Part]) -> str | None:
         for part in own:
             written.update(dict(part.counts))
         planned = outputs.counts[name]
-        if dict(written) != planned:
-            differing = {
-                label: (written.get(label, 0), planned.get(label, 0))
-                for label in sorted({*written, *planned}, key=str)
-                if written.get(label, 0) != planned.get(label, 0)
-            }
+        differing = {
+            label: (written[label], planned.get(label, 0))
+            for label in sorted({*written, *planned}, key=str)
+            if written[label] != planned.get(label, 0)
+        }
+        if differing:
             where = f" in {name}/" if name else ""
             return (
                 f"the rows written{where} are not the rows planned (label: written, planned): "
                 f"{differing}; the input may have changed while it was read"
             )
     return None
+
+
+def make_manifest(
+    spec: JobSpec,
+    outputs: Outputs,
+    parts: Sequence[Part],
+    report: Mapping[Any, Any],
+    peaks: dict[str, int],
+    stages: Mapping[str, float],
+) -> dict[str, Any]:
+    """Return the manifest as plain data that JSON can hold.
+
+    The report says what the search for neighbours was, by label; peaks are the memory in bytes, by
+    worker; stages are seconds.
+    """
+    sampler, plan = outputs.sampler, outputs.sampler.plan_
+    planned = plan.to_dict()
+    # The strategy as it was given, where the sampler holds a callable made from it.
+    given = {"sampling_strategy": spec.params.get("sampling_strategy", "auto")}
+    known = {name: getattr(sampler, name) for name in parameters_of(type(sampler))}
+    parameters = plain_value({**known, **given})
+    rows = {"before": int(plan.n_before), "new": int(plan.n_new)}
+    if plan.direction != "over-sampling":
+        rows["dropped"] = int(plan.n_dropped)
+    rows["after"] = int(plan.n_after)
+    if plan.test is not None:
+        rows["test"] = sum(n for _, n in plan.test)
+    folders = {
+        name or ".": {
+            "rows": sum(part.rows for part in own),
+            "bytes": sum(part.bytes for part in own),
+            "files": sum(len(part.files) for part in own),
+        }
+        for name, own in outputs.written(parts).items()
+    }
+    return {
+        "format_version": FORMAT_VERSION,
+        "job": spec.shown(),
+        "sampler": plan.sampler,
+        "parameters": {**spec.hidden.mask_value(parameters), "seed": int(plan.seed)},
+        "versions": versions(),
+        "classes": planned["classes"],
+        "engine": plan.engine,
+        "rows": rows,
+        "folders": folders,
+        **{key: value for key, value in planned.items() if key == "test"},
+        "bytes": sum(part.bytes for part in parts),
+        "seconds": round(sum(stages.values()), 3),
+        "stages": dict(stages),
+        "memory": {**(plan.memory.to_dict() if plan.memory else {}), "peak_bytes": peaks},
+        "warnings": spec.hidden.mask_value(list(plan.warnings)),
+        "parts": [
+            {"file": file.file, "rows": file.rows, "bytes": file.bytes}
+            for part in parts
+            for file in part.files
+        ],
+        "neighbors": [
+            {"label": plain_label(label), **plain_value(found)} for label, found in report.items()
+        ],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, dsmote and the libraries that make the table."""
+    own = {"python": platform.python_version(), "dsmote": __version__}
+    return own | {name: version(name) for name in VERSIONS}
+
+
+def digest(document: Any) -> str:
+    """Return a short text that is equal for equal plain data.
+
+    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    True
+    """
+    text = json.dumps(document, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def fingerprint(spec: JobSpec, inputs: InputFiles) -> dict[str, Any]:
+    """Return what decides about the table that a job makes, as plain data.
+
+    Its ``digest`` is equal where names, sizes and times (or entity tags) of the input files, the
+    parameters as they were given and the version of dsmote are.
+    """
+    job = {name: value for name, value in spec.to_dict().items() if name not in WITHOUT_EFFECT}
+    files = {"files": len(inputs.files), "bytes": inputs.n_bytes, "stamp": inputs.stamp}
+    made = {"format_version": FORMAT_VERSION, "dsmote": __version__, "input": files}
+    return {"digest": digest({**made, "job": job}), **made}
+
+
+def run_key(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what must be the same for a run to resume with the part files of another.
+
+    Other versions of the libraries may write other bytes, so they count here, too.
+    """
+    return {"fingerprint": found["digest"], "versions": versions()}
+
+
+def unchanged(spec: JobSpec) -> dict[str, Any] | None:
+    """Return the manifest of an output that need not be made again, and delete what is left there.
+
+    Nothing is read but the listings and the manifest, and no cluster is needed.
+    """
+    standing = up_to_date(spec)
+    if standing and spec.output and Output(spec.output).names():
+        # What cannot be deleted now is left to the next run.
+        with suppress(OutputLocked, OSError), opened(spec.output) as output:
+            output.clear()
+    return standing
+
+
+def up_to_date(spec: JobSpec, found: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """Return the manifest of an output that need not be made again; None when there is work to do.
+
+    That is the case with ``if_exists="skip"`` when the output was made from the same files, with
+    the same parameters, by the same version of dsmote (as its `fingerprint` tells), and all its
+    parts are there.
+    """
+    if spec.if_exists != "skip" or spec.output is None:
+        return None
+    output = Output(spec.output)
+    with clear_errors("read", spec.output):
+        manifest, sizes = output.read(output.manifest), output.sizes(output.target)
+    if manifest is None or SUCCESS not in sizes:
+        return None
+    found = found or fingerprint(spec, list_files(spec.input, spec.format))
+    if (manifest.get("fingerprint") or {}).get("digest") != found["digest"]:
+        changed = "the input, the parameters or the version changed: %s is made again"
+        logger.info(changed, spec.output)
+        return None
+    gone = lacking(manifest, sizes)
+    if gone:
+        logger.warning("%s lacks %s: it is made again", spec.output, listed(gone, 5))
+        return None
+    return manifest

@@ -51,7 +51,7 @@ OTHER_ROWS = 3_000  # original rows of all other classes together, enough for a 
 POINTS = 1_500  # of a kind in a scatter plot
 FEW_ROWS = 30  # fewer show no distribution
 LEAST_ROWS = 200  # of a class, even if the rows are wide; in the projection it counts in full
-SAMPLE_BYTES = 48 * 2**20
+MOST_ROWS, SAMPLE_BYTES = 35_000, 48 * 2**20  # of all together
 PLACES = 2**40  # random numbers reserved for the original rows of one partition
 # What is shown of them
 FIRST_COLUMNS, OTHER_COLUMNS = 60, 12  # figures of the first class shown, and of others
@@ -207,9 +207,7 @@ class Sampling:
     seed: int
     target: Any
     columns: Mapping[Any, str]  # features and their kinds
-    labels: tuple[Any, ...]
-    original: tuple[float, ...]
-    new: tuple[float, ...]
+    classes: Mapping[Any, tuple[int, float, float]]  # by label: rank, fractions
 
     def take(self, frame: pd.DataFrame, first_row: int, synthetic: bool) -> pd.DataFrame:
         """Return the sample of a partition: features by number, rank of the class, draw, new.
@@ -218,18 +216,18 @@ class Sampling:
         its position among all new rows.
         """
         codes, values = pd.factorize(frame[self.target])
-        ranks = {label: rank for rank, label in enumerate(self.labels)}
-        # The last entry is for rows without a label, which have the code -1.
-        found = np.array([*(ranks.get(plain(value), -1) for value in values), -1])[codes]
-        fractions = np.array([*(self.new if synthetic else self.original), 0.0])
+        nothing = (-1, 0.0, 0.0)
+        # The last is for rows without a label, which have the code -1.
+        classes = [*(self.classes.get(plain(value), nothing) for value in values), nothing]
+        rank, *fractions = np.array(classes)[codes].T
         draws = Stream(self.seed, int(synthetic), REPORT).uniform(first_row, first_row + len(frame))
-        rows = np.flatnonzero(draws < fractions[found])
+        rows = np.flatnonzero(draws < fractions[synthetic])
         some = frame.iloc[rows]
         columns: dict[Any, Any] = {
             i: as_levels(some[name]) if kind in CATEGORICAL else as_numbers(some[name], kind)
             for i, (name, kind) in enumerate(self.columns.items())
         }
-        columns |= {"rank": found[rows], "draw": draws[rows], "new": synthetic}
+        columns |= {"rank": rank[rows].astype(int), "draw": draws[rows], "new": synthetic}
         return pd.DataFrame(columns, index=range(len(rows)))
 
 
@@ -242,27 +240,24 @@ def sampling_for(plan: Any, columns: Mapping[Any, str], target: Any) -> Sampling
     """Decide how many rows of each class are drawn."""
     shown = {c.rank for c in shown_classes(plan)}
     own = max(NEW_ROWS, OWN_ROWS // max(1, len(shown)))
-    # The rows that an under-sampler drops are not written, so they cannot be drawn.
-    old = [c.before - c.dropped for c in plan.classes]
-    others = sum(n for rank, n in enumerate(old) if rank not in shown)
-    wanted = sum(min(old[c.rank], own) + min(c.new, NEW_ROWS) for c in shown_classes(plan))
-    wanted += min(others, OTHER_ROWS)
     row_bytes = 8 + sum(64 if kind in CATEGORICAL else 8 for kind in columns.values())
-    fit = min(1.0, SAMPLE_BYTES / (row_bytes * max(1, wanted)))
+    fit = min(1.0, SAMPLE_BYTES / (MOST_ROWS * row_bytes))
 
     def fraction(n: int, most: int) -> float:
-        most = min(n, most)
-        return min(1.0, max(most * fit, min(most, LEAST_ROWS)) / n) if n else 0.0
+        return min(1.0, max(most * fit, LEAST_ROWS) / max(1, n))
 
-    rest = fraction(others, OTHER_ROWS)
-    return Sampling(
-        int(plan.seed),
-        target,
-        columns,
-        tuple(plain(c.label) for c in plan.classes),
-        tuple(fraction(n, own) if rank in shown else rest for rank, n in enumerate(old)),
-        tuple(fraction(c.new, NEW_ROWS) if c.rank in shown else 0.0 for c in plan.classes),
-    )
+    # The rows that an under-sampler drops are not written, so they cannot be drawn.
+    old = {c.rank: c.before - c.dropped for c in plan.classes}
+    rest = fraction(sum(n for rank, n in old.items() if rank not in shown), OTHER_ROWS)
+    classes = {
+        plain(c.label): (
+            c.rank,
+            fraction(old[c.rank], own) if c.rank in shown else rest,
+            fraction(c.new, NEW_ROWS) if c.rank in shown else 0.0,
+        )
+        for c in plan.classes
+    }
+    return Sampling(int(plan.seed), target, columns, classes)
 
 
 class Drawn(NamedTuple):
@@ -352,7 +347,8 @@ def _compare_numbers(found: Compared, *both: pd.Series) -> None:
 
     # What is missing counts as one value beyond all others.
     values = [np.where(np.isfinite(of), of, np.inf) for of in map(np.asarray, both)]
-    result = ks_2samp(values[0], values[1], method="asymp")
+    with np.errstate(divide="ignore", invalid="ignore"):  # one row each has no chance
+        result = ks_2samp(values[0], values[1], method="asymp")
     found.difference, found.chance = float(result.statistic), float(result.pvalue)
     old, new = found.numbers = tuple(of[np.isfinite(of)] for of in values)
     distinct, pooled = np.unique(old), np.unique(np.concatenate([old, new]))
@@ -426,7 +422,8 @@ def _standardised(values: np.ndarray, n: int, *clip_to: slice) -> np.ndarray:
     if ends:
         values = np.clip(values, np.min(ends, axis=0)[0], np.max(ends, axis=0)[1])
     values[~finite] = np.nan
-    return np.nan_to_num(StandardScaler().fit(values[:n]).transform(values))
+    with np.errstate(invalid="ignore"):  # a column may hold nothing
+        return np.nan_to_num(StandardScaler().fit(values[:n]).transform(values))
 
 
 def distances(
@@ -478,14 +475,9 @@ def project_rows(kinds: Sequence[str], *samples: pd.DataFrame) -> Projection | N
     values, axes = principal_axes(matrix[:b] * np.sqrt(weights / weights.sum())[:, None])
     if not values.sum() > 1e-18:
         return None
-    # A component has no direction of its own: its largest weight is made positive.
-    axes = (
-        axes[:, :2]
-        * np.where(axes[np.abs(axes).argmax(axis=0), range(axes.shape[1])] < 0, -1, 1)[:2]
-    )
     n_columns = int((matrix[:b].std(axis=0) > 1e-12).sum())
     explained = np.maximum(values[:2] / values.sum(), 0)
-    return Projection(np.split(matrix @ axes, [a, b]), explained, n_columns)
+    return Projection(np.split(matrix @ axes[:, :2], [a, b]), explained, n_columns)
 
 
 # --- Figures
@@ -594,8 +586,7 @@ def scatter(points: Sequence[np.ndarray], title: str) -> str:
     margin = 0.04 * np.where(high > low, high - low, 1.0)
     low, high = low - margin, high + margin
     others, old, new = zip(points, (OTHERS, OLD, NEW), (0.55, 0.8, 0.6), strict=True)
-    # The fewer are drawn last, and so seen.
-    both = [old, new] if len(old[0]) > len(new[0]) / 2 else [new, old]
+    both = sorted([old, new], key=lambda layer: -len(layer[0]))  # the fewer last, and so seen
     drawn = []
     for name, layers in (("original rows", [others, old]), ("with new rows", [others, *both])):
         figure = Figure(figsize=(WIDTH / 72, 250 / 72))
@@ -622,19 +613,17 @@ def add_report(
     hidden: Secrets,
 ) -> None:
     """Write the page to a file. What goes wrong is logged, and stops no job."""
+    fs, inside = open_fs(path)
     try:
         if isinstance(rows, str):
             raise RuntimeError(rows)
         page = report_html(manifest, plan, sampling, rows, hidden)
-    except Exception:
-        logger.exception("the table is complete, but its report could not be made")
-        return
-    fs, inside = open_fs(path)
-    try:
         with clear_errors("write", path):
             fs.pipe_file(inside, page.encode("utf-8"))
-    except OSError as error:
-        logger.error("the table is complete, but its report could not be written: %s", error)
+    except Exception as error:
+        trace = not isinstance(error, OSError)  # of the storage
+        message = "the table is complete, but its report could not be made: %s"
+        logger.error(message, error, exc_info=trace)
         with clear_errors("remove", path):  # half a page is none
             if fs.exists(inside):
                 fs.rm_file(inside)
@@ -690,7 +679,7 @@ def _sections(
 ) -> Iterator[dict[str, Any]]:
     """Compare original and new rows of the classes that grew most."""
     kinds, most = [*sampling.columns.values()], FIRST_COLUMNS
-    lowest = min((share for share in sampling.original if share), default=1.0)
+    lowest = min((old for _, old, _ in sampling.classes.values()), default=1.0)
     random = manifest["sampler"] == "RandomOverSampler"
     for of in shown_classes(plan):
         label, own = named(of.label), rows["rank"] == of.rank

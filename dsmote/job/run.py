@@ -12,14 +12,20 @@ from dask import delayed
 
 from dsmote.job.files import InputFiles, changed_files, check_apart
 from dsmote.job.logs import Log, Progress, masked_logger
-from dsmote.job.manifest import digest, fingerprint, make_manifest, run_key, up_to_date
-from dsmote.job.outputs import different, make_outputs, plan_outputs
-from dsmote.job.parts import Part, ToWrite, Written, write_tasks
-from dsmote.job.place import check_output
+from dsmote.job.outputs import (
+    Outputs,
+    different,
+    digest,
+    fingerprint,
+    make_manifest,
+    run_key,
+    up_to_date,
+)
+from dsmote.job.parts import Part, ToWrite, finished_parts, write_tasks
 from dsmote.job.runner import JobFailed, Threads, deferred_signals
 from dsmote.job.sources import Source, check_columns, open_source
 from dsmote.job.spec import JobSpec, has_parameter
-from dsmote.job.storage import Stage, opened, refuse_if_locked
+from dsmote.job.storage import Stage, check_output, opened, refuse_if_locked
 
 __all__ = ["Job", "JobFailed", "Outcome", "Progress", "plan_job", "prepare", "write_job"]
 
@@ -134,7 +140,7 @@ def plan_job(job: Job, client: Any = None, progress: Progress | None = None) -> 
     with _running(client, job.source.inputs) as runner:
         runner.check_paths(job.source.inputs.files)
         progress.stage("counting classes")
-        plan = plan_outputs(job.spec, job.source, runner)
+        plan = Outputs(job.spec, job.source, runner).plan()
         progress.planned(plan)
         return plan
 
@@ -186,7 +192,8 @@ def _write(
     before = stage.run()
     # Where no seed was given, the one that was drawn: the rows must be those of the first run.
     seeded = spec if before is None else spec.with_params(random_state=before["seed"])
-    outputs = make_outputs(seeded, job.source, runner, stage.folder)
+    outputs = Outputs(seeded, job.source, runner)
+    outputs.make(stage.folder)
     plan, parts = outputs.sampler.plan_, outputs.parts
     log.planned(plan)
     run = {"key": key, "seed": int(plan.seed), "parts": len(parts), "rows": outputs.rows}
@@ -245,11 +252,7 @@ def parts_of(
     """
     found: dict[int, Part] = {}
     if before == run:
-        expected = {part.number: (part.file, part.layout.in_files) for part in parts}
-        for number, fields in stage.finished(expected).items():
-            files = tuple(Written(**each) for each in fields["files"])
-            counts = tuple((label, rows) for label, rows in fields["counts"])
-            found[number] = Part(number, files, counts, None, 0)
+        found = finished_parts(stage.folder, parts)
         logger.info("resuming: %d of %d parts are finished", len(found), run["parts"])
     elif before is not None:
         logger.warning("the plan is not that of the run that died: starting over")

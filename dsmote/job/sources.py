@@ -42,7 +42,7 @@ from fsspec.utils import infer_compression, read_block
 from dsmote.execute.graph import freeze, over_all
 from dsmote.execute.resources import compute
 from dsmote.job.files import InputFiles, clear_errors, is_of_storage, list_files, one_line, open_fs
-from dsmote.job.place import refuse_split
+from dsmote.job.storage import refuse_split
 from dsmote.plan.labels import listed, visible
 
 __all__ = [

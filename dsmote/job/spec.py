@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain
 from numbers import Integral
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import (
     AfterValidator,
@@ -31,13 +31,12 @@ from pydantic import (
     WithJsonSchema,
     create_model,
     field_validator,
-    model_validator,
 )
 from pydantic.dataclasses import dataclass
 from pydantic.json_schema import GenerateJsonSchema, SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from dsmote.job.jobfile import Path, Reader, Setting, closest, near
+from dsmote.job.jobfile import Path, Reader, Setting, closest, near, plain
 from dsmote.job.logs import Secrets
 
 if TYPE_CHECKING:
@@ -85,7 +84,8 @@ def _registry() -> Any:
 
 
 def _as_list(value: Any) -> Any:
-    return [value] if isinstance(value, str | int | float) else value
+    value = [value] if isinstance(value, str | int | float) else value
+    return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _not_blank(text: str) -> str:
@@ -143,32 +143,6 @@ _SIZE: Any = {"type": ["string", "integer"], "pattern": _ABOVE_ZERO, "exclusiveM
 Size = Annotated[Any, PlainValidator(_size), WithJsonSchema(_SIZE)]
 
 _CONFIG = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
-#: The key to blame, below the one that is checked, and what is wrong with it.
-Problem = tuple[tuple[str, ...], str]
-
-
-def _refuse(problems: Iterable[Problem]) -> None:
-    """Raise one error for all problems."""
-    found: Any = [
-        {"type": PydanticCustomError("rule", message), "loc": loc, "input": None}
-        for loc, message in problems
-    ]
-    if found:
-        raise ValidationError.from_exception_data("job", found)
-
-
-class _Rules:
-    """Rules across the keys of a section, checked when each is right by itself."""
-
-    @model_validator(mode="after")
-    def _rules(self) -> Self:
-        _refuse(self._problems())
-        return self
-
-    def _problems(self) -> Iterator[Problem]:
-        raise NotImplementedError
-
-
 _BY_COLUMN: Any = {"test_fraction": False, "seed": False, "stratify": False}
 _BY_CHANCE: Any = {"column": False, "train": False, "test_fraction": {"type": "number"}}
 _WAYS: Any = [
@@ -178,7 +152,7 @@ _WAYS: Any = [
 
 
 @dataclass(frozen=True, config=_CONFIG | ConfigDict(json_schema_extra={"oneOf": _WAYS}))
-class Split(_Rules):
+class Split:
     """Which rows are training rows: by a column, or by chance. Only these are resampled.
 
     Values match as labels do: by their text, else by value. By chance exactly ``ceil(test_fraction
@@ -197,19 +171,6 @@ class Split(_Rules):
     """Seed of the random split."""
     stratify: StrictBool = False
     """Hold back the same share of each class."""
-
-    def _problems(self) -> Iterator[Problem]:
-        by_column = self.column is not None
-        if by_column == (self.test_fraction is not None):
-            text = "give either column, with the values that mark training rows, or test_fraction"
-            yield ("test_fraction",) if by_column else (), text
-        elif not by_column and self.train:
-            yield ("train",), "needs the split's column: give column"
-        elif by_column and not self.train:
-            yield ("column",), "needs the values that mark training rows: train"
-        for name in ("seed", "stratify"):
-            if by_column and getattr(self, name):
-                yield (name,), "applies to a split by test_fraction only"
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -235,7 +196,7 @@ _ONE_PLACE: Any = [
 
 
 @dataclass(frozen=True, config=_CONFIG | ConfigDict(json_schema_extra={"anyOf": _ONE_PLACE}))
-class Cluster(_Rules):
+class Cluster:
     """Where the job runs: on a running scheduler, or on workers started for the job."""
 
     address: Text | None = None
@@ -250,17 +211,6 @@ class Cluster(_Rules):
     """Memory of each local worker, such as 4GiB."""
     security: Security | None = None
     """Certificates, for TLS."""
-
-    def _problems(self) -> Iterator[Problem]:
-        running = [name for name in _RUNNING if getattr(self, name)]
-        if "@" in (self.address or ""):  # Dask would print it
-            yield ("address",), "takes no user name and no password"
-        if len(running) == 2:
-            yield ("scheduler_file",), "give either the address or the scheduler file"
-        for name in _LOCAL if running else ():
-            if getattr(self, name) is not None:
-                text = f"applies to local workers, but {running[0]} names a running cluster"
-                yield (name,), text
 
     def connection(self) -> dict[str, Any]:
         """Return the arguments of :func:`dsmote.connect`."""
@@ -281,6 +231,10 @@ _NOT_FOR = {
     ("under-sampling", "minority"),
     ("clean-sampling", "minority"),
 }
+
+
+#: The key to blame, below the one that is checked, and what is wrong with it.
+Problem = tuple[tuple[str, ...], str]
 
 
 @dataclass(frozen=True, repr=False, config=_CONFIG)
@@ -326,23 +280,32 @@ class _Keys:
         default=Secrets(), compare=False
     )
 
-    @field_validator("params", "split", "mode", "partition_by", "shuffle")
+    @field_validator("params", "split", "mode", "partition_by", "shuffle", "cluster")
     @classmethod
     def _rules(cls, value: Any, info: ValidationInfo) -> Any:
-        kind: Any = info.context
-        if kind is not None:  # else the sampler is unknown
-            if info.field_name == "params":
-                model = params_model(kind)
-                value = model.model_validate(value).model_dump(exclude_unset=True)
-            _refuse(_problems(str(info.field_name), value, kind, info.data))
+        sampler = info.context
+        if info.field_name == "params":
+            if sampler is None:
+                return {}  # what they should be is not known
+            model = params_model(sampler)
+            value = model.model_validate(value).model_dump(exclude_unset=True)
+        problems: Any = [
+            {"type": PydanticCustomError("rule", message), "loc": loc, "input": value}
+            for loc, message in _problems(str(info.field_name), value, sampler, info.data)
+        ]
+        if problems:
+            raise ValidationError.from_exception_data("job", problems)
         return value
 
 
-def _problems(name: str, value: Any, kind: Any, given: dict[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with a key of the job, given those before it that are right."""
-    params, split, target = given.get("params", {}), given.get("split"), given.get("target")
-    split_column = split.column if split else None
-    makes_none = None if kind._sampling_type == "over-sampling" else f"{kind.__name__} makes none"
+def _problems(name: str, value: Any, sampler: Any, before: dict[str, Any]) -> Iterator[Problem]:
+    """Yield what is wrong with a key that is right by itself, given the right ones before it.
+
+    The sampler is None where it is unknown.
+    """
+    params, split, target = before.get("params", {}), before.get("split"), before.get("target")
+    does = sampler._sampling_type if sampler else "over-sampling"
+    called = sampler.__name__ if sampler else ""
     if name == "params":
         carry, categorical = value.get("carry") or [], value.get("categorical") or []
         for one, other in _OTHER_NAMES.items():
@@ -355,20 +318,32 @@ def _problems(name: str, value: Any, kind: Any, given: dict[str, Any]) -> Iterat
             text = f"names column {column!r}, which is in carry as well: give it once"
             yield ("categorical",), text
         strategy = value.get("sampling_strategy")
-        if isinstance(strategy, str) and (kind._sampling_type, strategy) in _NOT_FOR:
-            does = f"{kind._sampling_type}, which {kind.__name__} does"
-            yield ("sampling_strategy",), f"{strategy!r} is not for {does}: try 'auto'"
-    elif name == "split" and value and value.column:
-        if value.column == target:
+        if isinstance(strategy, str) and (does, strategy) in _NOT_FOR:
+            text = f"{strategy!r} is not for {does}, which {called} does: try 'auto'"
+            yield ("sampling_strategy",), text
+    elif name == "split" and value:
+        by_column = value.column is not None
+        if by_column == (value.test_fraction is not None):
+            text = "give either column, with the values that mark training rows, or test_fraction"
+            yield ("test_fraction",) if by_column else (), text
+        elif not by_column and value.train:
+            yield ("train",), "needs the split's column: give column"
+        elif by_column and not value.train:
+            yield ("column",), "needs the values that mark training rows: train"
+        for key in ("seed", "stratify"):
+            if by_column and getattr(value, key):
+                yield (key,), "applies to a split by test_fraction only"
+        if by_column and value.column == target:
             yield ("column",), f"names the target column {target!r}: name another"
         if value.column in (params.get("categorical") or ()):
             text = f"names column {value.column!r}, which is in categorical but is no feature"
             yield ("column",), text
-    elif name == "mode" and value == "synthetic" and makes_none:
-        yield (), f"'synthetic' writes the new rows only, and {makes_none}: use 'full'"
-    elif name == "shuffle" and value and makes_none:
-        yield (), f"mixes new rows with the original ones, and {makes_none}: leave it out"
+    elif name == "mode" and value == "synthetic" and does != "over-sampling":
+        yield (), f"'synthetic' writes the new rows only, and {called} makes none: use 'full'"
+    elif name == "shuffle" and value and does != "over-sampling":
+        yield (), f"mixes new rows with the original ones, and {called} makes none: leave it out"
     elif name == "partition_by":
+        missing = {*(params.get("carry") or ())} - {split and split.column}
         for number, column in enumerate(value):
             text = ""
             if not column.isprintable() or set(column) & set("/\\=%?"):
@@ -377,12 +352,20 @@ def _problems(name: str, value: Any, kind: Any, given: dict[str, Any]) -> Iterat
                 text = f"but readers skip folders whose names begin with {column[0]!r}: rename it"
             elif column in value[:number]:
                 text = "which is named twice"
-            elif (
-                column in (params.get("carry") or ()) and column != split_column and not makes_none
-            ):
+            elif column in missing and does == "over-sampling":
                 text = "which is in carry and so missing in new rows: no folder can have that name"
             if text:
                 yield (), f"names column {column!r}, {text}"
+    elif name == "cluster" and value:
+        running = [key for key in _RUNNING if getattr(value, key)]
+        if "@" in (value.address or ""):  # Dask would print it
+            yield ("address",), "takes no user name and no password"
+        if len(running) == 2:
+            yield ("scheduler_file",), "give either the address or the scheduler file"
+        for key in _LOCAL if running else ():
+            if getattr(value, key) is not None:
+                text = f"applies to local workers, but {running[0]} names a running cluster"
+                yield (key,), text
 
 
 class JobSpec(_Keys):
@@ -408,7 +391,7 @@ class JobSpec(_Keys):
         given = {**dict(zip([*fields][: len(keys)], keys, strict=True)), **named}
         reader = Reader(fill=False)
         params = given.get("params") or {}
-        for name in [name for name in named if name not in fields and name in _homes()["params"]]:
+        for name in [name for name in named if name not in fields and name in homes()["params"]]:
             if name in params:
                 reader.error((name,), "is given twice: by name and in params")
             given["params"] = params = {**params, name: given.pop(name)}
@@ -490,15 +473,16 @@ def check(data: Any, reader: Reader) -> _Keys | None:
 def _meant(data: dict[str, Any]) -> Any:
     """Return the class of the sampler, guessed where the key or the name is misspelt."""
     keys = sorted(data, key=lambda key: key != "sampler")
-    name = next((data[key] for key in keys if closest(key, _homes()[""]) == "sampler"), AUTO)
+    ours = _Keys.__dataclass_fields__
+    name = next((data[key] for key in keys if closest(key, ours) == "sampler"), AUTO)
     name = name[0] if isinstance(name, list) and name else name
-    known = {kind.__name__ for kind in _registry().samplers().values()}
-    guess = closest(str(name), [AUTO, *_registry().samplers(), *known])
+    known = _registry().class_names()
+    guess = closest(str(name), [AUTO, *known, *known.values()])
     return None if guess is None else sampler_class(guess)
 
 
 @cache
-def _homes() -> dict[str, list[str]]:
+def homes() -> dict[str, list[str]]:
     """Return the keys of each section by its name, and those of all samplers under params."""
     known: Any = {"": _Keys, "split": Split, "cluster": Cluster, "cluster.security": Security}
     found = {name: [*model.__dataclass_fields__] for name, model in known.items()}
@@ -509,21 +493,19 @@ def _homes() -> dict[str, list[str]]:
 
 def _unknown(path: Path, sampler: Any) -> str:
     """Say that a key is unknown, what may be meant, and where it belongs."""
-    key, homes = path[-1], _homes()
+    key, known = path[-1], homes()
     above = ".".join(path[:-1])
     if above == "params":
         names = sorted(params_model(sampler).model_fields)
         kinds = _registry().samplers().items()
         others = [name for name, kind in kinds if key in params_model(kind).model_fields]
-        have = (
-            f" ({', '.join(others)} {'has' if len(others) == 1 else 'have'} it)" if others else ""
-        )
-        text = f"{sampler.__name__} has no parameter {key!r}{near(key, names) or have}"
-        return f"{text}; it has {', '.join(names)}"
-    for home, keys in homes.items():
+        have = f" ({', '.join(others)} {'has' if len(others) == 1 else 'have'} it)"
+        hint = near(key, names) or (have if others else "")
+        return f"{sampler.__name__} has no parameter {key!r}{hint}; it has {', '.join(names)}"
+    for home, keys in known.items():
         if key in keys:
             return f"there is no such key; it belongs {f'under {home}' if home else 'at the top'}"
-    names = homes[above]
+    names = known[above]
     return f"there is no such key{near(key, names) or '; there are ' + ', '.join(names)}"
 
 
@@ -604,21 +586,22 @@ def has_parameter(spec: JobSpec, name: str) -> bool:
 
 def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
     """Build the sampler that a job asks for; `columns` is an empty frame as the input."""
-    import pandas as pd
+    from pandas.api.types import is_bool_dtype
 
     from dsmote.job.labels import ByLabel, LabelCounts
+    from dsmote.plan.schema import is_nominal_dtype
 
     split_column = spec.split.column if spec.split else None
     excluded = {spec.target, *spec.carry, split_column}
     features = columns.drop(columns=[name for name in columns.columns if name in excluded])
-    categorical = [name for name in features.columns if _is_categorical(features[name].dtype)]
     # A bool column is a number to SMOTE, so it alone does not make a table mixed.
-    mixed = any(not pd.api.types.is_bool_dtype(features[name].dtype) for name in categorical)
-    kind, given = spec.kind(mixed), dict(spec.params)
+    flags = {name for name, dtype in features.dtypes.items() if is_bool_dtype(dtype)}
+    nominal = {name for name, dtype in features.dtypes.items() if is_nominal_dtype(dtype)}
+    kind, given = spec.kind(mixed=bool(nominal - flags)), dict(spec.params)
     if not given.get("carry"):
         given.pop("carry", None)
     if given.pop("categorical", None):
-        chosen = {*categorical, *spec.categorical}
+        chosen = {*nominal, *flags, *spec.categorical}
         given["categorical_features"] = [name for name in features.columns if name in chosen]
     if "k_neighbors" in given and "n_neighbors" in params_model(kind).model_fields:
         given["n_neighbors"] = given.pop("k_neighbors")
@@ -629,16 +612,6 @@ def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
     if split_column is not None and hasattr(kind, "_inherited"):
         sampler._inherited = (split_column,)
     return sampler
-
-
-def _is_categorical(dtype: Any) -> bool:
-    """Tell whether SMOTENC takes a column of this dtype as categorical without being told."""
-    import pandas as pd
-
-    types = pd.api.types
-    return isinstance(dtype, pd.CategoricalDtype) or (
-        types.is_string_dtype(dtype) or types.is_object_dtype(dtype) or types.is_bool_dtype(dtype)
-    )
 
 
 class _WithoutTitles(GenerateJsonSchema):

@@ -28,10 +28,9 @@ import numpy as np
 import pandas as pd
 from dask.base import tokenize
 
-from dsmote.execute import Counted, count_classes, read_frame
+from dsmote.execute import Counted, read_frame
 from dsmote.execute.graph import frame_of, freeze
-from dsmote.execute.keep import Mark, PartCount, pick
-from dsmote.execute.partition import missing_labels
+from dsmote.execute.partition import Mark, PartCount, missing_labels, pick
 from dsmote.job.labels import Named
 from dsmote.job.sources import look_at
 from dsmote.plan import Subset, plain, sort_labels
@@ -79,7 +78,7 @@ def divide(frame: Any, target: str, split: Split) -> Divided:
         for one in seen:
             labels.update(one.labels)
     else:
-        counted = count_classes(read_frame(frame, target))
+        counted = read_frame(frame, target).counted()
         rows = [sum(part.counts.values()) + part.missing for part in counted.parts]
         held, test = _draw(counted, rows, target, split)
         labels.update(counted.counts | ({None: counted.missing} if counted.missing else {}))

@@ -57,6 +57,7 @@ from dsmote.neighbors.exact import (
     CandidateSearch,
     Found,
     group_equal_rows,
+    in_blocks,
     smallest_of_pairs,
 )
 from dsmote.neighbors.tree import RotatedTree, intrinsic_dimension
@@ -75,7 +76,7 @@ class MixedSearch(CandidateSearch):
         self._all = BruteSearch(matrix, codes, weight)
         self.n_rows, self.width = len(matrix), matrix.shape[1] + codes.shape[1]
         self.groups, self.scale = self._all.groups, self._all.scale
-        numbers, categories = self._all.unique()
+        numbers, categories = self._all.parts(np.arange(self.groups.n_unique))
         self._tree = RotatedTree(self._written(numbers, categories))
         self._levels = _Buckets(categories)
 
@@ -220,14 +221,7 @@ _FEW = 256  # different rows up to which a tree is not worth its making
 
 
 def level_probabilities(counts: np.ndarray) -> np.ndarray:
-    """Return P(class | level) from counts of levels (rows) by class; 0 for a level without rows.
-
-    Examples
-    --------
-    >>> level_probabilities(np.array([[3, 1], [0, 0]]))
-    array([[0.75, 0.25],
-           [0.  , 0.  ]])
-    """
+    """Return P(class | level) from counts of levels (rows) by class; 0 for a level without rows."""
     total = counts.sum(axis=1, keepdims=True)
     return np.asarray(counts / np.where(total > 0, total, 1), dtype=np.float64)
 
@@ -235,21 +229,11 @@ def level_probabilities(counts: np.ndarray) -> np.ndarray:
 class ValueDifferenceSearch(CandidateSearch):
     """Exact neighbours of rows of categories by the value difference metric.
 
-    Parameters
-    ----------
-    matrix_of_codes : ndarray of int32, shape (n, q)
-        A code, 0 to levels_f - 1, for each categorical column f; -1 stands for a level that its
-        table does not hold, of which every class has probability 0.
-    tables : sequence of q ndarrays of float64, shape (levels_f, C)
-        P(class | level) of each column, as :func:`level_probabilities` returns it.
-    engine : {"auto", "tree", "brute"}, default="auto"
-        The neighbours do not depend on it. "auto" takes the tree where the rows spread in few
-        directions.
-
-    Notes
-    -----
-    Distances are square roots of what imbalanced-learn's ``ValueDifferenceMetric`` (k=1, r=2)
-    returns, which leaves the order as it is.
+    Each column has a table of P(class | level), of shape (levels, C), see
+    :func:`level_probabilities`; code -1 is a level not in it, of which every class has probability
+    0. The neighbours do not depend on `engine`: "auto" takes the tree where the rows spread in few
+    directions. Distances are square roots of what imbalanced-learn's ``ValueDifferenceMetric``
+    (k=1, r=2) returns, which leaves the order as it is.
 
     Examples
     --------
@@ -336,27 +320,18 @@ class ValueDifferenceSearch(CandidateSearch):
         return points
 
     def _compared(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
-        m = len(queries)
-        squares, found = np.empty((m, k)), np.empty((m, k), dtype=np.int64)
         n_used = self._levels.n_used
         step = max(1, min(_QUERIES, _CELLS // max(1, n_used), _CELLS // (8 * (k + 1))))
-        for start in range(0, m, step):
-            part = slice(start, start + step)
-            codes = self._codes[queries[part]] if queries.ndim == 1 else queries[part]
-            pairs = self._least(codes, min(k + 1, self.groups.n_unique))
-            out = None if selves is None else selves[part]
-            best = smallest_of_pairs(self.groups, len(codes), *pairs, k, out)
-            squares[part], found[part] = best
-        return squares, found
+        return in_blocks(self._block_compared, queries, k, selves, step)
 
-    def _least(self, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Find the k least squares of each of a block of queries: query, unique row and square."""
-        levels, m = self._levels, len(codes)
+    def _block_compared(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+        levels, m = self._levels, len(queries)
+        codes = self._codes[queries] if queries.ndim == 1 else queries
         looked_up = np.empty((levels.n_used, m))
         for start in range(0, levels.n_used, _TILE):
             used = np.arange(start, min(start + _TILE, levels.n_used))
             looked_up[used] = levels.squares(used[:, None], codes.T[levels.column[used]])
-        least = _Least(m, k)
+        least = _Least(m, min(k + 1, self.groups.n_unique))
         space = np.empty((2, _TILE, m))
         for start in range(0, self.groups.n_unique, _TILE):
             rows = self._codes[start : start + _TILE]
@@ -368,7 +343,7 @@ class ValueDifferenceSearch(CandidateSearch):
                 total += term
             least.add(start, total)
         least.settle()
-        return least.pairs()
+        return smallest_of_pairs(self.groups, m, *least.pairs(), k, selves)
 
 
 def _limit(n: int, n_classes: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -18,6 +18,7 @@ from dsmote.plan.memory import (
     looking_bytes,
     project,
 )
+from dsmote.plan.profile import Profile
 from dsmote.plan.schema import Schema
 from dsmote.plan.strategy import CLEAN, OVER, UNDER
 
@@ -138,7 +139,7 @@ class Plan:
     @cached_property
     def n_before(self) -> int:
         """Rows of the input."""
-        return sum([c.before for c in self.classes])
+        return sum(self.counts_before.values())
 
     @cached_property
     def n_new(self) -> int:
@@ -293,11 +294,10 @@ _COPIES = 8
 _CHOICE = ("engine", "why", "search")
 
 
-def _blocks(classes: Sequence[ClassPlan], row_bytes: int, block_bytes: int) -> tuple[Block, ...]:
-    most = max(1, min(BLOCK_ROWS, block_bytes // row_bytes))
+def _blocks(growing: Sequence[ClassPlan], most: int) -> tuple[Block, ...]:
     blocks: list[Block] = []
     offset = 0
-    for c in classes:
+    for c in growing:
         n_blocks = -(-c.new // most)
         if len(blocks) + n_blocks > MOST_BLOCKS:
             raise ValueError(
@@ -358,16 +358,6 @@ def _too_small(small: Sequence[ClassPlan], k: int, k_name: str, incomplete: str)
     return found
 
 
-def _too_few(total: int, n_neighbors_all: int) -> list[str]:
-    """Say whether the whole table is too small for the neighbours among all rows."""
-    if not total or n_neighbors_all < total:
-        return []
-    return [
-        f"the table has {total:,} rows, but the {n_neighbors_all} nearest of all rows are looked "
-        f"for, which needs at least {n_neighbors_all + 1}; lower the number of neighbours"
-    ]
-
-
 def _resized(c: ClassPlan, k: int, on_small: str) -> ClassPlan:
     """Skip or copy a class that is too small for neighbours, as `on_small` says."""
     if c.usable >= k + 1 or on_small == "error":
@@ -377,8 +367,9 @@ def _resized(c: ClassPlan, k: int, on_small: str) -> ClassPlan:
     return replace(c, engine=COPY, why=f"because there are fewer than k + 1 = {k + 1} rows")
 
 
-def _warnings(classes: Sequence[ClassPlan], k: int) -> list[str]:
+def _warnings(classes: Sequence[ClassPlan], needs: Needs) -> list[str]:
     """Say which classes are left because they are small, and for which k is small."""
+    k = needs.k
     left, copied, large = [], [], []
     for c in classes:
         if not c.new:
@@ -396,7 +387,7 @@ def _warnings(classes: Sequence[ClassPlan], k: int) -> list[str]:
         found.append(
             f"{RULE_OF_THUMB}in a class of more than {SMALL_K_ROWS:,} rows for each of the k "
             "neighbours, new rows lie close to originals (Sakho, Malherbe and Scornet 2024): "
-            f"k_neighbors={k} is small for {_of(large)}; a report measures it"
+            f"{needs.k_name}={k} is small for {_of(large)}; a report measures it"
         )
     return found
 
@@ -406,8 +397,7 @@ def make_plan(
     sampler: str,
     seed: int,
     schema: Schema,
-    counts: Mapping[Any, int],
-    usable: Mapping[Any, int],
+    profile: Profile,
     new: Mapping[Any, int],
     needs: Needs,
     on_small: str = "error",
@@ -417,27 +407,25 @@ def make_plan(
     limit: Limit | None,
     in_memory: bool = False,
     process: int = 0,
-    exact_columns: Collection[int] | None = None,
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
     incomplete: str = "",
 ) -> Plan:
     """Decide blocks and memory, and collect warnings and problems.
 
-    `counts` and `usable` are the rows of each class, and those without missing values; `new` the
-    rows to make; `engines` name, reason and engine of each class's search; `partition_bytes` those
-    of the largest input partition, `row_bytes` of a row of the output, `process` of a worker's
-    process without scikit-learn; `exact_columns` the columns of integers or dates that are held
-    twice, as float64 does not hold all of their values (None: it is not known which); `incomplete`
-    the columns with missing or infinite values, and how many.
+    `new` are the rows to make of each class; `engines` name, reason and engine of its search;
+    `partition_bytes` those of the largest input partition, `row_bytes` of a row of the output,
+    `process` of a worker's process without scikit-learn; `incomplete` the columns with missing or
+    infinite values, and how many.
 
     Examples
     --------
     >>> import numpy as np
     >>> from dsmote.plan.schema import make_schema
+    >>> counts = {0: 90, 1: 10}
     >>> plan = make_plan(
     ...     sampler="SMOTE", seed=0, schema=make_schema(["x"], [np.dtype("f8")]),
-    ...     counts={0: 90, 1: 10}, usable={0: 90, 1: 10}, new={1: 80}, needs=Needs(5),
+    ...     profile=Profile(counts=counts, usable=counts), new={1: 80}, needs=Needs(5),
     ...     engines={1: ("tree", "few directions")}, partition_bytes=800, row_bytes=8, limit=None)
     >>> plan.counts_after, len(plan.blocks)
     ({0: 90, 1: 90}, 1)
@@ -447,50 +435,48 @@ def make_plan(
     for i in schema.numeric:
         column = schema.columns[i]
         if column.kind in WHOLE and getattr(column.dtype, "itemsize", 8) == 8:
-            n_exact += exact_columns is None or i in exact_columns
+            n_exact += profile.assumed or i in profile.exact_columns
         n_exact += column.kind == "decimal"
-    classes = []
-    for rank, label in enumerate(sort_labels(counts)):
-        wanted, here = new.get(label, 0), usable.get(label, counts[label])
-        c = ClassPlan(label, rank, counts[label], here, wanted, k if wanted else None)
+    classes, growing, small = [], [], []
+    n_before = n_new = n_usable = n_asking = 0
+    for rank, label in enumerate(sort_labels(profile.counts)):
+        before, wanted = profile.counts[label], new.get(label, 0)
+        usable = profile.usable.get(label, before)
+        c = ClassPlan(label, rank, before, usable, wanted, k if wanted else None)
         if wanted:
             c = replace(c, **dict(zip(_CHOICE, engines.get(label, ()), strict=False)))
             c = _resized(c, k, on_small)
         classes.append(c)
-    growing = [c for c in classes if c.new]
-    n_new, n_usable = sum([c.new for c in growing]), sum(usable.values())
+        n_before += before
+        n_usable += usable
+        if c.new:
+            growing.append(c)
+            n_new += c.new
+            n_asking += usable
+            if usable < (1 if c.engine == COPY else k + 1):
+                small.append(c)
     # No more than a partition of the input takes, within bounds: an input in small partitions, for
     # small workers, gets small blocks too. Nothing else decides: the same input gives the same
     # blocks, and so the same files, on any cluster.
     block_bytes = BLOCK_BYTES
     if not in_memory:
         block_bytes = min(BLOCK_BYTES, max(SMALL_BLOCK_BYTES, partition_bytes))
-    blocks = _blocks(growing, row_bytes, block_bytes)
-    sizes: dict[int, list[int]] = {c.rank: [] for c in growing}
-    for b in blocks:
-        sizes[b.class_rank].append(b.rows)
+    most = max(1, min(BLOCK_ROWS, block_bytes // row_bytes))
     only_numbers = not (n_nominal or needs.looks or needs.sample)
-    terms = [
-        class_memory(
-            c.label,
-            c.usable,
-            n_numeric,
-            n_exact,
-            n_nominal,
-            max(sizes[c.rank]),
-            row_bytes,
-            needs,
-            len(sizes[c.rank]),
-            only_numbers and c.engine != COPY and getattr(c.search, "keeps_axes", False),
+    terms = []
+    for c in growing:
+        n_blocks = -(-c.new // most)
+        columns, rows = (n_numeric, n_exact, n_nominal), -(-c.new // n_blocks)
+        axes = only_numbers and c.engine != COPY and getattr(c.search, "keeps_axes", False)
+        terms.append(
+            class_memory(c.label, c.usable, *columns, rows, row_bytes, needs, n_blocks, axes)
         )
-        for c in growing
-    ]
-    held = 2 * (sum(counts.values()) + n_new) * row_bytes if in_memory else 0
+    held = 2 * (n_before + n_new) * row_bytes if in_memory else 0
     looking = 0
     if needs.looks and growing:
         held += _COPIES * 8 * n_numeric * n_usable if in_memory else 0
-        queries = sum([c.usable for c in growing])  # small classes query together
-        looking = _COPIES * partition_bytes + looking_bytes(queries, needs, n_numeric)
+        # Small classes query together.
+        looking = _COPIES * partition_bytes + looking_bytes(n_asking, needs, n_numeric)
     if process and needs.estimators:
         process += ESTIMATOR_BYTES
     memory, too_large = project(
@@ -504,18 +490,21 @@ def make_plan(
         process=process,
         columns=len(schema.columns),
     )
-    small = [c for c in growing if c.usable < (1 if c.engine == COPY else k + 1)]
     too_small = _too_small(small, k, needs.k_name, incomplete) if small else []
-    if growing and needs.n_neighbors_all:
-        too_small += _too_few(sum([c.usable for c in classes]), needs.n_neighbors_all)
+    if growing and 0 < n_usable <= needs.n_neighbors_all:
+        too_small.append(
+            f"the table has {n_usable:,} rows, but the {needs.n_neighbors_all} nearest of all rows "
+            f"are looked for, which needs at least {needs.n_neighbors_all + 1}; lower the number "
+            "of neighbours"
+        )
     return Plan(
         sampler=sampler,
         seed=seed,
         classes=tuple(classes),
-        blocks=blocks,
+        blocks=_blocks(growing, most),
         memory=memory,
         notes=tuple(notes),
-        warnings=(*warnings, *_warnings(classes, k)),
+        warnings=(*warnings, *_warnings(classes, needs)),
         too_small=tuple(too_small),
         too_large=tuple(too_large),
         passes=needs.passes,

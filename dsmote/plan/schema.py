@@ -353,12 +353,15 @@ def advice(schema: Schema, profile: Profile, growing: Sequence[Any], scaled: boo
             kind, detail = _values(profile.distinct[i], profile.rows, codes=i not in profile.texts)
         if kind is not None:
             kinds.setdefault(kind, []).append(f"{name!r}{detail}")
-    if not scaled:
-        kinds["dominant"] = _dominant(schema, profile, growing)
+    dominant = [] if scaled else _dominant(schema, profile, growing)
+    if dominant:
+        kinds["dominant"] = dominant
+    if not kinds:
+        return []
     return [
         f"column{'s' if len(kinds[kind]) > 1 else ''} {listed(kinds[kind])}: {text}"
         for kind, text in _KINDS.items()
-        if kinds.get(kind)
+        if kind in kinds
     ]
 
 

@@ -58,7 +58,6 @@ def wanted_rows(
     >>> wanted_rows({1: 12}, counts, OVER), wanted_rows([1], counts, CLEAN)
     ({1: 12}, {1: 10})
     """
-    counts = {plain(label): int(n) for label, n in counts.items()}
     labels = sort_labels(counts)
     if len(labels) < 2:
         raise ValueError(
@@ -68,7 +67,7 @@ def wanted_rows(
         )
     cleans = direction == CLEAN
     if callable(strategy):
-        strategy = strategy(counts if callable_argument is None else callable_argument)
+        strategy = strategy(dict(counts) if callable_argument is None else callable_argument)
         kind = (list, tuple) if cleans else Mapping
         if not isinstance(strategy, kind):
             wanted = "a list of classes" if cleans else "a mapping from class to total rows"
@@ -123,7 +122,9 @@ def _whole_rows(value: float) -> int:
     return nearest if abs(value - nearest) <= 4 * math.ulp(value) else int(value)
 
 
-def _named(name: str, counts: dict[Any, int], labels: list[Any], direction: str) -> dict[Any, int]:
+def _named(
+    name: str, counts: Mapping[Any, int], labels: list[Any], direction: str
+) -> dict[Any, int]:
     if name not in NAMES:
         raise ValueError(f"sampling_strategy must be one of {', '.join(NAMES)}, but is {name!r}")
     fixed, why = _FIXED[direction]
@@ -143,7 +144,7 @@ def _named(name: str, counts: dict[Any, int], labels: list[Any], direction: str)
 
 
 def _from_ratio(
-    ratio: float, counts: dict[Any, int], labels: list[Any], direction: str
+    ratio: float, counts: Mapping[Any, int], labels: list[Any], direction: str
 ) -> dict[Any, int]:
     if len(labels) != 2:
         raise ValueError(
@@ -179,7 +180,7 @@ def _check_known(wanted: Iterable[Any], counts: Mapping[Any, int]) -> None:
         )
 
 
-def _totals(totals: Mapping[Any, int], counts: dict[Any, int], direction: str) -> dict[Any, int]:
+def _totals(totals: Mapping[Any, int], counts: Mapping[Any, int], direction: str) -> dict[Any, int]:
     wanted = {plain(label): total for label, total in totals.items()}
     _check_known(wanted, counts)
     for label, total in wanted.items():

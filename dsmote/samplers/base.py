@@ -19,15 +19,12 @@ from dsmote.execute import (
     Table,
     Task,
     check_free,
-    count_classes,
-    filter_lazily,
-    kept_in_memory,
     read_frame,
     read_pair,
     take,
 )
-from dsmote.execute.arrays import label_array
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
+from dsmote.execute.tables import label_array
 from dsmote.neighbors import Choice, Engine
 from dsmote.neighbors.engines import BruteIndex, SklearnIndex, TreeIndex
 from dsmote.plan import (
@@ -513,8 +510,7 @@ class OverSampler(Sampler):
             sampler=type(self).__name__,
             seed=root_seed(self.random_state),
             schema=out,
-            counts=profile.counts,
-            usable=profile.usable if self.missing == "skip" else profile.counts,
+            profile=profile,
             new=new,
             needs=needs_of(recipe, out, table, profile, row_bytes, self.provenance),
             on_small=self.on_small_class,
@@ -526,7 +522,6 @@ class OverSampler(Sampler):
             limit=table.limit(),
             in_memory=not table.lazy,
             process=self._process_bytes,
-            exact_columns=None if profile.assumed else profile.exact_columns,
             notes=self._notes(schema, recipe, profile),
             warnings=[*advised, *alarms],
             incomplete=(
@@ -576,7 +571,7 @@ class UnderSampler(Sampler):
                 f"{type(self).__name__} needs to know the classes of each partition, which "
                 "class_counts does not say; leave class_counts out"
             )
-        counted = self._counted or count_classes(table)
+        counted = self._counted or table.counted()
         self._check_rows(counted.rows, counted.missing, table)
         counts = counted.counts
         check_labels(list(counts))
@@ -595,8 +590,8 @@ class UnderSampler(Sampler):
     def _made(self, table: Table, given: tuple[Any, ...], work: Counted) -> Any:
         subsets, masks = self._subsets(self.plan_), self._masks(table, self.plan_)
         if table.lazy:
-            return filter_lazily(table, work, subsets, masks)
-        rows = self.sample_indices_ = kept_in_memory(table, work, subsets, masks)
+            return table.kept(work, subsets, masks)
+        rows = self.sample_indices_ = table.kept(work, subsets, masks)
         features, *others = given
         if others and isinstance(others[0], tuple):
             others[0] = label_array(others[0])

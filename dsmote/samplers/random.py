@@ -50,10 +50,10 @@ class SmoothedRecipe(CopyRecipe):
                 noise = np.clip(scale * spread * normal(draws.noise(j)), -_MOST, _MOST)
                 noise = np.rint(noise) if whole[j] else noise
                 numeric[:, j] = np.clip(numeric[:, j] + noise, -_MOST, _MOST)
-            if j in rows.wide:
+            if j in rows.integers:
                 unit = rows.units.get(j)  # noise in units of the last digit of a decimal
                 steps = noise if unit is None else np.rint(noise * unit)
-                wide[j] = _moved(rows.wide[j][bases], steps)
+                wide[j] = _moved(rows.integers[j][bases], steps)
         return Made(numeric, wide, rows.codes[bases], bases)
 
 

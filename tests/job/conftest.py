@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 
-@pytest.fixture(scope="session")
-def shared_client() -> Iterator[Client]:
+@contextmanager
+def two_workers() -> Iterator[Client]:
     # Not the default client, which tests elsewhere must not find.
     with (
         LocalCluster(
@@ -25,6 +26,12 @@ def shared_client() -> Iterator[Client]:
         ) as cluster,
         Client(cluster, set_as_default=False) as client,
     ):
+        yield client
+
+
+@pytest.fixture(scope="session")
+def shared_client() -> Iterator[Client]:
+    with two_workers() as client:
         yield client
 
 

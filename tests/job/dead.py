@@ -4,22 +4,21 @@ import os
 import time
 from pathlib import Path
 
-from dsmote.job.place import Place
 from dsmote.job.storage import STALE_SECONDS, Output, Stage
 
 
 def die(output: Output) -> None:
     """Let a run have died: its lock was not renewed for long."""
-    if output.place.local:
+    if output.local:
         long_ago = time.time() - STALE_SECONDS - 5
-        os.utime(output.file, (long_ago, long_ago))
+        os.utime(output.lock, (long_ago, long_ago))
     else:  # times cannot be set there
-        output.place.remove(output.file)
+        output.remove(output.lock)
 
 
 def dead_run(out: Path) -> Stage:
     """Leave the lock and the staging folder of a run that was killed."""
-    output = Output(Place(str(out)))
+    output = Output(str(out))
     output.acquire()
     stage = Stage(output, output.token)
     stage.open()

@@ -24,7 +24,6 @@ from rich.console import Console
 import dsmote
 from dsmote import JobFileError, JobSpec, cli, run_job
 from dsmote.cli import main
-from dsmote.job import api
 from dsmote.plan import Limit, MemoryLimitError
 from dsmote.samplers.registry import samplers
 from tests.job.conftest import beside
@@ -536,7 +535,7 @@ def test_run_job_in_python(job: Path, client: Client, hashes: Callable, monkeypa
     assert done.seconds > 0
     mapping = yaml.safe_load(job.read_text()) | {"output": "two", "cluster": {"n_workers": 3}}
     with monkeypatch.context() as patch:
-        patch.setattr(api, "connect", lambda **_: pytest.fail("a cluster was asked for"))
+        patch.setattr("dsmote.cluster.connect", lambda **_: pytest.fail("a cluster was asked for"))
         assert run_job(mapping, client=client).status == "done"
     assert run_job(JobSpec("numeric", "y", output="three", random_state=0)).status == "done"
     assert hashes(Path("out")) == hashes(Path("two")) == hashes(Path("three"))

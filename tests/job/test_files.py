@@ -1,15 +1,21 @@
+"""Which files an input names, what is refused, and how small files share a partition."""
+
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from dsmote.job import JobSpec, prepare, write_job
 from dsmote.job.files import changed_files, check_apart, list_files
-from dsmote.job.place import refuse_split
-from dsmote.job.sources import open_source
+from dsmote.job.sources import FEWEST, Source, _shared, open_source
+from dsmote.job.spec import Split
+from dsmote.job.storage import refuse_split
+from tests.job.conftest import mixed_frame
 
 
 def touch(*files: Path) -> None:
@@ -113,32 +119,32 @@ def test_format_comes_from_the_ending(tmp_path: Path) -> None:
     assert names(tmp_path / "e", str(tmp_path / "e"), "parquet") == ["part-0", "part-1"]
 
 
-@pytest.mark.parametrize("name", ["absent.parquet", "absent/*.parquet", "nothing-*", "empty"])
-def test_missing_input_is_named(tmp_path: Path, name: str) -> None:
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FileNotFoundError, match=name.replace("*", r"\*")):
-        list_files(str(tmp_path / name))
-
-
-@pytest.mark.parametrize("folder", ["locked", "table/sub"])
-def test_folder_that_may_not_be_read_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ("absent.parquet", FileNotFoundError, "absent.parquet"),
+        ("absent/*.parquet", FileNotFoundError, r"absent/\*.parquet"),
+        ("nothing-*", FileNotFoundError, r"nothing-\*"),
+        ("empty", FileNotFoundError, "empty"),
+        ("table", PermissionError, "no permission to read .*table/locked$"),
+        ("table/locked", PermissionError, "no permission to read .*table/locked$"),
+        ("hive", ValueError, r"names of its folders.*year=2020"),
+        ("nowhere://x", ValueError, "cannot open nowhere://x"),
+    ],
+)
+def test_what_is_no_input_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    given: str,
+    error: type[Exception],
+    message: str,
 ) -> None:
-    touch(tmp_path / "table" / "a.parquet", tmp_path / folder / "a.parquet")
-    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(tmp_path / folder))
-    with pytest.raises(PermissionError, match=f"no permission to read {tmp_path / folder}$"):
-        list_files(str(tmp_path / folder.partition("/")[0]))
-
-
-def test_unknown_protocol_is_named() -> None:
-    with pytest.raises(ValueError, match="cannot open nowhere://x"):
-        list_files("nowhere://x")
-
-
-def test_columns_in_folder_names_are_refused(tmp_path: Path) -> None:
-    touch(tmp_path / "year=2020" / "a.parquet")
-    with pytest.raises(ValueError, match=r"names of its folders.*year=2020"):
-        list_files(str(tmp_path))
+    (tmp_path / "empty").mkdir()
+    touch(tmp_path / "table" / "a.parquet", tmp_path / "table" / "locked" / "a.parquet")
+    touch(tmp_path / "hive" / "year=2020" / "a.parquet")
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("locked"))
+    with pytest.raises(error, match=message):
+        list_files(given if "://" in given else str(tmp_path / given))
 
 
 @pytest.mark.parametrize("system", ["file", "memory"])
@@ -147,17 +153,12 @@ def test_stamp_changes_with_a_file(tmp_path: Path, system: str) -> None:
     fs.makedirs(folder)
     fs.pipe(f"{folder}/a.parquet", b"old")
     before = list_files(f"{system}://{folder}")
+    assert before.files == (("memory://" if system == "memory" else "") + f"{folder}/a.parquet",)
     assert list_files(f"{system}://{folder}").stamp == before.stamp
     fs.pipe(f"{folder}/a.parquet", b"new" if system == "memory" else b"longer")
     assert list_files(f"{system}://{folder}").stamp != before.stamp
     assert list(changed_files(before).values()) == ["changed"]
     fs.rm(folder, recursive=True)
-
-
-def test_other_file_systems_keep_their_protocol() -> None:
-    fs = fsspec.filesystem("memory")
-    fs.pipe({"/job-files/a.parquet": b"x", "/job-files/_SUCCESS": b""})
-    assert list_files("memory://job-files").files == ("memory:///job-files/a.parquet",)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,7 @@ def test_other_file_systems_keep_their_protocol() -> None:
         ("in/*.parquet", "in/out.parquet"),
         ("in/*", "in/out"),
         ("**/*.parquet", "in/out"),
-        ("i*/*.parquet", "in/sub"),
+        ("i*/*.parquet", "in/new.parquet"),
         ("link", "in/out"),
         ("in", "link"),
         ("link", "in"),
@@ -191,29 +192,22 @@ def test_overlap_is_refused(
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "l.parquet").symlink_to(tmp_path / "in" / "a.parquet")
     monkeypatch.chdir(tmp_path)
-    if (source, output) == ("i*/*.parquet", "in/sub"):
-        output = "in/new.parquet"
     with pytest.raises(ValueError, match="overlaps the input"):
         check_apart(list_files(source), output)
 
 
-@pytest.mark.parametrize(
-    ("source", "output"),
-    [
+def test_neighbours_are_no_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path / "in" / "a.parquet")
+    monkeypatch.chdir(tmp_path)
+    for source, output in (
         ("in", "out"),
         ("in", "in2"),
         ("in/a.parquet", "in/out"),
         ("in/*.parquet", "in/out"),
         ("in/a.parquet", "a.parquet"),
         ("in", "memory://in"),
-    ],
-)
-def test_neighbours_are_no_overlap(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, output: str
-) -> None:
-    touch(tmp_path / "in" / "a.parquet")
-    monkeypatch.chdir(tmp_path)
-    check_apart(list_files(source), output)
+    ):
+        check_apart(list_files(source), output)
 
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ConnectionResetError("gone")])
@@ -250,11 +244,8 @@ def test_errors_of_the_storage_are_no_errors_of_the_file(
         ("t.tsv.gz", r"read_csv(FILE, sep='\t')"),
         ("t.TXT", "read_csv(FILE, sep=None, engine='python')"),
         ("t.json", "read_json(FILE)"),
-        ("t.json.gz", "read_json(FILE)"),
-        ("t.jsonl", "read_json(FILE, lines=True)"),
         ("t.ndjson.zst", "read_json(FILE, lines=True)"),
         ("t.orc", "read_orc(FILE)"),
-        ("t.feather", "read_feather(FILE)"),
         ("t.arrow", "read_feather(FILE)"),
         ("t.xlsx", "read_excel(FILE)"),
         ("t.sas7bdat", "read_sas(FILE)"),
@@ -271,10 +262,118 @@ def test_other_formats_are_named_with_how_to_convert_them(
         assert hasattr(pd, reader.partition("(")[0])
 
 
-def test_parquet_that_was_compressed_as_a_whole_is_named(tmp_path: Path) -> None:
-    touch(tmp_path / "t.parquet.gz")
-    with pytest.raises(ValueError, match=r"t\.parquet\.gz is compressed as a whole: unpack it"):
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("t.parquet.gz", r"t\.parquet\.gz is compressed as a whole: unpack it"),
+        ("t.bin.gz", r"cannot tell the format .* --format csv"),
+    ],
+)
+def test_format_that_is_not_known(tmp_path: Path, name: str, message: str) -> None:
+    touch(tmp_path / name)
+    with pytest.raises(ValueError, match=message):
         list_files(str(tmp_path))
-    touch(tmp_path / "u" / "t.bin.gz")
-    with pytest.raises(ValueError, match=r"cannot tell the format .* --format csv"):
-        list_files(str(tmp_path / "u"))
+
+
+# Many small files: several share a task and a part, and the rows are those of one file
+
+FILES = 50
+COLUMNS = ["id", "x", "f32", "i16", "flag", "text", "cat", "note", "y"]
+
+
+def write(frame: pd.DataFrame, folder: Path, files: int, ending: str) -> Path:
+    """Write a table; of many files, the first and one in the middle have no rows."""
+    folder.mkdir()
+    empty = {0, files // 2} if files > 2 else set()
+    done = 0
+    for number in range(files):
+        rows = 0 if number in empty else (len(frame) - done) // (files - number)
+        rows = len(frame) - done if number == files - 1 else rows
+        part, done = frame.iloc[done : done + rows], done + rows
+        file = folder / f"{number}{ending}"
+        part.to_parquet(file, index=False) if "parq" in ending else part.to_csv(file, index=False)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("ending", "fields"),
+    [
+        (".parquet", {}),
+        (".csv.gz", {}),
+        (".csv", {"split": Split(test_fraction=0.3, stratify=True)}),
+        (".parquet", {"split": Split(column="text", train=("red", "green")), "shuffle": True}),
+        (".parquet", {"sampler": "borderline", "carry": ("id", "flag", "text", "cat", "note")}),
+    ],
+    ids=["plain", "compressed", "split", "split by column, shuffled", "nearest of all"],
+)
+def test_rows_are_those_of_one_file(tmp_path: Path, ending: str, fields: dict[str, Any]) -> None:
+    frame, manifests = mixed_frame(400)[COLUMNS], []
+    for files in (1, FILES):
+        source = str(write(frame, tmp_path / f"in-{files}", files, ending))
+        job = {"carry": ("id", "note"), **fields, "output": str(tmp_path / f"out-{files}")}
+        manifests.append(write_job(prepare(JobSpec(source, "y", random_state=0, **job))).manifest)
+    for key in ("rows", "classes"):
+        assert manifests[0][key] == manifests[1][key]
+    for folder, of in manifests[1]["folders"].items():
+        assert of["files"] <= FEWEST + 2
+        one, many = (
+            pd.read_parquet(tmp_path / f"out-{files}" / folder).astype({"cat": "str"})
+            for files in (1, FILES)
+        )
+        pd.testing.assert_frame_equal(many, one)
+
+
+def shares(source: Source) -> list[int]:
+    """Rows of each partition."""
+    parts = source.frame().to_delayed(optimize_graph=False)
+    return [len(part.compute(scheduler="synchronous")) for part in parts]
+
+
+def test_rows_of_each_partition_are_those_the_footers_say(tmp_path: Path) -> None:
+    source = open_source(str(write(mixed_frame(400), tmp_path / "in", FILES, ".parquet")))
+    assert source.partition_rows == tuple(shares(source))
+    assert len(shares(source)) == FEWEST + 1
+
+
+def test_a_file_of_several_pieces_shares_with_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dsmote.job.sources.FEWEST", 1)
+    frame = mixed_frame(90)
+    for number, rows in enumerate([5, 5, 90, 5, 5]):
+        file = tmp_path / f"{number}.parquet"
+        frame.iloc[:rows].to_parquet(file, index=False, row_group_size=20)
+    assert shares(open_source(str(tmp_path))) == [110]
+    monkeypatch.setattr("dsmote.job.sources.PIECE_ROWS", 50)
+    assert shares(open_source(str(tmp_path))) == [10, 40, 50, 10]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shared"),
+    [
+        ([], []),
+        ([7], [1]),
+        ([100] * 20, [1] * 20),  # none to spare
+        ([1] * 320, [20] * 16),  # at least 16
+        ([1] * 10_000, [100] * 100),  # as many as fit
+        ([60] * 100, [1] * 100),
+        ([1] * 99 + [1_000, 1, 1] + [300], [88, 11, 1, 2, 1]),  # what is larger stays what it was
+        ([0] * 50, [50]),
+    ],
+)
+def test_small_files_share_a_partition(sizes: list[int], shared: list[int]) -> None:
+    found = _shared(range(len(sizes)), sizes, 100)  # type: ignore[type-var]
+    assert [len(pieces) for pieces in found] == shared
+    assert [piece for pieces in found for piece in pieces] == list(range(len(sizes)))
+
+
+def test_ordered_categories_stay_in_the_order_of_their_file(tmp_path: Path) -> None:
+    """Joined in the order in which they are met, they would be in another: low, high, middle."""
+    for number in range(FILES):
+        levels = ["low", "high"] if number % 2 else ["low", "middle", "high"]
+        values = pd.Categorical(["low", "high"], levels, ordered=True)
+        pd.DataFrame({"c": values}).to_parquet(tmp_path / f"{number}.parquet", index=False)
+    frame = open_source(str(tmp_path)).frame()
+    assert frame.npartitions == FILES
+    part = frame.get_partition(0).compute(scheduler="synchronous")
+    assert list(part["c"].cat.categories) == ["low", "middle", "high"]

@@ -11,18 +11,21 @@ import pandas as pd
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
-from distributed import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dsmote.job import JobSpec, plan_job, prepare, write_job
-from dsmote.job.layout import MOST_FOLDERS, check_partition_by, key_folders
+from dsmote.job.parts import MOST_FOLDERS, key_folders
 from dsmote.job.spec import Split
-from tests.job.conftest import mixed_frame, write_files
+from tests.job.conftest import mixed_frame, numeric_frame, write_files
 
 
 def job(source: Path, out: Path, **fields: Any) -> JobSpec:
     return JobSpec(str(source), "y", output=str(out), **{"random_state": 0, **fields})
+
+
+def run(spec: JobSpec) -> dict:
+    return write_job(prepare(spec)).manifest
 
 
 def awkward(rows: int = 300) -> pd.DataFrame:
@@ -33,33 +36,23 @@ def awkward(rows: int = 300) -> pd.DataFrame:
     return frame
 
 
-@pytest.fixture
-def done(tmp_path: Path, client: Client) -> tuple[Path, pd.DataFrame, dict]:
-    """A job whose output is cut by the target and a text, beside the same in plain files."""
-    source = write_files(awkward(), tmp_path / "in", 3)
-    write_job(prepare(job(source, tmp_path / "plain", carry=("id",))), client)
-    spec = job(source, tmp_path / "out", carry=("id",), partition_by=("y", "text"))
-    manifest = write_job(prepare(spec), client).manifest
-    return tmp_path / "out", pd.read_parquet(tmp_path / "plain"), manifest
-
-
 def sorted_rows(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     frame = frame[columns].astype({"y": "int64", "text": str, "id": "float64", "flag": bool})
     return frame.sort_values(columns, ignore_index=True)
 
 
-def test_every_reader_takes_the_folders_as_one_table(
-    done: tuple[Path, pd.DataFrame, dict],
-) -> None:
-    out, plain, _ = done
+def test_every_reader_takes_the_folders_as_one_table(tmp_path: Path) -> None:
+    source, out = write_files(awkward(), tmp_path / "in", 3), tmp_path / "out"
+    run(job(source, tmp_path / "plain", carry=("id",)))
+    manifest = run(job(source, out, carry=("id",), partition_by=("y", "text")))
+    plain = pd.read_parquet(tmp_path / "plain")
     expected = sorted_rows(plain, list(plain.columns))
-    hive = pads.dataset(out, partitioning="hive").to_table()
     relation = duckdb.sql(
         f"select * from read_parquet('{out}/**/*.parquet', hive_partitioning = true)"
     )
     read = {
         "pandas": pd.read_parquet(out),
-        "pyarrow": hive.to_pandas(),
+        "pyarrow": pads.dataset(out, partitioning="hive").to_table().to_pandas(),
         "dask": dd.read_parquet(out).compute(),
         "duckdb": relation.df(),
     }
@@ -71,29 +64,24 @@ def test_every_reader_takes_the_folders_as_one_table(
     kept = [name for name in plain.columns if name not in ("y", "text")]
     assert read["pandas"][kept].dtypes.to_dict() == plain[kept].dtypes.to_dict()
     assert isinstance(read["pandas"]["text"].dtype, pd.CategoricalDtype)
-
-
-def test_manifest_names_every_file_and_all_have_one_schema(
-    done: tuple[Path, pd.DataFrame, dict],
-) -> None:
-    out, plain, manifest = done
+    # The manifest names every file, and all have one schema.
     files = sorted(str(path.relative_to(out)) for path in out.rglob("*.parquet"))
     assert sorted(part["file"] for part in manifest["parts"]) == files
     assert any(file.startswith("y=0/text=a%2Fb/part-") for file in files)
     about = {"rows": len(plain), "bytes": manifest["bytes"], "files": len(files)}
     assert manifest["folders"]["."] == about
     schema = pq.read_schema(out / files[0])
-    assert schema.names == [name for name in plain.columns if name not in ("y", "text")]
+    assert schema.names == kept
     for part in manifest["parts"]:
         assert pq.read_metadata(out / part["file"]).num_rows == part["rows"] > 0
         assert pq.read_schema(out / part["file"]).equals(schema, check_metadata=True)
 
 
-def test_numbers_bools_and_categories_have_folders(tmp_path: Path, client: Client) -> None:
+def test_numbers_bools_and_categories_have_folders(tmp_path: Path) -> None:
     frame = mixed_frame()[["x", "f32", "flag", "big", "cat", "y"]]
     source = write_files(frame, tmp_path / "in", 2)
     spec = job(source, tmp_path / "out", partition_by=("big", "flag", "cat"))
-    write_job(prepare(spec), client)
+    run(spec)
     assert len(pd.read_parquet(tmp_path / "out")) == 540
     assert {p.name for p in (tmp_path / "out").iterdir() if p.is_dir()} == {
         f"big={n}" for n in range(9)
@@ -103,30 +91,26 @@ def test_numbers_bools_and_categories_have_folders(tmp_path: Path, client: Clien
     assert below == {"cat=a", "cat=b", "cat=c"}
 
 
-def test_missing_values_name_no_folder(tmp_path: Path, client: Client) -> None:
+def test_missing_values_name_no_folder(tmp_path: Path) -> None:
     frame = mixed_frame()[["x", "text", "y"]]
     frame.loc[::7, "text"] = None
     source = write_files(frame, tmp_path / "in", 1)
     spec = job(source, tmp_path / "out", sampler="random", partition_by=("text",))
-    for run in (plan_job, write_job):  # nothing is written before it is known
+    for do in (plan_job, write_job):  # nothing is written before it is known
         with pytest.raises(ValueError, match="'text' of partition_by is missing in 43 rows"):
-            run(prepare(spec), client)
+            do(prepare(spec))
     assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match="'text', which is in carry and so missing in new rows"):
         job(source, tmp_path / "out", carry=("text",), partition_by=("text",))
 
 
-def test_both_sides_of_a_split_have_folders(tmp_path: Path, client: Client) -> None:
+def test_both_sides_of_a_split_have_folders(tmp_path: Path) -> None:
     frame = mixed_frame()[["x", "f32", "y"]]
     frame["fold"] = np.arange(300) // 7 % 5
     source = write_files(frame, tmp_path / "in", 3)
-    spec = job(
-        source,
-        tmp_path / "out",
-        split=Split("fold", (0, 1, 2)),
-        partition_by=("fold",),
-    )
-    manifest = write_job(prepare(spec), client).manifest
+    split = Split("fold", (0, 1, 2))
+    spec = job(source, tmp_path / "out", split=split, partition_by=("fold",))
+    manifest = run(spec)
     made, test = pd.read_parquet(tmp_path / "out/train"), pd.read_parquet(tmp_path / "out/test")
     test_folds = frame["fold"][frame["fold"] > 2].value_counts()
     assert set(made["fold"]) == {0, 1, 2}
@@ -135,53 +119,27 @@ def test_both_sides_of_a_split_have_folders(tmp_path: Path, client: Client) -> N
     assert (tmp_path / "out/test/fold=3").is_dir()
 
 
-def test_second_run_replaces_the_folders(tmp_path: Path, client: Client) -> None:
-    source, parts = write_files(awkward(), tmp_path / "in", 2), []
-    for out, column in (("out", "text"), ("out", "y"), ("b", "text")):
-        fields = {"carry": ("id",), "partition_by": (column,), "if_exists": "replace"}
-        spec = job(source, tmp_path / out, **fields)
-        parts.append(write_job(prepare(spec), client).manifest["parts"])
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"_SUCCESS", "y=0", "y=1"}
-    assert parts[0] == parts[2]
-
-
-@pytest.mark.parametrize(
-    ("column", "message"),
-    [
-        ("nope", r"no column 'nope' .given as partition_by."),
-        ("a", "names the column 'a' of dtype float64"),
-    ],
-)
-def test_column_that_makes_no_folders_is_refused_before_work(
-    numeric: Path, tmp_path: Path, client: Client, column: str, message: str
-) -> None:
-    with pytest.raises(ValueError, match=message):
-        write_job(prepare(job(numeric, tmp_path / "out", partition_by=(column,))), client)
-    assert not (tmp_path / "out").exists()
-
-
-def test_too_many_values_are_an_error_that_names_column_and_number(
-    tmp_path: Path, client: Client
-) -> None:
+def test_too_many_values_are_an_error_that_names_column_and_number(tmp_path: Path) -> None:
     rows = MOST_FOLDERS + 1
     frame = pd.DataFrame({"x": np.arange(float(rows)), "n": np.arange(rows), "y": 0})
     frame.loc[: rows // 4, "y"] = 1
     source = write_files(frame, tmp_path / "in", 1)
     spec = job(source, tmp_path / "out", sampler="random", partition_by=("n",))
-    for run in (plan_job, write_job):
+    for do in (plan_job, write_job):
         with pytest.raises(ValueError, match="'n' of partition_by has 1,001 different values"):
-            run(prepare(spec), client)
+            do(prepare(spec))
     assert not (tmp_path / "out").exists()
     # Of rows that are left out, no folder is made.
     fields = {"sampler": "random-under", "sampling_strategy": {"0": 400, "1": 251}}
-    spec = job(source, tmp_path / "out", partition_by=("n",), **fields)
-    write_job(prepare(spec), client)
+    run(job(source, tmp_path / "out", partition_by=("n",), **fields))
     assert len([p for p in (tmp_path / "out").iterdir() if p.is_dir()]) == 651
 
 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
+        (("nope",), r"no column 'nope' .given as partition_by."),
+        (("a",), "names the column 'a' of dtype float64"),
         (("y", "y"), "'y', which is named twice"),
         (("a/b",), "no folder name can be"),
         (("a=b",), "no folder name can be"),
@@ -189,18 +147,15 @@ def test_too_many_values_are_an_error_that_names_column_and_number(
         (("a\nb",), "no folder name can be"),
         (("_region",), "readers skip folders whose names begin with '_'"),
         ((".region",), "readers skip folders whose names begin with '.'"),
+        (("n", "y"), "names every column, and none is left for the files"),
     ],
 )
-def test_columns_that_cannot_be_folders(
-    columns: tuple, message: str, numeric: Path, tmp_path: Path
-) -> None:
+def test_columns_that_cannot_be_folders(columns: tuple, message: str, tmp_path: Path) -> None:
+    frame = numeric_frame()[["n", "y"] if "n" in columns else ["a", "y"]]
+    source = write_files(frame, tmp_path / "in", 1)
     with pytest.raises(ValueError, match=message):
-        job(numeric, tmp_path / "out", partition_by=columns)
-
-
-def test_a_file_needs_a_column() -> None:
-    with pytest.raises(ValueError, match="every column"):
-        check_partition_by(["y"], pd.DataFrame({"y": [1]}).dtypes)
+        run(job(source, tmp_path / "out", partition_by=columns))
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -219,12 +174,12 @@ def test_values_that_name_no_folder(value: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize("fields", [{"mode": "synthetic"}, {"split": Split("c", ("a", "b"))}])
-def test_a_table_without_rows_has_its_columns(fields: dict, tmp_path: Path, client: Client) -> None:
+def test_a_table_without_rows_has_its_columns(fields: dict, tmp_path: Path) -> None:
     """No row, no folder by value: then the columns are in the file, and every reader sees them."""
     frame = pd.DataFrame({"x": np.arange(20.0), "c": list("ab") * 10, "y": [0, 1] * 10})
     source = write_files(frame, tmp_path / "in", 2)
     spec = job(source, tmp_path / "out", sampler="random", partition_by=("c", "y"), **fields)
-    write_job(prepare(spec), client)
+    run(spec)
     empty = tmp_path / "out" / ("test" if "split" in fields else "")
     for table in (pd.read_parquet(empty), dd.read_parquet(empty).compute()):
         assert table.empty

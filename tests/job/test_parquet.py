@@ -13,7 +13,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 
 from dsmote import SMOTE
-from dsmote.job.outputs import plan_outputs
+from dsmote.job.outputs import Outputs
 from dsmote.job.runner import Threads
 from dsmote.job.sources import open_source
 from dsmote.job.spec import JobSpec
@@ -146,7 +146,7 @@ def test_what_cannot_be_read_is_refused_before_anything_is(
         monkeypatch.setattr("dsmote.job.outputs.memory_limit", lambda **_: tight)
         monkeypatch.setattr(Threads, "process_bytes", lambda _: PROCESS_BYTES)
         monkeypatch.setattr(type(source), "frame", not_read)
-        plan_outputs(JobSpec(str(tmp_path), target="y"), source, Threads())
+        Outputs(JobSpec(str(tmp_path), target="y"), source, Threads())
 
     def not_read(*_: object) -> None:
         raise RuntimeError("it was read")

@@ -1,43 +1,53 @@
-"""A run that died goes on from its finished part files, with the same bytes."""
+"""The same job again: it is skipped where nothing changed, and resumes where it died."""
 
 import json
+import logging
 import os
+import shutil
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from distributed import Client
 
-from dsmote.job import JobSpec, prepare, write_job
+from dsmote.job import JobFailed, JobSpec, Outcome, outputs, plan_job, prepare, unchanged, write_job
 from dsmote.job import run as run_module
 from dsmote.job.files import open_fs
-from dsmote.job.parts import Part
+from dsmote.job.parts import Part, content_mark
 from dsmote.job.spec import Split
-from dsmote.job.storage import Output, Stage, content_mark
+from dsmote.job.storage import Output, Stage
 from tests.job.conftest import beside, numeric_frame, write_files
-from tests.job.dead import die
+from tests.job.dead import dead_run, die
 
 Hashes = Callable[[Path], dict[str, str]]
-FILES = 8
 
 
 class Killed(BaseException):
     """Ends a run as SIGKILL does: nothing is put in order after it."""
 
 
-@pytest.fixture
-def table(tmp_path: Path) -> Path:
-    return write_files(numeric_frame(400), tmp_path / "table", FILES)
+def spec_of(table: Path, out: Path, **fields: object) -> JobSpec:
+    return JobSpec(str(table), "y", output=str(out), **{"random_state": 0, **fields})
+
+
+def run(spec: JobSpec, client: Client | None = None) -> Outcome:
+    return write_job(prepare(spec), client)
 
 
 @pytest.fixture
-def killed(monkeypatch: pytest.MonkeyPatch, client: Client) -> Callable[..., None]:
-    """Run a job and kill it when so many parts are written."""
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out"
 
-    def kill(spec: JobSpec, parts: int = 4) -> None:
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch, client: Client) -> Callable[..., None]:
+    """Run a job and end it by an error when so many parts are written."""
+
+    def end(spec: JobSpec, error: type[BaseException], parts: int = 4) -> None:
         with monkeypatch.context() as patch:
             written: list[Part] = []
             original = run_module._note
@@ -46,13 +56,26 @@ def killed(monkeypatch: pytest.MonkeyPatch, client: Client) -> Callable[..., Non
                 original(progress, peaks, part)
                 written.append(part)
                 if len(written) == parts:
-                    raise Killed
+                    raise error
 
             patch.setattr(run_module, "_note", note)
+            with pytest.raises(error):
+                run(spec, client)
+
+    return end
+
+
+@pytest.fixture
+def killed(
+    monkeypatch: pytest.MonkeyPatch, client: Client, ended: Callable[..., None]
+) -> Callable[..., None]:
+    """Run a job and kill it when so many parts are written."""
+
+    def kill(spec: JobSpec, parts: int = 4) -> None:
+        with monkeypatch.context() as patch:
             patch.setattr(Output, "release", die)
             patch.setattr(Stage, "discard", lambda self: None)
-            with pytest.raises(Killed):
-                write_job(prepare(spec), client)
+            ended(spec, Killed, parts)
         # Tasks that were at work when the client died write their part all the same.
         deadline, idle = time.monotonic() + 30, 0
         while idle < 3:  # between two tasks, none is executing for a moment
@@ -81,251 +104,203 @@ def resumed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return found
 
 
-def records(stage: Path) -> dict[int, dict]:
-    """What tasks noted of the parts that they finished."""
-    notes = (stage / "records").glob("*.json")
-    return {int(note.stem): json.loads(note.read_text()) for note in notes}
+@dataclass
+class Trial:
+    """A job that is ended and tried again, and what the second try believed."""
+
+    client: Client
+    folder: Path
+    resumed: list[int]
+    kill: Callable[..., None]
+    end: Callable[..., None]
+
+    def spec(self, files: int = 8, out: str = "out", **fields: Any) -> JobSpec:
+        table = self.folder / "table"
+        if not table.exists():
+            write_files(numeric_frame(400), table, files)
+        return spec_of(table, self.folder / out, **fields)
+
+    def run(self, out: str = "out", **fields: Any) -> dict[str, Any]:
+        return run(self.spec(out=out, **fields), self.client).manifest
+
+    @property
+    def stage(self) -> Path:
+        """The one staging folder beside the output."""
+        (found,) = (path for path in self.folder.glob(".out.dsmote/*") if path.is_dir())
+        return found
+
+    def records(self) -> dict[int, dict]:
+        """What tasks noted of the parts that they finished."""
+        notes = (self.stage / "records").glob("*.json")
+        return {int(note.stem): json.loads(note.read_text()) for note in notes}
 
 
-def aside(out: Path) -> list[Path]:
-    """The staging folders beside an output."""
-    return [path for path in out.parent.glob(f".{out.name}.dsmote/*") if path.is_dir()]
+@pytest.fixture
+def trial(
+    tmp_path: Path, client: Client, resumed: list[int], killed: Callable, ended: Callable
+) -> Trial:
+    return Trial(client, tmp_path, resumed, killed, ended)
 
 
-def spec_of(table: Path, out: Path, **fields: object) -> JobSpec:
-    return JobSpec(str(table), "y", output=str(out), **{"random_state": 0, **fields})
+# It resumes where it died
 
 
 @pytest.mark.parametrize(
     ("files", "fields"),
     [
-        (FILES, {}),
-        (FILES, {"partition_by": ("y",)}),
-        (FILES, {"shuffle": True}),
+        (8, {}),
+        (8, {"partition_by": ("y",)}),
+        (8, {"shuffle": True}),
         (50, {"split": Split(test_fraction=0.2)}),
     ],
     ids=["plain", "folders", "shuffled", "several files a part, split"],
 )
 def test_resumed_run_gives_the_same_bytes_and_writes_only_the_rest(
-    tmp_path: Path,
-    client: Client,
-    killed: Callable[..., None],
-    resumed: list[int],
-    monkeypatch: pytest.MonkeyPatch,
-    files: int,
-    fields: dict,
+    trial: Trial, out: Path, monkeypatch: pytest.MonkeyPatch, files: int, fields: dict
 ) -> None:
-    table = write_files(numeric_frame(400), tmp_path / "table", files)
     monkeypatch.setattr("dsmote.job.shuffle.PART_ROWS", 90)
-    out, other = tmp_path / "out", tmp_path / "undisturbed"
-    whole = write_job(prepare(spec_of(table, other, **fields)), client).manifest
-    killed(spec_of(table, out, **fields))
+    trial.kill(trial.spec(files, **fields))
     assert not out.exists()
-    (stage,) = aside(out)
-    there = {path: path.stat().st_ino for path in stage.rglob("*.parquet")}
-    finished = records(stage)
+    there = {path: path.stat().st_ino for path in trial.stage.rglob("*.parquet")}
+    finished, table = trial.records(), trial.stage / "table"
     assert len(finished) >= 4
-    assert len(whole["parts"]) < 40
-    manifest = write_job(prepare(spec_of(table, out, resume=True, **fields)), client).manifest
-    assert sorted(resumed) == sorted(finished)
-    assert manifest["parts"] == whole["parts"]
-    assert manifest["rows"] == whole["rows"]
-    assert manifest["neighbors"] == whole["neighbors"]
-    for part in manifest["parts"]:
-        assert (out / part["file"]).read_bytes() == (other / part["file"]).read_bytes()
+    manifest = trial.run(resume=True, **fields)
+    assert sorted(trial.resumed) == sorted(finished)
+    whole = trial.run("undisturbed", **fields)
+    for key in ("parts", "rows", "neighbors"):
+        assert manifest[key] == whole[key]
+    for file in (part["file"] for part in manifest["parts"]):
+        assert (out / file).read_bytes() == (trial.folder / "undisturbed" / file).read_bytes()
     kept = {path.stat().st_ino for path in out.rglob("*.parquet")}
-    for number in finished:
-        for each in finished[number]["files"]:
-            assert there[stage / "table" / each["file"]] in kept
-    assert beside(tmp_path) == ["out", "table", "undisturbed"]
+    for record in finished.values():
+        assert {there[table / each["file"]] for each in record["files"]} <= kept
+    assert beside(trial.folder) == ["out", "table", "undisturbed"]
 
 
-def test_seed_that_was_drawn_is_kept(
-    table: Path, tmp_path: Path, client: Client, killed: Callable[..., None], hashes: Hashes
-) -> None:
-    out = tmp_path / "out"
-    killed(spec_of(table, out, random_state=None))
-    (stage,) = aside(out)
-    seed = json.loads(stage.with_suffix(".json").read_text())["seed"]
-    spec = spec_of(table, out, random_state=None, resume=True)
-    manifest = write_job(prepare(spec), client).manifest
-    assert manifest["parameters"]["seed"] == seed
-    write_job(prepare(spec_of(table, tmp_path / "other", random_state=seed)), client)
-    assert hashes(out) == hashes(tmp_path / "other")
+def test_seed_that_was_drawn_is_kept(trial: Trial, out: Path, hashes: Hashes) -> None:
+    trial.kill(trial.spec(random_state=None))
+    seed = json.loads(trial.stage.with_suffix(".json").read_text())["seed"]
+    assert trial.run(random_state=None, resume=True)["parameters"]["seed"] == seed
+    trial.run("other", random_state=seed)
+    assert hashes(out) == hashes(trial.folder / "other")
 
 
-def test_without_resume_it_begins_anew(
-    table: Path, tmp_path: Path, client: Client, killed: Callable[..., None], resumed: list[int]
-) -> None:
-    out = tmp_path / "out"
-    killed(spec_of(table, out))
-    write_job(prepare(spec_of(table, out)), client)
-    assert resumed == []
-    assert beside(tmp_path) == ["out", "table"]
-
-
-@pytest.mark.parametrize("what", ["input", "parameters", "versions"])
-def test_another_job_does_not_go_on_with_it(
-    table: Path,
-    tmp_path: Path,
-    client: Client,
-    killed: Callable[..., None],
-    resumed: list[int],
+@pytest.mark.parametrize("what", ["no resume", "input", "parameters", "versions", "plan"])
+def test_another_job_begins_anew(
+    trial: Trial,
+    out: Path,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
     what: str,
 ) -> None:
-    out = tmp_path / "out"
-    killed(spec_of(table, out))
-    spec = spec_of(table, out, resume=True)
+    trial.kill(trial.spec())
     if what == "input":
-        os.utime(table / "0.parquet", (1, 1))
-    elif what == "parameters":
-        spec = replace(spec, k_neighbors=3)
-    else:
-        monkeypatch.setattr("dsmote.job.manifest.versions", lambda: {"pyarrow": "999"})
-    write_job(prepare(spec), client)
-    assert resumed == []
-    assert beside(tmp_path) == ["out", "table"]
-
-
-def test_another_plan_begins_anew(
-    table: Path,
-    tmp_path: Path,
-    client: Client,
-    killed: Callable[..., None],
-    resumed: list[int],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    out = tmp_path / "out"
-    killed(spec_of(table, out))
-    (stage,) = aside(out)
-    run = stage.with_suffix(".json")
-    run.write_text(json.dumps({**json.loads(run.read_text()), "parts": 3}))
-    write_job(prepare(spec_of(table, out, resume=True)), client)
-    assert resumed == []
-    assert "starting over" in caplog.text
+        os.utime(trial.folder / "table" / "0.parquet", (1, 1))
+    elif what == "versions":
+        monkeypatch.setattr(outputs, "versions", lambda: {"pyarrow": "999"})
+    elif what == "plan":
+        note = trial.stage.with_suffix(".json")
+        note.write_text(json.dumps({**json.loads(note.read_text()), "parts": 3}))
+    changed = {"k_neighbors": 3} if what == "parameters" else {}
+    trial.run(resume=what != "no resume", **changed)
+    assert trial.resumed == []
+    assert ("starting over" in caplog.text) == (what == "plan")
+    assert beside(trial.folder) == ["out", "table"]
     assert pd.read_parquet(out)["y"].value_counts().to_dict() == {"rare": 350, "usual": 350}
 
 
-DAMAGES = [
-    *("cut", "gone", "same size", "other rows", "other schema", "other part", "link"),
-    *("no record", "half a record", "empty record", "list", "no mark", "wrong kinds"),
-]
+def other_schema(file: Path, note: Path, record: dict) -> None:
+    """Another table, which the record was made to fit."""
+    pd.read_parquet(file).assign(z=1).to_parquet(file, index=False)
+    mark, size = content_mark(*open_fs(str(file))), file.stat().st_size
+    record["files"][0] |= {"mark": mark, "bytes": size}
+    note.write_text(json.dumps(record))
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_part_that_is_not_whole_is_written_again(
-    table: Path,
-    tmp_path: Path,
-    client: Client,
-    killed: Callable[..., None],
-    resumed: list[int],
-    hashes: Hashes,
-    damage: str,
-) -> None:
-    out = tmp_path / "out"
-    write_job(prepare(spec_of(table, tmp_path / "other")), client)
-    killed(spec_of(table, out))
-    (stage,) = aside(out)
-    finished = records(stage)
-    number, record = min(finished.items())
-    file = stage / "table" / record["files"][0]["file"]
-    note = stage / "records" / f"{number:05d}.json"
-    if damage == "cut":
-        file.write_bytes(file.read_bytes()[:-1])
-    elif damage == "gone":
-        file.unlink()
-    elif damage == "same size":
-        file.write_bytes(b"\0" * file.stat().st_size)
-    elif damage == "other rows":
-        frame = pd.read_parquet(file)
-        frame.iloc[::-1].to_parquet(file, index=False)
-    elif damage == "other schema":  # and the record was made to fit
-        pd.read_parquet(file).assign(z=1).to_parquet(file, index=False)
-        mark, size = content_mark(*open_fs(str(file))), file.stat().st_size
-        record["files"][0] |= {"mark": mark, "bytes": size}
-        note.write_text(json.dumps(record))
-    elif damage == "other part":
-        other = record["files"][0]["file"].replace(f"{number:05d}", f"{number + 1:05d}")
-        record["files"][0]["file"] = other
-        note.write_text(json.dumps(record))
-    elif damage == "link":
-        file.rename(tmp_path / "elsewhere.parquet")
-        file.symlink_to(tmp_path / "elsewhere.parquet")
-    elif damage == "no record":
-        note.unlink()
-    elif damage == "half a record":
-        note.write_text(note.read_text()[:20])
-    elif damage == "no mark":
-        del record["files"][0]["mark"]
-        note.write_text(json.dumps(record))
-    else:
-        kinds = {"number": number, "files": [7], "counts": None}
-        written = {"empty record": {}, "list": [], "wrong kinds": kinds}[damage]
-        note.write_text(json.dumps(written))
-    write_job(prepare(spec_of(table, out, resume=True)), client)
-    assert sorted(resumed) == sorted(set(finished) - {number})
-    assert hashes(out) == hashes(tmp_path / "other")
+def other_part(file: Path, note: Path, record: dict) -> None:
+    number = record["number"]
+    for each in record["files"]:
+        each["file"] = each["file"].replace(f"{number:05d}", f"{number - 1:05d}")
+    note.write_text(json.dumps(record))
+
+
+def no_mark(file: Path, note: Path, record: dict) -> None:
+    del record["files"][0]["mark"]
+    note.write_text(json.dumps(record))
+
+
+def link(file: Path, note: Path, record: dict) -> None:
+    elsewhere = note.parents[3] / f"elsewhere-{file.name}"
+    file.rename(elsewhere)
+    file.symlink_to(elsewhere)
+
+
+DAMAGES: dict[str, Callable[[Path, Path, dict], object]] = {
+    "cut": lambda file, *_: file.write_bytes(file.read_bytes()[:-1]),
+    "gone": lambda file, *_: file.unlink(),
+    "same size": lambda file, *_: file.write_bytes(b"\0" * file.stat().st_size),
+    "other rows": lambda file, *_: pd.read_parquet(file).iloc[::-1].to_parquet(file, index=False),
+    "other schema": other_schema,
+    "other part": other_part,
+    "link": link,
+    "no mark": no_mark,
+    "no record": lambda _, note, record: note.unlink(),
+    "half a record": lambda _, note, record: note.write_text(note.read_text()[:20]),
+    "empty record": lambda _, note, record: note.write_text("{}"),
+    "list": lambda _, note, record: note.write_text("[]"),
+    "wrong kinds": lambda _, note, record: note.write_text(
+        json.dumps({"number": record["number"], "files": [7], "counts": None})
+    ),
+}
+
+
+def test_part_that_is_not_whole_is_written_again(trial: Trial, out: Path, hashes: Hashes) -> None:
+    """Each of the finished parts is damaged in another way, but for some."""
+    whole = trial.run("other", files=16)
+    assert len(whole["parts"]) > len(DAMAGES) + 2
+    trial.kill(trial.spec(), parts=len(DAMAGES) + 2)
+    finished, stage = sorted(trial.records().items()), trial.stage
+    for (number, record), damage in zip(finished, DAMAGES.values(), strict=False):
+        note = stage / "records" / f"{number:05d}.json"
+        damage(stage / "table" / record["files"][0]["file"], note, record)
+    trial.run(resume=True)
+    numbers = [number for number, _ in finished]
+    believed = [name for n, name in zip(numbers, DAMAGES, strict=False) if n in trial.resumed]
+    assert believed == []
+    assert sorted(trial.resumed) == numbers[len(DAMAGES) :]
+    assert hashes(out) == hashes(trial.folder / "other")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 @pytest.mark.parametrize("resume", [True, False])
 def test_failure_keeps_what_is_finished_only_with_resume(
-    table: Path,
-    tmp_path: Path,
-    client: Client,
-    monkeypatch: pytest.MonkeyPatch,
-    resumed: list[int],
-    error: type[BaseException],
-    resume: bool,
+    trial: Trial, error: type[BaseException], resume: bool
 ) -> None:
-    out = tmp_path / "out"
-    original = run_module._note
-    written: list[Part] = []
-
-    def note(progress: object, peaks: dict, part: Part) -> None:
-        original(progress, peaks, part)
-        written.append(part)
-        if len(written) == 4:
-            raise error
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run_module, "_note", note)
-        with pytest.raises(error):
-            write_job(prepare(spec_of(table, out, resume=resume)), client)
-    left = sorted(os.listdir(tmp_path))
+    trial.end(trial.spec(resume=resume), error)
+    left = sorted(os.listdir(trial.folder))
     assert left == ([".out.dsmote", "table"] if resume else ["table"])
     if resume:
-        assert {path.suffix for path in (tmp_path / ".out.dsmote").iterdir()} == {"", ".json"}
-    write_job(prepare(spec_of(table, out, resume=True)), client)
-    assert (len(resumed) >= 4) == resume
-    assert beside(tmp_path) == ["out", "table"]
+        assert {path.suffix for path in trial.stage.parent.iterdir()} == {"", ".json"}
+    trial.run(resume=True)
+    assert (len(trial.resumed) >= 4) == resume
+    assert beside(trial.folder) == ["out", "table"]
 
 
 def test_failure_of_the_result_keeps_nothing(
-    table: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch
+    numeric: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Going on with parts that are not what was planned would fail for ever."""
-    with monkeypatch.context() as patch:
-        patch.setattr(run_module, "different", lambda *args: "the rows written are not the rows")
-        with pytest.raises(RuntimeError, match="the rows written are not the rows"):
-            write_job(prepare(spec_of(table, tmp_path / "out", resume=True)), client)
-    assert sorted(os.listdir(tmp_path)) == ["table"]
+    """Resuming with parts that are not what was planned would fail for ever."""
+    monkeypatch.setattr(run_module, "different", lambda *args: "the rows written are not the rows")
+    with pytest.raises(JobFailed, match="the rows written are not the rows"):
+        run(spec_of(numeric, out, resume=True))
+    assert os.listdir(out.parent) == ["numeric"]
 
 
 @pytest.mark.parametrize("during", ["writing", "commit"])
 def test_everything_was_finished_but_the_commit(
-    table: Path,
-    tmp_path: Path,
-    client: Client,
-    killed: Callable[..., None],
-    resumed: list[int],
-    monkeypatch: pytest.MonkeyPatch,
-    during: str,
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, during: str
 ) -> None:
-    out = tmp_path / "out"
-    write_job(prepare(spec_of(table, tmp_path / "other")), client)
-    n = len(list((tmp_path / "other").glob("part-*")))
+    n = len(trial.run("other")["parts"])
     with monkeypatch.context() as patch:
         if during == "commit":  # _SUCCESS is there, and nothing is renamed
 
@@ -333,7 +308,197 @@ def test_everything_was_finished_but_the_commit(
                 raise Killed
 
             patch.setattr("dsmote.job.storage.sync", die)
-        killed(spec_of(table, out), parts=n + (during == "commit"))
-    manifest = write_job(prepare(spec_of(table, out, resume=True)), client).manifest
-    assert sorted(resumed) == list(range(n))
+        trial.kill(trial.spec(), parts=n + (during == "commit"))
+    manifest = trial.run(resume=True)
+    assert sorted(trial.resumed) == list(range(n))
     assert manifest["rows"]["after"] == 700
+
+
+# It is skipped where nothing changed
+
+Done = tuple[JobSpec, dict]
+
+
+@pytest.fixture
+def done(numeric: Path, out: Path) -> Done:
+    """A job, without a seed, that was run, and its manifest."""
+    spec = JobSpec(str(numeric), "y", output=str(out), if_exists="skip")
+    assert unchanged(spec) is None
+    return spec, run(spec).manifest
+
+
+def state(folder: Path) -> dict[str, tuple]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path): (path.stat().st_ino, path.read_bytes()) for path in files}
+
+
+def test_second_run_is_skipped_and_touches_nothing(
+    done: Done, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs no cluster to know that, and reads no input."""
+    spec, manifest = done
+    before = state(out)
+    again = run(spec)
+    assert again.skipped and again.manifest == manifest
+
+    def fail(*args: object) -> None:
+        raise AssertionError("the input was opened")
+
+    monkeypatch.setattr(run_module, "open_source", fail)
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile", fail)
+    assert unchanged(spec) == manifest
+    assert state(out) == before
+    assert beside(out.parent) == ["numeric", "out"]
+
+
+@pytest.mark.parametrize("how", ["before the cluster", "under the lock"])
+def test_skipped_run_deletes_what_a_dead_one_left(done: Done, out: Path, how: str) -> None:
+    """It was killed when its table was in place; a copy of it must not lie there for ever."""
+    spec, manifest = done
+    before = state(out)
+    dead = dead_run(out)
+    os.utime(dead.output.lock)
+    dead.note({"before": manifest})
+    for name in ("old", "table"):
+        shutil.copytree(out, f"{dead.path}/{name}", dirs_exist_ok=True)
+    assert unchanged(spec) is not None  # that run may be at work still
+    assert len(os.listdir(dead.output.aside)) == 4
+    die(dead.output)
+    if how == "under the lock":
+        assert run(spec).skipped
+    else:
+        assert unchanged(spec) is not None
+    assert state(out) == before
+    assert beside(out.parent) == ["numeric", "out"]
+
+
+def test_what_changes_a_row_is_another_job(
+    done: Done, numeric: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec, manifest = done
+    for fields in (
+        {"k_neighbors": 3},
+        {"random_state": 1},
+        {"sampling_strategy": {"rare": 100}},
+        {"compression": "zstd"},
+        {"split": Split(test_fraction=0.2)},
+        {"mode": "synthetic"},
+        {"params": {"provenance": "flag"}},
+        {"carry": ("n",)},
+    ):
+        assert unchanged(replace(spec, **fields)) is None, fields
+    for name in ("__version__", "FORMAT_VERSION"):
+        with monkeypatch.context() as patch:
+            patch.setattr(outputs, name, "999")
+            assert unchanged(spec) is None
+    for same in ({"resume": True}, {"input": f"{numeric}/*.parquet"}):
+        assert unchanged(replace(spec, **same)) == manifest
+    changed = replace(spec, k_neighbors=3)
+    assert not run(changed).skipped
+    assert unchanged(changed) is not None
+    assert unchanged(spec) is None
+    assert beside(out.parent) == ["numeric", "out"]
+
+
+def test_output_is_moved_with_its_records(done: Done, tmp_path: Path) -> None:
+    spec = replace(done[0], output=str(tmp_path / "moved"))
+    shutil.move(tmp_path / "out", tmp_path / "moved")
+    assert unchanged(spec) is None
+    shutil.move(tmp_path / ".out.dsmote", tmp_path / ".moved.dsmote")
+    assert unchanged(spec) is not None
+
+
+def test_changed_input_is_run_again_and_replaced(numeric: Path, out: Path) -> None:
+    spec = JobSpec(str(numeric), "y", output=str(out), random_state=0, if_exists="skip")
+    first, file = run(spec).manifest, numeric / "1.parquet"
+    frame = pd.read_parquet(file)
+    changes: list[Callable[[], object]] = [
+        lambda: os.utime(file, (1, 1)),
+        lambda: frame.assign(a=frame["a"] + 1).to_parquet(file, index=False),
+        lambda: shutil.copy(file, numeric / "2.parquet"),
+        file.unlink,
+    ]
+    rows = []
+    for change in changes:
+        change()
+        outcome = run(spec)
+        assert not outcome.skipped
+        assert (
+            json.loads((out.parent / ".out.dsmote/manifest.json").read_text()) == outcome.manifest
+        )
+        assert unchanged(spec) == outcome.manifest
+        rows.append(outcome.manifest["rows"]["before"])
+    assert rows == [200, 200, 300, 200]
+    assert first["rows"]["before"] == 200
+    shutil.rmtree(numeric)  # an error although there is an output
+    with pytest.raises(FileNotFoundError, match=r"cannot read .*numeric"):
+        unchanged(spec)
+
+
+def test_damaged_output_is_made_again(
+    done: Done, out: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spec, part = done[0], out / "part-00000.parquet"
+    (out / "_SUCCESS").unlink()
+    assert unchanged(spec) is None
+    assert not run(spec).skipped
+    part.unlink()
+    with caplog.at_level(logging.WARNING, logger="dsmote"):
+        assert unchanged(spec) is None
+    assert "part-00000.parquet" in caplog.text
+    assert not run(spec).skipped
+    assert len(pd.read_parquet(out)) == 350
+
+
+def test_output_that_may_be_another_table_is_refused(done: Done, out: Path) -> None:
+    spec, part = done[0], out / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:-1])
+    for if_exists in ("skip", "replace"):
+        assert unchanged(spec) is None
+        with pytest.raises(FileExistsError, match=r"'part-00000.parquet', not listed in .* size"):
+            prepare(replace(spec, if_exists=if_exists))
+    (out.parent / ".out.dsmote/manifest.json").write_text("{")
+    assert unchanged(spec) is None
+    with pytest.raises(FileExistsError, match="cannot be told whether it is up to date"):
+        prepare(spec)
+
+
+# The input may change meanwhile
+
+
+@pytest.mark.parametrize("how", ["is gone", "changed", "cut"])
+def test_input_that_changes_under_the_run_is_a_failure(
+    numeric: Path, out: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """After the last row was read, so that only a second look can tell."""
+    original, file = run_module.different, numeric / "1.parquet"
+
+    def write(*args: object) -> object:
+        found = original(*args)
+        if how == "is gone":
+            file.unlink()
+        elif how == "changed":
+            pd.read_parquet(file).to_parquet(file, index=False)
+        else:
+            file.write_bytes(file.read_bytes()[:-10])
+        (numeric / "9.parquet").write_bytes(b"a file that came in addition is no change")
+        return found
+
+    monkeypatch.setattr(run_module, "different", write)
+    said = "is gone" if how == "is gone" else "changed"
+    with pytest.raises(
+        JobFailed, match=rf"input was changed while it was read: .*1\.parquet {said}; nothing"
+    ):
+        run(spec_of(numeric, out))
+    assert os.listdir(out.parent) == ["numeric"]
+
+
+@pytest.mark.parametrize("do", [plan_job, write_job])
+def test_an_error_in_an_input_that_changed_meanwhile_may_pass(
+    numeric: Path, out: Path, do: Callable
+) -> None:
+    """What is half written is corrupt only until it is whole."""
+    prepared, file = prepare(spec_of(numeric, out)), numeric / "1.parquet"
+    file.write_bytes(file.read_bytes()[:-10])
+    with pytest.raises(JobFailed, match=r"input was changed while it was read: .*1\.parquet"):
+        do(prepared)

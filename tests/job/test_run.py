@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -22,11 +21,9 @@ from distributed import Client
 
 from dsmote import SMOTE
 from dsmote.job import JobFailed, JobSpec, plan_job, prepare, shuffle, write_job
-from dsmote.job import run as run_module
 from dsmote.job import sources as sources_module
-from dsmote.job.layout import Layout
 from dsmote.job.outputs import Outputs
-from dsmote.job.parts import write_part
+from dsmote.job.parts import Layout, write_part
 from dsmote.job.spec import Split
 from tests.job.conftest import beside, mixed_frame, numeric_frame, write_files
 
@@ -298,12 +295,13 @@ def test_csv_in_parquet_out(tmp_path: Path) -> None:
 def test_counts_are_verified_before_the_output_appears(
     numeric: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = run_module.make_outputs
+    make = Outputs.make
 
-    def plan_a_row_more(*args: object) -> Outputs:
-        return replace(original(*args), counts={"": {"rare": 176, "usual": 175}})
+    def plan_a_row_more(self: Outputs, folder: str) -> None:
+        make(self, folder)
+        self.counts = {"": {"rare": 176, "usual": 175}}
 
-    monkeypatch.setattr(run_module, "make_outputs", plan_a_row_more)
+    monkeypatch.setattr(Outputs, "make", plan_a_row_more)
     with pytest.raises(JobFailed, match=r"not the rows planned .*'rare': \(175, 176\)"):
         run(numeric, tmp_path / "out")
     assert sorted(os.listdir(tmp_path)) == ["numeric"]

@@ -5,7 +5,6 @@ Parts are written by worker processes, which know the store from the environment
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -18,17 +17,15 @@ from typing import Any
 
 import fsspec
 import pandas as pd
-import psutil
 import pytest
-from distributed import Client, LocalCluster
+from distributed import Client
 
-from dsmote.job import JobSpec, Outcome, prepare, unchanged, write_job
-from dsmote.job.place import Place
-from dsmote.job.storage import OutputLocked, opened
-from tests.job.conftest import numeric_frame
-from tests.job.test_resume import killed, resumed  # noqa: F401
+from dsmote.job import JobSpec, prepare, unchanged, write_job
+from dsmote.job.spec import Split
+from dsmote.job.storage import Output, OutputLocked, opened
+from tests.job.conftest import numeric_frame, two_workers
+from tests.job.test_resume import ended, killed, resumed, run  # noqa: F401
 
-ROOT = Path(__file__).resolve().parents[2]
 FILES = 8
 SECONDS = 120
 
@@ -78,25 +75,10 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def cluster(server: str) -> Iterator[Client]:
-    with (
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            memory_limit="1GiB",
-            host="127.0.0.1",
-            dashboard_address=None,
-            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-        ) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
+def shared_client(server: str) -> Iterator[Client]:
+    """Workers that have the store in their environment."""
+    with two_workers() as client:
         yield client
-
-
-@pytest.fixture
-def client(cluster: Client) -> Iterator[Client]:
-    with cluster.as_current():
-        yield cluster
 
 
 @pytest.fixture
@@ -124,10 +106,6 @@ def table(store: Any) -> pd.DataFrame:
 SPEC = JobSpec("s3://lake/in", "y", output="s3://lake/out", random_state=0)
 
 
-def run(spec: JobSpec, client: Client) -> Outcome:
-    return write_job(prepare(spec), client)
-
-
 def read(store: Any, out: str = "lake/out") -> pd.DataFrame:
     """Read a table by the rules for readers: _SUCCESS first, then what the manifest lists."""
     store.invalidate_cache()
@@ -148,34 +126,17 @@ def test_job_from_store_to_store(
     store: Any, table: pd.DataFrame, client: Client, tmp_path: Path, given: str
 ) -> None:
     source = {"folder": "s3://lake/in", "glob": "s3://lake/in/*.parquet", "csv": "s3://lake/c.csv"}
+    store.pipe_file("lake/c.csv", table.to_csv(index=False).encode())
     local = tmp_path / ("in.csv" if given == "csv" else "in.parquet")
-    if given == "csv":
-        store.pipe_file("lake/c.csv", table.to_csv(index=False).encode())
-        table.to_csv(local, index=False)
-    else:
-        table.to_parquet(local, index=False)
-    manifest = run(replace(SPEC, input=source[given]), client).manifest
-    write_job(prepare(replace(SPEC, input=str(local), output=str(tmp_path / "out"))), client)
+    table.to_csv(local, index=False) if given == "csv" else table.to_parquet(local, index=False)
+    parts = run(replace(SPEC, input=source[given]), client).manifest["parts"]
+    run(replace(SPEC, input=str(local), output=str(tmp_path / "out")))
     pd.testing.assert_frame_equal(read(store), pd.read_parquet(tmp_path / "out"))
     # Readers that only list the folder find the same.
     pd.testing.assert_frame_equal(read(store), pd.read_parquet("s3://lake/out"))
-    files = [part["file"] for part in manifest["parts"]]
-    assert names(store, "lake/out") == sorted(["_SUCCESS", *files])
-    for part in manifest["parts"]:
+    assert names(store, "lake/out") == sorted(["_SUCCESS", *(part["file"] for part in parts)])
+    for part in parts:
         assert store.info(f"lake/out/{part['file']}")["size"] == part["bytes"]
-
-
-def test_split_and_folders(store: Any, table: pd.DataFrame, client: Client) -> None:
-    from dsmote.job.spec import Split
-
-    spec = replace(SPEC, split=Split(test_fraction=0.25), partition_by=("y",))
-    manifest = run(spec, client).manifest
-    files = [part["file"] for part in manifest["parts"]]
-    assert {file.rpartition("/")[0] for file in files} == {
-        f"{side}/y={label}" for side in ("train", "test") for label in ("rare", "usual")
-    }
-    assert names(store, "lake/out") == sorted(["_SUCCESS", *files])
-    assert run(replace(spec, if_exists="replace"), client).manifest["parts"] == manifest["parts"]
 
 
 def test_skip_by_entity_tags(store: Any, table: pd.DataFrame, client: Client) -> None:
@@ -199,137 +160,92 @@ def test_skip_by_entity_tags(store: Any, table: pd.DataFrame, client: Client) ->
     assert read(store)["a"].iloc[:50].tolist() == other["a"].tolist()
 
 
-def test_old_table_stays_until_the_new_one_is_whole(
-    store: Any, table: pd.DataFrame, client: Client
-) -> None:
-    run(SPEC, client)
-    before = read(store)
-    with pytest.raises(FileExistsError, match="s3://lake/out is there already"):
-        prepare(SPEC)
-    again = prepare(replace(SPEC, if_exists="replace", params={"random_state": 1}))
-    store.rm_file("lake/in/7.parquet")
-    with pytest.raises(OSError, match=r"7\.parquet"):
-        write_job(again, client)
-    pd.testing.assert_frame_equal(read(store), before)
-
-
 def test_second_run_is_refused_and_sees_how_far_the_first_is(
-    store: Any, table: pd.DataFrame, client: Client
+    store: Any, table: pd.DataFrame, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("dsmote.job.storage.BEAT_SECONDS", 0.1)
     job = prepare(SPEC)
     with opened("s3://lake/out") as output:
-        # Whoever looks at the same moment cannot make the same lock.
-        assert not output.place.create(output.file, {})
+        with pytest.raises(FileExistsError):  # who looks at the same moment makes no such lock
+            store.pipe_file(output.lock, b"", mode="create")
         output.show(stage="writing")
-        wait_until(
-            lambda: (Place("s3://lake/out").read(output.file) or {}).get("stage") == "writing",
-            "it is seen",
-        )
+        other = Output("s3://lake/out")
+        wait_until(lambda: (other.read(output.lock) or {}).get("stage") == "writing", "it is seen")
         for attempt in (lambda: prepare(SPEC), lambda: write_job(job, client)):
             with pytest.raises(OutputLocked, match=f"writing s3://lake/out: process {os.getpid()}"):
                 attempt()
+        store.rm_file("lake/.out.dsmote/lock.1")  # as the message says
+        prepare(SPEC)
     assert names(store, "lake") == [f"in/{number}.parquet" for number in range(FILES)]
     run(SPEC, client)
 
 
-def test_run_that_died_is_gone_on_with(
+@pytest.mark.parametrize("resume", [True, False])
+def test_next_run_after_one_that_died(
     store: Any,
     table: pd.DataFrame,
     client: Client,
     killed: Callable[..., None],  # noqa: F811
     resumed: list[int],  # noqa: F811
+    resume: bool,
 ) -> None:
-    whole = run(replace(SPEC, output="s3://lake/other"), client).manifest
-    killed(SPEC)
+    spec = replace(SPEC, split=Split(test_fraction=0.25), partition_by=("y",))
+    whole = run(replace(spec, output="s3://lake/other"), client).manifest["parts"]
+    killed(spec)
     assert not store.exists("lake/out")
-    manifest = run(replace(SPEC, resume=True), client).manifest
-    assert len(resumed) >= 4
-    assert manifest["parts"] == whole["parts"]
-    for part in manifest["parts"]:
-        here, there = (f"lake/{out}/{part['file']}" for out in ("out", "other"))
-        assert store.cat_file(here) == store.cat_file(there)
+    parts = run(replace(spec, resume=resume), client).manifest["parts"]
+    assert (len(resumed) >= 4) == resume
+    assert parts == whole
+    files = [part["file"] for part in parts]
+    assert names(store, "lake/out") == sorted(["_SUCCESS", *files])
+    assert {file.rpartition("/")[0] for file in files} == {
+        f"{side}/y={label}" for side in ("train", "test") for label in ("rare", "usual")
+    }
+    for file in files:
+        assert store.cat_file(f"lake/out/{file}") == store.cat_file(f"lake/other/{file}")
 
 
-def start(*args: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "dsmote", *map(str, args)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        start_new_session=True,
-    )
-
-
-def test_run_that_is_killed_shows_nothing_and_the_next_is_clean(
-    store: Any, table: pd.DataFrame, client: Client
-) -> None:
-    address = client.scheduler.address
-    command = ("resample", "s3://lake/in", "s3://lake/out", "--target", "y", "--random-state", 0)
-    process = start(*command, "--scheduler", address)
-
-    def written() -> bool:
-        assert process.poll() is None, process.communicate()
-        return any(path.endswith(".parquet") for path in names(store, "lake/.out.dsmote"))
-
-    wait_until(written, "parts are written")
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=SECONDS)
-    assert not store.exists("lake/out/_SUCCESS")
-    (lock,) = [name for name in names(store, "lake/.out.dsmote") if name.startswith("lock.")]
-    assert f"at once if you delete lake/.out.dsmote/{lock}" in call(*command)
-    store.rm_file(f"lake/.out.dsmote/{lock}")
-    process = start(*command, "--scheduler", address)
-    _, err = process.communicate(timeout=SECONDS)
-    assert process.returncode == 0, err
-    assert len(read(store)) == 700
-    assert not psutil.pid_exists(process.pid)
-
-
-def call(*args: object) -> str:
-    """Return the one message of a command that fails."""
-    process = start(*args)
-    out, err = process.communicate(timeout=SECONDS)
-    assert (process.returncode, out) == (1, ""), err
-    assert "Traceback" not in err
-    (message,) = [line for line in err.splitlines() if not line.endswith(" ...")]
-    return message
-
-
-def test_missing_bucket(store: Any, table: pd.DataFrame) -> None:
-    message = call("resample", "s3://lake/in", "s3://nowhere/out", "--target", "y", "--n-workers=1")
-    assert message == "Error: cannot write s3://nowhere/out: The specified bucket does not exist"
-    message = call("plan", "s3://nowhere/in", "--target", "y")
-    assert message == "Error: cannot read s3://nowhere/in: The specified bucket does not exist"
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"output": "s3://nowhere/out"}, "cannot write s3://nowhere/out"),
+        ({"input": "s3://nowhere/in"}, "cannot read s3://nowhere/in"),
+    ],
+)
+def test_missing_bucket(store: Any, table: pd.DataFrame, fields: dict, message: str) -> None:
+    with pytest.raises(OSError) as error:
+        run(replace(SPEC, **fields))
+    assert str(error.value) == f"{message}: The specified bucket does not exist"
     assert not store.exists("nowhere")
 
 
 def test_wrong_credentials(store: Any, table: pd.DataFrame, server: str) -> None:
     def authenticate(after: str) -> None:
-        request = urllib.request.Request(
-            f"{server}/moto-api/reset-auth",
-            data=after.encode(),
-            headers={"Content-Type": "text/plain"},
-        )
-        urllib.request.urlopen(request).close()
+        headers = {"Content-Type": "text/plain"}
+        url = f"{server}/moto-api/reset-auth"
+        urllib.request.urlopen(urllib.request.Request(url, after.encode(), headers)).close()
 
     authenticate("0")
     try:
-        message = call("plan", "s3://lake/in", "--target", "y")
+        with pytest.raises(PermissionError, match="no permission to read s3://lake/in: ") as error:
+            prepare(replace(SPEC, output=None))
     finally:
         authenticate("inf")
-    assert message.startswith("Error: no permission to read s3://lake/in: ")
-    assert "Access Key Id you provided does not exist" in message or "Forbidden" in message
+    said = ("Access Key Id you provided does not exist", "Forbidden")
+    assert any(text in str(error.value) for text in said)
 
 
 def test_no_credentials(
     store: Any, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    message = call("plan", "s3://lake/in", "--target", "y")
-    assert message == "Error: cannot read s3://lake/in: Unable to locate credentials"
+    type(store).clear_instance_cache()
+    with monkeypatch.context() as patch:
+        patch.delenv("AWS_ACCESS_KEY_ID")
+        patch.delenv("AWS_SECRET_ACCESS_KEY")
+        patch.setenv("HOME", str(tmp_path))
+        with pytest.raises(OSError, match="cannot read s3://lake/in: Unable to locate credentials"):
+            prepare(replace(SPEC, output=None))
+    type(store).clear_instance_cache()
 
 
 @pytest.mark.parametrize(

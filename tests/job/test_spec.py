@@ -80,6 +80,8 @@ def test_labels_of_python_become_text() -> None:
         load_job({**job, "params": {"sampling_strategy": given}}),
     ):
         assert spec.params["sampling_strategy"] == {"0": 5, "true": 6, "7": 7, "a": 8}
+    many = {n: n for n in range(11_000)}  # more than a file may have
+    assert len(JobSpec("in", "y", sampling_strategy=many).params["sampling_strategy"]) == 11_000
     with pytest.raises(ValueError, match=r"sampling_strategy.1: given twice"):
         load_job({**job, "params": {"sampling_strategy": {1: 5, "1": 6}}})
 

@@ -35,9 +35,9 @@ SCHEDULERS = st.sampled_from(["synchronous", "threads"])
 OVER = family(k_neighbors=3, n_neighbors=3, m_neighbors=5, on_empty="smote")
 UNDER = family(over=False)
 EACH = pytest.mark.parametrize("name", OVER)
-MEASURING = having("missing", OVER)
+NUMERIC = having("missing", OVER)
 SEARCHING = having("on_small_group", OVER)
-AROUND = [name for name, (kind, how) in OVER.items() if kind(**how)._recipe().n_neighbors_all]
+NEAREST_OF_ALL = [n for n, (kind, how) in OVER.items() if kind(**how)._recipe().n_neighbors_all]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -156,24 +156,21 @@ def test_a_mixed_table_some_of_its_columns_or_features_and_target(
     assert found.dtypes.equals(expected.dtypes)
 
 
-@EACH
+@pytest.mark.parametrize(
+    ("name", "fitted"),
+    [*((name, {}) for name in OVER)]
+    + [(name, {"max_fit_rows": n}) for name in having("max_fit_rows", OVER) for n in (5, 40)],
+)
 @given(lengths=PARTITIONS, more=st.sampled_from([(0, 0), (1, 30), (37, 0), (16, 21)]))
 @settings(max_examples=5)
-def test_ties_across_partitions_and_exact_counts(name, lengths, more):
+def test_ties_across_partitions_and_exact_counts(name, fitted, lengths, more):
     table = grid()
     before = table["y"].value_counts()
     asked = {"few": int(before["few"]) + more[0], "less": int(before["less"]) + more[1]}
-    expected = assert_same_on_dask(sampler(name, sampling_strategy=asked), table, lengths)
+    how = sampler(name, sampling_strategy=asked, **fitted)
+    expected = assert_same_on_dask(how, table, lengths)
     assert expected["y"].value_counts().to_dict() == {**asked, "most": before["most"]}
     assert_same_bits(expected[:N], table)
-
-
-@pytest.mark.parametrize("name", having("max_fit_rows", OVER))
-@given(lengths=PARTITIONS, rows=st.integers(5, N - 1), ties=st.booleans())
-@settings(max_examples=6)
-def test_a_model_of_a_sample(name, lengths, rows, ties):
-    how = sampler(name, max_fit_rows=rows)
-    assert_same_on_dask(how, grid() if ties else floats(name), lengths)
 
 
 def test_a_sample_is_taken_where_the_table_is_larger():
@@ -329,7 +326,7 @@ def test_groups_that_are_too_small(name, lengths):
             dask.compute(*sampler(name).fit_resample(one, other, groups=group))
 
 
-@pytest.mark.parametrize("name", MEASURING)
+@pytest.mark.parametrize("name", NUMERIC)
 @given(lengths=PARTITIONS, seed=st.integers(0, 99))
 @settings(max_examples=5)
 def test_rows_with_missing_values_are_left_out(name, lengths, seed):
@@ -346,7 +343,7 @@ def test_rows_with_missing_values_are_left_out(name, lengths, seed):
         assert not holes[new["neighbour_row"].dropna().astype(int)].any()
 
 
-@pytest.mark.parametrize("name", AROUND)
+@pytest.mark.parametrize("name", NEAREST_OF_ALL)
 @pytest.mark.parametrize("batch", [1, 7, 18, 40])
 @pytest.mark.parametrize("classes", [2, 4])
 def test_batches_of_queries_change_no_row(name, classes, batch, monkeypatch):
@@ -459,7 +456,7 @@ def test_blocks_of_any_size_hold_the_same_rows(monkeypatch):
     lazy = how.resample(dask_frame(table, [120]), target="y")
     assert lazy.npartitions == 1 + -(-72 // 7)
     assert_same_bits(lazy.compute(scheduler="synchronous"), expected)
-    set_constant(monkeypatch, "execute", "_STEP", 3)
+    set_constant(monkeypatch, "execute", "STEP", 3)
     assert_same_bits(lazy.compute(scheduler="synchronous"), expected)
     set_constant(monkeypatch, "execute", "_SHARE", 5)
     for config in ({}, {"scheduler": "synchronous"}, {"num_workers": 5}):

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from dsmote import JobResult, JobSpec, __version__
-from dsmote.cli import display, guarded, main
+from dsmote.cli import Display, JobCommand, main
 from dsmote.job import JobFailed
 from dsmote.job.spec import PARAMS, Split, job_schema
 from dsmote.plan import MemoryLimitError
@@ -27,6 +28,12 @@ JOB = "input: in\noutput: out\ntarget: y\n"
 
 def call(*args: object) -> Result:
     return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def ending(function: Callable[[], None]) -> click.Command:
+    """A command of dsmote's that does nothing else."""
+    debug = click.option("--debug", is_flag=True)
+    return click.command(cls=JobCommand, keys=())(debug(function))
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -50,7 +57,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[JobSpec]:
         found.append(spec)
         return JobResult("planned", None, None, None, 0.0)
 
-    monkeypatch.setattr("dsmote.job.run_spec", run_spec)
+    monkeypatch.setattr("dsmote.job.api.run_spec", run_spec)
     return found
 
 
@@ -229,9 +236,7 @@ def test_input_that_is_not_there_is_a_failure() -> None:
     ],
 )
 def test_failure_is_one_message(raised: Exception, message: str, code: int) -> None:
-    @click.command()
-    @click.option("--debug", is_flag=True)
-    @guarded
+    @ending
     def fail() -> None:
         raise raised
 
@@ -244,9 +249,7 @@ def test_failure_is_one_message(raised: Exception, message: str, code: int) -> N
 def test_signal_is_130_and_a_second_one_does_not_disturb(number: int) -> None:
     cleaned = []
 
-    @click.command()
-    @click.option("--debug", is_flag=True)
-    @guarded
+    @ending
     def wait() -> None:
         try:
             signal.raise_signal(number)
@@ -264,19 +267,15 @@ def test_signal_is_130_and_a_second_one_does_not_disturb(number: int) -> None:
 def test_an_interrupt_that_python_dropped_ends_the_run_all_the_same() -> None:
     went_on = []
 
-    @guarded
+    @ending
     def command() -> None:
-        with display(quiet=True) as progress:
-            progress.start(1, 1)
-            with contextlib.suppress(KeyboardInterrupt):  # as the garbage collector would
-                signal.raise_signal(signal.SIGINT)
-            went_on.append("after the signal")
-            progress.stage("putting the output in place")
-            went_on.append("too far")
+        with contextlib.suppress(KeyboardInterrupt):  # as the garbage collector would
+            signal.raise_signal(signal.SIGINT)
+        went_on.append("after the signal")
+        Display(lines=False).stage("putting the output in place")
+        went_on.append("too far")
 
-    with pytest.raises(SystemExit) as end:
-        command(debug=False)
-    assert end.value.code == 130
+    assert CliRunner().invoke(command).exit_code == 130
     assert went_on == ["after the signal"]
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from dsmote import SMOTE, SMOTENC
 from dsmote.job.labels import LabelCounts
-from dsmote.job.place import check_output
 from dsmote.job.sources import check_columns, open_source
+from dsmote.job.storage import check_output
 from dsmote.plan.plan import held_back_line
 from dsmote.plan.profile import unify_categories
 

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_info
 
 from dsmote import ADASYN
 from dsmote.execute import Recipe, resources
-from dsmote.execute.graph import FAN_IN, again, tree
+from dsmote.execute.graph import FAN_IN, tree
 from dsmote.execute.resources import (
     current_client,
     memory_limit,
@@ -37,33 +37,6 @@ def test_trees_join_in_order(n):
     for key in tasks:
         if key[0] != "leaf":
             assert len(tasks[key][1]) <= FAN_IN
-
-
-def test_the_last_joint_may_be_another():
-    tasks = {("leaf", i): (lambda i=i: i,) for i in range(600)}
-    top = tree(tasks, list(tasks), "join", sum, lambda parts: ("whole", sum(parts)))
-    assert dask.get(tasks, top) == ("whole", 600 * 599 // 2)
-
-
-def test_repeated_tasks_have_other_keys_and_make_the_same():
-    calls = []
-
-    def leaf(i):
-        calls.append(i)
-        return i
-
-    graph = {("a", 0): (leaf, 1), ("a", 1): (leaf, 2), "sum": (sum, [("a", 0), ("a", 1)])}
-    graph["alias"] = "sum"
-    copies, names = again(graph, "more")
-    assert not set(copies) & set(graph)
-    assert names == {
-        ("a", 0): ("a-more", 0),
-        ("a", 1): ("a-more", 1),
-        "sum": "sum-more",
-        "alias": "alias-more",
-    }
-    assert dask.get(graph | copies, ["sum", "alias-more"]) == (3, 3)
-    assert sorted(calls) == [1, 1, 2, 2]
 
 
 def test_a_partition_is_indexed_once_for_small_classes(monkeypatch):
@@ -183,10 +156,9 @@ def test_native_threads_are_limited_inside_and_restored_when_tasks_overlap():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_forked_child_has_threads_of_its_own():
-    _, pool = thread_pool()
-    pool.submit(int).result()
+    thread_pool().submit(int).result()
     child = os.fork()
     if child == 0:  # in the child the parent's threads are gone; waiting for them would hang
-        ok = thread_pool()[1].submit(int).result(timeout=10) == 0
+        ok = thread_pool().submit(int).result(timeout=10) == 0
         os._exit(0 if ok else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

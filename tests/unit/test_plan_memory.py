@@ -14,7 +14,7 @@ from dsmote import SMOTE, SMOTEN, SMOTENC, RandomOverSampler
 from dsmote.execute import generate
 from dsmote.neighbors import BruteSearch, TreeSearch, level_probabilities
 from dsmote.neighbors.exact import group_equal_rows
-from dsmote.plan import Limit, format_bytes
+from dsmote.plan import Limit
 from dsmote.plan.memory import (
     OTHER_BYTES,
     PROCESS_BYTES,
@@ -39,27 +39,6 @@ BASE = {
     "row_bytes": 20_000,
     "needs": Needs(5, passthrough=10),
 }
-
-
-@pytest.mark.parametrize(
-    ("name", "parts"),
-    [
-        ("n_rows", ("gather", "build", "index")),
-        ("n_numeric", ("gather", "build", "index", "generate")),
-        ("n_exact", ("gather", "build", "index")),
-        ("n_categorical", ("gather", "build", "index", "generate")),
-        ("block_rows", ("generate",)),
-        ("row_bytes", ("generate",)),
-        ("k", ("generate",)),
-        ("passthrough", ("gather", "build", "index")),
-    ],
-)
-def test_more_of_anything_needs_more(name, parts):
-    needs = {"k": Needs(50, passthrough=10), "passthrough": Needs(5, passthrough=100)}
-    changed = {"needs": needs[name]} if name in needs else {name: BASE[name] * 10}
-    less, more = class_memory(**BASE), class_memory(**{**BASE, **changed})
-    for part in parts:
-        assert getattr(more, part) > getattr(less, part)
 
 
 def test_what_an_index_holds_is_projected():
@@ -363,11 +342,3 @@ def test_what_does_not_fit_is_reported_with_both_numbers_and_a_remedy():
     assert project([small], 10**6, Limit(2**40, 1, "w"))[1] == []
     assert project([], 10**12, Limit(2**20, 1, "w"))[1] == []
     assert project([small], 10**6, None)[1] == []
-
-
-@pytest.mark.parametrize(
-    ("n", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 * 2**30, "5.0 GiB"), (2**43, "8.0 TiB")],
-)
-def test_bytes_for_people(n, text):
-    assert format_bytes(n) == text

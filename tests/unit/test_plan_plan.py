@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dsmote import SMOTE, SMOTENC
 from dsmote.neighbors import TreeIndex, choose_engine
-from dsmote.plan import COPY, Limit, MemoryLimitError, make_plan, make_schema
+from dsmote.plan import COPY, Limit, MemoryLimitError, Profile, make_plan, make_schema
 from dsmote.plan.memory import PROCESS_BYTES, Needs, looking_bytes
 from dsmote.plan.plan import MOST_BLOCKS, RULE_OF_THUMB
 from tests.tables import dask_frame, even, numbers
@@ -23,14 +23,17 @@ from tests.tables import dask_frame, even, numbers
 SCHEMA = make_schema(["x", "z"], [np.dtype("f8")] * 2)
 
 
-def planned(counts, new, needs=Needs(5), schema=SCHEMA, **how):  # noqa: B008 - frozen
-    how = {"usable": counts, "partition_bytes": 800, "row_bytes": 16, "limit": None} | how
+def planned(counts, new, needs=Needs(5), schema=SCHEMA, usable=None, exact=None, **how):  # noqa: B008
+    how = {"partition_bytes": 800, "row_bytes": 16, "limit": None} | how
+    profile = Profile(
+        counts=counts, usable=usable or counts, exact_columns=exact, assumed=exact is None
+    )
     engines = dict.fromkeys(new, ("tree", "few directions", TreeIndex()))
     return make_plan(
         sampler="X",
         seed=3,
         schema=schema,
-        counts=counts,
+        profile=profile,
         new=new,
         needs=needs,
         engines=engines,
@@ -161,39 +164,46 @@ def test_blocks_depend_on_the_input_and_not_on_the_cluster():
     assert len(plans[0].blocks) > 1
 
 
+FEW, LARGE = 3, 20_000
+
+
+@pytest.mark.parametrize("classes", [1, 4])
 @pytest.mark.parametrize(
-    ("on_small", "new", "engine", "problems"),
-    [("error", 80, "tree", 1), ("copy", 80, COPY, 0), ("skip", 0, None, 0)],
+    ("rows", "on_small", "new", "engine", "said"),
+    [
+        (FEW, "error", 100, "tree", "has 3 rows, but n_neighbors=5 needs at least 6"),
+        (FEW, "copy", 100, COPY, "so copied: class"),
+        (FEW, "skip", 0, None, "so unchanged: class"),
+        (LARGE, "error", 100, "tree", "n_neighbors=5 is small for class"),
+    ],
 )
-def test_classes_that_are_too_small(on_small, new, engine, problems):
-    plan = planned({"many": 90, "few": 5}, {"few": 80}, on_small=on_small)
-    few = plan.classes[0]
-    assert (few.new, few.engine, len(plan.too_small)) == (new, engine, problems)
-    if problems:
-        with pytest.raises(
-            ValueError, match=r"class 'few' has 5 rows, but k_neighbors=5 needs at "
-        ):
+def test_one_line_says_of_all_classes_that_they_are_small(
+    rows, on_small, new, engine, said, classes
+):
+    counts = {"all": 90_000} | {f"c{i}": rows for i in range(classes)}
+    wanted = {label: 100 for label in counts if label != "all"}
+    plan = planned(counts, wanted, Needs(5, k_name="n_neighbors"), on_small=on_small)
+    (line,) = [*plan.warnings, *plan.too_small]
+    assert said in line
+    assert all(f"'c{i}'" in line for i in range(classes))
+    assert {(c.new, c.engine) for c in plan.classes[1:]} == {(new, engine)}
+    assert len(plan.reasons) == (on_small != "skip")
+    if plan.too_small:
+        them = "classes" if classes > 1 else "class"
+        assert f"lower n_neighbors to 2 or less, leave the {them} out" in line
+        with pytest.raises(ValueError, match=r"class 'c0' has 3 rows.* needs at least 6"):
             plan.check()
-        assert "lower k_neighbors to 4 or less" in plan.too_small[0]
-    else:
-        plan.check()
-        said = {"copy": "so copied: class 'few' (5 rows)", "skip": "so unchanged: class 'few'"}[
-            on_small
-        ]
-        assert any(said in warning for warning in plan.warnings)
 
 
-@pytest.mark.parametrize("on_small", ["copy", "skip"])
-def test_a_class_without_usable_rows_cannot_be_copied(on_small):
+@pytest.mark.parametrize("on_small", ["error", "copy", "skip"])
+def test_classes_of_one_row_or_none(on_small):
     usable = {"many": 90, "few": 0}
     plan = planned({"many": 90, "few": 5}, {"few": 80}, on_small=on_small, usable=usable)
-    assert plan.n_new == 0
-    plan.check()
-
-
-def test_the_parameter_is_named_as_the_sampler_has_it():
-    plan = planned({0: 90, 1: 3}, {1: 87}, Needs(5, k_name="n_neighbors"))
-    assert "but n_neighbors=5 needs at least 6 (k + 1); lower n_neighbors to 2" in plan.too_small[0]
+    assert plan.n_new == (80 if on_small == "error" else 0)
+    if on_small == "error":
+        assert "class 'few' has 0 rows (5 less those with missing values)" in plan.too_small[0]
+        (line,) = planned({"many": 90, "few": 1}, {"few": 80}).too_small
+        assert "collect more rows of it, leave the class out" in line
 
 
 @pytest.mark.parametrize(("around", "fits"), [(11, True), (12, False)])
@@ -225,7 +235,7 @@ def test_all_that_takes_memory_reaches_the_projection():
         other = make_schema(["x", "z"], [np.dtype(exact), np.dtype("f8")])
         wide = planned(counts, new, schema=other).memory
         assert wide.gather_bytes - lazy[0].gather_bytes == 2 * 8 * 2_000
-        held_once = planned(counts, new, schema=other, exact_columns=()).memory
+        held_once = planned(counts, new, schema=other, exact=()).memory
         assert held_once == lazy[0]
     # A sample to learn from, up to all rows.
     none, some, whole, more = (
@@ -255,8 +265,7 @@ def test_the_projection_of_wide_and_narrow_tables_is_what_was_measured(
         sampler="X",
         seed=0,
         schema=make_schema([f"x{i}" for i in range(columns)], [np.dtype("f4")] * columns),
-        counts={0: rows - few, 1: few},
-        usable={0: rows - few, 1: few},
+        profile=Profile(counts={0: rows - few, 1: few}, assumed=True),
         new={1: wanted - few - few},
         needs=Needs(5),
         engines={1: ("brute", "")},
@@ -266,34 +275,6 @@ def test_the_projection_of_wide_and_narrow_tables_is_what_was_measured(
         process=PROCESS_BYTES,
     )
     assert measured <= plan.memory.worker_bytes / 2**20 <= 1.5 * measured
-
-
-FEW, LARGE = 3, 20_000
-
-
-def with_small(rows: int, on_small: str, classes: int = 4):
-    """Return a plan in which as many classes as asked for have so many rows, and one has more."""
-    counts = {"all": 90_000} | {f"c{i}": rows for i in range(classes)}
-    return planned(counts, {label: 100 for label in counts if label != "all"}, on_small=on_small)
-
-
-@pytest.mark.parametrize(
-    ("rows", "on_small"), [(FEW, "error"), (FEW, "copy"), (FEW, "skip"), (LARGE, "error")]
-)
-def test_one_line_says_it_of_all_classes(rows, on_small):
-    for classes in (1, 4):
-        plan = with_small(rows, on_small, classes)
-        lines = [*plan.warnings, *plan.too_small]
-        (line,) = dict.fromkeys(lines)
-        assert all(f"'c{i}'" in line for i in range(classes))
-        assert len(plan.reasons) == (on_small != "skip")
-
-
-def test_k_is_lowered_to_what_all_small_classes_allow():
-    (line,) = with_small(FEW, "error").too_small
-    assert "lower k_neighbors to 2 or less, leave the classes out" in line
-    (line,) = with_small(1, "error", 2).too_small
-    assert "collect more rows of them, leave the classes out" in line
 
 
 def test_constant_features_are_one_warning():

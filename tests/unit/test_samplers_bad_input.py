@@ -698,15 +698,6 @@ def test_what_cannot_fit_is_refused_before_it_runs(kind, table, how, monkeypatch
     assert any("does not fit" in problem for problem in plan.problems)
 
 
-def test_the_guilty_class_is_named(monkeypatch):
-    limit = Limit(300 * 2**20, 1, "the memory of this machine")
-    set_constant(monkeypatch, "execute", "memory_limit", lambda **_: limit)
-    table = mixed(N, 24).drop(columns=["c", "d"])
-    counts = {"most": 9_000_000, "few": 10, "less": 8_000_000}
-    with pytest.raises(MemoryLimitError, match=r"class 'less' .*the memory of this machine"):
-        SMOTE().resample(held("on dask", table), target="y", class_counts=counts)
-
-
 @pytest.mark.parametrize(
     ("how", "around"),
     [
