@@ -59,6 +59,12 @@ class Schema:
         return self._places.get("numeric", [])
 
     @cached_property
+    def rounded(self) -> np.ndarray:
+        """Which of the numeric features hold integers, as bools and moments do."""
+        kinds = [self.columns[i].kind for i in self.numeric]
+        return np.array([kind not in ("float", "decimal") for kind in kinds], dtype=bool)
+
+    @cached_property
     def nominal(self) -> list[int]:
         """Positions of the categorical features."""
         return self._places.get("nominal", [])

@@ -25,6 +25,7 @@ from dsmote.execute import (
     take,
 )
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
+from dsmote.execute.resources import memory_limit
 from dsmote.execute.tables import label_array
 from dsmote.neighbors import Choice, Engine
 from dsmote.neighbors.engines import BruteIndex, SklearnIndex, TreeIndex
@@ -526,7 +527,7 @@ class OverSampler(Sampler):
                 partition_bytes(table, profile, self._partition_rows) if table.lazy else 0
             ),
             row_bytes=row_bytes,
-            limit=table.limit(),
+            limit=memory_limit(on_cluster=table.lazy),
             in_memory=not table.lazy,
             process=self._process_bytes,
             notes=self._notes(schema, recipe, profile),

@@ -309,7 +309,7 @@ def test_weights_on_dask_that_do_not_fit():
         (dask_array(np.ones(N), [40] * 3), "X has 2 partitions and sample_weight 3"),
         (dask_frame(Y.astype(str), [60, 60]), "sample_weight must hold numbers"),
         (hole, "sample_weight contains NaN or infinity in 1 row"),
-        (dask_array(np.ones(N), [59, 61]), "differently from X: a partition of X has 60 rows"),
+        (dask_array(np.ones(N), [59, 61]), "differently: a partition of X has 60 rows"),
     ):
         with pytest.raises((ValueError, TypeError), match=message):
             made = SMOTE().fit_resample(X_, y_, sample_weight=weights)
