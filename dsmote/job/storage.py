@@ -46,6 +46,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from dsmote.execute.exchange import write_file
 from dsmote.job.files import clear_errors, is_local, open_fs
 from dsmote.job.logs import masked_logger
 from dsmote.plan.labels import listed
@@ -231,11 +232,8 @@ class Output:
         return dead
 
     def age(self, path: str) -> float | None:
-        """Return the seconds since a file was written; None when it is gone.
-
-        Both times are the storage's: the clocks of two machines may differ by more than a run's
-        heartbeat.
-        """
+        """Return the seconds since a file was written; None when it is gone."""
+        # Both times are the storage's: the clocks of two machines may differ by more than a beat.
         probe = self.path(f"probe.{new_token()}")
         self.fs.pipe_file(probe, b"")
         try:
@@ -299,10 +297,7 @@ class Output:
     def stage(
         self, if_exists: str = "error", key: Mapping[str, Any] | None = None
     ) -> Iterator[Stage]:
-        """Yield a staging folder, which is deleted after the block, unless it is to be kept.
-
-        With a key, the folder of a dead run with the same key is resumed; all others are deleted.
-        """
+        """Yield a staging folder: with a key, that of a dead run with the same, resumed."""
         stage = Stage(self, self.token, if_exists)
         with clear_errors("write", self.url):
             found = None if key is None else self._find(dict(key))
@@ -390,21 +385,15 @@ def opened(url: str) -> Iterator[Output]:
 
 
 class Stage:
-    """The staging folder of a run.
-
-    Attributes
-    ----------
-    folder, report : str
-        Where parts and the report are written, as workers see it.
-    keep : bool
-        Whether what is finished stays for a later run, should this one fail.
-    """
+    """The staging folder of a run."""
 
     def __init__(self, output: Output, name: str, if_exists: str = "error") -> None:
-        self.output, self.name, self.if_exists, self.keep = output, name, if_exists, False
+        self.output, self.name, self.if_exists = output, name, if_exists
+        self.keep = False  # whether what is finished stays for a later run, should this one fail
         self.path, self.record = output.path(name), output.path(f"{name}.json")
         self._table, self._old = f"{self.path}/table", f"{self.path}/old"
         self._report = f"{self.path}/report.html"
+        # Where parts and the report are written, as workers see it.
         protocol = "" if output.local else output.fs.unstrip_protocol("")
         self.folder, self.report = f"{protocol}{self._table}", f"{protocol}{self._report}"
 
@@ -555,11 +544,7 @@ class Stage:
 
 
 def check_output(url: str, if_exists: str = "error") -> None:
-    """Refuse an output that may not be written.
-
-    It is there and may not be replaced, or not by this user; it holds more than a table, which
-    would be destroyed; it cannot be renamed; with ``"skip"``, nothing says how it was made.
-    """
+    """Refuse an output that may not be written."""
     output = Output(url)
     with clear_errors("write", url):
         if not output.fs.exists(output.target):
@@ -650,44 +635,6 @@ def sync(path: str) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def write_file(folder: str, path: str, write: Callable[[Any], Any], durable: bool = True) -> int:
-    """Write a file below a folder, which appears whole or not at all; return its bytes.
-
-    One that is not durable may be empty after a power cut.
-    """
-    fs, root = open_fs(folder)
-    inside = f"{root}/{path}"
-    if not is_local(fs):  # an object appears when its upload is complete
-        with fs.open(inside, "wb") as handle:
-            write(handle)
-            return int(handle.tell())
-    if not os.path.isdir(root):
-        raise OSError(
-            "its folder is not there: workers on other machines need a storage that all share, "
-            "and after a cancelled run there is none"
-        )
-    *between, _ = path.split("/")
-    for segment in between:
-        root = os.path.join(root, segment)
-        # One by one: a task of a cancelled run must not bring the folder above back.
-        with suppress(FileExistsError):
-            os.mkdir(root)
-    held = f"{root}/tmp.{new_token()}"
-    try:
-        with open(held, "wb") as handle:
-            write(handle)
-            size = handle.tell()
-            if durable:
-                handle.flush()
-                os.fsync(handle.fileno())
-        os.replace(held, inside)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.remove(held)
-        raise
-    return size
 
 
 def write_json(fs: Any, path: str, document: Mapping[str, Any]) -> None:
