@@ -157,11 +157,11 @@ def test_prefect(night: Night, tmp_path: Path) -> None:
         words = ("deployment", "run", "dsmote-nightly/nightly", "--watch")
         code, said = run([programs / "prefect", *words], client, tmp_path)
         assert code == 0, said
+        pids = {process.pid for process in night.left()}
         listening = {
             at.laddr.ip
-            for process in night.left()
-            for at in process.net_connections("inet")
-            if at.status == psutil.CONN_LISTEN
+            for at in psutil.net_connections("inet")
+            if at.pid in pids and at.status == psutil.CONN_LISTEN
         }
         assert listening == {"127.0.0.1"}
     assert night.calls() == 1
