@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,8 +26,6 @@ import numpy as np
 import pyarrow as pa
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
-
-__all__ = ["Exchange"]
 
 ENDING = ".arrow"
 #: What an Arrow file ends with; one whose upload was cut off does not.
@@ -42,7 +40,7 @@ class Exchange:
 
     Examples
     --------
-    >>> exchange = Exchange("memory://scratch")
+    >>> exchange = Exchange("memory://job/scratch")
     >>> for name, rows in {"a": [1, 2, 3], "b": [4, 5]}.items():
     ...     exchange.send(name, pa.table({"x": rows}), np.array(rows) % 2, 2)
     >>> exchange.receive(["a", "b"], 1)["x"].to_pylist()
@@ -58,31 +56,8 @@ class Exchange:
         table = rows.unify_dictionaries().take(pa.array(order))
         columns = [column.combine_chunks() for column in table.columns]
         batch = pa.RecordBatch.from_arrays(columns, schema=table.schema)
-        fs, root = url_to_fs(self.folder)
-        if not isinstance(fs, LocalFileSystem):
-            with fs.open(f"{root}/{name}{ENDING}", "wb") as handle:  # appears when the upload ends
-                _write(handle, batch, bounds)
-            return
-        try:
-            # Not those above it: a task of a cancelled run must not bring them back.
-            with suppress(FileExistsError):
-                os.mkdir(root)
-        except FileNotFoundError:
-            raise OSError(
-                f"cannot write {root}: its folder is not there: workers on other machines need a "
-                "storage that all share, and after a cancelled run there is none"
-            ) from None
-        aside = f"{root}/.{name}.{uuid.uuid4().hex}"
-        try:
-            with open(aside, "wb") as handle:
-                _write(handle, batch, bounds)
-                handle.flush()
-                os.fsync(handle.fileno())  # a resumed run believes the name, also after a power cut
-            os.replace(aside, f"{root}/{name}{ENDING}")
-        except BaseException:
-            with suppress(FileNotFoundError):
-                os.remove(aside)
-            raise
+        above, _, own = self.folder.rpartition("/")
+        write_file(above, f"{own}/{name}{ENDING}", partial(_write, batch=batch, bounds=bounds))
 
     def receive(self, names: Sequence[str], destination: int) -> pa.Table:
         """Read the rows for a destination, in the order of the names and, in each, of its rows."""
@@ -117,7 +92,45 @@ class Exchange:
         }
 
 
-def _write(handle: Any, batch: pa.RecordBatch, bounds: np.ndarray) -> None:
+def write_file(folder: str, path: str, write: Callable[[Any], Any], durable: bool = True) -> int:
+    """Write a file below a folder, which appears whole or not at all; return its bytes.
+
+    One that is not durable may be empty after a power cut.
+    """
+    fs, root = url_to_fs(folder)
+    inside = f"{root}/{path}"
+    if not isinstance(fs, LocalFileSystem):  # an object appears when its upload is complete
+        with fs.open(inside, "wb") as handle:
+            write(handle)
+            return int(handle.tell())
+    if not os.path.isdir(root):
+        raise OSError(
+            f"cannot write {inside}: its folder is not there: workers on other machines need a "
+            "storage that all share, and after a cancelled run there is none"
+        )
+    *between, _ = path.split("/")
+    for segment in between:
+        root = os.path.join(root, segment)
+        # One by one: a task of a cancelled run must not bring the folder above back.
+        with suppress(FileExistsError):
+            os.mkdir(root)
+    held = f"{root}/tmp.{uuid.uuid4().hex[:12]}"
+    try:
+        with open(held, "wb") as handle:
+            write(handle)
+            size = handle.tell()
+            if durable:
+                handle.flush()
+                os.fsync(handle.fileno())
+        os.replace(held, inside)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.remove(held)
+        raise
+    return size
+
+
+def _write(handle: Any, *, batch: pa.RecordBatch, bounds: np.ndarray) -> None:
     options = pa.ipc.IpcWriteOptions(compression="lz4")
     with pa.ipc.new_file(handle, batch.schema, options=options) as file:
         for low, high in pairwise(bounds.tolist()):

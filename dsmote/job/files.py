@@ -19,7 +19,7 @@ from fsspec.utils import glob_translate
 
 #: Name endings by format; compressed CSV is found by the ending before the last.
 ENDINGS = {"parquet": (".parquet", ".parq", ".pq"), "csv": (".csv",)}
-COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst", ".zip")
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
 #: What of pandas reads others.
 READERS = {
     "read_csv(FILE, sep='\\t')": (".tsv", ".tab"),

@@ -48,8 +48,6 @@ from dsmote.plan import Column, Plan, Schema, Stream
 from dsmote.plan.draws import MIX
 from dsmote.plan.memory import refusal
 
-__all__ = ["Numbered", "group_size", "mixed", "n_parts", "with_mixing"]
-
 #: A part has about so many rows or bytes, as the dtypes of its columns tell.
 PART_ROWS, PART_BYTES = 250_000, 32 * 2**20
 #: Copies of a part while it is collected: as read, joined, sorted, as a frame, as it is written.

@@ -17,6 +17,7 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import os
 import re
 import warnings
 import zipfile
@@ -37,22 +38,21 @@ import pyarrow.parquet as pq
 from dask import delayed
 from dask.base import tokenize
 from dask.dataframe.utils import clear_known_categories
-from fsspec.utils import infer_compression, read_block
+from fsspec.utils import read_block
 
 from dsmote.execute.graph import freeze, over_all
 from dsmote.execute.resources import compute
-from dsmote.job.files import InputFiles, clear_errors, is_of_storage, list_files, one_line, open_fs
+from dsmote.job.files import (
+    COMPRESSIONS,
+    InputFiles,
+    clear_errors,
+    is_of_storage,
+    list_files,
+    one_line,
+    open_fs,
+)
 from dsmote.job.storage import refuse_split
 from dsmote.plan.labels import listed, visible
-
-__all__ = [
-    "Source",
-    "as_pandas",
-    "check_columns",
-    "look_at",
-    "open_source",
-    "with_pandas_dtypes",
-]
 
 #: Footers and headers are read by this many threads, for the sake of remote stores.
 READING_THREADS = 16
@@ -112,7 +112,7 @@ class Source:
     def n_bytes(self) -> int:
         """Bytes of all rows in memory, about; of CSV those of the text."""
         if self.schema is None:
-            packed = any(map(infer_compression, self.inputs.files))
+            packed = any(map(_packed, self.inputs.files))
             return self.inputs.n_bytes * (UNPACKED if packed else 1)
         return sum(piece.bytes for pieces in self.partitions for piece in pieces)
 
@@ -562,8 +562,12 @@ class Block(NamedTuple):
     length: int | None = None
 
 
+def _packed(file: str) -> str | None:
+    return COMPRESSIONS.get(os.path.splitext(file.lower())[1])
+
+
 def _header(file: str) -> list[str]:
-    if infer_compression(file) == "zip":
+    if _packed(file) == "zip":
         with _opened(file, NO_CSV) as handle:
             inside = [one.filename for one in zipfile.ZipFile(handle).infolist()]
         inside = [name for name in inside if not name.endswith("/")]
@@ -572,7 +576,7 @@ def _header(file: str) -> list[str]:
                 f"{file} holds {len(inside)} files, and one table is read of an archive: "
                 f"{listed(inside, 5)}; unpack it into a folder"
             )
-    with _opened(file, NO_CSV, "infer") as handle:
+    with _opened(file, NO_CSV, _packed(file)) as handle:
         row = pd.read_csv(handle, header=None, nrows=1, dtype=str, keep_default_na=False)
     return [str(name) or f"Unnamed: {place}" for place, name in enumerate(row.iloc[0])]
 
@@ -581,7 +585,7 @@ def _blocks(inputs: InputFiles, n_columns: int) -> list[tuple[Block, ...]]:
     """Cut the files into blocks of about `BLOCK_BYTES`; of small ones, several are a partition."""
     blocks, sizes = [], []
     for file, mark in zip(inputs.files, inputs.marks, strict=True):
-        size, packed = int(mark.partition(" ")[0]), infer_compression(file)
+        size, packed = int(mark.partition(" ")[0]), _packed(file)
         if packed or size <= BLOCK_BYTES:
             blocks.append(Block(file))
             sizes.append(max(size * (UNPACKED if packed else 1), FILE_BYTES * n_columns))
@@ -607,7 +611,7 @@ def read_blocks(
 
 
 def _read_block(block: Block, names: Sequence[str], **how: Any) -> pd.DataFrame:
-    with _opened(block.file, NO_CSV, "infer") as handle:
+    with _opened(block.file, NO_CSV, _packed(block.file)) as handle:
         data = handle
         if block.length is not None:
             data = io.BytesIO(read_block(handle, block.start, block.length, delimiter=b"\n"))

@@ -46,6 +46,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from dsmote.execute.exchange import write_file
 from dsmote.job.files import clear_errors, is_local, open_fs
 from dsmote.job.logs import masked_logger
 from dsmote.plan.labels import listed
@@ -634,44 +635,6 @@ def sync(path: str) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def write_file(folder: str, path: str, write: Callable[[Any], Any], durable: bool = True) -> int:
-    """Write a file below a folder, which appears whole or not at all; return its bytes.
-
-    One that is not durable may be empty after a power cut.
-    """
-    fs, root = open_fs(folder)
-    inside = f"{root}/{path}"
-    if not is_local(fs):  # an object appears when its upload is complete
-        with fs.open(inside, "wb") as handle:
-            write(handle)
-            return int(handle.tell())
-    if not os.path.isdir(root):
-        raise OSError(
-            "its folder is not there: workers on other machines need a storage that all share, "
-            "and after a cancelled run there is none"
-        )
-    *between, _ = path.split("/")
-    for segment in between:
-        root = os.path.join(root, segment)
-        # One by one: a task of a cancelled run must not bring the folder above back.
-        with suppress(FileExistsError):
-            os.mkdir(root)
-    held = f"{root}/tmp.{new_token()}"
-    try:
-        with open(held, "wb") as handle:
-            write(handle)
-            size = handle.tell()
-            if durable:
-                handle.flush()
-                os.fsync(handle.fileno())
-        os.replace(held, inside)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.remove(held)
-        raise
-    return size
 
 
 def write_json(fs: Any, path: str, document: Mapping[str, Any]) -> None:

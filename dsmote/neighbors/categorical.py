@@ -380,7 +380,7 @@ class _Levels:
         self._of = rank[same.of]
         self.n_used = len(order) - int(unused.sum())
         self.column = column[same.first[order]]
-        self.probabilities = np.ascontiguousarray(table[same.first[order]].T)
+        self.probabilities = table.T.take(same.first[order], axis=1)
 
     def _rows(self, codes: np.ndarray) -> np.ndarray:
         return np.where(codes < 0, codes + self._sizes, codes) + self._starts

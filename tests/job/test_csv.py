@@ -84,6 +84,7 @@ def test_compressed_file_is_one_block(tmp_path: Path, monkeypatch: pytest.Monkey
     assert frame.compute(scheduler="synchronous")["x"].tolist() == [1, 2]
 
 
+@pytest.mark.filterwarnings("ignore::pandas.errors.ParserWarning")  # as users have them
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -91,8 +92,10 @@ def test_compressed_file_is_one_block(tmp_path: Path, monkeypatch: pytest.Monkey
         ({"a.csv": b"x,x,y\n1,2,3\n"}, r"more than one column of the name \['x'\]"),
         ({"a.csv": b""}, r"a\.csv cannot be read as CSV"),
         ({"a.csv": b"x,y\n1,2\n1,2,3\n"}, r"a\.csv cannot be read as CSV"),
+        ({"a.csv": b"x,y\n1,2,3\n1,2,3\n"}, r"a\.csv cannot be read as CSV"),
         ({"a.csv": b"x,y\n1,2\n1,2,3,4\n"}, r"a\.csv cannot be read as CSV"),
         ({"a.csv.gz": b"not gzip"}, r"a\.csv\.gz"),
+        ({"a.csv.zst": b"x,y\n1,2\n"}, r"zst"),
     ],
 )
 def test_damaged_file_is_named(tmp_path: Path, files: dict[str, bytes], message: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import fsspec
 import pytest
 
+from dsmote.execute.exchange import write_file
 from dsmote.job import storage
 from dsmote.job.storage import (
     STALE_SECONDS,
@@ -24,7 +25,6 @@ from dsmote.job.storage import (
     check_output,
     opened,
     refuse_if_locked,
-    write_file,
 )
 from tests.job.conftest import beside
 from tests.job.dead import dead_run

@@ -265,14 +265,6 @@ def mixed_class(n=60, seed=0):
     return numeric, codes
 
 
-def test_the_weight_of_a_name_is_that_of_imblearn():
-    numeric, codes = mixed_class()
-    X = np.column_stack([numeric, codes])
-    original = theirs.SMOTENC(categorical_features=[3, 4], random_state=0)
-    original.fit_resample(np.vstack([X, X + 0.01, X]), np.repeat([0, 0, 1], 60))
-    np.testing.assert_allclose(mixed_weight(numeric), original.median_std_[1], rtol=1e-9)
-
-
 def test_a_nominal_value_is_the_mode_of_the_neighbours():
     numeric, codes = mixed_class(80, seed=5)
     table = pd.DataFrame(numeric, columns=list("abc"))
@@ -469,6 +461,17 @@ def test_a_cluster_needs_the_share_and_the_rows_that_imblearn_asks_for():
         bases = came["base_row"].to_numpy(dtype=int)[labels == FEW]
         assert set(cluster[bases]) == valid
         assert sampler.neighbors_report_[FEW]["clusters"] == len(valid)
+
+
+def test_a_cluster_needs_half_of_the_share_of_new_rows_where_nothing_else_is_said():
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(25, 2)), rng.normal(100, 1, size=(140, 2))]
+    y = np.repeat([0, 1, 0, 1], [10, 15, 80, 60])  # shares of 0.6 and of 0.43; a half is needed
+    heaps = KMeans(n_clusters=2, n_init=1, random_state=0)
+    for kind in (KMeansSMOTE, theirs.KMeansSMOTE):
+        made = kind(kmeans_estimator=heaps, random_state=0).fit_resample(X, y)[0][len(X) :]
+        assert len(made) == 15
+        assert (made < 50).all()
 
 
 # ---- SMOTEN
