@@ -195,9 +195,8 @@ class Log(Progress):
         from dsmote.plan.labels import first
 
         self.plan = plan
-        needed, allowed = (
-            getattr(plan.memory, name, None) for name in ("worker_bytes", "allowed_bytes")
-        )
+        memory = plan.memory
+        needed, allowed = (memory.worker_bytes, memory.allowed_bytes) if memory else (None, None)
         text = (
             f"planned: {plan.sampler}, engine {plan.engine}, {plan.n_before:,} rows become "
             f"{plan.n_after:,}"

@@ -347,7 +347,8 @@ def _compare_numbers(found: Compared, *both: pd.Series) -> None:
 
     # What is missing counts as one value beyond all others.
     values = [np.where(np.isfinite(of), of, np.inf) for of in map(np.asarray, both)]
-    result = ks_2samp(values[0], values[1], method="asymp")
+    with np.errstate(divide="ignore", invalid="ignore"):  # one row each has no chance
+        result = ks_2samp(values[0], values[1], method="asymp")
     found.difference, found.chance = float(result.statistic), float(result.pvalue)
     old, new = found.numbers = tuple(of[np.isfinite(of)] for of in values)
     distinct, pooled = np.unique(old), np.unique(np.concatenate([old, new]))
@@ -421,7 +422,8 @@ def _standardised(values: np.ndarray, n: int, *clip_to: slice) -> np.ndarray:
     if ends:
         values = np.clip(values, np.min(ends, axis=0)[0], np.max(ends, axis=0)[1])
     values[~finite] = np.nan
-    return np.nan_to_num(StandardScaler().fit(values[:n]).transform(values))
+    with np.errstate(invalid="ignore"):  # a column may hold nothing
+        return np.nan_to_num(StandardScaler().fit(values[:n]).transform(values))
 
 
 def distances(
@@ -611,19 +613,17 @@ def add_report(
     hidden: Secrets,
 ) -> None:
     """Write the page to a file. What goes wrong is logged, and stops no job."""
+    fs, inside = open_fs(path)
     try:
         if isinstance(rows, str):
             raise RuntimeError(rows)
         page = report_html(manifest, plan, sampling, rows, hidden)
-    except Exception:
-        logger.exception("the table is complete, but its report could not be made")
-        return
-    fs, inside = open_fs(path)
-    try:
         with clear_errors("write", path):
             fs.pipe_file(inside, page.encode("utf-8"))
-    except OSError as error:
-        logger.error("the table is complete, but its report could not be written: %s", error)
+    except Exception as error:
+        trace = not isinstance(error, OSError)  # of the storage
+        message = "the table is complete, but its report could not be made: %s"
+        logger.error(message, error, exc_info=trace)
         with clear_errors("remove", path):  # half a page is none
             if fs.exists(inside):
                 fs.rm_file(inside)

@@ -172,21 +172,12 @@ class Points:
     lengths: np.ndarray
 
 
-@dataclass(frozen=True)
 class Kept:
     """Pairs that may be among the nearest: all true neighbours of the queries that are not lost.
 
     `owner`, ascending, is the query of each pair, and `row` the row's place in the order of the
-    scan.
+    scan. Each query has a limit, beyond which no row can count.
     """
-
-    owner: np.ndarray
-    row: np.ndarray
-    lost: np.ndarray
-
-
-class _Nearest:
-    """What is kept for a block of queries, and the limit of each."""
 
     def __init__(self, queries: Points, k: int, error: float, exact: _Exact | None) -> None:
         m = len(queries.lengths)
@@ -194,10 +185,8 @@ class _Nearest:
         self._cap = _CAP + 8 * k
         self.lost = np.zeros(m, dtype=bool)
         self.limit = np.full(m, np.inf)
-        self._owner = np.empty(0, dtype=np.int64)
-        self._row = np.empty(0, dtype=np.int64)
-        self._low = np.empty(0)
-        self._high = np.empty(0)
+        self.owner, self.row = np.empty((2, 0), dtype=np.int64)
+        self._low, self._high = np.empty((2, 0))
         self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
         self.n_waiting = 0
 
@@ -215,8 +204,8 @@ class _Nearest:
     def start(self, values: np.ndarray, lengths: np.ndarray, slack: float) -> None:
         """Set the first limit from a tile of values; `slack` is what they may be short of."""
         upper = values + self._error * (self._lengths[:, None] + lengths) ** 2
-        nth = min(self._k, values.shape[1]) - 1
-        if self._k <= values.shape[1]:
+        nth = self._k - 1
+        if nth < values.shape[1]:
             self.limit = np.partition(upper, nth, axis=1)[:, nth] + (slack + _TINY)
 
     def add(
@@ -247,12 +236,12 @@ class _Nearest:
         self.lost |= np.bincount(owner[keep], minlength=m) > self._cap
         keep &= ~self.lost.take(owner)
         kept = np.flatnonzero(keep)
-        self._owner, self._row = owner.take(kept), row.take(order.take(kept))
+        self.owner, self.row = owner.take(kept), row.take(order.take(kept))
         self._low, self._high = low.take(kept), high.take(kept)
 
     def _bounds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return all pairs with the intervals of their values, and empty the waiting list."""
-        parts = [(self._owner, self._row, self._low, self._high)]
+        parts = [(self.owner, self.row, self._low, self._high)]
         for owner, row, value, length in self._waiting:
             if self._exact is None:
                 error = self._error * (self._lengths[owner] + length) ** 2 + _TINY
@@ -264,10 +253,6 @@ class _Nearest:
         self._waiting, self.n_waiting = [], 0
         owner, row, low, high = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return owner, row, low, high
-
-    def result(self) -> Kept:
-        """Return what is kept, in order of the queries."""
-        return Kept(self._owner, self._row, self.lost)
 
 
 _Exact = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -292,7 +277,7 @@ def scan(
     dtype = queries.columns.dtype.type
     m, terms = queries.columns.shape[0], queries.columns.shape[1] + 7
     error = 1.02 * terms * float(np.finfo(dtype).eps) / 2 + 16 * terms * 2.0**-53
-    nearest = _Nearest(queries, k, error, exact)
+    kept = Kept(queries, k, error, exact)
     left = queries.columns * dtype(-2)
     left[:, -1] = 1
     values, passed = np.empty(m * TILE, dtype), np.empty(m * TILE, dtype=bool)
@@ -306,23 +291,23 @@ def scan(
         mask = passed[: m * size].reshape(m, size)
         np.matmul(left, rows.columns.T, out=tile)
         if start == 0:
-            nearest.start(tile, rows.lengths, slack)
-            threshold = nearest.threshold(dtype)
+            kept.start(tile, rows.lengths, slack)
+            threshold = kept.threshold(dtype)
             due = _GROW * stop
         np.less_equal(tile, threshold[:, None], out=mask)
         passing = np.flatnonzero(mask)
         for low in range(0, len(passing), _PENDING):
-            if nearest.n_waiting > _PENDING:
-                nearest.settle()
+            if kept.n_waiting > _PENDING:
+                kept.settle()
             at = passing[low : low + _PENDING]
             owner, column = np.divmod(at, size)
-            nearest.add(owner, column + start, tile.reshape(-1)[at], rows.lengths[column])
-        if stop >= due or nearest.n_waiting > _PENDING or stop == n_rows:
-            nearest.settle()
-            threshold = nearest.threshold(dtype)
+            kept.add(owner, column + start, tile.reshape(-1)[at], rows.lengths[column])
+        if stop >= due or kept.n_waiting > _PENDING or stop == n_rows:
+            kept.settle()
+            threshold = kept.threshold(dtype)
             due = _GROW * stop
         start = stop
-    return nearest.result()
+    return kept
 
 
 _FEW_CELLS = 1 << 17  # differences of pairs, by column, that are quicker than a product
@@ -469,7 +454,8 @@ class BruteSearch(Search):
             slack=shared,
             exact=exact if shared else None,
         )
-        return Kept(kept.owner, kept.row, kept.lost | ~near)
+        kept.lost |= ~near
+        return kept
 
     def pair_squares(
         self, numbers: np.ndarray, codes: np.ndarray, owner: np.ndarray, unique: np.ndarray
@@ -579,7 +565,7 @@ class DirectSearch:
 
     def _nearest(
         self, points: np.ndarray, codes: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray] | None:
+    ) -> Found | None:
         """Answer queries; None where they are too many, or some rows infinitely far."""
         m, n = len(points), self.n_rows
         if m * n > _TABLE or k > min(_ROUNDS, n - 1):
@@ -590,20 +576,14 @@ class DirectSearch:
         if wide and k + 1 < n and not codes.shape[1]:
             best, found, sure = self._proposed(points, k, selves)
             left = np.flatnonzero(~sure)
-        step = max(1, _TABLE // n)
-        for start in range(0, len(left), step):
-            some = left[start : start + step]
-            out = None if selves is None else selves[some]
-            best[some], found[some] = self._compared(points[some], codes[some], k, out)
+        if len(left):
+            out = None if selves is None else selves[left]
+            some = points[left], codes[left]
+            total = _all_squares(self._rows, self._codes, *some, self._penalty)
+            best[left], found[left] = _least(total, k, out)
         if not np.isfinite(best).all():
             return None
         return np.sqrt(best) / self._scale, found
-
-    def _compared(
-        self, points: np.ndarray, codes: np.ndarray, k: int, selves: np.ndarray | None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        total = _all_squares(self._rows, self._codes, points, codes, self._penalty)
-        return _least(total, k, selves)
 
     def _proposed(
         self, points: np.ndarray, k: int, selves: np.ndarray | None

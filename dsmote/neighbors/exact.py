@@ -392,25 +392,15 @@ def smallest_of_pairs(
 
 
 def squared_distances(rows: np.ndarray, points: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Return squared Euclidean distances from points to candidates, rows by number.
-
-    They are summed column by column: the order of the additions is fixed, so the result does not
-    depend on how queries are grouped into blocks.
-    """
-    width = points.shape[1]
-    total = np.zeros(candidates.shape)
-    step = max(1, _CACHED // max(1, candidates.shape[1] * width))
+    """Return squared Euclidean distances from points to candidates, rows by number."""
+    total = np.empty(candidates.shape)
+    step = max(1, _CACHED // max(1, candidates.shape[1] * points.shape[1]))
     for start in range(0, len(candidates), step):
         part = slice(start, start + step)
         differences = rows.take(candidates[part], axis=0)
         differences -= points[part, None, :]
-        with np.errstate(over="ignore"):  # query points may lie anywhere
-            differences *= differences
-        # Laid out by column, each addition reads memory in order.
-        columns = np.ascontiguousarray(differences.reshape(-1, width).T)
-        sums = total[part].reshape(-1)
-        for column in columns:
-            sums += column
+        sums = _sums_of_squares(differences.reshape(-1, points.shape[1]))
+        total[part] = sums.reshape(-1, candidates.shape[1])
     return total
 
 
@@ -418,15 +408,21 @@ def squared_pairs(
     rows: np.ndarray, ids: np.ndarray, points: np.ndarray, owner: np.ndarray
 ) -> np.ndarray:
     """Return squared distances of pairs (row, point), to the bit as :func:`squared_distances`."""
-    total = np.zeros(len(ids))
+    total = np.empty(len(ids))
     step = max(1, _CACHED // max(1, rows.shape[1]))
     for start in range(0, len(ids), step):
         part = slice(start, start + step)
         differences = rows.take(ids[part], axis=0)
         differences -= points.take(owner[part], axis=0)
-        with np.errstate(over="ignore"):  # query points may lie anywhere
-            differences *= differences
-        sums = total[part]
-        for column in np.ascontiguousarray(differences.T):  # reads memory in order
-            sums += column
+        total[part] = _sums_of_squares(differences)
     return total
+
+
+def _sums_of_squares(differences: np.ndarray) -> np.ndarray:
+    """Square in place and add up column by column: an order that no block of queries changes."""
+    with np.errstate(over="ignore"):  # query points may lie anywhere
+        differences *= differences
+    sums = np.zeros(len(differences))
+    for column in np.ascontiguousarray(differences.T):  # reads memory in order
+        sums += column
+    return sums

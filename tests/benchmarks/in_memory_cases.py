@@ -13,9 +13,6 @@ resident memory above that before it; on the insurance table, one-hot and scaled
 on its seven nominal columns:
   smoten        30,000 rows: imbalanced-learn makes square matrices of the class's rows
   smoten-100k   100,000 rows, dsmote only
-and on another table:
-  kdd           kddcup99, 23 classes in one call of SMOTENC, each to 2,000 rows at least, those too
-                small for neighbours copied; dsmote only: the others refuse it
 Without --only the first three are run.
 """
 
@@ -23,7 +20,6 @@ import argparse
 import json
 import os
 import statistics
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -50,8 +46,6 @@ TABLES = [
     *("adult", "bank_full", "kddcup99_10pct", "kdd_smtp"),
     *("mammography", "satimage", "phoneme", "oil_spill"),
 ]
-WANTED = 2_000
-CONSTANT = "the median of the columns' standard deviations is 0"
 
 
 class Case(NamedTuple):
@@ -181,43 +175,7 @@ def one_sampler(name: str, args: argparse.Namespace) -> dict[str, Any]:
     return {**middle, "ratio": ratio, "memory": memory}
 
 
-def kdd(args: argparse.Namespace) -> dict[str, Any]:
-    """All classes in one call."""
-    from dsmote import SMOTENC
-
-    table = pd.read_parquet(args.data / "kddcup99_10pct.parquet")
-    if args.rows:  # some of each class
-        table = table.groupby("label", group_keys=False).head(args.rows // 20 + 6)
-    before = table["label"].value_counts()
-    least = min(args.rows or WANTED, WANTED)
-    wanted = {label: max(n, least) for label, n in before.items()}
-    print(f"\nkdd: {len(table):,} rows, {len(before)} classes, to {least:,} rows each at least")
-    try:
-        SMOTENC(sampling_strategy=wanted, random_state=0).resample(table, target="label")
-        raise AssertionError("classes of fewer than six rows were not refused")
-    except ValueError as error:
-        refusal = str(error)
-        print(f"without on_small_class: ValueError: {refusal}")
-    sampler = SMOTENC(sampling_strategy=wanted, on_small_class="copy", random_state=0)
-    with warnings.catch_warnings(record=True) as caught:
-        # A class whose columns are mostly constant: its warning is counted below.
-        warnings.filterwarnings("always", f"class.*{CONSTANT}", UserWarning)
-        seconds, peak, made = watched(lambda: sampler.resample(table, target="label"))
-    said = {str(warning.message) for warning in caught}
-    assert all(CONSTANT in message for message in said), said
-    after = made["label"].value_counts()
-    print(f"{'class':<18}{'before':>9}{'after':>9}")
-    for label, n in before.items():
-        print(f"{label:<18}{n:>9,}{after[label]:>9,}")
-    print(f"{len(made) - len(table):,} new rows in {seconds:.2f} s, ", end="")
-    print(f"{peak / MIB:,.0f} MiB above the start")
-    print(*said, sep="\n")
-    assert after.to_dict() == wanted
-    assert list(made.dtypes) == list(table.dtypes)
-    return {"seconds": seconds, "bytes": peak, "after": after.to_dict(), "refusal": refusal}
-
-
-CASES = {"rank5": rank5, "tables": tables, "kdd": kdd}
+CASES = {"rank5": rank5, "tables": tables}
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:

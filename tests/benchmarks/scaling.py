@@ -1,13 +1,12 @@
 """Scaling: what graph, scheduler and index cost, and what that says of a large cluster.
 
-Run: python tests/benchmarks/scaling.py [--partitions N] [--files N] [--run N] [--rows N]
+Run: python tests/benchmarks/scaling.py [--partitions N] [--run N] [--rows N]
      [--network GB/s] [--speed MB/s]
 
   graph      100 to 100,000 partitions of 250,000 rows (16 features and a label), made by a function
              that is never called: tasks, bytes that are sent to the scheduler, seconds to build
              them and to pack them, and seconds that a scheduler takes to take them in, all of
              processor time
-  files      the same for a job's Parquet files, whose footers are read first
   run        1,000 and 10,000 partitions of 50 rows, really run by two worker processes: seconds and
              processor time of scheduler and client, per task
   broadcast  bytes that each worker is sent: the rows of a class with their index
@@ -24,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -38,12 +38,8 @@ ROW_BYTES = 8 * FEATURES + 1
 PART_ROWS, TINY_ROWS, ONE_IN = 250_000, 50, 25
 FEW = 1_000_000  # rows of the class that grows, in tables that are never read
 RATIO = 0.1
-GRAPHS, FILES, RUNS, CLASSES = (
-    (100, 1_000, 10_000, 100_000),
-    (100, 1_000, 10_000),
-    (1_000, 10_000),
-    (10_000, 100_000, 1_000_000),
-)
+GRAPHS, RUNS = (100, 1_000, 10_000, 100_000), (1_000, 10_000)
+CLASSES = (10_000, 100_000, 1_000_000)
 PATIENCE = 1800  # seconds that a scheduler may be busy with what it was sent
 QUIET: dict[str, Any] = {  # no dashboard, and the metrics on any free port
     "host": "127.0.0.1",
@@ -112,15 +108,14 @@ def taken_in(tasks: list[Any], packing: float) -> float:
     return max(0.0, seconds - packing)
 
 
-def measured_graph(frame: Any, partitions: int, counts: dict[int, int]) -> dict[str, Any]:
-    """Build, pack and send the graph of a lazy frame."""
-    import warnings
-
+def graph(partitions: int) -> dict[str, Any]:
+    """Build, pack and send the graph of partitions that are never made."""
     import dask.dataframe as dd
 
+    frame = dd.from_map(part, range(partitions), meta=part(0).iloc[:0])
     lazy_parts(dd.from_map(part, [0], meta=part(0).iloc[:0]), {0: 90, 1: 8})  # imports
     start = time.process_time()
-    made, tasks = lazy_parts(frame, counts)
+    made, tasks = lazy_parts(frame, {0: PART_ROWS * partitions - FEW, 1: FEW})
     built = time.process_time()
     size = packed(tasks)
     done = time.process_time()
@@ -135,30 +130,6 @@ def measured_graph(frame: Any, partitions: int, counts: dict[int, int]) -> dict[
         "pack": done - built,
         "scheduler": seconds,
     }
-
-
-def graph(partitions: int) -> dict[str, Any]:
-    """Measure the graph of partitions that are never made."""
-    import dask.dataframe as dd
-
-    frame = dd.from_map(part, range(partitions), meta=part(0).iloc[:0])
-    return measured_graph(frame, partitions, {0: PART_ROWS * partitions - FEW, 1: FEW})
-
-
-def files(partitions: int) -> dict[str, Any]:
-    """Measure the graph of a job on so many Parquet files, and the reading of their footers."""
-    from dsmote.job import JobSpec, prepare
-
-    with tempfile.TemporaryDirectory(prefix="dsmote-benchmark-") as folder:
-        for number in range(partitions):
-            part(number).to_parquet(Path(folder, f"{number:06d}.parquet"), index=False)
-        start = time.perf_counter()
-        job = prepare(JobSpec(input=folder, target="label"))
-        seconds = time.perf_counter() - start
-        frame = job.source.frame()
-        few = partitions * TINY_ROWS // ONE_IN
-        of = measured_graph(frame, partitions, {0: (ONE_IN - 1) * few, 1: few})
-    return {**of, "footers": seconds}
 
 
 def run(partitions: int) -> dict[str, Any]:
@@ -230,8 +201,7 @@ def graph_line(of: dict[str, Any]) -> dict[str, str]:
     line = {"partitions": f"{n:,}", "tasks": f"{of['tasks']:,}"}
     line |= {"MiB sent": f"{of['bytes'] / MIB:.2f}"}
     line |= {name: f"{of[name]:.2f}" for name in ("build", "pack", "scheduler")}
-    line |= {"bytes": f"{of['bytes'] / n:.0f}", "microseconds per partition": f"{each:.0f}"}
-    return line | ({"footers": f"{of['footers']:.2f}"} if "footers" in of else {})
+    return line | {"bytes": f"{of['bytes'] / n:.0f}", "microseconds per partition": f"{each:.0f}"}
 
 
 def run_line(of: dict[str, Any]) -> dict[str, str]:
@@ -253,7 +223,6 @@ def broadcast_line(of: dict[str, Any]) -> dict[str, str]:
 
 CASES = {
     "graph": ("partitions", GRAPHS, graph_line, "processor seconds"),
-    "files": ("files", FILES, graph_line, "processor seconds, and seconds to read footers"),
     "run": ("run", RUNS, run_line, "tiny partitions on two workers; busy: scheduler and client"),
     "broadcast": ("rows", CLASSES, broadcast_line, "sent to each worker, once"),
 }

@@ -22,6 +22,8 @@ from dsmote.cli import main
 from dsmote.job import JobSpec, prepare, run, run_spec, write_job
 from dsmote.job import report as module
 from dsmote.job.spec import Split
+from dsmote.plan import Stream
+from dsmote.plan.draws import REPORT
 
 
 def job(source: Path, out: Path, **fields: Any) -> JobSpec:
@@ -134,17 +136,23 @@ def test_a_run_that_goes_on_looks_at_the_same_rows(
     pd.testing.assert_frame_equal(rows, again)
 
 
-def test_of_many_rows_a_part_is_taken_of_each_kind(tmp_path: Path, client: Client) -> None:
+def test_of_many_rows_a_part_is_taken_of_each_kind(
+    tmp_path: Path, client: Client, seen: list[Any]
+) -> None:
     """Of 10,000 others 3,000; of 4,000 own rows all; of 6,000 new ones 2,000. Twice the same."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"x": rng.normal(size=14_000), "y": (np.arange(14_000) < 4_000) * 1})
     frame.to_parquet(tmp_path / "in.parquet", index=False, row_group_size=2_000)
-    html, manifest = report_of(tmp_path / "in.parquet", tmp_path / "a", client)
-    old, new = looked_at(html)
-    assert manifest["rows"]["new"] == 6_000
-    assert 6_800 < old < 7_200
-    assert 1_850 < new < 2_150
-    assert looked_at(report_of(tmp_path / "in.parquet", tmp_path / "b", client)[0]) == [old, new]
+    for name in ("a", "b"):
+        report_of(tmp_path / "in.parquet", tmp_path / name, client)
+    (sampling, rows), (_, again) = seen
+    pd.testing.assert_frame_equal(rows, again)
+    assert 6_800 < (~rows["new"]).sum() < 7_200
+    assert 1_850 < rows["new"].sum() < 2_150
+    # Which new rows, their numbers say, and no partition.
+    draws = Stream(0, 1, REPORT).uniform(0, 6_000)
+    taken = draws[draws < sampling.classes[1][2]]
+    assert rows["draw"][rows["new"]].tolist() == taken.tolist()
 
 
 @pytest.mark.parametrize("failing", ["task", "page", "store"])
@@ -176,7 +184,7 @@ def test_a_report_that_fails_costs_no_table(
         monkeypatch.setattr(module, "report_html", fail)
     else:
         monkeypatch.setattr(LocalFileSystem, "pipe_file", half)
-        told = r"could not be written: cannot write .*report\.html: No space left"
+        told = r"could not be made: cannot write .*report\.html: No space left"
     in_process = None if failing == "task" else client
     with caplog.at_level(logging.ERROR):
         write_job(prepare(job(numeric, tmp_path / "out")), in_process)

@@ -265,14 +265,6 @@ def mixed_class(n=60, seed=0):
     return numeric, codes
 
 
-def test_the_weight_of_a_name_is_that_of_imblearn():
-    numeric, codes = mixed_class()
-    X = np.column_stack([numeric, codes])
-    original = theirs.SMOTENC(categorical_features=[3, 4], random_state=0)
-    original.fit_resample(np.vstack([X, X + 0.01, X]), np.repeat([0, 0, 1], 60))
-    np.testing.assert_allclose(mixed_weight(numeric), original.median_std_[1], rtol=1e-9)
-
-
 def test_a_nominal_value_is_the_mode_of_the_neighbours():
     numeric, codes = mixed_class(80, seed=5)
     table = pd.DataFrame(numeric, columns=list("abc"))
