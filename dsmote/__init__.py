@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from dsmote.cluster import connect as connect
-    from dsmote.job.api import JobResult as JobResult
-    from dsmote.job.api import run_job as run_job
     from dsmote.job.jobfile import JobFileError as JobFileError
+    from dsmote.job.run import JobResult as JobResult
+    from dsmote.job.run import run_job as run_job
     from dsmote.job.spec import JobSpec as JobSpec
     from dsmote.plan import Plan as Plan
     from dsmote.samplers import *  # noqa: F403

@@ -191,7 +191,7 @@ def execute(
     On a terminal there is a bar, and the log has only what the bar has not: warnings. Elsewhere a
     log has a line for each stage. JSON is for programs: there is no bar.
     """
-    from dsmote.job.api import run_spec
+    from dsmote.job.run import run_spec
     from dsmote.plan.labels import first
 
     asked = log_format is not None or log_level is not None
@@ -269,9 +269,9 @@ def after_commit() -> Iterator[None]:
 
 def _fail(error: Exception, debug: bool, log_format: str | None) -> NoReturn:
     # Imported here: `--help` does without.
-    from dsmote.job.api import exit_code
     from dsmote.job.jobfile import JobFileError
     from dsmote.job.logs import Secrets
+    from dsmote.job.run import exit_code
     from dsmote.plan.labels import first
 
     mask = Secrets().mask  # a job's are masked where it runs

@@ -64,6 +64,7 @@ from dsmote.execute.graph import (
     with_one_thread,
 )
 from dsmote.execute.partition import (
+    IN_FRAME,
     Counted,
     check_companion,
     conform,
@@ -73,9 +74,8 @@ from dsmote.execute.partition import (
     profile,
 )
 from dsmote.execute.recipe import ClassIndex, Making, Task
-from dsmote.execute.resources import memory_limit
 from dsmote.execute.rows import retyped
-from dsmote.plan import Block, Column, Limit, Profile, Schema, Subset, make_schema, merge_profiles
+from dsmote.plan import Block, Column, Profile, Schema, Subset, make_schema, merge_profiles
 from dsmote.plan.profile import TARGET
 from dsmote.plan.schema import check_unique, column_name
 
@@ -311,8 +311,7 @@ class DaskTable:
                 "Found input variables with inconsistent numbers of samples: X has "
                 f"{n_X:,} rows and y {n_y:,}"
             )
-        in_frame = ", or keep the target in the frame and call resample(frame, target=...)"
-        self._y = self._aligned("y", y, in_frame)
+        self._y = self._aligned("y", y, IN_FRAME)
 
     def _checked_companion(self, name: str, values: Any) -> Any:
         """Return weights or groups, partitioned as X is."""
@@ -446,10 +445,6 @@ class DaskTable:
             divisions = getattr(values, "divisions", None)
             results.append(collect(values, tasks, outputs, f"{name}-{token}", lengths, divisions))
         return results[0] if len(results) == 1 else tuple(results)
-
-    def limit(self) -> Limit | None:
-        """Return the memory limit of a worker, or of this machine."""
-        return memory_limit(on_cluster=True)
 
     def run(self, task: Task) -> Any:
         """Return the lazy output: (X, y), or the table when the target is one of its columns."""

@@ -128,27 +128,33 @@ def extract(*row: Any, take: Take) -> Extract:
     if missing:
         name = getattr(here.series(take.schema), "name", None)
         raise ValueError(missing_labels(missing, name))
-    companions = here.companions(take.schema, len(codes))
+    weights, groups = here.companions(take.schema, len(codes))
     rows, sample = {}, {}
     for code, name in enumerate(counts):
         rank = take.grow.get(name)
         quota = take.quotas.get(take.ranks.get(name, -1), 0)
         if rank is None and not quota:
             continue
-        found = _rows(here, np.flatnonzero(codes == code), take, companions)
+        found = _rows(here, np.flatnonzero(codes == code), take, weights, groups)
         if rank is not None:
             rows[rank] = found
         if quota:
             hashes, kept = smallest_hashes(list(found.numeric.T), quota)
             of_class = FitRows(hashes, found.numeric[kept], found.numbers[kept])
             sample[take.ranks[name]] = of_class
-    if here.matrix(take.schema) is not None:
+    if here.matrix(take.schema) is not None and weights is None and groups is None:
         return Extract(counts, (len(codes),), rows, sample)
     end = index_end(here.part, here.target)
     return Extract(counts, (len(codes),), rows, sample, end, here.decimals(take.schema))
 
 
-def _rows(here: Partition, at: np.ndarray | None, take: Take, companions: tuple[Any, Any]) -> Rows:
+def _rows(
+    here: Partition,
+    at: np.ndarray | None,
+    take: Take,
+    weights: pd.Series | None,
+    groups: pd.Series | None,
+) -> Rows:
     """Take the complete ones of some rows (None: of all), and what goes with them."""
     schema, matrix = take.schema, here.matrix(take.schema)
     table: Any = here.frame(schema) if matrix is None else matrix
@@ -175,7 +181,6 @@ def _rows(here: Partition, at: np.ndarray | None, take: Take, companions: tuple[
     if take.passthrough:
         columns = table.iloc[at, list(take.passthrough)].reset_index(drop=True)
         made = replace(made, passthrough=columns)
-    weights, groups = companions
     if weights is not None:
         made = replace(made, weights=weights.iloc[at].to_numpy(dtype=np.float64))
     if groups is not None and not (take.copies and here.groups is None):
@@ -277,8 +282,8 @@ def reference_rows(
     here = Partition.of(*row)
     if here.reference is None:
         codes, counts, _ = here.labels(schema)
-        companions = here.companions(schema, len(codes))
-        rows = _rows(here, None, Take(schema, skip=True), companions)
+        weights, groups = here.companions(schema, len(codes))
+        rows = _rows(here, None, Take(schema, skip=True), weights, groups)
         places = np.array([ranks[name] for name in counts] or [-1], dtype=np.int32)
         matrix = recipe.scaled(rows.numeric)
         here.reference = ReferenceRows(rows, matrix, places[codes[rows.numbers]])

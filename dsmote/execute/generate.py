@@ -401,15 +401,14 @@ def make_rows(
 
     Only base rows that the allocation uses are queried, each once.
     """
-    columns = how.schema.columns
-    rounded = [columns[i].kind not in ("float", "decimal") for i in how.schema.numeric]
-    integral = np.array(rounded, dtype=bool)
 
     def some(start: int) -> Made:
         stop = min(new.stop, start + step)
         bases = bases_of(of.bases.ends, start, stop)
         if not of.copied:
-            return how.recipe.make(of, bases, Draws(how.seed, rank, start, stop), integral)
+            return how.recipe.make(
+                of, bases, Draws(how.seed, rank, start, stop), how.schema.rounded
+            )
         integers = {j: values[bases] for j, values in of.rows.integers.items()}
         return Made(of.rows.numeric.take(bases, axis=0), integers, of.rows.codes[bases], bases)
 

@@ -47,6 +47,7 @@ from dsmote.plan.schema import (
 
 NUMBERED = 1 << 13  # rows of a table in memory whose levels are numbered once, for all classes
 HASHED = 8  # columns that are enough to tell rows apart
+IN_FRAME = ", or keep the target in the frame and call resample(frame, target=...)"
 LEAST_ROWS = 1 << 12  # of a partition of many columns, that are profiled at once
 
 
@@ -184,8 +185,7 @@ class Partition:
             assert schema.target is not None
             return frame.iloc[:, schema.target]
         labels = as_series(self.target, "y")
-        if len(labels) != len(frame):
-            raise ValueError(unlike(len(frame), len(labels)))
+        _check_length(len(frame), len(labels), "y")
         return labels
 
     def labels(self, schema: Schema) -> Labelled:
@@ -225,11 +225,7 @@ def check_companion(dtype: Any, name: str) -> None:
 def companion(values: Any, n: int, name: str) -> pd.Series:
     """Return the weights or groups of a partition of n rows as a Series."""
     values = as_series(values, name)
-    if len(values) != n:
-        raise ValueError(
-            f"{name} is partitioned differently from X: a partition of X has {n:,} rows, that of "
-            f"{name} beside it {len(values):,}; give both the same partitions"
-        )
+    _check_length(n, len(values), name)
     if name != "sample_weight":
         return values
     try:
@@ -245,13 +241,15 @@ def companion(values: Any, n: int, name: str) -> pd.Series:
     return values
 
 
-def unlike(n_X: int, n_y: int) -> str:
-    """Write the message for a partition of X and one of y that have different lengths."""
-    return (
-        f"X and y are partitioned differently: a partition of X has {n_X:,} rows, the "
-        f"partition of y beside it {n_y:,}; repartition both alike, or keep the "
-        "target in the frame and call resample(frame, target=...)"
-    )
+def _check_length(n_X: int, n: int, name: str) -> None:
+    """Refuse a partition of X and one of what goes with it that have different lengths."""
+    if n_X != n:
+        raise ValueError(
+            f"X and {name} are partitioned differently: a partition of X has {n_X:,} rows, the "
+            f"partition of {name} beside it {n:,}; repartition both alike"
+            + IN_FRAME
+            * (name == "y")
+        )
 
 
 def _family(dtype: Any) -> str:
@@ -707,8 +705,7 @@ def filtered(
     target = target if schema.target is None else target.iloc[:, schema.target]
     times = pick(target, mask, marks=marks)
     if name == "X":
-        if len(part) != len(times):
-            raise ValueError(unlike(len(part), len(times)))
+        _check_length(len(part), len(times), "y")
         if isinstance(part, pd.DataFrame):
             check(part, schema)
             part = conform(part, schema, {})

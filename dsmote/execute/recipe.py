@@ -330,13 +330,11 @@ class Recipe:
         """Draw bases uniformly, with replacement."""
         return ctx.drawn(ctx.eligible)
 
-    def make(
-        self, index: ClassIndex, bases: np.ndarray, draws: Draws, integral: np.ndarray
-    ) -> Made:
-        """Make new rows from base rows, shape (n,); `integral` marks features of integers."""
+    def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
+        """Make new rows from base rows, shape (n,); `rounded` marks integer features."""
         ends = self.ends(index, bases, draws)
         return on_segments(
-            index.rows, bases, ends, self.gaps(index, bases, ends, draws), integral, draws
+            index.rows, bases, ends, self.gaps(index, bases, ends, draws), rounded, draws
         )
 
     def ends(self, index: ClassIndex, bases: np.ndarray, draws: Draws) -> Ends:
@@ -354,13 +352,13 @@ class Recipe:
 
 
 def on_segments(
-    rows: Rows, bases: np.ndarray, ends: Ends, gaps: np.ndarray, integral: np.ndarray, draws: Draws
+    rows: Rows, bases: np.ndarray, ends: Ends, gaps: np.ndarray, rounded: np.ndarray, draws: Draws
 ) -> Made:
     """Make new rows on segments from base rows; on categorical features the neighbours vote."""
     start, outward = rows.numeric.take(bases, axis=0), np.signbit(gaps)
     away = np.flatnonzero(outward)
     between = np.where(outward, 0.0, gaps) if len(away) else gaps
-    numeric = segment(start, ends.points, between, integral)
+    numeric = segment(start, ends.points, between, rounded)
     integers = {}
     for j, values in rows.integers.items():
         near = ends.integers(j, rows)
@@ -368,7 +366,7 @@ def on_segments(
         if len(away):
             integers[j][away] = extrapolate_exact(values[bases[away]], near[away], -gaps[away])
     if len(away):
-        numeric[away] = extrapolate(start[away], ends.points[away], -gaps[away], integral)
+        numeric[away] = extrapolate(start[away], ends.points[away], -gaps[away], rounded)
     codes = rows.codes[bases]
     if ends.voters is not None and codes.shape[1]:
         near, place = ends.voters

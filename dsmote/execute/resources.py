@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import dask
@@ -107,24 +107,16 @@ def _machine_bytes() -> int:
     return min(limit for limit in limits if limit > 0)
 
 
-_FOUND: dict[int, tuple[list[Any], list[Any]]] = {}
-
-
-def _pools() -> tuple[list[Any], list[Any]]:
+@lru_cache(maxsize=1)
+def _pools(modules: int) -> tuple[list[Any], list[Any]]:
     """Return the pools of loaded libraries: those that the process shares, those of each thread.
 
     Looking for them takes some milliseconds, as long as a small table; it is done again when
     modules were imported meanwhile, which may have brought another pool.
     """
-    loaded = len(sys.modules)
-    found = _FOUND.get(loaded)
-    if found is None:
-        every = ThreadpoolController().lib_controllers
-        own = [p for p in every if "openmp" in (p.user_api, getattr(p, "threading_layer", ""))]
-        found = [p for p in every if p not in own], own
-        _FOUND.clear()
-        _FOUND[loaded] = found
-    return found
+    every = ThreadpoolController().lib_controllers
+    own = [p for p in every if "openmp" in (p.user_api, getattr(p, "threading_layer", ""))]
+    return [p for p in every if p not in own], own
 
 
 class _BlasGuard:
@@ -142,7 +134,7 @@ class _BlasGuard:
     def __enter__(self) -> None:
         with self._lock:
             if self._inside == 0:
-                self._before = _limited(_pools()[0])
+                self._before = _limited(_pools(len(sys.modules))[0])
             self._inside += 1
 
     def __exit__(self, *_: object) -> None:
@@ -170,7 +162,11 @@ def _set_threads(limits: list[tuple[Any, int]]) -> None:
 
 _BLAS = _BlasGuard()
 _HERE = threading.local()  # `limited`: this thread is inside
-_THREADS: dict[int, ThreadPoolExecutor] = {}
+
+
+@cache
+def _pool_of(n: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(n, "dsmote")
 
 
 def thread_pool() -> ThreadPoolExecutor:
@@ -178,10 +174,7 @@ def thread_pool() -> ThreadPoolExecutor:
 
     It is kept: a thread takes milliseconds to start while another is busy.
     """
-    n = thread_count()
-    if n not in _THREADS:
-        _THREADS[n] = ThreadPoolExecutor(n, "dsmote")
-    return _THREADS[n]
+    return _pool_of(thread_count())
 
 
 def in_threads(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
@@ -193,7 +186,7 @@ def _forget_threads() -> None:
     """Threads do not live on in a forked child; waiting for them would never end."""
     global _BLAS
     _BLAS = _BlasGuard()
-    _THREADS.clear()
+    _pool_of.cache_clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -207,7 +200,7 @@ def single_threaded() -> Iterator[None]:
         yield
         return
     with _BLAS:
-        before = _limited(_pools()[1])
+        before = _limited(_pools(len(sys.modules))[1])
         _HERE.limited = True
         try:
             yield

@@ -38,8 +38,8 @@ from dsmote.execute.partition import (
     refuse_mask,
 )
 from dsmote.execute.recipe import Task
-from dsmote.execute.resources import in_threads, memory_limit, single_threaded, thread_count
-from dsmote.plan import Limit, Plan, Profile, Schema, Subset, make_schema
+from dsmote.execute.resources import in_threads, single_threaded, thread_count
+from dsmote.plan import Plan, Profile, Schema, Subset, make_schema
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name
 
@@ -307,10 +307,6 @@ class MemoryTable:
         (marks,) = counted.marks(subsets)
         times = pick(self.labels, mask, marks=marks)
         return np.repeat(np.arange(len(times)), times)
-
-    def limit(self) -> Limit | None:
-        """Return the memory of this machine."""
-        return memory_limit(on_cluster=False)
 
     def run(self, task: Task) -> Any:
         """Make the output: (X, y), or the table when the target is one of its columns."""

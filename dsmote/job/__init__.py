@@ -10,10 +10,12 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "api": ("JobResult", "exit_code", "run_job", "run_spec"),
     "jobfile": ("JobFileError",),
     "outputs": ("unchanged",),
-    "run": ("Job", "JobFailed", "Outcome", "Progress", "plan_job", "prepare", "write_job"),
+    "run": (
+        *("Job", "JobFailed", "JobResult", "Outcome", "Progress", "exit_code"),
+        *("plan_job", "prepare", "run_job", "run_spec", "write_job"),
+    ),
     "spec": ("JobSpec", "load_job"),
 }
 

@@ -93,13 +93,10 @@ def one_line(error: BaseException) -> str:
 def is_of_storage(error: BaseException) -> bool:
     """Tell an error of the storage, which may pass, from one of a decoder about what it was given.
 
-    Decoders raise a bare OSError, without the system's number.
-
-    Examples
-    --------
     >>> is_of_storage(OSError(5, "Input/output error")), is_of_storage(OSError("Invalid data"))
     (True, False)
     """
+    # Decoders raise a bare OSError, without the system's number.
     if not isinstance(error, OSError) or isinstance(error, gzip.BadGzipFile):
         return False
     return error.errno is not None or type(error) is not OSError
@@ -273,10 +270,7 @@ def _other_format(file: str) -> str:
 
 
 def changed_files(inputs: InputFiles) -> dict[str, str]:
-    """Return what became of files since they were listed (``"is gone"``, ``"changed"``), by file.
-
-    Files that came in addition are no change: nothing was read from them.
-    """
+    """Return what became of files since they were listed, by file; not of those that came since."""
     fs, _ = open_fs(inputs.url)
     fs.invalidate_cache()
     differing = {}
@@ -292,10 +286,7 @@ def changed_files(inputs: InputFiles) -> dict[str, str]:
 
 
 def check_apart(inputs: InputFiles, output: str) -> None:
-    """Refuse an output that is, holds or lies in the input, links followed.
-
-    Writing there could destroy the input, or the next run would read its own output.
-    """
+    """Refuse an output that is, holds or lies in the input, links followed."""
     fs, path = open_fs(output)
     input_fs, _ = open_fs(inputs.url)
     if type(fs) is not type(input_fs):

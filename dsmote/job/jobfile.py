@@ -422,7 +422,7 @@ def _message(errors: list[Any], place: Place, hidden: Secrets) -> str:
         kind, context, said = error["type"], error.get("ctx", {}), error["msg"]
         if kind == "missing":
             return "is required, and not given"
-        if kind == "too_short":
+        if kind in ("too_short", "string_pattern_mismatch"):
             return "must not be empty"
         said = str(context["error"]) if kind == "value_error" else said
         if not said.startswith(("Input should be ", "must be ")):

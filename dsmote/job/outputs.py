@@ -46,27 +46,7 @@ logger = masked_logger(__name__)
 
 
 class Outputs:
-    """All that a job writes, lazily, from an input that was looked at as often as that needs.
-
-    Attributes
-    ----------
-    frame, sampler
-        What is resampled, lazily, and by what.
-    divided : Divided or None
-        Both sides of a split.
-    lengths : tuple of int or None
-        Rows of each partition of the frame, where they must be known.
-    largest : int
-        Rows of the largest partition as it is read; 0 where it is not known.
-    parts : list of ToWrite
-        Of all folders, numbered through.
-    counts : dict of str to dict
-        Rows of each label that a folder must have; the name is empty where parts lie in the
-        output's own.
-    report, drawn
-        What is known of the search for neighbours, lazily where it is measured, and the rows that
-        a report shows.
-    """
+    """All that a job writes, lazily, from an input that was looked at as often as that needs."""
 
     def __init__(self, spec: JobSpec, source: Source, runner: Threads) -> None:
         self.spec, self.source, self.note = spec, source, runner.note
@@ -76,12 +56,14 @@ class Outputs:
         check_partition_by(spec.partition_by, self.frame._meta.dtypes)
         self.sampler = sampler_of(spec, self.frame._meta)
         self.sampler._process_bytes = process
-        self.divided: Divided | None = None
-        self.lengths: tuple[int, ...] | None = None
-        self.largest, self.passes = 0, self._look_at_folders()
-        self.parts: list[ToWrite] = []
+        self.divided: Divided | None = None  # both sides of a split
+        self.lengths: tuple[int, ...] | None = None  # rows of partitions, where they must be known
+        self.largest = 0  # rows of the largest partition as it is read, where that is known
+        self.passes = self._look_at_folders()
+        self.parts: list[ToWrite] = []  # of all folders, numbered through
+        #: Rows of each label that a folder must have; the output's own has no name.
         self.counts: dict[str, dict[Any, int]] = {}
-        self.drawn: Any = None
+        self.drawn: Any = None  # rows that a report shows
         if spec.split is not None:
             self.divided = divided = divide(self.frame, spec.target, spec.split)
             self.frame, self.lengths = divided.train, divided.train_rows
@@ -269,12 +251,10 @@ def _output_schema(source: Source, meta: pd.DataFrame) -> pa.Schema:
 
 
 def _field_added(field: pa.Field, schema: pa.Schema) -> pa.Field:
-    """Return a field with a type, which an empty column of objects does not tell.
-
-    Where it holds what the parents of a row had in a passthrough column, it is of that type.
-    """
+    """Return a field with a type, which an empty column of objects does not tell."""
     if not pa.types.is_null(field.type):
         return field
+    # Where it holds what the parents of a row had in a passthrough column, it is of that type.
     column = field.name.removesuffix("_base").removesuffix("_neighbour")
     values = schema.field(column).type if column in schema.names else pa.large_string()
     values = values.value_type if pa.types.is_dictionary(values) else values
@@ -311,11 +291,7 @@ def make_manifest(
     peaks: dict[str, int],
     stages: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Return the manifest as plain data that JSON can hold.
-
-    The report says what the search for neighbours was, by label; peaks are the memory in bytes, by
-    worker; stages are seconds.
-    """
+    """Return the manifest as plain data that JSON can hold."""
     sampler, plan = outputs.sampler, outputs.sampler.plan_
     planned = plan.to_dict()
     # The strategy as it was given, where the sampler holds a callable made from it.
@@ -370,21 +346,13 @@ def versions() -> dict[str, str]:
 
 
 def digest(document: Any) -> str:
-    """Return a short text that is equal for equal plain data.
-
-    >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
-    True
-    """
+    """Return a short text that is equal for equal plain data."""
     text = json.dumps(document, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def fingerprint(spec: JobSpec, inputs: InputFiles) -> dict[str, Any]:
-    """Return what decides about the table that a job makes, as plain data.
-
-    Its ``digest`` is equal where names, sizes and times (or entity tags) of the input files, the
-    parameters as they were given and the version of dsmote are.
-    """
+    """Return what decides about the table that a job makes, as plain data."""
     job = {name: value for name, value in spec.to_dict().items() if name not in WITHOUT_EFFECT}
     files = {"files": len(inputs.files), "bytes": inputs.n_bytes, "stamp": inputs.stamp}
     made = {"format_version": FORMAT_VERSION, "dsmote": __version__, "input": files}
@@ -392,18 +360,13 @@ def fingerprint(spec: JobSpec, inputs: InputFiles) -> dict[str, Any]:
 
 
 def run_key(found: dict[str, Any]) -> dict[str, Any]:
-    """Return what must be the same for a run to resume with the part files of another.
-
-    Other versions of the libraries may write other bytes, so they count here, too.
-    """
+    """Return what must be the same for a run to resume with the part files of another."""
+    # Other versions of the libraries may write other bytes.
     return {"fingerprint": found["digest"], "versions": versions()}
 
 
 def unchanged(spec: JobSpec) -> dict[str, Any] | None:
-    """Return the manifest of an output that need not be made again, and delete what is left there.
-
-    Nothing is read but the listings and the manifest, and no cluster is needed.
-    """
+    """Return the manifest of an output that need not be made again, and tidy up beside it."""
     standing = up_to_date(spec)
     if standing and spec.output and Output(spec.output).names():
         # What cannot be deleted now is left to the next run.
@@ -415,9 +378,7 @@ def unchanged(spec: JobSpec) -> dict[str, Any] | None:
 def up_to_date(spec: JobSpec, found: dict[str, Any] | None = None) -> dict[str, Any] | None:
     """Return the manifest of an output that need not be made again; None when there is work to do.
 
-    That is the case with ``if_exists="skip"`` when the output was made from the same files, with
-    the same parameters, by the same version of dsmote (as its `fingerprint` tells), and all its
-    parts are there.
+    Nothing is read but the listings and the manifest.
     """
     if spec.if_exists != "skip" or spec.output is None:
         return None

@@ -131,11 +131,7 @@ def check_partition_by(columns: Sequence[str], dtypes: pd.Series) -> None:
 
 
 def check_folders(frame: Any, columns: Sequence[str], few: bool) -> None:
-    """Refuse values that name no folder, in one pass: before the work, and not after most of it.
-
-    With `few`, a partition must not need more folders than a part may; where rows are left out,
-    that is not known.
-    """
+    """Refuse values that name no folder, in one pass: before the work, and not after most of it."""
     look_at(frame, columns, partial(_checked, columns=tuple(columns), few=few), len)
 
 

@@ -17,7 +17,6 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -88,18 +87,10 @@ def _as_list(value: Any) -> Any:
     return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _not_blank(text: str) -> str:
-    if not text.strip():
-        raise ValueError("must not be empty")
-    return text
-
-
 def _sampler(value: Any) -> Any:
     """Return the name of a sampler, also from a chain of one."""
     if isinstance(value, list):
-        if not value:
-            raise ValueError("must not be empty")
-        if len(value) > 1:
+        if len(value) != 1:
             text = f"a chain of {len(value)} samplers: chains come in a later version, give one"
             raise ValueError(text)
         (value,) = value
@@ -108,20 +99,17 @@ def _sampler(value: Any) -> Any:
     return value
 
 
-def _size(value: Any) -> Any:
-    from dask.utils import parse_bytes
+_ABOVE_ZERO = r"^(0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*) *([kKmMgGtTpP][iI]?)?[bB]?$"
 
-    try:
-        if isinstance(value, str | int) and value is not True and parse_bytes(value) > 0:
-            return value
-    except (ValueError, OverflowError):
-        pass
+
+def _size(value: Any) -> Any:
+    text = str(value) if isinstance(value, str | int) and value is not True else ""
+    if re.match(_ABOVE_ZERO, text):
+        return value
     raise ValueError("must be a size above 0, such as 2GiB")
 
 
-Text = Annotated[
-    str, AfterValidator(_not_blank), WithJsonSchema({"type": "string", "pattern": r"\S"})
-]
+Text = Annotated[str, Field(pattern=r"\S")]
 Natural = Annotated[int, Field(strict=True, ge=0)]
 Positive = Annotated[int, Field(strict=True, ge=1)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
@@ -138,7 +126,6 @@ Strategy = (
     | Annotated[Number, Field(gt=0, le=1)]
     | Annotated[dict[str, Natural], Field(min_length=1)]
 )
-_ABOVE_ZERO = r"^(0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*) *([kKmMgGtTpP][iI]?)?[bB]?$"
 _SIZE: Any = {"type": ["string", "integer"], "pattern": _ABOVE_ZERO, "exclusiveMinimum": 0}
 Size = Annotated[Any, PlainValidator(_size), WithJsonSchema(_SIZE)]
 
@@ -237,9 +224,26 @@ _NOT_FOR = {
 Problem = tuple[tuple[str, ...], str]
 
 
-@dataclass(frozen=True, repr=False, config=_CONFIG)
-class _Keys:
-    """The keys of a job file, checked as those of the sampler that is the context."""
+@dataclasses.dataclass(frozen=True, repr=False, init=False)
+class JobSpec:
+    """A resampling job on files: the keys of a job file as fields.
+
+    `dsmote schema` describes the keys. Parameters of the sampler may also be given by name, beside
+    `params`. What is not given is as the sampler has it.
+
+    Raises
+    ------
+    JobFileError
+        A ValueError with all that is wrong whatever the data are, such as a parameter that the
+        sampler does not have.
+
+    Examples
+    --------
+    >>> JobSpec("in.parquet", target="y", output="out", sampling_strategy={"1": 500}).params
+    {'sampling_strategy': {'1': 500}}
+    """
+
+    __pydantic_config__ = _CONFIG
 
     input: Text
     """Parquet or CSV: a file, a folder or a glob; a path or a URL."""
@@ -296,6 +300,52 @@ class _Keys:
         if problems:
             raise ValidationError.from_exception_data("job", problems)
         return value
+
+    def __init__(self, *keys: Any, **named: Any) -> None:
+        fields = self.__dataclass_fields__
+        given = {**dict(zip([*fields][: len(keys)], keys, strict=True)), **named}
+        reader = Reader(fill=False)
+        params = given.get("params") or {}
+        for name in [name for name in named if name not in fields and name in homes()["params"]]:
+            if name in params:
+                reader.error((name,), "is given twice: by name and in params")
+            given["params"] = params = {**params, name: given.pop(name)}
+        vars(self).update(vars(check(reader.python(given), reader)))
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())
+        return f"JobSpec({given})"
+
+    def with_params(self, **params: Any) -> JobSpec:
+        """Return the job with other parameters of the sampler."""
+        return dataclasses.replace(self, params={**self.params, **params})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what is given, but where it runs, as plain data that JSON can hold."""
+        without = {"hidden", "cluster"}
+        document = _JOB.dump_python(self, mode="json", exclude=without, exclude_defaults=True)
+        return dict(document)
+
+    def shown(self) -> dict[str, Any]:
+        """Return the same with secrets masked: for manifests and logs."""
+        return dict(self.hidden.mask_value(self.to_dict()))
+
+    @property
+    def carry(self) -> tuple[str, ...]:
+        """Passthrough columns."""
+        return tuple(self.params.get("carry") or ())
+
+    @property
+    def categorical(self) -> tuple[str, ...]:
+        """Columns to use as categorical features whatever their dtype is."""
+        return tuple(self.params.get("categorical") or ())
+
+    def kind(self, mixed: bool = True) -> Any:
+        """Return the sampler's class; `mixed`: there are numeric and categorical features."""
+        if self.sampler == AUTO and not mixed:
+            named = self.categorical or "categorical_features" in self.params
+            return sampler_class("smotenc" if named else "smote")
+        return sampler_class(self.sampler)
 
 
 def _problems(name: str, value: Any, sampler: Any, before: dict[str, Any]) -> Iterator[Problem]:
@@ -368,74 +418,7 @@ def _problems(name: str, value: Any, sampler: Any, before: dict[str, Any]) -> It
                 yield (key,), text
 
 
-class JobSpec(_Keys):
-    """A resampling job on files: the keys of a job file as fields.
-
-    `dsmote schema` describes the keys. Parameters of the sampler may also be given by name, beside
-    `params`. What is not given is as the sampler has it.
-
-    Raises
-    ------
-    JobFileError
-        A ValueError with all that is wrong whatever the data are, such as a parameter that the
-        sampler does not have.
-
-    Examples
-    --------
-    >>> JobSpec("in.parquet", target="y", output="out", sampling_strategy={"1": 500}).params
-    {'sampling_strategy': {'1': 500}}
-    """
-
-    def __init__(self, *keys: Any, **named: Any) -> None:
-        fields = self.__dataclass_fields__
-        given = {**dict(zip([*fields][: len(keys)], keys, strict=True)), **named}
-        reader = Reader(fill=False)
-        params = given.get("params") or {}
-        for name in [name for name in named if name not in fields and name in homes()["params"]]:
-            if name in params:
-                reader.error((name,), "is given twice: by name and in params")
-            given["params"] = params = {**params, name: given.pop(name)}
-        found = check(reader.python(given), reader)
-        reader.raise_errors()
-        vars(self).update(vars(found))
-
-    def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())
-        return f"JobSpec({given})"
-
-    def with_params(self, **params: Any) -> JobSpec:
-        """Return the job with other parameters of the sampler."""
-        return dataclasses.replace(self, params={**self.params, **params})
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what is given, but where it runs, as plain data that JSON can hold."""
-        without = {"hidden", "cluster"}
-        document = _KEYS.dump_python(self, mode="json", exclude=without, exclude_defaults=True)
-        return dict(document)
-
-    def shown(self) -> dict[str, Any]:
-        """Return the same with secrets masked: for manifests and logs."""
-        return dict(self.hidden.mask_value(self.to_dict()))
-
-    @property
-    def carry(self) -> tuple[str, ...]:
-        """Passthrough columns."""
-        return tuple(self.params.get("carry") or ())
-
-    @property
-    def categorical(self) -> tuple[str, ...]:
-        """Columns to use as categorical features whatever their dtype is."""
-        return tuple(self.params.get("categorical") or ())
-
-    def kind(self, mixed: bool = True) -> Any:
-        """Return the sampler's class; `mixed`: there are numeric and categorical features."""
-        if self.sampler == AUTO and not mixed:
-            named = self.categorical or "categorical_features" in self.params
-            return sampler_class("smotenc" if named else "smote")
-        return sampler_class(self.sampler)
-
-
-_KEYS = TypeAdapter(_Keys)
+_JOB = TypeAdapter(JobSpec)
 
 
 def load_job(source: Any, settings: Sequence[Setting] = (), needs_output: bool = True) -> JobSpec:
@@ -448,43 +431,43 @@ def load_job(source: Any, settings: Sequence[Setting] = (), needs_output: bool =
         data = reader.file()
     for setting in settings:
         reader.set(data, setting)
-    found = check(data, reader)
-    lacking = needs_output and isinstance(data, dict) and data.get("output") is None
-    if lacking and not any(one.key == "output" for one in reader.errors):
-        reader.error(("output",), "is required, and not given")
+    return check(data, reader, needs_output)
+
+
+def check(data: Any, reader: Reader, needs_output: bool = False) -> JobSpec:
+    """Return the job that plain data are, or raise all that is wrong with them."""
+    if isinstance(data, dict):
+        sampler = _meant(data)
+        try:
+            job = _JOB.validate_python({"hidden": reader.hidden, **data}, context=sampler)
+        except ValidationError as error:
+            reader.note(error, data, lambda path: _unknown(path, sampler))
+        noted = {one.key for one in reader.errors}
+        if needs_output and data.get("output") is None and "output" not in noted:
+            reader.error(("output",), "is required, and not given")
+    elif not reader.errors:
+        reader.error((), "a job is keys and values, such as `input: table.parquet`")
     reader.raise_errors()
-    return JobSpec(**{**vars(found), "hidden": reader.hidden})
-
-
-def check(data: Any, reader: Reader) -> _Keys | None:
-    """Return the keys of a job as the model has them, or note all that is wrong with them."""
-    if not isinstance(data, dict):
-        if not reader.errors:
-            reader.error((), "a job is keys and values, such as `input: table.parquet`")
-        return None
-    kind = _meant(data)
-    try:
-        return _KEYS.validate_python(data, context=kind)
-    except ValidationError as error:
-        reader.note(error, data, lambda path: _unknown(path, kind))
-    return None
+    return job
 
 
 def _meant(data: dict[str, Any]) -> Any:
     """Return the class of the sampler, guessed where the key or the name is misspelt."""
     keys = sorted(data, key=lambda key: key != "sampler")
-    ours = _Keys.__dataclass_fields__
+    ours = JobSpec.__dataclass_fields__
     name = next((data[key] for key in keys if closest(key, ours) == "sampler"), AUTO)
     name = name[0] if isinstance(name, list) and name else name
     known = _registry().class_names()
     guess = closest(str(name), [AUTO, *known, *known.values()])
+    if guess == AUTO and not data.get("params"):
+        return sampler_class("smote")  # the one that takes most is not needed
     return None if guess is None else sampler_class(guess)
 
 
 @cache
 def homes() -> dict[str, list[str]]:
     """Return the keys of each section by its name, and those of all samplers under params."""
-    known: Any = {"": _Keys, "split": Split, "cluster": Cluster, "cluster.security": Security}
+    known: Any = {"": JobSpec, "split": Split, "cluster": Cluster, "cluster.security": Security}
     found = {name: [*model.__dataclass_fields__] for name, model in known.items()}
     found[""].remove("hidden")
     kinds = _registry().samplers().values()
@@ -581,7 +564,7 @@ def _kind_of(values: Iterable[Any]) -> Any:
 
 def has_parameter(spec: JobSpec, name: str) -> bool:
     """Tell whether the sampler of a job has a parameter."""
-    return name in params_model(spec.kind()).model_fields
+    return name in params_model(spec.kind(mixed=False)).model_fields
 
 
 def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
@@ -623,7 +606,7 @@ class _WithoutTitles(GenerateJsonSchema):
 
 def keys_schema() -> dict[str, Any]:
     """Return the JSON schema of the keys, but for the parameters of the samplers."""
-    made = _KEYS.json_schema(schema_generator=_WithoutTitles)
+    made = _JOB.json_schema(schema_generator=_WithoutTitles)
     flat: dict[str, Any] = json.loads(json.dumps(made).replace(r"\n", " "))  # descriptions
     return flat
 

@@ -232,11 +232,8 @@ class Output:
         return dead
 
     def age(self, path: str) -> float | None:
-        """Return the seconds since a file was written; None when it is gone.
-
-        Both times are the storage's: the clocks of two machines may differ by more than a run's
-        heartbeat.
-        """
+        """Return the seconds since a file was written; None when it is gone."""
+        # Both times are the storage's: the clocks of two machines may differ by more than a beat.
         probe = self.path(f"probe.{new_token()}")
         self.fs.pipe_file(probe, b"")
         try:
@@ -300,10 +297,7 @@ class Output:
     def stage(
         self, if_exists: str = "error", key: Mapping[str, Any] | None = None
     ) -> Iterator[Stage]:
-        """Yield a staging folder, which is deleted after the block, unless it is to be kept.
-
-        With a key, the folder of a dead run with the same key is resumed; all others are deleted.
-        """
+        """Yield a staging folder: with a key, that of a dead run with the same, resumed."""
         stage = Stage(self, self.token, if_exists)
         with clear_errors("write", self.url):
             found = None if key is None else self._find(dict(key))
@@ -391,21 +385,15 @@ def opened(url: str) -> Iterator[Output]:
 
 
 class Stage:
-    """The staging folder of a run.
-
-    Attributes
-    ----------
-    folder, report : str
-        Where parts and the report are written, as workers see it.
-    keep : bool
-        Whether what is finished stays for a later run, should this one fail.
-    """
+    """The staging folder of a run."""
 
     def __init__(self, output: Output, name: str, if_exists: str = "error") -> None:
-        self.output, self.name, self.if_exists, self.keep = output, name, if_exists, False
+        self.output, self.name, self.if_exists = output, name, if_exists
+        self.keep = False  # whether what is finished stays for a later run, should this one fail
         self.path, self.record = output.path(name), output.path(f"{name}.json")
         self._table, self._old = f"{self.path}/table", f"{self.path}/old"
         self._report = f"{self.path}/report.html"
+        # Where parts and the report are written, as workers see it.
         protocol = "" if output.local else output.fs.unstrip_protocol("")
         self.folder, self.report = f"{protocol}{self._table}", f"{protocol}{self._report}"
 
@@ -556,11 +544,7 @@ class Stage:
 
 
 def check_output(url: str, if_exists: str = "error") -> None:
-    """Refuse an output that may not be written.
-
-    It is there and may not be replaced, or not by this user; it holds more than a table, which
-    would be destroyed; it cannot be renamed; with ``"skip"``, nothing says how it was made.
-    """
+    """Refuse an output that may not be written."""
     output = Output(url)
     with clear_errors("write", url):
         if not output.fs.exists(output.target):

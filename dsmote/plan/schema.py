@@ -18,6 +18,7 @@ from dsmote.plan.profile import KEPT_VALUES, Profile, hashes
 
 NUMERIC_KINDS = ("float", "int", "bool", "datetime", "timedelta", "decimal")
 _OBJECT = np.dtype("O")
+_NESTED = ("list<", "large_list<", "struct<", "map<", "complex")
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ class Schema:
     def numeric(self) -> list[int]:
         """Positions of the numeric features."""
         return self._places.get("numeric", [])
+
+    @cached_property
+    def rounded(self) -> np.ndarray:
+        """Which of the numeric features hold integers, as bools and moments do."""
+        kinds = [self.columns[i].kind for i in self.numeric]
+        return np.array([kind not in ("float", "decimal") for kind in kinds], dtype=bool)
 
     @cached_property
     def nominal(self) -> list[int]:
@@ -155,12 +162,7 @@ def carried_dtype(dtype: Any) -> Any:
 
 def check_unique(names: Sequence[Any]) -> None:
     """Refuse names that occur twice."""
-    names = list(names)
-    duplicated = (
-        [n for n in dict.fromkeys(names) if names.count(n) > 1]
-        if len(set(names)) < len(names)
-        else []
-    )
+    duplicated = [name for name, n in Counter(names).items() if n > 1]
     if duplicated:
         raise ValueError(
             f"column names must be unique, but {listed(map(repr, duplicated))} "
@@ -168,31 +170,26 @@ def check_unique(names: Sequence[Any]) -> None:
         )
 
 
-def _check_names(names: Sequence[Any], target: Any, has_target: bool, carry: Sequence[Any]) -> None:
-    """Refuse names that occur twice, and names of columns that are not there."""
+def _check_names(
+    names: Sequence[Any], target: Any, has_target: bool, carry: Sequence[Any], group: Any
+) -> None:
+    """Refuse names that occur twice, of columns that are not there, and of two roles."""
     check_unique(names)
+    absent = [f"column {name!r} to carry" for name in carry if name not in names]
     if has_target and target not in names:
-        raise ValueError(
-            f"there is no target column {target!r}; the columns are {listed(map(repr, names))}"
-        )
-    absent = [name for name in carry if name not in names]
+        absent.append(f"target column {target!r}")
     if absent:
         raise ValueError(
-            f"there is no column {listed(map(repr, absent))} to carry; the columns are "
-            f"{listed(map(repr, names))}"
+            f"there is no {listed(absent)}; the columns are {listed(map(repr, names))}"
         )
     if has_target and target in carry:
         raise ValueError(f"the target column {target!r} cannot be carried; take it out of carry")
-
-
-def _check_group(group: Any, target: Any, has_target: bool, carry: Sequence[Any]) -> None:
-    """Refuse a column of groups that has another role."""
-    if has_target and group in [target]:
+    if group is not None and has_target and group in [target]:
         raise ValueError(
             f"the target column {target!r} cannot be the groups as well: neighbours are of one "
             "class anyway; leave groups out"
         )
-    if group in carry:
+    if group is not None and group in carry:
         raise ValueError(
             f"column {group!r} is in carry and names the groups, too, but new rows are in the "
             "group of their parents, and a carried column is missing in them; take it out of carry"
@@ -230,9 +227,7 @@ def make_schema(
     names = list(map(column_name, names))
     carry, inherited = list(map(column_name, carry)), list(map(column_name, inherited))
     target, group = column_name(target), column_name(group)
-    _check_names(names, target, has_target, carry)
-    if group is not None:
-        _check_group(group, target, has_target, carry)
+    _check_names(names, target, has_target, carry, group)
     categorical = set(nominal)
     columns = []
     text = []
@@ -251,17 +246,17 @@ def make_schema(
             kind = _numeric_kind(dtype)
             if kind is None and is_nominal_dtype(dtype):
                 text.append(name)
-        if kind is None and name not in text:
+        nested = kind == "nominal" and str(dtype).startswith(_NESTED)
+        if nested or (kind is None and name not in text):
             raise TypeError(
                 f"column {name!r} has dtype {dtype}, which {sampler} cannot use: neither numeric "
-                "nor categorical; convert it to numbers, or name it in carry"
+                "nor categorical; convert it to numbers or categories, or name it in carry"
             )
         given = _OBJECT if i in objects and kind in NUMERIC_KINDS else None
         columns.append(Column(name, dtype, kind or "nominal", given))
     schema = Schema(tuple(columns))
     if text:
         raise ValueError(text_found(text, sampler))
-    _refuse_nested(schema, sampler)
     if not any_kind and not schema.numeric and not schema.nominal:
         raise ValueError("there is no feature: 0 feature(s) where at least 1 is required")
     return schema
@@ -299,17 +294,6 @@ def decimal_dtype(before: int, after: int) -> pd.ArrowDtype:
     return pd.ArrowDtype(
         pa.decimal128(digits, after) if digits <= 38 else pa.decimal256(digits, after)
     )
-
-
-def _refuse_nested(schema: Schema, sampler: str) -> None:
-    for i in schema.nominal:
-        dtype = schema.columns[i].dtype
-        described = str(dtype)
-        if described.startswith(("list<", "large_list<", "struct<", "map<", "complex")):
-            raise TypeError(
-                f"column {schema.columns[i].name!r} has dtype {described}, which {sampler} cannot "
-                "use; convert it to numbers or categories, or name it in carry"
-            )
 
 
 def with_dtypes(schema: Schema, dtypes: dict[int, Any]) -> Schema:
@@ -421,6 +405,8 @@ def _dominant(schema: Schema, profile: Profile, growing: Sequence[Any]) -> list[
         place = int(np.argmax(variances))
         if np.isfinite(total) and total > 0 and variances[place] > _SHARE * total:
             found[place] = found.get(place, 0) + 1
+    if not found:
+        return []
     columns = schema.columns
     return [
         f"{columns[schema.numeric[place]].name!r} (in {n} of {len(growing)} classes that grow)"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, make_dataclass, replace
 from functools import cache
 from numbers import Integral
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -24,6 +25,7 @@ from dsmote.execute import (
     take,
 )
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
+from dsmote.execute.resources import memory_limit
 from dsmote.execute.tables import label_array
 from dsmote.neighbors import Choice, Engine
 from dsmote.neighbors.engines import BruteIndex, SklearnIndex, TreeIndex
@@ -301,18 +303,24 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
 
     def __sklearn_tags__(self) -> Tags:
         """Return the estimator's tags, for scikit-learn and imbalanced-learn."""
-        from sklearn.utils import TargetTags
-
-        from dsmote.samplers.tags import SamplerInputTags, SamplersOwnTags, SamplerTags
+        from sklearn.utils import InputTags, Tags, TargetTags
 
         # Where all columns are copied, or are categories, text and missing values are welcome.
         anything = self._any_kind or self._counts_levels
-        return SamplerTags(
+        return _with_tag(Tags, "sampler_tags")(
             estimator_type="sampler",
             target_tags=TargetTags(required=True),
-            input_tags=SamplerInputTags(sparse=False, string=anything, allow_nan=anything),
-            sampler_tags=SamplersOwnTags("sample_indices_" in self._memory_only),
+            input_tags=_with_tag(InputTags, "dataframe")(
+                sparse=False, string=anything, allow_nan=anything, dataframe=True
+            ),
+            sampler_tags=SimpleNamespace(sample_indices="sample_indices_" in self._memory_only),
         )
+
+
+@cache
+def _with_tag(tags: type, name: str) -> Any:
+    """Return scikit-learn's tags with one that imbalanced-learn adds."""
+    return make_dataclass(tags.__name__, [(name, Any, None)], bases=(tags,))
 
 
 @cache
@@ -519,7 +527,7 @@ class OverSampler(Sampler):
                 partition_bytes(table, profile, self._partition_rows) if table.lazy else 0
             ),
             row_bytes=row_bytes,
-            limit=table.limit(),
+            limit=memory_limit(on_cluster=table.lazy),
             in_memory=not table.lazy,
             process=self._process_bytes,
             notes=self._notes(schema, recipe, profile),

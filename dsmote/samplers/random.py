@@ -23,7 +23,7 @@ class CopyRecipe(Recipe):
 
     copies_rows = True
 
-    def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
+    def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
         """Say which rows are copied; their columns are taken where the table is made."""
         rows = index.rows
         return Made(rows.numeric[bases], {}, rows.codes[bases], bases)
@@ -37,24 +37,24 @@ class SmoothedRecipe(CopyRecipe):
 
     copies_rows = False
 
-    def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
+    def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
         """Add noise to copies."""
         rows = index.rows
         n, d = rows.numeric.shape
         scale = self.factors[index.rank] * bandwidth(n, d)
         numeric = rows.numeric[bases]
-        wide = {}
+        integers = {}
         for j in range(d):
             spread = _spread(rows.numeric[:, j])
             with np.errstate(over="ignore"):  # beyond the largest float there is none
                 noise = np.clip(scale * spread * normal(draws.noise(j)), -_MOST, _MOST)
-                noise = np.rint(noise) if whole[j] else noise
+                noise = np.rint(noise) if rounded[j] else noise
                 numeric[:, j] = np.clip(numeric[:, j] + noise, -_MOST, _MOST)
             if j in rows.integers:
                 unit = rows.units.get(j)  # noise in units of the last digit of a decimal
                 steps = noise if unit is None else np.rint(noise * unit)
-                wide[j] = _moved(rows.integers[j][bases], steps)
-        return Made(numeric, wide, rows.codes[bases], bases)
+                integers[j] = _moved(rows.integers[j][bases], steps)
+        return Made(numeric, integers, rows.codes[bases], bases)
 
 
 def _spread(column: np.ndarray) -> float:

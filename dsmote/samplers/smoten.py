@@ -39,7 +39,7 @@ class NominalRecipe(Recipe):
         """Index them."""
         return ValueDifferenceSearch(space.codes, space.tables, self.how)
 
-    def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, whole: np.ndarray) -> Made:
+    def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
         """Let the base row and its neighbours vote on each column."""
         rows = index.rows
         near, place = index.nearest(bases, self.k)

@@ -270,7 +270,7 @@ def test_what_memory_does_not_allow_exits_with_4(
     job: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = Limit(50 * 2**20, 1, "the memory limit of a worker")
-    monkeypatch.setattr("dsmote.execute.dask_table.memory_limit", lambda **_: small)
+    monkeypatch.setattr("dsmote.samplers.base.memory_limit", lambda **_: small)
     result = call("run", job)
     assert (result.exit_code, result.stdout) == (4, ""), result.output
     assert "the memory limit of a worker" in result.stderr

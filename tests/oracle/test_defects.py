@@ -146,11 +146,12 @@ def test_names_are_compared_without_a_matrix_of_rows_by_rows():
 def test_ties_of_the_vote_are_drawn():
     """The base row and its only neighbour vote in both, and disagree; theirs takes the first."""
     X, y = np.array([["b"], ["a"], *[["z"]] * 40], dtype=object), np.repeat([1, 0], [2, 40])
-    made = {}
-    for name, kind in (("ours", SMOTEN), ("theirs", theirs.SMOTEN)):
-        made[name] = kind(k_neighbors=1, random_state=0).fit_resample(X, y)[0][42:, 0].tolist()
-    assert set(made["theirs"]) == {"a"}
-    assert set(made["ours"]) == {"a", "b"}
+    original = theirs.SMOTEN(k_neighbors=1, random_state=0).fit_resample(X, y)[0]
+    assert set(original[42:, 0]) == {"a"}
+    sampler = SMOTEN(k_neighbors=1, random_state=0, provenance="full")
+    made = sampler.fit_resample(X, y)[0]
+    found = set(zip(sampler.provenance_["base_row"][42:], made[42:, 0], strict=True))
+    assert found == {(0, "a"), (0, "b"), (1, "a"), (1, "b")}
 
 
 def test_smoten_takes_a_number_of_neighbours_only():

@@ -463,6 +463,17 @@ def test_a_cluster_needs_the_share_and_the_rows_that_imblearn_asks_for():
         assert sampler.neighbors_report_[FEW]["clusters"] == len(valid)
 
 
+def test_a_cluster_needs_half_of_the_share_of_new_rows_where_nothing_else_is_said():
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.normal(size=(25, 2)), rng.normal(100, 1, size=(140, 2))]
+    y = np.repeat([0, 1, 0, 1], [10, 15, 80, 60])  # shares of 0.6 and of 0.43; a half is needed
+    heaps = KMeans(n_clusters=2, n_init=1, random_state=0)
+    for kind in (KMeansSMOTE, theirs.KMeansSMOTE):
+        made = kind(kmeans_estimator=heaps, random_state=0).fit_resample(X, y)[0][len(X) :]
+        assert len(made) == 15
+        assert (made < 50).all()
+
+
 # ---- SMOTEN
 
 

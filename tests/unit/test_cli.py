@@ -57,7 +57,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[JobSpec]:
         found.append(spec)
         return JobResult("planned", None, None, None, 0.0)
 
-    monkeypatch.setattr("dsmote.job.api.run_spec", run_spec)
+    monkeypatch.setattr("dsmote.job.run.run_spec", run_spec)
     return found
 
 

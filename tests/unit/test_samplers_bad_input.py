@@ -672,7 +672,7 @@ def test_what_class_counts_leave_to_be_found_is_found_while_computing(table):
 @pytest.mark.parametrize("how", ["resample", "fit_resample", "fit"])
 def test_what_cannot_fit_is_refused_before_it_runs(kind, table, how, monkeypatch):
     limit = Limit(250 * 2**20, 2, "the memory limit of a worker")
-    set_constant(monkeypatch, "execute", "memory_limit", lambda **_: limit)
+    set_constant(monkeypatch, "samplers", "memory_limit", lambda **_: limit)
 
     def refuse(*args, **kwargs):
         raise AssertionError("it ran")
