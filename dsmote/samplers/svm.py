@@ -35,6 +35,7 @@ class SvmRecipe(BorderRecipe):
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit the machine."""
+        from sklearn import config_context
         from sklearn.base import clone
         from sklearn.svm import SVC
 
@@ -47,7 +48,9 @@ class SvmRecipe(BorderRecipe):
                 "it would be fitted to are of one class: the other rows have missing values and "
                 "missing='skip' leaves them out; fill them or name those columns in carry"
             )
-        machine.fit(matrix, ranks)
+        # Rows with other values are left out or refused before; parameters of our own are right.
+        with config_context(assume_finite=True, skip_parameter_validation=how is None):
+            machine.fit(matrix, ranks)
         if not hasattr(machine, "support_"):
             raise ValueError(
                 f"svm_estimator is a {type(machine).__name__}, which has no attribute support_ "
