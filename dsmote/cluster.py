@@ -13,7 +13,6 @@ import os
 import platform
 import signal
 import socket
-import sys
 import threading
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +28,6 @@ from fsspec.core import url_to_fs
 
 from dsmote.plan.labels import listed
 from dsmote.plan.memory import (
-    OTHER_BYTES,
     PROCESS_BYTES,
     USABLE_SHARE,
     MemoryLimitError,
@@ -46,9 +44,6 @@ __all__ = [
     "check_paths",
     "check_versions",
     "connect",
-    "peak_memory",
-    "process_bytes",
-    "worker_peaks",
 ]
 
 #: Seconds to wait for a scheduler, unless Dask's own limit is shorter.
@@ -63,8 +58,6 @@ _NO_PAGES: dict[str, object] = {
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,
 }
-#: What a job imports in a worker that has done nothing yet.
-IMPORTS_BYTES = 50 * 2**20
 #: How many numbers of a version must agree. Frames, arrays and code travel as pickles; and Parquet
 #: files say which pyarrow wrote them: a part that another worker writes again must have its bytes.
 _NUMBERS = {
@@ -362,41 +355,6 @@ def _interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if received:
             signal.raise_signal(signal.SIGTERM)
-
-
-def peak_memory() -> int:
-    """Return the largest resident memory this process ever had, in bytes."""
-    # VmHWM rather than getrusage: the latter includes the parent's pages between fork and exec.
-    with suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:
-        for line in status:
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    try:
-        import resource
-    except ImportError:  # Windows
-        import psutil
-
-        return int(psutil.Process().memory_info().peak_wset)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-def process_bytes(client: Client) -> int:
-    """Return what a worker process takes before a job holds a row of its own.
-
-    Workers that a program starts import what it imports; what they hold beyond the usual may
-    as well be left of earlier work, and be used again, so it counts up to a bound only.
-    """
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    held = max((int(w["metrics"].get("memory", 0)) for w in workers), default=0)
-    return min(OTHER_BYTES, max(PROCESS_BYTES, held + IMPORTS_BYTES))
-
-
-def worker_peaks(client: Client) -> dict[str, int]:
-    """Return the peak resident memory of each worker process since it started, in bytes."""
-    peaks = client.run(peak_memory, on_error="return")
-    # A worker that does not answer is left out.
-    return {who: peak for who, peak in sorted(peaks.items()) if not isinstance(peak, Exception)}
 
 
 def check_versions(client: Client) -> None:

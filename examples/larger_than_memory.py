@@ -19,7 +19,7 @@ from dask.utils import format_bytes, parse_bytes
 from distributed import Client, LocalCluster
 
 from dsmote import SMOTE
-from dsmote.cluster import worker_peaks
+from dsmote.execute.resources import peak_memory
 
 COLUMNS = 16
 ROW_BYTES = 8 * COLUMNS + 1
@@ -74,7 +74,7 @@ def main() -> None:
             balanced = sampler.resample(frame, target="label")
             balanced.to_parquet(result, write_index=False)
             seconds = time.perf_counter() - start
-            peaks = worker_peaks(client)
+            peaks = client.run(peak_memory)
 
         plan = sampler.plan_
         print(f"rows per class before: {plan.counts_before}")

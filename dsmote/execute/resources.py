@@ -207,3 +207,18 @@ def single_threaded() -> Iterator[None]:
         finally:
             _HERE.limited = False
             _set_threads(before)
+
+
+def peak_memory() -> int:
+    """Return the largest resident memory this process ever had, in bytes."""
+    # VmHWM rather than getrusage: the latter includes the parent's pages between fork and exec.
+    with contextlib.suppress(OSError), open("/proc/self/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"VmHWM:"):
+                return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return int(psutil.Process().memory_info().peak_wset)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

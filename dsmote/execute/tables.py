@@ -46,6 +46,7 @@ from dsmote.plan.schema import column_name
 _FLOPS = 1 << 18  # multiplications that no BLAS spreads over threads
 _SHARE = 1 << 14  # new rows that one thread makes at a time, at most
 _LEAST = 1 << 13  # and at least: for fewer, threads wait for each other longer than they work
+_CELLS = 1 << 17  # values of new rows that are worth a thread as well
 _MANY = 1 << 17  # values of a class from which on the search of an eighth of that is worth it
 
 
@@ -320,7 +321,8 @@ class MemoryTable:
             self._index(task)
             for c in plan.growing:
                 of = self.classes[c.label]
-                least = _LEAST if of.rows.numeric.size < _MANY else _LEAST // 8
+                least = min(_LEAST, _CELLS // max(1, len(self.names)))
+                least = least if of.rows.numeric.size < _MANY else min(least, _LEAST // 8)
                 step = c.new if c.new < 2 * least else _step(c.new, thread_count(), least)
                 rows = make_rows(of, how, c.rank, range(c.new), step, in_threads)
                 made.append(finish(of, rows, how, c.label, first, self.index_like, self.array))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -25,15 +25,16 @@ from dsmote.job.labels import plain_label, plain_value
 from dsmote.job.logs import masked_logger
 from dsmote.job.parts import Layout, Part, ToWrite, check_folders, check_partition_by
 from dsmote.job.runner import Threads
-from dsmote.job.shuffle import Numbered, mixed, n_parts, with_mixing
 from dsmote.job.sources import Source, with_pandas_dtypes
 from dsmote.job.spec import JobSpec, sampler_of
 from dsmote.job.storage import SUCCESS, Output, OutputLocked, lacking, opened, part_name
-from dsmote.job.training import Divided, divide
 from dsmote.plan import MemoryLimitError, format_bytes
 from dsmote.plan.labels import listed
 from dsmote.plan.memory import reading_bytes, refusal
 from dsmote.samplers.registry import parameters_of
+
+if TYPE_CHECKING:
+    from dsmote.job.training import Divided
 
 #: The folders of training rows, resampled, and of the other rows, untouched.
 TRAIN, TEST = "train", "test"
@@ -65,6 +66,8 @@ class Outputs:
         self.counts: dict[str, dict[Any, int]] = {}
         self.drawn: Any = None  # rows that a report shows
         if spec.split is not None:
+            from dsmote.job.training import divide
+
             self.divided = divided = divide(self.frame, spec.target, spec.split)
             self.frame, self.lengths = divided.train, divided.train_rows
             self.largest = max(map(sum, zip(self.lengths, divided.test_rows, strict=True)))
@@ -180,6 +183,8 @@ class Outputs:
             plan = replace(plan, notes=(*plan.notes, self.note))
         if not self.spec.shuffle:
             return plan
+        from dsmote.job.shuffle import with_mixing
+
         files = sum(1 for n in self.lengths or () if n) * (self.spec.mode != "synthetic")
         return with_mixing(
             plan,
@@ -203,6 +208,8 @@ class Outputs:
             if originals and self.divided:
                 originals = _filled(originals, self.divided.train_rows)
             return [*originals, *made] or nothing
+        from dsmote.job.shuffle import Numbered, mixed, n_parts
+
         numbered, start = [], 0
         for partition, rows in zip(originals, self.lengths or (), strict=bool(originals)):
             numbered.append(Numbered(partition, start, rows))

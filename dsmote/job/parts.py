@@ -22,9 +22,9 @@ import pyarrow.parquet as pq
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-from dsmote.cluster import peak_memory
 from dsmote.execute.exchange import write_file
 from dsmote.execute.graph import in_one_reading
+from dsmote.execute.resources import peak_memory
 from dsmote.job.files import clear_errors, file_mark, is_local, open_fs
 from dsmote.job.labels import plain_label
 from dsmote.job.sources import as_pandas, look_at, with_pandas_dtypes

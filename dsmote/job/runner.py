@@ -21,12 +21,11 @@ import dask
 import psutil
 from dask.callbacks import Callback
 
-from dsmote.cluster import IMPORTS_BYTES, check_paths, peak_memory, process_bytes, worker_peaks
-from dsmote.execute.resources import compute, current_client, on_threads
+from dsmote.execute.resources import compute, current_client, on_threads, peak_memory
 from dsmote.job.files import one_line
 from dsmote.job.logs import Masking, Secrets
 from dsmote.plan import format_bytes
-from dsmote.plan.memory import PROCESS_BYTES
+from dsmote.plan.memory import IMPORTS_BYTES, OTHER_BYTES, PROCESS_BYTES
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -123,15 +122,25 @@ class Workers(Threads):
 
     def check_paths(self, reads: Sequence[str], folder: str | None = None) -> None:
         """Check that the workers see the files and the folder."""
+        from dsmote.cluster import check_paths
+
         check_paths(self._client, reads, folder)
 
     def process_bytes(self) -> int:
-        """Return what a worker takes before the job holds a row."""
-        return process_bytes(self._client)
+        """Return what a worker takes before the job holds a row.
+
+        Workers that a program starts import what it imports; what they hold beyond the usual may
+        as well be left of earlier work, and be used again, so it counts up to a bound only.
+        """
+        workers = self._client.scheduler_info(n_workers=-1)["workers"].values()
+        held = max((int(w["metrics"].get("memory", 0)) for w in workers), default=0)
+        return min(OTHER_BYTES, max(PROCESS_BYTES, held + IMPORTS_BYTES))
 
     def peaks(self) -> dict[str, int]:
         """Return the peak memory of each worker, in bytes."""
-        return worker_peaks(self._client)
+        peaks = self._client.run(peak_memory, on_error="return")
+        # A worker that does not answer is left out.
+        return {who: peak for who, peak in sorted(peaks.items()) if not isinstance(peak, Exception)}
 
     @contextmanager
     def guarded(self, patience: float = PATIENCE_SECONDS) -> Iterator[None]:

@@ -29,6 +29,8 @@ from typing import Any
 PROCESS_BYTES = 215 * 2**20
 ESTIMATOR_BYTES = 50 * 2**20
 OTHER_BYTES = 300 * 2**20
+#: What a job imports in a worker that has done nothing yet.
+IMPORTS_BYTES = 50 * 2**20
 OTHER_COPIES = 6
 WORKSPACE_BYTES = 96 * 2**20  # bound kept by the blocked search (see dsmote.neighbors)
 NUMBERS_BYTES = 52 * 2**20  # the same of numbers only, without copies of the queries

@@ -53,14 +53,18 @@ class KMeansRecipe(Recipe):
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit the clustering."""
+        from sklearn import config_context
         from sklearn.base import clone
         from sklearn.cluster import MiniBatchKMeans
 
         how = self.kmeans_estimator
-        if how is None or isinstance(how, Integral):
+        own = how is None or isinstance(how, Integral)
+        if own:
             n_clusters = min(8 if how is None else int(how), len(matrix))
             how = MiniBatchKMeans(n_clusters=n_clusters, random_state=seed % 2**32)
-        return clone(how).fit(matrix)
+        # Rows with other values are left out or refused before; parameters of our own are right.
+        with config_context(assume_finite=True, skip_parameter_validation=own):
+            return clone(how).fit(matrix)
 
     def survey(self, matrix: np.ndarray, ranks: np.ndarray, n_classes: int, model: Any) -> Any:
         """Count rows by class and cluster; int64 of shape (classes, clusters)."""

@@ -9,7 +9,9 @@ import psutil
 import pytest
 from distributed import default_client
 
-from dsmote.cluster import SchedulerUnreachable, connect, peak_memory, worker_peaks
+from dsmote.cluster import SchedulerUnreachable, connect
+from dsmote.execute.resources import peak_memory
+from dsmote.job.runner import Workers
 from dsmote.plan import MemoryLimitError
 
 
@@ -46,7 +48,7 @@ def test_local_cluster_ends_with_the_block() -> None:
         ):
             assert current is client
 
-        peaks = worker_peaks(client)
+        peaks = Workers(client).peaks()
         assert set(peaks) == set(client.nthreads())
         assert all(30 * 2**20 < peak < 500 * 2**20 for peak in peaks.values())
         raise KeyError
