@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 import dask
 from dask.utils import parse_bytes, parse_timedelta
 from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
 
 from dsmote.plan.labels import listed
 from dsmote.plan.memory import (
@@ -368,13 +367,10 @@ def _interrupts_held() -> Iterator[None]:
 def peak_memory() -> int:
     """Return the largest resident memory this process ever had, in bytes."""
     # VmHWM rather than getrusage: the latter includes the parent's pages between fork and exec.
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as status:
-            for line in status:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) * 1024
-    except OSError:
-        pass
+    with suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        for line in status:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
     try:
         import resource
     except ImportError:  # Windows
@@ -514,8 +510,7 @@ def _unseen(sizes: dict[str, int | None], folder: str | None, mark: str) -> str 
         if folder is not None:
             what = f"cannot write to {folder}"
             fs, path = url_to_fs(folder)
-            if not isinstance(fs, LocalFileSystem):
-                fs.invalidate_cache()
+            fs.invalidate_cache()
             if not fs.exists(f"{path.rstrip('/')}/{mark}"):
                 return f"{host} does not see what is written here to {folder}: it is not shared"
             # In a name of its own for each worker: two at once must not delete each other's.

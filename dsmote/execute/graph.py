@@ -419,9 +419,11 @@ def add_indexes(
     nearest_all: dict[int, Any] = {}
     survey = None
     if recipe.n_neighbors_all or recipe.surveys:
-        # In itself small, so that those who wait for it need not be sent the rows.
+        asked = _add_queries(tasks, token, task, gathered, model) if recipe.n_neighbors_all else {}
+        # In itself small, so that those who wait for it need not be sent the rows. A partition that
+        # is read before all that it is read for would be held, and with it every other.
         ready = f"ready-{token}"
-        tasks[ready] = (_ready, gathered, model)
+        tasks[ready] = (_ready, gathered, model, list(asked.values()))
         second = inputs.again(f"again-{token}", ready)
         tasks |= second.graph
         ranks = {c.label: c.rank for c in plan.classes}
@@ -432,7 +434,7 @@ def add_indexes(
             level = add_each(tasks, f"survey-{token}", partial(with_one_thread, see), rows)
             survey = tree(tasks, level, f"surveyed-{token}", sum)
         if recipe.n_neighbors_all:
-            nearest_all = _add_nearest(tasks, second, token, look, task, gathered, model, each)
+            nearest_all = _add_nearest(tasks, second, token, look, task, asked, each)
     indexes = {}
     for c in plan.growing:
         build = partial(
@@ -467,25 +469,32 @@ def _surveyed(model: Any, *row: Any, look: Any, recipe: Any, n_classes: int) -> 
     return recipe.survey(here.matrix, here.ranks, n_classes, model)
 
 
+def _add_queries(
+    tasks: dict[Any, Any], token: str, task: Task, gathered: Any, model: Any
+) -> dict[tuple[int, int], Any]:
+    """Add the queries for the nearest of all rows; return the keys of batches (rank, number)."""
+    asked = {}
+    for rank, b in chain.from_iterable(together(task.plan.growing)):
+        ask = partial(queries_of, recipe=task.how.recipe, rank=rank, batch=b)
+        asked[rank, b] = f"queries-{rank}-{b}-{token}"
+        tasks[asked[rank, b]] = (ask, gathered, model)
+    return asked
+
+
 def _add_nearest(
     tasks: dict[Any, Any],
     second: Inputs,
     token: str,
     look: Any,
     task: Task,
-    gathered: Any,
-    model: Any,
+    asked: Mapping[tuple[int, int], Any],
     each: Each | None,
 ) -> dict[int, Any]:
     """Add the search for the nearest of all rows; return the keys of what is found, by rank."""
     recipe = task.how.recipe
     found: dict[int, list[Any]] = {}
     for t, batches in enumerate(together(task.plan.growing)):
-        asking = []
-        for rank, b in batches:
-            ask = partial(queries_of, recipe=recipe, rank=rank, batch=b)
-            asking.append(f"queries-{rank}-{b}-{token}")
-            tasks[asking[-1]] = (ask, gathered, model)
+        asking = [asked[batch] for batch in batches]
         level = []
         for i, row in enumerate(second.rows()):
             level.append((f"nearest-{t}-{token}", i))

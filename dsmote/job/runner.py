@@ -233,9 +233,9 @@ def deferred_signals(cancel: Callable[[], None] | None) -> Iterator[Callable[[],
         if len(received) > 2:
             os._exit(INTERRUPTED)
 
-    def watch(cancel: Callable[[], None]) -> None:
+    def watch() -> None:
         while not done.wait(0.1):
-            if received:
+            if received and cancel is not None:
                 cancel()
                 if not done.wait(CANCEL_SECONDS):
                     late.set()
@@ -248,8 +248,8 @@ def deferred_signals(cancel: Callable[[], None] | None) -> Iterator[Callable[[],
 
     for each in handlers:
         signal.signal(each, note)
-    if cancel is not None:
-        threading.Thread(target=watch, args=(cancel,), name="dsmote-signals", daemon=True).start()
+    thread = threading.Thread(target=watch, name="dsmote-signals", daemon=True)
+    thread.start()
     try:
         yield check
     except BaseException:
@@ -260,6 +260,7 @@ def deferred_signals(cancel: Callable[[], None] | None) -> Iterator[Callable[[],
     finally:
         done.set()
         restore()
+        thread.join(CANCEL_SECONDS)  # it must not cancel what comes after the block
 
 
 def cancel(client: Any, futures: Sequence[Any]) -> None:

@@ -296,18 +296,18 @@ class ValueDifferenceSearch(CandidateSearch):
         if n * q == 0 or (n <= _FEW and not always):
             return None
         levels = self._levels
-        points = levels.points()
         size = max(2, min(n, _SAMPLE, _CELLS // max(1, self._n_terms)))
         drawn = np.sort(np.random.default_rng(0).permutation(n)[:size])
-        sample = points[self._codes[drawn]].reshape(len(drawn), -1)
+        sample = levels.points(self._codes[drawn]).reshape(len(drawn), -1)
         if not always and intrinsic_dimension(sample) > _limit(n, levels.n_classes):
             return None
         sample -= sample.mean(axis=0)
         axes = np.linalg.svd(sample, full_matrices=False)[2][:_AXES].T
         # A row's place is the sum of those of its levels: the rows are never written out in full.
-        self._places = np.empty((len(points), axes.shape[1]))
+        self._places = np.empty((len(levels.column), axes.shape[1]))
         for f, share in enumerate(np.split(axes, q)):
-            self._places[levels.column == f] = points[levels.column == f] @ share
+            of = np.flatnonzero(levels.column == f)
+            self._places[of] = levels.points(of) @ share
         self._short = levels.shortfall()
         self._pairs = levels.pairs(_CELLS // q)
         return RotatedTree(self._points(self._codes))
@@ -380,7 +380,9 @@ class _Levels:
         self._of = rank[same.of]
         self.n_used = len(order) - int(unused.sum())
         self.column = column[same.first[order]]
-        self.probabilities = table.T.take(same.first[order], axis=1)
+        self.probabilities = np.empty((self.n_classes, len(order)))
+        for of_class, values in zip(self.probabilities, table.T, strict=True):
+            of_class[:] = values[same.first[order]]
 
     def _rows(self, codes: np.ndarray) -> np.ndarray:
         return np.where(codes < 0, codes + self._sizes, codes) + self._starts
@@ -426,9 +428,10 @@ class _Levels:
         most = np.maximum(np.abs(sums - least), np.abs(sums - largest))
         return np.asarray((1.0 - 2.0 / self.n_classes) * (most + 4 * self.n_classes * _EPS) ** 2)
 
-    def points(self) -> np.ndarray:
-        """Return the levels as points; shape (u, C)."""
-        return np.sqrt(2.0) * (self.probabilities - self.probabilities.mean(axis=0)).T
+    def points(self, levels: np.ndarray) -> np.ndarray:
+        """Return levels as points; the last axis is that of the classes."""
+        some = self.probabilities[:, levels]
+        return np.moveaxis(np.sqrt(2.0) * (some - some.mean(axis=0)), 0, -1)
 
 
 def _looked_up(

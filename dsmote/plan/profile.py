@@ -86,6 +86,7 @@ def _add(a: Mapping[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
 
 SCALES = ("standard", "minmax", "robust")
 _CELLS = 4096
+_EXPONENTS = 1020  # that lie between the largest value and the narrowest cells
 _BASE = 2300  # sums are whole numbers of 2^-_BASE: squares of the least float still are
 _SLAB = 1 << 24  # rows of which half mantissas can be added in float64 without rounding
 
@@ -174,7 +175,7 @@ def _coarsened(
         return level, cells, counts
     largest = int(np.frexp(np.abs(cells).max())[1])
     # Below `narrow` halves of cells would overflow; at `wide` there are two or three cells.
-    narrow, wide = (largest - 1020, largest + 1) if level is None else (1, largest + 1)
+    narrow, wide = (largest - _EXPONENTS, largest + 1) if level is None else (1, largest + 1)
     while narrow < wide:
         middle = (narrow + wide) // 2
         if 1 + np.count_nonzero(np.diff(_cells_of(cells, middle))) <= _CELLS:
@@ -221,11 +222,12 @@ def merge_moments(a: ColumnMoments, b: ColumnMoments) -> ColumnMoments:
     sketch: tuple[Any, ...] = (None, None, None)
     if a.cells is not None and b.cells is not None:
         level = max((x for x in (a.level, b.level) if x is not None), default=None)
-        parts = []
-        for x in (a, b):
-            assert x.cells is not None
-            by = 0 if level is None else level - (x.level or 0)
-            parts.append(_cells_of(x.cells, by) if x.level != level else x.cells)
+        both = ((a.cells, a.level or 0), (b.cells, b.level or 0))
+        parts = [cells for cells, _ in both]
+        if level is not None:  # in which the larger values of the other part do not overflow
+            tops = [int(np.frexp(np.abs(cells).max())[1]) + own for cells, own in both]
+            level = max(level, *(top - _EXPONENTS for top in tops))
+            parts = [_cells_of(cells, level - own) for cells, own in both]
         cells, place = np.unique(np.concatenate(parts), return_inverse=True)
         counts = np.bincount(
             place, weights=np.concatenate([x.counts for x in (a, b) if x.counts is not None])

@@ -17,7 +17,8 @@ _LISTED = re.compile(r"^from dsmote\.samplers\.(\w+) import ([A-Z]\w+) as \2$", 
 @cache
 def class_names() -> dict[str, str]:
     """Return the class of each sampler by the sampler's name, that of its file; loads none."""
-    stub = pkgutil.get_data("dsmote.samplers", "__init__.pyi") or b""
+    stub = pkgutil.get_data("dsmote.samplers", "__init__.pyi")
+    assert stub is not None
     listed = _LISTED.findall(stub.decode())
     # Names in capitals first, as sorted names are elsewhere.
     listed.sort(key=lambda each: (not each[1].isupper(), each[1]))

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -40,6 +41,12 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = SECO
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds:g} s in vain until {what}"
         time.sleep(0.01)
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -248,24 +255,26 @@ class Stages:
         self.env = {"DSMOTE_FAULTS": str(folder)}
 
     @contextmanager
-    def held(self, stage: str) -> Iterator[None]:
-        """Hold all tasks that come to a stage until the block ends."""
+    def held(self, stage: str) -> Iterator[Callable[..., int]]:
+        """Hold all tasks that come to a stage until the block ends.
+
+        Yields what waits for a worker at the stage, none of those given, and returns its process.
+        """
         hold = self.folder / f"hold-{stage}"
         for mark in self.folder.glob(f"at-{stage}-*"):
             mark.unlink()
         hold.touch()
+
+        def arrived(process: subprocess.Popen[str], *but: int) -> int:
+            def there() -> set[int]:
+                assert process.poll() is None, process.communicate()
+                marks = self.folder.glob(f"at-{stage}-*")
+                return {int(mark.name.rpartition("-")[2]) for mark in marks} - set(but)
+
+            wait_until(there, f"a worker has come to {stage}")
+            return min(there())
+
         try:
-            yield
+            yield arrived
         finally:
             hold.unlink(missing_ok=True)
-
-    def arrived(self, stage: str, process: subprocess.Popen[str], *but: int) -> int:
-        """Wait for a worker at the stage that is none of some, and return its process id."""
-
-        def there() -> set[int]:
-            assert process.poll() is None, process.communicate()
-            marks = self.folder.glob(f"at-{stage}-*")
-            return {int(mark.name.rpartition("-")[2]) for mark in marks} - set(but)
-
-        wait_until(there, f"a worker has come to {stage}")
-        return min(there())

@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import sys
 import tomllib
 import urllib.request
@@ -31,7 +30,15 @@ from dsmote.cli import main
 from dsmote.job.demo import demo_chunk
 from dsmote.job.spec import load_job
 from dsmote.job.storage import STALE_SECONDS
-from tests.cluster.starting import CLUSTER, ROOT, missing, run, running, wait_until
+from tests.cluster.starting import (
+    CLUSTER,
+    ROOT,
+    free_port,
+    missing,
+    run,
+    running,
+    wait_until,
+)
 
 SCHEDULE = ROOT / "examples" / "schedule"
 README = (CLUSTER / "README.md").read_text(encoding="utf-8")
@@ -430,12 +437,6 @@ def started_by(source: str) -> dict[str, tuple[list[str], dict[str, str]]]:
             for role in ("scheduler", "worker")
         }
     return {role: (command, env) for role, command in (commands | {"job": []}).items()}
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 CONNECT = """

@@ -315,6 +315,8 @@ def test_many_values_may_mean_training() -> None:
 def test_values_may_come_as_python_has_them() -> None:
     assert Split("fold", "train").train == ("train",)  # type: ignore[arg-type]
     assert Split("fold", ["a", "b"]).train == ("a", "b")  # type: ignore[arg-type]
+    days = Split("fold", (np.int64(1), pd.Timestamp("2020-01-01").date()))
+    assert days.train == (1, "2020-01-01")
 
 
 def test_memory_counts_the_partition_as_it_is_read(tmp_path: Path) -> None:

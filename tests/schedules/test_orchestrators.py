@@ -3,19 +3,18 @@
 import os
 import re
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
 import psutil
 import pytest
 
-from tests.cluster.starting import missing, wait_until
+from tests.cluster.starting import free_port, missing, wait_until
 from tests.schedules.conftest import HOPELESS, SCHEDULE, SECONDS, Night, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -43,11 +42,8 @@ def environment_of(name: str, requirement: str, folder: Path) -> Path:
 
 
 def rows(database: Path, query: str) -> list[tuple]:
-    connection = sqlite3.connect(database)
-    try:
+    with closing(sqlite3.connect(database)) as connection:
         return connection.execute(query).fetchall()
-    finally:
-        connection.close()
 
 
 def fails_at_once(night: Night, command: list[object], env: dict[str, str], said_of: str) -> None:
@@ -116,9 +112,7 @@ def served(
     programs: Path, command: list[object], env: dict[str, str], folder: Path
 ) -> Iterator[dict[str, str]]:
     """A Prefect server and the flow that waits for its times, as the flow's text tells."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = free_port()
     client = env | {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
     started = []
 
@@ -133,9 +127,8 @@ def served(
         server = (programs / "prefect", "server", "start", "--host", "127.0.0.1", "--port", port)
         start(folder / "server.log", lambda: answers(client["PREFECT_API_URL"]), *server)
         log = folder / "flow.log"
-        start(
-            log, lambda: "polling for scheduled runs" in log.read_text(), *command, "--cron", CRON
-        )
+        polling = "polling for scheduled runs"
+        start(log, lambda: polling in log.read_text(), *command, "--cron", CRON)
         yield client
     finally:
         for process in reversed(started):
@@ -164,11 +157,11 @@ def test_prefect(night: Night, tmp_path: Path) -> None:
         words = ("deployment", "run", "dsmote-nightly/nightly", "--watch")
         code, said = run([programs / "prefect", *words], client, tmp_path)
         assert code == 0, said
+        pids = {process.pid for process in night.left()}
         listening = {
             at.laddr.ip
-            for process in night.left()
-            for at in process.net_connections("inet")
-            if at.status == psutil.CONN_LISTEN
+            for at in psutil.net_connections("inet")
+            if at.pid in pids and at.status == psutil.CONN_LISTEN
         }
         assert listening == {"127.0.0.1"}
     assert night.calls() == 1

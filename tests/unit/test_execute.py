@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_info
 
 from dsmote import ADASYN
 from dsmote.execute import Recipe, resources
-from dsmote.execute.graph import FAN_IN, tree
+from dsmote.execute.graph import FAN_IN, again, tree
 from dsmote.execute.resources import (
     current_client,
     memory_limit,
@@ -37,6 +37,22 @@ def test_trees_join_in_order(n):
     for key in tasks:
         if key[0] != "leaf":
             assert len(tasks[key][1]) <= FAN_IN
+
+
+def test_repeated_tasks_have_other_keys_and_make_the_same():
+    calls = []
+
+    def leaf(i):
+        calls.append(i)
+        return i
+
+    graph = {("a", 0): (leaf, 1), ("a", 1): (leaf, 2), "sum": (sum, [("a", 0), ("a", 1)])}
+    graph["alias"] = "sum"
+    copies, names = again(graph, "more")
+    assert not set(copies) & set(graph)
+    assert names == dict(zip(graph, copies, strict=True))
+    assert dask.get(graph | copies, ["sum", names["alias"]]) == (3, 3)
+    assert sorted(calls) == [1, 1, 2, 2]
 
 
 def test_a_partition_is_indexed_once_for_small_classes(monkeypatch):

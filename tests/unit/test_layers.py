@@ -127,6 +127,16 @@ def cycles(package: Path) -> list[str]:
     ]
 
 
+def upward_files(package: Path) -> list[str]:
+    """Return the files that import from a package above them, which may import them."""
+    return [
+        f"{place}: {name} imports {target}, which is above it"
+        for name, targets in file_imports(package).items()
+        for target, place in targets.items()
+        if name.startswith(f"{target}.") and target != "dsmote"
+    ]
+
+
 def dask_outside(package: Path) -> list[str]:
     return [
         f"{place}: {layer} imports {name}"
@@ -205,6 +215,7 @@ CHECKS = [
     unknown_layers,
     wrong_direction,
     cycles,
+    upward_files,
     dask_outside,
     talks_outside_cli,
     files_outside_job,
@@ -226,6 +237,8 @@ BROKEN = [
     (cycles, "plan/labels.py", "from dsmote.plan.profile import anything"),
     (cycles, "job/logs.py", "def late():\n    from dsmote.job.jobfile import anything"),
     (cycles, "plan/labels.py", "if TYPE_CHECKING:\n    from dsmote.plan import anything"),
+    (upward_files, "job/new.py", "from dsmote.job import anything"),
+    (upward_files, "plan/new.py", "from dsmote.plan import Plan"),
     (dask_outside, "plan/__init__.py", "import dask.dataframe as dd"),
     (dask_outside, "neighbors/new.py", "def late():\n    from distributed import get_client"),
     (dask_outside, "samplers/__init__.py", "import dask"),

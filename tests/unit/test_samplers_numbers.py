@@ -60,13 +60,8 @@ def test_decimals_are_what_floats_are_rounded_to_the_scale(name, dtype):
         assert made["amount"].isin(X["amount"].tolist()).all()
         return
     floats, _ = sampler(random_state=0).fit_resample(X.astype(float), Y)
-    exact = None if name == "random_over_sampler" else floats["amount"].to_numpy()[N:]
-    check_amounts(made["amount"], X["amount"], exact)
-    lazy = dd.from_pandas(X, npartitions=3)
-    again, _ = sampler(random_state=0).fit_resample(
-        lazy, dd.from_pandas(pd.Series(Y), npartitions=3)
-    )
-    again = again.compute()
+    check_amounts(made["amount"], X["amount"], floats["amount"].to_numpy()[N:])
+    again = sampler(random_state=0).fit_resample(*lazily(X))[0].compute()
     assert again["amount"].dtype == X["amount"].dtype
     assert again["amount"].tolist() == made["amount"].tolist()
 
@@ -119,17 +114,25 @@ def test_missing_decimals_follow_the_rules_for_numbers():
     assert made["amount"].isna().sum() == 1
 
 
+def lazily(X):
+    lengths = [0, 50, 70]  # an empty partition tells nothing
+    return dask_frame(X, lengths), dask_frame(pd.Series(Y), lengths)
+
+
 def containers(X):
-    frame, y = pd.DataFrame(X), pd.Series(Y)
+    frame = pd.DataFrame(X)
     return {
         "array": (X, Y),
         "dask array": (da.from_array(X, chunks=(50, -1)), da.from_array(Y, chunks=50)),
         "frame": (frame, Y),
-        "dask frame": (dd.from_pandas(frame, npartitions=3), dd.from_pandas(y, npartitions=3)),
+        "dask frame": lazily(frame),
     }
 
 
-@pytest.mark.parametrize("kind", list(containers(np.empty((N, 1)))))
+KINDS = pytest.mark.parametrize("kind", ["array", "dask array", "frame", "dask frame"])
+
+
+@KINDS
 @pytest.mark.parametrize("values", ["floats", "integers", "mixed"])
 def test_object_columns_of_numbers_are_taken(kind, values):
     X = np.random.default_rng(0).normal(size=(N, 3))
@@ -159,11 +162,6 @@ def test_smotenc_takes_object_columns_of_numbers_as_numeric_and_names_its_own_re
     assert "use SMOTENC" not in str(error.value)
 
 
-def lazily(X, y):
-    lengths = [0, 50, 70]  # an empty partition tells nothing
-    return dask_frame(X, lengths), dask_frame(pd.Series(y), lengths)
-
-
 @pytest.mark.parametrize("name", sorted({*NUMERIC, "smotenc"} - {"random-under", "kmeans"}))
 def test_given_class_counts_change_no_decimal(name):
     """The scale is not known before the rows are taken out, but then it is."""
@@ -173,13 +171,13 @@ def test_given_class_counts_change_no_decimal(name):
     sampler = samplers()[name](random_state=0)
     expected, _ = sampler.fit_resample(X, Y)
     check_amounts(expected["amount"], X["amount"])
-    for given in ((X, Y), lazily(X, Y)):
+    for given in ((X, Y), lazily(X)):
         made, _ = sampler.fit_resample(*given, class_counts=counts)
         made = made.compute() if hasattr(made, "compute") else made
         assert made["amount"].tolist() == expected["amount"].tolist()
 
 
-@pytest.mark.parametrize("kind", ["array", "dask array", "frame", "dask frame"])
+@KINDS
 @pytest.mark.parametrize("counts", [None, {0: N - int(Y.sum()), 1: int(Y.sum())}])
 def test_object_columns_of_numbers_are_no_categories(kind, counts):
     X = table().drop(columns="y").assign(c=np.array(["a", "b"] * (N // 2), object)).astype(object)
@@ -187,12 +185,7 @@ def test_object_columns_of_numbers_are_no_categories(kind, counts):
     sampler = SMOTENC(random_state=0, missing="skip")
     expected, _ = sampler.fit_resample(X, Y)
     assert sampler.categorical_features_.tolist() == [2]
-    given = {
-        "array": (X.to_numpy(), Y),
-        "dask array": (da.from_array(X.to_numpy(), chunks=(50, -1)), da.from_array(Y, chunks=50)),
-        "frame": (X, Y),
-        "dask frame": lazily(X, Y),
-    }[kind]
+    given = containers(X.to_numpy())[kind]
     made, _ = sampler.fit_resample(*given, class_counts=counts)
     assert sampler.categorical_features_.tolist() == [2]
     assert ("object columns" in sampler.plan_.passes[0]) == kind.startswith("dask")
@@ -205,4 +198,4 @@ def test_object_columns_of_numbers_are_no_categories(kind, counts):
 def test_bools_and_digits_in_object_columns_of_frames_are_no_numbers(values, lazy):
     X = pd.DataFrame({"a": np.array(values * (N // 2), object)})
     with pytest.raises(ValueError, match=r"1 column holds text .*'a'"):
-        SMOTE(random_state=0).fit_resample(*(lazily(X, Y) if lazy else (X, Y)))
+        SMOTE(random_state=0).fit_resample(*(lazily(X) if lazy else (X, Y)))
