@@ -209,6 +209,13 @@ def test_another_job_begins_anew(
     assert pd.read_parquet(out)["y"].value_counts().to_dict() == {"rare": 350, "usual": 350}
 
 
+def one_byte(file: Path, note: Path, record: dict) -> None:
+    """Of the data, so that all but the checksum is as it was."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 8] ^= 1
+    file.write_bytes(content)
+
+
 def other_schema(file: Path, note: Path, record: dict) -> None:
     """Another table, which the record was made to fit."""
     pd.read_parquet(file).assign(z=1).to_parquet(file, index=False)
@@ -238,7 +245,7 @@ def link(file: Path, note: Path, record: dict) -> None:
 DAMAGES: dict[str, Callable[[Path, Path, dict], object]] = {
     "cut": lambda file, *_: file.write_bytes(file.read_bytes()[:-1]),
     "gone": lambda file, *_: file.unlink(),
-    "same size": lambda file, *_: file.write_bytes(b"\0" * file.stat().st_size),
+    "one byte": one_byte,
     "other rows": lambda file, *_: pd.read_parquet(file).iloc[::-1].to_parquet(file, index=False),
     "other schema": other_schema,
     "other part": other_part,

@@ -169,16 +169,18 @@ def test_of_many_that_begin_one_goes_on(out: Path, dead: bool) -> None:
     write(out, "new")
 
 
-def test_of_two_that_found_different_locks_none_goes_on(
-    out: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("found", ["a dead run's lock", "none"])
+def test_run_that_is_overtaken_before_it_has_a_lock_gives_up(
+    out: Path, monkeypatch: pytest.MonkeyPatch, found: str
 ) -> None:
-    """One found a dead run's lock; before it had its own, that was gone and another had begun."""
-    dead, make = dead_run(out), Output.make_folder
+    """What it had found was gone when another had begun, or the other's lock has its name."""
+    dead, make = None if found == "none" else dead_run(out), Output.make_folder
     other = Output(str(out))
 
     def late(self: Output, path: str) -> None:
         monkeypatch.undo()
-        os.remove(dead.output.lock)
+        if dead:
+            os.remove(dead.output.lock)
         other.acquire()
         make(self, path)
 

@@ -12,6 +12,8 @@ import pytest
 
 from dsmote import SMOTE, SMOTEN, SMOTENC, RandomOverSampler
 from dsmote.execute import generate
+from dsmote.execute.extract import merge_nearest
+from dsmote.execute.recipe import NearestOfAll
 from dsmote.neighbors import BruteSearch, TreeSearch, level_probabilities
 from dsmote.neighbors.exact import group_equal_rows
 from dsmote.plan import Limit
@@ -339,6 +341,23 @@ def test_lists_of_neighbours_and_copies_are_held_and_built():
     assert copied.build - plain.build == 3 * copies + axes
     looks = Needs(5, n_neighbors_all=10)
     assert looking_bytes(10**9, looks, 20) == looking_bytes(QUERIES, looks, 20)
+
+
+@pytest.mark.parametrize(("m", "values", "width"), [(5, 0, 10), (10, 5, 20), (5, 5, 40)])
+def test_what_joining_lists_of_neighbours_takes_is_projected(m, values, width):
+    n, rng = 4_000, np.random.default_rng(0)
+
+    def found():
+        distances, points = np.sort(rng.random((n, m)), axis=1), rng.random((n, values, width))
+        classes, numbers = np.zeros((n, m), dtype=np.int32), rng.integers(0, 10**6, (n, m))
+        return NearestOfAll(np.arange(n), distances, classes, numbers, points, 0, distances + 0)
+
+    tracemalloc.start()
+    merge_nearest([found() for _ in range(8)])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # A worker is projected to hold half of it again.
+    assert peak <= 1.5 * looking_bytes(n, Needs(5, n_neighbors_all=m, values=values), width)
 
 
 def test_what_does_not_fit_is_reported_with_both_numbers_and_a_remedy():
