@@ -50,6 +50,7 @@ from dsmote.plan.memory import QUERIES
 from dsmote.plan.profile import merge_decimals
 
 BATCH = QUERIES  # that travel together: their lists of 10 are 7 MiB
+_ALL = 2**62  # rows of a class in a sample that leaves none out
 _LEAST = 50  # rows of a class that a model is fitted to, where it has so many
 _WORTH_THREADS = 1 << 26  # multiplications
 _FEW_COLUMNS = 8
@@ -78,7 +79,7 @@ def take_of(task: Task) -> Take:
         total = sum(c.usable for c in plan.classes)
         for c in plan.classes:
             part = -(-recipe.sample * c.usable // max(1, total))
-            quotas[c.rank] = c.usable if total <= recipe.sample else max(part, _LEAST)
+            quotas[c.rank] = _ALL if total <= recipe.sample else max(part, _LEAST)
     passthrough = [*task.schema.copied, *task.schema.carried]
     if task.how.provenance != "full":
         passthrough = task.schema.copied
@@ -139,8 +140,10 @@ def extract(*row: Any, take: Take) -> Extract:
         if rank is not None:
             rows[rank] = found
         if quota:
-            hashes, kept = smallest_hashes(list(found.numeric.T), quota)
-            of_class = FitRows(hashes, found.numeric[kept], found.numbers[kept])
+            of_class = FitRows(np.zeros(len(found), dtype=np.uint64), found.numeric, found.numbers)
+            if quota != _ALL:
+                hashes, kept = smallest_hashes(list(found.numeric.T), quota)
+                of_class = FitRows(hashes, found.numeric[kept], found.numbers[kept])
             sample[take.ranks[name]] = of_class
     if here.matrix(take.schema) is not None and weights is None and groups is None:
         return Extract(counts, (len(codes),), rows, sample)

@@ -292,7 +292,8 @@ def fit_model(found: Extract, *, recipe: Recipe, seed: int) -> Any:
     numbers = np.concatenate([found.sample[r].numbers for r in ranks])
     of = np.repeat(ranks, [len(found.sample[r].numbers) for r in ranks])
     order = np.argsort(numbers, kind="stable")
-    return recipe.fit(recipe.scaled(numeric[order]), of[order], numbers[order], seed)
+    matrix = recipe.scaled(numeric.take(order, axis=0))
+    return recipe.fit(matrix, of[order], numbers[order], seed)
 
 
 def build_class_index(
