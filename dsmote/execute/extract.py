@@ -28,6 +28,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def take_of(task: Task) -> Take:
         passthrough = task.schema.copied
     return Take(
         schema=task.schema,
-        grow={c.label: c.rank for c in plan.growing},
+        grow=dict(map(attrgetter("label", "rank"), plan.growing)),
         skip=task.skip,
         copies=recipe.copies_rows,
         passthrough=() if recipe.copies_rows else tuple(sorted(passthrough)),

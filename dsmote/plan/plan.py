@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import Any
 
 from dsmote.plan.labels import first, listed, plain, sort_labels, visible
@@ -134,7 +135,7 @@ class Plan:
     @cached_property
     def growing(self) -> tuple[ClassPlan, ...]:
         """The classes that get new rows."""
-        return tuple([c for c in self.classes if c.new > 0])
+        return tuple(filter(attrgetter("new"), self.classes))
 
     @cached_property
     def n_before(self) -> int:
@@ -144,12 +145,12 @@ class Plan:
     @cached_property
     def n_new(self) -> int:
         """Synthetic rows."""
-        return sum([c.new for c in self.classes])
+        return sum(map(attrgetter("new"), self.classes))
 
     @cached_property
     def n_dropped(self) -> int:
         """Rows that are left out."""
-        return sum([c.dropped for c in self.classes])
+        return sum(map(attrgetter("dropped"), self.classes))
 
     @property
     def n_after(self) -> int:
@@ -159,12 +160,12 @@ class Plan:
     @cached_property
     def counts_before(self) -> dict[Any, int]:
         """Rows per class in the input."""
-        return {c.label: c.before for c in self.classes}
+        return dict(map(attrgetter("label", "before"), self.classes))
 
     @cached_property
     def counts_after(self) -> dict[Any, int]:
         """Rows per class in the output."""
-        return {c.label: c.after for c in self.classes}
+        return dict(map(attrgetter("label", "after"), self.classes))
 
     @property
     def engine(self) -> str:

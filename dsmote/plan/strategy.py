@@ -137,7 +137,9 @@ def _named(
     if name in ("minority", "majority"):
         targeted = [extreme]
     else:
-        targeted = [label for label in labels if name == "all" or label != extreme]
+        targeted = [*labels]
+        if name != "all":
+            targeted.remove(extreme)
     if direction == CLEAN:
         return {label: counts[label] for label in targeted}
     return dict.fromkeys(targeted, counts[majority if direction == OVER else minority])
