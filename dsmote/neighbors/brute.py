@@ -594,8 +594,7 @@ class DirectSearch:
         squares = self._squares
         with np.errstate(over="ignore", invalid="ignore"):
             lengths = np.einsum("ij,ij->i", points, points)
-            values = points @ self._rows.T
-            values *= -2.0
+            values = (-2.0 * points) @ self._rows.T
             values += squares
             last, proposed = _least(values, k + 1, selves)
             exact = squared_distances(self._rows, points, proposed)
