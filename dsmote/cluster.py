@@ -195,16 +195,22 @@ def _place(address: Any, scheduler_file: Any) -> tuple[str, str] | None:
             with open(os.path.expanduser(file), encoding="utf-8") as handle:
                 content = json.load(handle)
         except OSError as error:
-            text = f"cannot read the scheduler file {file}: {error.strerror}"
-            raise type(error)(text) from error
+            raise type(error)(
+                f"cannot read the scheduler file {file}: {error.strerror}; start the scheduler "
+                "with --scheduler-file, or check that this machine sees the folder"
+            ) from error
         except ValueError as error:
             raise SchedulerUnreachable(
                 f"{file} is no scheduler file, or its scheduler is still writing it: {error}"
             ) from error
         place = content.get("address") if isinstance(content, dict) else None
     if not isinstance(place, str) or not place.strip():
-        where = f"in the scheduler file {file}" if file else "of the scheduler"
-        raise ValueError(f"the address {where} is empty: give one such as tcp://HOST:8786, or none")
+        if file:
+            raise ValueError(
+                f"the address in the scheduler file {file} is empty: give the file that `dask "
+                "scheduler --scheduler-file` wrote"
+            )
+        raise ValueError("the address of the scheduler is empty: give one such as tcp://HOST:8786")
     return place, file
 
 
@@ -240,9 +246,14 @@ def _security(given: Security | Mapping[str, Any] | None) -> Security:
 
     security = given if isinstance(given, Security) else Security(**(given or {}))
     files = security.get_tls_config_for_role("client")
-    for file in (files["ca_file"], files["cert"], files["key"]):
+    names = {"tls_ca_file": "ca_file", "tls_client_cert": "cert", "tls_client_key": "key"}
+    for name, file in ((name, files[key]) for name, key in names.items()):
         if file and "\n" not in file:  # else it is the certificate itself
-            open(file, "rb").close()  # OpenSSL does not say which file is missing
+            try:
+                open(file, "rb").close()  # OpenSSL does not say which file is missing
+            except OSError as error:
+                text = f"cannot read {file}, given as {name}: {error.strerror}"
+                raise type(error)(text) from error
     return security
 
 
@@ -258,8 +269,19 @@ def _local_security(given: Security | Mapping[str, Any] | None) -> Security:
     if not given and dask.config.get("distributed.comm.require-encryption", None) is None:
         return Security.temporary()
     security = _security(given)
-    own = security.get_tls_config_for_role("scheduler")["cert"]
-    return security if own or not security.require_encryption else Security.temporary()
+    if not security.require_encryption:
+        return security
+    files = {r: security.get_tls_config_for_role(r) for r in ("scheduler", "worker", "client")}
+    lacking = [r for r, of in files.items() if not (of["ca_file"] and of["cert"])]
+    if len(lacking) == len(files):
+        return Security.temporary()
+    if lacking:  # Dask says no more than that the scheduler failed to start
+        raise ValueError(
+            f"encryption is required and there is no certificate for the {lacking[0]}: a local "
+            "cluster needs tls_ca_file, and tls_..._cert and tls_..._key of scheduler, worker "
+            "and client, in security= or in Dask's configuration (distributed.comm.tls), or none"
+        )
+    return security
 
 
 @contextmanager
@@ -277,7 +299,8 @@ def _local_cluster(
 
     for name, given in (("n_workers", n_workers), ("threads_per_worker", threads_per_worker)):
         # On no worker a job would wait for ever.
-        if given is not None and not (isinstance(given, Integral) and given >= 1):
+        whole = isinstance(given, Integral) and not isinstance(given, bool) and given >= 1
+        if given is not None and not whole:
             raise ValueError(f"{name}={given!r}: it must be a whole number, 1 or more")
     if memory_limit is not None:
         _check_limit(memory_limit)
@@ -313,7 +336,7 @@ def _check_limit(memory_limit: str | int | float) -> None:
         return
     try:
         limit = parse_bytes(memory_limit)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, AttributeError, OverflowError):
         limit = -1
     # Dask would take True for 1, and an empty text for no limit.
     if limit < 0 or isinstance(memory_limit, bool) or memory_limit == "":

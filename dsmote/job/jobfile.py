@@ -280,6 +280,9 @@ class Reader:
         self._parser.composer.warn_double_anchors = False  # YAML allows them
         try:
             node = self._parser.compose(text)
+            if self._parser.resolver.processing_version != (1, 2):  # labels would be others
+                line = text.count("\n", 0, text.find("%YAML")) + 1
+                return self.error((), "job files are YAML 1.2: delete the %YAML directive", line)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 1

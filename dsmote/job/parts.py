@@ -342,7 +342,7 @@ def finished_parts(folder: str, parts: Sequence[ToWrite]) -> dict[int, Part]:
         try:
             record = json.loads(fs.cat_file(f"{records}/{name}"))
             files = tuple(Written(**each) for each in record["files"])
-            counts = tuple((label, rows) for label, rows in record["counts"])
+            counts = tuple(dict(record["counts"]).items())
             if record["number"] == part.number and all(_is_whole(fs, root, f, part) for f in files):
                 return Part(part.number, files, counts, None, 0)
         except Exception:  # of a damaged record, or a damaged file

@@ -20,6 +20,7 @@ import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -614,6 +615,7 @@ def add_report(
 ) -> None:
     """Write the page to a file. What goes wrong is logged, and stops no job."""
     fs, inside = open_fs(path)
+    page = ""
     try:
         if isinstance(rows, str):
             raise RuntimeError(rows)
@@ -621,12 +623,14 @@ def add_report(
         with clear_errors("write", path):
             fs.pipe_file(inside, page.encode("utf-8"))
     except Exception as error:
+        hidden.mask_error(error)
         trace = not isinstance(error, OSError)  # of the storage
         message = "the table is complete, but its report could not be made: %s"
         logger.error(message, error, exc_info=trace)
-        with clear_errors("remove", path):  # half a page is none
-            if fs.exists(inside):
-                fs.rm_file(inside)
+        if page:  # half of it may be there, which is none
+            with suppress(OSError):
+                if fs.exists(inside):
+                    fs.rm_file(inside)
 
 
 def report_html(

@@ -11,6 +11,8 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import date
 from functools import cache
 from itertools import chain
 from numbers import Integral
@@ -83,7 +85,7 @@ def _registry() -> Any:
 
 
 def _as_list(value: Any) -> Any:
-    value = [value] if isinstance(value, str | int | float) else value
+    value = [value] if isinstance(value, str | int | float | date) else value
     return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
@@ -103,9 +105,11 @@ _ABOVE_ZERO = r"^(0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*) *([kKmMgGtTpP][iI]
 
 
 def _size(value: Any) -> Any:
-    text = str(value) if isinstance(value, str | int) and value is not True else ""
-    if re.match(_ABOVE_ZERO, text):
-        return value
+    from dask.utils import parse_bytes
+
+    with suppress(ValueError, OverflowError):
+        if isinstance(value, str | int) and value is not True and parse_bytes(value) > 0:
+            return value
     raise ValueError("must be a size above 0, such as 2GiB")
 
 

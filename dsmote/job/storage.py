@@ -193,12 +193,14 @@ class Output:
             lock = self.path(f"lock.{max(dead, default=0) + 1}")
             try:
                 self.make_folder(self.aside)
-                self.fs.pipe_file(lock, json.dumps(self._state).encode(), mode="create")
+                self._create(lock, json.dumps(self._state).encode())
                 self.lock = lock
                 break
             except FileNotFoundError:  # another run, which ended, deleted the folder
-                if not left:
+                if not (left and self.has_folders):  # stores say so of a bucket
                     raise
+            except FileExistsError:
+                pass
             except OSError:  # stores have errors of their own for a file that is there
                 if not self.fs.exists(lock):
                     raise
@@ -208,6 +210,14 @@ class Output:
         self._check_owner()
         for number in dead:
             self.remove(self.path(f"lock.{number}"))
+
+    def _create(self, path: str, content: bytes) -> None:
+        """Make a file that is not there: of many that try, one does."""
+        if not self.local:
+            self.fs.pipe_file(path, content, mode="create")  # by a conditional write
+            return
+        with open(path, "xb") as handle:  # fsspec looks first whether there is one
+            handle.write(content)
 
     def dead_locks(self) -> list[int]:
         """Return the numbers of the locks of dead runs; raise where another run is at work."""

@@ -479,9 +479,10 @@ class OverSampler(Sampler):
         if class_counts is not None:
             if self.scale or self._counts_levels:
                 which = f"scale={self.scale!r}" if self.scale else type(self).__name__
+                remedy = ", or scale the columns before" if self.scale else ""
                 raise ValueError(
                     f"{which} needs to look at all rows once, and class_counts says not to; leave "
-                    "class_counts out"
+                    f"class_counts out{remedy}"
                 )
             return assumed_profile(class_counts, schema.row_bytes())
         profile = table.profile(schema, self.scale, self._counts_levels)

@@ -13,6 +13,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from dsmote.execute.exchange import write_file
 from dsmote.job import storage
@@ -169,13 +170,17 @@ def test_of_many_that_begin_one_goes_on(out: Path, dead: bool) -> None:
     write(out, "new")
 
 
-@pytest.mark.parametrize("found", ["a dead run's lock", "none"])
+@pytest.mark.parametrize("found", ["a dead run's lock", "none", "none, at the last look"])
 def test_run_that_is_overtaken_before_it_has_a_lock_gives_up(
     out: Path, monkeypatch: pytest.MonkeyPatch, found: str
 ) -> None:
     """What it had found was gone when another had begun, or the other's lock has its name."""
-    dead, make = None if found == "none" else dead_run(out), Output.make_folder
-    other = Output(str(out))
+    dead, make = dead_run(out) if "dead" in found else None, Output.make_folder
+    other, exists = Output(str(out)), LocalFileSystem.exists
+
+    def unseen(self: LocalFileSystem, path: str, **more: Any) -> bool:
+        monkeypatch.undo()
+        return exists(self, path, **more) and "lock" not in path
 
     def late(self: Output, path: str) -> None:
         monkeypatch.undo()
@@ -183,6 +188,8 @@ def test_run_that_is_overtaken_before_it_has_a_lock_gives_up(
             os.remove(dead.output.lock)
         other.acquire()
         make(self, path)
+        if "last look" in found:
+            monkeypatch.setattr(LocalFileSystem, "exists", unseen)
 
     monkeypatch.setattr(Output, "make_folder", late)
     with pytest.raises(OutputLocked), opened(str(out)):
