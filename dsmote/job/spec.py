@@ -62,13 +62,14 @@ MOST_ROWS = 2**31 - 1
 PARAMS = {
     "sampling_strategy": "auto, minority or majority, 'not minority', 'not majority' or all; a "
     "ratio such as 0.5; or the total rows by label, such as '{\"1\": 5000}'.",
-    "k_neighbors": "Number of nearest neighbours.",
+    "k_neighbors": "Number of nearest neighbours (5; kmeans: 2).",
     "categorical": "A numeric column to use as a categorical feature.",
     "carry": "A passthrough column, such as an id: kept in the output, not used as a feature, "
     "missing in new rows.",
-    "missing": "error, or skip: rows with missing values are kept, and no rows are made from them.",
-    "neighbors": "Neighbour search: auto, tree, brute, or fast, which is approximate, and its "
-    "recall is measured.",
+    "missing": "error (the default), or skip: rows with missing values are kept, and no rows are "
+    "made from them.",
+    "neighbors": "Neighbour search: auto (the default), tree, brute, or fast, which is approximate "
+    "and whose recall is measured.",
     "scale": "Search neighbours among scaled columns (standard, minmax or robust); rows are made "
     "in the original units.",
     "n_components": "Search neighbours in so many principal components (or, below 1, in those "

@@ -367,6 +367,7 @@ def test_the_schema_has_descriptions_and_defaults(schema: dict) -> None:
         ("just text", "1", "a job is keys and values"),
         ("input: a\n---\ninput: b\n", "2", "single document"),
         ("input: \x07", "1", "a character that YAML does not allow"),
+        ("# job\n%YAML 1.1\n---\nreport: yes\n", "2", "job files are YAML 1.2"),
         ("a: " + "[" * 400, "1", ""),
         ("input: a\noutput: \udcff\n", "2", "is not UTF-8 text"),
         ("#" * 1_000_001, "1", "larger than 1 MB"),

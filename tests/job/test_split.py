@@ -315,6 +315,8 @@ def test_many_values_may_mean_training() -> None:
 def test_values_may_come_as_python_has_them() -> None:
     assert Split("fold", "train").train == ("train",)  # type: ignore[arg-type]
     assert Split("fold", ["a", "b"]).train == ("a", "b")  # type: ignore[arg-type]
+    day = pd.Timestamp("2020-01-01").date()
+    assert Split("fold", day).train == ("2020-01-01",)  # type: ignore[arg-type]
     days = Split("fold", (np.int64(1), pd.Timestamp("2020-01-01").date()))
     assert days.train == (1, "2020-01-01")
 

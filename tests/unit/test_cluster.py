@@ -91,6 +91,8 @@ def test_peak_memory_grows() -> None:
         ({"n_workers": 0}, ValueError, "n_workers=0: it must be a whole number, 1 or more"),
         ({"n_workers": -1}, ValueError, "n_workers=-1"),
         ({"n_workers": "2"}, ValueError, "n_workers='2'"),
+        ({"n_workers": True}, ValueError, "n_workers=True"),
+        ({"memory_limit": [4]}, ValueError, r"memory_limit=\[4\]: give a size"),
         ({"threads_per_worker": 1.5}, ValueError, "threads_per_worker=1.5"),
         ({"memory_limit": -5}, ValueError, "memory_limit=-5"),
         ({"memory_limit": float("nan")}, ValueError, "memory_limit=nan"),
@@ -101,7 +103,19 @@ def test_peak_memory_grows() -> None:
         ({"memory_limit": "209715200"}, MemoryLimitError, r"limit of 200\.0 MiB is too small"),
         ({"memory_limit": 209_715_200.0}, MemoryLimitError, r"limit of 200\.0 MiB is too small"),
         ({"security": {"tls_ca": "x"}}, TypeError, r"Unknown parameters: \['tls_ca'\]"),
-        ({"security": {"tls_ca_file": "/no/ca.pem"}}, FileNotFoundError, r"/no/ca\.pem"),
+        ({"security": {"tls_ca_file": "/no/ca.pem"}}, FileNotFoundError, "given as tls_ca_file"),
+        (
+            {
+                "n_workers": 1,
+                "security": {
+                    "require_encryption": True,
+                    "tls_ca_file": __file__,
+                    "tls_scheduler_cert": __file__,
+                },
+            },
+            ValueError,
+            "there is no certificate for the worker",
+        ),
         ({"security": True}, TypeError, "mapping, not bool"),
         # As from a variable that is not set: in the configuration it names nothing.
         ({"security": {"tls_client_key": "/no"}}, FileNotFoundError, "/no"),
