@@ -82,6 +82,33 @@ def test_never_slower(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "made 200 x 50" in out and "mammography" in out
 
 
+def test_fidelity(
+    data_dir: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    benchmark = import_module("fidelity")
+    monkeypatch.setattr(benchmark, "REPEATS", 1)
+    chosen = ["SMOTE", "RandomUnderSampler", "SMOTENC", "SMOTEN"]
+    only = [word for name in chosen for word in ("--only", name)]
+    numbers = benchmark.main(["--data", str(data_dir), "--tables", "2", "--jobs", "1", *only])
+    assert len(numbers["lines"]) == 4 * 2 * 3
+    line = numbers["lines"]["SMOTE", "logistic", "AP"]
+    assert line["tables"] == 2 and 0 < line["dsmote"] < 1 and line["error"] > 0
+    assert line["difference"] == pytest.approx(line["dsmote"] - line["theirs"])
+    # One of the two tables has names.
+    assert numbers["lines"]["SMOTEN", "tree", "F1"]["within"] is None
+    assert numbers["left_out"]["SMOTE"]["of"] == 4
+    out = capsys.readouterr().out
+    assert "no minority class of 16 rows in glass5, zoo-3" in out
+    assert "differences are within 2 standard errors" in out
+    # What one side refuses is left out on both.
+    impossible = benchmark.Sampler("SMOTE", {"k_neighbors": 500})
+    monkeypatch.setitem(benchmark.SAMPLERS, "never", impossible)
+    (task,) = benchmark.tasks(data_dir, 1)
+    means, refused = benchmark.compared(task, "never")
+    assert (means != means).all()
+    assert refused["folds"] == 2 and sum(refused.values()) == 6
+
+
 @pytest.mark.slow
 def test_samplers_in_memory(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cases = ["borderline-2", "smoten-100k"]
