@@ -108,6 +108,12 @@ class Plan:
         rows without a label are those of None.
     direction : {"over-sampling", "under-sampling", "clean-sampling"}
         Of cleaning methods rows are known when they are dropped: counts after are at most these.
+    growing : tuple of ClassPlan
+        The classes that get new rows.
+    n_before, n_new, n_dropped, n_after : int
+        Rows of the input, synthetic rows, rows that are left out, rows of the output.
+    counts_before, counts_after : dict of label to int
+        Rows per class in the input and in the output.
     """
 
     sampler: str
@@ -127,45 +133,14 @@ class Plan:
         # Tasks carry plans: not what is computed from them.
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Why this cannot run; empty where it can."""
-        return (*self.too_small, *self.too_large)
-
-    @cached_property
-    def growing(self) -> tuple[ClassPlan, ...]:
-        """The classes that get new rows."""
-        return tuple(filter(attrgetter("new"), self.classes))
-
-    @cached_property
-    def n_before(self) -> int:
-        """Rows of the input."""
-        return sum(self.counts_before.values())
-
-    @cached_property
-    def n_new(self) -> int:
-        """Synthetic rows."""
-        return sum(map(attrgetter("new"), self.classes))
-
-    @cached_property
-    def n_dropped(self) -> int:
-        """Rows that are left out."""
-        return sum(map(attrgetter("dropped"), self.classes))
-
-    @property
-    def n_after(self) -> int:
-        """Rows of the output."""
-        return self.n_before + self.n_new - self.n_dropped
-
-    @cached_property
-    def counts_before(self) -> dict[Any, int]:
-        """Rows per class in the input."""
-        return dict(map(attrgetter("label", "before"), self.classes))
-
-    @cached_property
-    def counts_after(self) -> dict[Any, int]:
-        """Rows per class in the output."""
-        return dict(map(attrgetter("label", "after"), self.classes))
+    growing = cached_property(lambda self: tuple(filter(attrgetter("new"), self.classes)))
+    n_before = cached_property(lambda self: sum(map(attrgetter("before"), self.classes)))
+    n_new = cached_property(lambda self: sum(map(attrgetter("new"), self.classes)))
+    n_dropped = cached_property(lambda self: sum(map(attrgetter("dropped"), self.classes)))
+    n_after = property(lambda self: self.n_before + self.n_new - self.n_dropped)
+    counts_before = property(lambda self: {c.label: c.before for c in self.classes})
+    counts_after = property(lambda self: {c.label: c.after for c in self.classes})
+    problems = property(lambda self: (*self.too_small, *self.too_large))
 
     @property
     def engine(self) -> str:
@@ -183,13 +158,9 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as a JSON-able mapping."""
         over = self.direction == OVER
-        own = (
-            ("before", "usable", "new", "after", "k", "engine", "why")
-            if over
-            else ("before", "dropped", "after", "targeted")
-        )
+        own = "before usable new after k engine why" if over else "before dropped after targeted"
         classes = [
-            {"label": _jsonable(c.label), **{name: getattr(c, name) for name in own}}
+            {"label": _jsonable(c.label), **{name: getattr(c, name) for name in own.split()}}
             for c in self.classes
         ]
         found: dict[str, Any] = {"format_version": 1, "sampler": self.sampler, "seed": self.seed}
@@ -326,35 +297,32 @@ def _of(classes: Sequence[ClassPlan], usable: bool = True) -> str:
 
 def _too_small(small: Sequence[ClassPlan], k: int, k_name: str, incomplete: str) -> list[str]:
     """Say in one message which classes have too few rows for k neighbours."""
-
-    def each(classes: Sequence[ClassPlan]) -> str:
-        return listed(
+    found = []
+    for of in ([c for c in small if not c.usable], [c for c in small if c.usable]):
+        if not of:
+            continue
+        each = listed(
             f"class {c.label!r} has {_rows(c.usable)}"
             + ("" if c.usable == c.before else f" ({c.before:,} less those with missing values)")
-            for c in classes
+            for c in of
         )
-
-    def filled(classes: Sequence[ClassPlan]) -> str:
-        lacking = incomplete and any(c.usable < c.before for c in classes)
-        return f"fill or name in carry the columns {incomplete}; or " if lacking else ""
-
-    found = []
-    empty, few = [c for c in small if not c.usable], [c for c in small if c.usable]
-    if empty:
-        them = "it" if len(empty) == 1 else "them"
-        found.append(
-            f"{each(empty)}, and there is nothing to make rows from; {filled(empty)}leave {them} "
-            "out of sampling_strategy"
+        lacking = incomplete and any(c.usable < c.before for c in of)
+        filled = f"fill or name in carry the columns {incomplete}; or " if lacking else ""
+        least, (them, plural) = (
+            min(c.usable for c in of),
+            ("it", "") if len(of) == 1 else ("them", "es"),
         )
-    if few:
-        least = min(c.usable for c in few)
+        if not least:
+            found.append(
+                f"{each}, and there is nothing to make rows from; {filled}leave {them} "
+                "out of sampling_strategy"
+            )
+            continue
         lower = f"lower {k_name} to {least - 1}{' or less' if least > 2 else ''}"
-        more = f"collect more rows of {'it' if len(few) == 1 else 'them'}"
         found.append(
-            f"{each(few)}, but {k_name}={k} needs at least {k + 1} (k + 1); "
-            f"{filled(few)}{lower if least > 1 else more}, leave the "
-            f"class{'es' if len(few) > 1 else ''} out of sampling_strategy, or pass "
-            "on_small_class='copy' or 'skip'"
+            f"{each}, but {k_name}={k} needs at least {k + 1} (k + 1); "
+            f"{filled}{lower if least > 1 else f'collect more rows of {them}'}, leave the "
+            f"class{plural} out of sampling_strategy, or pass on_small_class='copy' or 'skip'"
         )
     return found
 
@@ -524,15 +492,9 @@ def make_under_plan(
 
     `keep` are the rows of the targeted classes that stay; of cleaning methods, at most.
     """
-    classes = [
-        ClassPlan(
-            label,
-            rank,
-            counts[label],
-            counts[label],
-            dropped=counts[label] - keep.get(label, counts[label]),
-            targeted=label in keep,
-        )
-        for rank, label in enumerate(sort_labels(counts))
-    ]
+    classes = []
+    for rank, label in enumerate(sort_labels(counts)):
+        n, targeted = counts[label], label in keep
+        dropped = n - keep[label] if targeted else 0
+        classes.append(ClassPlan(label, rank, n, n, dropped=dropped, targeted=targeted))
     return Plan(sampler, seed, tuple(classes), direction=direction)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
 from functools import cache
 from numbers import Integral
@@ -52,7 +52,7 @@ from dsmote.plan.schema import advice, column_name, is_nominal_dtype, with_decim
 from dsmote.samplers.parameters import allow, sklearn_constraints
 
 if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator, OneToOneFeatureMixin
+    from sklearn.base import BaseEstimator
     from sklearn.utils import Tags
 else:
 
@@ -61,9 +61,6 @@ else:
 
         def _validate_params(self) -> None:
             """Do nothing: the parameters were validated (see :meth:`Sampler.validated`)."""
-
-    class OneToOneFeatureMixin:
-        """The same."""
 
 
 _NAMED = {"auto": None, "fast": None, "tree": TreeIndex(), "brute": BruteIndex()}
@@ -76,7 +73,7 @@ class _Constraints:
         return sklearn_constraints(sampler)
 
 
-class Sampler(OneToOneFeatureMixin, BaseEstimator):
+class Sampler(BaseEstimator):
     """Base of all samplers: a scikit-learn estimator that is a dataclass of its parameters."""
 
     _sampling_type: ClassVar[str]
@@ -84,10 +81,15 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
     _parameter_constraints: ClassVar[Any] = _Constraints()
     #: Rows depend on `random_state`.
     _random = True
-    #: Attributes that only a table in memory gives.
-    _memory_only: ClassVar[tuple[str, ...]] = ()
+    #: Attributes that only a table in memory gives, once it is resampled: what they are.
+    _memory_only: ClassVar[dict[str, Any]] = {}
     #: Metadata that may be requested by routing.
     _routable: ClassVar[frozenset[str]] = frozenset()
+    #: Of a table, class counts and a column of groups: the plan, and what is to be done. Sets the
+    #: attributes of a fitted sampler.
+    _prepare: Callable[..., tuple[Plan, Any]]
+    #: Does it; what the user gave comes second: the features, the target, companions.
+    _made: Callable[..., Any]
     #: Rows of the largest partition as it is read, where what is resampled is a part of it.
     _partition_rows: int | None = None
     #: Bytes of a worker's process, where dsmote's own readers read the partitions: in jobs.
@@ -271,16 +273,6 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
             self.__dict__.pop(name, None)
         return self._made(table, given, work)
 
-    def _prepare(
-        self, table: Table, class_counts: Mapping[Any, int] | None, group: Any
-    ) -> tuple[Plan, Any]:
-        """Return the plan, and what is to be done; set the attributes of a fitted sampler."""
-        raise NotImplementedError
-
-    def _made(self, table: Table, given: tuple[Any, ...], work: Any) -> Any:
-        """Do it; `given` is what the user gave: the features, the target, companions."""
-        raise NotImplementedError
-
     def _check_rows(self, rows: int, missing_target: int, table: Table) -> None:
         """Refuse a table without rows, or with rows without a label."""
         if not rows:
@@ -402,9 +394,6 @@ class OverSampler(Sampler):
         """Return a recipe that knows which of the classes grow."""
         return recipe
 
-    def _finished(self, table: Table) -> None:
-        """Take over what is known after a table in memory was resampled."""
-
     def _notes(self, schema: Schema, recipe: Recipe, profile: Profile) -> list[str]:
         """Return how columns and search are taken, and how many rows a model is fitted to."""
         notes = []
@@ -437,8 +426,9 @@ class OverSampler(Sampler):
         self.neighbors_report_ = table.report
         if table.provenance is not None:
             self.provenance_ = table.provenance
-        if not table.lazy:
-            self._finished(table)
+        for name, of in self._memory_only.items():
+            if not table.lazy and (value := of(table)) is not None:
+                setattr(self, name, value)
         return made
 
     def _schema(self, table: Table, group: Any) -> Schema:
@@ -556,7 +546,7 @@ class UnderSampler(Sampler):
     random_state: Any = None
 
     _sampling_type = UNDER
-    _memory_only = ("sample_indices_",)
+    _memory_only: ClassVar[dict[str, Any]] = {"sample_indices_": None}  # where rows are taken
     _any_kind = True
     #: The classes by partition, where whoever calls has counted them already.
     _counted: ClassVar[Counted | None] = None
@@ -687,17 +677,16 @@ def needs_of(
 
 def companions_of(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:
     """Tell weights and groups that are containers of their own from a column of groups."""
-    column = None
     companions = {} if weight is None else {"sample_weight": weight}
-    if groups is not None and (isinstance(groups, str) or np.isscalar(groups)):
+    if np.isscalar(groups):
         names = list(getattr(X, "columns", ()))
         if groups not in names:
             shown = listed(map(repr, names)) or "no names (X is an array)"
             raise ValueError(f"there is no column {groups!r} of groups; the columns are {shown}")
-        column = groups
-    elif groups is not None:
+        return companions, groups
+    if groups is not None:
         companions["groups"] = groups
-    return companions, column
+    return companions, None
 
 
 def routed_requests(sampler: Any, supported: Collection[str]) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from dsmote.execute import (
     Recipe,
     Rows,
     SearchSpace,
-    Table,
     other_classes,
 )
 from dsmote.neighbors import Engine
@@ -180,14 +179,13 @@ class BorderlineSMOTE(BorderSampler):
 
     _summary = "SMOTE from the rows that are near other classes (two kinds)"
     _recipe_type = BorderlineRecipe
-    _memory_only = ("in_danger_indices",)
-
-    kind: str = field(default="borderline-1", metadata=allow({"borderline-1", "borderline-2"}))
-    on_empty: str = field(default="error", metadata=allow({"error", "smote"}))
-
-    def _finished(self, table: Table) -> None:
-        self.in_danger_indices = {
+    _memory_only: ClassVar[dict[str, Any]] = {
+        "in_danger_indices": lambda table: {
             label: of.rows.numbers[of.bases.marks]
             for label, of in table.classes.items()
             if of.bases.marks is not None
         }
+    }
+
+    kind: str = field(default="borderline-1", metadata=allow({"borderline-1", "borderline-2"}))
+    on_empty: str = field(default="error", metadata=allow({"error", "smote"}))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import Any
+from operator import attrgetter
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -222,7 +223,7 @@ class KMeansSMOTE(OverSampler):
 
     _summary = "SMOTE inside clusters, more rows in sparse ones"
     _recipe_type = KMeansRecipe
-    _memory_only = ("kmeans_estimator_",)
+    _memory_only: ClassVar[dict[str, Any]] = {"kmeans_estimator_": attrgetter("model")}
 
     k_neighbors: Any = 2
     n_jobs: int | None = field(default=None, metadata=allow(Integral, None))
@@ -241,7 +242,3 @@ class KMeansSMOTE(OverSampler):
     def _schema(self, table: Table, group: Any) -> Schema:
         self.cluster_balance_threshold_ = self.cluster_balance_threshold
         return super()._schema(table, group)
-
-    def _finished(self, table: Table) -> None:
-        if table.model is not None:
-            self.kmeans_estimator_ = table.model

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
+from operator import attrgetter
+from typing import Any, ClassVar
 
 import numpy as np
 
-from dsmote.execute import ClassIndex, Draws, Made, Recipe, Table
+from dsmote.execute import ClassIndex, Draws, Made, Recipe
 from dsmote.kernels import bandwidth, normal
 from dsmote.plan import plain, sort_labels
 from dsmote.samplers.base import OverSampler
@@ -125,7 +126,7 @@ class RandomOverSampler(OverSampler):
     """
 
     _summary = "duplicates of minority rows, or a smoothed bootstrap (ROSE)"
-    _memory_only = ("sample_indices_",)
+    _memory_only: ClassVar[dict[str, Any]] = {"sample_indices_": attrgetter("sample_indices")}
 
     shrinkage: Any = field(default=None, metadata=allow(Range(Real, 0, None), Mapping, None))
 
@@ -169,6 +170,3 @@ class RandomOverSampler(OverSampler):
                 f"{wrong[0]!r}"
             )
         return given
-
-    def _finished(self, table: Table) -> None:
-        self.sample_indices_ = table.sample_indices

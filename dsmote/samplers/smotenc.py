@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -107,7 +107,13 @@ class SMOTENC(SMOTE):
 
     _summary = "SMOTE for numeric and categorical features"
     _recipe_type = MixedRecipe
-    _memory_only = ("median_std_",)
+    _memory_only: ClassVar[dict[str, Any]] = {
+        "median_std_": lambda table: {
+            label: mixed_weight(table.recipe.scaled(of.rows.numeric))
+            for label, of in table.classes.items()
+            if not of.copied
+        }
+    }
 
     categorical_features: Any = field(
         default="auto", kw_only=False, metadata=allow("array-like", str)
@@ -151,13 +157,6 @@ class SMOTENC(SMOTE):
             "standard deviations is 0 in the rows looked at (half of the numeric features are "
             "constant there); if so in all rows, a category that differs counts as a distance of 1"
         ]
-
-    def _finished(self, table: Table) -> None:
-        self.median_std_ = {
-            label: mixed_weight(table.recipe.scaled(of.rows.numeric))
-            for label, of in table.classes.items()
-            if not of.copied
-        }
 
     def _schema(self, table: Table, group: Any) -> Schema:
         schema = super()._schema(table, group)

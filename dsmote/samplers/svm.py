@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from dsmote.execute import Bases, ClassContext, ClassIndex, Draws, Ends, Recipe, Rows, Table
+from dsmote.execute import Bases, ClassContext, ClassIndex, Draws, Ends, Recipe, Rows
 from dsmote.plan import Stream, plain, sort_labels
 from dsmote.plan.draws import SHARE
 from dsmote.samplers.borderline import BorderRecipe, BorderSampler
@@ -155,7 +155,9 @@ class SVMSMOTE(BorderSampler):
 
     _summary = "SMOTE from the support vectors of an SVM, inward and outward"
     _recipe_type = SvmRecipe
-    _memory_only = ("svm_estimator_",)
+    _memory_only: ClassVar[dict[str, Any]] = {
+        "svm_estimator_": lambda table: table.model and table.model.estimator
+    }
 
     svm_estimator: Any = field(default=None, metadata=allow(("fit", "predict"), None))
     out_step: float = field(default=0.5, metadata=allow(Range(Real, 0, 1, "both")))
@@ -171,7 +173,3 @@ class SVMSMOTE(BorderSampler):
         numbered = {ranks[plain(c)]: w for c, w in weights.items() if plain(c) in ranks}
         machine = clone(recipe.svm_estimator).set_params(class_weight=numbered)
         return replace(recipe, svm_estimator=machine)
-
-    def _finished(self, table: Table) -> None:
-        if table.model is not None:
-            self.svm_estimator_ = table.model.estimator
