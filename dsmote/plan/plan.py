@@ -266,25 +266,6 @@ _COPIES = 8
 _CHOICE = ("engine", "why", "search")
 
 
-def _blocks(growing: Sequence[ClassPlan], most: int) -> tuple[Block, ...]:
-    blocks: list[Block] = []
-    offset = 0
-    for c in growing:
-        n_blocks = -(-c.new // most)
-        if len(blocks) + n_blocks > MOST_BLOCKS:
-            raise ValueError(
-                f"sampling_strategy asks for {c.new:,} new rows of class {c.label!r}, which are "
-                f"{n_blocks:,} partitions of {most:,} rows; the limit is {MOST_BLOCKS:,} per run. "
-                "Did you mistype sampling_strategy?"
-            )
-        for b in range(n_blocks):
-            # Even cuts: no block is left with a handful of rows.
-            start, stop = c.new * b // n_blocks, c.new * (b + 1) // n_blocks
-            blocks.append(Block(c.label, c.rank, start, stop, offset + start))
-        offset += c.new
-    return tuple(blocks)
-
-
 def _rows(n: int) -> str:
     return f"{n:,} row{'' if n == 1 else 's'}"
 
@@ -308,10 +289,8 @@ def _too_small(small: Sequence[ClassPlan], k: int, k_name: str, incomplete: str)
         )
         lacking = incomplete and any(c.usable < c.before for c in of)
         filled = f"fill or name in carry the columns {incomplete}; or " if lacking else ""
-        least, (them, plural) = (
-            min(c.usable for c in of),
-            ("it", "") if len(of) == 1 else ("them", "es"),
-        )
+        them, plural = ("it", "") if len(of) == 1 else ("them", "es")
+        least = min(c.usable for c in of)
         if not least:
             found.append(
                 f"{each}, and there is nothing to make rows from; {filled}leave {them} "
@@ -339,15 +318,9 @@ def _resized(c: ClassPlan, k: int, on_small: str) -> ClassPlan:
 def _warnings(classes: Sequence[ClassPlan], needs: Needs) -> list[str]:
     """Say which classes are left because they are small, and for which k is small."""
     k = needs.k
-    left, copied, large = [], [], []
-    for c in classes:
-        if not c.new:
-            left += [c] if c.before < k + 1 else []
-        elif c.engine == COPY:
-            copied.append(c)
-        elif c.large:
-            large.append(c)
-    found = []
+    left = [c for c in classes if not c.new and c.before < k + 1]
+    copied = [c for c in classes if c.engine == COPY]
+    large, found = [*filter(attrgetter("large"), classes)], []
     if left:
         found.append(f"fewer than k + 1 = {k + 1} rows, so unchanged: {_of(left, usable=False)}")
     if copied:
@@ -420,7 +393,6 @@ def make_plan(
         n_usable += usable
         if c.new:
             growing.append(c)
-            n_new += c.new
             n_asking += usable
             if usable < (1 if c.engine == COPY else k + 1):
                 small.append(c)
@@ -433,8 +405,20 @@ def make_plan(
     most = max(1, min(BLOCK_ROWS, block_bytes // row_bytes))
     only_numbers = not (n_nominal or needs.looks or needs.sample)
     terms = []
+    blocks: list[Block] = []
     for c in growing:
         n_blocks = -(-c.new // most)
+        if len(blocks) + n_blocks > MOST_BLOCKS:
+            raise ValueError(
+                f"sampling_strategy asks for {c.new:,} new rows of class {c.label!r}, which are "
+                f"{n_blocks:,} partitions of {most:,} rows; the limit is {MOST_BLOCKS:,} per run. "
+                "Did you mistype sampling_strategy?"
+            )
+        for b in range(n_blocks):
+            # Even cuts: no block is left with a handful of rows.
+            start, stop = c.new * b // n_blocks, c.new * (b + 1) // n_blocks
+            blocks.append(Block(c.label, c.rank, start, stop, n_new + start))
+        n_new += c.new
         columns, rows = (n_numeric, n_exact, n_nominal), -(-c.new // n_blocks)
         axes = only_numbers and c.engine != COPY and getattr(c.search, "keeps_axes", False)
         terms.append(
@@ -470,7 +454,7 @@ def make_plan(
         sampler=sampler,
         seed=seed,
         classes=tuple(classes),
-        blocks=_blocks(growing, most),
+        blocks=tuple(blocks),
         memory=memory,
         notes=tuple(notes),
         warnings=(*warnings, *_warnings(classes, needs)),

@@ -386,13 +386,11 @@ class OverSampler(Sampler):
         """Return the positions of the categorical features, which `excluded` columns are not."""
         return []
 
-    def _alarms(self, profile: Profile, growing: list[Any]) -> list[str]:
-        """Return what the plan should say, and a warning too."""
-        return []
-
-    def _informed(self, recipe: Any, new: Mapping[Any, int], labels: list[Any]) -> Recipe:
-        """Return a recipe that knows which of the classes grow."""
-        return recipe
+    def _informed(
+        self, recipe: Any, profile: Profile, new: Mapping[Any, int]
+    ) -> tuple[Recipe, list[str]]:
+        """Return a recipe that knows which classes grow, and what the plan and a warning say."""
+        return recipe, []
 
     def _notes(self, schema: Schema, recipe: Recipe, profile: Profile) -> list[str]:
         """Return how columns and search are taken, and how many rows a model is fitted to."""
@@ -499,10 +497,9 @@ class OverSampler(Sampler):
         new = dict(wanted)
         for label in new:
             new[label] -= profile.counts[label]
-        recipe = self._informed(recipe, new, labels)
+        recipe, alarms = self._informed(recipe, profile, new)
         out = with_dtypes(schema, changes) if changes else schema
         growing = list(filter(new.get, new))
-        alarms = self._alarms(profile, growing)
         advised = advice(schema, profile, growing, self.scale is not None) if recipe.k else []
         row_bytes = max(out.row_bytes(), profile.bytes // max(1, profile.rows))
         plan = make_plan(

@@ -12,7 +12,7 @@ import numpy as np
 
 from dsmote.execute import ClassIndex, Draws, Made, Recipe
 from dsmote.kernels import bandwidth, normal
-from dsmote.plan import plain, sort_labels
+from dsmote.plan import Profile, plain, sort_labels
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow
 
@@ -136,13 +136,13 @@ class RandomOverSampler(OverSampler):
         kind = CopyRecipe if self.shrinkage is None else SmoothedRecipe
         return kind("RandomOverSampler", **more)
 
-    def _informed(self, recipe: Any, new: Mapping[Any, int], labels: list[Any]) -> Recipe:
+    def _informed(self, recipe: Any, profile: Profile, new: Any) -> tuple[Recipe, list[str]]:
         self.shrinkage_ = self._shrinkage_of(new)
         if self.shrinkage_ is None:
-            return recipe
-        ranks = {label: rank for rank, label in enumerate(sort_labels(labels))}
+            return recipe, []
+        ranks = {label: rank for rank, label in enumerate(sort_labels(profile.counts))}
         given = {ranks[label]: float(s) for label, s in self.shrinkage_.items() if label in new}
-        return self._recipe(factors=given)
+        return self._recipe(factors=given), []
 
     def _shrinkage_of(self, new: Mapping[Any, int]) -> dict[Any, float] | None:
         if self.shrinkage is None:

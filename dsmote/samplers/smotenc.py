@@ -144,19 +144,18 @@ class SMOTENC(SMOTE):
             return [i for i in places if table.names[i] not in carried and _is_nominal(table, i)]
         return _positions(list(wanted), table.names, places)
 
-    def _alarms(self, profile: Profile, growing: list[Any]) -> list[str]:
+    def _informed(self, recipe: Any, profile: Profile, new: Any) -> tuple[Recipe, list[str]]:
         flat = []
-        for label in growing:
+        for label in filter(new.get, new):
             rows = profile.sample[label][1] if label in profile.sample else np.empty((0, 1))
             if len(rows) and not np.median(rows.std(axis=0)):
                 flat.append(repr(label))
-        if not flat:
-            return []
-        return [
+        alarm = (
             f"class{'es' if len(flat) > 1 else ''} {listed(flat)}: the median of the columns' "
             "standard deviations is 0 in the rows looked at (half of the numeric features are "
             "constant there); if so in all rows, a category that differs counts as a distance of 1"
-        ]
+        )
+        return recipe, [alarm] if flat else []
 
     def _schema(self, table: Table, group: Any) -> Schema:
         schema = super()._schema(table, group)

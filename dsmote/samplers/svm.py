@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from dsmote.execute import Bases, ClassContext, ClassIndex, Draws, Ends, Recipe, Rows
-from dsmote.plan import Stream, plain, sort_labels
+from dsmote.plan import Profile, Stream, plain, sort_labels
 from dsmote.plan.draws import SHARE
 from dsmote.samplers.borderline import BorderRecipe, BorderSampler
 from dsmote.samplers.parameters import Range, allow
@@ -163,13 +163,13 @@ class SVMSMOTE(BorderSampler):
     out_step: float = field(default=0.5, metadata=allow(Range(Real, 0, 1, "both")))
     max_fit_rows: int | None = 20_000
 
-    def _informed(self, recipe: Any, new: Mapping[Any, int], labels: list[Any]) -> Recipe:
+    def _informed(self, recipe: Any, profile: Profile, new: Any) -> tuple[Recipe, list[str]]:
         weights = getattr(recipe.svm_estimator, "class_weight", None)
         if not isinstance(weights, Mapping):
-            return recipe
+            return recipe, []
         from sklearn.base import clone
 
-        ranks = {label: rank for rank, label in enumerate(sort_labels(labels))}
+        ranks = {label: rank for rank, label in enumerate(sort_labels(profile.counts))}
         numbered = {ranks[plain(c)]: w for c, w in weights.items() if plain(c) in ranks}
         machine = clone(recipe.svm_estimator).set_params(class_weight=numbered)
-        return replace(recipe, svm_estimator=machine)
+        return replace(recipe, svm_estimator=machine), []
