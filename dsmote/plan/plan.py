@@ -21,7 +21,7 @@ from dsmote.plan.memory import (
 )
 from dsmote.plan.profile import Profile
 from dsmote.plan.schema import Schema
-from dsmote.plan.strategy import CLEAN, OVER, UNDER
+from dsmote.plan.strategy import CLEAN, OVER, UNDER, Counts
 
 RULE_OF_THUMB = "rule of thumb: "  # begins a warning that nothing was measured for
 SMALL_K_ROWS = 2_000  # rows of a class per neighbour from which on k counts as small
@@ -340,7 +340,7 @@ def make_plan(
     seed: int,
     schema: Schema,
     profile: Profile,
-    new: Mapping[Any, int],
+    new: Counts,
     needs: Needs,
     on_small: str = "error",
     engines: Mapping[Any, tuple[Any, ...]],
@@ -465,12 +465,7 @@ def make_plan(
 
 
 def make_under_plan(
-    *,
-    sampler: str,
-    seed: int,
-    counts: Mapping[Any, int],
-    keep: Mapping[Any, int],
-    direction: str = UNDER,
+    sampler: str, seed: int, counts: Counts, keep: Counts, direction: str = UNDER
 ) -> Plan:
     """Put together what was decided for a sampler that makes no rows.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
 from functools import cache
 from numbers import Integral
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -49,6 +50,7 @@ from dsmote.plan import (
 from dsmote.plan.labels import listed
 from dsmote.plan.profile import TARGET, Sampled, unify_categories
 from dsmote.plan.schema import advice, column_name, is_nominal_dtype, with_decimals, with_dtypes
+from dsmote.plan.strategy import Counts
 from dsmote.samplers.parameters import allow, sklearn_constraints
 
 if TYPE_CHECKING:
@@ -156,7 +158,7 @@ class Sampler(BaseEstimator):
         *,
         sample_weight: Any = None,
         groups: Any = None,
-        class_counts: Mapping[Any, int] | None = None,
+        class_counts: Counts | None = None,
     ) -> Any:
         """Balance a table whose target is a container of its own.
 
@@ -208,7 +210,7 @@ class Sampler(BaseEstimator):
         *,
         target: Any,
         groups: Any = None,
-        class_counts: Mapping[Any, int] | None = None,
+        class_counts: Counts | None = None,
     ) -> Any:
         """Balance one table: one frame in, one frame out.
 
@@ -239,7 +241,7 @@ class Sampler(BaseEstimator):
         *,
         target: Any = None,
         groups: Any = None,
-        class_counts: Mapping[Any, int] | None = None,
+        class_counts: Counts | None = None,
     ) -> Plan:
         """Say what would happen: counts, blocks, engine, memory, warnings. Makes nothing.
 
@@ -260,14 +262,8 @@ class Sampler(BaseEstimator):
         table = read_pair(X, y, companions) if target is None else read_frame(X, target, companions)
         return self._prepare(table, class_counts, column)[0]
 
-    def _run(
-        self,
-        table: Table,
-        given: tuple[Any, ...],
-        class_counts: Mapping[Any, int] | None,
-        group: Any,
-    ) -> Any:
-        plan, work = self._prepare(table, class_counts, group)
+    def _run(self, table: Table, given: tuple[Any, ...], *more: Any) -> Any:
+        plan, work = self._prepare(table, *more)
         plan.check()
         for name in ("provenance_", *self._memory_only):
             self.__dict__.pop(name, None)
@@ -386,9 +382,7 @@ class OverSampler(Sampler):
         """Return the positions of the categorical features, which `excluded` columns are not."""
         return []
 
-    def _informed(
-        self, recipe: Any, profile: Profile, new: Mapping[Any, int]
-    ) -> tuple[Recipe, list[str]]:
+    def _informed(self, recipe: Any, profile: Profile, new: Counts) -> tuple[Recipe, list[str]]:
         """Return a recipe that knows which classes grow, and what the plan and a warning say."""
         return recipe, []
 
@@ -454,9 +448,7 @@ class OverSampler(Sampler):
             check_free(table.names, self.provenance, schema)
         return schema
 
-    def _profiled(
-        self, table: Table, schema: Schema, class_counts: Mapping[Any, int] | None
-    ) -> Profile:
+    def _profiled(self, table: Table, schema: Schema, class_counts: Counts | None) -> Profile:
         """Look at the data once, or take the user's word."""
         n = getattr(self, "n_components", None)
         if isinstance(n, Integral) and int(n) > len(schema.numeric):
@@ -479,9 +471,7 @@ class OverSampler(Sampler):
             raise ValueError(incomplete(profile.missing, profile.infinite, schema))
         return profile
 
-    def _prepare(
-        self, table: Table, class_counts: Mapping[Any, int] | None, group: Any
-    ) -> tuple[Plan, tuple[Task, list[str]]]:
+    def _prepare(self, table: Table, class_counts: Counts | None, group: Any) -> tuple[Plan, Any]:
         schema = self._schema(table, group)
         recipe = self._recipe()
         profile = self._profiled(table, schema, class_counts)
@@ -490,9 +480,8 @@ class OverSampler(Sampler):
         if profile.moments:
             recipe = recipe.scaled_by(scaling_of(profile.moments))
         changes, known = changed_dtypes(table, schema, profile)
-        labels = list(profile.counts)
-        if float in map(type, labels):
-            check_labels(labels)
+        if float in map(type, profile.counts):
+            check_labels(profile.counts)
         wanted = wanted_rows(self.sampling_strategy, profile.counts, OVER, table.meta_labels)
         new = dict(wanted)
         for label in new:
@@ -501,6 +490,7 @@ class OverSampler(Sampler):
         out = with_dtypes(schema, changes) if changes else schema
         growing = list(filter(new.get, new))
         advised = advice(schema, profile, growing, self.scale is not None) if recipe.k else []
+        lacking = profile.missing, profile.infinite  # of the same columns
         row_bytes = max(out.row_bytes(), profile.bytes // max(1, profile.rows))
         plan = make_plan(
             sampler=type(self).__name__,
@@ -510,7 +500,7 @@ class OverSampler(Sampler):
             new=new,
             needs=needs_of(recipe, out, table, profile, row_bytes, self.provenance),
             on_small=self.on_small_class,
-            engines=engines_of(recipe, profile, schema, new),
+            engines=engines_of(recipe, profile, schema, growing),
             partition_bytes=(
                 partition_bytes(table, profile, self._partition_rows) if table.lazy else 0
             ),
@@ -520,11 +510,7 @@ class OverSampler(Sampler):
             process=self._process_bytes,
             notes=self._notes(schema, recipe, profile),
             warnings=[*advised, *alarms],
-            incomplete=(
-                incomplete_columns(profile.missing, profile.infinite, schema)
-                if profile.missing or profile.infinite
-                else ""
-            ),
+            incomplete=incomplete_columns(*lacking, schema) if profile.missing else "",
         )
         self.sampling_strategy_ = new
         self._remember_columns(table)
@@ -559,9 +545,7 @@ class UnderSampler(Sampler):
         """
         return None
 
-    def _prepare(
-        self, table: Table, class_counts: Mapping[Any, int] | None, group: Any
-    ) -> tuple[Plan, Counted]:
+    def _prepare(self, table: Table, class_counts: Counts | None, group: Any) -> tuple[Plan, Any]:
         if class_counts is not None:
             raise ValueError(
                 f"{type(self).__name__} needs to know the classes of each partition, which "
@@ -570,16 +554,11 @@ class UnderSampler(Sampler):
         counted = self._counted or table.counted()
         self._check_rows(counted.rows, counted.missing, table)
         counts = counted.counts
-        check_labels(list(counts))
+        check_labels(counts)
         keep = wanted_rows(self.sampling_strategy, counts, self._sampling_type, table.meta_labels)
         self.sampling_strategy_ = keep
-        self.plan_ = make_under_plan(
-            sampler=type(self).__name__,
-            seed=root_seed(self.random_state),
-            counts=counts,
-            keep=keep,
-            direction=self._sampling_type,
-        )
+        seed = root_seed(self.random_state)
+        self.plan_ = make_under_plan(type(self).__name__, seed, counts, keep, self._sampling_type)
         self._remember_columns(table)
         return self.plan_, counted
 
@@ -624,7 +603,7 @@ def partition_bytes(table: Table, profile: Profile, as_read: int | None = None) 
     return int(max(largest, 4 * whole // 3) * (1 + share))
 
 
-def check_labels(labels: list[Any]) -> None:
+def check_labels(labels: Collection[Any]) -> None:
     """Refuse measurements in the place of class labels."""
     continuous = [x for x in labels if isinstance(x, float) and not x.is_integer()]
     if continuous:
@@ -634,7 +613,7 @@ def check_labels(labels: list[Any]) -> None:
         )
 
 
-def assumed_profile(class_counts: Mapping[Any, int], row_bytes: int) -> Profile:
+def assumed_profile(class_counts: Counts, row_bytes: int) -> Profile:
     """Take the user's word for the counts; they are checked while computing."""
     counts: dict[Any, int] = {}
     for label, n in class_counts.items():
@@ -668,7 +647,7 @@ def needs_of(
         passes.append("the nearest of all rows")
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
-    levels = sum([of.bytes for of in profile.levels]) if profile.levels else 0
+    levels = sum(map(attrgetter("bytes"), profile.levels))
     return replace(recipe.needs(), passes=tuple(passes), passthrough=passthrough, levels=levels)
 
 
@@ -676,8 +655,7 @@ def companions_of(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any
     """Tell weights and groups that are containers of their own from a column of groups."""
     companions = {} if weight is None else {"sample_weight": weight}
     if np.isscalar(groups):
-        names = list(getattr(X, "columns", ()))
-        if groups not in names:
+        if groups not in (names := list(getattr(X, "columns", ()))):
             shown = listed(map(repr, names)) or "no names (X is an array)"
             raise ValueError(f"there is no column {groups!r} of groups; the columns are {shown}")
         return companions, groups
@@ -706,14 +684,14 @@ def routed_requests(sampler: Any, supported: Collection[str]) -> set[str]:
 
 
 def engines_of(
-    recipe: Recipe, profile: Profile, schema: Schema, new: Mapping[Any, int]
+    recipe: Recipe, profile: Profile, schema: Schema, growing: list[Any]
 ) -> dict[Any, Choice]:
     """Choose each class's engine; without a profile, it is chosen when the rows are there."""
     if not recipe.k:
-        return dict.fromkeys(new, Choice("none", "no neighbours are needed"))
+        return dict.fromkeys(growing, Choice("none", "no neighbours are needed"))
     nothing = Sampled(np.empty(0), np.empty((0, 0)), np.empty((0, 0)))
     found = {}
-    for label in filter(new.get, new):
+    for label in growing:
         if label in profile.sample or not schema.numeric:
             sample = profile.sample.get(label, nothing)
             found[label] = recipe.engine(profile.usable[label], *sample[1:])
@@ -724,13 +702,11 @@ def changed_dtypes(
     table: Table, schema: Schema, profile: Profile
 ) -> tuple[dict[int, Any], dict[int, Any]]:
     """Return the dtypes that change on the way, and those that the metadata did not know."""
-    changes: dict[int, Any] = {}
-    if table.is_frame:
-        for i in schema.carried:
-            dtype = carried_dtype(schema.columns[i].dtype)
-            if dtype != schema.columns[i].dtype:
-                changes[i] = dtype
-    known: dict[int, Any] = {}
+    changes, known = {}, {}
+    for i in schema.carried if table.is_frame else ():
+        dtype = carried_dtype(schema.columns[i].dtype)
+        if dtype != schema.columns[i].dtype:
+            changes[i] = dtype
     for i, dtypes in profile.categories.items():
         name = "y" if i == TARGET else schema.columns[i].name
         known[i] = unify_categories(name, dtypes)

@@ -144,7 +144,7 @@ class RandomOverSampler(OverSampler):
         given = {ranks[label]: float(s) for label, s in self.shrinkage_.items() if label in new}
         return self._recipe(factors=given), []
 
-    def _shrinkage_of(self, new: Mapping[Any, int]) -> dict[Any, float] | None:
+    def _shrinkage_of(self, new: Any) -> dict[Any, float] | None:
         if self.shrinkage is None:
             return None
         if not isinstance(self.shrinkage, Mapping):
