@@ -380,7 +380,7 @@ def make_plan(
             n_exact += profile.assumed or i in profile.exact_columns
         n_exact += column.kind == "decimal"
     classes, growing, small = [], [], []
-    n_before = n_new = n_usable = n_asking = 0
+    n_new = n_usable = n_asking = 0
     for rank, label in enumerate(sort_labels(profile.counts)):
         before, wanted = profile.counts[label], new.get(label, 0)
         usable = profile.usable.get(label, before)
@@ -389,7 +389,6 @@ def make_plan(
             c = replace(c, **dict(zip(_CHOICE, engines.get(label, ()), strict=False)))
             c = _resized(c, k, on_small)
         classes.append(c)
-        n_before += before
         n_usable += usable
         if c.new:
             growing.append(c)
@@ -424,7 +423,7 @@ def make_plan(
         terms.append(
             class_memory(c.label, c.usable, *columns, rows, row_bytes, needs, n_blocks, axes)
         )
-    held = 2 * (n_before + n_new) * row_bytes if in_memory else 0
+    held = 2 * (sum(profile.counts.values()) + n_new) * row_bytes if in_memory else 0
     looking = 0
     if needs.looks and growing:
         held += _COPIES * 8 * n_numeric * n_usable if in_memory else 0

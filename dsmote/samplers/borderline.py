@@ -90,10 +90,9 @@ class BorderlineRecipe(BorderRecipe):
         assert nearest_all is not None
         at = np.searchsorted(nearest_all.query_rows, bases)
         present = (nearest_all.classes[at, : self.k] >= 0).sum(axis=1)
-        rank = (draws.rank(self.k) % np.maximum(present, 1))[:, None]
-        values = np.take_along_axis(nearest_all.values[at], rank[:, :, None], axis=1)[:, 0]
-        classes = np.take_along_axis(nearest_all.classes[at], rank, axis=1)[:, 0]
-        numbers = np.take_along_axis(nearest_all.numbers[at], rank, axis=1)[:, 0]
+        drawn = at, draws.rank(self.k) % np.maximum(present, 1)
+        classes, numbers = nearest_all.classes[drawn], nearest_all.numbers[drawn]
+        values = nearest_all.values[drawn]
         alone = present == 0  # in its group
         points = values[:, : rows.numeric.shape[1]]
         points = np.where(alone[:, None], rows.numeric[bases], points)

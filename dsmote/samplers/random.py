@@ -150,23 +150,17 @@ class RandomOverSampler(OverSampler):
         if not isinstance(self.shrinkage, Mapping):
             return dict.fromkeys(new, self.shrinkage)
         given = {plain(label): value for label, value in self.shrinkage.items()}
-        for label in new:  # which a mapping of a kind of its own may find by other keys
-            if label not in given and label in self.shrinkage:
-                given[label] = self.shrinkage[label]
+        # Which a mapping of a kind of its own may find by other keys.
+        given |= {label: self.shrinkage[label] for label in new if label in self.shrinkage}
         absent = [label for label in new if label not in given]
         if absent:
             raise ValueError(
                 f"`shrinkage` should contain a shrinkage factor for each class that grows; the "
                 f"missing classes are {absent}"
             )
-        wrong = [
-            label
-            for label, value in given.items()
-            if not (isinstance(value, Real) and 0 <= float(value) < np.inf)
-        ]
-        if wrong:
-            raise ValueError(
-                f"The shrinkage factor needs to be >= 0. Got {given[wrong[0]]!r} for class "
-                f"{wrong[0]!r}"
-            )
+        for label, value in given.items():
+            if not (isinstance(value, Real) and 0 <= float(value) < np.inf):
+                raise ValueError(
+                    f"The shrinkage factor needs to be >= 0. Got {value!r} for class {label!r}"
+                )
         return given

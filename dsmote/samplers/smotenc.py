@@ -178,9 +178,8 @@ class SMOTENC(SMOTE):
 
 def _is_nominal(table: Table, i: int) -> bool:
     dtype = table.dtypes[i]
-    if pd.api.types.is_bool_dtype(dtype):
-        return True
-    return is_nominal_dtype(dtype) and not (dtype == np.dtype("O") and table.is_number(i))
+    nominal = is_nominal_dtype(dtype) and not (dtype == np.dtype("O") and table.is_number(i))
+    return nominal or pd.api.types.is_bool_dtype(dtype)
 
 
 def _positions(wanted: list[Any], names: list[Any], places: list[int]) -> list[int]:
