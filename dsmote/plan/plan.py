@@ -41,10 +41,7 @@ class Block:
     stop: int
     offset: int
 
-    @property
-    def rows(self) -> int:
-        """Rows in the block."""
-        return self.stop - self.start
+    rows = property(lambda self: self.stop - self.start)
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,8 @@ class ClassPlan:
 
     `usable` are its rows without missing values. `k`, `engine` and `why` say how neighbours are
     found, and why so; `search` is the engine itself, None to choose it from the rows. For
-    cleaning methods `dropped` is a lower bound. `targeted`: the sampling strategy names it.
+    cleaning methods `dropped` is a lower bound and `after` an upper one. `targeted`: the sampling
+    strategy names it.
     """
 
     label: Any
@@ -68,10 +66,7 @@ class ClassPlan:
     targeted: bool = False
     search: Any = None
 
-    @property
-    def after(self) -> int:
-        """Rows the class will have; of cleaning methods, at most."""
-        return self.before + self.new - self.dropped
+    after = property(lambda self: self.before + self.new - self.dropped)
 
     @property
     def large(self) -> bool:
@@ -211,7 +206,9 @@ class Plan:
         lines += held_back_line(self.test)
         if self.memory is not None:
             largest = max((b.rows for b in self.blocks), default=0)
-            allowed = self.memory.allowed_bytes
+            allowed, source = self.memory.allowed_bytes, self.memory.limit_source
+            if allowed is not None:
+                source = f"{format_bytes(allowed)} allowed ({source})"
             lines += [
                 "",
                 *self.reasons,
@@ -219,12 +216,7 @@ class Plan:
                 f"passes over the data: {len(self.passes)} ({'; '.join(self.passes)})",
                 f"new rows: {len(self.blocks)} partition(s) of at most {largest:,} rows",
                 f"memory: {format_bytes(self.memory.task_bytes)} in the largest task, "
-                f"{format_bytes(self.memory.worker_bytes)} in one worker; "
-                + (
-                    f"{format_bytes(allowed)} allowed ({self.memory.limit_source})"
-                    if allowed is not None
-                    else self.memory.limit_source
-                ),
+                f"{format_bytes(self.memory.worker_bytes)} in one worker; {source}",
             ]
         lines += [f"note: {note}" for note in self.notes]
         lines += [f"warning: {warning}" for warning in self.warnings]

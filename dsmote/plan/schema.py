@@ -44,13 +44,14 @@ def _positions(kind: str) -> cached_property[list[int]]:
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a table, in order; the rest are positions among them.
+    """The columns of a table, in order, their labels, and the positions of those of a kind.
 
     `target` and `group` are None where they are no column of the table.
     """
 
     columns: tuple[Column, ...]
 
+    names = property(lambda self: [column_name(c.name) for c in self.columns])
     numeric = _positions("numeric")
     nominal = _positions("nominal")
     carried = _positions("carried")
@@ -73,11 +74,6 @@ class Schema:
         """Which of the numeric features hold integers, as bools and moments do."""
         kinds = [self.columns[i].kind for i in self.numeric]
         return np.array([kind not in ("float", "decimal") for kind in kinds], dtype=bool)
-
-    @property
-    def names(self) -> list[Any]:
-        """The column labels."""
-        return [column_name(c.name) for c in self.columns]
 
     def row_bytes(self) -> int:
         """Estimate the bytes that one row takes in a pandas frame."""

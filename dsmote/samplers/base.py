@@ -199,9 +199,8 @@ class Sampler(BaseEstimator):
         self._validate_params()
         companions, column = companions_of(X, sample_weight, groups)
         routed = routed_requests(self, self._routable)
-        made = self._run(
-            read_pair(X, y, companions), (X, y, *companions.values()), class_counts, column
-        )
+        given = X, y, *companions.values()
+        made = self._run(read_pair(X, y, companions), given, class_counts, column)
         return made[:2] if "groups" in routed else made
 
     def resample(
@@ -720,4 +719,4 @@ def changed_dtypes(
                 f"frame.categorize([{name!r}]) first, or cast the column to text"
             )
         changes[i] = known[i]
-    return changes, {**known, **changes}
+    return changes, known | changes

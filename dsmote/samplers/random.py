@@ -137,16 +137,14 @@ class RandomOverSampler(OverSampler):
         return kind("RandomOverSampler", **more)
 
     def _informed(self, recipe: Any, profile: Profile, new: Any) -> tuple[Recipe, list[str]]:
-        self.shrinkage_ = self._shrinkage_of(new)
+        self.shrinkage_ = None if self.shrinkage is None else self._shrinkage_of(new)
         if self.shrinkage_ is None:
             return recipe, []
         ranks = {label: rank for rank, label in enumerate(sort_labels(profile.counts))}
         given = {ranks[label]: float(s) for label, s in self.shrinkage_.items() if label in new}
         return self._recipe(factors=given), []
 
-    def _shrinkage_of(self, new: Any) -> dict[Any, float] | None:
-        if self.shrinkage is None:
-            return None
+    def _shrinkage_of(self, new: Any) -> dict[Any, float]:
         if not isinstance(self.shrinkage, Mapping):
             return dict.fromkeys(new, self.shrinkage)
         given = {plain(label): value for label, value in self.shrinkage.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,13 +14,6 @@ from dsmote.plan import Profile, Stream, plain, sort_labels
 from dsmote.plan.draws import SHARE
 from dsmote.samplers.borderline import BorderRecipe, BorderSampler
 from dsmote.samplers.parameters import Range, allow
-
-
-class _Machine(NamedTuple):
-    """A fitted support vector machine, and which rows of the table its vectors are."""
-
-    estimator: Any
-    support: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -34,7 +27,7 @@ class SvmRecipe(BorderRecipe):
     sample = property(lambda self: 2**62 if self.max_fit_rows is None else self.max_fit_rows)
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
-        """Fit the machine."""
+        """Fit the machine; return it, and which rows of the table its vectors are."""
         from sklearn import config_context
         from sklearn.base import clone
         from sklearn.svm import SVC
@@ -56,11 +49,11 @@ class SvmRecipe(BorderRecipe):
                 f"svm_estimator is a {type(machine).__name__}, which has no attribute support_ "
                 "after fitting; give a support vector machine such as sklearn.svm.SVC"
             )
-        return _Machine(machine, np.sort(numbers[machine.support_]))
+        return machine, np.sort(numbers[machine.support_])
 
     def query_rows(self, rows: Rows, model: Any) -> np.ndarray:
         """Only support vectors need to know what is around them."""
-        return np.flatnonzero(np.isin(rows.numbers, model.support))
+        return np.flatnonzero(np.isin(rows.numbers, model[1]))
 
     def bases(self, ctx: ClassContext) -> Bases:
         """Divide the new rows between the vectors in danger and the safe ones."""
@@ -156,7 +149,7 @@ class SVMSMOTE(BorderSampler):
     _summary = "SMOTE from the support vectors of an SVM, inward and outward"
     _recipe_type = SvmRecipe
     _memory_only: ClassVar[dict[str, Any]] = {
-        "svm_estimator_": lambda table: table.model and table.model.estimator
+        "svm_estimator_": lambda table: table.model and table.model[0]
     }
 
     svm_estimator: Any = field(default=None, metadata=allow(("fit", "predict"), None))
