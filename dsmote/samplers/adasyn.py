@@ -61,8 +61,7 @@ class ADASYN(OverSampler):
     n_neighbors : int or object, default=5
         As `k_neighbors` of :class:`~dsmote.SMOTE`, for both searches.
     neighbors, scale, n_components, carry, missing, on_small_class, on_small_group, provenance
-        As in :class:`~dsmote.SMOTE`. The nearest
-        of all rows are found exactly.
+        As in :class:`~dsmote.SMOTE`. The nearest of all rows are found exactly.
 
     Attributes
     ----------

@@ -107,11 +107,9 @@ class Sampler(BaseEstimator):
     scale: str | None = None
     on_small_class: str = "error"
     #: Nothing is routed unless requested: groups that a splitter is given are not the sampler's.
-    __metadata_request__fit_resample: ClassVar[dict[str, bool]] = {
-        "class_counts": False,
-        "groups": False,
-        "sample_weight": False,
-    }
+    __metadata_request__fit_resample: ClassVar[dict[str, bool]] = dict.fromkeys(
+        ("class_counts", "groups", "sample_weight"), False
+    )
 
     def __new__(cls, *_: Any, **__: Any) -> Any:
         """Make a sampler a scikit-learn estimator."""
@@ -387,27 +385,21 @@ class OverSampler(Sampler):
 
     def _notes(self, schema: Schema, recipe: Recipe, profile: Profile) -> list[str]:
         """Return how columns and search are taken, and how many rows a model is fitted to."""
-        notes = []
-        if schema.nominal and not self._counts_levels:  # where all are, who takes it knows
-            names = listed(repr(schema.columns[i].name) for i in schema.nominal)
-            notes.append(
-                f"{len(schema.nominal)} categorical feature(s), which are not interpolated: {names}"
-            )
-        if self.scale:
-            notes.append(f"neighbours are found among {self.scale}-scaled columns")
-        n = getattr(self, "n_components", None)
-        if n:
-            notes.append(
-                "neighbours are found in leading principal components only (n_components="
-                f"{n}); recall is measured"
-            )
-        total = sum(profile.usable.values())
-        if 0 < recipe.sample < total:
-            notes.append(
-                f"{recipe.name} fits its model to a sample of about {recipe.sample:,} of {total:,} "
-                "rows, in which each class has its share (max_fit_rows)"
-            )
-        return notes
+        n, total = getattr(self, "n_components", None), sum(profile.usable.values())
+        notes: list[Any] = [
+            schema.nominal
+            and not self._counts_levels  # where all are, who takes it knows
+            and f"{len(schema.nominal)} categorical feature(s), which are not interpolated: "
+            + listed(repr(schema.columns[i].name) for i in schema.nominal),
+            self.scale and f"neighbours are found among {self.scale}-scaled columns",
+            n
+            and "neighbours are found in leading principal components only (n_components="
+            f"{n}); recall is measured",
+            0 < recipe.sample < total
+            and f"{recipe.name} fits its model to a sample of about {recipe.sample:,} of {total:,} "
+            "rows, in which each class has its share (max_fit_rows)",
+        ]
+        return [*filter(None, notes)]
 
     def _made(self, table: Table, given: tuple[Any, ...], work: tuple[Task, list[str]]) -> Any:
         task, alarms = work
@@ -618,8 +610,8 @@ def assumed_profile(class_counts: Counts, row_bytes: int) -> Profile:
     for label, n in class_counts.items():
         if not isinstance(n, Integral) or n < 0:
             raise ValueError(f"class_counts says {n!r} rows of class {label!r}; give whole numbers")
-        counts[plain(label)] = int(n)
-    counts = {label: n for label, n in counts.items() if n}
+        if n:
+            counts[plain(label)] = int(n)
     rows = sum(counts.values())
     return Profile(rows=rows, bytes=rows * row_bytes, counts=counts, usable=counts, assumed=True)
 

@@ -146,8 +146,7 @@ class BorderlineSMOTE(BorderSampler):
     on_empty : {"error", "smote"}, default="error"
         What to do where no row of a class is in danger: refuse, or take all its rows as bases.
     neighbors, scale, n_components, carry, missing, on_small_class, on_small_group, provenance
-        As in :class:`~dsmote.SMOTE`. The nearest
-        of all rows are found exactly.
+        As in :class:`~dsmote.SMOTE`. The nearest of all rows are found exactly.
 
     Attributes
     ----------

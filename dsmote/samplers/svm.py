@@ -113,8 +113,7 @@ class SVMSMOTE(BorderSampler):
         else to a sample of so many in which each class has its share; only they can be support
         vectors. The sample is that of the smallest hashes of the rows. None: to all rows.
     neighbors, scale, n_components, carry, missing, on_small_class, on_small_group, provenance
-        As in :class:`~dsmote.SMOTE`. The nearest
-        of all rows are found exactly.
+        As in :class:`~dsmote.SMOTE`. The nearest of all rows are found exactly.
 
     Attributes
     ----------
