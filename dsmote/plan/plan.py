@@ -21,7 +21,7 @@ from dsmote.plan.memory import (
 )
 from dsmote.plan.profile import Profile
 from dsmote.plan.schema import Schema
-from dsmote.plan.strategy import CLEAN, OVER, UNDER
+from dsmote.plan.strategy import CLEAN, OVER, UNDER, Counts
 
 RULE_OF_THUMB = "rule of thumb: "  # begins a warning that nothing was measured for
 SMALL_K_ROWS = 2_000  # rows of a class per neighbour from which on k counts as small
@@ -41,10 +41,7 @@ class Block:
     stop: int
     offset: int
 
-    @property
-    def rows(self) -> int:
-        """Rows in the block."""
-        return self.stop - self.start
+    rows = property(lambda self: self.stop - self.start)
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,8 @@ class ClassPlan:
 
     `usable` are its rows without missing values. `k`, `engine` and `why` say how neighbours are
     found, and why so; `search` is the engine itself, None to choose it from the rows. For
-    cleaning methods `dropped` is a lower bound. `targeted`: the sampling strategy names it.
+    cleaning methods `dropped` is a lower bound and `after` an upper one. `targeted`: the sampling
+    strategy names it.
     """
 
     label: Any
@@ -68,10 +66,7 @@ class ClassPlan:
     targeted: bool = False
     search: Any = None
 
-    @property
-    def after(self) -> int:
-        """Rows the class will have; of cleaning methods, at most."""
-        return self.before + self.new - self.dropped
+    after = property(lambda self: self.before + self.new - self.dropped)
 
     @property
     def large(self) -> bool:
@@ -108,6 +103,12 @@ class Plan:
         rows without a label are those of None.
     direction : {"over-sampling", "under-sampling", "clean-sampling"}
         Of cleaning methods rows are known when they are dropped: counts after are at most these.
+    growing : tuple of ClassPlan
+        The classes that get new rows.
+    n_before, n_new, n_dropped, n_after : int
+        Rows of the input, synthetic rows, rows that are left out, rows of the output.
+    counts_before, counts_after : dict of label to int
+        Rows per class in the input and in the output.
     """
 
     sampler: str
@@ -127,45 +128,14 @@ class Plan:
         # Tasks carry plans: not what is computed from them.
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Why this cannot run; empty where it can."""
-        return (*self.too_small, *self.too_large)
-
-    @cached_property
-    def growing(self) -> tuple[ClassPlan, ...]:
-        """The classes that get new rows."""
-        return tuple(filter(attrgetter("new"), self.classes))
-
-    @cached_property
-    def n_before(self) -> int:
-        """Rows of the input."""
-        return sum(self.counts_before.values())
-
-    @cached_property
-    def n_new(self) -> int:
-        """Synthetic rows."""
-        return sum(map(attrgetter("new"), self.classes))
-
-    @cached_property
-    def n_dropped(self) -> int:
-        """Rows that are left out."""
-        return sum(map(attrgetter("dropped"), self.classes))
-
-    @property
-    def n_after(self) -> int:
-        """Rows of the output."""
-        return self.n_before + self.n_new - self.n_dropped
-
-    @cached_property
-    def counts_before(self) -> dict[Any, int]:
-        """Rows per class in the input."""
-        return dict(map(attrgetter("label", "before"), self.classes))
-
-    @cached_property
-    def counts_after(self) -> dict[Any, int]:
-        """Rows per class in the output."""
-        return dict(map(attrgetter("label", "after"), self.classes))
+    growing = cached_property(lambda self: tuple(filter(attrgetter("new"), self.classes)))
+    n_before = cached_property(lambda self: sum(map(attrgetter("before"), self.classes)))
+    n_new = cached_property(lambda self: sum(map(attrgetter("new"), self.classes)))
+    n_dropped = cached_property(lambda self: sum(map(attrgetter("dropped"), self.classes)))
+    n_after = property(lambda self: self.n_before + self.n_new - self.n_dropped)
+    counts_before = property(lambda self: {c.label: c.before for c in self.classes})
+    counts_after = property(lambda self: {c.label: c.after for c in self.classes})
+    problems = property(lambda self: (*self.too_small, *self.too_large))
 
     @property
     def engine(self) -> str:
@@ -183,13 +153,9 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as a JSON-able mapping."""
         over = self.direction == OVER
-        own = (
-            ("before", "usable", "new", "after", "k", "engine", "why")
-            if over
-            else ("before", "dropped", "after", "targeted")
-        )
+        own = "before usable new after k engine why" if over else "before dropped after targeted"
         classes = [
-            {"label": _jsonable(c.label), **{name: getattr(c, name) for name in own}}
+            {"label": _jsonable(c.label), **{name: getattr(c, name) for name in own.split()}}
             for c in self.classes
         ]
         found: dict[str, Any] = {"format_version": 1, "sampler": self.sampler, "seed": self.seed}
@@ -240,7 +206,9 @@ class Plan:
         lines += held_back_line(self.test)
         if self.memory is not None:
             largest = max((b.rows for b in self.blocks), default=0)
-            allowed = self.memory.allowed_bytes
+            allowed, source = self.memory.allowed_bytes, self.memory.limit_source
+            if allowed is not None:
+                source = f"{format_bytes(allowed)} allowed ({source})"
             lines += [
                 "",
                 *self.reasons,
@@ -248,12 +216,7 @@ class Plan:
                 f"passes over the data: {len(self.passes)} ({'; '.join(self.passes)})",
                 f"new rows: {len(self.blocks)} partition(s) of at most {largest:,} rows",
                 f"memory: {format_bytes(self.memory.task_bytes)} in the largest task, "
-                f"{format_bytes(self.memory.worker_bytes)} in one worker; "
-                + (
-                    f"{format_bytes(allowed)} allowed ({self.memory.limit_source})"
-                    if allowed is not None
-                    else self.memory.limit_source
-                ),
+                f"{format_bytes(self.memory.worker_bytes)} in one worker; {source}",
             ]
         lines += [f"note: {note}" for note in self.notes]
         lines += [f"warning: {warning}" for warning in self.warnings]
@@ -295,25 +258,6 @@ _COPIES = 8
 _CHOICE = ("engine", "why", "search")
 
 
-def _blocks(growing: Sequence[ClassPlan], most: int) -> tuple[Block, ...]:
-    blocks: list[Block] = []
-    offset = 0
-    for c in growing:
-        n_blocks = -(-c.new // most)
-        if len(blocks) + n_blocks > MOST_BLOCKS:
-            raise ValueError(
-                f"sampling_strategy asks for {c.new:,} new rows of class {c.label!r}, which are "
-                f"{n_blocks:,} partitions of {most:,} rows; the limit is {MOST_BLOCKS:,} per run. "
-                "Did you mistype sampling_strategy?"
-            )
-        for b in range(n_blocks):
-            # Even cuts: no block is left with a handful of rows.
-            start, stop = c.new * b // n_blocks, c.new * (b + 1) // n_blocks
-            blocks.append(Block(c.label, c.rank, start, stop, offset + start))
-        offset += c.new
-    return tuple(blocks)
-
-
 def _rows(n: int) -> str:
     return f"{n:,} row{'' if n == 1 else 's'}"
 
@@ -326,35 +270,30 @@ def _of(classes: Sequence[ClassPlan], usable: bool = True) -> str:
 
 def _too_small(small: Sequence[ClassPlan], k: int, k_name: str, incomplete: str) -> list[str]:
     """Say in one message which classes have too few rows for k neighbours."""
-
-    def each(classes: Sequence[ClassPlan]) -> str:
-        return listed(
+    found = []
+    for of in ([c for c in small if not c.usable], [c for c in small if c.usable]):
+        if not of:
+            continue
+        each = listed(
             f"class {c.label!r} has {_rows(c.usable)}"
             + ("" if c.usable == c.before else f" ({c.before:,} less those with missing values)")
-            for c in classes
+            for c in of
         )
-
-    def filled(classes: Sequence[ClassPlan]) -> str:
-        lacking = incomplete and any(c.usable < c.before for c in classes)
-        return f"fill or name in carry the columns {incomplete}; or " if lacking else ""
-
-    found = []
-    empty, few = [c for c in small if not c.usable], [c for c in small if c.usable]
-    if empty:
-        them = "it" if len(empty) == 1 else "them"
-        found.append(
-            f"{each(empty)}, and there is nothing to make rows from; {filled(empty)}leave {them} "
-            "out of sampling_strategy"
-        )
-    if few:
-        least = min(c.usable for c in few)
+        lacking = incomplete and any(c.usable < c.before for c in of)
+        filled = f"fill or name in carry the columns {incomplete}; or " if lacking else ""
+        them, plural = ("it", "") if len(of) == 1 else ("them", "es")
+        least = min(c.usable for c in of)
+        if not least:
+            found.append(
+                f"{each}, and there is nothing to make rows from; {filled}leave {them} "
+                "out of sampling_strategy"
+            )
+            continue
         lower = f"lower {k_name} to {least - 1}{' or less' if least > 2 else ''}"
-        more = f"collect more rows of {'it' if len(few) == 1 else 'them'}"
         found.append(
-            f"{each(few)}, but {k_name}={k} needs at least {k + 1} (k + 1); "
-            f"{filled(few)}{lower if least > 1 else more}, leave the "
-            f"class{'es' if len(few) > 1 else ''} out of sampling_strategy, or pass "
-            "on_small_class='copy' or 'skip'"
+            f"{each}, but {k_name}={k} needs at least {k + 1} (k + 1); "
+            f"{filled}{lower if least > 1 else f'collect more rows of {them}'}, leave the "
+            f"class{plural} out of sampling_strategy, or pass on_small_class='copy' or 'skip'"
         )
     return found
 
@@ -371,15 +310,9 @@ def _resized(c: ClassPlan, k: int, on_small: str) -> ClassPlan:
 def _warnings(classes: Sequence[ClassPlan], needs: Needs) -> list[str]:
     """Say which classes are left because they are small, and for which k is small."""
     k = needs.k
-    left, copied, large = [], [], []
-    for c in classes:
-        if not c.new:
-            left += [c] if c.before < k + 1 else []
-        elif c.engine == COPY:
-            copied.append(c)
-        elif c.large:
-            large.append(c)
-    found = []
+    left = [c for c in classes if not c.new and c.before < k + 1]
+    copied = [c for c in classes if c.engine == COPY]
+    large, found = [*filter(attrgetter("large"), classes)], []
     if left:
         found.append(f"fewer than k + 1 = {k + 1} rows, so unchanged: {_of(left, usable=False)}")
     if copied:
@@ -399,7 +332,7 @@ def make_plan(
     seed: int,
     schema: Schema,
     profile: Profile,
-    new: Mapping[Any, int],
+    new: Counts,
     needs: Needs,
     on_small: str = "error",
     engines: Mapping[Any, tuple[Any, ...]],
@@ -439,7 +372,7 @@ def make_plan(
             n_exact += profile.assumed or i in profile.exact_columns
         n_exact += column.kind == "decimal"
     classes, growing, small = [], [], []
-    n_before = n_new = n_usable = n_asking = 0
+    n_new = n_usable = n_asking = 0
     for rank, label in enumerate(sort_labels(profile.counts)):
         before, wanted = profile.counts[label], new.get(label, 0)
         usable = profile.usable.get(label, before)
@@ -448,11 +381,9 @@ def make_plan(
             c = replace(c, **dict(zip(_CHOICE, engines.get(label, ()), strict=False)))
             c = _resized(c, k, on_small)
         classes.append(c)
-        n_before += before
         n_usable += usable
         if c.new:
             growing.append(c)
-            n_new += c.new
             n_asking += usable
             if usable < (1 if c.engine == COPY else k + 1):
                 small.append(c)
@@ -465,14 +396,26 @@ def make_plan(
     most = max(1, min(BLOCK_ROWS, block_bytes // row_bytes))
     only_numbers = not (n_nominal or needs.looks or needs.sample)
     terms = []
+    blocks: list[Block] = []
     for c in growing:
         n_blocks = -(-c.new // most)
+        if len(blocks) + n_blocks > MOST_BLOCKS:
+            raise ValueError(
+                f"sampling_strategy asks for {c.new:,} new rows of class {c.label!r}, which are "
+                f"{n_blocks:,} partitions of {most:,} rows; the limit is {MOST_BLOCKS:,} per run. "
+                "Did you mistype sampling_strategy?"
+            )
+        for b in range(n_blocks):
+            # Even cuts: no block is left with a handful of rows.
+            start, stop = c.new * b // n_blocks, c.new * (b + 1) // n_blocks
+            blocks.append(Block(c.label, c.rank, start, stop, n_new + start))
+        n_new += c.new
         columns, rows = (n_numeric, n_exact, n_nominal), -(-c.new // n_blocks)
         axes = only_numbers and c.engine != COPY and getattr(c.search, "keeps_axes", False)
         terms.append(
             class_memory(c.label, c.usable, *columns, rows, row_bytes, needs, n_blocks, axes)
         )
-    held = 2 * (n_before + n_new) * row_bytes if in_memory else 0
+    held = 2 * (sum(profile.counts.values()) + n_new) * row_bytes if in_memory else 0
     looking = 0
     if needs.looks and growing:
         held += _COPIES * 8 * n_numeric * n_usable if in_memory else 0
@@ -502,7 +445,7 @@ def make_plan(
         sampler=sampler,
         seed=seed,
         classes=tuple(classes),
-        blocks=_blocks(growing, most),
+        blocks=tuple(blocks),
         memory=memory,
         notes=tuple(notes),
         warnings=(*warnings, *_warnings(classes, needs)),
@@ -513,26 +456,15 @@ def make_plan(
 
 
 def make_under_plan(
-    *,
-    sampler: str,
-    seed: int,
-    counts: Mapping[Any, int],
-    keep: Mapping[Any, int],
-    direction: str = UNDER,
+    sampler: str, seed: int, counts: Counts, keep: Counts, direction: str = UNDER
 ) -> Plan:
     """Put together what was decided for a sampler that makes no rows.
 
     `keep` are the rows of the targeted classes that stay; of cleaning methods, at most.
     """
-    classes = [
-        ClassPlan(
-            label,
-            rank,
-            counts[label],
-            counts[label],
-            dropped=counts[label] - keep.get(label, counts[label]),
-            targeted=label in keep,
-        )
-        for rank, label in enumerate(sort_labels(counts))
-    ]
+    classes = []
+    for rank, label in enumerate(sort_labels(counts)):
+        n, targeted = counts[label], label in keep
+        dropped = n - keep[label] if targeted else 0
+        classes.append(ClassPlan(label, rank, n, n, dropped=dropped, targeted=targeted))
     return Plan(sampler, seed, tuple(classes), direction=direction)

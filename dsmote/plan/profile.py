@@ -61,10 +61,10 @@ def level_key(level: Any) -> Any:
 
 def count_levels(levels: Sequence[Any], labels: Sequence[Any], counts: np.ndarray) -> LevelCounts:
     """Put counts of levels (rows) by class (columns) into a form that can be merged."""
-    rows: dict[Any, dict[Any, int]] = {}
-    for level, row in zip(levels, counts.tolist(), strict=True):
-        rows[level_key(level)] = {label: n for label, n in zip(labels, row, strict=True) if n}
-    return LevelCounts(rows)
+    found = zip(levels, counts.tolist(), strict=True)
+    return LevelCounts(
+        {level_key(x): {c: n for c, n in zip(labels, row, strict=True) if n} for x, row in found}
+    )
 
 
 def merge_levels(a: LevelCounts, b: LevelCounts) -> LevelCounts:
@@ -86,9 +86,10 @@ def _add(a: Mapping[Any, int], b: Mapping[Any, int]) -> dict[Any, int]:
 
 SCALES = ("standard", "minmax", "robust")
 _CELLS = 4096
-_EXPONENTS = 1020  # that lie between the largest value and the narrowest cells
+_FINEST = -1074  # all float64 are multiples of 2^_FINEST: cells of this width are the values
 _BASE = 2300  # sums are whole numbers of 2^-_BASE: squares of the least float still are
-_SLAB = 1 << 24  # rows of which half mantissas can be added in float64 without rounding
+_SLAB = 1 << 24  # rows of which halves of 54 bits can be added in float64 without rounding
+_HALF = 27
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,7 @@ class ColumnMoments:
     """What one kind of scaling ("standard", "minmax" or "robust") needs to know of one column.
 
     `n` are its finite values; `total` and `squares` the sums of x and x^2, in units of 2^-2300;
-    `cells` those that are hit, ascending (in units of their width, 2^level; None: they are the
-    values).
+    `cells` the lower edges of those that are hit, ascending, which are 2^level wide.
     """
 
     kind: str
@@ -106,9 +106,9 @@ class ColumnMoments:
     squares: int = 0
     least: float = np.inf
     greatest: float = -np.inf
-    level: int | None = None
-    cells: np.ndarray | None = None
-    counts: np.ndarray | None = None
+    level: int = _FINEST
+    cells: Any = None
+    counts: Any = None
 
 
 @dataclass(frozen=True)
@@ -126,65 +126,54 @@ class Scaling:
         return result
 
 
-def _whole(mantissas: np.ndarray, exponents: np.ndarray) -> int:
-    """Return the sum of mantissas x 2^exponents, exactly, in units of 2^-_BASE."""
-    fraction, extra = np.frexp(mantissas)
-    whole = np.ldexp(fraction, 53).astype(np.int64)
-    places = exponents + extra + (_BASE - 53)
-    low, high = whole & (2**26 - 1), whole >> 26
-    first = int(places.min(initial=0))
-    sums = [np.bincount(places - first, weights=part) for part in (low, high)]
+def _added(whole: np.ndarray, places: np.ndarray) -> int:
+    """Return the sum of whole numbers below 2^54 in units of 2^places, exactly."""
+    parts = (whole & (2**_HALF - 1), 0), (whole >> _HALF, _HALF)
     total = 0
-    for place in np.flatnonzero((sums[0] != 0) | (sums[1] != 0)):
-        at = int(place)
-        value = int(sums[0][at]) + (int(sums[1][at]) << 26)
-        shift = first + at
-        total += value << shift if shift >= 0 else value >> -shift
+    for part, shift in parts:
+        sums = np.bincount(places, weights=part)
+        total += sum(int(sums[at]) << (int(at) + shift) for at in np.flatnonzero(sums))
     return total
 
 
 def _sums(values: np.ndarray) -> tuple[int, int]:
-    """Return the exact sums of x and of x^2."""
+    """Return the exact sums of x and of x^2, in units of 2^-_BASE."""
     total = squares = 0
     for start in range(0, len(values), _SLAB):
         fraction, exponent = np.frexp(values[start : start + _SLAB])
-        exponent = exponent.astype(np.int64)
-        total += _whole(fraction, exponent)
-        # x^2 = product + error exactly (Dekker 1971): fractions lie in [0.5, 1).
-        product = fraction * fraction
-        split = fraction * (2.0**27 + 1.0)
-        high = split - (split - fraction)
-        low = fraction - high
-        error = ((high * high - product) + 2.0 * high * low) + low * low
-        squares += _whole(product, 2 * exponent) + _whole(error, 2 * exponent)
+        whole = np.ldexp(fraction, 53).astype(np.int64)
+        high, low = whole >> _HALF, whole & (2**_HALF - 1)
+        once = exponent.astype(np.int64) - 53
+        total += _added(whole, once + _BASE)
+        for part, shift in ((high * high, 2 * _HALF), (2 * high * low, _HALF), (low * low, 0)):
+            squares += _added(part, 2 * once + (_BASE + shift))
     return total, squares
 
 
-def _cells_of(values: np.ndarray, by: int) -> np.ndarray:
-    """Return floor(values / 2^by): negative ones that underflow are still below 0."""
-    cells = np.floor(np.ldexp(values, -by))
-    cells[(cells == 0.0) & (values < 0.0)] = -1.0
-    return cells
+def _floored(values: np.ndarray, level: int) -> np.ndarray:
+    """Return the lower edges of the cells, 2^level wide, that values lie in."""
+    with np.errstate(over="ignore"):
+        cells = np.floor(np.ldexp(values, -level))
+        cells[(cells == 0.0) & (values < 0.0)] = -1.0  # also where that underflows
+        edges = np.maximum(np.ldexp(cells, level), -np.finfo(np.float64).max)
+    return np.where(np.isfinite(cells), edges, values)
 
 
 def _coarsened(
-    level: int | None, cells: np.ndarray, counts: np.ndarray
-) -> tuple[int | None, np.ndarray, np.ndarray]:
+    level: int, cells: np.ndarray, counts: np.ndarray
+) -> tuple[int, np.ndarray, np.ndarray]:
     """Widen the cells as little as is needed for no more than _CELLS of them."""
     if len(cells) <= _CELLS:
         return level, cells, counts
-    largest = int(np.frexp(np.abs(cells).max())[1])
-    # Below `narrow` halves of cells would overflow; at `wide` there are two or three cells.
-    narrow, wide = (largest - _EXPONENTS, largest + 1) if level is None else (1, largest + 1)
+    narrow, wide = level + 1, int(np.frexp(np.abs(cells).max())[1]) + 1
     while narrow < wide:
         middle = (narrow + wide) // 2
-        if 1 + np.count_nonzero(np.diff(_cells_of(cells, middle))) <= _CELLS:
+        if 1 + np.count_nonzero(np.diff(_floored(cells, middle))) <= _CELLS:
             wide = middle
         else:
             narrow = middle + 1
-    kept, place = np.unique(_cells_of(cells, wide), return_inverse=True)
-    joined = np.bincount(place, weights=counts).astype(np.int64)
-    return wide + (level or 0), kept, joined
+    kept, place = np.unique(_floored(cells, wide), return_inverse=True)
+    return wide, kept, np.bincount(place, weights=counts).astype(np.int64)
 
 
 def look_at(values: np.ndarray, kind: str) -> ColumnMoments:
@@ -204,7 +193,7 @@ def look_at(values: np.ndarray, kind: str) -> ColumnMoments:
     if kind == "minmax":
         return ColumnMoments(kind, len(values), 0, 0, *extremes)
     cells, counts = np.unique(values + 0.0, return_counts=True)
-    sketch: tuple[Any, ...] = _coarsened(None, cells, counts.astype(np.int64))
+    sketch: tuple[Any, ...] = _coarsened(_FINEST, cells, counts.astype(np.int64))
     return ColumnMoments(kind, len(values), 0, 0, *extremes, *sketch)
 
 
@@ -219,19 +208,12 @@ def merge_moments(a: ColumnMoments, b: ColumnMoments) -> ColumnMoments:
     """
     if not (a.n and b.n):
         return a if a.n else b
-    sketch: tuple[Any, ...] = (None, None, None)
-    if a.cells is not None and b.cells is not None:
-        level = max((x for x in (a.level, b.level) if x is not None), default=None)
-        both = ((a.cells, a.level or 0), (b.cells, b.level or 0))
-        parts = [cells for cells, _ in both]
-        if level is not None:  # in which the larger values of the other part do not overflow
-            tops = [int(np.frexp(np.abs(cells).max())[1]) + own for cells, own in both]
-            level = max(level, *(top - _EXPONENTS for top in tops))
-            parts = [_cells_of(cells, level - own) for cells, own in both]
-        cells, place = np.unique(np.concatenate(parts), return_inverse=True)
-        counts = np.bincount(
-            place, weights=np.concatenate([x.counts for x in (a, b) if x.counts is not None])
-        )
+    sketch: tuple[Any, ...] = ()
+    if a.kind == "robust":
+        level = max(a.level, b.level)
+        both = np.concatenate([_floored(a.cells, level), _floored(b.cells, level)])
+        cells, place = np.unique(both, return_inverse=True)
+        counts = np.bincount(place, weights=np.concatenate([a.counts, b.counts]))
         sketch = _coarsened(level, cells, counts.astype(np.int64))
     return ColumnMoments(
         a.kind,
@@ -246,15 +228,11 @@ def merge_moments(a: ColumnMoments, b: ColumnMoments) -> ColumnMoments:
 
 def _quantile(column: ColumnMoments, share: float) -> float:
     """Return a quantile, between order statistics as numpy's default does."""
-    assert column.cells is not None and column.counts is not None
     place = share * (column.n - 1)
     ends = np.cumsum(column.counts)
-    below, above = (
-        float(column.cells[np.searchsorted(ends, int(p), side="right")])
-        for p in (np.floor(place), np.ceil(place))
-    )
-    if column.level is not None:
-        below, above = (float(np.ldexp(c + 0.5, column.level)) for c in (below, above))
+    at = np.searchsorted(ends, [np.floor(place), np.ceil(place)], side="right")
+    middle = 0.0 if column.level == _FINEST else np.ldexp(0.5, column.level)
+    below, above = column.cells[at] + middle
     part = place - np.floor(place)
     return float(below * (1.0 - part) + above * part)
 
@@ -360,7 +338,11 @@ def _merge_samples(a: Sampled, b: Sampled) -> Sampled:
 
 
 def _merge_categories(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
-    return a + tuple(d for d in b if not any(same(d, had) for had in a))
+    """Add the dtypes with other categories, or in another order."""
+    known = [(d.ordered, d.categories) for d in a]
+    return a + tuple(
+        d for d in b if not any(d.ordered == o and d.categories.equals(c) for o, c in known)
+    )
 
 
 def hashes(values: np.ndarray) -> np.ndarray:
@@ -402,11 +384,6 @@ def distinct_values(values: np.ndarray) -> np.ndarray:
 def merge_decimals(a: Mapping[int, Any], b: Mapping[int, Any]) -> dict[int, Any]:
     """Return the digits that hold the decimals of both."""
     return _union(a, b, lambda x, y: (max(x[0], y[0]), max(x[1], y[1])) if x and y else None)
-
-
-def same(a: pd.CategoricalDtype, b: pd.CategoricalDtype) -> bool:
-    """Tell whether two categorical dtypes have the same categories in the same order."""
-    return a.ordered == b.ordered and a.categories.equals(b.categories)
 
 
 def _by_column(a: Any, b: Any, how: Callable[[Any, Any], Any]) -> tuple[Any, ...]:
@@ -469,5 +446,4 @@ def unify_categories(name: Any, dtypes: tuple[pd.CategoricalDtype, ...]) -> pd.C
         )
     levels = sort_labels({level for d in dtypes for level in d.categories})
     kinds = {d.categories.dtype for d in dtypes}
-    index = pd.Index(levels, dtype=kinds.pop()) if len(kinds) == 1 else pd.Index(levels)
-    return pd.CategoricalDtype(index)
+    return pd.CategoricalDtype(pd.Index(levels, dtype=kinds.pop() if len(kinds) == 1 else None))

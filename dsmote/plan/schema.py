@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ import pyarrow as pa
 from dsmote.plan.labels import listed
 from dsmote.plan.profile import KEPT_VALUES, Profile, hashes
 
-NUMERIC_KINDS = ("float", "int", "bool", "datetime", "timedelta", "decimal")
+_KIND_OF = {"f": "float", "i": "int", "u": "int", "b": "bool", "M": "datetime", "m": "timedelta"}
+NUMERIC_KINDS = (*_KIND_OF.values(), "decimal")
 _OBJECT = np.dtype("O")
 _NESTED = ("list<", "large_list<", "struct<", "map<", "complex")
 
@@ -37,11 +38,26 @@ class Column:
     given: Any = None
 
 
+def _positions(kind: str) -> cached_property[list[int]]:
+    return cached_property(lambda schema: schema._places.get(kind, []))
+
+
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a table, in order."""
+    """The columns of a table, in order, their labels, and the positions of those of a kind.
+
+    `target` and `group` are None where they are no column of the table.
+    """
 
     columns: tuple[Column, ...]
+
+    names = property(lambda self: [column_name(c.name) for c in self.columns])
+    numeric = _positions("numeric")
+    nominal = _positions("nominal")
+    carried = _positions("carried")
+    copied = _positions("copied")
+    group = cached_property(lambda self: self._places.get("group", [None])[0])
+    target = cached_property(lambda self: self._places.get("target", [None])[0])
 
     def __getstate__(self) -> dict[str, Any]:
         return {"columns": self.columns}  # not what is computed from them: tables may be wide
@@ -54,45 +70,10 @@ class Schema:
         return places
 
     @cached_property
-    def numeric(self) -> list[int]:
-        """Positions of the numeric features."""
-        return self._places.get("numeric", [])
-
-    @cached_property
     def rounded(self) -> np.ndarray:
         """Which of the numeric features hold integers, as bools and moments do."""
         kinds = [self.columns[i].kind for i in self.numeric]
         return np.array([kind not in ("float", "decimal") for kind in kinds], dtype=bool)
-
-    @cached_property
-    def nominal(self) -> list[int]:
-        """Positions of the categorical features."""
-        return self._places.get("nominal", [])
-
-    @cached_property
-    def carried(self) -> list[int]:
-        """Positions of the carried columns."""
-        return self._places.get("carried", [])
-
-    @cached_property
-    def copied(self) -> list[int]:
-        """Positions of the columns that are copied as they are."""
-        return self._places.get("copied", [])
-
-    @cached_property
-    def group(self) -> int | None:
-        """Position of the column that says which rows belong together, if one does."""
-        return self._places.get("group", [None])[0]
-
-    @cached_property
-    def target(self) -> int | None:
-        """Position of the target among the columns; None where it is a container of its own."""
-        return self._places.get("target", [None])[0]
-
-    @property
-    def names(self) -> list[Any]:
-        """The column labels."""
-        return [column_name(c.name) for c in self.columns]
 
     def row_bytes(self) -> int:
         """Estimate the bytes that one row takes in a pandas frame."""
@@ -124,39 +105,20 @@ def is_nominal_dtype(dtype: Any) -> bool:
     )
 
 
-@lru_cache(maxsize=256)
 def _numeric_kind(dtype: Any) -> str | None:
-    if isinstance(dtype, pd.SparseDtype):
-        dtype = dtype.subtype
-    types = pd.api.types
-    tests = (
-        ("bool", types.is_bool_dtype),
-        ("int", types.is_integer_dtype),
-        ("datetime", types.is_datetime64_any_dtype),
-        ("timedelta", types.is_timedelta64_dtype),
-        ("float", types.is_float_dtype),
-    )
-    if isinstance(dtype, pd.CategoricalDtype):
-        return None
-    if isinstance(dtype, pd.ArrowDtype):  # two types that pandas' own tests do not know
-        if str(dtype).startswith("duration["):
-            return "timedelta"
-        if str(dtype).startswith("decimal"):
-            return "decimal"
-    return next((kind for kind, test in tests if test(dtype)), None)
+    if isinstance(dtype, pd.ArrowDtype) and str(dtype).startswith("decimal"):
+        return "decimal"
+    return _KIND_OF.get(getattr(dtype, "kind", ""))
 
 
 def carried_dtype(dtype: Any) -> Any:
     """Return the dtype that a carried column takes so that synthetic rows can be missing in it."""
     if isinstance(dtype, pd.SparseDtype) and dtype.subtype.kind in "iub":
-        return carried_dtype(dtype.subtype)
+        dtype = dtype.subtype
     if isinstance(dtype, pd.IntervalDtype) and getattr(dtype.subtype, "kind", "") in "iu":
         return pd.IntervalDtype(np.dtype("f8"), dtype.closed)
-    if isinstance(dtype, np.dtype) and dtype.kind in "iu":
-        name = dtype.name.capitalize() if dtype.kind == "i" else "UI" + dtype.name[2:]
-        return pd.api.types.pandas_dtype(name)
-    if isinstance(dtype, np.dtype) and dtype.kind == "b":
-        return pd.BooleanDtype()
+    if isinstance(dtype, np.dtype) and dtype.kind in "iub":
+        return pd.array(np.empty(0, dtype.name)).dtype
     return dtype
 
 
@@ -228,24 +190,19 @@ def make_schema(
     carry, inherited = list(map(column_name, carry)), list(map(column_name, inherited))
     target, group = column_name(target), column_name(group)
     _check_names(names, target, has_target, carry, group)
-    categorical = set(nominal)
-    columns = []
-    text = []
+    roles = dict.fromkeys(inherited, "copied")
+    if group is not None:
+        roles[group] = "group"
+    roles |= dict.fromkeys(carry, "carried")
+    if has_target:
+        roles[target] = "target"
+    categorical, other = set(nominal), "copied" if any_kind else None
+    columns, text = [], []
     for i, (name, dtype) in enumerate(zip(names, dtypes, strict=True)):
-        if has_target and name in [target]:
-            kind: str | None = "target"
-        elif name in carry:
-            kind = "carried"
-        elif group is not None and name in [group]:
-            kind = "group"
-        elif i in categorical and name not in inherited:
-            kind = "nominal"
-        elif any_kind or name in inherited:
-            kind = "copied"
-        else:
-            kind = _numeric_kind(dtype)
-            if kind is None and is_nominal_dtype(dtype):
-                text.append(name)
+        kind = roles.get(name) or ("nominal" if i in categorical else other)
+        kind = kind or _numeric_kind(dtype)
+        if kind is None and is_nominal_dtype(dtype):
+            text.append(name)
         nested = kind == "nominal" and str(dtype).startswith(_NESTED)
         if nested or (kind is None and name not in text):
             raise TypeError(
@@ -264,15 +221,12 @@ def make_schema(
 
 def text_found(names: Sequence[Any], sampler: str | None = None) -> str:
     """Write the message for columns of text that are used as numeric features."""
-    remedy = (
-        "list them in categorical_features"
-        if sampler == "SMOTENC"
-        else ("use SMOTENC and list them in its categorical_features")
-    )
+    use, its = ("", "") if sampler == "SMOTENC" else ("use SMOTENC and ", "its ")
     return (
         f"{sampler or 'the sampler'} needs numbers, but {len(names)} column"
         f"{' holds' if len(names) == 1 else 's hold'} text (could not convert string to float): "
-        f"{listed(map(repr, names))}; {remedy}, encode them as numbers, or name them in carry"
+        f"{listed(map(repr, names))}; {use}list them in {its}categorical_features, "
+        "encode them as numbers, or name them in carry"
     )
 
 
@@ -281,11 +235,8 @@ def with_decimals(schema: Schema, digits: Mapping[int, tuple[int, int] | None]) 
 
     They are digits before the point, and after it; None where not all values are decimals.
     """
-    columns = list(schema.columns)
-    for i, found in digits.items():
-        if found is not None and columns[i].given is not None:
-            columns[i] = replace(columns[i], dtype=decimal_dtype(*found), kind="decimal")
-    return Schema(tuple(columns)) if any(digits.values()) else schema
+    given = {i: of for i, of in digits.items() if of and schema.columns[i].given is not None}
+    return with_dtypes(schema, {i: decimal_dtype(*of) for i, of in given.items()}, kind="decimal")
 
 
 def decimal_dtype(before: int, after: int) -> pd.ArrowDtype:
@@ -296,12 +247,13 @@ def decimal_dtype(before: int, after: int) -> pd.ArrowDtype:
     )
 
 
-def with_dtypes(schema: Schema, dtypes: dict[int, Any]) -> Schema:
+def with_dtypes(schema: Schema, dtypes: dict[int, Any], **more: Any) -> Schema:
     """Return the schema with the dtypes of some columns replaced, by position."""
-    if not dtypes:
-        return schema
-    columns = [replace(c, dtype=dtypes.get(i, c.dtype)) for i, c in enumerate(schema.columns)]
-    return Schema(tuple(columns))
+    columns = [
+        replace(c, dtype=dtypes[i], **more) if i in dtypes else c
+        for i, c in enumerate(schema.columns)
+    ]
+    return Schema(tuple(columns)) if dtypes else schema
 
 
 _INDEX = re.compile(r"Unnamed: \d+")  # what pandas calls a CSV column without a name
@@ -326,7 +278,7 @@ def advice(schema: Schema, profile: Profile, growing: Sequence[Any], scaled: boo
     They are ids, clocks, index columns, codes, numbers as text. Neighbours are found in the classes
     `growing`; `scaled` tells whether numeric features are scaled before.
     """
-    kinds: dict[str, list[str]] = {}
+    found: defaultdict[str, list[str]] = defaultdict(list)
     for i in [*schema.numeric, *schema.nominal]:
         name, kind, detail = schema.columns[i].name, None, ""
         if isinstance(name, str) and _INDEX.fullmatch(name):
@@ -336,16 +288,12 @@ def advice(schema: Schema, profile: Profile, growing: Sequence[Any], scaled: boo
         if kind is None and i in profile.distinct:
             kind, detail = _values(profile.distinct[i], profile.rows, codes=i not in profile.texts)
         if kind is not None:
-            kinds.setdefault(kind, []).append(f"{name!r}{detail}")
-    dominant = [] if scaled else _dominant(schema, profile, growing)
-    if dominant:
-        kinds["dominant"] = dominant
-    if not kinds:
-        return []
+            found[kind].append(f"{name!r}{detail}")
+    found["dominant"] = [] if scaled else _dominant(schema, profile, growing)
     return [
-        f"column{'s' if len(kinds[kind]) > 1 else ''} {listed(kinds[kind])}: {text}"
+        f"column{'s' if len(found[kind]) > 1 else ''} {listed(found[kind])}: {text}"
         for kind, text in _KINDS.items()
-        if kind in kinds
+        if found[kind]
     ]
 
 
@@ -395,7 +343,7 @@ def _dominant(schema: Schema, profile: Profile, growing: Sequence[Any]) -> list[
     """Say which feature alone decides which rows are neighbours, as the sample shows."""
     if len(schema.numeric) < 2:
         return []
-    found: dict[int, int] = {}
+    found: Counter[str] = Counter()
     for label in growing:
         if label not in profile.sample or len(profile.sample[label][1]) < _LEAST_ROWS // 5:
             continue
@@ -404,11 +352,5 @@ def _dominant(schema: Schema, profile: Profile, growing: Sequence[Any]) -> list[
             total = variances.sum()
         place = int(np.argmax(variances))
         if np.isfinite(total) and total > 0 and variances[place] > _SHARE * total:
-            found[place] = found.get(place, 0) + 1
-    if not found:
-        return []
-    columns = schema.columns
-    return [
-        f"{columns[schema.numeric[place]].name!r} (in {n} of {len(growing)} classes that grow)"
-        for place, n in found.items()
-    ]
+            found[repr(schema.columns[schema.numeric[place]].name)] += 1
+    return [f"{name} (in {n} of {len(growing)} classes that grow)" for name, n in found.items()]

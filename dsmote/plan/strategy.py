@@ -10,6 +10,7 @@ from typing import Any
 from dsmote.plan.labels import listed, plain, sort_labels
 
 OVER, UNDER, CLEAN = "over-sampling", "under-sampling", "clean-sampling"
+Counts = Mapping[Any, int]  # rows by class
 NAMES = ("minority", "majority", "not minority", "not majority", "all", "auto")
 
 # The class that is not to be targeted alone, and why.
@@ -33,8 +34,8 @@ _FIXED = {
 
 
 def wanted_rows(
-    strategy: str | float | Mapping[Any, int] | Iterable[Any] | Callable[[Any], Any],
-    counts: Mapping[Any, int],
+    strategy: str | float | Counts | Iterable[Any] | Callable[[Any], Any],
+    counts: Counts,
     direction: str,
     callable_argument: Any = None,
 ) -> dict[Any, int]:
@@ -97,16 +98,7 @@ def wanted_rows(
     )
 
 
-def _extremes(counts: Mapping[Any, int], labels: list[Any]) -> tuple[Any, Any]:
-    """Return the majority's and the minority's label.
-
-    With ties it is the first label in sorted order, as in imbalanced-learn, so that exactly one
-    class is left out.
-    """
-    return max(labels, key=counts.__getitem__), min(labels, key=counts.__getitem__)
-
-
-def _listing(counts: Mapping[Any, int]) -> str:
+def _listing(counts: Counts) -> str:
     return f"{{{listed(f'{label!r}: {counts[label]:,}' for label in sort_labels(counts))}}}"
 
 
@@ -122,32 +114,24 @@ def _whole_rows(value: float) -> int:
     return nearest if abs(value - nearest) <= 4 * math.ulp(value) else int(value)
 
 
-def _named(
-    name: str, counts: Mapping[Any, int], labels: list[Any], direction: str
-) -> dict[Any, int]:
+def _named(name: str, counts: Counts, labels: list[Any], direction: str) -> dict[Any, int]:
     if name not in NAMES:
         raise ValueError(f"sampling_strategy must be one of {', '.join(NAMES)}, but is {name!r}")
     fixed, why = _FIXED[direction]
     if name == fixed:
         raise ValueError(f"sampling_strategy={name!r} cannot be used with {why}")
-    majority, minority = _extremes(counts, labels)
-    if name == "auto":
-        name = f"not {fixed}"
-    extreme = majority if name.endswith("majority") else minority
-    if name in ("minority", "majority"):
-        targeted = [extreme]
-    else:
-        targeted = [*labels]
-        if name != "all":
-            targeted.remove(extreme)
+    # With ties the first label in sorted order, as in imbalanced-learn: exactly one is left out.
+    size = counts.__getitem__
+    extremes = {"majority": max(labels, key=size), "minority": min(labels, key=size)}
+    alone = extremes.get((f"not {fixed}" if name == "auto" else name).removeprefix("not "))
+    targeted = [x for x in labels if name == "all" or (x == alone) == (name in extremes)]
     if direction == CLEAN:
         return {label: counts[label] for label in targeted}
-    return dict.fromkeys(targeted, counts[majority if direction == OVER else minority])
+    wanted = extremes["majority" if direction == OVER else "minority"]
+    return dict.fromkeys(targeted, counts[wanted])
 
 
-def _from_ratio(
-    ratio: float, counts: Mapping[Any, int], labels: list[Any], direction: str
-) -> dict[Any, int]:
+def _from_ratio(ratio: float, counts: Counts, labels: list[Any], direction: str) -> dict[Any, int]:
     if len(labels) != 2:
         raise ValueError(
             f"a sampling_strategy that is a number works with 2 classes, but the target has "
@@ -156,24 +140,22 @@ def _from_ratio(
     if not 0 < ratio <= 1:
         raise ValueError(f"sampling_strategy as a number must be in (0, 1], but is {ratio}")
     over = direction == OVER
-    fixed = _extremes(counts, labels)[0 if over else 1]
-    label = next(other for other in labels if other != fixed)
-    wanted = _whole_rows(counts[fixed] * ratio if over else counts[fixed] / ratio)
-    present = counts[label] / counts[fixed] if over else counts[fixed] / counts[label]
+    fixed = (max if over else min)(labels, key=counts.__getitem__)
+    label = labels[1 - labels.index(fixed)]
+    few, many = sorted(counts.values())
+    wanted = _whole_rows(many * ratio if over else few / ratio)
     request = f"sampling_strategy={ratio} asks for {wanted:,} rows of class {label!r}, which has "
-    if over and wanted <= counts[label]:
+    present = f"(a ratio of {few / many:.4g})"
+    if over and wanted <= few:
+        raise ValueError(f"{request}{few:,} already {present}; give a larger ratio")
+    if not over and wanted > many:
         raise ValueError(
-            f"{request}{counts[label]:,} already (a ratio of {present:.4g}); give a larger ratio"
-        )
-    if not over and wanted > counts[label]:
-        raise ValueError(
-            f"{request}{counts[label]:,} (a ratio of {present:.4g}), and an under-sampler makes "
-            "none; give a larger ratio"
+            f"{request}{many:,} {present}, and an under-sampler makes none; give a larger ratio"
         )
     return {label: wanted}
 
 
-def _check_known(wanted: Iterable[Any], counts: Mapping[Any, int]) -> None:
+def _check_known(wanted: Iterable[Any], counts: Counts) -> None:
     unknown = [label for label in wanted if label not in counts]
     if unknown:
         raise ValueError(
@@ -182,7 +164,7 @@ def _check_known(wanted: Iterable[Any], counts: Mapping[Any, int]) -> None:
         )
 
 
-def _totals(totals: Mapping[Any, int], counts: Mapping[Any, int], direction: str) -> dict[Any, int]:
+def _totals(totals: Counts, counts: Counts, direction: str) -> dict[Any, int]:
     wanted = {plain(label): total for label, total in totals.items()}
     _check_known(wanted, counts)
     for label, total in wanted.items():
@@ -191,21 +173,20 @@ def _totals(totals: Mapping[Any, int], counts: Mapping[Any, int], direction: str
                 f"sampling_strategy wants {total!r} rows of class {label!r}; "
                 "it must be a whole number"
             )
+    over = direction == OVER
+    kind, does, bound = (
+        ("over", "adds rows", "more") if over else ("under", "takes rows away", "fewer")
+    )
     for label in sort_labels(wanted):
         total, present = wanted[label], counts[label]
         request = (
             f"sampling_strategy wants {total:,} rows of class {label!r}, which has {present:,}"
         )
-        if direction == OVER and total < present:
-            raise ValueError(
-                f"{request}: an over-sampler only adds rows; ask for {present:,} or more, or leave "
-                "the class out"
-            )
-        if direction == UNDER and total < 0:
+        if not over and total < 0:
             raise ValueError(f"{request}; the number must not be negative")
-        if direction == UNDER and total > present:
+        if total < present if over else total > present:
             raise ValueError(
-                f"{request}: an under-sampler only takes rows away; ask for {present:,} or fewer, "
-                "or leave the class out"
+                f"{request}: an {kind}-sampler only {does}; ask for {present:,} or {bound}, or "
+                "leave the class out"
             )
     return {label: int(wanted[label]) for label in sort_labels(wanted)}

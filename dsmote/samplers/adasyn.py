@@ -33,9 +33,7 @@ class AdasynRecipe(Recipe):
         weights = np.zeros(len(ctx.rows))
         weights[ctx.nearest_all.query_rows] = others / np.maximum(present, 1)
         if ctx.eligible is not None:
-            kept = np.zeros(len(weights), dtype=bool)
-            kept[ctx.eligible] = True
-            weights *= kept
+            weights *= np.isin(np.arange(len(weights)), ctx.eligible)
         if not weights.any():
             raise ValueError(
                 f"class {ctx.cls.label!r} has no row with a row of another class among its "
@@ -63,8 +61,7 @@ class ADASYN(OverSampler):
     n_neighbors : int or object, default=5
         As `k_neighbors` of :class:`~dsmote.SMOTE`, for both searches.
     neighbors, scale, n_components, carry, missing, on_small_class, on_small_group, provenance
-        As in :class:`~dsmote.SMOTE`. The nearest
-        of all rows are found exactly.
+        As in :class:`~dsmote.SMOTE`. The nearest of all rows are found exactly.
 
     Attributes
     ----------

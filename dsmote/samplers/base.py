@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, make_dataclass, replace
 from functools import cache
 from numbers import Integral
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -49,10 +50,11 @@ from dsmote.plan import (
 from dsmote.plan.labels import listed
 from dsmote.plan.profile import TARGET, Sampled, unify_categories
 from dsmote.plan.schema import advice, column_name, is_nominal_dtype, with_decimals, with_dtypes
+from dsmote.plan.strategy import Counts
 from dsmote.samplers.parameters import allow, sklearn_constraints
 
 if TYPE_CHECKING:
-    from sklearn.base import BaseEstimator, OneToOneFeatureMixin
+    from sklearn.base import BaseEstimator
     from sklearn.utils import Tags
 else:
 
@@ -61,9 +63,6 @@ else:
 
         def _validate_params(self) -> None:
             """Do nothing: the parameters were validated (see :meth:`Sampler.validated`)."""
-
-    class OneToOneFeatureMixin:
-        """The same."""
 
 
 _NAMED = {"auto": None, "fast": None, "tree": TreeIndex(), "brute": BruteIndex()}
@@ -76,7 +75,7 @@ class _Constraints:
         return sklearn_constraints(sampler)
 
 
-class Sampler(OneToOneFeatureMixin, BaseEstimator):
+class Sampler(BaseEstimator):
     """Base of all samplers: a scikit-learn estimator that is a dataclass of its parameters."""
 
     _sampling_type: ClassVar[str]
@@ -84,10 +83,15 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
     _parameter_constraints: ClassVar[Any] = _Constraints()
     #: Rows depend on `random_state`.
     _random = True
-    #: Attributes that only a table in memory gives.
-    _memory_only: ClassVar[tuple[str, ...]] = ()
+    #: Attributes that only a table in memory gives, once it is resampled: what they are.
+    _memory_only: ClassVar[dict[str, Any]] = {}
     #: Metadata that may be requested by routing.
     _routable: ClassVar[frozenset[str]] = frozenset()
+    #: Of a table, class counts and a column of groups: the plan, and what is to be done. Sets the
+    #: attributes of a fitted sampler.
+    _prepare: Callable[..., tuple[Plan, Any]]
+    #: Does it; what the user gave comes second: the features, the target, companions.
+    _made: Callable[..., Any]
     #: Rows of the largest partition as it is read, where what is resampled is a part of it.
     _partition_rows: int | None = None
     #: Bytes of a worker's process, where dsmote's own readers read the partitions: in jobs.
@@ -103,11 +107,9 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
     scale: str | None = None
     on_small_class: str = "error"
     #: Nothing is routed unless requested: groups that a splitter is given are not the sampler's.
-    __metadata_request__fit_resample: ClassVar[dict[str, bool]] = {
-        "class_counts": False,
-        "groups": False,
-        "sample_weight": False,
-    }
+    __metadata_request__fit_resample: ClassVar[dict[str, bool]] = dict.fromkeys(
+        ("class_counts", "groups", "sample_weight"), False
+    )
 
     def __new__(cls, *_: Any, **__: Any) -> Any:
         """Make a sampler a scikit-learn estimator."""
@@ -154,7 +156,7 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
         *,
         sample_weight: Any = None,
         groups: Any = None,
-        class_counts: Mapping[Any, int] | None = None,
+        class_counts: Counts | None = None,
     ) -> Any:
         """Balance a table whose target is a container of its own.
 
@@ -195,9 +197,8 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
         self._validate_params()
         companions, column = companions_of(X, sample_weight, groups)
         routed = routed_requests(self, self._routable)
-        made = self._run(
-            read_pair(X, y, companions), (X, y, *companions.values()), class_counts, column
-        )
+        given = X, y, *companions.values()
+        made = self._run(read_pair(X, y, companions), given, class_counts, column)
         return made[:2] if "groups" in routed else made
 
     def resample(
@@ -206,7 +207,7 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
         *,
         target: Any,
         groups: Any = None,
-        class_counts: Mapping[Any, int] | None = None,
+        class_counts: Counts | None = None,
     ) -> Any:
         """Balance one table: one frame in, one frame out.
 
@@ -237,7 +238,7 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
         *,
         target: Any = None,
         groups: Any = None,
-        class_counts: Mapping[Any, int] | None = None,
+        class_counts: Counts | None = None,
     ) -> Plan:
         """Say what would happen: counts, blocks, engine, memory, warnings. Makes nothing.
 
@@ -258,28 +259,12 @@ class Sampler(OneToOneFeatureMixin, BaseEstimator):
         table = read_pair(X, y, companions) if target is None else read_frame(X, target, companions)
         return self._prepare(table, class_counts, column)[0]
 
-    def _run(
-        self,
-        table: Table,
-        given: tuple[Any, ...],
-        class_counts: Mapping[Any, int] | None,
-        group: Any,
-    ) -> Any:
-        plan, work = self._prepare(table, class_counts, group)
+    def _run(self, table: Table, given: tuple[Any, ...], *more: Any) -> Any:
+        plan, work = self._prepare(table, *more)
         plan.check()
         for name in ("provenance_", *self._memory_only):
             self.__dict__.pop(name, None)
         return self._made(table, given, work)
-
-    def _prepare(
-        self, table: Table, class_counts: Mapping[Any, int] | None, group: Any
-    ) -> tuple[Plan, Any]:
-        """Return the plan, and what is to be done; set the attributes of a fitted sampler."""
-        raise NotImplementedError
-
-    def _made(self, table: Table, given: tuple[Any, ...], work: Any) -> Any:
-        """Do it; `given` is what the user gave: the features, the target, companions."""
-        raise NotImplementedError
 
     def _check_rows(self, rows: int, missing_target: int, table: Table) -> None:
         """Refuse a table without rows, or with rows without a label."""
@@ -394,40 +379,27 @@ class OverSampler(Sampler):
         """Return the positions of the categorical features, which `excluded` columns are not."""
         return []
 
-    def _alarms(self, profile: Profile, growing: list[Any]) -> list[str]:
-        """Return what the plan should say, and a warning too."""
-        return []
-
-    def _informed(self, recipe: Any, new: Mapping[Any, int], labels: list[Any]) -> Recipe:
-        """Return a recipe that knows which of the classes grow."""
-        return recipe
-
-    def _finished(self, table: Table) -> None:
-        """Take over what is known after a table in memory was resampled."""
+    def _informed(self, recipe: Any, profile: Profile, new: Counts) -> tuple[Recipe, list[str]]:
+        """Return a recipe that knows which classes grow, and what the plan and a warning say."""
+        return recipe, []
 
     def _notes(self, schema: Schema, recipe: Recipe, profile: Profile) -> list[str]:
         """Return how columns and search are taken, and how many rows a model is fitted to."""
-        notes = []
-        if schema.nominal and not self._counts_levels:  # where all are, who takes it knows
-            names = listed(repr(schema.columns[i].name) for i in schema.nominal)
-            notes.append(
-                f"{len(schema.nominal)} categorical feature(s), which are not interpolated: {names}"
-            )
-        if self.scale:
-            notes.append(f"neighbours are found among {self.scale}-scaled columns")
-        n = getattr(self, "n_components", None)
-        if n:
-            notes.append(
-                "neighbours are found in leading principal components only (n_components="
-                f"{n}); recall is measured"
-            )
-        total = sum(profile.usable.values())
-        if 0 < recipe.sample < total:
-            notes.append(
-                f"{recipe.name} fits its model to a sample of about {recipe.sample:,} of {total:,} "
-                "rows, in which each class has its share (max_fit_rows)"
-            )
-        return notes
+        n, total = getattr(self, "n_components", None), sum(profile.usable.values())
+        notes: list[Any] = [
+            schema.nominal
+            and not self._counts_levels  # where all are, who takes it knows
+            and f"{len(schema.nominal)} categorical feature(s), which are not interpolated: "
+            + listed(repr(schema.columns[i].name) for i in schema.nominal),
+            self.scale and f"neighbours are found among {self.scale}-scaled columns",
+            n
+            and "neighbours are found in leading principal components only (n_components="
+            f"{n}); recall is measured",
+            0 < recipe.sample < total
+            and f"{recipe.name} fits its model to a sample of about {recipe.sample:,} of {total:,} "
+            "rows, in which each class has its share (max_fit_rows)",
+        ]
+        return [*filter(None, notes)]
 
     def _made(self, table: Table, given: tuple[Any, ...], work: tuple[Task, list[str]]) -> Any:
         task, alarms = work
@@ -437,8 +409,9 @@ class OverSampler(Sampler):
         self.neighbors_report_ = table.report
         if table.provenance is not None:
             self.provenance_ = table.provenance
-        if not table.lazy:
-            self._finished(table)
+        for name, of in self._memory_only.items():
+            if not table.lazy and (value := of(table)) is not None:
+                setattr(self, name, value)
         return made
 
     def _schema(self, table: Table, group: Any) -> Schema:
@@ -466,9 +439,7 @@ class OverSampler(Sampler):
             check_free(table.names, self.provenance, schema)
         return schema
 
-    def _profiled(
-        self, table: Table, schema: Schema, class_counts: Mapping[Any, int] | None
-    ) -> Profile:
+    def _profiled(self, table: Table, schema: Schema, class_counts: Counts | None) -> Profile:
         """Look at the data once, or take the user's word."""
         n = getattr(self, "n_components", None)
         if isinstance(n, Integral) and int(n) > len(schema.numeric):
@@ -491,9 +462,7 @@ class OverSampler(Sampler):
             raise ValueError(incomplete(profile.missing, profile.infinite, schema))
         return profile
 
-    def _prepare(
-        self, table: Table, class_counts: Mapping[Any, int] | None, group: Any
-    ) -> tuple[Plan, tuple[Task, list[str]]]:
+    def _prepare(self, table: Table, class_counts: Counts | None, group: Any) -> tuple[Plan, Any]:
         schema = self._schema(table, group)
         recipe = self._recipe()
         profile = self._profiled(table, schema, class_counts)
@@ -502,18 +471,17 @@ class OverSampler(Sampler):
         if profile.moments:
             recipe = recipe.scaled_by(scaling_of(profile.moments))
         changes, known = changed_dtypes(table, schema, profile)
-        labels = list(profile.counts)
-        if float in map(type, labels):
-            check_labels(labels)
+        if float in map(type, profile.counts):
+            check_labels(profile.counts)
         wanted = wanted_rows(self.sampling_strategy, profile.counts, OVER, table.meta_labels)
         new = dict(wanted)
         for label in new:
             new[label] -= profile.counts[label]
-        recipe = self._informed(recipe, new, labels)
+        recipe, alarms = self._informed(recipe, profile, new)
         out = with_dtypes(schema, changes) if changes else schema
         growing = list(filter(new.get, new))
-        alarms = self._alarms(profile, growing)
         advised = advice(schema, profile, growing, self.scale is not None) if recipe.k else []
+        lacking = profile.missing, profile.infinite  # of the same columns
         row_bytes = max(out.row_bytes(), profile.bytes // max(1, profile.rows))
         plan = make_plan(
             sampler=type(self).__name__,
@@ -523,7 +491,7 @@ class OverSampler(Sampler):
             new=new,
             needs=needs_of(recipe, out, table, profile, row_bytes, self.provenance),
             on_small=self.on_small_class,
-            engines=engines_of(recipe, profile, schema, new),
+            engines=engines_of(recipe, profile, schema, growing),
             partition_bytes=(
                 partition_bytes(table, profile, self._partition_rows) if table.lazy else 0
             ),
@@ -533,11 +501,7 @@ class OverSampler(Sampler):
             process=self._process_bytes,
             notes=self._notes(schema, recipe, profile),
             warnings=[*advised, *alarms],
-            incomplete=(
-                incomplete_columns(profile.missing, profile.infinite, schema)
-                if profile.missing or profile.infinite
-                else ""
-            ),
+            incomplete=incomplete_columns(*lacking, schema) if profile.missing else "",
         )
         self.sampling_strategy_ = new
         self._remember_columns(table)
@@ -556,7 +520,7 @@ class UnderSampler(Sampler):
     random_state: Any = None
 
     _sampling_type = UNDER
-    _memory_only = ("sample_indices_",)
+    _memory_only: ClassVar[dict[str, Any]] = {"sample_indices_": None}  # where rows are taken
     _any_kind = True
     #: The classes by partition, where whoever calls has counted them already.
     _counted: ClassVar[Counted | None] = None
@@ -572,9 +536,7 @@ class UnderSampler(Sampler):
         """
         return None
 
-    def _prepare(
-        self, table: Table, class_counts: Mapping[Any, int] | None, group: Any
-    ) -> tuple[Plan, Counted]:
+    def _prepare(self, table: Table, class_counts: Counts | None, group: Any) -> tuple[Plan, Any]:
         if class_counts is not None:
             raise ValueError(
                 f"{type(self).__name__} needs to know the classes of each partition, which "
@@ -583,16 +545,11 @@ class UnderSampler(Sampler):
         counted = self._counted or table.counted()
         self._check_rows(counted.rows, counted.missing, table)
         counts = counted.counts
-        check_labels(list(counts))
+        check_labels(counts)
         keep = wanted_rows(self.sampling_strategy, counts, self._sampling_type, table.meta_labels)
         self.sampling_strategy_ = keep
-        self.plan_ = make_under_plan(
-            sampler=type(self).__name__,
-            seed=root_seed(self.random_state),
-            counts=counts,
-            keep=keep,
-            direction=self._sampling_type,
-        )
+        seed = root_seed(self.random_state)
+        self.plan_ = make_under_plan(type(self).__name__, seed, counts, keep, self._sampling_type)
         self._remember_columns(table)
         return self.plan_, counted
 
@@ -637,7 +594,7 @@ def partition_bytes(table: Table, profile: Profile, as_read: int | None = None) 
     return int(max(largest, 4 * whole // 3) * (1 + share))
 
 
-def check_labels(labels: list[Any]) -> None:
+def check_labels(labels: Collection[Any]) -> None:
     """Refuse measurements in the place of class labels."""
     continuous = [x for x in labels if isinstance(x, float) and not x.is_integer()]
     if continuous:
@@ -647,14 +604,14 @@ def check_labels(labels: list[Any]) -> None:
         )
 
 
-def assumed_profile(class_counts: Mapping[Any, int], row_bytes: int) -> Profile:
+def assumed_profile(class_counts: Counts, row_bytes: int) -> Profile:
     """Take the user's word for the counts; they are checked while computing."""
     counts: dict[Any, int] = {}
     for label, n in class_counts.items():
         if not isinstance(n, Integral) or n < 0:
             raise ValueError(f"class_counts says {n!r} rows of class {label!r}; give whole numbers")
-        counts[plain(label)] = int(n)
-    counts = {label: n for label, n in counts.items() if n}
+        if n:
+            counts[plain(label)] = int(n)
     rows = sum(counts.values())
     return Profile(rows=rows, bytes=rows * row_bytes, counts=counts, usable=counts, assumed=True)
 
@@ -681,23 +638,21 @@ def needs_of(
         passes.append("the nearest of all rows")
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
-    levels = sum([of.bytes for of in profile.levels]) if profile.levels else 0
+    levels = sum(map(attrgetter("bytes"), profile.levels))
     return replace(recipe.needs(), passes=tuple(passes), passthrough=passthrough, levels=levels)
 
 
 def companions_of(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:
     """Tell weights and groups that are containers of their own from a column of groups."""
-    column = None
     companions = {} if weight is None else {"sample_weight": weight}
-    if groups is not None and (isinstance(groups, str) or np.isscalar(groups)):
-        names = list(getattr(X, "columns", ()))
-        if groups not in names:
+    if np.isscalar(groups):
+        if groups not in (names := list(getattr(X, "columns", ()))):
             shown = listed(map(repr, names)) or "no names (X is an array)"
             raise ValueError(f"there is no column {groups!r} of groups; the columns are {shown}")
-        column = groups
-    elif groups is not None:
+        return companions, groups
+    if groups is not None:
         companions["groups"] = groups
-    return companions, column
+    return companions, None
 
 
 def routed_requests(sampler: Any, supported: Collection[str]) -> set[str]:
@@ -720,14 +675,14 @@ def routed_requests(sampler: Any, supported: Collection[str]) -> set[str]:
 
 
 def engines_of(
-    recipe: Recipe, profile: Profile, schema: Schema, new: Mapping[Any, int]
+    recipe: Recipe, profile: Profile, schema: Schema, growing: list[Any]
 ) -> dict[Any, Choice]:
     """Choose each class's engine; without a profile, it is chosen when the rows are there."""
     if not recipe.k:
-        return dict.fromkeys(new, Choice("none", "no neighbours are needed"))
+        return dict.fromkeys(growing, Choice("none", "no neighbours are needed"))
     nothing = Sampled(np.empty(0), np.empty((0, 0)), np.empty((0, 0)))
     found = {}
-    for label in filter(new.get, new):
+    for label in growing:
         if label in profile.sample or not schema.numeric:
             sample = profile.sample.get(label, nothing)
             found[label] = recipe.engine(profile.usable[label], *sample[1:])
@@ -738,13 +693,11 @@ def changed_dtypes(
     table: Table, schema: Schema, profile: Profile
 ) -> tuple[dict[int, Any], dict[int, Any]]:
     """Return the dtypes that change on the way, and those that the metadata did not know."""
-    changes: dict[int, Any] = {}
-    if table.is_frame:
-        for i in schema.carried:
-            dtype = carried_dtype(schema.columns[i].dtype)
-            if dtype != schema.columns[i].dtype:
-                changes[i] = dtype
-    known: dict[int, Any] = {}
+    changes, known = {}, {}
+    for i in schema.carried if table.is_frame else ():
+        dtype = carried_dtype(schema.columns[i].dtype)
+        if dtype != schema.columns[i].dtype:
+            changes[i] = dtype
     for i, dtypes in profile.categories.items():
         name = "y" if i == TARGET else schema.columns[i].name
         known[i] = unify_categories(name, dtypes)
@@ -758,4 +711,4 @@ def changed_dtypes(
                 f"frame.categorize([{name!r}]) first, or cast the column to text"
             )
         changes[i] = known[i]
-    return changes, {**known, **changes}
+    return changes, known | changes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from dsmote.execute import (
     Recipe,
     Rows,
     SearchSpace,
-    Table,
     other_classes,
 )
 from dsmote.neighbors import Engine
@@ -91,10 +90,9 @@ class BorderlineRecipe(BorderRecipe):
         assert nearest_all is not None
         at = np.searchsorted(nearest_all.query_rows, bases)
         present = (nearest_all.classes[at, : self.k] >= 0).sum(axis=1)
-        rank = (draws.rank(self.k) % np.maximum(present, 1))[:, None]
-        values = np.take_along_axis(nearest_all.values[at], rank[:, :, None], axis=1)[:, 0]
-        classes = np.take_along_axis(nearest_all.classes[at], rank, axis=1)[:, 0]
-        numbers = np.take_along_axis(nearest_all.numbers[at], rank, axis=1)[:, 0]
+        drawn = at, draws.rank(self.k) % np.maximum(present, 1)
+        classes, numbers = nearest_all.classes[drawn], nearest_all.numbers[drawn]
+        values = nearest_all.values[drawn]
         alone = present == 0  # in its group
         points = values[:, : rows.numeric.shape[1]]
         points = np.where(alone[:, None], rows.numeric[bases], points)
@@ -148,8 +146,7 @@ class BorderlineSMOTE(BorderSampler):
     on_empty : {"error", "smote"}, default="error"
         What to do where no row of a class is in danger: refuse, or take all its rows as bases.
     neighbors, scale, n_components, carry, missing, on_small_class, on_small_group, provenance
-        As in :class:`~dsmote.SMOTE`. The nearest
-        of all rows are found exactly.
+        As in :class:`~dsmote.SMOTE`. The nearest of all rows are found exactly.
 
     Attributes
     ----------
@@ -180,14 +177,13 @@ class BorderlineSMOTE(BorderSampler):
 
     _summary = "SMOTE from the rows that are near other classes (two kinds)"
     _recipe_type = BorderlineRecipe
-    _memory_only = ("in_danger_indices",)
-
-    kind: str = field(default="borderline-1", metadata=allow({"borderline-1", "borderline-2"}))
-    on_empty: str = field(default="error", metadata=allow({"error", "smote"}))
-
-    def _finished(self, table: Table) -> None:
-        self.in_danger_indices = {
+    _memory_only: ClassVar[dict[str, Any]] = {
+        "in_danger_indices": lambda table: {
             label: of.rows.numbers[of.bases.marks]
             for label, of in table.classes.items()
             if of.bases.marks is not None
         }
+    }
+
+    kind: str = field(default="borderline-1", metadata=allow({"borderline-1", "borderline-2"}))
+    on_empty: str = field(default="error", metadata=allow({"error", "smote"}))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import Any
+from operator import attrgetter
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -103,33 +104,29 @@ class KMeansRecipe(Recipe):
                 f"({int(ours[best]):,} of {int(total[best]):,} rows); lower "
                 "cluster_balance_threshold or k_neighbors, or change the number of clusters"
             )
-        lone = self._lone(ctx, cluster, valid)
-        if lone is not None and self.on_small_group == "skip":
-            # A base needs neighbours of its group in its cluster, and a cluster a base.
-            valid &= np.bincount(cluster[~lone], minlength=len(ours)) > 0
-            if not valid.any():
-                raise ValueError(
-                    f"class {ctx.cls.label!r}: in no cluster is there a group of at least "
-                    f"{self.k + 1} rows (k + 1); lower k_neighbors, or pass on_small_group='copy'"
-                )
+        skipped = self._skipped(ctx, cluster, valid)
+        # A base needs neighbours of its group in its cluster, and a cluster a base.
+        valid &= np.bincount(cluster[~skipped], minlength=len(ours)) > 0
+        if not valid.any():
+            raise ValueError(
+                f"class {ctx.cls.label!r}: in no cluster is there a group of at least "
+                f"{self.k + 1} rows (k + 1); lower k_neighbors, or pass on_small_group='copy'"
+            )
         chosen = np.flatnonzero(valid)
         parts = shares(self._weights(matrix, cluster, chosen), ctx.cls.new)
         ends, first = np.zeros(len(matrix), dtype=np.int64), 0
         for c, n_new in zip(chosen, parts.tolist(), strict=True):
-            here = cluster == c
-            if lone is not None and self.on_small_group == "skip":
-                here &= ~lone
-            among = np.flatnonzero(here)
+            among = np.flatnonzero((cluster == c) & ~skipped)
             if n_new:
                 ends += ctx.drawn(among, n_new, first).ends
                 first += n_new
         groups = np.where(valid[cluster], cluster, -1)
         return Bases(ends, None, {"clusters": len(chosen), "of_clusters": len(ours)}, groups)
 
-    def _lone(self, ctx: ClassContext, cluster: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
-        """Tell which rows are too few of their group in their cluster; None without groups."""
+    def _skipped(self, ctx: ClassContext, cluster: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Tell which rows are no bases: they are too few of their group in their cluster."""
         if ctx.rows.group is None:
-            return None
+            return np.zeros(len(cluster), dtype=bool)
         pairs = np.stack([cluster, ctx.rows.group])
         _, place, sizes = np.unique(pairs, axis=1, return_inverse=True, return_counts=True)
         lone: np.ndarray = (sizes <= self.k)[place.ravel()]
@@ -140,7 +137,7 @@ class KMeansRecipe(Recipe):
                 "their group in their cluster, so that they have no k neighbours; lower "
                 "k_neighbors, or pass on_small_group='copy' or 'skip'"
             )
-        return lone
+        return lone & (self.on_small_group == "skip")
 
     def _weights(self, matrix: np.ndarray, cluster: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """Return sparsity = (mean distance)^e / n of each chosen cluster, up to a factor."""
@@ -222,7 +219,7 @@ class KMeansSMOTE(OverSampler):
 
     _summary = "SMOTE inside clusters, more rows in sparse ones"
     _recipe_type = KMeansRecipe
-    _memory_only = ("kmeans_estimator_",)
+    _memory_only: ClassVar[dict[str, Any]] = {"kmeans_estimator_": attrgetter("model")}
 
     k_neighbors: Any = 2
     n_jobs: int | None = field(default=None, metadata=allow(Integral, None))
@@ -241,7 +238,3 @@ class KMeansSMOTE(OverSampler):
     def _schema(self, table: Table, group: Any) -> Schema:
         self.cluster_balance_threshold_ = self.cluster_balance_threshold
         return super()._schema(table, group)
-
-    def _finished(self, table: Table) -> None:
-        if table.model is not None:
-            self.kmeans_estimator_ = table.model

@@ -71,21 +71,15 @@ def allowed(sampler: Any) -> dict[str, tuple[Any, ...]]:
 
 
 def _constraint(allowed: Any) -> Any:
-    from sklearn.utils._param_validation import (
-        HasMethods,
-        Interval,
-        Options,
-        RealNotInt,
-        StrOptions,
-    )
+    from sklearn.utils import _param_validation as theirs
 
     if isinstance(allowed, Range):
-        kind = RealNotInt if allowed.kind is float else allowed.kind
-        return Interval(kind, allowed.low, allowed.high, closed=allowed.closed)
+        kind = theirs.RealNotInt if allowed.kind is float else allowed.kind
+        return theirs.Interval(kind, allowed.low, allowed.high, closed=allowed.closed)
     if isinstance(allowed, tuple):
-        return HasMethods(list(allowed))
+        return theirs.HasMethods(list(allowed))
     if isinstance(allowed, set):
-        return StrOptions(allowed)
+        return theirs.StrOptions(allowed)
     if allowed is False:
-        return Options(bool, {False})
+        return theirs.Options(bool, {False})
     return "boolean" if allowed is bool else allowed

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any
+from operator import attrgetter
+from typing import Any, ClassVar
 
 import numpy as np
 
-from dsmote.execute import ClassIndex, Draws, Made, Recipe, Table
+from dsmote.execute import ClassIndex, Draws, Made, Recipe
 from dsmote.kernels import bandwidth, normal
-from dsmote.plan import plain, sort_labels
+from dsmote.plan import Profile, plain, sort_labels
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow
 
@@ -125,7 +126,7 @@ class RandomOverSampler(OverSampler):
     """
 
     _summary = "duplicates of minority rows, or a smoothed bootstrap (ROSE)"
-    _memory_only = ("sample_indices_",)
+    _memory_only: ClassVar[dict[str, Any]] = {"sample_indices_": attrgetter("sample_indices")}
 
     shrinkage: Any = field(default=None, metadata=allow(Range(Real, 0, None), Mapping, None))
 
@@ -135,40 +136,29 @@ class RandomOverSampler(OverSampler):
         kind = CopyRecipe if self.shrinkage is None else SmoothedRecipe
         return kind("RandomOverSampler", **more)
 
-    def _informed(self, recipe: Any, new: Mapping[Any, int], labels: list[Any]) -> Recipe:
-        self.shrinkage_ = self._shrinkage_of(new)
+    def _informed(self, recipe: Any, profile: Profile, new: Any) -> tuple[Recipe, list[str]]:
+        self.shrinkage_ = None if self.shrinkage is None else self._shrinkage_of(new)
         if self.shrinkage_ is None:
-            return recipe
-        ranks = {label: rank for rank, label in enumerate(sort_labels(labels))}
+            return recipe, []
+        ranks = {label: rank for rank, label in enumerate(sort_labels(profile.counts))}
         given = {ranks[label]: float(s) for label, s in self.shrinkage_.items() if label in new}
-        return self._recipe(factors=given)
+        return self._recipe(factors=given), []
 
-    def _shrinkage_of(self, new: Mapping[Any, int]) -> dict[Any, float] | None:
-        if self.shrinkage is None:
-            return None
+    def _shrinkage_of(self, new: Any) -> dict[Any, float]:
         if not isinstance(self.shrinkage, Mapping):
             return dict.fromkeys(new, self.shrinkage)
         given = {plain(label): value for label, value in self.shrinkage.items()}
-        for label in new:  # which a mapping of a kind of its own may find by other keys
-            if label not in given and label in self.shrinkage:
-                given[label] = self.shrinkage[label]
+        # Which a mapping of a kind of its own may find by other keys.
+        given |= {label: self.shrinkage[label] for label in new if label in self.shrinkage}
         absent = [label for label in new if label not in given]
         if absent:
             raise ValueError(
                 f"`shrinkage` should contain a shrinkage factor for each class that grows; the "
                 f"missing classes are {absent}"
             )
-        wrong = [
-            label
-            for label, value in given.items()
-            if not (isinstance(value, Real) and 0 <= float(value) < np.inf)
-        ]
-        if wrong:
-            raise ValueError(
-                f"The shrinkage factor needs to be >= 0. Got {given[wrong[0]]!r} for class "
-                f"{wrong[0]!r}"
-            )
+        for label, value in given.items():
+            if not (isinstance(value, Real) and 0 <= float(value) < np.inf):
+                raise ValueError(
+                    f"The shrinkage factor needs to be >= 0. Got {value!r} for class {label!r}"
+                )
         return given
-
-    def _finished(self, table: Table) -> None:
-        self.sample_indices_ = table.sample_indices

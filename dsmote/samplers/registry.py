@@ -25,14 +25,13 @@ def class_names() -> dict[str, str]:
     return {file.replace("_", "-"): kind for file, kind in listed}
 
 
-def samplers() -> dict[str, type]:
+def samplers() -> dict[str, Any]:
     """Return the public samplers by name."""
     return {name: find_sampler(name) for name in class_names()}
 
 
 def describe_samplers() -> list[dict[str, Any]]:
     """Return name, class, kind, summary and default parameters of each sampler, as plain data."""
-    known: dict[str, Any] = dict(samplers())
     return [
         {
             "name": name,
@@ -41,7 +40,7 @@ def describe_samplers() -> list[dict[str, Any]]:
             "summary": sampler._summary,
             "parameters": parameters_of(sampler),
         }
-        for name, sampler in known.items()
+        for name, sampler in samplers().items()
     ]
 
 
@@ -61,10 +60,9 @@ def find_sampler(name: str, also: Iterable[str] = ()) -> type:
     raise ValueError(f"there is no sampler {name!r}{near}; the samplers are: {', '.join(listed)}")
 
 
-def parameters_of(sampler: type) -> dict[str, Any]:
+def parameters_of(sampler: Any) -> dict[str, Any]:
     """Return the parameters of a sampler with their defaults."""
-    known: Any = sampler
-    return {of.name: of.default for of in sorted(fields(known), key=lambda of: of.name)}
+    return {of.name: of.default for of in sorted(fields(sampler), key=lambda of: of.name)}
 
 
 def make_sampler(name: str, **params: Any) -> Any:

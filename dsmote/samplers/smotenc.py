@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -107,7 +107,13 @@ class SMOTENC(SMOTE):
 
     _summary = "SMOTE for numeric and categorical features"
     _recipe_type = MixedRecipe
-    _memory_only = ("median_std_",)
+    _memory_only: ClassVar[dict[str, Any]] = {
+        "median_std_": lambda table: {
+            label: mixed_weight(table.recipe.scaled(of.rows.numeric))
+            for label, of in table.classes.items()
+            if not of.copied
+        }
+    }
 
     categorical_features: Any = field(
         default="auto", kw_only=False, metadata=allow("array-like", str)
@@ -138,26 +144,18 @@ class SMOTENC(SMOTE):
             return [i for i in places if table.names[i] not in carried and _is_nominal(table, i)]
         return _positions(list(wanted), table.names, places)
 
-    def _alarms(self, profile: Profile, growing: list[Any]) -> list[str]:
+    def _informed(self, recipe: Any, profile: Profile, new: Any) -> tuple[Recipe, list[str]]:
         flat = []
-        for label in growing:
+        for label in filter(new.get, new):
             rows = profile.sample[label][1] if label in profile.sample else np.empty((0, 1))
             if len(rows) and not np.median(rows.std(axis=0)):
                 flat.append(repr(label))
-        if not flat:
-            return []
-        return [
+        alarm = (
             f"class{'es' if len(flat) > 1 else ''} {listed(flat)}: the median of the columns' "
             "standard deviations is 0 in the rows looked at (half of the numeric features are "
             "constant there); if so in all rows, a category that differs counts as a distance of 1"
-        ]
-
-    def _finished(self, table: Table) -> None:
-        self.median_std_ = {
-            label: mixed_weight(table.recipe.scaled(of.rows.numeric))
-            for label, of in table.classes.items()
-            if not of.copied
-        }
+        )
+        return recipe, [alarm] if flat else []
 
     def _schema(self, table: Table, group: Any) -> Schema:
         schema = super()._schema(table, group)
@@ -180,9 +178,8 @@ class SMOTENC(SMOTE):
 
 def _is_nominal(table: Table, i: int) -> bool:
     dtype = table.dtypes[i]
-    if pd.api.types.is_bool_dtype(dtype):
-        return True
-    return is_nominal_dtype(dtype) and not (dtype == np.dtype("O") and table.is_number(i))
+    nominal = is_nominal_dtype(dtype) and not (dtype == np.dtype("O") and table.is_number(i))
+    return nominal or pd.api.types.is_bool_dtype(dtype)
 
 
 def _positions(wanted: list[Any], names: list[Any], places: list[int]) -> list[int]:

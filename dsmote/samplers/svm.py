@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
-from dsmote.execute import Bases, ClassContext, ClassIndex, Draws, Ends, Recipe, Rows, Table
-from dsmote.plan import Stream, plain, sort_labels
+from dsmote.execute import Bases, ClassContext, ClassIndex, Draws, Ends, Recipe, Rows
+from dsmote.plan import Profile, Stream, plain, sort_labels
 from dsmote.plan.draws import SHARE
 from dsmote.samplers.borderline import BorderRecipe, BorderSampler
 from dsmote.samplers.parameters import Range, allow
-
-
-class _Machine(NamedTuple):
-    """A fitted support vector machine, and which rows of the table its vectors are."""
-
-    estimator: Any
-    support: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -34,7 +27,7 @@ class SvmRecipe(BorderRecipe):
     sample = property(lambda self: 2**62 if self.max_fit_rows is None else self.max_fit_rows)
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
-        """Fit the machine."""
+        """Fit the machine; return it, and which rows of the table its vectors are."""
         from sklearn import config_context
         from sklearn.base import clone
         from sklearn.svm import SVC
@@ -56,11 +49,11 @@ class SvmRecipe(BorderRecipe):
                 f"svm_estimator is a {type(machine).__name__}, which has no attribute support_ "
                 "after fitting; give a support vector machine such as sklearn.svm.SVC"
             )
-        return _Machine(machine, np.sort(numbers[machine.support_]))
+        return machine, np.sort(numbers[machine.support_])
 
     def query_rows(self, rows: Rows, model: Any) -> np.ndarray:
         """Only support vectors need to know what is around them."""
-        return np.flatnonzero(np.isin(rows.numbers, model.support))
+        return np.flatnonzero(np.isin(rows.numbers, model[1]))
 
     def bases(self, ctx: ClassContext) -> Bases:
         """Divide the new rows between the vectors in danger and the safe ones."""
@@ -120,8 +113,7 @@ class SVMSMOTE(BorderSampler):
         else to a sample of so many in which each class has its share; only they can be support
         vectors. The sample is that of the smallest hashes of the rows. None: to all rows.
     neighbors, scale, n_components, carry, missing, on_small_class, on_small_group, provenance
-        As in :class:`~dsmote.SMOTE`. The nearest
-        of all rows are found exactly.
+        As in :class:`~dsmote.SMOTE`. The nearest of all rows are found exactly.
 
     Attributes
     ----------
@@ -155,23 +147,21 @@ class SVMSMOTE(BorderSampler):
 
     _summary = "SMOTE from the support vectors of an SVM, inward and outward"
     _recipe_type = SvmRecipe
-    _memory_only = ("svm_estimator_",)
+    _memory_only: ClassVar[dict[str, Any]] = {
+        "svm_estimator_": lambda table: table.model and table.model[0]
+    }
 
     svm_estimator: Any = field(default=None, metadata=allow(("fit", "predict"), None))
     out_step: float = field(default=0.5, metadata=allow(Range(Real, 0, 1, "both")))
     max_fit_rows: int | None = 20_000
 
-    def _informed(self, recipe: Any, new: Mapping[Any, int], labels: list[Any]) -> Recipe:
+    def _informed(self, recipe: Any, profile: Profile, new: Any) -> tuple[Recipe, list[str]]:
         weights = getattr(recipe.svm_estimator, "class_weight", None)
         if not isinstance(weights, Mapping):
-            return recipe
+            return recipe, []
         from sklearn.base import clone
 
-        ranks = {label: rank for rank, label in enumerate(sort_labels(labels))}
+        ranks = {label: rank for rank, label in enumerate(sort_labels(profile.counts))}
         numbered = {ranks[plain(c)]: w for c, w in weights.items() if plain(c) in ranks}
         machine = clone(recipe.svm_estimator).set_params(class_weight=numbered)
-        return replace(recipe, svm_estimator=machine)
-
-    def _finished(self, table: Table) -> None:
-        if table.model is not None:
-            self.svm_estimator_ = table.model.estimator
+        return replace(recipe, svm_estimator=machine), []
