@@ -343,7 +343,8 @@ class RowSearch(Search):
     copied where their values are of usual size.
     """
 
-    _laid_out: LaidOut | None = None  # where all pairs are compared often
+    lays_out = False  # once, because all pairs are compared often
+    _laid_out: LaidOut | None = None
 
     def __init__(
         self, matrix: np.ndarray, codes: np.ndarray | None = None, weight: float = 0.0
@@ -353,6 +354,8 @@ class RowSearch(Search):
         self._codes = no_codes(matrix) if codes is None else codes
         self._penalty = (weight * self.scale) ** 2
         self.n_rows, self.width = len(matrix), matrix.shape[1] + self._codes.shape[1]
+        if self.lays_out:
+            self._laid_out = self._lay_out()
 
     @cached_property
     def groups(self) -> Groups:  # type: ignore[override]
@@ -511,12 +514,7 @@ class BruteSearch(RowSearch):
     """Exact neighbours by comparing all pairs."""
 
     engine = "brute"
-
-    def __init__(
-        self, matrix: np.ndarray, codes: np.ndarray | None = None, weight: float = 0.0
-    ) -> None:
-        super().__init__(matrix, codes, weight)
-        self._laid_out = self._lay_out()
+    lays_out = True
 
     nearest = RowSearch._compared
 

@@ -70,11 +70,11 @@ class MixedSearch(TreeSearch):
     """Exact neighbours of rows of numbers and categories; a differing category counts `weight`."""
 
     engine = "mixed tree"
+    lays_out = True
 
     def __init__(self, matrix: np.ndarray, codes: np.ndarray, weight: float) -> None:
         super().__init__(matrix, 0.0, codes, weight)
         self._levels = _Buckets(codes[self.groups.first])
-        self._laid_out = self._lay_out()
 
     def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray) -> Found:
         """Answer queries without rare levels, those with some, and those with long lists."""

@@ -433,41 +433,35 @@ class Least:
     """
 
     def __init__(self, m: int, k: int) -> None:
-        self._squares, self._rows = np.full((m, k), np.inf), np.full((m, k), 2**62)
-        self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        self._due = 0
+        self._k, self._limit, self._due = k, np.full(m, np.inf), 0
+        none = np.repeat(np.arange(m), k), np.full(m * k, 2**62), np.full(m * k, np.inf)
+        self._pairs = [none]  # the least so far, and those that wait
 
     def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return query, row and square of all pairs, in order of the queries."""
         self._settle()
-        return self._pairs()
-
-    def _pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        m, k = self._squares.shape
-        return np.repeat(np.arange(m), k), self._rows.reshape(-1), self._squares.reshape(-1)
+        return self._pairs[0]
 
     def add(self, start: int, squares: np.ndarray) -> None:
         """Look at rows from `start` on; squares has shape (rows, m)."""
         if start == 0 and len(squares) > _FIRST:
             self.add(0, squares[:_FIRST])
             start, squares = _FIRST, squares[_FIRST:]
-        passed = np.flatnonzero(squares < self._squares[:, -1])
-        if start < self._squares.shape[1]:  # squares may be infinite
+        passed = np.flatnonzero(squares < self._limit)
+        if start < self._k:  # squares may be infinite
             passed = np.arange(squares.size)
         if len(passed):
             row, owner = np.divmod(passed, squares.shape[1])
-            self._waiting.append((owner, row + start, squares.reshape(-1)[passed]))
-        if start >= self._due or sum(len(w[0]) for w in self._waiting) > _PENDING:
+            self._pairs.append((owner, row + start, squares.reshape(-1)[passed]))
+        if start >= self._due or sum(len(owner) for owner, *_ in self._pairs[1:]) > _PENDING:
             self._settle()
             self._due = 2 * start
 
     def _settle(self) -> None:
         """Bring the limits up to date."""
-        m, k = self._squares.shape
-        columns = zip(self._pairs(), *self._waiting, strict=True)
-        owner, row, square = (np.concatenate(parts) for parts in columns)
-        self._waiting = []
+        owner, row, square = map(np.concatenate, zip(*self._pairs, strict=True))
         order = np.lexsort((row, square, owner))
-        first = np.cumsum(np.bincount(owner, minlength=m)) - np.bincount(owner, minlength=m)
-        chosen = order[first[:, None] + np.arange(k)]
-        self._squares, self._rows = square[chosen], row[chosen]
+        counts = np.bincount(owner, minlength=len(self._limit))
+        chosen = order[(np.cumsum(counts) - counts)[:, None] + np.arange(self._k)]
+        self._limit = square[chosen[:, -1]]
+        self._pairs = [(owner[chosen.ravel()], row[chosen.ravel()], square[chosen.ravel()])]
