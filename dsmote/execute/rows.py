@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal
 from numbers import Real
@@ -128,14 +129,11 @@ def read_objects(series: pd.Series, dtype: Any, strict: bool = False) -> pd.Seri
         return pd.Series(values, index=series.index, name=series.name, dtype=dtype)
     if not isinstance(series.dtype, np.dtype) or pd.api.types.infer_dtype(series) == "bytes":
         return None  # text, though float() reads it
-    try:
+    with suppress(TypeError, ValueError):
         return series.astype(dtype)
-    except (TypeError, ValueError):
-        present = series.where(series.notna(), np.nan)  # pd.NA is not a float
-    try:
-        return present.astype(dtype)
-    except (TypeError, ValueError):
-        return None
+    with suppress(TypeError, ValueError):
+        return series.where(series.notna(), np.nan).astype(dtype)  # pd.NA is not a float
+    return None
 
 
 def numeric_columns(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import cached_property, lru_cache
+from operator import methodcaller
 from typing import Any
 
 import numpy as np
@@ -95,21 +96,12 @@ def as_array(X: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
     if isinstance(X, pd.Series):
         raise ValueError("Expected 2D input, got a Series instead; pass X.to_frame()")
     array = _array(X, "X")
-    kind = array.dtype
-
-    def as_list(made: np.ndarray) -> Any:
-        return made.tolist()
-
-    def as_given(made: np.ndarray) -> Any:
-        return made if made.dtype == kind else made.astype(kind)
-
+    restore = methodcaller("astype", array.dtype, copy=False)
     if isinstance(X, list):
-        if kind.kind in "US":
-            array = np.array(X, dtype=object)
-    elif kind.kind in "US":
-        array = array.astype(object)
-    else:
-        array = native(array)
+        restore = methodcaller("tolist")
+    if array.dtype.kind in "US":
+        array = np.array(X if isinstance(X, list) else array, dtype=object)
+    array = native(array)
     if array.ndim != 2:
         raise ValueError(
             f"Expected 2D array, got {array.ndim}D array instead; reshape X to "
@@ -117,7 +109,7 @@ def as_array(X: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
         )
     if array.dtype.kind == "c":
         raise ValueError("Complex data not supported: pass real and imaginary parts as columns")
-    return array, as_list if isinstance(X, list) else as_given
+    return array, restore
 
 
 def from_indicator(array: np.ndarray, columns: Any) -> tuple[np.ndarray, Callable[[Any], Any]]:
@@ -198,21 +190,20 @@ class MemoryTable:
             refuse_mask(values, name)
             values = np.asarray(values)
             self._companion_dtypes[name] = values.dtype
-            values = native(values)
             if values.ndim != 1:
                 raise ValueError(
                     f"{name} must have one dimension, one value for each row, but has the shape "
                     f"{values.shape}"
                 )
-        kept = object if values.dtype == object else None
-        series = values if isinstance(values, pd.Series) else pd.Series(values, dtype=kept)
-        if len(series) != len(self._X):
+            kept = object if values.dtype == object else None
+            values = pd.Series(native(values), dtype=kept)
+        if len(values) != len(self._X):
             raise ValueError(
-                f"{name} has {len(series):,} values, but X has {len(self._X):,} rows; give one "
+                f"{name} has {len(values):,} values, but X has {len(self._X):,} rows; give one "
                 "value for each row"
             )
-        check_companion(series.dtype, name)
-        return series
+        check_companion(values.dtype, name)
+        return values
 
     @cached_property
     def dtypes(self) -> list[Any]:

@@ -56,13 +56,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 
 from dsmote.neighbors.exact import (
     Found,
     Groups,
+    Least,
     Search,
     group_equal_rows,
     in_blocks,
@@ -87,7 +89,10 @@ class Corners:
 
     def __init__(self, codes: np.ndarray, edge: float) -> None:
         self._levels = _frequent_levels(codes)
-        self._edge = edge
+        self._edge, self._shared = (
+            edge,
+            np.array([shared for _, shared in self._levels], dtype=bool),
+        )
         self.width = sum(len(own) + (shared and len(own) > 0) for own, shared in self._levels)
 
     def rare(self, codes: np.ndarray) -> np.ndarray:
@@ -118,10 +123,7 @@ class Corners:
 
         Those in which levels share a corner, or in which a row has a level that no other has.
         """
-        return sum(
-            bool(shared or not np.isin(codes[:, j], own).all())
-            for j, (own, shared) in enumerate(self._levels)
-        )
+        return int(np.sum(self._shared | self.rare(codes).any(axis=0)))
 
     def written(self, codes: np.ndarray) -> np.ndarray:
         """Write rows of codes; shape (m, width)."""
@@ -319,141 +321,161 @@ _PAIRS = 1 << 18  # pairs whose differences are looked at at once
 _SHORT = {4: 1e15, 8: 1e140}  # lengths whose squares float32 and float64 can hold
 
 
-class BruteSearch(Search):
-    """Exact neighbours by comparing all pairs; Euclidean, or mixed when codes are given.
+class LaidOut(NamedTuple):
+    """Different rows as they enter the products: in random order, but always the same."""
 
-    The square of `weight` (SMOTENC's M) is added to the squared distance for each categorical
-    column in which two rows differ. `groups` are the equal rows, where they are known. Rows are not
+    shuffled: np.ndarray  # int32, shape (n,): which row each is
+    table: np.ndarray  # float32, shape (n, width + 1): see Points
+    lengths: np.ndarray
+    centre: np.ndarray
+    unit: float
+
+    def entered(self, points: np.ndarray) -> np.ndarray:
+        """Return numbers and corners of rows as those of the table."""
+        return np.asarray((points - self.centre) * self.unit)
+
+
+class RowSearch(Search):
+    """What searches of rows share: their exact squares, and the comparison of all pairs.
+
+    Distances are Euclidean, or mixed when codes are given: the square of `weight` (SMOTENC's M) is
+    added to the squared distance for each categorical column in which two rows differ. Rows are not
     copied where their values are of usual size.
     """
 
-    engine = "brute"
+    lays_out = False  # once, because all pairs are compared often
+    _laid_out: LaidOut | None = None
 
     def __init__(
-        self,
-        matrix: np.ndarray,
-        codes: np.ndarray | None = None,
-        weight: float = 0.0,
-        groups: Groups | None = None,
+        self, matrix: np.ndarray, codes: np.ndarray | None = None, weight: float = 0.0
     ) -> None:
-        self.n_rows, self.width = matrix.shape
-        self.scale = scale_power(matrix, weight)
+        self.scale, self._weight = scale_power(matrix, weight), weight
         self._rows = matrix if self.scale == 1.0 else matrix * self.scale
+        self._codes = no_codes(matrix) if codes is None else codes
         self._penalty = (weight * self.scale) ** 2
-        codes = no_codes(matrix) if codes is None else codes
-        self.groups = groups or group_equal_rows(self._rows, codes)
-        self._codes = codes if self.groups.distinct else codes[self.groups.first]
-        self.corners = Corners(self._codes, weight * self.scale / np.sqrt(2.0))
-        self._index()
+        self.n_rows, self.width = len(matrix), matrix.shape[1] + self._codes.shape[1]
+        if self.lays_out:
+            self._laid_out = self._lay_out()
 
-    def _index(self) -> None:
+    @cached_property
+    def groups(self) -> Groups:  # type: ignore[override]
+        """The equal rows."""
+        return group_equal_rows(self._rows, self._codes)
+
+    @cached_property
+    def corners(self) -> Corners:
+        """How levels are written as corners."""
+        edge = self._weight * self.scale / np.sqrt(2.0)
+        return Corners(self._codes[self.groups.first], edge)
+
+    def _lay_out(self) -> LaidOut:
         """Lay out the different rows for the products, some at a time: no copy of all is made."""
         # In random order, so that the first rows of a scan tell how near the nearest are; always
         # the same order, though nothing depends on it.
-        n, width = self.groups.n_unique, self.width + self.corners.width
-        self._shuffled = np.random.default_rng(0).permutation(n).astype(np.int32)
+        n, width = self.groups.n_unique, self._rows.shape[1] + self.corners.width
+        shuffled = np.random.default_rng(0).permutation(n).astype(np.int32)
         step = max(1, _CELLS // max(1, width))
         slices = [slice(start, min(n, start + step)) for start in range(0, n, step)]
         total, low, high = np.zeros(width), np.full(width, np.inf), np.full(width, -np.inf)
         for part in slices:
-            points = self._points(self._shuffled[part])
+            points = self._points(shuffled[part])
             total += points.sum(axis=0)
             low, high = np.minimum(low, points.min(axis=0)), np.maximum(high, points.max(axis=0))
-        self._centre = total / max(1, n)
-        largest = np.maximum(high - self._centre, self._centre - low).max(initial=0.0)
-        self._unit = 2.0 ** -float(np.frexp(largest)[1])
-        self._lengths = np.empty(n)
-        self._table = np.empty((n, width + 1), dtype=np.float32)
+        centre = total / max(1, n)
+        largest = np.maximum(high - centre, centre - low).max(initial=0.0)
+        unit = 2.0 ** -float(np.frexp(largest)[1])
+        table = np.empty((n, width + 1), dtype=np.float32)
+        laid_out = LaidOut(shuffled, table, np.empty(n), centre, unit)
         for part in slices:
-            points = self._points(self._shuffled[part])
-            points -= self._centre
-            points *= self._unit
+            points = laid_out.entered(self._points(shuffled[part]))
             squares = np.einsum("ij,ij->i", points, points)
-            self._lengths[part] = np.sqrt(squares)
-            self._table[part, :-1], self._table[part, -1] = points, squares
+            laid_out.lengths[part] = np.sqrt(squares)
+            table[part, :-1], table[part, -1] = points, squares
+        return laid_out
 
-    def _points(self, unique: np.ndarray) -> np.ndarray:
-        """Return different rows as numbers and corners, to be altered."""
-        rows, levels = self.parts(unique)
-        if not self.corners.width:
-            return rows
-        return np.concatenate([rows, self.corners.written(levels)], axis=1)
+    def _points(self, queries: np.ndarray) -> np.ndarray:
+        """Return queries as numbers and corners."""
+        numbers, codes = self.parts(queries)
+        if not codes.shape[1]:
+            return numbers
+        return np.concatenate([numbers, self.corners.written(codes)], axis=1)
+
+    def _unique(self) -> np.ndarray:
+        """Return the different rows as numbers and corners, not copied where they need not be."""
+        if self.groups.distinct and not self._codes.shape[1]:
+            return self._rows
+        return self._points(np.arange(self.groups.n_unique))
 
     def scaled(self, points: np.ndarray) -> np.ndarray:
         """Return points in the unit of the index; codes follow their numbers."""
-        scaled = np.array(points, dtype=np.float64)
-        scaled[:, : self.width] = rescaled(scaled[:, : self.width], self.scale)
-        return scaled
-
-    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
-        """Compare queries with all rows, some at a time."""
-        step = max(16, min(BLOCK, BLOCK * 64 // (k + 1)))
-        return in_blocks(self._nearest, queries, k, selves, step)
+        n = self._rows.shape[1]
+        return np.concatenate([rescaled(points[:, :n], self.scale), points[:, n:]], axis=1)
 
     def parts(self, queries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the uncentred columns and the codes of queries."""
         if queries.ndim == 1:
-            return self._rows[self.groups.first[queries]], self._codes[queries]
-        return queries[:, : self.width], queries[:, self.width :].astype(np.int32)
+            ids = self.groups.first[queries]
+            return self._rows[ids], self._codes[ids]
+        n = self._rows.shape[1]
+        return queries[:, :n], queries[:, n:].astype(np.int32)
 
-    def _nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
-        """Answer a block of queries, in ever higher precision."""
+    def _compared(self, queries: np.ndarray, k: int, selves: np.ndarray) -> Found:
+        # Where few ever are compared, what it takes is not kept.
+        way = partial(self._block_compared, laid_out=self._laid_out or self._lay_out())
+        return in_blocks(way, queries, k, selves, max(16, min(BLOCK, BLOCK * 64 // (k + 1))))
+
+    def _block_compared(
+        self, queries: np.ndarray, k: int, selves: np.ndarray, laid_out: LaidOut
+    ) -> Found:
+        """Compare a block of queries with all rows, in ever higher precision."""
         squares = np.empty((len(queries), k))
         found = np.empty((len(queries), k), dtype=np.int64)
         left = np.arange(len(queries))
         for dtype in (np.float32, np.float64):
             if not len(left):
                 return squares, found
-            some, out = queries[left], None if selves is None else selves[left]
-            kept = self._scanned(some, k, dtype)
-            pairs = kept.owner, self._shuffled[kept.row]
+            some = queries[left]
+            kept = self._scanned(some, k, dtype, laid_out)
+            pairs = kept.owner, laid_out.shuffled[kept.row]
             exact = self.pair_squares(*self.parts(some), *pairs)
-            best, ids = smallest_of_pairs(self.groups, len(some), *pairs, exact, k, out)
+            best, ids = smallest_of_pairs(self.groups, len(some), *pairs, exact, k, selves[left])
             sure = ~kept.lost
             squares[left[sure]], found[left[sure]] = best[sure], ids[sure]
             left = left[kept.lost]
-        some, out = queries[left], None if selves is None else selves[left]
-        step = max(1, _PAIRS // self._size(k))
-        squares[left], found[left] = in_blocks(self._by_differences, some, k, out, step)
+        step = max(1, _PAIRS // max(TILE, 4 * (k + 1)))
+        way = self._by_differences
+        squares[left], found[left] = in_blocks(way, queries[left], k, selves[left], step)
         return squares, found
 
-    def _scanned(self, queries: np.ndarray, k: int, dtype: type) -> Kept:
+    def _scanned(self, queries: np.ndarray, k: int, dtype: type, laid_out: LaidOut) -> Kept:
         """Find the pairs that may count, by products."""
         numbers, codes = self.parts(queries)
-        points = np.concatenate([numbers, self.corners.written(codes)], axis=1)
-        points -= self._centre
-        points *= self._unit
+        points = laid_out.entered(self._points(queries))
         lengths = np.sqrt(np.einsum("ij,ij->i", points, points))
         near = lengths < _SHORT[np.dtype(dtype).itemsize]  # query points may lie anywhere
         columns = np.zeros((len(points), points.shape[1] + 1), dtype)
         columns[near, :-1] = points[near]
-        shared = self.corners.n_short(codes) * self._penalty * self._unit**2
+        short = self.corners.n_short(codes) * self._penalty * laid_out.unit**2
 
         def tile(start: int, stop: int) -> Points:
-            if dtype is np.float32:
-                return Points(self._table[start:stop], self._lengths[start:stop])
-            part = self._points(self._shuffled[start:stop])
-            part -= self._centre
-            part *= self._unit
-            squares = np.einsum("ij,ij->i", part, part)
-            return Points(
-                np.concatenate([part, squares[:, None]], axis=1), self._lengths[start:stop]
-            )
+            rows, part = laid_out.table[start:stop], laid_out.shuffled[start:stop]
+            if dtype is not np.float32:
+                rows = laid_out.entered(self._points(part))
+                squares = np.einsum("ij,ij->i", rows, rows)
+                rows = np.concatenate([rows, squares[:, None]], axis=1)
+            return Points(rows, laid_out.lengths[start:stop])
 
         def exact(owner: np.ndarray, row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            true = self.pair_squares(numbers, codes, owner, self._shuffled[row]) * self._unit**2
+            true = self.pair_squares(numbers, codes, owner, laid_out.shuffled[row])
+            true *= laid_out.unit**2
             rounding = 2.0**-44 * (points.shape[1] + 8)
-            size = true + (lengths[owner] + self._lengths[row]) ** 2
+            size = true + (lengths[owner] + laid_out.lengths[row]) ** 2
             return true - lengths[owner] ** 2, rounding * size
 
-        kept = scan(
-            Points(columns, np.where(near, lengths, 0.0)),
-            tile,
-            self.groups.n_unique,
-            min(k + 1, self.groups.n_unique),
-            slack=shared,
-            exact=exact if shared else None,
-        )
+        n = self.groups.n_unique
+        entered = Points(columns, np.where(near, lengths, 0.0))
+        how = exact if short else None
+        kept = scan(entered, tile, n, min(k + 1, n), slack=short, exact=how)
         kept.lost |= ~near
         return kept
 
@@ -468,7 +490,7 @@ class BruteSearch(Search):
             step = max(1, SEARCH_CELLS // codes.shape[1])
             for start in range(0, len(unique), step):
                 part = slice(start, start + step)
-                differing = self._codes[unique[part]] != codes[owner[part]]
+                differing = self._codes[ids[part]] != codes[owner[part]]
                 total[part] += self._penalty * differing.sum(axis=1)
         return total
 
@@ -478,25 +500,23 @@ class BruteSearch(Search):
         squares = self.pair_squares(*self.parts(queries), owner, candidates.reshape(-1))
         return squares.reshape(candidates.shape)
 
-    def _size(self, k: int) -> int:
-        """Return how many rows are compared at a time."""
-        return max(1, min(self.groups.n_unique, max(4096, 4 * (k + 1))))
-
-    def _by_differences(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+    def _by_differences(self, queries: np.ndarray, k: int, selves: np.ndarray) -> Found:
         """Compare with all rows by exact squares, in bounded memory whatever the ties."""
-        n, m, size = self.groups.n_unique, len(queries), self._size(k)
-        numbers, codes = self.parts(queries)
-        best, ids = np.empty((m, 0)), np.empty((m, 0), dtype=np.int64)
-        for start in range(0, n, size):
-            at = np.arange(start, min(n, start + size))
-            total = _all_squares(*self.parts(at), numbers, codes, self._penalty)
-            best = np.concatenate([best, total], axis=1)
-            ids = np.concatenate([ids, np.broadcast_to(at, total.shape)], axis=1)
-            # Stable, and rows come in order of their number: ties fall to the lower one.
-            order = np.argsort(best, axis=1, kind="stable")[:, : k + 1]
-            best, ids = np.take_along_axis(best, order, 1), np.take_along_axis(ids, order, 1)
-        pairs = np.repeat(np.arange(m), best.shape[1]), ids.reshape(-1), best.reshape(-1)
-        return smallest_of_pairs(self.groups, m, *pairs, k, selves)
+        n, points = self.groups.n_unique, self.parts(queries)
+        least = Least(len(queries), min(k + 1, n))
+        for start in range(0, n, TILE):
+            rows = self.parts(np.arange(start, min(n, start + TILE)))
+            least.add(start, _all_squares(*points, *rows, self._penalty))
+        return smallest_of_pairs(self.groups, len(queries), *least.pairs(), k, selves)
+
+
+class BruteSearch(RowSearch):
+    """Exact neighbours by comparing all pairs."""
+
+    engine = "brute"
+    lays_out = True
+
+    nearest = RowSearch._compared
 
 
 def _all_squares(
@@ -517,7 +537,7 @@ def _all_squares(
     return total
 
 
-class DirectSearch:
+class DirectSearch(RowSearch):
     """Exact neighbours among few rows, or for few queries: all pairs at once.
 
     ::
@@ -532,21 +552,8 @@ class DirectSearch:
     """
 
     engine = "brute"
-    exact = True
 
-    def __init__(
-        self, matrix: np.ndarray, codes: np.ndarray | None = None, weight: float = 0.0
-    ) -> None:
-        self.n_rows, self.width = matrix.shape
-        self._given = (matrix, codes, weight)
-        self._scale = scale_power(matrix, weight)
-        self._rows = matrix if self._scale == 1.0 else matrix * self._scale
-        self._codes = no_codes(matrix) if codes is None else codes
-        self._penalty = (weight * self._scale) ** 2
-
-    @cached_property
-    def _laid_out(self) -> BruteSearch:
-        return BruteSearch(*self._given)
+    nearest = RowSearch._compared
 
     @cached_property
     def _squares(self) -> np.ndarray:
@@ -554,16 +561,15 @@ class DirectSearch:
 
     def query(self, ids: np.ndarray, k: int) -> Found:
         """Return the k nearest rows of rows in the index, each row itself left out."""
-        found = self._nearest(self._rows[ids], self._codes[ids], k, ids)
-        return found or self._laid_out.query(ids, k)
+        found = self._directly(self._rows[ids], self._codes[ids], k, ids)
+        return found or super().query(ids, k)
 
     def query_points(self, points: np.ndarray, k: int) -> Found:
         """Return the k nearest rows of points that are not in the index, shape (m, d + q)."""
-        numbers, codes = points[:, : self.width], points[:, self.width :]
-        found = self._nearest(rescaled(numbers, self._scale), codes, k, None)
-        return found or self._laid_out.query_points(points, k)
+        found = self._directly(*self.parts(self.scaled(points)), k, None)
+        return found or super().query_points(points, k)
 
-    def _nearest(
+    def _directly(
         self, points: np.ndarray, codes: np.ndarray, k: int, selves: np.ndarray | None
     ) -> Found | None:
         """Answer queries; None where they are too many, or some rows infinitely far."""
@@ -583,7 +589,7 @@ class DirectSearch:
             best[left], found[left] = _least(total, k, out)
         if not np.isfinite(best).all():
             return None
-        return np.sqrt(best) / self._scale, found
+        return np.sqrt(best) / self.scale, found
 
     def _proposed(
         self, points: np.ndarray, k: int, selves: np.ndarray | None

@@ -52,110 +52,76 @@ from functools import partial
 
 import numpy as np
 
-from dsmote.neighbors.brute import BruteSearch
 from dsmote.neighbors.exact import (
-    CandidateSearch,
     Found,
+    Least,
+    Search,
     group_equal_rows,
     in_blocks,
     smallest_of_pairs,
 )
-from dsmote.neighbors.tree import RotatedTree, intrinsic_dimension
-from dsmote.plan.memory import HANDED_OVER, SEARCH_CELLS
+from dsmote.neighbors.tree import RotatedTree, TreeSearch, intrinsic_dimension
+from dsmote.plan.memory import SEARCH_CELLS
 
-_MANY = HANDED_OVER  # as in a search of numbers
 _PAIRS = 1 << 18  # pairs of queries and rows of their levels that are looked at at once, at most
 
 
-class MixedSearch(CandidateSearch):
+class MixedSearch(TreeSearch):
     """Exact neighbours of rows of numbers and categories; a differing category counts `weight`."""
 
     engine = "mixed tree"
+    lays_out = True
 
     def __init__(self, matrix: np.ndarray, codes: np.ndarray, weight: float) -> None:
-        self._all = BruteSearch(matrix, codes, weight)
-        self.n_rows, self.width = len(matrix), matrix.shape[1] + codes.shape[1]
-        self.groups, self.scale = self._all.groups, self._all.scale
-        numbers, categories = self._all.parts(np.arange(self.groups.n_unique))
-        self._tree = RotatedTree(self._written(numbers, categories))
-        self._levels = _Buckets(categories)
+        super().__init__(matrix, 0.0, codes, weight)
+        self._levels = _Buckets(codes[self.groups.first])
 
-    def _written(self, numbers: np.ndarray, categories: np.ndarray) -> np.ndarray:
-        return np.concatenate([numbers, self._all.corners.written(categories)], axis=1)
-
-    def _order(self, unique: np.ndarray) -> np.ndarray:
-        return self._tree.leaf_order(unique)
-
-    def scaled(self, points: np.ndarray) -> np.ndarray:
-        """Return points in the unit of the index; codes follow their numbers."""
-        return self._all.scaled(points)
-
-    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray) -> Found:
         """Answer queries without rare levels, those with some, and those with long lists."""
         squares, found = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
-        codes = self._all.parts(queries)[1]
-        rare = self._all.corners.rare(codes)
+        codes = self.parts(queries)[1]
+        rare = self.corners.rare(codes)
         sizes, some = self._levels.sizes(codes, rare), rare.any(axis=1)
         long = sizes > self.groups.n_unique
         ways = (~some, super().nearest), (some & ~long, self._with_rare), (long, self._compared)
         for which, way in ways:
             if which.any():
-                out = None if selves is None else selves[which]
-                squares[which], found[which] = way(queries[which], k, out)
+                squares[which], found[which] = way(queries[which], k, selves[which])
         return squares, found
 
-    def _compared(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
-        return self._all.nearest(queries, k, selves)
-
-    def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-        if queries.ndim == 1:
-            return self._tree.nearest(self._tree.rows(queries), n)
-        return self._tree.nearest(self._tree.rotated(self._written(*self._all.parts(queries))), n)
-
-    def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        return self._all.squared(queries, candidates)
-
-    def _with_rare(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+    def _with_rare(self, queries: np.ndarray, k: int, selves: np.ndarray) -> Found:
         """Answer queries that have rare levels."""
-        squares, found = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
-        codes = self._all.parts(queries)[1]
-        sizes = self._levels.sizes(codes, self._all.corners.rare(codes))
-        left, n_unique = np.arange(len(queries)), self.groups.n_unique
-        n = min(n_unique, k + 4)
-        while len(left):
-            unsure = []
-            for part in _runs(left, sizes[left] + n, codes.shape[1]):
-                out = None if selves is None else selves[part]
-                best, ids, sure = self._queried_twice(queries[part], k, n, out)
-                squares[part[sure]], found[part[sure]] = best[sure], ids[sure]
-                unsure.append(part[~sure])
-            left, n = np.concatenate(unsure), min(n_unique, 4 * n)
-            if n > _MANY and len(left):
-                out = None if selves is None else selves[left]
-                squares[left], found[left] = self._compared(queries[left], k, out)
-                break
-        return squares, found
+        codes = self.parts(queries)[1]
+        sizes = self._levels.sizes(codes, self.corners.rare(codes))
+
+        def steps(left: np.ndarray, n: int) -> list[np.ndarray]:
+            # As many queries as have a bounded number of codes (and a single one that has more).
+            room = min(_PAIRS, max(1, SEARCH_CELLS // max(1, codes.shape[1])))
+            step = (np.cumsum(sizes[left] + n) - 1) // room
+            return np.split(left, np.flatnonzero(np.diff(step)) + 1)
+
+        return self._widened(self._queried_twice, steps, queries, k, selves, 4)
 
     def _queried_twice(
-        self, queries: np.ndarray, k: int, n: int, selves: np.ndarray | None
+        self, queries: np.ndarray, k: int, selves: np.ndarray, n: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Ask the tree from the middle and the lists; tell which answers are sure."""
         groups, m = self.groups, len(queries)
-        numbers, codes = self._all.parts(queries)
-        rare = self._all.corners.rare(codes)
-        corners, lacking = self._all.corners.centred(codes, rare)
+        numbers, codes = self.parts(queries)
+        rare = self.corners.rare(codes)
+        corners, lacking = self.corners.centred(codes, rare)
         middle = np.concatenate([numbers, corners], axis=1)
         near, reach = self._tree.nearest(self._tree.rotated(middle), n)
         # Rounding of the sum: a few units in the last place, taken generously.
         reach = (reach + lacking) * (1.0 - 2.0**-48)
         owner, unique = np.repeat(np.arange(m), n), near.reshape(-1)
-        squares = self._all.pair_squares(numbers, codes, owner, unique)
+        squares = self.pair_squares(numbers, codes, owner, unique)
         # Only rows that can still be among the k (and the row itself) are worth sorting.
         limit = np.full(m, np.inf)
         if n > k:
             limit = np.partition(squares.reshape(m, n), k, axis=1)[:, k]
         listed, rows = self._levels.rows(codes, rare)
-        listed_squares = self._all.pair_squares(numbers, codes, listed, rows)
+        listed_squares = self.pair_squares(numbers, codes, listed, rows)
         keep = listed_squares <= limit[listed]
         twice = (rare[owner] & (codes[owner] == self._levels.codes[unique])).any(axis=1)
         owner = np.concatenate([owner[~twice], listed[keep]])
@@ -205,12 +171,6 @@ class _Buckets:
         return np.divmod(both, max(1, len(self.codes)))
 
 
-def _runs(which: np.ndarray, sizes: np.ndarray, n_columns: int) -> list[np.ndarray]:
-    """Cut queries into runs of a bounded number of codes (and a single one that has more)."""
-    run = (np.cumsum(sizes) - 1) // min(_PAIRS, max(1, SEARCH_CELLS // max(1, n_columns)))
-    return np.split(which, np.flatnonzero(np.diff(run)) + 1)
-
-
 _EPS = float(np.finfo(np.float64).eps)
 _CELLS = 1 << 21  # values that are made at once, or kept as a table: 16 MiB
 _QUERIES = 256  # queries of a block of brute force
@@ -226,7 +186,7 @@ def level_probabilities(counts: np.ndarray) -> np.ndarray:
     return np.asarray(counts / np.where(total > 0, total, 1), dtype=np.float64)
 
 
-class ValueDifferenceSearch(CandidateSearch):
+class ValueDifferenceSearch(Search):
     """Exact neighbours of rows of categories by the value difference metric.
 
     Each column has a table of P(class | level), of shape (levels, C), see
@@ -266,7 +226,7 @@ class ValueDifferenceSearch(CandidateSearch):
         """Return points with the index's numbers of levels."""
         return self._levels.numbers(points)
 
-    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray) -> Found:
         """Ask the tree, or compare with all rows."""
         way = self._compared if self._tree is None else super().nearest
         return way(queries, k, selves)
@@ -283,7 +243,8 @@ class ValueDifferenceSearch(CandidateSearch):
         reach = np.maximum(np.sqrt(reach) - error, 0.0) ** 2 - self._short[codes].sum(axis=1)
         return found, np.maximum(reach, 0.0) * (1.0 - 4.0 * (self._n_terms + 8) * _EPS)
 
-    def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    def squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """Return exact squares, added up column by column."""
         codes = self._codes[queries] if queries.ndim == 1 else queries
         total = np.zeros(candidates.shape)
         for f, squares in enumerate(self._pairs):
@@ -319,19 +280,19 @@ class ValueDifferenceSearch(CandidateSearch):
             points += self._places[level]
         return points
 
-    def _compared(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+    def _compared(self, queries: np.ndarray, k: int, selves: np.ndarray) -> Found:
         n_used = self._levels.n_used
         step = max(1, min(_QUERIES, _CELLS // max(1, n_used), _CELLS // (8 * (k + 1))))
         return in_blocks(self._block_compared, queries, k, selves, step)
 
-    def _block_compared(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+    def _block_compared(self, queries: np.ndarray, k: int, selves: np.ndarray) -> Found:
         levels, m = self._levels, len(queries)
         codes = self._codes[queries] if queries.ndim == 1 else queries
         looked_up = np.empty((levels.n_used, m))
         for start in range(0, levels.n_used, _TILE):
             used = np.arange(start, min(start + _TILE, levels.n_used))
             looked_up[used] = levels.squares(used[:, None], codes.T[levels.column[used]])
-        least = _Least(m, min(k + 1, self.groups.n_unique))
+        least = Least(m, min(k + 1, self.groups.n_unique))
         space = np.empty((2, _TILE, m))
         for start in range(0, self.groups.n_unique, _TILE):
             rows = self._codes[start : start + _TILE]
@@ -342,7 +303,6 @@ class ValueDifferenceSearch(CandidateSearch):
                 np.take(looked_up, level, axis=0, out=term, mode="clip")
                 total += term
             least.add(start, total)
-        least.settle()
         return smallest_of_pairs(self.groups, m, *least.pairs(), k, selves)
 
 
@@ -438,44 +398,3 @@ def _looked_up(
     table: np.ndarray, place: np.ndarray, some: np.ndarray, others: np.ndarray
 ) -> np.ndarray:
     return table[place[some] * math.isqrt(len(table)) + place[others]]
-
-
-class _Least:
-    """The k least (square, row) of each of m queries, of rows that come in order.
-
-    A row as far as the k-th so far comes after it, so only what is less has to be looked at.
-    """
-
-    def __init__(self, m: int, k: int) -> None:
-        self._squares, self._rows = np.full((m, k), np.inf), np.zeros((m, k), dtype=np.int64)
-        self._waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        self._due = 0
-
-    def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return query, row and square of all pairs, in order of the queries."""
-        m, k = self._squares.shape
-        return np.repeat(np.arange(m), k), self._rows.reshape(-1), self._squares.reshape(-1)
-
-    def add(self, start: int, squares: np.ndarray) -> None:
-        """Look at rows from `start` on; squares has shape (rows, m)."""
-        for at in (slice(0, 64), slice(64, None)) if start == 0 else (slice(None),):
-            part = squares[at]
-            passed = np.flatnonzero(part < self._squares[:, -1])
-            if len(passed):
-                row, owner = np.divmod(passed, part.shape[1])
-                row += start + (at.start or 0)
-                self._waiting.append((owner, row, part.reshape(-1)[passed]))
-            if start >= self._due or sum(len(w[0]) for w in self._waiting) > _TILE * _QUERIES:
-                self.settle()
-                self._due = 2 * start
-
-    def settle(self) -> None:
-        """Bring the limits up to date."""
-        m, k = self._squares.shape
-        columns = zip(self.pairs(), *self._waiting, strict=True)
-        owner, row, square = (np.concatenate(parts) for parts in columns)
-        self._waiting = []
-        order = np.lexsort((row, square, owner))
-        first = np.cumsum(np.bincount(owner, minlength=m)) - np.bincount(owner, minlength=m)
-        chosen = order[first[:, None] + np.arange(k)]
-        self._squares, self._rows = square[chosen], row[chosen]

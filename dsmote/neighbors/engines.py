@@ -26,10 +26,10 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
-from dsmote.neighbors.brute import BruteSearch, Corners, DirectSearch
+from dsmote.neighbors.brute import BruteSearch, Corners, DirectSearch, RowSearch
 from dsmote.neighbors.categorical import MixedSearch
 from dsmote.neighbors.exact import Found, NeighborIndex
-from dsmote.neighbors.tree import NumericSearch, TreeSearch, intrinsic_dimension, principal_axes
+from dsmote.neighbors.tree import TreeSearch, intrinsic_dimension, principal_axes
 
 Codes = np.ndarray | None
 
@@ -358,7 +358,7 @@ class FaissIndex:
         return FaissSearch(matrix, self, seed)
 
 
-class FaissSearch(NumericSearch):
+class FaissSearch(RowSearch):
     """Neighbours among rows that Faiss has indexed."""
 
     exact = False
@@ -370,7 +370,7 @@ class FaissSearch(NumericSearch):
         self._centre = unique.mean(axis=0)
         unique = unique - self._centre
         self._unit = 2.0 ** -float(np.frexp(np.abs(unique).max(initial=_TINY))[1])
-        self._points = (unique * self._unit).astype(np.float32)
+        self._rounded = (unique * self._unit).astype(np.float32)
         self._index, self._cell = self._built(how, seed)
 
     def _built(self, how: FaissIndex, seed: int) -> tuple[Any, np.ndarray]:
@@ -378,7 +378,7 @@ class FaissSearch(NumericSearch):
 
         # OpenMP's number of threads is each thread's own; several would make builds differ.
         faiss.omp_set_num_threads(1)
-        n, d = self._points.shape
+        n, d = self._rounded.shape
         cell = np.zeros(n, dtype=np.int32)
         index: Any
         if n < _FEW:
@@ -387,7 +387,7 @@ class FaissSearch(NumericSearch):
             lists = how.n_lists or 2 ** int(math.log2(0.6 * math.sqrt(n)))
             lists = min(lists, n // 39)  # below 39 rows a cell, Faiss warns of poor cells
             drawn = np.random.default_rng(seed).choice(n, min(n, _TRAIN), replace=False)
-            some = self._points[np.sort(drawn)]
+            some = self._rounded[np.sort(drawn)]
             if intrinsic_dimension(some[:2000]) >= _EVEN * d:
                 index = faiss.index_factory(d, f"IVF{lists},PQ{d}x4fs")
                 index.by_residual = False
@@ -396,8 +396,8 @@ class FaissSearch(NumericSearch):
             index.cp.niter = 8
             index.train(some)
             index.nprobe = min(lists, how.n_probe or -(-lists // 5))
-            cell = index.quantizer.search(self._points, 1)[1][:, 0].astype(np.int32)
-        index.add(self._points)
+            cell = index.quantizer.search(self._rounded, 1)[1][:, 0].astype(np.int32)
+        index.add(self._rounded)
         return index, cell
 
     def __getstate__(self) -> dict[str, Any]:
@@ -416,13 +416,12 @@ class FaissSearch(NumericSearch):
         # Cell by cell: one query finds in the processor's cache what the last has read.
         return np.argsort(self._cell[unique], kind="stable")
 
-    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray) -> Found:
         """Return the nearest of what Faiss proposes; of all rows where that is too few."""
         best, found = super().nearest(queries, k, selves)
         short = ~np.isfinite(best[:, -1])
         if short.any():
-            out = None if selves is None else selves[short]
-            best[short], found[short] = self._compared(queries[short], k, out)
+            best[short], found[short] = self._compared(queries[short], k, selves[short])
         return best, found
 
     def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -431,7 +430,7 @@ class FaissSearch(NumericSearch):
 
         faiss.omp_set_num_threads(1)
         if queries.ndim == 1:
-            points = self._points[queries]
+            points = self._rounded[queries]
         else:
             points = ((queries - self._centre) * self._unit).astype(np.float32)
         wanted = min(self.groups.n_unique, max(20, 3 * (n - 1)))
@@ -440,7 +439,7 @@ class FaissSearch(NumericSearch):
         kept = np.empty((len(points), n), dtype=proposed.dtype)
         for start in range(0, len(points), _SUB):
             part = proposed[start : start + _SUB]
-            steps = self._points[part]
+            steps = self._rounded[part]
             steps -= points[start : start + _SUB, None, :]
             squares = np.einsum("ijk,ijk->ij", steps, steps)
             squares[part < 0] = np.inf
@@ -448,8 +447,9 @@ class FaissSearch(NumericSearch):
             kept[start : start + _SUB] = np.take_along_axis(part, nearest, 1)
         return kept, np.full(len(points), np.inf)
 
-    def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        squares = super()._squared(queries, candidates)
+    def squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """Return exact squares; those of what is not proposed are infinite."""
+        squares = super().squared(queries, candidates)
         none = candidates < 0  # any row stands in, infinitely far
         squares[none], candidates[none] = np.inf, 0
         return squares

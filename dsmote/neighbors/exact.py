@@ -174,21 +174,33 @@ def rescaled(points: np.ndarray, scale: float) -> np.ndarray:
     return scaled if scale <= 1.0 else np.clip(scaled, -_MOST, _MOST)
 
 
+def in_blocks(
+    way: Callable[[np.ndarray, int, np.ndarray], Found],
+    queries: np.ndarray,
+    k: int,
+    selves: np.ndarray,
+    step: int,
+) -> Found:
+    """Answer queries, `step` of them at a time."""
+    squares, found = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
+    for start in range(0, len(queries), step):
+        part = slice(start, start + step)
+        squares[part], found[part] = way(queries[part], k, selves[part])
+    return squares, found
+
+
 class Search:
-    """Base of the searches. Equal rows are one; queries are numbers of those, or points."""
+    """Base of the searches. Equal rows are one; queries are numbers of those, or points.
+
+    A subclass proposes rows, and says how far they are. Where it is not `exact`, its first proposal
+    is taken as it is.
+    """
 
     exact = True
     scale = 1.0  # the power of two that the indexed rows are multiplied by
     n_rows: int
     width: int  # columns
     groups: Groups
-
-    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
-        """Return squared (scaled) distances and row numbers of the k nearest rows.
-
-        `selves` are row numbers to leave out, one for each query.
-        """
-        raise NotImplementedError
 
     def _order(self, unique: np.ndarray) -> np.ndarray:
         """Return the order in which to query, so that near rows follow each other."""
@@ -209,71 +221,70 @@ class Search:
 
     def query_points(self, points: np.ndarray, k: int) -> Found:
         """Return the k nearest rows of points that are not in the index."""
-        squares, found = self.nearest(self.scaled(points), k, None)
+        squares, found = self.nearest(self.scaled(points), k, np.full(len(points), -1))
         return np.sqrt(squares) / self.scale, found
-
-
-def in_blocks(
-    way: Callable[[np.ndarray, int, np.ndarray | None], Found],
-    queries: np.ndarray,
-    k: int,
-    selves: np.ndarray | None,
-    step: int,
-) -> Found:
-    """Answer queries, `step` of them at a time."""
-    squares, found = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
-    for start in range(0, len(queries), step):
-        part = slice(start, start + step)
-        out = None if selves is None else selves[part]
-        squares[part], found[part] = way(queries[part], k, out)
-    return squares, found
-
-
-class CandidateSearch(Search):
-    """Base of those that propose: a subclass says which rows, and how far they are.
-
-    Where a search is not `exact`, its first proposal is taken as it is.
-    """
 
     def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Return n unique rows (or more) for each query, and the squared reach, shape (m,)."""
         raise NotImplementedError
 
-    def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    def squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """Return exact squared distances from queries to unique rows, shape of `candidates`."""
         raise NotImplementedError
 
-    def _compared(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
+    def _compared(self, queries: np.ndarray, k: int, selves: np.ndarray) -> Found:
         """Compare queries with all rows; squares and row numbers, shape (m, k)."""
         raise NotImplementedError
 
-    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
-        """Propose ever more candidates, until nothing can be missed or all rows are compared."""
-        squares, ids = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
-        left, n = np.arange(len(queries)), min(self.groups.n_unique, k + 2)
-        while len(left):
-            unsure = []
+    def nearest(self, queries: np.ndarray, k: int, selves: np.ndarray) -> Found:
+        """Return squared (scaled) distances and row numbers of the k nearest rows.
+
+        `selves` are row numbers to leave out, one for each query; -1 leaves none out. Ever more
+        candidates are proposed, until nothing can be missed or all rows are compared.
+        """
+
+        def steps(left: np.ndarray, n: int) -> list[np.ndarray]:
             # Few candidates: large steps. Many (ties everywhere): small ones, in bounded memory.
             step = max(1, _CELLS // (n * max(4, self.width)))
-            for start in range(0, len(left), step):
-                rows = left[start : start + step]
-                proposed, reach = self._candidates(queries[rows], n)
-                exact = self._squared(queries[rows], proposed)
-                out = None if selves is None else selves[rows]
-                best, found = smallest(self.groups, proposed, exact, k, out)
-                sure = (best[:, -1] < reach) | (n == self.groups.n_unique) | (not self.exact)
+            return [left[start : start + step] for start in range(0, len(left), step)]
+
+        return self._widened(self._decided, steps, queries, k, selves)
+
+    def _widened(
+        self,
+        way: Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]],
+        steps: Callable[[np.ndarray, int], list[np.ndarray]],
+        queries: np.ndarray,
+        k: int,
+        selves: np.ndarray,
+        growth: int = 2,
+    ) -> Found:
+        """Answer queries from ever more candidates; `way` also tells which answers are sure."""
+        squares, ids = np.empty((len(queries), k)), np.empty((len(queries), k), dtype=np.int64)
+        left, n = np.arange(len(queries)), min(self.groups.n_unique, k + growth)
+        while len(left):
+            unsure = []
+            for rows in steps(left, n):
+                best, found, sure = way(queries[rows], k, selves[rows], n)
                 squares[rows[sure]], ids[rows[sure]] = best[sure], found[sure]
                 unsure.append(rows[~sure])
-            left, n = np.concatenate(unsure), min(self.groups.n_unique, 2 * n)
+            left, n = np.concatenate(unsure), min(self.groups.n_unique, growth * n)
             if n > _MANY and len(left):
-                out = None if selves is None else selves[left]
-                squares[left], ids[left] = self._compared(queries[left], k, out)
+                squares[left], ids[left] = self._compared(queries[left], k, selves[left])
                 break
         return squares, ids
 
+    def _decided(
+        self, queries: np.ndarray, k: int, selves: np.ndarray, n: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        proposed, reach = self._candidates(queries, n)
+        best, found = smallest(self.groups, proposed, self.squared(queries, proposed), k, selves)
+        sure = (best[:, -1] < reach) | (n == self.groups.n_unique) | (not self.exact)
+        return best, found, sure
+
 
 def smallest(
-    groups: Groups, proposed: np.ndarray, exact: np.ndarray, k: int, selves: np.ndarray | None
+    groups: Groups, proposed: np.ndarray, exact: np.ndarray, k: int, selves: np.ndarray
 ) -> Found:
     """Order candidates by (distance, row number), expand equal rows, leave selves out."""
     if groups.distinct:
@@ -283,18 +294,17 @@ def smallest(
     # Expanding equal rows takes five times as long, and usually few queries are near any.
     for these, way in ((~several, _smallest_of_single), (several, _smallest_of_groups)):
         if these.any():
-            out = None if selves is None else selves[these]
-            best[these], found[these] = way(groups, proposed[these], exact[these], k, out)
+            some = proposed[these], exact[these]
+            best[these], found[these] = way(groups, *some, k, selves[these])
     return best, found
 
 
 def _smallest_of_single(
-    groups: Groups, proposed: np.ndarray, exact: np.ndarray, k: int, selves: np.ndarray | None
+    groups: Groups, proposed: np.ndarray, exact: np.ndarray, k: int, selves: np.ndarray
 ) -> Found:
     """Order candidates none of which has an equal row."""
     ids = groups.first[proposed]
-    if selves is not None:
-        exact = np.where(ids == selves[:, None], np.inf, exact)
+    exact = np.where(ids == selves[:, None], np.inf, exact)
     # Flat places are looked up twice as fast as by take_along_axis.
     begin = np.arange(0, exact.size, exact.shape[1])[:, None]
     order = np.argsort(exact, axis=1, kind="stable")
@@ -315,7 +325,7 @@ def _any_in_row(marks: np.ndarray) -> np.ndarray:
 
 
 def _smallest_of_groups(
-    groups: Groups, proposed: np.ndarray, exact: np.ndarray, k: int, selves: np.ndarray | None
+    groups: Groups, proposed: np.ndarray, exact: np.ndarray, k: int, selves: np.ndarray
 ) -> Found:
     """Expand unique rows to their members, nearest first.
 
@@ -325,10 +335,8 @@ def _smallest_of_groups(
     n = proposed.shape[1]
     order = np.argsort(exact, axis=1, kind="stable")
     near, unique = np.take_along_axis(exact, order, 1), np.take_along_axis(proposed, order, 1)
-    sizes = np.minimum(np.diff(groups.starts)[unique], k + 1)
-    if selves is not None:
-        own = unique == groups.of[selves][:, None]
-        sizes -= own
+    own = (unique == groups.of[selves][:, None]) & (selves >= 0)[:, None]
+    sizes = np.minimum(np.diff(groups.starts)[unique], k + 1) - own
     ends = np.cumsum(sizes, axis=1)
     starts = ends - sizes
     tied = ((near[:, 1:] == near[:, :-1]) & (starts[:, :-1] < k)).any(axis=1)
@@ -337,18 +345,16 @@ def _smallest_of_groups(
     valid = slot < n
     slot[~valid] = n - 1
     within = wanted - np.take_along_axis(starts, slot, 1)
-    if selves is not None:  # step over the row itself
-        passed = within >= groups.within[selves][:, None]
-        within += np.take_along_axis(own, slot, 1) & passed
+    # Step over the row itself.
+    within += np.take_along_axis(own, slot, 1) & (within >= groups.within[selves][:, None])
     within[~valid] = 0
     ids = groups.members[groups.starts[np.take_along_axis(unique, slot, 1)] + within]
     best = np.where(valid, np.take_along_axis(near, slot, 1), np.inf)
     found = np.where(valid, ids, 0)
     if tied.any():
-        m, out = int(tied.sum()), None if selves is None else selves[tied]
-        owner = np.repeat(np.arange(m), n)
-        pairs = proposed[tied].reshape(-1), exact[tied].reshape(-1)
-        best[tied], found[tied] = smallest_of_pairs(groups, m, owner, *pairs, k, out)
+        m = int(tied.sum())
+        pairs = np.repeat(np.arange(m), n), proposed[tied].reshape(-1), exact[tied].reshape(-1)
+        best[tied], found[tied] = smallest_of_pairs(groups, m, *pairs, k, selves[tied])
     return best, found
 
 
@@ -359,7 +365,7 @@ def smallest_of_pairs(
     unique: np.ndarray,
     exact: np.ndarray,
     k: int,
-    selves: np.ndarray | None,
+    selves: np.ndarray,
 ) -> Found:
     """Order pairs (query, ascending; unique row; square) of m queries in the same way.
 
@@ -373,8 +379,7 @@ def smallest_of_pairs(
         within = np.arange(len(which)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
         ids = groups.members[groups.starts[unique[which]] + within]
         squares, row = exact[which], owner[which]
-    if selves is not None:
-        squares = np.where(ids == selves[row], np.inf, squares)
+    squares = np.where(ids == selves[row], np.inf, squares)
     # Where none are tied: eight times as fast as by three keys.
     order = np.argsort(squares, kind="stable")
     order = order[np.argsort(row[order].astype(np.min_scalar_type(m)), kind="stable")]
@@ -393,36 +398,70 @@ def smallest_of_pairs(
 
 def squared_distances(rows: np.ndarray, points: np.ndarray, candidates: np.ndarray) -> np.ndarray:
     """Return squared Euclidean distances from points to candidates, rows by number."""
-    total = np.empty(candidates.shape)
-    step = max(1, _CACHED // max(1, candidates.shape[1] * points.shape[1]))
-    for start in range(0, len(candidates), step):
-        part = slice(start, start + step)
-        differences = rows.take(candidates[part], axis=0)
-        differences -= points[part, None, :]
-        sums = _sums_of_squares(differences.reshape(-1, points.shape[1]))
-        total[part] = sums.reshape(-1, candidates.shape[1])
-    return total
+    owner = np.repeat(np.arange(len(points)), candidates.shape[1])
+    return squared_pairs(rows, candidates.reshape(-1), points, owner).reshape(candidates.shape)
 
 
 def squared_pairs(
     rows: np.ndarray, ids: np.ndarray, points: np.ndarray, owner: np.ndarray
 ) -> np.ndarray:
-    """Return squared distances of pairs (row, point), to the bit as :func:`squared_distances`."""
+    """Return squared Euclidean distances of pairs (row, point)."""
     total = np.empty(len(ids))
     step = max(1, _CACHED // max(1, rows.shape[1]))
     for start in range(0, len(ids), step):
         part = slice(start, start + step)
         differences = rows.take(ids[part], axis=0)
         differences -= points.take(owner[part], axis=0)
-        total[part] = _sums_of_squares(differences)
+        with np.errstate(over="ignore"):  # query points may lie anywhere
+            differences *= differences
+        # Column by column: an order that no block of queries changes.
+        sums = np.zeros(len(differences))
+        for column in np.ascontiguousarray(differences.T):  # reads memory in order
+            sums += column
+        total[part] = sums
     return total
 
 
-def _sums_of_squares(differences: np.ndarray) -> np.ndarray:
-    """Square in place and add up column by column: an order that no block of queries changes."""
-    with np.errstate(over="ignore"):  # query points may lie anywhere
-        differences *= differences
-    sums = np.zeros(len(differences))
-    for column in np.ascontiguousarray(differences.T):  # reads memory in order
-        sums += column
-    return sums
+_PENDING = 1 << 17  # pairs that wait to be looked at, to bound memory
+_FIRST = 64  # rows that the first limits are taken from
+
+
+class Least:
+    """The k least (square, row) of each of m queries, of k rows or more that come in order.
+
+    A row as far as the k-th so far comes after it, so only what is less has to be looked at.
+    """
+
+    def __init__(self, m: int, k: int) -> None:
+        self._k, self._limit, self._due = k, np.full(m, np.inf), 0
+        none = np.repeat(np.arange(m), k), np.full(m * k, 2**62), np.full(m * k, np.inf)
+        self._pairs = [none]  # the least so far, and those that wait
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return query, row and square of all pairs, in order of the queries."""
+        self._settle()
+        return self._pairs[0]
+
+    def add(self, start: int, squares: np.ndarray) -> None:
+        """Look at rows from `start` on; squares has shape (rows, m)."""
+        if start == 0 and len(squares) > _FIRST:
+            self.add(0, squares[:_FIRST])
+            start, squares = _FIRST, squares[_FIRST:]
+        passed = np.flatnonzero(squares < self._limit)
+        if start < self._k:  # squares may be infinite
+            passed = np.arange(squares.size)
+        if len(passed):
+            row, owner = np.divmod(passed, squares.shape[1])
+            self._pairs.append((owner, row + start, squares.reshape(-1)[passed]))
+        if start >= self._due or sum(len(owner) for owner, *_ in self._pairs[1:]) > _PENDING:
+            self._settle()
+            self._due = 2 * start
+
+    def _settle(self) -> None:
+        """Bring the limits up to date."""
+        owner, row, square = map(np.concatenate, zip(*self._pairs, strict=True))
+        order = np.lexsort((row, square, owner))
+        counts = np.bincount(owner, minlength=len(self._limit))
+        chosen = order[(np.cumsum(counts) - counts)[:, None] + np.arange(self._k)]
+        self._limit = square[chosen[:, -1]]
+        self._pairs = [(owner[chosen.ravel()], row[chosen.ravel()], square[chosen.ravel()])]

@@ -26,15 +26,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from dsmote.neighbors.brute import BruteSearch
-from dsmote.neighbors.exact import (
-    CandidateSearch,
-    Found,
-    group_equal_rows,
-    no_codes,
-    scale_power,
-    squared_distances,
-)
+from dsmote.neighbors.brute import RowSearch
 
 _FLOPS = 1 << 17  # multiplications that no BLAS spreads over threads
 _ROWS = 256  # of a sample of more columns than these, enough to tell few directions from many
@@ -89,23 +81,8 @@ _LEAF = 32  # rows of a leaf
 _FEW = 64  # rows that are scanned before they could be rotated
 _CACHED = 1 << 20  # bytes of rows that stay in the cache however they lie
 _NARROW = 4  # columns: rows lie so close together that moving them takes longer than it saves
-_LINE = 64  # values of several narrow rows that are compared at once
 _FAR = 1e150  # points beyond it are as far from all rows: their squares overflow, or nearly
 _TINY = 1e-150  # distances below it lose digits, because their squares underflow
-
-
-def _sizes(matrix: np.ndarray) -> np.ndarray:
-    """Return the largest absolute value of each column."""
-    n, width = matrix.shape
-    sizes = np.zeros(width)
-    if not width:
-        return sizes
-    together = max(1, _LINE // width)
-    whole = n - n % together
-    for rows in (matrix[:whole].reshape(-1, together * width), matrix[whole:]):
-        ends = np.maximum(rows.max(axis=0, initial=0.0), -rows.min(axis=0, initial=0.0))
-        sizes = np.maximum(sizes, ends.reshape(-1, width).max(axis=0, initial=0.0))
-    return sizes
 
 
 class RotatedTree:
@@ -127,7 +104,7 @@ class RotatedTree:
         # Error of a rotated coordinate: a dot product of length d, and axes that are orthonormal
         # up to rounding; taken generously, since asking for more candidates is cheap.
         self._error = 8.0 * (width + 4) ** 1.5 * _EPS
-        sizes = _sizes(rotated)
+        sizes = np.array([max(c.max(initial=0.0), -c.min(initial=0.0)) for c in rotated.T])
         # One-hot columns that add up to 1, sums, copies: directions without any spread.
         spread = sizes > self._error * sizes.max(initial=0.0)
         if width and not spread.any():
@@ -199,38 +176,22 @@ class RotatedTree:
         return found, (np.maximum(reach, 0.0) ** 2 + off**2) * (1.0 - 4.0 * _EPS)
 
 
-class NumericSearch(CandidateSearch):
-    """What searches of numbers share. Rows are not copied where their values are of usual size."""
-
-    def __init__(self, matrix: np.ndarray) -> None:
-        self.n_rows, self.width = matrix.shape
-        self.scale = scale_power(matrix)
-        self._rows = matrix if self.scale == 1.0 else matrix * self.scale
-        self.groups = group_equal_rows(self._rows, no_codes(matrix))
-
-    def _unique(self) -> np.ndarray:
-        return self._rows if self.groups.distinct else self._rows[self.groups.first]
-
-    def _compared(self, queries: np.ndarray, k: int, selves: np.ndarray | None) -> Found:
-        # Few ever are compared, so what it takes is not kept.
-        return BruteSearch(self._rows, groups=self.groups).nearest(queries, k, selves)
-
-    def _squared(self, queries: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-        first = self.groups.first
-        points = self._rows[first[queries]] if queries.ndim == 1 else queries
-        return squared_distances(self._rows, points, first[candidates])
-
-
-class TreeSearch(NumericSearch):
-    """Euclidean neighbours by a rotated kd-tree, exact unless `eps` is above 0.
+class TreeSearch(RowSearch):
+    """Neighbours by a rotated kd-tree, exact unless `eps` is above 0.
 
     The neighbour that is found in j-th place is at most (1 + eps) times as far as the true one.
     """
 
     engine = "tree"
 
-    def __init__(self, matrix: np.ndarray, eps: float = 0.0) -> None:
-        super().__init__(matrix)
+    def __init__(
+        self,
+        matrix: np.ndarray,
+        eps: float = 0.0,
+        codes: np.ndarray | None = None,
+        weight: float = 0.0,
+    ) -> None:
+        super().__init__(matrix, codes, weight)
         self.exact, self._eps = not eps, eps
         self._tree = RotatedTree(self._unique())
 
@@ -239,5 +200,5 @@ class TreeSearch(NumericSearch):
 
     def _candidates(self, queries: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
         own = queries.ndim == 1
-        rotated = self._tree.rows(queries) if own else self._tree.rotated(queries)
+        rotated = self._tree.rows(queries) if own else self._tree.rotated(self._points(queries))
         return self._tree.nearest(rotated, n, self._eps)

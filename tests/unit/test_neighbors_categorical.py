@@ -29,8 +29,7 @@ def assert_same(found, expected):
 @pytest.mark.parametrize("many", [6, 64, 512])
 def test_few_corners_make_it_slower_not_wrong(corners, many, monkeypatch, rng):
     monkeypatch.setattr(brute, "CORNERS", corners)
-    for module in (exact, categorical):
-        monkeypatch.setattr(module, "_MANY", many)
+    monkeypatch.setattr(exact, "_MANY", many)
     matrix = rng.normal(size=(300, 2))
     codes = rng.integers(0, [2, 30], size=(300, 2)).astype(np.int32)
     found = MixedSearch(matrix, codes, 1.2).query(np.arange(300), 5)

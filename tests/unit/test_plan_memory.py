@@ -15,7 +15,6 @@ from dsmote.execute import generate
 from dsmote.execute.extract import merge_nearest
 from dsmote.execute.recipe import NearestOfAll
 from dsmote.neighbors import BruteSearch, TreeSearch, level_probabilities
-from dsmote.neighbors.exact import group_equal_rows
 from dsmote.plan import Limit
 from dsmote.plan.memory import (
     OTHER_BYTES,
@@ -198,10 +197,9 @@ def test_what_a_search_takes_is_projected(engine, width, n, k, kind):
 
 def test_laying_rows_out_for_brute_force_makes_no_copy_of_all():
     X = np.random.default_rng(0).normal(size=(100_000, 20))
-    groups = group_equal_rows(X, np.empty((len(X), 0), dtype=np.int32))
     tracemalloc.start()
     try:
-        BruteSearch(X, groups=groups)
+        BruteSearch(X)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
