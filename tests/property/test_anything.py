@@ -475,7 +475,8 @@ def check_between(new: pd.Series, old: pd.Series) -> None:
 @pytest.mark.parametrize("seed", range(CASES))
 def test_a_clear_error_or_the_same_right_rows_in_every_container(seed: int) -> None:
     case = make_case(seed)
-    print(case)  # shown where the test fails
+    # Shown where the test fails.
+    print(case.name, case.params, case.options, case.lengths, case.X.dtypes, case.y.tolist())
     rng = np.random.default_rng([seed, 1])
     n = len(case.X)
     with dask.config.set({"scheduler": "synchronous", "dataframe.convert-string": False}):
