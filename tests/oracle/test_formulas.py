@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from imblearn.metrics.pairwise import ValueDifferenceMetric
 from imblearn.utils import check_sampling_strategy
-from scipy.stats import ks_2samp, kstest
+from scipy.stats import chisquare, kstest
 from sklearn.cluster import KMeans
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
@@ -34,7 +34,7 @@ from dsmote import (
     RandomUnderSampler,
     SafeLevelSMOTE,
 )
-from dsmote.plan import bases_of, copies_with_replacement, wanted_rows
+from dsmote.plan import wanted_rows
 from dsmote.samplers.smotenc import mixed_weight
 from tests.samplers import family, having
 from tests.tables import mixed, naive_neighbours, overlapping
@@ -117,6 +117,20 @@ def test_every_new_row_lies_where_base_neighbour_and_gap_say(name):
         ranks.append(found.argmax(axis=1))
     counts = np.bincount(np.concatenate(ranks), minlength=5)
     assert counts.min() > 0.7 * counts.mean()
+
+
+def test_bases_neighbours_and_gaps_are_drawn_alike_and_apart_from_one_another():
+    """So rows are distributed as the paper says, and as those of imbalanced-learn."""
+    X, y = three_classes()
+    _, _, came = made_by(SMOTE(random_state=0, sampling_strategy={FEW: 30_060}), X, y)
+    base, gap = came["base_row"].to_numpy(dtype=int), came["gap"].to_numpy()
+    ids = np.flatnonzero(y == FEW)
+    near = ids[nearest(X[ids], np.searchsorted(ids, base), 5)]
+    rank = (near == came["neighbour_row"].to_numpy()[:, None]).argmax(axis=1)
+    table = np.histogramdd([np.searchsorted(ids, base), rank, gap], bins=(60, 5, 10))[0]
+    assert chisquare(table.sum(axis=(1, 2))).pvalue > 1e-3
+    assert kstest(gap, "uniform").pvalue > 1e-3
+    assert chisquare(table.ravel()).pvalue > 1e-3
 
 
 SEARCHES = [
@@ -233,58 +247,28 @@ def test_under_sampling_has_the_counts_and_attributes_of_imblearn(strategy, repl
     assert refused or found[0] == found[1]
 
 
-# ---- SMOTENC's metric
+# ---- votes
 
 
-def mixed_class(n=60, seed=0):
-    rng = np.random.default_rng(seed)
-    numeric = rng.normal(size=(n, 3)) * [1.0, 2.0, 0.5]
-    codes = rng.integers(0, [3, 5], size=(n, 2))
-    return numeric, codes
+def assert_modes(made, voted):
+    """Each value of the new rows is one that most of its voters have."""
+    for row, votes in zip(made, voted, strict=True):
+        for value, column in zip(row, votes.T, strict=True):
+            levels, counts = np.unique(column.astype(str), return_counts=True)
+            assert value in levels[counts == counts.max()]
 
 
 def test_a_nominal_value_is_the_mode_of_the_neighbours():
-    numeric, codes = mixed_class(80, seed=5)
+    rng = np.random.default_rng(5)
+    numeric, codes = rng.normal(size=(80, 3)) * [1.0, 2.0, 0.5], rng.integers(0, [3, 5], (80, 2))
     table = pd.DataFrame(numeric, columns=list("abc"))
-    table["p"] = pd.Series(codes[:, 0]).map(dict(enumerate("xyz")))
-    table["q"] = pd.Series(codes[:, 1]).map(dict(enumerate("klmno")))
-    others = [table.assign(a=table["a"] + 9), table.assign(a=table["a"] - 9)]
-    X = pd.concat([table, *others], ignore_index=True)
+    table[["p", "q"]] = np.array(list("klmno"))[codes]
+    X = pd.concat([table.assign(a=table["a"] + far) for far in (0, 9, -9)], ignore_index=True)
     y = np.repeat([1, 0], [80, 160])
-    seed, k = 2, 5
-    made = SMOTENC(random_state=seed, k_neighbors=k).fit_resample(X, y)[0][240:]
-    _, near = naive_neighbours(numeric, k, codes, mixed_weight(numeric))
-    n_new = len(made)
-    bases = bases_of(copies_with_replacement(80, n_new, seed, 1), 0, n_new)
-    for row, base in zip(made.itertuples(index=False), bases, strict=True):
-        for name in "pq":
-            votes = table[name].iloc[near[base]].value_counts()
-            assert getattr(row, name) in votes.index[votes == votes.max()]
-
-
-# ---- the distribution of the synthetic rows
-
-
-def test_synthetic_rows_are_distributed_as_those_of_imblearn(data_dir):
-    phoneme = pd.read_parquet(data_dir / "phoneme.parquet")
-    X = phoneme.iloc[:, :-1].to_numpy(dtype=float)
-    y = phoneme.iloc[:, -1].to_numpy()
-    few = pd.Series(y).value_counts().index[-1]
-    strategy = {few: 12_000}
-    ours, original, again = (
-        kind(sampling_strategy=strategy, random_state=seed).fit_resample(X, y)[0][len(X) :]
-        for kind, seed in ((SMOTE, 0), (theirs.SMOTE, 1), (theirs.SMOTE, 2))
-    )
-    spread = X[y == few].std(axis=0)
-    assert (np.abs(ours.mean(axis=0) - original.mean(axis=0)) < 0.04 * spread).all()
-    for j in range(X.shape[1]):
-        # As near to theirs as theirs with another seed is, but for a little.
-        assert (
-            ks_2samp(ours[:, j], original[:, j]).statistic
-            < ks_2samp(again[:, j], original[:, j]).statistic + 0.02
-        )
-    covariance = np.cov(ours.T) - np.cov(original.T)
-    assert np.abs(covariance / np.outer(spread, spread)).max() < 0.05
+    made = SMOTENC(random_state=2, provenance="full").fit_resample(X, y)[0][240:]
+    _, near = naive_neighbours(numeric, 5, codes, mixed_weight(numeric))
+    voters = table[["p", "q"]].to_numpy()[near[made["base_row"].astype(int)]]
+    assert_modes(made[["p", "q"]].to_numpy(), voters)
 
 
 # ---- BorderlineSMOTE, ADASYN, SVMSMOTE
@@ -453,12 +437,6 @@ def names(n=2_400, seed=0):
     return codes.astype(np.int32), y
 
 
-def measured(codes, y, label):
-    """Squared distances of the rows of a class, by imbalanced-learn."""
-    metric = ValueDifferenceMetric(n_categories=[13] * 3).fit(codes, y)
-    return metric.pairwise(codes[y == label])
-
-
 @pytest.mark.parametrize("k", [1, 4])
 def test_each_new_row_of_names_is_the_mode_of_its_base_row_and_k_neighbours(k):
     codes, y = names()
@@ -466,41 +444,32 @@ def test_each_new_row_of_names_is_the_mode_of_its_base_row_and_k_neighbours(k):
     made, labels, came = made_by(SMOTEN(random_state=0, k_neighbors=k), words[codes], y)
     assert came["gap"].isna().all()
     assert came["neighbour_row"].isna().all()
+    metric = ValueDifferenceMetric(n_categories=[13] * 3).fit(codes, y)
     for label in (FEW, LESS):
         ids = np.flatnonzero(y == label)
-        squares = measured(codes, y, label)
+        squares = metric.pairwise(codes[ids])  # distances are their roots
         np.fill_diagonal(squares, np.inf)
         near = np.argsort(squares.round(12), axis=1, kind="stable")[:, :k]
         group = ids[np.column_stack([np.arange(len(ids)), near])]
         rows = np.flatnonzero(labels == label)
         assert len(rows) > 300
         bases = np.searchsorted(ids, came["base_row"].to_numpy(dtype=int)[rows])
-        for row, base in zip(rows, bases, strict=True):
-            voted = words[codes[group[base]]]
-            for j in range(3):
-                levels, votes = np.unique(voted[:, j].astype(str), return_counts=True)
-                assert made[row, j] in levels[votes == votes.max()]
+        assert_modes(made[rows], words[codes[group[bases]]])
 
 
 # ---- RandomOverSampler
 
 
 def test_copies_are_rows_of_the_class_bit_for_bit():
-    table = mixed(300, 60)
-    table.loc[table.index[::7], "a"] = np.nan
+    table = mixed(300, 60).assign(big=np.arange(300) + 2**62)
+    table.loc[::7, "a"] = np.nan
     table["when"] = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(300), unit="s")
-    table["big"] = np.arange(300) + 2**62
-    X, y = table.drop(columns="y"), table["y"]
-    sampler = RandomOverSampler(random_state=0, provenance="full")
-    X_res, y_res = sampler.fit_resample(X, y)
+    sampler = RandomOverSampler(random_state=0)
+    made = sampler.resample(table, target="y")
     came = sampler.sample_indices_
     np.testing.assert_array_equal(came[:300], np.arange(300))
-    np.testing.assert_array_equal(X_res["base_row"].iloc[300:].to_numpy(dtype=int), came[300:])
-    assert X_res["neighbour_row"].isna().all()
-    expected = X.iloc[came].reset_index(drop=True)
-    pd.testing.assert_frame_equal(X_res[list(X)], expected)
-    pd.testing.assert_series_equal(y_res, y.iloc[came].reset_index(drop=True))
-    assert y_res.value_counts().nunique() == 1
+    pd.testing.assert_frame_equal(made, table.iloc[came].reset_index(drop=True))
+    assert made["y"].value_counts().nunique() == 1
     # As imbalanced-learn, with replacement: some row more than once, and all are drawn alike.
     new = pd.Series(came[300:])
     assert new.duplicated().any()
