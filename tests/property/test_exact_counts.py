@@ -80,6 +80,8 @@ def test_classes_of_equal_size_lose_different_rows_and_many_are_thinned():
         assert set(found["y"].value_counts()) == {11}
         left_out = 66 - found[found["y"] > 0].groupby("y")["a"].sum()
         assert len(set(left_out)) == 12
+        again = RandomUnderSampler(random_state=0, replacement=True)
+        assert resampled(again, table, lengths).duplicated().any()
 
 
 def test_thirty_rows_become_a_million_in_several_partitions():

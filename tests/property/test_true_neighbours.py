@@ -6,7 +6,7 @@ import dask
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsmote import ADASYN, SMOTE, BorderlineSMOTE
@@ -81,7 +81,7 @@ def small_tiles(tile):
 @pytest.mark.parametrize("kind", KINDS)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    n=st.integers(3, 400),
+    n=st.integers(3, 300),
     d=st.integers(1, 9),
     k=st.sampled_from([1, 2, 3, K, 7, 30, 100]),
     tile=st.sampled_from([None, 8, 64, 512]),
@@ -92,6 +92,7 @@ def small_tiles(tile):
         st.sampled_from([0.7, 3.7e-4, 2e3, 1e-10, 1e6]),
     ),
 )
+@settings(max_examples=12)
 def test_engines_find_what_looking_at_all_pairs_finds(kind, seed, n, d, k, tile, categories):
     rng = np.random.default_rng(seed)
     matrix, unit = KINDS[kind](rng, n, d), BEYOND.get(kind, 1.0)
