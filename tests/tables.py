@@ -57,6 +57,13 @@ def mixed(n: int = 120, minority: int = 24, seed: int = 0) -> pd.DataFrame:
     return frame
 
 
+def overlapping(n: int = 200, few: int = 44, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Make two classes whose centres are as far apart as they are wide; the minority is last."""
+    rng = np.random.default_rng(seed)
+    X = np.concatenate([rng.normal(size=(n, 2)), rng.normal(1, 1, size=(few, 2))])
+    return X, np.repeat([0, 1], [n, few])
+
+
 def lengths_of(n: int, cuts: Sequence[int]) -> list[int]:
     """Turn cut points, repeated or not, into partition lengths that add up to n."""
     ends = [0, *sorted(min(n, max(0, c)) for c in cuts), n]
@@ -122,11 +129,11 @@ def pair_in(container: str, X: pd.DataFrame, y: pd.Series, lengths: Sequence[int
     return array, dask_array(y.to_numpy(), lengths)
 
 
-def compute_pair(X: Any, y: Any) -> tuple[Any, Any]:
-    """Compute both at once; Dask warns against that where one is an array and the other a frame."""
-    if isinstance(X, da.Array) == isinstance(y, da.Array):
-        return dask.compute(X, y)
-    return X.compute(), y.compute()
+def compute_pair(*pair: Any) -> tuple[Any, ...]:
+    """Compute all at once; Dask warns against that where one is an array and another a frame."""
+    if len({isinstance(one, da.Array) for one in pair}) == 1:
+        return dask.compute(*pair)
+    return tuple(one.compute() for one in pair)
 
 
 def columns_of(table: Any) -> list[np.ndarray]:
@@ -178,19 +185,26 @@ def counted_computes() -> Iterator[list[int]]:
 
 
 def naive_neighbours(
-    matrix: np.ndarray, k: int, codes: np.ndarray | None = None, weight: float = 0.0
+    matrix: np.ndarray,
+    k: int,
+    codes: np.ndarray | None = None,
+    weight: float = 0.0,
+    points: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Find the k nearest other rows of each row by looking at all pairs in float64."""
-    n = len(matrix)
-    squares = np.zeros((n, n))
-    for column in matrix.T:
-        squares += (column[:, None] - column[None, :]) ** 2
+    """Find the k nearest other rows of each row, or rows of each point, by looking at all pairs.
+
+    The columns of points are those of the matrix and then those of the codes.
+    """
+    n, columns = matrix.shape
+    numeric, levels = (matrix, codes) if points is None else np.split(points, [columns], axis=1)
+    squares = np.zeros((len(numeric), n))
+    for ours, theirs in zip(numeric.T, matrix.T, strict=True):
+        squares += (ours[:, None] - theirs) ** 2
     if codes is not None:
-        differing = (codes[:, None, :] != codes[None, :, :]).sum(axis=2)
-        squares += weight**2 * differing
-    squares[np.arange(n), np.arange(n)] = np.inf
-    ids = np.broadcast_to(np.arange(n), (n, n))
-    order = np.lexsort((ids, squares), axis=-1)[:, :k]
+        squares += weight**2 * (levels[:, None, :] != codes).sum(axis=2)
+    if points is None:
+        np.fill_diagonal(squares, np.inf)
+    order = np.argsort(squares, axis=1, kind="stable")[:, :k]
     return np.sqrt(np.take_along_axis(squares, order, 1)), order
 
 

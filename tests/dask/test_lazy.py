@@ -254,13 +254,10 @@ def test_original_partitions_pass_through_as_the_same_objects(name, monkeypatch)
 def test_partitions_that_keep_all_pass_as_the_same_objects():
     table = numbers()
     parts = [table[i : i + 40].assign(y=i // 40).copy() for i in range(0, N, 40)]
-    frame = frame_over(parts)
-    lazy = RandomUnderSampler(sampling_strategy={2: 1}).resample(frame, target="y")
+    lazy = RandomUnderSampler(sampling_strategy={2: 1}).resample(frame_over(parts), target="y")
     found = dask.compute(*lazy.to_delayed(), scheduler="synchronous")
-    assert found[0] is parts[0]
-    assert found[1] is parts[1]
-    assert len(found[2]) == 1
-    balanced = SMOTE().resample(frame, target="y")  # nothing to be done
+    assert [one is part for one, part in zip(found, parts, strict=True)] == [True, True, False]
+    balanced = SMOTE().resample(frame_over(parts), target="y")  # nothing to be done
     assert balanced.npartitions == 3
     assert_same_bits(balanced.compute(scheduler="synchronous"), pd.concat(parts))
 
@@ -304,6 +301,8 @@ def test_the_result_is_a_collection_like_any_other(name):
         assert_same_bits(lazy.assign(e=lazy["a"] * 2)["e"].compute(), expected["a"] * 2)
         assert_same_bits(lazy.groupby("y")["b"].max().compute(), expected.groupby("y")["b"].max())
         assert_same_bits(lazy.persist().compute(), expected)
+        assert_same_bits(pickle.loads(pickle.dumps(lazy)).compute(), expected)
+        assert_same_bits(pd.concat(dask.compute(*lazy.to_delayed())), expected)
         with counted_computes() as computes:
             assert len(lazy) == len(expected)
         assert len(computes) == 1
@@ -330,16 +329,13 @@ def test_the_result_is_a_collection_like_any_other(name):
 def test_collections_of_any_graph(name, make):
     made = make(numbers(N, FEW))
     with dask.config.set(scheduler="synchronous"):
-        table = made.compute()
+        both, call = (made, made.compute()), ALL[name].fit_resample
         if isinstance(made, da.Array):
-            given, whole = ((m[:, :-1], m[:, -1]) for m in (made, table))
-            found, expected = (ALL[name].fit_resample(*p) for p in (given, whole))
-            found = compute_pair(*found)
+            lazy, expected = (call(of[:, :-1], of[:, -1]) for of in both)
         else:
-            found, expected = ([ALL[name].resample(m, target="y")] for m in (made, table))
-            found = [one.compute() for one in found]
-    for one, other in zip(found, expected, strict=True):
-        assert_same_bits(one, other)
+            lazy, expected = ([ALL[name].resample(of, target="y")] for of in both)
+        for one, other in zip(compute_pair(*lazy), expected, strict=True):
+            assert_same_bits(one, other)
 
 
 # ---- graphs
@@ -375,9 +371,7 @@ def named_labels(y):
 
 
 KINDS = {
-    "frame": lambda frame, arrays: (frame.drop(columns="id"),),
     "carried": lambda frame, arrays: (frame,),
-    "pair, carried": lambda frame, arrays: pair_of(frame),
     "pair, names as target": lambda frame, arrays: (
         frame.drop(columns="y"),
         frame["y"].map_partitions(named_labels, meta=named_labels(make_part(0)["y"])),
@@ -506,16 +500,6 @@ def test_one_index_for_each_class_that_grows(partitions, monkeypatch):
     assert sorted(built) == ["few", "less"]
 
 
-def test_the_graph_can_be_computed_again_and_in_parts():
-    lazy = SMOTE(random_state=None).resample(dask_frame(numbers(), even(N, 6)), target="y")
-    first = lazy.compute(scheduler="synchronous")
-    assert_same_bits(lazy.compute(scheduler="threads"), first)
-    parts = dask.compute(*lazy.to_delayed(), scheduler="synchronous")
-    assert_same_bits(pd.concat(parts), first)
-    copy = pickle.loads(pickle.dumps(lazy))
-    assert_same_bits(copy.compute(scheduler="synchronous"), first)
-
-
 def test_the_same_call_gives_the_same_keys_and_another_call_others():
     frame = made_frame(4)
 
@@ -586,26 +570,41 @@ def test_data_that_change_between_two_reads_are_refused(name, change):
             lazy.compute()
 
 
-@pytest.mark.parametrize("how", ["shuffled", "merged"])
-@pytest.mark.parametrize("name", ["smote", "borderline-2", "adasyn", "kmeans"])
-def test_rows_and_targets_match_after_a_shuffle_in_threads(name, how):
-    table = numbers(3_000, 900).assign(id=np.arange(3_000))
-    frame = dd.from_pandas(table, npartitions=8)
-    if how == "shuffled":
-        frame = frame.shuffle("a", npartitions=5, shuffle_method="disk")
-    else:
-        more = table[["id"]].assign(d=1.0).sample(frac=1.0, random_state=0)
-        other = dd.from_pandas(more, npartitions=7, sort=False)
-        frame = frame.merge(other, on="id", shuffle_method="disk")
+@pytest.fixture(scope="module")
+def client():
+    how = {"processes": False, "dashboard_address": ":0", "memory_limit": 0}
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, **how) as cluster,
+        Client(cluster, set_as_default=False) as made,
+    ):
+        yield made
+
+
+@pytest.mark.parametrize("shuffled", ["disk", "merged", "p2p"])
+@pytest.mark.parametrize("name", ["random", "adasyn", "borderline-2", "svm", "kmeans", "smoten"])
+def test_rows_and_targets_match_after_a_shuffle(name, shuffled, client):
+    """The shuffle does not say in which order rows come; all else is as in that order."""
+    table = table_of(name, 240, 72).assign(id=np.arange(240))
+    frame = dd.from_pandas(table, npartitions=5)
     how = like(name, carry=["id"])
-    with dask.config.set(scheduler="threads", num_workers=4):
+    scheduler = client if shuffled == "p2p" else "threads"
+    with dask.config.set(scheduler=scheduler, num_workers=4):
+        if shuffled == "merged":
+            more = table[["id"]].assign(d=1).sample(frac=1.0, random_state=0)
+            other = dd.from_pandas(more, npartitions=4, sort=False)
+            frame = frame.merge(other, on="id", shuffle_method="disk")
+        else:
+            frame = frame.shuffle("b", npartitions=3, shuffle_method=shuffled)
         X, y = dask.compute(*how.fit_resample(*pair_of(frame)))
         whole = how.resample(frame, target="y").compute()
-    for found in (X.assign(y=y), whole):
-        originals = found[:3_000].set_index("id")["y"].sort_index()
-        assert originals.to_list() == table["y"].to_list()
-        again = how.resample(found[:3_000].reset_index(drop=True), target="y")
-        assert_same_bits(found, again)
+        found = [X.assign(y=y), whole]
+        if shuffled == "p2p":
+            found.append(how.resample(frame.persist(), target="y").compute())
+    for made in found:
+        originals = made[:240].set_index("id").sort_index()
+        assert_same_bits(originals[list("abcy")], table[list("abcy")])
+        again = how.resample(made[:240].reset_index(drop=True), target="y")
+        assert_same_bits(made[again.columns], again)
 
 
 def test_arrays_of_a_shuffled_frame_that_may_not_match_are_told_of():
@@ -619,7 +618,7 @@ def test_arrays_of_a_shuffled_frame_that_may_not_match_are_told_of():
         return [str(warning.message) for warning in told if "no fixed order" in str(warning)]
 
     def arrays(shuffled):
-        return shuffled[["a", "b", "c"]].to_dask_array(), shuffled["y"].to_dask_array()
+        return [of.to_dask_array() for of in pair_of(shuffled)]
 
     def one_array(shuffled):
         whole = shuffled.to_dask_array()
@@ -628,41 +627,8 @@ def test_arrays_of_a_shuffled_frame_that_may_not_match_are_told_of():
     for how in ("disk", "p2p"):
         (found,) = told(how, arrays)
         assert "resample(frame, target=...)" in found
-        assert len(told(how, lambda f: (f[["a", "b", "c"]], f["y"].to_dask_array()))) == 1
+        assert len(told(how, lambda f: (f[list("abc")], f["y"].to_dask_array()))) == 1
     # Tasks join rows in order, and of one shuffle all have the same.
     assert not told("tasks", arrays)
     assert not told("disk", one_array)
-    assert not told("disk", lambda f: (f[["a", "b", "c"]], f["y"]))
-
-
-@pytest.fixture(scope="module")
-def client():
-    with (
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            processes=False,
-            dashboard_address=":0",
-            memory_limit=0,
-        ) as cluster,
-        Client(cluster) as made,
-    ):
-        yield made
-
-
-@pytest.mark.parametrize("name", ["random", "borderline-2", "svm", "kmeans", "smoten"])
-def test_shuffled_and_persisted_frames_on_a_cluster(name, client):
-    table = table_of(name, N, FEW)
-    frame = dask_frame(table, even(N, 4))
-    expected = OVER[name].resample(table, target="y")
-    assert_same_bits(OVER[name].resample(frame.persist(), target="y").compute(), expected)
-    shuffled = frame.shuffle("b", npartitions=3, shuffle_method="p2p")
-    found = OVER[name].resample(shuffled, target="y").compute()
-    # The shuffle does not say in which order rows come; the counts and the originals it does.
-    assert found["y"].value_counts().to_dict() == {0: 84, 1: 84}
-    X, y = dask.compute(*OVER[name].fit_resample(*pair_of(shuffled)))
-    for made in (found, pd.concat([X, y], axis=1)):
-        originals = made.iloc[:N].sort_values(list("abcy")).to_numpy()
-        np.testing.assert_array_equal(originals, table.sort_values(list("abcy")).to_numpy())
-        in_order = OVER[name].resample(made.iloc[:N], target="y")
-        assert_same_bits(made, in_order)
+    assert not told("disk", pair_of)

@@ -30,7 +30,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator as checks_
 
 from dsmote import SMOTE, SMOTEN, SMOTENC, KMeansSMOTE, RandomUnderSampler
 from tests.samplers import family
-from tests.tables import dask_array, mixed, numbers
+from tests.tables import dask_array, mixed, numbers, overlapping
 
 # Where imbalanced-learn has them, with the parameters that its own suite gives to its classes.
 OVER = family() | {
@@ -158,11 +158,10 @@ def needed(name):
 
 
 def small_table(name):
-    rng = np.random.default_rng(0)
-    X = np.r_[rng.normal(size=(200, 2)), rng.normal(1, 1, size=(44, 2))]
+    X, y = overlapping()
     if name in ("smoten", "smotenc"):
         X[:, 0] = np.rint(X[:, 0])
-    return (X[:, :1] if name == "smoten" else X), np.repeat([0, 1], [200, 44])
+    return (X[:, :1] if name == "smoten" else X), y
 
 
 @IN_BOTH

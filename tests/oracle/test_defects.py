@@ -18,7 +18,7 @@ from dsmote import (
     RandomOverSampler,
 )
 from tests.samplers import family
-from tests.tables import peak_of
+from tests.tables import overlapping, peak_of
 
 
 def two_classes(n=300, minority=40):
@@ -170,12 +170,6 @@ def far_apart():
     rng = np.random.default_rng(0)
     X = np.r_[rng.normal(size=(90, 2)), rng.normal(50, 1, size=(30, 2))]
     return X, two_classes(120, 30)
-
-
-def overlapping():
-    rng = np.random.default_rng(0)
-    X = np.r_[rng.normal(size=(200, 2)), rng.normal(1, 1, size=(44, 2))]
-    return X, two_classes(244, 44)
 
 
 @pytest.mark.parametrize("kind", ["borderline-1", "borderline-2"])

@@ -60,53 +60,52 @@ def cents(rng: np.random.Generator, n: int) -> np.ndarray:
     return objects(Decimal(int(v)).scaleb(-digits) for v in rng.integers(-9999, 9999, n))
 
 
+Draw = Callable[[np.random.Generator, int], Any]
+
+
+def several(make: Draw, *dtypes: Any) -> dict[str, tuple[Draw, Any]]:
+    """Name kinds of columns by the dtypes that hold the same values."""
+    return {str(dtype): (make, dtype) for dtype in dtypes}
+
+
 WHOLE = ("int8", "int16", "int32", "int64", "uint8", "uint64", "Int64", "UInt8")
 FLOATS = ("float16", "float32", "float64", "Float32", "Float64", "double[pyarrow]")
 DATES = ("datetime64[ns]", "datetime64[s]", "timestamp[us][pyarrow]", "date32[pyarrow]")
-Draw = Callable[[np.random.Generator, int], Any]
 NUMBERS: dict[str, tuple[Draw, Any]] = {
-    **{
-        name: (lambda rng, n: rng.integers(0, 100, n), name)
-        for name in (*WHOLE, "int64[pyarrow]", "uint16[pyarrow]")
-    },
-    **{name: (lambda rng, n: rng.normal(size=n), name) for name in FLOATS},
+    **several(lambda rng, n: rng.integers(0, 100, n), *WHOLE, "int64[pyarrow]", "uint16[pyarrow]"),
+    **several(lambda rng, n: rng.normal(size=n), *FLOATS),
     "beyond 2**53": (lambda rng, n: rng.integers(2**60, 2**62, n), "int64"),
     "constant": (lambda rng, n: np.zeros(n), "float64"),
     "two values": (lambda rng, n: rng.integers(0, 2, n), "float64"),
 }
 OTHERS: dict[str, tuple[Draw, Any]] = {
-    **{
-        name: (lambda rng, n: rng.random(n) < 0.5, name)
-        for name in ("bool", "boolean", "bool[pyarrow]")
-    },
-    **{name: (moments, name) for name in DATES},
-    "datetime64[us, UTC]": (lambda rng, n: moments(rng, n, "UTC"), "datetime64[us, UTC]"),
-    "timedelta64[ns]": (
-        lambda rng, n: objects(m - pd.Timestamp(0) for m in moments(rng, n)),
-        "timedelta64[ns]",
+    **several(lambda rng, n: rng.random(n) < 0.5, "bool", "boolean", "bool[pyarrow]"),
+    **several(moments, *DATES),
+    **several(lambda rng, n: moments(rng, n, "UTC"), "datetime64[us, UTC]"),
+    **several(
+        lambda rng, n: objects(m - pd.Timestamp(0) for m in moments(rng, n)), "timedelta64[ns]"
     ),
     "objects: int": (lambda rng, n: objects(rng.integers(0, 100, n).tolist()), object),
     "objects: float": (lambda rng, n: objects(rng.normal(size=n).tolist()), object),
     "objects: Decimal": (cents, object),
     "decimal": (cents, pd.ArrowDtype(pa.decimal128(9, 3))),
 }
-TEXTS = ["red", "green", "", " b c", "é"]
+
+
+def chosen(*values: Any) -> Draw:
+    """Draw from some objects."""
+    return lambda rng, n: objects(values)[rng.integers(0, len(values), n)]
+
+
+TEXTS = chosen("red", "green", "", " b c", "é")
 NAMES: dict[str, tuple[Draw, Any]] = {
-    **{
-        name: (lambda rng, n: objects(rng.choice(TEXTS, n).tolist()), dtype)
-        for name, dtype in (
-            ("objects: str", object),
-            *((name, name) for name in ("str", "string[pyarrow]", "category")),
-        )
-    },
+    **several(TEXTS, "str", "string[pyarrow]", "category"),
+    "objects: str": (TEXTS, object),
     "category of int": (lambda rng, n: rng.integers(5, 8, n), "category"),
-    "objects: mixed": (lambda rng, n: objects(rng.choice(objects([1, "a", 2.5]), n)), object),
-    "objects: bytes": (lambda rng, n: objects(rng.choice([b"a", b"b"], n).tolist()), object),
-    "objects: tuple": (
-        lambda rng, n: objects((int(i), "t") for i in rng.integers(0, 3, n)),
-        object,
-    ),
-    "objects: bool": (lambda rng, n: objects((rng.random(n) < 0.5).tolist()), object),
+    "objects: mixed": (chosen(1, "a", 2.5), object),
+    "objects: bytes": (chosen(b"a", b"b"), object),
+    "objects: tuple": (chosen((0, "t"), (1, "t"), (2, "t")), object),
+    "objects: bool": (chosen(False, True), object),
 }
 KINDS = NUMBERS | OTHERS | NAMES
 
@@ -198,15 +197,6 @@ class Case:
         if isinstance(state, str):
             params["random_state"] = getattr(np.random, state)(self.seed)
         return make_sampler(self.name, **params)
-
-    def __str__(self) -> str:
-        columns = dict(zip(self.X.columns, self.X.dtypes, strict=True))
-        labels = Counter(map(repr, self.y.tolist()))
-        form = f"resample(target={self.target!r})" if self.as_frame else "fit_resample"
-        return (
-            f"{self.name} {self.params} {form} {self.options} columns {columns} "
-            f"labels {self.y.dtype} {dict(labels)} named {self.y.name!r} partitions {self.lengths}"
-        )
 
 
 def pick(rng: np.random.Generator, values: Any) -> Any:
@@ -485,7 +475,8 @@ def check_between(new: pd.Series, old: pd.Series) -> None:
 @pytest.mark.parametrize("seed", range(CASES))
 def test_a_clear_error_or_the_same_right_rows_in_every_container(seed: int) -> None:
     case = make_case(seed)
-    print(case)  # shown where the test fails
+    # Shown where the test fails.
+    print(case.name, case.params, case.options, case.lengths, case.X.dtypes, case.y.tolist())
     rng = np.random.default_rng([seed, 1])
     n = len(case.X)
     with dask.config.set({"scheduler": "synchronous", "dataframe.convert-string": False}):

@@ -1,53 +1,50 @@
 """Truth: the engines find what looking at all pairs finds; new rows lie between neighbours."""
 
 import contextlib
-from functools import cache
 
 import dask
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 from dsmote import ADASYN, SMOTE, BorderlineSMOTE
 from dsmote.neighbors import BruteSearch, DirectSearch, MixedSearch, TreeSearch
 from tests.tables import dask_frame, lengths_of, naive_neighbours, set_constant
 
 K = 5
-
-
-@cache
-def made_tables(n=150):
-    """Make classes that are hard to search."""
-    rng = np.random.default_rng(0)
-    plain = rng.normal(size=(n, 4))
-    return {
-        "plain": plain,
-        "five copies of each row": np.repeat(plain[: n // 5], 5, axis=0)[rng.permutation(n)],
-        "all rows equal": np.ones((n, 3)),
-        "two values": rng.integers(0, 2, (n, 3)).astype(float),
-        "a grid": np.stack(np.meshgrid(range(5), range(5), range(6)), -1).reshape(-1, 3) / 3.0,
-        "far from the origin": 1e6 + 1e-2 * plain,
-        "very far from the origin": 1e12 + plain,
-        "tiny": 1e-10 * plain,
-        "tiny and far": 1.0 + 1e-10 * plain,
-        "huge": 1e200 * plain,
-        "hardly above zero": 1e-200 * plain,
-        "one column": plain[:, :1],
-        "one column, far": 1e6 + 1e-2 * plain[:, :1],
-        "columns of unlike scale": plain * [1e-8, 1.0, 1e8, 1e-3],
-        "more columns than rows": rng.normal(size=(20, 40)),
-        "a line": np.outer(rng.normal(size=n), [1.0, 2.0, 3.0]),
-        "minus zero": np.where(plain > 0, 0.0, -0.0),
-        "a constant column": np.column_stack([plain, np.full(n, 7.0)]),
-    }
-
-
-BEYOND = {"huge": 2.0**-600, "hardly above zero": 2.0**600}  # what all pairs would overflow at
-NAMES = [name for name in made_tables() if name not in BEYOND]
-HARD = ["plain", "five copies of each row", "a grid"]
+KINDS = {
+    "plain": lambda rng, n, d: rng.normal(size=(n, d)),
+    "clustered": lambda rng, n, d: (
+        rng.normal(size=(5, d))[rng.integers(0, 5, n)] * 100 + rng.normal(size=(n, d))
+    ),
+    "clusters that are points to float32": lambda rng, n, d: (
+        rng.normal(size=(3, d))[rng.integers(0, 3, n)] + 1e-8 * rng.normal(size=(n, d))
+    ),
+    "duplicated": lambda rng, n, d: rng.normal(size=(n, d))[rng.integers(0, n // 4 + 1, n)],
+    "all rows equal": lambda rng, n, d: np.ones((n, d)),
+    "two values": lambda rng, n, d: rng.integers(0, 2, (n, d)).astype(float),
+    "a grid": lambda rng, n, d: rng.integers(-2, 3, (n, d)) / 3.0,
+    "far from the origin": lambda rng, n, d: 1e6 + 1e-2 * rng.normal(size=(n, d)),
+    "very far from the origin": lambda rng, n, d: 1e12 + rng.normal(size=(n, d)),
+    "tiny": lambda rng, n, d: 1e-10 * rng.normal(size=(n, d)),
+    "tiny and far": lambda rng, n, d: 1.0 + 1e-10 * rng.normal(size=(n, d)),
+    "huge": lambda rng, n, d: 1e200 * rng.normal(size=(n, d)),
+    "hardly above zero": lambda rng, n, d: 1e-200 * rng.normal(size=(n, d)),
+    "one column": lambda rng, n, d: rng.normal(size=(n, 1)),
+    "one column, far": lambda rng, n, d: 1e6 + 1e-2 * rng.normal(size=(n, 1)),
+    "columns of unlike scale": lambda rng, n, d: rng.normal(size=(n, 4)) * [1e-8, 1.0, 1e8, 1e-3],
+    "more columns than rows": lambda rng, n, d: rng.normal(size=(min(n, 20), 40)),
+    "few directions": lambda rng, n, d: rng.normal(size=(n, 2)) @ rng.normal(size=(2, d)),
+    "a line": lambda rng, n, d: np.outer(rng.normal(size=n), np.arange(1.0, d + 1)),
+    "minus zero": lambda rng, n, d: np.where(rng.random((n, d)) < 0.5, 0.0, -0.0),
+    "a constant column": lambda rng, n, d: np.c_[rng.normal(size=(n, d)), np.full(n, 7.0)],
+    "heavy tails": lambda rng, n, d: rng.standard_cauchy((n, d)) ** 3,
+    "any": lambda rng, n, d: rng.choice([1e6 + 0.01, 1e6 + 0.02, 1e-10, 2e-10, -0.0, 3], (n, d)),
+}
+#: What all pairs would overflow at; scaling by a power of two changes no order.
+BEYOND = {"huge": 2.0**-600, "hardly above zero": 2.0**600}
 
 
 class LeafByLeaf(TreeSearch):
@@ -70,194 +67,64 @@ def assert_equal(found, expected):
     np.testing.assert_array_equal(found[0], expected[0])
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", NAMES)
-def test_engines_find_the_true_neighbours(engine, name):
-    matrix = made_tables()[name]
-    ids = np.arange(len(matrix))
-    for k in (K, 1, 30, 100) if name in HARD else (K,):
-        found = engine(matrix).query(ids, k)
-        assert_equal(found, naive_neighbours(matrix, k))
-        assert (found[1] != ids[:, None])[:, : len(matrix) - 1].all()
-    # All other rows can be the neighbours.
-    assert_equal(engine(matrix[:12]).query(ids[:12], 11), naive_neighbours(matrix[:12], 11))
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize(("name", "scale"), BEYOND.items())
-def test_engines_at_the_ends_of_the_range_of_floats(engine, name, scale):
-    # Looking at all pairs would overflow; scaling by a power of two changes no order.
-    matrix = made_tables()[name]
-    _, expected = naive_neighbours(matrix * scale, K)
-    distances, found = engine(matrix).query(np.arange(len(matrix)), K)
-    np.testing.assert_array_equal(found, expected)
-    assert np.isfinite(distances).all()
-    assert (distances > 0).all()
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", [*HARD, "tiny and far"])
-def test_blocks_of_queries_change_nothing(engine, name, monkeypatch):
-    matrix = made_tables()[name]
-    index = engine(matrix)
-    ids = np.arange(len(matrix))
-    distances, found = index.query(ids, K)
-    for some in (slice(0, 1), slice(1, 8), slice(8, 150), slice(None, None, -1)):
-        assert_equal(index.query(ids[some], K), (distances[some], found[some]))
-    for constant, value in (("_CELLS", 64), ("_PAIRS", 64), ("BLOCK", 7), ("TILE", 16)):
-        set_constant(monkeypatch, "neighbors", constant, value)
-    assert_equal(engine(matrix).query(ids, K), (distances, found))
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("name", HARD)
-def test_points_that_are_not_in_the_index(engine, name):
-    matrix = made_tables()[name]
-    points = np.concatenate([matrix[:10], matrix[:10] + 0.01])
-    found = engine(matrix).query_points(points, K)
-    squares = np.zeros((len(points), len(matrix)))
-    for ours, theirs in zip(points.T, matrix.T, strict=True):
-        squares += (ours[:, None] - theirs) ** 2
-    order = np.argsort(squares, axis=1, kind="stable")[:, :K]
-    assert_equal(found, (np.sqrt(np.take_along_axis(squares, order, 1)), order))
-
-
 @contextlib.contextmanager
-def small_tiles(tile=8, cap=4):
+def small_tiles(tile):
     """Make a few dozen rows take the way that thousands take."""
     with pytest.MonkeyPatch.context() as patch:
-        for constant, value in (("TILE", tile), ("BLOCK", 2 * tile), ("_CAP", cap)):
+        sizes = {"TILE": tile, "BLOCK": 2 * tile, "_CAP": 4 if tile < 64 else 256}
+        sizes |= {"_CELLS": 64, "_PAIRS": 64} if tile < 64 else {}
+        for constant, value in sizes.items():
             set_constant(patch, "neighbors", constant, value)
         yield
-
-
-KINDS = {
-    "random": lambda rng, n, d: rng.normal(size=(n, d)),
-    "clustered": lambda rng, n, d: (
-        rng.normal(size=(5, d))[rng.integers(0, 5, n)] * 100 + rng.normal(size=(n, d))
-    ),
-    "clusters that are points to float32": lambda rng, n, d: (
-        rng.normal(size=(3, d))[rng.integers(0, 3, n)] + 1e-8 * rng.normal(size=(n, d))
-    ),
-    "duplicated": lambda rng, n, d: rng.normal(size=(n, d))[rng.integers(0, n // 4 + 1, n)],
-    "gridded": lambda rng, n, d: rng.integers(-2, 3, (n, d)).astype(float),
-    "offset": lambda rng, n, d: 1e6 + 1e-2 * rng.normal(size=(n, d)),
-    "tiny": lambda rng, n, d: 1e-10 * rng.normal(size=(n, d)),
-    "one column": lambda rng, n, d: rng.normal(size=(n, 1)),
-    "few directions": lambda rng, n, d: rng.normal(size=(n, 2)) @ rng.normal(size=(2, d)),
-    "heavy tails": lambda rng, n, d: rng.standard_cauchy((n, d)) ** 3,
-}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(
     seed=st.integers(0, 2**32 - 1),
-    n=st.integers(3, 400),
+    n=st.integers(3, 300),
     d=st.integers(1, 9),
-    k=st.integers(1, 7),
-    size=st.sampled_from([8, 64, 512]),
-)
-def test_exact_engines_equal_a_naive_search(kind, seed, n, d, k, size):
-    matrix = KINDS[kind](np.random.default_rng(seed), n, d)
-    k = min(k, n - 1)
-    expected = naive_neighbours(matrix, k)
-    for engine in ENGINES:
-        with small_tiles(size, 256):
-            found = engine(matrix).query(np.arange(n), k)
-        assert_equal(found, expected)
-
-
-MATRICES = arrays.arrays(
-    np.float64,
-    st.tuples(st.integers(4, 40), st.integers(1, 4)),
-    elements=st.one_of(
-        st.integers(-3, 3).map(float),
-        st.floats(-1e6, 1e6, allow_nan=False, width=32),
-        st.sampled_from([1e6 + 0.01, 1e6 + 0.02, 1e-10, 2e-10, -0.0]),
+    k=st.sampled_from([1, 2, 3, K, 7, 30, 100]),
+    tile=st.sampled_from([None, 8, 64, 512]),
+    categories=st.none()
+    | st.tuples(
+        st.sampled_from([1, 2, 3, 5, 40, 10_000]),
+        st.sampled_from([1, 2, 4, 30]),
+        st.sampled_from([0.7, 3.7e-4, 2e3, 1e-10, 1e6]),
     ),
-    fill=st.nothing(),
 )
-
-
-@given(data=st.data(), weight=st.sampled_from([None, 0.5, 1.0, 3.7e-4, 2e3, 1e-10, 1e6]))
-def test_engines_agree_on_any_rows(data, weight):
-    matrix = data.draw(MATRICES)
-    more = ()
-    if weight is not None:
-        shape = (len(matrix), data.draw(st.integers(1, 3)))
-        more = data.draw(arrays.arrays(np.int32, shape, elements=st.integers(0, 3))), weight
-    expected = naive_neighbours(matrix, 3, *more)
-    for engine in MIXED if more else ENGINES:
-        with small_tiles():
-            found = engine(matrix, *more).query(np.arange(len(matrix)), 3)
-        assert_equal(found, expected)
-
-
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    n=st.integers(4, 150),
-    q=st.integers(1, 60),
-    levels=st.sampled_from([1, 2, 3, 10, 500]),
-    skew=st.sampled_from([1, 4]),
-)
-def test_mixed_metric_with_many_categorical_features(seed, n, q, levels, skew):
+@settings(max_examples=12)
+def test_engines_find_what_looking_at_all_pairs_finds(kind, seed, n, d, k, tile, categories):
     rng = np.random.default_rng(seed)
-    matrix = rng.integers(0, 4, (n, 2)).astype(np.float64)
-    codes = (levels * rng.random((n, q)) ** skew).astype(np.int32)
-    matrix[::9], codes[::9] = matrix[0], codes[0]
-    expected = naive_neighbours(matrix, 3, codes, 0.7)
-    for engine in MIXED:
-        assert_equal(engine(matrix, codes, 0.7).query(np.arange(n), 3), expected)
+    matrix, unit = KINDS[kind](rng, n, d), BEYOND.get(kind, 1.0)
+    n, k = len(matrix), min(k, len(matrix) - 1)
+    engines, more, ours = ENGINES, (), ()
+    if categories is not None:
+        levels, q, weight = categories
+        codes = (levels * rng.random((n, q)) ** rng.choice([1, 4])).astype(np.int32)
+        matrix[:: rng.integers(3, 9)], codes[::7] = matrix[0], codes[0]
+        engines, ours, more = MIXED, (codes, weight), (codes, weight / unit)
+    expected = naive_neighbours(matrix * unit, k, *ours)
+    points = matrix[:10] + rng.choice([0.0, 0.01], 10)[: len(matrix), None]
+    if categories is not None:
+        points = np.c_[points, rng.integers(-1, 3, (len(points), q))]
+    some = rng.permutation(n)[: rng.integers(1, n)]
+    for engine in engines:
+        with small_tiles(tile) if tile else contextlib.nullcontext():
+            index = engine(matrix, *more)
+            found = index.query(np.arange(n), k)
+            assert_equal(index.query(some, k), (found[0][some], found[1][some]))
+            if kind in BEYOND:
+                np.testing.assert_array_equal(found[1], expected[1])
+                assert np.isfinite(found[0]).all()
+            else:
+                assert_equal(found, expected)
+                near = naive_neighbours(matrix, k, *ours, points=points)
+                assert_equal(index.query_points(points, k), near)
 
 
-@pytest.mark.parametrize("levels", [1, 2, 5, 40, 10_000])
-@pytest.mark.parametrize("spread", [1e-10, 0.05, 1.0, 50.0])
-def test_mixed_metric_with_few_and_many_levels(levels, spread):
-    rng = np.random.default_rng(levels)
-    n = 600
-    matrix = 3.0 + spread * rng.normal(size=(n, 3))
-    matrix[::7] = matrix[0]
-    codes = rng.integers(0, levels, size=(n, 4)).astype(np.int32)
-    codes[::14] = codes[0]
-    distances, expected = naive_neighbours(matrix, K, codes, 0.9)
-    some = slice(100, 103)
-    for engine in MIXED:
-        index = engine(matrix, codes, 0.9)
-        assert_equal(index.query(np.arange(n), K), (distances, expected))
-        assert_equal(index.query(np.arange(n)[some], K), (distances[some], expected[some]))
-
-
-@pytest.mark.parametrize("engine", MIXED)
-@pytest.mark.parametrize("scale", [2.0**-600, 1.0, 2.0**600])
-def test_mixed_metric_at_any_scale(engine, scale):
-    rng = np.random.default_rng(1)
-    matrix = rng.normal(size=(200, 3))
-    codes = rng.integers(0, 4, size=(200, 2)).astype(np.int32)
-    _, expected = naive_neighbours(matrix, K, codes, 0.75)
-    distances, found = engine(matrix * scale, codes, 0.75 * scale).query(np.arange(200), K)
-    np.testing.assert_array_equal(found, expected)
-    assert np.isfinite(distances).all()
-
-
-@pytest.mark.parametrize("engine", MIXED)
-@pytest.mark.parametrize("levels", [1, 3, 50])
-@pytest.mark.parametrize("n", [80, 3000])
-def test_points_with_categories_that_are_not_in_the_index(engine, levels, n):
-    rng = np.random.default_rng(2)
-    matrix = rng.normal(size=(n, 2))
-    codes = rng.integers(0, levels, size=(n, 2)).astype(np.int32)
-    points = np.column_stack([rng.normal(size=(40, 2)), rng.integers(-1, 3, size=(40, 2))])
-    distances, found = engine(matrix, codes, 1.5).query_points(points, K)
-    squares = ((points[:, None, :2] - matrix) ** 2).sum(axis=2)
-    squares = squares + 1.5**2 * (points[:, None, 2:] != codes).sum(axis=2)
-    order = np.argsort(squares, axis=1, kind="stable")[:, :K]
-    np.testing.assert_array_equal(found, order)
-    np.testing.assert_allclose(distances, np.sqrt(np.take_along_axis(squares, order, 1)))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_new_rows_lie_between_a_row_and_one_of_its_true_neighbours(name):
-    matrix = made_tables()[name]
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in BEYOND])
+def test_new_rows_lie_between_a_row_and_one_of_its_true_neighbours(kind):
+    matrix = KINDS[kind](np.random.default_rng(0), 150, 4)
     majority = np.concatenate([matrix] * 3) + 1.0
     X = np.concatenate([majority, matrix])
     y = np.repeat([0, 1], [len(majority), len(matrix)])
@@ -279,15 +146,6 @@ def test_new_rows_lie_between_a_row_and_one_of_its_true_neighbours(name):
 
 
 # ---- the nearest of all rows, which partitions are asked for
-
-
-def nearest_of_all(points, groups, numbers, m):
-    """Look at every pair of rows of one group; -1 where there are fewer than m others."""
-    squares = ((points[numbers][:, None] - points) ** 2).sum(axis=2)
-    squares[groups[numbers][:, None] != groups] = np.inf
-    squares[np.arange(len(numbers)), numbers] = np.inf
-    order = np.argsort(squares, axis=1, kind="stable")[:, :m]
-    return np.where(np.isinf(np.take_along_axis(squares, order, 1)), -1, order)
 
 
 @given(
@@ -316,11 +174,10 @@ def test_the_nearest_of_all_rows_as_by_looking_at_all_pairs(
     scaled = scaled and kind != "grid"  # rounding breaks its ties, in one way or another
     if scaled:
         points = (points - np.nanmean(points, axis=0)) / np.nanstd(points, axis=0)
-    points = np.where(complete[:, None], points, np.inf)
     few = np.flatnonzero((y == 1) & complete)
-    with np.errstate(invalid="ignore"):
-        near = nearest_of_all(np.where(complete[:, None], points, 1e9), groups, few, m)
-    near[~complete[near]] = -1
+    points = np.where(complete[:, None], points, 1e9)
+    distances, near = (of[few] for of in naive_neighbours(points, m, groups[:, None], 1e9))
+    near[distances > 1e6] = -1  # rows of other groups, and incomplete ones
     others = ((near >= 0) & (y[near] == 0)).sum(axis=1)
     how = {"random_state": 0, "missing": "skip", "provenance": "full", "on_small_group": "copy"}
     how |= {"scale": "standard" if scaled else None, "sampling_strategy": {1: 3_000}}
