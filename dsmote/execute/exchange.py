@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,16 +48,39 @@ class Exchange:
     """
 
     folder: str
+    durable: bool = True  # files outlive a power cut, for a run that is resumed
 
     def send(self, name: str, rows: pa.Table, destination: np.ndarray, n_destinations: int) -> None:
         """Write rows, sorted by their destinations; the order among those of one is kept."""
-        order = np.argsort(destination, kind="stable")
-        bounds = np.searchsorted(destination, np.arange(n_destinations + 1), sorter=order)
-        table = rows.unify_dictionaries().take(pa.array(order))
+        if (destination[1:] < destination[:-1]).any():
+            order = np.argsort(destination, kind="stable")
+            rows, destination = rows.unify_dictionaries().take(pa.array(order)), destination[order]
+        bounds = np.searchsorted(destination, np.arange(n_destinations + 1)).tolist()
+        table = rows.unify_dictionaries()
         columns = [column.combine_chunks() for column in table.columns]
         batch = pa.RecordBatch.from_arrays(columns, schema=table.schema)
+        self.write(name, (batch.slice(i, j - i) for i, j in pairwise(bounds)), batch.schema)
+
+    def write(self, name: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
+        """Write a batch of rows for each destination, as they are made."""
         above, _, own = self.folder.rpartition("/")
-        write_file(above, f"{own}/{name}{ENDING}", partial(_write, batch=batch, bounds=bounds))
+        write = partial(_write, batches=batches, schema=schema)
+        write_file(above, f"{own}/{name}{ENDING}", write, durable=self.durable)
+
+    def once(self, name: str, task: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Run a task that sends rows, and keep the arrays that it returns as its receipt.
+
+        Who runs it again, because the worker with its result has died, finds them.
+        """
+        fs, root = url_to_fs(self.folder)
+        receipt = f"{root}/{name}.npz"
+        with suppress(FileNotFoundError), fs.open(receipt, "rb") as handle:
+            return dict(np.load(handle, allow_pickle=False))
+        found = task()
+        above, _, own = self.folder.rpartition("/")
+        write = partial(np.savez, **found)
+        write_file(above, f"{own}/{name}.npz", write, durable=self.durable)
+        return found
 
     def receive(self, names: Sequence[str], destination: int) -> pa.Table:
         """Read the rows for a destination, in the order of the names and, in each, of its rows."""
@@ -130,11 +153,11 @@ def write_file(folder: str, path: str, write: Callable[[Any], Any], durable: boo
     return size
 
 
-def _write(handle: Any, *, batch: pa.RecordBatch, bounds: np.ndarray) -> None:
+def _write(handle: Any, *, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.ipc.new_file(handle, batch.schema, options=options) as file:
-        for low, high in pairwise(bounds.tolist()):
-            file.write_batch(batch.slice(low, high - low))
+    with pa.ipc.new_file(handle, schema, options=options) as file:
+        for batch in batches:
+            file.write_batch(batch)
 
 
 def _read(fs: Any, path: str, *, destination: int) -> pa.RecordBatch:

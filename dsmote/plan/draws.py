@@ -119,18 +119,59 @@ class Stream:
         found = generator.random_raw(stop - first * _PER_COUNT)
         return np.asarray(found[start - first * _PER_COUNT :], dtype=np.uint64)
 
+    def at(self, places: np.ndarray) -> np.ndarray:
+        """Return the same for any places, each computed by itself; uint64."""
+        counter, word = np.divmod(places.astype(np.uint64), np.uint64(_PER_COUNT))
+        return _philox(counter + np.uint64(1), self._key)[word, np.arange(len(places))]
+
     def uniform(self, start: int, stop: int) -> np.ndarray:
         """Return float64 draws from [0, 1) with 53 random bits."""
-        return (self.bits(start, stop) >> np.uint64(11)) * 2.0**-53
+        return as_uniform(self.bits(start, stop))
 
     def below(self, limit: int, start: int, stop: int) -> np.ndarray:
-        """Return int64 draws from {0, ..., limit - 1}; limit at most 2**31.
+        """Return int64 draws from {0, ..., limit - 1}; limit at most 2**31."""
+        return as_below(self.bits(start, stop), limit)
 
-        The upper 32 bits are scaled, so a value is off its exact probability by less than
-        limit / 2**32 of itself.
-        """
-        upper = self.bits(start, stop) >> np.uint64(32)
-        return ((upper * np.uint64(limit)) >> np.uint64(32)).astype(np.int64)
+
+def as_uniform(bits: np.ndarray) -> np.ndarray:
+    """Return float64 draws from [0, 1) with 53 random bits."""
+    return (bits >> np.uint64(11)) * 2.0**-53
+
+
+def as_below(bits: np.ndarray, limit: int) -> np.ndarray:
+    """Return int64 draws from {0, ..., limit - 1}; limit at most 2**31.
+
+    The upper 32 bits are scaled, so a value is off its exact probability by less than
+    limit / 2**32 of itself.
+    """
+    return (((bits >> np.uint64(32)) * np.uint64(limit)) >> np.uint64(32)).astype(np.int64)
+
+
+_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_FACTORS = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
+_STEPS = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
+
+
+def _multiplied(a: np.ndarray, b: np.uint64) -> tuple[np.ndarray, np.ndarray]:
+    """Return the upper and the lower 64 bits of products of 64-bit numbers."""
+    a_high, a_low, b_high, b_low = a >> _HALF, a & _LOW, b >> _HALF, b & _LOW
+    low, middle = a_low * b_low, a_high * b_low
+    middle += low >> _HALF
+    cross = a_low * b_high + (middle & _LOW)
+    return a_high * b_high + (middle >> _HALF) + (cross >> _HALF), a * b
+
+
+def _philox(counter: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Return the four numbers of each counter, shape (4, n): ten rounds of Philox4x64."""
+    zero = np.zeros_like(counter)
+    a, b, c, d = counter, zero, zero, zero
+    with np.errstate(over="ignore"):  # all is modulo 2**64
+        one, other = key[0], key[1]
+        for _ in range(10):
+            (high, low), (top, end) = _multiplied(a, _FACTORS[0]), _multiplied(c, _FACTORS[1])
+            a, b, c, d = top ^ b ^ one, end, high ^ d ^ other, low
+            one, other = one + _STEPS[0], other + _STEPS[1]
+    return np.stack([a, b, c, d])
 
 
 _STEP = 1 << 20  # draws held at once
