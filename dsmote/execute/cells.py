@@ -576,13 +576,25 @@ class Scratch(Exchange):
         return Exchange, (self.folder, False)
 
 
+def forget_with(collection: Any, folder: str) -> None:
+    """Delete a scratch folder with a collection, too, if a cluster computes it.
+
+    A scheduler in this process keeps tasks, and with them a `Scratch`, in its logs. What is lazy
+    and was derived from the collection finds an empty folder, and fills it again.
+    """
+    if current_client() is not None:
+        weakref.finalize(collection, _forget, folder).atexit = False
+
+
 def cells_of(task: Task, parts: int, token: str) -> list[Cells]:
     """Return the classes that are cut into cells, with a scratch folder for them."""
     root = task.scratch
     if root is None:
         _check_one_machine()
         root = dask.config.get("temporary-directory", None) or tempfile.gettempdir()
-    exchange = Scratch(f"{root.rstrip('/')}/dsmote-{token}")
+    folder = f"{root.rstrip('/')}/dsmote-{token}"
+    # A job deletes the folder that all of this is in.
+    exchange = Exchange(folder, durable=False) if task.staged else Scratch(folder)
     found = []
     for c in task.plan.growing:
         blocks = tuple(block for block in task.plan.blocks if block.class_rank == c.rank)
@@ -614,6 +626,7 @@ def _forget(folder: str) -> None:
 
     def wait() -> None:
         with suppress(Exception):  # there is no scheduler any more
+            time.sleep(POLL_SECONDS)
             while client.run_on_scheduler(_in_use, folder.rpartition("-")[2]):
                 time.sleep(POLL_SECONDS)
         atexit.unregister(at_exit)

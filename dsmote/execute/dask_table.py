@@ -47,7 +47,7 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-from dsmote.execute.cells import Cells, MadeInCells, cells_of
+from dsmote.execute.cells import Cells, MadeInCells, cells_of, forget_with
 from dsmote.execute.generate import (
     make_block,
     provenance_of,
@@ -521,6 +521,8 @@ class DaskTable:
             outputs = add_each(tasks, f"part-of-{name}-{token}", change, parts)
             companions.append(collected(tasks, out, outputs, name))
         X_res = collected(tasks, like, X_keys, "X")
+        if cells:
+            forget_with(X_res, cells[0].exchange.folder)
         if self.has_target:
             return (X_res, *companions) if companions else X_res
         tasks = dict(inputs.graph)

@@ -464,3 +464,4 @@ class Task:
     known: dict[int, Any]  # the changes, and categories that the input's metadata did not know
     levels: tuple[LevelCounts, ...] = ()  # rows of each level of each categorical feature, by class
     scratch: str | None = None  # folder for the rows of classes that are cut into cells
+    staged: bool = False  # it is a job's, which deletes it

@@ -97,6 +97,8 @@ class Sampler(BaseEstimator):
     _partition_rows: int | None = None
     #: Bytes of a worker's process, where dsmote's own readers read the partitions: in jobs.
     _process_bytes: int = 0
+    #: Folder of a job for scratch files, which it deletes.
+    _staging: str | None = None
 
     #: Columns of every dtype are taken, missing values included, because none is a feature.
     _any_kind: ClassVar[Any] = False
@@ -516,8 +518,13 @@ class OverSampler(Sampler):
         first = max(plan.n_before, profile.index_end) if table.lazy else 0
         how = Making(recipe, out, plan.seed, first, self.provenance or None)
         skip = self.missing == "skip"
-        task = Task(how, schema, plan, skip, changes, known, profile.levels, self.scratch)
+        task = Task(how, schema, plan, skip, changes, known, profile.levels, **self._scratch())
         return plan, (task, alarms)
+
+    def _scratch(self) -> dict[str, Any]:
+        """Return where scratch files go."""
+        staged = self.scratch is None and self._staging is not None
+        return {"scratch": self._staging if staged else self.scratch, "staged": staged}
 
     def _checked_route(self, recipe: Recipe, table: Table, schema: Schema, group: Any) -> str:
         """Return the route to neighbours; refuse cells where they cannot be."""
