@@ -18,31 +18,21 @@ those of a new row's number, so it does not depend on the cells either.
 
 from __future__ import annotations
 
-import atexit
-import sys
-import tempfile
-import threading
-import time
-import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 from itertools import pairwise
 from typing import Any
 
-import dask
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from fsspec.core import url_to_fs
 
-from dsmote.execute.exchange import Exchange
+from dsmote.execute.exchange import Exchange, scratch
 from dsmote.execute.extract import Extract, Take, extract
 from dsmote.execute.generate import STEP, Part, finish
 from dsmote.execute.partition import row_hashes
 from dsmote.execute.recipe import Bases, ClassIndex, Draws, Made, Making, Recipe, Rows, Task
-from dsmote.execute.resources import current_client
 from dsmote.execute.rows import common_categories, exact_of, join_levels
 from dsmote.neighbors import cells as kernels
 from dsmote.neighbors.exact import scale_power
@@ -57,11 +47,7 @@ from dsmote.plan import (
     format_bytes,
 )
 from dsmote.plan.draws import INDEX
-from dsmote.plan.labels import listed
 from dsmote.plan.memory import CELL_NEW_ROWS, CELL_SAMPLE
-
-#: How often a scheduler is asked whether files are still needed.
-POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -192,7 +178,7 @@ class Cells:
     def _cell(self, layout: Layout, rows: Rows) -> kernels.Cell:
         recipe, seed = self.recipe, int(Stream(self.how.seed, self.cls.rank, INDEX).bits(0, 1)[0])
         some = slice(None, None, max(1, len(rows) // 512))
-        engine = recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
+        engine: Any = recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
 
         def build(matrix: np.ndarray, codes: np.ndarray, weight: float) -> Any:
             return engine.build(matrix, *((codes, weight) if weight else ()), seed=seed)
@@ -337,7 +323,7 @@ class Cells:
         everyone = everyone.take(np.argsort(everyone.numbers))
         at = np.full(len(everyone), -1)
         at[np.searchsorted(everyone.numbers, rows.numbers[asking])] = np.arange(len(asking))
-        known = Known(np.searchsorted(everyone.numbers, numbers), at)
+        known: Any = Known(np.searchsorted(everyone.numbers, numbers), at)
         rank, decimals = self.cls.rank, layout.decimals
         return ClassIndex(everyone, _ALLOCATED, known, None, {}, False, rank, decimals)
 
@@ -354,7 +340,7 @@ class Cells:
         self.exchange.send(name, pa.concat_tables(made), block, len(edges))
 
     def _made(self, index: ClassIndex, bases: np.ndarray, places: np.ndarray) -> pa.Table:
-        draws = Draws(self.how.seed, self.cls.rank, places)
+        draws = Draws(self.how.seed, self.cls.rank, 0, len(places), places)
         made = self.recipe.make(index, bases, draws, self.how.schema.rounded)
         rows = index.rows
         weights = None if rows.weights is None else rows.weights[bases]
@@ -450,7 +436,7 @@ def store(place: int, *row: Any, take: Take, cells: Sequence[Cells]) -> Extract:
     stored = {}
     for each in cells:
         own = rows.pop(each.cls.rank, None)
-        stored[each.cls.rank] = [each.store(own, place)]
+        stored[each.cls.rank] = [] if own is None else [each.store(own, place)]
     return replace(found, rows=rows, stored=stored)
 
 
@@ -515,7 +501,11 @@ def _as(rows: Rows, like: Rows) -> Rows:
     integers = {
         j: exact_of(rows, j, kind.dtype, like.units.get(j)) for j, kind in like.integers.items()
     }
-    common = {"levels": like.levels, "categories": like.categories, "units": like.units}
+    common: dict[str, Any] = {
+        "levels": like.levels,
+        "categories": like.categories,
+        "units": like.units,
+    }
     return replace(rows, codes=codes, integers=integers, **common)
 
 
@@ -559,91 +549,14 @@ def _concatenated(pieces: Sequence[Rows]) -> Rows:
     )
 
 
-# ---- where the files are
-
-
-class Scratch(Exchange):
-    """A folder that is deleted with the lazy result it belongs to, or when the program ends.
-
-    Copies of it in tasks on workers delete nothing.
-    """
-
-    def __init__(self, folder: str) -> None:
-        super().__init__(folder, durable=False)
-        weakref.finalize(self, _forget, folder)
-
-    def __reduce__(self) -> Any:
-        return Exchange, (self.folder, False)
-
-
-def forget_with(collection: Any, folder: str) -> None:
-    """Delete a scratch folder with a collection, too, if a cluster computes it.
-
-    A scheduler in this process keeps tasks, and with them a `Scratch`, in its logs. What is lazy
-    and was derived from the collection finds an empty folder, and fills it again.
-    """
-    if current_client() is not None:
-        weakref.finalize(collection, _forget, folder).atexit = False
-
-
 def cells_of(task: Task, parts: int, token: str) -> list[Cells]:
     """Return the classes that are cut into cells, with a scratch folder for them."""
-    root = task.scratch
-    if root is None:
-        _check_one_machine()
-        root = dask.config.get("temporary-directory", None) or tempfile.gettempdir()
-    folder = f"{root.rstrip('/')}/dsmote-{token}"
-    # A job deletes the folder that all of this is in.
-    exchange = Exchange(folder, durable=False) if task.staged else Scratch(folder)
+    exchange = scratch(task.scratch, token, task.staged)
     found = []
     for c in task.plan.growing:
         blocks = tuple(block for block in task.plan.blocks if block.class_rank == c.rank)
         found += [Cells(exchange, task.how, c, blocks, parts)] if c.cells else []
     return found
-
-
-def _check_one_machine() -> None:
-    client = current_client()
-    if client is None:
-        return
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    hosts = sorted({worker["host"] for worker in workers})
-    if len(hosts) > 1:
-        raise ValueError(
-            f"the rows of a class are to lie in scratch files, and the {len(workers)} workers are "
-            f"on {len(hosts)} machines ({listed(hosts)}): pass scratch=, a folder or URL that all "
-            "of them share"
-        )
-
-
-def _forget(folder: str) -> None:
-    """Delete a folder once no task of a cluster needs it."""
-    client = current_client()
-    if client is None or sys.is_finalizing():
-        _delete(folder)
-        return
-    at_exit = atexit.register(partial(_delete, folder))
-
-    def wait() -> None:
-        with suppress(Exception):  # there is no scheduler any more
-            time.sleep(POLL_SECONDS)
-            while client.run_on_scheduler(_in_use, folder.rpartition("-")[2]):
-                time.sleep(POLL_SECONDS)
-        atexit.unregister(at_exit)
-        _delete(folder)
-
-    # The last reference may go in the thread of the client's own loop, which must not wait.
-    threading.Thread(target=wait, name="dsmote-scratch", daemon=True).start()
-
-
-def _in_use(token: str, dask_scheduler: Any = None) -> bool:
-    return any(token in str(key) for key in dask_scheduler.tasks)
-
-
-def _delete(folder: str) -> None:
-    fs, path = url_to_fs(folder)
-    with suppress(OSError):
-        fs.rm(path, recursive=True)
 
 
 # ---- what it takes

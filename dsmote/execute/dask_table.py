@@ -47,7 +47,8 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-from dsmote.execute.cells import Cells, MadeInCells, cells_of, forget_with
+from dsmote.execute.cells import Cells, MadeInCells, cells_of
+from dsmote.execute.exchange import forget_with
 from dsmote.execute.generate import (
     make_block,
     provenance_of,

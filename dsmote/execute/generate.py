@@ -408,7 +408,7 @@ def make_rows(
         bases = bases_of(of.bases.ends, start, stop)
         if not of.copied:
             return how.recipe.make(
-                of, bases, Draws(how.seed, rank, range(start, stop)), how.schema.rounded
+                of, bases, Draws(how.seed, rank, start, stop), how.schema.rounded
             )
         integers = {j: values[bases] for j, values in of.rows.integers.items()}
         return Made(of.rows.numeric.take(bases, axis=0), integers, of.rows.codes[bases], bases)

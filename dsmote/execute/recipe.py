@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ from dsmote.neighbors import (
     leading_axes,
 )
 from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema, Stream, copies_with_replacement
-from dsmote.plan.draws import GAP, NEIGHBOUR, NOISE, VOTE, as_below, as_uniform
+from dsmote.plan.draws import GAP, NEIGHBOUR, NOISE, VOTE, Scattered
 from dsmote.plan.profile import LevelCounts
 
 
@@ -78,41 +79,39 @@ class Rows:
 
 
 class Draws:
-    """The random numbers that belong to some new rows of a class.
+    """The random numbers that belong to the new rows ``start .. stop`` of a class.
 
-    `places` are the rows' numbers among those of their class, all from start to stop where a range.
+    Or to rows at any `places` among those of their class, of which these are numbers.
     """
 
-    def __init__(self, seed: int, class_rank: int, places: range | np.ndarray) -> None:
+    def __init__(
+        self, seed: int, class_rank: int, start: int, stop: int, places: np.ndarray | None = None
+    ) -> None:
         self._of = (seed, class_rank)
-        self._places = places
+        self.start, self.stop, self._places = start, stop, places
+        self._stream = Stream if places is None else partial(Scattered, places=places)
 
     @property
     def numbers(self) -> np.ndarray:
         """The numbers of the new rows among those of their class."""
-        return np.asarray(self._places)
-
-    def _bits(self, purpose: int) -> np.ndarray:
-        stream, places = Stream(*self._of, purpose), self._places
-        if isinstance(places, range):
-            return stream.bits(places.start, places.stop)
-        return stream.at(places)
+        return np.arange(self.start, self.stop) if self._places is None else self._places
 
     def rank(self, k: int) -> np.ndarray:
         """Which of the k neighbours, int64 in {0, ..., k - 1}."""
-        return as_below(self._bits(NEIGHBOUR), k)
+        return self._stream(*self._of, NEIGHBOUR).below(k, self.start, self.stop)
 
     def gap(self) -> np.ndarray:
         """Place on the segment, float64 in [0, 1)."""
-        return as_uniform(self._bits(GAP))
+        return self._stream(*self._of, GAP).uniform(self.start, self.stop)
 
     def vote(self, column: int) -> np.ndarray:
         """Which of the tied levels of categorical feature `column`, float64 in [0, 1)."""
-        return as_uniform(self._bits(VOTE + column))
+        return self._stream(*self._of, VOTE + column).uniform(self.start, self.stop)
 
     def noise(self, column: int) -> np.ndarray:
         """Return a uniform draw for noise in numeric feature `column`, in (0, 1)."""
-        return ((self._bits(NOISE + column) >> np.uint64(12)) + 0.5) * 2.0**-52
+        bits = self._stream(*self._of, NOISE + column).bits(self.start, self.stop)
+        return ((bits >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
 _VOTES = 1 << 16  # codes that are counted at once

@@ -119,32 +119,32 @@ class Stream:
         found = generator.random_raw(stop - first * _PER_COUNT)
         return np.asarray(found[start - first * _PER_COUNT :], dtype=np.uint64)
 
-    def at(self, places: np.ndarray) -> np.ndarray:
-        """Return the same for any places, each computed by itself; uint64."""
-        counter, word = np.divmod(places.astype(np.uint64), np.uint64(_PER_COUNT))
-        return _philox(counter + np.uint64(1), self._key)[word, np.arange(len(places))]
-
     def uniform(self, start: int, stop: int) -> np.ndarray:
         """Return float64 draws from [0, 1) with 53 random bits."""
-        return as_uniform(self.bits(start, stop))
+        return (self.bits(start, stop) >> np.uint64(11)) * 2.0**-53
 
     def below(self, limit: int, start: int, stop: int) -> np.ndarray:
-        """Return int64 draws from {0, ..., limit - 1}; limit at most 2**31."""
-        return as_below(self.bits(start, stop), limit)
+        """Return int64 draws from {0, ..., limit - 1}; limit at most 2**31.
+
+        The upper 32 bits are scaled, so a value is off its exact probability by less than
+        limit / 2**32 of itself.
+        """
+        upper = self.bits(start, stop) >> np.uint64(32)
+        return ((upper * np.uint64(limit)) >> np.uint64(32)).astype(np.int64)
 
 
-def as_uniform(bits: np.ndarray) -> np.ndarray:
-    """Return float64 draws from [0, 1) with 53 random bits."""
-    return (bits >> np.uint64(11)) * 2.0**-53
+class Scattered(Stream):
+    """Those of its numbers that stand at some places, as a stream of their own."""
 
+    def __init__(self, seed: int, class_rank: int, purpose: int, places: np.ndarray) -> None:
+        super().__init__(seed, class_rank, purpose)
+        self._places = places
 
-def as_below(bits: np.ndarray, limit: int) -> np.ndarray:
-    """Return int64 draws from {0, ..., limit - 1}; limit at most 2**31.
-
-    The upper 32 bits are scaled, so a value is off its exact probability by less than
-    limit / 2**32 of itself.
-    """
-    return (((bits >> np.uint64(32)) * np.uint64(limit)) >> np.uint64(32)).astype(np.int64)
+    def bits(self, start: int, stop: int) -> np.ndarray:
+        """Return the bits at the places of these numbers, each computed by itself; uint64."""
+        places = self._places[start:stop].astype(np.uint64)
+        counter, word = np.divmod(places, np.uint64(_PER_COUNT))
+        return _philox(counter + np.uint64(1), self._key)[word, np.arange(len(places))]
 
 
 _HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)

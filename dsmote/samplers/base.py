@@ -507,10 +507,10 @@ class OverSampler(Sampler):
             process=self._process_bytes,
             notes=self._notes(schema, recipe, profile),
             warnings=[*advised, *alarms],
-            route=self._checked_route(recipe, table, schema, group),
+            route=self.route if self.route != "cells" else self._cells(recipe, table, schema),
             incomplete=incomplete_columns(*lacking, schema) if profile.missing else "",
         )
-        if any(c.cells for c in plan.growing):
+        if table.lazy and any(c.cells for c in plan.growing):
             plan = with_cells(plan, recipe, out, profile, self.max_pairs)
         self.sampling_strategy_ = new
         self._remember_columns(table)
@@ -518,18 +518,13 @@ class OverSampler(Sampler):
         first = max(plan.n_before, profile.index_end) if table.lazy else 0
         how = Making(recipe, out, plan.seed, first, self.provenance or None)
         skip = self.missing == "skip"
-        task = Task(how, schema, plan, skip, changes, known, profile.levels, **self._scratch())
+        task = Task(how, schema, plan, skip, changes, known, profile.levels, self.scratch)
+        if self.scratch is None and self._staging:
+            task = replace(task, scratch=self._staging, staged=True)
         return plan, (task, alarms)
 
-    def _scratch(self) -> dict[str, Any]:
-        """Return where scratch files go."""
-        staged = self.scratch is None and self._staging is not None
-        return {"scratch": self._staging if staged else self.scratch, "staged": staged}
-
-    def _checked_route(self, recipe: Recipe, table: Table, schema: Schema, group: Any) -> str:
-        """Return the route to neighbours; refuse cells where they cannot be."""
-        if self.route != "cells":
-            return self.route
+    def _cells(self, recipe: Recipe, table: Table, schema: Schema) -> str:
+        """Refuse cells where they cannot be."""
         wrong = ""
         if not table.lazy:
             wrong = "a table in memory is searched as a whole: pass it as a Dask collection"
@@ -539,7 +534,7 @@ class OverSampler(Sampler):
             wrong = "rows with groups, inherited columns or parents' carried values are not cut"
         if wrong:
             raise ValueError(f"route='cells' is not possible: {wrong}; or leave route out")
-        return "cells"
+        return self.route
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -669,7 +664,7 @@ def needs_of(
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
     more = {"levels": sum(map(attrgetter("bytes"), profile.levels)), "passthrough": passthrough}
-    more["cells"] = recipe.in_cells and may_be_cut(schema, table, provenance)
+    more["cells"] = table.lazy and recipe.in_cells and may_be_cut(schema, table, provenance)
     return replace(recipe.needs(), passes=tuple(passes), **more)
 
 

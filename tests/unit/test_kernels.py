@@ -151,7 +151,7 @@ def test_draws_become_normal_by_the_inverse_of_the_distribution(u):
 
 
 def test_the_draws_given_are_never_0_or_1_and_the_noise_finite():
-    draws = Draws(7, 1, range(50_000))
+    draws = Draws(7, 1, 0, 50_000)
     columns = [draws.noise(j) for j in range(3)]
     for u in columns:
         assert 0 < u.min() < u.max() < 1

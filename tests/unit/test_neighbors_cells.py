@@ -63,7 +63,7 @@ def all_nearest(rows, k, depth, bounds, build):
     squares, ids = np.full((n, k), np.inf), np.full((n, k), -1)
     answers = [(np.empty(0, int), np.empty(0, int), np.empty(0))]
     for c, (here, some) in enumerate(zip(there, members, strict=True)):
-        squares[some], found = here.home(here.order, k)
+        squares[some], found = here.home(np.arange(len(some)), k)
         ids[some] = np.where(found < 0, -1, np.append(some, -1)[found])
         asking, others = some[here.order], low.copy()
         others[c] = np.inf
@@ -286,7 +286,8 @@ def test_forwards_are_estimated_from_a_sample(rank, depth):
     for c in range(cutting.n_cells):
         here, others = rows[cell == c], low.copy()
         others[c] = np.inf
-        squares = Cell(here, no_codes(here), 0.0, BUILDS["tree"]).home(np.arange(len(here)), k)[0][:, -1]
+        searched = Cell(here, no_codes(here), 0.0, BUILDS["tree"])
+        squares = searched.home(np.arange(len(here)), k)[0][:, -1]
         forwards += len(meets(cutting, here, squares, others, high)[0])
     fewest, most = sorted(estimate_forwards(sample, cutting, n, k))
     assert 0.8 * fewest < forwards / n < 1.2 * most

@@ -74,7 +74,7 @@ def test_each_purpose_has_its_own_streams():
 
 
 def test_draws_are_those_of_a_class_a_column_and_a_place():
-    draws = Draws(5, 2, range(7, 30))
+    draws = Draws(5, 2, 7, 30)
     for column in (0, 3):
         votes = Stream(5, 2, VOTE + column).uniform(7, 30)
         np.testing.assert_array_equal(draws.vote(column), votes)
