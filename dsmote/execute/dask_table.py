@@ -32,6 +32,7 @@ because the optimiser would otherwise fuse those of X and of y differently.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -46,6 +47,8 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
+from dsmote.execute.cells import Cells, MadeInCells, cells_of
+from dsmote.execute.exchange import forget_with
 from dsmote.execute.generate import (
     make_block,
     provenance_of,
@@ -73,7 +76,7 @@ from dsmote.execute.partition import (
     numbers_in,
     profile,
 )
-from dsmote.execute.recipe import ClassIndex, Making, Task
+from dsmote.execute.recipe import Making, Task
 from dsmote.execute.rows import retyped
 from dsmote.plan import Block, Column, Profile, Schema, Subset, make_schema, merge_profiles
 from dsmote.plan.profile import TARGET
@@ -114,8 +117,11 @@ def _provenance(part: Any, *, how: Making) -> pd.DataFrame:
     return provenance_of(str(how.provenance), how.schema, pd.RangeIndex(len(part)))
 
 
-def _made(of: ClassIndex, *, pick: int | None, **how: Any) -> Any:
-    made = make_block(of, **how)
+def _made(of: Any, *, pick: int | None, how: Making, block: Block, **like: Any) -> Any:
+    if isinstance(of, MadeInCells):
+        made = of.cells.collect(of, block, **like)
+    else:
+        made = make_block(of, how=how, block=block, **like)
     return tuple(made) if pick is None else made[pick]
 
 
@@ -452,11 +458,15 @@ class DaskTable:
         keys = inputs.columns[0]
         assert keys is not None
         token = tokenize(self._X, self._y, self.companions, task)
+        cells: list[Cells] = []
+        if any(c.cells for c in plan.growing):
+            token = uuid.uuid4().hex  # a result is of its own scratch files
+            cells = cells_of(task, len(keys), token)
         tasks = dict(inputs.graph)
         indexes: dict[int, Any] = {}
         self.report = {}
         if plan.growing:
-            indexes = add_indexes(tasks, inputs, token, task)
+            indexes = add_indexes(tasks, inputs, token, task, cells=cells)
             self.report = self._reported(dict(tasks), indexes, token, task)
         apart = how.provenance is not None and not self.is_frame
         several = apart or bool(self.companions)
@@ -512,6 +522,8 @@ class DaskTable:
             outputs = add_each(tasks, f"part-of-{name}-{token}", change, parts)
             companions.append(collected(tasks, out, outputs, name))
         X_res = collected(tasks, like, X_keys, "X")
+        if cells:
+            forget_with(X_res, cells[0].exchange.folder)
         if self.has_target:
             return (X_res, *companions) if companions else X_res
         tasks = dict(inputs.graph)

@@ -12,21 +12,33 @@ read into memory: Dask would count the pages of mapped files as memory in use.
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
+import tempfile
+import threading
+import time
 import uuid
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
+import dask
 import numpy as np
 import pyarrow as pa
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
+from dsmote.execute.resources import current_client
+from dsmote.plan.labels import listed
+
+#: How often a scheduler is asked whether files are still needed.
+POLL_SECONDS = 1.0
 ENDING = ".arrow"
 #: What an Arrow file ends with; one whose upload was cut off does not.
 MAGIC = b"ARROW1"
@@ -48,16 +60,39 @@ class Exchange:
     """
 
     folder: str
+    durable: bool = True  # files outlive a power cut, for a run that is resumed
 
     def send(self, name: str, rows: pa.Table, destination: np.ndarray, n_destinations: int) -> None:
         """Write rows, sorted by their destinations; the order among those of one is kept."""
-        order = np.argsort(destination, kind="stable")
-        bounds = np.searchsorted(destination, np.arange(n_destinations + 1), sorter=order)
-        table = rows.unify_dictionaries().take(pa.array(order))
+        if (destination[1:] < destination[:-1]).any():
+            order = np.argsort(destination, kind="stable")
+            rows, destination = rows.unify_dictionaries().take(pa.array(order)), destination[order]
+        bounds = np.searchsorted(destination, np.arange(n_destinations + 1)).tolist()
+        table = rows.unify_dictionaries()
         columns = [column.combine_chunks() for column in table.columns]
         batch = pa.RecordBatch.from_arrays(columns, schema=table.schema)
+        self.write(name, (batch.slice(i, j - i) for i, j in pairwise(bounds)), batch.schema)
+
+    def write(self, name: str, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
+        """Write a batch of rows for each destination, as they are made."""
         above, _, own = self.folder.rpartition("/")
-        write_file(above, f"{own}/{name}{ENDING}", partial(_write, batch=batch, bounds=bounds))
+        write = partial(_write, batches=batches, schema=schema)
+        write_file(above, f"{own}/{name}{ENDING}", write, durable=self.durable)
+
+    def once(self, name: str, task: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Run a task that sends rows, and keep the arrays that it returns as its receipt.
+
+        Who runs it again, because the worker with its result has died, finds them.
+        """
+        fs, root = url_to_fs(self.folder)
+        receipt = f"{root}/{name}.npz"
+        with suppress(FileNotFoundError), fs.open(receipt, "rb") as handle:
+            return dict(np.load(handle, allow_pickle=False))
+        found = task()
+        above, _, own = self.folder.rpartition("/")
+        write: Any = partial(np.savez, **cast(Any, found))
+        write_file(above, f"{own}/{name}.npz", write, durable=self.durable)
+        return found
 
     def receive(self, names: Sequence[str], destination: int) -> pa.Table:
         """Read the rows for a destination, in the order of the names and, in each, of its rows."""
@@ -130,13 +165,94 @@ def write_file(folder: str, path: str, write: Callable[[Any], Any], durable: boo
     return size
 
 
-def _write(handle: Any, *, batch: pa.RecordBatch, bounds: np.ndarray) -> None:
+def _write(handle: Any, *, batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> None:
     options = pa.ipc.IpcWriteOptions(compression="lz4")
-    with pa.ipc.new_file(handle, batch.schema, options=options) as file:
-        for low, high in pairwise(bounds.tolist()):
-            file.write_batch(batch.slice(low, high - low))
+    with pa.ipc.new_file(handle, schema, options=options) as file:
+        for batch in batches:
+            file.write_batch(batch)
 
 
 def _read(fs: Any, path: str, *, destination: int) -> pa.RecordBatch:
     with fs.open(path, "rb", block_size=BLOCK_BYTES) as handle:
         return pa.ipc.open_file(handle).get_batch(destination)
+
+
+class Scratch(Exchange):
+    """A folder that is deleted with the lazy result it belongs to, or when the program ends.
+
+    Copies of it in tasks on workers delete nothing.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder, durable=False)
+        weakref.finalize(self, _forget, folder)
+
+    def __reduce__(self) -> Any:
+        return Exchange, (self.folder, False)
+
+
+def forget_with(collection: Any, folder: str) -> None:
+    """Delete a scratch folder with a collection, too, if a cluster computes it.
+
+    A scheduler in this process keeps tasks, and with them a `Scratch`, in its logs. What is lazy
+    and was derived from the collection finds an empty folder, and fills it again.
+    """
+    if current_client() is not None:
+        weakref.finalize(collection, _forget, folder).atexit = False
+
+
+def scratch(root: str | None, token: str, staged: bool) -> Exchange:
+    """Return an exchange in a new folder below one; `staged`: that one is a job's to delete.
+
+    Without one it is below Dask's temporary directory, which workers of several machines do not
+    share.
+    """
+    if root is None:
+        _check_one_machine()
+        root = dask.config.get("temporary-directory", None) or tempfile.gettempdir()
+    folder = f"{root.rstrip('/')}/dsmote-{token}"
+    return Exchange(folder, durable=False) if staged else Scratch(folder)
+
+
+def _check_one_machine() -> None:
+    client = current_client()
+    if client is None:
+        return
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    hosts = sorted({worker["host"] for worker in workers})
+    if len(hosts) > 1:
+        raise ValueError(
+            f"the rows of a class are to lie in scratch files, and the {len(workers)} workers are "
+            f"on {len(hosts)} machines ({listed(hosts)}): pass scratch=, a folder or URL that all "
+            "of them share"
+        )
+
+
+def _forget(folder: str) -> None:
+    """Delete a folder once no task of a cluster needs it."""
+    client = current_client()
+    if client is None or sys.is_finalizing():
+        _delete(folder)
+        return
+    at_exit = atexit.register(partial(_delete, folder))
+
+    def wait() -> None:
+        with suppress(Exception):  # there is no scheduler any more
+            time.sleep(POLL_SECONDS)
+            while client.run_on_scheduler(_in_use, folder.rpartition("-")[2]):
+                time.sleep(POLL_SECONDS)
+        atexit.unregister(at_exit)
+        _delete(folder)
+
+    # The last reference may go in the thread of the client's own loop, which must not wait.
+    threading.Thread(target=wait, name="dsmote-scratch", daemon=True).start()
+
+
+def _in_use(token: str, dask_scheduler: Any = None) -> bool:
+    return any(token in str(key) for key in dask_scheduler.tasks)
+
+
+def _delete(folder: str) -> None:
+    fs, path = url_to_fs(folder)
+    with suppress(OSError):
+        fs.rm(path, recursive=True)

@@ -115,6 +115,8 @@ class Extract:
     sample: dict[int, FitRows] = field(default_factory=dict)  # to fit a model to, by rank
     index_end: int = 0  # one more than the largest number in the index
     decimals: dict[int, Any] = field(default_factory=dict)  # as in a profile, which a run may lack
+    # By rank of classes whose rows are in scratch files: what is known of each partition's.
+    stored: dict[int, list[Any]] = field(default_factory=dict)
     written: Any = None  # what came of writing the partition, where one task does both
 
     @property
@@ -221,7 +223,8 @@ def _joined(parts: Sequence[Extract], take: Take) -> Extract:
     lengths = tuple(n for p in parts for n in p.lengths)
     end = max((p.index_end for p in parts), default=0)
     decimals: dict[int, Any] = reduce(merge_decimals, (p.decimals for p in parts), {})
-    return Extract(dict(counts), lengths, rows, sample, end, decimals)
+    stored = {r: [each for p in parts for each in p.stored[r]] for r in parts[0].stored}
+    return Extract(dict(counts), lengths, rows, sample, end, decimals, stored)
 
 
 def _smallest(parts: Sequence[tuple[FitRows, int]], quota: int) -> FitRows:

@@ -31,7 +31,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import chain, starmap
+from itertools import chain, count, repeat, starmap
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -43,6 +43,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.optimization import cull
 
+from dsmote.execute.cells import Cells, merged_boxes, store
 from dsmote.execute.extract import (
     BATCH,
     Each,
@@ -398,15 +399,22 @@ def with_one_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
 
 def add_indexes(
-    tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task, each: Each | None = None
+    tasks: dict[Any, Any],
+    inputs: Inputs,
+    token: str,
+    task: Task,
+    each: Each | None = None,
+    cells: Sequence[Cells] = (),
 ) -> dict[int, Any]:
     """Add the tasks from the input to one index a class; return the indexes' keys, by rank.
 
-    `each` maps a function over blocks of queries, in threads, where no scheduler has any.
+    `each` maps a function over blocks of queries, in threads, where no scheduler has any. Of
+    classes that are cut into cells there is no index: the key is that of where their rows are, and
+    what was made of them.
     """
     recipe = task.how.recipe
     plan = replace(task.plan, blocks=())  # which are many, and no task here needs them
-    gathered = _add_gather(tasks, inputs, token, task, plan)
+    gathered = _add_gather(tasks, inputs, token, task, plan, cells)
     model = None
     if recipe.sample:
         model = f"fit-{token}"
@@ -436,7 +444,11 @@ def add_indexes(
         if recipe.n_neighbors_all:
             nearest_all = _add_nearest(tasks, second, token, look, task, asked, each)
     indexes = {}
+    for of in cells:
+        indexes[of.cls.rank] = _add_cells(tasks, token, of, gathered)
     for c in plan.growing:
+        if c.rank in indexes:
+            continue
         build = partial(
             with_one_thread,
             build_class_index,
@@ -454,14 +466,55 @@ def _ready(*_: Any) -> None:
     """Stand for tasks that are done."""
 
 
-def _add_gather(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Task, plan: Plan) -> Any:
+def _add_gather(
+    tasks: dict[Any, Any],
+    inputs: Inputs,
+    token: str,
+    task: Task,
+    plan: Plan,
+    cells: Sequence[Cells] = (),
+) -> Any:
     take = take_of(task)
-    level = add_each(tasks, f"extract-{token}", partial(extract, take=take), inputs.rows())
+    look = partial(extract, take=take)
+    if cells:
+        look = partial(_stored, take=take, cells=cells)
+    rows = inputs.rows()
+    if cells:
+        rows = [(place, *row) for place, row in enumerate(rows)]
+    level = add_each(tasks, f"extract-{token}", look, rows)
     joined = partial(join_extracts, take=take)
     last = partial(join_extracts, take=take, plan=plan, first=task.how.first)
     # A sample makes every extract large.
     fan_in = _FEW if take.quotas else FAN_IN
     return tree(tasks, level, f"gather-{token}", joined, last, fan_in)
+
+
+def _stored(place: int, *row: Any, take: Any, cells: Sequence[Cells]) -> Any:
+    with single_threaded():
+        return store(place, *row, take=take, cells=cells)
+
+
+def _add_cells(tasks: dict[Any, Any], token: str, of: Cells, gathered: Any) -> Any:
+    """Add the tasks of a class that is cut into cells; return the key of what they made."""
+    own = f"{of.cls.rank}-{token}"
+
+    def add(name: str, function: Callable[..., Any], n: int, *args: Any) -> list[Any]:
+        rows = ((*args, place) for place in range(n))
+        return add_each(tasks, f"{name}-{own}", partial(with_one_thread, function), rows)
+
+    layout = f"layout-{own}"
+    tasks[layout] = (of.lay_out, gathered)
+    parts = zip(repeat(layout), ((f"extract-{token}", i) for i in range(of.parts)), count())
+    spread = partial(with_one_thread, of.spread)
+    level = add_each(tasks, f"spread-{own}", spread, parts)
+    boxes = tree(tasks, level, f"boxes-{own}", merged_boxes, of.check_boxes)
+    homes = add("home", of.home, of.cls.cells, layout, boxes)
+    there = tree(tasks, homes, f"homes-{own}", _ready)
+    answers = add("answer", of.answer, of.cls.cells, layout, boxes, there)
+    there = tree(tasks, answers, f"answers-{own}", _ready)
+    made = add("make", of.make, of.cls.cells, layout, boxes, there)
+    tasks[f"made-{own}"] = (of.made, layout, made)
+    return f"made-{own}"
 
 
 def _surveyed(model: Any, *row: Any, look: Any, recipe: Any, n_classes: int) -> Any:

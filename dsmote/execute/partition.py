@@ -557,13 +557,19 @@ def _text_hashes(levels: pd.Series) -> np.ndarray:
     return np.array([crc32(repr(level).encode()) for level in levels], dtype=np.uint32)
 
 
-def smallest_hashes(columns: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the up to n smallest hashes of rows given by columns, and where they are."""
+def row_hashes(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Return hashes of rows given by columns; uint64."""
     hashes = np.zeros(len(columns[0]), dtype=np.uint64)
     with np.errstate(over="ignore"):
         for column in columns[:HASHED]:
             hashes = (hashes ^ (column + 0.0).view(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
             hashes ^= hashes >> np.uint64(32)
+    return hashes
+
+
+def smallest_hashes(columns: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the up to n smallest hashes of rows given by columns, and where they are."""
+    hashes = row_hashes(columns)
     rows = np.arange(len(hashes))
     if len(rows) > n:
         # All that are as small as the n-th, so that equal rows fall to the first of them.

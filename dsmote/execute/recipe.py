@@ -20,8 +20,9 @@ executor knows which.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -39,7 +40,7 @@ from dsmote.neighbors import (
     leading_axes,
 )
 from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema, Stream, copies_with_replacement
-from dsmote.plan.draws import GAP, NEIGHBOUR, NOISE, VOTE
+from dsmote.plan.draws import GAP, NEIGHBOUR, NOISE, VOTE, Scattered
 from dsmote.plan.profile import LevelCounts
 
 
@@ -66,10 +67,11 @@ class Rows:
         return len(self.numbers)
 
     def take(self, at: np.ndarray) -> Rows:
-        """Return the features of some rows."""
+        """Return the features, and the weights, of some rows."""
         integers = {place: values[at] for place, values in self.integers.items()}
         numeric, codes, numbers = self.numeric[at], self.codes[at], self.numbers[at]
-        return replace(self, numeric=numeric, codes=codes, numbers=numbers, integers=integers)
+        made = replace(self, numeric=numeric, codes=codes, numbers=numbers, integers=integers)
+        return made if self.weights is None else replace(made, weights=self.weights[at])
 
     def moved(self, by: int) -> Rows:
         """Return the rows as those of a table with so many rows before them."""
@@ -77,32 +79,38 @@ class Rows:
 
 
 class Draws:
-    """The random numbers that belong to the new rows ``start .. stop`` of a class."""
+    """The random numbers that belong to the new rows ``start .. stop`` of a class.
 
-    def __init__(self, seed: int, class_rank: int, start: int, stop: int) -> None:
+    Or to rows at any `places` among those of their class, of which these are numbers.
+    """
+
+    def __init__(
+        self, seed: int, class_rank: int, start: int, stop: int, places: np.ndarray | None = None
+    ) -> None:
         self._of = (seed, class_rank)
-        self.start, self.stop = start, stop
+        self.start, self.stop, self._places = start, stop, places
+        self._stream = Stream if places is None else partial(Scattered, places=places)
 
     @property
     def numbers(self) -> np.ndarray:
         """The numbers of the new rows among those of their class."""
-        return np.arange(self.start, self.stop)
+        return np.arange(self.start, self.stop) if self._places is None else self._places
 
     def rank(self, k: int) -> np.ndarray:
         """Which of the k neighbours, int64 in {0, ..., k - 1}."""
-        return Stream(*self._of, NEIGHBOUR).below(k, self.start, self.stop)
+        return self._stream(*self._of, NEIGHBOUR).below(k, self.start, self.stop)
 
     def gap(self) -> np.ndarray:
         """Place on the segment, float64 in [0, 1)."""
-        return Stream(*self._of, GAP).uniform(self.start, self.stop)
+        return self._stream(*self._of, GAP).uniform(self.start, self.stop)
 
     def vote(self, column: int) -> np.ndarray:
         """Which of the tied levels of categorical feature `column`, float64 in [0, 1)."""
-        return Stream(*self._of, VOTE + column).uniform(self.start, self.stop)
+        return self._stream(*self._of, VOTE + column).uniform(self.start, self.stop)
 
     def noise(self, column: int) -> np.ndarray:
         """Return a uniform draw for noise in numeric feature `column`, in (0, 1)."""
-        bits = Stream(*self._of, NOISE + column).bits(self.start, self.stop)
+        bits = self._stream(*self._of, NOISE + column).bits(self.start, self.stop)
         return ((bits >> np.uint64(12)) + 0.5) * 2.0**-52
 
 
@@ -230,6 +238,8 @@ class Recipe:
     copies_rows = False
     #: Every partition is shown to :meth:`survey`.
     surveys = False
+    #: A differing category counts as far as the numeric columns spread: see :meth:`weight_of`.
+    weighs_columns = False
     #: Nearest of all rows that are looked for.
     n_neighbors_all: ClassVar[Any] = 0
     #: Those of them whose values are wanted.
@@ -309,6 +319,18 @@ class Recipe:
         else:
             index = engine.build(space.matrix, seed=seed)
         return ProjectedSearch(index, *space.axes) if space.axes else index
+
+    def weight_of(self, columns: Iterable[np.ndarray]) -> float:
+        """Return the distance that a differing category counts for, from the (scaled) columns."""
+        return 0.0
+
+    @property
+    def in_cells(self) -> bool:
+        """Whether all that is asked of a class is who is near whom in it: then it may be cut."""
+        asks = (Recipe.bases, Recipe.prepare)
+        own = (type(self).bases, type(self).prepare)
+        reads = self.sample or self.surveys or self.n_neighbors_all
+        return self.exact and self.k > 0 and own == asks and not (reads or self.copies_rows)
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit a model to sampled (scaled) rows and their class numbers, in the table's order."""
@@ -440,3 +462,5 @@ class Task:
     changes: dict[int, Any]  # dtypes that cannot stay: carried integers, categories that differ
     known: dict[int, Any]  # the changes, and categories that the input's metadata did not know
     levels: tuple[LevelCounts, ...] = ()  # rows of each level of each categorical feature, by class
+    scratch: str | None = None  # folder for the rows of classes that are cut into cells
+    staged: bool = False  # it is a job's, which deletes it

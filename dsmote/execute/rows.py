@@ -249,13 +249,7 @@ def check_levels(frame: pd.DataFrame, schema: Schema) -> None:
 
 def join(parts: Sequence[Rows], schema: Schema) -> Rows:
     """Join the rows of partitions, in order, onto one set of levels."""
-    categories = {
-        i: unify_categories(
-            schema.columns[i].name,
-            tuple(dict.fromkeys(p.categories[i] for p in parts if i in p.categories)),
-        )
-        for i in {i for p in parts for i in p.categories}
-    }
+    categories = common_categories(parts, schema)
     if len(parts) == 1:
         return replace(parts[0], categories=categories)
     filled = [p for p in parts if len(p)] or list(parts[:1])
@@ -266,7 +260,7 @@ def join(parts: Sequence[Rows], schema: Schema) -> Rows:
 
     units = {place: unit for p in filled for place, unit in p.units.items()}
     integers = {
-        place: np.concatenate([_exact_of(p, place, kind, units.get(place)) for p in filled])
+        place: np.concatenate([exact_of(p, place, kind, units.get(place)) for p in filled])
         for place, kind in {j: of.dtype for p in filled for j, of in p.integers.items()}.items()
         if place not in units or _fit(filled, place, units[place])
     }
@@ -297,7 +291,18 @@ def join(parts: Sequence[Rows], schema: Schema) -> Rows:
     )
 
 
-def _exact_of(rows: Rows, place: int, kind: Any, unit: int | None) -> np.ndarray:
+def common_categories(parts: Sequence[Rows], schema: Schema) -> dict[int, pd.CategoricalDtype]:
+    """Return one dtype for each categorical column, which has the categories of all parts."""
+    return {
+        i: unify_categories(
+            schema.columns[i].name,
+            tuple(dict.fromkeys(p.categories[i] for p in parts if i in p.categories)),
+        )
+        for i in {i for p in parts for i in p.categories}
+    }
+
+
+def exact_of(rows: Rows, place: int, kind: Any, unit: int | None) -> np.ndarray:
     """Return a column exactly, also of rows that float64 holds as they are."""
     if place in rows.integers:
         return rows.integers[place]

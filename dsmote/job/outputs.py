@@ -95,6 +95,7 @@ class Outputs:
         with warnings.catch_warnings(), self._of_training():
             # The plan has them all, and the manifest takes them from there.
             warnings.simplefilter("ignore", UserWarning)
+            self.sampler._staging = folder.rpartition("/")[0]
             balanced = self.sampler.resample(self.frame, target=spec.target)
         self.sampler.plan_ = plan = self._completed(self.sampler.plan_)
         plan.check()  # once more: mixing may need what is not there

@@ -133,6 +133,47 @@ class Stream:
         return ((upper * np.uint64(limit)) >> np.uint64(32)).astype(np.int64)
 
 
+class Scattered(Stream):
+    """Those of its numbers that stand at some places, as a stream of their own."""
+
+    def __init__(self, seed: int, class_rank: int, purpose: int, places: np.ndarray) -> None:
+        super().__init__(seed, class_rank, purpose)
+        self._places = places
+
+    def bits(self, start: int, stop: int) -> np.ndarray:
+        """Return the bits at the places of these numbers, each computed by itself; uint64."""
+        places = self._places[start:stop].astype(np.uint64)
+        counter, word = np.divmod(places, np.uint64(_PER_COUNT))
+        return _philox(counter + np.uint64(1), self._key)[word, np.arange(len(places))]
+
+
+_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_FACTORS = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
+_STEPS = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
+
+
+def _multiplied(a: np.ndarray, b: np.uint64) -> tuple[np.ndarray, np.ndarray]:
+    """Return the upper and the lower 64 bits of products of 64-bit numbers."""
+    a_high, a_low, b_high, b_low = a >> _HALF, a & _LOW, b >> _HALF, b & _LOW
+    low, middle = a_low * b_low, a_high * b_low
+    middle += low >> _HALF
+    cross = a_low * b_high + (middle & _LOW)
+    return a_high * b_high + (middle >> _HALF) + (cross >> _HALF), a * b
+
+
+def _philox(counter: np.ndarray, key: np.ndarray) -> np.ndarray:
+    """Return the four numbers of each counter, shape (4, n): ten rounds of Philox4x64."""
+    zero = np.zeros_like(counter)
+    a, b, c, d = counter, zero, zero, zero
+    with np.errstate(over="ignore"):  # all is modulo 2**64
+        one, other = key[0], key[1]
+        for _ in range(10):
+            (high, low), (top, end) = _multiplied(a, _FACTORS[0]), _multiplied(c, _FACTORS[1])
+            a, b, c, d = top ^ b ^ one, end, high ^ d ^ other, low
+            one, other = one + _STEPS[0], other + _STEPS[1]
+    return np.stack([a, b, c, d])
+
+
 _STEP = 1 << 20  # draws held at once
 
 

@@ -44,6 +44,9 @@ PROFILE_BYTES = 24 * PROFILE_CELLS  # as they are, as float64, and those of a cl
 HANDED_OVER = 512  # candidates from which on a tree's query is answered by brute force
 QUERY_ROWS = 1 << 10  # rows that brute force compares with all others at a time
 QUERIES = 1 << 15  # query rows for the nearest of all rows at a time
+BALLS = 1 << 12  # of queries whose balls are compared with all cells at a time
+CELL_SAMPLE = 1 << 15  # rows from which cells are cut
+CELL_NEW_ROWS = 1 << 17  # new rows of a cell that are held until they are sent
 USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
 
 
@@ -80,6 +83,7 @@ class Needs:
     passthrough: int = 0  # bytes of a row in passthrough columns that are held, to be copied
     levels: int = 0  # bytes of the counts of the levels of categorical features by class
     estimators: bool = False  # workers import scikit-learn
+    cells: bool = False  # rows of a class may be cut into cells: only who is near whom is asked
 
 
 @dataclass(frozen=True)
@@ -229,6 +233,38 @@ def class_memory(
     generate = block_rows * (8 * n_numeric + 8 * n_categorical + 16 * needs.k + 40)
     generate += max(workspace, 2 * block_rows * row_bytes)
     return ClassMemory(label, 2 * rows, build, index, generate, block_rows * row_bytes, n_blocks)
+
+
+def cell_memory(
+    whole: ClassMemory,
+    n_rows: int,
+    cell_rows: int,
+    n_cells: int,
+    cell: ClassMemory,
+    row: int,
+    needs: Needs,
+) -> ClassMemory:
+    """Project the bytes for a class whose rows are cut into cells.
+
+    `whole` is what it would need with all rows in a worker, `cell` what a class of so many rows as
+    a cell would; `row` are the bytes of a row of the class as it travels.
+    """
+    # Of each query its neighbours at home; rows that come from another cell, those that answer
+    # them, and neighbours in other cells are no more than the cell's own; and new rows.
+    lists = 40 * needs.k * cell_rows
+    task = cell.build + lists + 4 * cell_rows * row + 3 * CELL_NEW_ROWS * (row + 40)
+    task += 8 * BALLS * n_cells
+    allocation = 48 * n_rows + 3 * CELL_SAMPLE * row
+    collect = whole.generate + 2 * whole.block
+    return ClassMemory(
+        whole.label,
+        gather=0,
+        build=max(task, allocation),
+        index=0,
+        generate=max(task, collect),
+        block=whole.block,
+        n_blocks=max(whole.n_blocks, n_cells),
+    )
 
 
 def looking_bytes(n_rows: int, needs: Needs, n_numeric: int) -> int:

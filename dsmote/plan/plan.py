@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from operator import attrgetter
 from typing import Any
 
 from dsmote.plan.labels import first, listed, plain, sort_labels, visible
 from dsmote.plan.memory import (
     ESTIMATOR_BYTES,
+    ClassMemory,
     Limit,
     MemoryLimitError,
     Needs,
+    cell_memory,
     class_memory,
     format_bytes,
     looking_bytes,
@@ -49,7 +51,8 @@ class ClassPlan:
     """What happens to one class.
 
     `usable` are its rows without missing values. `k`, `engine` and `why` say how neighbours are
-    found, and why so; `search` is the engine itself, None to choose it from the rows. For
+    found, and why so; `search` is the engine itself, None to choose it from the rows.
+    `cells`: into so many the rows are cut, of at most `cell_rows`; 0 where a worker holds all. For
     cleaning methods `dropped` is a lower bound and `after` an upper one. `targeted`: the sampling
     strategy names it.
     """
@@ -65,6 +68,8 @@ class ClassPlan:
     dropped: int = 0
     targeted: bool = False
     search: Any = None
+    cells: int = 0
+    cell_rows: int = 0
 
     after = property(lambda self: self.before + self.new - self.dropped)
 
@@ -326,6 +331,40 @@ def _warnings(classes: Sequence[ClassPlan], needs: Needs) -> list[str]:
     return found
 
 
+CELL_ROWS = 1 << 22  # rows that a cell is to have, at most
+LEAST_CELL = 1 << 12  # and at least, whatever the memory
+_UNEVEN = 1.3  # cells are cut from a sample: some get more rows than others
+
+
+def _cut(
+    growing: Sequence[ClassPlan],
+    whole: Mapping[int, ClassMemory],
+    memory_of: Callable[[ClassPlan], ClassMemory],
+    projected: Callable[[Sequence[ClassMemory]], tuple[Any, list[str]]],
+    asked: bool,
+) -> tuple[list[ClassPlan], Any, list[str]]:
+    """Cut the largest classes (all, if asked to) into as few cells as memory allows."""
+    may = [c for c in growing if c.engine != COPY]
+    may.sort(key=lambda c: -c.usable)
+    why = "as asked for" if asked else "because its rows do not fit into one worker"
+    for n in range(len(may) if asked else 1, len(may) + 1):
+        rows = min(CELL_ROWS, max(1, may[0].usable - 1))
+        while True:
+            found = {c.rank: c for c in growing}
+            for c in may[:n]:
+                cells = 1 << (-(-c.usable // rows) - 1).bit_length()
+                most = min(c.usable, int(_UNEVEN * c.usable / cells) + LEAST_CELL)
+                found[c.rank] = replace(c, cells=cells, cell_rows=most, why=f"in cells, {why}")
+            terms = [memory_of(c) if c.cells else whole[c.rank] for c in found.values()]
+            memory, problems = projected(terms)
+            if not problems or (rows <= LEAST_CELL and n == len(may)):
+                return [*found.values()], memory, problems
+            if rows <= LEAST_CELL:
+                break
+            rows //= 2
+    return [*growing], *projected([*whole.values()])
+
+
 def make_plan(
     *,
     sampler: str,
@@ -344,6 +383,7 @@ def make_plan(
     notes: Sequence[str] = (),
     warnings: Sequence[str] = (),
     incomplete: str = "",
+    route: str = "auto",
 ) -> Plan:
     """Decide blocks and memory, and collect warnings and problems.
 
@@ -423,17 +463,30 @@ def make_plan(
         looking = _COPIES * partition_bytes + looking_bytes(n_asking, needs, n_numeric)
     if process and needs.estimators:
         process += ESTIMATOR_BYTES
-    memory, too_large = project(
-        terms,
-        partition_bytes,
-        limit,
-        held,
+    projected = partial(
+        project,
+        partition_bytes=partition_bytes,
+        limit=limit,
+        held=held,
         sample=min(needs.sample, n_usable) * 8 * (n_numeric + 3),
         looking=looking,
         levels=needs.levels,
         process=process,
         columns=len(schema.columns),
     )
+    memory, too_large = projected(terms)
+    if needs.cells and not in_memory and (route == "cells" or (too_large and route == "auto")):
+        row = 8 * n_numeric + 8 * n_exact + 4 * n_nominal + 32
+        whole = {c.rank: term for c, term in zip(growing, terms, strict=True)}
+
+        def cut(c: ClassPlan) -> ClassMemory:
+            columns = n_numeric, n_exact, n_nominal
+            cell = class_memory(c.label, c.cell_rows, *columns, c.cell_rows, row_bytes, needs)
+            return cell_memory(whole[c.rank], c.usable, c.cell_rows, c.cells, cell, row, needs)
+
+        growing, memory, too_large = _cut(growing, whole, cut, projected, route == "cells")
+        by_rank = {c.rank: c for c in growing}
+        classes = [by_rank.get(c.rank, c) for c in classes]
     too_small = _too_small(small, k, needs.k_name, incomplete) if small else []
     if growing and 0 < n_usable <= needs.n_neighbors_all:
         too_small.append(

@@ -25,6 +25,7 @@ from dsmote.execute import (
     read_pair,
     take,
 )
+from dsmote.execute.cells import with_cells
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
 from dsmote.execute.resources import memory_limit
 from dsmote.execute.tables import label_array
@@ -96,6 +97,8 @@ class Sampler(BaseEstimator):
     _partition_rows: int | None = None
     #: Bytes of a worker's process, where dsmote's own readers read the partitions: in jobs.
     _process_bytes: int = 0
+    #: Folder of a job for scratch files, which it deletes.
+    _staging: str | None = None
 
     #: Columns of every dtype are taken, missing values included, because none is a feature.
     _any_kind: ClassVar[Any] = False
@@ -106,6 +109,9 @@ class Sampler(BaseEstimator):
     missing: str = "error"
     scale: str | None = None
     on_small_class: str = "error"
+    route: str = "auto"
+    scratch: str | None = None
+    max_pairs: float = 1e13
     #: Nothing is routed unless requested: groups that a splitter is given are not the sampler's.
     __metadata_request__fit_resample: ClassVar[dict[str, bool]] = dict.fromkeys(
         ("class_counts", "groups", "sample_weight"), False
@@ -501,15 +507,34 @@ class OverSampler(Sampler):
             process=self._process_bytes,
             notes=self._notes(schema, recipe, profile),
             warnings=[*advised, *alarms],
+            route=self.route if self.route != "cells" else self._cells(recipe, table, schema),
             incomplete=incomplete_columns(*lacking, schema) if profile.missing else "",
         )
+        if table.lazy and any(c.cells for c in plan.growing):
+            plan = with_cells(plan, recipe, out, profile, self.max_pairs)
         self.sampling_strategy_ = new
         self._remember_columns(table)
         self.plan_ = plan
         first = max(plan.n_before, profile.index_end) if table.lazy else 0
         how = Making(recipe, out, plan.seed, first, self.provenance or None)
         skip = self.missing == "skip"
-        return plan, (Task(how, schema, plan, skip, changes, known, profile.levels), alarms)
+        task = Task(how, schema, plan, skip, changes, known, profile.levels, self.scratch)
+        if self.scratch is None and self._staging:
+            task = replace(task, scratch=self._staging, staged=True)
+        return plan, (task, alarms)
+
+    def _cells(self, recipe: Recipe, table: Table, schema: Schema) -> str:
+        """Refuse cells where they cannot be."""
+        wrong = ""
+        if not table.lazy:
+            wrong = "a table in memory is searched as a whole: pass it as a Dask collection"
+        elif not recipe.in_cells:
+            wrong = f"{type(self).__name__} asks for more than exact neighbours in the class"
+        elif not may_be_cut(schema, table, self.provenance):
+            wrong = "rows with groups, inherited columns or parents' carried values are not cut"
+        if wrong:
+            raise ValueError(f"route='cells' is not possible: {wrong}; or leave route out")
+        return self.route
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -638,8 +663,15 @@ def needs_of(
         passes.append("the nearest of all rows")
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
-    levels = sum(map(attrgetter("bytes"), profile.levels))
-    return replace(recipe.needs(), passes=tuple(passes), passthrough=passthrough, levels=levels)
+    more = {"levels": sum(map(attrgetter("bytes"), profile.levels)), "passthrough": passthrough}
+    more["cells"] = table.lazy and recipe.in_cells and may_be_cut(schema, table, provenance)
+    return replace(recipe.needs(), passes=tuple(passes), **more)
+
+
+def may_be_cut(schema: Schema, table: Table, provenance: Any) -> bool:
+    """Tell whether rows are known by their features, weights and numbers, which cells hold."""
+    grouped = schema.group is not None or "groups" in table.companions
+    return not (grouped or schema.copied or (provenance == "full" and schema.carried))
 
 
 def companions_of(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:

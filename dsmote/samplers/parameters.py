@@ -46,6 +46,9 @@ SHARED: dict[str, tuple[Any, ...]] = {
     "missing": ({"error", "skip"},),
     "on_small_class": _SMALL,
     "on_small_group": _SMALL,
+    "route": ({"auto", "broadcast", "cells"},),
+    "scratch": (str, None),
+    "max_pairs": (Range(Real, 0, None, "neither"),),
     "max_fit_rows": (Range(Integral, 2, None), None),
 }
 

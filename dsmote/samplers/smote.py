@@ -61,6 +61,18 @@ class SMOTE(OverSampler):
     on_small_group : {"error", "copy", "skip"}, default="error"
         With ``groups``, what to do with rows whose group has fewer than k + 1 rows of the class:
         refuse them, copy them, or make no rows from them.
+    route : {"auto", "broadcast", "cells"}, default="auto"
+        Of Dask input: ``"broadcast"`` indexes the rows of a class in one worker, ``"cells"`` cuts
+        them into cells of near rows, in scratch files, of which a worker holds one at a time. Both
+        find the same neighbours, and make the same rows. ``"auto"`` takes cells where a class does
+        not fit into a worker.
+    scratch : str, default=None
+        Folder or URL, seen by all workers, for the files of cells. By default Dask's temporary
+        directory where all workers are on one machine, and beside the output of a job. The files go
+        with the lazy result.
+    max_pairs : float, default=1e13
+        Refuse to compare more pairs of rows than this, where rows spread in so many directions that
+        nearly all cells must be searched for every row.
     provenance : {False, "flag", "full"}, default=False
         Say where rows came from. ``"flag"`` adds a boolean column ``synthetic``; ``"full"`` adds
         ``base_row`` and ``neighbour_row`` (numbers of rows of the input, from 0), ``gap`` and, for
@@ -122,3 +134,6 @@ class SMOTE(OverSampler):
     n_components: Any = None
     on_small_class: str = "error"
     on_small_group: str = "error"
+    route: str = "auto"
+    scratch: str | None = None
+    max_pairs: float = 1e13

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -18,14 +18,14 @@ from dsmote.samplers.parameters import allow
 from dsmote.samplers.smote import SMOTE
 
 
-def mixed_weight(numeric: np.ndarray) -> float:
-    """Return M, the median of the numeric features' population standard deviations.
+def mixed_weight(columns: Iterable[np.ndarray]) -> float:
+    """Return M, the median of the numeric columns' population standard deviations.
 
     It is 1 where the median is 0 (at least half of the features are constant): M = 0 would make all
     categories equally near.
     """
     # Column by column, so that the order of the additions does not depend on the layout.
-    spreads = [np.ascontiguousarray(column).std() for column in numeric.T]
+    spreads = [np.ascontiguousarray(column).std() for column in columns]
     middle = float(np.median(spreads)) if spreads else 0.0
     return middle if middle > 0 and np.isfinite(middle) else 1.0
 
@@ -33,12 +33,18 @@ def mixed_weight(numeric: np.ndarray) -> float:
 class MixedRecipe(Recipe):
     """As SMOTE, with neighbours by the mixed metric."""
 
+    weighs_columns = True
+
+    def weight_of(self, columns: Iterable[np.ndarray]) -> float:
+        """Return M."""
+        return mixed_weight(columns)
+
     def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
         """Take what was asked for, or choose by the directions that all columns spread in."""
         if self.neighbors is not None:
             return Choice(f"mixed {self.neighbors.name}", "as asked for", self.neighbors)
         measured = self.scaled(sample)
-        weight = mixed_weight(measured) if len(sample) else 1.0
+        weight = mixed_weight(measured.T) if len(sample) else 1.0
         chosen = choose_engine(n_rows, self._projected(measured), codes, weight)
         return chosen._replace(name=f"mixed {chosen.name}")
 
@@ -46,7 +52,7 @@ class MixedRecipe(Recipe):
         """Return numbers and codes; M is that of the columns before projection."""
         space = super().search_space(rows)
         assert space is not None
-        return replace(space, weight=mixed_weight(self.scaled(rows.numeric)))
+        return replace(space, weight=mixed_weight(self.scaled(rows.numeric).T))
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -109,7 +115,7 @@ class SMOTENC(SMOTE):
     _recipe_type = MixedRecipe
     _memory_only: ClassVar[dict[str, Any]] = {
         "median_std_": lambda table: {
-            label: mixed_weight(table.recipe.scaled(of.rows.numeric))
+            label: mixed_weight(table.recipe.scaled(of.rows.numeric).T)
             for label, of in table.classes.items()
             if not of.copied
         }

@@ -1,0 +1,377 @@
+"""Exact neighbours of all rows of a class where neither it nor its queries fit into a worker.
+
+::
+
+    sample ---cut---> cells: medians of the widest axis     .  .  |. .:
+                      cells of about equal numbers          . : --+-- .    . row    : two rows
+                                                             .    | :.
+    partition --spread-->  the cell of each row; the tight box of its rows in each cell
+    cell      --home---->  the k nearest of the cell's own rows; the balls that they are in
+              --meets--->  the other cells whose boxes these balls meet     +-----+  ( q )   met
+                                                                            |    (|  . )
+    cell      --inside-->  rows in the balls of query rows of other cells   +-----+
+    owner     --merge--->  home and answers: k least (square, row number)
+
+No step depends on how rows are cut into partitions or cells, so the result is that of one index
+over all rows, to the bit. What decides is the square of a distance and, where squares are equal,
+the row number: square roots of different squares may be equal, so squares travel. Squares are those
+of rows in the *unit* of their class: all rows are multiplied by the same power of two (see
+:func:`dsmote.neighbors.exact.scale_power`, of the largest value of the class), and distances
+divided by it at the end. In every cell, rows are in order of their row numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from dsmote.neighbors.brute import BruteSearch
+from dsmote.neighbors.exact import Found, Search, group_equal_rows, scale_power, squared_pairs
+from dsmote.neighbors.tree import TreeSearch, principal_axes
+
+Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # query, row, and the square of its distance
+
+_EPS = float(np.finfo(np.float64).eps)
+_TINY = 1e-150  # distances below it lose digits, because their squares underflow
+_BATCH = 1 << 12  # rows whose balls are tested at once: near ones, so few boxes are in question
+_AXES = 16  # directions at most: boxes in fewer are met more often, never too seldom
+_SLICE = 1 << 16  # rows that are rotated at once
+_RADII = 8  # groups of about the same radius, of each of which the tree takes the largest
+_ASKED = 1 << 15  # query rows that a cell looks at at once
+_LEAST = 512  # query rows of such a group
+_ESTIMATED = 1 << 12  # sampled rows whose balls tell how many boxes are met
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """Principal axes, and a heap of cuts across them: node i is cut into 2 i and 2 i + 1.
+
+    Rows whose coordinate on `axis` is less than `value` go to the left. Node 0 is not used, and the
+    nodes of the last level are the cells.
+    """
+
+    centre: np.ndarray
+    axes: np.ndarray  # shape (d, a): orthonormal columns
+    axis: np.ndarray  # int, shape (n_cells,)
+    value: np.ndarray  # float64, shape (n_cells,)
+
+    @property
+    def n_cells(self) -> int:
+        """The number of cells, a power of two; some may be empty."""
+        return len(self.axis)
+
+    def assign(self, points: np.ndarray) -> np.ndarray:
+        """Return the cell of each row."""
+        return np.concatenate([np.empty(0, np.int64), *(c for c, _ in self._placed(points))])
+
+    def _placed(self, points: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield cells and rotated rows, a slice at a time: rotate, then down the heap by levels."""
+        for start in range(0, len(points), _SLICE):
+            rotated = (points[start : start + _SLICE] - self.centre) @ self.axes
+            node, rows = np.ones(len(rotated), dtype=np.int64), np.arange(len(rotated))
+            for _ in range(self.n_cells.bit_length() - 1):
+                right = rotated[rows, self.axis[node]] >= self.value[node]
+                node = 2 * node + right
+            yield node - self.n_cells, rotated
+
+    def spread(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the cell of each row, and low and high ends of each cell's box of these rows.
+
+        Ends have the shape (n_cells, a), and those of empty cells are inf and -inf: the box of
+        several partitions has the least low and the largest high ends.
+        """
+        shape, cells = (self.n_cells, self.axes.shape[1]), [np.empty(0, dtype=np.int64)]
+        low, high = np.full(shape, np.inf), np.full(shape, -np.inf)
+        for cell, rotated in self._placed(points):
+            cells.append(cell)
+            order = np.argsort(cell, kind="stable")
+            first = np.flatnonzero(np.diff(cell[order], prepend=-1))
+            here, rows = cell[order[first]], rotated[order]
+            low[here] = np.minimum(low[here], np.minimum.reduceat(rows, first))
+            high[here] = np.maximum(high[here], np.maximum.reduceat(rows, first))
+        return np.concatenate(cells), low, high
+
+
+def cut(sample: np.ndarray, depth: int) -> Cutting:
+    """Cut sampled rows, in the unit of their class, into 2^depth cells."""
+    n, width = sample.shape
+    centre = sample.mean(axis=0) if n else np.zeros(width)
+    centred = sample - centre
+    axes = principal_axes(centred)[1] if n and width else np.eye(width)
+    axes = np.ascontiguousarray(axes[:, :_AXES])
+    rotated = centred @ axes
+    axis, value = np.zeros(1 << depth, dtype=np.int64), np.zeros(1 << depth)
+    rows_of = {1: np.arange(n)}
+    for node in range(1, 1 << depth if axes.size else 0):
+        rows = rows_of.pop(node)
+        if len(rows):
+            points = rotated[rows]
+            axis[node] = points.std(axis=0).argmax()
+            value[node] = _middle(points[:, axis[node]])
+        left = rotated[rows, axis[node]] < value[node]
+        rows_of[2 * node], rows_of[2 * node + 1] = rows[left], rows[~left]
+    return Cutting(centre, axes, axis, value)
+
+
+def _middle(values: np.ndarray) -> float:
+    """Return the value that cuts values into halves; where many are the median, beside these."""
+    middle = float(np.median(values))
+    above = values[values > middle]
+    if not len(above) or 2 * (values < middle).sum() >= len(above):
+        return middle
+    # Fewer than half of the rest lie below: the median goes to the left, with them.
+    return float(above.min())
+
+
+def _error(width: int) -> float:
+    return 8.0 * (width + 4) ** 1.5 * _EPS
+
+
+def meets(
+    cutting: Cutting,
+    points: np.ndarray,
+    squares: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    slack: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs (query, cell): cells that may hold a row no further than a query's square.
+
+    A box from inf to -inf is never met. Points may be further from each other than the rows that
+    they stand for, by the slack. It is quickest where queries that follow each other are near.
+    """
+    # A rotated row is a dot product of length d with axes that are orthonormal up to rounding, so
+    # it is off by at most E |row - centre|, and |row - centre| <= |query - centre| + radius: a row
+    # in the ball is no further than  radius + E (2 |query - centre| + radius)  when both are
+    # rotated. E is a multiple of what these sums of d terms round, and leaves enough for the
+    # rounding of the square, of its root, and of the sum of the gaps.
+    error = _error(len(cutting.centre))
+    there = np.flatnonzero((low <= high).all(axis=1))
+    pairs = [np.empty((2, 0), dtype=np.int64)]
+    for start in range(0, len(points), _BATCH):
+        centred = points[start : start + _BATCH] - cutting.centre
+        rotated = centred @ cutting.axes
+        reach = np.sqrt(squares[start : start + _BATCH]) + slack
+        reach += 2.0 * error * np.sqrt(np.einsum("ij,ij->i", centred, centred))
+        reach = (reach * (1.0 + 2.0 * error) + _TINY) ** 2
+        # First the boxes that the box of all these queries may meet.
+        least, most = rotated.min(axis=0), rotated.max(axis=0)
+        between = np.maximum(np.maximum(low[there] - most, least - high[there]), 0.0)
+        near = there[(between * between).sum(axis=1) <= reach.max()]
+        query, box = np.nonzero(_gaps(rotated, low[near], high[near]) <= reach[:, None])
+        pairs.append(np.stack([query + start, near[box]]))
+    query, cell = np.concatenate(pairs, axis=1)
+    return query, cell
+
+
+def _gaps(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return squared distances from points to boxes, shape (points, boxes)."""
+    total = np.zeros((len(points), len(low)))
+    for values, least, most in zip(points.T[:, :, None], low.T, high.T, strict=True):
+        gap = np.maximum(least - values, values - most)
+        np.maximum(gap, 0.0, out=gap)
+        gap *= gap
+        total += gap
+    return total
+
+
+class Cell:
+    """The rows of a cell in order of their numbers, in the unit of their class, and their index.
+
+    `build` indexes rows, codes and the weight of a category, exactly.
+    """
+
+    def __init__(
+        self,
+        matrix: np.ndarray,
+        codes: np.ndarray,
+        weight: float,
+        build: Callable[[np.ndarray, np.ndarray, float], Any],
+    ) -> None:
+        self.n_rows = len(matrix)
+        self._given, self._build = (matrix, codes, weight), build
+
+    @cached_property
+    def search(self) -> Search:
+        """The index over the rows. A last one may be added, which is to be ignored."""
+        matrix, codes, weight = self._given
+        if scale_power(matrix, weight) != 1.0:
+            # Rows so close to 0 would be searched in a unit of their own, in which squares do not
+            # underflow that do in that of the class. A row at 1 keeps it, far from all of them.
+            matrix = np.append(matrix, np.ones((1, matrix.shape[1])), axis=0)
+            codes = np.append(codes, np.zeros((1, codes.shape[1]), codes.dtype), axis=0)
+        built = self._build(matrix, codes, weight)
+        # Few rows may be compared directly, which does not tell squares.
+        return built if isinstance(built, Search) else BruteSearch(matrix, codes, weight)
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """The order of the rows in which near ones follow each other."""
+        if self.n_rows < 2:
+            return np.arange(self.n_rows)
+        return self.search._order(self.search.groups.of[: self.n_rows])
+
+    def home(self, asking: np.ndarray, k: int) -> Found:
+        """Return squares and places of the k nearest other rows of rows, given by their places.
+
+        Where the cell has fewer, they are inf and -1. It is quickest in the order of `order`.
+        """
+        squares = np.full((len(asking), k), np.inf)
+        found = np.full((len(asking), k), -1, dtype=np.int64)
+        some = min(k, self.n_rows - 1)
+        if some > 0 and len(asking):
+            answer = self.search.nearest(self.search.groups.of[asking], some, asking)
+            squares[:, :some], found[:, :some] = answer
+        return squares, found
+
+    def inside(self, points: np.ndarray, squares: np.ndarray, k: int) -> Pairs:
+        """Return (query, place, square) of rows that may be among a query's k nearest of the class.
+
+        They are those of the k nearest in the cell that are no further than the query's square.
+        Rows of other cells are the queries; codes follow their numbers.
+        """
+        # A row that was added would count as one of those asked for.
+        bounded = type(self.search) is TreeSearch and self.search.n_rows == self.n_rows
+        way, k = self._bounded if bounded else self._compared, min(k, self.n_rows)
+        parts: list[Pairs] = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
+        for start in range(0, len(points), _ASKED):
+            some = slice(start, start + _ASKED)
+            query, place, square = way(points[some], squares[some], k)
+            parts.append((query + start, place, square))
+        return _joined(parts)
+
+    def _compared(self, points: np.ndarray, squares: np.ndarray, k: int) -> Pairs:
+        search, more = self.search, self.search.n_rows - self.n_rows
+        best, found = search.nearest(search.scaled(points), k + more, np.full(len(points), -1))
+        query, at = np.nonzero((best <= squares[:, None]) & (found < self.n_rows))
+        return query, found[query, at], best[query, at]
+
+    def _bounded(self, points: np.ndarray, squares: np.ndarray, k: int) -> Pairs:
+        """Ask the tree for no more than the balls, and one row more to know what is missed."""
+        search: Any = self.search
+        tree, groups = search._tree, search.groups
+        rotated = tree.rotated(points)
+        norms = np.sqrt(np.einsum("ij,ij->i", rotated, rotated)) + tree._left_out
+        rotated = rotated[:, :-1]
+        # As in `meets`, with the axes of the tree.
+        bound = (np.sqrt(squares) + 2.0 * tree._error * norms) * (1.0 + 2.0 * tree._error) + _TINY
+        distances = np.empty((len(points), k + 1))
+        found = np.empty((len(points), k + 1), dtype=np.int64)
+        # The tree takes one bound for all that it is asked at once.
+        n_parts = max(1, min(_RADII, len(points) // _LEAST))
+        for part in np.array_split(np.argsort(bound, kind="stable"), n_parts):
+            part.sort()  # queries come in an order in which near ones follow each other
+            largest = np.nextafter(bound[part].max(), np.inf)
+            answer = tree._tree.query(rotated[part], k=k + 1, distance_upper_bound=largest)
+            distances[part], found[part] = answer
+        near = (distances <= bound[:, None]) & (found < groups.n_unique)
+        query, at = np.nonzero(near)
+        unique = found[query, at]
+        unique = unique if tree._ids is None else tree._ids[unique]
+        exact = squared_pairs(search._rows, groups.first[unique], points, query)
+        # Where k + 1 were found there may be more; not among the k nearest, if the k-th is nearer
+        # than any of them. And rows that are equal have to be expanded.
+        full = np.flatnonzero(near[:, -1])
+        last = distances[full, -1]
+        reach = np.maximum(last - tree._error * (2.0 * norms[full] + last) - _TINY, 0.0) ** 2
+        table = np.full(near.shape, np.inf)
+        table[query, at] = exact
+        kth = np.partition(table[full], k - 1, axis=1)[:, k - 1]
+        redo = np.zeros(len(points), dtype=bool)
+        redo[full[kth >= reach * (1.0 - 4.0 * _EPS)]] = True
+        redo[query[groups.several[unique]]] = True
+        keep = (exact <= squares[query]) & ~redo[query]
+        pairs = query[keep], groups.first[unique[keep]], exact[keep]
+        again = np.flatnonzero(redo)
+        if not len(again):
+            return pairs
+        query, place, exact = self._compared(points[again], squares[again], k)
+        return _joined([pairs, (again[query], place, exact)])
+
+
+def _joined(parts: list[Pairs]) -> Pairs:
+    query, place, square = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return query, place, square
+
+
+def merge(
+    squares: np.ndarray, ids: np.ndarray, query: np.ndarray, more: np.ndarray, exact: np.ndarray
+) -> Found:
+    """Merge what was found at home, shape (m, k), with answers: pairs (query, row) and squares.
+
+    Rows are those of the class by number: of equally near ones the lower comes first.
+    """
+    k = ids.shape[1]
+    some = np.flatnonzero(np.bincount(query, minlength=len(ids)))
+    owner = np.concatenate([np.repeat(some, k), query])
+    all_squares = np.concatenate([squares[some].reshape(-1), exact])
+    all_ids = np.concatenate([ids[some].reshape(-1), more])
+    order = np.lexsort((all_ids, all_squares, owner))
+    best = order[np.searchsorted(owner[order], some)[:, None] + np.arange(k)]
+    squares, ids = squares.copy(), ids.copy()
+    squares[some], ids[some] = all_squares[best], all_ids[best]
+    return squares, ids
+
+
+def representatives(matrix: np.ndarray, codes: np.ndarray, k: int) -> np.ndarray:
+    """Return for each row of a partition the place of the row whose neighbours are its own.
+
+    That is itself, but for rows that have k + 1 equal ones before them: these are nobody's
+    neighbours and need not be searched.
+    """
+    # A row's equal ones are its nearest, by number. The first k of them in the class are before
+    # the last of k + 1 in the partition, so they are the neighbours of that one and of all after.
+    groups = group_equal_rows(matrix, codes)
+    place = np.minimum(groups.within, k)
+    return groups.members[groups.starts[groups.of] + place]
+
+
+def level_points(codes: np.ndarray, tables: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
+    """Write rows of categories as points, to be cut into cells, and tell their slack.
+
+    Distances of the points exceed those of the value difference metric by no more than that; see
+    :mod:`dsmote.neighbors.categorical` for why.
+    """
+    q, n_classes = len(tables), tables[0].shape[1]
+    points = [
+        np.sqrt(2.0) * (table - table.mean(axis=1, keepdims=True))[column]
+        for table, column in zip(tables, codes.T, strict=True)
+    ]
+    sums = [np.ptp(table.sum(axis=1)) + 4 * n_classes * _EPS for table in tables]
+    short = max(0.0, 1.0 - 2.0 / n_classes) ** 0.5 * float(np.linalg.norm(sums))
+    error = 64.0 * ((n_classes + 1) * q + 4) ** 1.5 * q**0.5 * _EPS
+    return np.concatenate(points, axis=1), short + error
+
+
+def estimate_forwards(
+    sample: np.ndarray, cutting: Cutting, n_rows: int, k: int
+) -> tuple[float, float]:
+    """Estimate to how many other cells a query goes on, in a class of `n_rows` rows.
+
+    Distances to the k-th neighbour are smaller in the class than in the sample, by as much as the
+    dimension says in which rows spread near each other. Returned is what follows from the dimension
+    by which distances to the k-th and the 2k-th in the sample differ, and from one more.
+    """
+    m = len(sample)
+    if m <= 2 * k or cutting.n_cells == 1:
+        return (float(cutting.n_cells - 1),) * 2
+    cell, low, high = cutting.spread(sample)
+    search = TreeSearch(sample)
+    asked = np.arange(0, m, -(-m // _ESTIMATED))
+    asked = asked[search._order(search.groups.of[asked])]
+    distances = search.query(asked, 2 * k)[0]
+    near, far = distances[:, k - 1], distances[:, -1]
+    spread = near > 0.0
+    growth = float(np.log(far[spread] / near[spread]).mean()) if spread.any() else 0.0
+    # Of rows that lie evenly around in D dimensions, the expected logarithm is this sum over D.
+    dimension = (1.0 / np.arange(k, 2 * k)).sum() / growth if growth else np.inf
+    estimates = []
+    for directions in (dimension, dimension + 1.0):
+        radius = near * (m / n_rows) ** (1.0 / directions)
+        query, box = meets(cutting, sample[asked], radius**2, low, high)
+        estimates.append(float((box != cell[asked[query]]).sum()) / len(asked))
+    return estimates[0], estimates[1]
