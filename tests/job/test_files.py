@@ -362,7 +362,7 @@ def test_a_file_of_several_pieces_shares_with_none(
     ],
 )
 def test_small_files_share_a_partition(sizes: list[int], shared: list[int]) -> None:
-    found = _shared(range(len(sizes)), sizes, 100)  # type: ignore[type-var]
+    found = _shared(range(len(sizes)), sizes, 100, FEWEST)  # type: ignore[type-var]
     assert [len(pieces) for pieces in found] == shared
     assert [piece for pieces in found for piece in pieces] == list(range(len(sizes)))
 
