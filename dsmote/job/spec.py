@@ -19,6 +19,7 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -29,7 +30,6 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     ValidationInfo,
-    WithJsonSchema,
     create_model,
     field_validator,
 )
@@ -90,19 +90,10 @@ def _as_list(value: Any) -> Any:
     return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _sampler(value: Any) -> Any:
-    """Return the name of a sampler, also from a chain of one."""
-    if isinstance(value, list):
-        if len(value) != 1:
-            text = f"a chain of {len(value)} samplers: chains come in a later version, give one"
-            raise ValueError(text)
-        (value,) = value
-    if isinstance(value, str) and value != AUTO:
-        _registry().find_sampler(value, also=(AUTO,))
-    return value
-
-
-_ABOVE_ZERO = r"^(0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*) *([kKmMgGtTpP][iI]?)?[bB]?$"
+def _sampler(name: str) -> str:
+    if name != AUTO:
+        _registry().find_sampler(name, also=(AUTO,))
+    return name
 
 
 def _size(value: Any) -> Any:
@@ -131,19 +122,12 @@ Strategy = (
     | Annotated[Number, Field(gt=0, le=1)]
     | Annotated[dict[str, Natural], Field(min_length=1)]
 )
-_SIZE: Any = {"type": ["string", "integer"], "pattern": _ABOVE_ZERO, "exclusiveMinimum": 0}
-Size = Annotated[Any, PlainValidator(_size), WithJsonSchema(_SIZE)]
+Size = Annotated[Any, PlainValidator(_size, json_schema_input_type=str | int)]
 
 _CONFIG = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
-_BY_COLUMN: Any = {"test_fraction": False, "seed": False, "stratify": False}
-_BY_CHANCE: Any = {"column": False, "train": False, "test_fraction": {"type": "number"}}
-_WAYS: Any = [
-    {"required": ["column", "train"], "properties": _BY_COLUMN},
-    {"required": ["test_fraction"], "properties": _BY_CHANCE},
-]
 
 
-@dataclass(frozen=True, config=_CONFIG | ConfigDict(json_schema_extra={"oneOf": _WAYS}))
+@dataclass(frozen=True, config=_CONFIG)
 class Split:
     """Which rows are training rows: by a column, or by chance. Only these are resampled.
 
@@ -181,13 +165,9 @@ _LOCAL = ("n_workers", "threads_per_worker", "memory_limit")
 _RUNNING = ("address", "scheduler_file")
 #: The keys that say where a job runs.
 PLACES = (*_RUNNING, *_LOCAL)
-_ONE_PLACE: Any = [
-    {"properties": {name: {"type": "null"} for name in PLACES if name not in place}}
-    for place in (("address",), ("scheduler_file",), _LOCAL)
-]
 
 
-@dataclass(frozen=True, config=_CONFIG | ConfigDict(json_schema_extra={"anyOf": _ONE_PLACE}))
+@dataclass(frozen=True, config=_CONFIG)
 class Cluster:
     """Where the job runs: on a running scheduler, or on workers started for the job."""
 
@@ -258,7 +238,7 @@ class JobSpec:
     """Folder to write; a path or a URL."""
     format: Literal["parquet", "csv"] | None = None
     """Format of the input, where its file names do not tell."""
-    sampler: Annotated[str, BeforeValidator(_sampler)] = AUTO
+    sampler: Annotated[str, AfterValidator(_sampler)] = AUTO
     """Name that `dsmote samplers` lists; auto: smote where all features are numeric, smotenc where
     some are categorical."""
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -461,7 +441,6 @@ def _meant(data: dict[str, Any]) -> Any:
     keys = sorted(data, key=lambda key: key != "sampler")
     ours = JobSpec.__dataclass_fields__
     name = next((data[key] for key in keys if closest(key, ours) == "sampler"), AUTO)
-    name = name[0] if isinstance(name, list) and name else name
     known = _registry().class_names()
     guess = closest(str(name), [AUTO, *known, *known.values()])
     if guess == AUTO and not data.get("params"):
@@ -620,21 +599,17 @@ def job_schema() -> dict[str, Any]:
     """Return the JSON schema (2020-12) of the job file, for editors and programs."""
     schema = keys_schema()
     definitions, rules = schema["$defs"], []
-    known: dict[str, Any] = {
-        name: [name, kind.__name__] for name, kind in _registry().samplers().items()
-    }
-    for name, names in {AUTO: [AUTO], **known}.items():
+    known = {name: [name, kind.__name__] for name, kind in _registry().samplers().items()}
+    names = {AUTO: [AUTO], **known}
+    for name, called in names.items():
         model = params_model(sampler_class(name))
         made = model.model_json_schema(schema_generator=_WithoutTitles)
         definitions |= made.pop("$defs", {}) | {model.__name__: made}
-        mine = {"anyOf": [{"enum": names}, {"type": "array", "contains": {"enum": names}}]}
         required = [] if name == AUTO else ["sampler"]
+        asked = {"required": required, "properties": {"sampler": {"enum": called}}}
         then = {"properties": {"params": {"$ref": f"#/$defs/{model.__name__}"}}}
-        rules.append({"if": {"required": required, "properties": {"sampler": mine}}, "then": then})
-    one = {"enum": [AUTO, *known, *(names[1] for names in known.values())]}
-    chain = {"type": "array", "items": one, "minItems": 1, "maxItems": 1}
-    sampler = {"type": ["string", "array"], "anyOf": [one, chain]}
-    schema["properties"]["sampler"] |= sampler
+        rules.append({"if": asked, "then": then})
+    schema["properties"]["sampler"]["enum"] = [*chain.from_iterable(names.values())]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -51,7 +51,7 @@ input: s3://lake/train/*.parquet
 output: s3://lake/train-balanced/
 target: label
 format: csv
-sampler: [borderline]                  # a chain of one
+sampler: borderline
 params:
   k_neighbors: 5
   random_state: 0
@@ -209,8 +209,7 @@ BAD = [
     ("report: 1", "report", "must be true or false, not 1"),
     ("format: json", "format", "must be 'parquet' or 'csv'"),
     ("sampler: rose", "sampler", "the samplers are: auto, adasyn, smote"),
-    ("sampler: [smote, random]", "sampler", "a chain of 2 samplers: chains come"),
-    ("sampler: []", "sampler", "a chain of 0 samplers"),
+    ("sampler: [smote]", "sampler", "must be a valid string, not a list"),
     ("row_group_rows: 0", "row_group_rows", "must be greater than or equal to 1, not 0"),
     ("row_group_rows: true", "row_group_rows", "must be a valid integer, not true"),
     ("row_group_rows: 1e3", "row_group_rows", "must be a valid integer, not 1e3"),
@@ -243,23 +242,13 @@ BAD = [
     ),
     ("params: {provenance: true}", "params.provenance", "'full' or false, not true"),
     ("{sampler: smote, params: {categorical: [a]}}", "params.categorical", "(smotenc has it)"),
-    ("{sampler: [svm], params: {kind: a}}", "params.kind", "(borderline has it)"),
+    ("{sampler: svm, params: {kind: a}}", "params.kind", "(borderline has it)"),
     ("{sampler: random, params: {shrinkage: a}}", "params.shrinkage", "must be"),
     ("split: 5", "split", "must be a mapping, not 5"),
-    ("split: {}", "split", "either"),
-    ("split: {column: a}", "split.column", "needs the values"),
-    ("split: {train: a}", "split", "either"),
     ("split: {column: a, train: []}", "split.train", "must not be empty"),
-    ("split: {column: a, test_fraction: 0.5, train: b}", "split.test_fraction", "either"),
-    ("split: {column: a, train: b, stratify: true}", "split.stratify", "test_fraction"),
-    ("split: {column: a, train: b, seed: 3}", "split.seed", "test_fraction"),
     ("split: {test_fraction: 1.0}", "split.test_fraction", "must be less than 1, not 1.0"),
     ("split: {mode: full, test_fraction: 0.5}", "split.mode", "it belongs at the top"),
     ("cluster: tcp://a:1", "cluster", "must be a mapping"),
-    ("cluster: {address: a, n_workers: 2}", "cluster.n_workers", "address names a running cluster"),
-    ("cluster: {address: a, scheduler_file: b}", "cluster.scheduler_file", "either"),
-    ("cluster: {memory_limit: 0.0 GiB}", "cluster.memory_limit", "a size above 0"),
-    ("cluster: {memory_limit: 0}", "cluster.memory_limit", "a size above 0"),
     ("cluster: {k_neighbors: 3}", "cluster.k_neighbors", "it belongs under params"),
     (
         "cluster: {security: {tls_ca_file: a, tls_client_key: b}}",
@@ -286,6 +275,16 @@ BAD_FOR_FILES = [
     ("partition_by: [a/b]", "partition_by", "no folder name can be made"),
     ("partition_by: [_a]", "partition_by", "readers skip folders"),
     ("{partition_by: a, params: {carry: a}}", "partition_by", "is in carry"),
+    ("split: {}", "split", "either"),
+    ("split: {column: a}", "split.column", "needs the values"),
+    ("split: {train: a}", "split", "either"),
+    ("split: {column: a, test_fraction: 0.5, train: b}", "split.test_fraction", "either"),
+    ("split: {column: a, train: b, stratify: true}", "split.stratify", "test_fraction"),
+    ("split: {column: a, train: b, seed: 3}", "split.seed", "test_fraction"),
+    ("cluster: {address: a, n_workers: 2}", "cluster.n_workers", "address names a running cluster"),
+    ("cluster: {address: a, scheduler_file: b}", "cluster.scheduler_file", "either"),
+    ("cluster: {memory_limit: 0.0 GiB}", "cluster.memory_limit", "a size above 0"),
+    ("cluster: {memory_limit: 0}", "cluster.memory_limit", "a size above 0"),
     ("cluster: {memory_limit: 1e999GiB}", "cluster.memory_limit", "a size above 0"),
     ("cluster: {address: 'tcp://me:hunter2@host:8786'}", "cluster.address", "no password"),
     ("split: {column: f, train: [.nan]}", "split.train.0", "finite number"),
@@ -303,7 +302,7 @@ BAD_FOR_FILES = [
     (f"row_group_rows: {DIGITS}.5", "row_group_rows", "must be"),
     (f"row_group_rows: 0x{DIGITS}", "row_group_rows", "must be less than or equal to 2147483647"),
     (f"? {DIGITS}\n: 1", DIGITS, "there is no such key"),
-    ('target: "\\UFFFFFFFF"', "", "cannot be read as YAML: there is no such character"),
+    ('target: "\\UFFFFFFFF"', "", "cannot be read as YAML: "),
 ]
 
 
@@ -352,7 +351,7 @@ def test_the_schema_has_descriptions_and_defaults(schema: dict) -> None:
             assert described.get("description", "\n").count("\n") == 0, key
     assert schema["properties"]["sampler"]["default"] == "auto"
     assert schema["properties"]["if_exists"]["enum"] == ["error", "skip", "replace"]
-    assert {"auto", *samplers()} <= set(schema["properties"]["sampler"]["anyOf"][0]["enum"])
+    assert {"auto", *samplers()} <= set(schema["properties"]["sampler"]["enum"])
     assert schema["$defs"]["KMeansSMOTEParams"]["properties"]["k_neighbors"]["default"] == 2
 
 
@@ -513,7 +512,7 @@ def test_set_over_the_file(tmp_path: Path) -> None:
         tmp_path,
         NEEDED + "params: {k_neighbors: 3}\nsplit: {column: f, train: [a, b]}\n",
         *("params.k_neighbors=7", "params.carry=[id, day]", "output=other", "report=true"),
-        *("split.train.1=01", "params.sampling_strategy={1: 50}", "input=", "input=two"),
+        *("split.train=[a, 01]", "params.sampling_strategy={1: 50}", "input=", "input=two"),
     )
     assert (spec.params["k_neighbors"], spec.carry, spec.output) == (7, ("id", "day"), "other")
     assert (spec.input, spec.report, spec.split) == ("two", True, Split("f", ("a", "01")))
@@ -536,8 +535,8 @@ def test_errors_of_set_name_it_instead_of_a_line(tmp_path: Path) -> None:
         "--set params.k_neighbours: SMOTENC has no parameter 'k_neighbours' (did you mean 'k_n",
         "--set reprot: there is no such key (did you mean 'report'?)",
         "--set mode: must be 'full' or 'synthetic', not 'ful' (did you mean 'full'?)",
-        "--set split.train.4: split.train has items 0 to 0, but no '4'",
-        "--set target.x: target is one value: it has no key 'x'",
+        "--set split.train.4: split.train is no mapping: it has no key '4'",
+        "--set target.x: target is no mapping: it has no key 'x'",
         "--set cluster.n_workers: cannot be read as YAML",
         "--set split.column: must be a valid string, not 7 (put it in quotes: '7')",
         "--set input: must be a valid string, not empty",
