@@ -104,16 +104,6 @@ def test_whole_row_groups_go_together_and_large_ones_are_cut(
     pd.testing.assert_frame_equal(some, frame[["y", "level"]])
 
 
-def test_row_groups_share_a_partition_up_to_a_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    frame = pd.DataFrame({"x": np.arange(1000.0)})
-    frame.to_parquet(tmp_path / "a.parquet", row_group_size=100)
-    monkeypatch.setattr("dsmote.job.sources.PIECE_BYTES", 2_000)
-    assert open_source(str(tmp_path / "a.parquet")).partition_rows == (200,) * 5
-    pd.testing.assert_frame_equal(read_all(tmp_path / "a.parquet"), frame)
-
-
 def test_cuts_change_no_row_that_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frame = all_kinds(1_000)[["single", "flag", "y"]].assign(a=np.arange(1_000.0) % 97)
     frame.to_parquet(tmp_path / "a.parquet", index=False)
