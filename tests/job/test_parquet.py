@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from dsmote import SMOTE
 from dsmote.job.outputs import Outputs
 from dsmote.job.runner import Threads
 from dsmote.job.sources import open_source
@@ -102,22 +101,6 @@ def test_whole_row_groups_go_together_and_large_ones_are_cut(
     pd.testing.assert_frame_equal(read_all(tmp_path / "a.parquet"), frame)
     some = lazy[["y", "level"]].compute(scheduler="synchronous").reset_index(drop=True)
     pd.testing.assert_frame_equal(some, frame[["y", "level"]])
-
-
-def test_cuts_change_no_row_that_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    frame = all_kinds(1_000)[["single", "flag", "y"]].assign(a=np.arange(1_000.0) % 97)
-    frame.to_parquet(tmp_path / "a.parquet", index=False)
-
-    def made() -> pd.DataFrame:
-        lazy = open_source(str(tmp_path / "a.parquet")).frame()
-        sampler = SMOTE(random_state=0, scale="standard")
-        return sampler.resample(lazy, target="y").compute(scheduler="sync").reset_index(drop=True)
-
-    whole = made()
-    monkeypatch.setattr("dsmote.job.sources.PIECE_ROWS", 300)
-    monkeypatch.setattr("dsmote.execute.partition.LEAST_ROWS", 64)
-    monkeypatch.setattr("dsmote.execute.partition.PROFILE_CELLS", 64)
-    pd.testing.assert_frame_equal(made(), whole)
 
 
 def test_what_cannot_be_read_is_refused_before_anything_is(

@@ -254,8 +254,6 @@ def test_no_row_has_a_parent_outside_the_training_rows(name: str, tmp_path: Path
             r"column 'fold' never holds 'training'.* 'train' \(\d+ rows\), 'valid' \(\d+ rows\)",
         ),
         ({"split": Split("nope", ("a",))}, "no column 'nope' .given as the split's column."),
-        ({"split": Split("y", (1,))}, r"split: names the target column 'y'"),
-        ({"split": FOLD, "categorical": ("fold",)}, "'fold', which is in categorical"),
         ({"split": Split(test_fraction=0.999)}, "300 rows is 300 rows, which leaves none for"),
         # Who sees two classes in the table must be told where one went.
         ({"split": FOLD, "target": "only"}, r"among the 110 rows for training .of 300.: the targ"),
