@@ -6,7 +6,6 @@ What the keys mean is not known here: that is the model's (:mod:`dsmote.job.spec
 from __future__ import annotations
 
 import datetime
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dsmote.job.logs import SECRET_NAME, Secrets
+from dsmote.samplers.registry import near
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-__all__ = ["JobFileError", "LineError", "Reader", "Setting", "closest", "near", "plain", "set_key"]
+__all__ = ["JobFileError", "LineError", "Reader", "Setting", "plain", "set_key"]
 
 Path = tuple[str, ...]
 
@@ -451,17 +451,3 @@ def _shown(value: Any) -> str:
         return repr(value) if isinstance(value, str) else str(value)
     except ValueError:  # which Python does not print
         return "a number of thousands of digits"
-
-
-def near(name: str, names: Iterable[str]) -> str:
-    """Say which name is close, if one is."""
-    found = closest(name, names)
-    return "" if found is None else f" (did you mean {found!r}?)"
-
-
-def closest(name: str, names: Iterable[str]) -> str | None:
-    """Return the name that is close; capitals, ``-`` and ``_`` do not matter."""
-    lower = {each.lower().replace("-", "_"): each for each in reversed([*names])}
-    asked = name.lower().replace("-", "_")[:100]
-    found = difflib.get_close_matches(asked, lower, n=1, cutoff=0.6)
-    return lower[found[0]] if found else None

@@ -37,8 +37,10 @@ from pydantic.dataclasses import dataclass
 from pydantic.json_schema import GenerateJsonSchema, SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from dsmote.job.jobfile import Path, Reader, Setting, closest, near, plain
+from dsmote.job.jobfile import Path, Reader, Setting, plain
 from dsmote.job.logs import Secrets
+from dsmote.samplers import registry
+from dsmote.samplers.registry import closest, near
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,13 +80,6 @@ PARAMS = {
 }
 
 
-def _registry() -> Any:
-    # Help texts need no sampler, which would load pandas and Dask.
-    from dsmote.samplers import registry
-
-    return registry
-
-
 def _as_list(value: Any) -> Any:
     value = [value] if isinstance(value, str | int | float | date) else value
     return [plain(each) for each in value] if isinstance(value, list | tuple) else value
@@ -92,7 +87,7 @@ def _as_list(value: Any) -> Any:
 
 def _sampler(name: str) -> str:
     if name != AUTO:
-        _registry().find_sampler(name, also=(AUTO,))
+        registry.find_sampler(name, also=(AUTO,))
     return name
 
 
@@ -441,7 +436,7 @@ def _meant(data: dict[str, Any]) -> Any:
     keys = sorted(data, key=lambda key: key != "sampler")
     ours = JobSpec.__dataclass_fields__
     name = next((data[key] for key in keys if closest(key, ours) == "sampler"), AUTO)
-    known = _registry().class_names()
+    known = registry.class_names()
     guess = closest(str(name), [AUTO, *known, *known.values()])
     if guess == AUTO and not data.get("params"):
         return sampler_class("smote")  # the one that takes most is not needed
@@ -454,7 +449,7 @@ def homes() -> dict[str, list[str]]:
     known: Any = {"": JobSpec, "split": Split, "cluster": Cluster, "cluster.security": Security}
     found = {name: [*model.__dataclass_fields__] for name, model in known.items()}
     found[""].remove("hidden")
-    kinds = _registry().samplers().values()
+    kinds = registry.samplers().values()
     return {**found, "params": [name for kind in kinds for name in params_model(kind).model_fields]}
 
 
@@ -464,7 +459,7 @@ def _unknown(path: Path, sampler: Any) -> str:
     above = ".".join(path[:-1])
     if above == "params":
         names = sorted(params_model(sampler).model_fields)
-        kinds = _registry().samplers().items()
+        kinds = registry.samplers().items()
         others = [name for name, kind in kinds if key in params_model(kind).model_fields]
         have = f" ({', '.join(others)} {'has' if len(others) == 1 else 'have'} it)"
         hint = near(key, names) or (have if others else "")
@@ -478,7 +473,7 @@ def _unknown(path: Path, sampler: Any) -> str:
 
 def sampler_class(name: str) -> Any:
     """Return the class of a sampler; where it is to be chosen, the one that takes most."""
-    return _registry().find_sampler("smotenc" if name == AUTO else name)
+    return registry.find_sampler("smotenc" if name == AUTO else name)
 
 
 @cache
@@ -487,7 +482,7 @@ def params_model(sampler: Any) -> type[BaseModel]:
     from dsmote.samplers.parameters import allowed
 
     fields: dict[str, Any] = {}
-    for name, default in _registry().parameters_of(sampler).items():
+    for name, default in registry.parameters_of(sampler).items():
         kind = _TYPES.get(name) or _kind_of(allowed(sampler)[name])
         fields[name] = (kind, Field(default, description=_meaning(sampler, name)))
     if "n_neighbors" in fields:
@@ -507,8 +502,8 @@ def _meaning(sampler: Any, name: str) -> str:
     """Return what a parameter is for: the first sentence about it in a docstring of a sampler."""
     if name in PARAMS:
         return PARAMS[name]
-    known = _registry()  # loaded one by one, as far as needed
-    for each in chain(sampler.__mro__, map(known.find_sampler, known.class_names())):
+    # Samplers are loaded one by one, as far as needed.
+    for each in chain(sampler.__mro__, map(registry.find_sampler, registry.class_names())):
         found = re.search(rf"^    {name} : .*\n((?:        .*\n)+)", each.__doc__ or "", re.M)
         text = " ".join(found[1].split()) if found else "As in"
         if not text.startswith("As "):
@@ -599,7 +594,7 @@ def job_schema() -> dict[str, Any]:
     """Return the JSON schema (2020-12) of the job file, for editors and programs."""
     schema = keys_schema()
     definitions, rules = schema["$defs"], []
-    known = {name: [name, kind.__name__] for name, kind in _registry().samplers().items()}
+    known = {name: [name, kind.__name__] for name, kind in registry.samplers().items()}
     names = {AUTO: [AUTO], **known}
     for name, called in names.items():
         model = params_model(sampler_class(name))
