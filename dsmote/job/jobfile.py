@@ -183,11 +183,8 @@ class Reader:
         """Return what the file holds."""
         from dsmote.job.files import clear_errors
 
-        with clear_errors("read", self.name):
-            if os.path.isdir(self.name):
-                raise IsADirectoryError(f"{self.name} is a folder: name the job file")
-            with open(self.name, "rb") as handle:
-                data = handle.read(MAX_BYTES + 1)
+        with clear_errors("read", self.name), open(self.name, "rb") as handle:
+            data = handle.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             return self.error((), "larger than 1 MB: this is no job file", 1)
         try:

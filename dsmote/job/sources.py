@@ -320,12 +320,9 @@ def _footer(file: str) -> Footer:
 
 
 def _has_nulls(groups: Sequence[Any], place: int) -> bool:
-    for group in groups:
-        known = group.column(place).statistics
-        # A group without rows has no statistics, and nothing that could be missing.
-        if group.num_rows and not (known and known.has_null_count and known.null_count == 0):
-            return True
-    return False
+    known = ((group.num_rows, group.column(place).statistics) for group in groups)
+    # A group without rows has no statistics, and nothing that could be missing.
+    return any(rows and not (of and of.has_null_count and of.null_count == 0) for rows, of in known)
 
 
 def _table_schema(footers: Sequence[Footer]) -> pa.Schema:
