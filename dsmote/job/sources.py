@@ -155,11 +155,7 @@ class Source:
         """
         types, empty = self.schema, meta.iloc[:0]
         if types is None:
-            inferred = pa.Schema.from_pandas(empty, preserve_index=False)
-            types = pa.schema(
-                pa.field(f.name, pa.large_string()) if pa.types.is_null(f.type) else f
-                for f in inferred
-            )
+            types = pa.Schema.from_pandas(empty, preserve_index=False)
         return with_pandas_dtypes(pa.schema([types.field(name) for name in empty.columns]), empty)
 
 

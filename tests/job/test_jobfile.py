@@ -253,6 +253,7 @@ BAD_FOR_FILES = [
         "params.categorical",
         "another name",
     ),
+    ("split: {test_fraction: 0.2, train: a}", "split.train", "needs the split's column"),
     ("split: {column: y, train: a}", "split.column", "names the target column"),
     ("{split: {column: a, train: a}, params: {categorical: a}}", "split.column", "no feature"),
     ("{sampler: random-under, mode: synthetic}", "mode", "RandomUnderSampler makes none"),
