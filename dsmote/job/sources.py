@@ -378,6 +378,7 @@ def as_pandas(table: pa.Table, **options: Any) -> pd.DataFrame:
 
 def _widened(mine: pa.Schema, theirs: pa.Schema) -> pa.Schema:
     """Return the schema that holds the values of two, as Arrow promotes types; else a TypeError."""
+    mine, theirs = _as_text(mine, theirs), _as_text(theirs, mine)
     found = pa.unify_schemas([mine, theirs], promote_options="permissive")
     for field in found:
         types = [schema.field(field.name).type for schema in (mine, theirs)]
@@ -385,6 +386,17 @@ def _widened(mine: pa.Schema, theirs: pa.Schema) -> pa.Schema:
         if inexact or (field.type not in TEXTS and {*TEXTS} & {*types}):
             raise TypeError(f"field {field.name} is {types[0]} and {types[1]}")
     return found
+
+
+def _as_text(schema: pa.Schema, other: pa.Schema) -> pa.Schema:
+    """Return a schema in which categories of text are text where the other one has text."""
+    fields = [
+        field.with_type(field.type.value_type)
+        if pa.types.is_dictionary(field.type) and other.field(field.name).type in TEXTS
+        else field
+        for field in schema
+    ]
+    return pa.schema(fields, schema.metadata)
 
 
 def _partitions(footers: Sequence[Footer], schema: pa.Schema) -> list[tuple[Piece, ...]]:
@@ -443,7 +455,15 @@ def read_pieces(
     names = schema.names if columns is None else list(columns)
     wanted = pa.schema([schema.field(name) for name in names], metadata=schema.metadata)
     table = pa.concat_tables([_cast(_read(piece, names), wanted, piece.file) for piece in pieces])
-    return as_pandas(table, use_threads=False, split_blocks=True, self_destruct=True)
+    frame = as_pandas(table, use_threads=False, split_blocks=True, self_destruct=True)
+    for name, dtype in as_pandas(wanted.empty_table()).dtypes.items():
+        got = frame[name].dtype
+        # Where a footer is wrong about missing values, pandas has made floats of integers.
+        if got != dtype and not isinstance(dtype, pd.CategoricalDtype):
+            raise ValueError(
+                f"column {name!r} of {pieces[0].file} was read as {got}, expected {dtype}"
+            )
+    return frame
 
 
 def _read(piece: Piece, names: Sequence[str]) -> pa.Table:

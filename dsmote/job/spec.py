@@ -19,7 +19,6 @@ from numbers import Integral
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -85,10 +84,16 @@ def _as_list(value: Any) -> Any:
     return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
-def _sampler(name: str) -> str:
-    if name != AUTO:
-        registry.find_sampler(name, also=(AUTO,))
-    return name
+def _sampler(value: Any) -> Any:
+    """Return the name of a sampler, also from a chain of one."""
+    if isinstance(value, list):
+        if len(value) != 1:
+            text = f"a chain of {len(value)} samplers: chains come in a later version, give one"
+            raise ValueError(text)
+        (value,) = value
+    if isinstance(value, str) and value != AUTO:
+        registry.find_sampler(value, also=(AUTO,))
+    return value
 
 
 def _size(value: Any) -> Any:
@@ -233,7 +238,7 @@ class JobSpec:
     """Folder to write; a path or a URL."""
     format: Literal["parquet", "csv"] | None = None
     """Format of the input, where its file names do not tell."""
-    sampler: Annotated[str, AfterValidator(_sampler)] = AUTO
+    sampler: Annotated[str, BeforeValidator(_sampler)] = AUTO
     """Name that `dsmote samplers` lists; auto: smote where all features are numeric, smotenc where
     some are categorical."""
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -436,6 +441,7 @@ def _meant(data: dict[str, Any]) -> Any:
     keys = sorted(data, key=lambda key: key != "sampler")
     ours = JobSpec.__dataclass_fields__
     name = next((data[key] for key in keys if closest(key, ours) == "sampler"), AUTO)
+    name = name[0] if isinstance(name, list) and name else name
     known = registry.class_names()
     guess = closest(str(name), [AUTO, *known, *known.values()])
     if guess == AUTO and not data.get("params"):

@@ -51,7 +51,7 @@ input: s3://lake/train/*.parquet
 output: s3://lake/train-balanced/
 target: label
 format: csv
-sampler: borderline
+sampler: [borderline]                  # a chain of one
 params:
   k_neighbors: 5
   random_state: 0
@@ -204,7 +204,8 @@ BAD = [
     ("report: 1", "report", "must be true or false, not 1"),
     ("format: json", "format", "must be 'parquet' or 'csv'"),
     ("sampler: rose", "sampler", "the samplers are: auto, adasyn, smote"),
-    ("sampler: [smote]", "sampler", "must be a valid string, not a list"),
+    ("sampler: [smote, random]", "sampler", "a chain of 2 samplers: chains come"),
+    ("sampler: []", "sampler", "a chain of 0 samplers"),
     ("row_group_rows: 0", "row_group_rows", "must be greater than or equal to 1, not 0"),
     ("row_group_rows: 1e3", "row_group_rows", "must be a valid integer, not 1e3"),
     (
