@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from dask.utils import natural_sort_key
 from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import glob_translate
@@ -152,7 +151,7 @@ def list_files(url: str, format: str | None = None) -> InputFiles:
             "would be lost: rewrite it so that its files hold every column"
         )
     # part.2 before part.10, as Dask does; and part.01 before part.1, which are equal to it
-    chosen = sorted(sorted(set(chosen)), key=natural_sort_key)
+    chosen = sorted(sorted(set(chosen)), key=_natural)
     real_root = _real(fs, root)
     return InputFiles(
         url=url,
@@ -188,6 +187,12 @@ def _walk(path: str, above: tuple[str, ...] = ()) -> Iterator[str]:
 
 def _hidden(file: str, root: str) -> bool:
     return any(part.startswith(("_", ".")) for part in file.removeprefix(root).split("/"))
+
+
+def _natural(file: str) -> list[tuple[int, int | str]]:
+    return [
+        (0, int(piece)) if piece.isdecimal() else (1, piece) for piece in re.split(r"(\d+)", file)
+    ]
 
 
 def _real(fs: Any, path: str) -> str:

@@ -607,10 +607,13 @@ def job_schema() -> dict[str, Any]:
         made = model.model_json_schema(schema_generator=_WithoutTitles)
         definitions |= made.pop("$defs", {}) | {model.__name__: made}
         required = [] if name == AUTO else ["sampler"]
-        asked = {"required": required, "properties": {"sampler": {"enum": called}}}
+        mine = {"anyOf": [{"enum": called}, {"type": "array", "contains": {"enum": called}}]}
+        asked = {"required": required, "properties": {"sampler": mine}}
         then = {"properties": {"params": {"$ref": f"#/$defs/{model.__name__}"}}}
         rules.append({"if": asked, "then": then})
-    schema["properties"]["sampler"]["enum"] = [*chain.from_iterable(names.values())]
+    one = {"enum": [*chain.from_iterable(names.values())]}
+    several = {"type": "array", "items": one, "minItems": 1, "maxItems": 1}
+    schema["properties"]["sampler"] |= {"type": ["string", "array"], "anyOf": [one, several]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,
