@@ -193,24 +193,21 @@ def _place(address: Any, scheduler_file: Any) -> tuple[str, str] | None:
         file = place
         try:
             with open(os.path.expanduser(file), encoding="utf-8") as handle:
-                content = json.load(handle)
+                place = json.load(handle)["address"]
         except OSError as error:
             raise type(error)(
                 f"cannot read the scheduler file {file}: {error.strerror}; start the scheduler "
                 "with --scheduler-file, or check that this machine sees the folder"
             ) from error
-        except ValueError as error:
+        except (ValueError, LookupError, TypeError) as error:
             raise SchedulerUnreachable(
-                f"{file} is no scheduler file, or its scheduler is still writing it: {error}"
+                f"{file} is no scheduler file, or its scheduler is still writing it: {error!r}"
             ) from error
-        place = content.get("address") if isinstance(content, dict) else None
     if not isinstance(place, str) or not place.strip():
-        if file:
-            raise ValueError(
-                f"the address in the scheduler file {file} is empty: give the file that `dask "
-                "scheduler --scheduler-file` wrote"
-            )
-        raise ValueError("the address of the scheduler is empty: give one such as tcp://HOST:8786")
+        where = f" in {file}" if file else ""
+        raise ValueError(
+            f"the address of the scheduler{where} is empty: give one such as tcp://HOST:8786"
+        )
     return place, file
 
 
@@ -392,37 +389,32 @@ def check_versions(client: Client) -> None:
     # it is asked itself, by a function of the standard library: a worker that is sent a task it
     # cannot import ends.
     mine = f"{__package__}:__version__"
-    own = client.run(resolve_name, mine, on_error="return")
-    try:
-        schedulers = client.run_on_scheduler(resolve_name, mine)
-    except (ImportError, AttributeError):
-        schedulers = None
+    own: dict[str, Any] = client.run(resolve_name, mine, on_error="return")
+    with suppress(ImportError, AttributeError):
+        told["scheduler"]["packages"]["dsmote"] = client.run_on_scheduler(resolve_name, mine)
+    told["client"]["packages"]["dsmote"] = resolve_name(mine)
     scheduler: Any = client.scheduler
-    here = _versions(told["client"], resolve_name(mine))
-    there = {f"the scheduler {scheduler.address}": _versions(told["scheduler"], schedulers)}
+    places = {"": told["client"], f"the scheduler {scheduler.address}": told["scheduler"]}
     for address, version in sorted(own.items()):
         # A worker that was lost in between is not there to be compared.
         if address in told["workers"] and not isinstance(version, OSError):
-            there[f"worker {address}"] = _versions(told["workers"][address], version)
+            worker = places[f"worker {address}"] = told["workers"][address]
+            worker["packages"]["dsmote"] = version if isinstance(version, str) else None
     differing = {}
-    for name, version in here.items():
-        others = [f"{has[name]} on {who}" for who, has in there.items() if has[name] != version]
+    for name, numbers in _NUMBERS.items():
+        found = {
+            who: ".".join((has["packages"].get(name) or "not installed").split(".")[:numbers])
+            for who, has in places.items()
+        }
+        here = found.pop("")
+        others = [f"{version} on {who}" for who, version in found.items() if version != here]
         if others:
-            differing[f"{name}=={version}"] = f"{name} is {version} here, {listed(others, 3)}"
+            differing[f"{name}=={here}"] = f"{name} is {here} here, {listed(others, 3)}"
     if differing:
         raise VersionsDiffer(
             f"the versions differ: {'; '.join(differing.values())}; install there what is here "
             f"({', '.join(differing)}), or work from an environment like the cluster's"
         )
-
-
-def _versions(told: dict[str, Any], own: Any) -> dict[str, str]:
-    """Return version by package, as far as it must agree."""
-    packages = {**told["packages"], "dsmote": own if isinstance(own, str) else None}
-    return {
-        name: ".".join((packages.get(name) or "not installed").split(".")[:numbers])
-        for name, numbers in _NUMBERS.items()
-    }
 
 
 def check_paths(client: Client, reads: Sequence[str] = (), folder: str | None = None) -> None:
@@ -458,13 +450,13 @@ def check_paths(client: Client, reads: Sequence[str] = (), folder: str | None = 
 
 @contextmanager
 def _marked(folder: str) -> Iterator[str]:
-    """Put a file into a folder for the block, and yield its name."""
+    """Put a file into a folder for the block, and yield its path."""
     fs, path = url_to_fs(folder)
-    name = f"_seen-{uuid.uuid4().hex}"
-    file = f"{path.rstrip('/')}/{name}"
-    fs.pipe_file(file, b"dsmote")
+    # Of a name of its own: two at once must not delete each other's.
+    file = f"{path.rstrip('/')}/_seen-{uuid.uuid4().hex}"
     try:
-        yield name
+        fs.pipe_file(file, b"dsmote")  # which may fail with the file made
+        yield file
     finally:
         with suppress(FileNotFoundError):
             fs.rm_file(file)
@@ -490,14 +482,12 @@ def _unseen(sizes: dict[str, int | None], folder: str | None, mark: str) -> str 
                 handle.read(1)
         if folder is not None:
             what = f"cannot write to {folder}"
-            fs, path = url_to_fs(folder)
+            fs, _ = url_to_fs(folder)
             fs.invalidate_cache()
-            if not fs.exists(f"{path.rstrip('/')}/{mark}"):
+            if not fs.exists(mark):
                 return f"{host} does not see what is written here to {folder}: it is not shared"
-            # In a name of its own for each worker: two at once must not delete each other's.
-            own = f"{path.rstrip('/')}/_from-{uuid.uuid4().hex}"
-            fs.pipe_file(own, b"dsmote")
-            fs.rm_file(own)
+            with _marked(folder):
+                pass
     except Exception as error:  # of whichever store this is: each has its own
         return f"{host} {what}: {type(error).__name__}: {' '.join(str(error).split())}"
     return None

@@ -112,17 +112,16 @@ def clear_errors(what: str, path: str) -> Iterator[None]:
         said = str(error).startswith(("cannot ", "no permission to "))  # of which file, too
         if said or not (of_store or isinstance(error, OSError)):
             raise
+        why = getattr(error, "strerror", None) or one_line(error)
         if isinstance(error, PermissionError):
             # A store says more than that, such as that it does not know the key.
-            told = error.errno is None and str(error) not in path
-            why = f": {one_line(error)}" if told else ""
-            raise PermissionError(f"no permission to {what} {path}{why}") from error
+            told = f": {why}" if error.errno is None and str(error) not in path else ""
+            raise PermissionError(f"no permission to {what} {path}{told}") from error
         if isinstance(error, FileNotFoundError):
-            why = one_line(error) if "bucket" in str(error) else "there is no such file or folder"
+            why = why if "bucket" in why else "there is no such file or folder"
             raise FileNotFoundError(f"cannot {what} {path}: {why}") from error
         if isinstance(error, OSError) and error.errno is None:  # a message of ours
             raise
-        why = getattr(error, "strerror", None) or one_line(error)
         raise OSError(f"cannot {what} {path}: {why}") from error
 
 
@@ -151,7 +150,8 @@ def list_files(url: str, format: str | None = None) -> InputFiles:
             f"{url} keeps columns in the names of its folders (such as {keys[0]!r}), and they "
             "would be lost: rewrite it so that its files hold every column"
         )
-    chosen = sorted(set(chosen), key=_natural)
+    # part.2 before part.10, as Dask does; and part.01 before part.1, which are equal to it
+    chosen = sorted(sorted(set(chosen)), key=_natural)
     real_root = _real(fs, root)
     return InputFiles(
         url=url,
@@ -178,7 +178,7 @@ def _walk(path: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     if not os.access(path, os.R_OK | os.X_OK):
         raise PermissionError(f"no permission to read {path}")
     with os.scandir(path) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
+        for entry in entries:
             if not entry.is_dir():
                 yield entry.path
             elif not entry.name.startswith(("_", ".")):
@@ -190,7 +190,6 @@ def _hidden(file: str, root: str) -> bool:
 
 
 def _natural(file: str) -> list[tuple[int, int | str]]:
-    """Sort part.2 before part.10, as Dask does."""
     return [
         (0, int(piece)) if piece.isdecimal() else (1, piece) for piece in re.split(r"(\d+)", file)
     ]

@@ -6,7 +6,6 @@ What the keys mean is not known here: that is the model's (:mod:`dsmote.job.spec
 from __future__ import annotations
 
 import datetime
-import difflib
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,11 +13,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from dsmote.job.logs import SECRET_NAME, Secrets
+from dsmote.samplers.registry import near
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-__all__ = ["JobFileError", "LineError", "Reader", "Setting", "closest", "near", "plain", "set_key"]
+__all__ = ["JobFileError", "LineError", "Reader", "Setting", "plain", "set_key"]
 
 Path = tuple[str, ...]
 
@@ -183,11 +183,8 @@ class Reader:
         """Return what the file holds."""
         from dsmote.job.files import clear_errors
 
-        with clear_errors("read", self.name):
-            if os.path.isdir(self.name):
-                raise IsADirectoryError(f"{self.name} is a folder: name the job file")
-            with open(self.name, "rb") as handle:
-                data = handle.read(MAX_BYTES + 1)
+        with clear_errors("read", self.name), open(self.name, "rb") as handle:
+            data = handle.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             return self.error((), "larger than 1 MB: this is no job file", 1)
         try:
@@ -211,21 +208,15 @@ class Reader:
         self._places.setdefault(path, self._setting)
         if not isinstance(data, dict) or len(self.errors) > before:
             return
-        holder: Any = data
-        for depth, name in enumerate(path):
-            above, last = ".".join(path[:depth]), depth == len(path) - 1
-            if not isinstance(holder, dict | list):
-                return self.error(path, f"{above} is one value: it has no key {name!r}")
-            if isinstance(holder, list) and name not in _items(holder):
-                there = f"{above} has items 0 to {len(holder) - 1}"
-                return self.error(path, f"{there}, but no {name!r}")
-            key: Any = int(name) if isinstance(holder, list) else name
-            if last:
-                holder[key] = value
-            elif _items(holder).get(name) is None:
-                holder[key] = {}
-                self._places.setdefault(path[: depth + 1], self._setting)
-            holder = holder[key]
+        for depth, name in enumerate(path[:-1], start=1):
+            if data.get(name) is None:
+                data[name] = {}
+                self._places.setdefault(path[:depth], self._setting)
+            data = data[name]
+            if not isinstance(data, dict):
+                above = ".".join(path[:depth])
+                return self.error(path, f"{above} is no mapping: it has no key {path[depth]!r}")
+        data[path[-1]] = value
 
     def python(self, value: Any, path: Path = (), line: int | None = None) -> Any:
         """Return a value of Python's as plain data; what is none stays as it is."""
@@ -273,7 +264,7 @@ class Reader:
     def _yaml(self, text: str, path: Path) -> Any:
         """Return a document of YAML as plain data; None where it cannot be read, or is empty."""
         from ruamel.yaml import YAML  # options that are no YAML do without
-        from ruamel.yaml.error import MarkedYAMLError
+        from ruamel.yaml.error import MarkedYAMLError, YAMLError
         from ruamel.yaml.reader import ReaderError
 
         self._parser = YAML(typ="safe", pure=True)  # a new one: it remembers %YAML
@@ -283,24 +274,22 @@ class Reader:
             if self._parser.resolver.processing_version != (1, 2):  # labels would be others
                 line = text.count("\n", 0, text.find("%YAML")) + 1
                 return self.error((), "job files are YAML 1.2: delete the %YAML directive", line)
-        except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line = mark.line + 1 if mark else 1
-            said = " ".join(part for part in (error.context, error.problem) if part)
-            written = [*text.split("\n"), ""][line - 1]
+        except (YAMLError, RecursionError, ValueError, OverflowError) as error:
+            said, at = " ".join(str(error).split()), text.count("\n", 0, max(text.find("\\U"), 0))
+            if isinstance(error, MarkedYAMLError):
+                at = getattr(error.problem_mark or error.context_mark, "line", 0)
+                said = " ".join(part for part in (error.context, error.problem) if part)
+            elif isinstance(error, ReaderError):
+                at = text.count("\n", 0, error.position)
+                said = f"a character that YAML does not allow, {error.character!r}"
+            line = at + 1
+            written = [*text.split("\n"), ""][at]
             if "${" in written:
                 said += "; inside { } and [ ] put ${NAME} in quotes"
             elif "\t" in written:
                 said += "; YAML takes no tabs: use spaces"
             elif any(part in said for part in ("undefined alias", "any token", "document start")):
                 said += "; put a text that begins with a character such as * or @ in quotes"
-        except ReaderError as error:
-            line = text.count("\n", 0, error.position) + 1
-            said = f"a character that YAML does not allow, {error.character!r}"
-        except RecursionError:
-            line, said = 1, "it is nested too deep"
-        except (ValueError, OverflowError):  # of "\UFFFFFFFF"
-            line, said = text.count("\n", 0, text.find("\\U")) + 1, "there is no such character"
         else:
             return None if node is None else self._node(node, path, node.start_mark.line + 1)
         return self.error((), f"cannot be read as YAML: {said}", line)
@@ -459,17 +448,3 @@ def _shown(value: Any) -> str:
         return repr(value) if isinstance(value, str) else str(value)
     except ValueError:  # which Python does not print
         return "a number of thousands of digits"
-
-
-def near(name: str, names: Iterable[str]) -> str:
-    """Say which name is close, if one is."""
-    found = closest(name, names)
-    return "" if found is None else f" (did you mean {found!r}?)"
-
-
-def closest(name: str, names: Iterable[str]) -> str | None:
-    """Return the name that is close; capitals, ``-`` and ``_`` do not matter."""
-    lower = {each.lower().replace("-", "_"): each for each in reversed([*names])}
-    asked = name.lower().replace("-", "_")[:100]
-    found = difflib.get_close_matches(asked, lower, n=1, cutoff=0.6)
-    return lower[found[0]] if found else None

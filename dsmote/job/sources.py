@@ -70,7 +70,7 @@ PIECE_ROWS = 250_000
 CUT_BYTES = 12 * 2**20
 MOST_CUTS = 16
 #: Columns of a row group that are read together (of 10,000 at once, what Arrow holds for each is 7
-#: times the row group); of one that is cut, up to this size.
+#: times the row group); of one that is cut, up to about this size.
 COLUMNS = 500
 TOGETHER_BYTES = 4 * 2**20
 #: Read ahead of a column.
@@ -90,10 +90,10 @@ UNPACKED = 10
 #: From here on float64 has no place for each integer.
 EXACT = 2**53
 
-Part = TypeVar("Part")
-
 #: What Arrow calls text.
 TEXTS = (pa.string(), pa.large_string())
+
+Part = TypeVar("Part")
 
 _INDEX_COLUMN = re.compile(r"__index_level_\d+__")
 
@@ -155,11 +155,7 @@ class Source:
         """
         types, empty = self.schema, meta.iloc[:0]
         if types is None:
-            inferred = pa.Schema.from_pandas(empty, preserve_index=False)
-            types = pa.schema(
-                pa.field(f.name, pa.large_string()) if pa.types.is_null(f.type) else f
-                for f in inferred
-            )
+            types = pa.Schema.from_pandas(empty, preserve_index=False)
         return with_pandas_dtypes(pa.schema([types.field(name) for name in empty.columns]), empty)
 
 
@@ -219,12 +215,14 @@ def look_at(
     return over_all(tasks, ((key,) for key in keys), name, look, joined)
 
 
-def _shared(parts: Sequence[Part], sizes: Sequence[int], most: int) -> list[tuple[Part, ...]]:
+def _shared(
+    parts: Sequence[Part], sizes: Sequence[int], most: int, fewest: int = 1
+) -> list[tuple[Part, ...]]:
     """Put small parts that follow each other, up to `most` bytes, into one partition.
 
-    There are at least `FEWEST` partitions, where there are as many parts of about the same size.
+    There are at least `fewest` partitions, where there are as many parts of about the same size.
     """
-    most = min(most, -(-sum(sizes) // FEWEST))
+    most = min(most, -(-sum(sizes) // fewest))
     shared: list[list[Part]] = []
     left = 0
     for part, size in zip(parts, sizes, strict=True):
@@ -305,7 +303,10 @@ def _footer(file: str) -> Footer:
         # Missing throughout: another file says whether these are integers.
         if pa.types.is_null(field.type) or (whole and _has_nulls(groups, place)):
             with_nulls.add(field.name)
-        if field.name in categorical and not pa.types.is_dictionary(field.type):
+        if pa.types.is_dictionary(field.type):  # however few categories this file has
+            of = field.type
+            field = field.with_type(pa.dictionary(pa.int32(), of.value_type, of.ordered))
+        elif field.name in categorical:
             field = field.with_type(pa.dictionary(pa.int32(), field.type))
         if not _INDEX_COLUMN.fullmatch(field.name):
             fields.append(field)
@@ -315,12 +316,9 @@ def _footer(file: str) -> Footer:
 
 
 def _has_nulls(groups: Sequence[Any], place: int) -> bool:
-    for group in groups:
-        known = group.column(place).statistics
-        # A group without rows has no statistics, and nothing that could be missing.
-        if group.num_rows and not (known and known.has_null_count and known.null_count == 0):
-            return True
-    return False
+    known = ((group.num_rows, group.column(place).statistics) for group in groups)
+    # A group without rows has no statistics, and nothing that could be missing.
+    return any(rows and not (of and of.has_null_count and of.null_count == 0) for rows, of in known)
 
 
 def _table_schema(footers: Sequence[Footer]) -> pa.Schema:
@@ -331,16 +329,23 @@ def _table_schema(footers: Sequence[Footer]) -> pa.Schema:
     throughout a file fits any type.
     """
     first = footers[0]
-    names = set(first.schema.names)
+    names, typed = set(first.schema.names), first.schema
     for footer in footers:
-        theirs = set(footer.schema.names)
-        if names != theirs:
+        theirs = footer.schema
+        if names != set(theirs.names):
             raise ValueError(
                 f"{footer.file} does not have the columns of {first.file}: lacking "
-                f"{sorted(names - theirs)}, additional {sorted(theirs - names)}; rewrite it with "
-                "those columns, or give the files that have them as a glob"
+                f"{sorted(names - {*theirs.names})}, additional {sorted({*theirs.names} - names)}; "
+                "rewrite it with those columns, or give the files that have them as a glob"
             )
-    typed = pa.schema([_common_field(name, footers) for name in first.schema.names])
+        try:
+            typed = typed if theirs.equals(typed) else _widened(typed, theirs)
+        except (pa.ArrowTypeError, TypeError) as error:
+            raise ValueError(
+                f"{footer.file} does not fit {first.file} and the files between them: "
+                f"{one_line(error)}; cast the column in one of them"
+            ) from error
+    typed = typed.remove_metadata()
     known = first.schema.pandas_metadata
     if known is not None:
         columns = [column for column in known["columns"] if column.get("field_name") in names]
@@ -371,91 +376,65 @@ def as_pandas(table: pa.Table, **options: Any) -> pd.DataFrame:
     return table.to_pandas(types_mapper=decimal, **options)
 
 
-def _common_field(name: str, footers: Sequence[Footer]) -> pa.Field:
-    """Return the field that holds a column of every file: the widest type, as Arrow promotes it.
-
-    A column is categorical where every file has it so. Codes get 32 bits, however few categories a
-    file has.
-    """
-    files: dict[pa.DataType, str] = {}  # few types, each with the first file that has it
-    for footer in footers:
-        files.setdefault(footer.schema.field(name).type, footer.file)
-    values, before = pa.null(), footers[0].file
-    coded: set[bool | None] = set()  # whether categories are ordered; None: no categories
-    for arrow, file in files.items():
-        if pa.types.is_null(arrow):  # all missing, which fits any type
-            continue
-        dictionary = pa.types.is_dictionary(arrow)
-        coded.add(arrow.ordered if dictionary else None)
-        theirs = arrow.value_type if dictionary else arrow
-        wider = _wider(values, theirs)
-        if wider is None:
-            raise ValueError(
-                f"column {name!r} is {theirs} in {file} but {values} in {before} or a file before "
-                "it, and no type holds both: cast it in one of them"
-            )
-        values, before = wider, file
-    if len(coded) > 1 and values not in TEXTS:
-        raise ValueError(
-            f"column {name!r} is categorical in some files and not in others, or ordered in some "
-            f"only ({before} is one of them): rewrite them alike"
-        )
-    if coded in ({True}, {False}):
-        values = pa.dictionary(pa.int32(), values, ordered=True in coded)
-    return pa.field(name, values)
+def _widened(mine: pa.Schema, theirs: pa.Schema) -> pa.Schema:
+    """Return the schema that holds the values of two, as Arrow promotes types; else a TypeError."""
+    mine, theirs = _as_text(mine, theirs), _as_text(theirs, mine)
+    found = pa.unify_schemas([mine, theirs], promote_options="permissive")
+    for field in found:
+        types = [schema.field(field.name).type for schema in (mine, theirs)]
+        inexact = pa.types.is_floating(field.type) and any(map(pa.types.is_decimal, types))
+        if inexact or (field.type not in TEXTS and {*TEXTS} & {*types}):
+            raise TypeError(f"field {field.name} is {types[0]} and {types[1]}")
+    return found
 
 
-def _wider(mine: pa.DataType, theirs: pa.DataType) -> pa.DataType | None:
-    """Return a type that holds the values of two, as Arrow promotes them; None if there is none."""
-    schemas = [pa.schema([pa.field("", each)]) for each in (mine, theirs)]
-    try:
-        found = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
-    except pa.ArrowTypeError:
-        return None
-    inexact = pa.types.is_floating(found) and any(map(pa.types.is_decimal, (mine, theirs)))
-    bytes_of_text = found not in TEXTS and (mine in TEXTS or theirs in TEXTS)
-    return None if inexact or bytes_of_text else found
+def _as_text(schema: pa.Schema, other: pa.Schema) -> pa.Schema:
+    """Return a schema in which categories of text are text where the other one has text."""
+    fields = [
+        field.with_type(field.type.value_type)
+        if pa.types.is_dictionary(field.type) and other.field(field.name).type in TEXTS
+        else field
+        for field in schema
+    ]
+    return pa.schema(fields, schema.metadata)
 
 
 def _partitions(footers: Sequence[Footer], schema: pa.Schema) -> list[tuple[Piece, ...]]:
     """Return what each partition is read from, in the order of files and row groups."""
     # Each file has its own order of categories, and joined they might have another.
     ordered = any(pa.types.is_dictionary(field.type) and field.type.ordered for field in schema)
-    least, row = FILE_BYTES * len(schema), -(-PIECE_BYTES // PIECE_ROWS)
+    least, width = FILE_BYTES * len(schema), sum(_width(field.type) for field in schema)
     pieces, sizes = [], []
     for footer in footers:
-        own = _pieces(footer, sum(_width(field.type) for field in schema))
+        own = _pieces(footer, width)
         # Only whole files share: one that has several pieces is cut where it should be.
         alone = ordered or len(own) > 1
-        sizes += [PIECE_BYTES if alone else max(p.bytes, p.rows * row, least) for p in own]
+        sizes += [PIECE_BYTES if alone else max(_weight(p.rows, p.bytes), least) for p in own]
         pieces += own
-    return _shared(pieces, sizes, PIECE_BYTES)
+    return _shared(pieces, sizes, PIECE_BYTES, FEWEST)
+
+
+def _weight(rows: int, size: int) -> int:
+    return max(size, rows * (PIECE_BYTES // PIECE_ROWS))
 
 
 def _pieces(footer: Footer, width: int) -> list[Piece]:
-    pieces: list[Piece] = []
-    groups: tuple[int, ...] = ()
-    rows = size = 0
-    for number, (group_rows, encoded) in enumerate(footer.groups):
-        # Encoded data can be far smaller than what a task holds.
-        group_size = max(encoded, group_rows * width)
-        large = group_rows > PIECE_ROWS or group_size > PIECE_BYTES
-        full = large or rows + group_rows > PIECE_ROWS or size + group_size > PIECE_BYTES
-        if groups and full:
-            pieces.append(Piece(footer.file, groups, rows, size))
-            groups, rows, size = (), 0, 0
-        if large and group_rows > 1:
-            cuts = min(MOST_CUTS, max(-(-group_rows // PIECE_ROWS), -(-group_size // CUT_BYTES)))
-            each = -(-group_rows // cuts)
-            for start in range(0, group_rows, each):
-                own = min(each, group_rows - start)
-                share = group_size * own // group_rows
-                pieces.append(Piece(footer.file, (number,), own, share, start, each))
-        else:
-            groups, rows, size = (*groups, number), rows + group_rows, size + group_size
+    # Encoded data can be far smaller than what a task holds.
+    known = [(rows, max(encoded, rows * width)) for rows, encoded in footer.groups]
+    weights = [_weight(*group) for group in known]
+    pieces = []
     # A file without a row group is a piece, too: it may be all there is.
-    last = [Piece(footer.file, groups, rows, size)] if groups or not pieces else []
-    return pieces + last
+    for groups in _shared(range(len(known)), weights, PIECE_BYTES) or [()]:
+        rows, size = (sum(known[number][of] for number in groups) for of in (0, 1))
+        cuts = min(MOST_CUTS, rows, max(-(-rows // PIECE_ROWS), -(-size // CUT_BYTES)))
+        if cuts < 2 or _weight(rows, size) <= PIECE_BYTES:
+            pieces.append(Piece(footer.file, groups, rows, size))
+            continue
+        each = -(-rows // cuts)
+        for start in range(0, rows, each):
+            own = min(each, rows - start)
+            pieces.append(Piece(footer.file, groups, own, size * own // rows, start, each))
+    return pieces
 
 
 def _width(arrow: pa.DataType) -> int:
@@ -494,7 +473,13 @@ def _read(piece: Piece, names: Sequence[str]) -> pa.Table:
         # Reading ahead would hold more, in Arrow's threads, which wait for Python's.
         ahead = BUFFER_BYTES if piece.cut else 0
         parquet = pq.ParquetFile(handle, buffer_size=ahead, pre_buffer=False)
-        for run in _runs(parquet.metadata, piece, names):
+        most = COLUMNS
+        if piece.cut:
+            group = parquet.metadata.row_group(piece.groups[0])
+            few = 1 + TOGETHER_BYTES * group.num_columns // (group.total_byte_size + 1)
+            most = min(most, few)
+        for first in range(0, len(names), most):
+            run = list(names[first : first + most])
             if piece.cut:
                 part = _read_cut(parquet, piece, run)
             else:
@@ -503,35 +488,16 @@ def _read(piece: Piece, names: Sequence[str]) -> pa.Table:
     return pa.table([columns[name] for name in names], names=list(names))
 
 
-def _runs(metadata: Any, piece: Piece, names: Sequence[str]) -> list[list[str]]:
-    """Return which columns are read together."""
-    encoded, most = dict.fromkeys(names, 0), 0
-    if piece.cut:
-        group, most = metadata.row_group(piece.groups[0]), TOGETHER_BYTES
-        chunks = map(group.column, range(group.num_columns))
-        encoded = {chunk.path_in_schema: chunk.total_uncompressed_size for chunk in chunks}
-    runs: list[list[str]] = []
-    room = -1
-    for name in names:
-        if encoded[name] > room or len(runs[-1]) == COLUMNS:
-            runs.append([])
-            room = most
-        runs[-1].append(name)
-        room -= encoded[name]
-    return runs
-
-
 def _read_cut(parquet: pq.ParquetFile, piece: Piece, names: list[str]) -> pa.Table:
     kept, at, stop = [], 0, piece.start + piece.rows
     for batch in parquet.iter_batches(piece.cut, list(piece.groups), names, use_threads=False):
-        # The cut is one batch, unless Arrow ends some before.
-        low, high = max(at, piece.start), min(at + len(batch), stop)
-        if low < high:
-            kept.append(batch.slice(low - at, high - low))
         at += len(batch)
+        if at > piece.start:
+            kept.append(batch)  # the only one, unless Arrow ends some before
         if at >= stop:
             break
-    return pa.Table.from_batches(kept)
+    rows = pa.Table.from_batches(kept)
+    return rows.slice(len(rows) - (at - piece.start), piece.rows)
 
 
 def _cast(table: pa.Table, wanted: pa.Schema, file: str) -> pa.Table:
@@ -593,7 +559,7 @@ def _blocks(inputs: InputFiles, n_columns: int) -> list[tuple[Block, ...]]:
         for start in range(0, size, BLOCK_BYTES):
             blocks.append(Block(file, start, BLOCK_BYTES))
             sizes.append(min(BLOCK_BYTES, size - start))
-    return _shared(blocks, sizes, BLOCK_BYTES)
+    return _shared(blocks, sizes, BLOCK_BYTES, FEWEST)
 
 
 def read_blocks(

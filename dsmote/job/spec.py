@@ -29,7 +29,6 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     ValidationInfo,
-    WithJsonSchema,
     create_model,
     field_validator,
 )
@@ -37,8 +36,10 @@ from pydantic.dataclasses import dataclass
 from pydantic.json_schema import GenerateJsonSchema, SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from dsmote.job.jobfile import Path, Reader, Setting, closest, near, plain
+from dsmote.job.jobfile import Path, Reader, Setting, plain
 from dsmote.job.logs import Secrets
+from dsmote.samplers import registry
+from dsmote.samplers.registry import closest, near
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,13 +79,6 @@ PARAMS = {
 }
 
 
-def _registry() -> Any:
-    # Help texts need no sampler, which would load pandas and Dask.
-    from dsmote.samplers import registry
-
-    return registry
-
-
 def _as_list(value: Any) -> Any:
     value = [value] if isinstance(value, str | int | float | date) else value
     return [plain(each) for each in value] if isinstance(value, list | tuple) else value
@@ -98,11 +92,8 @@ def _sampler(value: Any) -> Any:
             raise ValueError(text)
         (value,) = value
     if isinstance(value, str) and value != AUTO:
-        _registry().find_sampler(value, also=(AUTO,))
+        registry.find_sampler(value, also=(AUTO,))
     return value
-
-
-_ABOVE_ZERO = r"^(0*[1-9][0-9]*(\.[0-9]+)?|0+\.0*[1-9][0-9]*) *([kKmMgGtTpP][iI]?)?[bB]?$"
 
 
 def _size(value: Any) -> Any:
@@ -131,19 +122,12 @@ Strategy = (
     | Annotated[Number, Field(gt=0, le=1)]
     | Annotated[dict[str, Natural], Field(min_length=1)]
 )
-_SIZE: Any = {"type": ["string", "integer"], "pattern": _ABOVE_ZERO, "exclusiveMinimum": 0}
-Size = Annotated[Any, PlainValidator(_size), WithJsonSchema(_SIZE)]
+Size = Annotated[Any, PlainValidator(_size, json_schema_input_type=str | int)]
 
 _CONFIG = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
-_BY_COLUMN: Any = {"test_fraction": False, "seed": False, "stratify": False}
-_BY_CHANCE: Any = {"column": False, "train": False, "test_fraction": {"type": "number"}}
-_WAYS: Any = [
-    {"required": ["column", "train"], "properties": _BY_COLUMN},
-    {"required": ["test_fraction"], "properties": _BY_CHANCE},
-]
 
 
-@dataclass(frozen=True, config=_CONFIG | ConfigDict(json_schema_extra={"oneOf": _WAYS}))
+@dataclass(frozen=True, config=_CONFIG)
 class Split:
     """Which rows are training rows: by a column, or by chance. Only these are resampled.
 
@@ -181,13 +165,9 @@ _LOCAL = ("n_workers", "threads_per_worker", "memory_limit")
 _RUNNING = ("address", "scheduler_file")
 #: The keys that say where a job runs.
 PLACES = (*_RUNNING, *_LOCAL)
-_ONE_PLACE: Any = [
-    {"properties": {name: {"type": "null"} for name in PLACES if name not in place}}
-    for place in (("address",), ("scheduler_file",), _LOCAL)
-]
 
 
-@dataclass(frozen=True, config=_CONFIG | ConfigDict(json_schema_extra={"anyOf": _ONE_PLACE}))
+@dataclass(frozen=True, config=_CONFIG)
 class Cluster:
     """Where the job runs: on a running scheduler, or on workers started for the job."""
 
@@ -462,7 +442,7 @@ def _meant(data: dict[str, Any]) -> Any:
     ours = JobSpec.__dataclass_fields__
     name = next((data[key] for key in keys if closest(key, ours) == "sampler"), AUTO)
     name = name[0] if isinstance(name, list) and name else name
-    known = _registry().class_names()
+    known = registry.class_names()
     guess = closest(str(name), [AUTO, *known, *known.values()])
     if guess == AUTO and not data.get("params"):
         return sampler_class("smote")  # the one that takes most is not needed
@@ -475,7 +455,7 @@ def homes() -> dict[str, list[str]]:
     known: Any = {"": JobSpec, "split": Split, "cluster": Cluster, "cluster.security": Security}
     found = {name: [*model.__dataclass_fields__] for name, model in known.items()}
     found[""].remove("hidden")
-    kinds = _registry().samplers().values()
+    kinds = registry.samplers().values()
     return {**found, "params": [name for kind in kinds for name in params_model(kind).model_fields]}
 
 
@@ -485,7 +465,7 @@ def _unknown(path: Path, sampler: Any) -> str:
     above = ".".join(path[:-1])
     if above == "params":
         names = sorted(params_model(sampler).model_fields)
-        kinds = _registry().samplers().items()
+        kinds = registry.samplers().items()
         others = [name for name, kind in kinds if key in params_model(kind).model_fields]
         have = f" ({', '.join(others)} {'has' if len(others) == 1 else 'have'} it)"
         hint = near(key, names) or (have if others else "")
@@ -499,7 +479,7 @@ def _unknown(path: Path, sampler: Any) -> str:
 
 def sampler_class(name: str) -> Any:
     """Return the class of a sampler; where it is to be chosen, the one that takes most."""
-    return _registry().find_sampler("smotenc" if name == AUTO else name)
+    return registry.find_sampler("smotenc" if name == AUTO else name)
 
 
 @cache
@@ -508,7 +488,7 @@ def params_model(sampler: Any) -> type[BaseModel]:
     from dsmote.samplers.parameters import allowed
 
     fields: dict[str, Any] = {}
-    for name, default in _registry().parameters_of(sampler).items():
+    for name, default in registry.parameters_of(sampler).items():
         kind = _TYPES.get(name) or _kind_of(allowed(sampler)[name])
         fields[name] = (kind, Field(default, description=_meaning(sampler, name)))
     if "n_neighbors" in fields:
@@ -528,8 +508,8 @@ def _meaning(sampler: Any, name: str) -> str:
     """Return what a parameter is for: the first sentence about it in a docstring of a sampler."""
     if name in PARAMS:
         return PARAMS[name]
-    known = _registry()  # loaded one by one, as far as needed
-    for each in chain(sampler.__mro__, map(known.find_sampler, known.class_names())):
+    # Samplers are loaded one by one, as far as needed.
+    for each in chain(sampler.__mro__, map(registry.find_sampler, registry.class_names())):
         found = re.search(rf"^    {name} : .*\n((?:        .*\n)+)", each.__doc__ or "", re.M)
         text = " ".join(found[1].split()) if found else "As in"
         if not text.startswith("As "):
@@ -620,21 +600,20 @@ def job_schema() -> dict[str, Any]:
     """Return the JSON schema (2020-12) of the job file, for editors and programs."""
     schema = keys_schema()
     definitions, rules = schema["$defs"], []
-    known: dict[str, Any] = {
-        name: [name, kind.__name__] for name, kind in _registry().samplers().items()
-    }
-    for name, names in {AUTO: [AUTO], **known}.items():
+    known = {name: [name, kind.__name__] for name, kind in registry.samplers().items()}
+    names = {AUTO: [AUTO], **known}
+    for name, called in names.items():
         model = params_model(sampler_class(name))
         made = model.model_json_schema(schema_generator=_WithoutTitles)
         definitions |= made.pop("$defs", {}) | {model.__name__: made}
-        mine = {"anyOf": [{"enum": names}, {"type": "array", "contains": {"enum": names}}]}
         required = [] if name == AUTO else ["sampler"]
+        mine = {"anyOf": [{"enum": called}, {"type": "array", "contains": {"enum": called}}]}
+        asked = {"required": required, "properties": {"sampler": mine}}
         then = {"properties": {"params": {"$ref": f"#/$defs/{model.__name__}"}}}
-        rules.append({"if": {"required": required, "properties": {"sampler": mine}}, "then": then})
-    one = {"enum": [AUTO, *known, *(names[1] for names in known.values())]}
-    chain = {"type": "array", "items": one, "minItems": 1, "maxItems": 1}
-    sampler = {"type": ["string", "array"], "anyOf": [one, chain]}
-    schema["properties"]["sampler"] |= sampler
+        rules.append({"if": asked, "then": then})
+    one = {"enum": [*chain.from_iterable(names.values())]}
+    several = {"type": "array", "items": one, "minItems": 1, "maxItems": 1}
+    schema["properties"]["sampler"] |= {"type": ["string", "array"], "anyOf": [one, several]}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -56,8 +56,8 @@ def find_sampler(name: str, also: Iterable[str] = ()) -> type:
             module = importlib.import_module(f"dsmote.samplers.{its.replace('-', '_')}")
             return getattr(module, kind)
     listed = [*also, *known]
-    near = _near(asked, [*listed, *known.values()])
-    raise ValueError(f"there is no sampler {name!r}{near}; the samplers are: {', '.join(listed)}")
+    hint = near(asked, [*listed, *known.values()])
+    raise ValueError(f"there is no sampler {name!r}{hint}; the samplers are: {', '.join(listed)}")
 
 
 def parameters_of(sampler: Any) -> dict[str, Any]:
@@ -94,14 +94,21 @@ def make_sampler(name: str, **params: Any) -> Any:
     for given in params:
         if given not in there:
             raise ValueError(
-                f"{sampler.__name__} has no parameter {given!r}{_near(given, there)}; its "
+                f"{sampler.__name__} has no parameter {given!r}{near(given, there)}; its "
                 f"parameters are: {', '.join(there)}"
             )
     return sampler(**params)
 
 
-def _near(name: str, names: list[str]) -> str:
-    """Say which name is close, if one is; capitals do not matter."""
-    lower = {each.lower(): each for each in reversed(names)}
-    found = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
-    return f" (did you mean {lower[found[0]]!r}?)" if found else ""
+def near(name: str, names: Iterable[str]) -> str:
+    """Say which name is close, if one is."""
+    found = closest(name, names)
+    return "" if found is None else f" (did you mean {found!r}?)"
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """Return the name that is close; capitals, ``-`` and ``_`` do not matter."""
+    lower = {each.lower().replace("-", "_"): each for each in reversed([*names])}
+    asked = name.lower().replace("-", "_")[:100]
+    found = difflib.get_close_matches(asked, lower, n=1, cutoff=0.6)
+    return lower[found[0]] if found else None

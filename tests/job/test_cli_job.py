@@ -205,12 +205,6 @@ def test_the_log_as_json(job: Path) -> None:
     assert warned == json.loads(MANIFEST.read_text())["warnings"]
 
 
-def test_resample_logs_when_asked(numeric: Path) -> None:
-    result = call("resample", "numeric", "b", *TARGET, "--log-level", "info")
-    assert "INFO    writing: 350 rows" in result.stderr
-    assert "partitions, 350 of 350 rows" not in result.stderr
-
-
 def test_a_library_call_configures_no_logging(
     job: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -309,25 +303,6 @@ def test_an_output_that_is_there(job: Path) -> None:
     assert call(*again, "--overwrite").exit_code == 0
     assert MANIFEST.stat().st_mtime_ns != before
     assert beside(Path()) == ["job.yaml", "numeric", "out"]
-
-
-def test_what_the_disk_does_not_allow(numeric: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for out in ("numeric", "numeric/out", "."):  # the input would be lost
-        result = call("resample", "numeric", out, *TARGET, "--overwrite")
-        assert result.exit_code == 5
-        assert "Traceback" not in result.output
-    assert sorted(os.listdir("numeric")) == ["0.parquet", "1.parquet"]
-
-    def refuse(path: str, *mode: int) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("os.mkdir", refuse)
-        result = call("resample", "numeric", "out", *TARGET)
-    failed(result, "no permission to write", "out", code=1)
-    Path("numeric/1.parquet").write_bytes(b"no")
-    result = call("resample", "numeric", "out", *TARGET)
-    failed(result, "1.parquet is corrupt or not a Parquet file")
 
 
 def table(**columns: object) -> str:
@@ -477,17 +452,6 @@ def _masking_filters() -> int:
     known = [logging.getLogger(name) for name in logging.root.manager.loggerDict]
     handlers = [handler for logger in known for handler in logger.handlers]
     return sum("job.logs" in type(f).__module__ for each in handlers for f in each.filters)
-
-
-def test_passwords_in_urls_are_shown_nowhere() -> None:
-    spec = JobSpec("sftp://me:topsecret@127.0.0.1:1/in.parquet", "y", output="out")
-    assert "topsecret" not in repr(spec) + json.dumps(spec.shown())
-    with pytest.raises(Exception, match=r".") as error:
-        run_job(spec)
-    assert "topsecret" not in str(error.value)
-    result = call("resample", spec.input, "out", *TARGET)
-    assert result.exit_code in (1, 5)  # 5 where no library is there for it
-    assert "topsecret" not in result.output
 
 
 # --- Jobs from a file, and from Python
@@ -653,13 +617,6 @@ def test_under_sampling_keeps_the_index_that_pandas_stored() -> None:
     after = pd.read_parquet("out")
     assert after["key"].tolist() == (after["x"] * 1000).astype(int).tolist()
     assert len(after) == 30
-
-
-def test_glob_and_csv_and_format(numeric: Path) -> None:
-    pd.read_parquet(numeric).to_csv("table.txt", index=False)
-    for args in (["numeric/*.parquet"], ["table.txt", "--format", "csv"]):
-        result = call("plan", *args, *TARGET, "--json")
-        assert json.loads(result.stdout)["rows_before"] == 200
 
 
 def test_demo_shows_counts_and_place() -> None:

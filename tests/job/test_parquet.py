@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
-from dsmote import SMOTE
 from dsmote.job.outputs import Outputs
 from dsmote.job.runner import Threads
 from dsmote.job.sources import open_source
@@ -104,32 +103,6 @@ def test_whole_row_groups_go_together_and_large_ones_are_cut(
     pd.testing.assert_frame_equal(some, frame[["y", "level"]])
 
 
-def test_row_groups_share_a_partition_up_to_a_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    frame = pd.DataFrame({"x": np.arange(1000.0)})
-    frame.to_parquet(tmp_path / "a.parquet", row_group_size=100)
-    monkeypatch.setattr("dsmote.job.sources.PIECE_BYTES", 2_000)
-    assert open_source(str(tmp_path / "a.parquet")).partition_rows == (200,) * 5
-    pd.testing.assert_frame_equal(read_all(tmp_path / "a.parquet"), frame)
-
-
-def test_cuts_change_no_row_that_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    frame = all_kinds(1_000)[["single", "flag", "y"]].assign(a=np.arange(1_000.0) % 97)
-    frame.to_parquet(tmp_path / "a.parquet", index=False)
-
-    def made() -> pd.DataFrame:
-        lazy = open_source(str(tmp_path / "a.parquet")).frame()
-        sampler = SMOTE(random_state=0, scale="standard")
-        return sampler.resample(lazy, target="y").compute(scheduler="sync").reset_index(drop=True)
-
-    whole = made()
-    monkeypatch.setattr("dsmote.job.sources.PIECE_ROWS", 300)
-    monkeypatch.setattr("dsmote.execute.partition.LEAST_ROWS", 64)
-    monkeypatch.setattr("dsmote.execute.partition.PROFILE_CELLS", 64)
-    pd.testing.assert_frame_equal(made(), whole)
-
-
 def test_what_cannot_be_read_is_refused_before_anything_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,11 +184,17 @@ NO_PARQUET = r"1\.parquet is corrupt or not a Parquet file"
         (WHOLE[:4] + b"\xff" * 1996 + WHOLE[2000:], r"1\.parquet is corrupt: "),
         ({"x": [1.0]}, r"1\.parquet does not have the columns of .*0\.parquet: lacking \['s'\]"),
         ({"x": [1.0], "s": ["u"], "z": [1]}, r"additional \['z'\]"),
-        ({"x": [True], "s": ["u"]}, r"column 'x' is bool in .*1\.parquet but double .*cast it"),
-        ({"x": [1.0], "s": [1]}, r"column 's' is int64 in .*1\.parquet but .*string .*cast it"),
-        ({"x": [1.0], "s": [b"u"]}, r"column 's' is binary in .*1\.parquet but .*string .*cast it"),
-        ({"x": pd.Categorical([1.0]), "s": ["u"]}, r"column 'x' is categorical in some files"),
-        ({"x": [Decimal("1.5")], "s": ["u"]}, r"column 'x' is decimal128\(2, 1\) in .*1\.parquet"),
+        (
+            {"x": [True], "s": ["u"]},
+            r"1\.parquet does not fit .*0\.parquet.* x .*double vs bool; cast",
+        ),
+        ({"x": [1.0], "s": [1]}, r"1\.parquet does not fit .* s .*string vs int64; cast"),
+        ({"x": [1.0], "s": [b"u"]}, r"1\.parquet does not fit .* s is .*string and binary; cast"),
+        ({"x": pd.Categorical([1.0]), "s": ["u"]}, r"1\.parquet does not fit .* x .*vs dictionary"),
+        (
+            {"x": [Decimal("1.5")], "s": ["u"]},
+            r"1\.parquet does not fit .* x is double and decimal128",
+        ),
         (
             {"x": [2**53 + 1], "s": ["u"]},
             r"column 'x' of .*1\.parquet is int64, double in other files, and holds a value that",
@@ -249,7 +228,6 @@ WIDENED = {
     "durations": (pa.duration("s"), pa.duration("us"), [timedelta(1)] * 2, pa.duration("us")),
     "text": (pa.string(), pa.large_string(), ["a", "b"], pa.large_string()),
     "bytes": (pa.binary(), pa.large_binary(), [b"a", b"b"], pa.large_binary()),
-    "text and codes": (pa.string(), pa.dictionary(pa.int8(), pa.string()), ["a"] * 2, pa.string()),
     "codes": (
         pa.dictionary(pa.int8(), pa.string()),
         pa.dictionary(pa.int16(), pa.large_string()),

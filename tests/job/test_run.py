@@ -22,6 +22,7 @@ from distributed import Client
 from dsmote import SMOTE
 from dsmote.job import JobFailed, JobSpec, plan_job, prepare, shuffle, write_job
 from dsmote.job import sources as sources_module
+from dsmote.job.files import list_files
 from dsmote.job.outputs import Outputs
 from dsmote.job.parts import Layout, write_part
 from dsmote.job.spec import Split
@@ -260,6 +261,14 @@ def test_compression_and_row_groups(compression: str, numeric: Path, tmp_path: P
 def test_values_that_cannot_be(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         JobSpec(**{"input": "in.parquet", "target": "y", "output": "out", **fields})
+
+
+def test_files_have_one_order_whatever_their_names(tmp_path: Path) -> None:
+    """Two whose names have the same numbers, too: else the rows would be others in each process."""
+    names = [f"{'0' * zeros}{n}.parquet" for n in (2, 10) for zeros in range(8, -1, -1)]
+    for name in names:
+        (tmp_path / name).touch()
+    assert [Path(file).name for file in list_files(str(tmp_path)).files] == names
 
 
 @pytest.mark.parametrize("role", ["target", "carry", "categorical"])

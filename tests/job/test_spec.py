@@ -158,13 +158,11 @@ def test_values_by_label_find_the_label_whatever_its_type(labels: list) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"sampler": "rose"}, "no sampler 'rose'.*; the samplers are: auto, adasyn, smote"),
         ({"params": {"missing": "skip"}, "missing": "error"}, "missing: is given twice"),
         ({"params": {"kid": 1}, "sampler": "borderline"}, "no parameter 'kid'.*'kind'"),
         ({"k_neighbors": 5, "sampler": "random"}, "Sampler has no parameter 'k_neighbors'"),
         ({"carry": ("c",), "sampler": "random-under"}, "has no parameter 'carry'"),
         ({"sampling_strategy": "minority", "sampler": "random-under"}, "is not for under-sampling"),
-        ({"n_components": float("nan")}, "n_components"),
         ({"hidden": {"values": []}}, "hidden"),
         ({"smapler": "svm"}, "smapler: there is no such key .did you mean 'sampler'"),
     ],

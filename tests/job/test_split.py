@@ -135,18 +135,6 @@ def test_new_rows_have_the_fold_of_their_base_row(tmp_path: Path) -> None:
         assert new["id_base"].tolist() == base["id"].tolist()
 
 
-def test_chance_holds_back_exactly_so_many(tmp_path: Path) -> None:
-    frame = mixed_frame(300).drop(columns=["text", "cat", "note", "flag"])
-    source, out = write_files(frame, tmp_path / "in", 3), tmp_path / "out"
-    run(job(source, out, carry=("id",), split=Split(test_fraction=0.07, seed=5, stratify=True)))
-    made, test = pd.read_parquet(out / "train"), pd.read_parquet(out / "test")
-    chosen = frame["id"].isin(test["id"])
-    pd.testing.assert_frame_equal(test, frame[chosen].reset_index(drop=True))
-    originals = made[made["id"].notna()].astype({"id": "int64"})
-    pd.testing.assert_frame_equal(originals, frame[~chosen].reset_index(drop=True))
-    assert (len(test), (test["y"] == 1).sum()) == (21, 2)
-
-
 @given(
     cuts=st.lists(st.integers(0, 60), max_size=4),
     fraction=st.floats(0.01, 0.9),
@@ -200,14 +188,6 @@ def test_draws_of_a_split_are_its_own() -> None:
     for rank in (0, 1):
         for n, drawn in ((200, 50), (400, 100)):
             assert np.flatnonzero(Subset(n, drawn, 0, rank).times(0, n)).tolist() not in places
-
-
-def test_csv_is_split_too(tmp_path: Path) -> None:
-    folded()[["x", "i16", "fold", "y"]].to_csv(tmp_path / "in.csv", index=False)
-    run(job(tmp_path / "in.csv", tmp_path / "out", split=FOLD))
-    expected = pd.read_csv(tmp_path / "in.csv")
-    expected = expected[expected["fold"] != "train"].reset_index(drop=True)
-    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out/test"), expected)
 
 
 def test_rows_without_a_label_may_be_held_back(tmp_path: Path) -> None:
@@ -274,8 +254,6 @@ def test_no_row_has_a_parent_outside_the_training_rows(name: str, tmp_path: Path
             r"column 'fold' never holds 'training'.* 'train' \(\d+ rows\), 'valid' \(\d+ rows\)",
         ),
         ({"split": Split("nope", ("a",))}, "no column 'nope' .given as the split's column."),
-        ({"split": Split("y", (1,))}, r"split: names the target column 'y'"),
-        ({"split": FOLD, "categorical": ("fold",)}, "'fold', which is in categorical"),
         ({"split": Split(test_fraction=0.999)}, "300 rows is 300 rows, which leaves none for"),
         # Who sees two classes in the table must be told where one went.
         ({"split": FOLD, "target": "only"}, r"among the 110 rows for training .of 300.: the targ"),
@@ -299,17 +277,6 @@ def test_split_that_cannot_be(tmp_path: Path, fields: dict, message: str) -> Non
 def test_the_column_is_not_carried_and_may_name_folders(tmp_path: Path) -> None:
     spec = job(tmp_path, tmp_path / "out", split=FOLD, carry=("fold",), partition_by=("fold",))
     assert spec.partition_by == ("fold",)
-
-
-def test_many_values_may_mean_training() -> None:
-    """As where customers are told apart: each value is looked up, and not compared with all."""
-    frame = dask_frame(
-        pd.DataFrame({"y": np.arange(20_000) % 2, "id": np.arange(20_000)}), [20_000]
-    )
-    train = tuple(range(0, 20_000, 4))
-    divided = divide(frame, "y", Split("id", train))
-    assert (divided.train_rows, divided.test_rows) == ((5000,), (15_000,))
-    assert divided.train.compute(scheduler="sync")["id"].tolist() == list(train)
 
 
 def test_values_may_come_as_python_has_them() -> None:
