@@ -65,7 +65,7 @@ FEW = 12  # a column with so few distinct values may well hold codes
 CUT = 0.005  # fraction at either end that an axis need not reach
 FAR = 4.0  # standard deviations; in the projection, what lies farther out is drawn there
 BINS = 24
-LARGEST = 1e100  # on an axis: figures are drawn in float64, too
+LARGEST = 1e100  # on an axis, and one upon the smallest: figures are drawn in float64, too
 LONG = 60.0  # an axis so many times longer than the middle half of the values is compressed
 WIDTH = 320  # of all figures: a phone's
 CATEGORICAL, TIMES = ("nominal", "bool"), ("datetime", "timedelta")
@@ -478,8 +478,11 @@ def histogram(both: Sequence[np.ndarray], kind: str, title: str) -> tuple[str, l
     pooled = np.concatenate(both)
     # A few distinct values are all shown, however rare they are.
     cut = CUT * (len(np.unique(pooled)) > BINS)
-    ends = [np.quantile(of, [cut, 0.25, 0.75, 1 - cut], method="nearest") for of in both if len(of)]
-    lows, lower, upper, highs = np.clip(ends, -LARGEST, LARGEST).T
+    ends: Any = [
+        np.quantile(of, [cut, 0.25, 0.75, 1 - cut], method="nearest") for of in both if len(of)
+    ]
+    ends = np.clip(ends, -LARGEST, LARGEST) * (np.abs(ends) > 1 / LARGEST)
+    lows, lower, upper, highs = np.transpose(ends)
     low, high = 0.0 if kind == "distance" else float(lows.min()), float(highs.max())
     near, far = sorted((abs(low), abs(high)))
     figure = Figure(figsize=(WIDTH / 72, 140 / 72))
