@@ -168,10 +168,12 @@ def report_columns(sampler: Any, frame: Any, target: Any) -> dict[Any, str]:
 
 def as_numbers(series: pd.Series, kind: str) -> np.ndarray:
     """Return a column as float64: missing is NaN, times are seconds."""
-    if kind == "datetime":
-        series = series - pd.Timestamp(0, tz=series.dt.tz)
     if kind in TIMES:
-        series = series.dt.total_seconds()
+        if isinstance(series.dtype, pd.ArrowDtype):
+            series = pd.Series(series.array.__array__())
+        times: Any = series.array
+        second = np.timedelta64(1, "s") / np.timedelta64(1, times.unit)
+        return np.where(series.isna(), np.nan, np.asarray(times.asi8) / second)
     return series.to_numpy(dtype=np.float64, na_value=np.nan)
 
 

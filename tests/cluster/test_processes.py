@@ -13,7 +13,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cluster.starting import CLUSTER, ENVIRONMENT, ROOT, SCRIPTS, run, wait_until
+from tests.cluster.starting import (
+    CLUSTER,
+    ENVIRONMENT,
+    ROOT,
+    SCRIPTS,
+    processes_of,
+    run,
+    wait_until,
+)
 
 # A scheduler that writes its file, workers that only live, and what waits for them.
 STAND_IN = """#!/bin/bash
@@ -113,16 +121,7 @@ class Scripts:
         assert (done.returncode, done.stderr) == (0, "")
 
     def alive(self) -> list[psutil.Process]:
-        """Those that run, however they are called: they have this test's TMPDIR."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                own = process.environ().get("TMPDIR") == self.settings["TMPDIR"]
-                if own and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+        return processes_of(Path(self.settings["TMPDIR"]))
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from dsmote.job.report import (
     PLACES,
     Sampling,
     as_levels,
+    as_numbers,
     clean,
     compare,
     distances,
@@ -36,7 +37,8 @@ from dsmote.job.report import (
     rough,
     sampling_for,
 )
-from dsmote.plan import ClassPlan
+from dsmote.plan import ClassPlan, Stream
+from dsmote.plan.draws import REPORT
 from tests.conftest import ROOT
 
 RARE, USUAL = 1, 0
@@ -358,6 +360,7 @@ def test_numbers_are_written_for_people() -> None:
 
 
 def test_the_same_rows_are_drawn_however_new_rows_are_cut() -> None:
+    """Which ones, their numbers say, and no partition."""
     frame = numeric(9000)
     sampler = SMOTE(random_state=3)
     sampling, rows, plan = resampled(sampler, frame)
@@ -369,6 +372,8 @@ def test_the_same_rows_are_drawn_however_new_rows_are_cut() -> None:
         parts.append(sampling.take(part, first, True))
         first += len(part)
     pd.testing.assert_frame_equal(whole, pd.concat(parts, ignore_index=True))
+    draws = Stream(3, 1, REPORT).uniform(0, len(made))
+    assert whole["draw"].tolist() == draws[draws < sampling.classes[1][2]].tolist()
     other = resampled(SMOTE(random_state=4), frame)[1]
     assert not whole.equals(other[other["new"]].reset_index(drop=True))
 
@@ -402,6 +407,19 @@ def test_values_of_the_sample_are_those_of_the_table() -> None:
     zone = pd.to_datetime(rare["zone"], unit="s", utc=True)
     assert zone.tolist() == own["zone"].dt.tz_convert("UTC").tolist()
     assert pd.to_timedelta(rare["span"], unit="s").tolist() == own["span"].tolist()
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_are_seconds(unit: str) -> None:
+    """Of any unit, with a zone, and as Arrow has them; years that nanoseconds cannot hold, too."""
+    year = "1700" if unit == "ns" else "0900"
+    when = pd.Series(np.array([year, "1970-01-02", "NaT"], f"M8[{unit}]"))
+    first = np.datetime64(year, "s").astype(float)
+    for times in (when, when.dt.tz_localize("UTC"), when.astype(f"timestamp[{unit}][pyarrow]")):
+        np.testing.assert_array_equal(as_numbers(times, "datetime"), [first, 86_400, np.nan])
+    spans = pd.Series(np.array([3, "NaT"], "m8[s]")).astype(f"m8[{unit}]")
+    for times in (spans, spans.astype(f"duration[{unit}][pyarrow]")):
+        np.testing.assert_array_equal(as_numbers(times, "timedelta"), [3, np.nan])
 
 
 @pytest.mark.parametrize(
