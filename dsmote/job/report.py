@@ -474,7 +474,7 @@ def histogram(both: Sequence[np.ndarray], kind: str, title: str) -> tuple[str, l
     """
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
-    from matplotlib.ticker import AsinhLocator, MaxNLocator
+    from matplotlib.ticker import FixedLocator, MaxNLocator
 
     notes = []
     pooled = np.concatenate(both)
@@ -497,10 +497,13 @@ def histogram(both: Sequence[np.ndarray], kind: str, title: str) -> tuple[str, l
         notes.append("compressed axis: values differ by orders of magnitude")
         width = max(float(np.quantile(np.abs(pooled[pooled != 0]), 0.25)), 1e-15 * far)
         axes.set_xscale("asinh", linear_width=width)
-        locator = AsinhLocator(width, 5)
-        axes.xaxis.set_major_formatter("{x:g}")
         first, last = np.arcsinh([low / width, high / width])
         edges = width * np.sinh(np.linspace(first, last, BINS + 1))
+        # Evenly spaced: labels of matplotlib's own locator touch each other.
+        ticks = width * np.sinh(np.linspace(first, last, 6)[1:-1])
+        locator = FixedLocator([float(f"{x:.0e}") * (abs(x) > width / 10) for x in ticks])
+        short = partial(re.sub, r"e\+?(-?)0*", r"e\1")
+        axes.xaxis.set_major_formatter(lambda x, _: short(f"{x:g}"))
         edges[[0, -1]] = low, high
     elif kind == "int" and far < 2**52:
         width = math.ceil((high - low + 1) / BINS)
