@@ -6,8 +6,6 @@ import re
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime
-from html import unescape
-from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
@@ -45,41 +43,23 @@ RARE, USUAL = 1, 0
 ALL = {i: (i, 1.0, 1.0) for i in range(3)}  # rows of all classes are taken
 
 
-class Nested(HTMLParser):
-    """Every tag that is opened is closed, in order; none refers to anything, or runs code."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str | None] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        named = dict(attrs)
-        assert not {"src", "href", "xlink:href", "data", "action", "srcset"} & set(named)
-        assert not any(name.startswith("on") for name in named)
-        assert tag not in {"script", "link", "img", "iframe", "object", "embed"}
-        self.ids += [named["id"]] if "id" in named else []
-        self.open += [tag] if tag not in {"meta", "br"} else []
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-
 def text_of(page: str) -> str:
     """Return the words of a page; it is whole, well-formed, and needs nothing but itself."""
-    found = Nested()
-    found.feed(page)
-    assert found.open == []
-    assert len(found.ids) == len(set(found.ids))
-    (style,) = re.findall(r"<style>(.*?)</style>", page, re.S)
-    assert "url(" not in style and "@import" not in style
-    for svg in re.findall(r"<svg.*?</svg>", page, re.S):
-        drawn = ElementTree.fromstring(svg)
-        assert not re.search(r'="[^"]*\b(nan|inf)\b', svg[svg.index("</title>") :])
-        assert drawn.get("role") == "img"
-        assert drawn[0].tag == "title" and drawn[0].text
-    page.encode("utf-8")
-    return re.sub(r"\s+", " ", unescape(re.sub("<[^>]*>", " ", page.replace(style, ""))))
+    root = ElementTree.fromstring(page)
+    for one in root.iter():
+        assert one.tag not in {"script", "link", "img", "iframe", "object", "embed"}
+        assert not {"src", "href", "data", "action", "srcset"} & set(one.attrib)
+        assert not any(name.startswith("on") for name in one.attrib)
+    ids = [one.get("id") for one in root.iter() if one.get("id")]
+    assert len(ids) == len(set(ids))
+    style = root.findtext("head/style")
+    assert style and "url(" not in style and "@import" not in style
+    for svg in root.iter("svg"):
+        assert svg.get("role") == "img"
+        assert svg[0].tag == "title" and svg[0].text
+        drawn = (value for one in svg.iter() for value in one.attrib.values())
+        assert not re.search(r"\b(nan|inf)\b", " ".join(drawn))
+    return re.sub(r"\s+", " ", " ".join(root.find("body").itertext()))
 
 
 def cut(frame: pd.DataFrame, pieces: int) -> list[pd.DataFrame]:
