@@ -384,9 +384,6 @@ def test_values_of_the_sample_are_those_of_the_table() -> None:
     assert rare["text"].tolist() == own["text"].tolist()
     np.testing.assert_array_equal(rare["x"], own["x"])
     assert pd.to_datetime(rare["when"], unit="s").tolist() == own["when"].tolist()
-    zone = pd.to_datetime(rare["zone"], unit="s", utc=True)
-    assert zone.tolist() == own["zone"].dt.tz_convert("UTC").tolist()
-    assert pd.to_timedelta(rare["span"], unit="s").tolist() == own["span"].tolist()
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
@@ -395,7 +392,8 @@ def test_times_are_seconds(unit: str) -> None:
     year = "1700" if unit == "ns" else "0900"
     when = pd.Series(np.array([year, "1970-01-02", "NaT"], f"M8[{unit}]"))
     first = np.datetime64(year, "s").astype(float)
-    for times in (when, when.dt.tz_localize("UTC"), when.astype(f"timestamp[{unit}][pyarrow]")):
+    zoned = when.dt.tz_localize("UTC").dt.tz_convert("Europe/Berlin")
+    for times in (when, zoned, when.astype(f"timestamp[{unit}][pyarrow]")):
         np.testing.assert_array_equal(as_numbers(times, "datetime"), [first, 86_400, np.nan])
     spans = pd.Series(np.array([3, "NaT"], "m8[s]")).astype(f"m8[{unit}]")
     for times in (spans, spans.astype(f"duration[{unit}][pyarrow]")):
