@@ -234,7 +234,7 @@ def test_when_a_process_was_started_is_known_without_proc() -> None:
     script = """
         text=$(<"$1"); eval "${text//\\/proc/\\/none}"
         TZ=Asia/Tokyo started $$; TZ=America/New_York started $$
-        { true & exec sleep 5; } & sleep 0.3; child=$(pgrep -P $!); started "$child"; kill $!
+        { sleep 0.1 & exec sleep 5; } & sleep 0.5; child=$(pgrep -P $!); started "$child"; kill $!
     """
     done = run("bash", "-uc", script, "bash", SCRIPTS / "started.sh")
     first, second, *more = done.stdout.split("\n")
