@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 from distributed import Client, wait
 
-from dsmote import ADASYN, SMOTE, BorderlineSMOTE, connect
+from dsmote import ADASYN, SMOTE, SMOTENC, BorderlineSMOTE, connect
 from dsmote.plan import MemoryLimitError
-from tests.cluster.starting import kill, wait_until
+from tests.cluster.starting import kill, scheduler_in, wait_until, worker_at
 from tests.samplers import family, table_of
 from tests.tables import assert_same_bits, dask_array, dask_frame, even, numbers
 
@@ -199,3 +199,21 @@ def test_what_is_kept_is_made_again_when_its_holder_dies(client: Client) -> None
     assert kept["y"].value_counts().compute().to_dict() == expected["y"].value_counts().to_dict()
     kill(holder_of(client, ""))  # of any result: only those of both tables are kept
     assert_same_bits(kept.compute(), expected)
+
+
+@pytest.mark.slow
+def test_a_worker_is_killed_for_good(tmp_path: Path, small_blocks: None) -> None:
+    expected = SMOTENC([0], random_state=0).resample(TABLE, target="y")
+    with (
+        scheduler_in(tmp_path) as address,
+        worker_at(address, tmp_path / "log-0"),
+        worker_at(address, tmp_path / "log-1"),
+        Client(address) as client,
+    ):
+        lazy = slow_output(SMOTENC([0], random_state=0).resample(slow_frame(TABLE), target="y"))
+        future = client.compute(lazy)
+        kill(holder_of(client, "synthetic", future))
+        assert_same_bits(future.result(timeout=120), expected)
+        assert len(client.nthreads()) == 1
+        # And the collection can be computed again from the graph on who is left.
+        assert_same_bits(lazy.compute(), expected)
