@@ -28,39 +28,35 @@ class Named:
     """
 
     def __init__(self, keys: Iterable[Any]) -> None:
-        self._texts: dict[str, set[int]] = {}
-        self._values: dict[Any, set[int]] = {}
+        self._places: dict[tuple[type, Any], set[int]] = {}
         for place, key in enumerate(map(str, keys)):
-            self._texts.setdefault(key, set()).add(place)
-            for value in _values(key):
-                self._values.setdefault(value, set()).add(place)
+            for meaning in _meanings(key):
+                self._places.setdefault(meaning, set()).add(place)
 
     def by_text(self, value: Any) -> set[int]:
         """Return the places of the keys that are the text of a value."""
-        return self._texts.get(str(value), set())
+        return self._places.get((str, str(value)), set())
 
     def by_value(self, value: Any) -> set[int]:
         """Return the places of the keys of the same value."""
-        if isinstance(value, bool | np.bool_):
-            return self._values.get(str(value), set())
-        number = isinstance(value, int | float | np.integer | np.floating)
-        return self._values.get(value, set()) if number else set()
+        value = plain(value)
+        kind = bool if isinstance(value, bool) else float  # True is equal to 1
+        return self._places.get((kind, value), set()) if isinstance(value, int | float) else set()
 
     def places(self, value: Any) -> set[int]:
         """Return the places of the keys that mean a value; that none does, if it is missing."""
         return set() if value is None else self.by_text(value) | self.by_value(value)
 
 
-def _values(key: str) -> Iterator[Any]:
-    """Yield the number that a key means, and the bool, as text: True is equal to 1."""
-    word = {"1": "True", "0": "False"}.get(key, key.capitalize())
-    if word in ("True", "False"):
-        yield word
+def _meanings(key: str) -> Iterator[tuple[type, Any]]:
+    yield str, key
+    if key.lower() in ("true", "false", "1", "0"):
+        yield bool, key.lower() in ("true", "1")
     try:
-        yield int(key)  # as a float, a large one would be others as well
+        yield float, int(key)  # as a float, a large one would be others as well
     except ValueError:
         with suppress(ValueError):
-            yield float(key)
+            yield float, float(key)
 
 
 @dataclass(frozen=True)
@@ -78,8 +74,8 @@ class LabelCounts:
     def __call__(self, counts: Any) -> dict[Any, int]:
         """Return total rows by label, from class counts or from the target itself."""
         labels = [*counts] if isinstance(counts, Mapping) else [*pd.unique(np.asarray(counts))]
-        found: dict[Any, tuple[str, int]] = {}
-        for key, rows in self.rows.items():
+        found: dict[Any, str] = {}
+        for key in self.rows:
             named = Named([key])
             meant = [*filter(named.by_text, labels)] or [*filter(named.by_value, labels)]
             if not meant:
@@ -89,11 +85,10 @@ class LabelCounts:
                 )
             if len(meant) > 1:
                 raise ValueError(f"{key!r} could be any of the labels {meant}")
-            if meant[0] in found:
-                text = f"names the label {meant[0]!r} twice, as {found[meant[0]][0]!r} and {key!r}"
+            if found.setdefault(meant[0], key) != key:
+                text = f"names the label {meant[0]!r} twice, as {found[meant[0]]!r} and {key!r}"
                 raise ValueError(f"sampling_strategy {text}: give it once")
-            found[meant[0]] = key, rows
-        return {label: rows for label, (_, rows) in found.items()}
+        return {label: self.rows[key] for label, key in found.items()}
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,12 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -40,7 +40,7 @@ from dsmote.neighbors import choose_engine
 from dsmote.neighbors.tree import principal_axes
 from dsmote.plan import COPY, ClassPlan, Stream, format_bytes, plain
 from dsmote.plan.draws import REPORT
-from dsmote.plan.labels import listed
+from dsmote.plan.labels import listed, visible
 from dsmote.plan.plan import RULE_OF_THUMB
 from dsmote.plan.schema import is_nominal_dtype, make_schema
 
@@ -65,6 +65,7 @@ FEW = 12  # a column with so few distinct values may well hold codes
 CUT = 0.005  # fraction at either end that an axis need not reach
 FAR = 4.0  # standard deviations; in the projection, what lies farther out is drawn there
 BINS = 24
+LARGEST = 1e100  # on an axis, and one upon the smallest: figures are drawn in float64, too
 LONG = 60.0  # an axis so many times longer than the middle half of the values is compressed
 WIDTH = 320  # of all figures: a phone's
 CATEGORICAL, TIMES = ("nominal", "bool"), ("datetime", "timedelta")
@@ -84,8 +85,6 @@ STYLE: Any = {
     "path.simplify": False,  # would drop the dots of a scatter plot
     "font.size": 11,
 }
-# In no valid document, or reversing the text that comes after.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 _LOCK = threading.Lock()
 
 logger = masked_logger(__name__)
@@ -106,9 +105,7 @@ def check_report() -> None:
 def clean(value: Any, length: int = TEXT_LENGTH) -> str:
     """Return a value as text that HTML can hold; blank text is quoted, so that it can be seen."""
     raw = str(value)[: length + 1]
-    if not raw.strip():
-        return repr(raw)[:length]
-    text = _UNPRINTABLE.sub("\ufffd", re.sub(r"[\t\n\r]", " ", raw))
+    text = visible(raw) if raw.strip() else repr(raw)
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
@@ -161,17 +158,12 @@ def report_columns(sampler: Any, frame: Any, target: Any) -> dict[Any, str]:
     for column in sampler._schema(read_frame(frame, target), None).columns:
         kind = column.kind
         if kind == "copied" and sampler._any_kind:
-            kind = _kind(column.dtype)
+            nominal = [0] if is_nominal_dtype(column.dtype) else []
+            with suppress(TypeError):  # neither numbers nor categories
+                kind = make_schema(["x"], [column.dtype], nominal=nominal).columns[0].kind
         if kind not in ("target", "carried", "group", "copied"):
             found[column.name] = kind
     return found
-
-
-def _kind(dtype: Any) -> str:
-    try:
-        return "nominal" if is_nominal_dtype(dtype) else make_schema(["x"], [dtype]).columns[0].kind
-    except (TypeError, ValueError):
-        return "copied"
 
 
 def as_numbers(series: pd.Series, kind: str) -> np.ndarray:
@@ -182,15 +174,14 @@ def as_numbers(series: pd.Series, kind: str) -> np.ndarray:
         times: Any = series.array
         second = np.timedelta64(1, "s") / np.timedelta64(1, times.unit)
         return np.where(series.isna(), np.nan, np.asarray(times.asi8) / second)
-    if isinstance(series.dtype, np.dtype | pd.SparseDtype):
-        return series.to_numpy().astype(np.float64)
     return series.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def as_levels(series: pd.Series) -> np.ndarray:
     """Return a column as text: missing is None; long text is cut and marked by its hash."""
 
-    def level(text: str) -> str:
+    def level(value: Any) -> str:
+        text = str(value)
         if len(text) <= TEXT_LENGTH:
             return clean(text)
         mark = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:6]
@@ -198,7 +189,7 @@ def as_levels(series: pd.Series) -> np.ndarray:
 
     # Only the values that occur: a category may have a million others.
     codes, values = pd.factorize(series)
-    return np.array([*(level(str(value)) for value in values), None], dtype=object)[codes]
+    return np.array([*map(level, values), None], dtype=object)[codes]
 
 
 @dataclass(frozen=True)
@@ -209,6 +200,7 @@ class Sampling:
     target: Any
     columns: Mapping[Any, str]  # features and their kinds
     classes: Mapping[Any, tuple[int, float, float]]  # by label: rank, fractions
+    samples: Any = None  # lazy: the rows, or the text of an error
 
     def take(self, frame: pd.DataFrame, first_row: int, synthetic: bool) -> pd.DataFrame:
         """Return the sample of a partition: features by number, rank of the class, draw, new.
@@ -261,14 +253,7 @@ def sampling_for(plan: Any, columns: Mapping[Any, str], target: Any) -> Sampling
     return Sampling(int(plan.seed), target, columns, classes)
 
 
-class Drawn(NamedTuple):
-    """What a report shows: a lazy sample, or the text of an error."""
-
-    sampling: Sampling
-    samples: Any
-
-
-def draw(sampler: Any, frame: Any, resampled: Any, target: Any) -> Drawn:
+def draw(sampler: Any, frame: Any, resampled: Any, target: Any) -> Sampling:
     """Draw rows lazily, by one task per partition of the resampled Dask frame.
 
     These tasks are not the ones that write: what is written may be shuffled, or only the new rows.
@@ -285,7 +270,7 @@ def draw(sampler: Any, frame: Any, resampled: Any, target: Any) -> Drawn:
         delayed(partial(_take, sampling, first_row=first, synthetic=i >= n_old), pure=False)(part)
         for i, (part, first) in enumerate(zip(partitions, first_rows, strict=True))
     ]
-    return Drawn(sampling, delayed(_joined, pure=False)(taken))
+    return replace(sampling, samples=delayed(_joined, pure=False)(taken))
 
 
 def _take(sampling: Sampling, frame: pd.DataFrame, **which: Any) -> pd.DataFrame | str:
@@ -304,23 +289,18 @@ def _joined(taken: list[Any]) -> pd.DataFrame | str:
 # --- How original and new rows of a class compare
 
 
-def median(values: np.ndarray) -> float:
-    """Return the median; the halves keep the sum of two values within float64."""
-    return 2 * float(np.median(values / 2)) if len(values) else math.nan
-
-
 @dataclass
 class Compared:
     """A column of original and of new rows of a class.
 
     `difference` lies between 0 (alike) and 1: the Kolmogorov-Smirnov statistic of numbers, the
-    total variation distance of categories. `chance` is its probability within one distribution.
+    total variation distance of categories.
     """
 
     name: str
     kind: str
     difference: float = 0.0
-    chance: float = 1.0
+    visible: bool = False  # the difference is large, and more than chance
     lines: list[str] = field(default_factory=list)  # what is said of it
     constant: str = ""  # the only value of all rows
     numbers: tuple[np.ndarray, ...] = ()  # finite values of original and of new rows
@@ -330,56 +310,53 @@ class Compared:
     figure: str = ""
     shown: bool = False
 
-    @property
-    def visible(self) -> bool:
-        """Whether the difference is large, and more than chance."""
-        return self.difference > VISIBLE and self.chance < CHANCE
-
 
 def compare(name: str, kind: str, old: pd.Series, new: pd.Series) -> Compared:
     """Compare a column of original and of new rows of one class, at least one row each."""
     found = Compared(name, kind)
-    (_compare_levels if kind in CATEGORICAL else _compare_numbers)(found, old, new)
+    test = (_compare_levels if kind in CATEGORICAL else _compare_numbers)(found, old, new)
+    found.difference, chance = map(float, test)
+    found.visible = found.difference > VISIBLE and chance < CHANCE
     return found
 
 
-def _compare_numbers(found: Compared, *both: pd.Series) -> None:
+def _compare_numbers(found: Compared, *both: pd.Series) -> tuple[float, float]:
     from scipy.stats import ks_2samp  # slow to import, and for reports only
 
     # What is missing counts as one value beyond all others.
-    values = [np.where(np.isfinite(of), of, np.inf) for of in map(np.asarray, both)]
+    values = [np.where(np.isfinite(of), of, np.inf) for of in both]
     with np.errstate(divide="ignore", invalid="ignore"):  # one row each has no chance
-        result = ks_2samp(values[0], values[1], method="asymp")
-    found.difference, found.chance = float(result.statistic), float(result.pvalue)
+        difference, chance = ks_2samp(values[0], values[1], method="asymp")
     old, new = found.numbers = tuple(of[np.isfinite(of)] for of in values)
-    distinct, pooled = np.unique(old), np.unique(np.concatenate([old, new]))
-    medians = [format_value(median(of), found.kind) for of in (old, new)]
-    if len(pooled) > 1:
+    # The halves keep the sum of two values within float64.
+    medians = [format_value(2 * pd.Series(of / 2).median(), found.kind) for of in (old, new)]
+    if len(np.unique(np.concatenate([old, new]))) > 1:
         found.lines.append(f"median {' → '.join(medians)}")
     else:  # there is nothing to draw
         found.numbers = ()
         found.lines.append(f"always {medians[0]}" if len(old) else "no value that is a number")
-        found.constant = medians[0] if len(old) and not found.difference else ""
+        found.constant = medians[0] if len(old) and not difference else ""
     missing = [float(np.isinf(of).mean()) for of in values]
     if any(missing):
         a, b = map(rough, missing)
         found.lines.append(f"missing: {a} of originals, {b} of new rows")
-    if len(old) < 5 * FEW or not len(new) or found.kind not in ("float", "int"):
-        return
-    if 1 < len(distinct) <= FEW:
-        found.few, found.invented = True, float(1 - np.isin(new, distinct).mean())
-    elif found.kind == "float" and (old == np.round(old)).all():
-        found.invented = float((new != np.round(new)).mean())
+    if len(old) >= 5 * FEW and len(new) and found.kind in ("float", "int"):
+        distinct = np.unique(old)
+        found.few = 1 < len(distinct) <= FEW
+        if found.few:
+            found.invented = float(1 - np.isin(new, distinct).mean())
+        elif found.kind == "float" and (old == np.round(old)).all():
+            found.invented = float((new != np.round(new)).mean())
+    return difference, chance
 
 
-def _compare_levels(found: Compared, *both: pd.Series) -> None:
+def _compare_levels(found: Compared, *both: pd.Series) -> tuple[float, float]:
     from scipy.stats import chi2_contingency
 
     values = {i: of.fillna("(missing)").value_counts() for i, of in enumerate(both)}
     counts = pd.DataFrame(values).fillna(0).sort_index()
     shares = counts / counts.sum()
-    found.difference = float((shares[0] - shares[1]).abs().sum()) / 2
-    found.chance = float(chi2_contingency(counts).pvalue)
+    difference, chance = (shares[0] - shares[1]).abs().sum() / 2, chi2_contingency(counts).pvalue
     shares = shares.iloc[np.argsort(-shares.sum(axis=1), kind="stable")]
     # One level more instead of a rest of one.
     n = len(shares) if len(shares) <= TOP_LEVELS + 1 else TOP_LEVELS
@@ -389,6 +366,7 @@ def _compare_levels(found: Compared, *both: pd.Series) -> None:
     a, b = (counts > 0).sum()
     if a != b or n < len(shares):
         found.lines.append(f"{a:,} distinct values in sampled originals, {b:,} in new rows")
+    return difference, chance
 
 
 def evenly(n: int, most: int) -> np.ndarray:
@@ -396,35 +374,28 @@ def evenly(n: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 
 
-def _parts(kinds: Sequence[str], *samples: pd.DataFrame) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Return the numeric features of samples as a matrix, and the categorical ones as codes.
+def _features(
+    kinds: Sequence[str], *samples: pd.DataFrame, first: int, clip_to: Sequence[slice] = ()
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return numbers in standard deviations of the first rows, and each categorical column's codes.
 
-    An index and a plane need columns: there are some of zeros.
-    """
-    rows = pd.concat(samples)
-    numbers = rows[[i for i, kind in enumerate(kinds) if kind not in CATEGORICAL]]
-    levels = [rows[i].fillna("") for i, kind in enumerate(kinds) if kind in CATEGORICAL]
-    matrix = np.column_stack([np.zeros((len(rows), 2)), numbers.to_numpy(dtype=np.float64)])
-    return matrix, [pd.factorize(of)[0] for of in levels]
-
-
-def _standardised(values: np.ndarray, n: int, *clip_to: slice) -> np.ndarray:
-    """Return numbers in standard deviations of the first n rows; what is not finite is 0.
-
-    Values outside the range that some groups of rows cover, but for their ends, are clipped to it.
+    What is not finite is 0. Values outside the range that some groups of rows cover, but for their
+    ends, are clipped to it. An index and a plane need columns: there are some of zeros.
     """
     from sklearn.preprocessing import StandardScaler  # slow to import
 
-    finite = np.isfinite(values)
-    values = np.where(finite, values, 0.0)
-    largest = np.abs(values).max(axis=0)
-    values = values / np.where(largest > 0, largest, 1.0)  # squares must not overflow
-    ends = [np.quantile(values[of], [CUT, 1 - CUT], axis=0) for of in clip_to if len(values[of])]
-    if ends:
-        values = np.clip(values, np.min(ends, axis=0)[0], np.max(ends, axis=0)[1])
-    values[~finite] = np.nan
+    rows = pd.concat(samples)
+    levels = [rows[i].fillna("") for i, kind in enumerate(kinds) if kind in CATEGORICAL]
+    numbers = rows[[i for i, kind in enumerate(kinds) if kind not in CATEGORICAL]].astype(float)
+    numbers = numbers.where(np.isfinite(numbers))
+    numbers = numbers / numbers.abs().max()  # squares must not overflow
+    if clip_to:
+        ends = pd.concat([numbers.iloc[of].quantile([CUT, 1 - CUT]) for of in clip_to])
+        numbers = numbers.clip(ends.min(), ends.max(), axis=1)
+    matrix = np.column_stack([np.zeros((len(rows), 2)), numbers])
     with np.errstate(invalid="ignore"):  # a column may hold nothing
-        return np.nan_to_num(StandardScaler().fit(values[:n]).transform(values))
+        matrix = np.nan_to_num(StandardScaler().fit(matrix[:first]).transform(matrix))
+    return matrix, [pd.factorize(of)[0] for of in levels]
 
 
 def distances(
@@ -434,9 +405,8 @@ def distances(
 
     Numbers count in standard deviations of the original rows; a category that differs counts 1.
     """
-    numbers, levels = _parts(kinds, old, new)
     n, queries = len(old), evenly(len(old), NEW_ROWS)
-    matrix = _standardised(numbers, n)
+    matrix, levels = _features(kinds, old, new, first=n)
     codes = np.column_stack([np.zeros(len(matrix)), *levels]).astype(np.int32)
     engine: Any = choose_engine(n, matrix[queries], codes[queries], 1.0).engine
     index = engine.build(matrix[:n], codes[:n], 1.0)
@@ -446,25 +416,20 @@ def distances(
     return index.query(queries, 1)[0][:, 0], index.query_points(points, 1)[0][:, 0]
 
 
-class Projection(NamedTuple):
-    """Rows in a plane (others, own, new), the variance of either axis, and the columns used."""
-
-    points: list[np.ndarray]
-    explained: np.ndarray
-    n_columns: int
-
-
-def project_rows(kinds: Sequence[str], *samples: pd.DataFrame) -> Projection | None:
+def project_rows(
+    kinds: Sequence[str], *samples: pd.DataFrame
+) -> tuple[list[np.ndarray], np.ndarray, int] | None:
     """Project rows (others, own, new) on two principal components of the original rows.
 
-    Numbers are standardised and clipped, so that a few far rows do not decide the picture. A level
-    is an indicator column divided by sqrt(2), so that two that differ are 1 apart.
-    Returns None if the original rows do not differ in any column.
+    Returns the points, the variance of either axis and the number of columns used; None if the
+    original rows do not differ in any column. Numbers are standardised and clipped, so that a few
+    far rows do not decide the picture. A level is an indicator column divided by sqrt(2), so that
+    two that differ are 1 apart.
     """
     picked = [sample.iloc[evenly(len(sample), POINTS)] for sample in samples]
     a, b, _ = np.cumsum([len(sample) for sample in picked])
-    numbers, levels = _parts(kinds, *picked)
-    used = [np.clip(_standardised(numbers, b, slice(a), slice(a, b)), -FAR, FAR)]
+    numbers, levels = _features(kinds, *picked, first=b, clip_to=(slice(a), slice(a, b)))
+    used = [np.clip(numbers, -FAR, FAR)]
     for of in levels:
         frequent = pd.Series(of[:b]).value_counts().index[:TOP_LEVELS].to_numpy()
         used.append((of[:, None] == frequent) / 2**0.5)
@@ -478,7 +443,7 @@ def project_rows(kinds: Sequence[str], *samples: pd.DataFrame) -> Projection | N
         return None
     n_columns = int((matrix[:b].std(axis=0) > 1e-12).sum())
     explained = np.maximum(values[:2] / values.sum(), 0)
-    return Projection(np.split(matrix @ axes[:, :2], [a, b]), explained, n_columns)
+    return np.split(matrix @ axes[:, :2], [a, b]), explained, n_columns
 
 
 # --- Figures
@@ -501,7 +466,7 @@ def _svg(figure: Any, title: str) -> str:
     return f'<svg role="img" viewBox="{box}"{svg[svg.index(">") :]}'
 
 
-def histogram(old: np.ndarray, new: np.ndarray, kind: str, title: str) -> tuple[str, list[str]]:
+def histogram(both: Sequence[np.ndarray], kind: str, title: str) -> tuple[str, list[str]]:
     """Draw two samples of finite values on the same bins, as fractions of each sample.
 
     Returns the figure and what must be said of its axis. The axis may leave out the outer half per
@@ -509,46 +474,40 @@ def histogram(old: np.ndarray, new: np.ndarray, kind: str, title: str) -> tuple[
     """
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import FixedLocator, MaxNLocator
 
-    pooled = np.concatenate([old, new])
-    size = float(np.abs(pooled).max())
-    if size and not 1e-100 < size < 1e100:  # figures are drawn in float64, too
-        scale = 10.0 ** max(-300, math.floor(math.log10(size)))
-        svg, notes = histogram(old / scale, new / scale, "float", title)
-        return svg, [f"labels in units of {scale:g}", *notes]
     notes = []
+    pooled = np.concatenate(both)
     # A few distinct values are all shown, however rare they are.
-    spread = len(np.unique(pooled)) > BINS
-    cuts = [CUT * spread, 0.25, 0.75, 1 - CUT * spread]
-    ends = np.array([np.quantile(of, cuts, method="nearest") for of in (old, new) if len(of)])
-    low, high = float(ends[:, 0].min()), float(ends[:, 3].max())
-    low = 0.0 if kind == "distance" else low
-    long = high - low > LONG * float((ends[:, 2] - ends[:, 1]).max())
+    cut = CUT * (len(np.unique(pooled)) > BINS)
+    ends: Any = [
+        np.quantile(of, [cut, 0.25, 0.75, 1 - cut], method="nearest") for of in both if len(of)
+    ]
+    ends = np.clip(ends, -LARGEST, LARGEST) * (np.abs(ends) > 1 / LARGEST)
+    lows, lower, upper, highs = np.transpose(ends)
+    low, high = 0.0 if kind == "distance" else float(lows.min()), float(highs.max())
     near, far = sorted((abs(low), abs(high)))
     figure = Figure(figsize=(WIDTH / 72, 140 / 72))
     axes = figure.add_axes((0.14, 0.25, 0.79, 0.72), frameon=False)
-    axes.xaxis.set_major_locator(MaxNLocator(4, integer=kind == "int"))
-    if long and (low < 0 < high or far > LONG * near) and kind not in (*TIMES, "distance"):
+    locator: Any = MaxNLocator(4, integer=kind == "int")
+    first, last = locator.nonsingular(low, high)
+    edges = np.linspace(first, last, BINS + 1)
+    spread = high - low > LONG * (upper - lower).max() and (low < 0 < high or far > LONG * near)
+    if spread and kind not in (*TIMES, "distance"):
         notes.append("compressed axis: values differ by orders of magnitude")
-        away = np.abs(pooled[pooled != 0])
-        width = max(float(np.quantile(away, 0.25)), 1e-15 * far)
+        width = max(float(np.quantile(np.abs(pooled[pooled != 0]), 0.25)), 1e-15 * far)
         axes.set_xscale("asinh", linear_width=width)
-        first, last = np.arcsinh(np.array([low, high]) / width)
+        first, last = np.arcsinh([low / width, high / width])
         edges = width * np.sinh(np.linspace(first, last, BINS + 1))
+        # Evenly spaced: labels of matplotlib's own locator touch each other.
+        ticks = width * np.sinh(np.linspace(first, last, 6)[1:-1])
+        locator = FixedLocator([float(f"{x:.0e}") * (abs(x) > width / 10) for x in ticks])
+        short = partial(re.sub, r"e\+?(-?)0*", r"e\1")
+        axes.xaxis.set_major_formatter(lambda x, _: short(f"{x:g}"))
         edges[[0, -1]] = low, high
-        # Evenly spaced, so that labels do not touch.
-        ticks = [float(f"{x:.0e}") for x in width * np.sinh(np.linspace(first, last, 6)[1:-1])]
-        ticks = [x if abs(x) > width / 10 else 0.0 for x in ticks]
-        axes.set_xticks(ticks, [re.sub(r"e\+?(-?)0*", r"e\1", f"{x:g}") for x in ticks])
-    elif high - low <= 1e-12 * far:
-        width = far * 1e-3 or 1.0
-        edges = np.array([low - width, high + width])
-    elif kind == "int" and size < 2**52:
+    elif kind == "int" and far < 2**52:
         width = math.ceil((high - low + 1) / BINS)
         edges = np.arange(low, high + 1 + width, width) - 0.5
-    else:
-        edges = np.linspace(low, high, BINS + 1)
     unit = 1
     if kind in TIMES:
         name, unit = _unit(edges[-1] - edges[0])
@@ -556,25 +515,27 @@ def histogram(old: np.ndarray, new: np.ndarray, kind: str, title: str) -> tuple[
         if kind == "datetime" and name != "seconds" and YEARS[0] < low <= high < YEARS[1]:
             notes[-1] += " (UTC)"
             unit, locator = UNITS["days"], AutoDateLocator(minticks=2, maxticks=5)
-            axes.xaxis.set_major_locator(locator)
             axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         else:
             axes.set_xlabel(name)
-    shares = [np.histogram(of, edges)[0] / max(1, len(of)) for of in (old, new)]
-    top = max(float(of.max()) for of in shares) or 1.0
+    shares = [np.histogram(of, edges)[0] / max(1, len(of)) for of in both]
+    top = np.max(shares) or 1.0
     for of, colour, filled in zip(shares, (OLD, NEW), (True, False), strict=True):
         # Empty bins are not drawn; others are seen, however low they are.
         heights = np.where(of > 0, np.maximum(of, top / 150), np.nan)
         axes.stairs(heights, edges / unit, fill=filled, color=colour, linewidth=1.5, clip_on=False)
+    axes.xaxis.set_major_locator(locator)
     axes.set(xlim=(edges[0] / unit, edges[-1] / unit), ylim=(0, top))
     axes.yaxis.set_major_locator(MaxNLocator(2, prune="lower"))
     axes.yaxis.set_major_formatter(lambda y, _: f"{100 * y:.3g} %")
     axes.minorticks_off()
     axes.tick_params(bottom=False, left=False)
     axes.grid(axis="y")
-    beyond = [1 - float(of.sum()) if of.any() else 0.0 for of in shares]
-    if max(beyond) > 1e-9:
-        a, b = map(rough, beyond)
+    outside = [
+        float(np.mean((of < edges[0]) | (of > edges[-1]))) if len(of) else 0.0 for of in both
+    ]
+    if any(outside):
+        a, b = map(rough, outside)
         notes.append(f"beyond the axis: {a} of originals, {b} of new rows")
     return _svg(figure, title), notes
 
@@ -615,7 +576,6 @@ def add_report(
 ) -> None:
     """Write the page to a file. What goes wrong is logged, and stops no job."""
     fs, inside = open_fs(path)
-    page = ""
     try:
         if isinstance(rows, str):
             raise RuntimeError(rows)
@@ -627,10 +587,8 @@ def add_report(
         trace = not isinstance(error, OSError)  # of the storage
         message = "the table is complete, but its report could not be made: %s"
         logger.error(message, error, exc_info=trace)
-        if page:  # half of it may be there, which is none
-            with suppress(OSError):
-                if fs.exists(inside):
-                    fs.rm_file(inside)
+        with suppress(OSError):  # half of it may be there, which is none
+            fs.rm_file(inside)
 
 
 def report_html(
@@ -653,7 +611,9 @@ def report_html(
     measured = {section["plan"].rank for section in sections if section["figure"]}
     guessed = any(c.rank not in measured for c in plan.classes if c.large)
     searches = manifest.get("neighbors", ())
-    before, after = (sum(getattr(c, side) for c in plan.classes) for side in ("before", "after"))
+    versions = ((f"version of {name}", value) for name, value in manifest["versions"].items())
+    settings = (*manifest["job"].items(), *manifest["parameters"].items(), *versions)
+    before, after = max(1, plan.n_before), max(1, plan.n_after)
     return TEMPLATES.get_template("report.html.jinja").render(
         manifest=manifest,
         plan=plan,
@@ -668,8 +628,9 @@ def report_html(
         often=[c for c in plan.growing if c.new >= MANY_TIMES * c.before >= MANY_TIMES * FEW_ROWS],
         missed=[of for of in searches if of.get("recall") is not None and of["recall"] < 0.95],
         few_rows=FEW_ROWS,
-        before=max(1, before),
-        after=max(1, after),
+        settings=[(name, value) for name, value in settings if value or value == 0],
+        before=before,
+        after=after,
         same_shares=all(c.before * after == c.after * before for c in plan.classes),
     )
 
@@ -696,13 +657,13 @@ def _sections(
             one.shown = True
             if one.numbers:
                 title = f"{one.name}, class {label}: histograms on the same bins"
-                one.figure, notes = histogram(one.numbers[0], one.numbers[1], one.kind, title)
+                one.figure, notes = histogram(one.numbers, one.kind, title)
                 one.lines += notes
         # Of all other classes the same fraction, however many rows were drawn of each.
         others = rows[~own & ~rows["new"] & (rows["draw"] < lowest)]
         plane = project_rows(kinds, others, old, new)
         copies = of.engine == COPY or (random and manifest["parameters"].get("shrinkage") is None)
-        yield {
+        section: dict[str, Any] = {
             "plan": of,
             "label": label,
             "n_old": len(old),
@@ -712,31 +673,21 @@ def _sections(
             "codes": [c for c in compared if c.invented > INVENTED and c.few],
             "fractions": [c for c in compared if c.invented > INVENTED and not c.few],
             "plane": plane,
-            "scatter": plane and scatter(plane.points, f"Projection of the rows of class {label}"),
+            "scatter": plane and scatter(plane[0], f"Projection of the rows of class {label}"),
             "copies": copies,
             "between": not (copies or random or manifest["sampler"] == "SMOTEN"),
-            **_distances(kinds, old, new, label, copies),
+            "figure": "",
+            "near_copies": False,
         }
+        if len(old) > 1 and kinds:
+            both = distances(kinds, old, new)
+            usual, new_usual = (float(np.median(of)) for of in both)
+            title = f"Distance to the nearest original, class {label}"
+            section["figure"], section["notes"] = histogram(both, "distance", title)
+            alike, near = (float(np.mean(of <= max(NEAR * usual, EQUAL))) for of in both)
+            ratio = new_usual / usual if usual else math.nan
+            section |= {"usual": usual, "ratio": ratio, "alike": alike, "near": near}
+            # Of rows at a random place between two, about twice the part lies so near to either.
+            section["near_copies"] = not copies and near > min(0.5, alike + 0.1)
+        yield section
         most = OTHER_COLUMNS
-
-
-def _distances(
-    kinds: Sequence[str], old: pd.DataFrame, new: pd.DataFrame, label: str, copies: bool
-) -> dict[str, Any]:
-    if len(old) < 2 or not kinds:
-        return {"figure": "", "near_copies": False}
-    of_old, of_new = distances(kinds, old, new)
-    usual = median(of_old)
-    title = f"Distance to the nearest original, class {label}"
-    figure, notes = histogram(of_old, of_new, "distance", title)
-    alike, near = (float(np.mean(of <= max(NEAR * usual, EQUAL))) for of in (of_old, of_new))
-    return {
-        "figure": figure,
-        "figure_notes": notes,
-        "usual": usual,
-        "ratio": median(of_new) / usual if usual else math.nan,
-        "alike": alike,
-        "near": near,
-        # Of rows at a random place between two, about twice the part lies so near to either.
-        "near_copies": not copies and near > min(0.5, alike + 0.1),
-    }

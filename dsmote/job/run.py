@@ -250,7 +250,7 @@ def _write(
         from dsmote.job.report import add_report
 
         log.stage("drawing the report")
-        add_report(stage.report, manifest, plan, drawn.sampling, samples, spec.hidden)
+        add_report(stage.report, manifest, plan, drawn, samples, spec.hidden)
     log.stage("putting the output in place")
     runner.check()
     return stage.commit(manifest, digest(run))

@@ -46,6 +46,8 @@ EMPTY = "the table has zero rows: there is nothing to resample"
 
 #: Tells which rows of a partition are not for training.
 Held = Callable[[pd.DataFrame], np.ndarray]
+#: That of each partition, its rows, those held back, and rows of each class; None: without a label.
+Sides = tuple[Sequence[Held], Sequence[int], Sequence[int], Counter[Any]]
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,10 @@ class Divided:
 
 def divide(frame: Any, target: str, split: Split) -> Divided:
     """Tell the training rows of a Dask DataFrame from the others, after one pass."""
-    labels: Counter[Any] = Counter()
-    held: Sequence[Held]
     if split.column is not None:
-        seen = _look_at_column(frame, target, split)
-        rows, test = [one.rows for one in seen], [one.test_rows for one in seen]
-        held = [partial(_by_value, column=split.column, train=split.train)] * len(seen)
-        for one in seen:
-            labels.update(one.labels)
+        held, rows, test, labels = _by_column(frame, target, split)
     else:
-        counted = read_frame(frame, target).counted()
-        rows = [sum(part.counts.values()) + part.missing for part in counted.parts]
-        held, test = _draw(counted, rows, target, split)
-        labels.update(counted.counts | ({None: counted.missing} if counted.missing else {}))
+        held, rows, test, labels = _by_chance(frame, target, split)
     narrow = frame[list(dict.fromkeys([target, split.column or target]))]
     token = tokenize(frame, target, split)
     return Divided(
@@ -108,25 +101,6 @@ def _rows(part: pd.DataFrame, *, held: Held, side: bool) -> pd.DataFrame:
     return part if wanted.all() else part.iloc[np.flatnonzero(wanted)]
 
 
-def _by_value(part: pd.DataFrame, *, column: str, train: tuple[Any, ...]) -> np.ndarray:
-    codes, values = pd.factorize(part[column])
-    named = Named(train)
-    for_training = np.array([bool(named.places(plain(value))) for value in values] + [False])
-    return ~for_training[codes]  # the last is that of missing values
-
-
-def _by_chance(part: pd.DataFrame, *, target: str | None, marks: Sequence[Mark]) -> np.ndarray:
-    if target is not None:
-        return pick(part[target], marks=marks) > 0
-    counted = sum(mark.stop - mark.start for mark in marks)
-    if len(part) != counted:
-        raise ValueError(
-            f"a partition has {len(part):,} rows, in which {counted:,} were counted: the input "
-            "changed while it was read"
-        )
-    return pick(np.zeros(len(part), dtype=np.int8), marks=marks) > 0
-
-
 class Seen(NamedTuple):
     """What was seen of one partition of a split's column."""
 
@@ -137,9 +111,10 @@ class Seen(NamedTuple):
     labels: Counter[Any]
 
 
-def _look_at_column(frame: Any, target: str, split: Split) -> list[Seen]:
+def _by_column(frame: Any, target: str, split: Split) -> Sides:
     """Look at the split's column, and refuse what leaves nothing to train with."""
     # Not the split itself: workers do without the model of a job.
+    held = partial(_holds_other, column=str(split.column), train=split.train)
     look = partial(_look, target=target, column=str(split.column), train=split.train)
     joined = partial(sum, start=[])
     seen: list[Seen] = look_at(frame, [target, str(split.column)], look, joined)
@@ -156,7 +131,17 @@ def _look_at_column(frame: Any, target: str, split: Split) -> list[Seen]:
             f"the split's column {split.column!r} never holds {', '.join(absent)}, which is to "
             f"mean training; its values are: {found or 'all missing'}{more}"
         )
-    return seen
+    labels: Counter[Any] = Counter()
+    for one in seen:
+        labels.update(one.labels)
+    return [held] * len(seen), [one.rows for one in seen], [one.test_rows for one in seen], labels
+
+
+def _holds_other(part: pd.DataFrame, *, column: str, train: tuple[Any, ...]) -> np.ndarray:
+    codes, values = pd.factorize(part[column])
+    named = Named(train)
+    for_training = np.array([bool(named.places(plain(value))) for value in values] + [False])
+    return ~for_training[codes]  # the last is that of missing values
 
 
 def _look(part: pd.DataFrame, target: str, column: str, train: tuple[Any, ...]) -> list[Seen]:
@@ -167,14 +152,15 @@ def _look(part: pd.DataFrame, target: str, column: str, train: tuple[Any, ...]) 
     labels += Counter({None: int(part[target].isna().sum())})  # where there are some
     named = Named(train)
     hits = {place for value in values for place in named.places(value)}
-    test = int(_by_value(part, column=column, train=train).sum())
+    test = int(_holds_other(part, column=column, train=train).sum())
     return [Seen(len(part), test, hits, Counter(dict(values.most_common(FEW))), labels)]
 
 
-def _draw(
-    counted: Counted, rows: Sequence[int], target: str, split: Split
-) -> tuple[list[Held], list[int]]:
-    """Draw the rows that are held back; of each partition say which those are and how many."""
+def _by_chance(frame: Any, target: str, split: Split) -> Sides:
+    """Draw the rows that are held back, of all rows or of those of each class."""
+    counted = read_frame(frame, target).counted()
+    labels = Counter({**counted.counts, None: counted.missing})
+    rows = [sum(part.counts.values()) + part.missing for part in counted.parts]
     total, fraction = counted.rows, Fraction(str(split.test_fraction))
     n_test = ceil(total * fraction)  # as scikit-learn rounds it
     if not total:
@@ -189,12 +175,17 @@ def _draw(
     if counted.missing:
         raise ValueError(missing_labels(counted.missing, target))
     counts = counted.counts
-    labels = sort_labels(counts)
-    held_back = shares(np.array([counts[label] for label in labels], dtype=float), n_test)
+    classes = sort_labels(counts)
+    held_back = shares(np.array([counts[label] for label in classes], dtype=float), n_test)
     subsets = {
         label: Subset(counts[label], int(n), split.seed, RANKS + rank)
-        for rank, (label, n) in enumerate(zip(labels, held_back, strict=True))
+        for rank, (label, n) in enumerate(zip(classes, held_back, strict=True))
     }
     of = target if split.stratify else None
-    held = [partial(_by_chance, target=of, marks=marks) for marks in counted.marks(subsets)]
-    return list(held), counted.kept(subsets)
+    held = [partial(_drawn, target=of, marks=marks) for marks in counted.marks(subsets)]
+    return held, rows, counted.kept(subsets), +labels
+
+
+def _drawn(part: pd.DataFrame, *, target: str | None, marks: Sequence[Mark]) -> np.ndarray:
+    labels = np.zeros(len(part), dtype=np.int8) if target is None else part[target]
+    return pick(labels, marks=marks) > 0

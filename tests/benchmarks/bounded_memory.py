@@ -25,7 +25,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dask.utils import parse_bytes
-from harness import MIB, parser, write_table
+from harness import MIB, parser, print_table, write_table
 
 FEATURES, RANK = 16, 4
 ONE_IN, RATIO = 2_000, 0.25
@@ -102,48 +102,27 @@ def measure(times: float, args: argparse.Namespace, folder: Path) -> dict[str, A
     return sizes | resampled(folder, RATIO, args.workers, args.memory_limit)
 
 
-def measure_wide(shape: str, folder: Path) -> dict[str, Any]:
+def measure_wide(shape: str, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Write a wide table, resample it, return what that took."""
     rows, columns = (int(n) for n in shape.split("x"))
     write_wide(folder / "input", rows, columns)
     return {"rows": rows, "columns": columns} | resampled(folder, 1.0, 1, WIDE_LIMIT)
 
 
-def report_wide(numbers: Sequence[dict[str, Any]]) -> None:
-    """Print how close the projections of wide tables are."""
-    print(f"{'rows':>12}{'columns':>13}{'seconds':>9}{'peak MiB':>12}{'projected':>11}{'ratio':>7}")
-    for of in numbers:
-        peak = max(of["peaks"])
-        print(
-            f"{of['rows']:>12,}{of['columns']:>13,}{of['seconds']:>9.1f}{peak / MIB:>12,.0f}"
-            f"{of['projected'] / MIB:>11,.0f}{of['projected'] / peak:>7.2f}"
-        )
-
-
-def report(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Print the table, and what it says of how flat the peaks are."""
-    print(
-        f"{'times memory':>12}{'GiB of data':>13}{'rows':>12}{'of the class':>14}{'rows out':>13}"
-        f"{'seconds':>9}{'peaks MiB':>12}{'projected':>11}{'limit':>7}{'restarts':>10}"
-        f"{'spilled':>9}"
-    )
-    for of in numbers:
-        peaks = " ".join(f"{peak / MIB:,.0f}" for peak in of["peaks"])
-        print(
-            f"{of['times']:>12g}{of['bytes'] / 2**30:>13.2f}{of['rows']:>12,}{of['minority']:>14,}"
-            f"{of['written']:>13,}{of['seconds']:>9.1f}{peaks:>12}{of['projected'] / MIB:>11,.0f}"
-            f"{of['limit'] / MIB:>7,.0f}{of['restarts']:>10}{of['spilled'] / MIB:>6,.0f} MiB"
-        )
-    first, last = numbers[0], numbers[-1]
-    flatness = max(last["peaks"]) / max(first["peaks"])
-    print(
-        f"{last['bytes'] / first['bytes']:.3g} times the data: {flatness:.2f} times the peak of a "
-        f"worker, {last['projected'] / first['projected']:.2f} times the projection"
-    )
-    return {
-        "flatness": flatness,
-        "sizes": list(numbers),
-    }
+def line(of: dict[str, Any]) -> dict[str, str]:
+    """Return the cells of a table of either kind."""
+    peaks = " ".join(f"{peak / MIB:,.0f}" for peak in of["peaks"])
+    if "columns" in of:
+        first = {"columns": f"{of['columns']:,}", "rows": f"{of['rows']:,}"}
+        last = {"ratio": f"{of['projected'] / max(of['peaks']):.2f}"}
+    else:
+        first = {"times memory": f"{of['times']:g}", "GiB of data": f"{of['bytes'] / 2**30:.2f}"}
+        first |= {"rows": f"{of['rows']:,}", "of the class": f"{of['minority']:,}"}
+        last = {"limit": f"{of['limit'] / MIB:,.0f}", "restarts": f"{of['restarts']}"}
+        last |= {"spilled": f"{of['spilled'] / MIB:,.0f} MiB"}
+    taken = {"rows out": f"{of['written']:,}", "seconds": f"{of['seconds']:.1f}"}
+    taken |= {"peaks MiB": peaks, "projected": f"{of['projected'] / MIB:,.0f}"}
+    return first | taken | last
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
@@ -161,21 +140,30 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     args = options.parse_args(arguments)
     numbers = json.loads(args.keep.read_text()) if args.keep and args.keep.exists() else []
     print(f"workers: {args.workers} x 1 thread x {args.memory_limit}; {os.cpu_count()} cores")
-    for times in args.times or (() if args.wide else TIMES):
+
+    def in_folder(measured: Callable[..., dict[str, Any]], size: Any) -> dict[str, Any]:
         with tempfile.TemporaryDirectory(prefix="dsmote-benchmark-", dir=args.directory) as folder:
-            numbers = [of for of in numbers if of["times"] != times]
-            numbers.append(measure(times, args, Path(folder)))
+            return measured(size, args, Path(folder))
+
+    for times in args.times or (() if args.wide else TIMES):
+        numbers = [of for of in numbers if of["times"] != times]
+        numbers.append(in_folder(measure, times))
         if args.keep:
             args.keep.write_text(json.dumps(numbers))
-    wide = []
-    for shape in args.wide or (() if args.times else WIDE):
-        with tempfile.TemporaryDirectory(prefix="dsmote-benchmark-", dir=args.directory) as folder:
-            wide.append(measure_wide(shape, Path(folder)))
-    result: dict[str, Any] = {"wide": wide}
+    wide = [in_folder(measure_wide, shape) for shape in args.wide or (() if args.times else WIDE)]
+    numbers.sort(key=lambda of: of["times"])
+    result: dict[str, Any] = {"wide": wide, "sizes": numbers}
     if wide:
-        report_wide(wide)
+        print_table([line(of) for of in wide])
     if numbers:
-        result |= report(sorted(numbers, key=lambda of: of["times"]))
+        print_table([line(of) for of in numbers])
+        first, last = numbers[0], numbers[-1]
+        result["flatness"] = max(last["peaks"]) / max(first["peaks"])
+        print(
+            f"{last['bytes'] / first['bytes']:.3g} times the data: {result['flatness']:.2f} times "
+            f"the peak of a worker, {last['projected'] / first['projected']:.2f} times the "
+            "projection"
+        )
     runs = [*numbers, *wide]
     result["kept"] = all(max(of["peaks"]) <= of["projected"] for of in runs)
     result["restarts"] = sum(of["restarts"] for of in runs)

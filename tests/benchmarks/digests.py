@@ -168,12 +168,8 @@ def digests(names: list[str]) -> Iterator[tuple[str, str]]:
             if container != JOB:
                 yield key, outcome(partial(resampled, name, which, container))
             elif which != "weights and groups":
-                yield (
-                    key,
-                    outcome(
-                        partial(written, name, which, client, Path(folder) / key.replace("/", "-"))
-                    ),
-                )
+                place = Path(folder) / key.replace("/", "-")
+                yield key, outcome(partial(written, name, which, client, place))
 
 
 def main(arguments: list[str] | None = None) -> list[str]:

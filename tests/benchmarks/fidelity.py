@@ -22,18 +22,19 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from harness import SIDES, TARGETS, parser, sampler_of
+from harness import SIDES, parser, print_table, sampler_of, tables_of
 from joblib import Parallel, delayed
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score
+from sklearn.metrics import average_precision_score, f1_score, recall_score
 from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, StandardScaler
@@ -94,15 +95,6 @@ class Task(NamedTuple):
         return sampler.kind == "numbers" or bool(self.names)
 
 
-def read(folder: Path) -> Iterable[tuple[str, pd.DataFrame, str]]:
-    """Name, table and target of each table."""
-    for file in sorted((folder / "keel").glob("*.csv.gz")):
-        table = pd.read_csv(file)
-        yield file.name.removesuffix(".csv.gz"), table, table.columns[-1]
-    for name in LARGER:
-        yield name, pd.read_parquet(folder / f"{name}.parquet"), TARGETS[name]
-
-
 def binary(table: pd.DataFrame, target: str) -> pd.DataFrame | None:
     """The rarest class with enough rows against the rest, or None where that is no minority."""
     if len(table) > MOST_ROWS:
@@ -121,7 +113,7 @@ def binary(table: pd.DataFrame, target: str) -> pd.DataFrame | None:
 def tasks(folder: Path, most: int | None) -> list[Task]:
     """The tables, `most` of them, the smallest first; say which are left out."""
     found, without = [], []
-    for name, table, target in read(folder):
+    for name, table, target in tables_of(folder, LARGER):
         made = binary(table, target)
         if made is None:
             without.append(name)
@@ -160,16 +152,10 @@ def scores(X: Any, y: np.ndarray, X_test: Any, y_test: np.ndarray) -> np.ndarray
     found = []
     for model in (tree, logistic):
         chance = model.fit(X, y).predict_proba(X_test)[:, 1]
-        said = (chance > 0.5).astype(int)
-        true = y_test == 1
-        hit, passed = (said[true] == 1).sum(), (said[~true] == 0).mean()
-        found.append(
-            [
-                2 * hit / (true.sum() + said.sum()),
-                np.sqrt(hit / true.sum() * passed),
-                average_precision_score(y_test, chance),
-            ]
-        )
+        said = chance > 0.5
+        recalls = recall_score(y_test, said, average=None)
+        precision = average_precision_score(y_test, chance)
+        found.append([f1_score(y_test, said), np.sqrt(recalls.prod()), precision])
     return np.array(found)
 
 
@@ -207,37 +193,40 @@ def summary(name: str, means: np.ndarray) -> dict[tuple[str, str, str], dict[str
 
     The mean of a table is one pair: its folds are not independent.
     """
-    lines = {}
-    for m, model in enumerate(MODELS):
-        for j, metric in enumerate(METRICS):
-            ours, theirs = means[:, 0, m, j], means[:, 1, m, j]
-            less, n = ours - theirs, len(means)
-            error = float(less.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
-            line = {
-                "tables": n,
-                "dsmote": float(ours.mean()),
-                "theirs": float(theirs.mean()),
-                "difference": float(less.mean()),
-                "error": error,
-                "within": bool(abs(less.mean()) <= 2 * error + 1e-12) if n > 1 else None,
+    lines, n = {}, len(means)
+    for (m, model), (j, metric) in product(enumerate(MODELS), enumerate(METRICS)):
+        ours, theirs = means[:, :, m, j].T
+        less = ours - theirs
+        error = float(less.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+        lines[name, model, metric] = {
+            "tables": n,
+            "dsmote": float(ours.mean()),
+            "theirs": float(theirs.mean()),
+            "difference": float(less.mean()),
+            "error": error,
+            "within": bool(abs(less.mean()) <= 2 * error + 1e-12) if n > 1 else None,
+        }
+    print_table(
+        [
+            {
+                "sampler": name,
+                "model": model,
+                "metric": metric,
+                "tables": f"{n}",
+                **{side: f"{of[side]:.4f}" for side in ("dsmote", "theirs")},
+                "difference": f"{of['difference']:+.4f}",
+                "s.e.": f"{of['error']:.4f}",
+                "<= 2": {True: "yes", False: "NO", None: "-"}[of["within"]],
             }
-            lines[name, model, metric] = line
-            within = {True: "yes", False: "NO", None: "-"}[line["within"]]
-            print(
-                f"{name:<19}{model:<10}{metric:<8}{n:>6}{line['dsmote']:>9.4f}"
-                f"{line['theirs']:>9.4f}{line['difference']:>+12.4f}{error:>9.4f}{within:>8}",
-                flush=True,
-            )
+            for (_, model, metric), of in lines.items()
+        ]
+    )
     return lines
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Compare all, print the table, return its numbers."""
     given = tasks(args.data, args.tables)
-    print(
-        f"{'':<19}{'model':<10}{'metric':<8}{'tables':>6}{'dsmote':>9}{'theirs':>9}"
-        f"{'difference':>12}{'s.e.':>9}{'<= 2':>8}"
-    )
     lines: dict[tuple[str, str, str], dict[str, Any]] = {}
     left_out: dict[str, Counter] = {}
     with Parallel(n_jobs=args.jobs) as parallel:
@@ -249,12 +238,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             means = [mean for mean, _ in results if not np.isnan(mean).any()]
             if means:
                 lines.update(summary(name, np.array(means)))
-    notes(lines, left_out)
-    return {"lines": lines, "left_out": left_out}
-
-
-def notes(lines: dict, left_out: dict[str, Counter]) -> None:
-    """Print what was left out, and how to read the table."""
     print("\nfolds left out on both sides, and who refused why:")
     for name, counts in left_out.items():
         print(f"{name:<19}{counts['folds']:>5} of {counts['of']}")
@@ -268,6 +251,7 @@ def notes(lines: dict, left_out: dict[str, Counter]) -> None:
         "\nwould be beyond, and the lines of a sampler are not independent. KMeansSMOTE's exponent"
         "\n(the paper's) and ADASYN's counts (exact) differ from imbalanced-learn's on purpose."
     )
+    return {"lines": lines, "left_out": left_out}
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:

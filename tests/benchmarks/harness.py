@@ -1,4 +1,4 @@
-"""What benchmarks share: options, tables, sides that take turns, processes of their own, peaks."""
+"""What benchmarks share: options, tables, processes of their own, times, peaks."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,6 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "repeats": {"type": int, "default": 3},
     "directory": {"type": Path, "help": "where to put the files (default: TMPDIR)"},
     "memory-limit": {"default": "2GiB", "help": "of each worker"},
-    "child": {"choices": SIDES, "help": argparse.SUPPRESS},
 }
 
 
@@ -112,21 +111,6 @@ def write_table(
             writer.close()
 
 
-def in_turn(
-    sides: dict[str, Callable[[], Any]], repeats: int, calls: int = 1
-) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Return the seconds of the calls of each side, taken in turn, and what each gave last."""
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    made = {}
-    for _ in range(repeats):
-        for name, run in sides.items():
-            start = time.perf_counter()
-            for _ in range(calls):
-                made[name] = run()
-            seconds[name].append((time.perf_counter() - start) / calls)
-    return seconds, made
-
-
 def print_table(lines: Sequence[dict[str, str]]) -> None:
     """Print cells below the names of their columns."""
     widths = [max(len(cell) for cell in (name, *(of[name] for of in lines))) for name in lines[0]]
@@ -137,14 +121,25 @@ def print_table(lines: Sequence[dict[str, str]]) -> None:
 
 def print_times(seconds: dict[str, list[float]]) -> dict[str, float]:
     """Print a line for each side; return the medians."""
-    middle = {name: statistics.median(times) for name, times in seconds.items()}
-    lines = []
-    for name, times in seconds.items():
-        figures = {"median s": middle[name], "least s": min(times), "most s": max(times)}
-        line = {"side": name, **{key: f"{figure:.2f}" for key, figure in figures.items()}}
-        lines.append(line | {"runs": f"{len(times)}"})
-    print_table(lines)
-    return middle
+    figures = {"median s": statistics.median, "least s": min, "most s": max}
+    print_table(
+        [
+            {"side": name}
+            | {figure: f"{of(times):.2f}" for figure, of in figures.items()}
+            | {"runs": f"{len(times)}"}
+            for name, times in seconds.items()
+        ]
+    )
+    return {name: statistics.median(times) for name, times in seconds.items()}
+
+
+def tables_of(folder: Path, names: Sequence[str]) -> Iterator[tuple[str, pd.DataFrame, str]]:
+    """Yield name, table and target of the KEEL sets and of the tables that are named."""
+    for file in sorted((folder / "keel").glob("*.csv.gz")):
+        table = pd.read_csv(file)
+        yield file.name.removesuffix(".csv.gz"), table, table.columns[-1]
+    for name in names:
+        yield name, pd.read_parquet(folder / f"{name}.parquet"), TARGETS[name]
 
 
 def watched(run: Callable[[], Any]) -> tuple[float, int, Any]:
@@ -179,15 +174,18 @@ def watched(run: Callable[[], Any]) -> tuple[float, int, Any]:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Return the environment of a child that imports this checkout."""
-    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    """Return the environment of a child that imports this checkout and its benchmarks."""
+    here = [str(ROOT), str(Path(__file__).parent)]
+    path = os.pathsep.join(filter(None, [*here, os.environ.get("PYTHONPATH")]))
     return os.environ | {"PYTHONPATH": path} | more
 
 
-def child(file: str, *words: object) -> dict[str, Any]:
-    """Run a benchmark in a process of its own; return what it prints last."""
+def child(function: Callable[..., Any], *args: object) -> Any:
+    """Call a function of a benchmark in a process of its own, whose workers can import it, too."""
+    module = Path(function.__code__.co_filename).stem
+    call = f"import json, {module} as here; print(json.dumps(here.{function.__name__}(*{args!r})))"
     done = subprocess.run(
-        [sys.executable, file, *map(str, words)],
+        [sys.executable, "-c", call],
         stdout=subprocess.PIPE,
         text=True,
         check=True,

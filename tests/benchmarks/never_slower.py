@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from harness import SIDES, TARGETS, parser, sampler_of, scaled
+from harness import SIDES, TARGETS, parser, sampler_of, scaled, tables_of
 from sklearn.datasets import make_classification
 
 NUMBERS = ("SMOTE", "BorderlineSMOTE", "ADASYN", "SVMSMOTE", "KMeansSMOTE")
@@ -51,13 +51,7 @@ def made(rows: int | None) -> Iterator[tuple[str, pd.DataFrame, pd.Series]]:
 
 def real(folder: Path, rows: int | None) -> Iterator[tuple[str, pd.DataFrame, pd.Series]]:
     """The real tables, complete rows of classes that are large enough."""
-    tables = [(name, pd.read_parquet(folder / f"{name}.parquet")) for name in TARGETS]
-    tables += [
-        (file.name.removesuffix(".csv.gz"), pd.read_csv(file))
-        for file in sorted((folder / "keel").glob("*.csv.gz"))
-    ]
-    for name, table in tables:
-        target = TARGETS.get(name, table.columns[-1])
+    for name, table, target in tables_of(folder, list(TARGETS)):
         table = table.drop(columns=["id", "record_id"], errors="ignore").dropna()
         if name == "kddcup99_10pct":  # balanced in full, imbalanced-learn takes many minutes
             table = table.groupby(target).head(4000)
@@ -95,18 +89,17 @@ def calls(
     }
 
 
-def timed(call: Callable[[], Any], clock: Callable[[], float]) -> float:
-    """Seconds of a call."""
-    start = clock()
-    call()
-    return clock() - start
-
-
 def pairs(
     sides: dict[str, Callable[[], Any]], seconds: float, clock: Callable[[], float]
 ) -> list[tuple[float, float]] | None:
     """Seconds of both libraries, called in turn; None where one is slow or refuses the table."""
-    ours, theirs = (partial(timed, side, clock) for side in sides.values())
+
+    def timed(side: str) -> float:
+        start = clock()
+        sides[side]()
+        return clock() - start
+
+    ours, theirs = (partial(timed, side) for side in SIDES)
     try:
         ours()  # which imports
         if ours() > 4 * seconds > 0:
@@ -153,10 +146,10 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
                         flush=True,
                     )
     n_slower = sum(ratio > 1 for ratio in ratios.values())
-    middle = statistics.median(ratios.values())
+    middle = statistics.geometric_mean(ratios.values())
     print(
         f"{len(ratios)} tables and samplers, {n_slower} slower than imbalanced-learn; "
-        f"ratios of time: median {middle:.2f}, most {max(ratios.values()):.2f}; "
+        f"ratios of time: geometric mean {middle:.2f}, most {max(ratios.values()):.2f}; "
         f"{without} were not compared"
     )
     return ratios

@@ -55,14 +55,9 @@ def copy(source: str, target: str, memory_limit: str) -> None:
     import dask.dataframe as dd
     from distributed import Client, LocalCluster
 
+    size = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": memory_limit}
     with (
-        LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
-            memory_limit=memory_limit,
-            host="127.0.0.1",
-            dashboard_address=None,
-        ) as cluster,
+        LocalCluster(**size, host="127.0.0.1", dashboard_address=None) as cluster,
         Client(cluster),
     ):
         dd.read_parquet(source).to_parquet(target, write_index=False)
@@ -92,8 +87,8 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     resample += ["--json", "--quiet", "--n-workers", "2", "--threads-per-worker", "1"]
     resample += ["--memory-limit", args.memory_limit, *args.also]
     copying = source if args.of_input else balanced
-    plain = [sys.executable, __file__, "--copy", str(copying), str(copied)]
-    plain += ["--memory-limit", args.memory_limit]
+    what = (str(copying), str(copied), args.memory_limit)
+    plain = [sys.executable, "-c", f"import out_of_core; out_of_core.copy(*{what!r})"]
 
     seconds: dict[str, list[float]] = {"dsmote resample": [], "plain copy": []}
     speeds, manifests = [], []
@@ -143,11 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     options.add_argument("--files", type=int, default=40)
     options.add_argument("--of-input", action="store_true", help="copy the input, not the output")
     options.add_argument("--also", action="append", default=[], help="an option of `resample`")
-    options.add_argument("--copy", nargs=2, metavar=("SOURCE", "TARGET"), help=argparse.SUPPRESS)
     args = options.parse_args(arguments)
-    if args.copy:
-        copy(*args.copy, args.memory_limit)
-        return {}
     with tempfile.TemporaryDirectory(prefix="dsmote-benchmark-", dir=args.directory) as folder:
         return run(args, Path(folder))
 

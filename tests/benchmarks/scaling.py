@@ -16,22 +16,18 @@ process of its own.
 """
 
 import argparse
-import json
 import math
 import os
-import subprocess
-import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from harness import MIB, ROOT, environment, print_table
+from harness import MIB, child, parser, print_table
 
 FEATURES = 16
 ROW_BYTES = 8 * FEATURES + 1
@@ -178,44 +174,37 @@ def broadcast(rows: int) -> dict[str, Any]:
     }
 
 
-def child(name: str, n: int) -> dict[str, Any]:
-    """Measure in a process of its own, in which this file is a module that workers can import."""
-    here = Path(__file__).resolve()
-    # LocalCluster's processes import the main module only behind this guard.
-    program = "if __name__ == '__main__':\n"
-    program += f"    import json, {here.stem} as b; print(json.dumps(b.{name}({n})))"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        env=environment(PYTHONPATH=os.pathsep.join([str(here.parent), str(ROOT)])),
-    )
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 def graph_line(of: dict[str, Any]) -> dict[str, str]:
     """Return the cells of a graph."""
     n = of["partitions"]
-    each = (of["build"] + of["pack"] + of["scheduler"]) / n * 1e6
-    line = {"partitions": f"{n:,}", "tasks": f"{of['tasks']:,}"}
-    line |= {"MiB sent": f"{of['bytes'] / MIB:.2f}"}
-    line |= {name: f"{of[name]:.2f}" for name in ("build", "pack", "scheduler")}
-    return line | {"bytes": f"{of['bytes'] / n:.0f}", "microseconds per partition": f"{each:.0f}"}
+    seconds = {name: of[name] for name in ("build", "pack", "scheduler")}
+    return {
+        "partitions": f"{n:,}",
+        "tasks": f"{of['tasks']:,}",
+        "MiB sent": f"{of['bytes'] / MIB:.2f}",
+        **{name: f"{taken:.2f}" for name, taken in seconds.items()},
+        "bytes": f"{of['bytes'] / n:.0f}",
+        "microseconds per partition": f"{sum(seconds.values()) / n * 1e6:.0f}",
+    }
 
 
 def run_line(of: dict[str, Any]) -> dict[str, str]:
     """Return the cells of a graph that was run."""
-    line = {name: f"{of[name]:,}" for name in ("partitions", "tasks")}
-    line |= {"seconds": f"{of['seconds']:.1f}", "busy s": f"{of['busy']:.1f}"}
-    return line | {"busy ms per task": f"{of['busy'] / of['tasks'] * 1e3:.2f}"}
+    return {
+        "partitions": f"{of['partitions']:,}",
+        "tasks": f"{of['tasks']:,}",
+        "seconds": f"{of['seconds']:.1f}",
+        "busy s": f"{of['busy']:.1f}",
+        "busy ms per task": f"{of['busy'] / of['tasks'] * 1e3:.2f}",
+    }
 
 
 def broadcast_line(of: dict[str, Any]) -> dict[str, str]:
     """Return the cells of what each worker is sent."""
-    line = {"class rows": f"{of['rows']:,}", "MiB of rows": f"{of['rows_bytes'] / MIB:.1f}"}
-    line |= {"MiB sent": f"{of['bytes'] / MIB:.1f}"}
-    return line | {
+    return {
+        "class rows": f"{of['rows']:,}",
+        "MiB of rows": f"{of['rows_bytes'] / MIB:.1f}",
+        "MiB sent": f"{of['bytes'] / MIB:.1f}",
         "bytes a row": f"{of['bytes'] / of['rows']:.0f}",
         "built in s": f"{of['seconds']:.2f}",
     }
@@ -267,7 +256,7 @@ in the client, {graph["scheduler"] * per:.0f} s until the scheduler has it
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark; return its numbers."""
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options = parser(__doc__)
     for name, sizes, _, _ in CASES.values():
         options.add_argument(f"--{name}", type=int, action="append", help=f"default: {sizes}")
     options.add_argument("--network", type=float, default=1.0, help="GB/s between two workers")
@@ -278,7 +267,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     print(f"{os.cpu_count()} cores; tables of {FEATURES} features and a label")
     numbers: dict[str, Any] = {}
     for case, (name, sizes, line, what) in CASES.items():
-        numbers[case] = [child(case, n) for n in getattr(args, name) or sizes]
+        numbers[case] = [child(globals()[case], n) for n in getattr(args, name) or sizes]
         print(f"\n{case}: {what}")
         print_table([line(of) for of in numbers[case]])
     last = (numbers[name][-1] for name in ("graph", "run", "broadcast"))

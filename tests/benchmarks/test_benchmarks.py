@@ -13,16 +13,6 @@ import pandas as pd
 import pytest
 
 
-def test_in_memory(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ratio = import_module("in_memory").main(
-        ["--data", str(data_dir), "--rows", "5000", "--repeats", "1"]
-    )
-    assert ratio > 0
-    out = capsys.readouterr().out
-    assert "5,000 rows x 14 columns" in out
-    assert f"dsmote is {ratio:.1f} times as fast" in out
-
-
 def test_tables(data_dir: Path, tmp_path: Path) -> None:
     harness = import_module("harness")
     X, y = harness.insurance(data_dir, rows=2_000)
@@ -61,15 +51,19 @@ def test_out_of_core(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_in_memory_cases(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    numbers = import_module("in_memory_cases").main(
-        ["--data", str(data_dir), "--rows", "2000", "--repeats", "1"]
-    )
-    assert list(numbers) == ["rank5", "tables", "smotenc"]
-    assert len(numbers["tables"]["ratios"]) == 8
-    assert 0 < numbers["tables"]["least"] <= numbers["tables"]["mean"]
-    assert numbers["smotenc"]["ratio"] > 0
-    assert "above the start" in capsys.readouterr().out
+def test_in_memory(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cases = ["rank5", "smotenc", "smoten-100k"]
+    only = [word for name in ["smote", *cases] for word in ("--only", name)]
+    few = ["--data", str(data_dir), "--rows", "2000", "--repeats", "1"]
+    numbers = import_module("in_memory").main([*few, *only])
+    assert list(numbers) == ["smote", *cases]
+    assert list(numbers.pop("smoten-100k")) == ["dsmote"]
+    assert all(of["ratio"] > 0 for of in numbers.values())
+    assert numbers["smote"]["dsmote"]["given"] == 2_000
+    assert numbers["smote"]["dsmote"]["rows"] > 3_000
+    out = capsys.readouterr().out
+    assert f"dsmote is {numbers['smote']['ratio']:.1f} times as fast" in out
+    assert "MiB above the start" in out
 
 
 def test_never_slower(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,19 +101,6 @@ def test_fidelity(
     means, refused = benchmark.compared(task, "never")
     assert (means != means).all()
     assert refused["folds"] == 2 and sum(refused.values()) == 6
-
-
-@pytest.mark.slow
-def test_samplers_in_memory(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cases = ["borderline-2", "smoten-100k"]
-    only = [word for name in cases for word in ("--only", name)]
-    numbers = import_module("in_memory_cases").main(
-        ["--data", str(data_dir), "--rows", "2000", "--repeats", "1", *only]
-    )
-    assert list(numbers) == cases
-    assert numbers["borderline-2"]["ratio"] > 0
-    assert list(numbers["smoten-100k"]) == ["dsmote"]
-    assert "MiB above the start" in capsys.readouterr().out
 
 
 def test_bounded_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

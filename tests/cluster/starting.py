@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
+import psutil
 import pytest
 
 from dsmote.job.demo import demo_chunk
@@ -141,6 +142,16 @@ def worker_at(address: str, log: Path, *args: object, **where: object) -> Iterat
     """Address of a worker that nobody brings back to life."""
     with workers_of(address, log, "--no-nanny", *args, **where) as (worker,):
         yield worker
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Those that run, however they are called, and children of children: this is their TMPDIR."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):  # ended meanwhile, or not ours
+            own = process.environ().get("TMPDIR") == str(folder)
+            found += [process] if own and process.status() != psutil.STATUS_ZOMBIE else []
+    return found
 
 
 def kill(pid: int) -> None:

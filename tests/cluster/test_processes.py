@@ -13,7 +13,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.cluster.starting import CLUSTER, ENVIRONMENT, ROOT, SCRIPTS, run, wait_until
+from tests.cluster.starting import (
+    CLUSTER,
+    ENVIRONMENT,
+    ROOT,
+    SCRIPTS,
+    processes_of,
+    run,
+    wait_until,
+)
 
 # A scheduler that writes its file, workers that only live, and what waits for them.
 STAND_IN = """#!/bin/bash
@@ -113,16 +121,7 @@ class Scripts:
         assert (done.returncode, done.stderr) == (0, "")
 
     def alive(self) -> list[psutil.Process]:
-        """Those that run, however they are called: they have this test's TMPDIR."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                own = process.environ().get("TMPDIR") == self.settings["TMPDIR"]
-                if own and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(process)
-            except psutil.Error:
-                continue
-        return found
+        return processes_of(Path(self.settings["TMPDIR"]))
 
 
 @pytest.fixture
@@ -235,7 +234,7 @@ def test_when_a_process_was_started_is_known_without_proc() -> None:
     script = """
         text=$(<"$1"); eval "${text//\\/proc/\\/none}"
         TZ=Asia/Tokyo started $$; TZ=America/New_York started $$
-        { true & exec sleep 5; } & sleep 0.3; child=$(pgrep -P $!); started "$child"; kill $!
+        { sleep 0.1 & exec sleep 5; } & sleep 0.5; child=$(pgrep -P $!); started "$child"; kill $!
     """
     done = run("bash", "-uc", script, "bash", SCRIPTS / "started.sh")
     first, second, *more = done.stdout.split("\n")

@@ -22,8 +22,6 @@ from dsmote.cli import main
 from dsmote.job import JobSpec, prepare, run, run_spec, write_job
 from dsmote.job import report as module
 from dsmote.job.spec import Split
-from dsmote.plan import Stream
-from dsmote.plan.draws import REPORT
 
 
 def job(source: Path, out: Path, **fields: Any) -> JobSpec:
@@ -134,25 +132,6 @@ def test_a_run_that_goes_on_looks_at_the_same_rows(
     report_of(numeric, tmp_path / "out", client, resume=True)
     (_, rows), (_, again) = seen
     pd.testing.assert_frame_equal(rows, again)
-
-
-def test_of_many_rows_a_part_is_taken_of_each_kind(
-    tmp_path: Path, client: Client, seen: list[Any]
-) -> None:
-    """Of 10,000 others 3,000; of 4,000 own rows all; of 6,000 new ones 2,000. Twice the same."""
-    rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"x": rng.normal(size=14_000), "y": (np.arange(14_000) < 4_000) * 1})
-    frame.to_parquet(tmp_path / "in.parquet", index=False, row_group_size=2_000)
-    for name in ("a", "b"):
-        report_of(tmp_path / "in.parquet", tmp_path / name, client)
-    (sampling, rows), (_, again) = seen
-    pd.testing.assert_frame_equal(rows, again)
-    assert 6_800 < (~rows["new"]).sum() < 7_200
-    assert 1_850 < rows["new"].sum() < 2_150
-    # Which new rows, their numbers say, and no partition.
-    draws = Stream(0, 1, REPORT).uniform(0, 6_000)
-    taken = draws[draws < sampling.classes[1][2]]
-    assert rows["draw"][rows["new"]].tolist() == taken.tolist()
 
 
 @pytest.mark.parametrize("failing", ["task", "page", "store"])

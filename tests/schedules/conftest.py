@@ -1,11 +1,9 @@
 """What schedules are tested with: a table that comes late, its job file, a command that counts."""
 
-import hashlib
 import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +13,8 @@ import pandas as pd
 import psutil
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.cluster.starting import ROOT, processes_of, wait_until
+
 SCHEDULE = ROOT / "examples" / "schedule"
 SECONDS = 240
 
@@ -103,14 +102,10 @@ class Night:
         number = len(list(table.iterdir()))
         payments(number).to_parquet(table / f"{number}.parquet", index=False)
 
-    def files(self) -> dict[str, str]:
+    def files(self) -> dict[Path, tuple[int, bytes]]:
         """What the output holds, and when it was written."""
-        return {
-            str(file.relative_to(self.out)): f"{file.stat().st_mtime_ns} "
-            + hashlib.sha256(file.read_bytes()).hexdigest()
-            for file in sorted(self.out.rglob("*"))
-            if file.is_file()
-        }
+        files = filter(Path.is_file, self.out.rglob("*"))
+        return {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
 
     def check_output(self) -> None:
         """The training rows are balanced, the others as they were."""
@@ -123,15 +118,8 @@ class Night:
         assert test["payment_id"].tolist() == table["payment_id"][table["fold"] == "test"].tolist()
 
     def left(self) -> list[psutil.Process]:
-        """Processes that it started, children of children included."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                if process.environ().get("TMPDIR") == str(self.folder):
-                    found.append(process)
-            except psutil.Error:
-                continue  # ended meanwhile, or not ours
-        return found
+        """Processes that it started."""
+        return processes_of(self.folder)
 
 
 @pytest.fixture
@@ -139,14 +127,11 @@ def night(tmp_path: Path) -> Iterator[Night]:
     """A night after which no process is left that it started."""
     night = Night(tmp_path)
     yield night
-    deadline = time.monotonic() + 20
-    while left := night.left():
-        if time.monotonic() > deadline:
-            told = [process.cmdline() for process in left]
-            for process in left:
-                process.kill()
-            pytest.fail(f"still running: {told}")
-        time.sleep(0.1)
+    try:
+        wait_until(lambda: not night.left(), f"what runs has ended: {night.left()}", 20)
+    finally:
+        for process in night.left():
+            process.kill()
 
 
 def run(command: list[object], env: dict[str, str], cwd: Path) -> tuple[int, str]:
