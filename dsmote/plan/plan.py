@@ -43,7 +43,10 @@ class Block:
     stop: int
     offset: int
 
-    rows = property(lambda self: self.stop - self.start)
+    @property
+    def rows(self) -> int:
+        """Rows in the block."""
+        return self.stop - self.start
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,10 @@ class ClassPlan:
     cells: int = 0
     cell_rows: int = 0
 
-    after = property(lambda self: self.before + self.new - self.dropped)
+    @property
+    def after(self) -> int:
+        """Rows the class will have; of cleaning methods, at most."""
+        return self.before + self.new - self.dropped
 
     @property
     def large(self) -> bool:
@@ -108,12 +114,6 @@ class Plan:
         rows without a label are those of None.
     direction : {"over-sampling", "under-sampling", "clean-sampling"}
         Of cleaning methods rows are known when they are dropped: counts after are at most these.
-    growing : tuple of ClassPlan
-        The classes that get new rows.
-    n_before, n_new, n_dropped, n_after : int
-        Rows of the input, synthetic rows, rows that are left out, rows of the output.
-    counts_before, counts_after : dict of label to int
-        Rows per class in the input and in the output.
     """
 
     sampler: str
@@ -133,14 +133,45 @@ class Plan:
         # Tasks carry plans: not what is computed from them.
         return {name: self.__dict__[name] for name in self.__dataclass_fields__}
 
-    growing = cached_property(lambda self: tuple(filter(attrgetter("new"), self.classes)))
-    n_before = cached_property(lambda self: sum(map(attrgetter("before"), self.classes)))
-    n_new = cached_property(lambda self: sum(map(attrgetter("new"), self.classes)))
-    n_dropped = cached_property(lambda self: sum(map(attrgetter("dropped"), self.classes)))
-    n_after = property(lambda self: self.n_before + self.n_new - self.n_dropped)
-    counts_before = property(lambda self: {c.label: c.before for c in self.classes})
-    counts_after = property(lambda self: {c.label: c.after for c in self.classes})
-    problems = property(lambda self: (*self.too_small, *self.too_large))
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why this cannot run; empty where it can."""
+        return (*self.too_small, *self.too_large)
+
+    @cached_property
+    def growing(self) -> tuple[ClassPlan, ...]:
+        """The classes that get new rows."""
+        return tuple(filter(attrgetter("new"), self.classes))
+
+    @cached_property
+    def n_before(self) -> int:
+        """Rows of the input."""
+        return sum(map(attrgetter("before"), self.classes))
+
+    @cached_property
+    def n_new(self) -> int:
+        """Synthetic rows."""
+        return sum(map(attrgetter("new"), self.classes))
+
+    @cached_property
+    def n_dropped(self) -> int:
+        """Rows that are left out."""
+        return sum(map(attrgetter("dropped"), self.classes))
+
+    @property
+    def n_after(self) -> int:
+        """Rows of the output."""
+        return self.n_before + self.n_new - self.n_dropped
+
+    @property
+    def counts_before(self) -> dict[Any, int]:
+        """Rows per class in the input."""
+        return dict(map(attrgetter("label", "before"), self.classes))
+
+    @property
+    def counts_after(self) -> dict[Any, int]:
+        """Rows per class in the output."""
+        return dict(map(attrgetter("label", "after"), self.classes))
 
     @property
     def engine(self) -> str:
