@@ -268,14 +268,6 @@ BAD = {
         for sampler in (SMOTE(), RandomUnderSampler())
     ],
     # classes
-    r"wants 5 rows of class 1, which has 12: .*only adds": [SMOTE(sampling_strategy={1: 5})],
-    r"wants 20\.5 rows of class 1; it must be a whole n": [SMOTE(sampling_strategy={1: 20.5})],
-    "'majority' cannot be used with an over-sampler": [SMOTE(sampling_strategy="majority")],
-    "must return a mapping from class to total rows": [SMOTE(sampling_strategy=lambda y: [1])],
-    "cannot be used with an under-sampler": [RandomUnderSampler(sampling_strategy="minority")],
-    "49 rows of class 0, which has 48: an under-sampler only takes rows away": [
-        RandomUnderSampler(sampling_strategy={0: 49})
-    ],
     r"class 1 has 12 rows, but k_neighbors=12 needs at least 13 \(k \+ 1\); lower k_neighbors to "
     r"11 or less, leave the class out": [SMOTE(k_neighbors=12)],
     r"class 'rare' has 1 row, but.*collect more rows of it": [

@@ -141,6 +141,9 @@ def test_the_plan_of_a_run_is_kept_and_is_that_of_plan():
     table = numbers()
     sampler = SMOTE(random_state=3)
     balanced = sampler.resample(table, target="y")
+    for plan in both_ways(lambda table: sampler.plan(table, target="y"), table):
+        assert (plan.blocks, plan.engine) == (sampler.plan_.blocks, sampler.plan_.engine)
+        assert plan.counts_after == {0: 96, 1: 96}
     assert sampler.plan_ == SMOTE(random_state=3).plan(table, target="y")
     assert len(balanced) == sampler.plan_.n_after
     assert balanced["y"].value_counts().to_dict() == sampler.plan_.counts_after
@@ -336,10 +339,12 @@ def test_positions_count_features_not_the_target_and_numbers_may_be_levels():
         assert set(found[160:].loc[found["y"] == label, "b"]) <= set(present)
 
 
-def test_constant_numbers_are_said_and_a_name_counts_for_one():
+def test_constant_numbers_are_one_warning_and_a_name_counts_for_one():
     table = TABLE.assign(a=1.0, b=2)
-    with pytest.warns(UserWarning, match="standard deviations is 0"):
+    with pytest.warns(UserWarning) as said:
         results = both_ways(lambda t: SMOTENC(random_state=0).resample(t, target="y"), table)
+    start = "classes 'few', 'less': the median of the columns' standard deviations is 0"
+    assert [str(warning.message).startswith(start) for warning in said] == [True] * len(results)
     for found in results:
         assert (found["a"] == 1.0).all()
         assert found["y"].value_counts().nunique() == 1
