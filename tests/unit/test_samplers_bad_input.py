@@ -225,7 +225,8 @@ def with_text(kind):
 
 
 NULLABLE = [
-    change(n=pd.array([1, 0, None, 1] * 15, kind)) for kind in ("Int64", "Float64", "boolean")
+    *(change(n=pd.array([1, 0, None, 1] * 15, kind)) for kind in ("Int64", "Float64", "boolean")),
+    change(n=pd.Series([Decimal(1), None] * 30, dtype=pd.ArrowDtype(pa.decimal128(4, 2)))),
 ]
 
 #: Samplers, what is done to the table of 48 rows of 0 and 12 of 1, and what the error says.
@@ -255,7 +256,7 @@ BAD = {
     r"numeric features: 'a' \(1 missing\), 'b' \(1 missing, 2 infinite\); .*'skip'": [
         (SMOTE(), lambda t: at("b", [4, 50], np.inf)(at("b", [5])(at("a", [3])(t))))
     ],
-    r"numeric features: 'n' \(15 missing\)": [(SMOTE(), put) for put in NULLABLE],
+    r"numeric features: 'n' \((15|30) missing\)": [(SMOTE(), put) for put in NULLABLE],
     r"numeric features: 't' \(1 missing\)": [
         (SMOTE(), lambda t: at("t", [7], pd.NaT)(t.assign(t=pd.Timestamp("2020-01-01"))))
     ],

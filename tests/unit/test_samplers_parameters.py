@@ -120,6 +120,11 @@ def test_a_worker_loads_scikit_learn_only_for_a_model():
     ("code", "absent"),
     [
         ("from dsmote import plan", {"dask", "sklearn"}),
+        (
+            "import dsmote; X = [[i, i % 3] for i in range(20)]; "
+            "dsmote.SMOTE(k_neighbors=2).fit_resample(X, [0] * 15 + [1] * 5)",
+            {"distributed"},
+        ),
         ("from dsmote.samplers import SMOTE", {"sklearn", "dsmote.samplers.svm"}),
         ("from dsmote import make_sampler", {"dsmote.samplers.base"}),
         (
@@ -183,6 +188,8 @@ def made(**how):
 def test_exact_engines_make_the_same_rows(how):
     sampler, rows = made(neighbors=how)
     np.testing.assert_array_equal(rows, made()[1])
+    mixed_rows = SMOTENC(random_state=0, neighbors=how).fit_resample(MIXED, Y)[0]
+    assert mixed_rows.equals(SMOTENC(random_state=0).fit_resample(MIXED, Y)[0])
     report = sampler.neighbors_report_
     assert report[1]["exact"] and report[1]["recall"] == 1.0
     assert sampler.plan_.to_dict()["classes"][1]["why"] == "as asked for"
@@ -223,12 +230,6 @@ def test_the_same_on_dask(engine):
     pd.testing.assert_frame_equal(found.compute().reset_index(drop=True), expected)
     report = lazy.neighbors_report_
     assert (report if isinstance(report, dict) else report.compute()) == eager.neighbors_report_
-
-
-@pytest.mark.parametrize("engine", ["tree", "brute", CappedIndex(60)])
-def test_names_too(engine):
-    rows = SMOTENC(random_state=0, neighbors=engine).fit_resample(MIXED, Y)[0]
-    pd.testing.assert_frame_equal(rows, SMOTENC(random_state=0).fit_resample(MIXED, Y)[0])
 
 
 @pytest.mark.parametrize(
