@@ -12,10 +12,9 @@ from dsmote.neighbors import (
     MixedSearch,
     TreeSearch,
     ValueDifferenceSearch,
-    brute,
     exact,
 )
-from dsmote.neighbors.brute import CORNERS, Corners
+from dsmote.neighbors.brute import CORNERS, Corners, Points, scan
 from dsmote.neighbors.exact import group_equal_rows
 from tests.tables import naive_neighbours, peak_of
 
@@ -126,15 +125,6 @@ def test_rows_that_are_hard_to_tell_apart(name, search):
     assert_same(found, [part[known] for part in expected])
 
 
-@pytest.mark.parametrize("cap", [-40, 0])
-@pytest.mark.parametrize("pending", [1, 1 << 18])
-def test_queries_that_are_given_up_are_answered_more_precisely(cap, pending, monkeypatch, rng):
-    for constant, value in (("TILE", 64), ("_CAP", cap), ("_PENDING", pending), ("_PAIRS", 5000)):
-        monkeypatch.setattr(brute, constant, value)
-    for rows in (rng.integers(0, 5, size=(300, 4)).astype(float), rng.normal(size=(300, 6))):
-        assert_same(BruteSearch(rows).query(np.arange(300), 6), naive_neighbours(rows, 6))
-
-
 @pytest.mark.parametrize("index", ["tree", "points", "mixed", "names"])
 def test_hundreds_of_rows_equally_near_are_left_to_brute_force(index, asked):
     """Beyond so many candidates all rows are compared, which must leave the row out, too."""
@@ -221,6 +211,24 @@ def test_there_are_never_many_corners_nor_one_level_without(levels, columns, rng
     assert all(len(np.unique(codes[rare[:, j], j])) != 1 for j in range(columns))
     assert corners.width <= CORNERS + 2 * columns
     assert levels > 2 or not rare.any()
+
+
+@pytest.mark.parametrize(("dtype", "most"), [(np.float32, 4.1), (np.float64, 4.001)])
+def test_a_scan_keeps_hardly_more_than_the_neighbours(dtype, most, rng):
+    def scanned(rows, k):
+        squares = (rows**2).sum(axis=1)
+        table, lengths = np.column_stack([rows, squares]).astype(dtype), np.sqrt(squares)
+        return scan(
+            Points(table, lengths), lambda a, b: Points(table[a:b], lengths[a:b]), len(rows), k
+        )
+
+    kept = scanned(rng.uniform(-1, 1, (1000, 5)), 4)
+    assert not kept.lost.any()
+    assert 4 <= len(kept.owner) / 1000 <= most
+    # Too many that are equally far are given up, and nothing is held of them.
+    kept = scanned(np.concatenate([np.eye(400), np.zeros((5, 400))]), 7)
+    assert kept.lost[:400].all()
+    assert not np.isin(kept.owner, np.flatnonzero(kept.lost)).any()
 
 
 # ---- memory
