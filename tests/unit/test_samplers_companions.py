@@ -5,6 +5,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.cluster import KMeans
 from sklearn.svm import SVC
 
 from dsmote import SMOTE, SMOTEN, SVMSMOTE, KMeansSMOTE, RandomUnderSampler
@@ -147,6 +148,21 @@ def test_a_group_of_k_rows_is_too_small_and_one_of_k_plus_1_is_not(k, what):
         copies = (new["base_row"] == new["neighbour_row"]).to_numpy()
         assert (len(new) > 0) == (what != "skip" or rows == k + 1)
         assert copies.all() if rows == k else not copies.any()
+
+
+def test_a_cluster_of_k_rows_is_too_small_and_one_of_k_plus_1_is_not():
+    rng = np.random.default_rng(0)
+    heaps = KMeans(n_clusters=2, n_init=1, random_state=0)
+    for rows, clusters in ((3, 1), (4, 2)):
+        # So many rows of the class in the heap at 0; always 8 in that at 100.
+        features = np.r_[rng.normal(size=(20 + rows, 2)), rng.normal(100, 1, size=(28, 2))]
+        labels = np.repeat([0, 1, 0, 1], [20, rows, 20, 8])
+        sampler = KMeansSMOTE(
+            random_state=0, k_neighbors=3, kmeans_estimator=heaps, cluster_balance_threshold=0.0
+        )
+        made = sampler.fit_resample(features, labels)[0][len(features) :]
+        assert sampler.neighbors_report_[1]["clusters"] == clusters
+        assert (made[:, 0] < 50).any() == (clusters == 2)
 
 
 @pytest.mark.parametrize("name", SEARCHING)

@@ -432,6 +432,23 @@ def test_labels_stay_what_they_are(most, few, sampler):
         assert [*map(repr, made[1])] == [*map(repr, expected)]
 
 
+@pytest.mark.parametrize("role", ["numeric", "carried", "target", "nominal"])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_column_whose_name_is_nan_is_found_by_another_nan(role, lazy):
+    """Other odd names: property/test_anything."""
+    frame = numbers(N, FEW).assign(d=["u", "v"] * (N // 2))
+    place = {"numeric": 0, "carried": 2, "target": 3, "nominal": 4}[role]
+    renamed = frame.rename(columns={frame.columns[place]: np.nan})
+    c, y, d = (float("nan") if i == place else frame.columns[i] for i in (2, 3, 4))
+    given = dask_frame(renamed, [25, 35]) if lazy else renamed
+    how = {"random_state": 0, "provenance": "full"}
+    made = SMOTENC([d], carry=[c], **how).resample(given, target=y)
+    made = made.compute() if lazy else made
+    expected = SMOTENC(["d"], carry=["c"], **how).resample(frame, target="y")
+    assert repr(list(made.columns)[:5]) == repr(list(renamed.columns))
+    assert_same_bits(made, expected)
+
+
 def test_an_index_that_cannot_count_so_far():
     X = pd.DataFrame({"z": NORMAL}, index=pd.Index(range(N), dtype="int8"))
     how = SMOTE(sampling_strategy={1: 200})
