@@ -12,6 +12,7 @@ from dsmote.neighbors import (
     MixedSearch,
     TreeSearch,
     ValueDifferenceSearch,
+    brute,
     exact,
 )
 from dsmote.neighbors.brute import CORNERS, Corners, Points, scan
@@ -123,6 +124,15 @@ def test_rows_that_are_hard_to_tell_apart(name, search):
     known = np.flatnonzero(np.isfinite(expected[0]).all(axis=1))  # not those that are far out
     found = search(rows).query(known, 5)
     assert_same(found, [part[known] for part in expected])
+
+
+@pytest.mark.parametrize("cap", [-40, 0])
+@pytest.mark.parametrize("pending", [1, 1 << 18])
+def test_queries_that_are_given_up_are_answered_more_precisely(cap, pending, monkeypatch, rng):
+    for constant, value in (("TILE", 64), ("_CAP", cap), ("_PENDING", pending), ("_PAIRS", 5000)):
+        monkeypatch.setattr(brute, constant, value)
+    for rows in (rng.integers(0, 5, size=(300, 4)).astype(float), rng.normal(size=(300, 6))):
+        assert_same(BruteSearch(rows).query(np.arange(300), 6), naive_neighbours(rows, 6))
 
 
 @pytest.mark.parametrize("index", ["tree", "points", "mixed", "names"])
