@@ -11,17 +11,7 @@ from hypothesis import strategies as st
 
 from dsmote.neighbors import BruteSearch, MixedSearch, NeighborIndex, brute, categorical, exact
 from dsmote.neighbors.categorical import ValueDifferenceSearch, level_probabilities
-from tests.tables import naive_neighbours, peak_of
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-def assert_same(found, expected):
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(one, other)
+from tests.tables import assert_same, naive_neighbours, peak_of
 
 
 @pytest.mark.parametrize("corners", [0, 1, 3, 24])

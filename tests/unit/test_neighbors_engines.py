@@ -47,11 +47,6 @@ GIVEN = [
 ]
 
 
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
 @pytest.mark.parametrize("categories", [False, True])
 @pytest.mark.parametrize("engine", GIVEN, ids=lambda e: e.name)
 def test_what_every_engine_offers(engine, categories):

@@ -17,7 +17,7 @@ from dsmote.neighbors import (
 )
 from dsmote.neighbors.brute import CORNERS, Corners, Points, scan
 from dsmote.neighbors.exact import group_equal_rows
-from tests.tables import naive_neighbours, peak_of
+from tests.tables import assert_same, naive_neighbours, peak_of
 
 SEARCHES = [TreeSearch, BruteSearch, DirectSearch]
 RNG = np.random.default_rng(5)
@@ -25,16 +25,6 @@ RNG = np.random.default_rng(5)
 
 def _mixed(rows):
     return MixedSearch(rows, np.empty((len(rows), 0), dtype=np.int32), 0.0)
-
-
-def assert_same(found, expected):
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
 
 
 @pytest.fixture

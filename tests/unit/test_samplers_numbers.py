@@ -3,7 +3,6 @@
 from decimal import Decimal
 from functools import partial
 
-import dask
 import dask.array as da
 import dask.dataframe as dd
 import numpy as np
@@ -23,10 +22,7 @@ NUMERIC = sorted(set(samplers()) - {"smoten", "smotenc"})
 DTYPES = [object, pd.ArrowDtype(pa.decimal128(12, 2)), pd.ArrowDtype(pa.decimal256(50, 2))]
 
 
-@pytest.fixture(autouse=True)
-def _objects_stay_objects():
-    with dask.config.set({"dataframe.convert-string": False}):
-        yield
+pytestmark = pytest.mark.usefixtures("objects_stay_objects")
 
 
 def amounts(unit=1, dtype=object):

@@ -86,10 +86,7 @@ NOMINAL = {
 OVER, UNDER = family(), family(over=False)
 
 
-@pytest.fixture(autouse=True)
-def _objects_stay_objects():
-    with dask.config.set({"scheduler": "synchronous", "dataframe.convert-string": False}):
-        yield
+pytestmark = pytest.mark.usefixtures("objects_stay_objects")
 
 
 def assert_originals_are_there(found, X, y):
