@@ -162,6 +162,12 @@ def assert_same_bits(found: Any, expected: Any) -> None:
             np.testing.assert_array_equal(one[~missing], other[~missing])
 
 
+def assert_same(found: Sequence[np.ndarray], expected: Sequence[np.ndarray]) -> None:
+    """Compare arrays, such as distances and rows, one by one."""
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def set_constant(patch: pytest.MonkeyPatch, layer: str, name: str, value: Any) -> None:
     """Give a constant another value in each module of a layer that has it."""
     modules = [m for key, m in sys.modules.items() if key.startswith(f"dsmote.{layer}")]

@@ -1,8 +1,6 @@
 """What is below the samplers: trees of tasks, threads, the memory that there is."""
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from itertools import chain
@@ -13,7 +11,7 @@ from threadpoolctl import threadpool_info
 
 from dsmote import ADASYN
 from dsmote.execute import Recipe, resources
-from dsmote.execute.graph import FAN_IN, again, tree
+from dsmote.execute.graph import FAN_IN, tree
 from dsmote.execute.resources import (
     current_client,
     memory_limit,
@@ -34,25 +32,7 @@ def test_trees_join_in_order(n):
     assert dask.get(tasks, top) == list(range(n))
     joints = len(tasks) - n
     assert joints <= 2 + -(-n // FAN_IN) + -(-n // FAN_IN**2)
-    for key in tasks:
-        if key[0] != "leaf":
-            assert len(tasks[key][1]) <= FAN_IN
-
-
-def test_repeated_tasks_have_other_keys_and_make_the_same():
-    calls = []
-
-    def leaf(i):
-        calls.append(i)
-        return i
-
-    graph = {("a", 0): (leaf, 1), ("a", 1): (leaf, 2), "sum": (sum, [("a", 0), ("a", 1)])}
-    graph["alias"] = "sum"
-    copies, names = again(graph, "more")
-    assert not set(copies) & set(graph)
-    assert names == dict(zip(graph, copies, strict=True))
-    assert dask.get(graph | copies, ["sum", names["alias"]]) == (3, 3)
-    assert sorted(calls) == [1, 1, 2, 2]
+    assert all(len(task[1]) <= FAN_IN for key, task in tasks.items() if key[0] != "leaf")
 
 
 def test_a_partition_is_indexed_once_for_small_classes(monkeypatch):
@@ -86,15 +66,6 @@ def test_lists_of_neighbours_are_merged_a_few_at_a_time():
 # ---- threads and memory
 
 
-def test_a_table_in_memory_needs_no_distributed():
-    code = (
-        "import sys, numpy, dsmote; X = numpy.arange(40.0).reshape(20, 2);"
-        "dsmote.SMOTE(k_neighbors=2).fit_resample(X, [0] * 15 + [1] * 5);"
-        "assert 'distributed' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_threads_follow_the_configuration():
     with dask.config.set(scheduler="synchronous"):
         assert thread_count() == 1
@@ -119,24 +90,22 @@ def test_no_client_no_cluster():
 
 class Cluster:
     def __init__(self, *workers):
-        self.workers = {
-            i: {"memory_limit": limit, "nthreads": threads}
-            for i, (limit, threads) in enumerate(workers)
-        }
+        names = ("memory_limit", "nthreads")
+        self.workers = {i: dict(zip(names, of, strict=True)) for i, of in enumerate(workers)}
 
     def scheduler_info(self, n_workers):
         assert n_workers == -1  # the default would tell of five workers only
         return {"workers": self.workers}
 
 
-def test_the_tightest_worker_counts(monkeypatch):
-    monkeypatch.setattr(
-        resources, "current_client", lambda: Cluster((8 * 2**30, 8), (4 * 2**30, 1))
-    )
+@pytest.mark.parametrize(
+    ("workers", "found"),
+    [(((8 * 2**30, 8), (4 * 2**30, 1)), (8 * 2**30, 8)), (((0, 8),), None)],
+)
+def test_the_tightest_worker_counts(workers, found, monkeypatch):
+    monkeypatch.setattr(resources, "current_client", lambda: Cluster(*workers))
     limit = memory_limit(on_cluster=True)
-    assert (limit.bytes, limit.threads) == (8 * 2**30, 8)
-    monkeypatch.setattr(resources, "current_client", lambda: Cluster((0, 8)))
-    assert memory_limit(on_cluster=True) is None
+    assert (limit and (limit.bytes, limit.threads)) == found
 
 
 def native_threads():

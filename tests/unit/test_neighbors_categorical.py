@@ -8,21 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from imblearn.metrics.pairwise import ValueDifferenceMetric
 
 from dsmote.neighbors import BruteSearch, MixedSearch, NeighborIndex, brute, categorical, exact
 from dsmote.neighbors.categorical import ValueDifferenceSearch, level_probabilities
-from tests.tables import naive_neighbours, peak_of
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
-
-
-def assert_same(found, expected):
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(one, other)
+from tests.tables import assert_same, naive_neighbours, peak_of
 
 
 @pytest.mark.parametrize("corners", [0, 1, 3, 24])
@@ -111,8 +100,8 @@ ENGINES = ["auto", "tree", "brute"]
 EACH = pytest.mark.parametrize("engine", ENGINES)
 
 
-def all_rows(n, n_levels, n_classes):
-    """Draw codes and classes of a table, and count the probabilities of its levels."""
+def drawn(n, n_levels, n_classes):
+    """Return the rows of one class of a table, and the probabilities of levels in all of it."""
     rng = np.random.default_rng(0)
     codes = rng.integers(0, n_levels, size=(n, len(n_levels))).astype(np.int32)
     y = rng.integers(0, n_classes, size=n)
@@ -121,12 +110,6 @@ def all_rows(n, n_levels, n_classes):
         counts = np.zeros((levels, n_classes), dtype=np.int64)
         np.add.at(counts, (codes[:, f], y), 1)
         tables.append(level_probabilities(counts))
-    return codes, y, tables
-
-
-def drawn(n, n_levels, n_classes):
-    """Return the rows of one class of a table, and the probabilities in all of it."""
-    codes, y, tables = all_rows(n, n_levels, n_classes)
     return codes[y == 0], tables
 
 
@@ -218,21 +201,6 @@ def test_constant_columns_leave_row_numbers_to_decide(engine, n_columns):
     distances, ids = index.query(np.array([0, 2, 299]), 3)
     assert ids.tolist() == [[1, 2, 3], [0, 1, 3], [0, 1, 2]]
     assert not distances.any()
-
-
-@pytest.mark.parametrize("n_classes", [2, 5])
-def test_distances_are_roots_of_imbalanced_learns(n_classes):
-    n_levels = [6, 17, 3, 9]
-    codes, y, tables = all_rows(400, n_levels, n_classes)
-    metric = ValueDifferenceMetric(n_categories=n_levels).fit(codes, y)
-    assert_same(tables, metric.proba_per_class_)
-    own = codes[y == 0]
-    distances, ids = ValueDifferenceSearch(own, tables).query(np.arange(len(own)), 5)
-    theirs = metric.pairwise(own)
-    near = np.take_along_axis(theirs, ids, 1)
-    np.testing.assert_allclose(distances**2, near, rtol=1e-12, atol=1e-30)
-    np.fill_diagonal(theirs, np.inf)
-    np.testing.assert_allclose(distances**2, np.sort(theirs, axis=1)[:, :5], rtol=1e-12, atol=1e-30)
 
 
 @EACH

@@ -16,8 +16,8 @@ from dsmote.neighbors import (
     exact,
 )
 from dsmote.neighbors.brute import CORNERS, Corners, Points, scan
-from dsmote.neighbors.exact import group_equal_rows, scale_power
-from tests.tables import naive_neighbours, peak_of
+from dsmote.neighbors.exact import group_equal_rows
+from tests.tables import assert_same, naive_neighbours, peak_of
 
 SEARCHES = [TreeSearch, BruteSearch, DirectSearch]
 RNG = np.random.default_rng(5)
@@ -25,16 +25,6 @@ RNG = np.random.default_rng(5)
 
 def _mixed(rows):
     return MixedSearch(rows, np.empty((len(rows), 0), dtype=np.int32), 0.0)
-
-
-def assert_same(found, expected):
-    for one, other in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
 
 
 @pytest.fixture
@@ -78,15 +68,6 @@ def test_groups_are_the_equal_rows(way, matrix, data):
     for u in range(groups.n_unique):
         members = groups.members[groups.starts[u] : groups.starts[u + 1]].tolist()
         assert members == [i for i, key in enumerate(keys) if key == order[u]]
-
-
-@pytest.mark.parametrize("largest", [1.0, 1e50, 1e-50, 0.0, 1e-300, 5e-324, 1e100, 1.7e308])
-def test_rows_are_multiplied_by_a_power_of_two_and_only_where_needed(largest):
-    scale = scale_power(np.array([[largest, -largest / 2]]))
-    assert (scale == 1.0) == (largest in (1.0, 1e50, 1e-50, 0.0, 1e100))
-    assert np.frexp(scale)[0] == 0.5
-    assert largest == 0.0 or 0.0 < (largest * scale) ** 2 < np.inf
-    assert scale_power(np.array([[-largest, 0.0]])) == scale
 
 
 @pytest.mark.parametrize("search", [TreeSearch, BruteSearch])
@@ -179,23 +160,14 @@ def test_what_an_approximate_engine_proposes_is_taken_as_it_is(asked, rng):
 
 
 @pytest.mark.parametrize("search", [*SEARCHES, _mixed])
-def test_points_far_away(search, rng):
-    rows = rng.normal(size=(500, 3))
-    points = np.array([[0.0, 0.0, 1e30], [1e100, 0.0, 0.0], [1.0, 1.0, 1.0]])
-    squares = ((points[:, None] - rows) ** 2).sum(axis=2)
-    found = search(rows).query_points(points, 2)[1]
-    np.testing.assert_array_equal(found, np.argsort(squares, axis=1, kind="stable")[:, :2])
-
-
-@pytest.mark.parametrize("search", [*SEARCHES, _mixed])
-@pytest.mark.parametrize("far", [1e155, 1e200, 1e300])
+@pytest.mark.parametrize("far", [1e30, 1e100, 1e155, 1e200, 1e300])
 @pytest.mark.parametrize(("constant", "unit"), [(0, 1.0), (2, 2.0**-1000), (2, 2.0**-300)])
 def test_points_whose_squares_overflow_are_infinitely_far(search, far, constant, unit, rng):
     rows = unit * rng.normal(size=(700, 3))
     rows[:, 3 - constant :] = 7.0 * unit
     points = np.array([[0.0, 0.0, far], rows[5], [-far, far, far]])
     distances, neighbours = search(rows).query_points(points, 3)
-    assert np.isinf(distances[[0, 2]]).all()
+    assert (np.isinf(distances[[0, 2]]) | (far < 1e150)).all()
     assert neighbours[[0, 2]].tolist() == [[0, 1, 2]] * 2
     assert neighbours[1, 0] == 5
 

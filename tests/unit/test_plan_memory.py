@@ -29,6 +29,7 @@ from dsmote.plan.memory import (
     project,
 )
 from dsmote.plan.profile import count_levels
+from tests.tables import peak_of
 
 BASE = {
     "label": "few",
@@ -115,12 +116,9 @@ def block_peaks(monkeypatch):
     taken = []
 
     def watched(*args, **how):
-        tracemalloc.start()
-        try:
-            return made(*args, **how)
-        finally:
-            taken.append(tracemalloc.get_traced_memory()[1])
-            tracemalloc.stop()
+        block = []
+        taken.append(peak_of(lambda: block.append(made(*args, **how))))
+        return block[0]
 
     made = generate.make_block
     monkeypatch.setattr("dsmote.execute.dask_table.make_block", watched)
@@ -185,24 +183,14 @@ def test_what_a_search_takes_is_projected(engine, width, n, k, kind):
         X[:, 3:] *= 1e-9
         X[::400] += 1e6 * X[::400] ** 3
     index = (BruteSearch if engine == "brute" else TreeSearch)(X)
-    tracemalloc.start()
-    try:
-        index.query(np.arange(min(n, 2_000)), k)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    peak = peak_of(lambda: index.query(np.arange(min(n, 2_000)), k))
     terms = class_memory(1, n, width, 0, 0, 2_000, 0, Needs(k), axes=engine == "tree")
     assert peak <= terms.generate
 
 
 def test_laying_rows_out_for_brute_force_makes_no_copy_of_all():
     X = np.random.default_rng(0).normal(size=(100_000, 20))
-    tracemalloc.start()
-    try:
-        BruteSearch(X)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+    peak = peak_of(lambda: BruteSearch(X))
     assert peak <= 1.3 * len(X) * (4 * 21 + 12) + 2**23
 
 
@@ -255,13 +243,8 @@ def test_only_values_that_float64_does_not_hold_are_projected_twice(dtype, start
         dtype
     )
     frame = pd.DataFrame({"a": column, "b": np.arange(n) % 7 / 7, "y": np.arange(n) % 3 == 0})
-    sampler = SMOTE(random_state=0)
-    if lazy:
-        sampler.resample(dd.from_pandas(frame, npartitions=3), target="y")
-    else:
-        sampler.resample(frame, target="y")
-    rows = 8 * 2 + 8 * twice + 8
-    assert sampler.plan_.memory.gather_bytes == 2 * 1_000 * rows
+    plan = SMOTE().plan(dd.from_pandas(frame, npartitions=3) if lazy else frame, target="y")
+    assert plan.memory.gather_bytes == 2 * 1_000 * (8 * 2 + 8 * twice + 8)
 
 
 def test_weights_and_groups_are_projected():
@@ -350,10 +333,7 @@ def test_what_joining_lists_of_neighbours_takes_is_projected(m, values, width):
         classes, numbers = np.zeros((n, m), dtype=np.int32), rng.integers(0, 10**6, (n, m))
         return NearestOfAll(np.arange(n), distances, classes, numbers, points, 0, distances + 0)
 
-    tracemalloc.start()
-    merge_nearest([found() for _ in range(8)])
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    peak = peak_of(lambda: merge_nearest([found() for _ in range(8)]))
     # A worker is projected to hold half of it again.
     assert peak <= 1.5 * looking_bytes(n, Needs(5, n_neighbors_all=m, values=values), width)
 
