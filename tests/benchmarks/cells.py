@@ -14,7 +14,6 @@ on, as estimated from 512 rows, as the plan does, and as it is.
 
 import argparse
 import hashlib
-import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -45,6 +44,7 @@ def run(folder: str, name: str, route: str, memory_limit: str, sampler: str) -> 
 
     from dsmote.cluster import connect
     from dsmote.job import JobSpec, prepare, write_job
+    from dsmote.job.logs import Log, Secrets
 
     output = f"{folder}/{name}"
     job = {"input": f"{folder}/input", "output": output, "target": "label", "sampler": sampler}
@@ -52,11 +52,11 @@ def run(folder: str, name: str, route: str, memory_limit: str, sampler: str) -> 
     with connect(n_workers=2, threads_per_worker=1, memory_limit=memory_limit) as client:
         pids = client.run(lambda: __import__("os").getpid()).values()
         start = time.perf_counter()
-        manifest = write_job(prepare(spec), client).manifest
+        log = Log(None, Secrets())
+        manifest = write_job(prepare(spec), client, log).manifest
         seconds = time.perf_counter() - start
         cpu = sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
     marks = [hashlib.sha256(p.read_bytes()) for p in sorted(Path(output).glob("*.parquet"))]
-    cells = re.search(r"cut into ([\d,]+) cells", " ".join(manifest["notes"]))
     return {
         "run": name,
         "rows out": manifest["rows"]["after"],
@@ -65,7 +65,7 @@ def run(folder: str, name: str, route: str, memory_limit: str, sampler: str) -> 
         "peaks": sorted(manifest["memory"]["peak_bytes"].values()),
         "projected": manifest["memory"]["worker_bytes"],
         "limit": parse_bytes(memory_limit),
-        "cells": int(cells[1].replace(",", "")) if cells else 0,
+        "cells": sum(c.cells for c in log.plan.classes),
         "marks": [mark.hexdigest() for mark in marks],
     }
 
