@@ -152,7 +152,8 @@ def test_bits_are_those_of_before(capsys: pytest.CaptureFixture[str]) -> None:
     assert import_module("digests").main([]) == [], capsys.readouterr().out
 
 
-def test_cells(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     few = ["--rows", "20000", "--features", "6", "--route", "cells", "--directory", str(tmp_path)]
     numbers = import_module("cells").main([*few, "--categories", "1"])
     assert numbers["same"] and numbers["ratio"] > 0
