@@ -46,7 +46,7 @@ QUERY_ROWS = 1 << 10  # rows that brute force compares with all others at a time
 QUERIES = 1 << 15  # query rows for the nearest of all rows at a time
 BALLS = 1 << 12  # of queries whose balls are compared with all cells at a time
 CELL_SAMPLE = 1 << 15  # rows from which cells are cut
-CELL_NEW_ROWS = 1 << 17  # new rows of a cell that are held until they are sent
+CELL_NEW_ROWS = 1 << 16  # new rows of a cell that are held until they are sent
 USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
 
 
@@ -252,10 +252,15 @@ def cell_memory(
     # Of each query its neighbours at home; rows that come from another cell, those that answer
     # them, and neighbours in other cells are no more than the cell's own; and new rows.
     lists = 40 * needs.k * cell_rows
-    task = cell.build + lists + 4 * cell_rows * row + 3 * CELL_NEW_ROWS * (row + 40)
+    task = (
+        max(cell.build, cell.index + cell.generate)
+        + lists
+        + 4 * cell_rows * row
+        + 3 * CELL_NEW_ROWS * (row + 40)
+    )
     task += 8 * BALLS * n_cells
     allocation = 48 * n_rows + 3 * CELL_SAMPLE * row
-    collect = whole.generate + 2 * whole.block
+    collect = 5 * whole.block  # as it comes, as arrays, in order, as a frame, and as it is written
     return ClassMemory(
         whole.label,
         gather=0,

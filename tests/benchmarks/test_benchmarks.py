@@ -150,3 +150,20 @@ def test_scaling(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_bits_are_those_of_before(capsys: pytest.CaptureFixture[str]) -> None:
     assert import_module("digests").main([]) == [], capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--rows", "20000", "--features", "6", "--route", "cells", "--directory", str(tmp_path)]
+    numbers = import_module("cells").main([*few, "--categories", "1"])
+    assert numbers["same"] and numbers["ratio"] > 0
+    assert numbers["runs"][0]["cells"] >= 1
+    assert all(max(of["peaks"]) <= of["projected"] for of in numbers["runs"])
+    assert "the same files" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_estimates_of_cells(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark = import_module("cells")
+    of = benchmark.estimate("phoneme", data_dir)
+    assert of["rows"] > 1_000 and of["true"] > 0 and of["least"] > 0
