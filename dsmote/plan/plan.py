@@ -189,7 +189,8 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as a JSON-able mapping."""
         over = self.direction == OVER
-        own = "before usable new after k engine why" if over else "before dropped after targeted"
+        own = "before usable new after k engine why cells cell_rows"
+        own = own if over else "before dropped after targeted"
         classes = [
             {"label": _jsonable(c.label), **{name: getattr(c, name) for name in own.split()}}
             for c in self.classes
