@@ -204,3 +204,9 @@ def test_partitions_without_the_class(kind):
     how = kind(random_state=1, **({} if kind is SMOTE else {"categorical_features": ["c"]}))
     made = both(how, (lazy_frame(X, even(N, 9)), dask_frame(y, even(N, 9))), 8)
     assert np.bincount(made[1]).tolist() == [70] * 3
+
+
+def test_cells_whose_rows_differ_by_next_to_nothing():
+    rng, y = np.random.default_rng(44), pd.Series(np.repeat([0, 1], [100, 60]))
+    X = pd.DataFrame({"x": rng.integers(0, 3, N).astype(float), "z": 1e-170 * rng.normal(size=N)})
+    both(SMOTE(random_state=1), [dask_frame(of, even(N, 2)) for of in (X, y)], 8)
