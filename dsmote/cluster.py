@@ -193,21 +193,24 @@ def _place(address: Any, scheduler_file: Any) -> tuple[str, str] | None:
         file = place
         try:
             with open(os.path.expanduser(file), encoding="utf-8") as handle:
-                place = json.load(handle)["address"]
+                content = json.load(handle)
         except OSError as error:
             raise type(error)(
                 f"cannot read the scheduler file {file}: {error.strerror}; start the scheduler "
                 "with --scheduler-file, or check that this machine sees the folder"
             ) from error
-        except (ValueError, LookupError, TypeError) as error:
+        except ValueError as error:
             raise SchedulerUnreachable(
-                f"{file} is no scheduler file, or its scheduler is still writing it: {error!r}"
+                f"{file} is no scheduler file, or its scheduler is still writing it: {error}"
             ) from error
+        place = content.get("address") if isinstance(content, dict) else None
     if not isinstance(place, str) or not place.strip():
-        where = f" in {file}" if file else ""
-        raise ValueError(
-            f"the address of the scheduler{where} is empty: give one such as tcp://HOST:8786"
-        )
+        if file:
+            raise ValueError(
+                f"the address in the scheduler file {file} is empty: give the file that `dask "
+                "scheduler --scheduler-file` wrote"
+            )
+        raise ValueError("the address of the scheduler is empty: give one such as tcp://HOST:8786")
     return place, file
 
 
@@ -450,13 +453,13 @@ def check_paths(client: Client, reads: Sequence[str] = (), folder: str | None = 
 
 @contextmanager
 def _marked(folder: str) -> Iterator[str]:
-    """Put a file into a folder for the block, and yield its path."""
+    """Put a file into a folder for the block, and yield its name."""
     fs, path = url_to_fs(folder)
-    # Of a name of its own: two at once must not delete each other's.
-    file = f"{path.rstrip('/')}/_seen-{uuid.uuid4().hex}"
+    name = f"_seen-{uuid.uuid4().hex}"
+    file = f"{path.rstrip('/')}/{name}"
+    fs.pipe_file(file, b"dsmote")
     try:
-        fs.pipe_file(file, b"dsmote")  # which may fail with the file made
-        yield file
+        yield name
     finally:
         with suppress(FileNotFoundError):
             fs.rm_file(file)
@@ -482,12 +485,14 @@ def _unseen(sizes: dict[str, int | None], folder: str | None, mark: str) -> str 
                 handle.read(1)
         if folder is not None:
             what = f"cannot write to {folder}"
-            fs, _ = url_to_fs(folder)
+            fs, path = url_to_fs(folder)
             fs.invalidate_cache()
-            if not fs.exists(mark):
+            if not fs.exists(f"{path.rstrip('/')}/{mark}"):
                 return f"{host} does not see what is written here to {folder}: it is not shared"
-            with _marked(folder):
-                pass
+            # In a name of its own for each worker: two at once must not delete each other's.
+            own = f"{path.rstrip('/')}/_from-{uuid.uuid4().hex}"
+            fs.pipe_file(own, b"dsmote")
+            fs.rm_file(own)
     except Exception as error:  # of whichever store this is: each has its own
         return f"{host} {what}: {type(error).__name__}: {' '.join(str(error).split())}"
     return None

@@ -118,7 +118,8 @@ class Cells:
 
     def lay_out(self, found: Extract) -> Layout:
         """Cut the cells, and allocate the new rows to base rows."""
-        stored = found.stored.get(self.cls.rank, [])
+        everywhere = found.stored.get(self.cls.rank, [])
+        stored = [each for each in everywhere if each is not None]
         n = sum(each.n_rows for each in stored)
         if n <= self.recipe.k:
             raise ValueError(
@@ -128,13 +129,15 @@ class Cells:
             )
         weight = 0.0
         if self.recipe.weighs_columns:
-            weight = self.recipe.weight_of(self._columns(len(stored[0].like.numeric.T)))
+            places = [place for place, each in enumerate(everywhere) if each is not None]
+            columns = self._columns(places, stored[0].like.numeric.shape[1])
+            weight = self.recipe.weight_of(columns)
         unit = scale_power(np.array([each.largest for each in stored]), weight)
         sample = np.unique(np.concatenate([each.sample for each in stored]), axis=0)
         cutting = kernels.cut(self.recipe.scaled(sample) * unit, (self.cls.cells - 1).bit_length())
         ends = copies_with_replacement(n, self.cls.new, self.how.seed, self.cls.rank)
         starts = np.concatenate([[0], ends[:-1]])
-        bounds = np.cumsum([each.n_rows for each in stored])[:-1]
+        bounds = np.cumsum([each.n_rows if each else 0 for each in everywhere])[:-1]
         schema = pa.schema({"start": pa.int64(), "end": pa.int64()})
         batches = (
             pa.record_batch([pa.array(a), pa.array(b)], schema=schema)
@@ -144,22 +147,25 @@ class Cells:
         like = _joined(stored, self.how.schema)
         return Layout(cutting, unit, weight, found.starts, like, found.decimals)
 
-    def _columns(self, n: int) -> Iterator[np.ndarray]:
-        names = self._names("columns", self.parts)
+    def _columns(self, places: Sequence[int], n: int) -> Iterator[np.ndarray]:
+        names = [self._name("columns", place) for place in places]
         return (self.exchange.receive(names, j)["x"].to_numpy() for j in range(n))
 
     def spread(self, layout: Layout, found: Extract, place: int) -> dict[str, np.ndarray]:
         """Send the class rows of a partition to their cells; return counts and boxes."""
-        own = found.stored[self.cls.rank][0].like
-        task = partial(self._spread, layout, own, place)
+        (stored,) = found.stored[self.cls.rank]
+        task = partial(self._spread, layout, stored and stored.like, place)
         return self.exchange.once(self._name("cell", place), task)
 
-    def _spread(self, layout: Layout, own: Rows, place: int) -> dict[str, np.ndarray]:
-        rows, _ = rows_of(self.exchange.receive([self._name("rows", place)], 0), own)
+    def _spread(self, layout: Layout, own: Rows | None, place: int) -> dict[str, np.ndarray]:
+        rows = layout.like
+        if own is not None:
+            rows, _ = rows_of(self.exchange.receive([self._name("rows", place)], 0), own)
+            rows = _as(rows, layout.like)
         allocated = self.exchange.receive([self._name("allocation", 0)], place)
         cell, low, high = layout.cutting.spread(self._matrix(layout, rows))
         order, n = np.argsort(cell, kind="stable"), layout.cutting.n_cells
-        rows = _as(rows, layout.like).take(order).moved(int(layout.starts[place]))
+        rows = rows.take(order).moved(int(layout.starts[place]))
         more = {name: allocated[name].to_numpy()[order] for name in ("start", "end")}
         self.exchange.send(self._name("cell", place), table_of(rows, **more), cell[order], n)
         return {"rows": np.bincount(cell, minlength=n), "low": low, "high": high}
@@ -436,7 +442,7 @@ def store(place: int, *row: Any, take: Take, cells: Sequence[Cells]) -> Extract:
     stored = {}
     for each in cells:
         own = rows.pop(each.cls.rank, None)
-        stored[each.cls.rank] = [] if own is None else [each.store(own, place)]
+        stored[each.cls.rank] = [None if own is None else each.store(own, place)]
     return replace(found, rows=rows, stored=stored)
 
 
@@ -576,6 +582,7 @@ def with_cells(
         forwards = 0.0
         if c.label in profile.sample:
             sample = recipe.scaled(np.unique(profile.sample[c.label].numeric, axis=0))
+            sample = sample * scale_power(sample)
             cutting = kernels.cut(sample, (c.cells - 1).bit_length())
             low, high = kernels.estimate_forwards(sample, cutting, c.usable, recipe.k)
             forwards = max(low, high)

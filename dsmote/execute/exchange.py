@@ -158,9 +158,11 @@ def write_file(folder: str, path: str, write: Callable[[Any], Any], durable: boo
                 handle.flush()
                 os.fsync(handle.fileno())
         os.replace(held, inside)
-    except BaseException:
+    except BaseException as error:
         with suppress(FileNotFoundError):
             os.remove(held)
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            error.filename = inside  # a full disk does not say which file
         raise
     return size
 
@@ -239,7 +241,11 @@ def _forget(folder: str) -> None:
     def wait() -> None:
         with suppress(Exception):  # there is no scheduler any more
             time.sleep(POLL_SECONDS)
-            while client.run_on_scheduler(_in_use, folder.rpartition("-")[2]):
+            token = folder.rpartition("-")[2]
+            # A scheduler forgets tasks that were dropped at once; workers, when they are done.
+            while client.run_on_scheduler(_in_use, token) or any(
+                client.run(_at_work, token).values()
+            ):
                 time.sleep(POLL_SECONDS)
         atexit.unregister(at_exit)
         _delete(folder)
@@ -250,6 +256,10 @@ def _forget(folder: str) -> None:
 
 def _in_use(token: str, dask_scheduler: Any = None) -> bool:
     return any(token in str(key) for key in dask_scheduler.tasks)
+
+
+def _at_work(token: str, dask_worker: Any = None) -> bool:
+    return any(token in str(key) for key in dask_worker.state.tasks)
 
 
 def _delete(folder: str) -> None:

@@ -178,7 +178,7 @@ def _walk(path: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     if not os.access(path, os.R_OK | os.X_OK):
         raise PermissionError(f"no permission to read {path}")
     with os.scandir(path) as entries:
-        for entry in entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
             if not entry.is_dir():
                 yield entry.path
             elif not entry.name.startswith(("_", ".")):

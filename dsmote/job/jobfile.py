@@ -183,8 +183,11 @@ class Reader:
         """Return what the file holds."""
         from dsmote.job.files import clear_errors
 
-        with clear_errors("read", self.name), open(self.name, "rb") as handle:
-            data = handle.read(MAX_BYTES + 1)
+        with clear_errors("read", self.name):
+            if os.path.isdir(self.name):
+                raise IsADirectoryError(f"{self.name} is a folder: name the job file")
+            with open(self.name, "rb") as handle:
+                data = handle.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
             return self.error((), "larger than 1 MB: this is no job file", 1)
         try:
@@ -264,7 +267,7 @@ class Reader:
     def _yaml(self, text: str, path: Path) -> Any:
         """Return a document of YAML as plain data; None where it cannot be read, or is empty."""
         from ruamel.yaml import YAML  # options that are no YAML do without
-        from ruamel.yaml.error import MarkedYAMLError, YAMLError
+        from ruamel.yaml.error import MarkedYAMLError
         from ruamel.yaml.reader import ReaderError
 
         self._parser = YAML(typ="safe", pure=True)  # a new one: it remembers %YAML
@@ -274,22 +277,24 @@ class Reader:
             if self._parser.resolver.processing_version != (1, 2):  # labels would be others
                 line = text.count("\n", 0, text.find("%YAML")) + 1
                 return self.error((), "job files are YAML 1.2: delete the %YAML directive", line)
-        except (YAMLError, RecursionError, ValueError, OverflowError) as error:
-            said, at = " ".join(str(error).split()), text.count("\n", 0, max(text.find("\\U"), 0))
-            if isinstance(error, MarkedYAMLError):
-                at = getattr(error.problem_mark or error.context_mark, "line", 0)
-                said = " ".join(part for part in (error.context, error.problem) if part)
-            elif isinstance(error, ReaderError):
-                at = text.count("\n", 0, error.position)
-                said = f"a character that YAML does not allow, {error.character!r}"
-            line = at + 1
-            written = [*text.split("\n"), ""][at]
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line = mark.line + 1 if mark else 1
+            said = " ".join(part for part in (error.context, error.problem) if part)
+            written = [*text.split("\n"), ""][line - 1]
             if "${" in written:
                 said += "; inside { } and [ ] put ${NAME} in quotes"
             elif "\t" in written:
                 said += "; YAML takes no tabs: use spaces"
             elif any(part in said for part in ("undefined alias", "any token", "document start")):
                 said += "; put a text that begins with a character such as * or @ in quotes"
+        except ReaderError as error:
+            line = text.count("\n", 0, error.position) + 1
+            said = f"a character that YAML does not allow, {error.character!r}"
+        except RecursionError:
+            line, said = 1, "it is nested too deep"
+        except (ValueError, OverflowError):  # of "\UFFFFFFFF"
+            line, said = text.count("\n", 0, text.find("\\U")) + 1, "there is no such character"
         else:
             return None if node is None else self._node(node, path, node.start_mark.line + 1)
         return self.error((), f"cannot be read as YAML: {said}", line)

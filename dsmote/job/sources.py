@@ -329,23 +329,16 @@ def _table_schema(footers: Sequence[Footer]) -> pa.Schema:
     throughout a file fits any type.
     """
     first = footers[0]
-    names, typed = set(first.schema.names), first.schema
+    names = set(first.schema.names)
     for footer in footers:
-        theirs = footer.schema
-        if names != set(theirs.names):
+        theirs = set(footer.schema.names)
+        if names != theirs:
             raise ValueError(
                 f"{footer.file} does not have the columns of {first.file}: lacking "
-                f"{sorted(names - {*theirs.names})}, additional {sorted({*theirs.names} - names)}; "
-                "rewrite it with those columns, or give the files that have them as a glob"
+                f"{sorted(names - theirs)}, additional {sorted(theirs - names)}; rewrite it with "
+                "those columns, or give the files that have them as a glob"
             )
-        try:
-            typed = typed if theirs.equals(typed) else _widened(typed, theirs)
-        except (pa.ArrowTypeError, TypeError) as error:
-            raise ValueError(
-                f"{footer.file} does not fit {first.file} and the files between them: "
-                f"{one_line(error)}; cast the column in one of them"
-            ) from error
-    typed = typed.remove_metadata()
+    typed = pa.schema([_common_field(name, footers) for name in first.schema.names])
     known = first.schema.pandas_metadata
     if known is not None:
         columns = [column for column in known["columns"] if column.get("field_name") in names]
@@ -376,27 +369,50 @@ def as_pandas(table: pa.Table, **options: Any) -> pd.DataFrame:
     return table.to_pandas(types_mapper=decimal, **options)
 
 
-def _widened(mine: pa.Schema, theirs: pa.Schema) -> pa.Schema:
-    """Return the schema that holds the values of two, as Arrow promotes types; else a TypeError."""
-    mine, theirs = _as_text(mine, theirs), _as_text(theirs, mine)
-    found = pa.unify_schemas([mine, theirs], promote_options="permissive")
-    for field in found:
-        types = [schema.field(field.name).type for schema in (mine, theirs)]
-        inexact = pa.types.is_floating(field.type) and any(map(pa.types.is_decimal, types))
-        if inexact or (field.type not in TEXTS and {*TEXTS} & {*types}):
-            raise TypeError(f"field {field.name} is {types[0]} and {types[1]}")
-    return found
+def _common_field(name: str, footers: Sequence[Footer]) -> pa.Field:
+    """Return the field that holds a column of every file: the widest type, as Arrow promotes it.
+
+    A column is categorical where every file has it so. Codes get 32 bits, however few categories a
+    file has.
+    """
+    files: dict[pa.DataType, str] = {}  # few types, each with the first file that has it
+    for footer in footers:
+        files.setdefault(footer.schema.field(name).type, footer.file)
+    values, before = pa.null(), footers[0].file
+    coded: set[bool | None] = set()  # whether categories are ordered; None: no categories
+    for arrow, file in files.items():
+        if pa.types.is_null(arrow):  # all missing, which fits any type
+            continue
+        dictionary = pa.types.is_dictionary(arrow)
+        coded.add(arrow.ordered if dictionary else None)
+        theirs = arrow.value_type if dictionary else arrow
+        wider = _wider(values, theirs)
+        if wider is None:
+            raise ValueError(
+                f"column {name!r} is {theirs} in {file} but {values} in {before} or a file before "
+                "it, and no type holds both: cast it in one of them"
+            )
+        values, before = wider, file
+    if len(coded) > 1 and values not in TEXTS:
+        raise ValueError(
+            f"column {name!r} is categorical in some files and not in others, or ordered in some "
+            f"only ({before} is one of them): rewrite them alike"
+        )
+    if coded in ({True}, {False}):
+        values = pa.dictionary(pa.int32(), values, ordered=True in coded)
+    return pa.field(name, values)
 
 
-def _as_text(schema: pa.Schema, other: pa.Schema) -> pa.Schema:
-    """Return a schema in which categories of text are text where the other one has text."""
-    fields = [
-        field.with_type(field.type.value_type)
-        if pa.types.is_dictionary(field.type) and other.field(field.name).type in TEXTS
-        else field
-        for field in schema
-    ]
-    return pa.schema(fields, schema.metadata)
+def _wider(mine: pa.DataType, theirs: pa.DataType) -> pa.DataType | None:
+    """Return a type that holds the values of two, as Arrow promotes them; None if there is none."""
+    schemas = [pa.schema([pa.field("", each)]) for each in (mine, theirs)]
+    try:
+        found = pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except pa.ArrowTypeError:
+        return None
+    inexact = pa.types.is_floating(found) and any(map(pa.types.is_decimal, (mine, theirs)))
+    bytes_of_text = found not in TEXTS and (mine in TEXTS or theirs in TEXTS)
+    return None if inexact or bytes_of_text else found
 
 
 def _partitions(footers: Sequence[Footer], schema: pa.Schema) -> list[tuple[Piece, ...]]:

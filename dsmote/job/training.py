@@ -187,5 +187,12 @@ def _by_chance(frame: Any, target: str, split: Split) -> Sides:
 
 
 def _drawn(part: pd.DataFrame, *, target: str | None, marks: Sequence[Mark]) -> np.ndarray:
-    labels = np.zeros(len(part), dtype=np.int8) if target is None else part[target]
-    return pick(labels, marks=marks) > 0
+    if target is not None:
+        return pick(part[target], marks=marks) > 0
+    counted = sum(mark.stop - mark.start for mark in marks)
+    if len(part) != counted:
+        raise ValueError(
+            f"a partition has {len(part):,} rows, in which {counted:,} were counted: the input "
+            "changed while it was read"
+        )
+    return pick(np.zeros(len(part), dtype=np.int8), marks=marks) > 0

@@ -199,7 +199,9 @@ class Cell:
     def search(self) -> Search:
         """The index over the rows. A last one may be added, which is to be ignored."""
         matrix, codes, weight = self._given
-        if scale_power(matrix, weight) != 1.0:
+        # The same of rows that differ in nothing but values so close to 0.
+        spread = np.ptp(matrix, axis=0) if self.n_rows else np.empty(0)
+        if scale_power(matrix, weight) != 1.0 or scale_power(spread) > 1.0:
             # Rows so close to 0 would be searched in a unit of their own, in which squares do not
             # underflow that do in that of the class. A row at 1 keeps it, far from all of them.
             matrix = np.append(matrix, np.ones((1, matrix.shape[1])), axis=0)

@@ -189,7 +189,8 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         """Return the plan as a JSON-able mapping."""
         over = self.direction == OVER
-        own = "before usable new after k engine why" if over else "before dropped after targeted"
+        own = "before usable new after k engine why cells cell_rows"
+        own = own if over else "before dropped after targeted"
         classes = [
             {"label": _jsonable(c.label), **{name: getattr(c, name) for name in own.split()}}
             for c in self.classes
@@ -378,7 +379,7 @@ def _cut(
     may = [c for c in growing if c.engine != COPY]
     may.sort(key=lambda c: -c.usable)
     why = "as asked for" if asked else "because its rows do not fit into one worker"
-    for n in range(len(may) if asked else 1, len(may) + 1):
+    for n in range(max(1, len(may) if asked else 1), len(may) + 1):
         rows = min(CELL_ROWS, max(1, may[0].usable - 1))
         while True:
             found = {c.rank: c for c in growing}

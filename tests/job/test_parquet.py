@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
+from dsmote.job import run_job
 from dsmote.job.outputs import Outputs
 from dsmote.job.runner import Threads
 from dsmote.job.sources import open_source
@@ -186,14 +187,14 @@ NO_PARQUET = r"1\.parquet is corrupt or not a Parquet file"
         ({"x": [1.0], "s": ["u"], "z": [1]}, r"additional \['z'\]"),
         (
             {"x": [True], "s": ["u"]},
-            r"1\.parquet does not fit .*0\.parquet.* x .*double vs bool; cast",
+            r"column .x. is bool in .*1\.parquet but double in .*0\.parquet .*: cast it in one",
         ),
-        ({"x": [1.0], "s": [1]}, r"1\.parquet does not fit .* s .*string vs int64; cast"),
-        ({"x": [1.0], "s": [b"u"]}, r"1\.parquet does not fit .* s is .*string and binary; cast"),
-        ({"x": pd.Categorical([1.0]), "s": ["u"]}, r"1\.parquet does not fit .* x .*vs dictionary"),
+        ({"x": [1.0], "s": [1]}, r"column .s. is int64 in .*1\.parquet but .*string in .*: cast"),
+        ({"x": [1.0], "s": [b"u"]}, r"column .s. is binary in .*1\.parquet but .*string in"),
+        ({"x": pd.Categorical([1.0]), "s": ["u"]}, r"column .x. is categorical in some files"),
         (
             {"x": [Decimal("1.5")], "s": ["u"]},
-            r"1\.parquet does not fit .* x is double and decimal128",
+            r"column .x. is decimal128.* in .*1\.parquet but double",
         ),
         (
             {"x": [2**53 + 1], "s": ["u"]},
@@ -308,3 +309,24 @@ def test_file_that_may_not_be_read_or_vanished_is_named(
     (mixed / "0.parquet").unlink()
     with pytest.raises(FileNotFoundError, match=r"cannot read .*0\.parquet"):
         frame.compute(scheduler="synchronous")
+
+
+def test_required_columns_may_be_missing_in_new_rows(tmp_path: Path) -> None:
+    """A field that cannot be null in the input can be in the output: a passthrough column is."""
+    kinds = {"x": pa.float64(), "id": pa.int64(), "y": pa.string()}
+    schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in kinds.items()])
+    columns = {"x": np.arange(60.0), "id": np.arange(60), "y": ["a"] * 50 + ["b"] * 10}
+    pq.write_table(pa.table(columns, schema=schema), tmp_path / "in.parquet")
+    job = {"input": str(tmp_path / "in.parquet"), "output": str(tmp_path / "out"), "target": "y"}
+    run_job(job | {"sampler": "smote", "params": {"carry": ["id"], "random_state": 0}})
+    made = pd.read_parquet(tmp_path / "out")
+    assert (len(made), made["id"].isna().sum()) == (100, 40)
+
+
+def test_categories_ordered_in_some_files_only_are_text(tmp_path: Path) -> None:
+    for n, ordered in enumerate((False, True)):
+        column = pd.Categorical(["u", "v"] * 10, ordered=ordered)
+        frame = pd.DataFrame({"x": np.arange(20.0), "c": column, "y": [0] * 15 + [1] * 5})
+        frame.to_parquet(tmp_path / f"{n}.parquet")
+    source = open_source(str(tmp_path))
+    assert str(source.schema.field("c").type) in ("string", "large_string")

@@ -1,0 +1,82 @@
+"""Cells of a class: few tasks, small ones, as many readings as the plan says, one compute."""
+
+import dask
+import numpy as np
+import pytest
+
+from dsmote import SMOTE, SMOTENC
+from tests.dask.test_lazy import Store, made_frame, sizes_of, tasks_of
+from tests.tables import assert_same_bits, counted_computes, even, mixed, numbers, set_constant
+
+HOW = {"smote": SMOTE(random_state=0), "smotenc": SMOTENC(["c", "d"], random_state=0)}
+
+
+def tables(name, n=400):
+    return numbers(n, n // 4) if name == "smote" else mixed(n, n // 2)
+
+
+@pytest.mark.parametrize("n", [1, 7, 60])
+@pytest.mark.parametrize("cell_rows", [5, 30, 10_000])
+@pytest.mark.parametrize("block_rows", [20, 250_000])
+def test_number_and_size_of_tasks(n, cell_rows, block_rows, monkeypatch):
+    set_constant(monkeypatch, "plan", "CELL_ROWS", cell_rows)
+    set_constant(monkeypatch, "plan", "BLOCK_ROWS", block_rows)
+    given, how = made_frame(n).drop(columns="id"), SMOTE(random_state=0, route="cells")
+    lazy = how.resample(given, target="y")
+    tasks, cells = tasks_of([lazy]), how.plan_.classes[1].cells
+    assert cells >= min(10 * n, 10 * n // cell_rows)
+    added = set(tasks) - set(tasks_of([given]))
+    assert len(added) <= 4 * n + 4 * cells + 4 * len(how.plan_.blocks) + 20
+    assert max(sizes_of(lazy.__dask_graph__()).values()) < 50_000
+
+
+@pytest.mark.parametrize("name", HOW)
+def test_the_graph_does_not_grow_with_the_rows(name, monkeypatch):
+    sizes = []
+    for n in (400, 8_000):
+        set_constant(monkeypatch, "plan", "CELL_ROWS", n // 40)
+        set_constant(monkeypatch, "plan", "BLOCK_ROWS", n // 20)
+        frame = Store(tables(name, n), even(n, 4)).frame()
+        how = HOW[name].set_params(route="cells")
+        graph = how.resample(frame, target="y").__dask_graph__()
+        sizes.append((len(graph), sum(sizes_of(graph).values())))
+    (few, small), (many, large) = sizes
+    assert few == many
+    assert large <= 1.05 * small
+
+
+@pytest.mark.parametrize(
+    ("name", "counted"), [("smote", False), ("smote", True), ("smotenc", False)]
+)
+def test_read_and_computed_as_often_as_in_one_piece(name, counted, monkeypatch):
+    set_constant(monkeypatch, "plan", "CELL_ROWS", 20)
+    table, found = tables(name), {}
+    given = {"class_counts": table["y"].value_counts().to_dict()} if counted else {}
+    for route in ("broadcast", "cells"):
+        store, how = Store(table, [*even(400, 5), 0]), HOW[name].set_params(route=route)
+        with counted_computes() as computes:
+            lazy = how.resample(store.frame(), target="y", **given)
+        with dask.config.set(scheduler="synchronous"):
+            made = lazy.compute()
+        assert store.loads == [len(how.plan_.passes)] * 6
+        assert any(c.cells for c in how.plan_.classes) == (route == "cells")
+        found[route] = len(computes), len(how.plan_.passes), made
+    assert found["cells"][:2] == found["broadcast"][:2] == (not counted, 2 - counted)
+    assert_same_bits(found["cells"][2], found["broadcast"][2])
+
+
+@pytest.mark.parametrize("name", HOW)
+def test_a_part_of_the_result_is_that_part(name, monkeypatch):
+    """Blocks may be computed one by one, and again: the files that are there are used."""
+    set_constant(monkeypatch, "plan", "CELL_ROWS", 20)
+    set_constant(monkeypatch, "plan", "BLOCK_ROWS", 30)
+    table = tables(name)
+    how = HOW[name].set_params(route="cells")
+    lazy = how.resample(Store(table, even(400, 4)).frame(), target="y")
+    with dask.config.set(scheduler="synchronous"):
+        whole = lazy.compute()
+        last = lazy.partitions[lazy.npartitions - 1].compute()
+        first = lazy.partitions[4].compute()
+    assert_same_bits(last, whole[-len(last) :])
+    assert_same_bits(first, whole[400 : 400 + len(first)])
+    assert np.array_equal(whole.index, np.arange(len(whole)))

@@ -1,0 +1,212 @@
+"""A class that is cut into cells gets the rows that it gets from one index, to the bit."""
+
+from decimal import Decimal
+
+import dask
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dsmote import SMOTE, SMOTENC
+from tests.tables import (
+    assert_same_bits,
+    compute_pair,
+    dask_array,
+    dask_frame,
+    even,
+    lengths_of,
+    numbers,
+    set_constant,
+    split,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore:class.* standard deviations is 0:UserWarning")
+
+N = 160
+PARTITIONS = st.lists(st.integers(0, N), max_size=8).map(lambda cuts: lengths_of(N, cuts))
+
+
+def whole(rng, low=0, high=1_000):
+    return rng.integers(low, high, N)
+
+
+def decimals(values):
+    return pd.array([Decimal(int(i)) / 8 for i in values], pd.ArrowDtype(pa.decimal128(24, 4)))
+
+
+def objects(rng, values):
+    return pd.Series(values, dtype=object).iloc[whole(rng, 0, len(values))].reset_index(drop=True)
+
+
+#: Values of numeric columns that an array can hold, too.
+FLOATS = {
+    "normal": lambda rng: rng.normal(size=N),
+    "offset": lambda rng: 1e9 + rng.normal(size=N),
+    "constant": lambda rng: np.zeros(N),
+    "tiny": lambda rng: 1e-170 * rng.normal(size=N),
+    "huge": lambda rng: 1e150 * rng.normal(size=N),
+    "grid": lambda rng: whole(rng, 0, 3).astype(float),
+    "signed zeros": lambda rng: rng.choice([-0.0, 0.0, 0.5], N),
+}
+NUMERIC = FLOATS | {
+    "float32": lambda rng: rng.normal(size=N).astype("f4"),
+    "int64": lambda rng: 2**60 + whole(rng, -500),
+    "close": lambda rng: 2**62 + whole(rng, 0, 5),
+    "uint64": lambda rng: np.uint64(2**63) + whole(rng).astype("u8"),
+    "bool": lambda rng: rng.random(N) < 0.5,
+    "date": lambda rng: pd.Timestamp("2020") + pd.to_timedelta(whole(rng), unit="h"),
+    "duration": lambda rng: pd.to_timedelta(whole(rng), unit="us"),
+    "nullable": lambda rng: pd.array(2**60 + whole(rng, 0, 9), dtype="Int64"),
+    "nullable bool": lambda rng: pd.array(rng.random(N) < 0.5, dtype="boolean"),
+    "Arrow": lambda rng: pd.array(2**55 + whole(rng), dtype="int64[pyarrow]"),
+    "decimals": lambda rng: decimals(whole(rng)),
+    "some large decimals": lambda rng: decimals(10 ** (whole(rng, 0, 16).astype("i8"))),
+}
+CATEGORICAL = {
+    "text": lambda rng: rng.choice(["red", "green", "blue"], N).astype(object),
+    "string": lambda rng: pd.array(rng.choice(["p", "q", None], N), dtype="string"),
+    "many": lambda rng: whole(rng, 0, 60).astype(str).astype(object),
+    "categories": lambda rng: pd.Categorical(rng.choice(list("uvw"), N), categories=list("wxvu")),
+    "missing": lambda rng: pd.Categorical(rng.choice(["u", "v", None], N)),
+    "mixed": lambda rng: objects(rng, [1, "1", None, True, 2.5, 1.0, "a"]),
+}
+OPTIONS = {
+    "scale": [None, None, "standard", "minmax", "robust"],
+    "provenance": [False, "flag", "full"],
+    "neighbors": ["auto", "tree", "brute"],
+    "k_neighbors": [1, 3, 5, 5],
+}
+CUTS = {
+    ("plan", "BLOCK_ROWS"): [40, 250_000],
+    ("execute", "STEP"): [3, 1 << 14],
+    ("execute", "CELL_NEW_ROWS"): [7, 1 << 17],
+    ("execute", "CELL_SAMPLE"): [12, 1 << 15],
+    ("neighbors", "_BATCH"): [5, 1 << 12],
+    ("neighbors", "_ASKED"): [5, 1 << 15],
+}
+
+
+def lazy_frame(table, lengths):
+    """Make a Dask frame, each partition of which has the categories that occur in it."""
+    own = list(table.columns[table.dtypes == "category"])
+    parts = split(table, lengths)
+    for part in parts:
+        part[own] = part[own].apply(lambda of: of.cat.remove_unused_categories())
+    parts = [dask.delayed(part, pure=False) for part in parts]
+    lazy = dd.from_delayed(parts, meta=table.iloc[:0], verify_meta=False)
+    return lazy.assign(**{name: lazy[name].cat.as_unknown() for name in own})
+
+
+def assert_same(found, expected):
+    """Compare all that was made: bits, dtypes, order and index."""
+    for one, other in zip(found, expected, strict=True):
+        assert_same_bits(one, other)
+        if isinstance(other, np.ndarray):
+            assert one.dtype == other.dtype
+            continue
+        pd.testing.assert_index_equal(one.index, other.index, exact=True)
+        assert [*np.atleast_1d(one.dtypes)] == [*np.atleast_1d(other.dtypes)]
+        texts = [repr(of.astype(object).to_numpy().tolist()) for of in (one, other)]
+        assert texts[0] == texts[1]  # 1 is not True, nor is 0.0 the same as -0.0
+
+
+def both(how, pair, cell_rows=20, companions=None, **config):
+    """Return what is made of pairs in cells, and by one index; or the kind of the error."""
+    made = []
+    with pytest.MonkeyPatch.context() as patch, dask.config.set(config):
+        set_constant(patch, "plan", "CELL_ROWS", cell_rows)
+        for route in ("cells", "broadcast"):
+            how.set_params(route=route)
+            try:
+                lazy = how.fit_resample(*pair, **(companions or {}))
+                searched = [c for c in how.plan_.growing if c.engine != "copy"]
+                assert all(bool(c.cells) == (route == "cells") for c in searched)
+                lazy += (how.provenance_,) if hasattr(how, "provenance_") else ()
+                made.append(compute_pair(*lazy))
+            except ValueError as error:
+                made.append((type(error),))
+    if isinstance(made[1][0], type):
+        assert made[0] == made[1]
+    else:
+        assert_same(*made)
+    return made[0]
+
+
+@pytest.mark.parametrize("kind", [SMOTE, SMOTENC])
+@given(data=st.data())
+@settings(max_examples=12)
+def test_cells_make_the_rows_of_one_index(kind, data):
+    def draw(values):
+        return data.draw(st.sampled_from(list(values)))
+
+    rng, lengths = np.random.default_rng(draw(range(1_000))), data.draw(PARTITIONS)
+    array = draw([True, False, False])
+    params = {name: draw(values) for name, values in OPTIONS.items()} | {"random_state": 7}
+    numeric, categorical = (FLOATS, {"grid": FLOATS["grid"]}) if array else (NUMERIC, CATEGORICAL)
+    made = [numeric[draw(numeric)](rng) for _ in range(draw([1, 1, 2, 3, 8]))]
+    X = pd.DataFrame({f"x{j}": column for j, column in enumerate(made)})
+    if draw([True, False, False]) and X["x0"].dtype.kind == "f":
+        X["x0"], params["missing"] = X["x0"].mask(rng.random(N) < 0.1), "skip"
+    if kind is SMOTENC:
+        for j in range(draw([1, 2, 3])):
+            X[f"c{j}"] = categorical[draw(categorical)](rng)
+        among = [j for j, name in enumerate(X) if name[0] == "c"]
+        params["categorical_features"] = among if array else list(X.columns[among])
+    different = draw([N, N, N // 5, 1])
+    if different < N:  # others are duplicates
+        X = X.iloc[rng.integers(0, different, N)].reset_index(drop=True)
+    y = pd.Series(np.repeat([0, 1, 2, 3], [70, 60, 27, 3]), name="y")
+    if draw([True, False]):  # else there are partitions without a class
+        y = pd.Series(rng.permutation(y), name="y")
+    params["on_small_class"] = draw(["copy", "skip"])
+    if draw([True, False]):
+        params["sampling_strategy"] = {1: 60 + draw([1, 5, 300]), 3: 3 + draw([0, 20])}
+    if draw([True, False, False, False]):  # all others, and one more than there are
+        usable = int((X[y == 1].filter(like="x").notna().all(axis=1)).sum())
+        params["k_neighbors"] = usable - draw([1, 0])
+    held = (lambda of: dask_array(of.to_numpy(), lengths)) if array else None
+    held = held or (lambda of: dask_frame(of, lengths))
+    more = {"sample_weight": held(pd.Series(rng.random(N), name="w"))} if draw([0, 1]) else {}
+    if kind is SMOTE and params["scale"] is None and draw([True, False]):
+        more["class_counts"] = y.value_counts().to_dict()
+    X = lazy_frame(X, lengths) if not array and draw([True, False]) else held(X)
+    with pytest.MonkeyPatch.context() as patch:
+        for (layer, constant), values in CUTS.items():
+            set_constant(patch, layer, constant, draw(values))
+        both(
+            kind(**params),
+            (X, held(y)),
+            draw([8, 20, 50, 1_000]),
+            more,
+            **{"scheduler": draw(["synchronous", "threads"]), "dataframe.convert-string": False},
+        )
+
+
+def test_many_new_rows_of_a_class():
+    table = numbers(3_000, 200)
+    pair = [dask_frame(of, even(3_000, 5)) for of in (table.drop(columns="y"), table["y"])]
+    how = SMOTE(random_state=1, sampling_strategy={1: 300_000}, provenance="full")
+    made = both(how, pair, 100, scheduler="threads")
+    assert len(made[0]) == 302_800
+
+
+@pytest.mark.parametrize("kind", [SMOTE, SMOTENC])
+def test_partitions_without_the_class(kind):
+    """The class begins after some partitions, and there are some after its last."""
+    rng, y = np.random.default_rng(0), pd.Series(np.repeat([0, 1, 2], [70, 30, 60]))
+    X = pd.DataFrame({"x": rng.normal(size=N), "c": pd.Categorical(rng.choice(list("pq"), N))})
+    if kind is SMOTE:
+        X["c"] = rng.normal(size=N)
+    how = kind(random_state=1, **({} if kind is SMOTE else {"categorical_features": ["c"]}))
+    made = both(how, (lazy_frame(X, even(N, 9)), dask_frame(y, even(N, 9))), 8)
+    assert np.bincount(made[1]).tolist() == [70] * 3
+
+
+def test_cells_whose_rows_differ_by_next_to_nothing():
+    rng, y = np.random.default_rng(44), pd.Series(np.repeat([0, 1], [100, 60]))
+    X = pd.DataFrame({"x": rng.integers(0, 3, N).astype(float), "z": 1e-170 * rng.normal(size=N)})
+    both(SMOTE(random_state=1), [dask_frame(of, even(N, 2)) for of in (X, y)], 8)

@@ -1,0 +1,245 @@
+"""Cells of a class: draws at any places, receipts of tasks, the plan of them and refusals."""
+
+import json
+
+import dask
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsmote import SMOTE, SMOTENC
+from dsmote.execute import exchange
+from dsmote.execute.exchange import Exchange, Scratch
+from dsmote.execute.recipe import Draws
+from dsmote.neighbors import CappedIndex
+from dsmote.plan import Limit, MemoryLimitError, Stream
+from dsmote.plan.draws import GAP, Scattered
+from dsmote.plan.memory import Needs
+from dsmote.plan.plan import LEAST_CELL
+from tests.samplers import family, having, table_of
+from tests.tables import dask_frame, even, mixed, numbers, set_constant
+from tests.unit.test_plan_plan import planned
+
+OVER = family()
+
+
+@given(
+    seed=st.integers(0, 2**70),
+    purpose=st.integers(0, 2**32),
+    places=st.lists(st.integers(0, 2**20) | st.integers(2**40, 2**61), max_size=20),
+)
+def test_draws_at_any_places_are_those_of_the_stream(seed, purpose, places):
+    stream, at = Stream(seed, 3, purpose), np.array(places, dtype=np.int64)
+    some = Scattered(seed, 3, purpose, at)
+    expected = np.array([stream.bits(i, i + 1)[0] for i in places], dtype=np.uint64)
+    for start, stop in ((0, len(at)), (len(at) // 2, len(at)), (1, 4)):
+        found = some.bits(start, stop)
+        assert found.dtype == np.uint64
+        np.testing.assert_array_equal(found, expected[start:stop])
+
+
+def test_a_stretch_of_places_has_the_draws_of_a_block():
+    places = np.arange(1_000, 1_100)
+    some, whole = Draws(1, 2, 0, 100, places), Draws(1, 2, 1_000, 1_100)
+    for draw in (lambda of: of.rank(5), Draws.gap, lambda of: of.vote(2), lambda of: of.noise(1)):
+        np.testing.assert_array_equal(draw(some), draw(whole))
+    np.testing.assert_array_equal(some.numbers, whole.numbers)
+    assert len(Scattered(1, 2, GAP, places[:0]).bits(0, 0)) == 0
+
+
+@pytest.mark.parametrize("where", ["folder", "memory"])
+def test_a_task_with_a_receipt_is_not_run_again(where, tmp_path):
+    folder = f"{tmp_path}/own" if where == "folder" else "memory://cells/own"
+    here, runs = Exchange(folder, durable=False), []
+
+    def task():
+        runs.append(1)
+        here.send("a", pa.table({"x": [1, 2, 3]}), np.array([0, 1, 1]), 2)
+        return {"rows": np.array([1, 2]), "low": np.array([[-np.inf, 0.5]])}
+
+    for of in (here, here, Exchange(folder)):
+        found = of.once("a", task)
+        assert {name: values.tolist() for name, values in found.items()} == {
+            "rows": [1, 2],
+            "low": [[-np.inf, 0.5]],
+        }
+    assert len(runs) == 1
+    assert here.receive(["a"], 1)["x"].to_pylist() == [2, 3]
+    assert here.finished() == {"a"}
+    here.once("b", task)
+    assert len(runs) == 2
+
+
+def test_a_task_that_fails_leaves_no_receipt(tmp_path):
+    def fails():
+        raise ValueError("no rows")
+
+    here = Exchange(f"{tmp_path}/own")
+    with pytest.raises(ValueError, match="no rows"):
+        here.once("a", fails)
+    assert here.once("a", dict) == {}
+    assert [file.name for file in tmp_path.rglob("*.*")] == ["a.npz"]
+
+
+def test_scratch_goes_with_the_result_that_it_belongs_to(tmp_path):
+    frame = dask_frame(numbers(), even(120, 3))
+    how = SMOTE(random_state=0, route="cells", scratch=str(tmp_path))
+    with dask.config.set(scheduler="synchronous"):
+        lazy = how.resample(frame, target="y")
+        first, again = lazy.compute(), lazy.compute()
+        assert len([*tmp_path.iterdir()]) == 1
+        pd.testing.assert_frame_equal(first, again)
+        del lazy
+    assert [*tmp_path.iterdir()] == []
+    assert type(exchange.scratch(str(tmp_path), "x", True)) is Exchange
+    assert type(exchange.scratch(str(tmp_path), "x", False)) is Scratch
+
+
+# ---- the plan
+
+BIG, OTHER = 10**8, 10**6
+
+
+def limited(gigabytes, route="auto", cells=True, counts=None, new=None):
+    counts = counts or {0: 2 * BIG, 1: BIG, 2: OTHER}
+    return planned(
+        counts,
+        new or {1: BIG, 2: OTHER},
+        Needs(5, cells=cells),
+        limit=Limit(gigabytes * 2**30, 1, "a worker's memory limit"),
+        partition_bytes=10**8,
+        route=route,
+    )
+
+
+def test_what_does_not_fit_is_cut_into_as_few_cells_as_fit():
+    plan = limited(8)
+    large, other = plan.growing
+    assert not plan.problems
+    assert plan.memory.worker_bytes <= plan.memory.allowed_bytes
+    assert large.cells >= 2
+    assert large.cells & (large.cells - 1) == 0
+    assert BIG / large.cells <= large.cell_rows < BIG
+    assert large.why == "in cells, because its rows do not fit into one worker"
+    assert (other.cells, other.cell_rows) == (0, 0)
+    told = json.loads(json.dumps(plan.to_dict()))["classes"]
+    assert [c["cells"] for c in told] == [0, large.cells, 0]
+    assert [c["cell_rows"] for c in told] == [0, large.cell_rows, 0]
+    assert "in cells, because its rows do not fit" in str(plan)
+    assert [c.cells for c in limited(1_000).classes] == [0, 0, 0]
+    for one in (limited(8, route="broadcast"), limited(8, cells=False)):
+        assert not any(c.cells for c in one.classes)
+        assert "does not fit into a worker's memory limit" in one.problems[0]
+    assert all(c.cells for c in limited(1_000, route="cells").growing)
+
+
+def test_several_classes_are_cut_where_one_is_not_enough():
+    of = {"counts": {0: 2 * BIG, 1: BIG, 2: BIG}, "new": {1: BIG, 2: BIG}}
+    assert not limited(8, **of).problems
+    assert [c.cells > 1 for c in limited(8, **of).growing] == [True, True]
+
+
+def test_a_plan_that_fits_in_no_way_says_so():
+    plan = limited(0.3)
+    assert "does not fit into a worker's memory limit" in plan.problems[0]
+    assert max(c.cell_rows for c in plan.growing) <= 2.3 * LEAST_CELL
+    with pytest.raises(MemoryLimitError):
+        plan.check()
+
+
+def test_nothing_to_cut_is_no_error():
+    table = pd.DataFrame({"a": np.arange(40.0), "y": np.repeat([0, 1], 20)})
+    plan = SMOTE(route="cells").plan(dask_frame(table, [20, 20]), target="y")
+    assert (plan.n_new, plan.problems) == (0, ())
+    table = table.assign(y=np.repeat([0, 1], [37, 3]))
+    how = SMOTE(route="cells", on_small_class="copy")
+    plan = how.plan(dask_frame(table, [20, 20]), target="y")
+    assert plan.classes[1].cells == 0
+    assert len(how.resample(dask_frame(table, [20, 20]), target="y")) == 74
+
+
+def test_values_far_from_one_are_planned_without_a_warning():
+    table = numbers(120, 40).assign(a=lambda t: t["a"] * 1e200)
+    plan = SMOTE(route="cells").plan(dask_frame(table, [60, 60]), target="y")
+    assert "class 1 is cut into 2 cells of at most 40 rows" in plan.notes[-1]
+
+
+# ---- what is refused
+
+
+def refused(how, pattern, frame=None, kind=ValueError, **given):
+    frame = dask_frame(numbers(), even(120, 3)) if frame is None else frame
+    with pytest.raises(kind, match=pattern):
+        how.resample(frame, target="y", **given)
+
+
+def test_cells_of_a_table_in_memory():
+    refused(SMOTE(route="cells"), "route='cells' is not possible: a table in memory", numbers())
+
+
+@pytest.mark.parametrize("name", having("route", OVER))
+def test_each_sampler_that_is_asked_for_cells_makes_them_or_says_why(name):
+    kind, params = OVER[name]
+    how, table = kind(**params, route="cells"), dask_frame(table_of(name, 120, 30), even(120, 3))
+    if kind in (SMOTE, SMOTENC):
+        assert how.plan(table, target="y").classes[1].cells == 2
+    else:
+        refused(how, f"route='cells' is not possible: {kind.__name__} asks for more", table)
+
+
+@pytest.mark.parametrize(
+    "more", [{"neighbors": "fast"}, {"neighbors": CappedIndex(50)}, {"n_components": 1}]
+)
+def test_approximate_neighbours_are_not_those_of_cells(more):
+    refused(SMOTE(route="cells", **more), "SMOTE asks for more than exact neighbours in the class")
+
+
+def test_rows_that_cells_do_not_hold():
+    frame = dask_frame(numbers().assign(g=1, id=np.arange(120.0)), even(120, 3))
+    pattern = "rows with groups, inherited columns or parents' carried values are not cut"
+    refused(SMOTE(route="cells", carry=["id"]), pattern, frame, groups="g")
+    refused(SMOTE(route="cells", carry=["id"], provenance="full"), pattern, frame)
+    plan = SMOTE(route="cells", carry=["id"], provenance="flag").plan(frame, target="y")
+    assert plan.classes[1].cells == 2
+
+
+def test_more_equal_rows_than_a_cell_may_have(monkeypatch):
+    set_constant(monkeypatch, "plan", "CELL_ROWS", 50)
+    set_constant(monkeypatch, "plan", "LEAST_CELL", 10)
+    table = numbers(900, 400)
+    table.loc[table["y"] == 1, ["a", "b", "c"]] = 1.5
+    lazy = SMOTE(route="cells").resample(dask_frame(table, even(900, 3)), target="y")
+    pattern = (
+        r"class 1 has 400 rows so near each other \(or equal\) that they are one cell, and workers "
+        r"have memory for 75; give each worker more memory"
+    )
+    with pytest.raises(ValueError, match=pattern):
+        lazy.compute(scheduler="synchronous")
+
+
+def test_too_many_pairs_are_refused_and_may_be_allowed():
+    frame = dask_frame(numbers(300, 100, 10), even(300, 3))
+    how = SMOTE(route="cells", neighbors="brute", max_pairs=1e3, random_state=0)
+    pattern = (
+        r"class 1: its rows spread in so many directions that 1\.0e\+04 pairs of rows would be "
+        r"compared, and max_pairs allows 1\.0e\+03; give n_components, CappedIndex as neighbors, "
+        r"fewer columns or a larger max_pairs"
+    )
+    refused(how, pattern, frame, MemoryLimitError)
+    assert how.plan(frame, target="y").problems
+    made = how.set_params(max_pairs=2e4).resample(frame, target="y")
+    assert len(made.compute(scheduler="synchronous")) == 400
+
+
+@pytest.mark.parametrize("kind", [SMOTE, SMOTENC])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("route", "cell"), ("route", None), ("scratch", 1), ("max_pairs", 0), ("max_pairs", "many")],
+)
+def test_values_that_the_parameters_cannot_have(kind, name, value):
+    table = mixed()[["a", "b", "y"]]
+    how = kind(**({} if kind is SMOTE else {"categorical_features": ["b"]}), **{name: value})
+    refused(how, f"The '{name}' parameter of {kind.__name__} must be", table)
