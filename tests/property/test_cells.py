@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import dsmote.execute.cells  # noqa: F401 - else loaded when there are cells
 from dsmote import SMOTE, SMOTENC
 from tests.tables import (
     assert_same_bits,
