@@ -47,8 +47,6 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-from dsmote.execute.cells import Cells, MadeInCells, cells_of
-from dsmote.execute.exchange import forget_with
 from dsmote.execute.generate import (
     make_block,
     provenance_of,
@@ -76,7 +74,7 @@ from dsmote.execute.partition import (
     numbers_in,
     profile,
 )
-from dsmote.execute.recipe import Making, Task
+from dsmote.execute.recipe import ClassIndex, Making, Task
 from dsmote.execute.rows import retyped
 from dsmote.plan import Block, Column, Profile, Schema, Subset, make_schema, merge_profiles
 from dsmote.plan.profile import TARGET
@@ -118,7 +116,7 @@ def _provenance(part: Any, *, how: Making) -> pd.DataFrame:
 
 
 def _made(of: Any, *, pick: int | None, how: Making, block: Block, **like: Any) -> Any:
-    if isinstance(of, MadeInCells):
+    if not isinstance(of, ClassIndex):  # made in cells
         made = of.cells.collect(of, block, **like)
     else:
         made = make_block(of, how=how, block=block, **like)
@@ -458,8 +456,10 @@ class DaskTable:
         keys = inputs.columns[0]
         assert keys is not None
         token = tokenize(self._X, self._y, self.companions, task)
-        cells: list[Cells] = []
+        cells: list[Any] = []
         if any(c.cells for c in plan.growing):
+            from dsmote.execute.cells import cells_of
+
             token = uuid.uuid4().hex  # a result is of its own scratch files
             cells = cells_of(task, len(keys), token)
         tasks = dict(inputs.graph)
@@ -523,7 +523,7 @@ class DaskTable:
             companions.append(collected(tasks, out, outputs, name))
         X_res = collected(tasks, like, X_keys, "X")
         if cells:
-            forget_with(X_res, cells[0].exchange.folder)
+            cells[0].exchange.forget_with(X_res)
         if self.has_target:
             return (X_res, *companions) if companions else X_res
         tasks = dict(inputs.graph)

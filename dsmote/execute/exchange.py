@@ -102,6 +102,15 @@ class Exchange:
             batches = pool.map(partial(_read, fs, destination=destination), files)
             return pa.Table.from_batches(batches).unify_dictionaries()
 
+    def forget_with(self, collection: Any) -> None:
+        """Delete the folder with a collection, too, if a cluster computes it.
+
+        A scheduler in this process keeps tasks, and with them a `Scratch`, in its logs. What is
+        lazy and was derived from the collection finds an empty folder, and fills it again.
+        """
+        if isinstance(self, Scratch) and current_client() is not None:
+            cast(Any, weakref.finalize(collection, _forget, self.folder)).atexit = False
+
     def finished(self) -> set[str]:
         """Return the names of files that are complete, without links and another user's."""
         fs, root = url_to_fs(self.folder)
@@ -191,16 +200,6 @@ class Scratch(Exchange):
 
     def __reduce__(self) -> Any:
         return Exchange, (self.folder, False)
-
-
-def forget_with(collection: Any, folder: str) -> None:
-    """Delete a scratch folder with a collection, too, if a cluster computes it.
-
-    A scheduler in this process keeps tasks, and with them a `Scratch`, in its logs. What is lazy
-    and was derived from the collection finds an empty folder, and fills it again.
-    """
-    if current_client() is not None:
-        weakref.finalize(collection, _forget, folder).atexit = False
 
 
 def scratch(root: str | None, token: str, staged: bool) -> Exchange:

@@ -33,7 +33,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain, count, repeat, starmap
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dask
 import dask.array as da
@@ -43,7 +43,6 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 from dask.optimization import cull
 
-from dsmote.execute.cells import Cells, merged_boxes, store
 from dsmote.execute.extract import (
     BATCH,
     Each,
@@ -60,6 +59,9 @@ from dsmote.execute.generate import build_class_index, fit_model
 from dsmote.execute.recipe import NearestOfAll, Task
 from dsmote.execute.resources import compute, single_threaded
 from dsmote.plan import COPY, ClassPlan, Plan
+
+if TYPE_CHECKING:
+    from dsmote.execute.cells import Cells
 
 FAN_IN = 256  # inputs of a joining task
 _FEW = 8  # of one that joins lists of neighbours, or samples: each is large
@@ -490,12 +492,16 @@ def _add_gather(
 
 
 def _stored(place: int, *row: Any, take: Any, cells: Sequence[Cells]) -> Any:
+    from dsmote.execute.cells import store  # most tables do without
+
     with single_threaded():
         return store(place, *row, take=take, cells=cells)
 
 
 def _add_cells(tasks: dict[Any, Any], token: str, of: Cells, gathered: Any) -> Any:
     """Add the tasks of a class that is cut into cells; return the key of what they made."""
+    from dsmote.execute.cells import merged_boxes
+
     own = f"{of.cls.rank}-{token}"
 
     def add(name: str, function: Callable[..., Any], n: int, *args: Any) -> list[Any]:

@@ -318,6 +318,7 @@ _TABLE = 1 << 20  # pairs whose values are held
 _ROUNDS = 32  # neighbours that are taken one after the other
 _CELLS = 1 << 18  # values of rows that are laid out at once
 _PAIRS = 1 << 18  # pairs whose differences are looked at at once
+_MOST_UNIT = 2.0**500
 _SHORT = {4: 1e15, 8: 1e140}  # lengths whose squares float32 and float64 can hold
 
 
@@ -431,7 +432,8 @@ class RowSearch(Search):
         squares = np.empty((len(queries), k))
         found = np.empty((len(queries), k), dtype=np.int64)
         left = np.arange(len(queries))
-        for dtype in (np.float32, np.float64):
+        # Of rows that hardly differ the unit has no square: differences have no need of it.
+        for dtype in (np.float32, np.float64) if laid_out.unit < _MOST_UNIT else ():
             if not len(left):
                 return squares, found
             some = queries[left]

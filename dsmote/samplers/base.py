@@ -25,7 +25,6 @@ from dsmote.execute import (
     read_pair,
     take,
 )
-from dsmote.execute.cells import with_cells
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
 from dsmote.execute.resources import memory_limit
 from dsmote.execute.tables import label_array
@@ -511,6 +510,8 @@ class OverSampler(Sampler):
             incomplete=incomplete_columns(*lacking, schema) if profile.missing else "",
         )
         if table.lazy and any(c.cells for c in plan.growing):
+            from dsmote.execute.cells import with_cells
+
             plan = with_cells(plan, recipe, out, profile, self.max_pairs)
         self.sampling_strategy_ = new
         self._remember_columns(table)

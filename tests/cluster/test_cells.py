@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,13 @@ from tests.cluster.starting import (
 )
 
 SLOW = pytest.mark.slow
+
+
+def some_slow(stages: Sequence[str], *quick: str) -> list[Any]:
+    """Mark all stages but some as slow tests."""
+    return [each if each in quick else pytest.param(each, marks=SLOW) for each in stages]
+
+
 #: Stages, as the scratch files of each are named; to collect is to read those that were made last.
 STAGES = ("rows", "cell", "home", "answer", "made", "collect")
 
@@ -150,7 +157,7 @@ def nothing_left(scratch: Path) -> None:
     wait_until(lambda: not os.listdir(scratch), f"{scratch} is empty", 20)
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", some_slow(STAGES, "home", "made"))
 def test_a_worker_is_killed(cluster: Cluster, tmp_path: Path, stage: str) -> None:
     result = cluster.made(tmp_path)
     future, pid = cluster.held(result, stage)
@@ -184,7 +191,9 @@ def fill(folder: Path) -> Path:
     return folder / "filling"
 
 
-@pytest.mark.parametrize("stage", STAGES[:-1])  # whoever collects writes nothing
+@pytest.mark.parametrize(
+    "stage", some_slow(STAGES[:-1], "answer")
+)  # whoever collects writes nothing
 def test_a_disk_becomes_full(cluster: Cluster, disk: Path, stage: str) -> None:
     result = cluster.made(disk)
     future, _ = cluster.held(result, stage)

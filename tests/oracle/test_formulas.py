@@ -266,7 +266,7 @@ def test_a_nominal_value_is_the_mode_of_the_neighbours():
     X = pd.concat([table.assign(a=table["a"] + far) for far in (0, 9, -9)], ignore_index=True)
     y = np.repeat([1, 0], [80, 160])
     made = SMOTENC(random_state=2, provenance="full").fit_resample(X, y)[0][240:]
-    _, near = naive_neighbours(numeric, 5, codes, mixed_weight(numeric))
+    _, near = naive_neighbours(numeric, 5, codes, mixed_weight(numeric.T))
     voters = table[["p", "q"]].to_numpy()[near[made["base_row"].astype(int)]]
     assert_modes(made[["p", "q"]].to_numpy(), voters)
 

@@ -139,7 +139,7 @@ def cases(draw, kinds=KINDS):
 
 
 @pytest.mark.parametrize("build", BUILDS)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=10)
 @given(case=cases())
 def test_numeric_rows_get_the_neighbours_of_one_index(build, case):
     kind, n, seed, k, depth, bounds = case
@@ -151,7 +151,7 @@ def test_numeric_rows_get_the_neighbours_of_one_index(build, case):
 
 
 @pytest.mark.parametrize("build", MIXED)
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=15)
 @given(
     weight=st.sampled_from([0.7, 1e-140, 1e100]),
     case=cases(["normal", "five times", "grid", "tiny", "huge", "half next to zero"]),
@@ -169,7 +169,7 @@ def test_mixed_rows_get_the_neighbours_of_one_index(build, weight, case):
 
 @pytest.mark.parametrize("engine", ["tree", "brute"])
 @pytest.mark.parametrize("n_classes", [2, 4])
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(case=cases(["levels"]))
 def test_categories_get_the_neighbours_of_one_index(engine, n_classes, case):
     _, n, seed, k, depth, bounds = case
