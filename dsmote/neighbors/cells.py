@@ -203,8 +203,8 @@ class Cell:
         spread = np.ptp(matrix, axis=0) if self.n_rows else np.empty(0)
         if scale_power(matrix, weight) != 1.0 or scale_power(spread) > 1.0:
             # Rows so close to 0 would be searched in a unit of their own, in which squares do not
-            # underflow that do in that of the class. A row at 1 and of other levels, which is far from
-            # all of them, keeps it.
+            # underflow that do in that of the class. A row at 1 and of other levels, which is far
+            # from all of them, keeps it.
             matrix = np.append(matrix, np.ones((1, matrix.shape[1])), axis=0)
             codes = np.append(codes, codes.max(axis=0, initial=0, keepdims=True) + 1, axis=0)
         built = self._build(matrix, codes, weight)
