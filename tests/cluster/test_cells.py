@@ -157,7 +157,7 @@ def nothing_left(scratch: Path) -> None:
     wait_until(lambda: not os.listdir(scratch), f"{scratch} is empty", 20)
 
 
-@pytest.mark.parametrize("stage", some_slow(STAGES, "home", "made"))
+@pytest.mark.parametrize("stage", some_slow(STAGES, "home"))
 def test_a_worker_is_killed(cluster: Cluster, tmp_path: Path, stage: str) -> None:
     result = cluster.made(tmp_path)
     future, pid = cluster.held(result, stage)
@@ -254,7 +254,7 @@ def test_files_of_threads_go_with_the_result(tmp_path: Path) -> None:
     nothing_left(tmp_path)
 
 
-@pytest.mark.parametrize("on", ["threads", "cluster"])
+@pytest.mark.parametrize("on", ["threads", pytest.param("cluster", marks=SLOW)])
 def test_files_go_when_the_program_ends(started: Cluster, tmp_path: Path, on: str) -> None:
     (tmp_path / "scratch").mkdir()
     client = f"client = distributed.Client({started.address!r})" if on == "cluster" else ""

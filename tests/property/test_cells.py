@@ -139,7 +139,7 @@ def both(how, pair, cell_rows=20, companions=None, **config):
 
 @pytest.mark.parametrize("kind", [SMOTE, SMOTENC])
 @given(data=st.data())
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_cells_make_the_rows_of_one_index(kind, data):
     def draw(values):
         return data.draw(st.sampled_from(list(values)))

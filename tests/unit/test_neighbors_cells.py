@@ -151,7 +151,7 @@ def test_numeric_rows_get_the_neighbours_of_one_index(build, case):
 
 
 @pytest.mark.parametrize("build", MIXED)
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(
     weight=st.sampled_from([0.7, 1e-140, 1e100]),
     case=cases(["normal", "five times", "grid", "tiny", "huge", "half next to zero"]),
