@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -437,9 +437,13 @@ def _client(job: Job, progress: Log, client: Any) -> Iterator[Any]:
     if client is None:
         running = "address" in cluster or "scheduler_file" in cluster
         progress.stage("connecting" if running else "starting workers")
-    with connect(**cluster) if client is None else client.as_current() as opened:
-        current = client or opened
-        with masked_worker_logs(current, spec.hidden, spec.input, spec.output):
-            if not current.nthreads():
-                progress.stage("waiting for the scheduler to get workers")
-            yield current
+    # Current also where the caller has made another one so, whose workers have other limits.
+    opened = connect(**cluster) if client is None else nullcontext(client)
+    with (
+        opened as current,
+        current.as_current(),
+        masked_worker_logs(current, spec.hidden, spec.input, spec.output),
+    ):
+        if not current.nthreads():
+            progress.stage("waiting for the scheduler to get workers")
+        yield current
