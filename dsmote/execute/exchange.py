@@ -171,7 +171,8 @@ def write_file(folder: str, path: str, write: Callable[[Any], Any], durable: boo
         with suppress(FileNotFoundError):
             os.remove(held)
         if isinstance(error, OSError) and error.errno and not error.filename:
-            error.filename = inside  # a full disk does not say which file
+            # A full disk does not say which file.
+            raise OSError(f"cannot write {inside}: {error.strerror}") from error
         raise
     return size
 

@@ -198,6 +198,7 @@ class Cluster:
 _TYPES: dict[str, Any] = {
     "sampling_strategy": Strategy,
     "carry": Names | None,
+    "scratch": Text | None,
     "categorical_features": Literal["auto"] | list[Scalar],
 }
 #: Parameters of a job that give one of a sampler's by another name.

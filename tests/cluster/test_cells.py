@@ -202,7 +202,7 @@ def test_a_disk_becomes_full(cluster: Cluster, disk: Path, stage: str) -> None:
     wait_until(future.done, "it has failed")
     error = future.exception()
     assert isinstance(error, OSError)
-    said = rf".* No space left on device: '{disk}/dsmote-\w+/0-[\w.-]+'"
+    said = rf"cannot write {disk}/dsmote-\w+/0-[\w.-]+: No space left on device"
     assert re.fullmatch(said, str(error))
     filling.unlink()
     del future, result, error

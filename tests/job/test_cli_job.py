@@ -1,5 +1,6 @@
 """The commands from files to files: what they print, log and hide, and how they end."""
 
+import gc
 import io
 import json
 import logging
@@ -86,6 +87,23 @@ def test_resample_shows_counts_place_and_time(numeric: Path) -> None:
     assert pd.read_parquet("out")["y"].value_counts().to_dict() == {"usual": 175, "rare": 175}
     assert "3 of 3 partitions, 350 of 350 rows" in result.stderr.splitlines()
     assert "\x1b" not in result.output
+
+
+def test_cells_on_the_command_line(numeric: Path) -> None:
+    """The same files as by broadcast; scratch files are gone, beside the output or elsewhere."""
+    Path("scratch").mkdir()
+    ways = {"one": [], "two": ["--route", "cells"]}
+    ways["three"] = [*ways["two"], "--scratch", "scratch"]
+    for out, how in ways.items():
+        assert call("resample", "numeric", out, *TARGET, "--random-state", 0, *how).exit_code == 0
+    gc.collect()
+    assert not list(Path("scratch").iterdir())
+    assert set(ways) <= set(beside(Path()))
+    files = [{f.name: f.read_bytes() for f in Path(out).iterdir()} for out in ways]
+    assert files[0] == files[1] == files[2]
+    nowhere = ("--route", "cells", "--scratch", "nowhere")
+    failed(call("resample", "numeric", "four", *TARGET, *nowhere), "nowhere", "not there", code=1)
+    assert not Path("four").exists()
 
 
 def test_progress_lines_tell_the_seconds_left(capsys: pytest.CaptureFixture[str]) -> None:
