@@ -3,8 +3,6 @@
 import gc
 import os
 import re
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -26,6 +24,7 @@ from tests.cluster.starting import (
     left_in,
     run,
     scheduler_in,
+    small_disk,
     wait_until,
     worker_at,
     workers_of,
@@ -171,16 +170,8 @@ def test_a_worker_is_killed(cluster: Cluster, tmp_path: Path, stage: str) -> Non
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of few bytes for scratch files."""
-    folder, mount = tmp_path / "disk", shutil.which("mount")
-    folder.mkdir()
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("a small file system can only be mounted by root")
-    command = [mount, "-t", "tmpfs", "-o", "size=4m", "dsmote-test", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", "4m") as folder:
+        yield folder
 
 
 def fill(folder: Path) -> Path:

@@ -30,6 +30,7 @@ from tests.cluster.starting import (
     message,
     resample,
     scheduler_in,
+    small_disk,
     succeeded,
     wait_until,
     worker_at,
@@ -273,17 +274,9 @@ def test_a_damaged_file_is_one_message(job: Faults, spoilt: Path) -> None:
 @pytest.fixture
 def disk(job: Faults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A file system of few bytes for the output."""
-    folder, mount = tmp_path / "disk", shutil.which("mount")
-    folder.mkdir()
-    if mount is None or os.geteuid() != 0:
-        pytest.skip("a small file system can only be mounted by root")
-    command = [mount, "-t", "tmpfs", "-o", "size=400k", "dsmote-test", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
-    monkeypatch.setattr(job, "out", folder / "out")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    with small_disk(tmp_path / "disk", "400k") as folder:
+        monkeypatch.setattr(job, "out", folder / "out")
+        yield folder
 
 
 def test_a_disk_becomes_full_and_the_old_table_stays(job: Faults, disk: Path) -> None:
