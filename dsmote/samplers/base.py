@@ -390,21 +390,27 @@ class OverSampler(Sampler):
 
     def _notes(self, schema: Schema, recipe: Recipe, profile: Profile) -> list[str]:
         """Return how columns and search are taken, and how many rows a model is fitted to."""
-        n, total = getattr(self, "n_components", None), sum(profile.usable.values())
-        notes: list[Any] = [
-            schema.nominal
-            and not self._counts_levels  # where all are, who takes it knows
-            and f"{len(schema.nominal)} categorical feature(s), which are not interpolated: "
-            + listed(repr(schema.columns[i].name) for i in schema.nominal),
-            self.scale and f"neighbours are found among {self.scale}-scaled columns",
-            n
-            and "neighbours are found in leading principal components only (n_components="
-            f"{n}); recall is measured",
-            0 < recipe.sample < total
-            and f"{recipe.name} fits its model to a sample of about {recipe.sample:,} of {total:,} "
-            "rows, in which each class has its share (max_fit_rows)",
-        ]
-        return [*filter(None, notes)]
+        notes = []
+        if schema.nominal and not self._counts_levels:  # where all are, who takes it knows
+            names = listed(repr(schema.columns[i].name) for i in schema.nominal)
+            notes.append(
+                f"{len(schema.nominal)} categorical feature(s), which are not interpolated: {names}"
+            )
+        if self.scale:
+            notes.append(f"neighbours are found among {self.scale}-scaled columns")
+        n = getattr(self, "n_components", None)
+        if n:
+            notes.append(
+                "neighbours are found in leading principal components only (n_components="
+                f"{n}); recall is measured"
+            )
+        total = sum(profile.usable.values())
+        if 0 < recipe.sample < total:
+            notes.append(
+                f"{recipe.name} fits its model to a sample of about {recipe.sample:,} of {total:,} "
+                "rows, in which each class has its share (max_fit_rows)"
+            )
+        return notes
 
     def _made(self, table: Table, given: tuple[Any, ...], work: tuple[Task, list[str]]) -> Any:
         task, alarms = work
