@@ -22,6 +22,8 @@ Mining and Knowledge Discovery 28, 2014.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from scipy.special import ndtri
 
@@ -142,3 +144,15 @@ def vote(codes: np.ndarray, draws: np.ndarray) -> np.ndarray:
     place = np.cumsum(leading, axis=1) - 1
     winner = leading & (place == chosen[:, None])
     return codes[np.arange(n), winner.argmax(axis=1)]
+
+
+def mixed_weight(columns: Iterable[np.ndarray]) -> float:
+    """Return M, the median of the numeric columns' population standard deviations.
+
+    It is 1 where the median is 0 (at least half of the features are constant): M = 0 would make all
+    categories equally near.
+    """
+    # Column by column, so that the order of the additions does not depend on the layout.
+    spreads = [np.ascontiguousarray(column).std() for column in columns]
+    middle = float(np.median(spreads)) if spreads else 0.0
+    return middle if middle > 0 and np.isfinite(middle) else 1.0

@@ -36,7 +36,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
-from operator import itemgetter, methodcaller
+from operator import attrgetter, itemgetter, methodcaller
 from typing import Any
 
 import dask.array as da
@@ -47,6 +47,7 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
+from dsmote.execute.clean import Cleaning, Kept, decide, join_rows, removed_column, take_rows
 from dsmote.execute.generate import (
     make_block,
     provenance_of,
@@ -62,6 +63,7 @@ from dsmote.execute.graph import (
     freeze,
     freeze_all,
     over_all,
+    tree,
     with_one_thread,
 )
 from dsmote.execute.partition import (
@@ -73,6 +75,7 @@ from dsmote.execute.partition import (
     filtered,
     numbers_in,
     profile,
+    taken,
 )
 from dsmote.execute.recipe import ClassIndex, Making, Task
 from dsmote.execute.rows import retyped
@@ -190,6 +193,50 @@ def _all_numbers(parts: list[dict[int, bool]]) -> dict[int, bool]:
 
 def _chained(parts: Sequence[list[Any]]) -> list[Any]:
     return list(chain(*parts))
+
+
+def _joined_rows(parts: Sequence[Any], *, task: Cleaning) -> Any:
+    return with_one_thread(join_rows, parts, task)
+
+
+def _decided(parts: Sequence[Any], *, task: Cleaning) -> Kept:
+    return with_one_thread(decide, parts, task)
+
+
+def _ready(_: Any) -> None:
+    """Stand for a task that is done."""
+
+
+def _mask(decided: Kept, place: int) -> np.ndarray:
+    return decided.mask(place)
+
+
+def _kept(part: Any, stays: np.ndarray, *, name: str, schema: Schema) -> Any:
+    if len(part) != len(stays):
+        raise ValueError(
+            f"a partition of {name} has {len(part):,} rows, and {len(stays):,} when it was read "
+            "before; data that change between two reads cannot be resampled: write them to files, "
+            "or call persist(), before"
+        )
+    return taken(part, stays, name, schema)
+
+
+def _marked(part: Any, stays: np.ndarray) -> Any:
+    return with_provenance(part, removed_column(stays, part.index))
+
+
+def _removed(stays: np.ndarray) -> pd.DataFrame:
+    return removed_column(stays, pd.RangeIndex(len(stays)))
+
+
+def _as_it_is(part: Any) -> Any:
+    return part
+
+
+def _lazily(tasks: Mapping[Any, Any], name: str, of: Callable[[Any], Any], key: Any) -> Delayed:
+    """Return what a function makes of a task's result."""
+    graph = HighLevelGraph.from_collections(name, {**tasks, name: (of, key)}, dependencies=())
+    return Delayed(name, graph, layer=name)
 
 
 def _report(indexes: list[Any], *, labels: list[Any]) -> dict[Any, Any]:
@@ -407,47 +454,98 @@ class DaskTable:
         found = over_all(tasks, zip(level, strict=True), f"count-{token}", look, _chained)
         return Counted(tuple(found))
 
-    def kept(
-        self,
-        counted: Counted,
-        subsets: Mapping[Any, Subset],
-        masks: tuple[Mapping[Any, Any], Sequence[Any]] | None = None,
-    ) -> Any:
+    def kept(self, counted: Counted, subsets: Mapping[Any, Subset]) -> Any:
         """Return the rows that stay, lazily: (X, y), or the table with its target, and companions.
 
-        Masks are a graph, and its keys of a mask for each partition.
+        What stays is drawn once more for each, which costs little.
         """
         inputs = self._inputs()
-        keys = list(inputs.columns[0] or ())
-        y_keys = keys if self.has_target else list(inputs.columns[1] or ())
-        target = [self.target] if self.has_target else []
-        kinds = ["target" if name in target else "carried" for name in self.names]
-        schema = Schema(tuple(map(Column, self.names, self.dtypes, kinds)))
+        y_keys = inputs.columns[0 if self.has_target else 1] or ()
         token = tokenize(
             self._X, self._y, self.companions, self.target, list(subsets.items()), "keep"
         )
-        graph, mask_keys = dict(inputs.graph), [None] * len(keys)
-        if masks is not None:
-            graph, mask_keys = {**graph, **masks[0]}, list(masks[1])
-            token = tokenize(token, mask_keys)
-        given = {"X": self._X, "y": self._y, **{n: self.companions.get(n) for n in COMPANIONS}}
-        lengths: list[Any] = [np.nan] * len(keys)
-        if masks is None and any(isinstance(values, da.Array) for values in given.values()):
+        schema, all_marks = self._as_is(), counted.marks(subsets)
+
+        def keep(name: str, place: int, key: Any) -> tuple[Any, ...]:
+            work = partial(filtered, name=name, schema=schema, marks=all_marks[place])
+            return work, key, y_keys[place]
+
+        lengths = None
+        if any(isinstance(values, da.Array) for values in self._given.values()):
             lengths = list(counted.kept(subsets))
-        # What stays is drawn once more for each, which costs little. A task that two had in common
-        # would be fused in one way where they are computed apart, and in another where together.
-        results, all_marks = [], counted.marks(subsets)
-        for (name, values), own in zip(given.items(), inputs.columns, strict=True):
+        return self._filtered(inputs, inputs.graph, token, keep, lengths)
+
+    def cleaned(self, task: Cleaning) -> Any:
+        """Return the rows that stay by a rule, or all with a column that says so, lazily."""
+        inputs = self._inputs()
+        token = tokenize(self._X, self._y, self.companions, task)
+        tasks = dict(inputs.graph)
+        take = partial(with_one_thread, partial(take_rows, task=task))
+        level = add_each(tasks, f"rows-{token}", take, inputs.rows())
+        joined, last = partial(_joined_rows, task=task), partial(_decided, task=task)
+        decided = tree(tasks, level, f"decide-{token}", joined, last)
+        # Small, so that those who wait for it need not be sent what was decided of all rows.
+        tasks[f"ready-{token}"] = (_ready, decided)
+        second = inputs.again(f"again-{token}", f"ready-{token}")
+        tasks |= second.graph
+        masks = add_each(
+            tasks, f"mask-{token}", _mask, ((decided, i) for i in range(self.npartitions))
+        )
+        schema, marks = self._as_is(), task.provenance is not None
+
+        def keep(name: str, place: int, key: Any) -> tuple[Any, ...]:
+            if not marks:
+                return partial(_kept, name=name, schema=schema), key, masks[place]
+            marked = name == "X" and self.is_frame
+            return (_marked, key, masks[place]) if marked else (_as_it_is, key)
+
+        self.report = _lazily(tasks, f"found-{token}", attrgetter("found"), decided)
+        if marks and not self.is_frame:
+            rows = zip(masks, strict=True)
+            outputs = add_each(tasks, f"removed-{token}", _removed, rows)
+            like = removed_column(np.empty(0, dtype=bool), pd.RangeIndex(0))
+            self.provenance = collect(like, dict(tasks), outputs, f"provenance-{token}", ())
+        like = self._meta
+        if marks and self.is_frame:
+            like = with_provenance(like, removed_column(np.empty(0, dtype=bool), like.index))
+        return self._filtered(second, tasks, token, keep, like=like)
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        return {"X": self._X, "y": self._y, **{n: self.companions.get(n) for n in COMPANIONS}}
+
+    def _as_is(self) -> Schema:
+        """Return a schema of columns that are not looked at."""
+        target = [self.target] if self.has_target else []
+        kinds = ["target" if name in target else "carried" for name in self.names]
+        return Schema(tuple(map(Column, self.names, self.dtypes, kinds)))
+
+    def _filtered(
+        self,
+        inputs: Inputs,
+        graph: Mapping[Any, Any],
+        token: str,
+        keep: Callable[[str, int, Any], tuple[Any, ...]],
+        lengths: list[Any] | None = None,
+        like: Any = None,
+    ) -> Any:
+        """Return the collections of what `keep` makes of each partition, by name and place.
+
+        A task that two had in common would be fused in one way where they are computed apart, and
+        in another where together.
+        """
+        results = []
+        for (name, values), own in zip(self._given.items(), inputs.columns, strict=True):
             if own is None:
                 continue
-            tasks, outputs = dict(graph), [(f"kept-{name}-{token}", i) for i in range(len(keys))]
-            rows = zip(outputs, own, y_keys, mask_keys, all_marks, strict=True)
-            for out, key, y_key, mask, marks in rows:
-                work = partial(filtered, name=name, schema=schema, marks=marks)
-                tasks[out] = (work, key, y_key, mask)
+            tasks, outputs = dict(graph), [(f"kept-{name}-{token}", i) for i in range(len(own))]
+            for place, (out, key) in enumerate(zip(outputs, own, strict=True)):
+                tasks[out] = keep(name, place, key)
             # Rows that stay keep their index, so what is known of its order still holds.
             divisions = getattr(values, "divisions", None)
-            results.append(collect(values, tasks, outputs, f"{name}-{token}", lengths, divisions))
+            kind = like if name == "X" and like is not None and self.is_frame else values
+            known = lengths or [np.nan] * len(own)
+            results.append(collect(kind, tasks, outputs, f"{name}-{token}", known, divisions))
         return results[0] if len(results) == 1 else tuple(results)
 
     def run(self, task: Task) -> Any:

@@ -139,7 +139,7 @@ def extract(*row: Any, take: Take) -> Extract:
         quota = take.quotas.get(take.ranks.get(name, -1), 0)
         if rank is None and not quota:
             continue
-        found = _rows(here, np.flatnonzero(codes == code), take, weights, groups)
+        found = complete_rows(here, np.flatnonzero(codes == code), take, weights, groups)
         if rank is not None:
             rows[rank] = found
         if quota:
@@ -154,7 +154,7 @@ def extract(*row: Any, take: Take) -> Extract:
     return Extract(counts, (len(codes),), rows, sample, end, here.decimals(take.schema))
 
 
-def _rows(
+def complete_rows(
     here: Partition,
     at: np.ndarray | None,
     take: Take,
@@ -290,7 +290,7 @@ def reference_rows(
     if here.reference is None:
         codes, counts, _ = here.labels(schema)
         weights, groups = here.companions(schema, len(codes))
-        rows = _rows(here, None, Take(schema, skip=True), weights, groups)
+        rows = complete_rows(here, None, Take(schema, skip=True), weights, groups)
         places = np.array([ranks[name] for name in counts] or [-1], dtype=np.int32)
         matrix = recipe.scaled(rows.numeric)
         here.reference = ReferenceRows(rows, matrix, places[codes[rows.numbers]])

@@ -677,7 +677,7 @@ def count_part(target: Any, column: int | None = None) -> list[PartCount]:
     return [PartCount(of.counts, of.missing)]
 
 
-def pick(target: Any, mask: Any = None, *, marks: Sequence[Mark]) -> np.ndarray:
+def pick(target: Any, *, marks: Sequence[Mark]) -> np.ndarray:
     """Return how often each row of a partition stays: 0, once, or (copies) several times."""
     codes, counts, missing = labelled(as_series(target, "y"))
     _check_counts(counts | {None: missing}, marks)
@@ -690,7 +690,7 @@ def pick(target: Any, mask: Any = None, *, marks: Sequence[Mark]) -> np.ndarray:
             end = ends[mark.label]
             here = order[end - (mark.stop - mark.start) : end]
             times[here] = mark.subset.times(mark.start, mark.stop)
-    return times if mask is None else times * mask
+    return times
 
 
 def _check_counts(found: dict[Any, int], marks: Sequence[Mark]) -> None:
@@ -704,12 +704,14 @@ def _check_counts(found: dict[Any, int], marks: Sequence[Mark]) -> None:
             )
 
 
-def filtered(
-    part: Any, target: Any, mask: Any = None, *, name: str, schema: Schema, marks: Sequence[Mark]
-) -> Any:
+def filtered(part: Any, target: Any, *, name: str, schema: Schema, marks: Sequence[Mark]) -> Any:
     """Filter a partition of X, y, weights or groups by the matching one of y, or by its own."""
     target = target if schema.target is None else target.iloc[:, schema.target]
-    times = pick(target, mask, marks=marks)
+    return taken(part, pick(target, marks=marks), name, schema)
+
+
+def taken(part: Any, times: np.ndarray, name: str, schema: Schema) -> Any:
+    """Take each row of a partition of X, y, weights or groups as often as it stays."""
     if name == "X":
         _check_length(len(part), len(times), "y")
         if isinstance(part, pd.DataFrame):

@@ -14,6 +14,7 @@ from dask.base import is_dask_collection
 from pandas.api.extensions import ExtensionArray
 from scipy.sparse import issparse
 
+from dsmote.execute.clean import Cleaning, Kept, decide, removed_column, take_rows
 from dsmote.execute.dask_table import COMPANIONS, DaskTable, schema_of
 from dsmote.execute.extract import check_counts, extract, take_of
 from dsmote.execute.generate import (
@@ -292,13 +293,23 @@ class MemoryTable:
         """Count the classes."""
         return Counted(tuple(count_part(self.labels)))
 
-    def kept(
-        self, counted: Counted, subsets: Mapping[Any, Subset], mask: np.ndarray | None = None
-    ) -> np.ndarray:
+    def kept(self, counted: Counted, subsets: Mapping[Any, Subset]) -> np.ndarray:
         """Return which rows stay, in order, shape (rows kept,)."""
         (marks,) = counted.marks(subsets)
-        times = pick(self.labels, mask, marks=marks)
+        times = pick(self.labels, marks=marks)
         return np.repeat(np.arange(len(times)), times)
+
+    def cleaned(self, task: Cleaning) -> Kept:
+        """Have a rule decide which rows stay."""
+        with single_threaded():
+            return decide([take_rows(self._all, task=task)], task, in_threads)
+
+    def marked(self, stays: np.ndarray) -> Any:
+        """Return X with a column that tells which rows do not stay; of an array, that apart."""
+        if self.is_frame:
+            return with_provenance(self._X, removed_column(stays, self._X.index))
+        self.provenance = removed_column(stays, pd.RangeIndex(len(stays)))
+        return self._given
 
     def run(self, task: Task) -> Any:
         """Make the output: (X, y), or the table when the target is one of its columns."""

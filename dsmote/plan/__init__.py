@@ -19,6 +19,7 @@ from dsmote.plan.plan import ClassPlan as ClassPlan
 from dsmote.plan.plan import Plan as Plan
 from dsmote.plan.plan import make_plan as make_plan
 from dsmote.plan.plan import make_under_plan as make_under_plan
+from dsmote.plan.plan import with_all_rows as with_all_rows
 from dsmote.plan.profile import SCALES as SCALES
 from dsmote.plan.profile import Profile as Profile
 from dsmote.plan.profile import Scaling as Scaling

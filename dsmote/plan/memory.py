@@ -288,6 +288,7 @@ def project(
     levels: int = 0,
     process: int = 0,
     columns: int = 0,
+    what: str = "",
 ) -> tuple[MemoryProjection, list[str]]:
     """Add the classes up and compare with the limit; also return messages for what cannot fit.
 
@@ -295,7 +296,7 @@ def project(
     as a whole, with its output, `sample` of the rows that a model is fitted to, `looking` of a task
     that looks at all rows of a partition, `levels` of the counts of levels by class. `process` are
     those of a worker's process, where dsmote itself reads the partitions; 0 where they are not
-    known.
+    known. `what` says what does not fit, if it is not the largest class to grow.
 
     Examples
     --------
@@ -358,6 +359,6 @@ def project(
     ]
     size, term, remedy = max(terms, key=lambda each: each[0])
     label = max(classes, key=lambda c: c.build + c.gather).label
-    what = f"class {label!r} (the largest of {len(classes)} to grow)"
+    what = what or f"class {label!r} (the largest of {len(classes)} to grow)"
     reason = f"the largest term is {term} ({format_bytes(size)}); {remedy}"
     return projection, [refusal(what, worker, limit, reason)]

@@ -11,6 +11,7 @@ from typing import Any
 from dsmote.plan.labels import first, listed, plain, sort_labels, visible
 from dsmote.plan.memory import (
     ESTIMATOR_BYTES,
+    STEP_ROWS,
     ClassMemory,
     Limit,
     MemoryLimitError,
@@ -204,12 +205,14 @@ class Plan:
             found["blocks"] = [
                 {"label": _jsonable(b.label), "start": b.start, "stop": b.stop} for b in self.blocks
             ]
+        told = over or self.memory is not None  # else nothing is held but a partition
+        if told:
             found["passes"] = list(self.passes)
         if self.test is not None:
             found["test"] = [{"label": _jsonable(label), "rows": n} for label, n in self.test]
         if self.memory is not None:
             found["memory"] = self.memory.to_dict()
-        if over:
+        if told:
             found |= {"notes": list(self.notes), "warnings": list(self.warnings)}
             found["problems"] = list(self.problems)
         return found
@@ -246,12 +249,13 @@ class Plan:
             allowed, source = self.memory.allowed_bytes, self.memory.limit_source
             if allowed is not None:
                 source = f"{format_bytes(allowed)} allowed ({source})"
+            lines += ["", *self.reasons, ""] if over else [""]
+            lines.append(f"passes over the data: {len(self.passes)} ({'; '.join(self.passes)})")
+            if over:
+                lines.append(
+                    f"new rows: {len(self.blocks)} partition(s) of at most {largest:,} rows"
+                )
             lines += [
-                "",
-                *self.reasons,
-                "",
-                f"passes over the data: {len(self.passes)} ({'; '.join(self.passes)})",
-                f"new rows: {len(self.blocks)} partition(s) of at most {largest:,} rows",
                 f"memory: {format_bytes(self.memory.task_bytes)} in the largest task, "
                 f"{format_bytes(self.memory.worker_bytes)} in one worker; {source}",
             ]
@@ -541,7 +545,13 @@ def make_plan(
 
 
 def make_under_plan(
-    sampler: str, seed: int, counts: Counts, keep: Counts, direction: str = UNDER
+    sampler: str,
+    seed: int,
+    counts: Counts,
+    keep: Counts,
+    direction: str = UNDER,
+    notes: Sequence[str] = (),
+    warnings: Sequence[str] = (),
 ) -> Plan:
     """Put together what was decided for a sampler that makes no rows.
 
@@ -552,4 +562,58 @@ def make_under_plan(
         n, targeted = counts[label], label in keep
         dropped = n - keep[label] if targeted else 0
         classes.append(ClassPlan(label, rank, n, n, dropped=dropped, targeted=targeted))
-    return Plan(sampler, seed, tuple(classes), direction=direction)
+    return Plan(
+        sampler,
+        seed,
+        tuple(classes),
+        notes=tuple(notes),
+        warnings=tuple(warnings),
+        direction=direction,
+    )
+
+
+def with_all_rows(
+    plan: Plan,
+    usable: Counts,
+    needs: Needs,
+    schema: Schema,
+    partition_bytes: int,
+    row_bytes: int,
+    limit: Limit | None,
+    in_memory: bool = False,
+    process: int = 0,
+) -> Plan:
+    """Add what it takes to compare all rows in one worker; refuse what does not fit.
+
+    `usable` are the rows of each class without missing values.
+    """
+    n = sum(usable.values())
+    columns = len(schema.numeric), 0, len(schema.nominal)
+    # Rows ask a step at a time, and get lists of neighbours.
+    whole = class_memory(None, n, *columns, min(n, STEP_ROWS), row_bytes, needs)
+    lists = (16 * needs.k + 64) * n
+    whole = replace(whole, build=whole.build + lists, index=0, generate=0, block=partition_bytes)
+    # The process holds its input, and a second copy of the rows that stay.
+    held = 2 * plan.n_before * row_bytes if in_memory else 0
+    memory, too_large = project(
+        [whole],
+        partition_bytes,
+        limit,
+        held=held,
+        process=process,
+        columns=len(schema.columns),
+        what=f"comparing all {n:,} rows with each other",
+    )
+    too_small: tuple[str, ...] = ()
+    if n <= needs.k:
+        too_small = (
+            f"the table has {_rows(n)} without missing values, but {needs.k_name}={needs.k} needs "
+            f"at least {needs.k + 1}; lower it",
+        )
+    return replace(
+        plan,
+        memory=memory,
+        too_small=too_small,
+        too_large=tuple(too_large),
+        passes=needs.passes,
+    )

@@ -17,3 +17,4 @@ from dsmote.samplers.smote import SMOTE as SMOTE
 from dsmote.samplers.smoten import SMOTEN as SMOTEN
 from dsmote.samplers.smotenc import SMOTENC as SMOTENC
 from dsmote.samplers.svm import SVMSMOTE as SVMSMOTE
+from dsmote.samplers.tomek import TomekLinks as TomekLinks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, make_dataclass, replace
+from dataclasses import dataclass, make_dataclass, replace
 from functools import cache
 from numbers import Integral
 from operator import attrgetter
@@ -31,7 +31,6 @@ from dsmote.execute.tables import label_array
 from dsmote.neighbors import Choice, Engine
 from dsmote.neighbors.engines import BruteIndex, SklearnIndex, TreeIndex
 from dsmote.plan import (
-    CLEAN,
     OVER,
     UNDER,
     Needs,
@@ -51,7 +50,7 @@ from dsmote.plan.labels import listed
 from dsmote.plan.profile import TARGET, Sampled, unify_categories
 from dsmote.plan.schema import advice, column_name, is_nominal_dtype, with_decimals, with_dtypes
 from dsmote.plan.strategy import Counts
-from dsmote.samplers.parameters import allow, sklearn_constraints
+from dsmote.samplers.parameters import sklearn_constraints
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -549,7 +548,6 @@ class UnderSampler(Sampler):
     """Base of under-samplers; a sampler adds its parameters and says which rows it keeps."""
 
     sampling_strategy: Any = "auto"
-    random_state: Any = None
 
     _sampling_type = UNDER
     _memory_only: ClassVar[dict[str, Any]] = {"sample_indices_": None}  # where rows are taken
@@ -560,13 +558,6 @@ class UnderSampler(Sampler):
     def _subsets(self, plan: Plan) -> dict[Any, Subset]:
         """Return the rows to keep of each class that does not keep all as they are."""
         return {}
-
-    def _masks(self, table: Table, plan: Plan) -> Any:
-        """Return the rows that may stay, where the data say so.
-
-        In memory a mask; on Dask a graph, and its keys of a mask for each partition.
-        """
-        return None
 
     def _prepare(self, table: Table, class_counts: Counts | None, group: Any) -> tuple[Plan, Any]:
         if class_counts is not None:
@@ -585,29 +576,22 @@ class UnderSampler(Sampler):
         self._remember_columns(table)
         return self.plan_, counted
 
-    def _made(self, table: Table, given: tuple[Any, ...], work: Counted) -> Any:
-        subsets, masks = self._subsets(self.plan_), self._masks(table, self.plan_)
+    def _made(self, table: Table, given: tuple[Any, ...], work: Any) -> Any:
+        kept = table.kept(work, self._subsets(self.plan_))
         if table.lazy:
-            return table.kept(work, subsets, masks)
-        rows = self.sample_indices_ = table.kept(work, subsets, masks)
-        features, *others = given
-        if others and isinstance(others[0], tuple):
-            others[0] = label_array(others[0])
-        # Companions come back as arrays, whatever they are.
-        others[1:] = [v if isinstance(v, pd.Series) else np.asarray(v) for v in others[1:]]
-        return tuple(take(of, rows) for of in (features, *others))
+            return kept
+        self.sample_indices_ = kept
+        return rows_of(given, kept)
 
 
-@dataclass(kw_only=True, eq=False, repr=False)
-class CleanSampler(UnderSampler):
-    """Base of cleaning methods, which say by their rule which rows of the targeted classes stay."""
-
-    sampling_strategy: Any = field(
-        default="auto",
-        metadata=allow({"auto", "majority", "not minority", "not majority", "all"}, list, callable),
-    )
-
-    _sampling_type = CLEAN
+def rows_of(given: tuple[Any, ...], rows: np.ndarray) -> tuple[Any, ...]:
+    """Return some rows of what the user gave, in memory: features, the target, companions."""
+    features, *others = given
+    if others and isinstance(others[0], tuple):
+        others[0] = label_array(others[0])
+    # Companions come back as arrays, whatever they are.
+    others[1:] = [v if isinstance(v, pd.Series) else np.asarray(v) for v in others[1:]]
+    return tuple(take(of, rows) for of in (features, *others))
 
 
 UNIFY_BYTES = 50_000  # categories that may be embedded in the graph

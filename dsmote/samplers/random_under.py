@@ -82,6 +82,7 @@ class RandomUnderSampler(UnderSampler):
 
     _summary = "a random part of the rows of large classes"
 
+    random_state: Any = None
     replacement: bool = field(default=False, metadata=allow(bool))
 
     def _subsets(self, plan: Plan) -> dict[Any, Subset]:

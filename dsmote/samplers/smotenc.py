@@ -7,27 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 
 from dsmote.execute import Recipe, Rows, SearchSpace, Table
+from dsmote.kernels import mixed_weight
 from dsmote.neighbors import Choice, choose_engine
 from dsmote.plan import Profile, Schema
 from dsmote.plan.labels import listed
-from dsmote.plan.schema import column_name, is_nominal_dtype
+from dsmote.samplers.columns import nominal_features
 from dsmote.samplers.parameters import allow
 from dsmote.samplers.smote import SMOTE
-
-
-def mixed_weight(columns: Iterable[np.ndarray]) -> float:
-    """Return M, the median of the numeric columns' population standard deviations.
-
-    It is 1 where the median is 0 (at least half of the features are constant): M = 0 would make all
-    categories equally near.
-    """
-    # Column by column, so that the order of the additions does not depend on the layout.
-    spreads = [np.ascontiguousarray(column).std() for column in columns]
-    middle = float(np.median(spreads)) if spreads else 0.0
-    return middle if middle > 0 and np.isfinite(middle) else 1.0
 
 
 class MixedRecipe(Recipe):
@@ -138,17 +126,7 @@ class SMOTENC(SMOTE):
         return recipe
 
     def _nominal(self, table: Table, carried: Sequence[Any]) -> list[int]:
-        wanted = self.categorical_features
-        target = [table.target] if table.has_target else []
-        places = [i for i, name in enumerate(table.names) if name not in target]
-        if isinstance(wanted, str):
-            if wanted != "auto":
-                raise ValueError(
-                    "categorical_features must be 'auto', names, positions or a mask, but is "
-                    f"{wanted!r}"
-                )
-            return [i for i in places if table.names[i] not in carried and _is_nominal(table, i)]
-        return _positions(list(wanted), table.names, places)
+        return nominal_features(table, self.categorical_features, carried)
 
     def _informed(self, recipe: Any, profile: Profile, new: Any) -> tuple[Recipe, list[str]]:
         flat = []
@@ -180,33 +158,3 @@ class SMOTENC(SMOTE):
                 f"features are categorical ({names}); use SMOTEN, or encode a column as numbers"
             )
         return schema
-
-
-def _is_nominal(table: Table, i: int) -> bool:
-    dtype = table.dtypes[i]
-    nominal = is_nominal_dtype(dtype) and not (dtype == np.dtype("O") and table.is_number(i))
-    return nominal or pd.api.types.is_bool_dtype(dtype)
-
-
-def _positions(wanted: list[Any], names: list[Any], places: list[int]) -> list[int]:
-    """Turn names, positions (among the features) or a mask into positions in the table."""
-    if wanted and all(isinstance(w, bool | np.bool_) for w in wanted):
-        if len(wanted) != len(places):
-            raise ValueError(
-                f"categorical_features is a mask of {len(wanted)} values, but there are "
-                f"{len(places)} columns"
-            )
-        return [i for i, chosen in zip(places, wanted, strict=True) if chosen]
-    found = []
-    for w in map(column_name, wanted):
-        # A whole number is a position wherever it can be one, as in imbalanced-learn.
-        if isinstance(w, int | np.integer) and -len(places) <= w < len(places):
-            found.append(places[int(w)])
-        elif w in names and names.index(w) in places:
-            found.append(names.index(w))
-        else:
-            shown = listed(repr(names[i]) for i in places)
-            raise ValueError(
-                f"categorical_features names {w!r}, which is not there; the columns are {shown}"
-            )
-    return sorted(set(found))

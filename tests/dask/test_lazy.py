@@ -39,7 +39,7 @@ N, FEW = 120, 36
 COUNTS = {0: N - FEW, 1: FEW}
 
 OVER, UNDER = (
-    {name: kind(random_state=0, **how) for name, (kind, how) in family(over).items()}
+    {name: kind(**how) for name, (kind, how) in family(over, random_state=0).items()}
     for over in (True, False)
 )
 ALL = OVER | UNDER

@@ -34,8 +34,8 @@ from dsmote import (
     RandomUnderSampler,
     SafeLevelSMOTE,
 )
+from dsmote.kernels import mixed_weight
 from dsmote.plan import wanted_rows
-from dsmote.samplers.smotenc import mixed_weight
 from tests.samplers import family, having
 from tests.tables import mixed, naive_neighbours, overlapping
 

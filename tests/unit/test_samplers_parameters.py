@@ -9,7 +9,6 @@ import dask
 import numpy as np
 import pandas as pd
 import pytest
-from dask.base import tokenize
 from imblearn.over_sampling import SMOTE as TheirSMOTE
 from imblearn.over_sampling import SMOTENC as TheirSMOTENC
 from sklearn.base import BaseEstimator, clone
@@ -17,9 +16,10 @@ from sklearn.neighbors import NearestNeighbors
 
 import dsmote
 from dsmote import SMOTE, SMOTENC, make_sampler
+from dsmote.execute import Decision, Rule
 from dsmote.neighbors import BruteIndex, CappedIndex, TreeIndex
 from dsmote.samplers import samplers
-from dsmote.samplers.base import CleanSampler
+from dsmote.samplers.cleaning import CleanSampler
 from dsmote.samplers.registry import describe_samplers, find_sampler
 from tests.tables import (
     CONTAINERS,
@@ -388,22 +388,17 @@ CLEANED = numbers(90, 30, 3)
 A, B = CLEANED.drop(columns="y"), CLEANED["y"]
 
 
+class PositiveRule(Rule):
+    """Rows of the targeted classes stay if their first feature is positive."""
+
+    def decide(self, of):
+        return Decision((of.matrix[:, 0] > 0) | ~of.targeted[of.ranks])
+
+
 class Positive(CleanSampler):
     """Keeps the rows of the targeted classes whose first feature is positive."""
 
-    def _masks(self, table, plan):
-        targeted = [c.label for c in plan.classes if c.targeted]
-
-        def mask(features, labels):
-            first = np.asarray(features)[:, 0]
-            return (first > 0) | ~np.isin(np.asarray(labels).reshape(-1), targeted)
-
-        if not table.lazy:
-            return mask(A, B)
-        inputs = table._inputs()
-        name = f"positive-{tokenize(table._X, targeted)}"
-        tasks = {(name, i): (mask, *row) for i, row in enumerate(inputs.rows())}
-        return inputs.graph | tasks, list(tasks)
+    _rule_type = PositiveRule
 
 
 @pytest.mark.parametrize(

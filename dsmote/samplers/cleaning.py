@@ -1,0 +1,179 @@
+"""What samplers share that leave rows out by who is near whom among all rows.
+
+A sampler is a rule (:class:`dsmote.execute.Rule`), which says which rows stay, and the class that
+users construct, whose parameters are the fields of a dataclass. A field of the rule that is named
+like a parameter has its value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dsmote.execute import Cleaning, Rule, Table, check_removed
+from dsmote.execute.dask_table import DaskTable
+from dsmote.execute.partition import incomplete
+from dsmote.execute.resources import memory_limit
+from dsmote.plan import (
+    CLEAN,
+    Needs,
+    Plan,
+    Profile,
+    Schema,
+    make_under_plan,
+    root_seed,
+    scaling_of,
+    wanted_rows,
+    with_all_rows,
+)
+from dsmote.plan.labels import listed
+from dsmote.plan.schema import advice, column_name
+from dsmote.plan.strategy import Counts
+from dsmote.samplers.base import (
+    UnderSampler,
+    assumed_profile,
+    check_labels,
+    partition_bytes,
+    rows_of,
+    wanted_search,
+)
+from dsmote.samplers.columns import nominal_features
+from dsmote.samplers.parameters import allow
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class RuleSampler(UnderSampler):
+    """Base of samplers with a rule that says which rows stay."""
+
+    carry: Any = None
+    missing: str = "error"
+    scale: str | None = None
+    categorical_features: Any = field(default="auto", metadata=allow("array-like", str))
+    provenance: Any = field(default=False, metadata=allow({"flag"}, False))
+
+    _random = False
+    _any_kind = False
+    _rule_type: ClassVar[type[Rule]]
+
+    def _rule(self, **more: Any) -> Rule:
+        """Return what makes this sampler itself: its parameters as far as workers need them."""
+        kind, known = self._rule_type, type(self).__dataclass_fields__
+        given = {name: getattr(self, name) for name in kind.__dataclass_fields__ if name in known}
+        if "n_neighbors" in known and "k" not in more:
+            given["k"], given["neighbors"] = wanted_search(self.n_neighbors, "auto")
+        given.pop("n_neighbors", None)
+        return kind(type(self).__name__, **(given | more))
+
+    def _table_schema(self, table: Table, group: Any) -> Schema:
+        carried = [] if self.carry is None else [column_name(name) for name in self.carry]
+        excluded = [*carried, *([] if group is None else [group])]
+        schema = table.schema(
+            carry=carried,
+            nominal=nominal_features(table, self.categorical_features, excluded),
+            group=group,
+            any_kind=False,
+            sampler=type(self).__name__,
+        )
+        if self.provenance and table.is_frame:
+            check_removed(table.names)
+        return schema
+
+    def _profiled(self, table: Table, schema: Schema, class_counts: Counts | None) -> Profile:
+        """Look at the data once, or take the user's word."""
+        if class_counts is not None:
+            if self.scale:
+                raise ValueError(
+                    f"scale={self.scale!r} needs to look at all rows once, and class_counts says "
+                    "not to; leave class_counts out, or scale the columns before"
+                )
+            return assumed_profile(class_counts, schema.row_bytes())
+        profile = table.profile(schema, self.scale)
+        self._check_rows(profile.rows, profile.missing_target, table)
+        if self.missing == "error" and (profile.missing or profile.infinite):
+            raise ValueError(incomplete(profile.missing, profile.infinite, schema))
+        return profile
+
+    def _prepare(self, table: Table, class_counts: Counts | None, group: Any) -> tuple[Plan, Any]:
+        schema = self._table_schema(table, group)
+        profile = self._profiled(table, schema, class_counts)
+        check_labels(profile.counts)
+        keep = wanted_rows(
+            self.sampling_strategy, profile.counts, self._sampling_type, table.meta_labels
+        )
+        rule = self._rule()
+        if profile.moments:
+            rule = rule.scaled_by(scaling_of(profile.moments))
+        row_bytes = max(schema.row_bytes(), profile.bytes // max(1, profile.rows))
+        notes = self._notes(schema)
+        passes = [*table.passes, *(["counting classes"] if not profile.assumed else [])]
+        passes += ["collecting the features of all rows", "writing the rows that stay"]
+        plan = make_under_plan(
+            type(self).__name__,
+            root_seed(getattr(self, "random_state", 0)),
+            profile.counts,
+            keep,
+            self._sampling_type,
+            notes,
+            advice(schema, profile, [], self.scale is not None),
+        )
+        plan = with_all_rows(
+            plan,
+            profile.usable,
+            Needs(rule.k, k_name=self._k_name, passes=tuple(passes)),
+            schema,
+            partition_bytes(table, profile, self._partition_rows) if table.lazy else 0,
+            row_bytes,
+            memory_limit(on_cluster=table.lazy),
+            in_memory=not table.lazy,
+            process=self._process_bytes,
+        )
+        self.sampling_strategy_ = keep
+        self._remember_columns(table)
+        self.plan_ = plan
+        return plan, Cleaning(rule, schema, plan, self.missing == "skip", self.provenance or None)
+
+    #: The parameter that says how many neighbours.
+    _k_name: ClassVar[str] = "n_neighbors"
+
+    def _notes(self, schema: Schema) -> list[str]:
+        notes = []
+        if schema.nominal and schema.numeric:
+            names = listed(repr(schema.columns[i].name) for i in schema.nominal)
+            notes.append(f"{len(schema.nominal)} categorical feature(s), as SMOTENC's: {names}")
+        elif schema.nominal:
+            notes.append("all features are categorical: rows are compared as SMOTEN's")
+        if self.scale:
+            notes.append(f"neighbours are found among {self.scale}-scaled columns")
+        return notes
+
+    def _made(self, table: Table, given: tuple[Any, ...], work: Cleaning) -> Any:
+        if isinstance(table, DaskTable):
+            made = table.cleaned(work)
+            self.report_ = table.report
+            if table.provenance is not None:
+                self.provenance_ = table.provenance
+            return made
+        kept = table.cleaned(work)
+        self.sample_indices_ = np.flatnonzero(kept.stays)
+        for name, value in kept.found.items():
+            setattr(self, name, value)
+        if not self.provenance:
+            return rows_of(given, self.sample_indices_)
+        marked = table.marked(kept.stays)
+        if table.provenance is not None:
+            self.provenance_ = table.provenance
+        return (marked, *given[1:])
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class CleanSampler(RuleSampler):
+    """Base of cleaning methods, which say by their rule which rows of the targeted classes stay."""
+
+    sampling_strategy: Any = field(
+        default="auto",
+        metadata=allow({"auto", "majority", "not minority", "not majority", "all"}, list, callable),
+    )
+
+    _sampling_type = CLEAN
