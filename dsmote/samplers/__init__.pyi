@@ -5,13 +5,19 @@ command line, jobs, the tests) finds it here, and loads it when it is asked for.
 """
 
 from dsmote.samplers.adasyn import ADASYN as ADASYN
+from dsmote.samplers.all_knn import AllKNN as AllKNN
 from dsmote.samplers.borderline import BorderlineSMOTE as BorderlineSMOTE
+from dsmote.samplers.enn import EditedNearestNeighbours as EditedNearestNeighbours
 from dsmote.samplers.kmeans import KMeansSMOTE as KMeansSMOTE
+from dsmote.samplers.ncr import NeighbourhoodCleaningRule as NeighbourhoodCleaningRule
 from dsmote.samplers.polynom_fit import PolynomFitSMOTE as PolynomFitSMOTE
 from dsmote.samplers.random import RandomOverSampler as RandomOverSampler
 from dsmote.samplers.random_under import RandomUnderSampler as RandomUnderSampler
 from dsmote.samplers.registry import make_sampler as make_sampler
 from dsmote.samplers.registry import samplers as samplers
+from dsmote.samplers.repeated_enn import (
+    RepeatedEditedNearestNeighbours as RepeatedEditedNearestNeighbours,
+)
 from dsmote.samplers.safe_level import SafeLevelSMOTE as SafeLevelSMOTE
 from dsmote.samplers.smote import SMOTE as SMOTE
 from dsmote.samplers.smoten import SMOTEN as SMOTEN
