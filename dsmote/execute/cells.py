@@ -361,7 +361,7 @@ class Cells:
         marks = known["mark"].to_numpy() if "mark" in known.column_names else None
         for some in self.steps(rows, numbers):
             everyone = self.with_others(layout, c, rows, numbers[some])
-            at = np.searchsorted(everyone.numbers, rows.numbers[asking[some]])
+            at: Any = np.searchsorted(everyone.numbers, rows.numbers[asking[some]])
             answers = np.full(len(everyone), -1, dtype=np.int64)
             answers[at] = np.arange(len(at))
             near: Any = Known(np.searchsorted(everyone.numbers, numbers[some]), answers)

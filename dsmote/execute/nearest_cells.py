@@ -65,15 +65,9 @@ class AllCells(Cells):
     def rows_in(self, here: Partition, schema: Schema) -> Rows:
         """Return the complete rows of a partition, with their classes."""
         found = reference_rows(here, schema=schema, ranks=self.labels, recipe=self.recipe)
-        rows = found.rows
+        rows, more = found.rows, {"rank": found.ranks}
         weights = rows.weights if self.recipe.values else None
-        return Rows(
-            rows.numeric,
-            rows.codes[:, :0],
-            rows.numbers,
-            weights=weights,
-            more={"rank": found.ranks},
-        )
+        return Rows(rows.numeric, rows.codes[:, :0], rows.numbers, weights=weights, more=more)
 
     def lay_out(self, found: Extract, *_: Any) -> AllLayout:
         """Cut the cells, and number the rows of the classes that ask."""
@@ -142,10 +136,8 @@ class AllCells(Cells):
         for c, name in enumerate(self._names("told", self.cls.cells)):
             came = self.exchange.receive([name], self.ranks.index(rank))
             among = came["among"].to_numpy()
-            counts[0, among], counts[1, among] = (
-                came["others"].to_numpy(),
-                came["present"].to_numpy(),
-            )
+            for count, kind in zip(counts, ("others", "present"), strict=True):
+                count[among] = came[kind].to_numpy()
             cell[among] = c
         asked = np.flatnonzero(cell >= 0)
         nothing = np.empty((len(asked), 0))
