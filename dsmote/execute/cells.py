@@ -18,8 +18,8 @@ those of a new row's number, so it does not depend on the cells either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from itertools import pairwise
 from typing import Any
@@ -28,11 +28,20 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from dsmote.execute.exchange import Exchange, scratch
+from dsmote.execute.exchange import Exchange
 from dsmote.execute.extract import Extract, Take, extract
 from dsmote.execute.generate import STEP, Part, finish
-from dsmote.execute.partition import row_hashes
-from dsmote.execute.recipe import Bases, ClassIndex, Draws, Made, Making, Recipe, Rows, Task
+from dsmote.execute.partition import Partition, row_hashes
+from dsmote.execute.recipe import (
+    Bases,
+    ClassContext,
+    ClassIndex,
+    Draws,
+    Made,
+    Making,
+    Recipe,
+    Rows,
+)
 from dsmote.execute.rows import common_categories, exact_of, join_levels
 from dsmote.neighbors import cells as kernels
 from dsmote.neighbors.exact import scale_power
@@ -43,7 +52,6 @@ from dsmote.plan import (
     Profile,
     Schema,
     Stream,
-    copies_with_replacement,
     format_bytes,
 )
 from dsmote.plan.draws import INDEX
@@ -71,6 +79,12 @@ class Layout:
     starts: np.ndarray  # number of the first row of each partition among all rows of the table
     like: Rows
     decimals: dict[int, Any]
+    report: Mapping[str, Any] = field(default_factory=dict)  # what the user is told of the class
+
+
+#: An index that knows the neighbours of some base rows; which of its rows they are, and the first
+#: and the end of the new rows of each.
+Indexed = tuple[ClassIndex, np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -82,14 +96,30 @@ class Cells:
     cls: ClassPlan
     blocks: tuple[Block, ...]
     parts: int  # partitions of the input
+    total: int = 0  # new rows of all classes together
+    told: Any = None  # where it says what is near the rows of the class among all rows
 
     @property
     def recipe(self) -> Recipe:
         """The sampler's."""
         return self.how.recipe
 
+    @property
+    def own(self) -> str:
+        """What names of files and tasks begin with."""
+        return str(self.cls.rank)
+
+    @property
+    def _what(self) -> str:
+        return f"class {self.cls.label!r}"
+
+    @property
+    def k(self) -> int:
+        """How many neighbours are looked for."""
+        return self.recipe.k
+
     def _name(self, stage: str, place: int) -> str:
-        return f"{self.cls.rank}-{stage}-{place:05d}"
+        return f"{self.own}-{stage}-{place:05d}"
 
     def _names(self, stage: str, n: int) -> list[str]:
         return [self._name(stage, place) for place in range(n)]
@@ -116,7 +146,7 @@ class Cells:
         )
         return Stored(rows.take(_NO_IDS), len(rows), sample, largest, unfit)
 
-    def lay_out(self, found: Extract) -> Layout:
+    def lay_out(self, found: Extract, *_: Any) -> Layout:
         """Cut the cells, and allocate the new rows to base rows."""
         everywhere = found.stored.get(self.cls.rank, [])
         stored = [each for each in everywhere if each is not None]
@@ -133,25 +163,42 @@ class Cells:
             columns = self._columns(places, stored[0].like.numeric.shape[1])
             weight = self.recipe.weight_of(columns)
         unit = scale_power(np.array([each.largest for each in stored]), weight)
-        sample = np.unique(np.concatenate([each.sample for each in stored]), axis=0)
-        cutting = kernels.cut(self.recipe.scaled(sample) * unit, (self.cls.cells - 1).bit_length())
-        ends = copies_with_replacement(n, self.cls.new, self.how.seed, self.cls.rank)
-        starts = np.concatenate([[0], ends[:-1]])
-        bounds = np.cumsum([each.n_rows if each else 0 for each in everywhere])[:-1]
-        schema = pa.schema({"start": pa.int64(), "end": pa.int64()})
-        batches = (
-            pa.record_batch([pa.array(a), pa.array(b)], schema=schema)
-            for a, b in zip(np.split(starts, bounds), np.split(ends, bounds), strict=True)
-        )
-        self.exchange.write(self._name("allocation", 0), batches, schema)
+        cutting = self._cutting(stored, unit)
+        n_rows = [each.n_rows if each else 0 for each in everywhere]
+        bases, state, known = self._allocated(n)
+        known |= {"start": np.concatenate([[0], bases.ends[:-1]]), "end": bases.ends}
+        if bases.marks is not None:
+            known["mark"] = bases.marks
         like = _joined(stored, self.how.schema)
-        return Layout(cutting, unit, weight, found.starts, like, found.decimals)
+        if state is not None:
+            known["state"] = state
+            like = replace(like, more={"state": state[:0]})
+        table, edges = pa.table(known), np.cumsum([0, *n_rows]).tolist()
+        batches = (_batch(table.slice(i, j - i)) for i, j in pairwise(edges))
+        self.exchange.write(self._name("allocation", 0), batches, table.schema)
+        engine = "none" if self.recipe.values else self.cls.engine or "cells"
+        report = {"engine": engine, "exact": True, "recall": 1.0, **bases.report}
+        return Layout(cutting, unit, weight, found.starts, like, found.decimals, report)
+
+    def _cutting(self, stored: Sequence[Stored], unit: float) -> kernels.Cutting:
+        sample = np.unique(np.concatenate([each.sample for each in stored]), axis=0)
+        return kernels.cut(self.recipe.scaled(sample) * unit, (self.cls.cells - 1).bit_length())
+
+    def _allocated(self, n: int) -> tuple[Bases, np.ndarray | None, dict[str, np.ndarray]]:
+        """Return how often each row is a base, its state, and what else is known of each."""
+        nothing = Rows(np.empty((n, 0)), np.empty((n, 0), np.int32), np.broadcast_to(-1, n))
+        ctx = ClassContext(nothing, self.cls, self.how.seed, total=self.total)
+        columns = {}
+        if self.told is not None:
+            ctx.nearest_all, columns = self.told.nearest_of(self.cls.rank, n)
+        ctx.state = self.recipe.prepare(ctx)
+        return self.recipe.bases(ctx), ctx.state, columns
 
     def _columns(self, places: Sequence[int], n: int) -> Iterator[np.ndarray]:
         names = [self._name("columns", place) for place in places]
         return (self.exchange.receive(names, j)["x"].to_numpy() for j in range(n))
 
-    def spread(self, layout: Layout, found: Extract, place: int) -> dict[str, np.ndarray]:
+    def spread(self, layout: Layout, found: Extract, _: Any, place: int) -> dict[str, np.ndarray]:
         """Send the class rows of a partition to their cells; return counts and boxes."""
         (stored,) = found.stored[self.cls.rank]
         task = partial(self._spread, layout, stored and stored.like, place)
@@ -163,11 +210,20 @@ class Cells:
             rows, _ = rows_of(self.exchange.receive([self._name("rows", place)], 0), own)
             rows = _as(rows, layout.like)
         allocated = self.exchange.receive([self._name("allocation", 0)], place)
+        known = {name: allocated[name].to_numpy() for name in allocated.column_names}
+        more = {name: known.pop(name) for name in layout.like.more}
+        rows = replace(rows, more=more).moved(int(layout.starts[place]))
+        return self._sent(layout, rows, known, place)
+
+    def _sent(
+        self, layout: Layout, rows: Rows, known: dict[str, np.ndarray], place: int
+    ) -> dict[str, np.ndarray]:
+        """Send rows of a partition, and what is known of each, to their cells."""
         cell, low, high = layout.cutting.spread(self._matrix(layout, rows))
         order, n = np.argsort(cell, kind="stable"), layout.cutting.n_cells
-        rows = rows.take(order).moved(int(layout.starts[place]))
-        more = {name: allocated[name].to_numpy()[order] for name in ("start", "end")}
-        self.exchange.send(self._name("cell", place), table_of(rows, **more), cell[order], n)
+        known = {name: of[order] for name, of in known.items()}
+        table = table_of(rows.take(order), **known)
+        self.exchange.send(self._name("cell", place), table, cell[order], n)
         return {"rows": np.bincount(cell, minlength=n), "low": low, "high": high}
 
     # ---- the cells
@@ -176,12 +232,24 @@ class Cells:
         matrix = self.recipe.scaled(rows.numeric)
         return matrix if layout.unit == 1.0 else matrix * layout.unit
 
-    def _rows(self, layout: Layout, c: int) -> tuple[Rows, np.ndarray, np.ndarray]:
+    def rows_of_cell(self, layout: Layout, c: int) -> tuple[Rows, pa.Table]:
+        """Return the rows of a cell, and what is known of each."""
         names = self._names("cell", self.parts)
-        rows, more = rows_of(self.exchange.receive(names, c), layout.like)
-        return rows, more["start"].to_numpy(), more["end"].to_numpy()
+        return rows_of(self.exchange.receive(names, c), layout.like)
+
+    def _asks(self, known: pa.Table) -> np.ndarray:
+        """Tell which rows ask: those that are bases."""
+        return np.asarray(known["end"].to_numpy() > known["start"].to_numpy())
+
+    def _answering(self, rows: Rows) -> Rows:
+        """Return what goes with an answer."""
+        return rows
 
     def _cell(self, layout: Layout, rows: Rows) -> kernels.Cell:
+        build, weight = self._build(rows), layout.weight * layout.unit
+        return kernels.Cell(self._matrix(layout, rows), rows.codes, weight, build)
+
+    def _build(self, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
         recipe, seed = self.recipe, int(Stream(self.how.seed, self.cls.rank, INDEX).bits(0, 1)[0])
         some = slice(None, None, max(1, len(rows) // 512))
         engine: Any = recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
@@ -189,12 +257,10 @@ class Cells:
         def build(matrix: np.ndarray, codes: np.ndarray, weight: float) -> Any:
             return engine.build(matrix, *((codes, weight) if weight else ()), seed=seed)
 
-        return kernels.Cell(
-            self._matrix(layout, rows), rows.codes, layout.weight * layout.unit, build
-        )
+        return build
 
     def home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
-        """Search a cell for the neighbours of its base rows, and send those on that need it."""
+        """Search a cell for the neighbours of rows that ask, and send those on that need it."""
         return self.exchange.once(self._name("home", c), partial(self._home, layout, boxes, c))
 
     def check_boxes(self, parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
@@ -203,17 +269,18 @@ class Cells:
         largest = int(boxes["rows"].max())
         if largest > self.cls.cell_rows:
             raise ValueError(
-                f"class {self.cls.label!r} has {largest:,} rows so near each other (or equal) that "
+                f"{self._what} has {largest:,} rows so near each other (or equal) that "
                 f"they are one cell, and workers have memory for {self.cls.cell_rows:,}; give each "
                 "worker more memory"
             )
         return boxes
 
     def _home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
-        rows, start, end = self._rows(layout, c)
-        cell, k = self._cell(layout, rows), self.recipe.k
-        asking = cell.order[(end > start)[cell.order]]  # near ones follow each other
-        squares, found = cell.home(asking, k)
+        rows, known = self.rows_of_cell(layout, c)
+        cell, asking, asks = self._cell(layout, rows), _NO_IDS, self._asks(known)
+        if asks.any():
+            asking = cell.order[asks[cell.order]]  # near ones follow each other
+        squares, found = cell.home(asking, self.k)
         self.exchange.send(
             self._name("home", c),
             pa.table({"query": asking, "square": _lists(squares), "place": _lists(found)}),
@@ -228,7 +295,7 @@ class Cells:
         query, to = query[order], to[order]
         n_cells = len(low)
         bounds = np.searchsorted(to, np.arange(n_cells + 1)).tolist()
-        asked = replace(rows, integers={}, weights=None)
+        asked = _searched(rows)
 
         def batch(some: np.ndarray) -> pa.RecordBatch:
             sent = asked.take(asking[some])
@@ -238,14 +305,14 @@ class Cells:
         self.exchange.write(self._name("forward", c), parts, batch(query[:0]).schema)
         return {"forwards": np.array(len(query)), "asking": np.array(len(asking))}
 
-    def answer(self, layout: Layout, boxes: Any, _: Any, c: int) -> dict[str, np.ndarray]:
+    def answer(self, layout: Layout, _: Any, c: int) -> dict[str, np.ndarray]:
         """Answer the queries of other cells."""
         return self.exchange.once(self._name("answer", c), partial(self._answer, layout, c))
 
     def _answer(self, layout: Layout, c: int) -> dict[str, np.ndarray]:
-        rows, _, _ = self._rows(layout, c)
-        cell, k, found = self._cell(layout, rows), self.recipe.k, 0
-        like = replace(layout.like, integers={}, weights=None)
+        rows, _ = self.rows_of_cell(layout, c)
+        cell, k, found = self._cell(layout, rows), self.k, 0
+        rows, like = self._answering(rows), _searched(layout.like)
         schema = table_of(rows.take(_NO_IDS), query=_NO_IDS, square=np.empty(0)).schema
 
         def answers() -> Iterator[pa.RecordBatch]:
@@ -270,16 +337,62 @@ class Cells:
         self.exchange.write(self._name("answer", c), answers(), schema)
         return {"answers": np.array(found)}
 
-    def make(self, layout: Layout, boxes: Any, _: Any, c: int) -> dict[str, np.ndarray]:
+    def make(self, layout: Layout, _: Any, c: int) -> dict[str, np.ndarray]:
         """Make the new rows of a cell's base rows, and send them to their blocks."""
         return self.exchange.once(self._name("made", c), partial(self._make, layout, c))
 
-    def _make(self, layout: Layout, c: int) -> dict[str, np.ndarray]:
-        rows, start, end = self._rows(layout, c)
+    def _make(self, layout: Layout, c: int, *also: Any) -> dict[str, np.ndarray]:
+        files = made = 0
+        for index, at, start, end in self._indexes(layout, c, *also):
+            copies = end - start
+            first = np.cumsum(copies) - copies
+            bases = np.repeat(at, copies)
+            places = np.arange(len(bases)) + np.repeat(start - first, copies)
+            for held in range(0, len(bases), CELL_NEW_ROWS):
+                self._send_made(f"{self._name('made', c)}-{files}", index, bases, places, held)
+                files += 1
+            made += len(bases)
+        return {"files": np.array(files), "rows": np.array(made)}
+
+    def _indexes(self, layout: Layout, c: int, *_: Any) -> Iterator[Indexed]:
+        rows, known = self.rows_of_cell(layout, c)
+        asking, _, numbers = self.lists(layout, c, rows)
+        start, end = known["start"].to_numpy(), known["end"].to_numpy()
+        marks = known["mark"].to_numpy() if "mark" in known.column_names else None
+        for some in self.steps(rows, numbers):
+            everyone = self.with_others(layout, c, rows, numbers[some])
+            at: Any = np.searchsorted(everyone.numbers, rows.numbers[asking[some]])
+            answers = np.full(len(everyone), -1, dtype=np.int64)
+            answers[at] = np.arange(len(at))
+            near: Any = Known(np.searchsorted(everyone.numbers, numbers[some]), answers)
+            marked = None
+            if marks is not None:
+                marked = np.zeros(len(everyone), dtype=bool)
+                marked[at] = marks[asking[some]]
+            index = self._index(layout, everyone, marked, near)
+            yield index, at, start[asking[some]], end[asking[some]]
+
+    def _index(
+        self, layout: Layout, rows: Rows, marks: Any, near: Any, nearest_all: Any = None
+    ) -> ClassIndex:
+        """Return rows of the class, as blocks of new rows are made of them."""
+        rank, state = self.cls.rank, rows.more.get("state")
+        of = Bases(_NO_IDS, marks)  # each base row has its new rows with it
+        return ClassIndex(rows, of, near, nearest_all, {}, False, rank, layout.decimals, state)
+
+    # ---- what a cell found
+
+    def lists(
+        self, layout: Layout, c: int, rows: Rows
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return rows that asked, in order, and squares and numbers (-1: none) of their k nearest.
+
+        Rows are those of the cell, by place.
+        """
         here = self.exchange.receive([self._name("home", c)], 0)
-        asking, k = here["query"].to_numpy(), self.recipe.k
-        squares, place = _listed(here["square"], k), _listed(here["place"], k)
-        numbers = np.where(place < 0, -1, rows.numbers[place])
+        asking = here["query"].to_numpy()
+        squares, place = _listed(here["square"], self.k), _listed(here["place"], self.k)
+        numbers = np.where(place < 0, -1, rows.numbers[place] if len(rows) else -1)
         del here, place
         row_of = np.zeros(len(rows), dtype=np.int64)
         row_of[asking] = np.arange(len(asking))
@@ -288,50 +401,34 @@ class Cells:
             square = came["square"].to_numpy()
             squares, numbers = kernels.merge(squares, numbers, query, more, square)
         order = np.argsort(asking)
-        asking, numbers = asking[order], numbers[order]
-        # No more rows of other cells are held at once than the cell has of its own.
+        return asking[order], squares[order], numbers[order]
+
+    def steps(self, rows: Rows, numbers: np.ndarray) -> Iterator[slice]:
+        """Divide lists so that no more rows of other cells are held at once than of this one."""
         from_others = len(np.setdiff1d(numbers, rows.numbers))
-        step = max(1, len(rows) // k) if from_others > len(rows) else max(1, len(asking))
-        files = made = 0
-        for low in range(0, len(asking), step):
-            some = asking[low : low + step]
-            index = self._index(layout, rows, c, some, numbers[low : low + step])
-            copies = (end - start)[some]
-            first = np.cumsum(copies) - copies
-            bases = np.repeat(np.searchsorted(index.rows.numbers, rows.numbers[some]), copies)
-            places = np.arange(len(bases)) + np.repeat(start[some] - first, copies)
-            for held in range(0, len(bases), CELL_NEW_ROWS):
-                self._send_made(f"{self._name('made', c)}-{files}", index, bases, places, held)
-                files += 1
-            made += len(bases)
-        return {"files": np.array(files), "rows": np.array(made)}
+        step = max(1, len(rows) // self.k) if from_others > len(rows) else max(1, len(numbers))
+        for low in range(0, len(numbers), step):
+            yield slice(low, low + step)
 
     def _answers(self, layout: Layout, c: int) -> Iterator[pa.Table]:
         for name in self._names("answer", layout.cutting.n_cells):
-            for i in range(self.recipe.k):
-                came = self.exchange.receive([name], c * self.recipe.k + i)
+            for i in range(self.k):
+                came = self.exchange.receive([name], c * self.k + i)
                 if len(came):
                     yield came
 
-    def _index(
-        self, layout: Layout, rows: Rows, c: int, asking: np.ndarray, numbers: np.ndarray
-    ) -> ClassIndex:
-        """Return a cell's rows and those of other cells that are neighbours, and who is whose."""
-        wanted = np.setdiff1d(numbers, rows.numbers)
-        pieces = [rows]
+    def with_others(self, layout: Layout, c: int, rows: Rows, numbers: np.ndarray) -> Rows:
+        """Return a cell's rows, and those of other cells that have some numbers, in order."""
+        wanted = np.setdiff1d(numbers[numbers >= 0], rows.numbers)
+        pieces, like = [rows], self._answering(layout.like)
         for came in self._answers(layout, c) if len(wanted) else ():
-            found, _ = rows_of(came, layout.like)
+            found, _ = rows_of(came, like)
             first = np.unique(found.numbers, return_index=True)[1]
             at = first[np.isin(found.numbers[first], wanted)]
             wanted = np.setdiff1d(wanted, found.numbers[at])
             pieces.append(found.take(at))
         everyone = _concatenated(pieces)
-        everyone = everyone.take(np.argsort(everyone.numbers))
-        at = np.full(len(everyone), -1)
-        at[np.searchsorted(everyone.numbers, rows.numbers[asking])] = np.arange(len(asking))
-        known: Any = Known(np.searchsorted(everyone.numbers, numbers), at)
-        rank, decimals = self.cls.rank, layout.decimals
-        return ClassIndex(everyone, _ALLOCATED, known, None, {}, False, rank, decimals)
+        return everyone.take(np.argsort(everyone.numbers))
 
     def _send_made(
         self, name: str, index: ClassIndex, bases: np.ndarray, places: np.ndarray, start: int
@@ -368,7 +465,7 @@ class Cells:
         names = [f"{self._name('made', c)}-{i}" for c, n in enumerate(made.files) for i in range(n)]
         table = self.exchange.receive(names, number)
         order = np.argsort(table["place"].to_numpy())
-        rows, more = rows_of(table, layout.like)
+        rows, more = rows_of(table, replace(layout.like, more={}))
         rows = rows.take(order)
         if not np.array_equal(more["place"].to_numpy()[order], np.arange(block.start, block.stop)):
             raise ValueError(
@@ -401,6 +498,11 @@ class MadeInCells:
     cells: Cells
     layout: Layout
     files: tuple[int, ...]  # of each cell
+
+    @property
+    def report(self) -> Mapping[str, Any]:
+        """What the user is told of the class."""
+        return self.layout.report
 
 
 @dataclass(frozen=True)
@@ -437,12 +539,16 @@ def merged_boxes(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray
 
 def store(place: int, *row: Any, take: Take, cells: Sequence[Cells]) -> Extract:
     """Take class rows out of a partition, and write those of classes that are cut into cells."""
-    found = extract(*row, take=take)
+    here = Partition.of(*row)
+    found = extract(here, take=take)
     rows = dict(found.rows)
     stored = {}
     for each in cells:
         own = rows.pop(each.cls.rank, None)
         stored[each.cls.rank] = [None if own is None else each.store(own, place)]
+    told = cells[0].told
+    if told is not None:
+        stored[told.cls.rank] = [told.store(told.rows_in(here, take.schema), place)]
     return replace(found, rows=rows, stored=stored)
 
 
@@ -474,6 +580,7 @@ def table_of(rows: Rows, **more: np.ndarray) -> pa.Table:
     if rows.codes.shape[1]:
         columns["c"] = _lists(rows.codes)
     columns |= {f"i{place}": values for place, values in rows.integers.items()}
+    columns |= rows.more
     if rows.weights is not None:
         columns["w"] = rows.weights
     return pa.table(columns | more)
@@ -486,6 +593,7 @@ def rows_of(table: pa.Table, like: Rows) -> tuple[Rows, pa.Table]:
     x = _listed(table["x"], p) if p else np.empty((n, 0))
     codes = _listed(table["c"], q) if q else np.empty((n, 0), dtype=np.int32)
     integers = {j: table[f"i{j}"].to_numpy() for j in like.integers}
+    own = {name: table[name].to_numpy() for name in like.more}
     weights = table["w"].to_numpy() if like.weights is not None else None
     rows = replace(
         like,
@@ -494,8 +602,14 @@ def rows_of(table: pa.Table, like: Rows) -> tuple[Rows, pa.Table]:
         numbers=table["number"].to_numpy(),
         integers=integers,
         weights=weights,
+        more=own,
     )
     return rows, table
+
+
+def _searched(rows: Rows) -> Rows:
+    """Return rows with no more than they are searched by."""
+    return replace(rows, integers={}, weights=None, more={})
 
 
 def _as(rows: Rows, like: Rows) -> Rows:
@@ -545,6 +659,7 @@ def _concatenated(pieces: Sequence[Rows]) -> Rows:
 
     integers = {j: np.concatenate([piece.integers[j] for piece in pieces]) for j in first.integers}
     weights = None if first.weights is None else joined("weights")
+    more = {name: np.concatenate([piece.more[name] for piece in pieces]) for name in first.more}
     return replace(
         first,
         numeric=joined("numeric"),
@@ -552,17 +667,8 @@ def _concatenated(pieces: Sequence[Rows]) -> Rows:
         numbers=joined("numbers"),
         integers=integers,
         weights=weights,
+        more=more,
     )
-
-
-def cells_of(task: Task, parts: int, token: str) -> list[Cells]:
-    """Return the classes that are cut into cells, with a scratch folder for them."""
-    exchange = scratch(task.scratch, token, task.staged)
-    found = []
-    for c in task.plan.growing:
-        blocks = tuple(block for block in task.plan.blocks if block.class_rank == c.rank)
-        found += [Cells(exchange, task.how, c, blocks, parts)] if c.cells else []
-    return found
 
 
 # ---- what it takes

@@ -556,7 +556,7 @@ class DaskTable:
         token = tokenize(self._X, self._y, self.companions, task)
         cells: list[Any] = []
         if any(c.cells for c in plan.growing):
-            from dsmote.execute.cells import cells_of
+            from dsmote.execute.nearest_cells import cells_of
 
             token = uuid.uuid4().hex  # a result is of its own scratch files
             cells = cells_of(task, len(keys), token)

@@ -291,7 +291,7 @@ def reference_rows(
         codes, counts, _ = here.labels(schema)
         weights, groups = here.companions(schema, len(codes))
         rows = complete_rows(here, None, Take(schema, skip=True), weights, groups)
-        places = np.array([ranks[name] for name in counts] or [-1], dtype=np.int32)
+        places = np.array([ranks.get(name, -1) for name in counts] or [-1], dtype=np.int32)
         matrix = recipe.scaled(rows.numeric)
         here.reference = ReferenceRows(rows, matrix, places[codes[rows.numbers]])
     return here.reference

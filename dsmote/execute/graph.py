@@ -426,10 +426,14 @@ def add_indexes(
         # Levels may be many: they are in the graph once, and not in every task that needs them.
         model = f"levels-{token}"
         tasks[model] = (partial(tuple, task.levels),)
+    indexes = _add_cells(tasks, token, cells, gathered, model) if cells else {}
     nearest_all: dict[int, Any] = {}
     survey = None
-    if recipe.n_neighbors_all or recipe.surveys:
-        asked = _add_queries(tasks, token, task, gathered, model) if recipe.n_neighbors_all else {}
+    asking = [c for c in plan.growing if c.rank not in indexes and c.engine != COPY]
+    if recipe.surveys or (recipe.n_neighbors_all and (asking or not cells)):
+        asked = {}
+        if recipe.n_neighbors_all:
+            asked = _add_queries(tasks, token, task, gathered, model)
         # In itself small, so that those who wait for it need not be sent the rows. A partition that
         # is read before all that it is read for would be held, and with it every other.
         ready = f"ready-{token}"
@@ -445,9 +449,6 @@ def add_indexes(
             survey = tree(tasks, level, f"surveyed-{token}", sum)
         if recipe.n_neighbors_all:
             nearest_all = _add_nearest(tasks, second, token, look, task, asked, each)
-    indexes = {}
-    for of in cells:
-        indexes[of.cls.rank] = _add_cells(tasks, token, of, gathered)
     for c in plan.growing:
         if c.rank in indexes:
             continue
@@ -498,29 +499,54 @@ def _stored(place: int, *row: Any, take: Any, cells: Sequence[Cells]) -> Any:
         return store(place, *row, take=take, cells=cells)
 
 
-def _add_cells(tasks: dict[Any, Any], token: str, of: Cells, gathered: Any) -> Any:
-    """Add the tasks of a class that is cut into cells; return the key of what they made."""
+def _add_cells(
+    tasks: dict[Any, Any], token: str, cells: Sequence[Cells], gathered: Any, model: Any
+) -> dict[int, Any]:
+    """Add the tasks of classes that are cut into cells; return the keys of what they made."""
     from dsmote.execute.cells import merged_boxes
 
-    own = f"{of.cls.rank}-{token}"
-
-    def add(name: str, function: Callable[..., Any], n: int, *args: Any) -> list[Any]:
+    def add(name: str, of: Cells, function: Callable[..., Any], n: int, *args: Any) -> list[Any]:
         rows = ((*args, place) for place in range(n))
-        return add_each(tasks, f"{name}-{own}", partial(with_one_thread, function), rows)
+        name = f"{name}-{of.own}-{token}"
+        return add_each(tasks, name, partial(with_one_thread, function), rows)
 
-    layout = f"layout-{own}"
-    tasks[layout] = (of.lay_out, gathered)
-    parts = zip(repeat(layout), ((f"extract-{token}", i) for i in range(of.parts)), count())
-    spread = partial(with_one_thread, of.spread)
-    level = add_each(tasks, f"spread-{own}", spread, parts)
-    boxes = tree(tasks, level, f"boxes-{own}", merged_boxes, of.check_boxes)
-    homes = add("home", of.home, of.cls.cells, layout, boxes)
-    there = tree(tasks, homes, f"homes-{own}", _ready)
-    answers = add("answer", of.answer, of.cls.cells, layout, boxes, there)
-    there = tree(tasks, answers, f"answers-{own}", _ready)
-    made = add("make", of.make, of.cls.cells, layout, boxes, there)
-    tasks[f"made-{own}"] = (of.made, layout, made)
-    return f"made-{own}"
+    def spread(of: Cells, *after: Any) -> tuple[Any, list[Any]]:
+        layout = f"layout-{of.own}-{token}"
+        tasks[layout] = (of.lay_out, gathered, *after)
+        extracts = ((f"extract-{token}", place) for place in range(of.parts))
+        parts = zip(repeat(layout), extracts, repeat(model), count())
+        look = partial(with_one_thread, of.spread)
+        return layout, add_each(tasks, f"spread-{of.own}-{token}", look, parts)
+
+    def search(of: Cells, *after: Any) -> tuple[Any, Any]:
+        """Add a search of cells; return the layout, and the key of a task that is after it."""
+        layout, level = spread(of, *after)
+        own = f"{of.own}-{token}"
+        boxes = tree(tasks, level, f"boxes-{own}", merged_boxes, of.check_boxes)
+        homes = add("home", of, of.home, of.cls.cells, layout, boxes)
+        there = tree(tasks, homes, f"homes-{own}", _ready)
+        answers = add("answer", of, of.answer, of.cls.cells, layout, there)
+        return layout, tree(tasks, answers, f"answers-{own}", _ready)
+
+    told = cells[0].told
+    judged: tuple[Any, ...] = ()
+    if told is not None:
+        of_all, there = search(told)
+        level = add("judge", told, told.judge, told.cls.cells, of_all, there)
+        judged = (tree(tasks, level, f"judged-{token}", _ready),)
+    made = {}
+    for of in cells:
+        n_cells, also = of.cls.cells, tuple[Any, ...]()
+        if told is not None and of.recipe.values:
+            n_cells, also = told.cls.cells, (of_all,)
+            layout, level = spread(of, *judged)
+            there = tree(tasks, level, f"spread-all-{of.own}-{token}", _ready)
+        else:
+            layout, there = search(of, *judged)
+        files = add("make", of, of.make, n_cells, layout, *also, there)
+        made[of.cls.rank] = f"made-{of.own}-{token}"
+        tasks[made[of.cls.rank]] = (of.made, layout, files)
+    return made
 
 
 def _surveyed(model: Any, *row: Any, look: Any, recipe: Any, n_classes: int) -> Any:
@@ -579,7 +605,7 @@ def together(classes: Sequence[ClassPlan]) -> list[list[tuple[int, int]]]:
     some: list[list[tuple[int, int]]] = []
     room = 0
     for c in classes:
-        if c.engine == COPY:
+        if c.engine == COPY or c.cells:
             continue
         for b in range(max(1, -(-c.usable // BATCH))):
             rows = min(BATCH, c.usable - b * BATCH)

@@ -62,6 +62,8 @@ class Rows:
     passthrough: pd.DataFrame | None = None  # columns that are no features but wanted
     # By what the values of a decimal column in `integers` are multiplied to be integers.
     units: Mapping[int, int] = field(default_factory=dict)
+    # What else is known of each row, by name, where rows are cut into cells.
+    more: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -69,8 +71,11 @@ class Rows:
     def take(self, at: np.ndarray) -> Rows:
         """Return the features, and the weights, of some rows."""
         integers = {place: values[at] for place, values in self.integers.items()}
+        more = {name: values[at] for name, values in self.more.items()}
         numeric, codes, numbers = self.numeric[at], self.codes[at], self.numbers[at]
-        made = replace(self, numeric=numeric, codes=codes, numbers=numbers, integers=integers)
+        made = replace(
+            self, numeric=numeric, codes=codes, numbers=numbers, integers=integers, more=more
+        )
         return made if self.weights is None else replace(made, weights=self.weights[at])
 
     def moved(self, by: int) -> Rows:
@@ -144,6 +149,8 @@ class NearestOfAll:
     # float64, shape (n, m): squares of the distances, each over a power of four that its distance
     # says. They order distances that rounding made equal, until partitions are merged.
     finer: np.ndarray | None = None
+    # What `other_classes` says of each, where the lists themselves are not all in one place.
+    counts: tuple[np.ndarray, np.ndarray] | None = None
 
 
 class Bases(NamedTuple):
@@ -244,6 +251,10 @@ class Recipe:
     n_neighbors_all: ClassVar[Any] = 0
     #: Those of them whose values are wanted.
     values: ClassVar[Any] = 0
+    #: All that :meth:`bases` and :meth:`prepare` read is how many rows there are, and what
+    #: :func:`other_classes` says of the nearest of all rows; what `prepare` returns is an array,
+    #: with a value for each row. With `values`, new rows are made of these and their base rows.
+    counts_others: ClassVar[bool] = False
     #: Rows that a model is fitted to, at most; 0 where none is.
     sample: ClassVar[Any] = 0
 
@@ -326,11 +337,20 @@ class Recipe:
 
     @property
     def in_cells(self) -> bool:
-        """Whether all that is asked of a class is who is near whom in it: then it may be cut."""
+        """Whether all that is asked of a class is who is near whom: then it may be cut."""
         asks = (Recipe.bases, Recipe.prepare)
         own = (type(self).bases, type(self).prepare)
-        reads = self.sample or self.surveys or self.n_neighbors_all
-        return self.exact and self.k > 0 and own == asks and not (reads or self.copies_rows)
+        if self.n_neighbors_all:
+            engine = self.engine_all
+            known = self.counts_others and (engine is None or engine.exact)
+        else:
+            known = own == asks and not self.sample
+        return self.exact and self.k > 0 and known and not (self.surveys or self.copies_rows)
+
+    @property
+    def counted(self) -> int:
+        """How many of the nearest of all rows `bases` and `prepare` count others among."""
+        return int(self.n_neighbors_all)
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit a model to sampled (scaled) rows and their class numbers, in the table's order."""
@@ -410,6 +430,8 @@ def vote_on(rows: Rows, voters: np.ndarray, draws: Draws) -> np.ndarray:
 
 def other_classes(nearest_all: NearestOfAll, m: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Count rows of other classes, and all rows, among the (m) nearest of all rows."""
+    if nearest_all.counts is not None:
+        return nearest_all.counts
     classes = nearest_all.classes[:, :m]
     there = classes >= 0
     return (there & (classes != nearest_all.own_class)).sum(axis=1), there.sum(axis=1)

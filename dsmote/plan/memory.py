@@ -259,7 +259,9 @@ def cell_memory(
         + 3 * CELL_NEW_ROWS * (row + 40)
     )
     task += 8 * BALLS * n_cells
-    allocation = 48 * n_rows + 3 * CELL_SAMPLE * row
+    # Copies of each row; and what is near it among all rows, as it comes and in order.
+    each = 48 + (64 if needs.n_neighbors_all else 0)
+    allocation = each * n_rows + 3 * CELL_SAMPLE * row
     collect = 5 * whole.block  # as it comes, as arrays, in order, as a frame, and as it is written
     return ClassMemory(
         whole.label,

@@ -28,6 +28,7 @@ from dsmote.plan.strategy import CLEAN, OVER, UNDER, Counts
 
 RULE_OF_THUMB = "rule of thumb: "  # begins a warning that nothing was measured for
 SMALL_K_ROWS = 2_000  # rows of a class per neighbour from which on k counts as small
+ALL_ROWS = "the nearest of all rows"  # what the data are read once more for
 COPY = "copy"  # the engine of a class that has too few rows for neighbours, and is copied
 
 
@@ -115,6 +116,8 @@ class Plan:
         rows without a label are those of None.
     direction : {"over-sampling", "under-sampling", "clean-sampling"}
         Of cleaning methods rows are known when they are dropped: counts after are at most these.
+    all_rows : ClassPlan or None
+        Into how many cells all rows are cut, where classes that are cut ask for the nearest of all.
     """
 
     sampler: str
@@ -129,6 +132,7 @@ class Plan:
     passes: tuple[str, ...] = ()
     test: tuple[tuple[Any, int], ...] | None = None
     direction: str = OVER
+    all_rows: ClassPlan | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Tasks carry plans: not what is computed from them.
@@ -369,36 +373,50 @@ def _warnings(classes: Sequence[ClassPlan], needs: Needs) -> list[str]:
 
 CELL_ROWS = 1 << 22  # rows that a cell is to have, at most
 LEAST_CELL = 1 << 12  # and at least, whatever the memory
+_OF_CELLS = ("build", "generate", "n_blocks")
 _UNEVEN = 1.3  # cells are cut from a sample: some get more rows than others
 
 
 def _cut(
     growing: Sequence[ClassPlan],
     whole: Mapping[int, ClassMemory],
-    memory_of: Callable[[ClassPlan], ClassMemory],
+    memory_of: Callable[[ClassPlan, ClassPlan | None], ClassMemory],
     projected: Callable[[Sequence[ClassMemory]], tuple[Any, list[str]]],
     asked: bool,
-) -> tuple[list[ClassPlan], Any, list[str]]:
-    """Cut the largest classes (all, if asked to) into as few cells as memory allows."""
+    everyone: ClassPlan | None,
+    values: bool,
+) -> tuple[list[ClassPlan], Any, list[str], ClassPlan | None]:
+    """Cut the largest classes (all, if asked to) into as few cells as memory allows.
+
+    `everyone` stands for all rows, which are cut too where their nearest are looked for; with
+    `values` new rows are made in these cells.
+    """
     may = [c for c in growing if c.engine != COPY]
     may.sort(key=lambda c: -c.usable)
-    why = "as asked for" if asked else "because its rows do not fit into one worker"
+    why = f"in cells, {'as asked for' if asked else 'because its rows do not fit into one worker'}"
     for n in range(max(1, len(may) if asked else 1), len(may) + 1):
         rows = min(CELL_ROWS, max(1, may[0].usable - 1))
         while True:
+            all_rows = everyone and _sized(everyone, everyone.usable, rows)
             found = {c.rank: c for c in growing}
             for c in may[:n]:
-                cells = 1 << (-(-c.usable // rows) - 1).bit_length()
-                most = min(c.usable, int(_UNEVEN * c.usable / cells) + LEAST_CELL)
-                found[c.rank] = replace(c, cells=cells, cell_rows=most, why=f"in cells, {why}")
-            terms = [memory_of(c) if c.cells else whole[c.rank] for c in found.values()]
+                n_rows = everyone.usable if everyone and values else c.usable
+                found[c.rank] = replace(_sized(c, n_rows, rows), why=why)
+            terms = [memory_of(c, all_rows) if c.cells else whole[c.rank] for c in found.values()]
             memory, problems = projected(terms)
             if not problems or (rows <= LEAST_CELL and n == len(may)):
-                return [*found.values()], memory, problems
+                return [*found.values()], memory, problems, all_rows
             if rows <= LEAST_CELL:
                 break
             rows //= 2
-    return [*growing], *projected([*whole.values()])
+    return [*growing], *projected([*whole.values()]), None
+
+
+def _sized(c: ClassPlan, n_rows: int, rows: int) -> ClassPlan:
+    """Cut a class into as many cells as so many rows are cut into, of so many each."""
+    cells = 1 << (-(-n_rows // rows) - 1).bit_length()
+    most = min(c.usable, int(_UNEVEN * n_rows / cells) + LEAST_CELL)
+    return replace(c, cells=cells, cell_rows=most)
 
 
 def make_plan(
@@ -511,18 +529,36 @@ def make_plan(
         columns=len(schema.columns),
     )
     memory, too_large = projected(terms)
+    all_rows: ClassPlan | None = None
+    passes = needs.passes
     if needs.cells and not in_memory and (route == "cells" or (too_large and route == "auto")):
         row = 8 * n_numeric + 8 * n_exact + 4 * n_nominal + 32
         whole = {c.rank: term for c, term in zip(growing, terms, strict=True)}
 
-        def cut(c: ClassPlan) -> ClassMemory:
+        def cut(c: ClassPlan, of_all: ClassPlan | None) -> ClassMemory:
             columns = n_numeric, n_exact, n_nominal
             cell = class_memory(c.label, c.cell_rows, *columns, c.cell_rows, row_bytes, needs)
-            return cell_memory(whole[c.rank], c.usable, c.cell_rows, c.cells, cell, row, needs)
+            own = cell_memory(whole[c.rank], c.usable, c.cell_rows, c.cells, cell, row, needs)
+            if of_all is None:
+                return own
+            # Its cells and those of all rows are searched one after the other.
+            of, n_rows = replace(needs, k=needs.n_neighbors_all), of_all.cell_rows
+            cell = class_memory(c.label, n_rows, n_numeric, 0, 0, n_rows, row_bytes, of)
+            every = cell_memory(whole[c.rank], 0, n_rows, of_all.cells, cell, row, of)
+            most = {name: max(getattr(own, name), getattr(every, name)) for name in _OF_CELLS}
+            return replace(own, **most)
 
-        growing, memory, too_large = _cut(growing, whole, cut, projected, route == "cells")
+        everyone = None
+        if needs.n_neighbors_all:
+            everyone = ClassPlan("all rows", len(classes), sum(profile.counts.values()), n_usable)
+        asked, values = route == "cells", needs.values > 0
+        growing, memory, too_large, all_rows = _cut(
+            growing, whole, cut, projected, asked, everyone, values
+        )
         by_rank = {c.rank: c for c in growing}
         classes = [by_rank.get(c.rank, c) for c in classes]
+        if all_rows is not None and all(c.cells or c.engine == COPY for c in growing):
+            passes = tuple(each for each in passes if each != ALL_ROWS)
     too_small = _too_small(small, k, needs.k_name, incomplete) if small else []
     if growing and 0 < n_usable <= needs.n_neighbors_all:
         too_small.append(
@@ -540,7 +576,8 @@ def make_plan(
         warnings=(*warnings, *_warnings(classes, needs)),
         too_small=tuple(too_small),
         too_large=tuple(too_large),
-        passes=needs.passes,
+        passes=passes,
+        all_rows=all_rows,
     )
 
 

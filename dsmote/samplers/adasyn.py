@@ -18,6 +18,7 @@ class AdasynRecipe(Recipe):
 
     k_name = "n_neighbors"
     lazy_report = True
+    counts_others = True
     n_neighbors_all = property(lambda self: self.k)
 
     @property
@@ -98,3 +99,6 @@ class ADASYN(OverSampler):
     n_components: Any = None
     on_small_class: str = "error"
     on_small_group: str = "error"
+    route: str = "auto"
+    scratch: str | None = None
+    max_pairs: float = 1e13

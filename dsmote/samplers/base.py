@@ -47,6 +47,7 @@ from dsmote.plan import (
     wanted_rows,
 )
 from dsmote.plan.labels import listed
+from dsmote.plan.plan import ALL_ROWS
 from dsmote.plan.profile import TARGET, Sampled, unify_categories
 from dsmote.plan.schema import advice, column_name, is_nominal_dtype, with_decimals, with_dtypes
 from dsmote.plan.strategy import Counts
@@ -651,7 +652,7 @@ def needs_of(
     passes = [*table.passes, *(["counting classes"] if not profile.assumed else [])]
     passes.append("collecting minority rows and writing the output")
     if recipe.n_neighbors_all:
-        passes.append("the nearest of all rows")
+        passes.append(ALL_ROWS)
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
     more = {"levels": sum(map(attrgetter("bytes"), profile.levels)), "passthrough": passthrough}

@@ -32,7 +32,9 @@ class BorderRecipe(Recipe):
     m_engine: Engine | None = None
 
     lazy_report = True
+    counts_others = True
     n_neighbors_all = property(lambda self: self.m)
+    counted = property(lambda self: self.m)
 
     @property
     def engine_all(self) -> Engine | None:

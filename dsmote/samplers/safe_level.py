@@ -10,6 +10,7 @@ class SafeLevelRecipe(Recipe):
     """The safe level of a row is how many of its k nearest rows of all are of its class."""
 
     lazy_report = True
+    counts_others = True
     n_neighbors_all = property(lambda self: self.k)
 
     def prepare(self, ctx: ClassContext) -> np.ndarray:
