@@ -20,9 +20,9 @@ left out because values are missing are no part of it: they stay, and are nobody
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -45,6 +45,7 @@ from dsmote.neighbors import (
 from dsmote.plan import Plan, Scaling, Schema
 
 _SEEN = 512  # rows that an engine is chosen from
+_REDUCED = 1 << 20  # rows whose neighbours are held at once
 _STEP = 1 << 13  # rows that ask at a time, so that threads share the work
 
 
@@ -55,23 +56,20 @@ class Decision(NamedTuple):
     found: dict[str, Any] = {}  # noqa: RUF012 - what the user is told: fitted attributes
 
 
-@dataclass(frozen=True)
-class AllRows:
-    """The complete rows of a table, in order, as they are compared."""
+#: Of the classes of rows, shape (m,), and of their neighbours, shape (m, k), -1 where there is
+#: none, both by rank: an array of m values.
+Reduce = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-    matrix: np.ndarray  # float64, shape (n, p): the numeric features, scaled if asked for
-    codes: np.ndarray  # int32, shape (n, q): levels of the categorical features
+
+@dataclass(frozen=True, kw_only=True)
+class RankedRows:
+    """The complete rows of a table, in order, and their classes."""
+
     ranks: np.ndarray  # int32, shape (n,): place of each row's class in sorted label order
     labels: tuple[Any, ...]  # of the classes, in that order
     targeted: np.ndarray  # bool, by rank: the sampling strategy names the class
     keep: np.ndarray  # int64, by rank: rows that are to stay; of cleaning methods, all
     seed: int
-    group: np.ndarray | None = None  # int32, shape (n,): neighbours are of the same group
-    engine: Engine | None = None  # that the user asked for
-    each: Each | None = None  # maps a function in threads
-    weight: float = 0.0  # the distance that a differing category counts for, beside numbers
-    tables: tuple[np.ndarray, ...] = ()  # P(class | level), where all features are categorical
-    _indexes: dict[Any, NeighborIndex] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         return len(self.ranks)
@@ -84,6 +82,29 @@ class AllRows:
     def of_classes(self, wanted: np.ndarray) -> np.ndarray:
         """Return the rows of classes, given by a mask over ranks."""
         return np.flatnonzero(wanted[self.ranks])
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllRows(RankedRows):
+    """The complete rows of a table as they are compared."""
+
+    matrix: np.ndarray  # float64, shape (n, p): the numeric features, scaled if asked for
+    codes: np.ndarray  # int32, shape (n, q): levels of the categorical features
+    group: np.ndarray | None = None  # int32, shape (n,): neighbours are of the same group
+    engine: Engine | None = None  # that the user asked for
+    each: Each | None = None  # maps a function in threads
+    weight: float = 0.0  # the distance that a differing category counts for, beside numbers
+    tables: tuple[np.ndarray, ...] = ()  # P(class | level), where all features are categorical
+    _indexes: dict[Any, NeighborIndex] = field(default_factory=dict, repr=False, compare=False)
+
+    def reduced(self, ids: np.ndarray, k: int, reduce: Reduce) -> np.ndarray:
+        """Return what a function makes of the classes of the k nearest rows of rows `ids`."""
+        parts = [reduce(self.ranks[:0], np.empty((0, k), dtype=np.int32))]
+        for start in range(0, len(ids), _REDUCED):
+            some = ids[start : start + _REDUCED]
+            near = self.nearest(some, k)[1]
+            parts.append(reduce(self.ranks[some], np.where(near >= 0, self.ranks[near], -1)))
+        return np.concatenate(parts)
 
     def nearest(
         self, ids: np.ndarray, k: int, among: np.ndarray | None = None, eps: float = 0.0
@@ -196,6 +217,13 @@ class Rule:
     neighbors: Engine | None = None  # how they are found; None to choose from the rows
     scaling: Scaling | None = None  # distances are those of scaled columns
 
+    #: Questions that workers share where rows are in cells; later ones the deciding task answers.
+    rounds: ClassVar[int] = 1
+    #: Neighbours of each row that it is told of at once, there.
+    told: ClassVar[Any] = property(lambda self: self.k)
+    #: Classes and neighbours are all that it asks for, so that rows may be in cells.
+    in_cells: ClassVar[bool] = True
+
     def scaled_by(self, scaling: Scaling | None) -> Rule:
         """Return a rule that finds neighbours among scaled rows."""
         return replace(self, scaling=scaling)
@@ -214,6 +242,19 @@ class Cleaning:
     plan: Plan
     skip: bool  # leave rows with missing values out (and in the output), else they are an error
     provenance: str | None = None
+    scratch: str | None = None  # folder for rows that are cut into cells
+    staged: bool = False  # it is a job's, which deletes it
+
+    def of_rows(self, ranks: np.ndarray) -> dict[str, Any]:
+        """Return what a rule is told of rows beside who is near whom."""
+        classes = self.plan.classes
+        return {
+            "ranks": ranks,
+            "labels": tuple(c.label for c in classes),
+            "targeted": np.array([c.targeted for c in classes]),
+            "keep": np.array([c.after for c in classes], dtype=np.int64),
+            "seed": self.plan.seed,
+        }
 
 
 @dataclass(frozen=True)
@@ -272,33 +313,36 @@ def decide(parts: Sequence[Taken], task: Cleaning, each: Each | None = None) -> 
     """Join the last parts, check that they are what was planned for, and ask the rule."""
     taken = join_rows(parts, task)
     check_counts(taken, task.plan)  # type: ignore[arg-type]
-    plan, rows = task.plan, taken.rows
-    decision = task.rule.decide(all_rows(rows, taken.ranks, task, each))
+    decision = task.rule.decide(all_rows(taken.rows, taken.ranks, task, each))
     starts = np.concatenate([[0], np.cumsum(taken.lengths, dtype=np.int64)])
+    return kept_of(decision, taken.ranks, taken.rows.numbers, starts, task)
+
+
+def kept_of(
+    decision: Decision, ranks: np.ndarray, numbers: np.ndarray, starts: np.ndarray, task: Cleaning
+) -> Kept:
+    """Return what was decided about complete rows, known by number, as it is for all rows."""
+    classes = task.plan.classes
     stays = np.ones(int(starts[-1]), dtype=bool)
-    stays[rows.numbers] = decision.stays
-    gone = np.bincount(taken.ranks[~decision.stays], minlength=len(plan.classes)).tolist()
-    counts = {c.label: c.before - gone[c.rank] for c in plan.classes}
+    stays[numbers] = decision.stays
+    gone = np.bincount(ranks[~decision.stays], minlength=len(classes)).tolist()
+    counts = {c.label: c.before - gone[c.rank] for c in classes}
     return Kept(stays, starts, decision.found, counts)
 
 
 def all_rows(rows: Rows, ranks: np.ndarray, task: Cleaning, each: Each | None = None) -> AllRows:
     """Return the rows as a rule sees them."""
-    plan, rule = task.plan, task.rule
+    rule = task.rule
     matrix = rows.numeric if rule.scaling is None else rule.scaling.scaled(rows.numeric)
     weight, tables = 0.0, list[np.ndarray]()
     if rows.codes.shape[1] and matrix.shape[1]:
         weight = mixed_weight(matrix.T)
     elif rows.codes.shape[1]:
-        tables = [_probabilities(column, ranks, len(plan.classes)) for column in rows.codes.T]
+        tables = [_probabilities(column, ranks, len(task.plan.classes)) for column in rows.codes.T]
     return AllRows(
-        matrix,
-        rows.codes,
-        ranks,
-        labels=tuple(c.label for c in plan.classes),
-        targeted=np.array([c.targeted for c in plan.classes]),
-        keep=np.array([c.after for c in plan.classes], dtype=np.int64),
-        seed=plan.seed,
+        **task.of_rows(ranks),
+        matrix=matrix,
+        codes=rows.codes,
         group=rows.group,
         engine=rule.neighbors,
         each=each,

@@ -479,11 +479,18 @@ class DaskTable:
         """Return the rows that stay by a rule, or all with a column that says so, lazily."""
         inputs = self._inputs()
         token = tokenize(self._X, self._y, self.companions, task)
-        tasks = dict(inputs.graph)
-        take = partial(with_one_thread, partial(take_rows, task=task))
-        level = add_each(tasks, f"rows-{token}", take, inputs.rows())
-        joined, last = partial(_joined_rows, task=task), partial(_decided, task=task)
-        decided = tree(tasks, level, f"decide-{token}", joined, last)
+        tasks, cells = dict(inputs.graph), None
+        if task.plan.all_rows is not None:
+            from dsmote.execute.clean_cells import add_cells, clean_cells
+
+            token = uuid.uuid4().hex  # a result is of its own scratch files
+            cells = clean_cells(task, self.npartitions, token)
+            decided = add_cells(tasks, inputs.rows(), token, cells)
+        else:
+            take = partial(with_one_thread, partial(take_rows, task=task))
+            level = add_each(tasks, f"rows-{token}", take, inputs.rows())
+            joined, last = partial(_joined_rows, task=task), partial(_decided, task=task)
+            decided = tree(tasks, level, f"decide-{token}", joined, last)
         # Small, so that those who wait for it need not be sent what was decided of all rows.
         tasks[f"ready-{token}"] = (_ready, decided)
         second = inputs.again(f"again-{token}", f"ready-{token}")
@@ -508,7 +515,10 @@ class DaskTable:
         like = self._meta
         if marks and self.is_frame:
             like = with_provenance(like, removed_column(np.empty(0, dtype=bool), like.index))
-        return self._filtered(second, tasks, token, keep, like=like)
+        made = self._filtered(second, tasks, token, keep, like=like)
+        if cells is not None:
+            cells.exchange.forget_with(made[0] if isinstance(made, tuple) else made)
+        return made
 
     @property
     def _given(self) -> dict[str, Any]:

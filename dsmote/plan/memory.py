@@ -84,6 +84,7 @@ class Needs:
     levels: int = 0  # bytes of the counts of the levels of categorical features by class
     estimators: bool = False  # workers import scikit-learn
     cells: bool = False  # rows of a class may be cut into cells: only who is near whom is asked
+    told: int = 0  # neighbours of each row that a cleaning method is told of at once
 
 
 @dataclass(frozen=True)

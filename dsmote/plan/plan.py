@@ -619,8 +619,9 @@ def with_all_rows(
     limit: Limit | None,
     in_memory: bool = False,
     process: int = 0,
+    route: str = "auto",
 ) -> Plan:
-    """Add what it takes to compare all rows in one worker; refuse what does not fit.
+    """Add what it takes to compare all rows, in one worker or in cells; refuse what does not fit.
 
     `usable` are the rows of each class without missing values.
     """
@@ -630,17 +631,42 @@ def with_all_rows(
     whole = class_memory(None, n, *columns, min(n, STEP_ROWS), row_bytes, needs)
     lists = (16 * needs.k + 64) * n
     whole = replace(whole, build=whole.build + lists, index=0, generate=0, block=partition_bytes)
-    # The process holds its input, and a second copy of the rows that stay.
-    held = 2 * plan.n_before * row_bytes if in_memory else 0
-    memory, too_large = project(
-        [whole],
-        partition_bytes,
-        limit,
-        held=held,
+    projected = partial(
+        project,
+        partition_bytes=partition_bytes,
+        limit=limit,
+        # The process holds its input, and a second copy of the rows that stay.
+        held=2 * plan.n_before * row_bytes if in_memory else 0,
         process=process,
         columns=len(schema.columns),
         what=f"comparing all {n:,} rows with each other",
     )
+    memory, too_large = projected([whole])
+    everyone: ClassPlan | None = None
+    notes = plan.notes
+    if needs.cells and not in_memory and (route == "cells" or (too_large and route == "auto")):
+        row = 8 * columns[0] + 4 * columns[2] + 32
+        table = ClassPlan("all rows", len(plan.classes), plan.n_before, n)
+        rows = min(CELL_ROWS, max(1, n - 1))
+        while True:
+            everyone = _sized(table, n, rows)
+            cell = class_memory(
+                None, everyone.cell_rows, *columns, everyone.cell_rows, row_bytes, needs
+            )
+            of = cell_memory(whole, n, everyone.cell_rows, everyone.cells, cell, row, needs)
+            # The deciding task has the class of each row, and what it was told of it.
+            of = replace(of, build=max(of.build, (48 + 8 * needs.told) * n), block=partition_bytes)
+            memory, too_large = projected([of])
+            if not too_large or rows <= LEAST_CELL:
+                break
+            rows //= 2
+        why = "as asked for" if route == "cells" else "because they do not fit into one worker"
+        size = 2 * n * row + n * (16 * needs.k + row)
+        notes = (
+            *notes,
+            f"all rows are cut into {everyone.cells:,} cells of at most {everyone.cell_rows:,} "
+            f"rows, {why}; scratch files of up to about {format_bytes(size)}",
+        )
     too_small: tuple[str, ...] = ()
     if n <= needs.k:
         too_small = (
@@ -650,7 +676,9 @@ def with_all_rows(
     return replace(
         plan,
         memory=memory,
+        notes=notes,
         too_small=too_small,
         too_large=tuple(too_large),
         passes=needs.passes,
+        all_rows=everyone,
     )

@@ -7,7 +7,7 @@ like a parameter has its value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -52,6 +52,8 @@ class RuleSampler(UnderSampler):
     scale: str | None = None
     categorical_features: Any = field(default="auto", metadata=allow("array-like", str))
     provenance: Any = field(default=False, metadata=allow({"flag"}, False))
+    route: str = "auto"
+    scratch: str | None = None
 
     _random = False
     _any_kind = False
@@ -104,6 +106,7 @@ class RuleSampler(UnderSampler):
             self.sampling_strategy, profile.counts, self._sampling_type, table.meta_labels
         )
         rule = self._rule()
+        may_be_cut = self._may_be_cut(rule, schema, table)
         if profile.moments:
             rule = rule.scaled_by(scaling_of(profile.moments))
         row_bytes = max(schema.row_bytes(), profile.bytes // max(1, profile.rows))
@@ -122,18 +125,43 @@ class RuleSampler(UnderSampler):
         plan = with_all_rows(
             plan,
             profile.usable,
-            Needs(rule.k, k_name=self._k_name, passes=tuple(passes)),
+            Needs(
+                rule.k,
+                k_name=self._k_name,
+                passes=tuple(passes),
+                cells=may_be_cut,
+                told=rule.told,
+            ),
             schema,
             partition_bytes(table, profile, self._partition_rows) if table.lazy else 0,
             row_bytes,
             memory_limit(on_cluster=table.lazy),
             in_memory=not table.lazy,
             process=self._process_bytes,
+            route=self.route,
         )
         self.sampling_strategy_ = keep
         self._remember_columns(table)
         self.plan_ = plan
-        return plan, Cleaning(rule, schema, plan, self.missing == "skip", self.provenance or None)
+        task = Cleaning(rule, schema, plan, self.missing == "skip", self.provenance or None)
+        if self.scratch is None and self._staging:
+            return plan, replace(task, scratch=self._staging, staged=True)
+        return plan, replace(task, scratch=self.scratch)
+
+    def _may_be_cut(self, rule: Rule, schema: Schema, table: Table) -> bool:
+        """Tell whether rows may be in cells; refuse to have them there where they may not."""
+        wrong = ""
+        if not table.lazy:
+            wrong = "a table in memory is searched as a whole: pass it as a Dask collection"
+        elif not rule.in_cells or rule.neighbors is not None:
+            wrong = f"{rule.name} asks for more than exact neighbours"
+        elif schema.group is not None or "groups" in table.companions:
+            wrong = "rows with groups are not cut"
+        elif not schema.numeric:
+            wrong = "rows of categories only are not cut"
+        if wrong and self.route == "cells":
+            raise ValueError(f"route='cells' is not possible: {wrong}; or leave route out")
+        return not wrong
 
     #: The parameter that says how many neighbours.
     _k_name: ClassVar[str] = "n_neighbors"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +15,16 @@ from dsmote.samplers.parameters import allow
 
 _STEP = 1 << 15  # rows that are voted on at once
 _SLACK = 5  # more neighbours than are asked for, so that some may go
+
+
+def agreeing(own: np.ndarray, ranks: np.ndarray, kind_sel: str) -> np.ndarray:
+    """Tell of which rows the neighbours say the class, both by rank; -1 is no neighbour."""
+    own, there = own[:, None], ranks >= 0
+    found = ((ranks == own) | ~there).all(axis=1)
+    if kind_sel == "mode":
+        mixed = np.flatnonzero(~found)
+        found[mixed] = most_common(ranks[mixed], there[mixed]) == own[mixed, 0]
+    return np.asarray(found)
 
 
 def agrees(of: AllRows, ids: np.ndarray, near: np.ndarray, kind_sel: str) -> np.ndarray:
@@ -88,11 +99,13 @@ class EditedRule(Rule):
 
     kind_sel: str = "all"
 
+    told: ClassVar[Any] = 0  # but for whether they agree
+
     def decide(self, of: AllRows) -> Decision:
         """Drop the rows of targeted classes that their neighbours contradict."""
         stays = np.ones(len(of), dtype=bool)
         ids = of.of_classes(of.targeted)
-        stays[ids] = agrees(of, ids, of.nearest(ids, self.k)[1], self.kind_sel)
+        stays[ids] = of.reduced(ids, self.k, partial(agreeing, kind_sel=self.kind_sel))
         return Decision(stays)
 
 

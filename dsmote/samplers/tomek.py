@@ -32,6 +32,8 @@ def tomek_links(of: AllRows) -> np.ndarray:
 class TomekRule(Rule):
     """Members of links stay where their class is not targeted."""
 
+    rounds = 2
+
     def decide(self, of: AllRows) -> Decision:
         """Drop the members of links whose class is targeted."""
         stays = np.ones(len(of), dtype=bool)

@@ -1,0 +1,433 @@
+r"""Rules over tables larger than a worker: all rows lie in cells, and a rule asks them in rounds.
+
+::
+
+    partition p --store-->    its complete rows: classes, features; a sample of them
+    all         --lay out-->  cells cut from the sample                                 (one task)
+    partition p --spread-->   the rows by cell
+    all         --ask 0-->    the rule runs until it asks who is near some rows          (one task)
+    cell c      --home, answer, told-->  the nearest of those of its rows that ask
+    all         --ask 1-->    the rule runs again, is told what it asked first, and asks again
+    ...
+    all         --decide-->   the rule ends: which rows stay                             (one task)
+
+A rule is an ordinary function of :class:`CellRows`, which know the class of each row and nothing
+else of it. It is run from the start in each round: what it asked before is answered from scratch
+files, and at the first question that is not answered yet it is left. As many rounds as the rule
+announces are tasks of the graph, so that workers share them; questions beyond these are answered
+in the deciding task itself, a cell at a time. The rows that stay are those that stay where all rows
+are in one worker: neighbours are the same, by (distance, row number).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import count, repeat
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dsmote.execute.cells import (
+    Cells,
+    Layout,
+    Stored,
+    _as,
+    _joined,
+    _listed,
+    _lists,
+    merged_boxes,
+    rows_of,
+)
+from dsmote.execute.clean import Cleaning, Kept, RankedRows, Reduce, kept_of, take_rows
+from dsmote.execute.exchange import scratch
+from dsmote.execute.extract import Extract, Take, join_extracts
+from dsmote.execute.graph import FAN_IN, add_each, tree, with_one_thread
+from dsmote.execute.recipe import Making, Recipe, Rows
+from dsmote.kernels import mixed_weight
+from dsmote.neighbors import Choice, choose_engine
+from dsmote.neighbors import cells as kernels
+from dsmote.neighbors.exact import scale_power
+
+
+@dataclass(frozen=True)
+class Compared(Recipe):
+    """How all rows are searched: numbers, and categories as far as the numbers spread."""
+
+    mixed: bool = False
+    weighs_columns = property(lambda self: self.mixed)
+
+    def weight_of(self, columns: Any) -> float:
+        """Return the distance that a differing category counts for."""
+        return mixed_weight(columns)
+
+    def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
+        """Choose by the directions that the rows spread in."""
+        sample = self.scaled(sample)
+        more = (codes, mixed_weight(sample.T)) if self.mixed and len(sample) else ()
+        return choose_engine(n_rows, sample, *more)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a rule wants to know, or what it decided."""
+
+    k: int = 0
+    among: bool = False  # only some rows may be found
+    reduce: Reduce | None = None  # what is wanted of the classes of the neighbours
+    kept: Kept | None = None
+
+
+class _Open(Exception):
+    """A question is not answered yet."""
+
+
+@dataclass(frozen=True)
+class CellRows(RankedRows):
+    """The complete rows of a table that are in cells."""
+
+    cells: Any = None
+    layout: Any = None
+    boxes: Any = None
+    rounds: int = 0  # that are tasks of their own
+    answered: int = 0
+    asked: list[Asked] = field(default_factory=list)
+
+    def nearest(
+        self, ids: np.ndarray, k: int, among: np.ndarray | None = None, eps: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return distances and numbers of the k nearest rows, as `AllRows.nearest` does."""
+        told = self._told(ids, Asked(k, among is not None), among)
+        distances = np.full((len(ids), k), np.inf)
+        found = np.full((len(ids), k), -1, dtype=np.int32)
+        for at, came in told:
+            squares, numbers = came["square"], came["number"]
+            distances[at] = np.sqrt(_listed(squares, k)) / self.layout.unit
+            found[at] = _listed(numbers, k)
+        return distances, found
+
+    def reduced(self, ids: np.ndarray, k: int, reduce: Reduce) -> np.ndarray:
+        """Return what a function makes of the classes of the k nearest rows."""
+        made: np.ndarray | None = None
+        for at, came in self._told(ids, Asked(k, False, reduce), None):
+            values = came["value"].to_numpy()
+            if made is None:
+                made = np.empty(len(ids), dtype=values.dtype)
+            made[at] = values
+        return reduce(self.ranks[:0], np.empty((0, k), np.int32)) if made is None else made
+
+    def _told(
+        self, ids: np.ndarray, asked: Asked, among: np.ndarray | None
+    ) -> Iterator[tuple[np.ndarray, pa.Table]]:
+        """Yield answers for rows, given by place among `ids`; ask, if there are none yet."""
+        number = len(self.asked)
+        self.asked.append(asked)
+        cells = self.cells.of_round(number, asked)
+        if number >= self.answered:
+            cells.send_question(len(self), ids, among)
+            if number < self.rounds:
+                raise _Open
+            cells.answer_all(self.layout, self.boxes)
+        place = np.full(len(self), -1, dtype=np.int32)
+        place[ids] = np.arange(len(ids), dtype=np.int32)
+        return cells.answers(place)
+
+
+#: Stages of which there is one for each round; rows are spread once.
+_ROUND = ("home", "forward", "answer", "told", "question")
+
+
+@dataclass(frozen=True)
+class CleanCells(Cells):
+    """All complete rows in cells, known by their places in the table's order. `cls` is the table.
+
+    Searches are those of :class:`~dsmote.execute.cells.Cells`, one for each round.
+    """
+
+    task: Any = None  # a Cleaning
+    number: int = 0  # of the round
+    asked: Asked = Asked()
+
+    def of_round(self, number: int, asked: Asked) -> CleanCells:
+        """Return these cells for a round."""
+        return replace(self, number=number, asked=asked)
+
+    @property
+    def own(self) -> str:
+        """What names of files and tasks begin with."""
+        return "table"
+
+    @property
+    def _what(self) -> str:
+        return "the table"
+
+    @property
+    def k(self) -> int:
+        """How many of the nearest are looked for."""
+        return self.asked.k
+
+    def _name(self, stage: str, place: int) -> str:
+        name = super()._name(stage, place)
+        return f"{name}-{self.number}" if stage in _ROUND else name
+
+    # ---- the partitions
+
+    def store_all(self, place: int, *row: Any) -> Extract:
+        """Write the complete rows of a partition, and their classes once more."""
+        taken = take_rows(*row, task=self.task)
+        # What is not searched by need not travel.
+        nothing: dict[str, Any] = {"integers": {}, "units": {}, "group": None, "group_levels": None}
+        rows = replace(taken.rows, more={"rank": taken.ranks}, **nothing)
+        known = pa.table({"number": rows.numbers, "rank": taken.ranks})
+        self.exchange.send(self._name("ranks", place), known, np.zeros(len(rows), int), 1)
+        stored = {self.cls.rank: [self.store(rows, place)]}
+        return Extract(taken.counts, taken.lengths, {}, stored=stored)
+
+    def join(self, parts: Sequence[Extract]) -> Extract:
+        """Join what is known of partitions, in order."""
+        return join_extracts(parts, take=Take(self.task.schema))
+
+    def join_all(self, parts: Sequence[Extract]) -> Extract:
+        """Join what is known of all partitions, and check that it is what was planned for."""
+        return join_extracts(parts, take=Take(self.task.schema), plan=self.task.plan)
+
+    def lay_out(self, found: Extract, *_: Any) -> Layout:
+        """Cut the cells. Rows are known by their places among all that are complete."""
+        everywhere: list[Stored] = found.stored[self.cls.rank]
+        like, weight = _joined(everywhere, self.how.schema), 0.0
+        if self.recipe.weighs_columns:
+            columns = self._columns(range(self.parts), like.numeric.shape[1])
+            weight = self.recipe.weight_of(columns)
+        unit = scale_power(np.array([each.largest for each in everywhere]), weight)
+        starts = np.cumsum([0, *(each.n_rows for each in everywhere)])
+        return Layout(self._cutting(everywhere, unit), unit, weight, starts, like, {})
+
+    def spread(self, layout: Layout, found: Extract, _: Any, place: int) -> dict[str, np.ndarray]:
+        """Send the rows of a partition to their cells; return counts and boxes."""
+        ((stored,),) = found.stored.values()
+        task = partial(self._spread_rows, layout, stored.like, place)
+        return self.exchange.once(self._name("cell", place), task)
+
+    def _spread_rows(self, layout: Layout, own: Rows, place: int) -> dict[str, np.ndarray]:
+        rows, _ = rows_of(self.exchange.receive([self._name("rows", place)], 0), own)
+        first = int(layout.starts[place])
+        rows = replace(_as(rows, layout.like), numbers=np.arange(first, first + len(rows)))
+        return self._sent(layout, rows, {}, place)
+
+    # ---- questions
+
+    def send_question(self, n: int, ids: np.ndarray, among: np.ndarray | None) -> None:
+        """Write which of n rows ask, and which may be found."""
+        columns = {"asks": _marked(n, ids)}
+        if among is not None:
+            columns["among"] = _marked(n, among)
+        table = pa.table(columns)
+        self.exchange.send(self._name("question", 0), table, np.zeros(n, dtype=int), 1)
+
+    def _question(self, what: str) -> np.ndarray:
+        table = self.exchange.receive([self._name("question", 0)], 0)
+        return np.asarray(table[what].to_numpy())
+
+    def answer_all(self, layout: Layout, boxes: dict[str, np.ndarray]) -> None:
+        """Answer a question, a cell at a time."""
+        for stage in (partial(self.home, layout, boxes), partial(self.answer, layout, None)):
+            for c in range(self.cls.cells):
+                stage(c)
+        for c in range(self.cls.cells):
+            self.tell(layout, None, c)
+
+    # ---- the cells
+
+    def _asks(self, known: pa.Table) -> np.ndarray:
+        return self._question("asks")[known["number"].to_numpy()]
+
+    def _answering(self, rows: Rows) -> Rows:
+        # Numbers and classes are enough.
+        nothing = np.empty((len(rows), 0), dtype=np.int32)
+        return replace(rows, numeric=rows.numeric[:, :0], codes=nothing, levels=(), integers={})
+
+    def _cell(self, layout: Layout, rows: Rows) -> Any:
+        if not self.asked.among:
+            return super()._cell(layout, rows)
+        may = np.flatnonzero(self._question("among")[rows.numbers])
+        points = self._matrix(layout, rows)
+        if layout.weight:
+            points = np.concatenate([points, rows.codes], axis=1)
+        return Some(super()._cell(layout, rows.take(may)), may, points)
+
+    def tell(self, layout: Layout, _: Any, c: int) -> dict[str, np.ndarray]:
+        """Write the nearest of those of a cell's rows that ask, or what is wanted of them."""
+        return self.exchange.once(self._name("told", c), partial(self._tell, layout, c))
+
+    def _tell(self, layout: Layout, c: int) -> dict[str, np.ndarray]:
+        rows, _ = self.rows_of_cell(layout, c)
+        asking, squares, numbers = self.lists(layout, c, rows)
+        columns: dict[str, Any] = {"id": rows.numbers[asking].astype(np.int64)}
+        if self.asked.reduce is None:
+            columns |= {"square": _lists(squares), "number": _lists(numbers.astype(np.int32))}
+        else:
+            values, own = [], self._answering(rows)
+            for some in self.steps(rows, numbers):
+                everyone = self.with_others(layout, c, own, numbers[some])
+                at = np.minimum(
+                    np.searchsorted(everyone.numbers, numbers[some]), max(0, len(everyone) - 1)
+                )
+                ranks = np.where(numbers[some] >= 0, everyone.more["rank"][at], -1)
+                values.append(self.asked.reduce(rows.more["rank"][asking[some]], ranks))
+            nothing = self.asked.reduce(rows.more["rank"][:0], np.empty((0, self.k), np.int32))
+            columns["value"] = np.concatenate([nothing, *values])
+        table = pa.table(columns)
+        self.exchange.send(self._name("told", c), table, np.zeros(len(asking), dtype=int), 1)
+        return {"rows": np.array(len(asking))}
+
+    def answers(self, place: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Table]]:
+        """Yield what each cell told, and the places of the rows that it is about."""
+        for name in self._names("told", self.cls.cells):
+            came = self.exchange.receive([name], 0)
+            if len(came):
+                yield place[came["id"].to_numpy()], came
+
+    # ---- the rule
+
+    def ask(
+        self, layout: Layout, boxes: Any, found: Extract, _: Any, *, answered: int, rounds: int
+    ) -> Asked:
+        """Run the rule, of which some questions are answered; return the next, or what it says."""
+        names = self._names("ranks", self.parts)
+        known = self.exchange.receive(names, 0)
+        ranks = known["rank"].to_numpy()
+        rows = CellRows(
+            **self.task.of_rows(ranks),
+            cells=self,
+            layout=layout,
+            boxes=boxes,
+            rounds=rounds,
+            answered=answered,
+        )
+        try:
+            decision = self.task.rule.decide(rows)
+        except _Open:
+            return rows.asked[-1]
+        counts = np.diff(layout.starts)
+        first = np.repeat(found.starts[:-1], counts)
+        return Asked(
+            kept=kept_of(
+                decision, ranks, first + known["number"].to_numpy(), found.starts, self.task
+            )
+        )
+
+    def in_round(self, stage: str, number: int, asked: Asked, *args: Any) -> dict[str, np.ndarray]:
+        """Run a stage of a round; nothing where the rule has ended."""
+        if asked.kept is not None:
+            return {}
+        made: dict[str, np.ndarray] = getattr(self.of_round(number, asked), stage)(*args)
+        return made
+
+
+def _marked(n: int, ids: np.ndarray) -> np.ndarray:
+    marks = np.zeros(n, dtype=bool)
+    marks[ids] = True
+    return marks
+
+
+class Some:
+    """Some rows of a cell, of which neighbours are wanted for all."""
+
+    def __init__(self, cell: kernels.Cell, at: np.ndarray, points: np.ndarray) -> None:
+        self._cell, self._at, self._points = cell, at, points
+        self._place = np.full(len(points), -1)
+        self._place[at] = np.arange(len(at))
+
+    @property
+    def order(self) -> np.ndarray:
+        """The order of all rows in which near ones follow each other, as far as it is known."""
+        others = np.setdiff1d(np.arange(len(self._points)), self._at)
+        return np.concatenate([self._at[self._cell.order], others])
+
+    def home(self, asking: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return squares and places of the k nearest of these rows, as a cell does."""
+        squares = np.full((len(asking), k), np.inf)
+        found = np.full((len(asking), k), -1, dtype=np.int64)
+        place = self._place[asking]
+        own, others = np.flatnonzero(place >= 0), np.flatnonzero(place < 0)
+        if len(own):
+            squares[own], found[own] = self._cell.home(place[own], k)
+        if len(others) and len(self._at):
+            points = self._points[asking[others]]
+            query, near, square = self._cell.inside(points, np.full(len(others), np.inf), k)
+            squares[others], found[others] = kernels.merge(
+                squares[others], found[others], query, near, square
+            )
+        found[found >= 0] = self._at[found[found >= 0]]
+        return squares, found
+
+    def inside(
+        self, points: np.ndarray, squares: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return those of these rows that may be among a query's k nearest, as a cell does."""
+        if not len(self._at):
+            return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+        query, near, square = self._cell.inside(points, squares, k)
+        return query, self._at[near], square
+
+
+def clean_cells(task: Cleaning, parts: int, token: str) -> CleanCells:
+    """Return the cells of a table, with a scratch folder for them."""
+    rule, plan = task.rule, task.plan
+    mixed = bool(task.schema.nominal)
+    recipe = Compared(rule.name, scaling=rule.scaling, mixed=mixed)
+    how = Making(recipe, task.schema, plan.seed)
+    exchange = scratch(task.scratch, token, task.staged)
+    assert plan.all_rows is not None
+    return CleanCells(exchange, how, plan.all_rows, (), parts, task=task)
+
+
+def add_cells(tasks: dict[Any, Any], rows: Sequence[Any], token: str, cells: CleanCells) -> Any:
+    """Add the tasks of a rule; return the key of what it decides. `rows` are the partitions'."""
+
+    def add(name: str, function: Any, n: int, *args: Any) -> list[Any]:
+        each = ((*args, place) for place in range(n))
+        return add_each(tasks, f"{name}-{token}", partial(with_one_thread, function), each)
+
+    look = partial(with_one_thread, cells.store_all)
+    level = add_each(
+        tasks, f"rows-{token}", look, ((place, *row) for place, row in enumerate(rows))
+    )
+    found = tree(tasks, level, f"found-{token}", cells.join, cells.join_all, FAN_IN)
+    layout = f"layout-{token}"
+    tasks[layout] = (cells.lay_out, found)
+    parts = zip(repeat(layout), level, repeat(None), count())
+    level = add_each(tasks, f"spread-{token}", partial(with_one_thread, cells.spread), parts)
+    boxes = tree(tasks, level, f"boxes-{token}", merged_boxes, cells.check_boxes)
+    rounds, after, n = cells.task.rule.rounds, None, cells.cls.cells
+    for number in range(rounds):
+        asked = f"ask-{number}-{token}"
+        ask = partial(cells.ask, answered=number, rounds=rounds)
+        tasks[asked] = (partial(with_one_thread, ask), layout, boxes, found, after)
+
+        def stage(name: str, *args: Any, number: int = number, asked: Any = asked) -> Any:
+            run = partial(cells.in_round, name, number)
+            level = add(f"{name}-{number}", run, n, asked, *args)
+            return tree(tasks, level, f"{name}s-{number}-{token}", _done)
+
+        there = stage("home", layout, boxes)
+        there = stage("answer", layout, there)
+        after = stage("tell", layout, there)
+    decided = f"decided-{token}"
+    ask = partial(cells.ask, answered=rounds, rounds=rounds)
+    tasks[f"ask-{rounds}-{token}"] = (
+        partial(with_one_thread, ask),
+        layout,
+        boxes,
+        found,
+        after,
+    )
+    tasks[decided] = (attrgetter("kept"), f"ask-{rounds}-{token}")
+    return decided
+
+
+def _done(_: Sequence[Mapping[str, Any]]) -> None:
+    """Stand for tasks that are done."""
