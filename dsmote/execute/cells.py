@@ -354,7 +354,7 @@ class Cells:
             made += len(bases)
         return {"files": np.array(files), "rows": np.array(made)}
 
-    def _indexes(self, layout: Layout, c: int, *_: Any) -> Iterator[Indexed]:
+    def _indexes(self, layout: Layout, c: int, *_also: Any) -> Iterator[Indexed]:
         rows, known = self.rows_of_cell(layout, c)
         asking, _, numbers = self.lists(layout, c, rows)
         start, end = known["start"].to_numpy(), known["end"].to_numpy()

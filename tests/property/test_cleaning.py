@@ -23,6 +23,7 @@ from tests.tables import (
     mixed,
     numbers,
     pair_in,
+    set_constant,
 )
 
 N = 60
@@ -106,6 +107,51 @@ def test_the_same_rows_stay_however_the_table_is_cut(name, data):
     pairs = [(found, expected)] if whole else zip(found, expected, strict=True)
     for one, other in pairs:
         assert_same_bits(one, other)
+
+
+@EACH
+@settings(max_examples=4, deadline=None)
+@given(data=st.data())
+def test_the_same_rows_stay_in_cells(name, data):
+    draw, kind = data.draw, RULES[name][0]
+    if not kind._rule_type.in_cells:
+        with pytest.raises(ValueError, match=r"route='cells' is not possible: .* asks for more"):
+            sampler(name, route="cells").resample(dask_frame(numbers(N, 18), [N]), target="y")
+        return
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    kinds = [lambda: numbers(N, 18), grid]
+    if "categorical_features" in parameters_of(kind):
+        kinds.append(lambda: mixed(N, 24))
+    table = draw(st.sampled_from(kinds))().copy()
+    table["id"] = rng.permutation(N)
+    if draw(st.booleans()):
+        table = table.astype({"a": float})
+        table.loc[[5, 30], "a"] = np.nan
+    how = {"missing": "skip", "carry": ["id"]}
+    how["scale"] = draw(st.sampled_from([None, "standard"]))
+    how["sampling_strategy"] = draw(st.sampled_from(["auto", "all"]))
+    how = {name: value for name, value in how.items() if name in parameters_of(kind)}
+    lengths = draw(PARTITIONS)
+    scheduler = draw(st.sampled_from(["synchronous", "threads"]))
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        dask.config.set({"scheduler": scheduler, "dataframe.convert-string": False}),
+    ):
+        set_constant(patch, "plan", "CELL_ROWS", draw(st.sampled_from([12, 1_000])))
+        patch.setattr(kind._rule_type, "rounds", draw(st.sampled_from([0, 1, 3])))
+        expected = outcome(lambda: sampler(name, **how).resample(table, target="y"))
+
+        def in_cells():
+            cut = sampler(name, route="cells", **how)
+            lazy = cut.resample(dask_frame(table, lengths), target="y")
+            assert cut.plan_.all_rows.cells >= 1
+            return lazy.compute()
+
+        found = outcome(in_cells)
+    if isinstance(expected, type):
+        assert found is expected
+    else:
+        assert_same_bits(found, expected)
 
 
 @EACH
