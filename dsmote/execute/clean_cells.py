@@ -36,11 +36,13 @@ from dsmote.execute.cells import (
     Layout,
     Stored,
     _as,
+    _concatenated,
     _joined,
     _listed,
     _lists,
     merged_boxes,
     rows_of,
+    table_of,
 )
 from dsmote.execute.clean import Cleaning, Kept, RankedRows, Reduce, kept_of, take_rows
 from dsmote.execute.exchange import scratch
@@ -76,7 +78,7 @@ class Asked:
     """What a rule wants to know, or what it decided."""
 
     k: int = 0
-    among: bool = False  # only some rows may be found
+    among: str = ""  # which rows may be found: all, those "marked", or the "few" in a file
     reduce: Reduce | None = None  # what is wanted of the classes of the neighbours
     kept: Kept | None = None
 
@@ -100,7 +102,8 @@ class CellRows(RankedRows):
         self, ids: np.ndarray, k: int, among: np.ndarray | None = None, eps: float = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return distances and numbers of the k nearest rows, as `AllRows.nearest` does."""
-        told = self._told(ids, Asked(k, among is not None), among)
+        few = among is not None and len(among) <= self.cells.cls.cell_rows
+        told = self._told(ids, Asked(k, "" if among is None else "few" if few else "marked"), among)
         distances = np.full((len(ids), k), np.inf)
         found = np.full((len(ids), k), -1, dtype=np.int32)
         for at, came in told:
@@ -112,7 +115,7 @@ class CellRows(RankedRows):
     def reduced(self, ids: np.ndarray, k: int, reduce: Reduce) -> np.ndarray:
         """Return what a function makes of the classes of the k nearest rows."""
         made: np.ndarray | None = None
-        for at, came in self._told(ids, Asked(k, False, reduce), None):
+        for at, came in self._told(ids, Asked(k, "", reduce), None):
             values = came["value"].to_numpy()
             if made is None:
                 made = np.empty(len(ids), dtype=values.dtype)
@@ -127,7 +130,7 @@ class CellRows(RankedRows):
         self.asked.append(asked)
         cells = self.cells.of_round(number, asked)
         if number >= self.answered:
-            cells.send_question(len(self), ids, among)
+            cells.send_question(self.layout, len(self), ids, among)
             if number < self.rounds:
                 raise _Open
             cells.answer_all(self.layout, self.boxes)
@@ -137,7 +140,7 @@ class CellRows(RankedRows):
 
 
 #: Stages of which there is one for each round; rows are spread once.
-_ROUND = ("home", "forward", "answer", "told", "question")
+_ROUND = ("home", "forward", "answer", "told", "question", "few")
 
 
 @dataclass(frozen=True)
@@ -219,13 +222,22 @@ class CleanCells(Cells):
 
     # ---- questions
 
-    def send_question(self, n: int, ids: np.ndarray, among: np.ndarray | None) -> None:
-        """Write which of n rows ask, and which may be found."""
+    def send_question(
+        self, layout: Layout, n: int, ids: np.ndarray, among: np.ndarray | None
+    ) -> None:
+        """Write which of n rows ask, and which may be found: those themselves, if they are few."""
         columns = {"asks": _marked(n, ids)}
         if among is not None:
-            columns["among"] = _marked(n, among)
+            columns["among"] = may = _marked(n, among)
         table = pa.table(columns)
         self.exchange.send(self._name("question", 0), table, np.zeros(n, dtype=int), 1)
+        if among is None or self.asked.among != "few":
+            return
+        cells = (self.rows_of_cell(layout, c)[0] for c in range(self.cls.cells))
+        found = [rows.take(np.flatnonzero(may[rows.numbers])) for rows in cells]
+        few = _concatenated(found)
+        few = few.take(np.argsort(few.numbers))
+        self.exchange.send(self._name("few", 0), table_of(few), np.zeros(len(few), dtype=int), 1)
 
     def _question(self, what: str) -> np.ndarray:
         table = self.exchange.receive([self._name("question", 0)], 0)
@@ -250,38 +262,65 @@ class CleanCells(Cells):
         return replace(rows, numeric=rows.numeric[:, :0], codes=nothing, levels=(), integers={})
 
     def _cell(self, layout: Layout, rows: Rows) -> Any:
-        if not self.asked.among:
+        if self.asked.among != "marked":
             return super()._cell(layout, rows)
         may = np.flatnonzero(self._question("among")[rows.numbers])
+        place = np.full(len(rows), -1)
+        place[may] = np.arange(len(may))
+        cell = super()._cell(layout, rows.take(may))
+        return Some(cell, may, place, self._points(layout, rows))
+
+    def _points(self, layout: Layout, rows: Rows) -> np.ndarray:
         points = self._matrix(layout, rows)
-        if layout.weight:
-            points = np.concatenate([points, rows.codes], axis=1)
-        return Some(super()._cell(layout, rows.take(may)), may, points)
+        return np.concatenate([points, rows.codes], axis=1) if layout.weight else points
+
+    def _home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
+        if self.asked.among != "few":
+            return super()._home(layout, boxes, c)
+        rows, known = self.rows_of_cell(layout, c)
+        few, _ = rows_of(self.exchange.receive([self._name("few", 0)], 0), layout.like)
+        asking = np.flatnonzero(self._asks(known))
+        place = np.minimum(np.searchsorted(few.numbers, rows.numbers), max(0, len(few) - 1))
+        if len(few):
+            place = np.where(few.numbers[place] == rows.numbers, place, -1)
+        of = Some(self._cell(layout, few), np.arange(len(few)), place, self._points(layout, rows))
+        squares, found = of.home(asking, self.k)
+        numbers = np.where(found < 0, -1, few.numbers[found] if len(few) else -1)
+        self._send_told(c, rows.numbers[asking], squares, numbers)
+        return {"rows": np.array(len(asking))}
+
+    def answer(self, layout: Layout, _: Any, c: int) -> dict[str, np.ndarray]:
+        """Answer the queries of other cells; few rows were compared with all of them at once."""
+        return {} if self.asked.among == "few" else super().answer(layout, _, c)
 
     def tell(self, layout: Layout, _: Any, c: int) -> dict[str, np.ndarray]:
         """Write the nearest of those of a cell's rows that ask, or what is wanted of them."""
+        if self.asked.among == "few":
+            return {}
         return self.exchange.once(self._name("told", c), partial(self._tell, layout, c))
 
     def _tell(self, layout: Layout, c: int) -> dict[str, np.ndarray]:
         rows, _ = self.rows_of_cell(layout, c)
         asking, squares, numbers = self.lists(layout, c, rows)
-        columns: dict[str, Any] = {"id": rows.numbers[asking].astype(np.int64)}
         if self.asked.reduce is None:
-            columns |= {"square": _lists(squares), "number": _lists(numbers.astype(np.int32))}
-        else:
-            values, own = [], self._answering(rows)
-            for some in self.steps(rows, numbers):
-                everyone = self.with_others(layout, c, own, numbers[some])
-                at = np.minimum(
-                    np.searchsorted(everyone.numbers, numbers[some]), max(0, len(everyone) - 1)
-                )
-                ranks = np.where(numbers[some] >= 0, everyone.more["rank"][at], -1)
-                values.append(self.asked.reduce(rows.more["rank"][asking[some]], ranks))
-            nothing = self.asked.reduce(rows.more["rank"][:0], np.empty((0, self.k), np.int32))
-            columns["value"] = np.concatenate([nothing, *values])
-        table = pa.table(columns)
+            self._send_told(c, rows.numbers[asking], squares, numbers)
+            return {"rows": np.array(len(asking))}
+        values = [self.asked.reduce(rows.more["rank"][:0], np.empty((0, self.k), np.int32))]
+        own = self._answering(rows)
+        for some in self.steps(rows, numbers):
+            everyone = self.with_others(layout, c, own, numbers[some])
+            at = np.searchsorted(everyone.numbers, numbers[some])
+            at = np.minimum(at, max(0, len(everyone) - 1))
+            ranks = np.where(numbers[some] >= 0, everyone.more["rank"][at], -1)
+            values.append(self.asked.reduce(rows.more["rank"][asking[some]], ranks))
+        table = pa.table({"id": rows.numbers[asking], "value": np.concatenate(values)})
         self.exchange.send(self._name("told", c), table, np.zeros(len(asking), dtype=int), 1)
         return {"rows": np.array(len(asking))}
+
+    def _send_told(self, c: int, ids: np.ndarray, squares: np.ndarray, numbers: np.ndarray) -> None:
+        lists = {"square": _lists(squares), "number": _lists(numbers.astype(np.int32))}
+        table = pa.table({"id": ids, **lists})
+        self.exchange.send(self._name("told", c), table, np.zeros(len(ids), dtype=int), 1)
 
     def answers(self, place: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Table]]:
         """Yield what each cell told, and the places of the rows that it is about."""
@@ -334,18 +373,17 @@ def _marked(n: int, ids: np.ndarray) -> np.ndarray:
 
 
 class Some:
-    """Some rows of a cell, of which neighbours are wanted for all."""
+    """Some rows, `at` among those that neighbours are wanted of: `place` says which these are."""
 
-    def __init__(self, cell: kernels.Cell, at: np.ndarray, points: np.ndarray) -> None:
-        self._cell, self._at, self._points = cell, at, points
-        self._place = np.full(len(points), -1)
-        self._place[at] = np.arange(len(at))
+    def __init__(
+        self, cell: kernels.Cell, at: np.ndarray, place: np.ndarray, points: np.ndarray
+    ) -> None:
+        self._cell, self._at, self._place, self._points = cell, at, place, points
 
     @property
     def order(self) -> np.ndarray:
         """The order of all rows in which near ones follow each other, as far as it is known."""
-        others = np.setdiff1d(np.arange(len(self._points)), self._at)
-        return np.concatenate([self._at[self._cell.order], others])
+        return np.concatenate([self._at[self._cell.order], np.flatnonzero(self._place < 0)])
 
     def home(self, asking: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return squares and places of the k nearest of these rows, as a cell does."""

@@ -97,10 +97,12 @@ class Exchange:
     def receive(self, names: Sequence[str], destination: int) -> pa.Table:
         """Read the rows for a destination, in the order of the names and, in each, of its rows."""
         fs, root = url_to_fs(self.folder)
-        with ThreadPoolExecutor(TOGETHER) as pool:
-            files = [f"{root}/{name}{ENDING}" for name in names]
-            batches = pool.map(partial(_read, fs, destination=destination), files)
-            return pa.Table.from_batches(batches).unify_dictionaries()
+        read = partial(_read, fs, destination=destination)
+        files = [f"{root}/{name}{ENDING}" for name in names]
+        if len(files) == 1:  # threads take as long to start
+            return pa.Table.from_batches([read(files[0])]).unify_dictionaries()
+        with ThreadPoolExecutor(min(TOGETHER, len(files))) as pool:
+            return pa.Table.from_batches(pool.map(read, files)).unify_dictionaries()
 
     def forget_with(self, collection: Any) -> None:
         """Delete the folder with a collection, too, if a cluster computes it.
