@@ -354,14 +354,14 @@ class Cells:
             made += len(bases)
         return {"files": np.array(files), "rows": np.array(made)}
 
-    def _indexes(self, layout: Layout, c: int, *_: Any) -> Iterator[Indexed]:
+    def _indexes(self, layout: Layout, c: int, *also: Any) -> Iterator[Indexed]:
         rows, known = self.rows_of_cell(layout, c)
         asking, _, numbers = self.lists(layout, c, rows)
         start, end = known["start"].to_numpy(), known["end"].to_numpy()
         marks = known["mark"].to_numpy() if "mark" in known.column_names else None
         for some in self.steps(rows, numbers):
             everyone = self.with_others(layout, c, rows, numbers[some])
-            at: Any = np.searchsorted(everyone.numbers, rows.numbers[asking[some]])
+            at = np.searchsorted(everyone.numbers, rows.numbers[asking[some]])
             answers = np.full(len(everyone), -1, dtype=np.int64)
             answers[at] = np.arange(len(at))
             near: Any = Known(np.searchsorted(everyone.numbers, numbers[some]), answers)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import dsmote.execute.cells  # noqa: F401 - else loaded when there are cells
-from dsmote import SMOTE, SMOTENC
+from dsmote import ADASYN, SMOTE, SMOTENC, SVMSMOTE, BorderlineSMOTE, SafeLevelSMOTE
 from tests.tables import (
     assert_same_bits,
     compute_pair,
@@ -81,6 +81,16 @@ OPTIONS = {
     "neighbors": ["auto", "tree", "brute"],
     "k_neighbors": [1, 3, 5, 5],
 }
+BORDER = {"m_neighbors": [1, 4, 10, 10], "on_empty": ["error", "smote"]}
+SAMPLERS = {
+    "smote": (SMOTE, {}),
+    "smotenc": (SMOTENC, {}),
+    "borderline-1": (BorderlineSMOTE, BORDER),
+    "borderline-2": (BorderlineSMOTE, BORDER | {"kind": ["borderline-2"]}),
+    "adasyn": (ADASYN, {}),
+    "safe-level": (SafeLevelSMOTE, {}),
+    "svm": (SVMSMOTE, {"m_neighbors": [4, 10], "max_fit_rows": [None, 100]}),
+}
 CUTS = {
     ("plan", "BLOCK_ROWS"): [40, 250_000],
     ("execute", "STEP"): [3, 1 << 14],
@@ -137,16 +147,19 @@ def both(how, pair, cell_rows=20, companions=None, **config):
     return made[0]
 
 
-@pytest.mark.parametrize("kind", [SMOTE, SMOTENC])
+@pytest.mark.parametrize("name", SAMPLERS)
 @given(data=st.data())
 @settings(max_examples=4)
-def test_cells_make_the_rows_of_one_index(kind, data):
+def test_cells_make_the_rows_of_one_index(name, data):
+    kind, own = SAMPLERS[name]
+
     def draw(values):
         return data.draw(st.sampled_from(list(values)))
 
     rng, lengths = np.random.default_rng(draw(range(1_000))), data.draw(PARTITIONS)
     array = draw([True, False, False])
-    params = {name: draw(values) for name, values in OPTIONS.items()} | {"random_state": 7}
+    params = {name: draw(values) for name, values in (OPTIONS | own).items()}
+    params["random_state"] = 7
     numeric, categorical = (FLOATS, {"grid": FLOATS["grid"]}) if array else (NUMERIC, CATEGORICAL)
     made = [numeric[draw(numeric)](rng) for _ in range(draw([1, 1, 2, 3, 8]))]
     X = pd.DataFrame({f"x{j}": column for j, column in enumerate(made)})
@@ -169,10 +182,12 @@ def test_cells_make_the_rows_of_one_index(kind, data):
     if draw([True, False, False, False]):  # all others, and one more than there are
         usable = int((X[y == 1].filter(like="x").notna().all(axis=1)).sum())
         params["k_neighbors"] = usable - draw([1, 0])
+    if kind is ADASYN:
+        params["n_neighbors"] = params.pop("k_neighbors")
     held = (lambda of: dask_array(of.to_numpy(), lengths)) if array else None
     held = held or (lambda of: dask_frame(of, lengths))
     more = {"sample_weight": held(pd.Series(rng.random(N), name="w"))} if draw([0, 1]) else {}
-    if kind is SMOTE and params["scale"] is None and draw([True, False]):
+    if kind is not SMOTENC and params["scale"] is None and draw([True, False]):
         more["class_counts"] = y.value_counts().to_dict()
     X = lazy_frame(X, lengths) if not array and draw([True, False]) else held(X)
     with pytest.MonkeyPatch.context() as patch:
