@@ -4,7 +4,7 @@ r"""Classes larger than a worker: their rows lie in scratch files, cut into cell
 
     partition p --store-->   its class rows, in their order; a sample of them
     all         --lay out--> cells cut from the sample; how often each row is a base   (one task)
-    partition p --spread-->  the same rows by cell, and the box of each cell's rows
+    partition p --spread-->  those that may be neighbours by cell, and the box of each cell's rows
     cell c      --home---->  the k nearest of its own rows; bases go on to cells their ball meets
     cell c      --answer-->  its rows inside the balls of those that came
     cell c      --make---->  home and answers merged, new rows made of them, by block
@@ -14,6 +14,10 @@ Rows travel through an :class:`~dsmote.execute.exchange.Exchange`, so a worker t
 along; between tasks go only boxes and counts. Only base rows are searched for. The result is that
 of one index over the class, to the bit (see :mod:`dsmote.neighbors.cells`), and random numbers are
 those of a new row's number, so it does not depend on the cells either.
+
+Of equal rows of a partition only the first k + 1 can be neighbours. The others are *surplus*: those
+that are base rows lie in a file of their own until a cell makes their new rows, with the neighbours
+of the last of these k + 1.
 """
 
 from __future__ import annotations
@@ -29,9 +33,8 @@ import pandas as pd
 import pyarrow as pa
 
 from dsmote.execute.exchange import Exchange, scratch
-from dsmote.execute.extract import Extract, Take, extract
+from dsmote.execute.extract import Extract, Take, extract, places_of
 from dsmote.execute.generate import STEP, Part, finish
-from dsmote.execute.partition import row_hashes
 from dsmote.execute.recipe import Bases, ClassIndex, Draws, Made, Making, Recipe, Rows, Task
 from dsmote.execute.rows import common_categories, exact_of, join_levels
 from dsmote.neighbors import cells as kernels
@@ -56,7 +59,7 @@ class Stored:
 
     like: Rows  # none of the rows, and what belongs to all: levels, categories, units
     n_rows: int
-    sample: np.ndarray  # numeric features of some, raw
+    sample: np.ndarray  # numeric features of some that travel, raw
     largest: float  # of the absolute values of the searched matrix
     unfit: frozenset[int]  # columns of decimals, not all of which fit in 64 bits
 
@@ -69,6 +72,7 @@ class Layout:
     unit: float  # the power of two that the searched rows are multiplied by
     weight: float  # of a differing category
     starts: np.ndarray  # number of the first row of each partition among all rows of the table
+    pieces: int  # in which the surplus rows of a partition come to a cell
     like: Rows
     decimals: dict[int, Any]
 
@@ -99,9 +103,9 @@ class Cells:
     def store(self, rows: Rows, place: int) -> Stored:
         """Write the class rows of a partition."""
         matrix = self.recipe.scaled(rows.numeric)
-        share = min(1.0, CELL_SAMPLE / max(1, self.cls.usable))
-        some = row_hashes(list(rows.numeric.T)) <= np.uint64(share * (2**64 - 2**11))
-        sample = np.unique(rows.numeric[some], axis=0)  # equal rows have equal hashes
+        drawn = np.random.default_rng(place).random(len(rows))
+        travelling = self._representatives(matrix, rows) == np.arange(len(rows))
+        sample = rows.numeric[travelling & (drawn < CELL_SAMPLE / max(1, self.cls.usable))]
         self.exchange.send(self._name("rows", place), table_of(rows), np.zeros(len(rows), int), 1)
         if self.recipe.weighs_columns:
             batches = (pa.record_batch({"x": np.ascontiguousarray(of)}) for of in matrix.T)
@@ -133,7 +137,7 @@ class Cells:
             columns = self._columns(places, stored[0].like.numeric.shape[1])
             weight = self.recipe.weight_of(columns)
         unit = scale_power(np.array([each.largest for each in stored]), weight)
-        sample = np.unique(np.concatenate([each.sample for each in stored]), axis=0)
+        sample = np.concatenate([each.sample for each in stored])
         cutting = kernels.cut(self.recipe.scaled(sample) * unit, (self.cls.cells - 1).bit_length())
         ends = copies_with_replacement(n, self.cls.new, self.how.seed, self.cls.rank)
         starts = np.concatenate([[0], ends[:-1]])
@@ -144,8 +148,9 @@ class Cells:
             for a, b in zip(np.split(starts, bounds), np.split(ends, bounds), strict=True)
         )
         self.exchange.write(self._name("allocation", 0), batches, schema)
+        pieces = -(-max(each.n_rows for each in stored) // CELL_NEW_ROWS)
         like = _joined(stored, self.how.schema)
-        return Layout(cutting, unit, weight, found.starts, like, found.decimals)
+        return Layout(cutting, unit, weight, found.starts, pieces, like, found.decimals)
 
     def _columns(self, places: Sequence[int], n: int) -> Iterator[np.ndarray]:
         names = [self._name("columns", place) for place in places]
@@ -163,12 +168,48 @@ class Cells:
             rows, _ = rows_of(self.exchange.receive([self._name("rows", place)], 0), own)
             rows = _as(rows, layout.like)
         allocated = self.exchange.receive([self._name("allocation", 0)], place)
-        cell, low, high = layout.cutting.spread(self._matrix(layout, rows))
-        order, n = np.argsort(cell, kind="stable"), layout.cutting.n_cells
-        rows = rows.take(order).moved(int(layout.starts[place]))
-        more = {name: allocated[name].to_numpy()[order] for name in ("start", "end")}
-        self.exchange.send(self._name("cell", place), table_of(rows, **more), cell[order], n)
-        return {"rows": np.bincount(cell, minlength=n), "low": low, "high": high}
+        start, end = (allocated[name].to_numpy() for name in ("start", "end"))
+        matrix = self._matrix(layout, rows)
+        same = self._representatives(matrix, rows)
+        travels, asks = same == np.arange(len(rows)), end > start
+        surplus = np.flatnonzero(asks & ~travels)
+        asks[same[surplus]] = True
+        travelling = np.flatnonzero(travels)
+        cell = np.empty(len(rows), dtype=np.int64)
+        cell[travelling], low, high = layout.cutting.spread(matrix[travelling])
+        rows = rows.moved(int(layout.starts[place]))
+        n, more = layout.cutting.n_cells, {"start": start, "end": end}
+        self._send("cell", place, rows, travelling, cell[travelling], n, asks=asks, **more)
+        to = cell[same[surplus]]
+        if len(surplus):
+            piece = _evenly(to, layout.pieces)
+            more["like"] = rows.numbers[same]
+            self._send("surplus", place, rows, surplus, piece, n * layout.pieces, **more)
+        return {
+            "rows": np.bincount(cell[travelling], minlength=n),
+            "surplus": np.bincount(to, minlength=n),
+            "places": np.array([place] * bool(len(surplus)), dtype=np.int64),
+            "low": low,
+            "high": high,
+        }
+
+    def _send(
+        self,
+        stage: str,
+        place: int,
+        rows: Rows,
+        at: np.ndarray,
+        destination: np.ndarray,
+        n: int,
+        **more: np.ndarray,
+    ) -> None:
+        order = np.argsort(destination, kind="stable")
+        at = at[order]
+        table = table_of(rows.take(at), **{name: of[at] for name, of in more.items()})
+        self.exchange.send(self._name(stage, place), table, destination[order], n)
+
+    def _representatives(self, matrix: np.ndarray, rows: Rows) -> np.ndarray:
+        return kernels.representatives(matrix, rows.codes, self.recipe.k)
 
     # ---- the cells
 
@@ -176,10 +217,9 @@ class Cells:
         matrix = self.recipe.scaled(rows.numeric)
         return matrix if layout.unit == 1.0 else matrix * layout.unit
 
-    def _rows(self, layout: Layout, c: int) -> tuple[Rows, np.ndarray, np.ndarray]:
+    def _rows(self, layout: Layout, c: int) -> tuple[Rows, pa.Table]:
         names = self._names("cell", self.parts)
-        rows, more = rows_of(self.exchange.receive(names, c), layout.like)
-        return rows, more["start"].to_numpy(), more["end"].to_numpy()
+        return rows_of(self.exchange.receive(names, c), layout.like)
 
     def _cell(self, layout: Layout, rows: Rows) -> kernels.Cell:
         recipe, seed = self.recipe, int(Stream(self.how.seed, self.cls.rank, INDEX).bits(0, 1)[0])
@@ -203,16 +243,17 @@ class Cells:
         largest = int(boxes["rows"].max())
         if largest > self.cls.cell_rows:
             raise ValueError(
-                f"class {self.cls.label!r} has {largest:,} rows so near each other (or equal) that "
-                f"they are one cell, and workers have memory for {self.cls.cell_rows:,}; give each "
-                "worker more memory"
+                f"class {self.cls.label!r} has {largest:,} rows so near each other that they are "
+                f"one cell (of equal rows {self.recipe.k + 1} of each partition), and workers have "
+                f"memory for {self.cls.cell_rows:,}; give each worker more memory or, where rows "
+                "are equal, cut the table into fewer partitions"
             )
         return boxes
 
     def _home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
-        rows, start, end = self._rows(layout, c)
+        rows, more = self._rows(layout, c)
         cell, k = self._cell(layout, rows), self.recipe.k
-        asking = cell.order[(end > start)[cell.order]]  # near ones follow each other
+        asking = cell.order[more["asks"].to_numpy()[cell.order]]  # near ones follow each other
         squares, found = cell.home(asking, k)
         self.exchange.send(
             self._name("home", c),
@@ -243,7 +284,7 @@ class Cells:
         return self.exchange.once(self._name("answer", c), partial(self._answer, layout, c))
 
     def _answer(self, layout: Layout, c: int) -> dict[str, np.ndarray]:
-        rows, _, _ = self._rows(layout, c)
+        rows, _ = self._rows(layout, c)
         cell, k, found = self._cell(layout, rows), self.recipe.k, 0
         like = replace(layout.like, integers={}, weights=None)
         schema = table_of(rows.take(_NO_IDS), query=_NO_IDS, square=np.empty(0)).schema
@@ -270,12 +311,55 @@ class Cells:
         self.exchange.write(self._name("answer", c), answers(), schema)
         return {"answers": np.array(found)}
 
-    def make(self, layout: Layout, boxes: Any, _: Any, c: int) -> dict[str, np.ndarray]:
+    def make(
+        self, layout: Layout, boxes: dict[str, np.ndarray], _: Any, c: int
+    ) -> dict[str, np.ndarray]:
         """Make the new rows of a cell's base rows, and send them to their blocks."""
-        return self.exchange.once(self._name("made", c), partial(self._make, layout, c))
+        return self.exchange.once(self._name("made", c), partial(self._make, layout, boxes, c))
 
-    def _make(self, layout: Layout, c: int) -> dict[str, np.ndarray]:
-        rows, start, end = self._rows(layout, c)
+    def _make(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
+        files = made = 0
+        for index, bases, start, end in self._bases(layout, boxes, c):
+            copies = end - start
+            first = np.cumsum(copies) - copies
+            places = np.arange(copies.sum()) + np.repeat(start - first, copies)
+            bases = np.repeat(bases, copies)
+            for held in range(0, len(bases), CELL_NEW_ROWS):
+                self._send_made(f"{self._name('made', c)}-{files}", index, bases, places, held)
+                files += 1
+            made += len(bases)
+        return {"files": np.array(files), "rows": np.array(made)}
+
+    def _bases(
+        self, layout: Layout, boxes: dict[str, np.ndarray], c: int
+    ) -> Iterator[tuple[ClassIndex, np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield base rows with their index, and where their new rows start and end."""
+        rows, more = self._rows(layout, c)
+        start, end = more["start"].to_numpy(), more["end"].to_numpy()
+        asking, numbers = self._merged(layout, rows, c)
+        # No more rows of other cells are held at once than the cell has of its own.
+        from_others = len(np.setdiff1d(numbers, rows.numbers))
+        step = max(1, len(rows) // self.recipe.k) if from_others > len(rows) else len(asking)
+        for low in range(0, len(asking), max(1, step)):
+            some, near = asking[low : low + step], numbers[low : low + step]
+            yield *self._index(layout, rows, c, rows.numbers[some], near), start[some], end[some]
+        if not boxes["surplus"][c]:
+            return
+        asked = rows.numbers[asking]
+        for place in boxes["places"].tolist():
+            for piece in range(c * layout.pieces, (c + 1) * layout.pieces):
+                came = self.exchange.receive([self._name("surplus", place)], piece)
+                if not len(came):
+                    continue
+                surplus, more = rows_of(came, layout.like)
+                near = numbers[np.searchsorted(asked, more["like"].to_numpy())]
+                at = places_of(rows.numbers, np.unique(near))
+                held = _concatenated([rows.take(at[at >= 0]), surplus])
+                start, end = more["start"].to_numpy(), more["end"].to_numpy()
+                yield *self._index(layout, held, c, surplus.numbers, near), start, end
+
+    def _merged(self, layout: Layout, rows: Rows, c: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the places of rows that ask, in order, and the numbers of their neighbours."""
         here = self.exchange.receive([self._name("home", c)], 0)
         asking, k = here["query"].to_numpy(), self.recipe.k
         squares, place = _listed(here["square"], k), _listed(here["place"], k)
@@ -288,23 +372,7 @@ class Cells:
             square = came["square"].to_numpy()
             squares, numbers = kernels.merge(squares, numbers, query, more, square)
         order = np.argsort(asking)
-        asking, numbers = asking[order], numbers[order]
-        # No more rows of other cells are held at once than the cell has of its own.
-        from_others = len(np.setdiff1d(numbers, rows.numbers))
-        step = max(1, len(rows) // k) if from_others > len(rows) else max(1, len(asking))
-        files = made = 0
-        for low in range(0, len(asking), step):
-            some = asking[low : low + step]
-            index = self._index(layout, rows, c, some, numbers[low : low + step])
-            copies = (end - start)[some]
-            first = np.cumsum(copies) - copies
-            bases = np.repeat(np.searchsorted(index.rows.numbers, rows.numbers[some]), copies)
-            places = np.arange(len(bases)) + np.repeat(start[some] - first, copies)
-            for held in range(0, len(bases), CELL_NEW_ROWS):
-                self._send_made(f"{self._name('made', c)}-{files}", index, bases, places, held)
-                files += 1
-            made += len(bases)
-        return {"files": np.array(files), "rows": np.array(made)}
+        return asking[order], numbers[order]
 
     def _answers(self, layout: Layout, c: int) -> Iterator[pa.Table]:
         for name in self._names("answer", layout.cutting.n_cells):
@@ -315,8 +383,11 @@ class Cells:
 
     def _index(
         self, layout: Layout, rows: Rows, c: int, asking: np.ndarray, numbers: np.ndarray
-    ) -> ClassIndex:
-        """Return a cell's rows and those of other cells that are neighbours, and who is whose."""
+    ) -> tuple[ClassIndex, np.ndarray]:
+        """Return rows and those of other cells that are neighbours, and the places of base rows.
+
+        `asking` are numbers of base rows, and `numbers` of their neighbours.
+        """
         wanted = np.setdiff1d(numbers, rows.numbers)
         pieces = [rows]
         for came in self._answers(layout, c) if len(wanted) else ():
@@ -327,11 +398,11 @@ class Cells:
             pieces.append(found.take(at))
         everyone = _concatenated(pieces)
         everyone = everyone.take(np.argsort(everyone.numbers))
-        at = np.full(len(everyone), -1)
-        at[np.searchsorted(everyone.numbers, rows.numbers[asking])] = np.arange(len(asking))
+        bases, at = np.searchsorted(everyone.numbers, asking), np.full(len(everyone), -1)
+        at[bases] = np.arange(len(asking))
         known: Any = Known(np.searchsorted(everyone.numbers, numbers), at)
         rank, decimals = self.cls.rank, layout.decimals
-        return ClassIndex(everyone, _ALLOCATED, known, None, {}, False, rank, decimals)
+        return ClassIndex(everyone, _ALLOCATED, known, None, {}, False, rank, decimals), bases
 
     def _send_made(
         self, name: str, index: ClassIndex, bases: np.ndarray, places: np.ndarray, start: int
@@ -427,12 +498,22 @@ class Known:
 
 
 def merged_boxes(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Merge what was spread: rows of each cell, and their boxes."""
+    """Merge what was spread: rows of each cell, and their boxes; partitions with surplus rows."""
     return {
         "rows": reduce(np.add, (part["rows"] for part in parts)),
+        "surplus": reduce(np.add, (part["surplus"] for part in parts)),
+        "places": np.concatenate([part["places"] for part in parts]),
         "low": reduce(np.minimum, (part["low"] for part in parts)),
         "high": reduce(np.maximum, (part["high"] for part in parts)),
     }
+
+
+def _evenly(cell: np.ndarray, pieces: int) -> np.ndarray:
+    """Return the piece of each row, where rows of each cell are cut into so many even ones."""
+    order = np.argsort(cell, kind="stable")
+    place = np.empty(len(cell), dtype=np.int64)
+    place[order] = np.arange(len(cell)) - np.searchsorted(cell[order], cell[order])
+    return cell * pieces + place * pieces // np.bincount(cell)[cell]
 
 
 def store(place: int, *row: Any, take: Take, cells: Sequence[Cells]) -> Extract:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import dsmote.execute.cells  # noqa: F401 - else loaded when there are cells
 from dsmote import SMOTE, SMOTENC
+from dsmote.execute.cells import Cells  # which is else loaded when there are cells
 from tests.tables import (
     assert_same_bits,
     compute_pair,
@@ -205,6 +205,36 @@ def test_partitions_without_the_class(kind):
     how = kind(random_state=1, **({} if kind is SMOTE else {"categorical_features": ["c"]}))
     made = both(how, (lazy_frame(X, even(N, 9)), dask_frame(y, even(N, 9))), 8)
     assert np.bincount(made[1]).tolist() == [70] * 3
+
+
+@pytest.mark.parametrize("of", ["all", "five times", "signed zeros", "close", "decimals"])
+def test_equal_rows_that_do_not_travel(of):
+    """They are base rows as others are; what they hold may differ where what is searched does not.
+
+    -0.0 is 0.0, and integers are searched as float64.
+    """
+    lengths, rng = even(N, 3), np.random.default_rng(3)
+    y = pd.Series(np.repeat([0, 1, 2], [90, 60, 10]))
+    X = pd.DataFrame({"x": np.zeros(N)})
+    if of in NUMERIC:
+        X["z"] = pd.Series(NUMERIC[of](rng)).iloc[rng.integers(0, 6, N)].reset_index(drop=True)
+    elif of == "five times":
+        X = pd.DataFrame(rng.normal(size=(N // 5, 2)), columns=list("xz")).iloc[np.arange(N) // 5]
+    how = SMOTE(random_state=1, k_neighbors=2, provenance="full", on_small_class="copy")
+    pair = [dask_frame(table.reset_index(drop=True), lengths) for table in (X, y)]
+    weights = {"sample_weight": dask_frame(pd.Series(rng.random(N)), lengths)}
+    with pytest.MonkeyPatch.context() as patch:
+        set_constant(patch, "execute", "CELL_NEW_ROWS", 7)
+        spread, surplus = Cells._spread, []
+
+        def seen(*args):
+            found = spread(*args)
+            surplus.append(found["surplus"].sum())
+            return found
+
+        patch.setattr(Cells, "_spread", seen)
+        both(how, pair, 8, weights, scheduler="synchronous")
+    assert sum(surplus) > 0
 
 
 def test_cells_whose_rows_differ_by_next_to_nothing():
