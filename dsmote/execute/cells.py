@@ -577,12 +577,14 @@ class Cells:
         return asking[order], squares[order], numbers[order]
 
     def _answers(self, layout: Layout, c: int) -> Iterator[pa.Table]:
-        asked = self.exchange.once(self._name("home", c), dict)["forwards"]
-        for other in np.flatnonzero(asked).tolist():
-            # As the one who answered cut them.
-            bounds = [int(asked[other]) * i // self.k for i in range(self.k + 1)]
-            for i in np.flatnonzero(np.diff(bounds)).tolist():
-                came = self.exchange.receive([self._name("answer", other)], c * self.k + i)
+        asked, k = self.exchange.once(self._name("home", c), dict)["forwards"], self.k
+        # As those who answered cut them; of several cells at once where they are few.
+        there = np.diff(asked[:, None] * np.arange(k + 1) // k) > 0
+        batch = np.cumsum(asked) // CELL_NEW_ROWS
+        for others in np.split(np.arange(len(asked)), np.flatnonzero(np.diff(batch)) + 1):
+            for i in np.flatnonzero(there[others].any(axis=0)).tolist():
+                names = [self._name("answer", other) for other in others[there[others, i]].tolist()]
+                came = self.exchange.receive(names, c * k + i)
                 if len(came):
                     yield came
 

@@ -217,7 +217,7 @@ def test_cells_make_the_rows_of_one_index(name, data):
         both(
             kind(**params),
             (X, held(y)),
-            draw([8, 20, 50, 1_000]),
+            draw([8, 20, 50, 1_000] if kind in (SMOTE, SMOTENC) else [20, 20, 50, 1_000]),
             more,
             **{"scheduler": draw(["synchronous", "threads"]), "dataframe.convert-string": False},
         )
