@@ -32,11 +32,24 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from dsmote.execute.arrow import (
+    NO_IDS,
+    as_of_class,
+    batch_of,
+    concatenated,
+    groups_of,
+    listed,
+    lists,
+    n_groups,
+    numbered_groups,
+    rows_of,
+    table_of,
+)
 from dsmote.execute.exchange import Exchange, scratch
 from dsmote.execute.extract import Extract, Take, extract, places_of
-from dsmote.execute.generate import STEP, Part, finish
+from dsmote.execute.generate import STEP, Part, finish, lone_groups
 from dsmote.execute.recipe import Bases, ClassIndex, Draws, Made, Making, Recipe, Rows, Task
-from dsmote.execute.rows import common_categories, exact_of, join_levels
+from dsmote.execute.rows import common_categories, join_levels
 from dsmote.neighbors import cells as kernels
 from dsmote.neighbors.exact import scale_power
 from dsmote.plan import (
@@ -59,8 +72,11 @@ class Stored:
 
     like: Rows  # none of the rows, and what belongs to all: levels, categories, units
     n_rows: int
-    sample: np.ndarray  # numeric features of some that travel, raw
-    largest: float  # of the absolute values of the searched matrix
+    sample: Rows  # some that travel
+    # Of each group (there is one, where there are none): its rows, and the largest absolute value
+    # of the searched matrix.
+    sizes: np.ndarray
+    largest: np.ndarray
     unfit: frozenset[int]  # columns of decimals, not all of which fit in 64 bits
 
 
@@ -69,7 +85,9 @@ class Layout:
     """Where the rows of a class are."""
 
     cutting: Any
-    unit: float  # the power of two that the searched rows are multiplied by
+    units: np.ndarray  # powers of two that the searched rows of each group are multiplied by
+    step: float  # from group to group, where cells are cut; 0 where there are none
+    lone: np.ndarray  # groups too small to have neighbours, bool
     weight: float  # of a differing category
     starts: np.ndarray  # number of the first row of each partition among all rows of the table
     pieces: int  # in which the surplus rows of a partition come to a cell
@@ -102,23 +120,30 @@ class Cells:
 
     def store(self, rows: Rows, place: int) -> Stored:
         """Write the class rows of a partition."""
-        matrix = self.recipe.scaled(rows.numeric)
+        matrix, group = self.recipe.scaled(rows.numeric), groups_of(rows)
         drawn = np.random.default_rng(place).random(len(rows))
         travelling = self._representatives(matrix, rows) == np.arange(len(rows))
-        sample = rows.numeric[travelling & (drawn < CELL_SAMPLE / max(1, self.cls.usable))]
+        travelling &= drawn < CELL_SAMPLE / max(1, self.cls.usable)
+        sample = rows.take(np.flatnonzero(travelling))
         self.exchange.send(self._name("rows", place), table_of(rows), np.zeros(len(rows), int), 1)
         if self.recipe.weighs_columns:
             batches = (pa.record_batch({"x": np.ascontiguousarray(of)}) for of in matrix.T)
             self.exchange.write(
                 self._name("columns", place), batches, pa.schema({"x": pa.float64()})
             )
-        largest = float(max(matrix.max(initial=0.0), -matrix.min(initial=0.0)))
+        if rows.group is not None and self.recipe.on_small_group == "skip":
+            batch = pa.record_batch({"g": rows.group})
+            self.exchange.write(self._name("groups", place), [batch], batch.schema)
+        sizes = np.bincount(group, minlength=n_groups(rows))
+        largest = np.zeros(len(sizes))
+        reach = np.maximum(matrix.max(axis=1, initial=0.0), -matrix.min(axis=1, initial=0.0))
+        np.maximum.at(largest, group, reach)
         unfit = frozenset(
             j
             for j, unit in rows.units.items()
             if j not in rows.integers and (abs(rows.numeric[:, j]) >= 2.0**63 / unit).any()
         )
-        return Stored(rows.take(_NO_IDS), len(rows), sample, largest, unfit)
+        return Stored(rows.take(NO_IDS), len(rows), sample, sizes, largest, unfit)
 
     def lay_out(self, found: Extract) -> Layout:
         """Cut the cells, and allocate the new rows to base rows."""
@@ -131,15 +156,38 @@ class Cells:
                 f"{self.recipe.needs().k_name}={self.recipe.k} needs at least {self.recipe.k + 1} "
                 "(k + 1); lower it"
             )
+        places = [place for place, each in enumerate(everywhere) if each is not None]
         weight = 0.0
         if self.recipe.weighs_columns:
-            places = [place for place, each in enumerate(everywhere) if each is not None]
             columns = self._columns(places, stored[0].like.numeric.shape[1])
             weight = self.recipe.weight_of(columns)
-        unit = scale_power(np.array([each.largest for each in stored]), weight)
-        sample = np.concatenate([each.sample for each in stored])
-        cutting = kernels.cut(self.recipe.scaled(sample) * unit, (self.cls.cells - 1).bit_length())
-        ends = copies_with_replacement(n, self.cls.new, self.how.seed, self.cls.rank)
+        like = _in_common(stored, self.how.schema)
+        # Groups of the partitions, one after the other, among those of the class.
+        sizes, largest = np.zeros(n_groups(like), dtype=np.int64), np.zeros(n_groups(like))
+        groups = np.zeros(len(stored), dtype=np.int64)
+        if like.group_levels is not None:
+            groups = numbered_groups([each.like for each in stored])[0]
+        np.add.at(sizes, groups, np.concatenate([each.sizes for each in stored]))
+        np.maximum.at(largest, groups, np.concatenate([each.largest for each in stored]))
+        lone, among = np.zeros(1, dtype=bool), None
+        if like.group_levels is not None:
+            lone = lone_groups(sizes, like.group_levels, self.recipe, self.cls)
+            if self.recipe.on_small_group == "skip":
+                among = np.flatnonzero(~self._of_rows(lone[groups], stored, places))
+        units = np.ones(len(largest))
+        # Others are of usual size, and there may be many groups.
+        for group in np.flatnonzero(np.abs(np.frexp(np.maximum(largest, weight))[1]) > 100):
+            units[group] = scale_power(largest[group : group + 1], weight)
+        step = 0.0
+        if like.group_levels is not None:
+            # Larger than any distance in a group: of two groups in a cell, it is cut between them.
+            step = float(np.ldexp(1.0, np.frexp((largest * units).max())[1] + 4))
+        pieces = -(-max(each.n_rows for each in stored) // CELL_NEW_ROWS)
+        layout = Layout(None, units, step, lone, weight, found.starts, pieces, like, found.decimals)
+        sample = concatenated([as_of_class(each.sample, like) for each in stored])
+        points = self._points(layout, sample, self._matrix(layout, sample))
+        layout = replace(layout, cutting=kernels.cut(points, (self.cls.cells - 1).bit_length()))
+        ends = copies_with_replacement(n, self.cls.new, self.how.seed, self.cls.rank, among)
         starts = np.concatenate([[0], ends[:-1]])
         bounds = np.cumsum([each.n_rows if each else 0 for each in everywhere])[:-1]
         schema = pa.schema({"start": pa.int64(), "end": pa.int64()})
@@ -148,9 +196,18 @@ class Cells:
             for a, b in zip(np.split(starts, bounds), np.split(ends, bounds), strict=True)
         )
         self.exchange.write(self._name("allocation", 0), batches, schema)
-        pieces = -(-max(each.n_rows for each in stored) // CELL_NEW_ROWS)
-        like = _joined(stored, self.how.schema)
-        return Layout(cutting, unit, weight, found.starts, pieces, like, found.decimals)
+        return layout
+
+    def _of_rows(
+        self, marks: np.ndarray, stored: Sequence[Stored], places: Sequence[int]
+    ) -> np.ndarray:
+        """Return the marks of the rows' groups; `marks` are of the groups of the partitions."""
+        parts = []
+        for each, place in zip(stored, places, strict=True):
+            own, marks = np.split(marks, [len(each.sizes)])
+            codes = self.exchange.receive([self._name("groups", place)], 0)["g"].to_numpy()
+            parts.append(own[codes])
+        return np.concatenate(parts)
 
     def _columns(self, places: Sequence[int], n: int) -> Iterator[np.ndarray]:
         names = [self._name("columns", place) for place in places]
@@ -166,7 +223,7 @@ class Cells:
         rows = layout.like
         if own is not None:
             rows, _ = rows_of(self.exchange.receive([self._name("rows", place)], 0), own)
-            rows = _as(rows, layout.like)
+            rows = as_of_class(rows, layout.like)
         allocated = self.exchange.receive([self._name("allocation", 0)], place)
         start, end = (allocated[name].to_numpy() for name in ("start", "end"))
         matrix = self._matrix(layout, rows)
@@ -176,7 +233,8 @@ class Cells:
         asks[same[surplus]] = True
         travelling = np.flatnonzero(travels)
         cell = np.empty(len(rows), dtype=np.int64)
-        cell[travelling], low, high = layout.cutting.spread(matrix[travelling])
+        points = self._points(layout, rows, matrix)[travelling]
+        cell[travelling], low, high = layout.cutting.spread(points)
         rows = rows.moved(int(layout.starts[place]))
         n, more = layout.cutting.n_cells, {"start": start, "end": end}
         self._send("cell", place, rows, travelling, cell[travelling], n, asks=asks, **more)
@@ -191,6 +249,7 @@ class Cells:
             "places": np.array([place] * bool(len(surplus)), dtype=np.int64),
             "low": low,
             "high": high,
+            **_ends(groups_of(rows)[travelling], cell[travelling], n),
         }
 
     def _send(
@@ -209,19 +268,30 @@ class Cells:
         self.exchange.send(self._name(stage, place), table, destination[order], n)
 
     def _representatives(self, matrix: np.ndarray, rows: Rows) -> np.ndarray:
-        return kernels.representatives(matrix, rows.codes, self.recipe.k)
+        codes = rows.codes
+        if rows.group is not None:
+            codes = np.concatenate([codes, rows.group[:, None]], axis=1)
+        return kernels.representatives(matrix, codes, self.recipe.k)
 
     # ---- the cells
 
     def _matrix(self, layout: Layout, rows: Rows) -> np.ndarray:
         matrix = self.recipe.scaled(rows.numeric)
-        return matrix if layout.unit == 1.0 else matrix * layout.unit
+        if (layout.units == 1.0).all():
+            return matrix
+        return np.asarray(matrix * layout.units[groups_of(rows), None])
+
+    def _points(self, layout: Layout, rows: Rows, matrix: np.ndarray) -> np.ndarray:
+        """Return what is cut into cells: rows of different groups are far from each other."""
+        if rows.group is None:
+            return matrix
+        return np.concatenate([matrix, layout.step * rows.group[:, None]], axis=1)
 
     def _rows(self, layout: Layout, c: int) -> tuple[Rows, pa.Table]:
         names = self._names("cell", self.parts)
         return rows_of(self.exchange.receive(names, c), layout.like)
 
-    def _cell(self, layout: Layout, rows: Rows) -> kernels.Cell:
+    def _cell(self, layout: Layout, rows: Rows) -> Any:
         recipe, seed = self.recipe, int(Stream(self.how.seed, self.cls.rank, INDEX).bits(0, 1)[0])
         some = slice(None, None, max(1, len(rows) // 512))
         engine: Any = recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
@@ -229,9 +299,16 @@ class Cells:
         def build(matrix: np.ndarray, codes: np.ndarray, weight: float) -> Any:
             return engine.build(matrix, *((codes, weight) if weight else ()), seed=seed)
 
-        return kernels.Cell(
-            self._matrix(layout, rows), rows.codes, layout.weight * layout.unit, build
-        )
+        matrix = self._matrix(layout, rows)
+        if rows.group is None:
+            return kernels.Cell(matrix, rows.codes, layout.weight * layout.units[0], build)
+        group = rows.group
+
+        def cell(at: np.ndarray) -> kernels.Cell:
+            weight = layout.weight * layout.units[group[at[0]]]
+            return kernels.Cell(matrix[at], rows.codes[at], weight, build)
+
+        return kernels.GroupedCell(group, cell)
 
     def home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
         """Search a cell for the neighbours of its base rows, and send those on that need it."""
@@ -255,16 +332,22 @@ class Cells:
         cell, k = self._cell(layout, rows), self.recipe.k
         asking = cell.order[more["asks"].to_numpy()[cell.order]]  # near ones follow each other
         squares, found = cell.home(asking, k)
+        group = groups_of(rows)[asking]
+        lone = layout.lone[group]
+        squares[lone], found[lone] = 0.0, asking[lone, None]  # they stand in for their neighbours
         self.exchange.send(
             self._name("home", c),
-            pa.table({"query": asking, "square": _lists(squares), "place": _lists(found)}),
+            pa.table({"query": asking, "square": lists(squares), "place": lists(found)}),
             np.zeros(len(asking), dtype=int),
             1,
         )
         low, high = boxes["low"].copy(), boxes["high"].copy()
         low[c], high[c] = np.inf, -np.inf
-        points = self._matrix(layout, rows)[asking]
+        points = self._points(layout, rows, self._matrix(layout, rows))[asking]
         query, to = kernels.meets(layout.cutting, points, squares[:, -1], low, high)
+        of = group[query]
+        there = (boxes["first"][to] <= of) & (of <= boxes["last"][to]) & ~lone[query]
+        query, to = query[there], to[there]
         order = np.argsort(to, kind="stable")
         query, to = query[order], to[order]
         n_cells = len(low)
@@ -273,7 +356,7 @@ class Cells:
 
         def batch(some: np.ndarray) -> pa.RecordBatch:
             sent = asked.take(asking[some])
-            return _batch(table_of(sent, query=asking[some], square=squares[some, -1]))
+            return batch_of(table_of(sent, query=asking[some], square=squares[some, -1]))
 
         parts = (batch(query[i:j]) for i, j in pairwise(bounds))
         self.exchange.write(self._name("forward", c), parts, batch(query[:0]).schema)
@@ -287,7 +370,7 @@ class Cells:
         rows, _ = self._rows(layout, c)
         cell, k, found = self._cell(layout, rows), self.recipe.k, 0
         like = replace(layout.like, integers={}, weights=None)
-        schema = table_of(rows.take(_NO_IDS), query=_NO_IDS, square=np.empty(0)).schema
+        schema = table_of(rows.take(NO_IDS), query=NO_IDS, square=np.empty(0)).schema
 
         def answers() -> Iterator[pa.RecordBatch]:
             nonlocal found
@@ -300,13 +383,14 @@ class Cells:
                 bounds = [len(came) * i // k for i in range(k + 1)]
                 for i, j in pairwise(bounds):  # of each k at most: no slice has more than came
                     if i == j or not len(rows):
-                        yield _batch(schema.empty_table())
+                        yield batch_of(schema.empty_table())
                         continue
                     squares = more["square"].to_numpy()[i:j]
-                    query, place, square = cell.inside(points[i:j], squares, k)
+                    own = () if asked.group is None else (asked.group[i:j],)
+                    query, place, square = cell.inside(points[i:j], squares, k, *own)
                     found += len(query)
                     asker = more["query"].to_numpy()[i:j][query]
-                    yield _batch(table_of(rows.take(place), query=asker, square=square))
+                    yield batch_of(table_of(rows.take(place), query=asker, square=square))
 
         self.exchange.write(self._name("answer", c), answers(), schema)
         return {"answers": np.array(found)}
@@ -354,7 +438,7 @@ class Cells:
                 surplus, more = rows_of(came, layout.like)
                 near = numbers[np.searchsorted(asked, more["like"].to_numpy())]
                 at = places_of(rows.numbers, np.unique(near))
-                held = _concatenated([rows.take(at[at >= 0]), surplus])
+                held = concatenated([rows.take(at[at >= 0]), surplus])
                 start, end = more["start"].to_numpy(), more["end"].to_numpy()
                 yield *self._index(layout, held, c, surplus.numbers, near), start, end
 
@@ -362,7 +446,7 @@ class Cells:
         """Return the places of rows that ask, in order, and the numbers of their neighbours."""
         here = self.exchange.receive([self._name("home", c)], 0)
         asking, k = here["query"].to_numpy(), self.recipe.k
-        squares, place = _listed(here["square"], k), _listed(here["place"], k)
+        squares, place = listed(here["square"], k), listed(here["place"], k)
         numbers = np.where(place < 0, -1, rows.numbers[place])
         del here, place
         row_of = np.zeros(len(rows), dtype=np.int64)
@@ -396,7 +480,7 @@ class Cells:
             at = first[np.isin(found.numbers[first], wanted)]
             wanted = np.setdiff1d(wanted, found.numbers[at])
             pieces.append(found.take(at))
-        everyone = _concatenated(pieces)
+        everyone = concatenated(pieces)
         everyone = everyone.take(np.argsort(everyone.numbers))
         bases, at = np.searchsorted(everyone.numbers, asking), np.full(len(everyone), -1)
         at[bases] = np.arange(len(asking))
@@ -420,8 +504,8 @@ class Cells:
         draws = Draws(self.how.seed, self.cls.rank, 0, len(places), places)
         made = self.recipe.make(index, bases, draws, self.how.schema.rounded)
         rows = index.rows
-        weights = None if rows.weights is None else rows.weights[bases]
-        new = Rows(made.numeric, made.codes, rows.numbers[bases], made.integers, weights=weights)
+        own = rows.take(bases)
+        new = replace(own, numeric=made.numeric, codes=made.codes, integers=made.integers)
         more = {"place": places, "neighbour": made.neighbours, "gap": made.gaps, "v": made.weights}
         return table_of(new, **{name: of for name, of in more.items() if of is not None})
 
@@ -505,7 +589,17 @@ def merged_boxes(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray
         "places": np.concatenate([part["places"] for part in parts]),
         "low": reduce(np.minimum, (part["low"] for part in parts)),
         "high": reduce(np.maximum, (part["high"] for part in parts)),
+        "first": reduce(np.minimum, (part["first"] for part in parts)),
+        "last": reduce(np.maximum, (part["last"] for part in parts)),
     }
+
+
+def _ends(group: np.ndarray, cell: np.ndarray, n: int) -> dict[str, np.ndarray]:
+    """Return the first and the last group of each cell."""
+    first, last = np.full(n, np.iinfo(np.int32).max), np.full(n, -1)
+    np.minimum.at(first, cell, group)
+    np.maximum.at(last, cell, group)
+    return {"first": first, "last": last}
 
 
 def _evenly(cell: np.ndarray, pieces: int) -> np.ndarray:
@@ -527,76 +621,10 @@ def store(place: int, *row: Any, take: Take, cells: Sequence[Cells]) -> Extract:
     return replace(found, rows=rows, stored=stored)
 
 
-# ---- rows as tables
-
-_NO_IDS = np.empty(0, dtype=np.int64)
-_ALLOCATED = Bases(_NO_IDS)  # each base row has its new rows with it
+_ALLOCATED = Bases(NO_IDS)  # each base row has its new rows with it
 
 
-def _lists(matrix: np.ndarray) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
-
-
-def _listed(column: Any, width: int) -> np.ndarray:
-    joined = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return np.asarray(joined.flatten()).reshape(-1, width)
-
-
-def _batch(table: pa.Table) -> pa.RecordBatch:
-    columns = [column.combine_chunks() for column in table.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=table.schema)
-
-
-def table_of(rows: Rows, **more: np.ndarray) -> pa.Table:
-    """Return rows of a class as a table, with further columns."""
-    columns: dict[str, Any] = {"number": rows.numbers}
-    if rows.numeric.shape[1]:
-        columns["x"] = _lists(rows.numeric)
-    if rows.codes.shape[1]:
-        columns["c"] = _lists(rows.codes)
-    columns |= {f"i{place}": values for place, values in rows.integers.items()}
-    if rows.weights is not None:
-        columns["w"] = rows.weights
-    return pa.table(columns | more)
-
-
-def rows_of(table: pa.Table, like: Rows) -> tuple[Rows, pa.Table]:
-    """Return what `table_of` was made of; `like` has what belongs to all rows."""
-    p, q = like.numeric.shape[1], like.codes.shape[1]
-    n = len(table)
-    x = _listed(table["x"], p) if p else np.empty((n, 0))
-    codes = _listed(table["c"], q) if q else np.empty((n, 0), dtype=np.int32)
-    integers = {j: table[f"i{j}"].to_numpy() for j in like.integers}
-    weights = table["w"].to_numpy() if like.weights is not None else None
-    rows = replace(
-        like,
-        numeric=x,
-        codes=codes,
-        numbers=table["number"].to_numpy(),
-        integers=integers,
-        weights=weights,
-    )
-    return rows, table
-
-
-def _as(rows: Rows, like: Rows) -> Rows:
-    """Return rows of a partition with the levels, and the exact integers, of the whole class."""
-    codes = np.empty_like(rows.codes)
-    for j, (known, own) in enumerate(zip(like.levels, rows.levels, strict=True)):
-        here = [(np.arange(len(known)), known), (rows.codes[:, j], own.astype(known.dtype))]
-        codes[:, j] = join_levels(here)[0][len(known) :]
-    integers = {
-        j: exact_of(rows, j, kind.dtype, like.units.get(j)) for j, kind in like.integers.items()
-    }
-    common: dict[str, Any] = {
-        "levels": like.levels,
-        "categories": like.categories,
-        "units": like.units,
-    }
-    return replace(rows, codes=codes, integers=integers, **common)
-
-
-def _joined(stored: Sequence[Stored], schema: Schema) -> Rows:
+def _in_common(stored: Sequence[Stored], schema: Schema) -> Rows:
     """Join what belongs to all rows of the partitions, as `rows.join` does."""
     filled = [each for each in stored if each.n_rows] or list(stored[:1])
     first = filled[0].like
@@ -610,30 +638,9 @@ def _joined(stored: Sequence[Stored], schema: Schema) -> Rows:
     units = {place: unit for like in likes for place, unit in like.units.items()}
     unfit = frozenset().union(*(each.unfit for each in filled))
     integers = {j: kind for like in likes for j, kind in like.integers.items() if j not in unfit}
-    return replace(
-        first, levels=tuple(levels), categories=categories, units=units, integers=integers
-    )
-
-
-def _concatenated(pieces: Sequence[Rows]) -> Rows:
-    """Join rows that have the same levels."""
-    if len(pieces) == 1:
-        return pieces[0]
-    first = pieces[0]
-
-    def joined(name: str) -> Any:
-        return np.concatenate([getattr(piece, name) for piece in pieces])
-
-    integers = {j: np.concatenate([piece.integers[j] for piece in pieces]) for j in first.integers}
-    weights = None if first.weights is None else joined("weights")
-    return replace(
-        first,
-        numeric=joined("numeric"),
-        codes=joined("codes"),
-        numbers=joined("numbers"),
-        integers=integers,
-        weights=weights,
-    )
+    groups = None if first.group is None else numbered_groups(likes)[1]
+    common: dict[str, Any] = {"units": units, "integers": integers, "group_levels": groups}
+    return replace(first, levels=tuple(levels), categories=categories, **common)
 
 
 def cells_of(task: Task, parts: int, token: str) -> list[Cells]:

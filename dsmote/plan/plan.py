@@ -508,7 +508,7 @@ def make_plan(
     )
     memory, too_large = projected(terms)
     if needs.cells and not in_memory and (route == "cells" or (too_large and route == "auto")):
-        row = 8 * n_numeric + 8 * n_exact + 4 * n_nominal + 32
+        row = 8 * n_numeric + 8 * n_exact + 4 * n_nominal + 32 + needs.passthrough
         whole = {c.rank: term for c, term in zip(growing, terms, strict=True)}
 
         def cut(c: ClassPlan) -> ClassMemory:
