@@ -4,7 +4,7 @@ r"""Classes larger than a worker: their rows lie in scratch files, cut into cell
 
     partition p --store-->   its class rows, in their order; a sample of them
     all         --lay out--> cells cut from the sample; how often each row is a base   (one task)
-    partition p --spread-->  the same rows by cell, and the box of each cell's rows
+    partition p --spread-->  those that may be neighbours by cell, and the box of each cell's rows
     cell c      --home---->  the k nearest of its own rows; bases go on to cells their ball meets
     cell c      --answer-->  its rows inside the balls of those that came
     cell c      --make---->  home and answers merged, new rows made of them, by block
@@ -14,6 +14,10 @@ Rows travel through an :class:`~dsmote.execute.exchange.Exchange`, so a worker t
 along; between tasks go only boxes and counts. Only base rows are searched for. The result is that
 of one index over the class, to the bit (see :mod:`dsmote.neighbors.cells`), and random numbers are
 those of a new row's number, so it does not depend on the cells either.
+
+Of equal rows of a partition only the first k + 1 can be neighbours. The others are *surplus*: those
+that are base rows lie in a file of their own until a cell makes their new rows, with the neighbours
+of the last of these k + 1.
 """
 
 from __future__ import annotations
@@ -28,10 +32,24 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from dsmote.execute.arrow import (
+    NO_IDS,
+    as_of_class,
+    batch_of,
+    concatenated,
+    groups_of,
+    listed,
+    lists,
+    n_groups,
+    numbered_groups,
+    rows_of,
+    searched,
+    table_of,
+)
 from dsmote.execute.exchange import Exchange
-from dsmote.execute.extract import Extract, Take, extract
-from dsmote.execute.generate import STEP, Part, finish
-from dsmote.execute.partition import Partition, row_hashes
+from dsmote.execute.extract import Extract, Take, extract, places_of
+from dsmote.execute.generate import STEP, Part, finish, lone_groups
+from dsmote.execute.partition import Partition
 from dsmote.execute.recipe import (
     Bases,
     ClassContext,
@@ -42,7 +60,7 @@ from dsmote.execute.recipe import (
     Recipe,
     Rows,
 )
-from dsmote.execute.rows import common_categories, exact_of, join_levels
+from dsmote.execute.rows import common_categories, join_levels
 from dsmote.neighbors import cells as kernels
 from dsmote.neighbors.exact import scale_power
 from dsmote.plan import (
@@ -64,8 +82,11 @@ class Stored:
 
     like: Rows  # none of the rows, and what belongs to all: levels, categories, units
     n_rows: int
-    sample: np.ndarray  # numeric features of some, raw
-    largest: float  # of the absolute values of the searched matrix
+    sample: Rows  # some that travel
+    # Of each group (there is one, where there are none): its rows, and the largest absolute value
+    # of the searched matrix.
+    sizes: np.ndarray
+    largest: np.ndarray
     unfit: frozenset[int]  # columns of decimals, not all of which fit in 64 bits
 
 
@@ -74,16 +95,19 @@ class Layout:
     """Where the rows of a class are."""
 
     cutting: Any
-    unit: float  # the power of two that the searched rows are multiplied by
+    units: np.ndarray  # powers of two that the searched rows of each group are multiplied by
+    step: float  # from group to group, where cells are cut; 0 where there are none
+    lone: np.ndarray  # groups too small to have neighbours, bool
     weight: float  # of a differing category
     starts: np.ndarray  # number of the first row of each partition among all rows of the table
+    pieces: int  # in which the surplus rows of a partition come to a cell
     like: Rows
     decimals: dict[int, Any]
     report: Mapping[str, Any] = field(default_factory=dict)  # what the user is told of the class
 
 
-#: An index that knows the neighbours of some base rows; which of its rows they are, and the first
-#: and the end of the new rows of each.
+#: An index of a class that knows the neighbours of some base rows; which of its rows they are, and
+#: the first and the end of the new rows of each.
 Indexed = tuple[ClassIndex, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -97,7 +121,7 @@ class Cells:
     blocks: tuple[Block, ...]
     parts: int  # partitions of the input
     total: int = 0  # new rows of all classes together
-    told: Any = None  # where it says what is near the rows of the class among all rows
+    all: Any = None  # the nearest of all rows: AllCells, where they are asked for
 
     @property
     def recipe(self) -> Recipe:
@@ -110,13 +134,13 @@ class Cells:
         return str(self.cls.rank)
 
     @property
-    def _what(self) -> str:
-        return f"class {self.cls.label!r}"
-
-    @property
     def k(self) -> int:
         """How many neighbours are looked for."""
         return self.recipe.k
+
+    @property
+    def _what(self) -> str:
+        return f"class {self.cls.label!r}"
 
     def _name(self, stage: str, place: int) -> str:
         return f"{self.own}-{stage}-{place:05d}"
@@ -128,25 +152,32 @@ class Cells:
 
     def store(self, rows: Rows, place: int) -> Stored:
         """Write the class rows of a partition."""
-        matrix = self.recipe.scaled(rows.numeric)
-        share = min(1.0, CELL_SAMPLE / max(1, self.cls.usable))
-        some = row_hashes(list(rows.numeric.T)) <= np.uint64(share * (2**64 - 2**11))
-        sample = np.unique(rows.numeric[some], axis=0)  # equal rows have equal hashes
+        matrix, group = self.recipe.scaled(rows.numeric), groups_of(rows)
+        drawn = np.random.default_rng(place).random(len(rows))
+        travelling = self._representatives(matrix, rows) == np.arange(len(rows))
+        travelling &= drawn < CELL_SAMPLE / max(1, self.cls.usable)
+        sample = rows.take(np.flatnonzero(travelling))
         self.exchange.send(self._name("rows", place), table_of(rows), np.zeros(len(rows), int), 1)
         if self.recipe.weighs_columns:
             batches = (pa.record_batch({"x": np.ascontiguousarray(of)}) for of in matrix.T)
             self.exchange.write(
                 self._name("columns", place), batches, pa.schema({"x": pa.float64()})
             )
-        largest = float(max(matrix.max(initial=0.0), -matrix.min(initial=0.0)))
+        if rows.group is not None and self.recipe.on_small_group == "skip":
+            batch = pa.record_batch({"g": rows.group})
+            self.exchange.write(self._name("groups", place), [batch], batch.schema)
+        sizes = np.bincount(group, minlength=n_groups(rows))
+        largest = np.zeros(len(sizes))
+        reach = np.maximum(matrix.max(axis=1, initial=0.0), -matrix.min(axis=1, initial=0.0))
+        np.maximum.at(largest, group, reach)
         unfit = frozenset(
             j
             for j, unit in rows.units.items()
             if j not in rows.integers and (abs(rows.numeric[:, j]) >= 2.0**63 / unit).any()
         )
-        return Stored(rows.take(_NO_IDS), len(rows), sample, largest, unfit)
+        return Stored(rows.take(NO_IDS), len(rows), sample, sizes, largest, unfit)
 
-    def lay_out(self, found: Extract, *_: Any) -> Layout:
+    def lay_out(self, found: Extract, judged: Sequence[dict[str, np.ndarray]] = ()) -> Layout:
         """Cut the cells, and allocate the new rows to base rows."""
         everywhere = found.stored.get(self.cls.rank, [])
         stored = [each for each in everywhere if each is not None]
@@ -157,42 +188,78 @@ class Cells:
                 f"{self.recipe.needs().k_name}={self.recipe.k} needs at least {self.recipe.k + 1} "
                 "(k + 1); lower it"
             )
+        places = [place for place, each in enumerate(everywhere) if each is not None]
         weight = 0.0
         if self.recipe.weighs_columns:
-            places = [place for place, each in enumerate(everywhere) if each is not None]
             columns = self._columns(places, stored[0].like.numeric.shape[1])
             weight = self.recipe.weight_of(columns)
-        unit = scale_power(np.array([each.largest for each in stored]), weight)
-        cutting = self._cutting(stored, unit)
-        n_rows = [each.n_rows if each else 0 for each in everywhere]
-        bases, state, known = self._allocated(n)
+        like = in_common(stored, self.how.schema)
+        groups = _numbered(stored, like)
+        sizes, among = np.zeros(n_groups(like), dtype=np.int64), None
+        np.add.at(sizes, groups, np.concatenate([each.sizes for each in stored]))
+        lone = np.zeros(1, dtype=bool)
+        if like.group_levels is not None:
+            lone = lone_groups(sizes, like.group_levels, self.recipe, self.cls)
+            if self.recipe.on_small_group == "skip":
+                among = np.flatnonzero(~self._of_rows(lone[groups], stored, places))
+        layout = self._cut(found, stored, like, lone, weight)
+        nothing = Rows(np.empty((n, 0)), np.empty((n, 0), np.int32), np.broadcast_to(-1, n))
+        ctx = ClassContext(nothing, self.cls, self.how.seed, among, total=self.total)
+        known: dict[str, np.ndarray] = {}
+        if self.all is not None:
+            ctx.nearest_all, known = self.all.nearest_of(self.cls.rank, n, judged)
+        ctx.state = self.recipe.prepare(ctx)
+        bases = self.recipe.bases(ctx)
         known |= {"start": np.concatenate([[0], bases.ends[:-1]]), "end": bases.ends}
         if bases.marks is not None:
             known["mark"] = bases.marks
-        like = _joined(stored, self.how.schema)
-        if state is not None:
-            known["state"] = state
-            like = replace(like, more={"state": state[:0]})
-        table, edges = pa.table(known), np.cumsum([0, *n_rows]).tolist()
-        batches = (_batch(table.slice(i, j - i)) for i, j in pairwise(edges))
+        if ctx.state is not None:
+            known["state"] = ctx.state
+            like = replace(like, more={"state": ctx.state[:0]})
+        table = pa.table(known)
+        edges = np.cumsum([0, *(each.n_rows if each else 0 for each in everywhere)]).tolist()
+        batches = (batch_of(table.slice(i, j - i)) for i, j in pairwise(edges))
         self.exchange.write(self._name("allocation", 0), batches, table.schema)
         engine = "none" if self.recipe.values else self.cls.engine or "cells"
         report = {"engine": engine, "exact": True, "recall": 1.0, **bases.report}
-        return Layout(cutting, unit, weight, found.starts, like, found.decimals, report)
+        return replace(layout, like=like, report=report)
 
-    def _cutting(self, stored: Sequence[Stored], unit: float) -> kernels.Cutting:
-        sample = np.unique(np.concatenate([each.sample for each in stored]), axis=0)
-        return kernels.cut(self.recipe.scaled(sample) * unit, (self.cls.cells - 1).bit_length())
+    def _cut(
+        self,
+        found: Extract,
+        stored: Sequence[Stored],
+        like: Rows,
+        lone: np.ndarray,
+        weight: float,
+    ) -> Layout:
+        """Cut the cells."""
+        largest = np.zeros(n_groups(like))
+        each_largest = np.concatenate([each.largest for each in stored])
+        np.maximum.at(largest, _numbered(stored, like), each_largest)
+        units = np.ones(len(largest))
+        # Others are of usual size, and there may be many groups.
+        for group in np.flatnonzero(np.abs(np.frexp(np.maximum(largest, weight))[1]) > 100):
+            units[group] = scale_power(largest[group : group + 1], weight)
+        step = 0.0
+        if like.group_levels is not None:
+            # Larger than any distance in a group: of two groups in a cell, it is cut between them.
+            step = float(np.ldexp(1.0, np.frexp((largest * units).max())[1] + 4))
+        pieces = -(-max(each.n_rows for each in stored) // CELL_NEW_ROWS)
+        layout = Layout(None, units, step, lone, weight, found.starts, pieces, like, found.decimals)
+        sample = concatenated([as_of_class(each.sample, like) for each in stored])
+        points = self._points(layout, sample, self._matrix(layout, sample))
+        return replace(layout, cutting=kernels.cut(points, (self.cls.cells - 1).bit_length()))
 
-    def _allocated(self, n: int) -> tuple[Bases, np.ndarray | None, dict[str, np.ndarray]]:
-        """Return how often each row is a base, its state, and what else is known of each."""
-        nothing = Rows(np.empty((n, 0)), np.empty((n, 0), np.int32), np.broadcast_to(-1, n))
-        ctx = ClassContext(nothing, self.cls, self.how.seed, total=self.total)
-        columns = {}
-        if self.told is not None:
-            ctx.nearest_all, columns = self.told.nearest_of(self.cls.rank, n)
-        ctx.state = self.recipe.prepare(ctx)
-        return self.recipe.bases(ctx), ctx.state, columns
+    def _of_rows(
+        self, marks: np.ndarray, stored: Sequence[Stored], places: Sequence[int]
+    ) -> np.ndarray:
+        """Return the marks of the rows' groups; `marks` are of the groups of the partitions."""
+        parts = []
+        for each, place in zip(stored, places, strict=True):
+            own, marks = np.split(marks, [len(each.sizes)])
+            codes = self.exchange.receive([self._name("groups", place)], 0)["g"].to_numpy()
+            parts.append(own[codes])
+        return np.concatenate(parts)
 
     def _columns(self, places: Sequence[int], n: int) -> Iterator[np.ndarray]:
         names = [self._name("columns", place) for place in places]
@@ -208,46 +275,107 @@ class Cells:
         rows = layout.like
         if own is not None:
             rows, _ = rows_of(self.exchange.receive([self._name("rows", place)], 0), own)
-            rows = _as(rows, layout.like)
+            rows = as_of_class(rows, layout.like)
         allocated = self.exchange.receive([self._name("allocation", 0)], place)
         known = {name: allocated[name].to_numpy() for name in allocated.column_names}
         more = {name: known.pop(name) for name in layout.like.more}
         rows = replace(rows, more=more).moved(int(layout.starts[place]))
-        return self._sent(layout, rows, known, place)
+        return self._sent(layout, rows, known["end"] > known["start"], known, place)
 
     def _sent(
-        self, layout: Layout, rows: Rows, known: dict[str, np.ndarray], place: int
+        self,
+        layout: Layout,
+        rows: Rows,
+        asks: np.ndarray,
+        known: dict[str, np.ndarray],
+        place: int,
     ) -> dict[str, np.ndarray]:
-        """Send rows of a partition, and what is known of each, to their cells."""
-        cell, low, high = layout.cutting.spread(self._matrix(layout, rows))
-        order, n = np.argsort(cell, kind="stable"), layout.cutting.n_cells
-        known = {name: of[order] for name, of in known.items()}
-        table = table_of(rows.take(order), **known)
-        self.exchange.send(self._name("cell", place), table, cell[order], n)
-        return {"rows": np.bincount(cell, minlength=n), "low": low, "high": high}
+        """Send rows of a partition to their cells, with what is known of each."""
+        matrix = self._matrix(layout, rows)
+        same = self._representatives(matrix, rows)
+        travels = same == np.arange(len(rows))
+        surplus = np.flatnonzero(asks & ~travels)
+        asks[same[surplus]] = True
+        travelling = np.flatnonzero(travels)
+        cell = np.empty(len(rows), dtype=np.int64)
+        points = self._points(layout, rows, matrix)[travelling]
+        cell[travelling], low, high = layout.cutting.spread(points)
+        n = layout.cutting.n_cells
+        self._send("cell", place, rows, travelling, cell[travelling], n, asks=asks, **known)
+        to = cell[same[surplus]]
+        if len(surplus):
+            piece, like = _evenly(to, layout.pieces), rows.numbers[same]
+            rest, pieces = self._bare(rows), n * layout.pieces
+            self._send("surplus", place, rest, surplus, piece, pieces, like=like, **known)
+        return {
+            "rows": np.bincount(cell[travelling], minlength=n),
+            "surplus": np.bincount(to, minlength=n),
+            "places": np.array([place] * bool(len(surplus)), dtype=np.int64),
+            "low": low,
+            "high": high,
+            **_ends(groups_of(rows)[travelling], cell[travelling], n),
+        }
+
+    def _send(
+        self,
+        stage: str,
+        place: int,
+        rows: Rows,
+        at: np.ndarray,
+        destination: np.ndarray,
+        n: int,
+        **more: np.ndarray,
+    ) -> None:
+        order = np.argsort(destination, kind="stable")
+        at = at[order]
+        table = table_of(rows.take(at), **{name: of[at] for name, of in more.items()})
+        self.exchange.send(self._name(stage, place), table, destination[order], n)
+
+    def _representatives(self, matrix: np.ndarray, rows: Rows) -> np.ndarray:
+        codes = rows.codes
+        if rows.group is not None:
+            codes = np.concatenate([codes, rows.group[:, None]], axis=1)
+        return kernels.representatives(matrix, codes, self.k)
+
+    def _bare(self, rows: Rows) -> Rows:
+        """Return what a surplus row is known by where its representative is."""
+        return rows
 
     # ---- the cells
 
     def _matrix(self, layout: Layout, rows: Rows) -> np.ndarray:
         matrix = self.recipe.scaled(rows.numeric)
-        return matrix if layout.unit == 1.0 else matrix * layout.unit
+        if (layout.units == 1.0).all():
+            return matrix
+        return np.asarray(matrix * layout.units[groups_of(rows), None])
+
+    def _points(self, layout: Layout, rows: Rows, matrix: np.ndarray) -> np.ndarray:
+        """Return what is cut into cells: rows of different groups are far from each other."""
+        if rows.group is None:
+            return matrix
+        return np.concatenate([matrix, layout.step * rows.group[:, None]], axis=1)
+
+    def _answering(self, rows: Rows) -> Rows:
+        """Return what goes with an answer."""
+        return rows
 
     def rows_of_cell(self, layout: Layout, c: int) -> tuple[Rows, pa.Table]:
         """Return the rows of a cell, and what is known of each."""
         names = self._names("cell", self.parts)
         return rows_of(self.exchange.receive(names, c), layout.like)
 
-    def _asks(self, known: pa.Table) -> np.ndarray:
-        """Tell which rows ask: those that are bases."""
-        return np.asarray(known["end"].to_numpy() > known["start"].to_numpy())
+    def _cell(self, layout: Layout, rows: Rows) -> Any:
+        build = self._build(rows)
+        matrix = self._matrix(layout, rows)
+        if rows.group is None:
+            return kernels.Cell(matrix, rows.codes, layout.weight * layout.units[0], build)
+        group = rows.group
 
-    def _answering(self, rows: Rows) -> Rows:
-        """Return what goes with an answer."""
-        return rows
+        def cell(at: np.ndarray) -> kernels.Cell:
+            weight = layout.weight * layout.units[group[at[0]]]
+            return kernels.Cell(matrix[at], rows.codes[at], weight, build)
 
-    def _cell(self, layout: Layout, rows: Rows) -> kernels.Cell:
-        build, weight = self._build(rows), layout.weight * layout.unit
-        return kernels.Cell(self._matrix(layout, rows), rows.codes, weight, build)
+        return kernels.GroupedCell(group, cell)
 
     def _build(self, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
         recipe, seed = self.recipe, int(Stream(self.how.seed, self.cls.rank, INDEX).bits(0, 1)[0])
@@ -269,51 +397,58 @@ class Cells:
         largest = int(boxes["rows"].max())
         if largest > self.cls.cell_rows:
             raise ValueError(
-                f"{self._what} has {largest:,} rows so near each other (or equal) that "
-                f"they are one cell, and workers have memory for {self.cls.cell_rows:,}; give each "
-                "worker more memory"
+                f"{self._what} has {largest:,} rows so near each other that they are "
+                f"one cell (of equal rows {self.k + 1} of each partition), and workers have "
+                f"memory for {self.cls.cell_rows:,}; give each worker more memory or, where rows "
+                "are equal, cut the table into fewer partitions"
             )
         return boxes
 
     def _home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
-        rows, known = self.rows_of_cell(layout, c)
-        cell, asking, asks = self._cell(layout, rows), _NO_IDS, self._asks(known)
+        rows, more = self.rows_of_cell(layout, c)
+        cell, asking, asks = self._cell(layout, rows), NO_IDS, more["asks"].to_numpy()
         if asks.any():
             asking = cell.order[asks[cell.order]]  # near ones follow each other
         squares, found = cell.home(asking, self.k)
+        group = groups_of(rows)[asking]
+        lone = layout.lone[group]
+        squares[lone], found[lone] = 0.0, asking[lone, None]  # they stand in for their neighbours
         self.exchange.send(
             self._name("home", c),
-            pa.table({"query": asking, "square": _lists(squares), "place": _lists(found)}),
+            pa.table({"query": asking, "square": lists(squares), "place": lists(found)}),
             np.zeros(len(asking), dtype=int),
             1,
         )
         low, high = boxes["low"].copy(), boxes["high"].copy()
         low[c], high[c] = np.inf, -np.inf
-        points = self._matrix(layout, rows)[asking]
+        points = self._points(layout, rows, self._matrix(layout, rows))[asking]
         query, to = kernels.meets(layout.cutting, points, squares[:, -1], low, high)
+        of = group[query]
+        there = (boxes["first"][to] <= of) & (of <= boxes["last"][to]) & ~lone[query]
+        query, to = query[there], to[there]
         order = np.argsort(to, kind="stable")
         query, to = query[order], to[order]
         n_cells = len(low)
         bounds = np.searchsorted(to, np.arange(n_cells + 1)).tolist()
-        asked = _searched(rows)
+        asked = searched(rows)
 
         def batch(some: np.ndarray) -> pa.RecordBatch:
             sent = asked.take(asking[some])
-            return _batch(table_of(sent, query=asking[some], square=squares[some, -1]))
+            return batch_of(table_of(sent, query=asking[some], square=squares[some, -1]))
 
         parts = (batch(query[i:j]) for i, j in pairwise(bounds))
         self.exchange.write(self._name("forward", c), parts, batch(query[:0]).schema)
-        return {"forwards": np.array(len(query)), "asking": np.array(len(asking))}
+        return {"forwards": np.diff(bounds), "asking": np.array(len(asking))}
 
-    def answer(self, layout: Layout, _: Any, c: int) -> dict[str, np.ndarray]:
+    def answer(self, layout: Layout, boxes: Any, _: Any, c: int) -> dict[str, np.ndarray]:
         """Answer the queries of other cells."""
         return self.exchange.once(self._name("answer", c), partial(self._answer, layout, c))
 
     def _answer(self, layout: Layout, c: int) -> dict[str, np.ndarray]:
         rows, _ = self.rows_of_cell(layout, c)
         cell, k, found = self._cell(layout, rows), self.k, 0
-        rows, like = self._answering(rows), _searched(layout.like)
-        schema = table_of(rows.take(_NO_IDS), query=_NO_IDS, square=np.empty(0)).schema
+        rows, like = self._answering(rows), searched(layout.like)
+        schema = table_of(rows.take(NO_IDS), query=NO_IDS, square=np.empty(0)).schema
 
         def answers() -> Iterator[pa.RecordBatch]:
             nonlocal found
@@ -326,72 +461,110 @@ class Cells:
                 bounds = [len(came) * i // k for i in range(k + 1)]
                 for i, j in pairwise(bounds):  # of each k at most: no slice has more than came
                     if i == j or not len(rows):
-                        yield _batch(schema.empty_table())
+                        yield batch_of(schema.empty_table())
                         continue
                     squares = more["square"].to_numpy()[i:j]
-                    query, place, square = cell.inside(points[i:j], squares, k)
+                    own = () if asked.group is None else (asked.group[i:j],)
+                    query, place, square = cell.inside(points[i:j], squares, k, *own)
                     found += len(query)
                     asker = more["query"].to_numpy()[i:j][query]
-                    yield _batch(table_of(rows.take(place), query=asker, square=square))
+                    yield batch_of(table_of(rows.take(place), query=asker, square=square))
 
         self.exchange.write(self._name("answer", c), answers(), schema)
         return {"answers": np.array(found)}
 
-    def make(self, layout: Layout, _: Any, c: int) -> dict[str, np.ndarray]:
+    def make(
+        self, layout: Layout, boxes: dict[str, np.ndarray], _: Any, c: int
+    ) -> dict[str, np.ndarray]:
         """Make the new rows of a cell's base rows, and send them to their blocks."""
-        return self.exchange.once(self._name("made", c), partial(self._make, layout, c))
+        return self.exchange.once(self._name("made", c), partial(self._make, layout, boxes, c))
 
-    def _make(self, layout: Layout, c: int, *also: Any) -> dict[str, np.ndarray]:
+    def _make(self, layout: Any, boxes: Any, c: int) -> dict[str, np.ndarray]:
         files = made = 0
-        for index, at, start, end in self._indexes(layout, c, *also):
+        for index, bases, start, end in self._bases(layout, boxes, c):
             copies = end - start
             first = np.cumsum(copies) - copies
-            bases = np.repeat(at, copies)
-            places = np.arange(len(bases)) + np.repeat(start - first, copies)
+            places = np.arange(copies.sum()) + np.repeat(start - first, copies)
+            bases = np.repeat(bases, copies)
             for held in range(0, len(bases), CELL_NEW_ROWS):
                 self._send_made(f"{self._name('made', c)}-{files}", index, bases, places, held)
                 files += 1
             made += len(bases)
         return {"files": np.array(files), "rows": np.array(made)}
 
-    def _indexes(self, layout: Layout, c: int, *_also: Any) -> Iterator[Indexed]:
+    def _bases(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> Iterator[Indexed]:
+        """Yield base rows with their index, and where their new rows start and end."""
         rows, known = self.rows_of_cell(layout, c)
-        asking, _, numbers = self.lists(layout, c, rows)
-        start, end = known["start"].to_numpy(), known["end"].to_numpy()
-        marks = known["mark"].to_numpy() if "mark" in known.column_names else None
+        asking, _, numbers = self.merged(layout, rows, c)
         for some in self.steps(rows, numbers):
-            everyone = self.with_others(layout, c, rows, numbers[some])
-            at: Any = np.searchsorted(everyone.numbers, rows.numbers[asking[some]])
-            answers = np.full(len(everyone), -1, dtype=np.int64)
-            answers[at] = np.arange(len(at))
-            near: Any = Known(np.searchsorted(everyone.numbers, numbers[some]), answers)
-            marked = None
-            if marks is not None:
-                marked = np.zeros(len(everyone), dtype=bool)
-                marked[at] = marks[asking[some]]
-            index = self._index(layout, everyone, marked, near)
-            yield index, at, start[asking[some]], end[asking[some]]
+            own = known.take(asking[some])
+            yield self._indexed(layout, rows, c, rows.numbers[asking[some]], numbers[some], own)
+        for surplus, own, at in self.surplus(layout, boxes, c, rows.numbers[asking]):
+            near = numbers[at]
+            here = places_of(rows.numbers, np.unique(near))
+            held = concatenated([rows.take(here[here >= 0]), surplus])
+            yield self._indexed(layout, held, c, surplus.numbers, near, own)
+
+    def _indexed(
+        self,
+        layout: Layout,
+        rows: Rows,
+        c: int,
+        asking: np.ndarray,
+        numbers: np.ndarray,
+        known: pa.Table,
+    ) -> Indexed:
+        """Index rows and those of other cells that are neighbours.
+
+        `asking` are numbers of base rows, `numbers` those of their neighbours.
+        """
+        everyone = self.with_others(layout, rows, c, numbers)
+        bases, at = np.searchsorted(everyone.numbers, asking), np.full(len(everyone), -1)
+        at[bases] = np.arange(len(asking))
+        near = Known(np.searchsorted(everyone.numbers, numbers), at)
+        marks = None
+        if "mark" in known.column_names:
+            marks = np.zeros(len(everyone), dtype=bool)
+            marks[bases] = known["mark"].to_numpy()
+        index = self._index(layout, everyone, marks, near)
+        return index, bases, known["start"].to_numpy(), known["end"].to_numpy()
 
     def _index(
         self, layout: Layout, rows: Rows, marks: Any, near: Any, nearest_all: Any = None
     ) -> ClassIndex:
-        """Return rows of the class, as blocks of new rows are made of them."""
-        rank, state = self.cls.rank, rows.more.get("state")
-        of = Bases(_NO_IDS, marks)  # each base row has its new rows with it
-        return ClassIndex(rows, of, near, nearest_all, {}, False, rank, layout.decimals, state)
+        """Return rows of the class, with what new rows are made from."""
+        # Each base row has its new rows with it.
+        bases, rank, state = Bases(NO_IDS, marks), self.cls.rank, rows.more.get("state")
+        return ClassIndex(rows, bases, near, nearest_all, {}, False, rank, layout.decimals, state)
 
-    # ---- what a cell found
+    def steps(self, rows: Rows, numbers: np.ndarray) -> Iterator[slice]:
+        """Divide lists of neighbours so that no more rows of other cells are held than of this."""
+        from_others = len(np.setdiff1d(numbers, rows.numbers))
+        step = max(1, len(rows) // self.k) if from_others > len(rows) else max(1, len(numbers))
+        for low in range(0, len(numbers), step):
+            yield slice(low, min(len(numbers), low + step))
 
-    def lists(
-        self, layout: Layout, c: int, rows: Rows
+    def surplus(
+        self, layout: Layout, boxes: dict[str, np.ndarray], c: int, asked: np.ndarray
+    ) -> Iterator[tuple[Rows, pa.Table, np.ndarray]]:
+        """Yield surplus rows, what is known of each, and where its representative is in `asked`."""
+        for place in boxes["places"].tolist() if boxes["surplus"][c] else ():
+            for piece in range(c * layout.pieces, (c + 1) * layout.pieces):
+                came = self.exchange.receive([self._name("surplus", place)], piece)
+                if len(came):
+                    rows, known = rows_of(came, self._bare(layout.like))
+                    yield rows, known, np.searchsorted(asked, known["like"].to_numpy())
+
+    def merged(
+        self, layout: Layout, rows: Rows, c: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return rows that asked, in order, and squares and numbers (-1: none) of their k nearest.
+        """Return the places of rows that ask, in order, and their neighbours.
 
-        Rows are those of the cell, by place.
+        These are known by the squares of their distances and by their numbers; -1: there is none.
         """
         here = self.exchange.receive([self._name("home", c)], 0)
-        asking = here["query"].to_numpy()
-        squares, place = _listed(here["square"], self.k), _listed(here["place"], self.k)
+        asking, k = here["query"].to_numpy(), self.k
+        squares, place = listed(here["square"], k), listed(here["place"], k)
         numbers = np.where(place < 0, -1, rows.numbers[place] if len(rows) else -1)
         del here, place
         row_of = np.zeros(len(rows), dtype=np.int64)
@@ -403,22 +576,20 @@ class Cells:
         order = np.argsort(asking)
         return asking[order], squares[order], numbers[order]
 
-    def steps(self, rows: Rows, numbers: np.ndarray) -> Iterator[slice]:
-        """Divide lists so that no more rows of other cells are held at once than of this one."""
-        from_others = len(np.setdiff1d(numbers, rows.numbers))
-        step = max(1, len(rows) // self.k) if from_others > len(rows) else max(1, len(numbers))
-        for low in range(0, len(numbers), step):
-            yield slice(low, low + step)
-
     def _answers(self, layout: Layout, c: int) -> Iterator[pa.Table]:
-        for name in self._names("answer", layout.cutting.n_cells):
-            for i in range(self.k):
-                came = self.exchange.receive([name], c * self.k + i)
+        asked, k = self.exchange.once(self._name("home", c), dict)["forwards"], self.k
+        # As those who answered cut them; of several cells at once where they are few.
+        there = np.diff(asked[:, None] * np.arange(k + 1) // k) > 0
+        batch = np.cumsum(asked) // CELL_NEW_ROWS
+        for others in np.split(np.arange(len(asked)), np.flatnonzero(np.diff(batch)) + 1):
+            for i in np.flatnonzero(there[others].any(axis=0)).tolist():
+                names = [self._name("answer", other) for other in others[there[others, i]].tolist()]
+                came = self.exchange.receive(names, c * k + i)
                 if len(came):
                     yield came
 
-    def with_others(self, layout: Layout, c: int, rows: Rows, numbers: np.ndarray) -> Rows:
-        """Return a cell's rows, and those of other cells that have some numbers, in order."""
+    def with_others(self, layout: Layout, rows: Rows, c: int, numbers: np.ndarray) -> Rows:
+        """Return rows of a cell, and those of others that have one of some numbers, in order."""
         wanted = np.setdiff1d(numbers[numbers >= 0], rows.numbers)
         pieces, like = [rows], self._answering(layout.like)
         for came in self._answers(layout, c) if len(wanted) else ():
@@ -427,7 +598,7 @@ class Cells:
             at = first[np.isin(found.numbers[first], wanted)]
             wanted = np.setdiff1d(wanted, found.numbers[at])
             pieces.append(found.take(at))
-        everyone = _concatenated(pieces)
+        everyone = concatenated(pieces)
         return everyone.take(np.argsort(everyone.numbers))
 
     def _send_made(
@@ -446,8 +617,9 @@ class Cells:
         draws = Draws(self.how.seed, self.cls.rank, 0, len(places), places)
         made = self.recipe.make(index, bases, draws, self.how.schema.rounded)
         rows = index.rows
-        weights = None if rows.weights is None else rows.weights[bases]
-        new = Rows(made.numeric, made.codes, rows.numbers[bases], made.integers, weights=weights)
+        own = rows.take(bases)
+        new = replace(own, numeric=made.numeric, codes=made.codes, integers=made.integers)
+        new = replace(new, more={})
         more = {"place": places, "neighbour": made.neighbours, "gap": made.gaps, "v": made.weights}
         return table_of(new, **{name: of for name, of in more.items() if of is not None})
 
@@ -529,12 +701,32 @@ class Known:
 
 
 def merged_boxes(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Merge what was spread: rows of each cell, and their boxes."""
+    """Merge what was spread: rows of each cell, and their boxes; partitions with surplus rows."""
     return {
         "rows": reduce(np.add, (part["rows"] for part in parts)),
+        "surplus": reduce(np.add, (part["surplus"] for part in parts)),
+        "places": np.concatenate([part["places"] for part in parts]),
         "low": reduce(np.minimum, (part["low"] for part in parts)),
         "high": reduce(np.maximum, (part["high"] for part in parts)),
+        "first": reduce(np.minimum, (part["first"] for part in parts)),
+        "last": reduce(np.maximum, (part["last"] for part in parts)),
     }
+
+
+def _ends(group: np.ndarray, cell: np.ndarray, n: int) -> dict[str, np.ndarray]:
+    """Return the first and the last group of each cell."""
+    first, last = np.full(n, np.iinfo(np.int32).max), np.full(n, -1)
+    np.minimum.at(first, cell, group)
+    np.maximum.at(last, cell, group)
+    return {"first": first, "last": last}
+
+
+def _evenly(cell: np.ndarray, pieces: int) -> np.ndarray:
+    """Return the piece of each row, where rows of each cell are cut into so many even ones."""
+    order = np.argsort(cell, kind="stable")
+    place = np.empty(len(cell), dtype=np.int64)
+    place[order] = np.arange(len(cell)) - np.searchsorted(cell[order], cell[order])
+    return cell * pieces + place * pieces // np.bincount(cell)[cell]
 
 
 def store(place: int, *row: Any, take: Take, cells: Sequence[Cells]) -> Extract:
@@ -546,90 +738,23 @@ def store(place: int, *row: Any, take: Take, cells: Sequence[Cells]) -> Extract:
     for each in cells:
         own = rows.pop(each.cls.rank, None)
         stored[each.cls.rank] = [None if own is None else each.store(own, place)]
-    told = cells[0].told
-    if told is not None:
-        stored[told.cls.rank] = [told.store(told.rows_in(here, take.schema), place)]
+    of_all = cells[0].all
+    if of_all is not None:
+        stored[of_all.cls.rank] = [of_all.store(of_all.rows_in(here, take.schema), place)]
     return replace(found, rows=rows, stored=stored)
 
 
-# ---- rows as tables
-
-_NO_IDS = np.empty(0, dtype=np.int64)
-_ALLOCATED = Bases(_NO_IDS)  # each base row has its new rows with it
+_ALLOCATED = Bases(NO_IDS)  # each base row has its new rows with it
 
 
-def _lists(matrix: np.ndarray) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
+def _numbered(stored: Sequence[Stored], like: Rows) -> np.ndarray:
+    """Return the groups of the partitions, one after the other, among those of the class."""
+    if like.group_levels is None:
+        return np.zeros(len(stored), dtype=np.int64)
+    return numbered_groups([each.like for each in stored])[0]
 
 
-def _listed(column: Any, width: int) -> np.ndarray:
-    joined = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return np.asarray(joined.flatten()).reshape(-1, width)
-
-
-def _batch(table: pa.Table) -> pa.RecordBatch:
-    columns = [column.combine_chunks() for column in table.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=table.schema)
-
-
-def table_of(rows: Rows, **more: np.ndarray) -> pa.Table:
-    """Return rows of a class as a table, with further columns."""
-    columns: dict[str, Any] = {"number": rows.numbers}
-    if rows.numeric.shape[1]:
-        columns["x"] = _lists(rows.numeric)
-    if rows.codes.shape[1]:
-        columns["c"] = _lists(rows.codes)
-    columns |= {f"i{place}": values for place, values in rows.integers.items()}
-    columns |= rows.more
-    if rows.weights is not None:
-        columns["w"] = rows.weights
-    return pa.table(columns | more)
-
-
-def rows_of(table: pa.Table, like: Rows) -> tuple[Rows, pa.Table]:
-    """Return what `table_of` was made of; `like` has what belongs to all rows."""
-    p, q = like.numeric.shape[1], like.codes.shape[1]
-    n = len(table)
-    x = _listed(table["x"], p) if p else np.empty((n, 0))
-    codes = _listed(table["c"], q) if q else np.empty((n, 0), dtype=np.int32)
-    integers = {j: table[f"i{j}"].to_numpy() for j in like.integers}
-    own = {name: table[name].to_numpy() for name in like.more}
-    weights = table["w"].to_numpy() if like.weights is not None else None
-    rows = replace(
-        like,
-        numeric=x,
-        codes=codes,
-        numbers=table["number"].to_numpy(),
-        integers=integers,
-        weights=weights,
-        more=own,
-    )
-    return rows, table
-
-
-def _searched(rows: Rows) -> Rows:
-    """Return rows with no more than they are searched by."""
-    return replace(rows, integers={}, weights=None, more={})
-
-
-def _as(rows: Rows, like: Rows) -> Rows:
-    """Return rows of a partition with the levels, and the exact integers, of the whole class."""
-    codes = np.empty_like(rows.codes)
-    for j, (known, own) in enumerate(zip(like.levels, rows.levels, strict=True)):
-        here = [(np.arange(len(known)), known), (rows.codes[:, j], own.astype(known.dtype))]
-        codes[:, j] = join_levels(here)[0][len(known) :]
-    integers = {
-        j: exact_of(rows, j, kind.dtype, like.units.get(j)) for j, kind in like.integers.items()
-    }
-    common: dict[str, Any] = {
-        "levels": like.levels,
-        "categories": like.categories,
-        "units": like.units,
-    }
-    return replace(rows, codes=codes, integers=integers, **common)
-
-
-def _joined(stored: Sequence[Stored], schema: Schema) -> Rows:
+def in_common(stored: Sequence[Stored], schema: Schema) -> Rows:
     """Join what belongs to all rows of the partitions, as `rows.join` does."""
     filled = [each for each in stored if each.n_rows] or list(stored[:1])
     first = filled[0].like
@@ -643,32 +768,9 @@ def _joined(stored: Sequence[Stored], schema: Schema) -> Rows:
     units = {place: unit for like in likes for place, unit in like.units.items()}
     unfit = frozenset().union(*(each.unfit for each in filled))
     integers = {j: kind for like in likes for j, kind in like.integers.items() if j not in unfit}
-    return replace(
-        first, levels=tuple(levels), categories=categories, units=units, integers=integers
-    )
-
-
-def _concatenated(pieces: Sequence[Rows]) -> Rows:
-    """Join rows that have the same levels."""
-    if len(pieces) == 1:
-        return pieces[0]
-    first = pieces[0]
-
-    def joined(name: str) -> Any:
-        return np.concatenate([getattr(piece, name) for piece in pieces])
-
-    integers = {j: np.concatenate([piece.integers[j] for piece in pieces]) for j in first.integers}
-    weights = None if first.weights is None else joined("weights")
-    more = {name: np.concatenate([piece.more[name] for piece in pieces]) for name in first.more}
-    return replace(
-        first,
-        numeric=joined("numeric"),
-        codes=joined("codes"),
-        numbers=joined("numbers"),
-        integers=integers,
-        weights=weights,
-        more=more,
-    )
+    groups = None if first.group is None else numbered_groups(likes)[1]
+    common: dict[str, Any] = {"units": units, "integers": integers, "group_levels": groups}
+    return replace(first, levels=tuple(levels), categories=categories, **common)
 
 
 # ---- what it takes

@@ -31,19 +31,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dsmote.execute.cells import (
-    Cells,
-    Layout,
-    Stored,
-    _as,
-    _concatenated,
-    _joined,
-    _listed,
-    _lists,
-    merged_boxes,
+from dsmote.execute.arrow import (
+    as_of_class,
+    concatenated,
+    groups_of,
+    listed,
+    lists,
+    n_groups,
     rows_of,
     table_of,
 )
+from dsmote.execute.cells import Cells, Layout, Stored, in_common, merged_boxes
 from dsmote.execute.clean import Cleaning, Kept, RankedRows, Reduce, kept_of, take_rows
 from dsmote.execute.exchange import scratch
 from dsmote.execute.extract import Extract, Take, join_extracts
@@ -52,7 +50,6 @@ from dsmote.execute.recipe import Making, Recipe, Rows
 from dsmote.kernels import mixed_weight
 from dsmote.neighbors import Choice, choose_engine
 from dsmote.neighbors import cells as kernels
-from dsmote.neighbors.exact import scale_power
 
 
 @dataclass(frozen=True)
@@ -107,9 +104,8 @@ class CellRows(RankedRows):
         distances = np.full((len(ids), k), np.inf)
         found = np.full((len(ids), k), -1, dtype=np.int32)
         for at, came in told:
-            squares, numbers = came["square"], came["number"]
-            distances[at] = np.sqrt(_listed(squares, k)) / self.layout.unit
-            found[at] = _listed(numbers, k)
+            distances[at] = listed(came["distance"], k)
+            found[at] = listed(came["number"], k)
         return distances, found
 
     def reduced(self, ids: np.ndarray, k: int, reduce: Reduce) -> np.ndarray:
@@ -182,8 +178,7 @@ class CleanCells(Cells):
         """Write the complete rows of a partition, and their classes once more."""
         taken = take_rows(*row, task=self.task)
         # What is not searched by need not travel.
-        nothing: dict[str, Any] = {"integers": {}, "units": {}, "group": None, "group_levels": None}
-        rows = replace(taken.rows, more={"rank": taken.ranks}, **nothing)
+        rows = replace(taken.rows, more={"rank": taken.ranks}, integers={}, units={})
         known = pa.table({"number": rows.numbers, "rank": taken.ranks})
         self.exchange.send(self._name("ranks", place), known, np.zeros(len(rows), int), 1)
         stored = {self.cls.rank: [self.store(rows, place)]}
@@ -200,13 +195,13 @@ class CleanCells(Cells):
     def lay_out(self, found: Extract, *_: Any) -> Layout:
         """Cut the cells. Rows are known by their places among all that are complete."""
         everywhere: list[Stored] = found.stored[self.cls.rank]
-        like, weight = _joined(everywhere, self.how.schema), 0.0
+        like, weight = in_common(everywhere, self.how.schema), 0.0
         if self.recipe.weighs_columns:
             columns = self._columns(range(self.parts), like.numeric.shape[1])
             weight = self.recipe.weight_of(columns)
-        unit = scale_power(np.array([each.largest for each in everywhere]), weight)
+        none = np.zeros(n_groups(like), dtype=bool)
         starts = np.cumsum([0, *(each.n_rows for each in everywhere)])
-        return Layout(self._cutting(everywhere, unit), unit, weight, starts, like, {})
+        return replace(self._cut(found, everywhere, like, none, weight), starts=starts)
 
     def spread(self, layout: Layout, found: Extract, _: Any, place: int) -> dict[str, np.ndarray]:
         """Send the rows of a partition to their cells; return counts and boxes."""
@@ -217,8 +212,13 @@ class CleanCells(Cells):
     def _spread_rows(self, layout: Layout, own: Rows, place: int) -> dict[str, np.ndarray]:
         rows, _ = rows_of(self.exchange.receive([self._name("rows", place)], 0), own)
         first = int(layout.starts[place])
-        rows = replace(_as(rows, layout.like), numbers=np.arange(first, first + len(rows)))
-        return self._sent(layout, rows, {}, place)
+        numbers = np.arange(first, first + len(rows))
+        rows = replace(as_of_class(rows, layout.like), numbers=numbers)
+        return self._sent(layout, rows, np.zeros(len(rows), dtype=bool), {}, place)
+
+    def _representatives(self, matrix: np.ndarray, rows: Rows) -> np.ndarray:
+        # Each row travels: where only some may be found, its equal ones may not.
+        return np.arange(len(rows))
 
     # ---- questions
 
@@ -233,9 +233,9 @@ class CleanCells(Cells):
         self.exchange.send(self._name("question", 0), table, np.zeros(n, dtype=int), 1)
         if among is None or self.asked.among != "few":
             return
-        cells = (self.rows_of_cell(layout, c)[0] for c in range(self.cls.cells))
+        cells = (super(CleanCells, self).rows_of_cell(layout, c)[0] for c in range(self.cls.cells))
         found = [rows.take(np.flatnonzero(may[rows.numbers])) for rows in cells]
-        few = _concatenated(found)
+        few = concatenated(found)
         few = few.take(np.argsort(few.numbers))
         self.exchange.send(self._name("few", 0), table_of(few), np.zeros(len(few), dtype=int), 1)
 
@@ -245,21 +245,23 @@ class CleanCells(Cells):
 
     def answer_all(self, layout: Layout, boxes: dict[str, np.ndarray]) -> None:
         """Answer a question, a cell at a time."""
-        for stage in (partial(self.home, layout, boxes), partial(self.answer, layout, None)):
-            for c in range(self.cls.cells):
-                stage(c)
         for c in range(self.cls.cells):
-            self.tell(layout, None, c)
+            self.home(layout, boxes, c)
+        for stage in (self.answer, self.tell):
+            for c in range(self.cls.cells):
+                stage(layout, boxes, None, c)
 
     # ---- the cells
 
-    def _asks(self, known: pa.Table) -> np.ndarray:
-        return self._question("asks")[known["number"].to_numpy()]
+    def rows_of_cell(self, layout: Layout, c: int) -> tuple[Rows, pa.Table]:
+        """Return the rows of a cell, and which of them ask."""
+        rows, _ = super().rows_of_cell(layout, c)
+        return rows, pa.table({"asks": self._question("asks")[rows.numbers]})
 
     def _answering(self, rows: Rows) -> Rows:
         # Numbers and classes are enough.
         nothing = np.empty((len(rows), 0), dtype=np.int32)
-        return replace(rows, numeric=rows.numeric[:, :0], codes=nothing, levels=(), integers={})
+        return replace(rows, numeric=rows.numeric[:, :0], codes=nothing, levels=(), group=None)
 
     def _cell(self, layout: Layout, rows: Rows) -> Any:
         if self.asked.among != "marked":
@@ -268,9 +270,9 @@ class CleanCells(Cells):
         place = np.full(len(rows), -1)
         place[may] = np.arange(len(may))
         cell = super()._cell(layout, rows.take(may))
-        return Some(cell, may, place, self._points(layout, rows))
+        return Some(cell, may, place, self._asking(layout, rows), rows.group)
 
-    def _points(self, layout: Layout, rows: Rows) -> np.ndarray:
+    def _asking(self, layout: Layout, rows: Rows) -> np.ndarray:
         points = self._matrix(layout, rows)
         return np.concatenate([points, rows.codes], axis=1) if layout.weight else points
 
@@ -279,21 +281,22 @@ class CleanCells(Cells):
             return super()._home(layout, boxes, c)
         rows, known = self.rows_of_cell(layout, c)
         few, _ = rows_of(self.exchange.receive([self._name("few", 0)], 0), layout.like)
-        asking = np.flatnonzero(self._asks(known))
+        asking = np.flatnonzero(known["asks"].to_numpy())
         place = np.minimum(np.searchsorted(few.numbers, rows.numbers), max(0, len(few) - 1))
         if len(few):
             place = np.where(few.numbers[place] == rows.numbers, place, -1)
-        of = Some(self._cell(layout, few), np.arange(len(few)), place, self._points(layout, rows))
+        points, at = self._asking(layout, rows), np.arange(len(few))
+        of = Some(self._cell(layout, few), at, place, points, rows.group)
         squares, found = of.home(asking, self.k)
         numbers = np.where(found < 0, -1, few.numbers[found] if len(few) else -1)
-        self._send_told(c, rows.numbers[asking], squares, numbers)
+        self._send_told(layout, c, rows.take(asking), squares, numbers)
         return {"rows": np.array(len(asking))}
 
-    def answer(self, layout: Layout, _: Any, c: int) -> dict[str, np.ndarray]:
+    def answer(self, layout: Layout, boxes: Any, _: Any, c: int) -> dict[str, np.ndarray]:
         """Answer the queries of other cells; few rows were compared with all of them at once."""
-        return {} if self.asked.among == "few" else super().answer(layout, _, c)
+        return {} if self.asked.among == "few" else super().answer(layout, boxes, _, c)
 
-    def tell(self, layout: Layout, _: Any, c: int) -> dict[str, np.ndarray]:
+    def tell(self, layout: Layout, boxes: Any, _: Any, c: int) -> dict[str, np.ndarray]:
         """Write the nearest of those of a cell's rows that ask, or what is wanted of them."""
         if self.asked.among == "few":
             return {}
@@ -301,14 +304,14 @@ class CleanCells(Cells):
 
     def _tell(self, layout: Layout, c: int) -> dict[str, np.ndarray]:
         rows, _ = self.rows_of_cell(layout, c)
-        asking, squares, numbers = self.lists(layout, c, rows)
+        asking, squares, numbers = self.merged(layout, rows, c)
         if self.asked.reduce is None:
-            self._send_told(c, rows.numbers[asking], squares, numbers)
+            self._send_told(layout, c, rows.take(asking), squares, numbers)
             return {"rows": np.array(len(asking))}
         values = [self.asked.reduce(rows.more["rank"][:0], np.empty((0, self.k), np.int32))]
         own = self._answering(rows)
         for some in self.steps(rows, numbers):
-            everyone = self.with_others(layout, c, own, numbers[some])
+            everyone = self.with_others(layout, own, c, numbers[some])
             at = np.searchsorted(everyone.numbers, numbers[some])
             at = np.minimum(at, max(0, len(everyone) - 1))
             ranks = np.where(numbers[some] >= 0, everyone.more["rank"][at], -1)
@@ -317,10 +320,13 @@ class CleanCells(Cells):
         self.exchange.send(self._name("told", c), table, np.zeros(len(asking), dtype=int), 1)
         return {"rows": np.array(len(asking))}
 
-    def _send_told(self, c: int, ids: np.ndarray, squares: np.ndarray, numbers: np.ndarray) -> None:
-        lists = {"square": _lists(squares), "number": _lists(numbers.astype(np.int32))}
-        table = pa.table({"id": ids, **lists})
-        self.exchange.send(self._name("told", c), table, np.zeros(len(ids), dtype=int), 1)
+    def _send_told(
+        self, layout: Layout, c: int, rows: Rows, squares: np.ndarray, numbers: np.ndarray
+    ) -> None:
+        distances = np.sqrt(squares) / layout.units[groups_of(rows), None]
+        found = {"distance": lists(distances), "number": lists(numbers.astype(np.int32))}
+        table = pa.table({"id": rows.numbers, **found})
+        self.exchange.send(self._name("told", c), table, np.zeros(len(rows), dtype=int), 1)
 
     def answers(self, place: np.ndarray) -> Iterator[tuple[np.ndarray, pa.Table]]:
         """Yield what each cell told, and the places of the rows that it is about."""
@@ -376,9 +382,15 @@ class Some:
     """Some rows, `at` among those that neighbours are wanted of: `place` says which these are."""
 
     def __init__(
-        self, cell: kernels.Cell, at: np.ndarray, place: np.ndarray, points: np.ndarray
+        self,
+        cell: Any,
+        at: np.ndarray,
+        place: np.ndarray,
+        points: np.ndarray,
+        group: np.ndarray | None,
     ) -> None:
-        self._cell, self._at, self._place, self._points = cell, at, place, points
+        self._cell, self._at, self._place = cell, at, place
+        self._points, self._group = points, group
 
     @property
     def order(self) -> np.ndarray:
@@ -394,8 +406,10 @@ class Some:
         if len(own):
             squares[own], found[own] = self._cell.home(place[own], k)
         if len(others) and len(self._at):
-            points = self._points[asking[others]]
-            query, near, square = self._cell.inside(points, np.full(len(others), np.inf), k)
+            of = asking[others]
+            own_group = () if self._group is None else (self._group[of],)
+            far = np.full(len(of), np.inf)
+            query, near, square = self._cell.inside(self._points[of], far, k, *own_group)
             squares[others], found[others] = kernels.merge(
                 squares[others], found[others], query, near, square
             )
@@ -403,12 +417,12 @@ class Some:
         return squares, found
 
     def inside(
-        self, points: np.ndarray, squares: np.ndarray, k: int
+        self, points: np.ndarray, squares: np.ndarray, k: int, *group: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return those of these rows that may be among a query's k nearest, as a cell does."""
         if not len(self._at):
             return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
-        query, near, square = self._cell.inside(points, squares, k)
+        query, near, square = self._cell.inside(points, squares, k, *group)
         return query, self._at[near], square
 
 
@@ -452,8 +466,8 @@ def add_cells(tasks: dict[Any, Any], rows: Sequence[Any], token: str, cells: Cle
             return tree(tasks, level, f"{name}s-{number}-{token}", _done)
 
         there = stage("home", layout, boxes)
-        there = stage("answer", layout, there)
-        after = stage("tell", layout, there)
+        there = stage("answer", layout, boxes, there)
+        after = stage("tell", layout, boxes, there)
     decided = f"decided-{token}"
     ask = partial(cells.ask, answered=rounds, rounds=rounds)
     tasks[f"ask-{rounds}-{token}"] = (

@@ -505,7 +505,7 @@ def _add_cells(
     """Add the tasks of classes that are cut into cells; return the keys of what they made."""
     from dsmote.execute.cells import merged_boxes
 
-    def add(name: str, of: Cells, function: Callable[..., Any], n: int, *args: Any) -> list[Any]:
+    def add(of: Cells, name: str, function: Callable[..., Any], n: int, *args: Any) -> list[Any]:
         rows = ((*args, place) for place in range(n))
         name = f"{name}-{of.own}-{token}"
         return add_each(tasks, name, partial(with_one_thread, function), rows)
@@ -518,32 +518,30 @@ def _add_cells(
         look = partial(with_one_thread, of.spread)
         return layout, add_each(tasks, f"spread-{of.own}-{token}", look, parts)
 
-    def search(of: Cells, *after: Any) -> tuple[Any, Any]:
-        """Add a search of cells; return the layout, and the key of a task that is after it."""
+    def search(of: Cells, *after: Any) -> tuple[Any, Any, Any]:
+        """Add a search; return layout and boxes, and a task that is done when it is."""
         layout, level = spread(of, *after)
         own = f"{of.own}-{token}"
         boxes = tree(tasks, level, f"boxes-{own}", merged_boxes, of.check_boxes)
-        homes = add("home", of, of.home, of.cls.cells, layout, boxes)
+        homes = add(of, "home", of.home, of.cls.cells, layout, boxes)
         there = tree(tasks, homes, f"homes-{own}", _ready)
-        answers = add("answer", of, of.answer, of.cls.cells, layout, there)
-        return layout, tree(tasks, answers, f"answers-{own}", _ready)
+        answers = add(of, "answer", of.answer, of.cls.cells, layout, boxes, there)
+        return layout, boxes, tree(tasks, answers, f"answers-{own}", _ready)
 
-    told = cells[0].told
-    judged: tuple[Any, ...] = ()
-    if told is not None:
-        of_all, there = search(told)
-        level = add("judge", told, told.judge, told.cls.cells, of_all, there)
-        judged = (tree(tasks, level, f"judged-{token}", _ready),)
+    of_all, judged = cells[0].all, tuple[Any, ...]()
+    if of_all is not None:
+        whole, boxes, there = search(of_all)
+        judged = (add(of_all, "judge", of_all.judge, of_all.cls.cells, whole, boxes, there),)
     made = {}
     for of in cells:
-        n_cells, also = of.cls.cells, tuple[Any, ...]()
-        if told is not None and of.recipe.values:
-            n_cells, also = told.cls.cells, (of_all,)
+        if of_all is not None and of.recipe.values:
             layout, level = spread(of, *judged)
-            there = tree(tasks, level, f"spread-all-{of.own}-{token}", _ready)
+            where, boxes = of_all.cls.cells, whole
+            there = tree(tasks, level, f"sent-{of.own}-{token}", _ready)
         else:
-            layout, there = search(of, *judged)
-        files = add("make", of, of.make, n_cells, layout, *also, there)
+            where = of.cls.cells
+            layout, boxes, there = search(of, *judged)
+        files = add(of, "make", of.make, where, layout, boxes, there)
         made[of.cls.rank] = f"made-{of.own}-{token}"
         tasks[made[of.cls.rank]] = (of.made, layout, files)
     return made

@@ -69,14 +69,18 @@ class Rows:
         return len(self.numbers)
 
     def take(self, at: np.ndarray) -> Rows:
-        """Return the features, and the weights, of some rows."""
-        integers = {place: values[at] for place, values in self.integers.items()}
-        more = {name: values[at] for name, values in self.more.items()}
-        numeric, codes, numbers = self.numeric[at], self.codes[at], self.numbers[at]
-        made = replace(
-            self, numeric=numeric, codes=codes, numbers=numbers, integers=integers, more=more
+        """Return some rows."""
+        return replace(
+            self,
+            numeric=self.numeric[at],
+            codes=self.codes[at],
+            numbers=self.numbers[at],
+            integers={place: values[at] for place, values in self.integers.items()},
+            weights=None if self.weights is None else self.weights[at],
+            group=None if self.group is None else self.group[at],
+            passthrough=None if self.passthrough is None else self.passthrough.take(at),
+            more={name: values[at] for name, values in self.more.items()},
         )
-        return made if self.weights is None else replace(made, weights=self.weights[at])
 
     def moved(self, by: int) -> Rows:
         """Return the rows as those of a table with so many rows before them."""

@@ -532,7 +532,7 @@ def make_plan(
     all_rows: ClassPlan | None = None
     passes = needs.passes
     if needs.cells and not in_memory and (route == "cells" or (too_large and route == "auto")):
-        row = 8 * n_numeric + 8 * n_exact + 4 * n_nominal + 32
+        row = 8 * n_numeric + 8 * n_exact + 4 * n_nominal + 32 + needs.passthrough
         whole = {c.rank: term for c, term in zip(growing, terms, strict=True)}
 
         def cut(c: ClassPlan, of_all: ClassPlan | None) -> ClassMemory:

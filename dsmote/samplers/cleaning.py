@@ -155,8 +155,6 @@ class RuleSampler(UnderSampler):
             wrong = "a table in memory is searched as a whole: pass it as a Dask collection"
         elif not rule.in_cells or rule.neighbors is not None:
             wrong = f"{rule.name} asks for more than exact neighbours"
-        elif schema.group is not None or "groups" in table.companions:
-            wrong = "rows with groups are not cut"
         elif not schema.numeric:
             wrong = "rows of categories only are not cut"
         if wrong and self.route == "cells":
