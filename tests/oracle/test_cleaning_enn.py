@@ -23,6 +23,7 @@ from imblearn.under_sampling._prototype_selection.tests import (
 )
 from sklearn.datasets import make_classification
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
+from threadpoolctl import threadpool_limits
 
 import dsmote
 from dsmote.kernels import mixed_weight
@@ -94,6 +95,13 @@ class Reference:
             if done or self.too_small(left, more.get("allow_minority", False)):
                 break
         return left
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Many small calls: threads of scikit-learn would wait for each other."""
+    with threadpool_limits(1):
+        yield
 
 
 def squared(X: np.ndarray) -> np.ndarray:
