@@ -20,7 +20,7 @@ left out because values are missing are no part of it: they stay, and are nobody
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -39,6 +39,7 @@ from dsmote.neighbors import (
     TreeIndex,
     ValueDifferenceSearch,
     choose_engine,
+    farthest,
     few,
     level_probabilities,
 )
@@ -67,6 +68,7 @@ class AllRows:
     keep: np.ndarray  # int64, by rank: rows that are to stay; of cleaning methods, all
     seed: int
     group: np.ndarray | None = None  # int32, shape (n,): neighbours are of the same group
+    smallest: int = 0  # rank of the class with the fewest rows
     engine: Engine | None = None  # that the user asked for
     each: Each | None = None  # maps a function in threads
     weight: float = 0.0  # the distance that a differing category counts for, beside numbers
@@ -96,18 +98,56 @@ class AllRows:
         are found sooner, where there is a tree.
         """
         ids = np.asarray(ids, dtype=np.int64)
-        if self.group is None:
-            return self._nearest(ids, k, among, eps)
         distances = np.full((len(ids), k), np.inf)
         found = np.full((len(ids), k), -1, dtype=np.int64)
+        for some, rows in self._by_group(ids, among):
+            distances[some], found[some] = self._nearest(ids[some], k, rows, eps)
+        return distances, found
+
+    def farthest(self, ids: np.ndarray, k: int, among: np.ndarray) -> np.ndarray:
+        """Return the distances from rows `ids` to their k farthest of `among`, shape (m, k).
+
+        They are exact and descend, and are those of rows of the own group. Where there are fewer
+        the rest is -inf.
+        """
+        distances = np.full((len(ids), k), -np.inf)
+        for some, rows in self._by_group(ids, among):
+            n = min(k, len(rows))
+            if n and len(some):
+                distances[some, :n] = farthest(
+                    *(part[rows] for part in (self.matrix, self.codes)),
+                    *(part[ids[some]] for part in (self.matrix, self.codes)),
+                    n,
+                    weight=self.weight,
+                    tables=self.tables,
+                    each=self.each or map,
+                )
+        return distances
+
+    def part(self, rows: np.ndarray) -> AllRows:
+        """Return some rows, given by ascending numbers, as if there were no others."""
+        return replace(
+            self,
+            matrix=self.matrix[rows],
+            codes=self.codes[rows],
+            ranks=self.ranks[rows],
+            group=None if self.group is None else self.group[rows],
+            _indexes={},
+        )
+
+    def _by_group(
+        self, ids: np.ndarray, among: np.ndarray | None
+    ) -> Iterator[tuple[Any, np.ndarray | None]]:
+        """Yield places in `ids` of rows of one group, and the rows among which they look."""
+        if self.group is None:
+            yield slice(None), among
+            return
         rows = np.arange(len(self)) if among is None else among
         order = np.argsort(self.group[rows], kind="stable")
         of, asking = self.group[rows][order], self.group[ids]
         for code in np.unique(asking):
-            some = np.flatnonzero(asking == code)
             low, high = np.searchsorted(of, [code, code + 1])
-            distances[some], found[some] = self._nearest(ids[some], k, rows[order[low:high]], eps)
-        return distances, found
+            yield np.flatnonzero(asking == code), rows[order[low:high]]
 
     def _nearest(
         self, ids: np.ndarray, k: int, among: np.ndarray | None, eps: float
@@ -297,14 +337,30 @@ def all_rows(rows: Rows, ranks: np.ndarray, task: Cleaning, each: Each | None = 
         ranks,
         labels=tuple(c.label for c in plan.classes),
         targeted=np.array([c.targeted for c in plan.classes]),
-        keep=np.array([c.after for c in plan.classes], dtype=np.int64),
+        keep=_complete_to_keep(plan, ranks),
         seed=plan.seed,
         group=rows.group,
+        smallest=min(plan.classes, key=lambda c: (c.before, c.rank)).rank,
         engine=rule.neighbors,
         each=each,
         weight=weight,
         tables=tuple(tables),
     )
+
+
+def _complete_to_keep(plan: Plan, ranks: np.ndarray) -> np.ndarray:
+    """Return how many complete rows of each class stay: those with missing values stay too."""
+    complete = np.bincount(ranks, minlength=len(plan.classes)).tolist()
+    keep = []
+    for c in plan.classes:
+        missing = c.before - complete[c.rank]
+        if missing > c.after:
+            raise ValueError(
+                f"class {c.label!r} is to keep {c.after:,} of its {c.before:,} rows, but {missing:,} "
+                "have missing or infinite values and stay (missing='skip'); fill them, or keep more"
+            )
+        keep.append(c.after - missing)
+    return np.array(keep, dtype=np.int64)
 
 
 def _probabilities(column: np.ndarray, ranks: np.ndarray, n_classes: int) -> np.ndarray:

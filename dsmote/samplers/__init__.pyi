@@ -7,6 +7,7 @@ command line, jobs, the tests) finds it here, and loads it when it is asked for.
 from dsmote.samplers.adasyn import ADASYN as ADASYN
 from dsmote.samplers.borderline import BorderlineSMOTE as BorderlineSMOTE
 from dsmote.samplers.kmeans import KMeansSMOTE as KMeansSMOTE
+from dsmote.samplers.near_miss import NearMiss as NearMiss
 from dsmote.samplers.polynom_fit import PolynomFitSMOTE as PolynomFitSMOTE
 from dsmote.samplers.random import RandomOverSampler as RandomOverSampler
 from dsmote.samplers.random_under import RandomUnderSampler as RandomUnderSampler

@@ -7,7 +7,7 @@ like a parameter has its value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -57,13 +57,17 @@ class RuleSampler(UnderSampler):
     _any_kind = False
     _routable = frozenset({"groups"})
     _rule_type: ClassVar[type[Rule]]
+    #: An object given as n_neighbors has one more, for the row itself.
+    _finds_itself: ClassVar[bool] = True
 
     def _rule(self, **more: Any) -> Rule:
         """Return what makes this sampler itself: its parameters as far as workers need them."""
         kind, known = self._rule_type, type(self).__dataclass_fields__
         given = {name: getattr(self, name) for name in kind.__dataclass_fields__ if name in known}
         if "n_neighbors" in known and "k" not in more:
-            given["k"], given["neighbors"] = wanted_search(self.n_neighbors, "auto")
+            given["k"], given["neighbors"] = wanted_search(
+                self.n_neighbors, "auto", itself=self._finds_itself
+            )
         given.pop("n_neighbors", None)
         return kind(type(self).__name__, **(given | more))
 
@@ -130,10 +134,15 @@ class RuleSampler(UnderSampler):
             in_memory=not table.lazy,
             process=self._process_bytes,
         )
+        plan = replace(plan, too_small=plan.too_small + self._lacking(plan, profile))
         self.sampling_strategy_ = keep
         self._remember_columns(table)
         self.plan_ = plan
         return plan, Cleaning(rule, schema, plan, self.missing == "skip", self.provenance or None)
+
+    def _lacking(self, plan: Plan, profile: Profile) -> tuple[str, ...]:
+        """Say which classes have too few rows for the parameters."""
+        return ()
 
     #: The parameter that says how many neighbours.
     _k_name: ClassVar[str] = "n_neighbors"
