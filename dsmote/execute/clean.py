@@ -112,11 +112,14 @@ class AllRows:
         """
         distances = np.full((len(ids), k), -np.inf)
         for some, rows in self._by_group(ids, among):
+            asking = ids[some]
             n = min(k, len(rows))
-            if n and len(some):
+            if n and len(asking):
                 distances[some, :n] = farthest(
-                    *(part[rows] for part in (self.matrix, self.codes)),
-                    *(part[ids[some]] for part in (self.matrix, self.codes)),
+                    self.matrix[rows],
+                    self.codes[rows],
+                    self.matrix[asking],
+                    self.codes[asking],
                     n,
                     weight=self.weight,
                     tables=self.tables,
