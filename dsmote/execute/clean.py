@@ -22,12 +22,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from dsmote.execute.extract import Each, Take, check_counts, complete_rows
+from dsmote.execute.generate import numbers_of
 from dsmote.execute.partition import Partition, missing_labels
 from dsmote.execute.recipe import Rows
 from dsmote.execute.rows import join
@@ -49,11 +50,28 @@ _SEEN = 512  # rows that an engine is chosen from
 _STEP = 1 << 13  # rows that ask at a time, so that threads share the work
 
 
+class Moved(NamedTuple):
+    """Rows that stay with other values of their numeric features."""
+
+    rows: np.ndarray  # int64, ascending
+    values: np.ndarray  # float64, shape (rows, p)
+
+    def among(self, stays: np.ndarray, start: int) -> Moved:
+        """Return those of a partition, which begins with row `start`, by place among its rest."""
+        here = slice(*np.searchsorted(self.rows, [start, start + len(stays)]).tolist())
+        places = np.cumsum(stays)[self.rows[here] - start] - 1
+        return Moved(places, self.values[here])
+
+
+_NONE = Moved(np.empty(0, dtype=np.int64), np.empty((0, 0)))
+
+
 class Decision(NamedTuple):
     """What a rule decides."""
 
     stays: np.ndarray  # bool, shape (n,)
     found: dict[str, Any] = {}  # noqa: RUF012 - what the user is told: fitted attributes
+    moved: Moved = _NONE
 
 
 @dataclass(frozen=True)
@@ -239,6 +257,8 @@ class Rule:
     neighbors: Engine | None = None  # how they are found; None to choose from the rows
     scaling: Scaling | None = None  # distances are those of scaled columns
 
+    moves: ClassVar[Any] = False  # some of the rows that stay get other values
+
     def scaled_by(self, scaling: Scaling | None) -> Rule:
         """Return a rule that finds neighbours among scaled rows."""
         return replace(self, scaling=scaling)
@@ -305,6 +325,11 @@ class Kept:
     starts: np.ndarray  # int64, shape (partitions + 1,): number of the first row of each
     found: Mapping[str, Any]
     counts: dict[Any, int]  # rows of each class that stay
+    moved: Moved = _NONE
+
+    def moved_in(self, place: int) -> Moved:
+        """Return the rows of a partition that are moved, by place among those that stay."""
+        return self.moved.among(self.mask(place), int(self.starts[place]))
 
     def mask(self, place: int) -> np.ndarray:
         """Return which rows of a partition stay."""
@@ -322,7 +347,12 @@ def decide(parts: Sequence[Taken], task: Cleaning, each: Each | None = None) -> 
     stays[rows.numbers] = decision.stays
     gone = np.bincount(taken.ranks[~decision.stays], minlength=len(plan.classes)).tolist()
     counts = {c.label: c.before - gone[c.rank] for c in plan.classes}
-    return Kept(stays, starts, decision.found, counts)
+    moved = decision.moved
+    if len(moved.rows):
+        scaling = task.rule.scaling
+        values = moved.values if scaling is None else scaling.unscaled(moved.values)
+        moved = Moved(rows.numbers[moved.rows], values)
+    return Kept(stays, starts, decision.found, counts, moved)
 
 
 def all_rows(rows: Rows, ranks: np.ndarray, task: Cleaning, each: Each | None = None) -> AllRows:
@@ -371,6 +401,25 @@ def _probabilities(column: np.ndarray, ranks: np.ndarray, n_classes: int) -> np.
     n_levels = int(column.max(initial=-1)) + 1
     counts = np.bincount(places, minlength=n_levels * n_classes).reshape(n_levels, n_classes)
     return level_probabilities(counts)
+
+
+def with_moved(part: Any, moved: Moved, schema: Schema) -> Any:
+    """Give some rows of a table other values of their numeric features."""
+    if isinstance(part, list):
+        return with_moved(np.asarray(part), moved, schema).tolist()
+    part = part.copy()
+    for i, values in zip(schema.numeric, moved.values.T, strict=True):
+        column = schema.columns[i]
+        if column.kind not in ("float", "decimal", "bool"):
+            values = np.rint(values)  # noqa: PLW2901
+        new = numbers_of(values, None, column)
+        if isinstance(part, pd.DataFrame):
+            all_values = part.iloc[:, i].copy()
+            all_values.iloc[moved.rows] = new
+            part.isetitem(i, all_values)
+        else:
+            part[moved.rows, i] = new
+    return part
 
 
 def check_removed(names: Sequence[Any]) -> None:

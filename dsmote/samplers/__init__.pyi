@@ -6,7 +6,9 @@ command line, jobs, the tests) finds it here, and loads it when it is asked for.
 
 from dsmote.samplers.adasyn import ADASYN as ADASYN
 from dsmote.samplers.borderline import BorderlineSMOTE as BorderlineSMOTE
+from dsmote.samplers.cluster_centroids import ClusterCentroids as ClusterCentroids
 from dsmote.samplers.condensed import CondensedNearestNeighbour as CondensedNearestNeighbour
+from dsmote.samplers.instance_hardness import InstanceHardnessThreshold as InstanceHardnessThreshold
 from dsmote.samplers.kmeans import KMeansSMOTE as KMeansSMOTE
 from dsmote.samplers.near_miss import NearMiss as NearMiss
 from dsmote.samplers.one_sided import OneSidedSelection as OneSidedSelection

@@ -106,6 +106,8 @@ class Sampler(BaseEstimator):
     # Parameters that not every sampler has.
     missing: str = "error"
     scale: str | None = None
+    categorical_features: Any = ()
+    provenance: Any = False
     on_small_class: str = "error"
     route: str = "auto"
     scratch: str | None = None

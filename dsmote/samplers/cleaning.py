@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dsmote.execute import Cleaning, Rule, Table, check_removed
+from dsmote.execute import Cleaning, Rule, Table, check_removed, with_moved
 from dsmote.execute.dask_table import DaskTable
 from dsmote.execute.partition import incomplete
 from dsmote.execute.resources import memory_limit
@@ -50,8 +50,6 @@ class RuleSampler(UnderSampler):
     carry: Any = None
     missing: str = "error"
     scale: str | None = None
-    categorical_features: Any = field(default="auto", metadata=allow("array-like", str))
-    provenance: Any = field(default=False, metadata=allow({"flag"}, False))
 
     _random = False
     _any_kind = False
@@ -170,7 +168,11 @@ class RuleSampler(UnderSampler):
         for name, value in kept.found.items():
             setattr(self, name, value)
         if not self.provenance:
-            return rows_of(given, self.sample_indices_)
+            X_res, *others = rows_of(given, self.sample_indices_)
+            if len(kept.moved.rows):
+                moved = kept.moved.among(kept.stays, 0)
+                X_res = with_moved(X_res, moved, work.schema)
+            return (X_res, *others)
         marked = table.marked(kept.stays)
         if table.provenance is not None:
             self.provenance_ = table.provenance
@@ -181,6 +183,8 @@ class RuleSampler(UnderSampler):
 class CleanSampler(RuleSampler):
     """Base of cleaning methods, which say by their rule which rows of the targeted classes stay."""
 
+    categorical_features: Any = field(default="auto", metadata=allow("array-like", str))
+    provenance: Any = field(default=False, metadata=allow({"flag"}, False))
     sampling_strategy: Any = field(
         default="auto",
         metadata=allow({"auto", "majority", "not minority", "not majority", "all"}, list, callable),

@@ -138,6 +138,8 @@ class NearMiss(RuleSampler):
         default=3, metadata=allow(Range(Integral, 1, None), ("fit", "kneighbors"))
     )
     n_jobs: int | None = field(default=None, metadata=allow(Integral, None))
+    categorical_features: Any = field(default="auto", metadata=allow("array-like", str))
+    provenance: Any = field(default=False, metadata=allow({"flag"}, False))
 
     def _rule(self, **more: Any) -> Rule:
         pool = wanted_search(self.n_neighbors_ver3, "auto", itself=False)[0]
