@@ -411,11 +411,16 @@ def with_moved(part: Any, moved: Moved, schema: Schema) -> Any:
     for i, values in zip(schema.numeric, moved.values.T, strict=True):
         column = schema.columns[i]
         if column.kind not in ("float", "decimal", "bool"):
-            values = np.rint(values)  # noqa: PLW2901
+            values = np.rint(values)
         new = numbers_of(values, None, column)
         if isinstance(part, pd.DataFrame):
             all_values = part.iloc[:, i].copy()
-            all_values.iloc[moved.rows] = new
+            if isinstance(all_values.dtype, pd.SparseDtype):  # which takes no values one by one
+                dense = np.array(all_values)
+                dense[moved.rows] = new
+                all_values = pd.Series(dense, part.index).astype(column.dtype)
+            else:
+                all_values.iloc[moved.rows] = new
             part.isetitem(i, all_values)
         else:
             part[moved.rows, i] = new

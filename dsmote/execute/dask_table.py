@@ -230,7 +230,9 @@ def _kept(part: Any, stays: np.ndarray, *, name: str, schema: Schema) -> Any:
     return taken(part, stays, name, schema)
 
 
-def _kept_and_moved(part: Any, stays: np.ndarray, moved: Moved, *, schema: Schema, of: Schema) -> Any:
+def _kept_and_moved(
+    part: Any, stays: np.ndarray, moved: Moved, *, schema: Schema, of: Schema
+) -> Any:
     kept = _kept(part, stays, name="X", schema=schema)
     return with_moved(kept, moved, of) if len(moved.rows) else kept
 

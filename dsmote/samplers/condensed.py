@@ -135,7 +135,7 @@ class CondensedNearestNeighbour(CleanSampler):
     n_neighbors: Any = field(
         default=None, metadata=allow(Range(Integral, 1, None), ("fit", "kneighbors"), None)
     )
-    n_seeds_S: int = field(default=1, metadata=allow(Range(Integral, 1, None)))  # noqa: N815
+    n_seeds_S: int = field(default=1, metadata=allow(Range(Integral, 1, None)))
     n_jobs: int | None = field(default=None, metadata=allow(Integral, None))
 
     def _rule(self, **more: Any) -> Rule:

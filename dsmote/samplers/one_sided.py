@@ -54,7 +54,7 @@ def classifier_search(n_neighbors: Any) -> tuple[int, Any]:
 class OneSidedRule(Rule):
     """Rows stay that the smallest class and some seeds classify wrong, and are in no link."""
 
-    n_seeds_S: int = 1  # noqa: N815 - imbalanced-learn's name
+    n_seeds_S: int = 1
 
     def decide(self, of: AllRows) -> Decision:
         """Drop what is classified right, then members of links among the rows that are left."""
@@ -151,7 +151,7 @@ class OneSidedSelection(CleanSampler):
     n_neighbors: Any = field(
         default=None, metadata=allow(Range(Integral, 1, None), ("fit", "kneighbors"), None)
     )
-    n_seeds_S: int = field(default=1, metadata=allow(Range(Integral, 1, None)))  # noqa: N815
+    n_seeds_S: int = field(default=1, metadata=allow(Range(Integral, 1, None)))
     n_jobs: int | None = field(default=None, metadata=allow(Integral, None))
 
     def _rule(self, **more: Any) -> Rule:
