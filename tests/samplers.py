@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from sklearn.naive_bayes import GaussianNB
 
 from dsmote.samplers.cleaning import RuleSampler
 from dsmote.samplers.registry import parameters_of, samplers
@@ -17,6 +18,14 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     # In small tables a cluster has hardly its share of the class.
     "kmeans": {"kmeans": {"kmeans_estimator": 3, "cluster_balance_threshold": 0.0}},
     "smotenc": {"smotenc": {"categorical_features": [2]}},
+    "near-miss": {
+        "near-miss-1": {},
+        "near-miss-2": {"version": 2},
+        "near-miss-3": {"version": 3, "n_neighbors_ver3": 12},
+    },
+    # Soft voting gives rows other values: see tests/oracle/test_cleaning_select.py.
+    "cluster-centroids": {"cluster-centroids": {"voting": "hard"}},
+    "instance-hardness": {"instance-hardness": {"estimator": GaussianNB(), "cv": 3}},
     "random-under": {"random-under": {}, "replacing-under": {"replacement": True}},
 }
 

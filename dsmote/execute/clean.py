@@ -20,7 +20,7 @@ left out because values are missing are no part of it: they stay, and are nobody
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 
 from dsmote.execute.extract import Each, Take, check_counts, complete_rows
+from dsmote.execute.generate import numbers_of
 from dsmote.execute.partition import Partition, missing_labels
 from dsmote.execute.recipe import Rows
 from dsmote.execute.rows import join
@@ -39,6 +40,7 @@ from dsmote.neighbors import (
     TreeIndex,
     ValueDifferenceSearch,
     choose_engine,
+    farthest,
     few,
     level_probabilities,
 )
@@ -49,11 +51,28 @@ _REDUCED = 1 << 20  # rows whose neighbours are held at once
 _STEP = 1 << 13  # rows that ask at a time, so that threads share the work
 
 
+class Moved(NamedTuple):
+    """Rows that stay with other values of their numeric features."""
+
+    rows: np.ndarray  # int64, ascending
+    values: np.ndarray  # float64, shape (rows, p)
+
+    def among(self, stays: np.ndarray, start: int) -> Moved:
+        """Return those of a partition, which begins with row `start`, by place among its rest."""
+        here = slice(*np.searchsorted(self.rows, [start, start + len(stays)]).tolist())
+        places = np.cumsum(stays)[self.rows[here] - start] - 1
+        return Moved(places, self.values[here])
+
+
+_NONE = Moved(np.empty(0, dtype=np.int64), np.empty((0, 0)))
+
+
 class Decision(NamedTuple):
     """What a rule decides."""
 
     stays: np.ndarray  # bool, shape (n,)
     found: dict[str, Any] = {}  # noqa: RUF012 - what the user is told: fitted attributes
+    moved: Moved = _NONE
 
 
 #: Of the classes of rows, shape (m,), and of their neighbours, shape (m, k), -1 where there is
@@ -70,6 +89,7 @@ class RankedRows:
     targeted: np.ndarray  # bool, by rank: the sampling strategy names the class
     keep: np.ndarray  # int64, by rank: rows that are to stay; of cleaning methods, all
     seed: int
+    smallest: int = 0  # rank of the class with the fewest rows
 
     def __len__(self) -> int:
         return len(self.ranks)
@@ -82,6 +102,22 @@ class RankedRows:
     def of_classes(self, wanted: np.ndarray) -> np.ndarray:
         """Return the rows of classes, given by a mask over ranks."""
         return np.flatnonzero(wanted[self.ranks])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SomeRows(RankedRows):
+    """Some rows as if there were no others, `at` among all."""
+
+    of: Any
+    at: np.ndarray
+
+    def nearest(
+        self, ids: np.ndarray, k: int, among: np.ndarray | None = None, eps: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same as `AllRows.nearest`."""
+        rows = self.at if among is None else self.at[among]
+        distances, found = self.of.nearest(self.at[ids], k, rows, eps)
+        return distances, np.where(found < 0, -1, np.searchsorted(self.at, found))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,18 +153,59 @@ class AllRows(RankedRows):
         are found sooner, where there is a tree.
         """
         ids = np.asarray(ids, dtype=np.int64)
-        if self.group is None:
-            return self._nearest(ids, k, among, eps)
         distances = np.full((len(ids), k), np.inf)
         found = np.full((len(ids), k), -1, dtype=np.int64)
+        for some, rows in self._by_group(ids, among):
+            distances[some], found[some] = self._nearest(ids[some], k, rows, eps)
+        return distances, found
+
+    def farthest(self, ids: np.ndarray, k: int, among: np.ndarray) -> np.ndarray:
+        """Return the distances from rows `ids` to their k farthest of `among`, shape (m, k).
+
+        They are exact and descend, and are those of rows of the own group. Where there are fewer
+        the rest is -inf.
+        """
+        distances = np.full((len(ids), k), -np.inf)
+        for some, rows in self._by_group(ids, among):
+            assert rows is not None
+            asking, n = ids[some], min(k, len(rows))
+            if n and len(asking):
+                distances[some, :n] = farthest(
+                    self.matrix[rows],
+                    self.codes[rows],
+                    self.matrix[asking],
+                    self.codes[asking],
+                    n,
+                    weight=self.weight,
+                    tables=self.tables,
+                    each=self.each or map,
+                )
+        return distances
+
+    def part(self, rows: np.ndarray) -> AllRows:
+        """Return some rows, given by ascending numbers, as if there were no others."""
+        return replace(
+            self,
+            matrix=self.matrix[rows],
+            codes=self.codes[rows],
+            ranks=self.ranks[rows],
+            group=None if self.group is None else self.group[rows],
+            _indexes={},
+        )
+
+    def _by_group(
+        self, ids: np.ndarray, among: np.ndarray | None
+    ) -> Iterator[tuple[Any, np.ndarray | None]]:
+        """Yield places in `ids` of rows of one group, and the rows among which they look."""
+        if self.group is None:
+            yield slice(None), among
+            return
         rows = np.arange(len(self)) if among is None else among
         order = np.argsort(self.group[rows], kind="stable")
         of, asking = self.group[rows][order], self.group[ids]
         for code in np.unique(asking):
-            some = np.flatnonzero(asking == code)
             low, high = np.searchsorted(of, [code, code + 1])
-            distances[some], found[some] = self._nearest(ids[some], k, rows[order[low:high]], eps)
-        return distances, found
+            yield np.flatnonzero(asking == code), rows[order[low:high]]
 
     def _nearest(
         self, ids: np.ndarray, k: int, among: np.ndarray | None, eps: float
@@ -222,7 +299,8 @@ class Rule:
     #: Neighbours of each row that it is told of at once, there.
     told: ClassVar[Any] = property(lambda self: self.k)
     #: Classes and neighbours are all that it asks for, so that rows may be in cells.
-    in_cells: ClassVar[bool] = True
+    in_cells: ClassVar[Any] = True
+    moves: ClassVar[Any] = False  # some of the rows that stay get other values
 
     def scaled_by(self, scaling: Scaling | None) -> Rule:
         """Return a rule that finds neighbours among scaled rows."""
@@ -252,8 +330,9 @@ class Cleaning:
             "ranks": ranks,
             "labels": tuple(c.label for c in classes),
             "targeted": np.array([c.targeted for c in classes]),
-            "keep": np.array([c.after for c in classes], dtype=np.int64),
+            "keep": _complete_to_keep(self.plan, ranks),
             "seed": self.plan.seed,
+            "smallest": min(classes, key=lambda c: (c.before, c.rank)).rank,
         }
 
 
@@ -303,6 +382,11 @@ class Kept:
     starts: np.ndarray  # int64, shape (partitions + 1,): number of the first row of each
     found: Mapping[str, Any]
     counts: dict[Any, int]  # rows of each class that stay
+    moved: Moved = _NONE
+
+    def moved_in(self, place: int) -> Moved:
+        """Return the rows of a partition that are moved, by place among those that stay."""
+        return self.moved.among(self.mask(place), int(self.starts[place]))
 
     def mask(self, place: int) -> np.ndarray:
         """Return which rows of a partition stay."""
@@ -327,7 +411,12 @@ def kept_of(
     stays[numbers] = decision.stays
     gone = np.bincount(ranks[~decision.stays], minlength=len(classes)).tolist()
     counts = {c.label: c.before - gone[c.rank] for c in classes}
-    return Kept(stays, starts, decision.found, counts)
+    moved = decision.moved
+    if len(moved.rows):
+        scaling = task.rule.scaling
+        values = moved.values if scaling is None else scaling.unscaled(moved.values)
+        moved = Moved(numbers[moved.rows], values)
+    return Kept(stays, starts, decision.found, counts, moved)
 
 
 def all_rows(rows: Rows, ranks: np.ndarray, task: Cleaning, each: Each | None = None) -> AllRows:
@@ -351,11 +440,51 @@ def all_rows(rows: Rows, ranks: np.ndarray, task: Cleaning, each: Each | None = 
     )
 
 
+def _complete_to_keep(plan: Plan, ranks: np.ndarray) -> np.ndarray:
+    """Return how many complete rows of each class stay: those with missing values stay too."""
+    complete = np.bincount(ranks, minlength=len(plan.classes)).tolist()
+    keep = []
+    for c in plan.classes:
+        missing = c.before - complete[c.rank]
+        if missing > c.after:
+            raise ValueError(
+                f"class {c.label!r} is to keep {c.after:,} of its {c.before:,} rows, but "
+                f"{missing:,} have missing or infinite values and stay (missing='skip'); fill "
+                "them, or keep more"
+            )
+        keep.append(c.after - missing)
+    return np.array(keep, dtype=np.int64)
+
+
 def _probabilities(column: np.ndarray, ranks: np.ndarray, n_classes: int) -> np.ndarray:
     places = column.astype(np.int64) * n_classes + ranks
     n_levels = int(column.max(initial=-1)) + 1
     counts = np.bincount(places, minlength=n_levels * n_classes).reshape(n_levels, n_classes)
     return level_probabilities(counts)
+
+
+def with_moved(part: Any, moved: Moved, schema: Schema) -> Any:
+    """Give some rows of a table other values of their numeric features."""
+    if isinstance(part, list):
+        return with_moved(np.asarray(part), moved, schema).tolist()
+    part = part.copy()
+    for i, values in zip(schema.numeric, moved.values.T, strict=True):
+        column = schema.columns[i]
+        if column.kind not in ("float", "decimal", "bool"):
+            values = np.rint(values)
+        new = numbers_of(values, None, column)
+        if isinstance(part, pd.DataFrame):
+            all_values: Any = part.iloc[:, i].copy()
+            if isinstance(all_values.dtype, pd.SparseDtype):  # which takes no values one by one
+                dense = np.array(all_values)
+                dense[moved.rows] = new
+                all_values = pd.Series(dense, part.index).astype(column.dtype)
+            else:
+                all_values.iloc[moved.rows] = new
+            part.isetitem(i, all_values)
+        else:
+            part[moved.rows, i] = new
+    return part
 
 
 def check_removed(names: Sequence[Any]) -> None:

@@ -22,7 +22,7 @@ are in one worker: neighbours are the same, by (distance, row number).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import count, repeat
 from operator import attrgetter
@@ -42,7 +42,7 @@ from dsmote.execute.arrow import (
     table_of,
 )
 from dsmote.execute.cells import Cells, Layout, Stored, in_common, merged_boxes
-from dsmote.execute.clean import Cleaning, Kept, RankedRows, Reduce, kept_of, take_rows
+from dsmote.execute.clean import Cleaning, Kept, RankedRows, Reduce, SomeRows, kept_of, take_rows
 from dsmote.execute.exchange import scratch
 from dsmote.execute.extract import Extract, Take, join_extracts
 from dsmote.execute.graph import FAN_IN, add_each, tree, with_one_thread
@@ -117,6 +117,11 @@ class CellRows(RankedRows):
                 made = np.empty(len(ids), dtype=values.dtype)
             made[at] = values
         return reduce(self.ranks[:0], np.empty((0, k), np.int32)) if made is None else made
+
+    def part(self, rows: np.ndarray) -> SomeRows:
+        """Return some rows, given by ascending numbers, as if there were no others."""
+        known = {of.name: getattr(self, of.name) for of in fields(RankedRows)}
+        return SomeRows(**known | {"ranks": self.ranks[rows]}, of=self, at=rows)
 
     def _told(
         self, ids: np.ndarray, asked: Asked, among: np.ndarray | None

@@ -47,7 +47,16 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-from dsmote.execute.clean import Cleaning, Kept, decide, join_rows, removed_column, take_rows
+from dsmote.execute.clean import (
+    Cleaning,
+    Kept,
+    Moved,
+    decide,
+    join_rows,
+    removed_column,
+    take_rows,
+    with_moved,
+)
 from dsmote.execute.generate import (
     make_block,
     provenance_of,
@@ -219,6 +228,17 @@ def _kept(part: Any, stays: np.ndarray, *, name: str, schema: Schema) -> Any:
             "or call persist(), before"
         )
     return taken(part, stays, name, schema)
+
+
+def _kept_and_moved(
+    part: Any, stays: np.ndarray, moved: Moved, *, schema: Schema, of: Schema
+) -> Any:
+    kept = _kept(part, stays, name="X", schema=schema)
+    return with_moved(kept, moved, of) if len(moved.rows) else kept
+
+
+def _moved(decided: Kept, place: int) -> Moved:
+    return decided.moved_in(place)
 
 
 def _marked(part: Any, stays: np.ndarray) -> Any:
@@ -499,8 +519,15 @@ class DaskTable:
             tasks, f"mask-{token}", _mask, ((decided, i) for i in range(self.npartitions))
         )
         schema, marks = self._as_is(), task.provenance is not None
+        moved: list[Any] = []
+        if task.rule.moves:
+            each = ((decided, i) for i in range(self.npartitions))
+            moved = add_each(tasks, f"moved-{token}", _moved, each)
 
         def keep(name: str, place: int, key: Any) -> tuple[Any, ...]:
+            if moved and name == "X":
+                work = partial(_kept_and_moved, schema=schema, of=task.schema)
+                return work, key, masks[place], moved[place]
             if not marks:
                 return partial(_kept, name=name, schema=schema), key, masks[place]
             marked = name == "X" and self.is_frame

@@ -124,7 +124,7 @@ def _among(rows: Rows, made: Made) -> np.ndarray:
     return np.where(rows.numbers[at] == made.neighbours, at, -1)
 
 
-def _numbers(values: np.ndarray, exact: np.ndarray | None, column: Column) -> Any:
+def numbers_of(values: np.ndarray, exact: np.ndarray | None, column: Column) -> Any:
     """Return float64 values, or exact integers, as a numeric column of the schema."""
     dtype, made = column.dtype, values if exact is None else exact
     if column.kind in ("datetime", "timedelta"):
@@ -239,7 +239,7 @@ def _decode(
             values = _taken(rows.levels[votes[i]], made.codes[:, votes[i]], dtype)
         elif i in places:
             place = places[i]
-            values = _numbers(made.numeric[:, place], made.integers.get(place), column)
+            values = numbers_of(made.numeric[:, place], made.integers.get(place), column)
         elif column.kind == "group":
             assert rows.group is not None and rows.group_levels is not None
             values = _taken(rows.group_levels, rows.group[made.bases], dtype)

@@ -125,6 +125,10 @@ class Scaling:
         result /= np.array(self.spread)
         return result
 
+    def unscaled(self, matrix: np.ndarray) -> np.ndarray:
+        """Turn scaled rows back."""
+        return np.asarray(matrix * np.array(self.spread) + np.array(self.shift))
+
 
 def _added(whole: np.ndarray, places: np.ndarray) -> int:
     """Return the sum of whole numbers below 2^54 in units of 2^places, exactly."""

@@ -219,13 +219,20 @@ def make_schema(
     return schema
 
 
+#: They fit a model to numbers, and make no rows.
+_NUMBERS_ONLY = {"ClusterCentroids", "InstanceHardnessThreshold"}
+
+
 def text_found(names: Sequence[Any], sampler: str | None = None) -> str:
     """Write the message for columns of text that are used as numeric features."""
     use, its = ("", "") if sampler == "SMOTENC" else ("use SMOTENC and ", "its ")
+    listing = f"{use}list them in {its}categorical_features, "
+    if sampler in _NUMBERS_ONLY:
+        listing = ""
     return (
         f"{sampler or 'the sampler'} needs numbers, but {len(names)} column"
         f"{' holds' if len(names) == 1 else 's hold'} text (could not convert string to float): "
-        f"{listed(map(repr, names))}; {use}list them in {its}categorical_features, "
+        f"{listed(map(repr, names))}; {listing}"
         "encode them as numbers, or name them in carry"
     )
 

@@ -7,9 +7,14 @@ command line, jobs, the tests) finds it here, and loads it when it is asked for.
 from dsmote.samplers.adasyn import ADASYN as ADASYN
 from dsmote.samplers.all_knn import AllKNN as AllKNN
 from dsmote.samplers.borderline import BorderlineSMOTE as BorderlineSMOTE
+from dsmote.samplers.cluster_centroids import ClusterCentroids as ClusterCentroids
+from dsmote.samplers.condensed import CondensedNearestNeighbour as CondensedNearestNeighbour
 from dsmote.samplers.enn import EditedNearestNeighbours as EditedNearestNeighbours
+from dsmote.samplers.instance_hardness import InstanceHardnessThreshold as InstanceHardnessThreshold
 from dsmote.samplers.kmeans import KMeansSMOTE as KMeansSMOTE
 from dsmote.samplers.ncr import NeighbourhoodCleaningRule as NeighbourhoodCleaningRule
+from dsmote.samplers.near_miss import NearMiss as NearMiss
+from dsmote.samplers.one_sided import OneSidedSelection as OneSidedSelection
 from dsmote.samplers.polynom_fit import PolynomFitSMOTE as PolynomFitSMOTE
 from dsmote.samplers.random import RandomOverSampler as RandomOverSampler
 from dsmote.samplers.random_under import RandomUnderSampler as RandomUnderSampler

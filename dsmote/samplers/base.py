@@ -107,6 +107,8 @@ class Sampler(BaseEstimator):
     # Parameters that not every sampler has.
     missing: str = "error"
     scale: str | None = None
+    categorical_features: Any = ()
+    provenance: Any = False
     on_small_class: str = "error"
     route: str = "auto"
     scratch: str | None = None
@@ -328,11 +330,13 @@ def load_scikit_learn() -> None:
     Sampler._get_param_names = classmethod(names)
 
 
-def wanted_search(k_neighbors: Any, neighbors: Any) -> tuple[int, Engine | None]:
+def wanted_search(
+    k_neighbors: Any, neighbors: Any, *, itself: bool = True
+) -> tuple[int, Engine | None]:
     """Return k, and the engine that was asked for (None: to be chosen from the rows).
 
     In the place of k may stand an object with ``fit``, ``kneighbors`` and ``n_neighbors`` = k + 1,
-    as in imbalanced-learn: one more, for the row itself.
+    as in imbalanced-learn: one more, for the row itself. Without `itself` it is k.
     """
     if isinstance(k_neighbors, Integral):
         engine = _NAMED[neighbors] if isinstance(neighbors, str) else neighbors
@@ -343,12 +347,13 @@ def wanted_search(k_neighbors: Any, neighbors: Any) -> tuple[int, Engine | None]
             f"asks for {neighbors!r} as well; give a number as k_neighbors, or leave neighbors out"
         )
     n = getattr(k_neighbors, "n_neighbors", None)
-    if not isinstance(n, Integral) or n < 2:
+    if not isinstance(n, Integral) or n < 1 + itself:
+        why = " of at least 2: k + 1, because a row finds itself too" if itself else ""
         raise ValueError(
             f"k_neighbors is a {type(k_neighbors).__name__} with n_neighbors={n!r}; it must be a "
-            "whole number of at least 2: k + 1, because a row finds itself too"
+            f"whole number{why}"
         )
-    return int(n) - 1, SklearnIndex(k_neighbors)
+    return int(n) - itself, SklearnIndex(k_neighbors)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dsmote.execute import Cleaning, Rule, Table, check_removed
+from dsmote.execute import Cleaning, Rule, Table, check_removed, with_moved
 from dsmote.execute.dask_table import DaskTable
 from dsmote.execute.partition import incomplete
 from dsmote.execute.resources import memory_limit
@@ -50,8 +50,6 @@ class RuleSampler(UnderSampler):
     carry: Any = None
     missing: str = "error"
     scale: str | None = None
-    categorical_features: Any = field(default="auto", metadata=allow("array-like", str))
-    provenance: Any = field(default=False, metadata=allow({"flag"}, False))
     route: str = "auto"
     scratch: str | None = None
 
@@ -59,13 +57,17 @@ class RuleSampler(UnderSampler):
     _any_kind = False
     _routable = frozenset({"groups"})
     _rule_type: ClassVar[type[Rule]]
+    #: An object given as n_neighbors has one more, for the row itself.
+    _finds_itself: ClassVar[bool] = True
 
     def _rule(self, **more: Any) -> Rule:
         """Return what makes this sampler itself: its parameters as far as workers need them."""
         kind, known = self._rule_type, type(self).__dataclass_fields__
         given = {name: getattr(self, name) for name in kind.__dataclass_fields__ if name in known}
         if "n_neighbors" in known and "k" not in more:
-            given["k"], given["neighbors"] = wanted_search(self.n_neighbors, "auto")
+            given["k"], given["neighbors"] = wanted_search(
+                self.n_neighbors, "auto", itself=self._finds_itself
+            )
         given.pop("n_neighbors", None)
         return kind(type(self).__name__, **(given | more))
 
@@ -140,6 +142,7 @@ class RuleSampler(UnderSampler):
             process=self._process_bytes,
             route=self.route,
         )
+        plan = replace(plan, too_small=plan.too_small + self._lacking(plan, profile))
         self.sampling_strategy_ = keep
         self._remember_columns(table)
         self.plan_ = plan
@@ -160,6 +163,10 @@ class RuleSampler(UnderSampler):
         if wrong and self.route == "cells":
             raise ValueError(f"route='cells' is not possible: {wrong}; or leave route out")
         return not wrong
+
+    def _lacking(self, plan: Plan, profile: Profile) -> tuple[str, ...]:
+        """Say which classes have too few rows for the parameters."""
+        return ()
 
     #: The parameter that says how many neighbours.
     _k_name: ClassVar[str] = "n_neighbors"
@@ -187,7 +194,11 @@ class RuleSampler(UnderSampler):
         for name, value in kept.found.items():
             setattr(self, name, value)
         if not self.provenance:
-            return rows_of(given, self.sample_indices_)
+            X_res, *others = rows_of(given, self.sample_indices_)
+            if len(kept.moved.rows):
+                moved = kept.moved.among(kept.stays, 0)
+                X_res = with_moved(X_res, moved, work.schema)
+            return (X_res, *others)
         marked = table.marked(kept.stays)
         if table.provenance is not None:
             self.provenance_ = table.provenance
@@ -198,6 +209,8 @@ class RuleSampler(UnderSampler):
 class CleanSampler(RuleSampler):
     """Base of cleaning methods, which say by their rule which rows of the targeted classes stay."""
 
+    categorical_features: Any = field(default="auto", metadata=allow("array-like", str))
+    provenance: Any = field(default=False, metadata=allow({"flag"}, False))
     sampling_strategy: Any = field(
         default="auto",
         metadata=allow({"auto", "majority", "not minority", "not majority", "all"}, list, callable),

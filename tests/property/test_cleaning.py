@@ -114,7 +114,7 @@ def test_the_same_rows_stay_however_the_table_is_cut(name, data):
 @given(data=st.data())
 def test_the_same_rows_stay_in_cells(name, data):
     draw, kind = data.draw, RULES[name][0]
-    if not kind._rule_type.in_cells:
+    if not sampler(name)._rule().in_cells:
         with pytest.raises(ValueError, match=r"route='cells' is not possible: .* asks for more"):
             sampler(name, route="cells").resample(dask_frame(numbers(N, 18), [N]), target="y")
         return
