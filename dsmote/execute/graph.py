@@ -215,10 +215,10 @@ def again(
     With the key of a task as `after`, none of them starts before it: what is read is held until it
     can be used, and idle workers would read all of it while others prepare that use.
 
-    Indexes and decisions of an earlier step of a chain are shared: made once more, and so on for
-    each step, they would cost more than all else. Tasks that Dask's own machinery knows by more than their key (a shuffle between workers) or that
+    Tasks that Dask's own machinery knows by more than their key (a shuffle between workers) or that
     hold a result (a future) are not repeated, and what depends on them asks for the first. Nor are
-    those that write the file of a shuffle: it is read once more, so that rows come in one order.
+    those that write the file of a shuffle: it is read once more, so that rows come in one order;
+    and indexes and decisions of an earlier step of a chain, which cost more than all else.
     """
 
     def renamed(key: Any) -> Any:

@@ -113,7 +113,9 @@ def capped_rows(
     ['max_increase=3 cuts class 1 to 30 rows of 90 wanted (it has 10)']
     """
     found, cut = dict(wanted), []
-    for label, rows in wanted.items() if max_increase is not None else ():
+    if max_increase is None:
+        return found, []
+    for label, rows in wanted.items():
         most = max(counts[label], _whole_rows(counts[label] * float(max_increase)))
         if rows > most:
             found[label] = most

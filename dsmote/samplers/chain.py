@@ -199,14 +199,16 @@ def _named(steps: Sequence[Any], place: int) -> Iterator[None]:
 
 
 def check_provenance(steps: Sequence[Any], table: Table) -> None:
-    """Refuse columns of provenance that a later step would take for features, or not bring along."""
+    """Refuse columns of provenance that a later step would take for features, or lose."""
     for place, step in enumerate(steps):
         later = steps[place + 1 :]
         if not getattr(step, "provenance", False) or not later:
             continue
         # Those that only count rows pass the columns of a frame on.
-        if table.is_frame and isinstance(step, OverSampler) and all(
-            of._needs_parts for of in later
+        if (
+            table.is_frame
+            and isinstance(step, OverSampler)
+            and all(of._needs_parts for of in later)
         ):
             continue
         raise ValueError(
@@ -222,8 +224,9 @@ class Chain(Combination):
 
     ::
 
-        input --> SMOTE(sampling_strategy=0.1) --> RandomUnderSampler(sampling_strategy=0.5) --> output
-                  the rare class grows to 10 %     the others are cut to twice as many rows
+        input -->  SMOTE(0.1)  --------------->  RandomUnderSampler(0.5)  ------>  output
+                   the rare class grows to       the other is cut to twice
+                   a tenth of the other          the rows of the rare one
 
     Parameters
     ----------
