@@ -6,16 +6,23 @@ by itself has a comment behind it, and is none of them.
 """
 
 from dsmote.samplers.adasyn import ADASYN as ADASYN
+from dsmote.samplers.all_knn import AllKNN as AllKNN
 from dsmote.samplers.borderline import BorderlineSMOTE as BorderlineSMOTE
 from dsmote.samplers.chain import Chain as Chain  # needs samplers
+from dsmote.samplers.enn import EditedNearestNeighbours as EditedNearestNeighbours
 from dsmote.samplers.kmeans import KMeansSMOTE as KMeansSMOTE
+from dsmote.samplers.ncr import NeighbourhoodCleaningRule as NeighbourhoodCleaningRule
 from dsmote.samplers.polynom_fit import PolynomFitSMOTE as PolynomFitSMOTE
 from dsmote.samplers.random import RandomOverSampler as RandomOverSampler
 from dsmote.samplers.random_under import RandomUnderSampler as RandomUnderSampler
 from dsmote.samplers.registry import make_sampler as make_sampler
 from dsmote.samplers.registry import samplers as samplers
+from dsmote.samplers.repeated_enn import (
+    RepeatedEditedNearestNeighbours as RepeatedEditedNearestNeighbours,
+)
 from dsmote.samplers.safe_level import SafeLevelSMOTE as SafeLevelSMOTE
 from dsmote.samplers.smote import SMOTE as SMOTE
+from dsmote.samplers.smote_enn import SMOTEENN as SMOTEENN
 from dsmote.samplers.smote_tomek import SMOTETomek as SMOTETomek
 from dsmote.samplers.smoten import SMOTEN as SMOTEN
 from dsmote.samplers.smotenc import SMOTENC as SMOTENC

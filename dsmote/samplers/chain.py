@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
+from numbers import Integral
 from typing import Any, ClassVar
 
 from dsmote.execute import Counted, Table, read_frame, read_pair
@@ -23,6 +24,7 @@ from dsmote.plan.strategy import Counts
 from dsmote.samplers.base import OverSampler, Sampler
 from dsmote.samplers.cleaning import RuleSampler
 from dsmote.samplers.parameters import allow
+from dsmote.samplers.smote import SMOTE
 
 #: What a job tells a sampler, and so all steps of a chain.
 _TOLD = ("_process_bytes", "_partition_rows", "_staging", "_inherited")
@@ -151,6 +153,35 @@ class Combination(Sampler):
 
     def _counted_after(self) -> Counted | None:
         found: Counted | None = self.steps_[-1]._counted_after()
+        return found
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class SmoteThenClean(Combination):
+    """Base of SMOTE followed by a cleaning method, which sees the new rows too."""
+
+    sampling_strategy: Any = "auto"
+    random_state: Any = None
+    smote: Any = field(default=None, metadata=allow(OverSampler, None))
+    n_jobs: int | None = field(default=None, metadata=allow(Integral, None))
+
+    #: The cleaning method, and the parameter that gives another in its place.
+    _cleaner: ClassVar[Any]
+    _cleaner_name: ClassVar[str]
+
+    def _chosen(self) -> Sequence[Any]:
+        given = {"sampling_strategy": self.sampling_strategy, "random_state": self.random_state}
+        smote = SMOTE.validated(**given) if self.smote is None else self.smote
+        cleaner = getattr(self, self._cleaner_name)
+        if cleaner is None:
+            cleaner = self._cleaner.validated(sampling_strategy="all", n_jobs=self.n_jobs)
+        return smote, cleaner
+
+    def _prepare(self, table: Table, class_counts: Counts | None, group: Any) -> tuple[Plan, Any]:
+        found = super()._prepare(table, class_counts, group)
+        self.smote_, cleaner = self.steps_
+        setattr(self, f"{self._cleaner_name}_", cleaner)
+        self.sampling_strategy_ = self.smote_.sampling_strategy_
         return found
 
 

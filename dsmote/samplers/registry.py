@@ -11,7 +11,9 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-_LISTED = re.compile(r"^from dsmote\.samplers\.(\w+) import ([A-Z]\w+) as \2$", re.MULTILINE)
+_LISTED = re.compile(
+    r"^from dsmote\.samplers\.(\w+) import (?:\(\s+)?([A-Z]\w+) as \2(?:,\s+\))?$", re.MULTILINE
+)
 
 
 @cache

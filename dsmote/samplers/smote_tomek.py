@@ -1,22 +1,16 @@
 """SMOTETomek: SMOTE, then without Tomek links."""
 
-from __future__ import annotations
-
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any
 
-from dsmote.samplers.base import OverSampler
-from dsmote.samplers.chain import Combination
+from dsmote.samplers.chain import SmoteThenClean
 from dsmote.samplers.cleaning import CleanSampler
 from dsmote.samplers.parameters import allow
-from dsmote.samplers.smote import SMOTE
 from dsmote.samplers.tomek import TomekLinks
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class SMOTETomek(Combination):
+class SMOTETomek(SmoteThenClean):
     """Over-sampling by SMOTE, then cleaning by Tomek links, new rows included.
 
     Parameters
@@ -42,7 +36,7 @@ class SMOTETomek(Combination):
     Notes
     -----
     The same rows come from ``Chain([SMOTE(), TomekLinks(sampling_strategy="all")])``. Rows after
-    are upper bounds in the plan: both classes lose the members of their links.
+    are upper bounds in the plan: each class loses its members of links.
 
     References
     ----------
@@ -62,29 +56,7 @@ class SMOTETomek(Combination):
     """
 
     _summary = "SMOTE, then without Tomek links"
+    _cleaner = TomekLinks
+    _cleaner_name = "tomek"
 
-    sampling_strategy: Any = "auto"
-    random_state: Any = None
-    smote: Any = field(default=None, metadata=allow(OverSampler, None))
     tomek: Any = field(default=None, metadata=allow(CleanSampler, None))
-    n_jobs: int | None = field(default=None, metadata=allow(Integral, None))
-
-    def _chosen(self) -> Sequence[Any]:
-        return self.smote or self._smote(), self.tomek or TomekLinks.validated(
-            sampling_strategy="all", n_jobs=self.n_jobs
-        )
-
-    def _smote(self) -> Any:
-        return SMOTE.validated(
-            sampling_strategy=self.sampling_strategy, random_state=self.random_state
-        )
-
-    @property
-    def smote_(self) -> Any:
-        """The over-sampler that worked."""
-        return self.steps_[0]
-
-    @property
-    def tomek_(self) -> Any:
-        """The cleaning method that worked."""
-        return self.steps_[1]
