@@ -584,7 +584,7 @@ def params_model(sampler: Any, *others: Any) -> type[BaseModel]:
     if others:
         for each in (sampler, *others):
             for name, field in params_model(each).model_fields.items():
-                kind: Any = Annotated[(field.annotation, *field.metadata)]  # type: ignore[misc]
+                kind: Any = Annotated[(field.annotation, *field.metadata)]
                 if name in fields:
                     kind = Union[fields[name][0], kind]  # noqa: UP007
                 fields[name] = (kind, Field(field.default, description=field.description))

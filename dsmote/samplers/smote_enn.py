@@ -5,8 +5,8 @@ from typing import Any
 
 from dsmote.samplers.chain import SmoteThenClean
 from dsmote.samplers.cleaning import CleanSampler
-from dsmote.samplers.parameters import allow
 from dsmote.samplers.enn import EditedNearestNeighbours
+from dsmote.samplers.parameters import allow
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -35,8 +35,8 @@ class SMOTEENN(SmoteThenClean):
 
     Notes
     -----
-    The same rows come from ``Chain([SMOTE(), EditedNearestNeighbours(sampling_strategy="all")])``. Rows after
-    are upper bounds in the plan: each class loses the rows that their neighbours vote down.
+    The same rows come from ``Chain([SMOTE(), EditedNearestNeighbours(sampling_strategy="all")])``.
+    Rows after are upper bounds in the plan: each class loses rows whose neighbours are of others.
 
     References
     ----------
@@ -52,7 +52,7 @@ class SMOTEENN(SmoteThenClean):
     >>> X = rng.normal(size=(100, 2)) + y[:, None]
     >>> X_res, y_res = SMOTEENN(random_state=0).fit_resample(X, y)
     >>> np.bincount(y_res)
-    array([80, 80])
+    array([52, 62])
     """
 
     _summary = "SMOTE, then edited by the nearest neighbours"

@@ -52,7 +52,7 @@ class SMOTETomek(SmoteThenClean):
     >>> X = rng.normal(size=(100, 2)) + y[:, None]
     >>> X_res, y_res = SMOTETomek(random_state=0).fit_resample(X, y)
     >>> np.bincount(y_res)
-    array([80, 80])
+    array([77, 77])
     """
 
     _summary = "SMOTE, then without Tomek links"
