@@ -92,6 +92,8 @@ def _as_list(value: Any) -> Any:
 
 def _sampler(value: Any) -> Any:
     """Return the name of a sampler; of a chain, for each step a mapping of its name to its own."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
+        (value,) = value
     steps = [_step(each) for each in (value if isinstance(value, list) else [value])]
     if not steps:
         raise ValueError("a chain needs at least one sampler: give a name, or a list of steps")
@@ -573,22 +575,27 @@ def sampler_class(name: str) -> Any:
 
 
 @cache
-def params_model(sampler: Any, *others: Any) -> type[BaseModel]:
+def params_model(*kinds: Any) -> type[BaseModel]:
     """Return the model of a sampler's parameters, made from its constraints and defaults.
 
-    With others it is that of a chain: a parameter is of any type that one of them takes.
+    That of a chain has those of all steps, of any type that one of them takes.
     """
+    fields: dict[str, Any] = {}
+    for each in kinds:
+        for name, (kind, field) in _fields_of(each).items():
+            known = fields[name][0] if name in fields else kind
+            fields[name] = (Union[known, kind], field)  # noqa: UP007
+    called = kinds[0].__name__ if len(kinds) == 1 else "Chain"
+    made: Any = create_model(
+        f"{called}Params", __config__=_CONFIG, __doc__=f"Parameters of {called}.", **fields
+    )
+    return made
+
+
+def _fields_of(sampler: Any) -> dict[str, tuple[Any, Any]]:
     from dsmote.samplers.parameters import allowed
 
     fields: dict[str, Any] = {}
-    if others:
-        for each in (sampler, *others):
-            for name, field in params_model(each).model_fields.items():
-                kind: Any = Annotated[(field.annotation, *field.metadata)]
-                if name in fields:
-                    kind = Union[fields[name][0], kind]  # noqa: UP007
-                fields[name] = (kind, Field(field.default, description=field.description))
-        return create_model("ChainParams", __config__=_CONFIG, **fields)
     for name, default in registry.parameters_of(sampler).items():
         kind = _TYPES.get(name) or _kind_of(allowed(sampler)[name])
         if name == "sampling_strategy" and sampler._sampling_type == CLEAN:
@@ -598,13 +605,7 @@ def params_model(sampler: Any, *others: Any) -> type[BaseModel]:
         fields["k_neighbors"] = fields["n_neighbors"]
     if "categorical_features" in fields:
         fields["categorical"] = (Names, Field([], description=PARAMS["categorical"]))
-    made: Any = create_model(
-        f"{sampler.__name__}Params",
-        __config__=_CONFIG,
-        __doc__=f"Parameters of {sampler.__name__}.",
-        **fields,
-    )
-    return made
+    return fields
 
 
 def _meaning(sampler: Any, name: str) -> str:
@@ -732,7 +733,9 @@ def job_schema() -> dict[str, Any]:
         required = [] if name == AUTO else ["sampler"]
         own = {"$ref": f"#/$defs/{model.__name__}"}
         steps |= {each: {"anyOf": [own, {"type": "null"}]} for each in called}
-        asked = {"required": required, "properties": {"sampler": {"enum": called}}}
+        alone = {"type": "array", "contains": {"enum": called}, "maxItems": 1}
+        mine = {"anyOf": [{"enum": called}, alone]}
+        asked = {"required": required, "properties": {"sampler": mine}}
         rules.append({"if": asked, "then": {"properties": {"params": own}}})
     one = {"enum": [*steps]}
     step = {"type": "object", "properties": steps, "additionalProperties": False}
