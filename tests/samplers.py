@@ -16,6 +16,9 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     # In small tables a cluster has hardly its share of the class.
     "kmeans": {"kmeans": {"kmeans_estimator": 3, "cluster_balance_threshold": 0.0}},
     "smotenc": {"smotenc": {"categorical_features": [2]}},
+    # Of two that are tried: what they promise together, tests/oracle/test_combine.py says.
+    "smote-enn": {},
+    "smote-tomek": {},
     "random-under": {"random-under": {}, "replacing-under": {"replacement": True}},
 }
 

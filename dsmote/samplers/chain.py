@@ -127,7 +127,8 @@ class Combination(Sampler):
                 counted = last._counted_after()
                 step._counted = counted
                 step._keeps_parts = counted is None and step is not steps[-1]
-                counts = _counts(step, last, profiled or not _has_categories(table))
+                known = profiled or not (_has_categories(table) or _index_unknown(table))
+                counts = _counts(step, last) if known else None
             profiled |= isinstance(step, OverSampler)
             with _named(steps, place):
                 made = step._run(table, given, counts, group)
@@ -199,9 +200,14 @@ def _has_categories(table: Table) -> bool:
     return any(str(dtype) == "category" for dtype in (*table.dtypes, target))
 
 
-def _counts(step: Any, last: Any, categories_known: bool) -> Any:
+def _index_unknown(table: Table) -> bool:
+    """Tell whether a count of the target, an array beside a frame, says nothing of the index."""
+    return table.is_frame and not (table.has_target or hasattr(table._y, "index"))
+
+
+def _counts(step: Any, last: Any) -> Any:
     """Return the class counts that save a step on Dask its pass; None where it needs one."""
-    if isinstance(last, RuleSampler) or step._needs_parts or not categories_known:
+    if isinstance(last, RuleSampler) or step._needs_parts:
         return None
     if step.scale or step._counts_levels:
         return None
