@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from dsmote.samplers.cleaning import RuleSampler
 from dsmote.samplers.registry import parameters_of, samplers
 from tests.tables import numbers
 
@@ -23,19 +24,24 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def family(over: bool = True, **where_there: Any) -> dict[str, tuple[Any, dict[str, Any]]]:
+def family(
+    over: bool = True, *, rules: bool = False, **where_there: Any
+) -> dict[str, tuple[Any, dict[str, Any]]]:
     """Return class and parameters of each over-sampler, or of each that leaves rows out.
 
     Parameters
     ----------
     over
-        Over-samplers; else all others.
+        Over-samplers; else those that leave rows out whatever is in them.
+    rules
+        Instead, those that leave rows out by who is near whom.
     **where_there
         Parameters of those samplers that have them.
     """
     found = {}
     for name, kind in samplers().items():
-        if (kind._sampling_type == "over-sampling") == over:
+        by_rule = issubclass(kind, RuleSampler)
+        if by_rule == rules and (by_rule or (kind._sampling_type == "over-sampling") == over):
             given = {k: v for k, v in where_there.items() if k in parameters_of(kind)}
             for variant, params in VARIANTS.get(name, {name: {}}).items():
                 found[variant] = kind, given | params

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from dsmote.execute.recipe import Rows
-from dsmote.plan import Schema
+from dsmote.plan import Schema, plain
 from dsmote.plan.profile import unify_categories
 
 _EXACT_DECIMAL = 10**15  # 15 digits come back from float64 by rounding
@@ -66,7 +66,7 @@ def numeric_values(series: pd.Series, kind: str) -> tuple[np.ndarray, np.ndarray
             return series.to_numpy(dtype=np.float64), exact
         except (TypeError, ValueError) as error:
             raise TypeError(
-                f"the numeric feature {series.name!r} holds a value that is not a number: "
+                f"the numeric feature {plain(series.name)!r} holds a value that is not a number: "
                 f"{error}; name it in categorical_features or in carry"
             ) from error
     return series.to_numpy(dtype=np.float64, na_value=np.nan), exact
@@ -233,7 +233,7 @@ def factorized(series: pd.Series) -> tuple[np.ndarray, pd.Series]:
         codes, unique = pd.factorize(series.to_numpy() if kept else series, use_na_sentinel=False)
     except TypeError as error:
         raise TypeError(
-            f"column {series.name!r} holds values that cannot be levels of a nominal column "
+            f"column {plain(series.name)!r} holds values that cannot be levels of a nominal column "
             f"({error}); convert it to text or numbers, or name it in carry"
         ) from error
     return codes.astype(np.int32), pd.Series(unique, dtype=kept, name=series.name)

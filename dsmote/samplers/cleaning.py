@@ -56,6 +56,7 @@ class RuleSampler(UnderSampler):
     _random = False
     _any_kind = False
     _needs_parts = False
+    _routable = frozenset({"groups"})
     _rule_type: ClassVar[type[Rule]]
 
     def _rule(self, **more: Any) -> Rule:

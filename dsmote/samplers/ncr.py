@@ -26,7 +26,7 @@ class NeighbourhoodRule(Rule):
     def decide(self, of: AllRows) -> Decision:
         """Drop what Laurikkala calls A1 and A2."""
         counts, smallest = of.counts, int(of.counts.argmin())
-        cleaned = of.targeted & (counts >= counts[smallest] * self.threshold_cleaning)
+        cleaned = of.targeted & (counts / counts[smallest] >= self.threshold_cleaning)
         small = np.arange(len(counts)) == smallest
         ids = of.of_classes(of.targeted | small)
         near = of.nearest(ids, max(self.k, self.k_edited))[1]

@@ -64,7 +64,8 @@ def sampler_of(side: str, name: str, **options: Any) -> Any:
 
     import dsmote
 
-    theirs = imblearn.under_sampling if "Under" in name else imblearn.over_sampling
+    under = hasattr(imblearn.under_sampling, name)
+    theirs = imblearn.under_sampling if under else imblearn.over_sampling
     return getattr(dsmote if side == "dsmote" else theirs, name)(**options)
 
 

@@ -29,6 +29,8 @@ from sklearn.utils._testing import ignore_warnings
 from sklearn.utils.estimator_checks import estimator_checks_generator as checks_of_scikit_learn
 
 from dsmote import SMOTE, SMOTEN, SMOTENC, KMeansSMOTE, RandomUnderSampler
+from dsmote.samplers.cleaning import RuleSampler
+from dsmote.samplers.registry import parameters_of
 from tests.samplers import family
 from tests.tables import dask_array, mixed, numbers, overlapping
 
@@ -37,8 +39,14 @@ OVER = family() | {
     "kmeans": (KMeansSMOTE, {"random_state": 0}),
     "smotenc": (SMOTENC, {"categorical_features": [0]}),
 }
-ALL = OVER | family(over=False)
-SAMPLERS = [kind(**({"random_state": 42} | how)) for kind, how in ALL.values()]
+ALL = OVER | family(over=False) | family(rules=True)
+
+
+def seeded(kind, seed):
+    return {"random_state": seed} if "random_state" in parameters_of(kind) else {}
+
+
+SAMPLERS = [kind(**(seeded(kind, 42) | how)) for kind, how in ALL.values()]
 EACH = pytest.mark.parametrize("sampler", SAMPLERS, ids=_get_check_estimator_ids)
 NAMES = pytest.mark.parametrize("name", ALL)
 
@@ -75,6 +83,8 @@ NOMINAL = {
 
 
 def not_meant(sampler):
+    if isinstance(sampler, RuleSampler):
+        return {"check_dtype_object": "cannot be levels of a nominal column"}
     if not hasattr(sampler, "_recipe") or getattr(sampler, "shrinkage", 1) is None:
         return {}
     if isinstance(sampler, SMOTENC):
@@ -139,7 +149,8 @@ def test_tags_are_those_of_imblearn_but_for_sparse_matrices_and_missing_names(na
     assert not ours.input_tags.sparse
     # A smoothed bootstrap needs numbers: imbalanced-learn's tags say otherwise, its code does not.
     smoothed = bool(given.get("shrinkage"))
-    if name != "smotenc":
+    # Cleaning methods take categories, which imbalanced-learn's do not.
+    if name != "smotenc" and not issubclass(kind, RuleSampler):
         assert ours.input_tags.string == (original.input_tags.string and not smoothed)
         nan = name == "smoten" or (original.input_tags.allow_nan and not smoothed)
         assert ours.input_tags.allow_nan == nan
@@ -152,9 +163,8 @@ DEPARTURES = {"nn_", "nn_k_", "nn_m_", "categorical_encoder_", "n_features_"}
 
 def needed(name):
     kind, how = ALL[name]
-    return kind(
-        random_state=0, **({"cluster_balance_threshold": 0.05} if name == "kmeans" else how)
-    )
+    how = {"cluster_balance_threshold": 0.05} if name == "kmeans" else how
+    return kind(**seeded(kind, 0), **how)
 
 
 def small_table(name):
@@ -178,6 +188,10 @@ def test_fitted_attributes_are_those_of_imblearn_and_more(name):
         fitted.append({n: v for n, v in vars(sampler).items() if n not in kept and n[0] != "_"})
     assert set(fitted[1]) - set(fitted[0]) <= DEPARTURES
     assert "plan_" in fitted[0]
+    if ours._sampling_type == "clean-sampling":  # there the classes have the minority's rows
+        classes = ours.sampling_strategy_, theirs.sampling_strategy_
+        assert list(classes[0]) == list(classes[1])
+        del fitted[0]["sampling_strategy_"], fitted[1]["sampling_strategy_"]
     for attribute in ("sampling_strategy_", "n_features_in_", "cluster_balance_threshold_"):
         assert fitted[0].get(attribute) == fitted[1].get(attribute)
 
@@ -251,14 +265,16 @@ def test_clones_pickles_and_fitted_attributes(sampler):
         X_res, y_res = copy.fit_resample(X, y)
         pd.testing.assert_frame_equal(X_res, expected[0])
         pd.testing.assert_series_equal(y_res, expected[1])
-    after = pickled.set_params(random_state=7).fit_resample(X, y)[0]
+    after = pickled.set_params(**seeded(type(sampler), 7)).fit_resample(X, y)[0]
     assert after.equals(expected[0]) != sampler._random
     sampler = clone(sampler).fit(X, y)
     counts = y.value_counts()
     if hasattr(sampler, "_recipe"):
         wanted = {label: counts.max() - n for label, n in counts.items() if n < counts.max()}
     else:
-        wanted = {label: counts.min() for label, n in counts.items() if n > counts.min()}
+        cleans = sampler._sampling_type == "clean-sampling"  # of all that a class has, at most
+        least = counts.min()
+        wanted = {label: n if cleans else least for label, n in counts.items() if n > least}
         assert not hasattr(sampler, "sample_indices_")
     assert sampler.sampling_strategy_ == wanted
     assert sampler.n_features_in_ == X.shape[1]
@@ -280,8 +296,10 @@ def test_a_step_of_a_pipeline_and_a_grid_search_over_its_parameters(sampler):
     np.testing.assert_array_equal(pipeline.predict_proba(X), model.predict_proba(X))
     name = type(sampler).__name__.lower()
     k_name = sampler._recipe().k_name if hasattr(sampler, "_recipe") else "replacement"
+    k_name = "scale" if isinstance(sampler, RuleSampler) else k_name
     parameter = k_name if hasattr(sampler, k_name) else "sampling_strategy"
     values = {"sampling_strategy": ["auto", 0.8], "replacement": [False, True]}
+    values |= {"scale": ["standard", "minmax"]}
     values = values.get(parameter, [2, 4])
     search = GridSearchCV(
         pipeline,
@@ -316,7 +334,7 @@ def test_what_is_requested_reaches_the_sampler_or_raises(name, what):
     sampler = needed(name)
     with sklearn.config_context(enable_metadata_routing=True):
         pipeline = make_pipeline(sampler.set_fit_resample_request(**{what: True}), _Keeps())
-        if name in OVER and what == "groups":
+        if what in sampler._routable:
             pipeline.fit(X, y, groups=values)
             expected = needed(name).fit_resample(X, y, groups=values)
             np.testing.assert_array_equal(pipeline[-1].X_, expected[0])

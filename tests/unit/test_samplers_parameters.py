@@ -50,8 +50,11 @@ def test_every_public_sampler_has_one_name():
     assert set(known.values()) == classes
     assert len(known) == len(classes)
     kinds = {one["name"]: one["kind"] for one in describe_samplers()}
-    assert kinds.pop("random-under") == "under-sampling"
-    assert set(kinds.values()) == {"over-sampling"}
+    assert [kinds[name] for name in ("smote", "random-under", "tomek")] == [
+        "over-sampling",
+        "under-sampling",
+        "clean-sampling",
+    ]
     with pytest.raises(AttributeError, match=r"'dsmote' has no attribute 'SMOT'"):
         dsmote.SMOT  # noqa: B018
 
@@ -60,9 +63,9 @@ def test_every_public_sampler_has_one_name():
 def test_a_sampler_is_found_by_its_names_and_shown(name):
     kind = samplers()[name]
     for given in (name, name.upper(), kind.__name__, kind.__name__.lower(), f" {name} "):
-        sampler = make_sampler(given, random_state=3)
+        sampler = make_sampler(given, sampling_strategy="all")
         assert type(sampler) is kind
-        assert sampler.random_state == 3
+        assert sampler.sampling_strategy == "all"
     assert getattr(dsmote, kind.__name__) is getattr(dsmote.samplers, kind.__name__) is kind
     assert kind.__name__ in dir(dsmote)
     shown = pydoc.render_doc(kind, renderer=pydoc.plaintext)
@@ -110,10 +113,11 @@ print("sklearn" in sys.modules)
 
 def test_a_worker_loads_scikit_learn_only_for_a_model():
     recipes = [kind()._recipe() for kind in samplers().values() if hasattr(kind, "_recipe")]
+    recipes += [kind()._rule() for kind in samplers().values() if hasattr(kind, "_rule")]
     done = subprocess.run(
         [sys.executable, "-c", WORKER], input=pickle.dumps(recipes), capture_output=True, check=True
     )
-    assert done.stdout.decode().split() == [str(len(samplers()) - 1), "False", "True"]
+    assert done.stdout.decode().split() == [str(len(recipes)), "False", "True"]
 
 
 @pytest.mark.parametrize(
