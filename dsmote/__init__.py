@@ -38,7 +38,7 @@ def __getattr__(name: str) -> Any:
     # Not of modules, which Python asks for here before it imports them.
     if name == "__all__" or name[0].isupper():
         samplers = importlib.import_module("dsmote.samplers")
-        listed = samplers.class_names().values()
+        listed = ["Chain", *samplers.class_names().values()]
         if name == "__all__":
             return sorted([*_HOMES, *listed, "__version__"])
         if name in listed:

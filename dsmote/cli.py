@@ -93,7 +93,7 @@ class Display:
     """
 
     def __init__(self, lines: bool = True, bar: Any = None) -> None:
-        self._lines, self._bar = lines, bar
+        self._lines, self._bar, self._of = lines, bar, ""
         self._task = bar.add_task("starting", total=None, counts="") if bar else None
 
     def stage(self, text: str) -> None:
@@ -103,11 +103,13 @@ class Display:
         elif self._lines:
             echo(f"{text} ...", err=True)
 
-    def check(self, plan: Any = None) -> None:
+    def check(self) -> None:
         if _interrupted.is_set():
             raise KeyboardInterrupt
 
-    planned = check
+    def planned(self, plan: Any) -> None:
+        self.check()
+        self._of = "at most " if plan.at_most else ""
 
     def start(self, partitions: int, rows: int) -> None:
         self._partitions, self._rows = partitions, rows
@@ -131,7 +133,7 @@ class Display:
         left = (now - self._began) / self._done * (self._partitions - self._done)
         echo(
             f"{self._done:,} of {self._partitions:,} partitions, {self._written:,} of "
-            f"{self._rows:,} rows" + ("" if finished else f", about {left:.0f} s left"),
+            f"{self._of}{self._rows:,} rows" + ("" if finished else f", about {left:.0f} s left"),
             err=True,
         )
 
@@ -224,7 +226,7 @@ def print_manifest(manifest: dict[str, Any], warnings: bool) -> None:
     from dsmote.plan.labels import visible
 
     classes = manifest["classes"]
-    counts = ("before", "dropped" if "dropped" in classes[0] else "new", "after")
+    counts = [name for name in ("before", "new", "dropped", "after") if name in classes[0]]
     rows: list[tuple[str, ...]] = [("class", *counts)]
     rows += [(visible(one["label"]), *(f"{one[name]:,}" for name in counts)) for one in classes]
     label, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
@@ -430,6 +432,12 @@ def _options(
                     yield KeyOption(names, (key, name), multiple=True, help=text + MORE)
                 else:
                     yield KeyOption(names, (key, name), yaml=True, help=text)
+        elif key == "sampler":
+            more = f"  [default: {field['default']}]" if "target" in keys else ""
+            yield KeyOption(["--sampler"], path, yaml=True, help=text + more)
+            text = "A sampler that works on what the one before it left: a name, or a name and its "
+            text += "own parameters, such as 'random-under: {sampling_strategy: 0.5}'."
+            yield click.Option(["--then"], multiple=True, metavar="STEP", help=text + MORE)
         elif "$ref" in kinds[0]:
             section = schema["$defs"][kinds[0]["$ref"].rpartition("/")[2]]
             whole = {**section, "$defs": schema["$defs"]}
@@ -474,6 +482,13 @@ def given_job(given: dict[str, Any], source: Any = None, needs_output: bool = Tr
                 settings += [set_key(text, option) for text in given.pop(name)]
             except ValueError as error:
                 raise click.BadParameter(str(error), param_hint=option) from None
+        elif option == "--then" and (then := given.pop(name)):
+            begun = [each for each in settings if each.path == ("sampler",)]
+            settings = [each for each in settings if each not in begun]
+            steps = (begun[0].value if begun else "auto", *then)
+            settings.append(Setting(("sampler",), steps, option, yaml=True))
+        elif option == "--then":
+            continue
         elif option in ("input", "output"):
             settings.append(Setting((option,), given.pop(name), option.upper()))
     by_key: dict[Any, Setting] = {}

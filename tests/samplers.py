@@ -26,6 +26,9 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     # Soft voting gives rows other values: see tests/oracle/test_cleaning_select.py.
     "cluster-centroids": {"cluster-centroids": {"voting": "hard"}},
     "instance-hardness": {"instance-hardness": {"estimator": GaussianNB(), "cv": 3}},
+    # Of two that are tried: what they promise together, tests/oracle/test_combine.py says.
+    "smote-enn": {},
+    "smote-tomek": {},
     "random-under": {"random-under": {}, "replacing-under": {"replacement": True}},
 }
 

@@ -9,6 +9,7 @@ from dsmote.execute.clean import check_removed as check_removed
 from dsmote.execute.clean import with_moved as with_moved
 from dsmote.execute.generate import check_free as check_free
 from dsmote.execute.partition import Counted as Counted
+from dsmote.execute.partition import PartCount as PartCount
 from dsmote.execute.recipe import Bases as Bases
 from dsmote.execute.recipe import ClassContext as ClassContext
 from dsmote.execute.recipe import ClassIndex as ClassIndex

@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from operator import attrgetter, itemgetter, methodcaller
@@ -200,6 +201,14 @@ def _all_numbers(parts: list[dict[int, bool]]) -> dict[int, bool]:
     return {i: all(p.get(i, True) for p in parts) for i in {i for p in parts for i in p}}
 
 
+def _profile_by_part(*row: Any, look: Callable[..., Profile]) -> Profile:
+    found = look(*row)
+    own = Profile(
+        counts=found.counts, missing_target=found.missing_target, index_end=found.index_end
+    )
+    return replace(found, parts=(own,))
+
+
 def _chained(parts: Sequence[list[Any]]) -> list[Any]:
     return list(chain(*parts))
 
@@ -301,6 +310,7 @@ class DaskTable:
     ) -> None:
         self.target = column_name(target)
         self.report: Any = None
+        self.counts_after: Any = None  # of a cleaning method, lazily
         self.provenance: Any = None
         self.has_target = y is None
         self.is_frame = isinstance(X, dd.DataFrame)
@@ -440,11 +450,19 @@ class DaskTable:
             self._frozen = freeze_all(collections)
         return self._frozen
 
-    def profile(self, schema: Schema, scale: str | None = None, levels: bool = False) -> Profile:
-        """Look at every partition once: the one compute."""
+    def profile(
+        self,
+        schema: Schema,
+        scale: str | None = None,
+        levels: bool = False,
+        by_part: bool = False,
+    ) -> Profile:
+        """Look at every partition once: the one compute; `by_part` keeps the counts of each."""
         inputs = self._inputs()
-        token = tokenize(self._X, self._y, schema, "profile", scale, levels)
+        token = tokenize(self._X, self._y, schema, "profile", scale, levels, by_part)
         look = partial(profile, schema=schema, scale=scale, levels=levels)
+        if by_part:
+            look = partial(_profile_by_part, look=look)
         rows = ((*row, None)[:2] for row in inputs.rows())
         found: Profile = over_all(
             inputs.graph, rows, f"profile-{token}", look, merge_profiles, PROFILES
@@ -492,7 +510,7 @@ class DaskTable:
 
         lengths = None
         if any(isinstance(values, da.Array) for values in self._given.values()):
-            lengths = list(counted.kept(subsets))
+            lengths = counted.after(subsets).lengths
         return self._filtered(inputs, inputs.graph, token, keep, lengths)
 
     def cleaned(self, task: Cleaning) -> Any:
@@ -534,6 +552,7 @@ class DaskTable:
             return (_marked, key, masks[place]) if marked else (_as_it_is, key)
 
         self.report = _lazily(tasks, f"found-{token}", attrgetter("found"), decided)
+        self.counts_after = _lazily(tasks, f"counts-{token}", attrgetter("counts"), decided)
         if marks and not self.is_frame:
             rows = zip(masks, strict=True)
             outputs = add_each(tasks, f"removed-{token}", _removed, rows)

@@ -69,6 +69,8 @@ _FEW = 8  # of one that joins lists of neighbours, or samples: each is large
 _THROUGH_A_FILE = ("zpartd-", "shuffle-partition-", "barrier-")
 # Keys of what is made of all partitions: there the work on one of them ends.
 _JOINTS = ("synthetic-", "barrier-")
+# Tasks that are not run again where a table is read a second time.
+_ONCE = ("neighbours", "decide", "ready")
 
 _MAY_NOT_MATCH = (
     "rows and labels (or weights, or groups) may not belong together: they are given apart, they "
@@ -215,13 +217,18 @@ def again(
 
     Tasks that Dask's own machinery knows by more than their key (a shuffle between workers) or that
     hold a result (a future) are not repeated, and what depends on them asks for the first. Nor are
-    those that write the file of a shuffle: it is read once more, so that rows come in one order.
+    those that write the file of a shuffle: it is read once more, so that rows come in one order;
+    and indexes and decisions of an earlier step of a chain, which cost more than all else.
     """
 
     def renamed(key: Any) -> Any:
         return (f"{key[0]}-{token}", *key[1:]) if isinstance(key, tuple) else f"{key}-{token}"
 
-    names = {key: renamed(key) for key, node in graph.items() if _repeatable(key, node)}
+    names = {
+        key: renamed(key)
+        for key, node in graph.items()
+        if _repeatable(key, node) and _first_name(key) not in _ONCE
+    }
     copies: dict[Any, Any] = {}
     for key, new in names.items():
         node = graph[key]
@@ -230,9 +237,16 @@ def again(
             copies[new] = node.substitute(others, key=new)
             if after is not None and not node.dependencies and callable(node):
                 copies[new] = (partial(_then, copies[new]), after)
+        elif after is not None and type(node) is tuple and getattr(node[0], "func", None) is _then:
+            copies[new] = (node[0], after)  # of a second reading in an earlier step
         else:
             copies[new] = _with_names(node, names)
     return copies, names
+
+
+def _first_name(key: Any) -> str:
+    name = key[0] if isinstance(key, tuple) else key
+    return str(name).partition("-")[0]
 
 
 def _then(task: Callable[[], Any], _: Any) -> Any:
@@ -460,7 +474,7 @@ def add_indexes(
             seed=plan.seed,
             total=plan.n_new,
         )
-        indexes[c.rank] = (f"index-{token}", c.rank)
+        indexes[c.rank] = (f"neighbours-{token}", c.rank)
         tasks[indexes[c.rank]] = (build, gathered, nearest_all.get(c.rank), model, survey)
     return indexes
 

@@ -615,6 +615,7 @@ class PartCount(NamedTuple):
 
     counts: dict[Any, int]
     missing: int
+    index_end: int = 0  # one more than the largest number in its index
 
 
 class Mark(NamedTuple):
@@ -662,19 +663,37 @@ class Counted:
             seen.update(part.counts)
         return found
 
-    def kept(self, subsets: Mapping[Any, Subset]) -> list[int]:
-        """Return the rows that stay in each partition, drawn without looking at the data."""
-        lengths = np.array([sum(part.counts.values()) for part in self.parts], dtype=np.int64)
+    @property
+    def index_end(self) -> int:
+        """One more than the largest number in the index; 0 for none."""
+        return max((part.index_end for part in self.parts), default=0)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Rows of each partition."""
+        return [sum(part.counts.values()) + part.missing for part in self.parts]
+
+    def after(self, subsets: Mapping[Any, Subset]) -> Counted:
+        """Return the classes of the rows that stay, drawn without looking at the data."""
+        counts = [dict(part.counts) for part in self.parts]
         for label, subset in subsets.items():
-            here = np.array([part.counts.get(label, 0) for part in self.parts], dtype=np.int64)
-            lengths += np.diff(subset.before(np.concatenate([[0], np.cumsum(here)]))) - here
-        return lengths.tolist()
+            here = np.array([part.get(label, 0) for part in counts], dtype=np.int64)
+            kept = np.diff(subset.before(np.concatenate([[0], np.cumsum(here)])))
+            for place in np.flatnonzero(here).tolist():
+                counts[place][label] = int(kept[place])
+        parts = zip(self.parts, counts, strict=True)
+        return Counted(
+            tuple(
+                part._replace(counts={label: n for label, n in found.items() if n})
+                for part, found in parts
+            )
+        )
 
 
 def count_part(target: Any, column: int | None = None) -> list[PartCount]:
     """Count the classes in one partition of the target, or of a frame that has it as a column."""
     of = labelled(as_series(target if column is None else target.iloc[:, column], "y"))
-    return [PartCount(of.counts, of.missing)]
+    return [PartCount(of.counts, of.missing, index_end(target))]
 
 
 def pick(target: Any, *, marks: Sequence[Mark]) -> np.ndarray:

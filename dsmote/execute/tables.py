@@ -285,7 +285,13 @@ class MemoryTable:
         """Tell whether an object column holds numbers."""
         return numbers_in(self._X, [i]).get(i, False)
 
-    def profile(self, schema: Schema, scale: str | None = None, levels: bool = False) -> Profile:
+    def profile(
+        self,
+        schema: Schema,
+        scale: str | None = None,
+        levels: bool = False,
+        by_part: bool = False,
+    ) -> Profile:
         """Look at the table once."""
         return profile(self._all, None, schema, scale, levels, in_memory=True)
 

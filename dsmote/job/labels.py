@@ -59,6 +59,43 @@ def _meanings(key: str) -> Iterator[tuple[type, Any]]:
             yield float, float(key)
 
 
+def _meant(keys: Iterable[Any], counts: Any) -> dict[Any, Any]:
+    """Return, by the label of the data that it means, each key of a sampling strategy."""
+    labels = [*counts] if isinstance(counts, Mapping) else [*pd.unique(np.asarray(counts))]
+    found: dict[Any, Any] = {}
+    for key in keys:
+        named = Named([key])
+        meant = [*filter(named.by_text, labels)] or [*filter(named.by_value, labels)]
+        if not meant:
+            raise ValueError(
+                f"sampling_strategy names the label {key!r}, which is not in the data; "
+                f"the labels are: {listed(sorted(map(str, labels)))}"
+            )
+        if len(meant) > 1:
+            raise ValueError(f"{key!r} could be any of the labels {meant}")
+        if found.setdefault(meant[0], key) != key:
+            text = f"names the label {meant[0]!r} twice, as {found[meant[0]]!r} and {key!r}"
+            raise ValueError(f"sampling_strategy {text}: give it once")
+    return found
+
+
+@dataclass(frozen=True)
+class LabelList:
+    """A callable sampling strategy of a cleaning method: labels by their texts.
+
+    Examples
+    --------
+    >>> LabelList(("1",))({0: 900, 1: 100})
+    [1]
+    """
+
+    labels: tuple[Any, ...]
+
+    def __call__(self, counts: Any) -> list[Any]:
+        """Return the labels, from class counts or from the target itself."""
+        return [*_meant(self.labels, counts)]
+
+
 @dataclass(frozen=True)
 class LabelCounts:
     """A callable sampling strategy: total rows by the text of a label.
@@ -73,22 +110,7 @@ class LabelCounts:
 
     def __call__(self, counts: Any) -> dict[Any, int]:
         """Return total rows by label, from class counts or from the target itself."""
-        labels = [*counts] if isinstance(counts, Mapping) else [*pd.unique(np.asarray(counts))]
-        found: dict[Any, str] = {}
-        for key in self.rows:
-            named = Named([key])
-            meant = [*filter(named.by_text, labels)] or [*filter(named.by_value, labels)]
-            if not meant:
-                raise ValueError(
-                    f"sampling_strategy names the label {key!r}, which is not in the data; "
-                    f"the labels are: {listed(sorted(map(str, labels)))}"
-                )
-            if len(meant) > 1:
-                raise ValueError(f"{key!r} could be any of the labels {meant}")
-            if found.setdefault(meant[0], key) != key:
-                text = f"names the label {meant[0]!r} twice, as {found[meant[0]]!r} and {key!r}"
-                raise ValueError(f"sampling_strategy {text}: give it once")
-        return {label: self.rows[key] for label, key in found.items()}
+        return {label: self.rows[key] for label, key in _meant(self.rows, counts).items()}
 
 
 @dataclass(frozen=True)

@@ -199,7 +199,7 @@ class Log(Progress):
         needed, allowed = (memory.worker_bytes, memory.allowed_bytes) if memory else (None, None)
         text = (
             f"planned: {plan.sampler}, engine {plan.engine}, {plan.n_before:,} rows become "
-            f"{plan.n_after:,}"
+            f"{'at most ' if plan.at_most else ''}{plan.n_after:,}"
         )
         if needed is not None:
             text += f", {format_bytes(needed)} projected in one worker"

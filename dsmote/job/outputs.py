@@ -72,7 +72,7 @@ class Outputs:
             self.frame, self.lengths = divided.train, divided.train_rows
             self.largest = max(map(sum, zip(self.lengths, divided.test_rows, strict=True)))
             self.sampler._partition_rows = self.largest
-            if hasattr(self.sampler, "_counted"):
+            if self.sampler._needs_parts:
                 self.sampler._counted = read_frame(divided.train_labels, spec.target).counted()
             self.passes += ("telling training rows from others",)
         elif spec.shuffle and spec.mode != "synthetic":
@@ -99,7 +99,9 @@ class Outputs:
             balanced = self.sampler.resample(self.frame, target=spec.target)
         self.sampler.plan_ = plan = self._completed(self.sampler.plan_)
         plan.check()  # once more: mixing may need what is not there
-        self.report = getattr(self.sampler, "neighbors_report_", {})
+        steps = self.sampler._steps_run
+        self.reports = [getattr(step, "neighbors_report_", {}) for step in steps]
+        self.counts_after = steps[-1]._counts_after  # lazily, where they are not known before
         if spec.report:
             from dsmote.job.report import draw
 
@@ -112,8 +114,7 @@ class Outputs:
             spec.compression,
         )
         synthetic = spec.mode == "synthetic"
-        wanted = {c.label: c.new for c in plan.classes} if synthetic else plan.counts_after
-        counts = {plain_label(label): int(n) for label, n in wanted.items() if n}
+        counts = self._wanted(plan)
         partitions = self._partitions(balanced, layout.schema, folder)
         self._add(TRAIN if divided else "", partitions, layout, counts)
         if divided and not synthetic:
@@ -135,9 +136,20 @@ class Outputs:
             file = "/".join([*filter(None, [name]), part_name(place)])
             self.parts.append(ToWrite(len(self.parts), file, partition, layout))
 
+    def _wanted(self, plan: Any) -> dict[Any, int]:
+        synthetic = self.spec.mode == "synthetic"
+        wanted = {c.label: c.new for c in plan.classes} if synthetic else plan.counts_after
+        return {plain_label(label): int(n) for label, n in wanted.items() if n}
+
+    def settle(self, counts_after: Mapping[Any, int]) -> Any:
+        """Take the rows of each class that a cleaning method left for those planned."""
+        self.sampler.plan_ = plan = self.sampler.plan_.with_counts_after(counts_after)
+        self.counts[TRAIN if self.divided else ""] = self._wanted(plan)
+        return plan
+
     @property
     def rows(self) -> int:
-        """Rows that are written."""
+        """Rows that are written; of cleaning methods, at most."""
         return sum(sum(counts.values()) for counts in self.counts.values())
 
     def written(self, parts: Sequence[Part]) -> dict[str, list[Part]]:
@@ -211,12 +223,14 @@ class Outputs:
             return [*originals, *made] or nothing
         from dsmote.job.shuffle import Numbered, mixed, n_parts
 
-        numbered, start = [], 0
-        for partition, rows in zip(originals, self.lengths or (), strict=bool(originals)):
+        counted = self.sampler._counted_after()  # of a chain
+        lengths = [*(self.lengths or ()), *(block.rows for block in blocks)]
+        lengths = counted.lengths if counted else lengths
+        numbered, start = [], 0 if originals else plan.n_before
+        lengths = lengths[-len(partitions) :] if originals else lengths[len(lengths) - len(made) :]
+        for partition, rows in zip([*originals, *made], lengths, strict=True):
             numbered.append(Numbered(partition, start, rows))
             start += rows
-        for partition, block in zip(made, blocks, strict=True):
-            numbered.append(Numbered(partition, plan.n_before + block.offset, block.rows))
         numbered = [one for one in numbered if one.rows]
         parts = n_parts(self._n_written(plan), balanced._meta)
         return mixed(numbered, parts, int(plan.seed), folder, schema) if numbered else nothing
@@ -295,17 +309,23 @@ def make_manifest(
     spec: JobSpec,
     outputs: Outputs,
     parts: Sequence[Part],
-    report: Mapping[Any, Any],
+    reports: Sequence[Mapping[Any, Any]],
     peaks: dict[str, int],
     stages: Mapping[str, float],
 ) -> dict[str, Any]:
     """Return the manifest as plain data that JSON can hold."""
     sampler, plan = outputs.sampler, outputs.sampler.plan_
     planned = plan.to_dict()
-    # The strategy as it was given, where the sampler holds a callable made from it.
-    given = {"sampling_strategy": spec.params.get("sampling_strategy", "auto")}
-    known = {name: getattr(sampler, name) for name in parameters_of(type(sampler))}
-    parameters = plain_value({**known, **given})
+    parameters = [
+        _parameters(step, own)
+        for step, (_, own) in zip(getattr(sampler, "steps", [sampler]), spec.steps, strict=True)
+    ]
+    if isinstance(spec.sampler, str):
+        (shown,) = parameters
+    else:
+        names = (name for name, _ in spec.steps)
+        shown = {"random_state": sampler.random_state}
+        shown["steps"] = [{name: own} for name, own in zip(names, parameters, strict=True)]
     rows = {"before": int(plan.n_before), "new": int(plan.n_new)}
     if plan.direction != "over-sampling":
         rows["dropped"] = int(plan.n_dropped)
@@ -324,9 +344,10 @@ def make_manifest(
         "format_version": FORMAT_VERSION,
         "job": spec.shown(),
         "sampler": plan.sampler,
-        "parameters": {**spec.hidden.mask_value(parameters), "seed": int(plan.seed)},
+        "parameters": {**spec.hidden.mask_value(shown), "seed": int(plan.seed)},
         "versions": versions(),
         "classes": planned["classes"],
+        **_by_step(planned),
         "engine": plan.engine,
         "rows": rows,
         "folders": folders,
@@ -342,9 +363,27 @@ def make_manifest(
             for file in part.files
         ],
         "neighbors": [
-            {"label": plain_label(label), **plain_value(found)} for label, found in report.items()
+            {"label": plain_label(label), **plain_value(found)}
+            for report in reports
+            for label, found in report.items()
         ],
     }
+
+
+def _parameters(sampler: Any, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a sampler as plain data."""
+    known = {name: getattr(sampler, name) for name in parameters_of(type(sampler))}
+    # The strategy as it was given, where the sampler holds a callable made from it.
+    if "sampling_strategy" in known:
+        known["sampling_strategy"] = own.get("sampling_strategy", "auto")
+    return dict(plain_value(known))
+
+
+def _by_step(planned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what each step of a chain did to the classes."""
+    names = ("sampler", "seed", "rows_before", "rows_after", "classes")
+    steps = [{name: step[name] for name in names} for step in planned.get("steps", ())]
+    return {"steps": steps} if steps else {}
 
 
 def versions() -> dict[str, str]:

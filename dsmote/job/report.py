@@ -155,6 +155,8 @@ TEMPLATES.filters |= {"bytes": format_bytes, "listed": listed}
 def report_columns(sampler: Any, frame: Any, target: Any) -> dict[Any, str]:
     """Return the kinds of the features as the sampler sees them, without passthrough columns."""
     found = {}
+    # Of a chain, as the first step sees them that makes rows.
+    sampler = next(step for step in sampler._steps_run if hasattr(step, "_schema"))
     for column in sampler._schema(read_frame(frame, target), None).columns:
         kind = column.kind
         if kind == "copied" and sampler._any_kind:

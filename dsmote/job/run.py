@@ -11,6 +11,7 @@ from typing import Any
 
 import dask
 from dask import delayed
+from dask.base import is_dask_collection
 
 from dsmote.job.files import InputFiles, changed_files, check_apart
 from dsmote.job.jobfile import JobFileError, Setting
@@ -73,9 +74,9 @@ class Job:
 
         What `sampling_strategy` asks for may be more than that.
         """
-        asked = self.spec.params.get("sampling_strategy")
         rows = sum(self.source.partition_rows or ())
-        wanted = sum(asked.values()) if isinstance(asked, Mapping) else 0
+        asked = [own.get("sampling_strategy") for _, own in self.spec.steps]
+        wanted = max(sum(of.values()) if isinstance(of, Mapping) else 0 for of in asked)
         return int(self.source.n_bytes * (1 + max(2.0, wanted / rows if rows else 0)))
 
 
@@ -210,7 +211,9 @@ def _write(
     log.stage("counting classes")
     before = stage.run()
     # Where no seed was given, the one that was drawn: the rows must be those of the first run.
-    seeded = spec if before is None else spec.with_params(random_state=before["seed"])
+    seeded = spec
+    if before is not None and has_parameter(spec, "random_state"):
+        seeded = spec.with_params(random_state=before["seed"])
     outputs = Outputs(seeded, job.source, runner)
     outputs.make(stage.folder)
     plan, parts = outputs.sampler.plan_, outputs.parts
@@ -230,12 +233,15 @@ def _write(
     for ready in list(done.values()):
         on_part(ready)
     drawn = outputs.drawn
-    asked = delayed([outputs.report, drawn.samples]) if drawn else outputs.report
+    asked: Any = [*outputs.reports, outputs.counts_after, drawn and drawn.samples]
+    lazy = any(map(is_dask_collection, asked))
+    asked = delayed(asked) if lazy else asked
     tasks, rest = write_tasks(missing, stage.folder, asked)
     answers = runner.compute(tasks, rest, on_part)
-    answer = answers[0] if hasattr(asked, "dask") else asked
-    report, samples = answer if drawn else (answer, None)
+    *reports, counts_after, samples = answers[0] if lazy else asked
     stage.keep = False  # a failure from here on would come again with the same parts
+    if counts_after is not None:
+        plan = outputs.settle(counts_after)
     written = [done[number] for number in sorted(done)]
     wrong = different(outputs, written)
     if wrong:
@@ -244,7 +250,7 @@ def _write(
     # Workers that died are known by what they reported before.
     peaks |= runner.peaks()
     log.end()
-    manifest = make_manifest(spec, outputs, written, report, peaks, log.seconds)
+    manifest = make_manifest(spec, outputs, written, reports, peaks, log.seconds)
     manifest |= {"status": "done", "fingerprint": job.fingerprint}
     if drawn:
         from dsmote.job.report import add_report

@@ -56,6 +56,8 @@ __all__ = [
 ]
 
 AUTO = "auto"
+#: What samplers do, as in `dsmote.plan`, which would load pandas: help texts do without.
+OVER, CLEAN, COMBINED = "over-sampling", "clean-sampling", "combination"
 #: Rows of a row group that Parquet's writer can count to.
 MOST_ROWS = 2**31 - 1
 
@@ -89,15 +91,26 @@ def _as_list(value: Any) -> Any:
 
 
 def _sampler(value: Any) -> Any:
-    """Return the name of a sampler, also from a chain of one."""
-    if isinstance(value, list):
-        if len(value) != 1:
-            text = f"a chain of {len(value)} samplers: chains come in a later version, give one"
-            raise ValueError(text)
+    """Return the name of a sampler; of a chain, for each step a mapping of its name to its own."""
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
         (value,) = value
-    if isinstance(value, str) and value != AUTO:
-        registry.find_sampler(value, also=(AUTO,))
-    return value
+    steps = [_step(each) for each in (value if isinstance(value, list) else [value])]
+    if not steps:
+        raise ValueError("a chain needs at least one sampler: give a name, or a list of steps")
+    return value if isinstance(value, str) else tuple(steps)
+
+
+def _step(value: Any) -> dict[str, Any]:
+    named = {value: {}} if isinstance(value, str) else value
+    if not isinstance(named, dict) or len(named) != 1:
+        raise ValueError(
+            "must be the name of a sampler, or a list of names and of mappings of one name to its "
+            "parameters, such as [smote, {random-under: {sampling_strategy: 0.5}}]"
+        )
+    ((name, own),) = named.items()
+    if name != AUTO:
+        registry.find_sampler(name, also=(AUTO,))
+    return {name: {} if own is None else own}
 
 
 def _size(value: Any) -> Any:
@@ -126,6 +139,7 @@ Strategy = (
     | Annotated[Number, Field(gt=0, le=1)]
     | Annotated[dict[str, Natural], Field(min_length=1)]
 )
+Steps = tuple[dict[str, dict[str, Any]], ...]
 Size = Annotated[Any, PlainValidator(_size, json_schema_input_type=str | int)]
 
 _CONFIG = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
@@ -243,11 +257,12 @@ class JobSpec:
     """Folder to write; a path or a URL."""
     format: Literal["parquet", "csv"] | None = None
     """Format of the input, where its file names do not tell."""
-    sampler: Annotated[str, BeforeValidator(_sampler)] = AUTO
+    sampler: Annotated[str | Steps, BeforeValidator(_sampler)] = AUTO
     """Name that `dsmote samplers` lists; auto: smote where all features are numeric, smotenc where
-    some are categorical."""
+    some are categorical. Or a list, a chain: names, or mappings of a name to its parameters."""
     params: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Parameters of the sampler."""
+    """Parameters of the sampler; of a chain, of all steps that have them and are not given their
+    own, but for sampling_strategy, which is the first step's."""
     split: Split | None = None
     """Which rows are training rows. All, when not given."""
     mode: Literal["full", "synthetic"] = "full"
@@ -274,18 +289,42 @@ class JobSpec:
         default=Secrets(), compare=False
     )
 
+    @field_validator("sampler")
+    @classmethod
+    def _steps(cls, value: Any) -> Any:
+        """Check the parameters of the steps of a chain, each by what its sampler has."""
+        if isinstance(value, str):
+            return value
+        found, problems = [], list[Any]()
+        for place, step in enumerate(value):
+            ((name, own),) = step.items()
+            kind, loc = sampler_class(name), (str(place), name)
+            try:
+                own = params_model(kind).model_validate(own).model_dump(exclude_unset=True)
+            except ValidationError as error:
+                for one in error.errors(include_url=False):
+                    problems.append({**one, "loc": (*loc, *one["loc"])})
+            else:
+                for inside, message in _problems("params", own, (kind,), {}):
+                    kind_of = PydanticCustomError("rule", message)
+                    problems.append({"type": kind_of, "loc": (*loc, *inside), "input": own})
+            found.append({name: own})
+        if problems:
+            raise ValidationError.from_exception_data("job", problems)
+        return tuple(found)
+
     @field_validator("params", "split", "mode", "partition_by", "shuffle", "cluster")
     @classmethod
     def _rules(cls, value: Any, info: ValidationInfo) -> Any:
-        sampler = info.context
+        kinds = info.context
         if info.field_name == "params":
-            if sampler is None:
+            if kinds is None:
                 return {}  # what they should be is not known
-            model = params_model(sampler)
+            model = params_model(*kinds)
             value = model.model_validate(value).model_dump(exclude_unset=True)
         problems: Any = [
             {"type": PydanticCustomError("rule", message), "loc": loc, "input": value}
-            for loc, message in _problems(str(info.field_name), value, sampler, info.data)
+            for loc, message in _problems(str(info.field_name), value, kinds or (), info.data)
         ]
         if problems:
             raise ValidationError.from_exception_data("job", problems)
@@ -321,31 +360,62 @@ class JobSpec:
         return dict(self.hidden.mask_value(self.to_dict()))
 
     @property
+    def steps(self) -> tuple[tuple[str, dict[str, Any]], ...]:
+        """Name and parameters of each step of a chain; of a sampler, which is one, too."""
+        if isinstance(self.sampler, str):
+            return ((self.sampler, self.params),)
+        found = []
+        for place, step in enumerate(self.sampler):
+            ((name, own),) = step.items()
+            has = params_model(sampler_class(name)).model_fields
+            # The seed is the chain's: steps have others, made from it.
+            others = {"random_state", *(["sampling_strategy"] if place else [])}
+            shared = {key: v for key, v in self.params.items() if key in has and key not in others}
+            for key in ("carry", "categorical"):  # columns are what they are in every step
+                if shared.get(key) and own.get(key):
+                    own = {**own, key: [*dict.fromkeys([*shared[key], *own[key]])]}
+            found.append((name, {**shared, **own}))
+        return tuple(found)
+
+    @property
     def carry(self) -> tuple[str, ...]:
         """Passthrough columns."""
-        return tuple(self.params.get("carry") or ())
+        return self._columns("carry")
 
     @property
     def categorical(self) -> tuple[str, ...]:
         """Columns to use as categorical features whatever their dtype is."""
-        return tuple(self.params.get("categorical") or ())
+        return self._columns("categorical")
 
-    def kind(self, mixed: bool = True) -> Any:
-        """Return the sampler's class; `mixed`: there are numeric and categorical features."""
-        if self.sampler == AUTO and not mixed:
-            named = self.categorical or "categorical_features" in self.params
-            return sampler_class("smotenc" if named else "smote")
-        return sampler_class(self.sampler)
+    def _columns(self, parameter: str) -> tuple[str, ...]:
+        named = (self.params, *(own for _, own in self.steps))
+        return tuple(dict.fromkeys(name for own in named for name in own.get(parameter) or ()))
+
+    def kinds(self, mixed: bool = True) -> list[Any]:
+        """Return the samplers' classes; `mixed`: there are numeric and categorical features."""
+        found = []
+        for name, own in self.steps:
+            if name == AUTO and not mixed:
+                named = own.get("categorical") or "categorical_features" in own
+                name = "smotenc" if named else "smote"
+            found.append(sampler_class(name))
+        return found
 
 
-def _problems(name: str, value: Any, sampler: Any, before: dict[str, Any]) -> Iterator[Problem]:
+def _problems(
+    name: str, value: Any, kinds: Sequence[Any], before: dict[str, Any]
+) -> Iterator[Problem]:
     """Yield what is wrong with a key that is right by itself, given the right ones before it.
 
-    The sampler is None where it is unknown.
+    There are no `kinds` of samplers where they are unknown.
     """
     params, split, target = before.get("params", {}), before.get("split"), before.get("target")
-    does = sampler._sampling_type if sampler else "over-sampling"
-    called = sampler.__name__ if sampler else ""
+    does = kinds[0]._sampling_type if kinds else OVER
+    called = kinds[0].__name__ if kinds else ""
+    makes = not kinds or any(kind._sampling_type in (OVER, COMBINED) for kind in kinds)
+    # Those that leave rows out, and of them those that do not know before how many.
+    leaving = [kind.__name__ for kind in kinds if kind._sampling_type != OVER]
+    cleaning = [kind.__name__ for kind in kinds if kind.__name__ in leaving and not counts(kind)]
     if name == "params":
         carry, categorical = value.get("carry") or [], value.get("categorical") or []
         for one, other in _OTHER_NAMES.items():
@@ -378,10 +448,14 @@ def _problems(name: str, value: Any, sampler: Any, before: dict[str, Any]) -> It
         if value.column in (params.get("categorical") or ()):
             text = f"names column {value.column!r}, which is in categorical but is no feature"
             yield ("column",), text
-    elif name == "mode" and value == "synthetic" and does != "over-sampling":
-        yield (), f"'synthetic' writes the new rows only, and {called} makes none: use 'full'"
-    elif name == "shuffle" and value and does != "over-sampling":
+    elif name == "mode" and value == "synthetic" and leaving:
+        text = f"{leaving[0]} leaves others out" if makes else f"{called} makes none"
+        yield (), f"'synthetic' writes the new rows only, and {text}: use 'full'"
+    elif name == "shuffle" and value and not makes:
         yield (), f"mixes new rows with the original ones, and {called} makes none: leave it out"
+    elif name == "shuffle" and value and cleaning:
+        text = "which rows stay only when it has read them: leave shuffle out"
+        yield (), f"mixes rows by their numbers, and {cleaning[0]} decides {text}"
     elif name == "partition_by":
         missing = {*(params.get("carry") or ())} - {split and split.column}
         for number, column in enumerate(value):
@@ -392,7 +466,7 @@ def _problems(name: str, value: Any, sampler: Any, before: dict[str, Any]) -> It
                 text = f"but readers skip folders whose names begin with {column[0]!r}: rename it"
             elif column in value[:number]:
                 text = "which is named twice"
-            elif column in missing and does == "over-sampling":
+            elif column in missing and makes:
                 text = "which is in carry and so missing in new rows: no folder can have that name"
             if text:
                 yield (), f"names column {column!r}, {text}"
@@ -427,11 +501,11 @@ def load_job(source: Any, settings: Sequence[Setting] = (), needs_output: bool =
 def check(data: Any, reader: Reader, needs_output: bool = False) -> JobSpec:
     """Return the job that plain data are, or raise all that is wrong with them."""
     if isinstance(data, dict):
-        sampler = _meant(data)
+        kinds = _meant(data)
         try:
-            job = _JOB.validate_python({"hidden": reader.hidden, **data}, context=sampler)
+            job = _JOB.validate_python({"hidden": reader.hidden, **data}, context=kinds)
         except ValidationError as error:
-            reader.note(error, data, lambda path: _unknown(path, sampler))
+            reader.note(error, data, lambda path: _unknown(path, kinds))
         noted = {one.key for one in reader.errors}
         if needs_output and data.get("output") is None and "output" not in noted:
             reader.error(("output",), "is required, and not given")
@@ -441,17 +515,26 @@ def check(data: Any, reader: Reader, needs_output: bool = False) -> JobSpec:
     return job
 
 
-def _meant(data: dict[str, Any]) -> Any:
-    """Return the class of the sampler, guessed where the key or the name is misspelt."""
+def _meant(data: dict[str, Any]) -> tuple[Any, ...] | None:
+    """Return the classes of the steps, guessed where the key or a name is misspelt."""
     keys = sorted(data, key=lambda key: key != "sampler")
     ours = JobSpec.__dataclass_fields__
-    name = next((data[key] for key in keys if closest(key, ours) == "sampler"), AUTO)
-    name = name[0] if isinstance(name, list) and name else name
+    steps = next((data[key] for key in keys if closest(key, ours) == "sampler"), AUTO)
     known = registry.class_names()
-    guess = closest(str(name), [AUTO, *known, *known.values()])
-    if guess == AUTO and not data.get("params"):
-        return sampler_class("smote")  # the one that takes most is not needed
-    return None if guess is None else sampler_class(guess)
+    found = []
+    for step in steps if isinstance(steps, list) else [steps]:
+        name = next(iter(step), "") if isinstance(step, dict) else step
+        guess = closest(str(name), [AUTO, *known, *known.values()])
+        if guess is None:
+            return None
+        # The one that takes most is not needed where nothing is given.
+        found.append(sampler_class("smote" if guess == AUTO and not data.get("params") else guess))
+    return tuple(found) or None
+
+
+def counts(sampler: Any) -> bool:
+    """Tell whether a sampler knows from the class counts how many rows it leaves."""
+    return sampler._sampling_type == OVER or sampler._needs_parts is True
 
 
 @cache
@@ -464,17 +547,21 @@ def homes() -> dict[str, list[str]]:
     return {**found, "params": [name for kind in kinds for name in params_model(kind).model_fields]}
 
 
-def _unknown(path: Path, sampler: Any) -> str:
+def _unknown(path: Path, kinds: Any) -> str:
     """Say that a key is unknown, what may be meant, and where it belongs."""
     key, known = path[-1], homes()
     above = ".".join(path[:-1])
+    if path[0] == "sampler" and len(path) > 2:
+        kinds, above = (sampler_class(path[-2]),), "params"
     if above == "params":
-        names = sorted(params_model(sampler).model_fields)
-        kinds = registry.samplers().items()
-        others = [name for name, kind in kinds if key in params_model(kind).model_fields]
+        names = sorted(params_model(*kinds).model_fields)
+        every = registry.samplers().items()
+        others = [name for name, kind in every if key in params_model(kind).model_fields]
         have = f" ({', '.join(others)} {'has' if len(others) == 1 else 'have'} it)"
         hint = near(key, names) or (have if others else "")
-        return f"{sampler.__name__} has no parameter {key!r}{hint}; it has {', '.join(names)}"
+        called = ", ".join(kind.__name__ for kind in kinds)
+        has, it = ("has", "it has") if len(kinds) == 1 else ("have", "they have")
+        return f"{called} {has} no parameter {key!r}{hint}; {it} {', '.join(names)}"
     for home, keys in known.items():
         if key in keys:
             return f"there is no such key; it belongs {f'under {home}' if home else 'at the top'}"
@@ -488,25 +575,37 @@ def sampler_class(name: str) -> Any:
 
 
 @cache
-def params_model(sampler: Any) -> type[BaseModel]:
-    """Return the model of a sampler's parameters, made from its constraints and defaults."""
+def params_model(*kinds: Any) -> type[BaseModel]:
+    """Return the model of a sampler's parameters, made from its constraints and defaults.
+
+    That of a chain has those of all steps, of any type that one of them takes.
+    """
+    fields: dict[str, Any] = {}
+    for each in kinds:
+        for name, (kind, field) in _fields_of(each).items():
+            known = fields[name][0] if name in fields else kind
+            fields[name] = (Union[known, kind], field)  # noqa: UP007
+    called = kinds[0].__name__ if len(kinds) == 1 else "Chain"
+    made: Any = create_model(
+        f"{called}Params", __config__=_CONFIG, __doc__=f"Parameters of {called}.", **fields
+    )
+    return made
+
+
+def _fields_of(sampler: Any) -> dict[str, tuple[Any, Any]]:
     from dsmote.samplers.parameters import allowed
 
     fields: dict[str, Any] = {}
     for name, default in registry.parameters_of(sampler).items():
         kind = _TYPES.get(name) or _kind_of(allowed(sampler)[name])
+        if name == "sampling_strategy" and sampler._sampling_type == CLEAN:
+            kind = _kind_of(allowed(sampler)[name])
         fields[name] = (kind, Field(default, description=_meaning(sampler, name)))
     if "n_neighbors" in fields:
         fields["k_neighbors"] = fields["n_neighbors"]
     if "categorical_features" in fields:
         fields["categorical"] = (Names, Field([], description=PARAMS["categorical"]))
-    made: Any = create_model(
-        f"{sampler.__name__}Params",
-        __config__=_CONFIG,
-        __doc__=f"Parameters of {sampler.__name__}.",
-        **fields,
-    )
-    return made
+    return fields
 
 
 def _meaning(sampler: Any, name: str) -> str:
@@ -533,6 +632,7 @@ def _kind_of(values: Iterable[Any]) -> Any:
         "random_state": [Seed, None],
         "array-like": [list[Scalar]],
         Mapping: [dict[str, Number]],
+        list: [Annotated[list[Scalar], Field(min_length=1)]],
     }
     found: list[Any] = []
     for each in values:
@@ -553,15 +653,14 @@ def _kind_of(values: Iterable[Any]) -> Any:
 
 
 def has_parameter(spec: JobSpec, name: str) -> bool:
-    """Tell whether the sampler of a job has a parameter."""
-    return name in params_model(spec.kind(mixed=False)).model_fields
+    """Tell whether the sampler of a job, or a step of a chain, has a parameter."""
+    return any(name in params_model(kind).model_fields for kind in spec.kinds(mixed=False))
 
 
 def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
     """Build the sampler that a job asks for; `columns` is an empty frame as the input."""
     from pandas.api.types import is_bool_dtype
 
-    from dsmote.job.labels import ByLabel, LabelCounts
     from dsmote.plan.schema import is_nominal_dtype
 
     split_column = spec.split.column if spec.split else None
@@ -570,21 +669,41 @@ def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
     # A bool column is a number to SMOTE, so it alone does not make a table mixed.
     flags = {name for name, dtype in features.dtypes.items() if is_bool_dtype(dtype)}
     nominal = {name for name, dtype in features.dtypes.items() if is_nominal_dtype(dtype)}
-    kind, given = spec.kind(mixed=bool(nominal - flags)), dict(spec.params)
-    if not given.get("carry"):
-        given.pop("carry", None)
-    if given.pop("categorical", None):
-        chosen = {*nominal, *flags, *spec.categorical}
-        given["categorical_features"] = [name for name in features.columns if name in chosen]
-    if "k_neighbors" in given and "n_neighbors" in params_model(kind).model_fields:
-        given["n_neighbors"] = given.pop("k_neighbors")
-    for name, value in given.items():
-        if isinstance(value, Mapping):
-            given[name] = LabelCounts(value) if name == "sampling_strategy" else ByLabel(value)
-    sampler = kind.validated(**given)
-    if split_column is not None and hasattr(kind, "_inherited"):
-        sampler._inherited = (split_column,)
-    return sampler
+    made = []
+    for kind, (_, own) in zip(spec.kinds(mixed=bool(nominal - flags)), spec.steps, strict=True):
+        given, fields = dict(own), params_model(kind).model_fields
+        if split_column is not None and "carry" in fields and not hasattr(kind, "_inherited"):
+            given["carry"] = [*(given.get("carry") or ()), split_column]
+        if not given.get("carry"):
+            given.pop("carry", None)
+        if given.pop("categorical", None):
+            chosen = {*nominal, *flags, *(own["categorical"] or ())}
+            given["categorical_features"] = [name for name in features.columns if name in chosen]
+        if "k_neighbors" in given and "n_neighbors" in fields:
+            given["n_neighbors"] = given.pop("k_neighbors")
+        sampler = kind.validated(**{name: _of_labels(name, v) for name, v in given.items()})
+        if split_column is not None and hasattr(kind, "_inherited"):
+            sampler._inherited = (split_column,)
+        made.append(sampler)
+    if isinstance(spec.sampler, str):
+        return made[0]
+    from dsmote.samplers.chain import Chain
+
+    chain = Chain.validated(steps=made, random_state=spec.params.get("random_state"))
+    if split_column is not None:
+        chain._inherited = (split_column,)
+    return chain
+
+
+def _of_labels(name: str, value: Any) -> Any:
+    """Return a parameter that names labels as one that finds them in the data."""
+    from dsmote.job.labels import ByLabel, LabelCounts, LabelList
+
+    if name == "sampling_strategy" and isinstance(value, list):
+        return LabelList(tuple(value))
+    if isinstance(value, Mapping):
+        return LabelCounts(value) if name == "sampling_strategy" else ByLabel(value)
+    return value
 
 
 class _WithoutTitles(GenerateJsonSchema):
@@ -604,7 +723,7 @@ def keys_schema() -> dict[str, Any]:
 def job_schema() -> dict[str, Any]:
     """Return the JSON schema (2020-12) of the job file, for editors and programs."""
     schema = keys_schema()
-    definitions, rules = schema["$defs"], []
+    definitions, rules, steps = schema["$defs"], [], dict[str, Any]()
     known = {name: [name, kind.__name__] for name, kind in registry.samplers().items()}
     names = {AUTO: [AUTO], **known}
     for name, called in names.items():
@@ -612,13 +731,19 @@ def job_schema() -> dict[str, Any]:
         made = model.model_json_schema(schema_generator=_WithoutTitles)
         definitions |= made.pop("$defs", {}) | {model.__name__: made}
         required = [] if name == AUTO else ["sampler"]
-        mine = {"anyOf": [{"enum": called}, {"type": "array", "contains": {"enum": called}}]}
+        own = {"$ref": f"#/$defs/{model.__name__}"}
+        steps |= {each: {"anyOf": [own, {"type": "null"}]} for each in called}
+        alone = {"type": "array", "contains": {"enum": called}, "maxItems": 1}
+        mine = {"anyOf": [{"enum": called}, alone]}
         asked = {"required": required, "properties": {"sampler": mine}}
-        then = {"properties": {"params": {"$ref": f"#/$defs/{model.__name__}"}}}
-        rules.append({"if": asked, "then": then})
-    one = {"enum": [*chain.from_iterable(names.values())]}
-    several = {"type": "array", "items": one, "minItems": 1, "maxItems": 1}
-    schema["properties"]["sampler"] |= {"type": ["string", "array"], "anyOf": [one, several]}
+        rules.append({"if": asked, "then": {"properties": {"params": own}}})
+    one = {"enum": [*steps]}
+    step = {"type": "object", "properties": steps, "additionalProperties": False}
+    step |= {"minProperties": 1, "maxProperties": 1}
+    several = {"type": "array", "items": {"anyOf": [one, step]}, "minItems": 1}
+    description = schema["properties"]["sampler"]["description"]
+    either = {"type": ["string", "array", "object"], "anyOf": [one, step, several]}
+    schema["properties"]["sampler"] = {"description": description, "default": AUTO, **either}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -183,7 +183,7 @@ def _by_chance(frame: Any, target: str, split: Split) -> Sides:
     }
     of = target if split.stratify else None
     held = [partial(_drawn, target=of, marks=marks) for marks in counted.marks(subsets)]
-    return held, rows, counted.kept(subsets), +labels
+    return held, rows, counted.after(subsets).lengths, +labels
 
 
 def _drawn(part: pd.DataFrame, *, target: str | None, marks: Sequence[Mark]) -> np.ndarray:

@@ -152,7 +152,7 @@ class _Work:
 
     def _exactly(self, some: np.ndarray, left: np.ndarray) -> np.ndarray:
         values = self._values(some, left)
-        n, k = len(left), self.k
+        k = self.k
         owner, place = np.nonzero(values >= self._limit(values)[:, None])
         if self.tables:
             squares = values[owner, place]

@@ -6,6 +6,7 @@ from dsmote.plan.draws import bases_of as bases_of
 from dsmote.plan.draws import copies_by_weight as copies_by_weight
 from dsmote.plan.draws import copies_with_replacement as copies_with_replacement
 from dsmote.plan.draws import root_seed as root_seed
+from dsmote.plan.draws import seed_of_step as seed_of_step
 from dsmote.plan.draws import shares as shares
 from dsmote.plan.labels import plain as plain
 from dsmote.plan.labels import sort_labels as sort_labels
@@ -17,6 +18,7 @@ from dsmote.plan.plan import COPY as COPY
 from dsmote.plan.plan import Block as Block
 from dsmote.plan.plan import ClassPlan as ClassPlan
 from dsmote.plan.plan import Plan as Plan
+from dsmote.plan.plan import make_chain_plan as make_chain_plan
 from dsmote.plan.plan import make_plan as make_plan
 from dsmote.plan.plan import make_under_plan as make_under_plan
 from dsmote.plan.plan import with_all_rows as with_all_rows
@@ -31,6 +33,8 @@ from dsmote.plan.schema import Schema as Schema
 from dsmote.plan.schema import carried_dtype as carried_dtype
 from dsmote.plan.schema import make_schema as make_schema
 from dsmote.plan.strategy import CLEAN as CLEAN
+from dsmote.plan.strategy import COMBINED as COMBINED
 from dsmote.plan.strategy import OVER as OVER
 from dsmote.plan.strategy import UNDER as UNDER
+from dsmote.plan.strategy import capped_rows as capped_rows
 from dsmote.plan.strategy import wanted_rows as wanted_rows

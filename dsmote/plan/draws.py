@@ -96,6 +96,19 @@ def root_seed(random_state: Any) -> int:
     )
 
 
+def seed_of_step(seed: int, place: int) -> int:
+    """Return the seed of a step of a chain: that of the chain for the first, others for others.
+
+    Examples
+    --------
+    >>> [seed_of_step(7, place) == 7 for place in range(3)]
+    [True, False, False]
+    """
+    if not place:
+        return seed
+    return int(np.random.SeedSequence(seed, spawn_key=(place,)).generate_state(1)[0])
+
+
 class Stream:
     """An unlimited, addressable sequence of random numbers.
 

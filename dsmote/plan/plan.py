@@ -21,10 +21,11 @@ from dsmote.plan.memory import (
     format_bytes,
     looking_bytes,
     project,
+    refusal,
 )
 from dsmote.plan.profile import Profile
 from dsmote.plan.schema import Schema
-from dsmote.plan.strategy import CLEAN, OVER, UNDER, Counts
+from dsmote.plan.strategy import CLEAN, COMBINED, OVER, UNDER, Counts
 
 RULE_OF_THUMB = "rule of thumb: "  # begins a warning that nothing was measured for
 SMALL_K_ROWS = 2_000  # rows of a class per neighbour from which on k counts as small
@@ -114,8 +115,12 @@ class Plan:
     test : tuple of (label, rows), or None
         Rows of each class that are held back from training, and so are none of the input's here;
         rows without a label are those of None.
-    direction : {"over-sampling", "under-sampling", "clean-sampling"}
-        Of cleaning methods rows are known when they are dropped: counts after are at most these.
+    direction : {"over-sampling", "under-sampling", "clean-sampling", "combination"}
+        What the sampler does.
+    at_most : bool
+        Counts after are upper bounds: of cleaning methods rows are known when they are dropped.
+    steps : tuple of Plan
+        Of a chain the plans of its steps.
     all_rows : ClassPlan or None
         Into how many cells all rows are cut, where classes that are cut ask for the nearest of all.
     """
@@ -133,6 +138,8 @@ class Plan:
     test: tuple[tuple[Any, int], ...] | None = None
     direction: str = OVER
     all_rows: ClassPlan | None = None
+    at_most: bool = False
+    steps: tuple[Plan, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
         # Tasks carry plans: not what is computed from them.
@@ -182,7 +189,18 @@ class Plan:
     def engine(self) -> str:
         """The neighbour engine, or engines, that will be used."""
         late = "chosen when the rows are gathered"  # there was no pass to choose from
-        return ", ".join(dict.fromkeys(c.engine or late for c in self.growing)) or "none"
+        growing = [c for step in self.steps or (self,) for c in step.growing]
+        return ", ".join(dict.fromkeys(c.engine or late for c in growing)) or "none"
+
+    def with_counts_after(self, counts: Counts) -> Plan:
+        """Return the plan as it turned out: with the rows of each class that are there after it."""
+        classes = []
+        for c in self.classes:
+            classes.append(replace(c, dropped=c.before + c.new - counts.get(c.label, 0)))
+        steps = self.steps
+        if steps:
+            steps = (*steps[:-1], steps[-1].with_counts_after(counts))
+        return replace(self, classes=tuple(classes), steps=steps, at_most=False)
 
     def check(self) -> None:
         """Raise a ValueError for too few rows, or a MemoryLimitError for what does not fit."""
@@ -196,6 +214,7 @@ class Plan:
         over = self.direction == OVER
         own = "before usable new after k engine why cells cell_rows"
         own = own if over else "before dropped after targeted"
+        own = "before new dropped after" if self.steps else own
         classes = [
             {"label": _jsonable(c.label), **{name: getattr(c, name) for name in own.split()}}
             for c in self.classes
@@ -203,12 +222,17 @@ class Plan:
         found: dict[str, Any] = {"format_version": 1, "sampler": self.sampler, "seed": self.seed}
         found |= {"engine": self.engine} if over else {}
         found["rows_before"] = self.n_before
-        found |= {"rows_new": self.n_new} if over else {"rows_dropped": self.n_dropped}
+        found |= {"rows_new": self.n_new} if over or self.steps else {}
+        found |= {} if over else {"rows_dropped": self.n_dropped}
         found |= {"rows_after": self.n_after, "classes": classes}
         if over:
             found["blocks"] = [
                 {"label": _jsonable(b.label), "start": b.start, "stop": b.stop} for b in self.blocks
             ]
+        if self.at_most:
+            found["at_most"] = True
+        if self.steps:
+            found["steps"] = [step.to_dict() for step in self.steps]
         told = over or self.memory is not None  # else nothing is held but a partition
         if told:
             found["passes"] = list(self.passes)
@@ -225,7 +249,7 @@ class Plan:
     def reasons(self) -> list[str]:
         """How and why classes are searched as they are, in a line for all that are alike."""
         alike: dict[tuple[str | None, str], list[str]] = {}
-        for c in self.growing:
+        for c in (c for step in self.steps or (self,) for c in step.growing):
             if c.why:
                 alike.setdefault((c.engine, c.why), []).append(visible(c.label))
         return [
@@ -239,15 +263,19 @@ class Plan:
         lines = [f"{self.sampler} (seed {self.seed})", ""]
         if over:
             lines[0] += f", neighbour engine: {self.engine}"
-        changed, total = ("new", self.n_new) if over else ("dropped", self.n_dropped)
-        rows = [(visible(c.label), c.before, getattr(c, changed), c.after) for c in self.classes]
-        rows.append(("total", self.n_before, total, self.n_after))
+        changed = ["new"] * (over or bool(self.steps)) + ["dropped"] * (not over)
+        names = ["before", *changed, "after"]
+        rows = [(visible(c.label), *(getattr(c, name) for name in names)) for c in self.classes]
+        rows.append(("total", *(getattr(self, f"n_{name}") for name in names)))
         width = max(5, *(len(row[0]) for row in rows))
-        lines.append(f"{'class':<{width}}  {'before':>14}  {changed:>14}  {'after':>14}")
-        lines += [f"{a:<{width}}  {b:>14,}  {c:>14,}  {d:>14,}" for a, b, c, d in rows]
-        if self.direction == CLEAN:
-            lines.append("rows after are upper bounds: which stay is known once the data are read")
+        lines.append("  ".join([f"{'class':<{width}}", *(f"{name:>14}" for name in names)]))
+        for label, *numbers in rows:
+            lines.append("  ".join([f"{label:<{width}}", *(f"{n:>14,}" for n in numbers)]))
+        if self.at_most:
+            lines.append("rows after are at most these: which stay is known once the data are read")
         lines += held_back_line(self.test)
+        for number, step in enumerate(self.steps, start=1):
+            lines += ["", f"step {number} of {len(self.steps)}: {step}"]
         if self.memory is not None:
             largest = max((b.rows for b in self.blocks), default=0)
             allowed, source = self.memory.allowed_bytes, self.memory.limit_source
@@ -263,9 +291,11 @@ class Plan:
                 f"memory: {format_bytes(self.memory.task_bytes)} in the largest task, "
                 f"{format_bytes(self.memory.worker_bytes)} in one worker; {source}",
             ]
-        lines += [f"note: {note}" for note in self.notes]
-        lines += [f"warning: {warning}" for warning in self.warnings]
-        lines += [f"cannot run: {problem}" for problem in first(self.problems)]
+        said = {text for s in self.steps for text in (*s.notes, *s.warnings, *s.problems)}
+        lines += [f"note: {note}" for note in self.notes if note not in said]
+        lines += [f"warning: {warning}" for warning in self.warnings if warning not in said]
+        problems = [problem for problem in self.problems if problem not in said]
+        lines += [f"cannot run: {problem}" for problem in first(problems)]
         return "\n".join(lines)
 
 
@@ -606,6 +636,55 @@ def make_under_plan(
         notes=tuple(notes),
         warnings=tuple(warnings),
         direction=direction,
+        at_most=direction == CLEAN,
+    )
+
+
+def make_chain_plan(
+    sampler: str,
+    seed: int,
+    steps: Sequence[Plan],
+    limit: Limit | None,
+    warnings: Sequence[str] = (),
+) -> Plan:
+    """Put the plans of steps together, each of which begins with the rows that the last one left.
+
+    Steps of a lazy chain run at the same time: what others hold counts in the memory of each.
+    """
+    classes = []
+    for c in steps[0].classes:
+        own = [of for step in steps for of in step.classes if of.label == c.label]
+        new, dropped = (sum(map(attrgetter(name), own)) for name in ("new", "dropped"))
+        classes.append(ClassPlan(c.label, c.rank, c.before, c.usable, new, dropped=dropped))
+    blocks: list[Block] = []
+    for step in steps:
+        made = blocks[-1].offset + blocks[-1].rows if blocks else 0
+        blocks += [replace(block, offset=block.offset + made) for block in step.blocks]
+    memory, too_large = None, [text for step in steps for text in step.too_large]
+    known = [step.memory for step in steps if step.memory is not None]
+    if known:
+        holds = [max(of.gather_bytes, of.index_bytes) for of in known]
+        needed = max(of.worker_bytes - own for of, own in zip(known, holds, strict=True))
+        needed += sum(holds)
+        largest = max(known, key=attrgetter("task_bytes"))
+        memory = replace(largest, worker_bytes=needed)
+        if limit is not None and needed > limit.allowed and not too_large:
+            remedy = "give each worker more memory or fewer threads, or run one step after another"
+            too_large = [refusal(f"the chain of {len(steps)} steps", needed, limit, remedy)]
+    return Plan(
+        sampler,
+        seed,
+        tuple(classes),
+        tuple(blocks),
+        memory,
+        notes=tuple(note for step in steps for note in step.notes),
+        warnings=(*(text for step in steps for text in step.warnings), *warnings),
+        too_small=tuple(text for step in steps for text in step.too_small),
+        too_large=tuple(too_large),
+        passes=tuple(f"{step.sampler}: {what}" for step in steps for what in step.passes),
+        direction=COMBINED,
+        at_most=any(step.at_most for step in steps),
+        steps=tuple(steps),
     )
 
 

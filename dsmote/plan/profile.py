@@ -328,6 +328,7 @@ class Profile:
     # Columns of integers or dates of which float64 may not hold all values.
     exact_columns: frozenset[int] = frozenset()
     assumed: bool = False  # the counts are what the user says, and nothing was read
+    parts: tuple[Profile, ...] = ()  # of each partition counts and index_end, where asked for
 
 
 def sample_rows(width: int) -> int:
@@ -414,6 +415,7 @@ def _merge(a: Profile, b: Profile) -> Profile:
         texts=_union(a.texts, b.texts, lambda x, y: (*x, *y)[:KEPT_TEXTS]),
         index_end=max(a.index_end, b.index_end),
         exact_columns=a.exact_columns | b.exact_columns,
+        parts=a.parts + b.parts,
     )
 
 

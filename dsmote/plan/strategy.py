@@ -10,6 +10,7 @@ from typing import Any
 from dsmote.plan.labels import listed, plain, sort_labels
 
 OVER, UNDER, CLEAN = "over-sampling", "under-sampling", "clean-sampling"
+COMBINED = "combination"  # of these, one after another
 Counts = Mapping[Any, int]  # rows by class
 NAMES = ("minority", "majority", "not minority", "not majority", "all", "auto")
 
@@ -96,6 +97,32 @@ def wanted_rows(
             else "lists of classes are for cleaning methods"
         )
     )
+
+
+def capped_rows(
+    wanted: Counts, counts: Counts, max_increase: float | None
+) -> tuple[dict[Any, int], list[str]]:
+    """Cut what classes are to end with to a multiple of their rows; also return a warning.
+
+    Examples
+    --------
+    >>> rows, said = capped_rows({1: 90, 2: 30}, {0: 90, 1: 10, 2: 20}, 3)
+    >>> rows
+    {1: 30, 2: 30}
+    >>> said
+    ['max_increase=3 cuts class 1 to 30 rows of 90 wanted (it has 10)']
+    """
+    found, cut = dict(wanted), []
+    if max_increase is None:
+        return found, []
+    for label, rows in wanted.items():
+        most = max(counts[label], _whole_rows(counts[label] * float(max_increase)))
+        if rows > most:
+            found[label] = most
+            cut.append(
+                f"class {label!r} to {most:,} rows of {rows:,} wanted (it has {counts[label]:,})"
+            )
+    return found, [f"max_increase={max_increase} cuts {listed(cut)}"] if cut else []
 
 
 def _listing(counts: Counts) -> str:

@@ -1,12 +1,14 @@
 """The list of samplers, as type checkers and editors read it too.
 
 A sampler has the name of its file. All that is made from the list (the public names of dsmote, the
-command line, jobs, the tests) finds it here, and loads it when it is asked for.
+command line, jobs, the tests) finds it here, and loads it when it is asked for. What is no sampler
+by itself has a comment behind it, and is none of them.
 """
 
 from dsmote.samplers.adasyn import ADASYN as ADASYN
 from dsmote.samplers.all_knn import AllKNN as AllKNN
 from dsmote.samplers.borderline import BorderlineSMOTE as BorderlineSMOTE
+from dsmote.samplers.chain import Chain as Chain  # needs samplers
 from dsmote.samplers.cluster_centroids import ClusterCentroids as ClusterCentroids
 from dsmote.samplers.condensed import CondensedNearestNeighbour as CondensedNearestNeighbour
 from dsmote.samplers.enn import EditedNearestNeighbours as EditedNearestNeighbours
@@ -25,6 +27,8 @@ from dsmote.samplers.repeated_enn import (
 )
 from dsmote.samplers.safe_level import SafeLevelSMOTE as SafeLevelSMOTE
 from dsmote.samplers.smote import SMOTE as SMOTE
+from dsmote.samplers.smote_enn import SMOTEENN as SMOTEENN
+from dsmote.samplers.smote_tomek import SMOTETomek as SMOTETomek
 from dsmote.samplers.smoten import SMOTEN as SMOTEN
 from dsmote.samplers.smotenc import SMOTENC as SMOTENC
 from dsmote.samplers.svm import SVMSMOTE as SVMSMOTE

@@ -17,6 +17,7 @@ import pandas as pd
 from dsmote.execute import (
     Counted,
     Making,
+    PartCount,
     Recipe,
     Table,
     Task,
@@ -38,6 +39,7 @@ from dsmote.plan import (
     Profile,
     Schema,
     Subset,
+    capped_rows,
     carried_dtype,
     make_plan,
     make_under_plan,
@@ -103,6 +105,17 @@ class Sampler(BaseEstimator):
     _any_kind: ClassVar[Any] = False
     #: Rows of categorical features are counted in the pass over the data, by level and class.
     _counts_levels = False
+    #: The classes by partition are needed to run on Dask.
+    _needs_parts: ClassVar[bool] = False
+    #: They are given, where whoever calls has counted them already; else a pass that counts them
+    #: is to keep them. Those of the last run.
+    _counted: Counted | None = None
+    _keeps_parts: bool = False
+    _parts: Counted | None = None
+    #: Rows of each class that a cleaning method left, lazily on Dask.
+    _counts_after: Any = None
+    #: Only a plan is wanted, of rows that are not there yet: `class_counts` says how many.
+    _ahead: bool = False
 
     # Parameters that not every sampler has.
     missing: str = "error"
@@ -273,6 +286,21 @@ class Sampler(BaseEstimator):
             self.__dict__.pop(name, None)
         return self._made(table, given, work)
 
+    @property
+    def _steps_run(self) -> list[Any]:
+        """The samplers that work: more than one in a chain."""
+        return [self]
+
+    def _counted_after(self) -> Counted | None:
+        """Return the classes of each partition of the output, where they are known without it."""
+        return None
+
+    def _labels(self, table: Table, counts: Counts) -> Any:
+        """Return what a callable sampling strategy is given: None for the counts."""
+        if self._ahead and not table.lazy:
+            return np.repeat(list(counts), list(counts.values()))
+        return table.meta_labels
+
     def _check_rows(self, rows: int, missing_target: int, table: Table) -> None:
         """Refuse a table without rows, or with rows without a label."""
         if not rows:
@@ -364,6 +392,7 @@ class OverSampler(Sampler):
     random_state: Any = None
     carry: Any = None
     provenance: Any = False
+    max_increase: float | None = None
 
     _sampling_type = OVER
     _routable = frozenset({"groups"})
@@ -464,7 +493,7 @@ class OverSampler(Sampler):
                 f"give at most {len(schema.numeric)}, or a share of the variance between 0 and 1"
             )
         if class_counts is not None:
-            if self.scale or self._counts_levels:
+            if (self.scale or self._counts_levels) and not self._ahead:
                 which = f"scale={self.scale!r}" if self.scale else type(self).__name__
                 remedy = ", or scale the columns before" if self.scale else ""
                 raise ValueError(
@@ -472,7 +501,7 @@ class OverSampler(Sampler):
                     f"class_counts out{remedy}"
                 )
             return assumed_profile(class_counts, schema.row_bytes())
-        profile = table.profile(schema, self.scale, self._counts_levels)
+        profile = table.profile(schema, self.scale, self._counts_levels, self._keeps_parts)
         self._check_rows(profile.rows, profile.missing_target, table)
         if self.missing == "error" and (profile.missing or profile.infinite):
             raise ValueError(incomplete(profile.missing, profile.infinite, schema))
@@ -489,11 +518,14 @@ class OverSampler(Sampler):
         changes, known = changed_dtypes(table, schema, profile)
         if float in map(type, profile.counts):
             check_labels(profile.counts)
-        wanted = wanted_rows(self.sampling_strategy, profile.counts, OVER, table.meta_labels)
+        labels = self._labels(table, profile.counts)
+        wanted = wanted_rows(self.sampling_strategy, profile.counts, OVER, labels)
+        wanted, cut = capped_rows(wanted, profile.counts, self.max_increase)
         new = dict(wanted)
         for label in new:
             new[label] -= profile.counts[label]
         recipe, alarms = self._informed(recipe, profile, new)
+        alarms = [*alarms, *cut]
         out = with_dtypes(schema, changes) if changes else schema
         growing = list(filter(new.get, new))
         advised = advice(schema, profile, growing, self.scale is not None) if recipe.k else []
@@ -527,13 +559,25 @@ class OverSampler(Sampler):
         self.sampling_strategy_ = new
         self._remember_columns(table)
         self.plan_ = plan
-        first = max(plan.n_before, profile.index_end) if table.lazy else 0
+        counted = self._counted
+        if profile.parts:
+            parts = [PartCount(dict(of.counts), 0, of.index_end) for of in profile.parts]
+            counted = Counted(tuple(parts))
+        end = max(profile.index_end, counted.index_end if counted else 0)
+        first = max(plan.n_before, end) if table.lazy else 0
         how = Making(recipe, out, plan.seed, first, self.provenance or None)
         skip = self.missing == "skip"
         task = Task(how, schema, plan, skip, changes, known, profile.levels, self.scratch)
         if self.scratch is None and self._staging:
             task = replace(task, scratch=self._staging, staged=True)
+        self._parts = counted
+        if counted is not None:
+            made = [PartCount({b.label: b.rows}, 0, first + b.offset + b.rows) for b in plan.blocks]
+            self._parts = Counted((*counted.parts, *made))
         return plan, (task, alarms)
+
+    def _counted_after(self) -> Counted | None:
+        return self._parts
 
     def _cells(self, recipe: Recipe, table: Table, schema: Schema) -> str:
         """Refuse cells where they cannot be."""
@@ -558,29 +602,36 @@ class UnderSampler(Sampler):
     _sampling_type = UNDER
     _memory_only: ClassVar[dict[str, Any]] = {"sample_indices_": None}  # where rows are taken
     _any_kind = True
-    #: The classes by partition, where whoever calls has counted them already.
-    _counted: ClassVar[Counted | None] = None
+    _needs_parts = True
 
     def _subsets(self, plan: Plan) -> dict[Any, Subset]:
         """Return the rows to keep of each class that does not keep all as they are."""
         return {}
 
     def _prepare(self, table: Table, class_counts: Counts | None, group: Any) -> tuple[Plan, Any]:
-        if class_counts is not None:
+        counted = self._counted
+        if class_counts is not None and self._ahead:
+            counted = Counted((PartCount(dict(class_counts), 0),))
+        elif class_counts is not None:
             raise ValueError(
                 f"{type(self).__name__} needs to know the classes of each partition, which "
                 "class_counts does not say; leave class_counts out"
             )
-        counted = self._counted or table.counted()
+        counted = counted or table.counted()
         self._check_rows(counted.rows, counted.missing, table)
+        self._parts = counted
         counts = counted.counts
         check_labels(counts)
-        keep = wanted_rows(self.sampling_strategy, counts, self._sampling_type, table.meta_labels)
+        labels = self._labels(table, counts)
+        keep = wanted_rows(self.sampling_strategy, counts, self._sampling_type, labels)
         self.sampling_strategy_ = keep
         seed = root_seed(self.random_state)
         self.plan_ = make_under_plan(type(self).__name__, seed, counts, keep, self._sampling_type)
         self._remember_columns(table)
         return self.plan_, counted
+
+    def _counted_after(self) -> Counted | None:
+        return None if self._parts is None else self._parts.after(self._subsets(self.plan_))
 
     def _made(self, table: Table, given: tuple[Any, ...], work: Any) -> Any:
         kept = table.kept(work, self._subsets(self.plan_))

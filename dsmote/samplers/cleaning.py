@@ -55,6 +55,7 @@ class RuleSampler(UnderSampler):
 
     _random = False
     _any_kind = False
+    _needs_parts = False
     _routable = frozenset({"groups"})
     _rule_type: ClassVar[type[Rule]]
     #: An object given as n_neighbors has one more, for the row itself.
@@ -88,7 +89,7 @@ class RuleSampler(UnderSampler):
     def _profiled(self, table: Table, schema: Schema, class_counts: Counts | None) -> Profile:
         """Look at the data once, or take the user's word."""
         if class_counts is not None:
-            if self.scale:
+            if self.scale and not self._ahead:
                 raise ValueError(
                     f"scale={self.scale!r} needs to look at all rows once, and class_counts says "
                     "not to; leave class_counts out, or scale the columns before"
@@ -105,7 +106,10 @@ class RuleSampler(UnderSampler):
         profile = self._profiled(table, schema, class_counts)
         check_labels(profile.counts)
         keep = wanted_rows(
-            self.sampling_strategy, profile.counts, self._sampling_type, table.meta_labels
+            self.sampling_strategy,
+            profile.counts,
+            self._sampling_type,
+            self._labels(table, profile.counts),
         )
         rule = self._rule()
         may_be_cut = self._may_be_cut(rule, schema, table)
@@ -182,15 +186,20 @@ class RuleSampler(UnderSampler):
             notes.append(f"neighbours are found among {self.scale}-scaled columns")
         return notes
 
+    def _counted_after(self) -> None:
+        """Return nothing: which rows stay is known once the data are read."""
+
     def _made(self, table: Table, given: tuple[Any, ...], work: Cleaning) -> Any:
         if isinstance(table, DaskTable):
             made = table.cleaned(work)
             self.report_ = table.report
+            self._counts_after = table.counts_after
             if table.provenance is not None:
                 self.provenance_ = table.provenance
             return made
         kept = table.cleaned(work)
         self.sample_indices_ = np.flatnonzero(kept.stays)
+        self._counts_after = kept.counts
         for name, value in kept.found.items():
             setattr(self, name, value)
         if not self.provenance:

@@ -49,6 +49,7 @@ SHARED: dict[str, tuple[Any, ...]] = {
     "route": ({"auto", "broadcast", "cells"},),
     "scratch": (str, None),
     "max_pairs": (Range(Real, 0, None, "neither"),),
+    "max_increase": (Range(Real, 1, None), None),
     "max_fit_rows": (Range(Integral, 2, None), None),
 }
 

@@ -161,7 +161,7 @@ def broadcast(rows: int) -> dict[str, Any]:
     frame = dd.from_map(part, [0], rows=3 * rows, one_in=3, meta=part(0).iloc[:0])
     made, _ = lazy_parts(frame, {0: 2 * rows, 1: rows}, ratio=1.0)
     tasks = dict(made.__dask_graph__())
-    (key,) = [key for key in tasks if key[0].startswith("index-")]
+    (key,) = [key for key in tasks if key[0].startswith("neighbours-")]
     start = time.perf_counter()
     index = dask.get(tasks, key)
     seconds = time.perf_counter() - start

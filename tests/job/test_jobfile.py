@@ -204,8 +204,17 @@ BAD = [
     ("report: 1", "report", "must be true or false, not 1"),
     ("format: json", "format", "must be 'parquet' or 'csv'"),
     ("sampler: rose", "sampler", "the samplers are: auto, adasyn, smote"),
-    ("sampler: [smote, random]", "sampler", "a chain of 2 samplers: chains come"),
-    ("sampler: []", "sampler", "a chain of 0 samplers"),
+    ("sampler: [smote, randm]", "sampler", "did you mean 'random'"),
+    ("sampler: []", "sampler", "a chain needs at least one sampler"),
+    ("sampler: [smote, {random: {}, tomek: {}}]", "sampler", "mappings of one name"),
+    ("sampler: [{smote: {k_neighbours: 3}}]", "sampler.0.smote.k_neighbours", "did you mean"),
+    ("sampler: [{smote: {k_neighbors: 0}}]", "sampler.0.smote.k_neighbors", "greater than"),
+    (
+        "sampler: [smote, {tomek: {sampling_strategy: minority}}]",
+        "sampler.1.tomek.sampling_strategy",
+        "must be",
+    ),
+    ("{sampler: tomek, params: {random_state: 1}}", "params.random_state", "has no parameter"),
     ("row_group_rows: 0", "row_group_rows", "must be greater than or equal to 1, not 0"),
     ("row_group_rows: 1e3", "row_group_rows", "must be a valid integer, not 1e3"),
     (
@@ -228,7 +237,7 @@ BAD = [
     ("params: {n_components: 1.5}", "params.n_components", "or a number less than 1, not 1.5"),
     ("params: {neighbors: tre}", "params.neighbors", "'fast' or 'tree', not 'tre' (did you mean"),
     ("params: {provenance: true}", "params.provenance", "'full' or false, not true"),
-    ("{sampler: smote, params: {categorical: [a]}}", "params.categorical", "(smotenc has it)"),
+    ("{sampler: smote, params: {categorical: [a]}}", "params.categorical", "(smotenc, "),
     ("{sampler: random, params: {shrinkage: a}}", "params.shrinkage", "must be"),
     ("split: 5", "split", "must be a mapping, not 5"),
     ("split: {column: a, train: []}", "split.train", "must not be empty"),
@@ -245,6 +254,14 @@ BAD = [
 DIGITS = "9" * 900_000
 #: What no schema sees: rules across keys, and YAML itself.
 BAD_FOR_FILES = [
+    (
+        "{sampler: [smote, tomek], params: {kind: x}}",
+        "params.kind",
+        "SMOTE, TomekLinks have no parameter 'kind'",
+    ),
+    ("{sampler: [smote, random-under], mode: synthetic}", "mode", "leaves others out: use 'full'"),
+    ("{sampler: [smote, tomek], shuffle: true}", "shuffle", "TomekLinks decides which rows stay"),
+    ("{sampler: smote-enn, shuffle: true}", "shuffle", "SMOTEENN decides which rows stay"),
     ("report: no", "report", "must be true or false, not 'no'"),
     ("params: {carry: [y]}", "params.carry", "names the target column"),
     ("params: {carry: [a], categorical: [a]}", "params.categorical", "which is in carry as well"),

@@ -186,7 +186,7 @@ def test_the_scheduler_of_the_command_line_is_taken(asked: list[JobSpec]) -> Non
         ((*RESAMPLE, "--sampling-strategy", "{1:2}"), "must be a valid integer"),
         ((*RESAMPLE, "--carry", "y"), "--carry: names the target column"),
         ((*RESAMPLE, "--partition-by", "n", "--partition-by", "n"), "--partition-by: names column"),
-        ((*RESAMPLE, "--sampler", "smote", "--categorical", "c"), "(smotenc has it)"),
+        ((*RESAMPLE, "--sampler", "smote", "--categorical", "c"), "(smotenc, "),
         (
             (*RESAMPLE, "--scheduler", "tcp://x:1", "--n-workers", 2),
             "--n-workers: applies to local workers, but address names a running",

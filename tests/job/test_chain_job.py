@@ -1,0 +1,290 @@
+"""Chains and cleaning methods in jobs: the command line, job files, manifests, resuming."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+import dsmote.job.run
+from dsmote import SMOTE, Chain, RandomUnderSampler, TomekLinks, run_job
+from dsmote.cli import main
+from dsmote.job import JobFailed, JobFileError, load_job
+from dsmote.job.outputs import Outputs
+from tests.job.conftest import write_files
+
+ROWS, FEW = 300, 30
+STEPS: list[Any] = [
+    {"smote": {"sampling_strategy": 0.5}},
+    {"random-under": {"sampling_strategy": 0.8}},
+]
+CHAIN = Chain(
+    [SMOTE(sampling_strategy=0.5), RandomUnderSampler(sampling_strategy=0.8)], random_state=0
+)
+
+
+def frame() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    y = (np.arange(ROWS) % (ROWS // FEW) == 3).astype(int)
+    X = rng.normal(size=(ROWS, 3)) + y[:, None]
+    fold = np.where(np.arange(ROWS) % 5, "train", "test")
+    return pd.DataFrame(X, columns=["a", "b", "c"]).assign(fold=fold, y=y)
+
+
+@pytest.fixture
+def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """A table of three files, `in` in the working directory, and as a frame."""
+    monkeypatch.chdir(tmp_path)
+    made = frame().drop(columns="fold")
+    write_files(made, tmp_path / "in", 3)
+    return made
+
+
+def call(*args: object) -> Result:
+    result = CliRunner().invoke(main, [str(arg) for arg in args])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def manifest(name: str = "out") -> dict[str, Any]:
+    return dict(json.loads(Path(f".{name}.dsmote/manifest.json").read_text()))
+
+
+def run(output: str, **keys: Any) -> dict[str, Any]:
+    given = {"input": "in", "target": "y", "output": output}
+    return dict(run_job({**given, **keys}).manifest or {})
+
+
+def written(name: str = "out") -> pd.DataFrame:
+    return pd.read_parquet(name)
+
+
+def counts(name: str = "out") -> dict[int, int]:
+    return dict(written(name)["y"].value_counts())
+
+
+def after(made: dict[str, Any]) -> dict[int, int]:
+    return {one["label"]: one["after"] for one in made["classes"]}
+
+
+# --- A chain
+
+
+def test_command_line_job_file_and_python_make_the_same_table(table: pd.DataFrame) -> None:
+    then = ("--then", "random-under: {sampling_strategy: 0.8}")
+    first = ("--sampler", "smote", "--sampling-strategy", 0.5, "--random-state", 0)
+    said = call("resample", "in", "out", "--target", "y", *first, *then)
+    made = manifest()
+    assert [line.split() for line in said.stdout.splitlines()[:3]] == [
+        ["class", "before", "new", "dropped", "after"],
+        ["0", "270", "0", "102", "168"],
+        ["1", "30", "105", "0", "135"],
+    ]
+    Path("job.yaml").write_text(
+        "input: in\noutput: file\ntarget: y\nparams: {random_state: 0}\nsampler:\n"
+        "  - smote: {sampling_strategy: 0.5}\n  - random-under: {sampling_strategy: 0.8}\n"
+    )
+    call("run", "job.yaml")
+    expected = CHAIN.resample(table, target="y").reset_index(drop=True)
+    for name in ("out", "file"):
+        pd.testing.assert_frame_equal(written(name), expected)
+    assert made["rows"] == {"before": 300, "new": 105, "dropped": 102, "after": 303}
+    assert after(made) == counts()
+    assert made["parameters"]["seed"] == 0
+    assert [list(step) for step in made["parameters"]["steps"]] == [["smote"], ["random-under"]]
+    steps = [(one["sampler"], one["seed"], after(one)) for one in made["steps"]]
+    seeds = [step.random_state for step in CHAIN.steps_]
+    assert steps == [
+        ("SMOTE", seeds[0], {0: 270, 1: 135}),
+        ("RandomUnderSampler", seeds[1], {0: 168, 1: 135}),
+    ]
+
+
+def test_parameters_are_shared_but_for_the_strategy() -> None:
+    job = {"input": "in", "target": "y", "sampler": ["smote", {"tomek": {"carry": ["b"]}}]}
+    params = {"carry": ["a"], "sampling_strategy": 0.5, "missing": "skip", "random_state": 3}
+    (one, first), (other, second) = load_job({**job, "params": params}, needs_output=False).steps
+    assert (one, other) == ("smote", "tomek")
+    assert first == {"carry": ["a"], "sampling_strategy": 0.5, "missing": "skip"}
+    assert second == {"carry": ["a", "b"], "missing": "skip"}
+
+
+def test_a_chain_job_is_plain_data_again() -> None:
+    given = {"input": "in", "target": "y", "output": "out", "sampler": ["smote", *STEPS[1:]]}
+    spec = load_job(given)
+    assert load_job(spec.to_dict()) == spec
+    assert spec.to_dict()["sampler"] == [{"smote": {}}, STEPS[1]]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"mode": "synthetic"}, "RandomUnderSampler leaves others out: use 'full'"),
+        ({"sampler": ["smote", "tomek"], "shuffle": True}, "TomekLinks decides which rows stay"),
+        ({"sampler": ["tomek"], "params": {"random_state": 0}}, "no parameter 'random_state'"),
+        ({"sampler": ["smote", {"tomek": {"k": 1}}]}, "TomekLinks has no parameter 'k'"),
+        ({"sampler": ["smote", "smot"]}, "did you mean 'smote'"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_before_anything_runs(
+    keys: dict[str, Any], message: str
+) -> None:
+    job = {"input": "nowhere", "output": "out", "target": "y", "sampler": STEPS}
+    with pytest.raises(JobFileError, match=message):
+        load_job({**job, **keys})
+
+
+def test_provenance_before_another_step_is_refused(table: pd.DataFrame) -> None:
+    steps = [{"smote": {"provenance": "flag"}}, "tomek"]
+    with pytest.raises(ValueError, match=r"provenance='flag' of SMOTE, step 1 of 2.*last step"):
+        run("out", sampler=steps)
+    assert not Path("out").exists()
+    made = run("flag", sampler=[{"smote": {"provenance": "flag"}}, "random-under"])
+    assert written("flag")["synthetic"].sum() == made["rows"]["new"] == 240
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"partition_by": ["y"]},
+        {"split": {"test_fraction": 0.2}},
+        {"split": {"column": "fold", "train": ["train"]}},
+        {"shuffle": True},
+        {"report": True},
+        {"compression": "zstd", "row_group_rows": 10},
+    ],
+    ids=lambda keys: "-".join(keys),
+)
+@pytest.mark.parametrize("cleans", [False, True])
+def test_layouts(keys: dict[str, Any], cleans: bool, tmp_path: Path, monkeypatch: Any) -> None:
+    if cleans and "shuffle" in keys:
+        return
+    monkeypatch.chdir(tmp_path)
+    write_files(frame(), tmp_path / "in", 3)
+    steps = [STEPS[0], {"tomek": {"sampling_strategy": "all"}}] if cleans else STEPS
+    # The column of a split is no feature, in any step; otherwise that must be said.
+    carry = {} if "column" in keys.get("split", {}) else {"carry": ["fold"]}
+    made = run("out", sampler=steps, params={"random_state": 0, **carry}, **keys)
+    inside = "out/train" if "split" in keys else "out"
+    assert after(made) == counts(inside)
+    assert made["rows"]["dropped"] > 0
+    assert sum(part["rows"] for part in made["parts"]) == made["rows"]["after"] + made["rows"].get(
+        "test", 0
+    )
+    if "split" in keys:
+        assert len(written("out/test")) == made["rows"]["test"] > 0
+    if "report" in keys:
+        page = Path(".out.dsmote/report.html").read_text()
+        assert f"{made['rows']['dropped']:,} dropped" in page
+        assert f"{made['rows']['new']:,} new" in page
+
+
+def test_a_shuffled_chain_has_the_rows_of_one_that_is_not(table: pd.DataFrame) -> None:
+    for name, shuffle in (("plain", False), ("mixed", True)):
+        run(name, sampler=STEPS, params={"random_state": 0}, shuffle=shuffle)
+    plain, mixed = written("plain"), written("mixed")
+    assert not plain.equals(mixed)
+    columns = list(plain)
+    pd.testing.assert_frame_equal(
+        *(one.sort_values(columns, ignore_index=True) for one in (plain, mixed))
+    )
+
+
+def test_only_new_rows_of_a_chain_that_only_makes_some(table: pd.DataFrame) -> None:
+    steps = [STEPS[0], {"smote": {}}]
+    run("full", sampler=steps, params={"random_state": 0})
+    made = run("new", sampler=steps, params={"random_state": 0}, mode="synthetic")
+    assert made["rows"] == {"before": 300, "new": 240, "dropped": 0, "after": 540}
+    pd.testing.assert_frame_equal(written("new"), written("full").iloc[300:].reset_index(drop=True))
+
+
+# --- Cleaning methods
+
+
+def test_a_cleaning_method_writes_what_it_leaves_and_says_so(table: pd.DataFrame) -> None:
+    planned = call("plan", "in", "--target", "y", "--sampler", "tomek")
+    assert "rows after are at most these" in planned.stdout
+    assert call("plan", "in", "--target", "y", "--sampler", "tomek", "--json").stdout.count(
+        '"at_most": true'
+    )
+    more = ("--log-format", "text", "--param", "sampling_strategy=all")
+    said = call("resample", "in", "out", "--target", "y", "--sampler", "tomek", *more)
+    assert "300 rows become at most 300" in said.stderr
+    expected = TomekLinks(sampling_strategy="all").resample(table, target="y")
+    pd.testing.assert_frame_equal(written(), expected.reset_index(drop=True))
+    made = manifest()
+    assert 0 < made["rows"]["dropped"] == 300 - len(expected)
+    assert after(made) == counts()
+    assert {one["targeted"] for one in made["classes"]} == {True}
+    assert "random_state" not in made["parameters"]
+    progress = call("resample", "in", "other", "--target", "y", "--sampler", "tomek")
+    assert "of at most 300 rows" in progress.stderr
+
+
+def test_classes_to_clean_are_named_as_in_a_file(table: pd.DataFrame) -> None:
+    made = run("out", sampler="tomek", params={"sampling_strategy": ["1"]})
+    assert [one["targeted"] for one in made["classes"]] == [False, True]
+    with pytest.raises(ValueError, match=r"names the label 'x', which is not in the data"):
+        run("other", sampler="tomek", params={"sampling_strategy": ["x"]})
+
+
+def test_rows_that_are_not_those_decided_on_are_noticed(
+    table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle = Outputs.settle
+    other = lambda self, counts: settle(self, {**counts, 0: counts[0] - 1})  # noqa: E731
+    monkeypatch.setattr(Outputs, "settle", other)
+    with pytest.raises(JobFailed, match=r"are not the rows planned"):
+        run("out", sampler="tomek")
+    assert not Path("out").exists()
+
+
+def test_a_step_after_a_cleaning_method(table: pd.DataFrame) -> None:
+    steps = [{"tomek": {"sampling_strategy": "all"}}, "smote", "random-under"]
+    made = run("out", sampler=steps, params={"random_state": 0})
+    of_steps = [after(one) for one in made["steps"]]
+    first = TomekLinks(sampling_strategy="all").resample(table, target="y")["y"].value_counts()
+    assert of_steps[0] == dict(first)
+    assert after(made) == counts() == of_steps[2]
+    assert made["rows"]["before"] == 300
+
+
+# --- Again, and after a failure
+
+
+@pytest.mark.parametrize(
+    "sampler", [STEPS, ["smote", "tomek"], ["tomek", "smote"], "tomek", "smote-tomek"], ids=str
+)
+def test_resumed_and_skipped(
+    sampler: Any, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No seed is given: that of the run that died is kept."""
+    written_parts: list[int] = []
+    note = dsmote.job.run._note
+
+    def dies(log: Any, peaks: Any, part: Any) -> None:
+        note(log, peaks, part)
+        written_parts.append(part.number)
+        if len(written_parts) == 2:
+            raise OSError("the machine is gone")
+
+    monkeypatch.setattr(dsmote.job.run, "_note", dies)
+    with pytest.raises(OSError, match="the machine is gone"):
+        run("out", sampler=sampler, resume=True)
+    assert not Path("out").exists()
+    stamps = {p: p.stat().st_mtime_ns for p in Path(".out.dsmote").rglob("part*.parquet")}
+    assert stamps
+    made = run("out", sampler=sampler, resume=True)
+    kept = {p.name for p in Path("out").iterdir() if p.stat().st_mtime_ns in stamps.values()}
+    assert kept >= {p.name for p in stamps}
+    seed = {} if sampler == "tomek" else {"params": {"random_state": made["parameters"]["seed"]}}
+    again = run("again", sampler=sampler, **seed)
+    pd.testing.assert_frame_equal(written(), written("again"))
+    assert after(made) == after(again) == counts()
+    result = run_job(
+        {"input": "in", "target": "y", "output": "out", "sampler": sampler, "if_exists": "skip"}
+    )
+    assert result.status == "skipped"

@@ -1,0 +1,193 @@
+"""SMOTEENN and SMOTETomek against imbalanced-learn's cleaning methods, on the rows of our SMOTE."""
+
+import inspect
+import time
+
+import imblearn.combine
+import imblearn.under_sampling
+import numpy as np
+import pandas as pd
+import pytest
+from imblearn.pipeline import make_pipeline
+from imblearn.utils._test_common.instance_generator import _get_check_estimator_ids
+from imblearn.utils.estimator_checks import _set_checking_parameters, estimator_checks_generator
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils._testing import ignore_warnings
+from sklearn.utils.estimator_checks import estimator_checks_generator as checks_of_scikit_learn
+
+from dsmote import (
+    ADASYN,
+    SMOTE,
+    SMOTEENN,
+    BorderlineSMOTE,
+    Chain,
+    EditedNearestNeighbours,
+    RandomOverSampler,
+    RandomUnderSampler,
+    SMOTETomek,
+    TomekLinks,
+)
+from tests.tables import assert_same_bits, numbers, overlapping
+
+#: Class, parameter of the cleaning method, our own, theirs as their class has it by default.
+ENN = SMOTEENN, "enn", EditedNearestNeighbours, imblearn.under_sampling.EditedNearestNeighbours
+TOMEK = SMOTETomek, "tomek", TomekLinks, imblearn.under_sampling.TomekLinks
+BOTH = pytest.mark.parametrize(
+    ("kind", "name", "cleaner", "theirs"), [ENN, TOMEK], ids=["enn", "tomek"]
+)
+
+# The table of imbalanced-learn's own tests.
+POINTS = np.array(
+    [
+        *([0.11622591, -0.0317206], [0.77481731, 0.60935141], [1.25192108, -0.22367336]),
+        *([0.53366841, -0.30312976], [1.52091956, -0.49283504], [-0.28162401, -2.10400981]),
+        *([0.83680821, 1.72827342], [0.3084254, 0.33299982], [0.70472253, -0.73309052]),
+        *([0.28893132, -0.38761769], [1.15514042, 0.0129463], [0.88407872, 0.35454207]),
+        *([1.31301027, -0.92648734], [-1.11515198, -0.93689695], [-0.18410027, -0.45194484]),
+        *([0.9281014, 0.53085498], [-0.14374509, 0.27370049], [-0.41635887, -0.38299653]),
+        *([0.08711622, 0.93259929], [1.70580611, -0.11219234]),
+    ]
+)
+LABELS = np.array([0, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 1, 0])
+
+
+@BOTH
+@pytest.mark.parametrize("strategy", ["auto", "all", {0: 10, 1: 12}], ids=str)
+def test_their_cleaning_of_our_rows_leaves_the_same(kind, name, cleaner, theirs, strategy):
+    sampler = kind(sampling_strategy=strategy, random_state=0)
+    X, y = sampler.fit_resample(POINTS, LABELS)
+    made = SMOTE(sampling_strategy=strategy, random_state=0).fit_resample(POINTS, LABELS)
+    original = theirs(sampling_strategy="all")
+    original.fit_resample(*made)
+    rows = np.sort(original.sample_indices_)  # some of theirs sort rows by class
+    assert_same_bits(X, made[0][rows])
+    np.testing.assert_array_equal(y, made[1][rows])
+    assert len(y) < len(made[1])
+
+
+@BOTH
+@pytest.mark.parametrize("seed", range(3))
+def test_so_they_do_of_a_larger_table(kind, name, cleaner, theirs, seed):
+    X, y = overlapping()
+    made = SMOTE(random_state=seed).fit_resample(X, y)
+    ours = kind(random_state=seed).fit_resample(X, y)
+    expected = theirs(sampling_strategy="all").fit_resample(*made)
+    for one, other in zip(ours, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@BOTH
+def test_it_is_the_chain_of_the_two(kind, name, cleaner, theirs):
+    X, y = overlapping()
+    ours = kind(random_state=3).fit_resample(X, y)
+    chain = Chain([SMOTE(random_state=3), cleaner(sampling_strategy="all")])
+    parts = cleaner(sampling_strategy="all").fit_resample(*SMOTE(random_state=3).fit_resample(X, y))
+    for made in (chain.fit_resample(X, y), parts):
+        for one, other in zip(ours, made, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+@BOTH
+@pytest.mark.parametrize("over", [BorderlineSMOTE, ADASYN, RandomOverSampler])
+def test_any_over_sampler_and_cleaning_method(kind, name, cleaner, theirs, over):
+    X, y = overlapping()
+    for clean in (TomekLinks(), EditedNearestNeighbours(n_neighbors=2)):
+        sampler = kind(smote=over(random_state=1), **{name: clean}, random_state=9)
+        made = sampler.fit_resample(X, y)
+        expected = clone(clean).fit_resample(*over(random_state=1).fit_resample(X, y))
+        for one, other in zip(made, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert type(sampler.smote_) is over
+        assert sampler.smote_ is not sampler.smote
+
+
+@BOTH
+def test_parameters_and_attributes_are_theirs(kind, name, cleaner, theirs):
+    original = getattr(imblearn.combine, kind.__name__)
+    ours, other = (inspect.signature(each).parameters for each in (kind, original))
+    assert {key: p.default for key, p in ours.items()} == {
+        key: p.default for key, p in other.items()
+    }
+    sampler = kind(n_jobs=8, random_state=0)
+    X, y = overlapping()
+    sampler.fit_resample(X, y)
+    fitted = original(random_state=0)
+    fitted.fit_resample(X, y)
+    known = {key for key in vars(fitted) if key.endswith("_")}
+    assert known <= set(vars(sampler))
+    assert getattr(sampler, f"{name}_").n_jobs == 8
+    assert getattr(sampler, f"{name}_").sampling_strategy == "all"
+    assert sampler.sampling_strategy_ == sampler.smote_.sampling_strategy_
+
+
+@BOTH
+@pytest.mark.parametrize("wrong", ["smote", "cleaner"])
+def test_others_are_refused(kind, name, cleaner, theirs, wrong):
+    given = {"smote": RandomUnderSampler()} if wrong == "smote" else {name: SMOTE()}
+    with pytest.raises(ValueError, match=f"The '{next(iter(given))}' parameter of {kind.__name__}"):
+        kind(**given).fit_resample(POINTS, LABELS)
+
+
+@BOTH
+def test_not_slower_than_the_parts(kind, name, cleaner, theirs):
+    table = numbers(6000, 600, 4)
+    X, y = table.drop(columns="y").to_numpy(), table["y"].to_numpy()
+
+    def parts():
+        return cleaner(sampling_strategy="all").fit_resample(
+            *SMOTE(random_state=0).fit_resample(X, y)
+        )
+
+    def seconds(call):
+        began = time.perf_counter()
+        call()
+        return time.perf_counter() - began
+
+    def together():
+        return kind(random_state=0).fit_resample(X, y)
+
+    both = [(seconds(together), seconds(parts)) for _ in range(3)]
+    whole, alone = (min(times) for times in zip(*both, strict=True))
+    assert whole < 1.5 * alone + 0.05
+
+
+# --- Estimators
+
+SAMPLERS = [kind(random_state=42) for kind in (SMOTEENN, SMOTETomek)]
+CHECKS = [
+    pair
+    for sampler in SAMPLERS
+    for generator in (estimator_checks_generator, checks_of_scikit_learn)
+    for pair in generator(sampler)
+]
+# As in test_checks.py.
+NOT_MEANT = {
+    "check_dtype_object": "could not convert string to float|measures numbers",
+    "check_fit2d_1feature": "class 2 has 3 rows, but k_neighbors=5 needs at least 6",
+}
+
+
+@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=_get_check_estimator_ids)
+def test_checks_of_imblearn_and_of_scikit_learn(estimator, check):
+    estimator = clone(estimator)
+    said = NOT_MEANT.get(check.func.__name__)
+    with ignore_warnings(category=(FutureWarning, UserWarning)):
+        _set_checking_parameters(estimator)
+        if said is None:
+            check(estimator)
+        else:
+            with pytest.raises((AssertionError, ValueError), match=said):
+                check(estimator)
+
+
+def test_chains_in_pipelines_and_searches():
+    X, y = overlapping()
+    chain = Chain([SMOTE(), TomekLinks()], random_state=0)
+    pipeline = make_pipeline(chain, LogisticRegression())
+    search = GridSearchCV(pipeline, {"chain__smote__k_neighbors": [2, 5]}, cv=3)
+    search.fit(pd.DataFrame(X, columns=["a", "b", "c"][: X.shape[1]]), y)
+    assert search.best_params_["chain__smote__k_neighbors"] in (2, 5)
+    fitted = search.best_estimator_[0]
+    assert fitted.steps_[0].k_neighbors == search.best_params_["chain__smote__k_neighbors"]
