@@ -28,12 +28,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from dsmote.execute.chunks import Chunks
 from dsmote.execute.exchange import Exchange, scratch
 from dsmote.execute.extract import Extract, Take, extract
 from dsmote.execute.generate import STEP, Part, finish
 from dsmote.execute.partition import row_hashes
 from dsmote.execute.recipe import Bases, ClassIndex, Draws, Made, Making, Recipe, Rows, Task
-from dsmote.execute.rows import common_categories, exact_of, join_levels
+from dsmote.execute.rows import as_of_class, common_categories, join_levels, unfit_decimals
 from dsmote.neighbors import cells as kernels
 from dsmote.neighbors.exact import scale_power
 from dsmote.plan import (
@@ -109,12 +110,7 @@ class Cells:
                 self._name("columns", place), batches, pa.schema({"x": pa.float64()})
             )
         largest = float(max(matrix.max(initial=0.0), -matrix.min(initial=0.0)))
-        unfit = frozenset(
-            j
-            for j, unit in rows.units.items()
-            if j not in rows.integers and (abs(rows.numeric[:, j]) >= 2.0**63 / unit).any()
-        )
-        return Stored(rows.take(_NO_IDS), len(rows), sample, largest, unfit)
+        return Stored(rows.take(_NO_IDS), len(rows), sample, largest, unfit_decimals(rows))
 
     def lay_out(self, found: Extract) -> Layout:
         """Cut the cells, and allocate the new rows to base rows."""
@@ -161,7 +157,7 @@ class Cells:
         rows = layout.like
         if own is not None:
             rows, _ = rows_of(self.exchange.receive([self._name("rows", place)], 0), own)
-            rows = _as(rows, layout.like)
+            rows = as_of_class(rows, layout.like)
         allocated = self.exchange.receive([self._name("allocation", 0)], place)
         cell, low, high = layout.cutting.spread(self._matrix(layout, rows))
         order, n = np.argsort(cell, kind="stable"), layout.cutting.n_cells
@@ -402,6 +398,10 @@ class MadeInCells:
     layout: Layout
     files: tuple[int, ...]  # of each cell
 
+    def collect(self, block: Block, **like: Any) -> Part:
+        """Return one synthetic partition."""
+        return self.cells.collect(self, block, **like)
+
 
 @dataclass(frozen=True)
 class Known:
@@ -435,11 +435,11 @@ def merged_boxes(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray
     }
 
 
-def store(place: int, *row: Any, take: Take, cells: Sequence[Cells]) -> Extract:
-    """Take class rows out of a partition, and write those of classes that are cut into cells."""
+def store(place: int, *row: Any, take: Take, cells: Sequence[Cells | Chunks]) -> Extract:
+    """Take class rows out of a partition, and write those of classes in scratch files."""
     found = extract(*row, take=take)
     rows = dict(found.rows)
-    stored = {}
+    stored: dict[int, list[Any]] = {}
     for each in cells:
         own = rows.pop(each.cls.rank, None)
         stored[each.cls.rank] = [None if own is None else each.store(own, place)]
@@ -498,23 +498,6 @@ def rows_of(table: pa.Table, like: Rows) -> tuple[Rows, pa.Table]:
     return rows, table
 
 
-def _as(rows: Rows, like: Rows) -> Rows:
-    """Return rows of a partition with the levels, and the exact integers, of the whole class."""
-    codes = np.empty_like(rows.codes)
-    for j, (known, own) in enumerate(zip(like.levels, rows.levels, strict=True)):
-        here = [(np.arange(len(known)), known), (rows.codes[:, j], own.astype(known.dtype))]
-        codes[:, j] = join_levels(here)[0][len(known) :]
-    integers = {
-        j: exact_of(rows, j, kind.dtype, like.units.get(j)) for j, kind in like.integers.items()
-    }
-    common: dict[str, Any] = {
-        "levels": like.levels,
-        "categories": like.categories,
-        "units": like.units,
-    }
-    return replace(rows, codes=codes, integers=integers, **common)
-
-
 def _joined(stored: Sequence[Stored], schema: Schema) -> Rows:
     """Join what belongs to all rows of the partitions, as `rows.join` does."""
     filled = [each for each in stored if each.n_rows] or list(stored[:1])
@@ -555,13 +538,16 @@ def _concatenated(pieces: Sequence[Rows]) -> Rows:
     )
 
 
-def cells_of(task: Task, parts: int, token: str) -> list[Cells]:
-    """Return the classes that are cut into cells, with a scratch folder for them."""
+def cells_of(task: Task, parts: int, token: str) -> list[Cells | Chunks]:
+    """Return the classes whose rows lie in scratch files, with a folder for them."""
     exchange = scratch(task.scratch, token, task.staged)
-    found = []
+    found: list[Cells | Chunks] = []
     for c in task.plan.growing:
-        blocks = tuple(block for block in task.plan.blocks if block.class_rank == c.rank)
-        found += [Cells(exchange, task.how, c, blocks, parts)] if c.cells else []
+        if c.cells:
+            blocks = tuple(block for block in task.plan.blocks if block.class_rank == c.rank)
+            found.append(Cells(exchange, task.how, c, blocks, parts))
+        elif c.stored:
+            found.append(Chunks(exchange, task.how, c))
     return found
 
 

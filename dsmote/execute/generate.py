@@ -329,6 +329,7 @@ def build_class_index(
                 "can be a base; lower k_neighbors, or pass on_small_group='copy'"
             )
     ctx = ClassContext(rows, of, seed, eligible, nearest_all, model, survey, total)
+    ctx.columns = rows.numeric.T
     ctx.state = recipe.prepare(ctx)
     bases = recipe.bases(ctx)
     index, report = _indexed(rows, bases, recipe, of, seed, model)

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 import dask
 import dask.array as da
 import dask.dataframe as dd
+import numpy as np
 from dask.base import collections_to_expr
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
@@ -62,6 +63,7 @@ from dsmote.plan import COPY, ClassPlan, Plan
 
 if TYPE_CHECKING:
     from dsmote.execute.cells import Cells
+    from dsmote.execute.chunks import Chunks
 
 FAN_IN = 256  # inputs of a joining task
 _FEW = 8  # of one that joins lists of neighbours, or samples: each is large
@@ -406,13 +408,13 @@ def add_indexes(
     token: str,
     task: Task,
     each: Each | None = None,
-    cells: Sequence[Cells] = (),
+    cells: Sequence[Cells | Chunks] = (),
 ) -> dict[int, Any]:
     """Add the tasks from the input to one index a class; return the indexes' keys, by rank.
 
     `each` maps a function over blocks of queries, in threads, where no scheduler has any. Of
-    classes that are cut into cells there is no index: the key is that of where their rows are, and
-    what was made of them.
+    classes in scratch files there is no index: the key is that of where their rows are, and what
+    was made of them.
     """
     recipe = task.how.recipe
     plan = replace(task.plan, blocks=())  # which are many, and no task here needs them
@@ -447,7 +449,14 @@ def add_indexes(
             nearest_all = _add_nearest(tasks, second, token, look, task, asked, each)
     indexes = {}
     for of in cells:
-        indexes[of.cls.rank] = _add_cells(tasks, token, of, gathered)
+        rank = of.cls.rank
+        if of.cls.cells:
+            indexes[rank] = _add_cells(tasks, token, of, gathered)
+            continue
+        starts = [block.start for block in task.plan.blocks if block.class_rank == rank]
+        lay_out = partial(with_one_thread, of.lay_out, np.array([*starts, of.cls.new]))
+        indexes[rank] = f"layout-{rank}-{token}"
+        tasks[indexes[rank]] = (lay_out, gathered)
     for c in plan.growing:
         if c.rank in indexes:
             continue
@@ -474,7 +483,7 @@ def _add_gather(
     token: str,
     task: Task,
     plan: Plan,
-    cells: Sequence[Cells] = (),
+    cells: Sequence[Cells | Chunks] = (),
 ) -> Any:
     take = take_of(task)
     look = partial(extract, take=take)
@@ -491,14 +500,14 @@ def _add_gather(
     return tree(tasks, level, f"gather-{token}", joined, last, fan_in)
 
 
-def _stored(place: int, *row: Any, take: Any, cells: Sequence[Cells]) -> Any:
+def _stored(place: int, *row: Any, take: Any, cells: Sequence[Cells | Chunks]) -> Any:
     from dsmote.execute.cells import store  # most tables do without
 
     with single_threaded():
         return store(place, *row, take=take, cells=cells)
 
 
-def _add_cells(tasks: dict[Any, Any], token: str, of: Cells, gathered: Any) -> Any:
+def _add_cells(tasks: dict[Any, Any], token: str, of: Any, gathered: Any) -> Any:
     """Add the tasks of a class that is cut into cells; return the key of what they made."""
     from dsmote.execute.cells import merged_boxes
 

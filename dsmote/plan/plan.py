@@ -16,6 +16,8 @@ from dsmote.plan.memory import (
     MemoryLimitError,
     Needs,
     cell_memory,
+    chunk_memory,
+    chunk_rows,
     class_memory,
     format_bytes,
     looking_bytes,
@@ -55,7 +57,8 @@ class ClassPlan:
 
     `usable` are its rows without missing values. `k`, `engine` and `why` say how neighbours are
     found, and why so; `search` is the engine itself, None to choose it from the rows.
-    `cells`: into so many the rows are cut, of at most `cell_rows`; 0 where a worker holds all. For
+    `cells`: into so many the rows are cut, of at most `cell_rows`; 0 where a worker holds all, and
+    where no neighbours are looked for: `cell_rows` are then those that are read at a time. For
     cleaning methods `dropped` is a lower bound and `after` an upper one. `targeted`: the sampling
     strategy names it.
     """
@@ -78,6 +81,11 @@ class ClassPlan:
     def after(self) -> int:
         """Rows the class will have; of cleaning methods, at most."""
         return self.before + self.new - self.dropped
+
+    @property
+    def stored(self) -> bool:
+        """Whether the rows lie in scratch files."""
+        return self.cell_rows > 0
 
     @property
     def large(self) -> bool:
@@ -374,20 +382,28 @@ def _cut(
     memory_of: Callable[[ClassPlan], ClassMemory],
     projected: Callable[[Sequence[ClassMemory]], tuple[Any, list[str]]],
     asked: bool,
+    chunk: int,
 ) -> tuple[list[ClassPlan], Any, list[str]]:
-    """Cut the largest classes (all, if asked to) into as few cells as memory allows."""
+    """Cut the largest classes (all, if asked to) into as few cells as memory allows.
+
+    Or, where no neighbours are looked for, into chunks of so many rows.
+    """
     may = [c for c in growing if c.engine != COPY]
     may.sort(key=lambda c: -c.usable)
     why = "as asked for" if asked else "because its rows do not fit into one worker"
     for n in range(max(1, len(may) if asked else 1), len(may) + 1):
-        rows = min(CELL_ROWS, max(1, may[0].usable - 1))
+        rows = min(CELL_ROWS, max(1, may[0].usable - 1)) if not chunk else 0
         while True:
             found = {c.rank: c for c in growing}
             for c in may[:n]:
+                if chunk:
+                    kept = f"{c.why}; rows stay in scratch files, {why}"
+                    found[c.rank] = replace(c, cell_rows=chunk, why=kept)
+                    continue
                 cells = 1 << (-(-c.usable // rows) - 1).bit_length()
                 most = min(c.usable, int(_UNEVEN * c.usable / cells) + LEAST_CELL)
                 found[c.rank] = replace(c, cells=cells, cell_rows=most, why=f"in cells, {why}")
-            terms = [memory_of(c) if c.cells else whole[c.rank] for c in found.values()]
+            terms = [memory_of(c) if c.stored else whole[c.rank] for c in found.values()]
             memory, problems = projected(terms)
             if not problems or (rows <= LEAST_CELL and n == len(may)):
                 return [*found.values()], memory, problems
@@ -510,15 +526,24 @@ def make_plan(
     if needs.cells and not in_memory and (route == "cells" or (too_large and route == "auto")):
         row = 8 * n_numeric + 8 * n_exact + 4 * n_nominal + 32
         whole = {c.rank: term for c, term in zip(growing, terms, strict=True)}
+        held_row = row + needs.passthrough
+        chunk = 0 if k else chunk_rows(held_row)
 
         def cut(c: ClassPlan) -> ClassMemory:
+            if chunk:
+                rows = whole[c.rank].block // row_bytes
+                return chunk_memory(whole[c.rank], c.usable, n_numeric, held_row, rows)
             columns = n_numeric, n_exact, n_nominal
             cell = class_memory(c.label, c.cell_rows, *columns, c.cell_rows, row_bytes, needs)
             return cell_memory(whole[c.rank], c.usable, c.cell_rows, c.cells, cell, row, needs)
 
-        growing, memory, too_large = _cut(growing, whole, cut, projected, route == "cells")
+        growing, memory, too_large = _cut(growing, whole, cut, projected, route == "cells", chunk)
         by_rank = {c.rank: c for c in growing}
         classes = [by_rank.get(c.rank, c) for c in classes]
+        for c in growing if chunk else ():
+            size = c.usable * (held_row + 8 * n_numeric) + 16 * min(c.new, c.usable)
+            text = f"class {c.label!r}: scratch files of about {format_bytes(size)}"
+            notes = [*notes, text] if c.stored else notes
     too_small = _too_small(small, k, needs.k_name, incomplete) if small else []
     if growing and 0 < n_usable <= needs.n_neighbors_all:
         too_small.append(
