@@ -229,7 +229,7 @@ def class_memory(
         pairs = min(stepped * n_rows, SEARCH_CELLS // max(4, 1 if copied else n_numeric))
         workspace = max(workspace, 24 * stepped * n_numeric + 80 * pairs + 2**22)
     # New rows are made a step at a time: base rows, neighbours, and the way between them.
-    workspace = max(workspace, 24 * min(block_rows, STEP_ROWS) * n_numeric)
+    workspace = max(workspace * bool(needs.k), 24 * min(block_rows, STEP_ROWS) * n_numeric)
     # The numbers of the block, found with a workspace, become a frame, and that a table.
     generate = block_rows * (8 * n_numeric + 8 * n_categorical + 16 * needs.k + 40)
     generate += max(workspace, 2 * block_rows * row_bytes)
