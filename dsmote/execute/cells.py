@@ -4,7 +4,7 @@ r"""Classes larger than a worker: their rows lie in scratch files, cut into cell
 
     partition p --store-->   its class rows, in their order; a sample of them
     all         --lay out--> cells cut from the sample; how often each row is a base   (one task)
-    partition p --spread-->  the same rows by cell, and the box of each cell's rows
+    partition p --spread-->  those that may be neighbours by cell, and the box of each cell's rows
     cell c      --home---->  the k nearest of its own rows; bases go on to cells their ball meets
     cell c      --answer-->  its rows inside the balls of those that came
     cell c      --make---->  home and answers merged, new rows made of them, by block
@@ -14,6 +14,10 @@ Rows travel through an :class:`~dsmote.execute.exchange.Exchange`, so a worker t
 along; between tasks go only boxes and counts. Only base rows are searched for. The result is that
 of one index over the class, to the bit (see :mod:`dsmote.neighbors.cells`), and random numbers are
 those of a new row's number, so it does not depend on the cells either.
+
+Of equal rows of a partition only the first k + 1 can be neighbours. The others are *surplus*: those
+that are base rows lie in a file of their own until a cell makes their new rows, with the neighbours
+of the last of these k + 1.
 """
 
 from __future__ import annotations
@@ -28,13 +32,25 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from dsmote.execute.arrow import (
+    NO_IDS,
+    as_of_class,
+    batch_of,
+    concatenated,
+    groups_of,
+    listed,
+    lists,
+    n_groups,
+    numbered_groups,
+    rows_of,
+    table_of,
+)
 from dsmote.execute.chunks import Chunks
 from dsmote.execute.exchange import Exchange, scratch
-from dsmote.execute.extract import Extract, Take, extract
-from dsmote.execute.generate import STEP, Part, finish
-from dsmote.execute.partition import row_hashes
+from dsmote.execute.extract import Extract, Take, extract, places_of
+from dsmote.execute.generate import STEP, Part, finish, lone_groups
 from dsmote.execute.recipe import Bases, ClassIndex, Draws, Made, Making, Recipe, Rows, Task
-from dsmote.execute.rows import as_of_class, common_categories, join_levels, unfit_decimals
+from dsmote.execute.rows import common_categories, join_levels, unfit_decimals
 from dsmote.neighbors import cells as kernels
 from dsmote.neighbors.exact import scale_power
 from dsmote.plan import (
@@ -57,8 +73,11 @@ class Stored:
 
     like: Rows  # none of the rows, and what belongs to all: levels, categories, units
     n_rows: int
-    sample: np.ndarray  # numeric features of some, raw
-    largest: float  # of the absolute values of the searched matrix
+    sample: Rows  # some that travel
+    # Of each group (there is one, where there are none): its rows, and the largest absolute value
+    # of the searched matrix.
+    sizes: np.ndarray
+    largest: np.ndarray
     unfit: frozenset[int]  # columns of decimals, not all of which fit in 64 bits
 
 
@@ -67,9 +86,12 @@ class Layout:
     """Where the rows of a class are."""
 
     cutting: Any
-    unit: float  # the power of two that the searched rows are multiplied by
+    units: np.ndarray  # powers of two that the searched rows of each group are multiplied by
+    step: float  # from group to group, where cells are cut; 0 where there are none
+    lone: np.ndarray  # groups too small to have neighbours, bool
     weight: float  # of a differing category
     starts: np.ndarray  # number of the first row of each partition among all rows of the table
+    pieces: int  # in which the surplus rows of a partition come to a cell
     like: Rows
     decimals: dict[int, Any]
 
@@ -99,18 +121,25 @@ class Cells:
 
     def store(self, rows: Rows, place: int) -> Stored:
         """Write the class rows of a partition."""
-        matrix = self.recipe.scaled(rows.numeric)
-        share = min(1.0, CELL_SAMPLE / max(1, self.cls.usable))
-        some = row_hashes(list(rows.numeric.T)) <= np.uint64(share * (2**64 - 2**11))
-        sample = np.unique(rows.numeric[some], axis=0)  # equal rows have equal hashes
+        matrix, group = self.recipe.scaled(rows.numeric), groups_of(rows)
+        drawn = np.random.default_rng(place).random(len(rows))
+        travelling = self._representatives(matrix, rows) == np.arange(len(rows))
+        travelling &= drawn < CELL_SAMPLE / max(1, self.cls.usable)
+        sample = rows.take(np.flatnonzero(travelling))
         self.exchange.send(self._name("rows", place), table_of(rows), np.zeros(len(rows), int), 1)
         if self.recipe.weighs_columns:
             batches = (pa.record_batch({"x": np.ascontiguousarray(of)}) for of in matrix.T)
             self.exchange.write(
                 self._name("columns", place), batches, pa.schema({"x": pa.float64()})
             )
-        largest = float(max(matrix.max(initial=0.0), -matrix.min(initial=0.0)))
-        return Stored(rows.take(_NO_IDS), len(rows), sample, largest, unfit_decimals(rows))
+        if rows.group is not None and self.recipe.on_small_group == "skip":
+            batch = pa.record_batch({"g": rows.group})
+            self.exchange.write(self._name("groups", place), [batch], batch.schema)
+        sizes = np.bincount(group, minlength=n_groups(rows))
+        largest = np.zeros(len(sizes))
+        reach = np.maximum(matrix.max(axis=1, initial=0.0), -matrix.min(axis=1, initial=0.0))
+        np.maximum.at(largest, group, reach)
+        return Stored(rows.take(NO_IDS), len(rows), sample, sizes, largest, unfit_decimals(rows))
 
     def lay_out(self, found: Extract) -> Layout:
         """Cut the cells, and allocate the new rows to base rows."""
@@ -123,15 +152,38 @@ class Cells:
                 f"{self.recipe.needs().k_name}={self.recipe.k} needs at least {self.recipe.k + 1} "
                 "(k + 1); lower it"
             )
+        places = [place for place, each in enumerate(everywhere) if each is not None]
         weight = 0.0
         if self.recipe.weighs_columns:
-            places = [place for place, each in enumerate(everywhere) if each is not None]
             columns = self._columns(places, stored[0].like.numeric.shape[1])
             weight = self.recipe.weight_of(columns)
-        unit = scale_power(np.array([each.largest for each in stored]), weight)
-        sample = np.unique(np.concatenate([each.sample for each in stored]), axis=0)
-        cutting = kernels.cut(self.recipe.scaled(sample) * unit, (self.cls.cells - 1).bit_length())
-        ends = copies_with_replacement(n, self.cls.new, self.how.seed, self.cls.rank)
+        like = _in_common(stored, self.how.schema)
+        # Groups of the partitions, one after the other, among those of the class.
+        sizes, largest = np.zeros(n_groups(like), dtype=np.int64), np.zeros(n_groups(like))
+        groups = np.zeros(len(stored), dtype=np.int64)
+        if like.group_levels is not None:
+            groups = numbered_groups([each.like for each in stored])[0]
+        np.add.at(sizes, groups, np.concatenate([each.sizes for each in stored]))
+        np.maximum.at(largest, groups, np.concatenate([each.largest for each in stored]))
+        lone, among = np.zeros(1, dtype=bool), None
+        if like.group_levels is not None:
+            lone = lone_groups(sizes, like.group_levels, self.recipe, self.cls)
+            if self.recipe.on_small_group == "skip":
+                among = np.flatnonzero(~self._of_rows(lone[groups], stored, places))
+        units = np.ones(len(largest))
+        # Others are of usual size, and there may be many groups.
+        for group in np.flatnonzero(np.abs(np.frexp(np.maximum(largest, weight))[1]) > 100):
+            units[group] = scale_power(largest[group : group + 1], weight)
+        step = 0.0
+        if like.group_levels is not None:
+            # Larger than any distance in a group: of two groups in a cell, it is cut between them.
+            step = float(np.ldexp(1.0, np.frexp((largest * units).max())[1] + 4))
+        pieces = -(-max(each.n_rows for each in stored) // CELL_NEW_ROWS)
+        layout = Layout(None, units, step, lone, weight, found.starts, pieces, like, found.decimals)
+        sample = concatenated([as_of_class(each.sample, like) for each in stored])
+        points = self._points(layout, sample, self._matrix(layout, sample))
+        layout = replace(layout, cutting=kernels.cut(points, (self.cls.cells - 1).bit_length()))
+        ends = copies_with_replacement(n, self.cls.new, self.how.seed, self.cls.rank, among)
         starts = np.concatenate([[0], ends[:-1]])
         bounds = np.cumsum([each.n_rows if each else 0 for each in everywhere])[:-1]
         schema = pa.schema({"start": pa.int64(), "end": pa.int64()})
@@ -140,8 +192,18 @@ class Cells:
             for a, b in zip(np.split(starts, bounds), np.split(ends, bounds), strict=True)
         )
         self.exchange.write(self._name("allocation", 0), batches, schema)
-        like = _joined(stored, self.how.schema)
-        return Layout(cutting, unit, weight, found.starts, like, found.decimals)
+        return layout
+
+    def _of_rows(
+        self, marks: np.ndarray, stored: Sequence[Stored], places: Sequence[int]
+    ) -> np.ndarray:
+        """Return the marks of the rows' groups; `marks` are of the groups of the partitions."""
+        parts = []
+        for each, place in zip(stored, places, strict=True):
+            own, marks = np.split(marks, [len(each.sizes)])
+            codes = self.exchange.receive([self._name("groups", place)], 0)["g"].to_numpy()
+            parts.append(own[codes])
+        return np.concatenate(parts)
 
     def _columns(self, places: Sequence[int], n: int) -> Iterator[np.ndarray]:
         names = [self._name("columns", place) for place in places]
@@ -159,25 +221,73 @@ class Cells:
             rows, _ = rows_of(self.exchange.receive([self._name("rows", place)], 0), own)
             rows = as_of_class(rows, layout.like)
         allocated = self.exchange.receive([self._name("allocation", 0)], place)
-        cell, low, high = layout.cutting.spread(self._matrix(layout, rows))
-        order, n = np.argsort(cell, kind="stable"), layout.cutting.n_cells
-        rows = rows.take(order).moved(int(layout.starts[place]))
-        more = {name: allocated[name].to_numpy()[order] for name in ("start", "end")}
-        self.exchange.send(self._name("cell", place), table_of(rows, **more), cell[order], n)
-        return {"rows": np.bincount(cell, minlength=n), "low": low, "high": high}
+        start, end = (allocated[name].to_numpy() for name in ("start", "end"))
+        matrix = self._matrix(layout, rows)
+        same = self._representatives(matrix, rows)
+        travels, asks = same == np.arange(len(rows)), end > start
+        surplus = np.flatnonzero(asks & ~travels)
+        asks[same[surplus]] = True
+        travelling = np.flatnonzero(travels)
+        cell = np.empty(len(rows), dtype=np.int64)
+        points = self._points(layout, rows, matrix)[travelling]
+        cell[travelling], low, high = layout.cutting.spread(points)
+        rows = rows.moved(int(layout.starts[place]))
+        n, more = layout.cutting.n_cells, {"start": start, "end": end}
+        self._send("cell", place, rows, travelling, cell[travelling], n, asks=asks, **more)
+        to = cell[same[surplus]]
+        if len(surplus):
+            piece = _evenly(to, layout.pieces)
+            more["like"] = rows.numbers[same]
+            self._send("surplus", place, rows, surplus, piece, n * layout.pieces, **more)
+        return {
+            "rows": np.bincount(cell[travelling], minlength=n),
+            "surplus": np.bincount(to, minlength=n),
+            "places": np.array([place] * bool(len(surplus)), dtype=np.int64),
+            "low": low,
+            "high": high,
+            **_ends(groups_of(rows)[travelling], cell[travelling], n),
+        }
+
+    def _send(
+        self,
+        stage: str,
+        place: int,
+        rows: Rows,
+        at: np.ndarray,
+        destination: np.ndarray,
+        n: int,
+        **more: np.ndarray,
+    ) -> None:
+        order = np.argsort(destination, kind="stable")
+        at = at[order]
+        table = table_of(rows.take(at), **{name: of[at] for name, of in more.items()})
+        self.exchange.send(self._name(stage, place), table, destination[order], n)
+
+    def _representatives(self, matrix: np.ndarray, rows: Rows) -> np.ndarray:
+        codes = rows.codes
+        if rows.group is not None:
+            codes = np.concatenate([codes, rows.group[:, None]], axis=1)
+        return kernels.representatives(matrix, codes, self.recipe.k)
 
     # ---- the cells
 
     def _matrix(self, layout: Layout, rows: Rows) -> np.ndarray:
         matrix = self.recipe.scaled(rows.numeric)
-        return matrix if layout.unit == 1.0 else matrix * layout.unit
+        if (layout.units == 1.0).all():
+            return matrix
+        return np.asarray(matrix * layout.units[groups_of(rows), None])
 
-    def _rows(self, layout: Layout, c: int) -> tuple[Rows, np.ndarray, np.ndarray]:
+    def _points(self, layout: Layout, rows: Rows, matrix: np.ndarray) -> np.ndarray:
+        """Return what is cut into cells: rows of different groups are far from each other."""
+        if rows.group is None:
+            return matrix
+        return np.concatenate([matrix, layout.step * rows.group[:, None]], axis=1)
+
+    def _rows(self, layout: Layout, c: int) -> tuple[Rows, pa.Table]:
         names = self._names("cell", self.parts)
-        rows, more = rows_of(self.exchange.receive(names, c), layout.like)
-        return rows, more["start"].to_numpy(), more["end"].to_numpy()
+        return rows_of(self.exchange.receive(names, c), layout.like)
 
-    def _cell(self, layout: Layout, rows: Rows) -> kernels.Cell:
+    def _cell(self, layout: Layout, rows: Rows) -> Any:
         recipe, seed = self.recipe, int(Stream(self.how.seed, self.cls.rank, INDEX).bits(0, 1)[0])
         some = slice(None, None, max(1, len(rows) // 512))
         engine: Any = recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
@@ -185,9 +295,16 @@ class Cells:
         def build(matrix: np.ndarray, codes: np.ndarray, weight: float) -> Any:
             return engine.build(matrix, *((codes, weight) if weight else ()), seed=seed)
 
-        return kernels.Cell(
-            self._matrix(layout, rows), rows.codes, layout.weight * layout.unit, build
-        )
+        matrix = self._matrix(layout, rows)
+        if rows.group is None:
+            return kernels.Cell(matrix, rows.codes, layout.weight * layout.units[0], build)
+        group = rows.group
+
+        def cell(at: np.ndarray) -> kernels.Cell:
+            weight = layout.weight * layout.units[group[at[0]]]
+            return kernels.Cell(matrix[at], rows.codes[at], weight, build)
+
+        return kernels.GroupedCell(group, cell)
 
     def home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
         """Search a cell for the neighbours of its base rows, and send those on that need it."""
@@ -199,27 +316,34 @@ class Cells:
         largest = int(boxes["rows"].max())
         if largest > self.cls.cell_rows:
             raise ValueError(
-                f"class {self.cls.label!r} has {largest:,} rows so near each other (or equal) that "
-                f"they are one cell, and workers have memory for {self.cls.cell_rows:,}; give each "
-                "worker more memory"
+                f"class {self.cls.label!r} has {largest:,} rows so near each other that they are "
+                f"one cell (of equal rows {self.recipe.k + 1} of each partition), and workers have "
+                f"memory for {self.cls.cell_rows:,}; give each worker more memory or, where rows "
+                "are equal, cut the table into fewer partitions"
             )
         return boxes
 
     def _home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
-        rows, start, end = self._rows(layout, c)
+        rows, more = self._rows(layout, c)
         cell, k = self._cell(layout, rows), self.recipe.k
-        asking = cell.order[(end > start)[cell.order]]  # near ones follow each other
+        asking = cell.order[more["asks"].to_numpy()[cell.order]]  # near ones follow each other
         squares, found = cell.home(asking, k)
+        group = groups_of(rows)[asking]
+        lone = layout.lone[group]
+        squares[lone], found[lone] = 0.0, asking[lone, None]  # they stand in for their neighbours
         self.exchange.send(
             self._name("home", c),
-            pa.table({"query": asking, "square": _lists(squares), "place": _lists(found)}),
+            pa.table({"query": asking, "square": lists(squares), "place": lists(found)}),
             np.zeros(len(asking), dtype=int),
             1,
         )
         low, high = boxes["low"].copy(), boxes["high"].copy()
         low[c], high[c] = np.inf, -np.inf
-        points = self._matrix(layout, rows)[asking]
+        points = self._points(layout, rows, self._matrix(layout, rows))[asking]
         query, to = kernels.meets(layout.cutting, points, squares[:, -1], low, high)
+        of = group[query]
+        there = (boxes["first"][to] <= of) & (of <= boxes["last"][to]) & ~lone[query]
+        query, to = query[there], to[there]
         order = np.argsort(to, kind="stable")
         query, to = query[order], to[order]
         n_cells = len(low)
@@ -228,7 +352,7 @@ class Cells:
 
         def batch(some: np.ndarray) -> pa.RecordBatch:
             sent = asked.take(asking[some])
-            return _batch(table_of(sent, query=asking[some], square=squares[some, -1]))
+            return batch_of(table_of(sent, query=asking[some], square=squares[some, -1]))
 
         parts = (batch(query[i:j]) for i, j in pairwise(bounds))
         self.exchange.write(self._name("forward", c), parts, batch(query[:0]).schema)
@@ -239,10 +363,10 @@ class Cells:
         return self.exchange.once(self._name("answer", c), partial(self._answer, layout, c))
 
     def _answer(self, layout: Layout, c: int) -> dict[str, np.ndarray]:
-        rows, _, _ = self._rows(layout, c)
+        rows, _ = self._rows(layout, c)
         cell, k, found = self._cell(layout, rows), self.recipe.k, 0
         like = replace(layout.like, integers={}, weights=None)
-        schema = table_of(rows.take(_NO_IDS), query=_NO_IDS, square=np.empty(0)).schema
+        schema = table_of(rows.take(NO_IDS), query=NO_IDS, square=np.empty(0)).schema
 
         def answers() -> Iterator[pa.RecordBatch]:
             nonlocal found
@@ -255,26 +379,70 @@ class Cells:
                 bounds = [len(came) * i // k for i in range(k + 1)]
                 for i, j in pairwise(bounds):  # of each k at most: no slice has more than came
                     if i == j or not len(rows):
-                        yield _batch(schema.empty_table())
+                        yield batch_of(schema.empty_table())
                         continue
                     squares = more["square"].to_numpy()[i:j]
-                    query, place, square = cell.inside(points[i:j], squares, k)
+                    own = () if asked.group is None else (asked.group[i:j],)
+                    query, place, square = cell.inside(points[i:j], squares, k, *own)
                     found += len(query)
                     asker = more["query"].to_numpy()[i:j][query]
-                    yield _batch(table_of(rows.take(place), query=asker, square=square))
+                    yield batch_of(table_of(rows.take(place), query=asker, square=square))
 
         self.exchange.write(self._name("answer", c), answers(), schema)
         return {"answers": np.array(found)}
 
-    def make(self, layout: Layout, boxes: Any, _: Any, c: int) -> dict[str, np.ndarray]:
+    def make(
+        self, layout: Layout, boxes: dict[str, np.ndarray], _: Any, c: int
+    ) -> dict[str, np.ndarray]:
         """Make the new rows of a cell's base rows, and send them to their blocks."""
-        return self.exchange.once(self._name("made", c), partial(self._make, layout, c))
+        return self.exchange.once(self._name("made", c), partial(self._make, layout, boxes, c))
 
-    def _make(self, layout: Layout, c: int) -> dict[str, np.ndarray]:
-        rows, start, end = self._rows(layout, c)
+    def _make(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
+        files = made = 0
+        for index, bases, start, end in self._bases(layout, boxes, c):
+            copies = end - start
+            first = np.cumsum(copies) - copies
+            places = np.arange(copies.sum()) + np.repeat(start - first, copies)
+            bases = np.repeat(bases, copies)
+            for held in range(0, len(bases), CELL_NEW_ROWS):
+                self._send_made(f"{self._name('made', c)}-{files}", index, bases, places, held)
+                files += 1
+            made += len(bases)
+        return {"files": np.array(files), "rows": np.array(made)}
+
+    def _bases(
+        self, layout: Layout, boxes: dict[str, np.ndarray], c: int
+    ) -> Iterator[tuple[ClassIndex, np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield base rows with their index, and where their new rows start and end."""
+        rows, more = self._rows(layout, c)
+        start, end = more["start"].to_numpy(), more["end"].to_numpy()
+        asking, numbers = self._merged(layout, rows, c)
+        # No more rows of other cells are held at once than the cell has of its own.
+        from_others = len(np.setdiff1d(numbers, rows.numbers))
+        step = max(1, len(rows) // self.recipe.k) if from_others > len(rows) else len(asking)
+        for low in range(0, len(asking), max(1, step)):
+            some, near = asking[low : low + step], numbers[low : low + step]
+            yield *self._index(layout, rows, c, rows.numbers[some], near), start[some], end[some]
+        if not boxes["surplus"][c]:
+            return
+        asked = rows.numbers[asking]
+        for place in boxes["places"].tolist():
+            for piece in range(c * layout.pieces, (c + 1) * layout.pieces):
+                came = self.exchange.receive([self._name("surplus", place)], piece)
+                if not len(came):
+                    continue
+                surplus, more = rows_of(came, layout.like)
+                near = numbers[np.searchsorted(asked, more["like"].to_numpy())]
+                at = places_of(rows.numbers, np.unique(near))
+                held = concatenated([rows.take(at[at >= 0]), surplus])
+                start, end = more["start"].to_numpy(), more["end"].to_numpy()
+                yield *self._index(layout, held, c, surplus.numbers, near), start, end
+
+    def _merged(self, layout: Layout, rows: Rows, c: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the places of rows that ask, in order, and the numbers of their neighbours."""
         here = self.exchange.receive([self._name("home", c)], 0)
         asking, k = here["query"].to_numpy(), self.recipe.k
-        squares, place = _listed(here["square"], k), _listed(here["place"], k)
+        squares, place = listed(here["square"], k), listed(here["place"], k)
         numbers = np.where(place < 0, -1, rows.numbers[place])
         del here, place
         row_of = np.zeros(len(rows), dtype=np.int64)
@@ -284,23 +452,7 @@ class Cells:
             square = came["square"].to_numpy()
             squares, numbers = kernels.merge(squares, numbers, query, more, square)
         order = np.argsort(asking)
-        asking, numbers = asking[order], numbers[order]
-        # No more rows of other cells are held at once than the cell has of its own.
-        from_others = len(np.setdiff1d(numbers, rows.numbers))
-        step = max(1, len(rows) // k) if from_others > len(rows) else max(1, len(asking))
-        files = made = 0
-        for low in range(0, len(asking), step):
-            some = asking[low : low + step]
-            index = self._index(layout, rows, c, some, numbers[low : low + step])
-            copies = (end - start)[some]
-            first = np.cumsum(copies) - copies
-            bases = np.repeat(np.searchsorted(index.rows.numbers, rows.numbers[some]), copies)
-            places = np.arange(len(bases)) + np.repeat(start[some] - first, copies)
-            for held in range(0, len(bases), CELL_NEW_ROWS):
-                self._send_made(f"{self._name('made', c)}-{files}", index, bases, places, held)
-                files += 1
-            made += len(bases)
-        return {"files": np.array(files), "rows": np.array(made)}
+        return asking[order], numbers[order]
 
     def _answers(self, layout: Layout, c: int) -> Iterator[pa.Table]:
         for name in self._names("answer", layout.cutting.n_cells):
@@ -311,8 +463,11 @@ class Cells:
 
     def _index(
         self, layout: Layout, rows: Rows, c: int, asking: np.ndarray, numbers: np.ndarray
-    ) -> ClassIndex:
-        """Return a cell's rows and those of other cells that are neighbours, and who is whose."""
+    ) -> tuple[ClassIndex, np.ndarray]:
+        """Return rows and those of other cells that are neighbours, and the places of base rows.
+
+        `asking` are numbers of base rows, and `numbers` of their neighbours.
+        """
         wanted = np.setdiff1d(numbers, rows.numbers)
         pieces = [rows]
         for came in self._answers(layout, c) if len(wanted) else ():
@@ -321,13 +476,13 @@ class Cells:
             at = first[np.isin(found.numbers[first], wanted)]
             wanted = np.setdiff1d(wanted, found.numbers[at])
             pieces.append(found.take(at))
-        everyone = _concatenated(pieces)
+        everyone = concatenated(pieces)
         everyone = everyone.take(np.argsort(everyone.numbers))
-        at = np.full(len(everyone), -1)
-        at[np.searchsorted(everyone.numbers, rows.numbers[asking])] = np.arange(len(asking))
+        bases, at = np.searchsorted(everyone.numbers, asking), np.full(len(everyone), -1)
+        at[bases] = np.arange(len(asking))
         known: Any = Known(np.searchsorted(everyone.numbers, numbers), at)
         rank, decimals = self.cls.rank, layout.decimals
-        return ClassIndex(everyone, _ALLOCATED, known, None, {}, False, rank, decimals)
+        return ClassIndex(everyone, _ALLOCATED, known, None, {}, False, rank, decimals), bases
 
     def _send_made(
         self, name: str, index: ClassIndex, bases: np.ndarray, places: np.ndarray, start: int
@@ -345,8 +500,8 @@ class Cells:
         draws = Draws(self.how.seed, self.cls.rank, 0, len(places), places)
         made = self.recipe.make(index, bases, draws, self.how.schema.rounded)
         rows = index.rows
-        weights = None if rows.weights is None else rows.weights[bases]
-        new = Rows(made.numeric, made.codes, rows.numbers[bases], made.integers, weights=weights)
+        own = rows.take(bases)
+        new = replace(own, numeric=made.numeric, codes=made.codes, integers=made.integers)
         more = {"place": places, "neighbour": made.neighbours, "gap": made.gaps, "v": made.weights}
         return table_of(new, **{name: of for name, of in more.items() if of is not None})
 
@@ -427,12 +582,32 @@ class Known:
 
 
 def merged_boxes(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Merge what was spread: rows of each cell, and their boxes."""
+    """Merge what was spread: rows of each cell, and their boxes; partitions with surplus rows."""
     return {
         "rows": reduce(np.add, (part["rows"] for part in parts)),
+        "surplus": reduce(np.add, (part["surplus"] for part in parts)),
+        "places": np.concatenate([part["places"] for part in parts]),
         "low": reduce(np.minimum, (part["low"] for part in parts)),
         "high": reduce(np.maximum, (part["high"] for part in parts)),
+        "first": reduce(np.minimum, (part["first"] for part in parts)),
+        "last": reduce(np.maximum, (part["last"] for part in parts)),
     }
+
+
+def _ends(group: np.ndarray, cell: np.ndarray, n: int) -> dict[str, np.ndarray]:
+    """Return the first and the last group of each cell."""
+    first, last = np.full(n, np.iinfo(np.int32).max), np.full(n, -1)
+    np.minimum.at(first, cell, group)
+    np.maximum.at(last, cell, group)
+    return {"first": first, "last": last}
+
+
+def _evenly(cell: np.ndarray, pieces: int) -> np.ndarray:
+    """Return the piece of each row, where rows of each cell are cut into so many even ones."""
+    order = np.argsort(cell, kind="stable")
+    place = np.empty(len(cell), dtype=np.int64)
+    place[order] = np.arange(len(cell)) - np.searchsorted(cell[order], cell[order])
+    return cell * pieces + place * pieces // np.bincount(cell)[cell]
 
 
 def store(place: int, *row: Any, take: Take, cells: Sequence[Cells | Chunks]) -> Extract:
@@ -446,59 +621,10 @@ def store(place: int, *row: Any, take: Take, cells: Sequence[Cells | Chunks]) ->
     return replace(found, rows=rows, stored=stored)
 
 
-# ---- rows as tables
-
-_NO_IDS = np.empty(0, dtype=np.int64)
-_ALLOCATED = Bases(_NO_IDS)  # each base row has its new rows with it
+_ALLOCATED = Bases(NO_IDS)  # each base row has its new rows with it
 
 
-def _lists(matrix: np.ndarray) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), matrix.shape[1])
-
-
-def _listed(column: Any, width: int) -> np.ndarray:
-    joined = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return np.asarray(joined.flatten()).reshape(-1, width)
-
-
-def _batch(table: pa.Table) -> pa.RecordBatch:
-    columns = [column.combine_chunks() for column in table.columns]
-    return pa.RecordBatch.from_arrays(columns, schema=table.schema)
-
-
-def table_of(rows: Rows, **more: np.ndarray) -> pa.Table:
-    """Return rows of a class as a table, with further columns."""
-    columns: dict[str, Any] = {"number": rows.numbers}
-    if rows.numeric.shape[1]:
-        columns["x"] = _lists(rows.numeric)
-    if rows.codes.shape[1]:
-        columns["c"] = _lists(rows.codes)
-    columns |= {f"i{place}": values for place, values in rows.integers.items()}
-    if rows.weights is not None:
-        columns["w"] = rows.weights
-    return pa.table(columns | more)
-
-
-def rows_of(table: pa.Table, like: Rows) -> tuple[Rows, pa.Table]:
-    """Return what `table_of` was made of; `like` has what belongs to all rows."""
-    p, q = like.numeric.shape[1], like.codes.shape[1]
-    n = len(table)
-    x = _listed(table["x"], p) if p else np.empty((n, 0))
-    codes = _listed(table["c"], q) if q else np.empty((n, 0), dtype=np.int32)
-    integers = {j: table[f"i{j}"].to_numpy() for j in like.integers}
-    weights = table["w"].to_numpy() if like.weights is not None else None
-    rows = replace(
-        like,
-        numeric=x,
-        codes=codes,
-        numbers=table["number"].to_numpy(),
-        integers=integers,
-        weights=weights,
-    )
-    return rows, table
-
-
-def _joined(stored: Sequence[Stored], schema: Schema) -> Rows:
+def _in_common(stored: Sequence[Stored], schema: Schema) -> Rows:
     """Join what belongs to all rows of the partitions, as `rows.join` does."""
     filled = [each for each in stored if each.n_rows] or list(stored[:1])
     first = filled[0].like
@@ -512,30 +638,9 @@ def _joined(stored: Sequence[Stored], schema: Schema) -> Rows:
     units = {place: unit for like in likes for place, unit in like.units.items()}
     unfit = frozenset().union(*(each.unfit for each in filled))
     integers = {j: kind for like in likes for j, kind in like.integers.items() if j not in unfit}
-    return replace(
-        first, levels=tuple(levels), categories=categories, units=units, integers=integers
-    )
-
-
-def _concatenated(pieces: Sequence[Rows]) -> Rows:
-    """Join rows that have the same levels."""
-    if len(pieces) == 1:
-        return pieces[0]
-    first = pieces[0]
-
-    def joined(name: str) -> Any:
-        return np.concatenate([getattr(piece, name) for piece in pieces])
-
-    integers = {j: np.concatenate([piece.integers[j] for piece in pieces]) for j in first.integers}
-    weights = None if first.weights is None else joined("weights")
-    return replace(
-        first,
-        numeric=joined("numeric"),
-        codes=joined("codes"),
-        numbers=joined("numbers"),
-        integers=integers,
-        weights=weights,
-    )
+    groups = None if first.group is None else numbered_groups(likes)[1]
+    common: dict[str, Any] = {"units": units, "integers": integers, "group_levels": groups}
+    return replace(first, levels=tuple(levels), categories=categories, **common)
 
 
 def cells_of(task: Task, parts: int, token: str) -> list[Cells | Chunks]:

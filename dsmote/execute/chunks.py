@@ -23,11 +23,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from dsmote.execute.arrow import as_of_class
 from dsmote.execute.exchange import Exchange
 from dsmote.execute.extract import Extract
 from dsmote.execute.generate import Part, make_block
 from dsmote.execute.recipe import Bases, ClassContext, ClassIndex, Making, Recipe, Rows
-from dsmote.execute.rows import as_of_class, exact_of, join, join_levels, unfit_decimals
+from dsmote.execute.rows import exact_of, join, join_levels, unfit_decimals
 from dsmote.plan import Block, ClassPlan
 
 _PICKLED = pa.schema({"rows": pa.large_binary()})

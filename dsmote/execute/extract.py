@@ -324,7 +324,7 @@ def nearest_here(
 ) -> NearestOfAll:
     """Find the nearest rows of one partition for each query."""
     first, rows = int(queries.starts[order]), of.rows
-    own = _places(rows.numbers, queries.numbers - first)
+    own = places_of(rows.numbers, queries.numbers - first)
     _check_unchanged(of, queries, own, first, int(queries.starts[order + 1]))
     n, m, width = len(queries.query_rows), recipe.n_neighbors_all, of.matrix.shape[1]
     found = NearestOfAll(
@@ -339,7 +339,7 @@ def nearest_here(
 
     def fill(here: np.ndarray, asking: np.ndarray) -> None:
         index = of.index(here, len(asking), recipe)
-        place = _places(here, own[asking])
+        place = places_of(here, own[asking])
         # One thread more where there is enough to do; in a few columns a tree is too quick.
         cells = len(asking) * len(here) * width
         worth = cells > _WORTH_THREADS and (index.engine == "brute" or width > _FEW_COLUMNS)
@@ -393,7 +393,7 @@ def _check_unchanged(
         )
 
 
-def _places(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+def places_of(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return where the wanted numbers stand among ascending ones; -1 where they do not."""
     at = np.searchsorted(numbers, wanted)
     inside = at < len(numbers)

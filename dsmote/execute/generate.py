@@ -319,15 +319,11 @@ def build_class_index(
         bases = Bases(copies_with_replacement(len(rows), of.new, seed, of.rank))
         report = {"engine": COPY, "exact": True, "recall": 1.0}
         return ClassIndex(rows, bases, None, None, report, True, of.rank, found.decimals)
-    lone = None if rows.group is None or not recipe.k else _lone(rows, recipe, of)
     eligible = None
-    if lone is not None and recipe.on_small_group == "skip":
-        eligible = np.flatnonzero(~lone)
-        if not len(eligible):
-            raise ValueError(
-                f"class {of.label!r} has no group of at least {recipe.k + 1} rows (k + 1): no row "
-                "can be a base; lower k_neighbors, or pass on_small_group='copy'"
-            )
+    if rows.group is not None and rows.group_levels is not None and recipe.k:
+        lone = lone_groups(np.bincount(rows.group), rows.group_levels, recipe, of)
+        if recipe.on_small_group == "skip":
+            eligible = np.flatnonzero(~lone[rows.group])
     ctx = ClassContext(rows, of, seed, eligible, nearest_all, model, survey, total)
     ctx.columns = rows.numeric.T
     ctx.state = recipe.prepare(ctx)
@@ -339,21 +335,22 @@ def build_class_index(
     )
 
 
-def _lone(rows: Rows, recipe: Recipe, of: ClassPlan) -> np.ndarray:
-    """Tell which rows are in groups that are too small."""
-    assert rows.group is not None
-    sizes = np.bincount(rows.group)
+def lone_groups(sizes: np.ndarray, levels: pd.Series, recipe: Recipe, of: ClassPlan) -> np.ndarray:
+    """Tell which groups are too small; refuse them, or that there is no other, if asked to."""
     small = np.flatnonzero(sizes <= recipe.k)
     if len(small) and recipe.on_small_group == "error":
-        assert rows.group_levels is not None
-        levels = rows.group_levels
         shown = listed(f"{plain(levels.iloc[g])!r}: {sizes[g]:,}" for g in small)
         raise ValueError(
             f"class {of.label!r} has {len(small):,} group(s) of fewer than {recipe.k + 1} rows "
             f"(k + 1), in which a row has no {recipe.k} neighbours: {shown}; lower "
             "k_neighbors, or pass on_small_group='copy' or 'skip'"
         )
-    return (sizes <= recipe.k)[rows.group]
+    if len(small) == len(sizes) and recipe.on_small_group == "skip":
+        raise ValueError(
+            f"class {of.label!r} has no group of at least {recipe.k + 1} rows (k + 1): no row "
+            "can be a base; lower k_neighbors, or pass on_small_group='copy'"
+        )
+    return np.asarray(sizes <= recipe.k)
 
 
 def _indexed(

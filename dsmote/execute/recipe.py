@@ -70,16 +70,16 @@ class Rows:
 
     def take(self, at: np.ndarray) -> Rows:
         """Return some rows."""
-        integers = {place: values[at] for place, values in self.integers.items()}
-        numeric, codes, numbers = self.numeric[at], self.codes[at], self.numbers[at]
-        made = replace(self, numeric=numeric, codes=codes, numbers=numbers, integers=integers)
-        if self.weights is not None:
-            made = replace(made, weights=self.weights[at])
-        if self.group is not None:
-            made = replace(made, group=self.group[at])
-        if self.passthrough is not None:
-            made = replace(made, passthrough=self.passthrough.take(at))
-        return made
+        return replace(
+            self,
+            numeric=self.numeric[at],
+            codes=self.codes[at],
+            numbers=self.numbers[at],
+            integers={place: values[at] for place, values in self.integers.items()},
+            weights=None if self.weights is None else self.weights[at],
+            group=None if self.group is None else self.group[at],
+            passthrough=None if self.passthrough is None else self.passthrough.take(at),
+        )
 
     def moved(self, by: int) -> Rows:
         """Return the rows as those of a table with so many rows before them."""

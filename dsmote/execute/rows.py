@@ -325,38 +325,6 @@ def unfit_decimals(rows: Rows) -> frozenset[int]:
     )
 
 
-def as_of_class(rows: Rows, like: Rows) -> Rows:
-    """Return some rows with the levels, dtypes and exact integers of the whole class."""
-    codes = np.empty_like(rows.codes)
-    for j, (known, own) in enumerate(zip(like.levels, rows.levels, strict=True)):
-        codes[:, j] = _renumbered(rows.codes[:, j], own, known)
-    integers = {
-        j: exact_of(rows, j, kind.dtype, like.units.get(j)) for j, kind in like.integers.items()
-    }
-    group, passthrough = rows.group, rows.passthrough
-    if group is not None:
-        group = _renumbered(group, rows.group_levels, like.group_levels)
-    if passthrough is not None:
-        kinds = enumerate(cast(Any, like.passthrough).dtypes)
-        wrong = {i: kind for i, kind in kinds if kind != passthrough.dtypes.iloc[i]}
-        passthrough = retyped(passthrough, wrong) if wrong else passthrough
-    common: dict[str, Any] = {
-        "levels": like.levels,
-        "categories": like.categories,
-        "units": like.units,
-        "limits": like.limits,
-        "group_levels": like.group_levels,
-    }
-    changed: dict[str, Any] = {"group": group, "passthrough": passthrough}
-    return replace(rows, codes=codes, integers=integers, **common, **changed)
-
-
-def _renumbered(codes: np.ndarray, own: Any, known: Any) -> np.ndarray:
-    """Return codes into known levels, which have all of their own."""
-    here = [(np.arange(len(known)), known), (codes, own.astype(known.dtype))]
-    return join_levels(here)[0][len(known) :]
-
-
 def join_levels(
     parts: Sequence[tuple[Any, Any]], dtype: pd.CategoricalDtype | None = None
 ) -> tuple[np.ndarray, pd.Series]:

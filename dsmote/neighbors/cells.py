@@ -43,6 +43,7 @@ _SLICE = 1 << 16  # rows that are rotated at once
 _RADII = 8  # groups of about the same radius, of each of which the tree takes the largest
 _ASKED = 1 << 15  # query rows that a cell looks at at once
 _LEAST = 512  # query rows of such a group
+_FEW = 512  # rows of a group whose index is made again: of many groups all would be large
 _ESTIMATED = 1 << 12  # sampled rows whose balls tell how many boxes are met
 
 
@@ -294,6 +295,65 @@ class Cell:
             return pairs
         query, place, exact = self._compared(points[again], squares[again], k)
         return _joined([pairs, (again[query], place, exact)])
+
+
+class GroupedCell:
+    """The rows of a cell of which neighbours are in the own group only: a `Cell` for each group.
+
+    `build` makes that of some of the rows, of one group, given by their places in order.
+    """
+
+    def __init__(self, groups: np.ndarray, build: Callable[[np.ndarray], Cell]) -> None:
+        self._groups, self._build = groups, build
+        self._members = {int(groups[some[0]]): some for some in _runs(groups)}
+        self._place = np.empty(len(groups), dtype=np.int64)
+        for members in self._members.values():
+            self._place[members] = np.arange(len(members))
+        self._cells: dict[int, Cell] = {}
+
+    def _cell(self, group: int) -> Cell:
+        members = self._members[group]
+        if len(members) < _FEW:
+            return self._build(members)
+        if group not in self._cells:
+            self._cells[group] = self._build(members)
+        return self._cells[group]
+
+    @property
+    def order(self) -> np.ndarray:
+        """The order of the rows in which near ones follow each other."""
+        parts = [np.empty(0, dtype=np.int64)]
+        for group, members in self._members.items():
+            few = len(members) < _FEW
+            parts.append(members if few else members[self._cell(group).order])
+        return np.concatenate(parts)
+
+    def home(self, asking: np.ndarray, k: int) -> Found:
+        """Return the same as `Cell.home`, of rows of the own group."""
+        squares = np.full((len(asking), k), np.inf)
+        found = np.full((len(asking), k), -1, dtype=np.int64)
+        for some in _runs(self._groups[asking]):
+            group = int(self._groups[asking[some[0]]])
+            squares[some], near = self._cell(group).home(self._place[asking[some]], k)
+            found[some] = np.where(near < 0, -1, self._members[group][near])
+        return squares, found
+
+    def inside(self, points: np.ndarray, squares: np.ndarray, k: int, groups: np.ndarray) -> Pairs:
+        """Return the same as `Cell.inside`, of rows of the queries' groups."""
+        parts: list[Pairs] = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
+        for some in _runs(groups):
+            group = int(groups[some[0]])
+            if group in self._members:
+                query, place, square = self._cell(group).inside(points[some], squares[some], k)
+                parts.append((some[query], self._members[group][place], square))
+        return _joined(parts)
+
+
+def _runs(values: np.ndarray) -> list[np.ndarray]:
+    """Return the places, ascending, of each different value."""
+    order = np.argsort(values, kind="stable")
+    starts = np.flatnonzero(np.diff(values[order])) + 1
+    return np.split(order, starts) if len(order) else []
 
 
 def _joined(parts: list[Pairs]) -> Pairs:

@@ -251,13 +251,15 @@ def cell_memory(
     a cell would; `row` are the bytes of a row of the class as it travels.
     """
     # Of each query its neighbours at home; rows that come from another cell, those that answer
-    # them, and neighbours in other cells are no more than the cell's own; and new rows.
+    # them, and neighbours in other cells are no more than the cell's own; new rows; and surplus
+    # rows, as they come, as arrays and in order.
     lists = 40 * needs.k * cell_rows
     task = (
         max(cell.build, cell.index + cell.generate)
         + lists
         + 4 * cell_rows * row
         + 3 * CELL_NEW_ROWS * (row + 40)
+        + CELL_NEW_ROWS * (4 * row + 40 * needs.k)
     )
     task += 8 * BALLS * n_cells
     allocation = 48 * n_rows + 3 * CELL_SAMPLE * row

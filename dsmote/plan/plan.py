@@ -524,15 +524,14 @@ def make_plan(
     )
     memory, too_large = projected(terms)
     if needs.cells and not in_memory and (route == "cells" or (too_large and route == "auto")):
-        row = 8 * n_numeric + 8 * n_exact + 4 * n_nominal + 32
+        row = 8 * n_numeric + 8 * n_exact + 4 * n_nominal + 32 + needs.passthrough
         whole = {c.rank: term for c, term in zip(growing, terms, strict=True)}
-        held_row = row + needs.passthrough
-        chunk = 0 if k else chunk_rows(held_row)
+        chunk = 0 if k else chunk_rows(row)
 
         def cut(c: ClassPlan) -> ClassMemory:
             if chunk:
                 rows = whole[c.rank].block // row_bytes
-                return chunk_memory(whole[c.rank], c.usable, n_numeric, held_row, rows)
+                return chunk_memory(whole[c.rank], c.usable, n_numeric, row, rows)
             columns = n_numeric, n_exact, n_nominal
             cell = class_memory(c.label, c.cell_rows, *columns, c.cell_rows, row_bytes, needs)
             return cell_memory(whole[c.rank], c.usable, c.cell_rows, c.cells, cell, row, needs)
@@ -541,7 +540,7 @@ def make_plan(
         by_rank = {c.rank: c for c in growing}
         classes = [by_rank.get(c.rank, c) for c in classes]
         for c in growing if chunk else ():
-            size = c.usable * (held_row + 8 * n_numeric) + 16 * min(c.new, c.usable)
+            size = c.usable * (row + 8 * n_numeric) + 16 * min(c.new, c.usable)
             text = f"class {c.label!r}: scratch files of about {format_bytes(size)}"
             notes = [*notes, text] if c.stored else notes
     too_small = _too_small(small, k, needs.k_name, incomplete) if small else []

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from dsmote import SMOTE, SMOTENC
+from dsmote.execute.exchange import Exchange
 from tests.dask.test_lazy import Store, made_frame, sizes_of, tasks_of
 from tests.tables import assert_same_bits, counted_computes, even, mixed, numbers, set_constant
 
@@ -80,3 +81,26 @@ def test_a_part_of_the_result_is_that_part(name, monkeypatch):
     assert_same_bits(last, whole[-len(last) :])
     assert_same_bits(first, whole[400 : 400 + len(first)])
     assert np.array_equal(whole.index, np.arange(len(whole)))
+
+
+def test_surplus_rows_do_not_travel(tmp_path, monkeypatch):
+    """Of equal rows of a partition k + 1 come to a cell, whatever their number."""
+    set_constant(monkeypatch, "plan", "CELL_ROWS", 300)
+    table = numbers(2_000, 600)
+    alike = np.flatnonzero(table["y"] == 1)[:400]
+    table.iloc[alike, :3] = 0.25
+    how = SMOTE(random_state=0, route="cells", scratch=str(tmp_path))
+    lazy = how.resample(Store(table, even(2_000, 5)).frame(), target="y")
+    with dask.config.set(scheduler="synchronous"):
+        made = lazy.compute()
+    (folder,) = tmp_path.iterdir()
+    files, numbers_of = [f"1-cell-{place:05d}" for place in range(5)], []
+    for c in range(how.plan_.classes[1].cells):
+        numbers_of.append(Exchange(str(folder)).receive(files, c)["number"].to_numpy())
+    travelled = np.concatenate(numbers_of)
+    first = [place for i in range(0, 2_000, 400) for place in alike[alike // 400 == i // 400][:6]]
+    assert np.isin(travelled, alike).sum() == len(first)
+    assert sorted(travelled) == sorted([*first, *np.flatnonzero(table["y"] == 1)[400:]])
+    how.set_params(route="broadcast")
+    whole = how.resample(Store(table, even(2_000, 5)).frame(), target="y")
+    assert_same_bits(made, whole.compute(scheduler="synchronous"))

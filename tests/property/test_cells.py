@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import dsmote.execute.cells  # noqa: F401 - else loaded when there are cells
 from dsmote import SMOTE, SMOTENC
+from dsmote.execute.cells import Cells  # which is else loaded when there are cells
 from tests.tables import (
     assert_same_bits,
     compute_pair,
@@ -89,6 +89,20 @@ CUTS = {
     ("neighbors", "_BATCH"): [5, 1 << 12],
     ("neighbors", "_ASKED"): [5, 1 << 15],
 }
+
+
+#: Groups of rows, many of them or few, by the rows' place or not.
+GROUPS = {
+    "few": lambda rng: rng.choice(["p", "q", None], N, p=[0.6, 0.35, 0.05]).astype(object),
+    "categories": lambda rng: pd.Categorical(rng.choice(list("uvw"), N), categories=list("wxvu")),
+    "numbers": lambda rng: whole(rng, 0, 12),
+    "runs": lambda rng: np.repeat(whole(rng, 0, 9)[: N // 10], 10),
+    "one": lambda rng: np.zeros(N),
+}
+
+
+def draw_groups(rng, draw, array):
+    return GROUPS[draw(["numbers", "runs", "one"] if array else GROUPS)](rng)
 
 
 def lazy_frame(table, lengths):
@@ -174,6 +188,13 @@ def test_cells_make_the_rows_of_one_index(kind, data):
     more = {"sample_weight": held(pd.Series(rng.random(N), name="w"))} if draw([0, 1]) else {}
     if kind is SMOTE and params["scale"] is None and draw([True, False]):
         more["class_counts"] = y.value_counts().to_dict()
+    if draw([True, False]):
+        params["on_small_group"] = draw(["error", "copy", "skip", "copy", "skip"])
+        group = pd.Series(draw_groups(rng, draw, array), name="g")
+        by_name = not array and draw([True, False])
+        if by_name:
+            X.insert(int(rng.integers(0, X.shape[1] + 1)), "g", group)
+        more["groups"] = "g" if by_name else held(group)
     X = lazy_frame(X, lengths) if not array and draw([True, False]) else held(X)
     with pytest.MonkeyPatch.context() as patch:
         for (layer, constant), values in CUTS.items():
@@ -205,6 +226,73 @@ def test_partitions_without_the_class(kind):
     how = kind(random_state=1, **({} if kind is SMOTE else {"categorical_features": ["c"]}))
     made = both(how, (lazy_frame(X, even(N, 9)), dask_frame(y, even(N, 9))), 8)
     assert np.bincount(made[1]).tolist() == [70] * 3
+
+
+@pytest.mark.parametrize("of", ["all", "five times", "signed zeros", "close", "decimals"])
+def test_equal_rows_that_do_not_travel(of):
+    """They are base rows as others are; what they hold may differ where what is searched does not.
+
+    -0.0 is 0.0, and integers are searched as float64.
+    """
+    lengths, rng = even(N, 3), np.random.default_rng(3)
+    y = pd.Series(np.repeat([0, 1, 2], [90, 60, 10]))
+    X = pd.DataFrame({"x": np.zeros(N)})
+    if of in NUMERIC:
+        X["z"] = pd.Series(NUMERIC[of](rng)).iloc[rng.integers(0, 6, N)].reset_index(drop=True)
+    elif of == "five times":
+        X = pd.DataFrame(rng.normal(size=(N // 5, 2)), columns=list("xz")).iloc[np.arange(N) // 5]
+    how = SMOTE(random_state=1, k_neighbors=2, provenance="full", on_small_class="copy")
+    pair = [dask_frame(table.reset_index(drop=True), lengths) for table in (X, y)]
+    weights = {"sample_weight": dask_frame(pd.Series(rng.random(N)), lengths)}
+    with pytest.MonkeyPatch.context() as patch:
+        set_constant(patch, "execute", "CELL_NEW_ROWS", 7)
+        spread, surplus = Cells._spread, []
+
+        def seen(*args):
+            found = spread(*args)
+            surplus.append(found["surplus"].sum())
+            return found
+
+        patch.setattr(Cells, "_spread", seen)
+        both(how, pair, 8, weights, scheduler="synchronous")
+    assert sum(surplus) > 0
+
+
+@pytest.mark.parametrize("kind", [SMOTE, SMOTENC])
+@pytest.mark.parametrize("on_small", ["copy", "skip"])
+@pytest.mark.parametrize("by", ["column", "companion"])
+def test_neighbours_within_groups(kind, on_small, by):
+    """Groups have few rows, or are cut into cells; some are searched in a unit of their own."""
+    rng, lengths = np.random.default_rng(5), even(N, 4)
+    X = pd.DataFrame(rng.normal(size=(N, 2)), columns=["x", "z"])
+    group = pd.Series(rng.choice([*"abcde"], N, p=[0.5, 0.2, 0.2, 0.08, 0.02]), name="g")
+    y = pd.Series(np.repeat([0, 1], [90, 70]))[rng.permutation(N)].reset_index(drop=True)
+    X.iloc[50:60] = X.iloc[0].to_numpy()
+    X[group == "b"] *= 1e-170
+    X[group == "c"] *= 1e130
+    if kind is SMOTENC:
+        X["n"] = rng.choice(list("uvw"), N)
+    how = kind(random_state=1, k_neighbors=3, provenance="full", on_small_group=on_small)
+    if kind is SMOTENC:
+        how.set_params(categorical_features=["n"])
+    groups: dict = {"groups": "g"} if by == "column" else {"groups": dask_frame(group, lengths)}
+    if by == "column":
+        X.insert(1, "g", group)
+    made = both(how, [dask_frame(of, lengths) for of in (X, y)], 12, groups)
+    assert len(made[0]) == 180
+    new = made[0][made[0]["synthetic"]]
+    own, near = (group[new[name].astype(int)].to_numpy() for name in ("base_row", "neighbour_row"))
+    assert (own == near).all()
+    few = group[y == 1].value_counts()["e"]
+    assert few <= 3 and (own == "e").any() == (on_small == "copy")
+    how.set_params(on_small_group="error")
+    refused = rf"class 1 has 1 group\(s\) of fewer than 4 rows .*: 'e': {few}; lower k_neighbors"
+    for route in ("cells", "broadcast"):
+        lazy = how.set_params(route=route).fit_resample(
+            *[dask_frame(of, lengths) for of in (X, y)], **groups
+        )
+        with pytest.raises(ValueError, match=refused):
+            compute_pair(*lazy)
 
 
 def test_cells_whose_rows_differ_by_next_to_nothing():

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dsmote import SMOTE, SMOTENC, PolynomFitSMOTE, RandomOverSampler
 from dsmote.execute import exchange
+from dsmote.execute.cells import _evenly
 from dsmote.execute.exchange import Exchange, Scratch
 from dsmote.execute.recipe import Draws
 from dsmote.neighbors import CappedIndex
@@ -201,11 +202,11 @@ def test_approximate_neighbours_are_not_those_of_cells(more):
 
 def test_rows_that_cells_do_not_hold():
     frame = dask_frame(numbers().assign(g=1, id=np.arange(120.0)), even(120, 3))
-    pattern = "rows with groups, inherited columns or parents' carried values are not cut"
-    refused(SMOTE(route="cells", carry=["id"]), pattern, frame, groups="g")
-    refused(SMOTE(route="cells", carry=["id"], provenance="full"), pattern, frame)
-    plan = SMOTE(route="cells", carry=["id"], provenance="flag").plan(frame, target="y")
-    assert plan.classes[1].cells == 2
+    pattern = "rows with inherited columns or parents' carried values are not cut"
+    refused(SMOTE(route="cells", carry=["id"], provenance="full"), pattern, frame, groups="g")
+    for how in (SMOTE(carry=["id"], provenance="flag"), SMOTE(carry=["id"])):
+        plan = how.set_params(route="cells").plan(frame, target="y", groups="g")
+        assert plan.classes[1].cells == 2
 
 
 def test_more_equal_rows_than_a_cell_may_have(monkeypatch):
@@ -213,13 +214,29 @@ def test_more_equal_rows_than_a_cell_may_have(monkeypatch):
     set_constant(monkeypatch, "plan", "LEAST_CELL", 10)
     table = numbers(900, 400)
     table.loc[table["y"] == 1, ["a", "b", "c"]] = 1.5
-    lazy = SMOTE(route="cells").resample(dask_frame(table, even(900, 3)), target="y")
+    table = table.sample(frac=1.0, random_state=0, ignore_index=True)
+    how = SMOTE(route="cells", random_state=0)
+    made = how.resample(dask_frame(table, even(900, 3)), target="y")  # 18 of them may be neighbours
+    assert len(made.compute(scheduler="synchronous")) == 1_000
+    lazy = how.resample(dask_frame(table, even(900, 100)), target="y")
     pattern = (
-        r"class 1 has 400 rows so near each other \(or equal\) that they are one cell, and workers "
-        r"have memory for 75; give each worker more memory"
+        r"class 1 has [34]\d\d rows so near each other that they are one cell \(of equal rows 6 of "
+        r"each partition\), and workers have memory for 75; give each worker more memory or, where "
+        r"rows are equal, cut the table into fewer partitions"
     )
     with pytest.raises(ValueError, match=pattern):
         lazy.compute(scheduler="synchronous")
+
+
+@given(st.lists(st.integers(0, 3), max_size=40), st.integers(1, 5))
+def test_rows_of_each_cell_are_cut_into_even_pieces(cells, pieces):
+    cell = np.array(cells, dtype=np.int64)
+    piece = _evenly(cell, pieces)
+    np.testing.assert_array_equal(piece // pieces, cell)
+    for c in set(cells):
+        own = piece[cell == c]
+        assert (np.diff(own) >= 0).all()
+        assert np.bincount(own).max() <= -(-len(own) // pieces)
 
 
 def test_too_many_pairs_are_refused_and_may_be_allowed():

@@ -19,6 +19,7 @@ from dsmote.neighbors import (
 )
 from dsmote.neighbors.cells import (
     Cell,
+    GroupedCell,
     cut,
     estimate_forwards,
     level_points,
@@ -252,6 +253,38 @@ def test_boxes_far_away_are_not_met():
 def test_only_the_first_of_equal_rows_travel():
     matrix = np.array([[1.0], [2.0], [1.0], [1.0], [1.0], [2.0], [1.0]])
     assert representatives(matrix, no_codes(matrix), 2).tolist() == [0, 1, 2, 3, 3, 5, 3]
+
+
+# ---- groups
+
+
+@pytest.mark.parametrize("few", [1, 6, 512])
+@pytest.mark.parametrize("build", BUILDS)
+def test_neighbours_of_groups_are_those_of_a_cell_of_each(few, build, monkeypatch):
+    monkeypatch.setattr(cells, "_FEW", few)
+    rng = np.random.default_rng(0)
+    matrix, groups = rng.normal(size=(60, 3)), rng.choice([3, 1, 7], 60, p=[0.6, 0.3, 0.1])
+
+    def cell(at):
+        return Cell(matrix[at], no_codes(matrix[at]), 0.0, BUILDS[build])
+
+    grouped = GroupedCell(groups, cell)
+    assert sorted(grouped.order) == list(range(60))
+    asking = rng.permutation(60)
+    squares, found = grouped.home(asking, 8)
+    queries, of = rng.normal(size=(30, 3)), rng.choice([1, 3, 4], 30)
+    pairs = np.array(grouped.inside(queries, np.full(30, 4.0), 5, of)).T
+    for group in (1, 3, 7):
+        own = np.flatnonzero(groups == group)
+        at = np.isin(asking, own)
+        near, places = cell(own).home(np.searchsorted(own, asking[at]), 8)
+        assert_same((squares[at], found[at]), (near, np.where(places < 0, -1, own[places])))
+        some = np.flatnonzero(of == group)
+        query, place, exact = cell(own).inside(queries[some], np.full(len(some), 4.0), 5)
+        expected = np.array([some[query], own[place], exact]).T
+        np.testing.assert_array_equal(pairs[np.isin(pairs[:, 0], some)], expected)
+    assert not np.isin(pairs[:, 0], np.flatnonzero(of == 4)).any()
+    assert len(GroupedCell(groups[:0], cell).order) == 0
 
 
 # ---- ties
