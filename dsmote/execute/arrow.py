@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from dsmote.execute.recipe import Rows
-from dsmote.execute.rows import exact_of, join_levels
+from dsmote.execute.rows import exact_of, join_levels, retyped
 
 NO_IDS = np.empty(0, dtype=np.int64)
 
@@ -76,7 +76,7 @@ def searched(rows: Rows) -> Rows:
 
 
 def as_of_class(rows: Rows, like: Rows) -> Rows:
-    """Return rows of a partition with levels, groups and exact integers of the whole class."""
+    """Return some rows with levels, groups, dtypes and exact integers of the whole class."""
     codes = np.empty_like(rows.codes)
     for j, (known, own) in enumerate(zip(like.levels, rows.levels, strict=True)):
         here = [(np.arange(len(known)), known), (rows.codes[:, j], own.astype(known.dtype))]
@@ -87,9 +87,16 @@ def as_of_class(rows: Rows, like: Rows) -> Rows:
     group = rows.group
     if group is not None and len(rows):
         group = numbered_groups([like, rows])[0][n_groups(like) :][group]
+    passthrough = rows.passthrough
+    if passthrough is not None and like.passthrough is not None:
+        kinds = enumerate(like.passthrough.dtypes)
+        wrong = {i: kind for i, kind in kinds if kind != passthrough.dtypes.iloc[i]}
+        passthrough = retyped(passthrough, wrong) if wrong else passthrough
     common: dict[str, Any] = {
         "group": group,
         "group_levels": like.group_levels,
+        "passthrough": passthrough,
+        "limits": like.limits,
         "levels": like.levels,
         "categories": like.categories,
         "units": like.units,

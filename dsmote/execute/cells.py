@@ -46,6 +46,7 @@ from dsmote.execute.arrow import (
     searched,
     table_of,
 )
+from dsmote.execute.chunks import Chunks
 from dsmote.execute.exchange import Exchange
 from dsmote.execute.extract import Extract, Take, extract, places_of
 from dsmote.execute.generate import STEP, Part, finish, lone_groups
@@ -60,7 +61,7 @@ from dsmote.execute.recipe import (
     Recipe,
     Rows,
 )
-from dsmote.execute.rows import common_categories, join_levels
+from dsmote.execute.rows import common_categories, join_levels, unfit_decimals
 from dsmote.neighbors import cells as kernels
 from dsmote.neighbors.exact import scale_power
 from dsmote.plan import (
@@ -170,12 +171,7 @@ class Cells:
         largest = np.zeros(len(sizes))
         reach = np.maximum(matrix.max(axis=1, initial=0.0), -matrix.min(axis=1, initial=0.0))
         np.maximum.at(largest, group, reach)
-        unfit = frozenset(
-            j
-            for j, unit in rows.units.items()
-            if j not in rows.integers and (abs(rows.numeric[:, j]) >= 2.0**63 / unit).any()
-        )
-        return Stored(rows.take(NO_IDS), len(rows), sample, sizes, largest, unfit)
+        return Stored(rows.take(NO_IDS), len(rows), sample, sizes, largest, unfit_decimals(rows))
 
     def lay_out(self, found: Extract, judged: Sequence[dict[str, np.ndarray]] = ()) -> Layout:
         """Cut the cells, and allocate the new rows to base rows."""
@@ -676,6 +672,10 @@ class MadeInCells:
         """What the user is told of the class."""
         return self.layout.report
 
+    def collect(self, block: Block, **like: Any) -> Part:
+        """Return one synthetic partition."""
+        return self.cells.collect(self, block, **like)
+
 
 @dataclass(frozen=True)
 class Known:
@@ -729,16 +729,16 @@ def _evenly(cell: np.ndarray, pieces: int) -> np.ndarray:
     return cell * pieces + place * pieces // np.bincount(cell)[cell]
 
 
-def store(place: int, *row: Any, take: Take, cells: Sequence[Cells]) -> Extract:
-    """Take class rows out of a partition, and write those of classes that are cut into cells."""
+def store(place: int, *row: Any, take: Take, cells: Sequence[Cells | Chunks]) -> Extract:
+    """Take class rows out of a partition, and write those of classes in scratch files."""
     here = Partition.of(*row)
     found = extract(here, take=take)
     rows = dict(found.rows)
-    stored = {}
+    stored: dict[int, list[Any]] = {}
     for each in cells:
         own = rows.pop(each.cls.rank, None)
         stored[each.cls.rank] = [None if own is None else each.store(own, place)]
-    of_all = cells[0].all
+    of_all = getattr(cells[0], "all", None)
     if of_all is not None:
         stored[of_all.cls.rank] = [of_all.store(of_all.rows_in(here, take.schema), place)]
     return replace(found, rows=rows, stored=stored)

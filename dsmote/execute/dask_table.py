@@ -129,8 +129,8 @@ def _provenance(part: Any, *, how: Making) -> pd.DataFrame:
 
 
 def _made(of: Any, *, pick: int | None, how: Making, block: Block, **like: Any) -> Any:
-    if not isinstance(of, ClassIndex):  # made in cells
-        made = of.cells.collect(of, block, **like)
+    if not isinstance(of, ClassIndex):  # in scratch files
+        made = of.collect(block, **like)
     else:
         made = make_block(of, how=how, block=block, **like)
     return tuple(made) if pick is None else made[pick]
@@ -611,7 +611,7 @@ class DaskTable:
         assert keys is not None
         token = tokenize(self._X, self._y, self.companions, task)
         cells: list[Any] = []
-        if any(c.cells for c in plan.growing):
+        if any(c.stored for c in plan.growing):
             from dsmote.execute.nearest_cells import cells_of
 
             token = uuid.uuid4().hex  # a result is of its own scratch files

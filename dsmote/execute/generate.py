@@ -325,6 +325,7 @@ def build_class_index(
         if recipe.on_small_group == "skip":
             eligible = np.flatnonzero(~lone[rows.group])
     ctx = ClassContext(rows, of, seed, eligible, nearest_all, model, survey, total)
+    ctx.columns = rows.numeric.T
     ctx.state = recipe.prepare(ctx)
     bases = recipe.bases(ctx)
     index, report = _indexed(rows, bases, recipe, of, seed, model)

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 import dask
 import dask.array as da
 import dask.dataframe as dd
+import numpy as np
 from dask.base import collections_to_expr
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
@@ -62,6 +63,7 @@ from dsmote.plan import COPY, ClassPlan, Plan
 
 if TYPE_CHECKING:
     from dsmote.execute.cells import Cells
+    from dsmote.execute.chunks import Chunks
 
 FAN_IN = 256  # inputs of a joining task
 _FEW = 8  # of one that joins lists of neighbours, or samples: each is large
@@ -420,13 +422,13 @@ def add_indexes(
     token: str,
     task: Task,
     each: Each | None = None,
-    cells: Sequence[Cells] = (),
+    cells: Sequence[Cells | Chunks] = (),
 ) -> dict[int, Any]:
     """Add the tasks from the input to one index a class; return the indexes' keys, by rank.
 
     `each` maps a function over blocks of queries, in threads, where no scheduler has any. Of
-    classes that are cut into cells there is no index: the key is that of where their rows are, and
-    what was made of them.
+    classes in scratch files there is no index: the key is that of where their rows are, and what
+    was made of them.
     """
     recipe = task.how.recipe
     plan = replace(task.plan, blocks=())  # which are many, and no task here needs them
@@ -440,7 +442,8 @@ def add_indexes(
         # Levels may be many: they are in the graph once, and not in every task that needs them.
         model = f"levels-{token}"
         tasks[model] = (partial(tuple, task.levels),)
-    indexes = _add_cells(tasks, token, cells, gathered, model) if cells else {}
+    cut: list[Any] = [of for of in cells if of.cls.cells]
+    indexes = _add_cells(tasks, token, cut, gathered, model) if cut else {}
     nearest_all: dict[int, Any] = {}
     survey = None
     asking = [c for c in plan.growing if c.rank not in indexes and c.engine != COPY]
@@ -463,6 +466,12 @@ def add_indexes(
             survey = tree(tasks, level, f"surveyed-{token}", sum)
         if recipe.n_neighbors_all:
             nearest_all = _add_nearest(tasks, second, token, look, task, asked, each)
+    for chunks in (of for of in cells if not of.cls.cells):
+        rank = chunks.cls.rank
+        starts = [block.start for block in task.plan.blocks if block.class_rank == rank]
+        lay_out = partial(with_one_thread, chunks.lay_out, np.array([*starts, chunks.cls.new]))
+        indexes[rank] = f"layout-{rank}-{token}"
+        tasks[indexes[rank]] = (lay_out, gathered)
     for c in plan.growing:
         if c.rank in indexes:
             continue
@@ -489,7 +498,7 @@ def _add_gather(
     token: str,
     task: Task,
     plan: Plan,
-    cells: Sequence[Cells] = (),
+    cells: Sequence[Cells | Chunks] = (),
 ) -> Any:
     take = take_of(task)
     look = partial(extract, take=take)
@@ -506,7 +515,7 @@ def _add_gather(
     return tree(tasks, level, f"gather-{token}", joined, last, fan_in)
 
 
-def _stored(place: int, *row: Any, take: Any, cells: Sequence[Cells]) -> Any:
+def _stored(place: int, *row: Any, take: Any, cells: Sequence[Cells | Chunks]) -> Any:
     from dsmote.execute.cells import store  # most tables do without
 
     with single_threaded():

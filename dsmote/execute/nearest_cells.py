@@ -25,6 +25,7 @@ import pyarrow as pa
 
 from dsmote.execute.arrow import as_of_class, groups_of, n_groups, rows_of
 from dsmote.execute.cells import Cells, Indexed, Layout, in_common
+from dsmote.execute.chunks import Chunks
 from dsmote.execute.exchange import scratch
 from dsmote.execute.extract import Extract, reference_rows
 from dsmote.execute.partition import Partition
@@ -241,8 +242,8 @@ def _nearest(everyone: Rows, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return near, np.where(numbers < 0, -1, everyone.more["rank"][near])
 
 
-def cells_of(task: Task, parts: int, token: str) -> list[Cells]:
-    """Return the classes that are cut into cells, with a scratch folder for them."""
+def cells_of(task: Task, parts: int, token: str) -> list[Cells | Chunks]:
+    """Return the classes whose rows lie in scratch files, with a folder for them."""
     exchange, how, plan = scratch(task.scratch, token, task.staged), task.how, task.plan
     cut = [c for c in plan.growing if c.cells]
     of_all, kind = None, Cells
@@ -251,8 +252,9 @@ def cells_of(task: Task, parts: int, token: str) -> list[Cells]:
         more: Any = {"asking": asking, "ranks": ranks}
         of_all = AllCells(exchange, how, plan.all_rows, (), parts, **more)
         kind = TowardAll if how.recipe.values else Cells
-    found = []
+    found: list[Cells | Chunks] = []
     for c in cut:
         blocks = tuple(block for block in plan.blocks if block.class_rank == c.rank)
         found.append(kind(exchange, how, c, blocks, parts, plan.n_new, of_all))
+    found += [Chunks(exchange, how, c) for c in plan.growing if c.stored and not c.cells]
     return found

@@ -64,6 +64,8 @@ class Rows:
     units: Mapping[int, int] = field(default_factory=dict)
     # What else is known of each row, by name, where rows are cut into cells.
     more: dict[str, np.ndarray] = field(default_factory=dict)
+    # The least and the largest of a column in `integers`, where not all rows of the class are here.
+    limits: Mapping[int, tuple[Any, Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -164,6 +166,12 @@ class Bases(NamedTuple):
     marks: np.ndarray | None = None  # bool, shape (n,): what `gaps` or `make` should know of a row
     report: Mapping[str, Any] = {}  # what the user is told of the class
     groups: np.ndarray | None = None  # int, shape (n,): neighbours are found within these
+    before: int = 0  # copies of rows before the first, where only some rows are there
+
+    @property
+    def copies(self) -> np.ndarray:
+        """How many new rows each row is the base of; int64, shape (n,)."""
+        return np.diff(self.ends, prepend=self.before)
 
 
 @dataclass(frozen=True)
@@ -201,7 +209,8 @@ class Ends(NamedTuple):
         points = np.rint(self.points[:, column] * rows.units.get(column, 1))
         made = np.clip(points, float(info.min), top).astype(values.dtype)
         # A point of the class itself is rounded to float64, and would pass values that are close.
-        return made if self.classes is not None else made.clip(values.min(), values.max())
+        limits = rows.limits.get(column) or (values.min(), values.max())
+        return made if self.classes is not None else made.clip(*limits)
 
 
 @dataclass(frozen=True)
@@ -247,6 +256,9 @@ class Recipe:
     lazy_report = False
     #: Rows are copied as they are, all columns; none is a feature.
     copies_rows = False
+    #: A new row is made of its base row and of what `prepare` returns; `bases` asks only how many
+    #: rows there are, `prepare` also for `ctx.columns`, groups and weights.
+    by_row = False
     #: Every partition is shown to :meth:`survey`.
     surveys = False
     #: A differing category counts as far as the numeric columns spread: see :meth:`weight_of`.
@@ -341,7 +353,9 @@ class Recipe:
 
     @property
     def in_cells(self) -> bool:
-        """Whether all that is asked of a class is who is near whom: then it may be cut."""
+        """Whether no worker need hold a class: of its other rows is asked only which are near."""
+        if self.by_row:
+            return True
         asks = (Recipe.bases, Recipe.prepare)
         own = (type(self).bases, type(self).prepare)
         if self.n_neighbors_all:
@@ -454,6 +468,7 @@ class ClassContext:
     survey: Any = None  # what Recipe.survey said of all partitions
     total: int = 0  # new rows of all classes together
     state: Any = None  # what Recipe.prepare returned
+    columns: Iterable[np.ndarray] = ()  # the numeric features, one by one: they may be read once
 
     def drawn(self, among: np.ndarray | None, new: int | None = None, first: int = 0) -> Bases:
         """Draw bases for new rows (all of them by default) uniformly among some rows."""

@@ -316,6 +316,15 @@ def _fit(parts: Sequence[Rows], place: int, unit: int) -> bool:
     return all(place in p.integers or bool((abs(p.numeric[:, place]) < most).all()) for p in parts)
 
 
+def unfit_decimals(rows: Rows) -> frozenset[int]:
+    """Return the columns of decimals, not all of which fit in 64 bits."""
+    return frozenset(
+        j
+        for j, unit in rows.units.items()
+        if j not in rows.integers and (abs(rows.numeric[:, j]) >= 2.0**63 / unit).any()
+    )
+
+
 def join_levels(
     parts: Sequence[tuple[Any, Any]], dtype: pd.CategoricalDtype | None = None
 ) -> tuple[np.ndarray, pd.Series]:

@@ -21,7 +21,7 @@ features, counted by class, where rows are compared by such counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 # After a job of a few rows: interpreter, pandas, Arrow and Dask; what scikit-learn adds to that;
@@ -47,6 +47,7 @@ QUERIES = 1 << 15  # query rows for the nearest of all rows at a time
 BALLS = 1 << 12  # of queries whose balls are compared with all cells at a time
 CELL_SAMPLE = 1 << 15  # rows from which cells are cut
 CELL_NEW_ROWS = 1 << 16  # new rows of a cell that are held until they are sent
+CHUNK_BYTES = 8 * 2**20  # of the rows of a class that are written and read together
 USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
 
 
@@ -83,7 +84,7 @@ class Needs:
     passthrough: int = 0  # bytes of a row in passthrough columns that are held, to be copied
     levels: int = 0  # bytes of the counts of the levels of categorical features by class
     estimators: bool = False  # workers import scikit-learn
-    cells: bool = False  # rows of a class may be cut into cells: only who is near whom is asked
+    cells: bool = False  # no worker need hold the rows of a class: see Recipe.in_cells
     told: int = 0  # neighbours of each row that a cleaning method is told of at once
 
 
@@ -229,7 +230,7 @@ def class_memory(
         pairs = min(stepped * n_rows, SEARCH_CELLS // max(4, 1 if copied else n_numeric))
         workspace = max(workspace, 24 * stepped * n_numeric + 80 * pairs + 2**22)
     # New rows are made a step at a time: base rows, neighbours, and the way between them.
-    workspace = max(workspace, 24 * min(block_rows, STEP_ROWS) * n_numeric)
+    workspace = max(workspace * bool(needs.k), 24 * min(block_rows, STEP_ROWS) * n_numeric)
     # The numbers of the block, found with a workspace, become a frame, and that a table.
     generate = block_rows * (8 * n_numeric + 8 * n_categorical + 16 * needs.k + 40)
     generate += max(workspace, 2 * block_rows * row_bytes)
@@ -275,6 +276,25 @@ def cell_memory(
         block=whole.block,
         n_blocks=max(whole.n_blocks, n_cells),
     )
+
+
+def chunk_memory(
+    whole: ClassMemory, n_rows: int, n_numeric: int, row: int, block_rows: int
+) -> ClassMemory:
+    """Project the bytes for a class whose rows are read from scratch files, chunk by chunk.
+
+    `whole` is what it would need with all rows in a worker, `row` are the bytes of one of them.
+    """
+    # The allocation is summed up; before, a column at a time is read, and its mean or spread taken.
+    layout = n_rows * (56 if n_numeric else 32)
+    # Rows as they are read and put together, beside a chunk as it is in a file, and as rows.
+    read = (2 * block_rows + 3 * chunk_rows(row)) * row
+    return replace(whole, gather=0, build=layout, index=0, generate=whole.generate + read)
+
+
+def chunk_rows(row: int) -> int:
+    """Return how many rows of so many bytes are written, and read, at a time."""
+    return max(1, min(STEP_ROWS, CHUNK_BYTES // row))
 
 
 def looking_bytes(n_rows: int, needs: Needs, n_numeric: int) -> int:

@@ -17,6 +17,8 @@ from dsmote.plan.memory import (
     MemoryLimitError,
     Needs,
     cell_memory,
+    chunk_memory,
+    chunk_rows,
     class_memory,
     format_bytes,
     looking_bytes,
@@ -58,7 +60,8 @@ class ClassPlan:
 
     `usable` are its rows without missing values. `k`, `engine` and `why` say how neighbours are
     found, and why so; `search` is the engine itself, None to choose it from the rows.
-    `cells`: into so many the rows are cut, of at most `cell_rows`; 0 where a worker holds all. For
+    `cells`: into so many the rows are cut, of at most `cell_rows`; 0 where a worker holds all, and
+    where no neighbours are looked for: `cell_rows` are then those that are read at a time. For
     cleaning methods `dropped` is a lower bound and `after` an upper one. `targeted`: the sampling
     strategy names it.
     """
@@ -81,6 +84,11 @@ class ClassPlan:
     def after(self) -> int:
         """Rows the class will have; of cleaning methods, at most."""
         return self.before + self.new - self.dropped
+
+    @property
+    def stored(self) -> bool:
+        """Whether the rows lie in scratch files."""
+        return self.cell_rows > 0
 
     @property
     def large(self) -> bool:
@@ -415,24 +423,30 @@ def _cut(
     asked: bool,
     everyone: ClassPlan | None,
     values: bool,
+    chunk: int,
 ) -> tuple[list[ClassPlan], Any, list[str], ClassPlan | None]:
     """Cut the largest classes (all, if asked to) into as few cells as memory allows.
 
     `everyone` stands for all rows, which are cut too where their nearest are looked for; with
-    `values` new rows are made in these cells.
+    `values` new rows are made in these cells. Where no neighbours are looked for, classes are cut
+    into chunks of so many rows instead.
     """
     may = [c for c in growing if c.engine != COPY]
     may.sort(key=lambda c: -c.usable)
-    why = f"in cells, {'as asked for' if asked else 'because its rows do not fit into one worker'}"
+    why = "as asked for" if asked else "because its rows do not fit into one worker"
     for n in range(max(1, len(may) if asked else 1), len(may) + 1):
-        rows = min(CELL_ROWS, max(1, may[0].usable - 1))
+        rows = min(CELL_ROWS, max(1, may[0].usable - 1)) if not chunk else 0
         while True:
             all_rows = everyone and _sized(everyone, everyone.usable, rows)
             found = {c.rank: c for c in growing}
             for c in may[:n]:
+                if chunk:
+                    kept = f"{c.why}; rows stay in scratch files, {why}"
+                    found[c.rank] = replace(c, cell_rows=chunk, why=kept)
+                    continue
                 n_rows = everyone.usable if everyone and values else c.usable
-                found[c.rank] = replace(_sized(c, n_rows, rows), why=why)
-            terms = [memory_of(c, all_rows) if c.cells else whole[c.rank] for c in found.values()]
+                found[c.rank] = replace(_sized(c, n_rows, rows), why=f"in cells, {why}")
+            terms = [memory_of(c, all_rows) if c.stored else whole[c.rank] for c in found.values()]
             memory, problems = projected(terms)
             if not problems or (rows <= LEAST_CELL and n == len(may)):
                 return [*found.values()], memory, problems, all_rows
@@ -564,8 +578,12 @@ def make_plan(
     if needs.cells and not in_memory and (route == "cells" or (too_large and route == "auto")):
         row = 8 * n_numeric + 8 * n_exact + 4 * n_nominal + 32 + needs.passthrough
         whole = {c.rank: term for c, term in zip(growing, terms, strict=True)}
+        chunk = 0 if k else chunk_rows(row)
 
         def cut(c: ClassPlan, of_all: ClassPlan | None) -> ClassMemory:
+            if chunk:
+                rows = whole[c.rank].block // row_bytes
+                return chunk_memory(whole[c.rank], c.usable, n_numeric, row, rows)
             columns = n_numeric, n_exact, n_nominal
             cell = class_memory(c.label, c.cell_rows, *columns, c.cell_rows, row_bytes, needs)
             own = cell_memory(whole[c.rank], c.usable, c.cell_rows, c.cells, cell, row, needs)
@@ -583,12 +601,16 @@ def make_plan(
             everyone = ClassPlan("all rows", len(classes), sum(profile.counts.values()), n_usable)
         asked, values = route == "cells", needs.values > 0
         growing, memory, too_large, all_rows = _cut(
-            growing, whole, cut, projected, asked, everyone, values
+            growing, whole, cut, projected, asked, everyone, values, chunk
         )
         by_rank = {c.rank: c for c in growing}
         classes = [by_rank.get(c.rank, c) for c in classes]
         if all_rows is not None and all(c.cells or c.engine == COPY for c in growing):
             passes = tuple(each for each in passes if each != ALL_ROWS)
+        for c in growing if chunk else ():
+            size = c.usable * (row + 8 * n_numeric) + 16 * min(c.new, c.usable)
+            text = f"class {c.label!r}: scratch files of about {format_bytes(size)}"
+            notes = [*notes, text] if c.stored else notes
     too_small = _too_small(small, k, needs.k_name, incomplete) if small else []
     if growing and 0 < n_usable <= needs.n_neighbors_all:
         too_small.append(

@@ -586,7 +586,7 @@ class OverSampler(Sampler):
             wrong = "a table in memory is searched as a whole: pass it as a Dask collection"
         elif not recipe.in_cells:
             wrong = f"{type(self).__name__} asks for more than exact neighbours in the class"
-        elif not may_be_cut(schema, self.provenance):
+        elif not (recipe.by_row or may_be_cut(schema, self.provenance)):
             wrong = "rows with inherited columns or parents' carried values are not cut"
         if wrong:
             raise ValueError(f"route='cells' is not possible: {wrong}; or leave route out")
@@ -712,7 +712,8 @@ def needs_of(
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
     more = {"levels": sum(map(attrgetter("bytes"), profile.levels)), "passthrough": passthrough}
-    more["cells"] = table.lazy and recipe.in_cells and may_be_cut(schema, provenance)
+    whole = recipe.by_row or may_be_cut(schema, provenance)
+    more["cells"] = table.lazy and recipe.in_cells and whole
     return replace(recipe.needs(), passes=tuple(passes), **more)
 
 

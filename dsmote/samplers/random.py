@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dsmote.execute import ClassIndex, Draws, Made, Recipe
+from dsmote.execute import ClassContext, ClassIndex, Draws, Made, Recipe
 from dsmote.kernels import bandwidth, normal
 from dsmote.plan import Profile, plain, sort_labels
 from dsmote.samplers.base import OverSampler
@@ -23,6 +23,7 @@ class CopyRecipe(Recipe):
     """All rows are bases, equally; no neighbours; the kernel copies."""
 
     copies_rows = True
+    by_row = True
 
     def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
         """Say which rows are copied; their columns are taken where the table is made."""
@@ -38,17 +39,21 @@ class SmoothedRecipe(CopyRecipe):
 
     copies_rows = False
 
+    def prepare(self, ctx: ClassContext) -> np.ndarray:
+        """Return the standard deviation of the noise in each column."""
+        spreads = np.array([_spread(column) for column in ctx.columns])
+        scale = self.factors[ctx.cls.rank] * bandwidth(len(ctx.rows), len(spreads))
+        with np.errstate(over="ignore"):
+            return scale * spreads
+
     def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
         """Add noise to copies."""
         rows = index.rows
-        n, d = rows.numeric.shape
-        scale = self.factors[index.rank] * bandwidth(n, d)
         numeric = rows.numeric[bases]
         integers = {}
-        for j in range(d):
-            spread = _spread(rows.numeric[:, j])
+        for j, deviation in enumerate(index.state):
             with np.errstate(over="ignore"):  # beyond the largest float there is none
-                noise = np.clip(scale * spread * normal(draws.noise(j)), -_MOST, _MOST)
+                noise = np.clip(deviation * normal(draws.noise(j)), -_MOST, _MOST)
                 noise = np.rint(noise) if rounded[j] else noise
                 numeric[:, j] = np.clip(numeric[:, j] + noise, -_MOST, _MOST)
             if j in rows.integers:
@@ -95,6 +100,12 @@ class RandomOverSampler(OverSampler):
         All features must be numeric then; integers are rounded.
     carry, provenance
         As in :class:`~dsmote.SMOTE`; other columns are copied.
+    route : {"auto", "broadcast", "cells"}, default="auto"
+        Of Dask input: ``"broadcast"`` collects the rows of a class in one worker, ``"cells"``
+        leaves them in scratch files, of which a worker reads those that it copies. Both make the
+        same rows. ``"auto"`` takes scratch files where a class does not fit into a worker.
+    scratch
+        As in :class:`~dsmote.SMOTE`.
 
     Attributes
     ----------
@@ -129,6 +140,8 @@ class RandomOverSampler(OverSampler):
     _memory_only: ClassVar[dict[str, Any]] = {"sample_indices_": attrgetter("sample_indices")}
 
     shrinkage: Any = field(default=None, metadata=allow(Range(Real, 0, None), Mapping, None))
+    route: str = "auto"
+    scratch: str | None = None
 
     _any_kind = property(lambda self: self.shrinkage is None)
 

@@ -1,7 +1,8 @@
 """A class larger than a worker, file to file: cells beside one index in workers large enough.
 
 Run: python tests/benchmarks/cells.py [--rows 20000000] [--one-in 4] [--memory-limit 768MiB]
-     [--large 6GiB] [--features 16] [--categories 0] [--estimates] [--directory FOLDER]
+     [--large 6GiB] [--features 16] [--categories 0] [--sampler NAME] [--estimates]
+     [--directory FOLDER]
 
 A table of rank 5 plus noise, one row in `--one-in` of the class that grows to the majority; with
 `--categories` as many columns of 5 levels, and SMOTENC. Both runs are jobs on two fresh workers of
@@ -120,6 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     options.add_argument("--one-in", type=int, default=4)
     options.add_argument("--features", type=int, default=16)
     options.add_argument("--categories", type=int, default=0)
+    options.add_argument("--sampler", help="default: smote, with categories smotenc")
     options.add_argument("--large", default="6GiB", help="memory of workers that hold the class")
     options.add_argument("--route", default="auto", help="of the run on small workers")
     options.add_argument("--estimates", action="store_true")
@@ -138,7 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         files = max(2, args.rows // 250_000)
         write_table(Path(folder) / "input", args.rows, files, args.one_in, args.features)
         add_categories(Path(folder) / "input", args.categories)
-        sampler = "smotenc" if args.categories else "smote"
+        sampler = args.sampler or ("smotenc" if args.categories else "smote")
         runs = [("cells", args.route, args.memory_limit), ("broadcast", "broadcast", args.large)]
         found = [child(run, folder, *each, sampler) for each in runs]
     print_table([line(of) for of in found])

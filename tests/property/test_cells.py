@@ -149,7 +149,7 @@ def both(how, pair, cell_rows=20, companions=None, **config):
             try:
                 lazy = how.fit_resample(*pair, **(companions or {}))
                 searched = [c for c in how.plan_.growing if c.engine != "copy"]
-                assert all(bool(c.cells) == (route == "cells") for c in searched)
+                assert all(c.stored == (route == "cells") for c in searched)
                 lazy += (how.provenance_,) if hasattr(how, "provenance_") else ()
                 made.append(compute_pair(*lazy))
             except ValueError as error:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote import SMOTE, SMOTENC
+from dsmote import SMOTE, SMOTENC, PolynomFitSMOTE, RandomOverSampler
 from dsmote.execute import exchange
 from dsmote.execute.cells import _evenly
 from dsmote.execute.exchange import Exchange, Scratch
@@ -187,6 +187,8 @@ def test_each_sampler_that_is_asked_for_cells_makes_them_or_says_why(name):
     how, table = kind(**params, route="cells"), dask_frame(table_of(name, 120, 30), even(120, 3))
     if kind in (SMOTE, SMOTENC):
         assert how.plan(table, target="y").classes[1].cells == 2
+    elif kind in (RandomOverSampler, PolynomFitSMOTE):
+        assert how.plan(table, target="y").classes[1].stored
     else:
         refused(how, f"route='cells' is not possible: {kind.__name__} asks for more", table)
 
