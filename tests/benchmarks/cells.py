@@ -8,23 +8,29 @@ A table of rank 5 plus noise, one row in `--one-in` of the class that grows to t
 one thread. Printed of each: seconds, CPU seconds of the workers, peaks beside the projection,
 cells; and whether the files of both are the same.
 
-With `--estimates` only: of real tables, forced into 16 cells, to how many other cells a query goes
-on, as estimated from 512 rows, as the plan does, and as it is.
+With `--estimates` only: of the largest classes of real tables and of 100,000 rows of independent
+features, forced into 16 and 4 cells, what the plan says and what is: to how many other cells a
+base row's query goes on, seconds of a core, pairs of rows that are compared.
 """
 
 import argparse
 import hashlib
+import re
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 from dask.utils import parse_bytes
 from harness import DATA, MIB, TARGETS, child, parser, print_table, write_table
 
+FORWARDS = re.compile(r"about ([\d.e+-]+) other cells \(([\d.e+-]+) to ([\d.e+-]+)\)")
+PAIRS = re.compile(r"about ([\d.e+]+) pairs of rows")
+SECONDS = re.compile(r"about ([\d,.]+) core-seconds")
 ESTIMATED = ("insurance_crosssell_train", "kdd_smtp", "mammography", "phoneme", "satimage")
 
 
@@ -70,33 +76,70 @@ def run(folder: str, name: str, route: str, memory_limit: str, sampler: str) -> 
     }
 
 
-def estimate(name: str, data: Path) -> dict[str, float]:
-    """Return estimated and true forwards a query of a real table's largest class, in 16 cells."""
-    from dsmote.neighbors.cells import Cell, cut, estimate_forwards, meets
-    from dsmote.neighbors.engines import TreeIndex
-
+def real(name: str, data: Path) -> pd.DataFrame:
+    """Return the numbers of a real table, with its target as `label`: 1 in the largest class."""
     table = pd.read_parquet(data / f"{name}.parquet")
     labels = table.pop(TARGETS[name])
-    rows = table[labels == labels.value_counts().index[0]].select_dtypes("number").to_numpy("f8")
-    rows = np.unique(rows[np.isfinite(rows).all(axis=1)], axis=0)
-    rng = np.random.default_rng(0)
-    sample = rows[rng.permutation(len(rows))[:512]]
-    cutting = cut(rows[rng.permutation(len(rows))[: 1 << 15]], 4)
-    cell, low, high = cutting.spread(rows)
-    forwards = 0
-    for c in range(cutting.n_cells):
-        some = rows[cell == c]
-        if len(some):
-            no_codes = np.empty((len(some), 0), dtype=np.int32)
-            here = Cell(
-                some, no_codes, 0.0, lambda matrix, codes, weight: TreeIndex().build(matrix)
-            )
-            squares = here.home(np.arange(len(some)), 5)[0][:, -1]
-            others = low.copy()
-            others[c] = np.inf
-            forwards += len(meets(cutting, some, squares, others, high)[0])
-    least, most = estimate_forwards(sample, cutting, len(rows), 5)
-    return {"rows": len(rows), "true": forwards / len(rows), "least": least, "most": most}
+    largest = labels == labels.value_counts().index[0]
+    return table.select_dtypes("number").assign(label=largest.astype(int))
+
+
+def independent(n: int, features: int = 20) -> pd.DataFrame:
+    """Return rows of independent features, half of them of class 1."""
+    values = np.random.default_rng(0).normal(size=(2 * n, features))
+    table = pd.DataFrame(values, columns=[f"x{j:02d}" for j in range(features)])
+    return table.assign(label=np.arange(2 * n) % 2)
+
+
+def estimate(table: pd.DataFrame, n_cells: int = 16, parts: int = 4) -> dict[str, Any]:
+    """Grow class 1 of a table in cells; return what the plan says of it, and what was."""
+    import dask
+    import dask.dataframe as dd
+
+    from dsmote import SMOTE
+    from dsmote.neighbors.cells import Cell
+    from dsmote.plan import plan
+
+    seen = dict.fromkeys(("asking", "forwards", "pairs"), 0)
+
+    def counted(name: str, method: Any) -> Any:
+        def ask(cell: Any, queries: np.ndarray, *more: Any) -> Any:
+            seen[name] += len(queries)
+            seen["pairs"] += len(queries) * cell.n_rows
+            return method(cell, queries, *more)
+
+        return ask
+
+    table = table.sample(frac=1.0, random_state=0, ignore_index=True)
+    n = int((table["label"] == 1).sum())
+    configured = dask.config.set({"scheduler": "synchronous"})
+    scratch = tempfile.TemporaryDirectory(prefix="dsmote-benchmark-")
+    with configured, scratch as folder, patch.object(plan, "CELL_ROWS", -(-n // n_cells)):
+        home, inside = counted("asking", Cell.home), counted("forwards", Cell.inside)
+        frame = dd.from_pandas(table, npartitions=parts, sort=False)
+        how = SMOTE(route="cells", sampling_strategy={1: 2 * n}, missing="skip", random_state=0)
+        made = how.set_params(scratch=folder).resample(frame, target="label")
+        start = time.process_time()
+        with patch.object(Cell, "home", home), patch.object(Cell, "inside", inside):
+            made.map_partitions(len).compute()
+        seconds = time.process_time() - start
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+    (note,) = [note for note in how.plan_.notes if "cells" in note]
+    best, least, most = map(float, FORWARDS.search(note).groups())
+    pairs = PAIRS.search(note)
+    return {
+        "rows": n,
+        "true": seen["forwards"] / seen["asking"],
+        "estimate": best,
+        "least": least,
+        "most": most,
+        "pairs": seen["pairs"],
+        "expected pairs": float(pairs.group(1)) if pairs else None,
+        "seconds": seconds,
+        "expected seconds": float(SECONDS.search(note).group(1).replace(",", "")),
+        "bytes": size,
+        "note": note,
+    }
 
 
 def line(of: dict[str, Any]) -> dict[str, str]:
@@ -113,6 +156,19 @@ def line(of: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def estimated(of: dict[str, Any]) -> dict[str, str]:
+    """Return the cells of a line of the table of estimates."""
+    pairs = of["expected pairs"]
+    return {
+        "rows": f"{of['rows']:,}",
+        **{name: f"{of[name]:.3f}" for name in ("true", "estimate", "least", "most")},
+        "core s": f"{of['seconds']:.1f}",
+        "expected": f"{of['expected seconds']:,.1f}",
+        "pairs": f"{of['pairs']:.1e}",
+        "expected ": f"{pairs:.1e}" if pairs else "",
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark; return its numbers."""
     options = parser(__doc__, "data", "rows", "directory", "memory-limit")
@@ -125,14 +181,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     options.add_argument("--estimates", action="store_true")
     args: argparse.Namespace = options.parse_args(arguments)
     if args.estimates:
-        found = {name: estimate(name, args.data or DATA) for name in ESTIMATED}
-        figures = ("true", "least", "most")
-        print_table(
-            [
-                {"table": name, "rows": f"{of['rows']:,}"} | {f: f"{of[f]:.3f}" for f in figures}
-                for name, of in found.items()
-            ]
-        )
+        found = {name: estimate(real(name, args.data or DATA)) for name in ESTIMATED}
+        found["independent"] = estimate(independent(100_000), 4)
+        print_table([{"table": name} | estimated(of) for name, of in found.items()])
         return found
     with tempfile.TemporaryDirectory(prefix="dsmote-benchmark-", dir=args.directory) as folder:
         files = max(2, args.rows // 250_000)

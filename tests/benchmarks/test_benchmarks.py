@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+CELLS_ESTIMATED = ("insurance_crosssell_train", "kdd_smtp", "mammography", "phoneme", "satimage")
+
 
 def test_tables(data_dir: Path, tmp_path: Path) -> None:
     harness = import_module("harness")
@@ -163,7 +165,22 @@ def test_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_estimates_of_cells(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "n_cells"),
+    [
+        ("phoneme", 4),
+        *(pytest.param(name, 16, marks=pytest.mark.slow) for name in CELLS_ESTIMATED),
+    ],
+)
+def test_estimates_of_cells(name: str, n_cells: int, data_dir: Path) -> None:
     benchmark = import_module("cells")
-    of = benchmark.estimate("phoneme", data_dir)
-    assert of["rows"] > 1_000 and of["true"] > 0 and of["least"] > 0
+    of = benchmark.estimate(benchmark.real(name, data_dir), n_cells)
+    assert f"is cut into {n_cells} cells" in of["note"]
+    assert abs(of["estimate"] / of["true"] - 1.0) < 0.2, of
+    assert of["least"] <= of["estimate"] <= of["most"]
+
+
+def test_pairs_of_independent_features() -> None:
+    benchmark = import_module("cells")
+    of = benchmark.estimate(benchmark.independent(4_000), 4)
+    assert 1 / 1.5 < of["expected pairs"] / of["pairs"] < 1.5, of
