@@ -44,16 +44,13 @@ _SLICE = 1 << 16  # rows that are rotated at once
 _RADII = 8  # groups of about the same radius, of each of which the tree takes the largest
 _ASKED = 1 << 15  # query rows that a cell looks at at once
 _LEAST = 512  # query rows of such a group
-# Of the estimate of forwards: sampled rows of a cell that tell its shape; neighbours that
-# are looked at, for each of k, since cuts leave some out; rows that tell the dimension near them; rows that
-# ask first; forwards that tell their number to some 3 %; and outermost rows that tell how far a box
-# goes on.
-_SEEN = 32
-_AROUND = 8
-_WINDOW = 64
-_FEW_ASK = 1024
-_ENOUGH = 1000
-_OUTER = 8
+# Of the estimate of forwards:
+_SEEN = 32  # sampled rows of a cell that tell its shape
+_AROUND = 8  # neighbours that are looked at, for each of k, since cuts leave some out
+_WINDOW = 64  # rows that tell the dimension near them
+_FEW_ASK = 1 << 10  # rows that ask; all of them, unless they send enough
+_ENOUGH = 1000  # forwards, which tell their number to some 3 %
+_OUTER = 8  # outermost rows that tell how far a box goes on
 _DECAY = 0.85  # of the growth by a level, as it was in 2 to 10 independent features
 
 

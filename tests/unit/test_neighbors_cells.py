@@ -319,15 +319,17 @@ SHAPES = {
 
 
 @pytest.mark.parametrize("kind", SHAPES)
-@pytest.mark.parametrize(("n", "depth"), [(30_000, 4), (30_000, 8), (3_000, 3)])
-def test_forwards_are_estimated_from_a_sample(kind, n, depth):
+@pytest.mark.parametrize(
+    ("n", "depth", "within"), [(30_000, 4, 0.2), (30_000, 8, 0.3), (3_000, 3, 0.2)]
+)
+def test_forwards_are_estimated_from_a_sample(kind, n, depth, within):
     """Of a 7th of the rows, in few cells and in more than it fills; and of all of them."""
     rows = SHAPES[kind](np.random.default_rng(0), n)
     sample, share = hashed(rows, 4_000)
     cutting = cut(np.unique(sample, axis=0), depth)
     found, true = estimate_forwards(sample, cutting, n, 5, share), forwards_of(rows, cutting, 5)
     assert found == estimate_forwards(sample[::-1], cutting, n, 5, share)
-    assert abs(found.best / true - 1.0) < 0.2
+    assert abs(found.best / true - 1.0) < within
     assert found.least <= found.best <= found.most
 
 
