@@ -10,7 +10,8 @@ cells; and whether the files of both are the same.
 
 With `--estimates` only: of the largest classes of real tables and of 100,000 rows of independent
 features, forced into 16 and 4 cells, what the plan says and what is: to how many other cells a
-base row's query goes on, seconds of a core, pairs of rows that are compared.
+base row's query goes on, seconds of a core, pairs of rows that are compared. With `--paper` only:
+what the plan says of a class of 10^9 rows.
 """
 
 import argparse
@@ -28,6 +29,7 @@ import pandas as pd
 from dask.utils import parse_bytes
 from harness import DATA, MIB, TARGETS, child, parser, print_table, write_table
 
+TASK_SECONDS = 1.18e-3  # of scheduler and client together, from scaling.py
 FORWARDS = re.compile(r"about ([\d.e+-]+) other cells \(([\d.e+-]+) to ([\d.e+-]+)\)")
 PAIRS = re.compile(r"about ([\d.e+]+) pairs of rows")
 SECONDS = re.compile(r"about ([\d,.]+) core-seconds")
@@ -156,6 +158,58 @@ def line(of: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def n_tasks(partitions: int, cells: int, blocks: int) -> int:
+    """Return the tasks of a graph in which one class is cut into cells."""
+    return 4 * partitions + 3 * cells + blocks + 14
+
+
+def on_paper(workers: int = 200, memory: str = "64GiB") -> str:
+    """Say what the plan says of a class of 10^9 rows in a table of 10^10."""
+    from dsmote.plan import Limit, make_plan, make_schema
+    from dsmote.plan.memory import Needs, format_bytes
+    from dsmote.plan.profile import Profile
+    from dsmote.plan.work import cell_work
+
+    n, features, part = 10**9, 16, 250_000
+    counts, width = {0: 9 * n, 1: n}, 8 * features + 8
+    names = [f"x{j:02d}" for j in range(features)]
+    plan = make_plan(
+        sampler="SMOTE",
+        seed=0,
+        schema=make_schema(names, [np.dtype("f8")] * features),
+        profile=Profile(rows=10 * n, counts=counts, usable=counts, assumed=True),
+        new={1: n},
+        needs=Needs(5, cells=True),
+        engines={1: ("tree", "as assumed")},
+        partition_bytes=part * width,
+        row_bytes=width,
+        limit=Limit(parse_bytes(memory), 1, "a worker's memory limit"),
+    )
+    plan.check()
+    c, partitions, forwards, dimension = plan.classes[1], 10 * n // part, 2.0, 5.0
+    work = cell_work(c, forwards, dimension, 8 * features + 32, partitions)
+    without = cell_work(c, forwards, dimension, 8 * features + 32, 0)
+    tasks = n_tasks(partitions, c.cells, len(plan.blocks))
+    offsets = 8 * (partitions * c.cells + (1 + (c.k or 0)) * c.cells**2)
+    worker, cell = format_bytes(plan.memory.worker_bytes), format_bytes(plan.memory.generate_bytes)
+    seconds, slices = work.seconds, work.seconds - without.seconds
+    return f"""\
+on paper: {10 * n:,} rows x {features} features, {n:,} of the class that grows to twice
+its rows; {workers} workers of {memory} and one thread; assumed: a base row asks \
+{forwards:g} other cells,
+and rows spread in {dimension:g} dimensions, as in a table of rank 5 and noise
+  cells        {c.cells:,} of at most {c.cell_rows:,} rows
+  memory       {worker} in the one worker that allocates new rows to base rows, 48 bytes a
+               row of the class; {cell} in the task of a cell
+  scratch      {work.bytes / 1e12:.2f} TB of files, {offsets / 1e6:,.0f} MB of offsets in them
+  tasks        {tasks:,}: {partitions:,} partitions, {c.cells:,} cells, {len(plan.blocks):,} \
+blocks of new rows
+  scheduler    {tasks * TASK_SECONDS:,.0f} s at {TASK_SECONDS * 1e3:.2f} ms a task
+  search       {seconds:,.0f} core-seconds, {seconds / workers:,.0f} s on each worker, of which
+               {slices / workers:,.0f} s open slices of partitions and cells
+"""
+
+
 def estimated(of: dict[str, Any]) -> dict[str, str]:
     """Return the cells of a line of the table of estimates."""
     pairs = of["expected pairs"]
@@ -179,7 +233,11 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     options.add_argument("--large", default="6GiB", help="memory of workers that hold the class")
     options.add_argument("--route", default="auto", help="of the run on small workers")
     options.add_argument("--estimates", action="store_true")
+    options.add_argument("--paper", action="store_true")
     args: argparse.Namespace = options.parse_args(arguments)
+    if args.paper:
+        print(on_paper())
+        return {}
     if args.estimates:
         found = {name: estimate(real(name, args.data or DATA)) for name in ESTIMATED}
         found["independent"] = estimate(independent(100_000), 4)

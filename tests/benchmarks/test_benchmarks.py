@@ -7,10 +7,15 @@ slow tests.
 import json
 from importlib import import_module
 from pathlib import Path
+from unittest.mock import patch
 
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+
+from dsmote import SMOTE
+from dsmote.plan import plan
 
 CELLS_ESTIMATED = ("insurance_crosssell_train", "kdd_smtp", "mammography", "phoneme", "satimage")
 
@@ -184,3 +189,21 @@ def test_pairs_of_independent_features() -> None:
     benchmark = import_module("cells")
     of = benchmark.estimate(benchmark.independent(4_000), 4)
     assert 1 / 1.5 < of["expected pairs"] / of["pairs"] < 1.5, of
+
+
+def test_the_readme_has_what_the_plan_says_of_a_large_class() -> None:
+    readme = Path(__file__).resolve().parents[2] / "README.md"
+    assert import_module("cells").on_paper() in readme.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("parts", "n_cells"), [(10, 2), (30, 8)])
+def test_tasks_of_cells(parts: int, n_cells: int, tmp_path: Path) -> None:
+    benchmark = import_module("cells")
+    table = benchmark.independent(2_000, 3)
+    with patch.object(plan, "CELL_ROWS", 2_000 // n_cells):
+        how = SMOTE(route="cells", sampling_strategy={1: 4_000}, scratch=str(tmp_path))
+        frame = dd.from_pandas(table, npartitions=parts, sort=False)
+        made = how.resample(frame, target="label")
+    n_blocks = len(how.plan_.blocks)
+    tasks = len(made.optimize().__dask_graph__())
+    assert tasks == benchmark.n_tasks(parts, n_cells, n_blocks)
