@@ -75,6 +75,7 @@ from dsmote.plan import (
 )
 from dsmote.plan.draws import INDEX
 from dsmote.plan.memory import CELL_NEW_ROWS, CELL_SAMPLE
+from dsmote.plan.work import cell_work
 
 
 @dataclass(frozen=True)
@@ -782,26 +783,35 @@ def with_cells(
     """Add to a plan what cells cost; refuse where nearly all pairs of rows would be compared."""
     notes, problems = [], []
     row = 8 * len(schema.numeric) + 4 * len(schema.nominal) + 32
+    partitions = -(-profile.bytes // max(1, profile.largest_bytes))
     for c in plan.growing:
         if not c.cells:
             continue
-        asking = min(c.usable, c.new)
         text = f"class {c.label!r} is cut into {c.cells:,} cells of at most {c.cell_rows:,} rows"
-        forwards = 0.0
-        if c.label in profile.sample:
-            sample = recipe.scaled(np.unique(profile.sample[c.label].numeric, axis=0))
-            sample = sample * scale_power(sample)
-            cutting = kernels.cut(sample, (c.cells - 1).bit_length())
-            low, high = kernels.estimate_forwards(sample, cutting, c.usable, recipe.k)
-            forwards = max(low, high)
-            text += f"; a base row asks {low:.2f} to {high:.2f} other cells"
-        size = 2 * c.usable * row + asking * (16 * recipe.k + forwards * row) + c.new * row
-        notes.append(f"{text}; scratch files of about {format_bytes(size)}")
-        pairs = asking * (1 + forwards) * c.usable / c.cells
-        if pairs > max_pairs and (c.engine or "").endswith("brute"):
-            problems.append(
-                f"class {c.label!r}: its rows spread in so many directions that {pairs:.1e} pairs "
-                f"of rows would be compared, and max_pairs allows {max_pairs:.1e}; give "
-                "n_components, CappedIndex as neighbors, fewer columns or a larger max_pairs"
-            )
+        if c.label not in profile.larger:
+            notes.append(f"{text}; what they take is not known before the rows are read")
+            continue
+        some = profile.larger[c.label]
+        share = float(some.keys[-1]) / 2.0**64 if len(some.keys) < c.usable else 1.0
+        # Of equal rows, the last may have been cut off.
+        whole = some.numeric[some.keys < some.keys[-1]] if share < 1.0 else some.numeric
+        sample = recipe.scaled(whole)
+        sample = sample * scale_power(sample)
+        cutting = kernels.cut(np.unique(sample, axis=0), (c.cells - 1).bit_length())
+        found = kernels.estimate_forwards(sample, cutting, c.usable, recipe.k, share)
+        work = cell_work(c, found.best, found.dimension, row, partitions)
+        notes.append(
+            f"{text}; a base row asks about {found.best:.3g} other cells ({found.least:.3g} to "
+            f"{found.most:.3g}); scratch files of about {format_bytes(work.bytes)}; about "
+            f"{work.seconds:,.1f} core-seconds"
+        )
+        if (c.engine or "").endswith("brute"):
+            notes[-1] += f", in which about {work.pairs:.1e} pairs of rows are compared"
+            if work.pairs > max_pairs:
+                problems.append(
+                    f"class {c.label!r}: its rows spread in so many directions that "
+                    f"{work.pairs:.1e} pairs of rows would be compared, and max_pairs allows "
+                    f"{max_pairs:.1e}; give n_components, CappedIndex as neighbors, fewer columns "
+                    "or a larger max_pairs"
+                )
     return replace(plan, notes=(*plan.notes, *notes), too_large=(*plan.too_large, *problems))

@@ -40,6 +40,7 @@ from dsmote.execute.partition import (
     incomplete,
     index_end,
     missing_labels,
+    row_hashes,
     smallest_hashes,
 )
 from dsmote.execute.recipe import NearestOfAll, Recipe, Rows, Task
@@ -145,7 +146,7 @@ def extract(*row: Any, take: Take) -> Extract:
         if quota:
             of_class = FitRows(np.zeros(len(found), dtype=np.uint64), found.numeric, found.numbers)
             if quota != _ALL:
-                hashes, kept = smallest_hashes(list(found.numeric.T), quota)
+                hashes, kept = smallest_hashes(row_hashes(list(found.numeric.T)), quota)
                 of_class = FitRows(hashes, found.numeric[kept], found.numbers[kept])
             sample[take.ranks[name]] = of_class
     if here.matrix(take.schema) is not None and weights is None and groups is None:

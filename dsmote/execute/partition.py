@@ -35,6 +35,8 @@ from dsmote.plan.profile import (
     count_levels,
     different,
     distinct_values,
+    few_equal,
+    larger_rows,
     sample_rows,
 )
 from dsmote.plan.schema import (
@@ -371,7 +373,8 @@ def profile(
                 good = np.where(finite, good, -1)
         finite_rows = np.bincount(good + 1, minlength=len(counts) + 1)[1:].tolist()
         usable = dict(zip(counts, finite_rows, strict=True))
-    samples = Samples(columns, good, list(counts), levels_of, in_memory)
+    samples = Samples(columns, good, counts, levels_of, in_memory)
+    larger = {} if in_memory else {label: samples.larger(label) for label in samples}
     found = Profile(
         rows=len(codes),
         bytes=size if matrix is None else matrix.nbytes,
@@ -382,6 +385,7 @@ def profile(
         missing=missing,
         infinite=infinite,
         sample=samples if in_memory else dict(samples),
+        larger=larger,
         moments=tuple([look_at(c.astype(np.float64), scale) for c in columns]) if scale else (),
     )
     if matrix is not None:
@@ -509,38 +513,62 @@ class Samples(Mapping[Any, Sampled]):
         self,
         numeric: Sequence[np.ndarray] | np.ndarray,
         codes: np.ndarray,
-        names: Sequence[Any],
+        counts: Mapping[Any, int],
         levels: Sequence[Any],
         in_memory: bool,
     ) -> None:
         self._numeric, self._levels, self._codes = numeric, levels, codes
-        self._in_memory = in_memory
-        self._places = dict(zip(names, range(len(names)), strict=True)) if len(numeric) else {}
+        self._in_memory, self._counts = in_memory, counts
+        self._places = {label: place for place, label in enumerate(counts) if len(numeric)}
         self._found: dict[Any, Sampled] = {}
+        self._hashed: dict[Any, np.ndarray] = {}
 
     def __getitem__(self, label: Any) -> Sampled:
         if label not in self._found:
-            at = np.flatnonzero(self._codes == self._places[label])
-            keys, most = _NO_KEYS, sample_rows(len(self._numeric))
+            at, most = self._rows(label), sample_rows(len(self._numeric))
+            keys = _NO_KEYS
             # By the hashes, samples of partitions are merged, too.
             if not self._in_memory or len(at) > most:
-                hashed = [c[at].astype(np.float64, copy=False) for c in self._numeric[:HASHED]]
-                keys, kept = smallest_hashes(hashed, most)
+                keys, kept = smallest_hashes(self._hashes(label), most)
                 at = at[kept]
-            levels = np.empty((len(at), len(self._levels)), dtype=np.uint32)
-            for j, column in enumerate(self._levels):
-                if isinstance(column, np.ndarray):
-                    levels[:, j] = column[at]
-                else:
-                    codes, unique = factorized(column.iloc[at])
-                    levels[:, j] = _text_hashes(unique)[codes]
-            if isinstance(self._numeric, np.ndarray):  # the columns of one array, taken together
-                numeric = self._numeric.T[at]
-            else:
-                numeric = np.stack([column[at] for column in self._numeric], axis=1)
-            numeric = numeric.astype(np.float64, copy=False)
-            self._found[label] = Sampled(keys, numeric, levels)
+            self._found[label] = self._taken(keys, at)
         return self._found[label]
+
+    def larger(self, label: Any) -> Sampled:
+        """Return the rows of a class that are kept for its cells: few of equal ones."""
+        hashes = self._hashes(label)
+        keys, kept = smallest_hashes(hashes, larger_rows(hashes, len(self._numeric), self._counts))
+        if not few_equal(keys).all():  # others were kept out by those that are left out
+            keys, kept = smallest_hashes(hashes, len(hashes))
+            few = few_equal(keys)
+            keys, kept = keys[few], kept[few]
+            most = larger_rows(keys, len(self._numeric), self._counts)
+            keys, kept = keys[:most], kept[:most]
+        return self._taken(keys, self._rows(label)[kept])
+
+    def _rows(self, label: Any) -> np.ndarray:
+        return np.flatnonzero(self._codes == self._places[label])
+
+    def _hashes(self, label: Any) -> np.ndarray:
+        if label not in self._hashed:
+            at = self._rows(label)
+            columns = [c[at].astype(np.float64, copy=False) for c in self._numeric[:HASHED]]
+            self._hashed[label] = row_hashes(columns)
+        return self._hashed[label]
+
+    def _taken(self, keys: np.ndarray, at: np.ndarray) -> Sampled:
+        levels = np.empty((len(at), len(self._levels)), dtype=np.uint32)
+        for j, column in enumerate(self._levels):
+            if isinstance(column, np.ndarray):
+                levels[:, j] = column[at]
+            else:
+                codes, unique = factorized(column.iloc[at])
+                levels[:, j] = _text_hashes(unique)[codes]
+        if isinstance(self._numeric, np.ndarray):  # the columns of one array, taken together
+            numeric = self._numeric.T[at]
+        else:
+            numeric = np.stack([column[at] for column in self._numeric], axis=1)
+        return Sampled(keys, numeric.astype(np.float64, copy=False), levels)
 
     def __contains__(self, label: object) -> bool:
         return label in self._places
@@ -567,9 +595,8 @@ def row_hashes(columns: Sequence[np.ndarray]) -> np.ndarray:
     return hashes
 
 
-def smallest_hashes(columns: Sequence[np.ndarray], n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the up to n smallest hashes of rows given by columns, and where they are."""
-    hashes = row_hashes(columns)
+def smallest_hashes(hashes: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the up to n smallest hashes of rows, and where they are."""
     rows = np.arange(len(hashes))
     if len(rows) > n:
         # All that are as small as the n-th, so that equal rows fall to the first of them.

@@ -23,8 +23,9 @@ divided by it at the end. In every cell, rows are in order of their row numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,14 @@ _RADII = 8  # groups of about the same radius, of each of which the tree takes t
 _ASKED = 1 << 15  # query rows that a cell looks at at once
 _LEAST = 512  # query rows of such a group
 _FEW = 512  # rows of a group whose index is made again: of many groups all would be large
-_ESTIMATED = 1 << 12  # sampled rows whose balls tell how many boxes are met
+# Of the estimate of forwards:
+_SEEN = 32  # sampled rows of a cell that tell its shape
+_AROUND = 8  # neighbours that are looked at, for each of k, since cuts leave some out
+_WINDOW = 64  # rows that tell the dimension near them
+_FEW_ASK = 1 << 10  # rows that ask; all of them, unless they send enough
+_ENOUGH = 1000  # forwards, which tell their number to some 3 %
+_OUTER = 8  # outermost rows that tell how far a box goes on
+_DECAY = 0.85  # of the growth by a level, as it was in 2 to 10 independent features
 
 
 @dataclass(frozen=True)
@@ -410,31 +418,131 @@ def level_points(codes: np.ndarray, tables: Sequence[np.ndarray]) -> tuple[np.nd
     return np.concatenate(points, axis=1), short + error
 
 
+@dataclass(frozen=True)
+class Forwards:
+    """To how many other cells a query goes on, about.
+
+    `least` and `most` are what it would be if rows spread near each other in half a dimension less
+    or more than `dimension`.
+    """
+
+    best: float
+    least: float
+    most: float
+    dimension: float
+
+
 def estimate_forwards(
-    sample: np.ndarray, cutting: Cutting, n_rows: int, k: int
-) -> tuple[float, float]:
+    sample: np.ndarray, cutting: Cutting, n_rows: float, k: int, share: float
+) -> Forwards:
     """Estimate to how many other cells a query goes on, in a class of `n_rows` rows.
 
-    Distances to the k-th neighbour are smaller in the class than in the sample, by as much as the
-    dimension says in which rows spread near each other. Returned is what follows from the dimension
-    by which distances to the k-th and the 2k-th in the sample differ, and from one more.
+    The sample holds that share of the different rows of the class, each as often as the class does.
+
+    What lies around a sampled row is taken for a picture of what lies around it in the class, seen
+    from afar: there, as many rows lie nearer by a factor that the share and the dimension in which
+    rows spread near it tell. Of these, those that the cuts leave in its cell make its ball.
     """
-    m = len(sample)
-    if m <= 2 * k or cutting.n_cells == 1:
-        return (float(cutting.n_cells - 1),) * 2
-    cell, low, high = cutting.spread(sample)
-    search = TreeSearch(sample)
-    asked = np.arange(0, m, -(-m // _ESTIMATED))
-    asked = asked[search._order(search.groups.of[asked])]
-    distances = search.query(asked, 2 * k)[0]
-    near, far = distances[:, k - 1], distances[:, -1]
-    spread = near > 0.0
-    growth = float(np.log(far[spread] / near[spread]).mean()) if spread.any() else 0.0
-    # Of rows that lie evenly around in D dimensions, the expected logarithm is this sum over D.
-    dimension = (1.0 / np.arange(k, 2 * k)).sum() / growth if growth else np.inf
-    estimates = []
-    for directions in (dimension, dimension + 1.0):
-        radius = near * (m / n_rows) ** (1.0 / directions)
-        query, box = meets(cutting, sample[asked], radius**2, low, high)
-        estimates.append(float((box != cell[asked[query]]).sum()) / len(asked))
-    return estimates[0], estimates[1]
+    rows, counts = np.unique(sample, axis=0, return_counts=True)
+    m, n_cells = len(rows), cutting.n_cells
+    if m <= 2 * k or n_cells == 1:
+        every = float(n_cells - 1)
+        return Forwards(every, every, every, float(max(1, rows.shape[1])))
+    known = max(1, (m // _SEEN).bit_length() - 1)
+    if share < 1.0 and n_cells > 1 << known:
+        return _of_more_cells(sample, cutting, n_rows, k, share, known)
+    rotated = (rows - cutting.centre) @ cutting.axes
+    width = rotated.shape[1]
+    turned = replace(cutting, centre=np.zeros(width), axes=np.eye(width))
+    cell = turned.assign(rotated)
+    low, high = _grown_boxes(rotated, cell, cutting, max(1.0, 1.0 / share))
+    search = TreeSearch(rows)
+    # Where few queries go on, all sampled rows ask.
+    for step in sorted({max(1, m // _FEW_ASK), 1}, reverse=True):
+        asked = np.arange(0, m, step)
+        asked = asked[search._order(asked)]  # near ones follow each other
+        distances, ids = search.query(asked, min(_AROUND * k, m - 1))
+        near, far = distances[:, k - 1], distances[:, 2 * k - 1]
+        # Of rows that lie evenly around in D dimensions, the expected logarithm is this sum over D.
+        growth = np.log(far / near) / (1.0 / np.arange(k, 2 * k)).sum()
+        window = np.ones(min(_WINDOW, len(asked)))
+        inverse = np.convolve(growth, window, "same")
+        inverse /= np.convolve(np.ones(len(asked)), window, "same")
+        points, own, weight = rotated[asked], cell[asked], counts[asked]
+        factor = (share**inverse)[:, None]
+        there = np.empty(ids.shape, dtype=np.int64)
+        for j, place in enumerate(ids.T):
+            inside = turned.assign(points + factor * (rotated[place] - points)) == own
+            there[:, j] = np.where(inside, counts[place], 0)
+        found = np.cumsum(there, axis=1)
+        # Equal rows are found before any others: a row that has k of them has no ball.
+        wanted = np.maximum(k + 1 - weight, 0)
+        last = np.minimum((found < wanted[:, None]).sum(axis=1), ids.shape[1] - 1)
+        # Where more would be needed, as many as are missing lie further away.
+        lacking = np.maximum(wanted / np.maximum(found[:, -1], 0.5), 1.0)
+        kth = distances[np.arange(len(asked)), last] * (wanted > 0)
+        estimates = []
+        for more in (-0.5, 0.5, 0.0):
+            changed = inverse / np.maximum(1.0 + more * inverse, 0.5)
+            radius = kth * (lacking * share) ** changed
+            query, box = meets(cutting, rows[asked], radius**2, low, high)
+            met = weight[query[box != own[query]]].sum() * m / len(asked)
+            estimates.append(float(min(n_cells - 1, met / (share * n_rows))))
+        if len(query) - len(asked) >= _ENOUGH:
+            break
+    dimension = 1.0 / max(float(inverse.mean()), 1e-3)
+    return Forwards(estimates[-1], min(estimates), max(estimates), dimension)
+
+
+def _of_more_cells(
+    sample: np.ndarray, cutting: Cutting, n_rows: float, k: int, share: float, known: int
+) -> Forwards:
+    """Estimate forwards in more cells than a sample can fill, from fewer of the same size."""
+    levels, found = cutting.n_cells.bit_length() - 1, []
+    for depth in (max(1, known - 1), known):
+        some = replace(cutting, axis=cutting.axis[: 1 << depth], value=cutting.value[: 1 << depth])
+        part = 0.5 ** (levels - depth)
+        found.append(estimate_forwards(sample, some, n_rows * part, k, share / part))
+    # With each level cells have more neighbours, by less and less.
+    growth = max(found[1].best / max(found[0].best, _TINY), 1.0) - 1.0
+    times = float(np.prod(1.0 + growth * _DECAY ** np.arange(1, levels - known + 1)))
+    best, least, most = (
+        min(times * value, cutting.n_cells - 1.0)
+        for value in (found[1].best, found[1].least, found[1].most)
+    )
+    return Forwards(best, least, most, found[1].dimension)
+
+
+def _grown_boxes(
+    rotated: np.ndarray, cell: np.ndarray, cutting: Cutting, times: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of cells' boxes in a class that has so many times the rows of a sample.
+
+    They lie beyond those of the sample, and no further than the cuts. Beyond its outermost values
+    it is taken to thin out as an exponential distribution, whose mean these tell.
+    """
+    ends = []
+    order = np.argsort(cell, kind="stable")
+    bounds = np.searchsorted(cell[order], np.arange(cutting.n_cells + 1))
+    for sign, cuts in zip((1.0, -1.0), _cut_ends(cutting), strict=True):
+        end = np.full(cuts.shape, np.inf)
+        for c, (start, stop) in enumerate(pairwise(bounds)):
+            values = np.sort(sign * rotated[order[start:stop]], axis=0)[: _OUTER + 1]
+            if len(values):
+                mean = (values[-1] - values).sum(axis=0) / max(1, len(values) - 1)
+                beyond = np.maximum(values[0] - mean * np.log(times), sign * cuts[c])
+                end[c] = np.minimum(values[0], beyond)
+        ends.append(sign * end)
+    return ends[0], ends[1]
+
+
+def _cut_ends(cutting: Cutting) -> tuple[np.ndarray, np.ndarray]:
+    """Return where the cuts end the cells, shape (n_cells, a); inf where there is none."""
+    n, width = cutting.n_cells, cutting.axes.shape[1]
+    low, high = np.full((2 * n, width), -np.inf), np.full((2 * n, width), np.inf)
+    for node in range(1, n):
+        at, value = cutting.axis[node], cutting.value[node]
+        for child in (2 * node, 2 * node + 1):
+            low[child], high[child] = low[node], high[node]
+        high[2 * node, at] = low[2 * node + 1, at] = value
+    return low[n:], high[n:]

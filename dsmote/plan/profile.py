@@ -27,6 +27,7 @@ import numpy as np
 import pandas as pd
 
 from dsmote.plan.labels import listed, sort_labels
+from dsmote.plan.memory import CELL_SAMPLE
 
 
 @dataclass(frozen=True)
@@ -278,6 +279,13 @@ def scaling_of(columns: Sequence[ColumnMoments]) -> Scaling:
 
 
 SAMPLE_ROWS = 512  # rows kept of each class to judge its shape
+# Of tables on Dask more rows are kept, since classes may be cut into cells: from 512 the queries
+# that leave a cell were estimated up to a third off. One in so many of a class, but not fewer than
+# these of one that has them, and up to 2 MiB of all classes of more rows.
+LARGER_ONE_IN = 16
+LARGER_LEAST = 1 << 11
+LARGER_VALUES = 1 << 18
+LARGER_EQUAL = 16  # of equal rows: those with k equal ones are neighbours to each other
 KEPT_VALUES = 1024  # tells the number of different values to about 3 %
 KEPT_TEXTS = 64  # tell what a column of text holds
 TARGET = -1  # key of a target that is a container of its own, among the column positions
@@ -293,6 +301,14 @@ class Sampled(NamedTuple):
     keys: np.ndarray
     numeric: np.ndarray
     levels: np.ndarray
+
+    def take(self, which: Any) -> Sampled:
+        """Return some of the rows, or all in another order."""
+        return Sampled(*(part[which] for part in self))
+
+    def first(self, n: int) -> Sampled:
+        """Return the n rows, or fewer, with the smallest hashes."""
+        return self.take(slice(n))
 
 
 @dataclass(frozen=True)
@@ -315,6 +331,8 @@ class Profile:
     categories: Mapping[int, tuple[pd.CategoricalDtype, ...]] = field(default_factory=dict)
     # The rows of each class with the smallest hash: a sample that depends on the rows only.
     sample: Mapping[Any, Sampled] = field(default_factory=dict)
+    # More of them, but few of equal rows, of tables on Dask.
+    larger: Mapping[Any, Sampled] = field(default_factory=dict)
     moments: tuple[ColumnMoments, ...] = ()  # of each numeric column, where scaling needs them
     levels: tuple[LevelCounts, ...] = ()  # of each categorical column, where they are counted
     # Of numeric columns of Python objects: digits before the point and after it; None where not
@@ -336,10 +354,40 @@ def sample_rows(width: int) -> int:
     return max(64, min(SAMPLE_ROWS, 2**18 // max(1, width)))
 
 
+def larger_rows(hashes: np.ndarray, width: int, counts: Mapping[Any, int]) -> int:
+    """Return how many rows of a class are kept for its cells, of those with such hashes.
+
+    Of a part of a table it is no fewer than of the whole.
+    """
+    thinned = int(np.count_nonzero(hashes < np.uint64(2**64 // LARGER_ONE_IN)))
+    large = sum(n > LARGER_LEAST for n in counts.values())
+    share = LARGER_VALUES // (max(1, width) * max(1, large))
+    most = max(sample_rows(width), min(CELL_SAMPLE, share))
+    return min(most, max(LARGER_LEAST, thinned))
+
+
+def few_equal(keys: np.ndarray) -> np.ndarray:
+    """Tell which of ascending hashes are among the first LARGER_EQUAL of equal ones."""
+    before = np.concatenate([np.full(LARGER_EQUAL, np.uint64(0)), keys[:-LARGER_EQUAL]])[
+        : len(keys)
+    ]
+    return (np.arange(len(keys)) < LARGER_EQUAL) | (keys != before)
+
+
+def _joined_samples(a: Sampled, b: Sampled) -> Sampled:
+    both = Sampled(*(np.concatenate(pair) for pair in zip(a, b, strict=True)))
+    return both.take(np.argsort(both.keys, kind="stable"))
+
+
 def _merge_samples(a: Sampled, b: Sampled) -> Sampled:
-    both = [np.concatenate(pair) for pair in zip(a, b, strict=True)]
-    order = np.argsort(both[0], kind="stable")[: sample_rows(both[1].shape[1])]
-    return Sampled(*(part[order] for part in both))
+    both = _joined_samples(a, b)
+    return both.first(sample_rows(both.numeric.shape[1]))
+
+
+def _merge_larger(a: Sampled, b: Sampled) -> Sampled:
+    both = _joined_samples(a, b)
+    few = few_equal(both.keys)
+    return both if few.all() else both.take(few)
 
 
 def _merge_categories(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -397,17 +445,21 @@ def _by_column(a: Any, b: Any, how: Callable[[Any, Any], Any]) -> tuple[Any, ...
 
 
 def _merge(a: Profile, b: Profile) -> Profile:
+    counts, larger = _add(a.counts, b.counts), _union(a.larger, b.larger, _merge_larger)
+    for label, some in larger.items():
+        larger[label] = some.first(larger_rows(some.keys, some.numeric.shape[1], counts))
     return Profile(
         rows=a.rows + b.rows,
         bytes=a.bytes + b.bytes,
         largest_bytes=max(a.largest_bytes, b.largest_bytes),
-        counts=_add(a.counts, b.counts),
+        counts=counts,
         usable=_add(a.usable, b.usable),
         missing_target=a.missing_target + b.missing_target,
         missing=_add(a.missing, b.missing),
         infinite=_add(a.infinite, b.infinite),
         categories=_union(a.categories, b.categories, _merge_categories),
         sample=_union(a.sample, b.sample, _merge_samples),
+        larger=larger,
         moments=_by_column(a.moments, b.moments, merge_moments),
         levels=_by_column(a.levels, b.levels, merge_levels),
         decimals=merge_decimals(a.decimals, b.decimals),

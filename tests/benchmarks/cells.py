@@ -9,23 +9,31 @@ A table of rank 5 plus noise, one row in `--one-in` of the class that grows to t
 one thread. Printed of each: seconds, CPU seconds of the workers, peaks beside the projection,
 cells; and whether the files of both are the same.
 
-With `--estimates` only: of real tables, forced into 16 cells, to how many other cells a query goes
-on, as estimated from 512 rows, as the plan does, and as it is.
+With `--estimates` only: of the largest classes of real tables and of 100,000 rows of independent
+features, forced into 16 and 4 cells, what the plan says and what is: to how many other cells a
+base row's query goes on, seconds of a core, pairs of rows that are compared. With `--paper` only:
+what the plan says of a class of 10^9 rows.
 """
 
 import argparse
 import hashlib
+import re
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 from dask.utils import parse_bytes
 from harness import DATA, MIB, TARGETS, child, parser, print_table, write_table
 
+TASK_SECONDS = 1.18e-3  # of scheduler and client together, from scaling.py
+FORWARDS = re.compile(r"about ([\d.e+-]+) other cells \(([\d.e+-]+) to ([\d.e+-]+)\)")
+PAIRS = re.compile(r"about ([\d.e+]+) pairs of rows")
+SECONDS = re.compile(r"about ([\d,.]+) core-seconds")
 ESTIMATED = ("insurance_crosssell_train", "kdd_smtp", "mammography", "phoneme", "satimage")
 
 
@@ -71,33 +79,70 @@ def run(folder: str, name: str, route: str, memory_limit: str, sampler: str) -> 
     }
 
 
-def estimate(name: str, data: Path) -> dict[str, float]:
-    """Return estimated and true forwards a query of a real table's largest class, in 16 cells."""
-    from dsmote.neighbors.cells import Cell, cut, estimate_forwards, meets
-    from dsmote.neighbors.engines import TreeIndex
-
+def real(name: str, data: Path) -> pd.DataFrame:
+    """Return the numbers of a real table, with its target as `label`: 1 in the largest class."""
     table = pd.read_parquet(data / f"{name}.parquet")
     labels = table.pop(TARGETS[name])
-    rows = table[labels == labels.value_counts().index[0]].select_dtypes("number").to_numpy("f8")
-    rows = np.unique(rows[np.isfinite(rows).all(axis=1)], axis=0)
-    rng = np.random.default_rng(0)
-    sample = rows[rng.permutation(len(rows))[:512]]
-    cutting = cut(rows[rng.permutation(len(rows))[: 1 << 15]], 4)
-    cell, low, high = cutting.spread(rows)
-    forwards = 0
-    for c in range(cutting.n_cells):
-        some = rows[cell == c]
-        if len(some):
-            no_codes = np.empty((len(some), 0), dtype=np.int32)
-            here = Cell(
-                some, no_codes, 0.0, lambda matrix, codes, weight: TreeIndex().build(matrix)
-            )
-            squares = here.home(np.arange(len(some)), 5)[0][:, -1]
-            others = low.copy()
-            others[c] = np.inf
-            forwards += len(meets(cutting, some, squares, others, high)[0])
-    least, most = estimate_forwards(sample, cutting, len(rows), 5)
-    return {"rows": len(rows), "true": forwards / len(rows), "least": least, "most": most}
+    largest = labels == labels.value_counts().index[0]
+    return table.select_dtypes("number").assign(label=largest.astype(int))
+
+
+def independent(n: int, features: int = 20) -> pd.DataFrame:
+    """Return rows of independent features, half of them of class 1."""
+    values = np.random.default_rng(0).normal(size=(2 * n, features))
+    table = pd.DataFrame(values, columns=[f"x{j:02d}" for j in range(features)])
+    return table.assign(label=np.arange(2 * n) % 2)
+
+
+def estimate(table: pd.DataFrame, n_cells: int = 16, parts: int = 4) -> dict[str, Any]:
+    """Grow class 1 of a table in cells; return what the plan says of it, and what was."""
+    import dask
+    import dask.dataframe as dd
+
+    from dsmote import SMOTE
+    from dsmote.neighbors.cells import Cell
+    from dsmote.plan import plan
+
+    seen = dict.fromkeys(("asking", "forwards", "pairs"), 0)
+
+    def counted(name: str, method: Any) -> Any:
+        def ask(cell: Any, queries: np.ndarray, *more: Any) -> Any:
+            seen[name] += len(queries)
+            seen["pairs"] += len(queries) * cell.n_rows
+            return method(cell, queries, *more)
+
+        return ask
+
+    table = table.sample(frac=1.0, random_state=0, ignore_index=True)
+    n = int((table["label"] == 1).sum())
+    configured = dask.config.set({"scheduler": "synchronous"})
+    scratch = tempfile.TemporaryDirectory(prefix="dsmote-benchmark-")
+    with configured, scratch as folder, patch.object(plan, "CELL_ROWS", -(-n // n_cells)):
+        home, inside = counted("asking", Cell.home), counted("forwards", Cell.inside)
+        frame = dd.from_pandas(table, npartitions=parts, sort=False)
+        how = SMOTE(route="cells", sampling_strategy={1: 2 * n}, missing="skip", random_state=0)
+        made = how.set_params(scratch=folder).resample(frame, target="label")
+        start = time.process_time()
+        with patch.object(Cell, "home", home), patch.object(Cell, "inside", inside):
+            made.map_partitions(len).compute()
+        seconds = time.process_time() - start
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+    (note,) = [note for note in how.plan_.notes if "cells" in note]
+    best, least, most = map(float, FORWARDS.search(note).groups())
+    pairs = PAIRS.search(note)
+    return {
+        "rows": n,
+        "true": seen["forwards"] / seen["asking"],
+        "estimate": best,
+        "least": least,
+        "most": most,
+        "pairs": seen["pairs"],
+        "expected pairs": float(pairs.group(1)) if pairs else None,
+        "seconds": seconds,
+        "expected seconds": float(SECONDS.search(note).group(1).replace(",", "")),
+        "bytes": size,
+        "note": note,
+    }
 
 
 def line(of: dict[str, Any]) -> dict[str, str]:
@@ -114,6 +159,71 @@ def line(of: dict[str, Any]) -> dict[str, str]:
     }
 
 
+def n_tasks(partitions: int, cells: int, blocks: int) -> int:
+    """Return the tasks of a graph in which one class is cut into cells."""
+    return 4 * partitions + 3 * cells + blocks + 14
+
+
+def on_paper(workers: int = 200, memory: str = "64GiB") -> str:
+    """Say what the plan says of a class of 10^9 rows in a table of 10^10."""
+    from dsmote.plan import Limit, make_plan, make_schema
+    from dsmote.plan.memory import Needs, format_bytes
+    from dsmote.plan.profile import Profile
+    from dsmote.plan.work import cell_work
+
+    n, features, part = 10**9, 16, 250_000
+    counts, width = {0: 9 * n, 1: n}, 8 * features + 8
+    names = [f"x{j:02d}" for j in range(features)]
+    plan = make_plan(
+        sampler="SMOTE",
+        seed=0,
+        schema=make_schema(names, [np.dtype("f8")] * features),
+        profile=Profile(rows=10 * n, counts=counts, usable=counts, assumed=True),
+        new={1: n},
+        needs=Needs(5, cells=True),
+        engines={1: ("tree", "as assumed")},
+        partition_bytes=part * width,
+        row_bytes=width,
+        limit=Limit(parse_bytes(memory), 1, "a worker's memory limit"),
+    )
+    plan.check()
+    c, partitions, forwards, dimension = plan.classes[1], 10 * n // part, 2.0, 5.0
+    work = cell_work(c, forwards, dimension, 8 * features + 32, partitions)
+    without = cell_work(c, forwards, dimension, 8 * features + 32, 0)
+    tasks = n_tasks(partitions, c.cells, len(plan.blocks))
+    offsets = 8 * (partitions * c.cells + (1 + (c.k or 0)) * c.cells**2)
+    worker, cell = format_bytes(plan.memory.worker_bytes), format_bytes(plan.memory.generate_bytes)
+    seconds, slices = work.seconds, work.seconds - without.seconds
+    return f"""\
+on paper: {10 * n:,} rows x {features} features, {n:,} of the class that grows to twice
+its rows; {workers} workers of {memory} and one thread; assumed: a base row asks \
+{forwards:g} other cells,
+and rows spread in {dimension:g} dimensions, as in a table of rank 5 and noise
+  cells        {c.cells:,} of at most {c.cell_rows:,} rows
+  memory       {worker} in the one worker that allocates new rows to base rows, 48 bytes a
+               row of the class; {cell} in the task of a cell
+  scratch      {work.bytes / 1e12:.2f} TB of files, {offsets / 1e6:,.0f} MB of offsets in them
+  tasks        {tasks:,}: {partitions:,} partitions, {c.cells:,} cells, {len(plan.blocks):,} \
+blocks of new rows
+  scheduler    {tasks * TASK_SECONDS:,.0f} s at {TASK_SECONDS * 1e3:.2f} ms a task
+  search       {seconds:,.0f} core-seconds, {seconds / workers:,.0f} s on each worker, of which
+               {slices / workers:,.0f} s open slices of partitions and cells
+"""
+
+
+def estimated(of: dict[str, Any]) -> dict[str, str]:
+    """Return the cells of a line of the table of estimates."""
+    pairs = of["expected pairs"]
+    return {
+        "rows": f"{of['rows']:,}",
+        **{name: f"{of[name]:.3f}" for name in ("true", "estimate", "least", "most")},
+        "core s": f"{of['seconds']:.1f}",
+        "expected": f"{of['expected seconds']:,.1f}",
+        "pairs": f"{of['pairs']:.1e}",
+        "expected ": f"{pairs:.1e}" if pairs else "",
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the benchmark; return its numbers."""
     options = parser(__doc__, "data", "rows", "directory", "memory-limit")
@@ -125,16 +235,15 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     options.add_argument("--large", default="6GiB", help="memory of workers that hold the class")
     options.add_argument("--route", default="auto", help="of the run on small workers")
     options.add_argument("--estimates", action="store_true")
+    options.add_argument("--paper", action="store_true")
     args: argparse.Namespace = options.parse_args(arguments)
+    if args.paper:
+        print(on_paper())
+        return {}
     if args.estimates:
-        found = {name: estimate(name, args.data or DATA) for name in ESTIMATED}
-        figures = ("true", "least", "most")
-        print_table(
-            [
-                {"table": name, "rows": f"{of['rows']:,}"} | {f: f"{of[f]:.3f}" for f in figures}
-                for name, of in found.items()
-            ]
-        )
+        found = {name: estimate(real(name, args.data or DATA)) for name in ESTIMATED}
+        found["independent"] = estimate(independent(100_000), 4)
+        print_table([{"table": name} | estimated(of) for name, of in found.items()])
         return found
     with tempfile.TemporaryDirectory(prefix="dsmote-benchmark-", dir=args.directory) as folder:
         files = max(2, args.rows // 250_000)

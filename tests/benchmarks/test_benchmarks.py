@@ -7,10 +7,17 @@ slow tests.
 import json
 from importlib import import_module
 from pathlib import Path
+from unittest.mock import patch
 
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
+
+from dsmote import SMOTE
+from dsmote.plan import plan
+
+CELLS_ESTIMATED = ("insurance_crosssell_train", "kdd_smtp", "mammography", "phoneme", "satimage")
 
 
 def test_tables(data_dir: Path, tmp_path: Path) -> None:
@@ -163,7 +170,40 @@ def test_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_estimates_of_cells(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("name", "n_cells"),
+    [
+        ("phoneme", 4),
+        *(pytest.param(name, 16, marks=pytest.mark.slow) for name in CELLS_ESTIMATED),
+    ],
+)
+def test_estimates_of_cells(name: str, n_cells: int, data_dir: Path) -> None:
     benchmark = import_module("cells")
-    of = benchmark.estimate("phoneme", data_dir)
-    assert of["rows"] > 1_000 and of["true"] > 0 and of["least"] > 0
+    of = benchmark.estimate(benchmark.real(name, data_dir), n_cells)
+    assert f"is cut into {n_cells} cells" in of["note"]
+    assert abs(of["estimate"] / of["true"] - 1.0) < 0.2, of
+    assert of["least"] <= of["estimate"] <= of["most"]
+
+
+def test_pairs_of_independent_features() -> None:
+    benchmark = import_module("cells")
+    of = benchmark.estimate(benchmark.independent(4_000), 4)
+    assert 1 / 1.5 < of["expected pairs"] / of["pairs"] < 1.5, of
+
+
+def test_the_readme_has_what_the_plan_says_of_a_large_class() -> None:
+    readme = Path(__file__).resolve().parents[2] / "README.md"
+    assert import_module("cells").on_paper() in readme.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("parts", "n_cells"), [(10, 2), (30, 8)])
+def test_tasks_of_cells(parts: int, n_cells: int, tmp_path: Path) -> None:
+    benchmark = import_module("cells")
+    table = benchmark.independent(2_000, 3)
+    with patch.object(plan, "CELL_ROWS", 2_000 // n_cells):
+        how = SMOTE(route="cells", sampling_strategy={1: 4_000}, scratch=str(tmp_path))
+        frame = dd.from_pandas(table, npartitions=parts, sort=False)
+        made = how.resample(frame, target="label")
+    n_blocks = len(how.plan_.blocks)
+    tasks = len(made.optimize().__dask_graph__())
+    assert tasks == benchmark.n_tasks(parts, n_cells, n_blocks)

@@ -243,7 +243,7 @@ def test_too_many_pairs_are_refused_and_may_be_allowed():
     frame = dask_frame(numbers(300, 100, 10), even(300, 3))
     how = SMOTE(route="cells", neighbors="brute", max_pairs=1e3, random_state=0)
     pattern = (
-        r"class 1: its rows spread in so many directions that 1\.0e\+04 pairs of rows would be "
+        r"class 1: its rows spread in so many directions that 6\.3e\+03 pairs of rows would be "
         r"compared, and max_pairs allows 1\.0e\+03; give n_components, CappedIndex as neighbors, "
         r"fewer columns or a larger max_pairs"
     )

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dsmote.execute.partition import row_hashes, smallest_hashes
 from dsmote.neighbors import (
     BruteIndex,
     BruteSearch,
@@ -28,6 +29,7 @@ from dsmote.neighbors.cells import (
     representatives,
 )
 from dsmote.neighbors.exact import no_codes, scale_power
+from dsmote.plan.profile import few_equal
 from tests.tables import naive_neighbours, peak_of
 
 BUILDS = {
@@ -307,30 +309,68 @@ def test_of_rows_equally_near_the_first_are_found_in_the_ball():
 # ---- the estimate
 
 
-@pytest.mark.parametrize("rank, depth", [(2, 3), (3, 4), (4, 3)])
-def test_forwards_are_estimated_from_a_sample(rank, depth):
-    rng = np.random.default_rng(0)
-    n, k = 40_000, 5
-    rows = rng.normal(size=(n, rank)) @ rng.normal(size=(rank, 6)) + 0.01 * rng.normal(size=(n, 6))
-    sample = rows[rng.choice(n, 5000, replace=False)]
-    cutting = cut(sample, depth)
+def forwards_of(rows, cutting, k):
+    """Count to how many other cells the query of each row goes on; return their mean."""
     cell, low, high = cutting.spread(rows)
-    forwards = 0
+    total = 0
     for c in range(cutting.n_cells):
         here, others = rows[cell == c], low.copy()
         others[c] = np.inf
         searched = Cell(here, no_codes(here), 0.0, BUILDS["tree"])
         squares = searched.home(np.arange(len(here)), k)[0][:, -1]
-        forwards += len(meets(cutting, here, squares, others, high)[0])
-    fewest, most = sorted(estimate_forwards(sample, cutting, n, k))
-    assert 0.8 * fewest < forwards / n < 1.2 * most
+        total += len(meets(cutting, here, squares, others, high)[0])
+    return total / len(rows)
+
+
+def hashed(rows, n):
+    """Return different rows with the smallest hashes, with their equal ones, and their share."""
+    keys, order = smallest_hashes(row_hashes(rows.T), len(rows))
+    order = order[few_equal(keys)][:n]
+    last = row_hashes(rows[order].T)[-1]
+    if n >= len(rows):
+        return rows[order], 1.0
+    return rows[order[row_hashes(rows[order].T) < last]], float(last) / 2.0**64
+
+
+def clusters(rng, n):
+    centres = 5.0 * rng.normal(size=(40, 5))
+    of = rng.integers(0, 40, size=n)
+    return centres[of] + rng.lognormal(size=40)[of, None] * rng.normal(size=(n, 5))
+
+
+SHAPES = {
+    "normal": lambda rng, n: rng.normal(size=(n, 6)),
+    "uniform": lambda rng, n: rng.random((n, 4)),
+    "rank 5 and noise": lambda rng, n: (
+        rng.normal(size=(n, 5)) @ rng.normal(size=(5, 16)) + 0.1 * rng.normal(size=(n, 16))
+    ),
+    "clusters": clusters,
+    "grid": lambda rng, n: rng.integers(0, 40, size=(n, 3)).astype(float),
+    "mostly equal": lambda rng, n: rng.normal(size=(n, 4)) * (rng.random((n, 1)) < 0.3),
+    "independent": lambda rng, n: rng.normal(size=(n, 16)),
+}
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+@pytest.mark.parametrize(
+    ("n", "depth", "within"), [(30_000, 4, 0.2), (30_000, 8, 0.3), (3_000, 3, 0.2)]
+)
+def test_forwards_are_estimated_from_a_sample(kind, n, depth, within):
+    """Of a 7th of the rows, in few cells and in more than it fills; and of all of them."""
+    rows = SHAPES[kind](np.random.default_rng(0), n)
+    sample, share = hashed(rows, 4_000)
+    cutting = cut(np.unique(sample, axis=0), depth)
+    found, true = estimate_forwards(sample, cutting, n, 5, share), forwards_of(rows, cutting, 5)
+    assert found == estimate_forwards(sample[::-1], cutting, n, 5, share)
+    assert abs(found.best / true - 1.0) < within
+    assert found.least <= found.best <= found.most
 
 
 def test_the_estimate_of_too_small_a_sample_is_every_cell():
     rows = np.random.default_rng(0).normal(size=(8, 2))
-    assert estimate_forwards(rows, cut(rows, 3), 100, 5) == (7.0, 7.0)
+    assert estimate_forwards(rows, cut(rows, 3), 100, 5, 0.1).best == 7.0
     equal = np.ones((50, 2))
-    assert estimate_forwards(equal, cut(equal, 3), 100, 5) == (0.0, 0.0)
+    assert estimate_forwards(equal, cut(equal, 0), 100, 5, 1.0).best == 0.0
 
 
 # ---- memory

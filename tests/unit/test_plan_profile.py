@@ -5,23 +5,28 @@ import functools
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from dsmote.execute.partition import profile
 from dsmote.plan import make_schema, merge_profiles
 from dsmote.plan.profile import (
+    LARGER_EQUAL,
+    LARGER_LEAST,
+    LARGER_VALUES,
     SAMPLE_ROWS,
     SCALES,
     LevelCounts,
     count_levels,
     different,
     distinct_values,
+    larger_rows,
     level_key,
     look_at,
     merge_levels,
     merge_moments,
+    sample_rows,
     scaling_of,
 )
 from tests.tables import lengths_of, mixed, split
@@ -39,6 +44,40 @@ TABLE.loc[5, "a"], TABLE.loc[[9, 10], "b"] = np.nan, -np.inf
 NOMINAL = [list(TABLE).index(name) for name in "cdefg"]
 SCHEMA = make_schema(list(TABLE), list(TABLE.dtypes), target="y", has_target=True, nominal=NOMINAL)
 WHOLE = profile(TABLE, None, SCHEMA)
+
+
+def assert_same_samples(found, expected):
+    assert found.keys() == expected.keys()
+    for label, some in found.items():
+        for one, other in zip(some, expected[label], strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+MANY = 60_000
+LARGE = pd.DataFrame(np.random.default_rng(0).normal(size=(MANY, 2)), columns=["a", "b"])
+LARGE.loc[LARGE.index % 5 > 1, ["a", "b"]] = 0.0  # whose hash is the smallest
+LARGE["y"] = np.arange(MANY) % 3
+LARGE_SCHEMA = make_schema(list(LARGE), list(LARGE.dtypes), target="y", has_target=True)
+LARGE_PROFILE = profile(LARGE, None, LARGE_SCHEMA)
+
+
+@settings(max_examples=10)
+@given(st.lists(st.integers(0, MANY), max_size=4))
+def test_more_rows_are_kept_for_cells_but_few_equal_ones(cuts):
+    parts = [profile(part, None, LARGE_SCHEMA) for part in split(LARGE, lengths_of(MANY, cuts))]
+    merged = merge_profiles(parts)
+    assert_same_samples(merged.larger, LARGE_PROFILE.larger)
+    for some in merged.larger.values():
+        assert len(some.keys) == LARGER_LEAST
+        assert (some.keys == 0).sum() == LARGER_EQUAL
+
+
+@pytest.mark.parametrize(("n_classes", "width"), [(2, 3), (2, 20), (40, 20), (3, 5_000)])
+def test_rows_kept_for_cells_have_bounded_bytes(n_classes, width):
+    hashes = np.random.default_rng(0).integers(0, 2**64, size=400_000, dtype=np.uint64)
+    kept = larger_rows(hashes, width, dict.fromkeys(range(n_classes), 10**6))
+    assert kept <= larger_rows(np.sort(hashes)[: 2 * kept], width, {0: 10**6})  # of a part
+    assert n_classes * kept * width <= LARGER_VALUES or kept == sample_rows(width)
 
 
 @given(st.lists(st.integers(0, N), max_size=6))
@@ -62,6 +101,7 @@ def test_any_partitions_give_the_same(cuts):
             assert (len(some.keys), some.levels.shape) == (rows, (rows, 5))
             for found, expected in zip(some, WHOLE.sample[label], strict=True):
                 np.testing.assert_array_equal(found, expected)
+        assert_same_samples(merged.larger, WHOLE.larger)
     columns = WHOLE.sample["most"].levels.T[[0, 1, 3, 4]]
     assert [len(np.unique(column)) for column in columns] == [4, 4, 2, 40]
 
