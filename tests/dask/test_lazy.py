@@ -579,8 +579,13 @@ def client():
         yield made
 
 
-@pytest.mark.parametrize("shuffled", ["disk", "merged", "p2p"])
-@pytest.mark.parametrize("name", ["random", "adasyn", "borderline-2", "svm", "kmeans", "smoten"])
+@pytest.mark.parametrize(
+    ("name", "shuffled"),
+    [
+        *((n, "p2p") for n in ("random", "adasyn", "borderline-2", "svm", "kmeans", "smoten")),
+        *itertools.product(["adasyn", "kmeans"], ["disk", "merged"]),
+    ],
+)
 def test_rows_and_targets_match_after_a_shuffle(name, shuffled, client):
     """The shuffle does not say in which order rows come; all else is as in that order."""
     table = table_of(name, 240, 72).assign(id=np.arange(240))
