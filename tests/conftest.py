@@ -23,19 +23,22 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 os.environ["DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED"] = "False"
 dask.config.set({"distributed.worker.profile.enabled": False})
 
-# Those that start schedulers and workers as processes, in two rows of about the same length: those
-# that kill and measure workers, and those that run jobs.
+# Those that start programs, schedulers and workers as processes, in two rows of about the same
+# length, also of the slow ones: those that kill and measure workers, and those that run jobs.
 PROCESSES = {
-    "clusters": ("benchmarks/", "cluster/", "schedules/"),
+    "clusters": ("cluster/",),
     "jobs": (
+        "benchmarks/",
         "job/test_cli_",
         "job/test_many_parts",
         "job/test_report_job",
         "job/test_s3",
         "job/test_shuffle",
         "job/test_visible",
+        "schedules/",
         "unit/test_cli",
         "unit/test_cluster",
+        "unit/test_contributing",
         "unit/test_examples",
         "unit/test_readme",
     ),

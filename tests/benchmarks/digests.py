@@ -1,6 +1,6 @@
 """The bits that every sampler makes: sha256 per sampler, table and container.
 
-Run: python tests/benchmarks/digests.py [--write] [--sampler NAME]
+Run: python tests/benchmarks/digests.py [--write] [--sampler NAME] [--table NAME] [--container NAME]
 
 Without ``--write`` it compares with ``digests.json`` beside this file and says what differs. A
 digest changes only with the rows that a sampler makes: a commit that writes the file anew says why.
@@ -18,7 +18,7 @@ import json
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,9 @@ def outcome(call: Callable[[], Any]) -> str:
             return f"{type(error).__name__}"
 
 
-def digests(names: list[str]) -> Iterator[tuple[str, str]]:
+def digests(
+    names: Sequence[str], tables: Sequence[str], containers: Sequence[str]
+) -> Iterator[tuple[str, str]]:
     """Yield the name of each case and what it came to; jobs know no weights and groups."""
     with (
         dask.config.set(scheduler="synchronous"),
@@ -163,7 +165,7 @@ def digests(names: list[str]) -> Iterator[tuple[str, str]]:
         Client(cluster, set_as_default=False) as client,
         tempfile.TemporaryDirectory() as folder,
     ):
-        for name, which, container in itertools.product(names, TABLES, CONTAINERS):
+        for name, which, container in itertools.product(names, tables, containers):
             key = f"{name} / {which} / {container}"
             if container != JOB:
                 yield key, outcome(partial(resampled, name, which, container))
@@ -176,9 +178,11 @@ def main(arguments: list[str] | None = None) -> list[str]:
     """Write the digests, or return the cases whose digest is another than the one in the file."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--write", action="store_true")
-    parser.add_argument("--sampler", action="append", choices=list(samplers()))
+    axes = {"sampler": list(samplers()), "table": TABLES, "container": CONTAINERS}
+    for axis, choices in axes.items():
+        parser.add_argument(f"--{axis}", action="append", choices=choices)
     options = parser.parse_args(arguments)
-    found = dict(digests(options.sampler or list(samplers())))
+    found = dict(digests(*(getattr(options, axis) or axes[axis] for axis in axes)))
     known = json.loads(FILE.read_text()) if FILE.exists() else {}
     if options.write:
         FILE.write_text(json.dumps(known | found, indent=1) + "\n")

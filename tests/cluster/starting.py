@@ -272,10 +272,9 @@ class Stages:
 
         Yields what waits for a worker at the stage, none of those given, and returns its process.
         """
-        hold = self.folder / f"hold-{stage}"
         for mark in self.folder.glob(f"at-{stage}-*"):
             mark.unlink()
-        hold.touch()
+        (self.folder / f"hold-{stage}").touch()
 
         def arrived(process: subprocess.Popen[str], *but: int) -> int:
             def there() -> set[int]:
@@ -289,7 +288,11 @@ class Stages:
         try:
             yield arrived
         finally:
-            hold.unlink(missing_ok=True)
+            self.release(stage)
+
+    def release(self, stage: str) -> None:
+        """Let tasks that were held at a stage go on."""
+        (self.folder / f"hold-{stage}").unlink(missing_ok=True)
 
 
 @contextmanager

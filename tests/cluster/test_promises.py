@@ -40,13 +40,13 @@ def client(workers: Client) -> Client:
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_the_same_rows(client: Client, name: str) -> None:
     kind, params = SAMPLERS[name]
-    table = table_of(name, 1_500, 200)
+    table = table_of(name, 600, 100)
     expected = kind(**params).resample(table, target="y")
-    lazy = kind(**params).resample(dask_frame(table, even(1_500, 9)), target="y")
+    lazy = kind(**params).resample(dask_frame(table, even(600, 4)), target="y")
     assert_same_bits(lazy.compute(), expected)
 
 
-@pytest.mark.parametrize("parts", [1, 40])
+@pytest.mark.parametrize("parts", [1, 8])
 def test_pairs_and_arrays(client: Client, parts: int) -> None:
     table = numbers(900, 90, 3)
     X, y = table.drop(columns="y"), table["y"]
@@ -134,7 +134,7 @@ def slow_output(lazy: Any) -> Any:
 
 def holder_of(client: Client, stage: str, future: Any = None) -> int:
     """Wait for a result of a stage; return the process that holds it while the work goes on."""
-    pids: dict[str, int] = client.run(os.getpid)
+    pids: dict[str, int] = client.run(os.getpid, on_error="ignore")  # of one that was just killed
 
     def holders(dask_scheduler: Any) -> list[str]:
         return [
@@ -161,22 +161,21 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "stage"),
+    ("kind", "stages"),
     [
-        (SMOTE, "extract"),
-        (SMOTE, "index"),
-        (SMOTE, "synthetic"),
-        (BorderlineSMOTE, "nearest"),
-        (BorderlineSMOTE, "gather"),
-        pytest.param(BorderlineSMOTE, "index", marks=pytest.mark.slow),
+        (SMOTE, ["extract", "index", "synthetic"]),
+        (BorderlineSMOTE, ["nearest", "gather", "index"]),
     ],
 )
-def test_a_worker_is_killed(client: Client, small_blocks: None, kind: Any, stage: str) -> None:
-    sampler = kind(random_state=len(stage))
+def test_a_worker_is_killed_at_each_stage(
+    client: Client, small_blocks: None, kind: Any, stages: list[str]
+) -> None:
+    sampler = kind(random_state=len(stages))
     counts = {0: 5_400, 1: 600}
     lazy = sampler.resample(slow_frame(TABLE), target="y", class_counts=counts)
     future = client.compute(slow_output(lazy))
-    kill(holder_of(client, stage, future))
+    for stage in stages:
+        kill(holder_of(client, stage, future))
     expected = sampler.resample(TABLE, target="y")
     assert_same_bits(future.result(timeout=120), expected)
 

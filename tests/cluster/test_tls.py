@@ -91,11 +91,9 @@ def test_jobs_over_tls_give_the_same_files(
     assert all(worker.startswith("tls://") for worker in peaks)
     job = {"input": str(table), "target": "label"}
     job["params"] = {"carry": ["id"], "random_state": 0}
-    for name, where in (
-        ("file", {"address": cluster, "security": arguments(certificates, certificates)}),
-        ("plain", {"n_workers": 1}),
-    ):
-        dsmote.run_job({**job, "output": str(tmp_path / name), "cluster": where})
+    there = {"address": cluster, "security": arguments(certificates, certificates)}
+    for name, where in (("file", {"cluster": there}), ("here", {})):
+        dsmote.run_job({**job, "output": str(tmp_path / name), **where})
         assert hashes(tmp_path / name) == hashes(tmp_path / "out") != {}
 
 

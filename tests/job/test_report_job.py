@@ -186,11 +186,6 @@ def test_without_matplotlib_no_work_is_begun(
     assert not any("out" in name for name in os.listdir(tmp_path))
 
 
-def test_matplotlib_is_imported_for_reports_only() -> None:
-    code = "import sys, dsmote.cli, dsmote.job.run; assert not 'matplotlib' in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 RENDERED = """<!doctype html><body style="margin:0"><iframe src="{page}"
 style="width:{width}px;height:3000px;border:0"></iframe><pre id="told"></pre><script>
 document.querySelector("iframe").addEventListener("load", event => {{
