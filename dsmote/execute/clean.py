@@ -130,6 +130,7 @@ class AllRows:
         """
         distances = np.full((len(ids), k), -np.inf)
         for some, rows in self._by_group(ids, among):
+            assert rows is not None
             asking = ids[some]
             n = min(k, len(rows))
             if n and len(asking):
@@ -389,8 +390,9 @@ def _complete_to_keep(plan: Plan, ranks: np.ndarray) -> np.ndarray:
         missing = c.before - complete[c.rank]
         if missing > c.after:
             raise ValueError(
-                f"class {c.label!r} is to keep {c.after:,} of its {c.before:,} rows, but {missing:,} "
-                "have missing or infinite values and stay (missing='skip'); fill them, or keep more"
+                f"class {c.label!r} is to keep {c.after:,} of its {c.before:,} rows, but "
+                f"{missing:,} have missing or infinite values and stay (missing='skip'); fill "
+                "them, or keep more"
             )
         keep.append(c.after - missing)
     return np.array(keep, dtype=np.int64)
@@ -421,7 +423,8 @@ def with_moved(part: Any, moved: Moved, schema: Schema) -> Any:
                 all_values = pd.Series(dense, part.index).astype(column.dtype)
             else:
                 all_values.iloc[moved.rows] = new
-            part.isetitem(i, all_values)
+            values_of: Any = all_values
+            part.isetitem(i, values_of)
         else:
             part[moved.rows, i] = new
     return part

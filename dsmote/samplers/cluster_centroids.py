@@ -30,7 +30,7 @@ class CentroidRule(Rule):
     voting: str = "auto"
 
     @property
-    def moves(self) -> bool:  # type: ignore[override]
+    def moves(self) -> bool:
         """Whether rows get the values of centres."""
         return self.voting != "hard"
 

@@ -44,7 +44,7 @@ class HardnessRule(Rule):
         short = np.flatnonzero(of.targeted & (of.keep < of.counts))
         if len(short):
             share = self._probabilities(of, draws, how)
-        for rank in short:
+        for rank in short.tolist():
             rows = np.flatnonzero(of.ranks == rank)
             order = np.lexsort((draws[rows], -share[rows]))
             stays[rows[order[int(of.keep[rank]) :]]] = False
