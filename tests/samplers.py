@@ -21,7 +21,7 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "near-miss": {
         "near-miss-1": {},
         "near-miss-2": {"version": 2},
-        "near-miss-3": {"version": 3, "n_neighbors_ver3": 12},
+        "near-miss-3": {"version": 3, "n_neighbors_ver3": 20},
     },
     # Soft voting gives rows other values: see tests/oracle/test_cleaning_select.py.
     "cluster-centroids": {"cluster-centroids": {"voting": "hard"}},

@@ -168,7 +168,8 @@ class AllRows(RankedRows):
         distances = np.full((len(ids), k), -np.inf)
         for some, rows in self._by_group(ids, among):
             assert rows is not None
-            asking, n = ids[some], min(k, len(rows))
+            asking = ids[some]
+            n = min(k, len(rows))
             if n and len(asking):
                 distances[some, :n] = farthest(
                     self.matrix[rows],
@@ -481,7 +482,8 @@ def with_moved(part: Any, moved: Moved, schema: Schema) -> Any:
                 all_values = pd.Series(dense, part.index).astype(column.dtype)
             else:
                 all_values.iloc[moved.rows] = new
-            part.isetitem(i, all_values)
+            values_of: Any = all_values
+            part.isetitem(i, values_of)
         else:
             part[moved.rows, i] = new
     return part

@@ -77,7 +77,7 @@ def farthest(
 
 
 class _Work:
-    """Different query rows and different rows, in one unit; `times`: how often each row counts."""
+    """Different query rows, and different rows; `times` is how often each of these counts."""
 
     def __init__(
         self,
@@ -152,7 +152,6 @@ class _Work:
 
     def _exactly(self, some: np.ndarray, left: np.ndarray) -> np.ndarray:
         values = self._values(some, left)
-        k = self.k
         owner, place = np.nonzero(values >= self._limit(values)[:, None])
         if self.tables:
             squares = values[owner, place]
@@ -166,7 +165,7 @@ class _Work:
         times = self.times[left[place[order]]]
         owner, squares = np.repeat(owner[order], times), np.repeat(squares[order], times)
         first = np.searchsorted(owner, np.arange(len(some)))
-        return np.asarray(squares[first[:, None] + np.arange(k)])
+        return np.asarray(squares[first[:, None] + np.arange(self.k)])
 
     def _limit(self, values: np.ndarray) -> np.ndarray:
         """Return what no value of the k largest is below: of each query row, the k-th of some."""

@@ -98,13 +98,17 @@ class Reference:
             rows = np.flatnonzero(self.ranks == rank)
             if version == 3:
                 rows = np.unique(np.concatenate([self.near(i, pool, rows) for i in few]))
-            score = []
+            sums, sizes = [], []
             for i in rows:
                 lengths = np.sqrt(np.sort(self.own[i, few]))
                 lengths = lengths[np.isfinite(lengths)]
                 chosen = lengths[::-1][:k] if version == 2 else lengths[:k]
-                score.append(chosen.sum() / len(chosen) if len(chosen) else np.inf)
-            order = np.argsort(np.array(score) * (-1 if version == 3 else 1), kind="stable")
+                sums.append(chosen.sum() if len(chosen) else np.inf)
+                sizes.append(max(1, len(chosen)))
+            # Sums and means are ordered alike, but of almost equal ones rounding makes ties.
+            same = min(sizes, default=k) == k and np.isfinite(sums).all()
+            score = np.array(sums) if same else np.array(sums) / sizes
+            order = np.argsort(-score if version == 3 else score, kind="stable")
             stays[self.ranks == rank] = False
             stays[rows[order[: len(few)]]] = True
         return stays
