@@ -280,7 +280,7 @@ class Plan:
         for label, *numbers in rows:
             lines.append("  ".join([f"{label:<{width}}", *(f"{n:>14,}" for n in numbers)]))
         if self.at_most:
-            lines.append("rows after are at most these: which stay is known once the data are read")
+            lines.append("rows after are upper bounds: which stay is known once the data are read")
         lines += held_back_line(self.test)
         for number, step in enumerate(self.steps, start=1):
             lines += ["", f"step {number} of {len(self.steps)}: {step}"]

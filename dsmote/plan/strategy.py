@@ -100,7 +100,7 @@ def wanted_rows(
 
 
 def capped_rows(
-    wanted: Counts, counts: Counts, max_increase: float | None
+    wanted: Counts, counts: Counts, max_increase: float
 ) -> tuple[dict[Any, int], list[str]]:
     """Cut what classes are to end with to a multiple of their rows; also return a warning.
 
@@ -113,8 +113,6 @@ def capped_rows(
     ['max_increase=3 cuts class 1 to 30 rows of 90 wanted (it has 10)']
     """
     found, cut = dict(wanted), []
-    if max_increase is None:
-        return found, []
     for label, rows in wanted.items():
         most = max(counts[label], _whole_rows(counts[label] * float(max_increase)))
         if rows > most:

@@ -295,11 +295,9 @@ class Sampler(BaseEstimator):
         """Return the classes of each partition of the output, where they are known without it."""
         return None
 
-    def _labels(self, table: Table, counts: Counts) -> Any:
-        """Return what a callable sampling strategy is given: None for the counts."""
-        if self._ahead and not table.lazy:
-            return np.repeat(list(counts), list(counts.values()))
-        return table.meta_labels
+    def _labels_ahead(self, table: Table, counts: Counts) -> Any:
+        """Return the target of rows that are not there yet, which a callable strategy is given."""
+        return None if table.lazy else np.repeat(list(counts), list(counts.values()))
 
     def _check_rows(self, rows: int, missing_target: int, table: Table) -> None:
         """Refuse a table without rows, or with rows without a label."""
@@ -518,9 +516,10 @@ class OverSampler(Sampler):
         changes, known = changed_dtypes(table, schema, profile)
         if float in map(type, profile.counts):
             check_labels(profile.counts)
-        labels = self._labels(table, profile.counts)
-        wanted = wanted_rows(self.sampling_strategy, profile.counts, OVER, labels)
-        wanted, cut = capped_rows(wanted, profile.counts, self.max_increase)
+        labels = self._labels_ahead(table, profile.counts) if self._ahead else table.meta_labels
+        wanted, cut = wanted_rows(self.sampling_strategy, profile.counts, OVER, labels), list[str]()
+        if self.max_increase is not None:
+            wanted, cut = capped_rows(wanted, profile.counts, self.max_increase)
         new = dict(wanted)
         for label in new:
             new[label] -= profile.counts[label]
@@ -622,7 +621,7 @@ class UnderSampler(Sampler):
         self._parts = counted
         counts = counted.counts
         check_labels(counts)
-        labels = self._labels(table, counts)
+        labels = self._labels_ahead(table, counts) if self._ahead else table.meta_labels
         keep = wanted_rows(self.sampling_strategy, counts, self._sampling_type, labels)
         self.sampling_strategy_ = keep
         seed = root_seed(self.random_state)

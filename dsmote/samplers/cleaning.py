@@ -105,12 +105,8 @@ class RuleSampler(UnderSampler):
         schema = self._table_schema(table, group)
         profile = self._profiled(table, schema, class_counts)
         check_labels(profile.counts)
-        keep = wanted_rows(
-            self.sampling_strategy,
-            profile.counts,
-            self._sampling_type,
-            self._labels(table, profile.counts),
-        )
+        labels = self._labels_ahead(table, profile.counts) if self._ahead else table.meta_labels
+        keep = wanted_rows(self.sampling_strategy, profile.counts, self._sampling_type, labels)
         rule = self._rule()
         may_be_cut = self._may_be_cut(rule, schema, table)
         if profile.moments:

@@ -73,6 +73,9 @@ class SMOTE(OverSampler):
     max_pairs : float, default=1e13
         Refuse to compare more pairs of rows than this, where rows spread in so many directions that
         nearly all cells must be searched for every row.
+    max_increase : float, default=None
+        A class grows to at most so many times its rows. What `sampling_strategy` wants beyond that
+        is cut, with a warning that names the class, the rows wanted and those made.
     provenance : {False, "flag", "full"}, default=False
         Say where rows came from. ``"flag"`` adds a boolean column ``synthetic``; ``"full"`` adds
         ``base_row`` and ``neighbour_row`` (numbers of rows of the input, from 0), ``gap`` and, for

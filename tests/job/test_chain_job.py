@@ -206,7 +206,7 @@ def test_only_new_rows_of_a_chain_that_only_makes_some(table: pd.DataFrame) -> N
 
 def test_a_cleaning_method_writes_what_it_leaves_and_says_so(table: pd.DataFrame) -> None:
     planned = call("plan", "in", "--target", "y", "--sampler", "tomek")
-    assert "rows after are at most these" in planned.stdout
+    assert "rows after are upper bounds" in planned.stdout
     assert call("plan", "in", "--target", "y", "--sampler", "tomek", "--json").stdout.count(
         '"at_most": true'
     )

@@ -244,8 +244,8 @@ def test_the_plan_says_step_by_step_what_the_run_does(name, lazy):
     assert [one["sampler"] for one in plan.to_dict()["steps"]] == [one.sampler for one in steps]
     for number, step in enumerate(steps, start=1):
         assert f"step {number} of {len(steps)}: {step.sampler} (seed {step.seed})" in text
-    assert ("rows after are at most these" in text) == cleans
-    assert "rows after are at most these" not in str(chain.plan_)
+    assert ("rows after are upper bounds" in text) == cleans
+    assert "rows after are upper bounds" not in str(chain.plan_)
 
 
 def test_a_step_that_may_not_work_with_all_rows_is_a_warning_after_a_cleaning_method():
