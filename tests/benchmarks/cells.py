@@ -161,7 +161,7 @@ def line(of: dict[str, Any]) -> dict[str, str]:
 
 def n_tasks(partitions: int, cells: int, blocks: int) -> int:
     """Return the tasks of a graph in which one class is cut into cells."""
-    return 4 * partitions + 3 * cells + blocks + 14
+    return 4 * partitions + 3 * cells + 2 * blocks + 6
 
 
 def on_paper(workers: int = 200, memory: str = "64GiB") -> str:

@@ -216,10 +216,11 @@ def test_the_readme_has_what_the_plan_says_of_a_large_class() -> None:
 def test_tasks_of_cells(parts: int, n_cells: int, tmp_path: Path) -> None:
     benchmark = import_module("cells")
     table = benchmark.independent(2_000, 3)
-    with patch.object(plan, "CELL_ROWS", 2_000 // n_cells):
+    with patch.object(plan, "CELL_ROWS", 2_000 // n_cells), patch.object(plan, "BLOCK_ROWS", 700):
         how = SMOTE(route="cells", sampling_strategy={1: 4_000}, scratch=str(tmp_path))
         frame = dd.from_pandas(table, npartitions=parts, sort=False)
         made = how.resample(frame, target="label")
     n_blocks = len(how.plan_.blocks)
+    assert n_blocks == 3
     tasks = len(made.optimize().__dask_graph__())
     assert tasks == benchmark.n_tasks(parts, n_cells, n_blocks)
