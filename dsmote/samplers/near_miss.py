@@ -106,7 +106,8 @@ class NearMiss(RuleSampler):
     Notes
     -----
     Exactly as many rows stay as are asked for; of rows with equal means the first. Only in version
-    3 there may be fewer, where the rows of the smallest class name no more: a warning says so.
+    3 there may be fewer, where the rows of the smallest class name no more: a warning says so. A
+    class that is to lose no rows is left alone.
 
     With groups the distances are those to rows of the own group, and where it has fewer than
     `n_neighbors` the mean is that of these; rows without any come last.

@@ -96,6 +96,8 @@ class Reference:
         few = np.flatnonzero(self.ranks == self.smallest)
         for rank in self.others:
             rows = np.flatnonzero(self.ranks == rank)
+            if len(rows) == len(few):
+                continue
             if version == 3:
                 rows = np.unique(np.concatenate([self.near(i, pool, rows) for i in few]))
             sums, sizes = [], []
@@ -208,22 +210,27 @@ def small_tables(folder: Any, rows: int) -> Any:
             yield name, np.ascontiguousarray(columns, dtype=float), y
 
 
-def check_table(X: np.ndarray, y: np.ndarray, seed: int) -> None:
+def check_table(X: np.ndarray, y: np.ndarray, seed: int) -> bool:
+    """Tell whether the table without ties was compared with imbalanced-learn."""
     spread = np.ptp(X, axis=0)
     X = X[:, spread > 0] / spread[spread > 0]
     apart = X + np.random.default_rng(seed).uniform(-1e-4, 1e-4, X.shape)
-    for values, ties in ((X, True), (apart, False)):
+    counts = np.unique(y, return_counts=True)[1]
+    # Of equally small classes imbalanced-learn takes the one that comes first in the table.
+    compared = bool((counts == counts.min()).sum() == 1)
+    for values in (X, apart):
+        theirs_too = compared and values is apart
         of = Reference(squared(values), y)
         ours = kept(dsmote.TomekLinks(), values, y)
         assert np.array_equal(ours, of.tomek())
-        if not ties:
+        if theirs_too:
             assert np.array_equal(ours, kept(theirs.TomekLinks(), values, y))
         for version in (1, 2, 3):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("warnings.warn", lambda *_, **__: None)  # pools too small
                 ours = kept(dsmote.NearMiss(version=version), values, y)
                 assert np.array_equal(ours, of.near_miss(version)), version
-                if not ties:
+                if theirs_too:
                     other = kept(theirs.NearMiss(version=version), values, y)
                     assert np.array_equal(ours, other), version
         drawn = seeds_of(of, 2, seed)
@@ -232,19 +239,18 @@ def check_table(X: np.ndarray, y: np.ndarray, seed: int) -> None:
         found = kept(dsmote.CondensedNearestNeighbour(), values, y)
         here = np.flatnonzero(found)
         assert all(of.vote(i, 1, here) == of.ranks[i] for i in np.flatnonzero(~found))
+    return compared
 
 
 def test_real_tables(data_dir):
-    n_tables = 0
-    for seed, (_, X, y) in enumerate(small_tables(data_dir, 60)):
-        check_table(X, y, seed)
-        n_tables += 1
-    assert n_tables > 26
+    found = [check_table(X, y, i) for i, (_, X, y) in enumerate(small_tables(data_dir, 50))]
+    assert len(found) > 26
+    assert sum(found) > 22
 
 
 @pytest.mark.slow
 def test_real_tables_of_more_rows(data_dir):
-    for seed, (_, X, y) in enumerate(small_tables(data_dir, 1_500)):
+    for seed, (_, X, y) in enumerate(small_tables(data_dir, 600)):
         check_table(X, y, seed)
 
 
