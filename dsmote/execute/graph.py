@@ -72,7 +72,7 @@ _THROUGH_A_FILE = ("zpartd-", "shuffle-partition-", "barrier-")
 # Keys of what is made of all partitions: there the work on one of them ends.
 _JOINTS = ("synthetic-", "barrier-")
 # Tasks that are not run again where a table is read a second time.
-_ONCE = ("neighbours", "decide", "ready")
+_ONCE = ("neighbours-", "decide-")
 
 _MAY_NOT_MATCH = (
     "rows and labels (or weights, or groups) may not belong together: they are given apart, they "
@@ -229,26 +229,22 @@ def again(
     names = {
         key: renamed(key)
         for key, node in graph.items()
-        if _repeatable(key, node) and _first_name(key) not in _ONCE
+        if _repeatable(key, node) and not (isinstance(key, tuple) and str(key[0]).startswith(_ONCE))
     }
     copies: dict[Any, Any] = {}
     for key, new in names.items():
         node = graph[key]
-        if hasattr(node, "substitute"):
+        first = node[0] if type(node) is tuple and node else getattr(node, "func", None)
+        if after is not None and getattr(first, "func", None) is _then:
+            copies[new] = (first, after)  # read a second time in an earlier step, too
+        elif hasattr(node, "substitute"):
             others = {d: names[d] for d in node.dependencies if d in names}
             copies[new] = node.substitute(others, key=new)
             if after is not None and not node.dependencies and callable(node):
                 copies[new] = (partial(_then, copies[new]), after)
-        elif after is not None and type(node) is tuple and getattr(node[0], "func", None) is _then:
-            copies[new] = (node[0], after)  # of a second reading in an earlier step
         else:
             copies[new] = _with_names(node, names)
     return copies, names
-
-
-def _first_name(key: Any) -> str:
-    name = key[0] if isinstance(key, tuple) else key
-    return str(name).partition("-")[0]
 
 
 def _then(task: Callable[[], Any], _: Any) -> Any:

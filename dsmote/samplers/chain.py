@@ -37,6 +37,7 @@ class Combination(Sampler):
     _routable = frozenset({"groups"})
     #: Columns of which new rows have their base row's value, as in over-samplers.
     _inherited: ClassVar[tuple[Any, ...]] = ()
+    carry: Any = None
 
     def _chosen(self) -> Sequence[Any]:
         """Return the samplers, as they were given."""
@@ -58,6 +59,10 @@ class Combination(Sampler):
             for name in _TOLD:
                 if name in vars(self) and hasattr(mine, name):
                     setattr(mine, name, vars(self)[name])
+            # What no step is to take for a feature: new rows have the split's column of their base.
+            own = () if hasattr(mine, "_inherited") else self._inherited
+            if hasattr(mine, "carry") and (self.carry or own):
+                mine.carry = [*dict.fromkeys([*(mine.carry or ()), *(self.carry or ()), *own])]
             if "random_state" in type(mine).__dataclass_fields__ and mine.random_state is None:
                 mine.random_state = seed_of_step(seed, place)
             if isinstance(mine, Combination):
@@ -163,6 +168,7 @@ class SmoteThenClean(Combination):
 
     sampling_strategy: Any = "auto"
     random_state: Any = None
+    carry: Any = None
     smote: Any = field(default=None, metadata=allow(OverSampler, None))
     n_jobs: int | None = field(default=None, metadata=allow(Integral, None))
 

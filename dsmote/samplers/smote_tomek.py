@@ -17,6 +17,8 @@ class SMOTETomek(SmoteThenClean):
     ----------
     sampling_strategy, random_state
         Of the over-sampler, as in :class:`~dsmote.SMOTE`, where `smote` is not given.
+    carry : sequence of column names, default=None
+        Passthrough columns of both steps, as in :class:`~dsmote.SMOTE`.
     smote : over-sampler, default=None
         ``SMOTE()`` if not given; any over-sampler, which keeps its own parameters.
     tomek : cleaning method, default=None
