@@ -62,6 +62,7 @@ from dsmote.execute.recipe import (
 )
 from dsmote.execute.rows import common_categories, join_levels
 from dsmote.neighbors import cells as kernels
+from dsmote.neighbors import choose_engine
 from dsmote.neighbors.exact import scale_power
 from dsmote.plan import (
     Block,
@@ -73,6 +74,7 @@ from dsmote.plan import (
     format_bytes,
 )
 from dsmote.plan.draws import INDEX
+from dsmote.plan.labels import listed
 from dsmote.plan.memory import CELL_NEW_ROWS, CELL_SAMPLE
 
 
@@ -782,26 +784,46 @@ def with_cells(
     """Add to a plan what cells cost; refuse where nearly all pairs of rows would be compared."""
     notes, problems = [], []
     row = 8 * len(schema.numeric) + 4 * len(schema.nominal) + 32
-    for c in plan.growing:
-        if not c.cells:
-            continue
-        asking = min(c.usable, c.new)
-        text = f"class {c.label!r} is cut into {c.cells:,} cells of at most {c.cell_rows:,} rows"
-        forwards = 0.0
-        if c.label in profile.sample:
-            sample = recipe.scaled(np.unique(profile.sample[c.label].numeric, axis=0))
+    cut = [c for c in plan.growing if c.cells]
+    for c in cut if recipe.values else ():
+        made = c.usable * row + min(c.usable, c.new) * row + c.new * row
+        text = f"new rows of class {c.label!r} are made in cells of all rows"
+        notes.append(f"{text}; scratch files of about {format_bytes(made)}")
+    searches = [] if recipe.values else [(c, min(c.usable, c.new), recipe.k, c.new) for c in cut]
+    if plan.all_rows is not None:
+        asking = sum(c.usable for c in cut)
+        searches.append((plan.all_rows, asking, recipe.n_neighbors_all, 0))
+    for c, asking, k, new in searches:
+        of_all = c is plan.all_rows
+        what = "the table" if of_all else f"class {c.label!r}"
+        who = f"a row of class {listed(repr(of.label) for of in cut)}" if of_all else "a base row"
+        text = f"{what} is cut into {c.cells:,} cells of at most {c.cell_rows:,} rows"
+        forwards, engine = 0.0, c.engine or ""
+        of = plan.classes if of_all else [c]
+        if all(each.label in profile.sample for each in of):
+            sample = recipe.scaled(np.unique(_sample(profile, of), axis=0))
             sample = sample * scale_power(sample)
             cutting = kernels.cut(sample, (c.cells - 1).bit_length())
-            low, high = kernels.estimate_forwards(sample, cutting, c.usable, recipe.k)
+            low, high = kernels.estimate_forwards(sample, cutting, c.usable, k)
             forwards = max(low, high)
-            text += f"; a base row asks {low:.2f} to {high:.2f} other cells"
-        size = 2 * c.usable * row + asking * (16 * recipe.k + forwards * row) + c.new * row
+            text += f"; {who} asks {low:.2f} to {high:.2f} other cells"
+            if of_all:
+                engine = (recipe.engine_all or choose_engine(c.cell_rows, sample).engine).name
+        size = 2 * c.usable * row + asking * (16 * k + forwards * row) + new * row
         notes.append(f"{text}; scratch files of about {format_bytes(size)}")
         pairs = asking * (1 + forwards) * c.usable / c.cells
-        if pairs > max_pairs and (c.engine or "").endswith("brute"):
+        if pairs > max_pairs and engine.endswith("brute"):
+            remedy = "n_components, CappedIndex as neighbors, " * (not of_all)
             problems.append(
-                f"class {c.label!r}: its rows spread in so many directions that {pairs:.1e} pairs "
+                f"{what}: its rows spread in so many directions that {pairs:.1e} pairs "
                 f"of rows would be compared, and max_pairs allows {max_pairs:.1e}; give "
-                "n_components, CappedIndex as neighbors, fewer columns or a larger max_pairs"
+                f"{remedy}fewer columns or a larger max_pairs"
             )
     return replace(plan, notes=(*plan.notes, *notes), too_large=(*plan.too_large, *problems))
+
+
+def _sample(profile: Profile, classes: Sequence[ClassPlan]) -> np.ndarray:
+    """Return sampled rows of classes, of each its share."""
+    some = [(c.usable, profile.sample[c.label].numeric) for c in classes if c.usable]
+    share = min((len(rows) / n for n, rows in some), default=0.0)
+    return np.concatenate([rows[: int(np.ceil(n * share))] for n, rows in some])
