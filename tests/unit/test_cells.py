@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote import SMOTE, SMOTENC
+from dsmote import SMOTE, SMOTEN, SMOTENC, KMeansSMOTE
 from dsmote.execute import exchange
-from dsmote.execute.cells import _evenly
 from dsmote.execute.exchange import Exchange, Scratch
 from dsmote.execute.recipe import Draws
+from dsmote.execute.search import _evenly
 from dsmote.neighbors import CappedIndex
 from dsmote.plan import Limit, MemoryLimitError, Stream
 from dsmote.plan.draws import GAP, Scattered
@@ -185,8 +185,15 @@ def test_cells_of_a_table_in_memory():
 def test_each_sampler_that_is_asked_for_cells_makes_them_or_says_why(name):
     kind, params = OVER[name]
     how, table = kind(**params, route="cells"), dask_frame(table_of(name, 120, 30), even(120, 3))
-    if kind in (SMOTE, SMOTENC):
-        assert how.plan(table, target="y").classes[1].cells == 2
+    if kind is not KMeansSMOTE and kind is not SMOTEN:
+        plan = how.plan(table, target="y")
+        made_in_all = params.get("kind") == "borderline-2"
+        assert plan.classes[1].cells == (8 if made_in_all else 2)
+        if how._recipe().n_neighbors_all:
+            assert (plan.all_rows.cells, plan.all_rows.usable) == (8, 120)
+            assert plan.to_dict()["all_rows"] == {"cells": 8, "cell_rows": 120}
+            assert "nearest of all" not in str(plan.passes)
+            assert "the table is cut into 8 cells of at most 120 rows; a row of" in str(plan.notes)
     else:
         refused(how, f"route='cells' is not possible: {kind.__name__} asks for more", table)
 
