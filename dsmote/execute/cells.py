@@ -34,9 +34,11 @@ import pyarrow as pa
 
 from dsmote.execute.arrow import (
     NO_IDS,
+    arrays_of,
     as_of_class,
     batch_of,
     concatenated,
+    frame_of,
     n_groups,
     rows_of,
     table_of,
@@ -283,12 +285,21 @@ class Cells(Search):
         own = rows.take(bases)
         new = replace(own, numeric=made.numeric, codes=made.codes, integers=made.integers)
         new = replace(new, more={})
-        more = {"place": places, "neighbour": made.neighbours, "gap": made.gaps, "v": made.weights}
+        more: dict[str, Any] = {"place": places, "neighbour": made.neighbours}
+        more |= {"gap": made.gaps, "v": made.weights}
+        if self._tells_neighbours and rows.passthrough is not None and made.neighbours is not None:
+            at = np.searchsorted(rows.numbers, made.neighbours)
+            more |= arrays_of(rows.passthrough.take(at), "q")
         return table_of(new, **{name: of for name, of in more.items() if of is not None})
 
     def made(self, layout: Layout, files: Sequence[dict[str, np.ndarray]]) -> MadeInCells:
         """Return where the new rows are."""
         return MadeInCells(self, layout, tuple(int(of["files"]) for of in files))
+
+    @property
+    def _tells_neighbours(self) -> bool:
+        """Whether the values that neighbours carry are wanted."""
+        return self.how.provenance == "full" and bool(self.how.schema.carried)
 
     # ---- the blocks
 
@@ -311,17 +322,27 @@ class Cells(Search):
         def column(name: str) -> Any:
             return more[name].to_numpy()[order] if name in more.column_names else None
 
+        bases, neighbours = np.arange(len(rows)), column("neighbour")
+        parents = rows
+        if self._tells_neighbours and rows.passthrough is not None:
+            # Parents are known by their numbers, of which those of bases come first.
+            carried = frame_of(more.take(pa.array(order)), "q", rows.passthrough)
+            others = replace(rows, numbers=neighbours, passthrough=carried)
+            parents = concatenated([rows, others])
+            first = np.unique(parents.numbers, return_index=True)[1]
+            parents = parents.take(first)
+            bases = np.searchsorted(parents.numbers, rows.numbers)
         new = Made(
             rows.numeric,
             rows.integers,
             rows.codes,
-            np.arange(len(rows)),
-            column("neighbour"),
+            bases,
+            neighbours,
             column("gap"),
             column("v"),
         )
         of = ClassIndex(
-            rows, _ALLOCATED, None, None, {}, False, self.cls.rank, decimals=layout.decimals
+            parents, _ALLOCATED, None, None, {}, False, self.cls.rank, decimals=layout.decimals
         )
         return finish(of, new, self.how, block.label, self.how.first + block.offset, like, array)
 

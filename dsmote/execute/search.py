@@ -40,7 +40,7 @@ from dsmote.execute.recipe import (
     Recipe,
     Rows,
 )
-from dsmote.execute.rows import common_categories, join_levels
+from dsmote.execute.rows import common_categories, join_frames, join_levels
 from dsmote.neighbors import cells as kernels
 from dsmote.neighbors.exact import scale_power
 from dsmote.plan import (
@@ -123,7 +123,7 @@ class Search:
         drawn = np.random.default_rng(place).random(len(rows))
         travelling = self._representatives(matrix, rows) == np.arange(len(rows))
         travelling &= drawn < CELL_SAMPLE / max(1, self.cls.usable)
-        sample = rows.take(np.flatnonzero(travelling))
+        sample = replace(rows, passthrough=None).take(np.flatnonzero(travelling))
         self.exchange.send(self._name("rows", place), table_of(rows), np.zeros(len(rows), int), 1)
         sizes = np.bincount(group, minlength=n_groups(rows))
         largest = np.zeros(len(sizes))
@@ -465,5 +465,7 @@ def in_common(stored: Sequence[Stored], schema: Schema) -> Rows:
     unfit = frozenset().union(*(each.unfit for each in filled))
     integers = {j: kind for like in likes for j, kind in like.integers.items() if j not in unfit}
     groups = None if first.group is None else numbered_groups(likes)[1]
+    frames = [like.passthrough for like in likes if like.passthrough is not None]
     common: dict[str, Any] = {"units": units, "integers": integers, "group_levels": groups}
+    common["passthrough"] = join_frames(frames) if frames else None
     return replace(first, levels=tuple(levels), categories=categories, **common)
