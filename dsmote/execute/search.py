@@ -332,8 +332,7 @@ class Search:
                 points = self._matrix(layout, asked)
                 if layout.weight:
                     points = np.concatenate([points, asked.codes], axis=1)
-                bounds = [len(came) * i // k for i in range(k + 1)]
-                for i, j in pairwise(bounds):  # of each k at most: no slice has more than came
+                for i, j in pairwise(_slices(len(came), k)):
                     if i == j or not len(rows):
                         yield batch_of(schema.empty_table())
                         continue
@@ -372,9 +371,8 @@ class Search:
 
     def _answers(self, layout: Layout, c: int) -> Iterator[pa.Table]:
         asked, k = self.exchange.once(self._name("home", c), dict)["forwards"], self.k
-        # As those who answered cut them; of several cells at once where they are few.
-        there = np.diff(asked[:, None] * np.arange(k + 1) // k) > 0
-        batch = np.cumsum(asked) // CELL_NEW_ROWS
+        there = np.array([np.diff(_slices(n, k)) > 0 for n in asked.tolist()])
+        batch = np.cumsum(asked * k) // CELL_NEW_ROWS  # of several cells at once where they are few
         for others in np.split(np.arange(len(asked)), np.flatnonzero(np.diff(batch)) + 1):
             for i in np.flatnonzero(there[others].any(axis=0)).tolist():
                 names = [self._name("answer", other) for other in others[there[others, i]].tolist()]
@@ -425,6 +423,15 @@ def merged_boxes(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray
         "first": reduce(np.minimum, (part["first"] for part in parts)),
         "last": reduce(np.maximum, (part["last"] for part in parts)),
     }
+
+
+def _slices(n: int, k: int) -> list[int]:
+    """Cut n queries into k slices, some empty: of each the answers are read at once.
+
+    There are at most k answers to each: no more than came, or than are sent at once.
+    """
+    some = max(1, min(k, -(-n * k // CELL_NEW_ROWS)))
+    return [*(n * i // some for i in range(some + 1)), *([n] * (k - some))]
 
 
 def _ends(group: np.ndarray, cell: np.ndarray, n: int) -> dict[str, np.ndarray]:
