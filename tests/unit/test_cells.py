@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote import SMOTE, SMOTEN, SMOTENC, KMeansSMOTE
+from dsmote import SMOTE, SMOTEN, SMOTENC, BorderlineSMOTE, KMeansSMOTE
 from dsmote.execute import exchange
 from dsmote.execute.exchange import Exchange, Scratch
 from dsmote.execute.recipe import Draws
