@@ -300,7 +300,8 @@ def test_neighbours_within_groups(kind, on_small, by):
     X = pd.DataFrame(rng.normal(size=(N, 2)), columns=["x", "z"])
     group = pd.Series(rng.choice([*"abcde"], N, p=[0.5, 0.2, 0.2, 0.08, 0.02]), name="g")
     y = pd.Series(np.repeat([0, 1], [90, 70]))[rng.permutation(N)].reset_index(drop=True)
-    X.iloc[50:60] = X.iloc[0].to_numpy()
+    X.iloc[40:80] = X.iloc[0].to_numpy()  # a partition of equal rows, of several groups
+    group.iloc[70:80] = "d"
     X[group == "b"] *= 1e-170
     X[group == "c"] *= 1e130
     if kind is SMOTENC:
