@@ -164,26 +164,10 @@ class Cells:
             columns = self._columns(places, stored[0].like.numeric.shape[1])
             weight = self.recipe.weight_of(columns)
         like = _in_common(stored, self.how.schema)
-        # Groups of the partitions, one after the other, among those of the class.
-        sizes, largest = np.zeros(n_groups(like), dtype=np.int64), np.zeros(n_groups(like))
-        groups = np.zeros(len(stored), dtype=np.int64)
-        if like.group_levels is not None:
-            groups = numbered_groups([each.like for each in stored])[0]
-        np.add.at(sizes, groups, np.concatenate([each.sizes for each in stored]))
-        np.maximum.at(largest, groups, np.concatenate([each.largest for each in stored]))
-        lone, among = np.zeros(1, dtype=bool), None
-        if like.group_levels is not None:
-            lone = lone_groups(sizes, like.group_levels, self.recipe, self.cls)
-            if self.recipe.on_small_group == "skip":
-                among = np.flatnonzero(~self._of_rows(lone[groups], stored, places))
-        units = np.ones(len(largest))
-        # Others are of usual size, and there may be many groups.
-        for group in np.flatnonzero(np.abs(np.frexp(np.maximum(largest, weight))[1]) > 100):
-            units[group] = scale_power(largest[group : group + 1], weight)
-        step = 0.0
-        if like.group_levels is not None:
-            # Larger than any distance in a group: of two groups in a cell, it is cut between them.
-            step = float(np.ldexp(1.0, np.frexp((largest * units).max())[1] + 4))
+        units, lone, step = self._by_group(stored, like, weight)
+        among = None
+        if like.group is not None and self.recipe.on_small_group == "skip":
+            among = np.flatnonzero(~self._of_rows(lone, stored, places))
         pieces = -(-max(each.n_rows for each in stored) // CELL_NEW_ROWS)
         layout = Layout(None, units, step, lone, weight, found.starts, pieces, like, found.decimals)
         sample = concatenated([as_of_class(each.sample, like) for each in stored])
@@ -200,16 +184,33 @@ class Cells:
         self.exchange.write(self._name("allocation", 0), batches, schema)
         return layout
 
+    def _by_group(
+        self, stored: Sequence[Stored], like: Rows, weight: float
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return the units of the groups, which are too small, and the step between them."""
+        sizes, largest = np.zeros(n_groups(like), dtype=np.int64), np.zeros(n_groups(like))
+        numbers = _numbers_of_groups(stored)
+        np.add.at(sizes, numbers, np.concatenate([each.sizes for each in stored]))
+        np.maximum.at(largest, numbers, np.concatenate([each.largest for each in stored]))
+        units = np.ones(len(largest))
+        # Others are of usual size, and there may be many groups.
+        for group in np.flatnonzero(np.abs(np.frexp(np.maximum(largest, weight))[1]) > 100):
+            units[group] = scale_power(largest[group : group + 1], weight)
+        if like.group_levels is None:
+            return units, np.zeros(1, dtype=bool), 0.0
+        lone = lone_groups(sizes, like.group_levels, self.recipe, self.cls)
+        # Larger than any distance in a group: of two groups in a cell, it is cut between them.
+        return units, lone, float(np.ldexp(1.0, np.frexp((largest * units).max())[1] + 4))
+
     def _of_rows(
         self, marks: np.ndarray, stored: Sequence[Stored], places: Sequence[int]
     ) -> np.ndarray:
-        """Return the marks of the rows' groups; `marks` are of the groups of the partitions."""
-        parts = []
-        for each, place in zip(stored, places, strict=True):
-            own, marks = np.split(marks, [len(each.sizes)])
-            codes = self.exchange.receive([self._name("groups", place)], 0)["g"].to_numpy()
-            parts.append(own[codes])
-        return np.concatenate(parts)
+        """Return the marks of the rows' groups."""
+        of_parts = np.split(
+            marks[_numbers_of_groups(stored)], np.cumsum([len(each.sizes) for each in stored])[:-1]
+        )
+        codes = (self.exchange.receive([self._name("groups", place)], 0)["g"] for place in places)
+        return np.concatenate([of[c.to_numpy()] for of, c in zip(of_parts, codes, strict=True)])
 
     def _columns(self, places: Sequence[int], n: int) -> Iterator[np.ndarray]:
         names = [self._name("columns", place) for place in places]
@@ -643,6 +644,13 @@ def store(place: int, *row: Any, take: Take, cells: Sequence[Cells]) -> Extract:
 
 
 _ALLOCATED = Bases(NO_IDS)  # each base row has its new rows with it
+
+
+def _numbers_of_groups(stored: Sequence[Stored]) -> np.ndarray:
+    """Return the numbers, in the class, of the groups of the partitions, one after the other."""
+    if stored[0].like.group is None:
+        return np.zeros(len(stored), dtype=np.int64)
+    return numbered_groups([each.like for each in stored])[0]
 
 
 def _in_common(stored: Sequence[Stored], schema: Schema) -> Rows:

@@ -284,7 +284,8 @@ def test_columns_of_parents(of):
     how._inherited = ("i",)
     with dask.config.set({"dataframe.convert-string": False}):
         pair = lazy_frame(X, lengths), dask_frame(y, lengths)
-        made = both(how, pair, 30, scheduler="synchronous")
+        weights = {"sample_weight": dask_frame(pd.Series(rng.random(N)), lengths)}
+        made = both(how, pair, 30, weights, scheduler="synchronous")
     new = made[0][made[0]["synthetic"]]
     for name, parent in (("p_base", "base_row"), ("p_neighbour", "neighbour_row")):
         expected = X.iloc[new[parent].astype(int), 1].astype(object)
