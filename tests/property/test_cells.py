@@ -301,7 +301,8 @@ def test_columns_of_parents(of):
     how._inherited = ("i",)
     with dask.config.set({"dataframe.convert-string": False}):
         pair = lazy_frame(X, lengths), dask_frame(y, lengths)
-        made = both(how, pair, 30, scheduler="synchronous")
+        weights = {"sample_weight": dask_frame(pd.Series(rng.random(N)), lengths)}
+        made = both(how, pair, 30, weights, scheduler="synchronous")
     new = made[0][made[0]["synthetic"]]
     for name, parent in (("p_base", "base_row"), ("p_neighbour", "neighbour_row")):
         expected = X.iloc[new[parent].astype(int), 1].astype(object)
@@ -317,7 +318,8 @@ def test_neighbours_within_groups(kind, on_small, by):
     X = pd.DataFrame(rng.normal(size=(N, 2)), columns=["x", "z"])
     group = pd.Series(rng.choice([*"abcde"], N, p=[0.5, 0.2, 0.2, 0.08, 0.02]), name="g")
     y = pd.Series(np.repeat([0, 1], [90, 70]))[rng.permutation(N)].reset_index(drop=True)
-    X.iloc[50:60] = X.iloc[0].to_numpy()
+    X.iloc[40:80] = X.iloc[0].to_numpy()  # a partition of equal rows, of several groups
+    group.iloc[70:80] = "d"
     X[group == "b"] *= 1e-170
     X[group == "c"] *= 1e130
     if kind is SMOTENC:
