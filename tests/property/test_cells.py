@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dsmote import ADASYN, SMOTE, SMOTENC, SVMSMOTE, BorderlineSMOTE, SafeLevelSMOTE
 from dsmote.execute.cells import Cells  # which is else loaded when there are cells
+from dsmote.execute.nearest_cells import AllCells
 from tests.tables import (
     assert_same_bits,
     compute_pair,
@@ -287,6 +288,31 @@ def test_equal_rows_that_do_not_travel(of):
         patch.setattr(Cells, "_spread", seen)
         both(how, pair, 8, weights, scheduler="synchronous")
     assert sum(surplus) > 0
+
+
+@pytest.mark.parametrize("name", ["borderline-1", "borderline-2", "adasyn", "safe-level"])
+def test_equal_rows_of_several_classes(name):
+    """A row that does not travel is told the nearest of all of another, maybe of another class."""
+    rng, lengths, (kind, _) = np.random.default_rng(5), even(N, 3), SAMPLERS[name]
+    X = pd.DataFrame(rng.integers(0, 3, (N, 2)), columns=["x", "z"]).astype(float)
+    y = pd.Series(rng.permutation(np.repeat([0, 1, 2], [80, 50, 30])))
+    params = {"kind": name} | {"m_neighbors": 4} if "border" in name else {}
+    params |= {"n_neighbors" if kind is ADASYN else "k_neighbors": 3}
+    how = kind(random_state=1, provenance="full", **params)
+    pair = [dask_frame(table, lengths) for table in (X, y)]
+    weights = {"sample_weight": dask_frame(pd.Series(rng.random(N)), lengths)}
+    with pytest.MonkeyPatch.context() as patch:
+        set_constant(patch, "execute", "CELL_NEW_ROWS", 7)
+        sent, surplus = AllCells._sent, []
+
+        def seen(*args):
+            found = sent(*args)
+            surplus.append(found["surplus"].sum())
+            return found
+
+        patch.setattr(AllCells, "_sent", seen)
+        both(how, pair, 20, weights, scheduler="synchronous")
+    assert sum(surplus) > 20
 
 
 @pytest.mark.parametrize("of", ["categories", "mixed", "date", "decimals"])
