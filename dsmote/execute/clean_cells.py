@@ -21,7 +21,7 @@ are in one worker: neighbours are the same, by (distance, row number).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import count, repeat
@@ -41,12 +41,12 @@ from dsmote.execute.arrow import (
     rows_of,
     table_of,
 )
-from dsmote.execute.cells import Cells, Layout, Stored, in_common, merged_boxes
 from dsmote.execute.clean import Cleaning, Kept, RankedRows, Reduce, SomeRows, kept_of, take_rows
 from dsmote.execute.exchange import scratch
 from dsmote.execute.extract import Extract, Take, join_extracts
 from dsmote.execute.graph import FAN_IN, add_each, tree, with_one_thread
 from dsmote.execute.recipe import Making, Recipe, Rows
+from dsmote.execute.search import Layout, Search, Stored, in_common, merged_boxes
 from dsmote.kernels import mixed_weight
 from dsmote.neighbors import Choice, choose_engine
 from dsmote.neighbors import cells as kernels
@@ -140,15 +140,16 @@ class CellRows(RankedRows):
         return cells.answers(place)
 
 
+_SEEN = 512  # rows that an engine is chosen from
 #: Stages of which there is one for each round; rows are spread once.
 _ROUND = ("home", "forward", "answer", "told", "question", "few")
 
 
 @dataclass(frozen=True)
-class CleanCells(Cells):
+class CleanCells(Search):
     """All complete rows in cells, known by their places in the table's order. `cls` is the table.
 
-    Searches are those of :class:`~dsmote.execute.cells.Cells`, one for each round.
+    There is a search for each round.
     """
 
     task: Any = None  # a Cleaning
@@ -165,7 +166,8 @@ class CleanCells(Cells):
         return "table"
 
     @property
-    def _what(self) -> str:
+    def what(self) -> str:
+        """What is searched, for messages."""
         return "the table"
 
     @property
@@ -257,6 +259,15 @@ class CleanCells(Cells):
                 stage(layout, boxes, None, c)
 
     # ---- the cells
+
+    def _build(self, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
+        some = slice(None, None, max(1, len(rows) // _SEEN))
+        engine: Any = self.recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
+
+        def build(matrix: np.ndarray, codes: np.ndarray, weight: float) -> Any:
+            return engine.build(matrix, *((codes, weight) if weight else ()))
+
+        return build
 
     def rows_of_cell(self, layout: Layout, c: int) -> tuple[Rows, pa.Table]:
         """Return the rows of a cell, and which of them ask."""
@@ -439,7 +450,7 @@ def clean_cells(task: Cleaning, parts: int, token: str) -> CleanCells:
     how = Making(recipe, task.schema, plan.seed)
     exchange = scratch(task.scratch, token, task.staged)
     assert plan.all_rows is not None
-    return CleanCells(exchange, how, plan.all_rows, (), parts, task=task)
+    return CleanCells(exchange, how, plan.all_rows, parts, task=task)
 
 
 def add_cells(tasks: dict[Any, Any], rows: Sequence[Any], token: str, cells: CleanCells) -> Any:

@@ -522,14 +522,14 @@ def _add_cells(
     tasks: dict[Any, Any], token: str, cells: Sequence[Cells], gathered: Any, model: Any
 ) -> dict[int, Any]:
     """Add the tasks of classes that are cut into cells; return the keys of what they made."""
-    from dsmote.execute.cells import merged_boxes
+    from dsmote.execute.search import merged_boxes
 
-    def add(of: Cells, name: str, function: Callable[..., Any], n: int, *args: Any) -> list[Any]:
+    def add(of: Any, name: str, function: Callable[..., Any], n: int, *args: Any) -> list[Any]:
         rows = ((*args, place) for place in range(n))
         name = f"{name}-{of.own}-{token}"
         return add_each(tasks, name, partial(with_one_thread, function), rows)
 
-    def spread(of: Cells, *after: Any) -> tuple[Any, list[Any]]:
+    def spread(of: Any, *after: Any) -> tuple[Any, list[Any]]:
         layout = f"layout-{of.own}-{token}"
         tasks[layout] = (of.lay_out, gathered, *after)
         extracts = ((f"extract-{token}", place) for place in range(of.parts))
@@ -537,7 +537,7 @@ def _add_cells(
         look = partial(with_one_thread, of.spread)
         return layout, add_each(tasks, f"spread-{of.own}-{token}", look, parts)
 
-    def search(of: Cells, *after: Any) -> tuple[Any, Any, Any]:
+    def search(of: Any, *after: Any) -> tuple[Any, Any, Any]:
         """Add a search; return layout and boxes, and a task that is done when it is."""
         layout, level = spread(of, *after)
         own = f"{of.own}-{token}"

@@ -24,12 +24,13 @@ import numpy as np
 import pyarrow as pa
 
 from dsmote.execute.arrow import as_of_class, groups_of, n_groups, rows_of
-from dsmote.execute.cells import Cells, Indexed, Layout, in_common
+from dsmote.execute.cells import Cells, Indexed
 from dsmote.execute.chunks import Chunks
 from dsmote.execute.exchange import scratch
 from dsmote.execute.extract import Extract, reference_rows
 from dsmote.execute.partition import Partition
 from dsmote.execute.recipe import NearestOfAll, Rows, Task, other_classes
+from dsmote.execute.search import Layout, Search, in_common
 from dsmote.plan import Schema
 
 
@@ -42,7 +43,7 @@ class AllLayout(Layout):
 
 
 @dataclass(frozen=True)
-class AllCells(Cells):
+class AllCells(Search):
     """All rows in cells, of which those of some classes ask. `cls` stands for the table."""
 
     asking: tuple[int, ...] = ()  # ranks of the classes that ask
@@ -59,7 +60,8 @@ class AllCells(Cells):
         return int(self.recipe.n_neighbors_all)
 
     @property
-    def _what(self) -> str:
+    def what(self) -> str:
+        """What is searched, for messages."""
         return "the table"
 
     # ---- the partitions
@@ -71,7 +73,7 @@ class AllCells(Cells):
         more = {"rank": found.ranks}
         return replace(found.rows, integers={}, units={}, weights=weights, more=more)
 
-    def lay_out(self, found: Extract, judged: Any = ()) -> AllLayout:
+    def lay_out(self, found: Extract) -> AllLayout:
         """Cut the cells, and number the rows of the classes that ask."""
         stored = [each for each in found.stored[self.cls.rank] if each is not None]
         like = in_common(stored, self.how.schema)
@@ -250,11 +252,10 @@ def cells_of(task: Task, parts: int, token: str) -> list[Cells | Chunks]:
     if plan.all_rows is not None:
         asking, ranks = tuple(c.rank for c in cut), {c.label: c.rank for c in plan.classes}
         more: Any = {"asking": asking, "ranks": ranks}
-        of_all = AllCells(exchange, how, plan.all_rows, (), parts, **more)
+        of_all = AllCells(exchange, how, plan.all_rows, parts, **more)
         kind = TowardAll if how.recipe.values else Cells
     found: list[Cells | Chunks] = []
     for c in cut:
         blocks = tuple(block for block in plan.blocks if block.class_rank == c.rank)
-        found.append(kind(exchange, how, c, blocks, parts, plan.n_new, of_all))
-    found += [Chunks(exchange, how, c) for c in plan.growing if c.stored and not c.cells]
-    return found
+        found.append(kind(exchange, how, c, parts, blocks, plan.n_new, of_all))
+    return found + [Chunks(exchange, how, c) for c in plan.growing if c.stored and not c.cells]

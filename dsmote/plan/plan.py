@@ -31,6 +31,7 @@ from dsmote.plan.strategy import CLEAN, COMBINED, OVER, UNDER, Counts
 
 RULE_OF_THUMB = "rule of thumb: "  # begins a warning that nothing was measured for
 SMALL_K_ROWS = 2_000  # rows of a class per neighbour from which on k counts as small
+_CUT = ("cells", "cell_rows")
 ALL_ROWS = "the nearest of all rows"  # what the data are read once more for
 COPY = "copy"  # the engine of a class that has too few rows for neighbours, and is copied
 
@@ -246,6 +247,8 @@ class Plan:
             found["passes"] = list(self.passes)
         if self.test is not None:
             found["test"] = [{"label": _jsonable(label), "rows": n} for label, n in self.test]
+        if self.all_rows is not None:
+            found["all_rows"] = {name: getattr(self.all_rows, name) for name in _CUT}
         if self.memory is not None:
             found["memory"] = self.memory.to_dict()
         if told:

@@ -50,9 +50,14 @@ def rows_seen(dimension: float, k: int) -> float:
 
 
 def cell_work(
-    c: ClassPlan, forwards: float, dimension: float, row: int, partitions: int = 1
+    c: ClassPlan,
+    forwards: float,
+    dimension: float,
+    row: int,
+    partitions: int = 1,
+    asking: float | None = None,
 ) -> CellWork:
-    """Tell what a class takes whose base rows go on to so many other cells.
+    """Tell what a class takes whose base rows, or so many `asking`, go on to other cells.
 
     `dimension` is that in which rows spread near each other, `row` are the bytes of a row.
 
@@ -64,7 +69,8 @@ def cell_work(
     (3459, 5187982)
     """
     k, rows = c.k or 0, c.usable / c.cells
-    asking = -c.usable * expm1(-c.new / c.usable)
+    if asking is None:
+        asking = -c.usable * expm1(-c.new / c.usable)
     queries = asking * (1 + forwards)
     # Queries at home have a row in the tree; others are asked for with a bound.
     seen = min(rows, rows_seen(min(dimension, 50.0), k))

@@ -63,6 +63,9 @@ class ADASYN(OverSampler):
         As `k_neighbors` of :class:`~dsmote.SMOTE`, for both searches.
     neighbors, scale, n_components, carry, missing, on_small_class, on_small_group, provenance
         As in :class:`~dsmote.SMOTE`. The nearest of all rows are found exactly.
+    route, scratch, max_pairs
+        As in :class:`~dsmote.SMOTE`. With cells all rows are cut into some, too, and searched
+        there for the nearest of all.
 
     Attributes
     ----------
@@ -72,7 +75,8 @@ class ADASYN(OverSampler):
     Notes
     -----
     Reads the data three times: to count the classes, to collect their rows and write the
-    originals, and to find the nearest of all rows. On Dask only the first happens at once.
+    originals, and to find the nearest of all rows; twice where these are found in cells. On Dask
+    only the first happens at once.
 
     References
     ----------

@@ -585,8 +585,10 @@ class OverSampler(Sampler):
             wrong = "a table in memory is searched as a whole: pass it as a Dask collection"
         elif not recipe.in_cells:
             wrong = f"{type(self).__name__} asks for more than exact neighbours in the class"
-        elif not (recipe.by_row or may_be_cut(schema, self.provenance)):
-            wrong = "rows with inherited columns or parents' carried values are not cut"
+        elif not recipe.by_row and tells_of_all(recipe, schema, self.provenance):
+            wrong = (
+                "provenance='full' tells what parents carry, and cells of all rows do not hold it"
+            )
         if wrong:
             raise ValueError(f"route='cells' is not possible: {wrong}; or leave route out")
         return self.route
@@ -711,14 +713,14 @@ def needs_of(
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
     more = {"levels": sum(map(attrgetter("bytes"), profile.levels)), "passthrough": passthrough}
-    whole = recipe.by_row or may_be_cut(schema, provenance)
+    whole = recipe.by_row or not tells_of_all(recipe, schema, provenance)
     more["cells"] = table.lazy and recipe.in_cells and whole
     return replace(recipe.needs(), passes=tuple(passes), **more)
 
 
-def may_be_cut(schema: Schema, provenance: Any) -> bool:
-    """Tell whether rows are known by features, weights, groups and numbers, which cells hold."""
-    return not (schema.copied or (provenance == "full" and schema.carried))
+def tells_of_all(recipe: Recipe, schema: Schema, provenance: Any) -> bool:
+    """Tell whether new rows are to tell what the nearest of all rows carry."""
+    return recipe.values > 0 and provenance == "full" and bool(schema.carried)
 
 
 def companions_of(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:

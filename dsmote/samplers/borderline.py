@@ -149,6 +149,9 @@ class BorderlineSMOTE(BorderSampler):
         What to do where no row of a class is in danger: refuse, or take all its rows as bases.
     neighbors, scale, n_components, carry, missing, on_small_class, on_small_group, provenance
         As in :class:`~dsmote.SMOTE`. The nearest of all rows are found exactly.
+    route, scratch, max_pairs
+        As in :class:`~dsmote.SMOTE`. With cells all rows are cut into some, too, and searched
+        there for the nearest of all.
 
     Attributes
     ----------
@@ -160,7 +163,8 @@ class BorderlineSMOTE(BorderSampler):
     Notes
     -----
     Reads the data three times: to count the classes, to collect their rows and write the
-    originals, and to find the nearest of all rows. On Dask only the first happens at once.
+    originals, and to find the nearest of all rows; twice where these are found in cells. On Dask
+    only the first happens at once.
 
     References
     ----------

@@ -114,6 +114,9 @@ class SVMSMOTE(BorderSampler):
         vectors. The sample is that of the smallest hashes of the rows. None: to all rows.
     neighbors, scale, n_components, carry, missing, on_small_class, on_small_group, provenance
         As in :class:`~dsmote.SMOTE`. The nearest of all rows are found exactly.
+    route, scratch, max_pairs
+        As in :class:`~dsmote.SMOTE`. With cells all rows are cut into some, too, and searched
+        there for the nearest of all.
 
     Attributes
     ----------
@@ -126,8 +129,8 @@ class SVMSMOTE(BorderSampler):
     Notes
     -----
     Reads the data three times: to count the classes, to collect their rows and the sample and
-    write the originals, and to find the nearest of all rows. On Dask only the first happens at
-    once; the machine is a task of the graph.
+    write the originals, and to find the nearest of all rows (twice where these are found in
+    cells). On Dask only the first happens at once; the machine is a task of the graph.
 
     References
     ----------

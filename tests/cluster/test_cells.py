@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from distributed import Client
 
-from dsmote import SMOTE, run_job
+from dsmote import SMOTE, BorderlineSMOTE, run_job
 from dsmote.execute.exchange import POLL_SECONDS
 from dsmote.plan import plan as plan_module
 from tests.cluster.starting import (
@@ -57,7 +57,8 @@ def writing(write_file):
     def wrapper(folder, path, *args, **more):
         size = write_file(folder, path, *args, **more)
         if path.endswith(exchange.ENDING):
-            wait_at(path.rpartition("/")[2].split("-")[1])
+            own, stage, *_ = path.rpartition("/")[2].split("-")
+            wait_at(stage if own != "all" else f"all-{stage}")
         return size
     return wrapper
 
@@ -98,6 +99,16 @@ class Cluster:
         (growing,) = made.plan_.growing
         assert (growing.cells, len(made.plan_.blocks)) == (8, 4)
         return result
+
+    def made_of_all(self, scratch: Path, kind: str) -> tuple[Any, pd.DataFrame]:
+        """The same of a sampler that asks for the nearest of all rows, and what it is to be."""
+        how = BorderlineSMOTE(random_state=0, kind=kind, route="broadcast")
+        rows = how.resample(self.frame, target="y").compute(scheduler="synchronous")
+        made = how.set_params(route="cells", scratch=str(scratch))
+        result = made.resample(self.frame, target="y")
+        assert made.plan_.all_rows is not None
+        assert made.plan_.all_rows.cells == 32
+        return result, rows
 
     def held(self, result: Any, stage: str) -> tuple[Any, int]:
         """Compute a result until a worker has come to a stage; return the future, and its pid."""
@@ -163,6 +174,28 @@ def test_a_worker_is_killed(cluster: Cluster, tmp_path: Path, stage: str) -> Non
     kill(pid)
     cluster.go_on()
     pd.testing.assert_frame_equal(future.result(60), cluster.rows)
+    del future, result
+    nothing_left(tmp_path)
+
+
+@SLOW
+@pytest.mark.parametrize(
+    ("kind", "stage"),
+    [
+        ("borderline-1", "all-cell"),
+        ("borderline-1", "all-judged"),
+        ("borderline-2", "all-answer"),
+        ("borderline-2", "made"),
+    ],
+)
+def test_a_worker_is_killed_while_all_rows_are_searched(
+    cluster: Cluster, tmp_path: Path, kind: str, stage: str
+) -> None:
+    result, rows = cluster.made_of_all(tmp_path, kind)
+    future, pid = cluster.held(result, stage)
+    kill(pid)
+    cluster.go_on()
+    pd.testing.assert_frame_equal(future.result(120), rows)
     del future, result
     nothing_left(tmp_path)
 
@@ -279,7 +312,9 @@ def test_workers_on_several_machines_need_a_folder(cluster: Cluster, tmp_path: P
 
 
 @SLOW
-@pytest.mark.parametrize(("method", "megabytes"), [("SMOTE", 420), ("SMOTENC", 500)])
+@pytest.mark.parametrize(
+    ("method", "megabytes"), [("SMOTE", 420), ("SMOTENC", 500), ("BorderlineSMOTE", 420)]
+)
 def test_a_job_on_small_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, megabytes: int
 ) -> None:

@@ -4,16 +4,22 @@ import dask
 import numpy as np
 import pytest
 
-from dsmote import SMOTE, SMOTENC
+from dsmote import SMOTE, SMOTENC, SVMSMOTE, BorderlineSMOTE
 from dsmote.execute.exchange import Exchange
 from tests.dask.test_lazy import Store, made_frame, sizes_of, tasks_of
 from tests.tables import assert_same_bits, counted_computes, even, mixed, numbers, set_constant
 
-HOW = {"smote": SMOTE(random_state=0), "smotenc": SMOTENC(["c", "d"], random_state=0)}
+HOW = {
+    "smote": SMOTE(random_state=0),
+    "smotenc": SMOTENC(["c", "d"], random_state=0),
+    "borderline-1": BorderlineSMOTE(random_state=0),
+    "borderline-2": BorderlineSMOTE(kind="borderline-2", random_state=0),
+    "svm": SVMSMOTE(random_state=0, max_fit_rows=300),
+}
 
 
 def tables(name, n=400):
-    return numbers(n, n // 4) if name == "smote" else mixed(n, n // 2)
+    return mixed(n, n // 2) if name == "smotenc" else numbers(n, n // 4)
 
 
 @pytest.mark.parametrize("n", [1, 7, 60])
@@ -28,6 +34,22 @@ def test_number_and_size_of_tasks(n, cell_rows, block_rows, monkeypatch):
     assert cells >= min(10 * n, 10 * n // cell_rows)
     added = set(tasks) - set(tasks_of([given]))
     assert len(added) <= 4 * n + 4 * cells + 4 * len(how.plan_.blocks) + 20
+    assert max(sizes_of(lazy.__dask_graph__()).values()) < 50_000
+
+
+@pytest.mark.parametrize("kind", ["borderline-1", "borderline-2"])
+@pytest.mark.parametrize(("n", "cell_rows"), [(7, 5), (60, 30), (7, 10_000)])
+def test_number_of_tasks_of_two_searches(kind, n, cell_rows, monkeypatch):
+    set_constant(monkeypatch, "plan", "CELL_ROWS", cell_rows)
+    set_constant(monkeypatch, "plan", "BLOCK_ROWS", 20)
+    given, how = made_frame(n).drop(columns="id"), BorderlineSMOTE(kind=kind, route="cells")
+    lazy = how.resample(given, target="y")
+    plan = how.plan_
+    cells = plan.all_rows.cells, plan.classes[1].cells
+    assert cells[0] >= max(2, min(50 * n, 50 * n // cell_rows))
+    assert (cells[0] == cells[1]) == (kind == "borderline-2")
+    added = set(tasks_of([lazy])) - set(tasks_of([given]))
+    assert len(added) <= 5 * n + 4 * sum(cells) + 4 * len(plan.blocks) + 20
     assert max(sizes_of(lazy.__dask_graph__()).values()) < 50_000
 
 
@@ -47,10 +69,11 @@ def test_the_graph_does_not_grow_with_the_rows(name, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "counted"), [("smote", False), ("smote", True), ("smotenc", False)]
+    ("name", "counted"),
+    [("smote", False), ("smote", True), *((name, False) for name in HOW if name != "smote")],
 )
 def test_read_and_computed_as_often_as_in_one_piece(name, counted, monkeypatch):
-    set_constant(monkeypatch, "plan", "CELL_ROWS", 20)
+    set_constant(monkeypatch, "plan", "CELL_ROWS", 20 if "smote" in name else 60)
     table, found = tables(name), {}
     given = {"class_counts": table["y"].value_counts().to_dict()} if counted else {}
     for route in ("broadcast", "cells"):
@@ -62,14 +85,17 @@ def test_read_and_computed_as_often_as_in_one_piece(name, counted, monkeypatch):
         assert store.loads == [len(how.plan_.passes)] * 6
         assert any(c.cells for c in how.plan_.classes) == (route == "cells")
         found[route] = len(computes), len(how.plan_.passes), made
-    assert found["cells"][:2] == found["broadcast"][:2] == (not counted, 2 - counted)
+    # All rows are searched where they were stored, and not read once more.
+    once_more = HOW[name]._recipe().n_neighbors_all > 0
+    assert found["cells"][:2] == (not counted, 2 - counted)
+    assert found["broadcast"][:2] == (not counted, 2 - counted + once_more)
     assert_same_bits(found["cells"][2], found["broadcast"][2])
 
 
 @pytest.mark.parametrize("name", HOW)
 def test_a_part_of_the_result_is_that_part(name, monkeypatch):
     """Blocks may be computed one by one, and again: the files that are there are used."""
-    set_constant(monkeypatch, "plan", "CELL_ROWS", 20)
+    set_constant(monkeypatch, "plan", "CELL_ROWS", 20 if "smote" in name else 60)
     set_constant(monkeypatch, "plan", "BLOCK_ROWS", 30)
     table = tables(name)
     how = HOW[name].set_params(route="cells")

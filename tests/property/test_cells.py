@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dsmote import ADASYN, SMOTE, SMOTENC, SVMSMOTE, BorderlineSMOTE, SafeLevelSMOTE
 from dsmote.execute.cells import Cells  # which is else loaded when there are cells
+from dsmote.execute.nearest_cells import AllCells
 from tests.tables import (
     assert_same_bits,
     compute_pair,
@@ -98,6 +99,13 @@ CUTS = {
     ("execute", "CELL_SAMPLE"): [12, 1 << 15],
     ("neighbors", "_BATCH"): [5, 1 << 12],
     ("neighbors", "_ASKED"): [5, 1 << 15],
+}
+
+
+#: Values of columns that are no features; `tests/unit/test_arrow.py` has more.
+PASSTHROUGH = {
+    **{name: CATEGORICAL[name] for name in ("text", "string", "categories", "missing", "mixed")},
+    **{name: NUMERIC[name] for name in ("int64", "date", "nullable", "decimals", "signed zeros")},
 }
 
 
@@ -210,12 +218,21 @@ def test_cells_make_the_rows_of_one_index(name, data):
         if by_name:
             X.insert(int(rng.integers(0, X.shape[1] + 1)), "g", group)
         more["groups"] = "g" if by_name else held(group)
+    how, passthrough = kind(**params), PASSTHROUGH | {"ids": lambda rng: np.arange(N)}
+    for name in draw(["", "", "p", "i", "pi"]) if not array else "":
+        X.insert(int(rng.integers(0, X.shape[1] + 1)), name, passthrough[draw(passthrough)](rng))
+        if name == "p":
+            how.set_params(carry=["p"])
+            if how._recipe().values and how.provenance:  # cells do not hold what all rows carry
+                how.set_params(provenance="flag")
+        else:
+            how._inherited = ("i",)
     X = lazy_frame(X, lengths) if not array and draw([True, False]) else held(X)
     with pytest.MonkeyPatch.context() as patch:
         for (layer, constant), values in CUTS.items():
             set_constant(patch, layer, constant, draw(values))
         both(
-            kind(**params),
+            how,
             (X, held(y)),
             draw([8, 20, 50, 1_000] if kind in (SMOTE, SMOTENC) else [20, 20, 50, 1_000]),
             more,
@@ -273,6 +290,51 @@ def test_equal_rows_that_do_not_travel(of):
     assert sum(surplus) > 0
 
 
+@pytest.mark.parametrize("name", ["borderline-1", "borderline-2", "adasyn", "safe-level"])
+def test_equal_rows_of_several_classes(name):
+    """A row that does not travel is told the nearest of all of another, maybe of another class."""
+    rng, lengths, (kind, _) = np.random.default_rng(5), even(N, 3), SAMPLERS[name]
+    X = pd.DataFrame(rng.integers(0, 3, (N, 2)), columns=["x", "z"]).astype(float)
+    y = pd.Series(rng.permutation(np.repeat([0, 1, 2], [80, 50, 30])))
+    params = {"kind": name} | {"m_neighbors": 4} if "border" in name else {}
+    params |= {"n_neighbors" if kind is ADASYN else "k_neighbors": 3}
+    how = kind(random_state=1, provenance="full", **params)
+    pair = [dask_frame(table, lengths) for table in (X, y)]
+    weights = {"sample_weight": dask_frame(pd.Series(rng.random(N)), lengths)}
+    with pytest.MonkeyPatch.context() as patch:
+        set_constant(patch, "execute", "CELL_NEW_ROWS", 7)
+        sent, surplus = AllCells._sent, []
+
+        def seen(*args):
+            found = sent(*args)
+            surplus.append(found["surplus"].sum())
+            return found
+
+        patch.setattr(AllCells, "_sent", seen)
+        both(how, pair, 20, weights, scheduler="synchronous")
+    assert sum(surplus) > 20
+
+
+@pytest.mark.parametrize("of", ["categories", "mixed", "date", "decimals"])
+def test_columns_of_parents(of):
+    """New rows tell what both parents carry, and have their base row's value of other columns."""
+    rng, lengths = np.random.default_rng(8), [*even(N, 3), 0]
+    X = pd.DataFrame({"x": rng.normal(size=N), "p": PASSTHROUGH[of](rng), "z": rng.normal(size=N)})
+    X["i"] = PASSTHROUGH[of](rng)
+    X.iloc[:30, [0, 2]] = 0.5
+    y = pd.Series(np.repeat([0, 1], [100, 60])[rng.permutation(N)])
+    how = SMOTE(random_state=1, k_neighbors=3, carry=["p"], provenance="full")
+    how._inherited = ("i",)
+    with dask.config.set({"dataframe.convert-string": False}):
+        pair = lazy_frame(X, lengths), dask_frame(y, lengths)
+        weights = {"sample_weight": dask_frame(pd.Series(rng.random(N)), lengths)}
+        made = both(how, pair, 30, weights, scheduler="synchronous")
+    new = made[0][made[0]["synthetic"]]
+    for name, parent in (("p_base", "base_row"), ("p_neighbour", "neighbour_row")):
+        expected = X.iloc[new[parent].astype(int), 1].astype(object)
+        assert repr(new[name].astype(object).tolist()) == repr(expected.tolist())
+
+
 @pytest.mark.parametrize("kind", [SMOTE, SMOTENC])
 @pytest.mark.parametrize("on_small", ["copy", "skip"])
 @pytest.mark.parametrize("by", ["column", "companion"])
@@ -282,7 +344,8 @@ def test_neighbours_within_groups(kind, on_small, by):
     X = pd.DataFrame(rng.normal(size=(N, 2)), columns=["x", "z"])
     group = pd.Series(rng.choice([*"abcde"], N, p=[0.5, 0.2, 0.2, 0.08, 0.02]), name="g")
     y = pd.Series(np.repeat([0, 1], [90, 70]))[rng.permutation(N)].reset_index(drop=True)
-    X.iloc[50:60] = X.iloc[0].to_numpy()
+    X.iloc[40:80] = X.iloc[0].to_numpy()  # a partition of equal rows, of several groups
+    group.iloc[70:80] = "d"
     X[group == "b"] *= 1e-170
     X[group == "c"] *= 1e130
     if kind is SMOTENC:

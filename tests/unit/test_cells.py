@@ -10,11 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote import SMOTE, SMOTENC, PolynomFitSMOTE, RandomOverSampler
+from dsmote import (
+    SMOTE,
+    SMOTEN,
+    SMOTENC,
+    BorderlineSMOTE,
+    KMeansSMOTE,
+    PolynomFitSMOTE,
+    RandomOverSampler,
+)
 from dsmote.execute import exchange
-from dsmote.execute.cells import _evenly
 from dsmote.execute.exchange import Exchange, Scratch
 from dsmote.execute.recipe import Draws
+from dsmote.execute.search import _evenly
 from dsmote.neighbors import CappedIndex
 from dsmote.plan import Limit, MemoryLimitError, Stream
 from dsmote.plan.draws import GAP, Scattered
@@ -185,10 +193,17 @@ def test_cells_of_a_table_in_memory():
 def test_each_sampler_that_is_asked_for_cells_makes_them_or_says_why(name):
     kind, params = OVER[name]
     how, table = kind(**params, route="cells"), dask_frame(table_of(name, 120, 30), even(120, 3))
-    if kind in (SMOTE, SMOTENC):
-        assert how.plan(table, target="y").classes[1].cells == 2
-    elif kind in (RandomOverSampler, PolynomFitSMOTE):
+    if kind in (RandomOverSampler, PolynomFitSMOTE):
         assert how.plan(table, target="y").classes[1].stored
+    elif kind is not KMeansSMOTE and kind is not SMOTEN:
+        plan = how.plan(table, target="y")
+        made_in_all = params.get("kind") == "borderline-2"
+        assert plan.classes[1].cells == (8 if made_in_all else 2)
+        if how._recipe().n_neighbors_all:
+            assert (plan.all_rows.cells, plan.all_rows.usable) == (8, 120)
+            assert plan.to_dict()["all_rows"] == {"cells": 8, "cell_rows": 120}
+            assert "nearest of all" not in str(plan.passes)
+            assert "the table is cut into 8 cells of at most 120 rows; a row of" in str(plan.notes)
     else:
         refused(how, f"route='cells' is not possible: {kind.__name__} asks for more", table)
 
@@ -200,13 +215,20 @@ def test_approximate_neighbours_are_not_those_of_cells(more):
     refused(SMOTE(route="cells", **more), "SMOTE asks for more than exact neighbours in the class")
 
 
-def test_rows_that_cells_do_not_hold():
+@pytest.mark.parametrize("provenance", [False, "flag", "full"])
+def test_groups_and_passthrough_columns_are_no_reason_against_cells(provenance):
     frame = dask_frame(numbers().assign(g=1, id=np.arange(120.0)), even(120, 3))
-    pattern = "rows with inherited columns or parents' carried values are not cut"
-    refused(SMOTE(route="cells", carry=["id"], provenance="full"), pattern, frame, groups="g")
-    for how in (SMOTE(carry=["id"], provenance="flag"), SMOTE(carry=["id"])):
-        plan = how.set_params(route="cells").plan(frame, target="y", groups="g")
-        assert plan.classes[1].cells == 2
+    how = SMOTE(route="cells", carry=["id"], provenance=provenance)
+    assert how.plan(frame, target="y", groups="g").classes[1].cells == 2
+
+
+def test_what_the_nearest_of_all_rows_carry_is_not_in_cells():
+    frame = dask_frame(numbers(120, 30).assign(id=np.arange(120)), even(120, 3))
+    how = BorderlineSMOTE(kind="borderline-2", carry=["id"], route="cells", provenance="full")
+    refused(how, "provenance='full' tells what parents carry, and cells of all rows", frame)
+    assert how.set_params(provenance="flag").plan(frame, target="y").all_rows is not None
+    how.set_params(kind="borderline-1", provenance="full")
+    assert how.plan(frame, target="y").all_rows is not None
 
 
 def test_more_equal_rows_than_a_cell_may_have(monkeypatch):
