@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -45,6 +46,8 @@ def table_of(rows: Rows, **more: np.ndarray) -> pa.Table:
         columns["w"] = rows.weights
     if rows.group is not None:
         columns["g"] = rows.group
+    if rows.passthrough is not None:
+        columns |= arrays_of(rows.passthrough, "p")
     return pa.table(columns | more)
 
 
@@ -57,6 +60,9 @@ def rows_of(table: pa.Table, like: Rows) -> tuple[Rows, pa.Table]:
     integers = {j: table[f"i{j}"].to_numpy() for j in like.integers}
     weights = table["w"].to_numpy() if like.weights is not None else None
     group = table["g"].to_numpy() if like.group is not None else None
+    passthrough = None
+    if like.passthrough is not None:
+        passthrough = frame_of(table, "p", like.passthrough)
     rows = replace(
         like,
         numeric=x,
@@ -65,8 +71,59 @@ def rows_of(table: pa.Table, like: Rows) -> tuple[Rows, pa.Table]:
         integers=integers,
         weights=weights,
         group=group,
+        passthrough=passthrough,
     )
     return rows, table
+
+
+def arrays_of(frame: pd.DataFrame, name: str) -> dict[str, Any]:
+    """Return the columns of a frame, whatever they are called and hold, as Arrow's."""
+    return {f"{name}{j}": _array_of(column) for j, (_, column) in enumerate(frame.items())}
+
+
+def frame_of(table: pa.Table, name: str, like: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame with the columns and dtypes of another."""
+    columns = {
+        j: pd.Series(_values_of(table[f"{name}{j}"], dtype), dtype=dtype)
+        for j, dtype in enumerate(like.dtypes)
+    }
+    frame = pd.DataFrame(columns, index=pd.RangeIndex(len(table)))
+    return frame.set_axis(like.columns, axis=1)
+
+
+def _way(dtype: Any) -> str:
+    """Say how values travel: as bits, as codes, as pandas says, or each as Python pickles it."""
+    if isinstance(dtype, np.dtype):
+        return "bits" if dtype.kind in "iufbMm" and dtype.itemsize <= 8 else "pickled"
+    if isinstance(dtype, pd.CategoricalDtype):
+        return "codes"
+    # Arrow cannot replace the dictionary of a file, and knows no sparse columns.
+    dictionary = isinstance(dtype, pd.ArrowDtype) and pa.types.is_dictionary(dtype.pyarrow_dtype)
+    return "of pandas" if hasattr(dtype, "__from_arrow__") and not dictionary else "pickled"
+
+
+def _array_of(column: pd.Series) -> Any:
+    values, way = column.array, _way(column.dtype)
+    if way == "bits":
+        bits = column.to_numpy()
+        return pa.array(bits.view(f"u{bits.itemsize}") if bits.dtype.kind != "b" else bits)
+    if way == "codes":
+        return pa.array(np.asarray(column.cat.codes, dtype=np.int32))
+    if way == "of pandas":
+        return pa.array(values)
+    return pa.array([pickle.dumps(value) for value in values], pa.large_binary())
+
+
+def _values_of(column: Any, dtype: Any) -> Any:
+    way = _way(dtype)
+    if way == "bits":
+        bits = column.to_numpy()
+        return bits if dtype.kind == "b" else bits.view(dtype)
+    if way == "codes":
+        return pd.Categorical.from_codes(column.to_numpy(), dtype=dtype)
+    if way == "of pandas":
+        return dtype.__from_arrow__(column)
+    return [pickle.loads(value) for value in column.to_pylist()]
 
 
 def as_of_class(rows: Rows, like: Rows) -> Rows:
@@ -83,9 +140,7 @@ def as_of_class(rows: Rows, like: Rows) -> Rows:
         group = numbered_groups([like, rows])[0][n_groups(like) :][group]
     passthrough = rows.passthrough
     if passthrough is not None and like.passthrough is not None:
-        kinds = enumerate(like.passthrough.dtypes)
-        wrong = {i: kind for i, kind in kinds if kind != passthrough.dtypes.iloc[i]}
-        passthrough = retyped(passthrough, wrong) if wrong else passthrough
+        passthrough = retyped(passthrough, dict(enumerate(like.passthrough.dtypes)))
     common: dict[str, Any] = {
         "group": group,
         "group_levels": like.group_levels,
@@ -110,6 +165,7 @@ def concatenated(pieces: Sequence[Rows]) -> Rows:
     integers = {j: np.concatenate([piece.integers[j] for piece in pieces]) for j in first.integers}
     weights = None if first.weights is None else joined("weights")
     group = None if first.group is None else joined("group")
+    frames = [piece.passthrough for piece in pieces if piece.passthrough is not None]
     return replace(
         first,
         numeric=joined("numeric"),
@@ -118,6 +174,7 @@ def concatenated(pieces: Sequence[Rows]) -> Rows:
         integers=integers,
         weights=weights,
         group=group,
+        passthrough=pd.concat(frames, ignore_index=True) if frames else None,
     )
 
 

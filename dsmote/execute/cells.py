@@ -34,9 +34,11 @@ import pyarrow as pa
 
 from dsmote.execute.arrow import (
     NO_IDS,
+    arrays_of,
     as_of_class,
     batch_of,
     concatenated,
+    frame_of,
     groups_of,
     listed,
     lists,
@@ -50,7 +52,7 @@ from dsmote.execute.exchange import Exchange, scratch
 from dsmote.execute.extract import Extract, Take, extract, places_of
 from dsmote.execute.generate import STEP, Part, finish, lone_groups
 from dsmote.execute.recipe import Bases, ClassIndex, Draws, Made, Making, Recipe, Rows, Task
-from dsmote.execute.rows import common_categories, join_levels, unfit_decimals
+from dsmote.execute.rows import common_categories, join_frames, join_levels, unfit_decimals
 from dsmote.neighbors import cells as kernels
 from dsmote.neighbors.exact import scale_power
 from dsmote.plan import (
@@ -125,7 +127,7 @@ class Cells:
         drawn = np.random.default_rng(place).random(len(rows))
         travelling = self._representatives(matrix, rows) == np.arange(len(rows))
         travelling &= drawn < CELL_SAMPLE / max(1, self.cls.usable)
-        sample = rows.take(np.flatnonzero(travelling))
+        sample = replace(rows, passthrough=None).take(np.flatnonzero(travelling))
         self.exchange.send(self._name("rows", place), table_of(rows), np.zeros(len(rows), int), 1)
         if self.recipe.weighs_columns:
             batches = (pa.record_batch({"x": np.ascontiguousarray(of)}) for of in matrix.T)
@@ -348,7 +350,7 @@ class Cells:
         query, to = query[order], to[order]
         n_cells = len(low)
         bounds = np.searchsorted(to, np.arange(n_cells + 1)).tolist()
-        asked = replace(rows, integers={}, weights=None)
+        asked = replace(rows, integers={}, weights=None, passthrough=None)
 
         def batch(some: np.ndarray) -> pa.RecordBatch:
             sent = asked.take(asking[some])
@@ -365,7 +367,7 @@ class Cells:
     def _answer(self, layout: Layout, c: int) -> dict[str, np.ndarray]:
         rows, _ = self._rows(layout, c)
         cell, k, found = self._cell(layout, rows), self.recipe.k, 0
-        like = replace(layout.like, integers={}, weights=None)
+        like = replace(layout.like, integers={}, weights=None, passthrough=None)
         schema = table_of(rows.take(NO_IDS), query=NO_IDS, square=np.empty(0)).schema
 
         def answers() -> Iterator[pa.RecordBatch]:
@@ -502,12 +504,21 @@ class Cells:
         rows = index.rows
         own = rows.take(bases)
         new = replace(own, numeric=made.numeric, codes=made.codes, integers=made.integers)
-        more = {"place": places, "neighbour": made.neighbours, "gap": made.gaps, "v": made.weights}
+        more: dict[str, Any] = {"place": places, "neighbour": made.neighbours}
+        more |= {"gap": made.gaps, "v": made.weights}
+        if self._tells_neighbours and rows.passthrough is not None and made.neighbours is not None:
+            at = np.searchsorted(rows.numbers, made.neighbours)
+            more |= arrays_of(rows.passthrough.take(at), "q")
         return table_of(new, **{name: of for name, of in more.items() if of is not None})
 
     def made(self, layout: Layout, files: Sequence[dict[str, np.ndarray]]) -> MadeInCells:
         """Return where the new rows are."""
         return MadeInCells(self, layout, tuple(int(of["files"]) for of in files))
+
+    @property
+    def _tells_neighbours(self) -> bool:
+        """Whether the values that neighbours carry are wanted."""
+        return self.how.provenance == "full" and bool(self.how.schema.carried)
 
     # ---- the blocks
 
@@ -530,17 +541,27 @@ class Cells:
         def column(name: str) -> Any:
             return more[name].to_numpy()[order] if name in more.column_names else None
 
+        bases, neighbours = np.arange(len(rows)), column("neighbour")
+        parents = rows
+        if self._tells_neighbours and rows.passthrough is not None:
+            # Parents are known by their numbers, of which those of bases come first.
+            carried = frame_of(more.take(pa.array(order)), "q", rows.passthrough)
+            others = replace(rows, numbers=neighbours, passthrough=carried)
+            parents = concatenated([rows, others])
+            first = np.unique(parents.numbers, return_index=True)[1]
+            parents = parents.take(first)
+            bases = np.searchsorted(parents.numbers, rows.numbers)
         new = Made(
             rows.numeric,
             rows.integers,
             rows.codes,
-            np.arange(len(rows)),
-            column("neighbour"),
+            bases,
+            neighbours,
             column("gap"),
             column("v"),
         )
         of = ClassIndex(
-            rows, _ALLOCATED, None, None, {}, False, self.cls.rank, decimals=layout.decimals
+            parents, _ALLOCATED, None, None, {}, False, self.cls.rank, decimals=layout.decimals
         )
         return finish(of, new, self.how, block.label, self.how.first + block.offset, like, array)
 
@@ -639,7 +660,9 @@ def _in_common(stored: Sequence[Stored], schema: Schema) -> Rows:
     unfit = frozenset().union(*(each.unfit for each in filled))
     integers = {j: kind for like in likes for j, kind in like.integers.items() if j not in unfit}
     groups = None if first.group is None else numbered_groups(likes)[1]
+    frames = [like.passthrough for like in likes if like.passthrough is not None]
     common: dict[str, Any] = {"units": units, "integers": integers, "group_levels": groups}
+    common["passthrough"] = join_frames(frames) if frames else None
     return replace(first, levels=tuple(levels), categories=categories, **common)
 
 

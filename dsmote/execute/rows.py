@@ -275,7 +275,7 @@ def join(parts: Sequence[Rows], schema: Schema) -> Rows:
     if filled[0].group is not None:
         group, group_levels = join_levels([(p.group, p.group_levels) for p in filled])
     if filled[0].passthrough is not None:
-        passthrough = _joined_frames([cast(Any, p.passthrough) for p in filled])
+        passthrough = join_frames([cast(Any, p.passthrough) for p in filled])
     return Rows(
         joined("numeric"),
         codes,
@@ -348,7 +348,7 @@ def retyped(part: pd.DataFrame, dtypes: Mapping[int, Any]) -> pd.DataFrame:
     return part
 
 
-def _joined_frames(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def join_frames(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Join frames; of categories that differ, pandas would make text."""
     categories = {
         i: unify_categories(name, tuple(dict.fromkeys(p.dtypes.iloc[i] for p in parts)))

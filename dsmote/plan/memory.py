@@ -258,7 +258,7 @@ def cell_memory(
         max(cell.build, cell.index + cell.generate)
         + lists
         + 4 * cell_rows * row
-        + 3 * CELL_NEW_ROWS * (row + 40)
+        + 3 * CELL_NEW_ROWS * (row + needs.passthrough + 40)
         + CELL_NEW_ROWS * (4 * row + 40 * needs.k)
     )
     task += 8 * BALLS * n_cells

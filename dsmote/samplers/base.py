@@ -512,7 +512,7 @@ class OverSampler(Sampler):
             process=self._process_bytes,
             notes=self._notes(schema, recipe, profile),
             warnings=[*advised, *alarms],
-            route=self.route if self.route != "cells" else self._cells(recipe, table, schema),
+            route=self.route if self.route != "cells" else self._cells(recipe, table),
             incomplete=incomplete_columns(*lacking, schema) if profile.missing else "",
         )
         if table.lazy and any(c.cells for c in plan.growing):
@@ -530,15 +530,13 @@ class OverSampler(Sampler):
             task = replace(task, scratch=self._staging, staged=True)
         return plan, (task, alarms)
 
-    def _cells(self, recipe: Recipe, table: Table, schema: Schema) -> str:
+    def _cells(self, recipe: Recipe, table: Table) -> str:
         """Refuse cells where they cannot be."""
         wrong = ""
         if not table.lazy:
             wrong = "a table in memory is searched as a whole: pass it as a Dask collection"
         elif not recipe.in_cells:
             wrong = f"{type(self).__name__} asks for more than exact neighbours in the class"
-        elif not (recipe.by_row or may_be_cut(schema, self.provenance)):
-            wrong = "rows with inherited columns or parents' carried values are not cut"
         if wrong:
             raise ValueError(f"route='cells' is not possible: {wrong}; or leave route out")
         return self.route
@@ -671,14 +669,8 @@ def needs_of(
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
     more = {"levels": sum(map(attrgetter("bytes"), profile.levels)), "passthrough": passthrough}
-    whole = recipe.by_row or may_be_cut(schema, provenance)
-    more["cells"] = table.lazy and recipe.in_cells and whole
+    more["cells"] = table.lazy and recipe.in_cells
     return replace(recipe.needs(), passes=tuple(passes), **more)
-
-
-def may_be_cut(schema: Schema, provenance: Any) -> bool:
-    """Tell whether rows are known by features, weights, groups and numbers, which cells hold."""
-    return not (schema.copied or (provenance == "full" and schema.carried))
 
 
 def companions_of(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:

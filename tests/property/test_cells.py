@@ -91,6 +91,13 @@ CUTS = {
 }
 
 
+#: Values of columns that are no features; `tests/unit/test_arrow.py` has more.
+PASSTHROUGH = {
+    **{name: CATEGORICAL[name] for name in ("text", "string", "categories", "missing", "mixed")},
+    **{name: NUMERIC[name] for name in ("int64", "date", "nullable", "decimals", "signed zeros")},
+}
+
+
 #: Groups of rows, many of them or few, by the rows' place or not.
 GROUPS = {
     "few": lambda rng: rng.choice(["p", "q", None], N, p=[0.6, 0.35, 0.05]).astype(object),
@@ -195,12 +202,19 @@ def test_cells_make_the_rows_of_one_index(kind, data):
         if by_name:
             X.insert(int(rng.integers(0, X.shape[1] + 1)), "g", group)
         more["groups"] = "g" if by_name else held(group)
+    how, passthrough = kind(**params), PASSTHROUGH | {"ids": lambda rng: np.arange(N)}
+    for name in draw(["", "", "p", "i", "pi"]) if not array else "":
+        X.insert(int(rng.integers(0, X.shape[1] + 1)), name, passthrough[draw(passthrough)](rng))
+        if name == "p":
+            how.set_params(carry=["p"])
+        else:
+            how._inherited = ("i",)
     X = lazy_frame(X, lengths) if not array and draw([True, False]) else held(X)
     with pytest.MonkeyPatch.context() as patch:
         for (layer, constant), values in CUTS.items():
             set_constant(patch, layer, constant, draw(values))
         both(
-            kind(**params),
+            how,
             (X, held(y)),
             draw([8, 20, 50, 1_000]),
             more,
@@ -256,6 +270,25 @@ def test_equal_rows_that_do_not_travel(of):
         patch.setattr(Cells, "_spread", seen)
         both(how, pair, 8, weights, scheduler="synchronous")
     assert sum(surplus) > 0
+
+
+@pytest.mark.parametrize("of", ["categories", "mixed", "date", "decimals"])
+def test_columns_of_parents(of):
+    """New rows tell what both parents carry, and have their base row's value of other columns."""
+    rng, lengths = np.random.default_rng(8), [*even(N, 3), 0]
+    X = pd.DataFrame({"x": rng.normal(size=N), "p": PASSTHROUGH[of](rng), "z": rng.normal(size=N)})
+    X["i"] = PASSTHROUGH[of](rng)
+    X.iloc[:30, [0, 2]] = 0.5
+    y = pd.Series(np.repeat([0, 1], [100, 60])[rng.permutation(N)])
+    how = SMOTE(random_state=1, k_neighbors=3, carry=["p"], provenance="full")
+    how._inherited = ("i",)
+    with dask.config.set({"dataframe.convert-string": False}):
+        pair = lazy_frame(X, lengths), dask_frame(y, lengths)
+        made = both(how, pair, 30, scheduler="synchronous")
+    new = made[0][made[0]["synthetic"]]
+    for name, parent in (("p_base", "base_row"), ("p_neighbour", "neighbour_row")):
+        expected = X.iloc[new[parent].astype(int), 1].astype(object)
+        assert repr(new[name].astype(object).tolist()) == repr(expected.tolist())
 
 
 @pytest.mark.parametrize("kind", [SMOTE, SMOTENC])

@@ -200,13 +200,11 @@ def test_approximate_neighbours_are_not_those_of_cells(more):
     refused(SMOTE(route="cells", **more), "SMOTE asks for more than exact neighbours in the class")
 
 
-def test_rows_that_cells_do_not_hold():
+@pytest.mark.parametrize("provenance", [False, "flag", "full"])
+def test_groups_and_passthrough_columns_are_no_reason_against_cells(provenance):
     frame = dask_frame(numbers().assign(g=1, id=np.arange(120.0)), even(120, 3))
-    pattern = "rows with inherited columns or parents' carried values are not cut"
-    refused(SMOTE(route="cells", carry=["id"], provenance="full"), pattern, frame, groups="g")
-    for how in (SMOTE(carry=["id"], provenance="flag"), SMOTE(carry=["id"])):
-        plan = how.set_params(route="cells").plan(frame, target="y", groups="g")
-        assert plan.classes[1].cells == 2
+    how = SMOTE(route="cells", carry=["id"], provenance=provenance)
+    assert how.plan(frame, target="y", groups="g").classes[1].cells == 2
 
 
 def test_more_equal_rows_than_a_cell_may_have(monkeypatch):
