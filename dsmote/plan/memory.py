@@ -285,8 +285,9 @@ def chunk_memory(
 
     `whole` is what it would need with all rows in a worker, `row` are the bytes of one of them.
     """
-    # The allocation is summed up; before, a column at a time is read, and its mean or spread taken.
-    layout = n_rows * (56 if n_numeric else 32)
+    # The allocation is summed up; before, a column at a time is read beside weights and groups, and
+    # its mean or spread taken.
+    layout = n_rows * (80 if n_numeric else 32)
     # Rows as they are read and put together, beside a chunk as it is in a file, and as rows.
     read = (2 * block_rows + 3 * chunk_rows(row)) * row
     return replace(whole, gather=0, build=layout, index=0, generate=whole.generate + read)

@@ -436,7 +436,8 @@ def _cut(
     """
     may = [c for c in growing if c.engine != COPY]
     may.sort(key=lambda c: -c.usable)
-    why = "as asked for" if asked else "because its rows do not fit into one worker"
+    they = "they" if chunk else "its rows"
+    why = "as asked for" if asked else f"because {they} do not fit into one worker"
     for n in range(max(1, len(may) if asked else 1), len(may) + 1):
         rows = min(CELL_ROWS, max(1, may[0].usable - 1)) if not chunk else 0
         while True:
