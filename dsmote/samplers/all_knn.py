@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dsmote.execute import AllRows, Decision
-from dsmote.samplers.enn import EditedNearestNeighbours, EditedRule, NearestLeft, agrees
+from dsmote.samplers.enn import SLACK, EditedNearestNeighbours, EditedRule, NearestLeft, agrees
 from dsmote.samplers.parameters import allow
 from dsmote.samplers.repeated_enn import below_smallest, vanished
 
@@ -15,6 +15,8 @@ class AllKNNRule(EditedRule):
     """Edit what is left, each time with a neighbour more."""
 
     allow_minority: bool = False
+
+    told = property(lambda self: self.k + SLACK)
 
     def decide(self, of: AllRows) -> Decision:
         """Drop rows until all neighbours are asked, or a class has become too small."""

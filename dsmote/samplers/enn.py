@@ -14,7 +14,7 @@ from dsmote.samplers.cleaning import CleanSampler
 from dsmote.samplers.parameters import allow
 
 _STEP = 1 << 15  # rows that are voted on at once
-_SLACK = 5  # more neighbours than are asked for, so that some may go
+SLACK = 5  # more neighbours than are asked for, so that some may go
 
 
 def agreeing(own: np.ndarray, ranks: np.ndarray, kind_sel: str) -> np.ndarray:
@@ -72,7 +72,7 @@ class NearestLeft:
         self._lists = self._searched(ids, None)
 
     def _searched(self, ids: np.ndarray, among: np.ndarray | None) -> np.ndarray:
-        return self._of.nearest(ids, self._k + _SLACK, among)[1].astype(np.int32)
+        return self._of.nearest(ids, self._k + SLACK, among)[1].astype(np.int32)
 
     def nearest(self, k: int) -> np.ndarray:
         """Return the k nearest that are left, at most as many as were announced; else -1."""

@@ -8,7 +8,7 @@ from numbers import Integral
 import numpy as np
 
 from dsmote.execute import AllRows, Decision
-from dsmote.samplers.enn import EditedNearestNeighbours, EditedRule, NearestLeft, agrees
+from dsmote.samplers.enn import SLACK, EditedNearestNeighbours, EditedRule, NearestLeft, agrees
 from dsmote.samplers.parameters import Range, allow
 
 
@@ -29,6 +29,8 @@ class RepeatedRule(EditedRule):
     """Edit what is left, again and again."""
 
     max_iter: int = 100
+
+    told = property(lambda self: self.k + SLACK)
 
     def decide(self, of: AllRows) -> Decision:
         """Drop rows until none goes, or a class has become too small."""
