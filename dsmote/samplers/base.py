@@ -661,16 +661,22 @@ def needs_of(
         passthrough = row_bytes
     # A weight is a number. A group is a code; its rows are put in order, and searched apart.
     passthrough += 8 * ("sample_weight" in table.companions)
-    passthrough += 24 * ("groups" in table.companions or schema.group is not None)
+    grouped = "groups" in table.companions or schema.group is not None
+    passthrough += 24 * grouped
     passes = [*table.passes, *(["counting classes"] if not profile.assumed else [])]
     passes.append("collecting minority rows and writing the output")
     if recipe.n_neighbors_all:
         passes.append("the nearest of all rows")
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
-    more = {"levels": sum(map(attrgetter("bytes"), profile.levels)), "passthrough": passthrough}
-    more["cells"] = table.lazy and recipe.in_cells
-    return replace(recipe.needs(), passes=tuple(passes), **more)
+    return replace(
+        recipe.needs(),
+        passes=tuple(passes),
+        levels=sum(map(attrgetter("bytes"), profile.levels)),
+        passthrough=passthrough,
+        grouped=grouped,
+        cells=table.lazy and recipe.in_cells,
+    )
 
 
 def companions_of(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:
