@@ -185,11 +185,12 @@ def encode(
     integers, units = {}, {}
     for place, (values, exact) in enumerate(numeric_columns(frame, schema)):
         numeric[:, place] = values
+        column, most = schema.columns[schema.numeric[place]], _EXACT
+        if column.kind == "decimal" and column.dtype.pyarrow_dtype.scale >= 0:
+            # Also where there are values here that do not fit in 64 bits: elsewhere all may.
+            units[place], most = int(10**column.dtype.pyarrow_dtype.scale), _EXACT_DECIMAL
         if exact is None:
             continue
-        column, most = schema.columns[schema.numeric[place]], _EXACT
-        if column.kind == "decimal":
-            units[place], most = int(10**column.dtype.pyarrow_dtype.scale), _EXACT_DECIMAL
         # Only where float64 would lose something.
         if len(exact) and (int(exact.max()) > most or int(exact.min()) < -most):
             integers[place] = exact

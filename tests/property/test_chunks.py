@@ -1,5 +1,7 @@
 """Samplers without neighbours: from scratch files the rows that one worker makes, to the bit."""
 
+from decimal import Decimal
+
 import dask
 import numpy as np
 import pandas as pd
@@ -8,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsmote import PolynomFitSMOTE, RandomOverSampler
+from dsmote import SMOTE, PolynomFitSMOTE, RandomOverSampler
 from tests.property.test_anything import KINDS
 from tests.property.test_cells import (
     CATEGORICAL,
@@ -135,8 +137,7 @@ def test_chunks_make_the_rows_of_one_worker(name, data):
         both(how, pair, companions=more, **config)
 
 
-def test_columns_of_every_kind_are_copied_as_they_are(monkeypatch):
-    set_constant(monkeypatch, "plan", "STEP_ROWS", 9)
+def test_columns_of_every_kind_are_copied_as_they_are(small_blocks):
     rng, kinds = np.random.default_rng(0), ANY | ARRAYS_INSIDE
     X = pd.DataFrame({kind: make(rng) for kind, make in kinds.items()})
     y, lengths = labels(rng, True), [50, 0, 60, 50]
@@ -151,13 +152,52 @@ def test_columns_of_every_kind_are_copied_as_they_are(monkeypatch):
         assert repr(made[kind].astype(object).tolist()) == repr(expected)
 
 
-def test_partitions_whose_dtypes_differ():
-    rng = np.random.default_rng(0)
-    y = labels(rng, True)
-    parts = [pd.DataFrame({"x": of}) for of in (range(60), np.arange(50) / 2, np.arange(50.0))]
-    lengths = [60, 50, 50]
-    X = dask.dataframe.from_delayed(
-        [dask.delayed(part) for part in parts], meta=parts[0].iloc[:0], verify_meta=False
+def beyond_64_bits(rng):
+    # Some in the middle of one partition; in the others, nearly.
+    scale = [10**11] * 20 + [10**17] * 20 + [10**11] * (N - 40)
+    values = [Decimal(int(i)) * of for i, of in zip(whole(rng), scale, strict=True)]
+    return pd.array(values, pd.ArrowDtype(pa.decimal128(30, 4)))
+
+
+@pytest.mark.parametrize("name", ["smoothed", "star"])
+def test_numbers_of_every_kind(name, small_blocks):
+    rng, kinds = np.random.default_rng(0), NUMERIC | {"beyond 64 bits": beyond_64_bits}
+    X = pd.DataFrame({kind: make(rng) for kind, make in kinds.items()})
+    y, lengths = labels(rng, True), [50, 0, 60, 50]
+    more = {
+        "groups": dask_frame(pd.Series(GROUPS["look alike"](rng)), lengths),
+        "sample_weight": dask_frame(pd.Series(rng.random(N)), lengths),
+    }
+    config = {"scheduler": "synchronous", "dataframe.convert-string": False}
+    how = SAMPLERS[name](provenance="full")
+    both(how, (dask_frame(X, lengths), dask_frame(y, lengths)), companions=more, **config)
+
+
+def test_decimals_some_of_which_do_not_fit_in_64_bits():
+    rng, lengths = np.random.default_rng(0), [50, 0, 60, 50]
+    X, y = pd.DataFrame({"x": beyond_64_bits(rng)}), labels(rng, True)
+    both(
+        SMOTE(random_state=0, on_small_class="skip"),
+        (dask_frame(X, lengths), dask_frame(y, lengths)),
+        scheduler="synchronous",
     )
-    for name in SAMPLERS:
-        both(SAMPLERS[name](), (X, dask_frame(y, lengths)), scheduler="synchronous")
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    set_constant(monkeypatch, "plan", "STEP_ROWS", 9)
+    set_constant(monkeypatch, "plan", "BLOCK_ROWS", 29)
+
+
+def test_partitions_whose_categories_differ(small_blocks):
+    """Each block has the categories of the whole class, though its base rows have only some."""
+    rng, made = np.random.default_rng(0), []
+    X = pd.DataFrame({"x": pd.Categorical(np.sort(rng.choice(list("abcdef"), N)))})
+    y, lengths = labels(rng, True), [60, 50, 50]
+    for route in ("cells", "broadcast"):
+        how = RandomOverSampler(random_state=0, sampling_strategy={1: 300}, route=route)
+        pair = lazy_frame(X, lengths), dask_frame(y, lengths)
+        lazy, _ = how.fit_resample(*pair, class_counts=y.value_counts().to_dict())
+        made.append(dask.compute(*lazy.to_delayed(), scheduler="synchronous"))
+    for one, other in zip(*made, strict=True):
+        pd.testing.assert_frame_equal(one, other)
