@@ -231,6 +231,16 @@ def test_rounds(max_iter, n_iter):
     assert np.array_equal(found, reference.stays(type(sampler).__name__, max_iter=max_iter))
 
 
+def test_a_class_falls_below_the_smallest():
+    """A class as small as the smallest loses more rows; one that is smaller does not."""
+    X = np.array([[-2.0], [1.0], [2.1], [3.0], [10.0]])
+    y = np.array([0, 0, 0, 1, 1])
+    for library in (dsmote, theirs):
+        sampler = library.RepeatedEditedNearestNeighbours(n_neighbors=1, sampling_strategy=[0])
+        assert np.flatnonzero(kept(sampler, X, y)).tolist() == [0, 3, 4]
+        assert sampler.n_iter_ == 2
+
+
 def test_a_class_becomes_the_smallest():
     """AllKNN ends before, unless it is allowed."""
     shape = {"n_features": 2, "n_informative": 2, "n_redundant": 0, "n_clusters_per_class": 1}
