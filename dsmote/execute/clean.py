@@ -113,11 +113,12 @@ class AllRows:
         self, ids: np.ndarray, k: int, among: np.ndarray | None, eps: float
     ) -> tuple[np.ndarray, np.ndarray]:
         n = len(self) if among is None else len(among)
+        # The index first: its making takes the most memory.
+        index = self._index(among, len(ids), eps) if len(ids) and n else None
         distances = np.full((len(ids), k), np.inf)
         found = np.full((len(ids), k), -1, dtype=np.int64)
-        if not len(ids) or not n:
+        if index is None:
             return distances, found
-        index = self._index(among, len(ids), eps)
         place = ids if among is None else _places(among, ids)
         inside = np.flatnonzero(place >= 0)
         outside = np.flatnonzero(place < 0)

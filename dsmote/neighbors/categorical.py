@@ -271,7 +271,7 @@ class ValueDifferenceSearch(Search):
             self._places[of] = levels.points(of) @ share
         self._short = levels.shortfall()
         self._pairs = levels.pairs(_CELLS // q)
-        return RotatedTree(self._points(self._codes))
+        return RotatedTree(self._points(self._codes), overwrite=True)
 
     def _points(self, codes: np.ndarray) -> np.ndarray:
         """Return the points of rows, along the leading directions."""

@@ -85,22 +85,35 @@ _FAR = 1e150  # points beyond it are as far from all rows: their squares overflo
 _TINY = 1e-150  # distances below it lose digits, because their squares underflow
 
 
+def _narrowed(rows: np.ndarray, columns: np.ndarray, parts: list[slice]) -> np.ndarray:
+    """Return some columns, in the memory of all: what is read is never before what is written."""
+    n = len(rows) * int(columns.sum())
+    narrow = rows.reshape(-1)[:n].reshape(len(rows), -1)
+    for part in parts:
+        narrow[part] = rows[part][:, columns]
+    return narrow
+
+
 class RotatedTree:
     """The tree, and what is needed to bring a point into it.
 
-    Rows must be all different: equal ones would only share a leaf, and be slow.
+    Rows must be all different: equal ones would only share a leaf, and be slow. A matrix that
+    nobody else needs may be overwritten.
     """
 
-    def __init__(self, matrix: np.ndarray) -> None:
+    def __init__(self, matrix: np.ndarray, overwrite: bool = False) -> None:
         self.n_rows, width = matrix.shape
         self._centre = matrix.mean(axis=0)
-        centred = matrix - self._centre
-        if self.n_rows <= _FEW:
-            axes, rotated = np.eye(width), centred
-        else:
-            axes = principal_axes(centred)[1]
-            rotated = centred @ axes
-        del centred
+        rotated = np.subtract(matrix, self._centre, out=matrix if overwrite else None)
+        # In place and some rows at a time: no second copy of what may be all rows of a table.
+        step = max(1, _CACHED // max(1, 8 * width))
+        parts = [slice(start, start + step) for start in range(0, self.n_rows, step)]
+        axes = np.eye(width)
+        if self.n_rows > _FEW:
+            axes = principal_axes(rotated)[1]
+            for part in parts:
+                rotated[part, : axes.shape[1]] = rotated[part] @ axes
+            rotated = rotated[:, : axes.shape[1]]
         # Error of a rotated coordinate: a dot product of length d, and axes that are orthonormal
         # up to rounding; taken generously, since asking for more candidates is cheap.
         self._error = 8.0 * (width + 4) ** 1.5 * _EPS
@@ -112,7 +125,7 @@ class RotatedTree:
         # What a row holds along the other axes is rounded into those that are kept.
         self._left_out = float(np.sqrt((sizes[~spread] ** 2).sum()))
         self._axes = axes[:, spread]
-        data = rotated if spread.all() else rotated[:, spread]
+        data = rotated if spread.all() else _narrowed(rotated, spread, parts)
         del rotated
         self._tree = cKDTree(data, leafsize=_LEAF, balanced_tree=False)
         leaf_by_leaf = self._tree.indices
@@ -193,7 +206,8 @@ class TreeSearch(RowSearch):
     ) -> None:
         super().__init__(matrix, codes, weight)
         self.exact, self._eps = not eps, eps
-        self._tree = RotatedTree(self._unique())
+        unique = self._unique()
+        self._tree = RotatedTree(unique, overwrite=unique is not self._rows)
 
     def _order(self, unique: np.ndarray) -> np.ndarray:
         return self._tree.leaf_order(unique)
