@@ -647,7 +647,8 @@ def _sections(
     """Compare original and new rows of the classes that grew most."""
     kinds, most = [*sampling.columns.values()], FIRST_COLUMNS
     lowest = min((old for _, old, _ in sampling.classes.values()), default=1.0)
-    random = manifest["sampler"] == "RandomOverSampler"
+    made_by = {one["sampler"] for one in manifest.get("steps", [manifest])}
+    copied = made_by == {"RandomOverSampler"} and manifest["parameters"].get("shrinkage") is None
     for of in shown_classes(plan):
         label, own = named(of.label), rows["rank"] == of.rank
         old, new = rows[own & ~rows["new"]], rows[own & rows["new"]]
@@ -664,7 +665,7 @@ def _sections(
         # Of all other classes the same fraction, however many rows were drawn of each.
         others = rows[~own & ~rows["new"] & (rows["draw"] < lowest)]
         plane = project_rows(kinds, others, old, new)
-        copies = of.engine == COPY or (random and manifest["parameters"].get("shrinkage") is None)
+        copies = of.engine == COPY or copied
         section: dict[str, Any] = {
             "plan": of,
             "label": label,
@@ -677,7 +678,7 @@ def _sections(
             "plane": plane,
             "scatter": plane and scatter(plane[0], f"Projection of the rows of class {label}"),
             "copies": copies,
-            "between": not (copies or random or manifest["sampler"] == "SMOTEN"),
+            "between": not (copies or made_by & {"RandomOverSampler", "SMOTEN"}),
             "figure": "",
             "near_copies": False,
         }

@@ -110,11 +110,12 @@ def prepare(spec: JobSpec) -> Job:
     column = spec.split.column if spec.split else None
     if has_parameter(spec, "carry"):  # a sampler that has none measures nothing
         # An index says which row it is, not what the row is like: it is kept, and never measured.
-        named = {spec.target, *spec.carry, *spec.categorical}
+        shared = tuple(spec.params.get("carry") or ())
+        named = {spec.target, *shared, *spec.categorical}
         index = [name for name in source.index_columns if name not in named]
         # What a row is for says nothing of what it is like, and new rows are for training.
-        carry = tuple(name for name in (*spec.carry, *index) if name != column)
-        if carry != spec.carry:
+        carry = tuple(name for name in (*shared, *index) if name != column)
+        if carry != shared:
             spec = spec.with_params(carry=list(carry))
     if spec.output is not None:
         check_apart(source.inputs, spec.output)

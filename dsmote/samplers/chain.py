@@ -314,8 +314,6 @@ class Chain(Combination):
     array([196,  98])
     """
 
-    _summary = "samplers one after another"
-
     steps: Any = field(kw_only=False, metadata=allow(list, tuple))
     random_state: Any = None
 

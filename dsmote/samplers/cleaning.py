@@ -189,13 +189,13 @@ class RuleSampler(UnderSampler):
         if isinstance(table, DaskTable):
             made = table.cleaned(work)
             self.report_ = table.report
-            self._counts_after = table.counts_after
+            self._counts_after = work.plan.counts_before if self.provenance else table.counts_after
             if table.provenance is not None:
                 self.provenance_ = table.provenance
             return made
         kept = table.cleaned(work)
         self.sample_indices_ = np.flatnonzero(kept.stays)
-        self._counts_after = kept.counts
+        self._counts_after = work.plan.counts_before if self.provenance else kept.counts
         for name, value in kept.found.items():
             setattr(self, name, value)
         if not self.provenance:
