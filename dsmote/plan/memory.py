@@ -83,6 +83,7 @@ class Needs:
     passthrough: int = 0  # bytes of a row in passthrough columns that are held, to be copied
     levels: int = 0  # bytes of the counts of the levels of categorical features by class
     estimators: bool = False  # workers import scikit-learn
+    grouped: bool = False  # neighbours are of the own group
     cells: bool = False  # rows of a class may be cut into cells: only who is near whom is asked
 
 
@@ -261,15 +262,16 @@ def cell_memory(
         + CELL_NEW_ROWS * (4 * row + 40 * needs.k)
     )
     task += 8 * BALLS * n_cells
-    # Copies of each row; and what is near it among all rows, as it comes and in order.
-    each = 48 + (64 if needs.n_neighbors_all else 0)
+    # Copies of each row; what is near it among all rows, as it comes and in order; and each row may
+    # be of a group that no other of its partition is of.
+    each = 48 + 64 * (needs.n_neighbors_all > 0) + 64 * needs.grouped
     allocation = each * n_rows + 3 * CELL_SAMPLE * row
     collect = 5 * whole.block  # as it comes, as arrays, in order, as a frame, and as it is written
     return ClassMemory(
         whole.label,
         gather=0,
         build=max(task, allocation),
-        index=0,
+        index=16 * n_rows * needs.grouped,  # k + 1 rows a group, and its value
         generate=max(task, collect),
         block=whole.block,
         n_blocks=max(whole.n_blocks, n_cells),

@@ -666,17 +666,22 @@ def needs_of(
         passthrough = row_bytes
     # A weight is a number. A group is a code; its rows are put in order, and searched apart.
     passthrough += 8 * ("sample_weight" in table.companions)
-    passthrough += 24 * ("groups" in table.companions or schema.group is not None)
+    grouped = "groups" in table.companions or schema.group is not None
+    passthrough += 24 * grouped
     passes = [*table.passes, *(["counting classes"] if not profile.assumed else [])]
     passes.append("collecting minority rows and writing the output")
     if recipe.n_neighbors_all:
         passes.append(ALL_ROWS)
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
-    more = {"levels": sum(map(attrgetter("bytes"), profile.levels)), "passthrough": passthrough}
-    told = tells_of_all(recipe, schema, provenance)
-    more["cells"] = table.lazy and recipe.in_cells and not told
-    return replace(recipe.needs(), passes=tuple(passes), **more)
+    return replace(
+        recipe.needs(),
+        passes=tuple(passes),
+        levels=sum(map(attrgetter("bytes"), profile.levels)),
+        passthrough=passthrough,
+        grouped=grouped,
+        cells=table.lazy and recipe.in_cells and not tells_of_all(recipe, schema, provenance),
+    )
 
 
 def tells_of_all(recipe: Recipe, schema: Schema, provenance: Any) -> bool:

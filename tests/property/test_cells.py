@@ -271,7 +271,7 @@ def test_partitions_without_the_class(kind):
     assert np.bincount(made[1]).tolist() == [70] * 3
 
 
-@pytest.mark.parametrize("of", ["all", "five times", "signed zeros", "close", "decimals"])
+@pytest.mark.parametrize("of", ["all", "five times", "signed zeros", "close"])
 def test_equal_rows_that_do_not_travel(of):
     """They are base rows as others are; what they hold may differ where what is searched does not.
 
@@ -326,7 +326,7 @@ def test_equal_rows_of_several_classes(name):
     assert sum(surplus) > 20
 
 
-@pytest.mark.parametrize("of", ["categories", "mixed", "date", "decimals"])
+@pytest.mark.parametrize("of", ["categories", "mixed"])
 def test_columns_of_parents(of):
     """New rows tell what both parents carry, and have their base row's value of other columns."""
     rng, lengths = np.random.default_rng(8), [*even(N, 3), 0]
@@ -346,9 +346,15 @@ def test_columns_of_parents(of):
         assert repr(new[name].astype(object).tolist()) == repr(expected.tolist())
 
 
-@pytest.mark.parametrize("kind", [SMOTE, SMOTENC])
-@pytest.mark.parametrize("on_small", ["copy", "skip"])
-@pytest.mark.parametrize("by", ["column", "companion"])
+@pytest.mark.parametrize(
+    ("kind", "on_small", "by"),
+    [
+        (SMOTE, "copy", "column"),
+        (SMOTE, "skip", "companion"),
+        (SMOTENC, "copy", "companion"),
+        (SMOTENC, "skip", "column"),
+    ],
+)
 def test_neighbours_within_groups(kind, on_small, by):
     """Groups have few rows, or are cut into cells; some are searched in a unit of their own."""
     rng, lengths = np.random.default_rng(5), even(N, 4)
