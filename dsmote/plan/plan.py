@@ -596,7 +596,8 @@ def make_plan(
             # Its cells and those of all rows are searched one after the other.
             of, n_rows = replace(needs, k=needs.n_neighbors_all), of_all.cell_rows
             cell = class_memory(c.label, n_rows, n_numeric, 0, 0, n_rows, row_bytes, of)
-            every = cell_memory(whole[c.rank], 0, n_rows, of_all.cells, cell, row, of)
+            named = of_all.usable * needs.grouped  # rows of groups, each of which is named
+            every = cell_memory(whole[c.rank], named, n_rows, of_all.cells, cell, row, of)
             most = {name: max(getattr(own, name), getattr(every, name)) for name in _OF_CELLS}
             return replace(own, **most)
 

@@ -169,10 +169,21 @@ def both(how, pair, cell_rows=20, companions=None, **config):
     return made[0]
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
+@pytest.mark.parametrize("name", ["smote", "smotenc"])
 @given(data=st.data())
 @settings(max_examples=4)
 def test_cells_make_the_rows_of_one_index(name, data):
+    check_one_index(name, data)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if "smote" not in name])
+@given(data=st.data())
+@settings(max_examples=2)
+def test_cells_find_the_nearest_of_all_rows(name, data):
+    check_one_index(name, data)
+
+
+def check_one_index(name, data):
     kind, own = SAMPLERS[name]
 
     def draw(values):
