@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import dask
 import numpy as np
@@ -23,7 +24,8 @@ from dsmote import (
     SMOTETomek,
     TomekLinks,
 )
-from dsmote.plan import Limit, MemoryLimitError
+from dsmote.plan import Limit, MemoryLimitError, make_chain_plan
+from dsmote.plan.memory import USABLE_SHARE
 from dsmote.samplers import class_names
 from tests.samplers import family
 from tests.tables import (
@@ -36,7 +38,6 @@ from tests.tables import (
     even,
     numbers,
     pair_in,
-    set_constant,
 )
 
 N, FEW = 300, 30
@@ -276,16 +277,30 @@ def test_a_callable_strategy_of_a_later_step_is_given_the_rows_that_will_be_ther
     assert all(one == seen[0] for one in seen)
 
 
-def test_the_memory_of_steps_that_run_together_adds_up(monkeypatch):
-    chain = chain_of("over, clean")
-    plan = chain.plan(dask_frame(TABLE, even(N, 4)), target="y")
-    assert plan.memory.worker_bytes > max(step.memory.worker_bytes for step in plan.steps)
-    needed = max(step.memory.worker_bytes for step in plan.steps)
-    limit = Limit(int((needed + plan.memory.worker_bytes) / 2 / 0.95), 1, "a worker's memory limit")
-    set_constant(monkeypatch, "samplers", "memory_limit", lambda on_cluster: limit)
-    if needed <= limit.allowed < plan.memory.worker_bytes:
-        with pytest.raises(MemoryLimitError, match="the chain of 2 steps does not fit"):
-            chain.resample(dask_frame(TABLE, even(N, 4)), target="y")
+def test_the_memory_of_steps_that_run_together_adds_up():
+    gib = 2**30
+    steps = []
+    given = chain_of("over, clean").plan(dask_frame(TABLE, even(N, 4)), target="y").steps
+    for step, worker, held in zip(given, (3, 4), (1, 2), strict=True):
+        memory = replace(step.memory, worker_bytes=worker * gib, gather_bytes=held * gib)
+        steps.append(replace(step, memory=memory))
+    for size, fits in ((5, True), (4.9, False)):  # 2 besides what is held, 1 and 2
+        limit = Limit(int(size * gib / USABLE_SHARE) + 8, 1, "a worker's memory limit")
+        plan = make_chain_plan("Chain", 0, steps, limit)
+        assert plan.memory.worker_bytes == 5 * gib
+        if fits:
+            plan.check()
+            continue
+        with pytest.raises(MemoryLimitError, match="the chain of 2 steps does not fit into a work"):
+            plan.check()
+
+
+def test_the_column_of_a_split_is_no_feature_of_any_step():
+    sampler = SMOTETomek(carry=["id"], random_state=0)
+    sampler._inherited = ("fold",)
+    over, cleaning = sampler._ready(0)
+    assert (over._inherited, over.carry) == (("fold",), ["id"])
+    assert cleaning.carry == ["id", "fold"]
 
 
 def test_what_will_not_work_is_refused_before_the_first_step_works(monkeypatch):
