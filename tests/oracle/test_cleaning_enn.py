@@ -187,8 +187,8 @@ def test_real_tables(data_dir):
 
 
 @pytest.mark.slow
-def test_real_tables_in_full(data_dir):
-    for seed, (_, X, y) in enumerate(small_tables(data_dir, 2_500)):
+def test_more_rows_of_real_tables(data_dir):
+    for seed, (_, X, y) in enumerate(small_tables(data_dir, 500)):
         check_table(X, y, seed)
 
 
