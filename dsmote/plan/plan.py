@@ -423,6 +423,7 @@ def _cut(
     whole: Mapping[int, ClassMemory],
     memory_of: Callable[[ClassPlan, ClassPlan | None], ClassMemory],
     projected: Callable[[Sequence[ClassMemory]], tuple[Any, list[str]]],
+    apart: Callable[[Sequence[ClassMemory]], tuple[Any, list[str]]],
     asked: bool,
     everyone: ClassPlan | None,
     values: bool,
@@ -430,9 +431,9 @@ def _cut(
 ) -> tuple[list[ClassPlan], Any, list[str], ClassPlan | None]:
     """Cut the largest classes (all, if asked to) into as few cells as memory allows.
 
-    `everyone` stands for all rows, which are cut too where their nearest are looked for; with
-    `values` new rows are made in these cells. Where no neighbours are looked for, classes are cut
-    into chunks of so many rows instead.
+    `projected` adds up their memory, `apart` where all of them are cut. `everyone` stands for all
+    rows, which are cut too where their nearest are looked for; with `values` new rows are made in
+    these cells. Where no neighbours are looked for, classes are cut into chunks of so many rows.
     """
     may = [c for c in growing if c.engine != COPY]
     may.sort(key=lambda c: -c.usable)
@@ -451,7 +452,7 @@ def _cut(
                 n_rows = everyone.usable if everyone and values else c.usable
                 found[c.rank] = replace(_sized(c, n_rows, rows), why=f"in cells, {why}")
             terms = [memory_of(c, all_rows) if c.stored else whole[c.rank] for c in found.values()]
-            memory, problems = projected(terms)
+            memory, problems = (apart if n == len(may) else projected)(terms)
             if not problems or (rows <= LEAST_CELL and n == len(may)):
                 return [*found.values()], memory, problems, all_rows
             if rows <= LEAST_CELL:
@@ -605,8 +606,10 @@ def make_plan(
         if needs.n_neighbors_all:
             everyone = ClassPlan("all rows", len(classes), sum(profile.counts.values()), n_usable)
         asked, values = route == "cells", needs.values > 0
+        # Lists of neighbours are then not made of every partition.
+        apart = partial(projected, looking=_COPIES * partition_bytes * needs.looks)
         growing, memory, too_large, all_rows = _cut(
-            growing, whole, cut, projected, asked, everyone, values, chunk
+            growing, whole, cut, projected, apart, asked, everyone, values, chunk
         )
         by_rank = {c.rank: c for c in growing}
         classes = [by_rank.get(c.rank, c) for c in classes]
