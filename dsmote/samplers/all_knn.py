@@ -48,7 +48,9 @@ class AllKNN(EditedNearestNeighbours):
         case when a class has none.
     kind_sel
         As in :class:`~dsmote.EditedNearestNeighbours`.
-    sampling_strategy, n_jobs, carry, missing, scale, categorical_features, provenance
+    carry, missing, scale, categorical_features, provenance, route, scratch, n_jobs
+        As in :class:`~dsmote.TomekLinks`.
+    sampling_strategy
         As in :class:`~dsmote.TomekLinks`. The classes that it names in the input are those that
         lose rows in every round.
 

@@ -50,8 +50,6 @@ class RuleSampler(UnderSampler):
     carry: Any = None
     missing: str = "error"
     scale: str | None = None
-    route: str = "auto"
-    scratch: str | None = None
 
     _random = False
     _any_kind = False
@@ -216,6 +214,8 @@ class CleanSampler(RuleSampler):
 
     categorical_features: Any = field(default="auto", metadata=allow("array-like", str))
     provenance: Any = field(default=False, metadata=allow({"flag"}, False))
+    route: str = "auto"
+    scratch: str | None = None
     sampling_strategy: Any = field(
         default="auto",
         metadata=allow({"auto", "majority", "not minority", "not majority", "all"}, list, callable),

@@ -90,8 +90,8 @@ class CondensedNearestNeighbour(CleanSampler):
         Taken for imbalanced-learn's sake: each class begins with the row nearest to its mean.
     n_jobs : int, default=None
         Taken for imbalanced-learn's sake; Dask's configuration says how many threads there are.
-    carry, missing, scale, categorical_features, provenance
-        As in :class:`~dsmote.TomekLinks`.
+    carry, missing, scale, categorical_features, provenance, route, scratch
+        As in :class:`~dsmote.TomekLinks`; all rows must fit into a worker.
 
     Attributes
     ----------

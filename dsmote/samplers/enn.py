@@ -127,7 +127,9 @@ class EditedNearestNeighbours(CleanSampler):
     kind_sel : {"all", "mode"}, default="all"
         A row stays if all its neighbours are of its class, or if the most common class among them
         is; of classes that are as common the first in sorted order counts.
-    sampling_strategy, n_jobs, carry, missing, scale, categorical_features, provenance
+    carry, missing, scale, categorical_features, provenance, route, scratch, n_jobs
+        As in :class:`~dsmote.TomekLinks`.
+    sampling_strategy
         As in :class:`~dsmote.TomekLinks`.
 
     Attributes

@@ -62,7 +62,9 @@ class NeighbourhoodCleaningRule(CleanSampler):
         more.
     threshold_cleaning : float, default=0.5
         Rows of a class are in A2 where it has at least so many times the rows of the smallest.
-    sampling_strategy, n_jobs, carry, missing, scale, categorical_features, provenance
+    carry, missing, scale, categorical_features, provenance, route, scratch, n_jobs
+        As in :class:`~dsmote.TomekLinks`.
+    sampling_strategy
         As in :class:`~dsmote.TomekLinks`. Other classes lose no rows.
 
     Attributes

@@ -93,8 +93,8 @@ class NearMiss(RuleSampler):
         object only its number is taken.
     n_jobs : int, default=None
         Taken for imbalanced-learn's sake; Dask's configuration says how many threads there are.
-    carry, missing, scale, categorical_features, provenance
-        As in :class:`~dsmote.TomekLinks`.
+    carry, missing, scale, categorical_features, provenance, route, scratch
+        As in :class:`~dsmote.TomekLinks`; for version 2 all rows must fit into a worker.
 
     Attributes
     ----------
@@ -143,6 +143,8 @@ class NearMiss(RuleSampler):
     n_jobs: int | None = field(default=None, metadata=allow(Integral, None))
     categorical_features: Any = field(default="auto", metadata=allow("array-like", str))
     provenance: Any = field(default=False, metadata=allow({"flag"}, False))
+    route: str = "auto"
+    scratch: str | None = None
 
     def _rule(self, **more: Any) -> Rule:
         pool = wanted_search(self.n_neighbors_ver3, "auto", itself=False)[0]

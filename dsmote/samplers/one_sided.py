@@ -114,7 +114,7 @@ class OneSidedSelection(CleanSampler):
         Rows drawn of each class, all different; all where the class has no more.
     n_jobs : int, default=None
         Taken for imbalanced-learn's sake; Dask's configuration says how many threads there are.
-    carry, missing, scale, categorical_features, provenance
+    carry, missing, scale, categorical_features, provenance, route, scratch
         As in :class:`~dsmote.TomekLinks`.
 
     Attributes

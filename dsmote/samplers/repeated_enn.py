@@ -63,7 +63,9 @@ class RepeatedEditedNearestNeighbours(EditedNearestNeighbours):
         Most rounds.
     n_neighbors, kind_sel
         As in :class:`~dsmote.EditedNearestNeighbours`.
-    sampling_strategy, n_jobs, carry, missing, scale, categorical_features, provenance
+    carry, missing, scale, categorical_features, provenance, route, scratch, n_jobs
+        As in :class:`~dsmote.TomekLinks`.
+    sampling_strategy
         As in :class:`~dsmote.TomekLinks`. The classes that it names in the input are those that
         lose rows in every round.
 

@@ -74,6 +74,12 @@ class TomekLinks(CleanSampler):
     provenance : {False, "flag"}, default=False
         ``"flag"`` returns all rows, and a boolean column ``removed`` that marks those that would
         be left out; for arrays it is put into ``provenance_``.
+    route : {"auto", "broadcast", "cells"}, default="auto"
+        Of Dask input: ``"broadcast"`` compares all rows in one worker, ``"cells"`` cuts them into
+        cells of near rows, in scratch files, of which a worker holds one at a time. The same rows
+        stay. ``"auto"`` takes cells where all rows do not fit into a worker.
+    scratch : str, default=None
+        Folder or URL, seen by all workers, for the files of cells, as for :class:`~dsmote.SMOTE`.
 
     Attributes
     ----------
@@ -96,8 +102,8 @@ class TomekLinks(CleanSampler):
     nearest is the first of the others. (imbalanced-learn does not see links between equal rows.)
 
     Rows that stay come out unchanged, in the order of the input and with their index. On Dask the
-    data are read three times: to count the classes, to compare the features of all rows in one
-    worker, and to filter. Only the first happens at once.
+    data are read three times: to count the classes, to compare the features of all rows, and to
+    filter. Only the first happens at once.
 
     References
     ----------
