@@ -163,8 +163,8 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("kind", "stages"),
     [
-        (SMOTE, ["extract", "index", "synthetic"]),
-        (BorderlineSMOTE, ["nearest", "gather", "index"]),
+        (SMOTE, ["extract", "neighbours", "synthetic"]),
+        (BorderlineSMOTE, ["nearest", "gather", "neighbours"]),
     ],
 )
 def test_a_worker_is_killed_at_each_stage(
