@@ -1,12 +1,5 @@
 """The only layer that knows containers: tables in memory and on Dask."""
 
-from dsmote.execute.clean import AllRows as AllRows
-from dsmote.execute.clean import Cleaning as Cleaning
-from dsmote.execute.clean import Decision as Decision
-from dsmote.execute.clean import Moved as Moved
-from dsmote.execute.clean import Rule as Rule
-from dsmote.execute.clean import check_removed as check_removed
-from dsmote.execute.clean import with_moved as with_moved
 from dsmote.execute.generate import check_free as check_free
 from dsmote.execute.partition import Counted as Counted
 from dsmote.execute.partition import PartCount as PartCount

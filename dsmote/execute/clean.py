@@ -40,10 +40,10 @@ from dsmote.neighbors import (
     TreeIndex,
     ValueDifferenceSearch,
     choose_engine,
-    farthest,
     few,
     level_probabilities,
 )
+from dsmote.neighbors.farthest import farthest
 from dsmote.plan import Plan, Scaling, Schema
 
 _SEEN = 512  # rows that an engine is chosen from

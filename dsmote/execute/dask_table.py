@@ -37,7 +37,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from operator import attrgetter, itemgetter, methodcaller
+from operator import itemgetter, methodcaller
 from typing import Any
 
 import dask.array as da
@@ -48,16 +48,6 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
-from dsmote.execute.clean import (
-    Cleaning,
-    Kept,
-    Moved,
-    decide,
-    join_rows,
-    removed_column,
-    take_rows,
-    with_moved,
-)
 from dsmote.execute.generate import (
     make_block,
     provenance_of,
@@ -69,11 +59,10 @@ from dsmote.execute.graph import (
     Inputs,
     add_each,
     add_indexes,
-    frame_of,
+    collect,
     freeze,
     freeze_all,
     over_all,
-    tree,
     with_one_thread,
 )
 from dsmote.execute.partition import (
@@ -85,7 +74,6 @@ from dsmote.execute.partition import (
     filtered,
     numbers_in,
     profile,
-    taken,
 )
 from dsmote.execute.recipe import ClassIndex, Making, Task
 from dsmote.execute.rows import retyped
@@ -95,25 +83,6 @@ from dsmote.plan.schema import check_unique, column_name
 
 COMPANIONS = ("sample_weight", "groups")  # in the order of generate.Part
 PROFILES = 16  # that are merged at once: each holds up to 2 MiB of every class
-
-
-def collect(
-    like: Any,
-    tasks: Mapping[Any, Any],
-    outputs: list[Any],
-    name: str,
-    lengths: Sequence[int],
-    divisions: Sequence[Any] | None = None,
-) -> Any:
-    """Make a collection from the keys of its partitions; arrays want to know the lengths."""
-    if isinstance(like, da.Array):
-        tail = (0,) * (like.ndim - 1)
-        tasks = {**tasks, **{(name, i, *tail): key for i, key in enumerate(outputs)}}
-        graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
-        chunks = (tuple(lengths), *like.chunks[1:])
-        return da.Array(graph, name, chunks, meta=like._meta, dtype=like.dtype)
-    like = like._meta if isinstance(like, dd.DataFrame | dd.Series) else like
-    return frame_of(tasks, outputs, name, like, divisions or (None,) * (len(outputs) + 1))
 
 
 def _original(part: Any, *, schema: Schema, dtypes: dict[int, Any], how: Making) -> Any:
@@ -211,61 +180,6 @@ def _profile_by_part(*row: Any, look: Callable[..., Profile]) -> Profile:
 
 def _chained(parts: Sequence[list[Any]]) -> list[Any]:
     return list(chain(*parts))
-
-
-def _joined_rows(parts: Sequence[Any], *, task: Cleaning) -> Any:
-    return with_one_thread(join_rows, parts, task)
-
-
-def _decided(parts: Sequence[Any], *, task: Cleaning) -> Kept:
-    return with_one_thread(decide, parts, task)
-
-
-def _ready(_: Any) -> None:
-    """Stand for a task that is done."""
-
-
-def _mask(decided: Kept, place: int) -> np.ndarray:
-    return decided.mask(place)
-
-
-def _kept(part: Any, stays: np.ndarray, *, name: str, schema: Schema) -> Any:
-    if len(part) != len(stays):
-        raise ValueError(
-            f"a partition of {name} has {len(part):,} rows, and {len(stays):,} when it was read "
-            "before; data that change between two reads cannot be resampled: write them to files, "
-            "or call persist(), before"
-        )
-    return taken(part, stays, name, schema)
-
-
-def _kept_and_moved(
-    part: Any, stays: np.ndarray, moved: Moved, *, schema: Schema, of: Schema
-) -> Any:
-    kept = _kept(part, stays, name="X", schema=schema)
-    return with_moved(kept, moved, of) if len(moved.rows) else kept
-
-
-def _moved(decided: Kept, place: int) -> Moved:
-    return decided.moved_in(place)
-
-
-def _marked(part: Any, stays: np.ndarray) -> Any:
-    return with_provenance(part, removed_column(stays, part.index))
-
-
-def _removed(stays: np.ndarray) -> pd.DataFrame:
-    return removed_column(stays, pd.RangeIndex(len(stays)))
-
-
-def _as_it_is(part: Any) -> Any:
-    return part
-
-
-def _lazily(tasks: Mapping[Any, Any], name: str, of: Callable[[Any], Any], key: Any) -> Delayed:
-    """Return what a function makes of a task's result."""
-    graph = HighLevelGraph.from_collections(name, {**tasks, name: (of, key)}, dependencies=())
-    return Delayed(name, graph, layer=name)
 
 
 def _report(indexes: list[Any], *, labels: list[Any]) -> dict[Any, Any]:
@@ -513,58 +427,11 @@ class DaskTable:
             lengths = counted.after(subsets).lengths
         return self._filtered(inputs, inputs.graph, token, keep, lengths)
 
-    def cleaned(self, task: Cleaning) -> Any:
+    def cleaned(self, task: Any) -> Any:
         """Return the rows that stay by a rule, or all with a column that says so, lazily."""
-        inputs = self._inputs()
-        token = tokenize(self._X, self._y, self.companions, task)
-        tasks, cells = dict(inputs.graph), None
-        if task.plan.all_rows is not None:
-            from dsmote.execute.clean_cells import add_cells, clean_cells
+        from dsmote.execute.clean_dask import cleaned  # most tables do without
 
-            token = uuid.uuid4().hex  # a result is of its own scratch files
-            cells = clean_cells(task, self.npartitions, token)
-            decided = add_cells(tasks, inputs.rows(), token, cells)
-        else:
-            take = partial(with_one_thread, partial(take_rows, task=task))
-            level = add_each(tasks, f"rows-{token}", take, inputs.rows())
-            joined, last = partial(_joined_rows, task=task), partial(_decided, task=task)
-            decided = tree(tasks, level, f"decide-{token}", joined, last)
-        # Small, so that those who wait for it need not be sent what was decided of all rows.
-        tasks[f"ready-{token}"] = (_ready, decided)
-        second = inputs.again(f"again-{token}", f"ready-{token}")
-        tasks |= second.graph
-        masks = add_each(
-            tasks, f"mask-{token}", _mask, ((decided, i) for i in range(self.npartitions))
-        )
-        schema, marks = self._as_is(), task.provenance is not None
-        moved: list[Any] = []
-        if task.rule.moves:
-            each = ((decided, i) for i in range(self.npartitions))
-            moved = add_each(tasks, f"moved-{token}", _moved, each)
-
-        def keep(name: str, place: int, key: Any) -> tuple[Any, ...]:
-            if moved and name == "X":
-                work = partial(_kept_and_moved, schema=schema, of=task.schema)
-                return work, key, masks[place], moved[place]
-            if not marks:
-                return partial(_kept, name=name, schema=schema), key, masks[place]
-            marked = name == "X" and self.is_frame
-            return (_marked, key, masks[place]) if marked else (_as_it_is, key)
-
-        self.report = _lazily(tasks, f"found-{token}", attrgetter("found"), decided)
-        self.counts_after = _lazily(tasks, f"counts-{token}", attrgetter("counts"), decided)
-        if marks and not self.is_frame:
-            rows = zip(masks, strict=True)
-            outputs = add_each(tasks, f"removed-{token}", _removed, rows)
-            like = removed_column(np.empty(0, dtype=bool), pd.RangeIndex(0))
-            self.provenance = collect(like, dict(tasks), outputs, f"provenance-{token}", ())
-        like = self._meta
-        if marks and self.is_frame:
-            like = with_provenance(like, removed_column(np.empty(0, dtype=bool), like.index))
-        made = self._filtered(second, tasks, token, keep, like=like)
-        if cells is not None:
-            cells.exchange.forget_with(made[0] if isinstance(made, tuple) else made)
-        return made
+        return cleaned(self, task)
 
     @property
     def _given(self) -> dict[str, Any]:

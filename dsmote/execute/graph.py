@@ -115,6 +115,31 @@ def frame_of(
     return dd.from_graph(Layer(needed, name), like, divisions, outputs, "dsmote")
 
 
+def collect(
+    like: Any,
+    tasks: Mapping[Any, Any],
+    outputs: list[Any],
+    name: str,
+    lengths: Sequence[int],
+    divisions: Sequence[Any] | None = None,
+) -> Any:
+    """Make a collection from the keys of its partitions; arrays want to know the lengths."""
+    if isinstance(like, da.Array):
+        tail = (0,) * (like.ndim - 1)
+        tasks = {**tasks, **{(name, i, *tail): key for i, key in enumerate(outputs)}}
+        graph = HighLevelGraph.from_collections(name, tasks, dependencies=())
+        chunks = (tuple(lengths), *like.chunks[1:])
+        return da.Array(graph, name, chunks, meta=like._meta, dtype=like.dtype)
+    like = like._meta if isinstance(like, dd.DataFrame | dd.Series) else like
+    return frame_of(tasks, outputs, name, like, divisions or (None,) * (len(outputs) + 1))
+
+
+def lazily(tasks: Mapping[Any, Any], name: str, of: Callable[[Any], Any], key: Any) -> Delayed:
+    """Return what a function makes of a task's result."""
+    graph = HighLevelGraph.from_collections(name, {**tasks, name: (of, key)}, dependencies=())
+    return Delayed(name, graph, layer=name)
+
+
 def freeze(collection: Any) -> tuple[dict[Any, Any], list[Any]]:
     """Return a collection's optimised graph and the keys of its partitions, in order.
 

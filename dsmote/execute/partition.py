@@ -519,14 +519,14 @@ class Samples(Mapping[Any, Sampled]):
     ) -> None:
         self._numeric, self._levels, self._codes = numeric, levels, codes
         self._in_memory, self._counts = in_memory, counts
-        self._places = {label: place for place, label in enumerate(counts) if len(numeric)}
+        self._places = dict(zip(counts, range(len(counts)), strict=True)) if len(numeric) else {}
         self._found: dict[Any, Sampled] = {}
         self._hashed: dict[Any, np.ndarray] = {}
 
     def __getitem__(self, label: Any) -> Sampled:
         if label not in self._found:
-            at, most = self._rows(label), sample_rows(len(self._numeric))
-            keys = _NO_KEYS
+            at = np.flatnonzero(self._codes == self._places[label])
+            keys, most = _NO_KEYS, sample_rows(len(self._numeric))
             # By the hashes, samples of partitions are merged, too.
             if not self._in_memory or len(at) > most:
                 keys, kept = smallest_hashes(self._hashes(label), most)
@@ -544,14 +544,11 @@ class Samples(Mapping[Any, Sampled]):
             keys, kept = keys[few], kept[few]
             most = larger_rows(keys, len(self._numeric), self._counts)
             keys, kept = keys[:most], kept[:most]
-        return self._taken(keys, self._rows(label)[kept])
-
-    def _rows(self, label: Any) -> np.ndarray:
-        return np.flatnonzero(self._codes == self._places[label])
+        return self._taken(keys, np.flatnonzero(self._codes == self._places[label])[kept])
 
     def _hashes(self, label: Any) -> np.ndarray:
         if label not in self._hashed:
-            at = self._rows(label)
+            at = np.flatnonzero(self._codes == self._places[label])
             columns = [c[at].astype(np.float64, copy=False) for c in self._numeric[:HASHED]]
             self._hashed[label] = row_hashes(columns)
         return self._hashed[label]

@@ -14,7 +14,6 @@ from dask.base import is_dask_collection
 from pandas.api.extensions import ExtensionArray
 from scipy.sparse import issparse
 
-from dsmote.execute.clean import Cleaning, Kept, decide, removed_column, take_rows
 from dsmote.execute.dask_table import COMPANIONS, DaskTable, schema_of
 from dsmote.execute.extract import check_counts, extract, take_of
 from dsmote.execute.generate import (
@@ -305,13 +304,17 @@ class MemoryTable:
         times = pick(self.labels, marks=marks)
         return np.repeat(np.arange(len(times)), times)
 
-    def cleaned(self, task: Cleaning) -> Kept:
-        """Have a rule decide which rows stay."""
+    def cleaned(self, task: Any) -> Any:
+        """Have a rule decide which rows stay; return what is kept."""
+        from dsmote.execute.clean import decide, take_rows  # most tables do without
+
         with single_threaded():
             return decide([take_rows(self._all, task=task)], task, in_threads)
 
     def marked(self, stays: np.ndarray) -> Any:
         """Return X with a column that tells which rows do not stay; of an array, that apart."""
+        from dsmote.execute.clean import removed_column
+
         if self.is_frame:
             return with_provenance(self._X, removed_column(stays, self._X.index))
         self.provenance = removed_column(stays, pd.RangeIndex(len(stays)))

@@ -18,7 +18,6 @@ from dsmote.neighbors.engines import (
     measure_recall,
 )
 from dsmote.neighbors.exact import NeighborIndex
-from dsmote.neighbors.farthest import farthest
 from dsmote.neighbors.tree import TreeSearch
 
 __all__ = [
@@ -38,7 +37,6 @@ __all__ = [
     "TreeSearch",
     "ValueDifferenceSearch",
     "choose_engine",
-    "farthest",
     "few",
     "leading_axes",
     "level_probabilities",

@@ -108,8 +108,9 @@ class RotatedTree:
         # In place and some rows at a time: no second copy of what may be all rows of a table.
         step = max(1, _CACHED // max(1, 8 * width))
         parts = [slice(start, start + step) for start in range(0, self.n_rows, step)]
-        axes = np.eye(width)
-        if self.n_rows > _FEW:
+        if self.n_rows <= _FEW:
+            axes = np.eye(width)
+        else:
             axes = principal_axes(rotated)[1]
             for part in parts:
                 rotated[part, : axes.shape[1]] = rotated[part] @ axes

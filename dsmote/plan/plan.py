@@ -396,9 +396,13 @@ def _resized(c: ClassPlan, k: int, on_small: str) -> ClassPlan:
 def _warnings(classes: Sequence[ClassPlan], needs: Needs) -> list[str]:
     """Say which classes are left because they are small, and for which k is small."""
     k = needs.k
-    left = [c for c in classes if not c.new and c.before < k + 1]
-    copied = [c for c in classes if c.engine == COPY]
-    large, found = [*filter(attrgetter("large"), classes)], []
+    left, copied, found = [], [], []
+    for c in classes:
+        if not c.new and c.before < k + 1:
+            left.append(c)
+        if c.engine == COPY:
+            copied.append(c)
+    large = [*filter(attrgetter("large"), classes)]
     if left:
         found.append(f"fewer than k + 1 = {k + 1} rows, so unchanged: {_of(left, usable=False)}")
     if copied:

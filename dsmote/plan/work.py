@@ -43,7 +43,7 @@ def rows_seen(dimension: float, k: int) -> float:
     Examples
     --------
     >>> [round(rows_seen(dimension, 5)) for dimension in (1, 3, 6)]
-    [42, 149, 2876]
+    [37, 149, 2875]
     """
     ball = pi ** (dimension / 2) / gamma(dimension / 2 + 1)  # of radius 1
     return float(LEAF * (1 + 2 * (k / (LEAF * ball)) ** (1 / dimension)) ** dimension)
@@ -66,7 +66,7 @@ def cell_work(
     >>> c = ClassPlan(1, 1, before=4_000, usable=4_000, new=8_000, k=5, engine="tree", cells=4)
     >>> work = cell_work(c, forwards=0.5, dimension=3.0, row=100)
     >>> round(work.asking), round(work.pairs)
-    (3459, 5187982)
+    (3459, 5187988)
     """
     k, rows = c.k or 0, c.usable / c.cells
     if asking is None:

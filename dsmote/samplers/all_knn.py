@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dsmote.execute import AllRows, Decision
+from dsmote.execute.clean import AllRows, Decision
 from dsmote.samplers.enn import SLACK, EditedNearestNeighbours, EditedRule, NearestLeft, agrees
 from dsmote.samplers.parameters import allow
 from dsmote.samplers.repeated_enn import below_smallest, vanished

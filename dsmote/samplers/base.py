@@ -53,7 +53,6 @@ from dsmote.plan.plan import ALL_ROWS
 from dsmote.plan.profile import TARGET, Sampled, unify_categories
 from dsmote.plan.schema import advice, column_name, is_nominal_dtype, with_decimals, with_dtypes
 from dsmote.plan.strategy import Counts
-from dsmote.samplers.companions import companions_of, routed_requests
 from dsmote.samplers.parameters import sklearn_constraints
 
 if TYPE_CHECKING:
@@ -586,7 +585,7 @@ class OverSampler(Sampler):
             wrong = "a table in memory is searched as a whole: pass it as a Dask collection"
         elif not recipe.in_cells:
             wrong = f"{type(self).__name__} asks for more than exact neighbours in the class"
-        elif not recipe.by_row and tells_of_all(recipe, schema, self.provenance):
+        elif not recipe.fits_cells(self.provenance == "full" and bool(schema.carried)):
             wrong = (
                 "provenance='full' tells what parents carry, and cells of all rows do not hold it"
             )
@@ -714,20 +713,46 @@ def needs_of(
         passes.append(ALL_ROWS)
     elif recipe.surveys:
         passes.append("applying the fitted model to all rows")
-    whole = recipe.by_row or not tells_of_all(recipe, schema, provenance)
     return replace(
         recipe.needs(),
         passes=tuple(passes),
         levels=sum(map(attrgetter("bytes"), profile.levels)),
         passthrough=passthrough,
         grouped=grouped,
-        cells=table.lazy and recipe.in_cells and whole,
+        cells=table.lazy and recipe.fits_cells(provenance == "full" and bool(schema.carried)),
     )
 
 
-def tells_of_all(recipe: Recipe, schema: Schema, provenance: Any) -> bool:
-    """Tell whether new rows are to tell what the nearest of all rows carry."""
-    return recipe.values > 0 and provenance == "full" and bool(schema.carried)
+def companions_of(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any]:
+    """Tell weights and groups that are containers of their own from a column of groups."""
+    companions = {} if weight is None else {"sample_weight": weight}
+    if np.isscalar(groups):
+        if groups not in (names := list(getattr(X, "columns", ()))):
+            shown = listed(map(repr, names)) or "no names (X is an array)"
+            raise ValueError(f"there is no column {groups!r} of groups; the columns are {shown}")
+        return companions, groups
+    if groups is not None:
+        companions["groups"] = groups
+    return companions, None
+
+
+def routed_requests(sampler: Any, supported: Collection[str]) -> set[str]:
+    """Return what a sampler requests by metadata routing; refuse what no pipeline can serve."""
+    from sklearn import get_config
+
+    if not get_config()["enable_metadata_routing"]:
+        return set()
+    # Without imbalanced-learn there is no pipeline, and no such request.
+    request = getattr(sampler.get_metadata_routing(), "fit_resample", None)
+    aliases = {} if request is None else request.requests
+    routed = {name for name, alias in aliases.items() if alias not in (None, False)}
+    for name in sorted(routed - set(supported)):
+        raise ValueError(
+            f"{type(sampler).__name__} cannot take {name} by metadata routing: a pipeline takes "
+            f"back X and y only; leave out set_fit_resample_request({name}=...), or call "
+            f"fit_resample(X, y, {name}=...) outside the pipeline"
+        )
+    return routed
 
 
 def engines_of(

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dsmote.execute import Cleaning, Rule, Table, check_removed, with_moved
+from dsmote.execute import Table
+from dsmote.execute.clean import Cleaning, Rule, check_removed, with_moved
 from dsmote.execute.dask_table import DaskTable
 from dsmote.execute.partition import incomplete
 from dsmote.execute.resources import memory_limit

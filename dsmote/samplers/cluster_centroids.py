@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from dsmote.execute import AllRows, Decision, Moved, Rule, Table
+from dsmote.execute import Table
+from dsmote.execute.clean import AllRows, Decision, Moved, Rule
 from dsmote.plan import Schema
 from dsmote.samplers.cleaning import RuleSampler
 from dsmote.samplers.instance_hardness import seeded

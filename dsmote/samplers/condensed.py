@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dsmote.execute import AllRows, Decision, Rule
+from dsmote.execute.clean import AllRows, Decision, Rule
 from dsmote.samplers.cleaning import CleanSampler
 from dsmote.samplers.one_sided import classified, classifier_search
 from dsmote.samplers.parameters import Range, allow

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dsmote.execute import AllRows, Decision, Rule
+from dsmote.execute.clean import AllRows, Decision, Rule
 from dsmote.samplers.cleaning import CleanSampler
 from dsmote.samplers.parameters import allow
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dsmote.execute import AllRows, Decision, Rule
+from dsmote.execute.clean import AllRows, Decision, Rule
 from dsmote.plan import Stream
 from dsmote.plan.draws import CHOICE
 from dsmote.samplers.cleaning import RuleSampler

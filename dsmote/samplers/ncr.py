@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dsmote.execute import AllRows, Decision, Rule
+from dsmote.execute.clean import AllRows, Decision, Rule
 from dsmote.samplers.base import wanted_search
 from dsmote.samplers.cleaning import CleanSampler
 from dsmote.samplers.enn import agrees

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dsmote.execute import AllRows, Decision, Rule
+from dsmote.execute.clean import AllRows, Decision, Rule
 from dsmote.plan import Plan, Profile
 from dsmote.samplers.base import wanted_search
 from dsmote.samplers.cleaning import RuleSampler

@@ -7,7 +7,7 @@ from numbers import Integral
 
 import numpy as np
 
-from dsmote.execute import AllRows, Decision
+from dsmote.execute.clean import AllRows, Decision
 from dsmote.samplers.enn import SLACK, EditedNearestNeighbours, EditedRule, NearestLeft, agrees
 from dsmote.samplers.parameters import Range, allow
 

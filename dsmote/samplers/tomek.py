@@ -7,7 +7,7 @@ from numbers import Integral
 
 import numpy as np
 
-from dsmote.execute import AllRows, Decision, Rule
+from dsmote.execute.clean import AllRows, Decision, Rule
 from dsmote.samplers.cleaning import CleanSampler
 from dsmote.samplers.parameters import allow
 
@@ -117,7 +117,7 @@ class TomekLinks(CleanSampler):
     >>> X, y = np.array([[0.0], [1.0], [1.2], [3.0], [4.0]]), np.array([0, 0, 1, 1, 0])
     >>> X_res, y_res = TomekLinks(sampling_strategy="majority").fit_resample(X, y)
     >>> X_res.ravel(), y_res
-    (array([0. , 1.2, 3. , 4. ]), array([0, 1, 1, 0]))
+    (array([0. , 1.2, 3. ]), array([0, 1, 1]))
     """
 
     _summary = "without the majority rows of Tomek links"

@@ -558,7 +558,8 @@ def test_every_sampler_from_files_to_files(name: str) -> None:
     manifest = json.loads(MANIFEST.read_text())
     assert manifest == json.loads(result.stdout)
     after, before = pd.read_parquet("out"), pd.read_parquet("in")
-    expected = {"u": 60, "v": 60} if name == "random-under" else {"u": 240, "v": 240}
+    under = kind._sampling_type == "under-sampling"
+    expected = {"u": 60, "v": 60} if under else {"u": 240, "v": 240}
     if kind._sampling_type in ("clean-sampling", "combination"):
         expected = kind(**seed).resample(before, target="y")["y"].value_counts().to_dict()
     assert after["y"].value_counts().to_dict() == expected

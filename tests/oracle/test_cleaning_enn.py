@@ -338,7 +338,7 @@ def test_any_table(data, how, slack):
     reference = Reference(squares, y, None if strategy == "auto" else np.unique(y))
     sampler = made(name, kind, strategy, k, scale=scale)
     with pytest.MonkeyPatch.context() as patch:
-        set_constant(patch, "samplers", "_SLACK", slack)
+        set_constant(patch, "samplers", "SLACK", slack)
         found = kept(sampler, X, y, **({"groups": groups} if grouped else {}))
     assert np.array_equal(found, reference.stays(name, k, kind))
 

@@ -37,7 +37,8 @@ from threadpoolctl import threadpool_limits
 
 import dsmote
 from dsmote.kernels import mixed_weight
-from dsmote.neighbors import farthest, level_probabilities
+from dsmote.neighbors import level_probabilities
+from dsmote.neighbors.farthest import farthest
 from dsmote.plan import Subset
 from tests.benchmarks.harness import TARGETS, tables_of
 from tests.tables import assert_same_bits, dask_frame, even, numbers, set_constant

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import dsmote.execute.clean_cells  # noqa: F401 - else loaded when there are cells
-from dsmote.execute import Decision, Rule
+from dsmote.execute.clean import Decision, Rule
 from dsmote.samplers.cleaning import CleanSampler
 from tests.tables import dask_frame, even, mixed, numbers, set_constant
 

@@ -152,7 +152,7 @@ OTHERS = {
 @pytest.mark.parametrize("name", samplers())
 @pytest.mark.parametrize("container", OTHERS)
 def test_other_containers_are_refused_with_the_remedy(name, container, table):
-    sampler = make_sampler(name, random_state=0)
+    sampler = make_sampler(name)
     make, remedy = OTHERS[container]
     X, y = table.drop(columns="y"), table["y"]
     for call in (

@@ -16,7 +16,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import dsmote
 from dsmote import SMOTE, SMOTENC, make_sampler
-from dsmote.execute import Decision, Rule
+from dsmote.execute.clean import Decision, Rule
 from dsmote.neighbors import BruteIndex, CappedIndex, TreeIndex
 from dsmote.samplers import samplers
 from dsmote.samplers.cleaning import CleanSampler
