@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsmote.samplers.registry import parameters_of
-from tests.samplers import family
+from tests.samplers import family, having
 from tests.tables import (
     CONTAINERS,
     assert_same_bits,
@@ -109,7 +109,7 @@ def test_the_same_rows_stay_however_the_table_is_cut(name, data):
         assert_same_bits(one, other)
 
 
-@EACH
+@pytest.mark.parametrize("name", having("route", RULES))
 @settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_the_same_rows_stay_in_cells(name, data):
