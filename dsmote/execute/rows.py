@@ -345,6 +345,10 @@ def retyped(part: pd.DataFrame, dtypes: Mapping[int, Any]) -> pd.DataFrame:
     part = part.copy(deep=False)
     for i, dtype in dtypes.items():
         column: Any = part.iloc[:, i].astype(dtype)
+        known = getattr(dtype, "categories", None)
+        if known is not None and not known.equals(column.cat.categories):
+            # To pandas, the same categories in another order are the same dtype.
+            column = column.cat.set_categories(known)
         part.isetitem(i, column)
     return part
 

@@ -38,6 +38,7 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]  # query, row, and the square 
 
 _EPS = float(np.finfo(np.float64).eps)
 _TINY = 1e-150  # distances below it lose digits, because their squares underflow
+_FAR = 1e150  # distances beyond it overflow when they are squared
 _BATCH = 1 << 12  # rows whose balls are tested at once: near ones, so few boxes are in question
 _AXES = 16  # directions at most: boxes in fewer are met more often, never too seldom
 _SLICE = 1 << 16  # rows that are rotated at once
@@ -52,6 +53,8 @@ _WINDOW = 64  # rows that tell the dimension near them
 _FEW_ASK = 1 << 10  # rows that ask; all of them, unless they send enough
 _ENOUGH = 1000  # forwards, which tell their number to some 3 %
 _OUTER = 8  # outermost rows that tell how far a box goes on
+_INVERSE = 16.0  # of the least dimension: a higher one is of rows that differ by next to nothing
+_STEEPEST = 2.0  # growth by a level: of 1 other cell, all are met, and then all of 3
 _DECAY = 0.85  # of the growth by a level, as it was in 2 to 10 independent features
 
 
@@ -437,7 +440,7 @@ def estimate_forwards(
 ) -> Forwards:
     """Estimate to how many other cells a query goes on, in a class of `n_rows` rows.
 
-    The sample holds that share of the different rows of the class, each as often as the class does.
+    The sample, in the unit of the class, holds that share of the different rows of the class, each as often as the class does.
 
     What lies around a sampled row is taken for a picture of what lies around it in the class, seen
     from afar: there, as many rows lie nearer by a factor that the share and the dimension in which
@@ -464,10 +467,13 @@ def estimate_forwards(
         distances, ids = search.query(asked, min(_AROUND * k, m - 1))
         near, far = distances[:, k - 1], distances[:, 2 * k - 1]
         # Of rows that lie evenly around in D dimensions, the expected logarithm is this sum over D.
-        growth = np.log(far / near) / (1.0 / np.arange(k, 2 * k)).sum()
+        # Where even the further are at no distance that float64 holds, they tell nothing.
+        tells, least = far > 0.0, np.finfo(np.float64).tiny
+        growth = np.log(np.maximum(far, least)) - np.log(np.maximum(near, least))
+        growth = np.minimum(growth / (1.0 / np.arange(k, 2 * k)).sum(), _INVERSE)
         window = np.ones(min(_WINDOW, len(asked)))
         inverse = np.convolve(growth, window, "same")
-        inverse /= np.convolve(np.ones(len(asked)), window, "same")
+        inverse /= np.maximum(np.convolve(tells, window, "same"), 1.0)
         points, own, weight = rotated[asked], cell[asked], counts[asked]
         factor = (share**inverse)[:, None]
         there = np.empty(ids.shape, dtype=np.int64)
@@ -484,7 +490,7 @@ def estimate_forwards(
         estimates = []
         for more in (-0.5, 0.5, 0.0):
             changed = inverse / np.maximum(1.0 + more * inverse, 0.5)
-            radius = kth * (lacking * share) ** changed
+            radius = np.minimum(kth * (lacking * share) ** changed, _FAR)
             query, box = meets(cutting, rows[asked], radius**2, low, high)
             met = weight[query[box != own[query]]].sum() * m / len(asked)
             estimates.append(float(min(n_cells - 1, met / (share * n_rows))))
@@ -504,7 +510,7 @@ def _of_more_cells(
         part = 0.5 ** (levels - depth)
         found.append(estimate_forwards(sample, some, n_rows * part, k, share / part))
     # With each level cells have more neighbours, by less and less.
-    growth = max(found[1].best / max(found[0].best, _TINY), 1.0) - 1.0
+    growth = min(max(found[1].best / max(found[0].best, _TINY) - 1.0, 0.0), _STEEPEST)
     times = float(np.prod(1.0 + growth * _DECAY ** np.arange(1, levels - known + 1)))
     best, least, most = (
         min(times * value, cutting.n_cells - 1.0)

@@ -374,6 +374,37 @@ def test_the_estimate_of_too_small_a_sample_is_every_cell():
     assert estimate_forwards(equal, cut(equal, 0), 100, 5, 1.0).best == 0.0
 
 
+NEXT_TO_NOTHING = {
+    "equal": lambda rng, x: np.ones_like(x),
+    "equal but one": lambda rng, x: (np.arange(len(x)) == 0)[:, None] * x,
+    "small": lambda rng, x: 1e-170 * x,
+    "smallest": lambda rng, x: 5e-324 * np.rint(4 * x),
+    "large": lambda rng, x: 1e150 * x,
+    "largest": lambda rng, x: 1e307 * np.clip(x, -9.0, 9.0),
+    "one small": lambda rng, x: x * [1.0, 1e-170],
+    "grid and small": lambda rng, x: np.rint(x) * [1.0, 0.0] + x * [0.0, 1e-170],
+    "grid and smallest": lambda rng, x: np.rint(x) + 1e-300 * x * [1.0, 0.0],
+    "small among large": lambda rng, x: x * rng.choice([1e-170, 1e150], (len(x), 1)),
+    "of all sizes": lambda rng, x: x * 10.0 ** rng.integers(-300, 300, (len(x), 1)),
+    "pairs": lambda rng, x: np.repeat(x[::2], 2, axis=0) * np.tile([[1.0], [1.0 + 1e-16]], (100, 1)),
+    "far pairs": lambda rng, x: np.repeat(x[::2], 2, axis=0) * 1e150 + x * 1e-300,
+}
+
+
+@pytest.mark.parametrize("kind", NEXT_TO_NOTHING)
+@pytest.mark.parametrize("k", [1, 3, 20])
+@pytest.mark.parametrize(("depth", "share"), [(1, 1.0), (5, 1.0), (2, 1e-6), (5, 0.01), (12, 1e-6)])
+def test_the_estimate_of_any_finite_rows_is_a_number(kind, k, depth, share):
+    """Distances may be 0 or infinite where rows differ by next to nothing, or by very much."""
+    rng = np.random.default_rng(0)
+    rows = NEXT_TO_NOTHING[kind](rng, rng.normal(size=(200, 2)))
+    rows = rows * scale_power(rows)
+    cutting = cut(np.unique(rows, axis=0), depth)
+    found = estimate_forwards(rows, cutting, 200 / share, k, share)
+    assert 0.0 <= found.least <= found.best <= found.most <= cutting.n_cells - 1
+    assert 0.0 < found.dimension <= 1000.0
+
+
 # ---- memory
 
 
