@@ -386,7 +386,9 @@ NEXT_TO_NOTHING = {
     "grid and smallest": lambda rng, x: np.rint(x) + 1e-300 * x * [1.0, 0.0],
     "small among large": lambda rng, x: x * rng.choice([1e-170, 1e150], (len(x), 1)),
     "of all sizes": lambda rng, x: x * 10.0 ** rng.integers(-300, 300, (len(x), 1)),
-    "pairs": lambda rng, x: np.repeat(x[::2], 2, axis=0) * np.tile([[1.0], [1.0 + 1e-16]], (100, 1)),
+    "pairs": lambda rng, x: (
+        np.repeat(x[::2], 2, axis=0) * np.tile([[1.0], [1.0 + 1e-16]], (100, 1))
+    ),
     "far pairs": lambda rng, x: np.repeat(x[::2], 2, axis=0) * 1e150 + x * 1e-300,
 }
 
