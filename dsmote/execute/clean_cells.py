@@ -227,6 +227,12 @@ class CleanCells(Search):
         # Each row travels: where only some may be found, its equal ones may not.
         return np.arange(len(rows))
 
+    def _crowded(self, rows: int) -> str:
+        return (
+            f"the table has {rows:,} rows so near each other, or equal, that they are one cell, "
+            f"and workers have memory for {self.cls.cell_rows:,}; give each worker more memory"
+        )
+
     # ---- questions
 
     def send_question(

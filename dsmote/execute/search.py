@@ -274,13 +274,17 @@ class Search:
         boxes = merged_boxes(parts)
         largest = int(boxes["rows"].max())
         if largest > self.cls.cell_rows:
-            raise ValueError(
-                f"{self.what} has {largest:,} rows so near each other that they are "
-                f"one cell (of equal rows {self.k + 1} of each partition), and workers have "
-                f"memory for {self.cls.cell_rows:,}; give each worker more memory or, where rows "
-                "are equal, cut the table into fewer partitions"
-            )
+            raise ValueError(self._crowded(largest))
         return boxes
+
+    def _crowded(self, rows: int) -> str:
+        """Say that a cell has more rows than fit."""
+        return (
+            f"{self.what} has {rows:,} rows so near each other that they are one cell (of equal "
+            f"rows {self.k + 1} of each partition), and workers have memory for {self.cls.cell_rows:,}; "
+            "give each worker more memory or, where rows are equal, cut the table into fewer "
+            "partitions"
+        )
 
     def _home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
         rows, more = self.rows_of_cell(layout, c)

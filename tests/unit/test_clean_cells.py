@@ -70,3 +70,16 @@ def test_answers_are_those_of_one_worker(monkeypatch, kind, ask, rounds):
         told = cut.report_.compute()
     assert found.index.equals(expected.index)
     np.testing.assert_array_equal(told["distances_"], one.distances_)
+
+
+def test_more_equal_rows_than_fit_are_refused(monkeypatch):
+    set_constant(monkeypatch, "plan", "CELL_ROWS", 15)
+    set_constant(monkeypatch, "plan", "LEAST_CELL", 20)
+    table = numbers(N, 40)
+    table.loc[10:100, ["a", "b", "c"]] = 1.0
+    lazy = Asking(sampling_strategy="all", route="cells").resample(
+        dask_frame(table, even(N, 3)), target="y"
+    )
+    message = r"the table has 91 rows so near each other, or equal, .* have memory for 39; give"
+    with dask.config.set(scheduler="synchronous"), pytest.raises(ValueError, match=message):
+        lazy.compute()
