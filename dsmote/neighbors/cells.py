@@ -440,8 +440,8 @@ def estimate_forwards(
 ) -> Forwards:
     """Estimate to how many other cells a query goes on, in a class of `n_rows` rows.
 
-    The sample, in the unit of the class, holds that share of the different rows of the class, each
-    as often as the class does.
+    The sample, in the unit of the class, holds that share of its different rows, each as often as
+    the class does.
 
     What lies around a sampled row is taken for a picture of what lies around it in the class, seen
     from afar: there, as many rows lie nearer by a factor that the share and the dimension in which

@@ -86,7 +86,7 @@ def test_passthrough_columns_come_back_as_they_were(kind, tmp_path):
 def test_categories_in_another_order_are_those_of_the_class():
     """To pandas, dtypes of the same categories in another order are equal; their codes differ."""
     own, of_class = (pd.CategoricalDtype(list(order)) for order in ("wvu", "uvw"))
-    frame = pd.DataFrame({"a": pd.Categorical([*list("uvwwu"), None], dtype=own)})
+    frame = pd.DataFrame({"a": pd.Categorical([*"uvwwu", None], dtype=own)})
     for dtype in (of_class, pd.CategoricalDtype(list("xuvw"))):
         like = rows_with(pd.DataFrame({"a": pd.Categorical([], dtype=dtype)}))
         rows = as_of_class(rows_with(frame), like)

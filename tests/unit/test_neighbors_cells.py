@@ -386,15 +386,12 @@ NEXT_TO_NOTHING = {
     "grid and smallest": lambda rng, x: np.rint(x) + 1e-300 * x * [1.0, 0.0],
     "small among large": lambda rng, x: x * rng.choice([1e-170, 1e150], (len(x), 1)),
     "of all sizes": lambda rng, x: x * 10.0 ** rng.integers(-300, 300, (len(x), 1)),
-    "pairs": lambda rng, x: (
-        np.repeat(x[::2], 2, axis=0) * np.tile([[1.0], [1.0 + 1e-16]], (100, 1))
-    ),
-    "far pairs": lambda rng, x: np.repeat(x[::2], 2, axis=0) * 1e150 + x * 1e-300,
+    "pairs": lambda rng, x: np.nextafter(np.repeat(x[::2], 2, axis=0), [9.0, -9.0] * x),
 }
 
 
 @pytest.mark.parametrize("kind", NEXT_TO_NOTHING)
-@pytest.mark.parametrize("k", [1, 3, 20])
+@pytest.mark.parametrize("k", [1, 20])
 @pytest.mark.parametrize(("depth", "share"), [(1, 1.0), (5, 1.0), (2, 1e-6), (5, 0.01), (12, 1e-6)])
 def test_the_estimate_of_any_finite_rows_is_a_number(kind, k, depth, share):
     """Distances may be 0 or infinite where rows differ by next to nothing, or by very much."""
