@@ -282,8 +282,8 @@ class Search:
         return (
             f"{self.what} has {rows:,} rows so near each other that they are one cell (of equal "
             f"rows {self.k + 1} of each partition), and workers have memory for "
-            f"{self.cls.cell_rows:,}; give each worker more memory or, where rows are equal, cut the "
-            "table into fewer partitions"
+            f"{self.cls.cell_rows:,}; give each worker more memory or, where rows are equal, cut "
+            "the table into fewer partitions"
         )
 
     def _home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
