@@ -303,7 +303,7 @@ def parameters_for(rng: np.random.Generator, name: str, X: pd.DataFrame, y: pd.S
 
 
 #: Not those with a rule, which tests/property/test_cleaning.py tries, nor chains of two.
-NAMES = [
+SAMPLERS = [
     name
     for name, kind in samplers().items()
     if name == "random-under" or kind._sampling_type == "over-sampling"
@@ -314,7 +314,7 @@ def make_case(seed: int) -> Case:
     """Make a case of its number."""
     rng = np.random.default_rng(seed)
     n, d = int(rng.integers(15, 70)), int(rng.integers(1, 5))
-    name = pick(rng, NAMES)
+    name = pick(rng, SAMPLERS)
     kinds = kinds_for(rng, name, d)
     gaps = rng.random() < 0.15
     columns = [column(rng, kind, n, gaps and rng.random() < 0.5) for kind in kinds]
