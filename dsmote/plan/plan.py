@@ -741,8 +741,10 @@ def with_all_rows(
     n = sum(usable.values())
     columns = len(schema.numeric), 0, len(schema.nominal)
     # Rows ask a step at a time, and get lists of neighbours.
-    whole = class_memory(None, n, *columns, min(n, STEP_ROWS), row_bytes, needs)
-    lists = (16 * needs.k + 64) * n
+    lists = max(needs.k, needs.told)
+    of = replace(needs, k=lists)
+    whole = class_memory(None, n, *columns, min(n, STEP_ROWS), row_bytes, of)
+    lists = (16 * lists + 64) * n
     whole = replace(whole, build=whole.build + lists, index=0, generate=0, block=partition_bytes)
     projected = partial(
         project,
@@ -766,10 +768,10 @@ def with_all_rows(
             cell = class_memory(
                 None, everyone.cell_rows, *columns, everyone.cell_rows, row_bytes, needs
             )
-            of = cell_memory(whole, n, everyone.cell_rows, everyone.cells, cell, row, needs)
+            own = cell_memory(whole, n, everyone.cell_rows, everyone.cells, cell, row, needs)
             # The deciding task has the class of each row, and what it was told of it.
-            of = replace(of, build=max(of.build, (48 + 8 * needs.told) * n), block=partition_bytes)
-            memory, too_large = projected([of])
+            own = replace(own, build=max(own.build, (64 + 16 * needs.told) * n))
+            memory, too_large = projected([replace(own, block=partition_bytes)])
             if not too_large or rows <= LEAST_CELL:
                 break
             rows //= 2
@@ -782,10 +784,9 @@ def with_all_rows(
         )
     too_small: tuple[str, ...] = ()
     if n <= needs.k:
-        too_small = (
-            f"the table has {_rows(n)} without missing values, but {needs.k_name}={needs.k} needs "
-            f"at least {needs.k + 1}; lower it",
-        )
+        lower = f"{needs.k_name}={needs.k} needs at least {needs.k + 1}; lower it"
+        lower = lower if needs.k_name else "a row needs another one; fill the missing values"
+        too_small = (f"the table has {_rows(n)} without missing values, but {lower}",)
     return replace(
         plan,
         memory=memory,

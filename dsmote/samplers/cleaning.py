@@ -141,7 +141,9 @@ class RuleSampler(UnderSampler):
             process=self._process_bytes,
             route=self.route,
         )
-        plan = replace(plan, too_small=plan.too_small + self._lacking(plan, profile))
+        lacking = (*self._incomplete(plan, profile), *self._lacking(plan, profile))
+        at_most = plan.at_most or self._at_most
+        plan = replace(plan, too_small=plan.too_small + lacking, at_most=at_most)
         self.sampling_strategy_ = keep
         self._remember_columns(table)
         self.plan_ = plan
@@ -162,6 +164,25 @@ class RuleSampler(UnderSampler):
         if wrong and self.route == "cells":
             raise ValueError(f"route='cells' is not possible: {wrong}; or leave route out")
         return not wrong
+
+    @property
+    def _at_most(self) -> bool:
+        """Whether fewer rows than are asked for may stay."""
+        return False
+
+    @staticmethod
+    def _incomplete(plan: Plan, profile: Profile) -> list[str]:
+        """Say of which classes more rows have missing values, and so stay, than are to stay."""
+        found = []
+        for c in plan.classes:
+            missing = c.before - profile.usable.get(c.label, 0)
+            if c.dropped and missing > c.after:
+                found.append(
+                    f"class {c.label!r} is to keep {c.after:,} of its {c.before:,} rows, but "
+                    f"{missing:,} have missing or infinite values and stay (missing='skip'); fill "
+                    "them, or keep more"
+                )
+        return found
 
     def _lacking(self, plan: Plan, profile: Profile) -> tuple[str, ...]:
         """Say which classes have too few rows for the parameters."""

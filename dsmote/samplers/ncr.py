@@ -23,10 +23,13 @@ class NeighbourhoodRule(Rule):
     k_edited: int = 3
     kind_edited: str = "mode"
 
+    told = property(lambda self: max(self.k, self.k_edited))
+
     def decide(self, of: AllRows) -> Decision:
         """Drop what Laurikkala calls A1 and A2."""
-        counts, smallest = of.counts, int(of.counts.argmin())
-        cleaned = of.targeted & (counts / counts[smallest] >= self.threshold_cleaning)
+        counts, smallest = of.counts, of.smallest
+        least = max(1, int(counts[smallest]))  # all of its rows may lack values
+        cleaned = of.targeted & (counts / least >= self.threshold_cleaning)
         small = np.arange(len(counts)) == smallest
         ids = of.of_classes(of.targeted | small)
         near = of.nearest(ids, max(self.k, self.k_edited))[1]
@@ -117,5 +120,7 @@ class NeighbourhoodCleaningRule(CleanSampler):
                     f"edited_nearest_neighbours is a {type(edited).__name__}, which has no {name}; "
                     "give an EditedNearestNeighbours"
                 )
+        if hasattr(edited, "_validate_params"):
+            edited._validate_params()
         k_edited = wanted_search(edited.n_neighbors, "auto")[0]
         return super()._rule(k_edited=k_edited, kind_edited=edited.kind_sel, **more)

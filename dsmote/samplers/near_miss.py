@@ -33,6 +33,7 @@ class NearMissRule(Rule):
     version: int = 1
     pool: int = 3  # nearest rows of the class that each row of the smallest class names
 
+    told = property(lambda self: max(self.k, self.pool if self.version == 3 else 0))
     in_cells = property(lambda self: self.version != 2)  # which asks for the farthest
 
     def decide(self, of: AllRows) -> Decision:
@@ -150,6 +151,10 @@ class NearMiss(RuleSampler):
         pool = wanted_search(self.n_neighbors_ver3, "auto", itself=False)[0]
         return super()._rule(pool=pool, **more)
 
+    @property
+    def _at_most(self) -> bool:
+        return self.version == 3
+
     def _lacking(self, plan: Plan, profile: Profile) -> tuple[str, ...]:
         k = wanted_search(self.n_neighbors, "auto", itself=False)[0]
         few = min(plan.classes, key=lambda c: (c.before, c.rank))
@@ -157,6 +162,6 @@ class NearMiss(RuleSampler):
         if usable >= k or not any(c.dropped for c in plan.classes):
             return ()
         return (
-            f"class {few.label!r}, the smallest, has {usable:,} rows without missing values, but "
+            f"class {few.label!r}, the smallest, has {usable:,} row(s) without missing values, but "
             f"n_neighbors={k} needs at least {k}; lower it",
         )

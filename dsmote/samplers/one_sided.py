@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dsmote.execute.clean import AllRows, Decision, Rule
-from dsmote.plan import Subset
+from dsmote.plan import Plan, Profile, Subset
 from dsmote.samplers.base import wanted_search
 from dsmote.samplers.cleaning import CleanSampler
 from dsmote.samplers.parameters import Range, allow
@@ -155,6 +155,15 @@ class OneSidedSelection(CleanSampler):
     )
     n_seeds_S: int = field(default=1, metadata=allow(Range(Integral, 1, None)))
     n_jobs: int | None = field(default=None, metadata=allow(Integral, None))
+
+    def _lacking(self, plan: Plan, profile: Profile) -> tuple[str, ...]:
+        few = min(plan.classes, key=lambda c: (c.before, c.rank))
+        if profile.usable.get(few.label, 0):
+            return ()
+        return (
+            f"class {few.label!r}, the smallest, has 0 rows without missing values, and others are "
+            "compared with it; fill the missing values, or leave the class out of the table",
+        )
 
     def _rule(self, **more: Any) -> Rule:
         k, neighbors = classifier_search(self.n_neighbors)

@@ -13,15 +13,16 @@ from dsmote.samplers.parameters import Range, allow
 
 
 def vanished(of: AllRows, left: np.ndarray) -> bool:
-    """Tell whether a class has no rows left."""
-    return not np.bincount(of.ranks[left], minlength=len(of.labels)).all()
+    """Tell whether a class that had rows has none left."""
+    rest = np.bincount(of.ranks[left], minlength=len(of.labels))
+    return bool(((rest == 0) & (of.counts > 0)).any())
 
 
 def below_smallest(of: AllRows, left: np.ndarray) -> bool:
     """Tell whether another class has fewer rows left than the smallest class had."""
-    smallest = int(of.counts.argmin())
-    others = np.delete(np.bincount(of.ranks[left], minlength=len(of.labels)), smallest)
-    return bool((others < of.counts[smallest]).any())
+    others = np.bincount(of.ranks[left], minlength=len(of.labels)) < of.counts[of.smallest]
+    others[of.smallest] = False
+    return bool((others & (of.counts >= of.counts[of.smallest])).any())
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class RepeatedEditedNearestNeighbours(EditedNearestNeighbours):
               ^                                             nothing goes any more
            1st round         2nd round          n_iter_ = 2
 
-    It ends when a round drops no row, after a round that leaves a class with fewer rows than the
-    smallest class had at first, or with none, and after `max_iter` rounds.
+    It ends when a round drops no row, after a round that leaves another class with fewer rows
+    than the smallest class had at first, or any with none, and after `max_iter` rounds.
 
     Parameters
     ----------

@@ -122,5 +122,6 @@ class TomekLinks(CleanSampler):
 
     _summary = "without the majority rows of Tomek links"
     _rule_type = TomekRule
+    _k_name = ""
 
     n_jobs: int | None = field(default=None, metadata=allow(Integral, None))
