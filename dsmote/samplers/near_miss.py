@@ -161,7 +161,8 @@ class NearMiss(RuleSampler):
         usable = profile.usable.get(few.label, 0)
         if usable >= k or not any(c.dropped for c in plan.classes):
             return ()
+        rows = f"{usable:,} row{'' if usable == 1 else 's'}"
         return (
-            f"class {few.label!r}, the smallest, has {usable:,} row(s) without missing values, but "
+            f"class {few.label!r}, the smallest, has {rows} without missing values, but "
             f"n_neighbors={k} needs at least {k}; lower it",
         )
