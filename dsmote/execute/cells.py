@@ -433,7 +433,7 @@ def with_cells(
         if of_all:
             engine: Any = recipe.engine_all or choose_engine(c.cell_rows, sample).engine
             c = replace(c, engine=engine.name)
-        cutting = kernels.cut(np.unique(sample, axis=0), (c.cells - 1).bit_length())
+        cutting = kernels.cut(sample, (c.cells - 1).bit_length())
         found = kernels.estimate_forwards(sample, cutting, c.usable, c.k or 0, share)
         work = cell_work(c, found.best, found.dimension, row, partitions, asking)
         notes.append(
