@@ -313,7 +313,7 @@ def test_workers_on_several_machines_need_a_folder(cluster: Cluster, tmp_path: P
 
 @SLOW
 @pytest.mark.parametrize(
-    ("method", "megabytes"), [("SMOTE", 420), ("SMOTENC", 500), ("BorderlineSMOTE", 500)]
+    ("method", "megabytes"), [("SMOTE", 450), ("SMOTENC", 530), ("BorderlineSMOTE", 500)]
 )
 def test_a_job_on_small_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, megabytes: int
