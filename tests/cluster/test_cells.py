@@ -313,17 +313,27 @@ def test_workers_on_several_machines_need_a_folder(cluster: Cluster, tmp_path: P
 
 @SLOW
 @pytest.mark.parametrize(
-    ("method", "megabytes"), [("SMOTE", 450), ("SMOTENC", 530), ("BorderlineSMOTE", 500)]
+    ("method", "files", "rows", "megabytes"),
+    [
+        ("SMOTE", 36, 20_000, 452),
+        ("SMOTENC", 12, 45_000, 504),
+        ("BorderlineSMOTE", 12, 45_000, 500),
+    ],
 )
 def test_a_job_on_small_workers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, megabytes: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    files: int,
+    rows: int,
+    megabytes: int,
 ) -> None:
     monkeypatch.undo()
     (tmp_path / "table").mkdir()
     (tmp_path / "lake").mkdir()
-    for number in range(12):
+    for number in range(files):
         rng = np.random.default_rng(number)
-        causes = rng.normal(size=(45_000, 3))  # few directions, in which a tree is quick
+        causes = rng.normal(size=(rows, 3))  # few directions, in which a tree is quick
         frame = pd.DataFrame(np.tile(causes, 4)[:, :10].round(3), columns=[*"abcdefghij"])
         if method == "SMOTENC":
             frame["town"] = rng.choice([f"town {i}" for i in range(20)], len(frame))
