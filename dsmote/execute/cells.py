@@ -55,6 +55,7 @@ from dsmote.execute.recipe import (
     Made,
     Recipe,
     Rows,
+    SearchSpace,
 )
 from dsmote.execute.search import Layout, Search, Stored, in_common, numbered_in
 from dsmote.neighbors import cells as kernels
@@ -109,7 +110,9 @@ class Cells(Search):
             self.exchange.write(self._name("groups", place), [batch], batch.schema)
         return super().store(rows, place)
 
-    def lay_out(self, found: Extract, judged: Sequence[dict[str, np.ndarray]] = ()) -> Layout:
+    def lay_out(
+        self, found: Extract, model: Any = None, judged: Sequence[dict[str, np.ndarray]] = ()
+    ) -> Layout:
         """Cut the cells, and allocate the new rows to base rows."""
         everywhere = found.stored.get(self.cls.rank, [])
         stored = [each for each in everywhere if each is not None]
@@ -134,7 +137,7 @@ class Cells(Search):
             lone = lone_groups(sizes, like.group_levels, self.recipe, self.cls)
             if self.recipe.on_small_group == "skip":
                 among = np.flatnonzero(~self._of_rows(lone[groups], stored, places))
-        layout = self._cut(found, stored, like, lone, weight)
+        layout = self._cut(found, stored, like, lone, weight, model)
         nothing = Rows(np.empty((n, 0)), np.empty((n, 0), np.int32), np.broadcast_to(-1, n))
         ctx = ClassContext(nothing, self.cls, self.how.seed, among, total=self.total)
         known: dict[str, np.ndarray] = {}
@@ -184,13 +187,15 @@ class Cells(Search):
         rows = replace(rows, more=more).moved(int(layout.starts[place]))
         return self._sent(layout, rows, known["end"] > known["start"], known, place)
 
-    def _build(self, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
+    def _build(self, layout: Layout, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
         recipe, seed = self.recipe, int(Stream(self.how.seed, self.cls.rank, INDEX).bits(0, 1)[0])
         some = slice(None, None, max(1, len(rows) // 512))
         engine: Any = recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
+        tables = () if layout.levels is None else layout.levels.tables
 
         def build(matrix: np.ndarray, codes: np.ndarray, weight: float) -> Any:
-            return engine.build(matrix, *((codes, weight) if weight else ()), seed=seed)
+            space = SearchSpace(matrix, codes, weight, tables=tables)
+            return recipe.build_index(space, engine, seed)
 
         return build
 
@@ -316,7 +321,7 @@ class Cells(Search):
 
         bases, neighbours = np.arange(len(rows)), column("neighbour")
         parents = rows
-        if self._tells_neighbours and rows.passthrough is not None:
+        if neighbours is not None and self._tells_neighbours and rows.passthrough is not None:
             # Parents are known by their numbers, of which those of bases come first.
             carried = frame_of(more.take(pa.array(order)), "q", rows.passthrough)
             others = replace(rows, numbers=neighbours, passthrough=carried)
@@ -425,8 +430,11 @@ def with_cells(
             asking = sum(each.usable for each in cut)
         text = f"{what} is cut into {c.cells:,} cells of at most {c.cell_rows:,} rows"
         kept, share = _kept(profile, of)
-        if kept is None:
-            notes.append(f"{text}; what they take is not known before the rows are read")
+        if kept is None or not kept.shape[1]:  # of columns of categories no sample tells shapes
+            size = 2 * c.usable * row + (c.new or c.usable) * row
+            files = f"; scratch files of {format_bytes(size)} at least"
+            known = files * (kept is not None) + "; what they take is not known before the rows"
+            notes.append(f"{text}{known} are read")
             continue
         sample = recipe.scaled(kept)
         sample = sample * scale_power(sample)

@@ -556,7 +556,7 @@ def _add_cells(
 
     def spread(of: Any, *after: Any) -> tuple[Any, list[Any]]:
         layout = f"layout-{of.own}-{token}"
-        tasks[layout] = (of.lay_out, gathered, *after)
+        tasks[layout] = (partial(with_one_thread, of.lay_out), gathered, model, *after)
         extracts = ((f"extract-{token}", place) for place in range(of.parts))
         parts = zip(repeat(layout), extracts, repeat(model), count())
         look = partial(with_one_thread, of.spread)

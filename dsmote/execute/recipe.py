@@ -351,6 +351,10 @@ class Recipe:
         """Return the distance that a differing category counts for, from the (scaled) columns."""
         return 0.0
 
+    def tables(self, rows: Rows, model: Any) -> tuple[np.ndarray, ...]:
+        """Return P(class | level) of each categorical feature, where rows are compared by it."""
+        return ()
+
     @property
     def in_cells(self) -> bool:
         """Whether no worker need hold a class: of its other rows is asked only which are near."""

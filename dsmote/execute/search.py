@@ -78,6 +78,7 @@ class Layout:
     like: Rows
     decimals: dict[int, Any]
     report: Mapping[str, Any] = field(default_factory=dict)  # what the user is told of the class
+    levels: kernels.Levels | None = None  # where rows are compared by the classes of their levels
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,7 @@ class Search:
         like: Rows,
         lone: np.ndarray,
         weight: float,
+        model: Any = None,
     ) -> Layout:
         """Cut the cells."""
         largest = np.zeros(n_groups(like))
@@ -163,6 +165,9 @@ class Search:
         pieces = -(-max(each.n_rows for each in stored) // CELL_NEW_ROWS)
         layout = Layout(None, units, step, lone, weight, found.starts, pieces, like, found.decimals)
         sample = concatenated([as_of_class(each.sample, like) for each in stored])
+        tables = self.recipe.tables(like, model)
+        if tables:
+            layout = replace(layout, levels=kernels.level_places(tables, sample.codes))
         points = self._points(layout, sample, self._matrix(layout, sample))
         return replace(layout, cutting=kernels.cut(points, (self.cls.cells - 1).bit_length()))
 
@@ -176,7 +181,10 @@ class Search:
     ) -> dict[str, np.ndarray]:
         """Send rows of a partition to their cells, with what is known of each."""
         matrix = self._matrix(layout, rows)
-        same = self._representatives(matrix, rows)
+        named = rows
+        if layout.levels is not None:
+            named = replace(rows, codes=layout.levels.named(rows.codes))
+        same = self._representatives(matrix, named)
         travels = same == np.arange(len(rows))
         surplus = np.flatnonzero(asks & ~travels)
         asks[same[surplus]] = True
@@ -235,6 +243,8 @@ class Search:
 
     def _points(self, layout: Layout, rows: Rows, matrix: np.ndarray) -> np.ndarray:
         """Return what is cut into cells: rows of different groups are far from each other."""
+        if layout.levels is not None:
+            matrix = layout.levels.points(rows.codes)
         if rows.group is None:
             return matrix
         return np.concatenate([matrix, layout.step * rows.group[:, None]], axis=1)
@@ -249,7 +259,7 @@ class Search:
         return rows_of(self.exchange.receive(names, c), layout.like)
 
     def _cell(self, layout: Layout, rows: Rows) -> Any:
-        build = self._build(rows)
+        build = self._build(layout, rows)
         matrix = self._matrix(layout, rows)
         if rows.group is None:
             return kernels.Cell(matrix, rows.codes, layout.weight * layout.units[0], build)
@@ -261,7 +271,14 @@ class Search:
 
         return kernels.GroupedCell(group, cell)
 
-    def _build(self, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
+    def _asking(self, layout: Layout, rows: Rows) -> np.ndarray:
+        """Return rows as those of other cells ask: codes follow their numbers."""
+        points = self._matrix(layout, rows)
+        if layout.levels is not None:
+            return rows.codes
+        return np.concatenate([points, rows.codes], axis=1) if layout.weight else points
+
+    def _build(self, layout: Layout, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
         """Return what makes the index of a cell, of rows, codes and the weight of a category."""
         raise NotImplementedError
 
@@ -304,7 +321,8 @@ class Search:
         low, high = boxes["low"].copy(), boxes["high"].copy()
         low[c], high[c] = np.inf, -np.inf
         points = self._points(layout, rows, self._matrix(layout, rows))[asking]
-        query, to = kernels.meets(layout.cutting, points, squares[:, -1], low, high)
+        slack = 0.0 if layout.levels is None else layout.levels.slack
+        query, to = kernels.meets(layout.cutting, points, squares[:, -1], low, high, slack)
         of = group[query]
         there = (boxes["first"][to] <= of) & (of <= boxes["last"][to]) & ~lone[query]
         query, to = query[there], to[there]
@@ -337,9 +355,7 @@ class Search:
             for other in range(layout.cutting.n_cells):
                 came = self.exchange.receive([self._name("forward", other)], c)
                 asked, more = rows_of(came, like)
-                points = self._matrix(layout, asked)
-                if layout.weight:
-                    points = np.concatenate([points, asked.codes], axis=1)
+                points = self._asking(layout, asked)
                 for i, j in pairwise(_slices(len(came), k)):
                     if i == j or not len(rows):
                         yield batch_of(schema.empty_table())
