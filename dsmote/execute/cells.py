@@ -57,9 +57,17 @@ from dsmote.execute.recipe import (
     Rows,
     SearchSpace,
 )
-from dsmote.execute.search import Layout, Search, Stored, in_common, numbered_in
+from dsmote.execute.search import (
+    Layout,
+    Search,
+    Stored,
+    in_blocks,
+    in_common,
+    numbered_in,
+    reach,
+)
 from dsmote.neighbors import cells as kernels
-from dsmote.neighbors import choose_engine
+from dsmote.neighbors import choose_engine, project
 from dsmote.neighbors.exact import scale_power
 from dsmote.plan import (
     Block,
@@ -137,7 +145,14 @@ class Cells(Search):
             lone = lone_groups(sizes, like.group_levels, self.recipe, self.cls)
             if self.recipe.on_small_group == "skip":
                 among = np.flatnonzero(~self._of_rows(lone[groups], stored, places))
-        layout = self._cut(found, stored, like, lone, weight, model)
+        axes = largest = None
+        if self.recipe.n_components and not self.recipe.values:
+            rows = partial(self._in_order, stored, places, like)
+            axes = self.recipe.axes_of(lambda: in_blocks(matrix for matrix, _ in rows()))
+            largest = np.zeros(n_groups(like))
+            for matrix, group in rows():
+                np.maximum.at(largest, group, reach(project(matrix, *axes)))
+        layout = self._cut(found, stored, like, lone, weight, model, axes, largest)
         nothing = Rows(np.empty((n, 0)), np.empty((n, 0), np.int32), np.broadcast_to(-1, n))
         ctx = ClassContext(nothing, self.cls, self.how.seed, among, total=self.total)
         known: dict[str, np.ndarray] = {}
@@ -157,6 +172,10 @@ class Cells(Search):
         self.exchange.write(self._name("allocation", 0), batches, table.schema)
         engine = "none" if self.recipe.values else self.cls.engine or "cells"
         report = {"engine": engine, "exact": True, "recall": 1.0, **bases.report}
+        if axes is not None:
+            d, p = axes[1].shape
+            searched = f"{engine} in {p} of {d} principal components"
+            report |= {"engine": searched, "exact": False, "recall": None}
         return replace(layout, like=like, report=report)
 
     def _of_rows(
@@ -437,6 +456,8 @@ def with_cells(
             notes.append(f"{text}{known} are read")
             continue
         sample = recipe.scaled(kept)
+        if not of_all:
+            sample = recipe.projected(sample)
         sample = sample * scale_power(sample)
         if of_all:
             engine: Any = recipe.engine_all or choose_engine(c.cell_rows, sample).engine

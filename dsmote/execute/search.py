@@ -10,7 +10,7 @@ that ask wait in a file of their own, and the nearest of the last of these k + 1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from itertools import pairwise
@@ -42,12 +42,13 @@ from dsmote.execute.recipe import (
 )
 from dsmote.execute.rows import common_categories, join_frames, join_levels, unfit_decimals
 from dsmote.neighbors import cells as kernels
+from dsmote.neighbors import Axes, project
 from dsmote.neighbors.exact import scale_power
 from dsmote.plan import (
     ClassPlan,
     Schema,
 )
-from dsmote.plan.memory import CELL_NEW_ROWS, CELL_SAMPLE
+from dsmote.plan.memory import CELL_NEW_ROWS, CELL_SAMPLE, class_rows
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Layout:
     decimals: dict[int, Any]
     report: Mapping[str, Any] = field(default_factory=dict)  # what the user is told of the class
     levels: kernels.Levels | None = None  # where rows are compared by the classes of their levels
+    axes: Axes | None = None  # where rows are projected
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,19 @@ class Search:
             )
         sizes = np.bincount(group, minlength=n_groups(rows))
         largest = np.zeros(len(sizes))
-        reach = np.maximum(matrix.max(axis=1, initial=0.0), -matrix.min(axis=1, initial=0.0))
-        np.maximum.at(largest, group, reach)
+        np.maximum.at(largest, group, reach(matrix))
         return Stored(rows.take(NO_IDS), len(rows), sample, sizes, largest, unfit_decimals(rows))
+
+    def _in_order(
+        self, stored: Sequence[Stored], places: Sequence[int], like: Rows
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (scaled) rows and their groups, of one partition after the other."""
+        groups, first = numbered_in(stored, like), 0
+        for each, place in zip(stored, places, strict=True):
+            own = replace(each.like, codes=each.like.codes[:, :0], integers={}, passthrough=None)
+            rows, _ = rows_of(self.exchange.receive([self._name("rows", place)], 0), own)
+            of, first = groups[first : first + len(each.sizes)], first + len(each.sizes)
+            yield self.recipe.scaled(rows.numeric), of[groups_of(rows)]
 
     def _columns(self, places: Sequence[int], n: int) -> Iterator[np.ndarray]:
         names = [self._name("columns", place) for place in places]
@@ -149,11 +161,14 @@ class Search:
         lone: np.ndarray,
         weight: float,
         model: Any = None,
+        axes: Axes | None = None,
+        largest: np.ndarray | None = None,
     ) -> Layout:
-        """Cut the cells."""
-        largest = np.zeros(n_groups(like))
-        each_largest = np.concatenate([each.largest for each in stored])
-        np.maximum.at(largest, numbered_in(stored, like), each_largest)
+        """Cut the cells; `largest` are the largest absolute values of the groups' searched rows."""
+        if largest is None:
+            largest = np.zeros(n_groups(like))
+            each_largest = np.concatenate([each.largest for each in stored])
+            np.maximum.at(largest, numbered_in(stored, like), each_largest)
         units = np.ones(len(largest))
         # Others are of usual size, and there may be many groups.
         for group in np.flatnonzero(np.abs(np.frexp(np.maximum(largest, weight))[1]) > 100):
@@ -164,6 +179,7 @@ class Search:
             step = float(np.ldexp(1.0, np.frexp((largest * units).max())[1] + 4))
         pieces = -(-max(each.n_rows for each in stored) // CELL_NEW_ROWS)
         layout = Layout(None, units, step, lone, weight, found.starts, pieces, like, found.decimals)
+        layout = replace(layout, axes=axes)
         sample = concatenated([as_of_class(each.sample, like) for each in stored])
         tables = self.recipe.tables(like, model)
         if tables:
@@ -237,6 +253,8 @@ class Search:
 
     def _matrix(self, layout: Layout, rows: Rows) -> np.ndarray:
         matrix = self.recipe.scaled(rows.numeric)
+        if layout.axes is not None:
+            matrix = project(matrix, *layout.axes)
         if (layout.units == 1.0).all():
             return matrix
         return np.asarray(matrix * layout.units[groups_of(rows), None])
@@ -434,6 +452,24 @@ class Search:
                 if len(came):
                     rows, known = rows_of(came, self._bare(layout.like))
                     yield rows, known, np.searchsorted(asked, known["like"].to_numpy())
+
+
+def reach(matrix: np.ndarray) -> np.ndarray:
+    """Return the largest absolute value of each row."""
+    found = np.maximum(matrix.max(axis=1, initial=0.0), -matrix.min(axis=1, initial=0.0))
+    return np.asarray(found)
+
+
+def in_blocks(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Cut rows that come in parts into blocks of `class_rows`; the last may be smaller."""
+    held = np.empty((0, 0))
+    for part in parts:
+        held, step = np.concatenate([held, part]) if len(held) else part, class_rows(part.shape[1])
+        whole = len(held) - len(held) % step
+        yield from (held[start : start + step] for start in range(0, whole, step))
+        held = held[whole:]
+    if len(held):
+        yield held
 
 
 def merged_boxes(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsmote import ADASYN, SMOTE, SMOTENC, SVMSMOTE, BorderlineSMOTE, SafeLevelSMOTE
+from dsmote import ADASYN, SMOTE, SMOTEN, SMOTENC, SVMSMOTE, BorderlineSMOTE, SafeLevelSMOTE
 from dsmote.execute.cells import Cells  # which is else loaded when there are cells
 from dsmote.execute.nearest_cells import AllCells
 from tests.tables import (
@@ -95,6 +95,7 @@ SAMPLERS = {
 CUTS = {
     ("plan", "BLOCK_ROWS"): [40, 250_000],
     ("execute", "STEP"): [3, 1 << 14],
+    ("plan", "CLASS_ROWS"): [9, 1 << 14],
     ("execute", "CELL_NEW_ROWS"): [7, 1 << 17],
     ("execute", "CELL_SAMPLE"): [12, 1 << 15],
     ("neighbors", "_BATCH"): [5, 1 << 12],
@@ -193,6 +194,8 @@ def check_one_index(name, data):
     array = draw([True, False, False])
     params = {name: draw(values) for name, values in (OPTIONS | own).items()}
     params["random_state"] = 7
+    if kind is not SafeLevelSMOTE:
+        params["n_components"] = draw([None, None, 1, 0.9])
     numeric, categorical = (FLOATS, {"grid": FLOATS["grid"]}) if array else (NUMERIC, CATEGORICAL)
     made = [numeric[draw(numeric)](rng) for _ in range(draw([1, 1, 2, 3, 8]))]
     X = pd.DataFrame({f"x{j}": column for j, column in enumerate(made)})
@@ -249,6 +252,76 @@ def check_one_index(name, data):
             more,
             **{"scheduler": draw(["synchronous", "threads"]), "dataframe.convert-string": False},
         )
+
+
+@given(data=st.data())
+@settings(max_examples=6)
+def test_cells_of_rows_that_are_compared_by_the_classes_of_their_levels(data):
+    def draw(values):
+        return data.draw(st.sampled_from(list(values)))
+
+    rng, lengths = np.random.default_rng(draw(range(1_000))), data.draw(PARTITIONS)
+    params = {name: draw(OPTIONS[name]) for name in ("provenance", "neighbors", "k_neighbors")}
+    kinds = CATEGORICAL | {name: NUMERIC[name] for name in ("grid", "int64", "date", "close")}
+    made = [kinds[draw(kinds)](rng) for _ in range(draw([1, 1, 2, 3, 9]))]
+    X = pd.DataFrame({f"c{j}": column for j, column in enumerate(made)})
+    if draw([True, False, False]):  # names that tell all rows of a class from no other
+        X["name"] = np.arange(N).astype(str).astype(object)
+    different = draw([N, N // 5, 1])
+    if different < N:
+        X = X.iloc[rng.integers(0, different, N)].reset_index(drop=True)
+    sizes = draw([[70, 60, 27, 3], [100, 60], [20, 60, 10, 20, 30, 10, 10]])
+    y = pd.Series(np.repeat(np.arange(len(sizes)), sizes), name="y")
+    if draw([True, False]):
+        y = pd.Series(rng.permutation(y), name="y")
+    more = {"sample_weight": dask_frame(pd.Series(rng.random(N)), lengths)} if draw([0, 1]) else {}
+    if draw([True, False]):
+        params["on_small_group"] = draw(["copy", "skip"])
+        more["groups"] = dask_frame(pd.Series(draw_groups(rng, draw, False), name="g"), lengths)
+    how = SMOTEN(random_state=7, on_small_class=draw(["copy", "skip"]), **params)
+    if draw([True, False]):
+        X.insert(0, "p", PASSTHROUGH[draw(PASSTHROUGH)](rng))
+        how.set_params(carry=["p"])
+    config = {"scheduler": draw(["synchronous", "threads"]), "dataframe.convert-string": False}
+    with pytest.MonkeyPatch.context() as patch:
+        for (layer, constant), values in CUTS.items():
+            set_constant(patch, layer, constant, draw(values))
+        both(how, (lazy_frame(X, lengths), dask_frame(y, lengths)), draw([20, 50]), more, **config)
+
+
+@pytest.mark.parametrize("n_classes", [2, 9])
+def test_equal_rows_of_categories_do_not_travel(n_classes):
+    """Nor do rows of other levels that go with the same classes: names, of which each is one row's.
+
+    Of each partition k + 1 of them are sent to a cell.
+    """
+    rng, lengths = np.random.default_rng(2), even(N, 4)
+    y = pd.Series(rng.permutation(np.repeat(np.arange(n_classes), -(-N // n_classes))[:N]))
+    X = pd.DataFrame({"name": np.arange(N).astype(str).astype(object), "c": whole(rng, 0, 2)})
+    how = SMOTEN(random_state=1, k_neighbors=2, sampling_strategy={1: 300})
+    with pytest.MonkeyPatch.context() as patch:
+        spread, sent, surplus = Cells._spread, [], []
+
+        def seen(*args):
+            found = spread(*args)
+            sent.append(found["rows"].sum())
+            surplus.append(found["surplus"].sum())
+            return found
+
+        patch.setattr(Cells, "_spread", seen)
+        config = {"scheduler": "synchronous", "dataframe.convert-string": False}
+        both(how, [dask_frame(of, lengths) for of in (X, y)], 10, **config)
+    assert sum(sent) <= 4 * 2 * 3
+    assert sum(surplus) > 0
+
+
+def test_projected_rows_in_a_unit_of_their_own():
+    """The columns hold large values, along the axes all are small."""
+    rng, lengths = np.random.default_rng(3), even(N, 4)
+    X = pd.DataFrame({"x": np.full(N, 7.0), "z": 1e-170 * rng.normal(size=N)})
+    pair = [dask_frame(of, lengths) for of in (X, pd.Series(rng.permutation(np.arange(N) < 60)))]
+    made = both(SMOTE(random_state=1, n_components=1, provenance="full"), pair, 20)
+    assert len(made[0]) == 200
 
 
 def test_many_new_rows_of_a_class():
