@@ -449,11 +449,10 @@ def with_cells(
             asking = sum(each.usable for each in cut)
         text = f"{what} is cut into {c.cells:,} cells of at most {c.cell_rows:,} rows"
         kept, share = _kept(profile, of)
-        if kept is None or not kept.shape[1]:  # of columns of categories no sample tells shapes
-            size = 2 * c.usable * row + (c.new or c.usable) * row
-            files = f"; scratch files of {format_bytes(size)} at least"
-            known = files * (kept is not None) + "; what they take is not known before the rows"
-            notes.append(f"{text}{known} are read")
+        if kept is None or not schema.numeric:
+            size = format_bytes(2 * c.usable * row + (c.new or c.usable) * row)
+            files = f"; scratch files of {size} at least" * (not schema.numeric)
+            notes.append(f"{text}{files}; what they take is not known before the rows are read")
             continue
         sample = recipe.scaled(kept)
         if not of_all:

@@ -41,8 +41,8 @@ from dsmote.execute.recipe import (
     Rows,
 )
 from dsmote.execute.rows import common_categories, join_frames, join_levels, unfit_decimals
-from dsmote.neighbors import cells as kernels
 from dsmote.neighbors import Axes, project
+from dsmote.neighbors import cells as kernels
 from dsmote.neighbors.exact import scale_power
 from dsmote.plan import (
     ClassPlan,

@@ -438,8 +438,10 @@ class Levels:
 def level_places(tables: Sequence[np.ndarray], sample: np.ndarray) -> Levels:
     """Place levels along the directions in which sampled rows of codes spread."""
     q, n_classes = len(tables), tables[0].shape[1]
-    # Of sqrt(2) (p - mean of p) the Euclidean distance is never more than the true one, sum |p - p'|,
-    # but for the sums of p; and squares of both are added up over columns.
+    # Let v be the difference of two levels' probabilities. Its sum is 0, so its positive and its
+    # negative parts add up to |v|_1 / 2 each, and |v|_2^2 <= |v|_1^2 / 2: points of sqrt(2) p are
+    # no further apart than the levels. Squares of both are added up over columns. Where the sum is
+    # not quite 0, by rounding or of levels without rows, there is slack; less without the mean.
     points = [np.sqrt(2.0) * (table - table.mean(axis=1, keepdims=True)) for table in tables]
     axes = np.eye(q * n_classes)
     if len(axes) > _AXES:

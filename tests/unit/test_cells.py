@@ -22,14 +22,14 @@ from dsmote import (
 from dsmote.execute import exchange
 from dsmote.execute.exchange import Exchange, Scratch
 from dsmote.execute.recipe import Draws
-from dsmote.execute.search import _evenly
-from dsmote.neighbors import CappedIndex
+from dsmote.execute.search import _evenly, in_blocks
+from dsmote.neighbors import CappedIndex, blocks_of, leading_axes
 from dsmote.plan import Limit, MemoryLimitError, Stream
 from dsmote.plan.draws import GAP, Scattered
-from dsmote.plan.memory import Needs
+from dsmote.plan.memory import CELL_SAMPLE, Needs, cell_memory, class_memory
 from dsmote.plan.plan import LEAST_CELL
 from tests.samplers import family, having, table_of
-from tests.tables import dask_frame, even, mixed, numbers, set_constant
+from tests.tables import dask_frame, even, mixed, numbers, peak_of, set_constant
 from tests.unit.test_plan_plan import planned
 
 OVER = family()
@@ -195,7 +195,7 @@ def test_each_sampler_that_is_asked_for_cells_makes_them_or_says_why(name):
     how, table = kind(**params, route="cells"), dask_frame(table_of(name, 120, 30), even(120, 3))
     if kind in (RandomOverSampler, PolynomFitSMOTE):
         assert how.plan(table, target="y").classes[1].stored
-    elif kind is not KMeansSMOTE and kind is not SMOTEN:
+    elif kind is not KMeansSMOTE:
         plan = how.plan(table, target="y")
         made_in_all = params.get("kind") == "borderline-2"
         assert plan.classes[1].cells == (8 if made_in_all else 2)
@@ -208,11 +208,43 @@ def test_each_sampler_that_is_asked_for_cells_makes_them_or_says_why(name):
         refused(how, f"route='cells' is not possible: {kind.__name__} asks for more", table)
 
 
-@pytest.mark.parametrize(
-    "more", [{"neighbors": "fast"}, {"neighbors": CappedIndex(50)}, {"n_components": 1}]
-)
+@pytest.mark.parametrize("more", [{"neighbors": "fast"}, {"neighbors": CappedIndex(50)}])
 def test_approximate_neighbours_are_not_those_of_cells(more):
     refused(SMOTE(route="cells", **more), "SMOTE asks for more than exact neighbours in the class")
+
+
+def test_the_plan_of_categories_tells_the_least_that_scratch_files_take():
+    frame = dask_frame(table_of("smoten", 120, 30), even(120, 3))
+    plan = SMOTEN(route="cells", random_state=0).plan(frame, target="y")
+    assert "2 cells of at most 29 rows; scratch files of 6.4 KiB at least; what" in plan.notes[-1]
+
+
+def test_recall_in_principal_components_is_not_measured_in_cells():
+    frame = dask_frame(numbers(), even(120, 3))
+    how = SMOTE(route="cells", n_components=2, random_state=0)
+    plan = how.plan(frame, target="y")
+    assert any("recall is measured where a worker holds the class" in n for n in plan.notes)
+    how.resample(frame, target="y")
+    (report,) = dask.compute(how.neighbors_report_, scheduler="synchronous")
+    told = {"engine": "brute in 2 of 3 principal components", "exact": False, "recall": None}
+    assert report == {1: told}
+
+
+def test_what_is_held_to_look_at_all_rows_in_order_is_projected():
+    """A block of rows at a time, whatever their number, and the rows of one partition."""
+    for n, d in ((200_000, 4), (30_000, 60), (300, 700)):
+        rng = np.random.default_rng(0)
+        parts = [rng.normal(size=(n // 10, d)) for _ in range(10)]
+        partition = parts[0].nbytes
+        small = class_memory(1, 100, d, 0, 0, 100, 8 * d, Needs(5))
+        row, many = 8 * d + 32, 10**8  # of which the allocation decides
+        held = cell_memory(small, many, 100, 2, small, row, Needs(5, in_order=True), partition)
+        allowed = held.build - 48 * many - 3 * CELL_SAMPLE * row
+
+        def axes(parts=parts):
+            return leading_axes(lambda: in_blocks(part * 1.0 for part in parts), 2)
+
+        assert peak_of(axes) <= allowed
 
 
 @pytest.mark.parametrize("provenance", [False, "flag", "full"])
@@ -248,6 +280,17 @@ def test_more_equal_rows_than_a_cell_may_have(monkeypatch):
     )
     with pytest.raises(ValueError, match=pattern):
         lazy.compute(scheduler="synchronous")
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=9), st.integers(1, 20))
+def test_blocks_of_rows_are_the_same_in_any_parts(lengths, step):
+    rows = np.random.default_rng(0).normal(size=(sum(lengths), 2))
+    parts = np.split(rows, np.cumsum(lengths)[:-1])
+    with pytest.MonkeyPatch.context() as patch:
+        set_constant(patch, "plan", "CLASS_ROWS", step)
+        found, expected = [*in_blocks(parts)], [*blocks_of(rows)]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @given(st.lists(st.integers(0, 3), max_size=40), st.integers(1, 5))
