@@ -216,7 +216,7 @@ def test_approximate_neighbours_are_not_those_of_cells(more):
 def test_the_plan_of_categories_tells_the_least_that_scratch_files_take():
     frame = dask_frame(table_of("smoten", 120, 30), even(120, 3))
     plan = SMOTEN(route="cells", random_state=0).plan(frame, target="y")
-    assert "2 cells of at most 29 rows; scratch files of 6.4 KiB at least; what" in plan.notes[-1]
+    assert "2 cells of at most 30 rows; scratch files of 5.2 KiB at least; what" in plan.notes[-1]
 
 
 def test_recall_in_principal_components_is_not_measured_in_cells():
