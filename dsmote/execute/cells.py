@@ -66,8 +66,8 @@ from dsmote.execute.search import (
     numbered_in,
     reach,
 )
+from dsmote.neighbors import Axes, choose_engine, project
 from dsmote.neighbors import cells as kernels
-from dsmote.neighbors import choose_engine, project
 from dsmote.neighbors.exact import scale_power
 from dsmote.plan import (
     Block,
@@ -113,13 +113,18 @@ class Cells(Search):
 
     def store(self, rows: Rows, place: int) -> Stored:
         """Write the class rows of a partition."""
-        if rows.group is not None and self.recipe.on_small_group == "skip":
+        asked = self.recipe.on_small_group == "skip" or self.recipe.surveys
+        if rows.group is not None and asked:
             batch = pa.record_batch({"g": rows.group})
             self.exchange.write(self._name("groups", place), [batch], batch.schema)
         return super().store(rows, place)
 
     def lay_out(
-        self, found: Extract, model: Any = None, judged: Sequence[dict[str, np.ndarray]] = ()
+        self,
+        found: Extract,
+        model: Any = None,
+        survey: Any = None,
+        judged: Sequence[dict[str, np.ndarray]] = (),
     ) -> Layout:
         """Cut the cells, and allocate the new rows to base rows."""
         everywhere = found.stored.get(self.cls.rank, [])
@@ -140,27 +145,40 @@ class Cells(Search):
         groups = numbered_in(stored, like)
         sizes, among = np.zeros(n_groups(like), dtype=np.int64), None
         np.add.at(sizes, groups, np.concatenate([each.sizes for each in stored]))
+        nothing = Rows(np.empty((n, 0)), np.empty((n, 0), np.int32), np.broadcast_to(-1, n))
         lone = np.zeros(1, dtype=bool)
         if like.group_levels is not None:
             lone = lone_groups(sizes, like.group_levels, self.recipe, self.cls)
             if self.recipe.on_small_group == "skip":
                 among = np.flatnonzero(~self._of_rows(lone[groups], stored, places))
-        axes = largest = None
-        if self.recipe.n_components and not self.recipe.values:
-            rows = partial(self._in_order, stored, places, like)
-            axes = self.recipe.axes_of(lambda: in_blocks(matrix for matrix, _ in rows()))
-            largest = np.zeros(n_groups(like))
-            for matrix, group in rows():
-                np.maximum.at(largest, group, reach(project(matrix, *axes)))
-        layout = self._cut(found, stored, like, lone, weight, model, axes, largest)
-        nothing = Rows(np.empty((n, 0)), np.empty((n, 0), np.int32), np.broadcast_to(-1, n))
+            if self.recipe.surveys:
+                nothing = replace(nothing, group=self._of_rows(groups, stored, places))
+        rows = partial(self._in_order, stored, places, like)
         ctx = ClassContext(nothing, self.cls, self.how.seed, among, total=self.total)
+        ctx.model, ctx.survey = model, survey
+        ctx.blocks = lambda: in_blocks(matrix for matrix, _ in rows())
         known: dict[str, np.ndarray] = {}
         if self.all is not None:
             ctx.nearest_all, known = self.all.nearest_of(self.cls.rank, n, judged)
         ctx.state = self.recipe.prepare(ctx)
         bases = self.recipe.bases(ctx)
         known |= {"start": np.concatenate([[0], bases.ends[:-1]]), "end": bases.ends}
+        output, own = None, like.group_levels
+        if bases.groups is not None:
+            known["within"], pairs = _within(bases.groups, nothing.group, n_groups(like))
+            group = np.empty(0, dtype=np.int32)
+            output, like = like, replace(like, group=group, group_levels=pd.Series(pairs))
+            if own is not None:
+                levels = own.iloc[pairs % len(own)].reset_index(drop=True)
+                output = replace(output, group_levels=levels)
+            lone = np.bincount(known["within"] + 1)[1:] <= self.recipe.k
+            stored = [*_samples_within(stored, known["within"], like)]
+        axes = largest = None
+        if self.recipe.n_components and not self.recipe.values:
+            axes = self.recipe.axes_of(ctx.blocks)
+        if axes is not None or bases.groups is not None:
+            largest = _largest(rows(), axes, known.get("within"), n_groups(like))
+        layout = self._cut(found, stored, like, lone, weight, model, axes, largest)
         if bases.marks is not None:
             known["mark"] = bases.marks
         if ctx.state is not None:
@@ -176,7 +194,7 @@ class Cells(Search):
             d, p = axes[1].shape
             searched = f"{engine} in {p} of {d} principal components"
             report |= {"engine": searched, "exact": False, "recall": None}
-        return replace(layout, like=like, report=report)
+        return replace(layout, like=like, report=report, output=output)
 
     def _of_rows(
         self, marks: np.ndarray, stored: Sequence[Stored], places: Sequence[int]
@@ -196,14 +214,18 @@ class Cells(Search):
         return self.exchange.once(self._name("cell", place), task)
 
     def _spread(self, layout: Layout, own: Rows | None, place: int) -> dict[str, np.ndarray]:
+        allocated = self.exchange.receive([self._name("allocation", 0)], place)
+        known = {name: allocated[name].to_numpy() for name in allocated.column_names}
+        more, within = {name: known.pop(name) for name in layout.like.more}, known.get("within")
         rows = layout.like
         if own is not None:
             rows, _ = rows_of(self.exchange.receive([self._name("rows", place)], 0), own)
-            rows = as_of_class(rows, layout.like)
-        allocated = self.exchange.receive([self._name("allocation", 0)], place)
-        known = {name: allocated[name].to_numpy() for name in allocated.column_names}
-        more = {name: known.pop(name) for name in layout.like.more}
+            rows = as_of_class(rows if within is None else replace(rows, group=None), layout.like)
         rows = replace(rows, more=more).moved(int(layout.starts[place]))
+        if within is not None:  # rows that are in none are nobody's neighbours
+            there = np.flatnonzero(within >= 0)
+            rows = replace(rows, group=within).take(there)
+            known = {name: of[there] for name, of in known.items() if name != "within"}
         return self._sent(layout, rows, known["end"] > known["start"], known, place)
 
     def _build(self, layout: Layout, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
@@ -327,7 +349,8 @@ class Cells(Search):
         names = [f"{self._name('made', c)}-{i}" for c, n in enumerate(made.files) for i in range(n)]
         table = self.exchange.receive(names, number)
         order = np.argsort(table["place"].to_numpy())
-        rows, more = rows_of(table, replace(layout.like, more={}))
+        own = layout.like if layout.output is None else layout.output
+        rows, more = rows_of(table, replace(own, more={}))
         rows = rows.take(order)
         if not np.array_equal(more["place"].to_numpy()[order], np.arange(block.start, block.stop)):
             raise ValueError(
@@ -402,6 +425,46 @@ class Known:
     def query_points(self, points: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Refuse: of points nothing is known."""
         raise NotImplementedError
+
+
+def _within(
+    groups: np.ndarray, own: np.ndarray | None, n_own: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give each pair of a group of bases and an own one a number, -1 for none.
+
+    Return that of each row, and group * n_own + own of each number.
+    """
+    pairs = groups * n_own + (0 if own is None else own)
+    different, code = np.unique(np.where(groups < 0, -1, pairs), return_inverse=True)
+    none = int(different[0] < 0)
+    return (code - none).astype(np.int32), different[none:]
+
+
+def _samples_within(stored: Sequence[Stored], within: np.ndarray, like: Rows) -> Iterator[Stored]:
+    """Yield what is known of partitions, with the groups of sampled rows, by their places."""
+    first = 0
+    for each in stored:
+        group = within[first + each.sample.more["place"]]
+        sample = replace(each.sample, group=group, group_levels=like.group_levels)
+        yield replace(each, sample=sample.take(np.flatnonzero(group >= 0)))
+        first += each.n_rows
+
+
+def _largest(
+    rows: Iterator[tuple[np.ndarray, np.ndarray]],
+    axes: Axes | None,
+    within: np.ndarray | None,
+    n: int,
+) -> np.ndarray:
+    """Return the largest absolute value of each of n groups, of rows as they are searched."""
+    found, first = np.zeros(n), 0
+    for matrix, group in rows:
+        if within is not None:
+            group = within[first : first + len(matrix)]
+        values = reach(matrix if axes is None else project(matrix, *axes))
+        np.maximum.at(found, group[group >= 0], values[group >= 0])
+        first += len(matrix)
+    return found
 
 
 def store(place: int, *row: Any, take: Take, cells: Sequence[Cells | Chunks]) -> Extract:

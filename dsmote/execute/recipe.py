@@ -488,6 +488,8 @@ class ClassContext:
     total: int = 0  # new rows of all classes together
     state: Any = None  # what Recipe.prepare returned
     columns: Iterable[np.ndarray] = ()  # the numeric features, one by one: they may be read once
+    #: Gives the (scaled) rows in order, in blocks: the same wherever they lie.
+    blocks: Callable[[], Iterable[np.ndarray]] = tuple
 
     def drawn(self, among: np.ndarray | None, new: int | None = None, first: int = 0) -> Bases:
         """Draw bases for new rows (all of them by default) uniformly among some rows."""

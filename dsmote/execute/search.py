@@ -81,6 +81,7 @@ class Layout:
     report: Mapping[str, Any] = field(default_factory=dict)  # what the user is told of the class
     levels: kernels.Levels | None = None  # where rows are compared by the classes of their levels
     axes: Axes | None = None  # where rows are projected
+    output: Rows | None = None  # what belongs to new rows, where groups are not those of the search
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,8 @@ class Search:
         drawn = np.random.default_rng(place).random(len(rows))
         travelling = self._representatives(matrix, rows) == np.arange(len(rows))
         travelling &= drawn < CELL_SAMPLE / max(1, self.cls.usable)
-        sample = replace(rows, passthrough=None).take(np.flatnonzero(travelling))
+        some = np.flatnonzero(travelling)
+        sample = replace(rows.take(some), passthrough=None, more={"place": some})
         self.exchange.send(self._name("rows", place), table_of(rows), np.zeros(len(rows), int), 1)
         if self.recipe.weighs_columns:
             batches = (pa.record_batch({"x": np.ascontiguousarray(of)}) for of in matrix.T)

@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsmote import ADASYN, SMOTE, SMOTEN, SMOTENC, SVMSMOTE, BorderlineSMOTE, SafeLevelSMOTE
+from dsmote import (
+    ADASYN,
+    SMOTE,
+    SMOTEN,
+    SMOTENC,
+    SVMSMOTE,
+    BorderlineSMOTE,
+    KMeansSMOTE,
+    SafeLevelSMOTE,
+)
 from dsmote.execute.cells import Cells  # which is else loaded when there are cells
 from dsmote.execute.nearest_cells import AllCells
 from tests.tables import (
@@ -82,10 +91,16 @@ OPTIONS = {
     "neighbors": ["auto", "tree", "brute"],
     "k_neighbors": [1, 3, 5, 5],
 }
+CLUSTERS = {
+    "kmeans_estimator": [None, 1, 3, 5],
+    "cluster_balance_threshold": ["auto", 0.0, 0.0],
+    "max_fit_rows": [None, 100],
+}
 BORDER = {"m_neighbors": [1, 4, 10, 10], "on_empty": ["error", "smote"]}
 SAMPLERS = {
     "smote": (SMOTE, {}),
     "smotenc": (SMOTENC, {}),
+    "kmeans-smote": (KMeansSMOTE, CLUSTERS),
     "borderline-1": (BorderlineSMOTE, BORDER),
     "borderline-2": (BorderlineSMOTE, BORDER | {"kind": ["borderline-2"]}),
     "adasyn": (ADASYN, {}),
@@ -170,7 +185,9 @@ def both(how, pair, cell_rows=20, companions=None, **config):
     return made[0]
 
 
-@pytest.mark.parametrize("name", ["smote", "smotenc"])
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:sklearn")
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if "smote" in name])
 @given(data=st.data())
 @settings(max_examples=4)
 def test_cells_make_the_rows_of_one_index(name, data):
@@ -194,7 +211,7 @@ def check_one_index(name, data):
     array = draw([True, False, False])
     params = {name: draw(values) for name, values in (OPTIONS | own).items()}
     params["random_state"] = 7
-    if kind is not SafeLevelSMOTE:
+    if "n_components" in kind.__dataclass_fields__:
         params["n_components"] = draw([None, None, 1, 0.9])
     numeric, categorical = (FLOATS, {"grid": FLOATS["grid"]}) if array else (NUMERIC, CATEGORICAL)
     made = [numeric[draw(numeric)](rng) for _ in range(draw([1, 1, 2, 3, 8]))]
@@ -248,7 +265,7 @@ def check_one_index(name, data):
         both(
             how,
             (X, held(y)),
-            draw([8, 20, 50, 1_000] if kind in (SMOTE, SMOTENC) else [20, 20, 50, 1_000]),
+            draw([20 if how._recipe().n_neighbors_all else 8, 20, 50, 1_000]),
             more,
             **{"scheduler": draw(["synchronous", "threads"]), "dataframe.convert-string": False},
         )
@@ -313,6 +330,46 @@ def test_equal_rows_of_categories_do_not_travel(n_classes):
         both(how, [dask_frame(of, lengths) for of in (X, y)], 10, **config)
     assert sum(sent) <= 4 * 2 * 3
     assert sum(surplus) > 0
+
+
+@pytest.mark.parametrize("on_small", ["copy", "skip", None])
+def test_neighbours_within_clusters(on_small):
+    """And within groups; clusters without enough of the class do not travel."""
+    rng, lengths = np.random.default_rng(6), even(400, 5)
+    X = pd.DataFrame(rng.normal(size=(400, 2)) + np.repeat([0, 9, 18, 27], 100)[:, None])
+    X.columns, X.iloc[300:330] = ["x", "z"], [0.25, 0.5]
+    y = pd.Series(np.tile(np.repeat([0, 1], [60, 40]), 4))
+    y[200:300] = np.repeat([0, 1], [98, 2])  # of this cluster the class has not its share
+    order = rng.permutation(400)
+    X, y = (of.iloc[order].reset_index(drop=True) for of in (X, y))
+    how = KMeansSMOTE(
+        random_state=1, kmeans_estimator=4, cluster_balance_threshold=0.2, provenance="full"
+    )
+    more = {}
+    if on_small is not None:
+        how.set_params(on_small_group=on_small)
+        group = pd.Series(rng.choice([*"abc"], 400, p=[0.5, 0.45, 0.05]), name="g")
+        more["groups"] = dask_frame(group, lengths)
+    with pytest.MonkeyPatch.context() as patch:
+        spread, sent = Cells._spread, []
+
+        def seen(*args):
+            found = spread(*args)
+            sent.append(found["rows"].sum() + found["surplus"].sum())
+            return found
+
+        patch.setattr(Cells, "_spread", seen)
+        made = both(how, [dask_frame(of, lengths) for of in (X, y)], 12, more)
+    assert sum(sent) <= (y == 1).sum() - 2
+    new = made[0][made[0]["synthetic"]]
+    own, near = (X.loc[new[name].astype(int)] for name in ("base_row", "neighbour_row"))
+    clusters = [(of["x"].to_numpy() + 4.5) // 9 for of in (own, near)]
+    np.testing.assert_array_equal(*clusters)
+    assert 2 not in clusters[0]
+    if on_small is not None:
+        groups = [group[of.index].to_numpy() for of in (own, near)]
+        np.testing.assert_array_equal(*groups)
+        assert (groups[0] == made[2][400:]).all()
 
 
 def test_projected_rows_in_a_unit_of_their_own():
