@@ -15,6 +15,10 @@ along; between tasks go only boxes and counts. Only base rows are searched for. 
 of one index over the class, to the bit (see :mod:`dsmote.neighbors.cells`), and random numbers are
 those of a new row's number, so it does not depend on the cells either.
 
+What is fitted to the rows of the class (axes, clusters) is so in the second task, which reads them
+in order, in blocks that do not depend on the partitions: there, too, the result is that of one
+worker.
+
 Of equal rows of a partition only the first k + 1 can be neighbours. The others are *surplus*: those
 that are base rows lie in a file of their own until a cell makes their new rows, with the neighbours
 of the last of these k + 1.

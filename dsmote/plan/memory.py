@@ -49,6 +49,7 @@ CELL_SAMPLE = 1 << 15  # rows from which cells are cut
 CELL_NEW_ROWS = 1 << 16  # new rows of a cell that are held until they are sent
 CLASS_ROWS = 1 << 14  # rows of a class that are looked at at once, where all are, in their order,
 CLASS_VALUES = 1 << 20  # of so many values at most
+KEPT_PAIRS = 1 << 21  # of rows of a cluster, whose distances are looked at at once
 CHUNK_BYTES = 8 * 2**20  # of the rows of a class that are written and read together
 USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
 
@@ -89,6 +90,7 @@ class Needs:
     grouped: bool = False  # neighbours are of the own group
     cells: bool = False  # no worker need hold the rows of a class: see Recipe.in_cells
     in_order: bool = False  # one task looks at all rows of a class, wherever they are
+    kept: int = 0  # rows of the class that it keeps, and compares with each other
     told: int = 0  # neighbours of each row that a cleaning method is told of at once
 
 
@@ -273,12 +275,16 @@ def cell_memory(
     # of a group that no other of its partition is of.
     each = 48 + (64 if needs.n_neighbors_all else 0) + 64 * needs.grouped
     allocation = each * n_rows + 3 * CELL_SAMPLE * row
+    columns = row // 8
     if needs.in_order:
         # The class rows of a partition as they are read, scaled and beside those before; a block of
         # them, and sums of products of their columns.
-        columns = row // 8
         read = 4 * min(n_rows * row, partition) + 40 * class_rows(columns) * columns
         allocation += read + 40 * min(n_rows, columns) ** 2
+    if needs.kept:
+        # The cluster of each row and what is drawn in it; pairs of some of the rows.
+        some = min(n_rows, needs.kept)
+        allocation += 64 * n_rows + 24 * columns * some + 32 * min(some**2, KEPT_PAIRS)
     collect = 5 * whole.block  # as it comes, as arrays, in order, as a frame, and as it is written
     return ClassMemory(
         whole.label,

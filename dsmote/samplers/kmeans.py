@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dsmote.execute import Bases, ClassContext, Recipe, Table
-from dsmote.plan import Schema, shares
+from dsmote.plan import Needs, Schema, shares
+from dsmote.plan.memory import KEPT_PAIRS
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow
 
-_BLOCK = 1 << 21  # distances that are looked at at once: 16 MiB
 _MOST = 10_000  # rows of a cluster whose distances are all looked at
 
 
@@ -27,7 +27,7 @@ def log_mean_distance(matrix: np.ndarray) -> float:
     centred = matrix - matrix.mean(axis=0)
     squares = np.einsum("ij,ij->i", centred, centred)
     n, total = len(centred), 0.0
-    step = max(1, _BLOCK // n)
+    step = max(1, KEPT_PAIRS // n)
     for start in range(0, n, step):
         rows = slice(start, start + step)
         between = squares[rows, None] + squares - 2.0 * (centred[rows] @ centred.T)
@@ -52,6 +52,18 @@ class KMeansRecipe(Recipe):
 
     sample = property(lambda self: 2**62 if self.max_fit_rows is None else self.max_fit_rows)
     in_cells = property(lambda self: self.exact)
+
+    def needs(self) -> Needs:
+        """Say what the plan has to reckon with."""
+        how = self.kmeans_estimator
+        n = (
+            8
+            if how is None
+            else how
+            if isinstance(how, Integral)
+            else getattr(how, "n_clusters", 8)
+        )
+        return replace(super().needs(), in_order=True, kept=int(n) * _MOST)
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit the clustering."""
@@ -210,7 +222,8 @@ class KMeansSMOTE(OverSampler):
     -----
     Reads the data three times: to count the classes, to collect their rows and the sample and
     write the originals, and to count all rows by cluster. On Dask only the first happens at once;
-    the clustering is a task of the graph.
+    the clustering is a task of the graph. Where a class lies in cells, one task assigns its rows to
+    clusters, a block after the other; neighbours are found in the cells of a cluster.
 
     References
     ----------

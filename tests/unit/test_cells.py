@@ -1,6 +1,8 @@
 """Cells of a class: draws at any places, receipts of tasks, the plan of them and refusals."""
 
 import json
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import dask
 import numpy as np
@@ -19,14 +21,17 @@ from dsmote import (
     RandomOverSampler,
 )
 from dsmote.execute import exchange
+from dsmote.execute.cells import Cells
 from dsmote.execute.exchange import Exchange, Scratch
-from dsmote.execute.recipe import Draws
+from dsmote.execute.extract import Extract
+from dsmote.execute.recipe import Draws, Making, Recipe, Rows
 from dsmote.execute.search import _evenly, in_blocks
-from dsmote.neighbors import CappedIndex, blocks_of, leading_axes
-from dsmote.plan import Limit, MemoryLimitError, Stream
+from dsmote.neighbors import CappedIndex, blocks_of
+from dsmote.plan import ClassPlan, Limit, MemoryLimitError, Stream, make_schema
 from dsmote.plan.draws import GAP, Scattered
-from dsmote.plan.memory import CELL_SAMPLE, Needs, cell_memory, class_memory
+from dsmote.plan.memory import Needs, cell_memory, class_memory
 from dsmote.plan.plan import LEAST_CELL
+from dsmote.samplers.kmeans import KMeansRecipe
 from tests.samplers import family, having, table_of
 from tests.tables import dask_frame, even, mixed, numbers, peak_of, set_constant
 from tests.unit.test_plan_plan import planned
@@ -227,21 +232,39 @@ def test_recall_in_principal_components_is_not_measured_in_cells():
     assert report == {1: told}
 
 
-def test_what_is_held_to_look_at_all_rows_in_order_is_projected():
-    """A block of rows at a time, whatever their number, and the rows of one partition."""
-    for n, d in ((200_000, 4), (30_000, 60), (300, 700)):
-        rng = np.random.default_rng(0)
-        parts = [rng.normal(size=(n // 10, d)) for _ in range(10)]
-        partition = parts[0].nbytes
-        small = class_memory(1, 100, d, 0, 0, 100, 8 * d, Needs(5))
-        row, many = 8 * d + 32, 10**8  # of which the allocation decides
-        held = cell_memory(small, many, 100, 2, small, row, Needs(5, in_order=True), partition)
-        allowed = held.build - 48 * many - 3 * CELL_SAMPLE * row
+def peak_of_layout(recipe, folder, n, d, parts):
+    """Return the most bytes that a layout held, in a process of its own: Arrow keeps its peak."""
+    rng, schema = np.random.default_rng(0), make_schema(list(range(d)), [np.dtype("f8")] * d)
+    cls = ClassPlan(0, 0, n, n, new=n, k=recipe.k, cells=4, cell_rows=n)
+    of = Cells(Exchange(folder), Making(recipe, schema, 0), cls, parts, (), total=n)
+    stored = []
+    for place in range(parts):
+        size = n // parts
+        codes = np.empty((size, 0), dtype=np.int32)
+        rows = Rows(rng.normal(size=(size, d)), codes, np.arange(size))
+        stored.append(of.store(rows, place))
+    model = recipe.fit(rows.numeric[:1_000], None, None, 0)
+    found = Extract({}, (n // parts,) * parts, {}, stored={0: stored})
+    before = pa.total_allocated_bytes()
+    peak = peak_of(lambda: of.lay_out(found, model, np.array([[n]])))
+    return peak + pa.default_memory_pool().max_memory() - before
 
-        def axes(parts=parts):
-            return leading_axes(lambda: in_blocks(part * 1.0 for part in parts), 2)
 
-        assert peak_of(axes) <= allowed
+@pytest.mark.parametrize(("n", "d"), [(1_000_000, 3), (30_000, 100)])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe("SMOTE", 5, n_components=2),
+        KMeansRecipe("KMeansSMOTE", 2, kmeans_estimator=2, cluster_balance_threshold=0.0),
+    ],
+)
+def test_what_a_layout_takes_is_projected(recipe, n, d, tmp_path):
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        peak = pool.submit(peak_of_layout, recipe, f"{tmp_path}/own", n, d, 8).result()
+    row, small = 8 * d + 32, class_memory(0, 9, d, 0, 0, 9, 8 * d, Needs(5))
+    projected = cell_memory(small, n, 9, 4, small, row, recipe.needs(), n // 8 * (row + 8)).build
+    assert peak <= projected
+    assert n == 30_000 or projected <= 3 * peak
 
 
 @pytest.mark.parametrize("provenance", [False, "flag", "full"])
