@@ -279,12 +279,12 @@ def cell_memory(
     if needs.in_order:
         # The class rows of a partition as they are read, scaled and beside those before; a block of
         # them, and sums of products of their columns.
-        read = 4 * min(n_rows * row, partition) + 40 * class_rows(columns) * columns
+        read = 3 * min(n_rows * row, partition) + 40 * class_rows(columns) * columns
         allocation += read + 40 * min(n_rows, columns) ** 2
     if needs.kept:
         # The cluster of each row and what is drawn in it; pairs of some of the rows.
         some = min(n_rows, needs.kept)
-        allocation += 64 * n_rows + 24 * columns * some + 32 * min(some**2, KEPT_PAIRS)
+        allocation += 48 * n_rows + 24 * columns * some + 32 * min(some**2, KEPT_PAIRS)
     collect = 5 * whole.block  # as it comes, as arrays, in order, as a frame, and as it is written
     return ClassMemory(
         whole.label,

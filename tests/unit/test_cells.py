@@ -250,7 +250,7 @@ def peak_of_layout(recipe, folder, n, d, parts):
     return peak + pa.default_memory_pool().max_memory() - before
 
 
-@pytest.mark.parametrize(("n", "d"), [(1_000_000, 3), (30_000, 100)])
+@pytest.mark.parametrize(("n", "d", "parts"), [(1_000_000, 3, 1), (30_000, 100, 8)])
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -258,11 +258,12 @@ def peak_of_layout(recipe, folder, n, d, parts):
         KMeansRecipe("KMeansSMOTE", 2, kmeans_estimator=2, cluster_balance_threshold=0.0),
     ],
 )
-def test_what_a_layout_takes_is_projected(recipe, n, d, tmp_path):
+def test_what_a_layout_takes_is_projected(recipe, n, d, parts, tmp_path):
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        peak = pool.submit(peak_of_layout, recipe, f"{tmp_path}/own", n, d, 8).result()
+        peak = pool.submit(peak_of_layout, recipe, f"{tmp_path}/own", n, d, parts).result()
     row, small = 8 * d + 32, class_memory(0, 9, d, 0, 0, 9, 8 * d, Needs(5))
-    projected = cell_memory(small, n, 9, 4, small, row, recipe.needs(), n // 8 * (row + 8)).build
+    partition = n // parts * (row + 8)
+    projected = cell_memory(small, n, 9, 4, small, row, recipe.needs(), partition).build
     assert peak <= projected
     assert n == 30_000 or projected <= 3 * peak
 
