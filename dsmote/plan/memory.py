@@ -48,6 +48,7 @@ BALLS = 1 << 12  # of queries whose balls are compared with all cells at a time
 CELL_SAMPLE = 1 << 15  # rows from which cells are cut
 CELL_NEW_ROWS = 1 << 16  # new rows of a cell that are held until they are sent
 CHUNK_BYTES = 8 * 2**20  # of the rows of a class that are written and read together
+_ALLOCATING = "what one task knows of each row of the class"
 USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
 
 
@@ -87,6 +88,10 @@ class Needs:
     grouped: bool = False  # neighbours are of the own group
     cells: bool = False  # no worker need hold the rows of a class: see Recipe.in_cells
     told: int = 0  # neighbours of each row that a cleaning method is told of at once
+    few: int = 0  # rows of a cleaning method that may travel to all partitions
+    rounds: int = 0  # readings in which they do; 0 where they cannot
+    all_ask: bool = False  # they are not those that ask, but those that may be found
+    held: int = 0  # bytes of each row that the rule then holds
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ class ClassMemory:
     generate: int
     block: int
     n_blocks: int
+    term: str = "gathering and indexing the class rows"  # what is built
+    made: str = "block(s) of new rows at a time"  # by those that run at once
 
 
 @dataclass(frozen=True)
@@ -277,6 +284,8 @@ def cell_memory(
         generate=max(task, collect),
         block=whole.block,
         n_blocks=max(whole.n_blocks, n_cells),
+        term="the search of a cell" if task >= allocation else _ALLOCATING,
+        made="cell(s) at a time" if task >= collect else whole.made,
     )
 
 
@@ -292,7 +301,8 @@ def chunk_memory(
     layout = n_rows * (80 if n_numeric else 32)
     # Rows as they are read and put together, beside a chunk as it is in a file, and as rows.
     read = (2 * block_rows + 3 * chunk_rows(row)) * row
-    return replace(whole, gather=0, build=layout, index=0, generate=whole.generate + read)
+    generate = whole.generate + read
+    return replace(whole, gather=0, build=layout, index=0, generate=generate, term=_ALLOCATING)
 
 
 def chunk_rows(row: int) -> int:
@@ -378,8 +388,8 @@ def project(
     ids = "carry columns of very many levels, such as an id, or give each worker more memory"
     terms = [
         (index, "the neighbour index and its rows", more),
-        (building, "gathering and indexing the class rows", more),
-        (busy * generate, f"{busy} block(s) of new rows at a time", more),
+        (building, max(classes, key=lambda c: c.build).term, more),
+        (busy * generate, f"{busy} {max(classes, key=lambda c: c.generate).made}", more),
         (threads * partition, f"{threads} input partition(s) at a time", smaller),
         (waiting, "partitions that wait to be passed on", smaller),
         (held, "the table and its output, in memory as a whole", lazy),
