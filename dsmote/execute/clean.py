@@ -145,8 +145,14 @@ class AllRows(RankedRows):
             parts.append(reduce(self.ranks[some], np.where(near >= 0, self.ranks[near], -1)))
         return np.concatenate(parts)
 
-    def measured(self, ids: np.ndarray, k: int, among: np.ndarray, measure: Measure) -> np.ndarray:
-        """Return what a function makes of the distances to the k nearest rows `among`."""
+    def measured(
+        self, ids: np.ndarray, k: int, among: np.ndarray, measure: Measure, least: int
+    ) -> np.ndarray:
+        """Return what a function makes of the distances to the k nearest rows `among`.
+
+        It is at least k times the least distance. Only the values of the `least` rows of which it
+        is least (of equal ones, the first) have to be right; others may be larger.
+        """
         parts = [measure(np.empty((0, k)))]
         for start in range(0, len(ids), _REDUCED):
             parts.append(measure(self.nearest(ids[start : start + _REDUCED], k, among)[0]))

@@ -29,8 +29,10 @@ class Replayed(RankedRows):
         self.asked.append(question)
         return len(self.asked) - 1
 
-    def measured(self, ids: np.ndarray, k: int, among: np.ndarray, measure: Measure) -> np.ndarray:
-        """Return what a function makes of the distances to the k nearest rows `among`."""
+    def measured(
+        self, ids: np.ndarray, k: int, among: np.ndarray, measure: Measure, least: int
+    ) -> np.ndarray:
+        """Return the same as `AllRows.measured`."""
         of: Any = self
         return measure(of.nearest(ids, k, among)[0])
 

@@ -638,6 +638,9 @@ def make_plan(
             size = c.usable * (row + 8 * n_numeric) + 16 * min(c.new, c.usable)
             text = f"class {c.label!r}: scratch files of about {format_bytes(size)}"
             notes = [*notes, text] if c.stored else notes
+    asking = [c for c in growing if not c.cells and c.engine != COPY]
+    if needs.n_neighbors_all and asking and not in_memory:
+        notes = [*notes, f"{_of(asking)}: the rows travel to every partition (gather)"]
     too_small = _too_small(small, k, needs.k_name, incomplete) if small else []
     if growing and 0 < n_usable <= needs.n_neighbors_all:
         too_small.append(

@@ -17,7 +17,7 @@ from dsmote.samplers.parameters import Range, allow
 
 
 def _mean(distances: np.ndarray) -> np.ndarray:
-    """Return what orders rows by their mean distance: k times it; inf where there is none."""
+    """Return k times the mean of the distances that there are; inf where there is none."""
     there = np.isfinite(distances)
     if there.all():
         return np.asarray(distances.sum(axis=1))
@@ -43,24 +43,21 @@ class NearMissRule(Rule):
     def few(self, plan: Plan) -> tuple[frozenset[int], int]:
         """All rows ask the smallest class, or (version 3) it asks the rows of each other class."""
         cut = sum(c.targeted and c.dropped > 0 for c in plan.classes)
-        return frozenset([plan.smallest.rank]), max(1, cut if self.version == 3 else 1)
+        return frozenset([plan.smallest.rank]), max(1, cut * (1 if self.version == 3 else 2))
 
     def decide(self, of: AllRows) -> Decision:
         """Choose rows in each targeted class that has more than are to stay."""
         stays = np.ones(len(of), dtype=bool)
         near_to = np.flatnonzero(of.ranks == of.smallest)
         cut = of.targeted & (of.keep < of.counts)
-        if self.version == 1 and cut.any():
-            asking = of.of_classes(cut)
-            means = of.measured(asking, self.k, near_to, _mean)
         for rank in np.flatnonzero(cut):
             rows, keep = np.flatnonzero(of.ranks == rank), int(of.keep[rank])
             if self.version == 2:
                 far = of.farthest(rows, self.k, near_to)
                 chosen = rows[np.argsort(_mean(far), kind="stable")[:keep]]
             elif self.version == 1:
-                own = means[of.ranks[asking] == rank]
-                chosen = rows[np.argsort(own, kind="stable")[:keep]]
+                means = of.measured(rows, self.k, near_to, _mean, keep)
+                chosen = rows[np.argsort(means, kind="stable")[:keep]]
             else:
                 named = of.nearest(near_to, self.pool, rows)[1]
                 named = np.unique(named[named >= 0])
