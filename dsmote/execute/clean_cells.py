@@ -11,18 +11,17 @@ r"""Rules over tables larger than a worker: all rows lie in cells, and a rule as
     ...
     all         --decide-->   the rule ends: which rows stay                             (one task)
 
-A rule is an ordinary function of :class:`CellRows`, which know the class of each row and nothing
-else of it. It is run from the start in each round: what it asked before is answered from scratch
-files, and at the first question that is not answered yet it is left. As many rounds as the rule
-announces are tasks of the graph, so that workers share them; questions beyond these are answered
-in the deciding task itself, a cell at a time. The rows that stay are those that stay where all rows
+A rule is an ordinary function of :class:`CellRows`, which is run from the start in each round (see
+:mod:`dsmote.execute.rounds`): answers lie in scratch files. As many rounds as the rule announces
+are tasks of the graph, so that workers share them; questions beyond these are answered in the
+deciding task itself, a cell at a time. The rows that stay are those that stay where all rows
 are in one worker: neighbours are the same, by (distance, row number).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, repeat
 from operator import attrgetter
@@ -41,11 +40,12 @@ from dsmote.execute.arrow import (
     rows_of,
     table_of,
 )
-from dsmote.execute.clean import Cleaning, Kept, RankedRows, Reduce, SomeRows, kept_of, take_rows
+from dsmote.execute.clean import Cleaning, Kept, Reduce, kept_of, take_rows
 from dsmote.execute.exchange import scratch
 from dsmote.execute.extract import Extract, Take, join_extracts
 from dsmote.execute.graph import FAN_IN, add_each, tree, with_one_thread
 from dsmote.execute.recipe import Making, Recipe, Rows
+from dsmote.execute.rounds import Open, Replayed, replayed
 from dsmote.execute.search import Layout, Search, Stored, in_common, merged_boxes
 from dsmote.kernels import mixed_weight
 from dsmote.neighbors import Choice, choose_engine
@@ -80,12 +80,8 @@ class Asked:
     kept: Kept | None = None
 
 
-class _Open(Exception):
-    """A question is not answered yet."""
-
-
 @dataclass(frozen=True)
-class CellRows(RankedRows):
+class CellRows(Replayed):
     """The complete rows of a table that are in cells."""
 
     cells: Any = None
@@ -93,7 +89,6 @@ class CellRows(RankedRows):
     boxes: Any = None
     rounds: int = 0  # that are tasks of their own
     answered: int = 0
-    asked: list[Asked] = field(default_factory=list)
 
     def nearest(
         self, ids: np.ndarray, k: int, among: np.ndarray | None = None, eps: float = 0.0
@@ -118,22 +113,16 @@ class CellRows(RankedRows):
             made[at] = values
         return reduce(self.ranks[:0], np.empty((0, k), np.int32)) if made is None else made
 
-    def part(self, rows: np.ndarray) -> SomeRows:
-        """Return some rows, given by ascending numbers, as if there were no others."""
-        known = {of.name: getattr(self, of.name) for of in fields(RankedRows)}
-        return SomeRows(**known | {"ranks": self.ranks[rows]}, of=self, at=rows)
-
     def _told(
         self, ids: np.ndarray, asked: Asked, among: np.ndarray | None
     ) -> Iterator[tuple[np.ndarray, pa.Table]]:
         """Yield answers for rows, given by place among `ids`; ask, if there are none yet."""
-        number = len(self.asked)
-        self.asked.append(asked)
+        number = self.numbered(asked)
         cells = self.cells.of_round(number, asked)
         if number >= self.answered:
             cells.send_question(self.layout, len(self), ids, among)
             if number < self.rounds:
-                raise _Open
+                raise Open
             cells.answer_all(self.layout, self.boxes)
         place = np.full(len(self), -1, dtype=np.int32)
         place[ids] = np.arange(len(ids), dtype=np.int32)
@@ -370,9 +359,8 @@ class CleanCells(Search):
             rounds=rounds,
             answered=answered,
         )
-        try:
-            decision = self.task.rule.decide(rows)
-        except _Open:
+        decision = replayed(self.task.rule, rows)
+        if decision is None:
             return rows.asked[-1]
         counts = np.diff(layout.starts)
         first = np.repeat(found.starts[:-1], counts)

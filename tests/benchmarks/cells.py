@@ -66,10 +66,12 @@ def run(folder: str, name: str, route: str, memory_limit: str, sampler: str) -> 
     from dsmote.cluster import connect
     from dsmote.job import JobSpec, prepare, write_job
     from dsmote.job.logs import Log, Secrets
+    from dsmote.samplers.registry import samplers
 
     output = f"{folder}/{name}"
     job = {"input": f"{folder}/input", "output": output, "target": "label", "sampler": sampler}
-    spec = JobSpec(**job, random_state=0, route=route)
+    seeded = {"random_state": 0} if samplers()[sampler]._random else {}
+    spec = JobSpec(**job, **seeded, route=route)
     with connect(n_workers=2, threads_per_worker=1, memory_limit=memory_limit) as client:
         pids = client.run(lambda: __import__("os").getpid()).values()
         start = time.perf_counter()
