@@ -15,11 +15,12 @@ from functools import partial
 from typing import Any
 
 from dsmote.plan.memory import (
+    BALLS,
+    CELL_NEW_ROWS,
     STEP_ROWS,
     ClassMemory,
     Limit,
     Needs,
-    cell_memory,
     class_memory,
     format_bytes,
     project,
@@ -31,7 +32,7 @@ from dsmote.plan.work import gather_seconds
 
 SAMPLE = 1 << 15  # rows that tell how far the nearest are at most; as many as the few, if more
 MERGED = 8  # answers of partitions that are merged at once: each may be large
-_DECIDING = 40  # bytes of a row: its class, whether it stays, marks, a number
+_DECIDING = 16  # bytes of a row: its class, whether it stays, its number
 
 Projected = Callable[[Sequence[ClassMemory]], tuple[Any, list[str]]]
 
@@ -71,6 +72,36 @@ def _gathered(
         generate=task,
         made="partition(s) compared with the rows that travel",
         n_blocks=1 << 10,
+    )
+
+
+def _celled(
+    n: int,
+    table: ClassPlan,
+    whole: ClassMemory,
+    needs: Needs,
+    columns: tuple[int, int, int],
+    row: int,
+    row_bytes: int,
+) -> ClassMemory:
+    """Project the bytes where all rows are in cells. `row` are those of one as it travels."""
+    of_cell = class_memory(None, table.cell_rows, *columns, STEP_ROWS, row_bytes, needs)
+    # The rows as they come, as arrays, and their index; neighbours at home as they are found, in
+    # order and as they are written; and some that come from other cells, or are found for them.
+    task = max(of_cell.build, of_cell.index + of_cell.generate)
+    task += (row + 40 * needs.k) * table.cell_rows + CELL_NEW_ROWS * (3 * row + 40 * needs.k + 120)
+    task += 8 * BALLS * table.cells
+    # Which rows ask, where they are among these, and what they are told.
+    asking = min(n, 2 * needs.few) if needs.few else n
+    deciding = (_DECIDING + needs.held) * n + (16 + 16 * needs.told) * asking
+    build = {"term": "what one task knows of each row"} if deciding > task else {}
+    return replace(
+        whole,
+        gather=0,
+        build=max(task, deciding),
+        generate=task,
+        n_blocks=max(whole.n_blocks, table.cells),
+        **build,
     )
 
 
@@ -128,15 +159,8 @@ def with_all_rows(
         rows = min(CELL_ROWS, max(1, n - 1))
         while True:
             everyone = sized(table, n, rows)
-            cell = class_memory(
-                None, everyone.cell_rows, *columns, everyone.cell_rows, row_bytes, needs
-            )
-            own = cell_memory(whole, n, everyone.cell_rows, everyone.cells, cell, row, needs)
-            # The deciding task has the class of each row, and what it was told of it.
-            deciding = (64 + 16 * needs.told) * n
-            if deciding > own.build:
-                own = replace(own, build=deciding, term="what one task knows of each row")
-            memory, too_large = projected([replace(own, block=partition_bytes)])
+            own = _celled(n, everyone, whole, needs, columns, row, row_bytes)
+            memory, too_large = projected([own])
             if not too_large or rows <= LEAST_CELL:
                 break
             rows //= 2

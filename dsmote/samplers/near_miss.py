@@ -35,7 +35,7 @@ class NearMissRule(Rule):
     version: int = 1
     pool: int = 3  # nearest rows of the class that each row of the smallest class names
 
-    told = property(lambda self: max(self.k, self.pool if self.version == 3 else 0))
+    told = property(lambda self: (0, self.k, max(self.k, self.pool))[self.version - 1])
     in_cells = property(lambda self: self.version != 2)  # which asks for the farthest
     held = 32  # numbers of the rows, means, and their order
     all_ask = property(lambda self: self.version == 1)
