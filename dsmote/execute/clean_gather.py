@@ -294,6 +294,6 @@ def add_gather(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Cleaning
         level = add_each(tasks, f"answer-{number}-{token}", reply, parts)
         name = f"answers-{number}-{token}"
         answers.append(tree(tasks, level, name, join_answers, fan_in=_FEW))
-    decided = f"decided-{token}"
+    decided = (f"decide-{token}", 0)  # which is not made again where a later step reads twice
     tasks[decided] = (_kept, questions[-1])
     return decided

@@ -3,7 +3,7 @@
 import dask
 import pytest
 
-from dsmote import NearMiss, OneSidedSelection, TomekLinks
+from dsmote import Chain, NearMiss, OneSidedSelection, TomekLinks
 from tests.dask.test_lazy import Store, sizes_of, tasks_of
 from tests.tables import assert_same_bits, counted_computes, even, numbers, set_constant
 
@@ -62,3 +62,16 @@ def test_the_same_call_gives_the_same_keys():
         TomekLinks(route="gather").resample(given, target="y").__dask_keys__() for _ in range(2)
     ]
     assert keys[0] == keys[1]
+
+
+def test_a_later_step_does_not_make_it_again(monkeypatch):
+    set_constant(monkeypatch, "plan", "SAMPLE", 1)
+    table, steps = numbers(400, 40), [TomekLinks, NearMiss]
+    store = Store(table, even(400, 3))
+    made = Chain([step(route="gather") for step in steps]).resample(store.frame(), target="y")
+    with dask.config.set(scheduler="synchronous"):
+        found = made.compute()
+    assert_same_bits(found, Chain([step() for step in steps]).resample(table, target="y"))
+    # To count; the first step looks, and answers twice; what it leaves is read by the second step
+    # to be counted, looked at, twice to be asked, and kept.
+    assert max(store.loads) <= 13
