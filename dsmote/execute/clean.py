@@ -152,10 +152,10 @@ class AllRows(RankedRows):
         It is at least k times the least distance. Only the values of the `least` rows of which it
         is least (of equal ones, the first) have to be right; others may be larger.
         """
-        parts = [measure(np.empty((0, k)))]
-        for start in range(0, len(ids), _REDUCED):
-            parts.append(measure(self.nearest(ids[start : start + _REDUCED], k, among)[0]))
-        return np.concatenate(parts)
+        values = np.empty(len(ids))
+        for some, far, _ in self._answers(np.asarray(ids, dtype=np.int64), k, among, 0.0):
+            values[some] = measure(far)
+        return values
 
     def nearest(
         self, ids: np.ndarray, k: int, among: np.ndarray | None = None, eps: float = 0.0
