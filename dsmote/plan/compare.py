@@ -54,19 +54,22 @@ def _gathered(
     """Project the bytes where few rows travel to all partitions."""
     few, k, width = needs.few, max(1, needs.k, needs.told), 8 * columns[0] + 24
     # Rows that are known: the few, the sample, and those that were found.
-    known = (few + max(SAMPLE, few) + few * k) * width
+    asked = 0 if needs.all_ask else few * k
+    known = (few + max(SAMPLE, few) + asked) * width
     of_few = class_memory(None, few, *columns, min(partition_rows, STEP_ROWS), row_bytes, needs)
     steps = min(few, STEP_ROWS)
     part = class_memory(None, partition_rows, *columns, steps, row_bytes, needs)
     # Lists of neighbours as they are found and merged, and the rows in them.
-    lists = few * k * (120 + width)
+    lists = asked * (120 + width)
     task = max(part.build, part.index + part.generate) + lists
     task = max(task, part.index + of_few.generate + partition_rows * (80 * k + 120))
-    deciding = (_DECIDING + needs.held) * n + 3 * known
+    # What one task knows of each row; before, answers are merged where classes and marks are.
+    deciding = (_DECIDING + needs.held) * n + 3 * known + 2 * of_few.build
+    merging = 2 * n + 2 * known + MERGED * lists + 16 * n * needs.all_ask
     return replace(
         whole,
         gather=0,
-        build=deciding + max(2 * of_few.build, MERGED * lists),
+        build=max(deciding, merging),
         term="what one task knows of each row, and of the rows that travel",
         index=2 * known + of_few.index + 2 * n,
         generate=task,
@@ -91,17 +94,20 @@ def _celled(
     task = max(of_cell.build, of_cell.index + of_cell.generate)
     task += (row + 40 * needs.k) * table.cell_rows + CELL_NEW_ROWS * (3 * row + 40 * needs.k + 120)
     task += 8 * BALLS * table.cells
-    # Which rows ask, where they are among these, and what they are told.
+    # Which rows ask, where they are among these, and what they are told; or few rows themselves.
     asking = min(n, 2 * needs.few) if needs.few else n
-    deciding = (_DECIDING + needs.held) * n + (16 + 16 * needs.told) * asking
-    build = {"term": "what one task knows of each row"} if deciding > task else {}
+    few = 3 * row * needs.few * (needs.few <= table.cell_rows)
+    deciding = (_DECIDING + needs.held) * n + max(
+        few, (16 * (not needs.all_ask) + 16 * needs.told) * asking
+    )
     return replace(
         whole,
         gather=0,
         build=max(task, deciding),
+        term="what one task knows of each row" if deciding > task else "the rows of a cell",
         generate=task,
+        made="cell(s) of rows at a time",
         n_blocks=max(whole.n_blocks, table.cells),
-        **build,
     )
 
 
