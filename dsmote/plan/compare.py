@@ -64,7 +64,7 @@ def _gathered(
     task = max(part.build, part.index + part.generate) + lists
     task = max(task, part.index + of_few.generate + partition_rows * (80 * k + 120))
     # What one task knows of each row; before, answers are merged where classes and marks are.
-    deciding = (_DECIDING + needs.held) * n + 3 * known + 2 * of_few.build
+    deciding = (_DECIDING + needs.held) * n + 3 * known + 2 * of_few.build * (not needs.all_ask)
     merging = 2 * n + 2 * known + MERGED * lists + 16 * n * needs.all_ask
     return replace(
         whole,
