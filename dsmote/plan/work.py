@@ -2,8 +2,8 @@
 
 The seconds are a sum over what is done how often, each with what it took when it was measured: one
 core of a server, one thread of BLAS, files in the cache of a local disk, classes of 30,000 to
-200,000 rows of 3 to 20 columns in 4 to 256 cells (see tests/benchmarks/cells.py). They were within a
-factor of two there; other machines and slow file systems have factors of their own.
+200,000 rows of 3 to 20 columns in 4 to 256 cells (see tests/benchmarks/cells.py). They were within
+a factor of two there; other machines and slow file systems have factors of their own.
 """
 
 from __future__ import annotations
