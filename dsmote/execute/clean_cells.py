@@ -6,7 +6,9 @@ r"""Rules over tables larger than a worker: all rows lie in cells, and a rule as
     all         --lay out-->  cells cut from the sample                                 (one task)
     partition p --spread-->   the rows by cell
     all         --ask 0-->    the rule runs until it asks who is near some rows          (one task)
-    cell c      --home, answer, told-->  the nearest of those of its rows that ask
+    cell c      --home, answer, told-->  the nearest of those of its rows that ask; of a row of the
+                           largest class whose neighbours at home are nearer than any row of
+                           another class, these say as much as the true ones
     all         --ask 1-->    the rule runs again, is told what it asked first, and asks again
     ...
     all         --decide-->   the rule ends: which rows stay                             (one task)
@@ -222,6 +224,9 @@ class CleanCells(Search):
         first = int(layout.starts[place])
         numbers = np.arange(first, first + len(rows))
         rows = replace(as_of_class(rows, layout.like), numbers=numbers)
+        if self._tells_others:
+            others = table_of(rows.take(np.flatnonzero(rows.more["rank"] != self._largest)))
+            self.exchange.send(self._name("others", place), others, np.zeros(len(others), int), 1)
         return self._sent(layout, rows, np.zeros(len(rows), dtype=bool), {}, place)
 
     def _representatives(self, matrix: np.ndarray, rows: Rows) -> np.ndarray:
@@ -294,6 +299,47 @@ class CleanCells(Search):
         place[may] = np.arange(len(may))
         cell = super()._cell(layout, rows.take(may))
         return Some(cell, may, place, self._asking(layout, rows), rows.group)
+
+    @property
+    def _largest(self) -> int:
+        return max(self.task.plan.classes, key=lambda of: of.before).rank
+
+    @property
+    def _tells_others(self) -> bool:
+        """Whether all rows but those of the largest class are held beside the rows of a cell.
+
+        So few take less memory than the rows of other cells that a later task holds.
+        """
+        counts = [of.before for of in self.task.plan.classes]
+        return 4 * (sum(counts) - max(counts)) <= self.cls.cell_rows
+
+    def _open(
+        self,
+        layout: Layout,
+        rows: Rows,
+        asking: np.ndarray,
+        squares: np.ndarray,
+        found: np.ndarray,
+        query: np.ndarray,
+    ) -> np.ndarray:
+        # Of a row of the largest class with all its neighbours at home of that class, and no row
+        # of another as near, the true neighbours, which are no further, are of that class, too.
+        if self.asked.reduce is None or not self._tells_others:
+            return super()._open(layout, rows, asking, squares, found, query)
+        own = rows.more["rank"] == self._largest
+        some = np.unique(query)
+        some = some[own[asking[some]] & (own[found[some]] & (found[some] >= 0)).all(axis=1)]
+        names = self._names("others", self.parts)
+        others, _ = rows_of(self.exchange.receive(names, 0), layout.like)
+        open_ = np.ones(len(asking), dtype=bool)
+        open_[some] = False
+        if len(others) and len(some):
+            at = asking[some]
+            group = () if rows.group is None else (rows.group[at],)
+            points = self._asking(layout, rows)[at]
+            hit, _, _ = self._cell(layout, others).inside(points, squares[some, -1], 1, *group)
+            open_[some[hit]] = True
+        return np.asarray(open_[query])
 
     def _home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
         if self.asked.among != "few":

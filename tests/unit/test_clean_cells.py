@@ -7,8 +7,10 @@ import dask
 import numpy as np
 import pytest
 
-import dsmote.execute.clean_cells  # noqa: F401 - else loaded when there are cells
+from dsmote import EditedNearestNeighbours
 from dsmote.execute.clean import Decision, Rule
+from dsmote.execute.clean_cells import CleanCells
+from dsmote.execute.search import Search
 from dsmote.samplers.cleaning import CleanSampler
 from tests.tables import dask_frame, even, mixed, numbers, set_constant
 
@@ -83,3 +85,45 @@ def test_more_equal_rows_than_fit_are_refused(monkeypatch):
     message = r"the table has 91 rows so near each other, or equal, .* have memory for 39; give"
     with dask.config.set(scheduler="synchronous"), pytest.raises(ValueError, match=message):
         lazy.compute()
+
+
+@pytest.mark.parametrize("groups", [False, True])
+@pytest.mark.parametrize("kind_sel", ["all", "mode"])
+@pytest.mark.parametrize("kind", ["numbers", "grid", "mixed"])
+def test_few_rows_of_the_largest_class_ask_other_cells(monkeypatch, kind, kind_sel, groups):
+    set_constant(monkeypatch, "plan", "CELL_ROWS", 100)
+    set_constant(monkeypatch, "plan", "LEAST_CELL", 20)
+    n, few = 400, 20
+    table = mixed(n, few) if kind == "mixed" else numbers(n, few)
+    numeric = table.select_dtypes("float").columns
+    rare = table["y"] == table["y"].value_counts().index[-1]
+    table.loc[rare, numeric] = table[numeric].sample(int(rare.sum()), random_state=0).to_numpy()
+    if kind == "grid":  # many are as near as each other
+        table[numeric] = table[numeric].round(0)
+    more = {"groups": "team"} if groups else {}
+    table["team"] = np.arange(n) % 2
+    how = {"kind_sel": kind_sel, "sampling_strategy": "all"}
+    if not groups:
+        table = table.drop(columns="team")
+    expected = EditedNearestNeighbours(**how).resample(table, target="y", **more)
+    forwards = {}
+
+    def counted(home):
+        def run(self, layout, boxes, c):
+            found = home(self, layout, boxes, c)
+            forwards[label] = forwards.get(label, 0) + int(found["forwards"].sum())
+            return found
+
+        return run
+
+    monkeypatch.setattr(Search, "_home", counted(Search._home))
+    for label in ("some", "all"):
+        if label == "all":
+            monkeypatch.setattr(CleanCells, "_open", Search._open)
+        cut = EditedNearestNeighbours(**how, route="cells")
+        with dask.config.set({"scheduler": "synchronous", "dataframe.convert-string": False}):
+            made = cut.resample(dask_frame(table, even(n, 3)), target="y", **more)
+            assert made.compute().index.equals(expected.index)
+        assert cut.plan_.all_rows.cells > 1
+    assert len(expected) < n
+    assert forwards["some"] < (0.9 if kind == "grid" else 0.8) * forwards["all"]
