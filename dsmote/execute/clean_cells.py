@@ -255,7 +255,7 @@ class CleanCells(Search):
 
     # ---- the cells
 
-    def _build(self, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
+    def _build(self, layout: Layout, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
         some = slice(None, None, max(1, len(rows) // _SEEN))
         engine: Any = self.recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
 
@@ -282,10 +282,6 @@ class CleanCells(Search):
         place[may] = np.arange(len(may))
         cell = super()._cell(layout, rows.take(may))
         return Some(cell, may, place, self._asking(layout, rows), rows.group)
-
-    def _asking(self, layout: Layout, rows: Rows) -> np.ndarray:
-        points = self._matrix(layout, rows)
-        return np.concatenate([points, rows.codes], axis=1) if layout.weight else points
 
     def _home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
         if self.asked.among != "few":

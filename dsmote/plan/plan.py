@@ -610,7 +610,8 @@ def make_plan(
                 return chunk_memory(whole[c.rank], c.usable, n_numeric, row, rows)
             columns = n_numeric, n_exact, n_nominal
             cell = class_memory(c.label, c.cell_rows, *columns, c.cell_rows, row_bytes, needs)
-            own = cell_memory(whole[c.rank], c.usable, c.cell_rows, c.cells, cell, row, needs)
+            sizes = c.usable, c.cell_rows, c.cells
+            own = cell_memory(whole[c.rank], *sizes, cell, row, needs, partition_bytes)
             if of_all is None:
                 return own
             # Its cells and those of all rows are searched one after the other.

@@ -435,7 +435,7 @@ class OverSampler(Sampler):
         if n:
             notes.append(
                 "neighbours are found in leading principal components only (n_components="
-                f"{n}); recall is measured"
+                f"{n}); recall is measured where a worker holds the class"
             )
         total = sum(profile.usable.values())
         if 0 < recipe.sample < total:

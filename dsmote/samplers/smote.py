@@ -54,7 +54,7 @@ class SMOTE(OverSampler):
     n_components : int or float, default=None
         Find neighbours in so many leading principal components of the class, or in the fewest
         that hold this share (between 0 and 1) of its variance. Approximate: recall is measured in
-        all columns, and reported.
+        all columns, and reported, where a worker holds the class.
     on_small_class : {"error", "copy", "skip"}, default="error"
         What to do with a class of fewer than k + 1 rows: refuse it, copy its rows (drawn with
         replacement), or leave it as it is.

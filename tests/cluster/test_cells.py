@@ -318,6 +318,7 @@ def test_workers_on_several_machines_need_a_folder(cluster: Cluster, tmp_path: P
         ("SMOTE", 36, 20_000, 452),
         ("SMOTENC", 12, 45_000, 504),
         ("BorderlineSMOTE", 12, 45_000, 500),
+        ("SMOTEN", 12, 45_000, 430),
     ],
 )
 def test_a_job_on_small_workers(
@@ -338,6 +339,8 @@ def test_a_job_on_small_workers(
         if method == "SMOTENC":
             frame["town"] = rng.choice([f"town {i}" for i in range(20)], len(frame))
             frame["kind"] = pd.Categorical(rng.choice(["x", "y", "z"], len(frame)))
+        if method == "SMOTEN":
+            frame = (8 * frame).round().astype(int).astype(str)
         frame["label"] = np.where(rng.random(len(frame)) < 0.45, "rare", "usual")
         frame.to_parquet(tmp_path / "table" / f"{number:02d}.parquet", index=False)
 
