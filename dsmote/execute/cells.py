@@ -72,7 +72,7 @@ from dsmote.execute.search import (
 )
 from dsmote.neighbors import Axes, choose_engine, project
 from dsmote.neighbors import cells as kernels
-from dsmote.neighbors.exact import scale_power
+from dsmote.neighbors.exact import no_codes, scale_power
 from dsmote.plan import (
     Block,
     ClassPlan,
@@ -528,9 +528,14 @@ def with_cells(
         if of_all:
             engine: Any = recipe.engine_all or choose_engine(c.cell_rows, sample).engine
             c = replace(c, engine=engine.name)
+        rows = float(c.usable)
+        if not schema.nominal:  # equal numbers are equal rows
+            sample = _sent(sample, (c.k or 0) + 1, partitions)
+            rows = min(rows, len(sample) / share)
         cutting = kernels.cut(sample, (c.cells - 1).bit_length())
-        found = kernels.estimate_forwards(sample, cutting, c.usable, c.k or 0, share)
-        work = cell_work(c, found.best, found.dimension, row, partitions, asking)
+        found = kernels.estimate_forwards(sample, cutting, rows, c.k or 0, share)
+        forwards = found.best * rows / c.usable  # of equal rows no more ask than are sent
+        work = cell_work(c, forwards, found.dimension, row, partitions, asking)
         notes.append(
             f"{text}; {who} asks about {found.best:.3g} other cells ({found.least:.3g} to "
             f"{found.most:.3g}); scratch files of about {format_bytes(work.bytes)}; about "
@@ -546,6 +551,12 @@ def with_cells(
                     f"{remedy}fewer columns or a larger max_pairs"
                 )
     return replace(plan, notes=(*plan.notes, *notes), too_large=(*plan.too_large, *problems))
+
+
+def _sent(sample: np.ndarray, most: int, partitions: int) -> np.ndarray:
+    """Return the sampled rows without the surplus of each partition, which moves no cut."""
+    same = kernels.representatives(sample, no_codes(sample), most * partitions - 1)
+    return np.asarray(sample[same == np.arange(len(sample))])
 
 
 def _kept(profile: Profile, classes: Sequence[ClassPlan]) -> tuple[np.ndarray | None, float]:

@@ -40,7 +40,7 @@ from dsmote.execute.arrow import (
     rows_of,
     table_of,
 )
-from dsmote.execute.clean import Cleaning, Kept, Reduce, kept_of, take_rows
+from dsmote.execute.clean import Cleaning, Kept, Measure, Reduce, kept_of, take_rows
 from dsmote.execute.exchange import scratch
 from dsmote.execute.extract import Extract, Take, join_extracts
 from dsmote.execute.graph import FAN_IN, add_each, tree, with_one_thread
@@ -94,14 +94,22 @@ class CellRows(Replayed):
         self, ids: np.ndarray, k: int, among: np.ndarray | None = None, eps: float = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return distances and numbers of the k nearest rows, as `AllRows.nearest` does."""
-        few = among is not None and len(among) <= self.cells.cls.cell_rows
-        told = self._told(ids, Asked(k, "" if among is None else "few" if few else "marked"), among)
+        told = self._told(ids, self._asked(k, among), among)
         distances = np.full((len(ids), k), np.inf)
         found = np.full((len(ids), k), -1, dtype=np.int32)
         for at, came in told:
             distances[at] = listed(came["distance"], k)
             found[at] = listed(came["number"], k)
         return distances, found
+
+    def measured(
+        self, ids: np.ndarray, k: int, among: np.ndarray, measure: Measure, least: int
+    ) -> np.ndarray:
+        """Return the same as `AllRows.measured`."""
+        values = np.empty(len(ids))
+        for at, came in self._told(ids, self._asked(k, among), among):
+            values[at] = measure(listed(came["distance"], k))
+        return values
 
     def reduced(self, ids: np.ndarray, k: int, reduce: Reduce) -> np.ndarray:
         """Return what a function makes of the classes of the k nearest rows."""
@@ -112,6 +120,10 @@ class CellRows(Replayed):
                 made = np.empty(len(ids), dtype=values.dtype)
             made[at] = values
         return reduce(self.ranks[:0], np.empty((0, k), np.int32)) if made is None else made
+
+    def _asked(self, k: int, among: np.ndarray | None) -> Asked:
+        few = among is not None and len(among) <= self.cells.cls.cell_rows
+        return Asked(k, "" if among is None else "few" if few else "marked")
 
     def _told(
         self, ids: np.ndarray, asked: Asked, among: np.ndarray | None
@@ -348,9 +360,7 @@ class CleanCells(Search):
         self, layout: Layout, boxes: Any, found: Extract, _: Any, *, answered: int, rounds: int
     ) -> Asked:
         """Run the rule, of which some questions are answered; return the next, or what it says."""
-        names = self._names("ranks", self.parts)
-        known = self.exchange.receive(names, 0)
-        ranks = known["rank"].to_numpy()
+        ranks = self._of_each_row("rank", layout, np.int32)
         rows = CellRows(
             **self.task.of_rows(ranks),
             cells=self,
@@ -362,13 +372,18 @@ class CleanCells(Search):
         decision = replayed(self.task.rule, rows)
         if decision is None:
             return rows.asked[-1]
-        counts = np.diff(layout.starts)
-        first = np.repeat(found.starts[:-1], counts)
-        return Asked(
-            kept=kept_of(
-                decision, ranks, first + known["number"].to_numpy(), found.starts, self.task
-            )
-        )
+        numbers = self._of_each_row("number", layout, np.int64)
+        for place, first in enumerate(found.starts[:-1].tolist()):
+            numbers[layout.starts[place] : layout.starts[place + 1]] += first
+        return Asked(kept=kept_of(decision, ranks, numbers, found.starts, self.task))
+
+    def _of_each_row(self, what: str, layout: Layout, dtype: Any) -> np.ndarray:
+        """Read what is known of all complete rows, a partition at a time."""
+        made = np.empty(int(layout.starts[-1]), dtype=dtype)
+        for place, name in enumerate(self._names("ranks", self.parts)):
+            came = self.exchange.receive([name], 0)
+            made[layout.starts[place] : layout.starts[place + 1]] = came[what].to_numpy()
+        return made
 
     def in_round(self, stage: str, number: int, asked: Asked, *args: Any) -> dict[str, np.ndarray]:
         """Run a stage of a round; nothing where the rule has ended."""

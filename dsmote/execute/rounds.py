@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dsmote.execute.clean import Decision, Measure, RankedRows, Rule, SomeRows
+from dsmote.execute.clean import Decision, RankedRows, Rule, SomeRows
 
 
 class Open(Exception):
@@ -28,13 +28,6 @@ class Replayed(RankedRows):
         """Note a question; return which of the rule's it is."""
         self.asked.append(question)
         return len(self.asked) - 1
-
-    def measured(
-        self, ids: np.ndarray, k: int, among: np.ndarray, measure: Measure, least: int
-    ) -> np.ndarray:
-        """Return the same as `AllRows.measured`."""
-        of: Any = self
-        return measure(of.nearest(ids, k, among)[0])
 
     def part(self, rows: np.ndarray) -> SomeRows:
         """Return some rows, given by ascending numbers, as if there were no others."""

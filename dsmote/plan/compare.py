@@ -15,11 +15,12 @@ from functools import partial
 from typing import Any
 
 from dsmote.plan.memory import (
+    BALLS,
+    CELL_NEW_ROWS,
     STEP_ROWS,
     ClassMemory,
     Limit,
     Needs,
-    cell_memory,
     class_memory,
     format_bytes,
     project,
@@ -31,7 +32,7 @@ from dsmote.plan.work import gather_seconds
 
 SAMPLE = 1 << 15  # rows that tell how far the nearest are at most; as many as the few, if more
 MERGED = 8  # answers of partitions that are merged at once: each may be large
-_DECIDING = 40  # bytes of a row: its class, whether it stays, marks, a number
+_DECIDING = 16  # bytes of a row: its class, whether it stays, its number
 
 Projected = Callable[[Sequence[ClassMemory]], tuple[Any, list[str]]]
 
@@ -53,24 +54,60 @@ def _gathered(
     """Project the bytes where few rows travel to all partitions."""
     few, k, width = needs.few, max(1, needs.k, needs.told), 8 * columns[0] + 24
     # Rows that are known: the few, the sample, and those that were found.
-    known = (few + max(SAMPLE, few) + few * k) * width
+    asked = 0 if needs.all_ask else few * k
+    known = (few + max(SAMPLE, few) + asked) * width
     of_few = class_memory(None, few, *columns, min(partition_rows, STEP_ROWS), row_bytes, needs)
     steps = min(few, STEP_ROWS)
     part = class_memory(None, partition_rows, *columns, steps, row_bytes, needs)
     # Lists of neighbours as they are found and merged, and the rows in them.
-    lists = few * k * (120 + width)
+    lists = asked * (120 + width)
     task = max(part.build, part.index + part.generate) + lists
     task = max(task, part.index + of_few.generate + partition_rows * (80 * k + 120))
-    deciding = (_DECIDING + needs.held) * n + 3 * known
+    # What one task knows of each row; before, answers are merged where classes and marks are.
+    deciding = (_DECIDING + needs.held) * n + 3 * known + 2 * of_few.build * (not needs.all_ask)
+    merging = 2 * n + 2 * known + MERGED * lists + 16 * n * needs.all_ask
     return replace(
         whole,
         gather=0,
-        build=deciding + max(2 * of_few.build, MERGED * lists),
+        build=max(deciding, merging),
         term="what one task knows of each row, and of the rows that travel",
         index=2 * known + of_few.index + 2 * n,
         generate=task,
         made="partition(s) compared with the rows that travel",
         n_blocks=1 << 10,
+    )
+
+
+def _celled(
+    n: int,
+    table: ClassPlan,
+    whole: ClassMemory,
+    needs: Needs,
+    columns: tuple[int, int, int],
+    row: int,
+    row_bytes: int,
+) -> ClassMemory:
+    """Project the bytes where all rows are in cells. `row` are those of one as it travels."""
+    of_cell = class_memory(None, table.cell_rows, *columns, STEP_ROWS, row_bytes, needs)
+    # The rows as they come, as arrays, and their index; neighbours at home as they are found, in
+    # order and as they are written; and some that come from other cells, or are found for them.
+    task = max(of_cell.build, of_cell.index + of_cell.generate)
+    task += (row + 40 * needs.k) * table.cell_rows + CELL_NEW_ROWS * (3 * row + 40 * needs.k + 120)
+    task += 8 * BALLS * table.cells
+    # Which rows ask, where they are among these, and what they are told; or few rows themselves.
+    asking = min(n, 2 * needs.few) if needs.few else n
+    few = 3 * row * needs.few * (needs.few <= table.cell_rows)
+    deciding = (_DECIDING + needs.held) * n + max(
+        few, (16 * (not needs.all_ask) + 16 * needs.told) * asking
+    )
+    return replace(
+        whole,
+        gather=0,
+        build=max(task, deciding),
+        term="what one task knows of each row" if deciding > task else "the rows of a cell",
+        generate=task,
+        made="cell(s) of rows at a time",
+        n_blocks=max(whole.n_blocks, table.cells),
     )
 
 
@@ -128,15 +165,8 @@ def with_all_rows(
         rows = min(CELL_ROWS, max(1, n - 1))
         while True:
             everyone = sized(table, n, rows)
-            cell = class_memory(
-                None, everyone.cell_rows, *columns, everyone.cell_rows, row_bytes, needs
-            )
-            own = cell_memory(whole, n, everyone.cell_rows, everyone.cells, cell, row, needs)
-            # The deciding task has the class of each row, and what it was told of it.
-            deciding = (64 + 16 * needs.told) * n
-            if deciding > own.build:
-                own = replace(own, build=deciding, term="what one task knows of each row")
-            memory, too_large = projected([replace(own, block=partition_bytes)])
+            own = _celled(n, everyone, whole, needs, columns, row, row_bytes)
+            memory, too_large = projected([own])
             if not too_large or rows <= LEAST_CELL:
                 break
             rows //= 2

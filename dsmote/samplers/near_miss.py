@@ -28,6 +28,16 @@ def _mean(distances: np.ndarray) -> np.ndarray:
     return np.where(counts > 0, sums, np.inf)
 
 
+def _least(values: np.ndarray, n: int) -> np.ndarray:
+    """Tell which are the n least values, of equal ones the first."""
+    if n >= len(values):
+        return np.ones(len(values), dtype=bool)
+    bound = np.partition(values, n)[n]
+    least = values < bound
+    least[np.flatnonzero(values == bound)[: n - int(least.sum())]] = True
+    return least
+
+
 @dataclass(frozen=True)
 class NearMissRule(Rule):
     """Rows stay that are near to rows of the smallest class, as many as are asked for."""
@@ -35,9 +45,9 @@ class NearMissRule(Rule):
     version: int = 1
     pool: int = 3  # nearest rows of the class that each row of the smallest class names
 
-    told = property(lambda self: max(self.k, self.pool if self.version == 3 else 0))
+    told = property(lambda self: (0, self.k, max(self.k, self.pool))[self.version - 1])
     in_cells = property(lambda self: self.version != 2)  # which asks for the farthest
-    held = 32  # numbers of the rows, means, and their order
+    held = 16  # numbers of the rows and means, which are partitioned
     all_ask = property(lambda self: self.version == 1)
 
     def few(self, plan: Plan) -> tuple[frozenset[int], int]:
@@ -51,18 +61,19 @@ class NearMissRule(Rule):
         near_to = np.flatnonzero(of.ranks == of.smallest)
         cut = of.targeted & (of.keep < of.counts)
         for rank in np.flatnonzero(cut):
-            rows, keep = np.flatnonzero(of.ranks == rank), int(of.keep[rank])
+            rows = np.flatnonzero(of.ranks == rank).astype(np.int32)
+            keep = int(of.keep[rank])
             if self.version == 2:
                 far = of.farthest(rows, self.k, near_to)
-                chosen = rows[np.argsort(_mean(far), kind="stable")[:keep]]
+                chosen = rows[_least(_mean(far), keep)]
             elif self.version == 1:
                 means = of.measured(rows, self.k, near_to, _mean, keep)
-                chosen = rows[np.argsort(means, kind="stable")[:keep]]
+                chosen = rows[_least(means, keep)]
             else:
                 named = of.nearest(near_to, self.pool, rows)[1]
                 named = np.unique(named[named >= 0])
                 near = of.nearest(named, self.k, near_to)[0]
-                chosen = named[np.argsort(-_mean(near), kind="stable")[:keep]]
+                chosen = named[_least(-_mean(near), keep)]
                 if len(named) < keep:
                     warnings.warn(
                         f"class {of.labels[rank]!r} keeps {len(named):,} rows instead of {keep:,}: "
