@@ -90,7 +90,7 @@ def cell_work(
 READ, VALUE = 0.5e-6, 0.06e-6  # a row that is read once more, and each of its features
 INDEX = 1.7e-6  # a row of a partition, in a tree of its own
 ASK = 5e-6  # a row that travels, in the tree of one partition
-FIND = 10e-6  # a row of a partition, in the tree of the rows that travel
+FIND = 4e-6  # a row of a partition in the tree of the rows that travel, of those that ask at all
 
 
 def gather_seconds(rows: int, features: int, needs: Needs, partitions: int) -> float:

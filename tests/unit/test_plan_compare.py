@@ -62,7 +62,7 @@ def test_more_of_anything_needs_more():
 def test_a_refusal_names_what_is_held_on_its_route():
     """Rows in cells are not gathered, so that is not what does not fit."""
     (cells,) = planned(400, "cells", held=40).too_large
-    assert "the largest term is what one task knows of each row" in cells
+    assert "the largest term is what one task knows of each row (" in cells
     (gather,) = planned(400, "gather").too_large
     assert "the largest term is what one task knows of each row, and of the rows that" in gather
     (whole,) = planned(400, "broadcast").too_large
