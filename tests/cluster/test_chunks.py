@@ -1,8 +1,5 @@
 """Samplers without neighbours on small workers: class rows stay in scratch files by themselves."""
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,9 +17,7 @@ from tests.cluster.starting import hashes, left_in
         ("PolynomFitSMOTE", {"provenance": "full", "carry": ["town"]}, 400),
     ],
 )
-def test_a_job_on_small_workers(
-    tmp_path: Path, method: str, params: dict[str, Any], megabytes: int
-) -> None:
+def test_a_job_on_small_workers(tmp_path, method, params, megabytes):
     (tmp_path / "table").mkdir()
     (tmp_path / "lake").mkdir()
     for number in range(20):
@@ -35,7 +30,7 @@ def test_a_job_on_small_workers(
         frame["label"] = np.where(rng.random(n) < 0.45, "rare", "usual")
         frame.to_parquet(tmp_path / "table" / f"{number:02d}.parquet", index=False)
 
-    def made(name: str, limit: str) -> dict[str, Any]:
+    def made(name, limit):
         manifest = run_job(
             {
                 "input": str(tmp_path / "table"),

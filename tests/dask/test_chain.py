@@ -5,7 +5,6 @@ import itertools
 import threading
 import time
 import weakref
-from pathlib import Path
 
 import dask
 import dask.dataframe as dd
@@ -87,7 +86,7 @@ def test_how_often_the_data_are_read(steps, before, readings):
     assert_same_bits(made, Chain(steps, random_state=0).resample(TABLE, target="y"))
 
 
-def test_partitions_are_not_held(tmp_path: Path):
+def test_partitions_are_not_held(tmp_path):
     store = Store()
     with dask.config.set(scheduler="synchronous"):
         steps = [BorderlineSMOTE(**HALF), EditedNearestNeighbours(), RandomUnderSampler()]
@@ -101,7 +100,7 @@ def test_partitions_are_not_held(tmp_path: Path):
     assert store.most_held < PARTS
 
 
-def test_scratch_files_of_a_step_go_with_the_result_of_the_chain(tmp_path: Path):
+def test_scratch_files_of_a_step_go_with_the_result_of_the_chain(tmp_path):
     first = SMOTE(route="cells", scratch=str(tmp_path), **HALF)
     chain = Chain([first, RandomUnderSampler()], random_state=0)
     alike = Chain([SMOTE(**HALF), RandomUnderSampler()], random_state=0)

@@ -98,19 +98,6 @@ def test_thirty_rows_become_a_million_in_several_partitions():
     assert 200_000 < sizes[2:].min() <= sizes[2:].max() <= 250_000
 
 
-def test_wide_rows_make_small_partitions():
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame(rng.normal(size=(60, 400)))
-    table.columns = [f"c{i}" for i in range(400)]
-    table["text"] = [f"{'long text ' * 20}{i % 7}" for i in range(60)]
-    table["y"] = (np.arange(60) < 20).astype("int64")
-    sampler = SMOTENC(sampling_strategy={1: 45_000}, random_state=0)
-    lazy = sampler.resample(dask_frame(table, [60]), target="y")
-    assert lazy.npartitions > 2
-    part = lazy.partitions[1].compute(scheduler="synchronous")
-    assert part.memory_usage(deep=True).sum() <= 1.2 * 64 * 2**20
-
-
 @pytest.mark.parametrize(
     ("name", "strategy", "expected"),
     [

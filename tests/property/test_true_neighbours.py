@@ -50,7 +50,7 @@ BEYOND = {"huge": 2.0**-600, "hardly above zero": 2.0**600}
 class LeafByLeaf(TreeSearch):
     """A tree that moves its rows, as it does where they do not fit into the cache."""
 
-    def __init__(self, matrix: np.ndarray, eps: float = 0.0) -> None:
+    def __init__(self, matrix, eps=0.0):
         with pytest.MonkeyPatch.context() as patch:
             set_constant(patch, "neighbors.tree", "_CACHED", 0)
             set_constant(patch, "neighbors.tree", "_NARROW", 0)

@@ -1,7 +1,6 @@
 """Mixed rows: rare levels and long lists (their truth: tests/property). Value differences."""
 
 import pickle
-import sys
 import tracemalloc
 
 import numpy as np
@@ -25,14 +24,6 @@ def test_few_corners_make_it_slower_not_wrong(corners, many, monkeypatch, rng):
     assert_same(found, naive_neighbours(matrix, 5, codes, 1.2))
 
 
-def test_rows_and_codes_are_not_multiplied_by_the_levels(rng):
-    n = 4_000
-    matrix, codes = rng.normal(size=(n, 3)), rng.integers(0, n, size=(n, 2)).astype(np.int32)
-    # One-hot columns for these rows would take 256 MB.
-    peak = peak_of(lambda: MixedSearch(matrix, codes, 1.0).query(np.arange(200), 5))
-    assert peak < 128 * 2**20
-
-
 @pytest.mark.parametrize("search", [MixedSearch, BruteSearch])
 @pytest.mark.parametrize(("unit", "weight"), [(2.0**-990, 0.5), (1.0, 1e200)])
 def test_categories_may_outweigh_all_numbers(search, unit, weight, rng):
@@ -41,56 +32,6 @@ def test_categories_may_outweigh_all_numbers(search, unit, weight, rng):
     distances, neighbours = index.query(np.arange(60), 3)
     assert neighbours[:, 0].tolist() == [(i + 30) % 60 for i in range(60)]
     assert (distances[:, 1:] == weight).all()
-
-
-def _steps(q: int) -> int:
-    """Count the lines of the search that are run for tables of q nominal columns."""
-    rng = np.random.default_rng(0)
-    # Columns of 40 levels: most are rare, and the lists together are shorter than all rows.
-    codes = rng.integers(0, 40 * q, (60, q)).astype(np.int32)
-    index = MixedSearch(rng.normal(size=(60, 2)), codes, 1.0)
-    lines = 0
-
-    def trace(frame, event, argument):
-        nonlocal lines
-        if not frame.f_code.co_filename.startswith(categorical.__file__.rpartition("/")[0]):
-            return None
-        lines += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        index.query(np.arange(60), 3)
-    finally:
-        sys.settrace(before)
-    return lines
-
-
-def test_steps_grow_with_the_columns_not_with_their_square():
-    assert _steps(160) < 2.5 * _steps(80)
-
-
-@pytest.mark.parametrize(("q", "levels"), [(40, 10), (200, 3), (12, 30)])
-def test_lists_longer_than_all_rows_are_left_to_brute_force(q, levels, monkeypatch, rng):
-    n = 150
-    matrix = rng.normal(size=(n, 2))
-    codes = rng.integers(0, levels, (n, q)).astype(np.int32)
-    codes[::5] = codes[0]
-    codes[:40, 1:] = np.arange(40 * (q - 1)).reshape(40, -1) % 97 + levels  # short lists
-    index, listed = MixedSearch(matrix, codes, 0.8), []
-    original = categorical._Buckets.rows
-
-    def rows(self, queries, rare):
-        listed.extend(self.sizes(queries, rare).tolist())
-        return original(self, queries, rare)
-
-    monkeypatch.setattr(categorical._Buckets, "rows", rows)
-    assert_same(index.query(np.arange(n), 6), naive_neighbours(matrix, 6, codes, 0.8))
-    points = np.concatenate([matrix + 0.1, np.where(codes % 7, codes, -1)], axis=1)
-    true = BruteSearch(matrix, codes, 0.8).query_points(points, 6)
-    assert_same(index.query_points(points, 6), true)
-    assert max(listed, default=0) <= n
 
 
 # ---- value differences
@@ -219,14 +160,6 @@ def test_blocks_of_queries_kept_tables_and_pickles_change_nothing(engine, n_clas
     monkeypatch.setattr(categorical, "_CELLS", 1_000)  # one table kept, blocks of 17 queries
     monkeypatch.setattr(categorical, "_TILE", 50)
     assert_same(ValueDifferenceSearch(codes, tables, engine).query(ids, 5), expected)
-
-
-def test_a_tree_is_taken_where_rows_spread_in_few_directions():
-    few, many = drawn(2_000, [30] * 4, 2), drawn(2_000, [30] * 40, 2)
-    assert ValueDifferenceSearch(*few).engine == "value difference (tree)"
-    assert ValueDifferenceSearch(*many).engine == "value difference (brute)"
-    assert ValueDifferenceSearch(*few, "brute").engine == "value difference (brute)"
-    assert ValueDifferenceSearch(*many, "tree").engine == "value difference (tree)"
 
 
 @EACH

@@ -29,7 +29,6 @@ from dsmote.neighbors import (
     leading_axes,
     measure_recall,
 )
-from dsmote.neighbors.tree import intrinsic_dimension
 from dsmote.plan.memory import Needs, class_memory
 from tests.tables import naive_neighbours, peak_of
 
@@ -162,17 +161,6 @@ def test_recall_is_one_for_exact_searches_and_less_for_a_sample():
 # ---- the choice
 
 
-@pytest.mark.parametrize("rank", [1, 3, 8])
-def test_intrinsic_dimension_is_that_of_the_spread(rank, rng):
-    axes = np.linalg.qr(rng.normal(size=(20, 20)))[0][:rank]
-    sample = rng.normal(size=(4_000, rank)) @ axes
-    assert abs(intrinsic_dimension(sample) - rank) < 0.05 * rank + 1e-9
-    assert abs(intrinsic_dimension(1e-9 * sample + 1.0) - rank) < 0.1 * rank
-    assert abs(intrinsic_dimension(1e200 * sample) - rank) < 0.1 * rank
-    for none in (np.zeros((5, 3)), np.empty((0, 3)), np.ones((1, 2)), np.empty((4, 0))):
-        assert intrinsic_dimension(none) == 0.0
-
-
 def test_trees_for_few_directions_and_brute_force_for_many_or_few_rows(rng):
     low, high = rng.normal(size=(512, 4)) @ rng.normal(size=(4, 30)), rng.normal(size=(512, 30))
     chosen = choose_engine(50_000, high)
@@ -214,12 +202,6 @@ def test_categorical_columns_count_as_directions(numeric, categorical, levels, e
     assert choose_engine(6_000, sample, codes, 1e-3).name == choose_engine(6_000, sample).name
 
 
-def test_samples_of_wide_tables_take_little_memory(rng):
-    sample = rng.normal(size=(512, 4_000))
-    # Of all products of pieces at once it was 500 MB.
-    assert peak_of(lambda: choose_engine(50_000, sample)) < 4 * sample.nbytes
-
-
 # ---- groups
 
 
@@ -252,34 +234,7 @@ def test_neighbours_in_groups_are_those_as_if_the_group_were_alone(n, of, k, tie
         np.testing.assert_allclose(lengths, expected[0][at])
 
 
-@pytest.mark.parametrize("eps", [0.0, 0.5])
-def test_what_is_said_of_the_engines_of_groups(eps):
-    rows = np.arange(12.0)[:, None]
-    kinds = {0: BruteSearch, 6: lambda rows: TreeSearch(rows, eps)}
-    index = GroupedSearch(
-        np.repeat([0, 1, 2], [6, 5, 1]), 2, lambda ids: kinds[int(ids[0])](rows[ids])
-    )
-    assert index.engine == "brute, tree in 2 group(s)"
-    assert index.exact == (not eps)
-    with pytest.raises(NotImplementedError, match="a point that is not in the index has no group"):
-        index.query_points(np.zeros((1, 1)), 1)
-    assert GroupedSearch(np.arange(3), 2, BruteSearch).engine == "none in 0 group(s)"
-
-
 # ---- principal components
-
-
-@pytest.mark.parametrize(("n", "d"), [(60, 8), (60, 60), (59, 60), (8, 60)])
-def test_axes_are_those_of_a_singular_value_decomposition(n, d, rng):
-    rows = rng.normal(size=(n, 3)) @ rng.normal(size=(3, d)) + 0.01 * rng.normal(size=(n, d))
-    centre, axes = leading_axes(rows, d)
-    assert axes.shape == (d, min(n, d))
-    np.testing.assert_allclose(axes.T @ axes, np.eye(min(n, d)), atol=1e-12)
-    spread = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)
-    found = np.sqrt(((rows - centre) @ axes).var(axis=0) * n)
-    np.testing.assert_allclose(found, spread, atol=1e-6)
-    assert leading_axes(rows, 0.99)[1].shape == (d, 3)
-    assert leading_axes(1e-310 * rows, 2)[1].shape == (d, 2)
 
 
 @pytest.mark.parametrize("search", [lambda rows: leading_axes(rows, 20), TreeSearch])
@@ -326,17 +281,6 @@ def test_faiss_equal_rows(n, rng):
     assert (found != ids[:, None]).all()
     same = FaissIndex().build(np.ones((30, 2))).query(np.arange(30), 29)[1]
     assert (np.sort(same, axis=1) == [[j for j in range(30) if j != i] for i in range(30)]).all()
-
-
-@needs_faiss
-def test_faiss_rows_that_spread_evenly_are_searched_by_codes(rng):
-    rows = rng.normal(size=(20_000, 16))
-    index = FaissIndex(n_probe=30).build(rows)
-    assert "FastScan" in type(index._index).__name__
-    assert measure_recall(index, rows, 5, seed=0)["recall"] > 0.85
-    some = np.arange(300)
-    again = pickle.loads(pickle.dumps(index)).query(some, 5)[1]
-    np.testing.assert_array_equal(again, index.query(some, 5)[1])
 
 
 @needs_faiss

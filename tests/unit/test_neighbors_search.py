@@ -12,12 +12,10 @@ from dsmote.neighbors import (
     MixedSearch,
     TreeSearch,
     ValueDifferenceSearch,
-    brute,
     exact,
 )
-from dsmote.neighbors.brute import CORNERS, Corners, Points, scan
 from dsmote.neighbors.exact import group_equal_rows
-from tests.tables import assert_same, naive_neighbours, peak_of
+from tests.tables import assert_same, naive_neighbours
 
 SEARCHES = [TreeSearch, BruteSearch, DirectSearch]
 RNG = np.random.default_rng(5)
@@ -116,15 +114,6 @@ def test_rows_that_are_hard_to_tell_apart(name, search):
     assert_same(found, [part[known] for part in expected])
 
 
-@pytest.mark.parametrize("cap", [-40, 0])
-@pytest.mark.parametrize("pending", [1, 1 << 18])
-def test_queries_that_are_given_up_are_answered_more_precisely(cap, pending, monkeypatch, rng):
-    for constant, value in (("TILE", 64), ("_CAP", cap), ("_PENDING", pending), ("_PAIRS", 5000)):
-        monkeypatch.setattr(brute, constant, value)
-    for rows in (rng.integers(0, 5, size=(300, 4)).astype(float), rng.normal(size=(300, 6))):
-        assert_same(BruteSearch(rows).query(np.arange(300), 6), naive_neighbours(rows, 6))
-
-
 @pytest.mark.parametrize("index", ["tree", "points", "mixed", "names"])
 def test_hundreds_of_rows_equally_near_are_left_to_brute_force(index, asked):
     """Beyond so many candidates all rows are compared, which must leave the row out, too."""
@@ -148,12 +137,6 @@ def test_hundreds_of_rows_equally_near_are_left_to_brute_force(index, asked):
         assert (found[5:] == np.arange(5)).all()
         assert (found != np.arange(n)[:, None]).all()
     assert max(asked, default=0) <= 512
-
-
-def test_what_an_approximate_engine_proposes_is_taken_as_it_is(asked, rng):
-    rows = rng.normal(size=(200, 2)).round(1)  # with many ties
-    TreeSearch(rows, eps=0.5).query(np.arange(200), 3)
-    assert asked == [5]
 
 
 # ---- points that are not in the index
@@ -197,53 +180,4 @@ def test_points_off_the_axes_cost_a_bounded_number_of_candidates(rows, points, m
     assert max(asked) <= most
 
 
-# ---- brute force: corners of levels, and what a scan keeps
-
-
-@pytest.mark.parametrize("levels", [1, 2, 3, 10_000])
-@pytest.mark.parametrize("columns", [2, 30, 400])
-def test_there_are_never_many_corners_nor_one_level_without(levels, columns, rng):
-    codes = rng.integers(0, levels, (100, columns))
-    codes[:, columns // 2 :] = 0
-    codes[:, -1] = 5
-    corners = Corners(codes, 1.0)
-    rare = corners.rare(codes)
-    assert all(len(np.unique(codes[rare[:, j], j])) != 1 for j in range(columns))
-    assert corners.width <= CORNERS + 2 * columns
-    assert levels > 2 or not rare.any()
-
-
-@pytest.mark.parametrize(("dtype", "most"), [(np.float32, 4.1), (np.float64, 4.001)])
-def test_a_scan_keeps_hardly_more_than_the_neighbours(dtype, most, rng):
-    def scanned(rows, k):
-        squares = (rows**2).sum(axis=1)
-        table, lengths = np.column_stack([rows, squares]).astype(dtype), np.sqrt(squares)
-        return scan(
-            Points(table, lengths), lambda a, b: Points(table[a:b], lengths[a:b]), len(rows), k
-        )
-
-    kept = scanned(rng.uniform(-1, 1, (1000, 5)), 4)
-    assert not kept.lost.any()
-    assert 4 <= len(kept.owner) / 1000 <= most
-    # Too many that are equally far are given up, and nothing is held of them.
-    kept = scanned(np.concatenate([np.eye(400), np.zeros((5, 400))]), 7)
-    assert kept.lost[:400].all()
-    assert not np.isin(kept.owner, np.flatnonzero(kept.lost)).any()
-
-
 # ---- memory
-
-
-def test_all_pairs_are_never_held(rng):
-    n = 12_000
-    index = BruteSearch(rng.normal(size=(n, 4)))
-    assert peak_of(lambda: index.query(np.arange(2_000), 5)) < 96 * 2**20 < 2_000 * n * 8
-
-
-@pytest.mark.parametrize("equal", [1, 3])
-def test_the_second_index_takes_half_as_much_again_as_the_rows(equal, rng):
-    """It is made, for a moment, where some rows need brute force; the projection counts that."""
-    rows = np.repeat(rng.normal(size=(30_000 // equal, 40)), equal, axis=0)
-    index = TreeSearch(rows)
-    peak = peak_of(lambda: index._compared(np.arange(3), 5, np.arange(3)))
-    assert peak < len(rows) // equal * (12 * 40 + 60) + 2**21

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, chisquare, hypergeom
 
-from dsmote.execute.recipe import Draws
 from dsmote.plan import (
     Stream,
     Subset,
@@ -21,19 +20,7 @@ from dsmote.plan import (
     root_seed,
     shares,
 )
-from dsmote.plan.draws import (
-    ALLOCATION,
-    CHOICE,
-    GAP,
-    INDEX,
-    MIX,
-    NEIGHBOUR,
-    NOISE,
-    REPORT,
-    SHARE,
-    SPLIT,
-    VOTE,
-)
+from dsmote.plan.draws import GAP
 
 
 @given(
@@ -60,22 +47,6 @@ def test_the_numbers_stay_what_they_are():
     np.testing.assert_array_equal(found, (expected >> np.uint64(11)) * 2.0**-53)
     below = [(int(word) >> 32) * 10 >> 32 for word in expected]
     assert Stream(42, 1, GAP).below(10, 0, 16).tolist() == below
-
-
-def test_each_purpose_has_its_own_streams():
-    assert (ALLOCATION, NEIGHBOUR, GAP, VOTE, NOISE) == (0, 1, 2, 3, 2**31 + 16)
-    assert tuple(range(2**31, 2**31 + 6)) == (INDEX, SPLIT, CHOICE, SHARE, MIX, REPORT)
-
-
-def test_draws_are_those_of_a_class_a_column_and_a_place():
-    draws = Draws(5, 2, 7, 30)
-    for column in (0, 3):
-        votes = Stream(5, 2, VOTE + column).uniform(7, 30)
-        np.testing.assert_array_equal(draws.vote(column), votes)
-        bits = Stream(5, 2, NOISE + column).bits(7, 30)
-        np.testing.assert_array_equal(draws.noise(column), ((bits >> 12) + 0.5) * 2.0**-52)
-    np.testing.assert_array_equal(draws.gap(), Stream(5, 2, GAP).uniform(7, 30))
-    np.testing.assert_array_equal(draws.rank(6), Stream(5, 2, NEIGHBOUR).below(6, 7, 30))
 
 
 @pytest.mark.parametrize("make", [np.random.RandomState, np.random.default_rng])
@@ -119,19 +90,9 @@ def test_bases_are_drawn_uniformly_with_replacement():
     assert copies.std() > 5
 
 
-def test_drawn_in_steps_as_at_once(monkeypatch):
-    expected = copies_with_replacement(20, 1_000, 3, 2)
-    for step in (7, 999):  # the second leaves one draw for its last
-        monkeypatch.setattr(draws, "_STEP", step)
-        np.testing.assert_array_equal(copies_with_replacement(20, 1_000, 3, 2), expected)
-
-
 WEIGHTS = st.lists(
     st.one_of(
-        st.just(0.0),
-        st.integers(1, 5).map(float),
-        st.floats(1e-12, 1.0),
-        st.floats(1e-300, 1e300),
+        st.just(0.0), st.integers(1, 5).map(float), st.floats(1e-12, 1.0), st.floats(1e-300, 1e300)
     ),
     min_size=1,
     max_size=40,
@@ -151,19 +112,6 @@ def test_shares_add_up_exactly_and_are_rounded_down_or_up(weights, total):
     exact = [total * w / sum(exact) for w in exact]
     for part, share in zip(parts.tolist(), exact, strict=True):
         assert abs(part - share) < 1 + Fraction(1, 10**6)
-
-
-@given(rows=st.integers(1, 50), total=st.integers(0, 500), weight=st.floats(1e-300, 1e300))
-def test_equal_weights_get_even_shares_the_first_ones_first(rows, total, weight):
-    parts = shares(np.full(rows, weight), total)
-    assert parts.max() - parts.min() <= 1
-    assert (np.diff(parts) <= 0).all()
-
-
-def test_fewer_new_rows_than_base_rows():
-    assert shares(np.array([0.1, 0.3, 0.2, 0.0, 0.3]), 2).tolist() == [0, 1, 0, 0, 1]
-    assert shares(np.array([0.0, 5.0]), 7).tolist() == [0, 7]
-    assert shares(np.array([1.7e308, 1.7e308]), 4).tolist() == [2, 2]  # whose sum overflows
 
 
 @pytest.mark.parametrize("bad", [[], [0.0, 0.0], [1.0, -1.0], [np.nan, 1.0], [np.inf, 1.0]])
@@ -226,14 +174,6 @@ def test_a_part_of_very_many_rows(keep, replacement):
     share = keep / BILLION
     deviation = np.sqrt(50_000 * share)
     assert abs(before[3] - before[2] - 50_000 * share) < 5 * deviation + 2
-
-
-def test_only_the_nodes_on_the_way_are_drawn(monkeypatch):
-    drawn = []
-    inverted = draws._inverted
-    monkeypatch.setattr(draws, "_inverted", lambda *a: drawn.append(1) or inverted(*a))
-    Subset(BILLION, BILLION // 3, 0, 0).times(123_456_789, 123_456_799)
-    assert len(drawn) <= 18 + 1
 
 
 @pytest.mark.parametrize("replacement", [False, True])

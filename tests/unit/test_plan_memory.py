@@ -43,21 +43,6 @@ BASE = {
 }
 
 
-@pytest.mark.parametrize(
-    ("changed", "part"),
-    [
-        *(({name: 100_000}, "generate") for name in ("n_numeric", "n_categorical", "block_rows")),
-        *(({name: 10**6}, "gather") for name in ("n_rows", "n_exact")),
-        ({"row_bytes": 10**6}, "block"),
-        ({"needs": Needs(500)}, "generate"),
-        ({"needs": Needs(5, passthrough=100)}, "index"),
-    ],
-)
-def test_more_of_anything_needs_more(changed, part):
-    less, more = class_memory(**BASE), class_memory(**{**BASE, **changed})
-    assert getattr(more, part) > getattr(less, part)
-
-
 def test_what_an_index_holds_is_projected():
     matrix = np.random.default_rng(0).normal(size=(20_000, 10))
     held = len(pickle.dumps(TreeSearch(matrix)))

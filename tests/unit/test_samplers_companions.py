@@ -5,18 +5,10 @@ from datetime import date
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.cluster import KMeans
-from sklearn.svm import SVC
 
-from dsmote import SMOTE, SMOTEN, SVMSMOTE, KMeansSMOTE, RandomUnderSampler
+from dsmote import SMOTE, SMOTEN, KMeansSMOTE, RandomUnderSampler
 from tests.samplers import family, having, table_of
-from tests.tables import (
-    assert_same_bits,
-    both_ways,
-    dask_array,
-    dask_frame,
-    numbers,
-)
+from tests.tables import assert_same_bits, both_ways, dask_array, dask_frame, numbers
 
 N, FEW = 120, 40
 TABLE = numbers(N, FEW, 3)
@@ -148,21 +140,6 @@ def test_a_group_of_k_rows_is_too_small_and_one_of_k_plus_1_is_not(k, what):
         copies = (new["base_row"] == new["neighbour_row"]).to_numpy()
         assert (len(new) > 0) == (what != "skip" or rows == k + 1)
         assert copies.all() if rows == k else not copies.any()
-
-
-def test_a_cluster_of_k_rows_is_too_small_and_one_of_k_plus_1_is_not():
-    rng = np.random.default_rng(0)
-    heaps = KMeans(n_clusters=2, n_init=1, random_state=0)
-    for rows, clusters in ((3, 1), (4, 2)):
-        # So many rows of the class in the heap at 0; always 8 in that at 100.
-        features = np.r_[rng.normal(size=(20 + rows, 2)), rng.normal(100, 1, size=(28, 2))]
-        labels = np.repeat([0, 1, 0, 1], [20, rows, 20, 8])
-        sampler = KMeansSMOTE(
-            random_state=0, k_neighbors=3, kmeans_estimator=heaps, cluster_balance_threshold=0.0
-        )
-        made = sampler.fit_resample(features, labels)[0][len(features) :]
-        assert sampler.neighbors_report_[1]["clusters"] == clusters
-        assert (made[:, 0] < 50).any() == (clusters == 2)
 
 
 @pytest.mark.parametrize("name", SEARCHING)
@@ -375,15 +352,3 @@ def test_new_rows_do_not_depend_on_the_kind_of_labels(name, kind):
     found, named = sampler(name).fit_resample(features(name), labels)
     assert_same_bits(found, expected)
     assert [LABELS[kind].index(label) for label in named] == numbered.tolist()
-
-
-@pytest.mark.parametrize("kind", LABELS)
-def test_svm_weighs_classes_by_their_labels(kind):
-    few, many = LABELS[kind][1], LABELS[kind][0]
-    labels = pd.Series([LABELS[kind][i] for i in Y], dtype=object).infer_objects()
-    found, expected = (
-        SVMSMOTE(svm_estimator=SVC(class_weight=weights), random_state=0).fit_resample(X, y)[0]
-        for y, weights in ((labels, {few: 9.0, many: 0.5}), (Y, {1: 9.0, 0: 0.5}))
-    )
-    assert_same_bits(found, expected)
-    assert not found.equals(SVMSMOTE(random_state=0).fit_resample(X, labels)[0])

@@ -1,6 +1,5 @@
 """Samplers by name, their parameters: what is asked for is what is used, and is said."""
 
-import pickle
 import pydoc
 import subprocess
 import sys
@@ -99,26 +98,6 @@ def test_unknown_parameter_lists_what_there_is():
     assert all(name in str(error.value) for name in dsmote.BorderlineSMOTE().get_params())
     with pytest.raises(ValueError, match="did you mean 'n_neighbors'"):
         make_sampler("adasyn", k_neighbors=5)
-
-
-#: What a worker imports that makes rows and writes them, and what it is sent.
-WORKER = """
-import pickle, sys
-import dsmote.execute.graph, dsmote.execute.dask_table, dsmote.job.parts
-recipes = pickle.load(sys.stdin.buffer)
-print(len(recipes), "sklearn" in sys.modules)
-dsmote.samplers.SMOTE()
-print("sklearn" in sys.modules)
-"""
-
-
-def test_a_worker_loads_scikit_learn_only_for_a_model():
-    recipes = [kind()._recipe() for kind in samplers().values() if hasattr(kind, "_recipe")]
-    recipes += [kind()._rule() for kind in samplers().values() if hasattr(kind, "_rule")]
-    done = subprocess.run(
-        [sys.executable, "-c", WORKER], input=pickle.dumps(recipes), capture_output=True, check=True
-    )
-    assert done.stdout.decode().split() == [str(len(recipes)), "False", "True"]
 
 
 @pytest.mark.parametrize(
