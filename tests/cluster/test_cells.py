@@ -303,51 +303,55 @@ def test_workers_on_several_machines_need_a_folder(cluster, tmp_path):
     wait_until(lambda: len(cluster.client.nthreads()) == 2, "the third worker is gone")
 
 
-# Jobs on small workers take cells by themselves
+# Jobs on small workers take cells, or leave class rows in scratch files, by themselves
+
+
+def write_parts(folder, files, rows, method, params):
+    """Write a table of few directions, in which a tree is quick; with names where a method can."""
+    folder.mkdir()
+    for number in range(files):
+        rng = np.random.default_rng(number)
+        values = np.tile(rng.normal(size=(rows, 3)), 4)[:, :10].round(3)
+        frame = pd.DataFrame(values, columns=[*"abcdefghij"])
+        names = method == "SMOTENC" or (method == "RandomOverSampler" and not params)
+        if names or "carry" in params:
+            frame["town"] = rng.choice([f"town number {i}" for i in range(20)], rows)
+        if names:
+            frame["kind"] = pd.Categorical(rng.choice(["x", "y", "z"], rows))
+        frame["label"] = np.where(rng.random(rows) < 0.45, "rare", "usual")
+        frame.to_parquet(folder / f"{number:02d}.parquet", index=False)
+
+
+CELLS, FILES = "in cells, because", "stay in scratch files, because"
 
 
 @SLOW
 @pytest.mark.parametrize(
-    ("method", "files", "rows", "megabytes"),
+    ("method", "params", "files", "rows", "megabytes", "why"),
     [
-        ("SMOTE", 36, 20_000, 452),
-        ("SMOTENC", 12, 45_000, 504),
-        ("BorderlineSMOTE", 12, 45_000, 500),
+        ("SMOTE", {}, 36, 20_000, 452, CELLS),
+        ("SMOTENC", {}, 12, 45_000, 504, CELLS),
+        ("BorderlineSMOTE", {}, 12, 45_000, 500, CELLS),
+        ("RandomOverSampler", {}, 20, 40_000, 400, FILES),
+        ("RandomOverSampler", {"shrinkage": 1.0}, 20, 40_000, 400, FILES),
+        ("PolynomFitSMOTE", {"provenance": "full", "carry": ["town"]}, 20, 40_000, 400, FILES),
     ],
 )
-def test_a_job_on_small_workers(tmp_path, monkeypatch, method, files, rows, megabytes):
+def test_a_job_on_small_workers(tmp_path, monkeypatch, method, params, files, rows, megabytes, why):
     monkeypatch.undo()
-    (tmp_path / "table").mkdir()
+    write_parts(tmp_path / "table", files, rows, method, params)
     (tmp_path / "lake").mkdir()
-    for number in range(files):
-        rng = np.random.default_rng(number)
-        causes = rng.normal(size=(rows, 3))  # few directions, in which a tree is quick
-        frame = pd.DataFrame(np.tile(causes, 4)[:, :10].round(3), columns=[*"abcdefghij"])
-        if method == "SMOTENC":
-            frame["town"] = rng.choice([f"town {i}" for i in range(20)], len(frame))
-            frame["kind"] = pd.Categorical(rng.choice(["x", "y", "z"], len(frame)))
-        frame["label"] = np.where(rng.random(len(frame)) < 0.45, "rare", "usual")
-        frame.to_parquet(tmp_path / "table" / f"{number:02d}.parquet", index=False)
-
-    def made(name, limit):
-        out = tmp_path / "lake" / name
-        manifest = run_job(
-            {
-                "input": str(tmp_path / "table"),
-                "output": str(out),
-                "target": "label",
-                "sampler": method,
-                "params": {"random_state": 0},
-                "cluster": {"n_workers": 2, "threads_per_worker": 1, "memory_limit": limit},
-            }
-        ).manifest
-        assert left_in(tmp_path / "lake") <= {"large", "small"}
-        return manifest
-
-    large, small = made("large", "3GiB"), made("small", f"{megabytes}MiB")
-    assert hashes(tmp_path / "lake" / "large") == hashes(tmp_path / "lake" / "small")
-    ways = [of["classes"][0]["why"].startswith("in cells, because") for of in (large, small)]
-    assert ways == [False, True]
-    memory = small["memory"]
+    made = []
+    for limit in ("3GiB", f"{megabytes}MiB"):
+        job = {"input": str(tmp_path / "table"), "output": str(tmp_path / "lake" / limit)}
+        job |= {"target": "label", "sampler": method, "params": {"random_state": 0, **params}}
+        job["cluster"] = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": limit}
+        manifest = run_job(job).manifest
+        reason = manifest["classes"][0]["why"]
+        made.append((hashes(tmp_path / "lake" / limit), why in reason, manifest["memory"]))
+        assert len(left_in(tmp_path / "lake")) == len(made)
+    (large, in_one, _), (small, in_parts, memory) = made
+    assert large == small != {}
+    assert (in_one, in_parts) == (False, True)
     assert len(memory["peak_bytes"]) == 2
     assert max(memory["peak_bytes"].values()) <= memory["worker_bytes"], memory

@@ -241,19 +241,6 @@ def test_other_formats_are_named_with_how_to_convert_them(tmp_path, name, reader
         assert hasattr(pd, reader.partition("(")[0])
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("t.parquet.gz", r"t\.parquet\.gz is compressed as a whole: unpack it"),
-        ("t.bin.gz", r"cannot tell the format .* --format csv"),
-    ],
-)
-def test_format_that_is_not_known(tmp_path, name, message):
-    touch(tmp_path / name)
-    with pytest.raises(ValueError, match=message):
-        list_files(str(tmp_path))
-
-
 # Many small files: several share a task and a part, and the rows are those of one file
 
 FILES = 50
@@ -300,15 +287,3 @@ def test_rows_are_those_of_one_file(tmp_path, ending, fields):
             for files in (1, FILES)
         )
         pd.testing.assert_frame_equal(many, one)
-
-
-def shares(source):
-    """Rows of each partition."""
-    parts = source.frame().to_delayed(optimize_graph=False)
-    return [len(part.compute(scheduler="synchronous")) for part in parts]
-
-
-def test_rows_of_each_partition_are_those_the_footers_say(tmp_path):
-    source = open_source(str(write(mixed_frame(400), tmp_path / "in", FILES, ".parquet")))
-    assert source.partition_rows == tuple(shares(source))
-    assert len(shares(source)) == FEWEST + 1

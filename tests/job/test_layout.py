@@ -50,21 +50,6 @@ def test_missing_values_name_no_folder(tmp_path):
         job(source, tmp_path / "out", carry=("text",), partition_by=("text",))
 
 
-def test_both_sides_of_a_split_have_folders(tmp_path):
-    frame = mixed_frame()[["x", "f32", "y"]]
-    frame["fold"] = np.arange(300) // 7 % 5
-    source = write_files(frame, tmp_path / "in", 3)
-    split = Split("fold", (0, 1, 2))
-    spec = job(source, tmp_path / "out", split=split, partition_by=("fold",))
-    manifest = run(spec)
-    made, test = pd.read_parquet(tmp_path / "out/train"), pd.read_parquet(tmp_path / "out/test")
-    test_folds = frame["fold"][frame["fold"] > 2].value_counts()
-    assert set(made["fold"]) == {0, 1, 2}
-    assert test["fold"].value_counts().to_dict() == test_folds.to_dict()
-    assert manifest["folders"]["test"]["rows"] == test_folds.sum()
-    assert (tmp_path / "out/test/fold=3").is_dir()
-
-
 def test_too_many_values_are_an_error_that_names_column_and_number(tmp_path):
     rows = MOST_FOLDERS + 1
     frame = pd.DataFrame({"x": np.arange(float(rows)), "n": np.arange(rows), "y": 0})

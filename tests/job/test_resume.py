@@ -20,9 +20,7 @@ from dsmote.job.parts import content_mark
 from dsmote.job.spec import Split
 from dsmote.job.storage import Output, Stage
 from tests.job.conftest import beside, numeric_frame, write_files
-from tests.job.dead import dead_run, die
-
-Hashes = Callable[[Path], dict[str, str]]
+from tests.job.dead import die
 
 
 class Killed(BaseException):
@@ -306,8 +304,6 @@ def test_everything_was_finished_but_the_commit(trial, monkeypatch, during):
 
 # It is skipped where nothing changed
 
-Done = tuple[JobSpec, dict]
-
 
 @pytest.fixture
 def done(numeric, out):
@@ -335,27 +331,6 @@ def test_second_run_is_skipped_and_touches_nothing(done, out, monkeypatch):
     monkeypatch.setattr(run_module, "open_source", fail)
     monkeypatch.setattr("pyarrow.parquet.ParquetFile", fail)
     assert unchanged(spec) == manifest
-    assert state(out) == before
-    assert beside(out.parent) == ["numeric", "out"]
-
-
-@pytest.mark.parametrize("how", ["before the cluster", "under the lock"])
-def test_skipped_run_deletes_what_a_dead_one_left(done, out, how):
-    """It was killed when its table was in place; a copy of it must not lie there for ever."""
-    spec, manifest = done
-    before = state(out)
-    dead = dead_run(out)
-    os.utime(dead.output.lock)
-    dead.note({"before": manifest})
-    for name in ("old", "table"):
-        shutil.copytree(out, f"{dead.path}/{name}", dirs_exist_ok=True)
-    assert unchanged(spec) is not None  # that run may be at work still
-    assert len(os.listdir(dead.output.aside)) == 4
-    die(dead.output)
-    if how == "under the lock":
-        assert run(spec).skipped
-    else:
-        assert unchanged(spec) is not None
     assert state(out) == before
     assert beside(out.parent) == ["numeric", "out"]
 

@@ -11,7 +11,6 @@ import fsspec
 import numpy as np
 import pandas as pd
 import polars as pl
-import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
@@ -21,7 +20,6 @@ from dsmote.job import JobFailed, JobSpec, plan_job, prepare, shuffle, write_job
 from dsmote.job import sources as sources_module
 from dsmote.job.files import list_files
 from dsmote.job.outputs import Outputs
-from dsmote.job.parts import Layout, write_part
 from dsmote.job.spec import Split
 from tests.job.conftest import beside, mixed_frame, write_files
 
@@ -275,20 +273,6 @@ def test_failing_task_leaves_nothing_and_keeps_the_old(
         )
     assert hashes(tmp_path / "out") == before
     assert beside(tmp_path) == ["numeric", "out"]
-
-
-def test_part_that_does_not_fit_is_refused_and_brings_no_folder_back(tmp_path):
-    frame = pd.DataFrame({"x": [1.5], "y": [0]})
-    whole = pa.schema([("x", pa.int64()), ("y", pa.int64())])
-    for part, schema, folder, message in (
-        (frame, whole, "", r"partition 3 does not fit the table's schema: .*x"),
-        (frame[["y", "x"]], whole, "", r"partition 3 has the columns \['y', 'x'\]"),
-        (frame, pa.schema([("x", pa.float64()), ("y", pa.int64())]), "gone", "that all share"),
-    ):
-        where = {"folder": str(tmp_path / folder), "file": "part.parquet"}
-        with pytest.raises((ValueError, OSError), match=message):
-            write_part(part, number=3, layout=Layout(schema, "y"), **where)
-    assert os.listdir(tmp_path) == []
 
 
 def test_object_stores_get_the_same_files(tmp_path, monkeypatch):

@@ -10,11 +10,9 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 
 import dask
-import numpy as np
 import pandas as pd
 import pytest
 from dask import delayed
-from dask.callbacks import Callback
 from distributed import Event, KilledWorker
 from distributed.comm import CommClosedError
 
@@ -22,7 +20,7 @@ from dsmote import run_job
 from dsmote.job import JobFailed, JobSpec, prepare, write_job
 from dsmote.job.runner import SMALL_BYTES, Threads, Workers, _all_paused, explained, is_for_workers
 from dsmote.job.spec import Split
-from tests.job.conftest import beside, numeric_frame, write_files
+from tests.job.conftest import beside, numeric_frame
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -118,29 +116,6 @@ def test_an_active_client_is_used_unless_dask_is_told_otherwise(numeric, tmp_pat
     with dask.config.set(scheduler="synchronous"):
         plan = run_job(job(numeric, tmp_path / "out")).plan
     assert plan.memory.limit_source == "the memory of this machine"
-
-
-@pytest.mark.parametrize(
-    ("sampler", "most"), [("smote", 3.2), ("random", 3.2), ("random-under", 2.2)]
-)
-def test_tasks_for_each_partition(tmp_path, monkeypatch, sampler, most):
-    """Read and count; read, take class rows out and write; say what was written."""
-    monkeypatch.setattr("dsmote.job.sources.PIECE_BYTES", 1)
-    n = 60
-    write_files(numeric_frame(40 * n), tmp_path / "in", n)
-    tasks = []
-    written = Threads.compute
-
-    def compute(self, wanted, rest, on_result):
-        assert len(wanted) == n + (sampler != "random-under")
-        return written(self, wanted, rest, on_result)
-
-    monkeypatch.setattr(Threads, "compute", compute)
-    with Callback(posttask=lambda key, *_: tasks.append(key)):
-        write_job(prepare(job(tmp_path / "in", tmp_path / "out", sampler=sampler)))
-    assert len(tasks) / n <= most, sorted(map(str, tasks))[:20]
-    made = pd.read_parquet(tmp_path / "out")
-    assert np.unique(made["y"].value_counts()).size == 1
 
 
 def test_jobs_in_two_threads_disturb_neither_each_other_nor_the_program(

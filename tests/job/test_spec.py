@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dsmote import SMOTE, SMOTENC
-from dsmote.job import JobFileError, JobSpec, load_job
+from dsmote.job import JobFileError, JobSpec
 from dsmote.job.labels import LabelCounts
 from dsmote.job.spec import sampler_of
 
@@ -64,20 +64,6 @@ def test_json_key_finds_the_label(key, label):
 def test_keys_that_mean_no_label_or_several(rows, counts, message):
     with pytest.raises(ValueError, match=message):
         LabelCounts(rows)(counts)
-
-
-def test_labels_of_python_become_text():
-    given = {0: 5, True: 6, np.int64(7): 7, "a": 8}
-    job = {"input": "in", "output": "out", "target": "y"}
-    for spec in (
-        JobSpec("in", "y", sampling_strategy=given),
-        load_job({**job, "params": {"sampling_strategy": given}}),
-    ):
-        assert spec.params["sampling_strategy"] == {"0": 5, "true": 6, "7": 7, "a": 8}
-    many = {n: n for n in range(11_000)}  # more than a file may have
-    assert len(JobSpec("in", "y", sampling_strategy=many).params["sampling_strategy"]) == 11_000
-    with pytest.raises(ValueError, match=r"sampling_strategy.1: given twice"):
-        load_job({**job, "params": {"sampling_strategy": {1: 5, "1": 6}}})
 
 
 @pytest.mark.parametrize(

@@ -132,17 +132,6 @@ def test_counts_that_are_given_save_the_pass_of_the_first_step():
         assert_same_bits(made.compute(scheduler="synchronous"), expected)
 
 
-def test_categories_that_are_not_known_cost_a_pass():
-    labels = pd.Categorical(np.where(Y == 1, "rare", "usual"))
-    series = dask_frame(pd.DataFrame({"y": labels}), even(N, 4))["y"].cat.as_unknown()
-    chain = Chain([RandomUnderSampler(**HALF), SMOTE()], random_state=0)
-    with counted_computes() as computes:
-        made = chain.fit_resample(dask_frame(X, even(N, 4)), series)
-    assert len(computes) == 2
-    expected = chain.fit_resample(X, pd.Series(labels, name="y"))
-    assert_same_bits(made[0].compute(scheduler="synchronous"), expected[0])
-
-
 @pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize("name", ["over, under", "over, clean", "clean, over, under"])
 def test_weights_and_groups_go_along(name, lazy):

@@ -1,6 +1,5 @@
 """Mixed rows: rare levels and long lists (their truth: tests/property). Value differences."""
 
-import pickle
 import tracemalloc
 
 import numpy as np
@@ -8,20 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote.neighbors import BruteSearch, MixedSearch, NeighborIndex, brute, categorical, exact
+from dsmote.neighbors import BruteSearch, MixedSearch, exact
 from dsmote.neighbors.categorical import ValueDifferenceSearch, level_probabilities
-from tests.tables import assert_same, naive_neighbours, peak_of
-
-
-@pytest.mark.parametrize("corners", [0, 1, 3, 24])
-@pytest.mark.parametrize("many", [6, 64, 512])
-def test_few_corners_make_it_slower_not_wrong(corners, many, monkeypatch, rng):
-    monkeypatch.setattr(brute, "CORNERS", corners)
-    monkeypatch.setattr(exact, "_MANY", many)
-    matrix = rng.normal(size=(300, 2))
-    codes = rng.integers(0, [2, 30], size=(300, 2)).astype(np.int32)
-    found = MixedSearch(matrix, codes, 1.2).query(np.arange(300), 5)
-    assert_same(found, naive_neighbours(matrix, 5, codes, 1.2))
+from tests.tables import assert_same, peak_of
 
 
 @pytest.mark.parametrize("search", [MixedSearch, BruteSearch])
@@ -142,24 +130,6 @@ def test_constant_columns_leave_row_numbers_to_decide(engine, n_columns):
     distances, ids = index.query(np.array([0, 2, 299]), 3)
     assert ids.tolist() == [[1, 2, 3], [0, 1, 3], [0, 1, 2]]
     assert not distances.any()
-
-
-@EACH
-@pytest.mark.parametrize("n_classes", [2, 5])
-def test_blocks_of_queries_kept_tables_and_pickles_change_nothing(engine, n_classes, monkeypatch):
-    codes, tables = drawn(1_500, [20, 9, 30], n_classes)
-    ids = np.arange(len(codes))
-    index = ValueDifferenceSearch(codes, tables, engine)
-    assert isinstance(index, NeighborIndex)
-    assert (index.n_rows, index.exact) == (len(codes), True)
-    expected = index.query(ids, 5)
-    copy = pickle.loads(pickle.dumps(index))
-    parts = [copy.query(part, 5) for part in np.array_split(ids[::-1], 7)]
-    assert_same([np.concatenate(part)[::-1] for part in zip(*parts, strict=True)], expected)
-    assert index.query(np.empty(0, dtype=np.int64), 4)[1].shape == (0, 4)
-    monkeypatch.setattr(categorical, "_CELLS", 1_000)  # one table kept, blocks of 17 queries
-    monkeypatch.setattr(categorical, "_TILE", 50)
-    assert_same(ValueDifferenceSearch(codes, tables, engine).query(ids, 5), expected)
 
 
 @EACH

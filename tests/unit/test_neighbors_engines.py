@@ -175,33 +175,6 @@ def test_trees_for_few_directions_and_brute_force_for_many_or_few_rows(rng):
     assert choose_engine(600, low).name == "tree"
 
 
-@pytest.mark.parametrize(
-    ("numeric", "categorical", "levels", "engine"),
-    [
-        (3, 0, 1, "tree"),
-        (3, 3, 4, "tree"),
-        (3, 10, 4, "brute"),
-        (3, 30, 4, "brute"),
-        (10, 3, 4, "brute"),
-        (1, 2, 2, "tree"),
-        (3, 30, 1, "tree"),
-        (3, 1000, 2, "brute"),
-        (1, 800, 10, "brute"),
-        # Of columns with very many levels the tree has hardly any corner, and short lists.
-        (3, 10, 5000, "tree"),
-        (10, 10, 5000, "brute"),
-    ],
-)
-def test_categorical_columns_count_as_directions(numeric, categorical, levels, engine, rng):
-    sample = rng.normal(size=(512, numeric))
-    codes = rng.integers(0, levels, (512, categorical))
-    assert choose_engine(6_000, sample, codes, 1.0).name == engine
-    # Only which levels are equal counts, and how much they weigh.
-    hashed = rng.permutation(2**20)[:levels].astype(np.uint32)[codes]
-    assert choose_engine(6_000, sample, hashed, 1.0).name == engine
-    assert choose_engine(6_000, sample, codes, 1e-3).name == choose_engine(6_000, sample).name
-
-
 # ---- groups
 
 
@@ -281,16 +254,6 @@ def test_faiss_equal_rows(n, rng):
     assert (found != ids[:, None]).all()
     same = FaissIndex().build(np.ones((30, 2))).query(np.arange(30), 29)[1]
     assert (np.sort(same, axis=1) == [[j for j in range(30) if j != i] for i in range(30)]).all()
-
-
-@needs_faiss
-def test_faiss_queries_whose_cells_hold_too_few_rows_are_answered_in_full():
-    index = FaissIndex(n_lists=100, n_probe=1).build(MANY)
-    distances, found = index.query(IDS[:200], 300)
-    assert np.isfinite(distances).all()
-    assert all(len(set(row)) == 300 for row in found.tolist())
-    few = index.query(IDS[:50], 4999)
-    np.testing.assert_array_equal(few[1], BruteSearch(MANY).query(IDS[:50], 4999)[1])
 
 
 @needs_faiss

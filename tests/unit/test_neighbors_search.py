@@ -11,7 +11,6 @@ from dsmote.neighbors import (
     DirectSearch,
     MixedSearch,
     TreeSearch,
-    ValueDifferenceSearch,
     exact,
 )
 from dsmote.neighbors.exact import group_equal_rows
@@ -23,20 +22,6 @@ RNG = np.random.default_rng(5)
 
 def _mixed(rows):
     return MixedSearch(rows, np.empty((len(rows), 0), dtype=np.int32), 0.0)
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """How many candidates were asked for, each time a search has asked."""
-    numbers = []
-    for kind in (TreeSearch, MixedSearch, ValueDifferenceSearch):
-
-        def counted(self, queries, n, original=kind._candidates):
-            numbers.append(n)
-            return original(self, queries, n)
-
-        monkeypatch.setattr(kind, "_candidates", counted)
-    return numbers
 
 
 # ---- equal rows, and the unit
@@ -66,17 +51,6 @@ def test_groups_are_the_equal_rows(way, matrix, data):
     for u in range(groups.n_unique):
         members = groups.members[groups.starts[u] : groups.starts[u + 1]].tolist()
         assert members == [i for i, key in enumerate(keys) if key == order[u]]
-
-
-@pytest.mark.parametrize("search", [TreeSearch, BruteSearch])
-def test_rows_are_kept_not_copied_and_not_changed(search, rng):
-    rows = rng.normal(size=(50, 2))
-    before = rows.copy()
-    rows.flags.writeable = False
-    index = search(rows)
-    assert np.shares_memory(index._rows, rows)
-    index.query(np.arange(50), 3)
-    np.testing.assert_array_equal(rows, before)
 
 
 # ---- rows that are hard to tell apart
@@ -114,31 +88,6 @@ def test_rows_that_are_hard_to_tell_apart(name, search):
     assert_same(found, [part[known] for part in expected])
 
 
-@pytest.mark.parametrize("index", ["tree", "points", "mixed", "names"])
-def test_hundreds_of_rows_equally_near_are_left_to_brute_force(index, asked):
-    """Beyond so many candidates all rows are compared, which must leave the row out, too."""
-    n = 600
-    angles = np.linspace(0.0, 2.0 * np.pi, n, endpoint=False)
-    ring = np.column_stack([np.cos(angles), np.sin(angles), 0 * angles])
-    rows = np.concatenate([[[0.0] * 3], ring])
-    rows = np.concatenate([rows, rows + np.array([10.0, 0.0, 1e-3])])
-    codes = np.arange(n, dtype=np.int32)[:, None]  # a level of its own for each row
-    if index == "tree":
-        found = TreeSearch(rows).query(np.array([0, 601]), 5)[1]
-        np.testing.assert_array_equal(found, naive_neighbours(rows, 5)[1][[0, 601]])
-    elif index == "points":
-        point = np.array([[0.0, 0.0, 1e-9]])
-        assert_same(*(kind(rows).query_points(point, 5) for kind in (TreeSearch, BruteSearch)))
-    else:
-        mixed = MixedSearch(np.zeros((n, 1)), codes, 1.0)
-        search = mixed if index == "mixed" else ValueDifferenceSearch(codes, (np.eye(n),), "tree")
-        found = search.query(np.arange(n), 5)[1]
-        assert found[0].tolist() == [1, 2, 3, 4, 5]
-        assert (found[5:] == np.arange(5)).all()
-        assert (found != np.arange(n)[:, None]).all()
-    assert max(asked, default=0) <= 512
-
-
 # ---- points that are not in the index
 
 
@@ -153,31 +102,6 @@ def test_points_whose_squares_overflow_are_infinitely_far(search, far, constant,
     assert (np.isinf(distances[[0, 2]]) | (far < 1e150)).all()
     assert neighbours[[0, 2]].tolist() == [[0, 1, 2]] * 2
     assert neighbours[1, 0] == 5
-
-
-def off_the_axes(levels, other):
-    """Rows of which a column is constant, as in a partition, and points with another value."""
-    rows = np.column_stack([RNG.normal(size=(3000, 3)), np.full(3000, 7.0)])
-    points = np.column_stack([RNG.normal(size=(200, 3)), np.full(200, other)])
-    if levels:
-        rows[:, :3] = RNG.integers(0, 12, (3000, 3))
-        points[:, :3] = RNG.integers(0, levels, (200, 3)) + 0.5
-    return rows, points
-
-
-@pytest.mark.parametrize(
-    ("rows", "points", "most"),
-    [
-        *((*off_the_axes(levels, 9.0), 112) for levels in (0, 4)),
-        *((*off_the_axes(levels, 1.6e18), 512) for levels in (0, 4)),
-        # Fewer rows than columns span few axes.
-        (RNG.normal(size=(600, 800)), 50 * RNG.normal(size=(3, 800)), 112),
-    ],
-)
-def test_points_off_the_axes_cost_a_bounded_number_of_candidates(rows, points, most, asked):
-    expected = BruteSearch(rows).query_points(points, 5)
-    assert_same(TreeSearch(rows).query_points(points, 5), expected)
-    assert max(asked) <= most
 
 
 # ---- memory

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote import SMOTE, SMOTEN, SMOTENC, RandomOverSampler
+from dsmote import SMOTE, SMOTENC, RandomOverSampler
 from dsmote.execute import generate
 from dsmote.execute.extract import merge_nearest
 from dsmote.execute.recipe import NearestOfAll
@@ -24,7 +24,6 @@ from dsmote.plan.memory import (
     ClassMemory,
     Needs,
     class_memory,
-    format_both,
     looking_bytes,
     project,
 )
@@ -193,45 +192,6 @@ def test_counts_of_levels_are_projected(n_classes):
     assert held <= counts.bytes <= 2 * held
 
 
-def test_levels_count_for_the_worker():
-    ids = pd.DataFrame({"id": [f"{i}" for i in range(6_000)], "y": np.arange(6_000) % 3 == 0})
-    few = ids.assign(id=ids["id"].str[:1])
-    more, less = (SMOTEN().plan(table, target="y").memory.worker_bytes for table in (ids, few))
-    assert more - less > 6_000 * 400
-    need = [class_memory(**BASE)]
-    _, problems = project(need, 10**6, Limit(2**30, 1, "w"), levels=10**10)
-    assert "carry columns of very many levels, such as an id" in problems[0]
-
-
-@pytest.mark.parametrize(
-    ("dtype", "start", "twice"),
-    [
-        ("int64", 0, False),
-        ("int64", 2**53, True),
-        ("int64", -(2**60), True),
-        ("uint64", 2**63, True),
-        ("Int64", 0, False),
-        ("Int64", 2**60, True),
-        ("int64[pyarrow]", 0, False),
-        ("int64[pyarrow]", 2**60, True),
-        ("datetime64[s]", 10**9, False),
-        ("datetime64[ns]", 10**18, True),
-        ("timedelta64[ms]", 10**9, False),
-    ],
-)
-@pytest.mark.parametrize("lazy", [False, True])
-def test_only_values_that_float64_does_not_hold_are_projected_twice(dtype, start, twice, lazy):
-    n = 3_000
-    kind = "uint64" if dtype == "uint64" else "int64"
-    values = np.arange(n, dtype=kind) % n + np.array(start, dtype=kind)
-    column = pd.Series(values.view(dtype) if dtype[:4] in ("date", "time") else values).astype(
-        dtype
-    )
-    frame = pd.DataFrame({"a": column, "b": np.arange(n) % 7 / 7, "y": np.arange(n) % 3 == 0})
-    plan = SMOTE().plan(dd.from_pandas(frame, npartitions=3) if lazy else frame, target="y")
-    assert plan.memory.gather_bytes == 2 * 1_000 * (8 * 2 + 8 * twice + 8)
-
-
 def test_weights_and_groups_are_projected():
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(3_000, 2)), columns=["a", "b"])
     y = pd.Series(np.arange(3_000) % 3 == 0, name="y")
@@ -277,20 +237,6 @@ def test_a_worker_holds_every_term_of_the_projection(threads, more, expected):
     # Exactly four fifths of a limit may be planned for.
     assert not projected(-(-found.worker_bytes * 5 // 4))[1]
     assert projected(found.worker_bytes * 5 // 4 - 2)[1]
-
-
-@pytest.mark.parametrize("above", [1, 2**10, 2**20, 2**24, 2**30])
-@pytest.mark.parametrize("allowed", [1_000, 2**20, 2**30, 5 * 2**40])
-def test_numbers_of_a_refusal_differ_as_printed(allowed, above):
-    both = format_both(allowed + above, allowed)
-    assert both[0] != both[1]
-    assert {text.partition(" ")[2] for text in both} <= {"bytes", "KiB", "MiB", "GiB", "TiB"}
-    limit = Limit(allowed * 5 // 4 + 1, 1, "the limit of a worker")
-    need = limit.allowed + above - PROCESS_BYTES
-    if need > 0:
-        _, (problem,) = project([class_memory(**BASE)], 0, limit, held=need, process=PROCESS_BYTES)
-        needed, allows = (problem.split(end)[0].split(": ")[-1] for end in (" (", " allowed"))
-        assert needed != allows
 
 
 def test_lists_of_neighbours_and_copies_are_held_and_built():

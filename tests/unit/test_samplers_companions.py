@@ -1,7 +1,5 @@
 """What goes along with rows: provenance, groups, weights; small classes; labels of any kind."""
 
-from datetime import date
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -221,23 +219,6 @@ def test_weights_come_third_and_groups_last_and_change_no_row(name):
     assert made[3].tolist() == [0] * (N + FEW)
 
 
-@pytest.mark.parametrize("lazy", [False, True])
-@pytest.mark.parametrize("kind", ["U1", "M8[D]", "i1", ">i4", "O"])
-def test_arrays_of_weights_and_groups_keep_their_dtype(kind, lazy):
-    groups = np.array([1, 2] * (N // 2)).astype(kind)
-    weights = np.ones(N, dtype=">f8")
-    given = [X, Y, weights, groups]
-    if lazy:
-        given = [dask_array(np.asarray(one), [80, N - 80]) for one in given]
-    made = SMOTE(k_neighbors=2, random_state=0).fit_resample(
-        given[0], given[1], sample_weight=given[2], groups=given[3]
-    )
-    for found, was in zip(made[2:], (weights, groups), strict=True):
-        found = found.compute(scheduler="sync") if lazy else found
-        assert found.dtype == was.dtype
-        assert found[:N].tolist() == was.tolist()
-
-
 @pytest.mark.parametrize(
     ("what", "values", "message"),
     [
@@ -329,26 +310,3 @@ def test_small_classes_are_named_with_the_remedy_copied_or_left(name):
 
 
 # ---- labels
-
-
-LABELS = {
-    "datetime": [pd.Timestamp("2020-01-01"), pd.Timestamp("2021-01-01")],
-    "date": [date(2020, 1, 1), date(2021, 1, 1)],
-    "tuple": [("a", 1), ("a", 2)],
-    "bytes": [b"no", b"yes"],
-    "mixed": [1, "one"],
-    "bool": [False, True],
-    "float": [-1.0, 2.0],
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"), [*((name, "tuple") for name in OVER), *(("smote", kind) for kind in LABELS)]
-)
-def test_new_rows_do_not_depend_on_the_kind_of_labels(name, kind):
-    """Only the order of the labels counts."""
-    labels = pd.Series([LABELS[kind][i] for i in Y], dtype=object).infer_objects()
-    expected, numbered = sampler(name).fit_resample(features(name), Y)
-    found, named = sampler(name).fit_resample(features(name), labels)
-    assert_same_bits(found, expected)
-    assert [LABELS[kind].index(label) for label in named] == numbered.tolist()

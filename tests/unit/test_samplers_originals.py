@@ -294,18 +294,6 @@ def test_arrays_of_either_byte_order(kind, sampler):
 # ---- the index, names and labels
 
 
-def test_the_names_of_the_columns_keep_their_own_name():
-    X = pd.DataFrame({"z": NORMAL, "a": NORMAL**2}).rename_axis(columns="feature")
-    for provenance in (False, "full"):
-        X_res, _ = SMOTE(random_state=0, provenance=provenance).fit_resample(X, Y)
-        assert X_res.columns.name == "feature"
-    named = X.set_axis(pd.CategoricalIndex(["z", "a"]), axis=1)
-    assert SMOTE().fit_resample(named, Y)[0].columns.identical(named.columns)
-    levels = pd.MultiIndex.from_tuples([("x", 1), ("y", 1)], names=["letter", None])
-    assert SMOTE().fit_resample(X.set_axis(levels, axis=1), Y)[0].columns.equals(levels)
-    assert SMOTE().fit_resample(X.set_axis(levels, axis=1), Y)[0].columns.names == ["letter", None]
-
-
 NUMBERED = {
     "whole numbers": (np.arange(N)[::-1] * 10, (N - 1) * 10 + 1),
     "unsigned": (np.arange(N, dtype="uint16") + 500, 500 + N),
@@ -373,14 +361,6 @@ def test_labels_stay_what_they_are(most, few, sampler):
         made = sampler.fit_resample(*given)
         made = compute_pair(*made) if hasattr(made[0], "compute") else made
         assert [*map(repr, made[1])] == [*map(repr, expected)]
-
-
-def test_an_index_that_cannot_count_so_far():
-    X = pd.DataFrame({"z": NORMAL}, index=pd.Index(range(N), dtype="int8"))
-    how = SMOTE(sampling_strategy={1: 200})
-    lazy, _ = how.fit_resample(dask_frame(X, [30, 30]), dask_frame(Y.set_axis(X.index), [30, 30]))
-    with pytest.raises(ValueError, match=r"dtype int8, which cannot number 244 rows; call"):
-        lazy.compute()
 
 
 # ---- carried columns
