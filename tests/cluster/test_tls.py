@@ -82,6 +82,7 @@ def test_jobs_over_tls_give_the_same_files(cluster, certificates, table, tmp_pat
         assert hashes(tmp_path / name) == hashes(tmp_path / "out") != {}
 
 
+@pytest.mark.slow
 def test_run_script_stops_what_it_started(certificates, table, tmp_path):
     scratch = tmp_path / "scratch"
     scratch.mkdir()

@@ -127,15 +127,11 @@ def test_plan_and_dry_run_show_counts_engine_and_memory_and_write_nothing(job):
     assert sorted(os.listdir()) == before
 
 
-@pytest.mark.parametrize(("command", "closed"), [("resample", "full"), ("resample --json", "pipe")])
-def test_what_cannot_be_printed_after_the_commit_fails_nothing(numeric, command, closed):
-    lines = [sys.executable, "-m", "dsmote", *command.split(), "numeric", "out", *TARGET]
-    if closed == "full":
-        output = os.open("/dev/full", os.O_WRONLY)
-    else:
-        reading, output = os.pipe()
-        os.close(reading)
-    ended = subprocess.run(lines, stdout=output, stderr=subprocess.PIPE, text=True, timeout=120)
+def test_what_cannot_be_printed_after_the_commit_fails_nothing(numeric):
+    command = [sys.executable, "-m", "dsmote", "resample", "--json", "numeric", "out", *TARGET]
+    reading, output = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, text=True, timeout=120)
     os.close(output)
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("Warning: the output is complete, but could not be described") == 1

@@ -389,7 +389,7 @@ def samples(draw):
 
 
 @given(samples())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_any_samples_give_a_whole_page(drawn):
     told, rows = drawn
     sampling = Sampling(0, "y", told, ALL)

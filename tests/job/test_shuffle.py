@@ -15,7 +15,7 @@ import pytest
 from dask import delayed
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsmote.execute.exchange import Exchange
@@ -187,6 +187,7 @@ def test_input_that_changed_is_noticed():
     seed=st.integers(0, 2**32),
     most=st.sampled_from([10**6, 0]),
 )
+@settings(max_examples=10)
 def test_neither_cuts_nor_a_step_between_make_a_difference(lengths, parts, seed, most):
     rows = sum(lengths)
     whole = mix([rows], parts, seed)

