@@ -117,14 +117,10 @@ def names(store, folder):
     return sorted(path.removeprefix(f"{folder}/") for path in store.find(folder))
 
 
-@pytest.mark.parametrize("given", ["glob", "csv"])
-def test_job_from_store_to_store(store, table, client, tmp_path, given):
-    source = {"folder": "s3://lake/in", "glob": "s3://lake/in/*.parquet", "csv": "s3://lake/c.csv"}
-    store.pipe_file("lake/c.csv", table.to_csv(index=False).encode())
-    local = tmp_path / ("in.csv" if given == "csv" else "in.parquet")
-    table.to_csv(local, index=False) if given == "csv" else table.to_parquet(local, index=False)
-    parts = run(replace(SPEC, input=source[given]), client).manifest["parts"]
-    run(replace(SPEC, input=str(local), output=str(tmp_path / "out")))
+def test_job_from_store_to_store(store, table, client, tmp_path):
+    table.to_parquet(tmp_path / "in.parquet", index=False)
+    parts = run(replace(SPEC, input="s3://lake/in/*.parquet"), client).manifest["parts"]
+    run(replace(SPEC, input=str(tmp_path / "in.parquet"), output=str(tmp_path / "out")))
     pd.testing.assert_frame_equal(read(store), pd.read_parquet(tmp_path / "out"))
     # Readers that only list the folder find the same.
     pd.testing.assert_frame_equal(read(store), pd.read_parquet("s3://lake/out"))
@@ -173,21 +169,19 @@ def test_second_run_is_refused_and_sees_how_far_the_first_is(store, table, clien
     run(SPEC, client)
 
 
-@pytest.mark.parametrize("resume", [True, False])
 def test_next_run_after_one_that_died(
     store,
     table,
     client,
     killed,  # noqa: F811
     resumed,  # noqa: F811
-    resume,
 ):
     spec = replace(SPEC, split=Split(test_fraction=0.25), partition_by=("y",))
     whole = run(replace(spec, output="s3://lake/other"), client).manifest["parts"]
     killed(spec)
     assert not store.exists("lake/out")
-    parts = run(replace(spec, resume=resume), client).manifest["parts"]
-    assert (len(resumed) >= 4) == resume
+    parts = run(replace(spec, resume=True), client).manifest["parts"]
+    assert len(resumed) >= 4
     assert parts == whole
     files = [part["file"] for part in parts]
     assert names(store, "lake/out") == sorted(["_SUCCESS", *files])
