@@ -229,14 +229,3 @@ def test_without_the_extra_the_message_names_it(monkeypatch):
     monkeypatch.setattr("dsmote.job.files.url_to_fs", missing)
     with pytest.raises(ValueError, match=r'Install s3fs to access S3: pip install "dsmote\[s3\]"'):
         prepare(SPEC)
-
-
-def test_rows_are_mixed_through_the_store(store, client, tmp_path, monkeypatch):
-    monkeypatch.setattr("dsmote.job.shuffle.PART_ROWS", 200)
-    frame, tables = numeric_frame(400), []
-    frame.to_parquet(tmp_path / "in.parquet", index=False)
-    for out in ("s3://lake/out", str(tmp_path / "out")):
-        spec = JobSpec(str(tmp_path / "in.parquet"), "y", output=out, random_state=0, shuffle=True)
-        write_job(prepare(spec), client)
-        tables.append(pd.read_parquet(out))
-    pd.testing.assert_frame_equal(*tables)
