@@ -30,11 +30,6 @@ from tests.cluster.starting import (
 SLOW = pytest.mark.slow
 
 
-def some_slow(stages, *quick):
-    """Mark all stages but some as slow tests."""
-    return [each if each in quick else pytest.param(each, marks=SLOW) for each in stages]
-
-
 #: Stages, as the scratch files of each are named; to collect is to read those that were made last.
 STAGES = ("rows", "cell", "home", "answer", "made", "collect")
 
@@ -164,7 +159,9 @@ def nothing_left(scratch):
     wait_until(lambda: not os.listdir(scratch), f"{scratch} is empty", 20)
 
 
-@pytest.mark.parametrize("stage", some_slow(STAGES, "home"))
+@pytest.mark.parametrize(
+    "stage", ["home", *(pytest.param(each, marks=SLOW) for each in STAGES if each != "home")]
+)
 def test_a_worker_is_killed(cluster, tmp_path, stage):
     result = cluster.made(tmp_path)
     future, pid = cluster.held(result, stage)
@@ -180,9 +177,7 @@ def test_a_worker_is_killed(cluster, tmp_path, stage):
     ("kind", "stage"),
     [
         ("borderline-1", "all-cell"),
-        ("borderline-1", "all-judged"),
         ("borderline-2", "all-answer"),
-        ("borderline-2", "made"),
     ],
 )
 def test_a_worker_is_killed_while_all_rows_are_searched(cluster, tmp_path, kind, stage):
@@ -210,9 +205,7 @@ def fill(folder):
     return folder / "filling"
 
 
-@pytest.mark.parametrize(
-    "stage", some_slow(STAGES[:-1], "answer")
-)  # whoever collects writes nothing
+@pytest.mark.parametrize("stage", ["answer", pytest.param("made", marks=SLOW)])
 def test_a_disk_becomes_full(cluster, disk, stage):
     result = cluster.made(disk)
     future, _ = cluster.held(result, stage)
@@ -333,7 +326,6 @@ CELLS, FILES = "in cells, because", "stay in scratch files, because"
         ("SMOTENC", {}, 12, 45_000, 504, CELLS),
         ("BorderlineSMOTE", {}, 12, 45_000, 500, CELLS),
         ("RandomOverSampler", {}, 20, 40_000, 400, FILES),
-        ("RandomOverSampler", {"shrinkage": 1.0}, 20, 40_000, 400, FILES),
         ("PolynomFitSMOTE", {"provenance": "full", "carry": ["town"]}, 20, 40_000, 400, FILES),
     ],
 )

@@ -123,8 +123,8 @@ def small_blocks(monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "stages"),
     [
-        (SMOTE, ["extract", "neighbours", "synthetic"]),
-        (BorderlineSMOTE, ["nearest", "gather", "neighbours"]),
+        (SMOTE, ["extract", "synthetic"]),
+        (BorderlineSMOTE, ["nearest", "neighbours"]),
     ],
 )
 def test_a_worker_is_killed_at_each_stage(client, small_blocks, kind, stages):
