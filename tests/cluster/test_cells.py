@@ -266,7 +266,7 @@ def test_files_of_threads_go_with_the_result(tmp_path):
     nothing_left(tmp_path)
 
 
-@pytest.mark.parametrize("on", ["threads", pytest.param("cluster", marks=SLOW)])
+@pytest.mark.parametrize("on", [pytest.param(each, marks=SLOW) for each in ("threads", "cluster")])
 def test_files_go_when_the_program_ends(started, tmp_path, on):
     (tmp_path / "scratch").mkdir()
     client = f"client = distributed.Client({started.address!r})" if on == "cluster" else ""

@@ -73,7 +73,10 @@ def test_scheduler_file_and_address_lead_to_the_same_cluster(folder, scheduler):
             assert client.scheduler.address == scheduler
 
 
-@pytest.mark.parametrize(("version", "told"), [("0.0.9", "0.0.9"), (None, "not installed")])
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [("0.0.9", "0.0.9"), pytest.param(None, "not installed", marks=pytest.mark.slow)],
+)
 def test_worker_of_another_version_is_named(table, tmp_path, scheduler, version, told):
     """Sent a task that it cannot import it would end, and the job would wait for ever.
 

@@ -96,6 +96,7 @@ def job(faults, tmp_path, monkeypatch):
         wait_until(lambda: not any(client.has_what().values()), "the workers hold nothing")
 
 
+@SLOW
 def test_workers_are_killed_at_each_stage(job):
     """Both at the first stage, and one at each of the others; a nanny starts another each time."""
     dead = []
@@ -167,7 +168,7 @@ def test_the_client_is_interrupted(job):
     assert not job.out.exists()
 
 
-@pytest.mark.parametrize("whom", ["terminal", "while it starts"])
+@pytest.mark.parametrize("whom", ["terminal", pytest.param("while it starts", marks=SLOW)])
 def test_the_client_is_interrupted_with_local_workers(faults, tmp_path, whom):
     """A terminal sends Ctrl-C to every process of the group, and the impatient press it twice.
 

@@ -147,6 +147,7 @@ def test_a_worker_is_killed_while_the_rows_are_counted(client):
     assert_same_bits(lazy.compute(), SMOTE(random_state=0).resample(TABLE, target="y"))
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_made_again_when_its_holder_dies(client):
     table = numbers(3_000, 300, 3, seed=3)
     given = dask_frame(table, even(3_000, 12)).persist()

@@ -282,7 +282,9 @@ def opened_by_a_stranger(client, *tried):
     return found
 
 
-@pytest.mark.parametrize("how", ["of a job", "certificates given"])
+@pytest.mark.parametrize(
+    "how", ["of a job", pytest.param("certificates given", marks=pytest.mark.slow)]
+)
 def test_a_stranger_cannot_run_code_on_a_local_cluster(
     how, certificates, table, tmp_path, monkeypatch
 ):
