@@ -15,6 +15,10 @@ along; between tasks go only boxes and counts. Only base rows are searched for. 
 of one index over the class, to the bit (see :mod:`dsmote.neighbors.cells`), and random numbers are
 those of a new row's number, so it does not depend on the cells either.
 
+What is fitted to the rows of the class (axes, clusters) is so in the second task, which reads them
+in order, in blocks that do not depend on the partitions: there, too, the result is that of one
+worker.
+
 Of equal rows of a partition only the first k + 1 can be neighbours. The others are *surplus*: those
 that are base rows lie in a file of their own until a cell makes their new rows, with the neighbours
 of the last of these k + 1.
@@ -55,11 +59,20 @@ from dsmote.execute.recipe import (
     Made,
     Recipe,
     Rows,
+    SearchSpace,
 )
-from dsmote.execute.search import Layout, Search, Stored, in_common, numbered_in
+from dsmote.execute.search import (
+    Layout,
+    Search,
+    Stored,
+    in_blocks,
+    in_common,
+    numbered_in,
+    reach,
+)
+from dsmote.neighbors import Axes, choose_engine, project
 from dsmote.neighbors import cells as kernels
-from dsmote.neighbors import choose_engine
-from dsmote.neighbors.exact import scale_power
+from dsmote.neighbors.exact import no_codes, scale_power
 from dsmote.plan import (
     Block,
     ClassPlan,
@@ -104,12 +117,19 @@ class Cells(Search):
 
     def store(self, rows: Rows, place: int) -> Stored:
         """Write the class rows of a partition."""
-        if rows.group is not None and self.recipe.on_small_group == "skip":
+        asked = self.recipe.on_small_group == "skip" or self.recipe.surveys
+        if rows.group is not None and asked:
             batch = pa.record_batch({"g": rows.group})
             self.exchange.write(self._name("groups", place), [batch], batch.schema)
         return super().store(rows, place)
 
-    def lay_out(self, found: Extract, judged: Sequence[dict[str, np.ndarray]] = ()) -> Layout:
+    def lay_out(
+        self,
+        found: Extract,
+        model: Any = None,
+        survey: Any = None,
+        judged: Sequence[dict[str, np.ndarray]] = (),
+    ) -> Layout:
         """Cut the cells, and allocate the new rows to base rows."""
         everywhere = found.stored.get(self.cls.rank, [])
         stored = [each for each in everywhere if each is not None]
@@ -129,20 +149,40 @@ class Cells(Search):
         groups = numbered_in(stored, like)
         sizes, among = np.zeros(n_groups(like), dtype=np.int64), None
         np.add.at(sizes, groups, np.concatenate([each.sizes for each in stored]))
+        nothing = Rows(np.empty((n, 0)), np.empty((n, 0), np.int32), np.broadcast_to(-1, n))
         lone = np.zeros(1, dtype=bool)
         if like.group_levels is not None:
             lone = lone_groups(sizes, like.group_levels, self.recipe, self.cls)
             if self.recipe.on_small_group == "skip":
                 among = np.flatnonzero(~self._of_rows(lone[groups], stored, places))
-        layout = self._cut(found, stored, like, lone, weight)
-        nothing = Rows(np.empty((n, 0)), np.empty((n, 0), np.int32), np.broadcast_to(-1, n))
+            if self.recipe.surveys:
+                nothing = replace(nothing, group=self._of_rows(groups, stored, places))
+        rows = partial(self._in_order, stored, places, like)
         ctx = ClassContext(nothing, self.cls, self.how.seed, among, total=self.total)
+        ctx.model, ctx.survey = model, survey
+        ctx.blocks = lambda: in_blocks(matrix for matrix, _ in rows())
         known: dict[str, np.ndarray] = {}
         if self.all is not None:
             ctx.nearest_all, known = self.all.nearest_of(self.cls.rank, n, judged)
         ctx.state = self.recipe.prepare(ctx)
         bases = self.recipe.bases(ctx)
         known |= {"start": np.concatenate([[0], bases.ends[:-1]]), "end": bases.ends}
+        output, own = None, like.group_levels
+        if bases.groups is not None:
+            known["within"], pairs = _within(bases.groups, nothing.group, n_groups(like))
+            group = np.empty(0, dtype=np.int32)
+            output, like = like, replace(like, group=group, group_levels=pd.Series(pairs))
+            if own is not None:
+                levels = own.iloc[pairs % len(own)].reset_index(drop=True)
+                output = replace(output, group_levels=levels)
+            lone = np.bincount(known["within"] + 1)[1:] <= self.recipe.k
+            stored = [*_samples_within(stored, known["within"], like)]
+        axes = largest = None
+        if self.recipe.n_components and not self.recipe.values:
+            axes = self.recipe.axes_of(ctx.blocks)
+        if axes is not None or bases.groups is not None:
+            largest = _largest(rows(), axes, known.get("within"), n_groups(like))
+        layout = self._cut(found, stored, like, lone, weight, model, axes, largest)
         if bases.marks is not None:
             known["mark"] = bases.marks
         if ctx.state is not None:
@@ -154,7 +194,11 @@ class Cells(Search):
         self.exchange.write(self._name("allocation", 0), batches, table.schema)
         engine = "none" if self.recipe.values else self.cls.engine or "cells"
         report = {"engine": engine, "exact": True, "recall": 1.0, **bases.report}
-        return replace(layout, like=like, report=report)
+        if axes is not None:
+            d, p = axes[1].shape
+            searched = f"{engine} in {p} of {d} principal components"
+            report |= {"engine": searched, "exact": False, "recall": None}
+        return replace(layout, like=like, report=report, output=output)
 
     def _of_rows(
         self, marks: np.ndarray, stored: Sequence[Stored], places: Sequence[int]
@@ -174,23 +218,29 @@ class Cells(Search):
         return self.exchange.once(self._name("cell", place), task)
 
     def _spread(self, layout: Layout, own: Rows | None, place: int) -> dict[str, np.ndarray]:
+        allocated = self.exchange.receive([self._name("allocation", 0)], place)
+        known = {name: allocated[name].to_numpy() for name in allocated.column_names}
+        more, within = {name: known.pop(name) for name in layout.like.more}, known.get("within")
         rows = layout.like
         if own is not None:
             rows, _ = rows_of(self.exchange.receive([self._name("rows", place)], 0), own)
-            rows = as_of_class(rows, layout.like)
-        allocated = self.exchange.receive([self._name("allocation", 0)], place)
-        known = {name: allocated[name].to_numpy() for name in allocated.column_names}
-        more = {name: known.pop(name) for name in layout.like.more}
+            rows = as_of_class(rows if within is None else replace(rows, group=None), layout.like)
         rows = replace(rows, more=more).moved(int(layout.starts[place]))
+        if within is not None:  # rows that are in none are nobody's neighbours
+            there = np.flatnonzero(within >= 0)
+            rows = replace(rows, group=within).take(there)
+            known = {name: of[there] for name, of in known.items() if name != "within"}
         return self._sent(layout, rows, known["end"] > known["start"], known, place)
 
-    def _build(self, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
+    def _build(self, layout: Layout, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
         recipe, seed = self.recipe, int(Stream(self.how.seed, self.cls.rank, INDEX).bits(0, 1)[0])
         some = slice(None, None, max(1, len(rows) // 512))
         engine: Any = recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
+        tables = () if layout.levels is None else layout.levels.tables
 
         def build(matrix: np.ndarray, codes: np.ndarray, weight: float) -> Any:
-            return engine.build(matrix, *((codes, weight) if weight else ()), seed=seed)
+            space = SearchSpace(matrix, codes, weight, tables=tables)
+            return recipe.build_index(space, engine, seed)
 
         return build
 
@@ -303,7 +353,8 @@ class Cells(Search):
         names = [f"{self._name('made', c)}-{i}" for c, n in enumerate(made.files) for i in range(n)]
         table = self.exchange.receive(names, number)
         order = np.argsort(table["place"].to_numpy())
-        rows, more = rows_of(table, replace(layout.like, more={}))
+        own = layout.like if layout.output is None else layout.output
+        rows, more = rows_of(table, replace(own, more={}))
         rows = rows.take(order)
         if not np.array_equal(more["place"].to_numpy()[order], np.arange(block.start, block.stop)):
             raise ValueError(
@@ -316,7 +367,7 @@ class Cells(Search):
 
         bases, neighbours = np.arange(len(rows)), column("neighbour")
         parents = rows
-        if self._tells_neighbours and rows.passthrough is not None:
+        if neighbours is not None and self._tells_neighbours and rows.passthrough is not None:
             # Parents are known by their numbers, of which those of bases come first.
             carried = frame_of(more.take(pa.array(order)), "q", rows.passthrough)
             others = replace(rows, numbers=neighbours, passthrough=carried)
@@ -380,6 +431,46 @@ class Known:
         raise NotImplementedError
 
 
+def _within(
+    groups: np.ndarray, own: np.ndarray | None, n_own: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Give each pair of a group of bases and an own one a number, -1 for none.
+
+    Return that of each row, and group * n_own + own of each number.
+    """
+    pairs = groups * n_own + (0 if own is None else own)
+    different, code = np.unique(np.where(groups < 0, -1, pairs), return_inverse=True)
+    none = int(different[0] < 0)
+    return (code - none).astype(np.int32), different[none:]
+
+
+def _samples_within(stored: Sequence[Stored], within: np.ndarray, like: Rows) -> Iterator[Stored]:
+    """Yield what is known of partitions, with the groups of sampled rows, by their places."""
+    first = 0
+    for each in stored:
+        group = within[first + each.sample.more["place"]]
+        sample = replace(each.sample, group=group, group_levels=like.group_levels)
+        yield replace(each, sample=sample.take(np.flatnonzero(group >= 0)))
+        first += each.n_rows
+
+
+def _largest(
+    rows: Iterator[tuple[np.ndarray, np.ndarray]],
+    axes: Axes | None,
+    within: np.ndarray | None,
+    n: int,
+) -> np.ndarray:
+    """Return the largest absolute value of each of n groups, of rows as they are searched."""
+    found, first = np.zeros(n), 0
+    for matrix, group in rows:
+        if within is not None:
+            group = within[first : first + len(matrix)]
+        values = reach(matrix if axes is None else project(matrix, *axes))
+        np.maximum.at(found, group[group >= 0], values[group >= 0])
+        first += len(matrix)
+    return found
+
+
 def store(place: int, *row: Any, take: Take, cells: Sequence[Cells | Chunks]) -> Extract:
     """Take class rows out of a partition, and write those of classes in scratch files."""
     here = Partition.of(*row)
@@ -425,17 +516,26 @@ def with_cells(
             asking = sum(each.usable for each in cut)
         text = f"{what} is cut into {c.cells:,} cells of at most {c.cell_rows:,} rows"
         kept, share = _kept(profile, of)
-        if kept is None:
-            notes.append(f"{text}; what they take is not known before the rows are read")
+        if kept is None or not schema.numeric:
+            size = format_bytes(2 * c.usable * row + (c.new or c.usable) * row)
+            files = f"; scratch files of {size} at least" * (not schema.numeric)
+            notes.append(f"{text}{files}; what they take is not known before the rows are read")
             continue
         sample = recipe.scaled(kept)
+        if not of_all:
+            sample = recipe.projected(sample)
         sample = sample * scale_power(sample)
         if of_all:
             engine: Any = recipe.engine_all or choose_engine(c.cell_rows, sample).engine
             c = replace(c, engine=engine.name)
+        rows = float(c.usable)
+        if not schema.nominal:  # equal numbers are equal rows
+            sample = _sent(sample, (c.k or 0) + 1, partitions)
+            rows = min(rows, len(sample) / share)
         cutting = kernels.cut(sample, (c.cells - 1).bit_length())
-        found = kernels.estimate_forwards(sample, cutting, c.usable, c.k or 0, share)
-        work = cell_work(c, found.best, found.dimension, row, partitions, asking)
+        found = kernels.estimate_forwards(sample, cutting, rows, c.k or 0, share)
+        forwards = found.best * rows / c.usable  # of equal rows no more ask than are sent
+        work = cell_work(c, forwards, found.dimension, row, partitions, asking)
         notes.append(
             f"{text}; {who} asks about {found.best:.3g} other cells ({found.least:.3g} to "
             f"{found.most:.3g}); scratch files of about {format_bytes(work.bytes)}; about "
@@ -451,6 +551,12 @@ def with_cells(
                     f"{remedy}fewer columns or a larger max_pairs"
                 )
     return replace(plan, notes=(*plan.notes, *notes), too_large=(*plan.too_large, *problems))
+
+
+def _sent(sample: np.ndarray, most: int, partitions: int) -> np.ndarray:
+    """Return the sampled rows without the surplus of each partition, which moves no cut."""
+    same = kernels.representatives(sample, no_codes(sample), most * partitions - 1)
+    return np.asarray(sample[same == np.arange(len(sample))])
 
 
 def _kept(profile: Profile, classes: Sequence[ClassPlan]) -> tuple[np.ndarray | None, float]:

@@ -47,8 +47,7 @@ from dsmote.neighbors.farthest import farthest
 from dsmote.plan import Plan, Scaling, Schema
 
 _SEEN = 512  # rows that an engine is chosen from
-_REDUCED = 1 << 20  # rows whose neighbours are held at once
-_STEP = 1 << 13  # rows that ask at a time, so that threads share the work
+_STEP = 1 << 11  # rows that ask at a time, so that threads share the work
 
 
 class Moved(NamedTuple):
@@ -78,6 +77,8 @@ class Decision(NamedTuple):
 #: Of the classes of rows, shape (m,), and of their neighbours, shape (m, k), -1 where there is
 #: none, both by rank: an array of m values.
 Reduce = Callable[[np.ndarray, np.ndarray], np.ndarray]
+#: Of the distances of rows to their nearest, shape (m, k), inf where there is none: m values.
+Measure = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,7 @@ class RankedRows:
     keep: np.ndarray  # int64, by rank: rows that are to stay; of cleaning methods, all
     seed: int
     smallest: int = 0  # rank of the class with the fewest rows
+    largest: int = 0  # and with the most, both of the rows with missing values too
 
     def __len__(self) -> int:
         return len(self.ranks)
@@ -135,12 +137,25 @@ class AllRows(RankedRows):
 
     def reduced(self, ids: np.ndarray, k: int, reduce: Reduce) -> np.ndarray:
         """Return what a function makes of the classes of the k nearest rows of rows `ids`."""
-        parts = [reduce(self.ranks[:0], np.empty((0, k), dtype=np.int32))]
-        for start in range(0, len(ids), _REDUCED):
-            some = ids[start : start + _REDUCED]
-            near = self.nearest(some, k)[1]
-            parts.append(reduce(self.ranks[some], np.where(near >= 0, self.ranks[near], -1)))
-        return np.concatenate(parts)
+        ids = np.asarray(ids, dtype=np.int64)
+        none = reduce(self.ranks[:0], np.empty((0, k), dtype=np.int32))
+        made = np.empty((len(ids), *none.shape[1:]), dtype=none.dtype)
+        for some, _, near in self._answers(ids, k, None, 0.0):
+            made[some] = reduce(self.ranks[ids[some]], np.where(near >= 0, self.ranks[near], -1))
+        return made
+
+    def measured(
+        self, ids: np.ndarray, k: int, among: np.ndarray, measure: Measure, least: int
+    ) -> np.ndarray:
+        """Return what a function makes of the distances to the k nearest rows `among`.
+
+        It is at least k times the least distance. Only the values of the `least` rows of which it
+        is least (of equal ones, the first) have to be right; others may be larger.
+        """
+        values = np.empty(len(ids))
+        for some, far, _ in self._answers(np.asarray(ids, dtype=np.int64), k, among, 0.0):
+            values[some] = measure(far)
+        return values
 
     def nearest(
         self, ids: np.ndarray, k: int, among: np.ndarray | None = None, eps: float = 0.0
@@ -153,10 +168,10 @@ class AllRows(RankedRows):
         are found sooner, where there is a tree.
         """
         ids = np.asarray(ids, dtype=np.int64)
-        distances = np.full((len(ids), k), np.inf)
-        found = np.full((len(ids), k), -1, dtype=np.int64)
-        for some, rows in self._by_group(ids, among):
-            distances[some], found[some] = self._nearest(ids[some], k, rows, eps)
+        distances = np.empty((len(ids), k))
+        found = np.empty((len(ids), k), dtype=np.int32)
+        for some, far, near in self._answers(ids, k, among, eps):
+            distances[some], found[some] = far, near
         return distances, found
 
     def farthest(self, ids: np.ndarray, k: int, among: np.ndarray) -> np.ndarray:
@@ -199,7 +214,7 @@ class AllRows(RankedRows):
     ) -> Iterator[tuple[Any, np.ndarray | None]]:
         """Yield places in `ids` of rows of one group, and the rows among which they look."""
         if self.group is None:
-            yield slice(None), among
+            yield np.arange(len(ids)), among
             return
         rows = np.arange(len(self)) if among is None else among
         order = np.argsort(self.group[rows], kind="stable")
@@ -208,40 +223,41 @@ class AllRows(RankedRows):
             low, high = np.searchsorted(of, [code, code + 1])
             yield np.flatnonzero(asking == code), rows[order[low:high]]
 
+    def _answers(
+        self, ids: np.ndarray, k: int, among: np.ndarray | None, eps: float
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield places in `ids`, and distances and numbers of their nearest, some at a time."""
+        for some, rows in self._by_group(ids, among):
+            for at, far, near in self._nearest(ids[some], k, rows, eps):
+                yield some[at], far, near
+
     def _nearest(
         self, ids: np.ndarray, k: int, among: np.ndarray | None, eps: float
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         n = len(self) if among is None else len(among)
         # The index first: its making takes the most memory.
-        index = self._index(among, len(ids), eps) if len(ids) and n else None
-        distances = np.full((len(ids), k), np.inf)
-        found = np.full((len(ids), k), -1, dtype=np.int64)
-        if index is None:
-            return distances, found
+        index: Any = self._index(among, len(ids), eps) if len(ids) and n else None
         place = ids if among is None else _places(among, ids)
-        inside = np.flatnonzero(place >= 0)
-        outside = np.flatnonzero(place < 0)
-        k_in, k_out = min(k, n - 1), min(k, n)
 
-        def ask(some: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-            return some, index.query(place[some], k_in)
+        def ask(some: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            far = np.full((len(some), k), np.inf)
+            near = np.full((len(some), k), -1, dtype=np.int32)
+            inside = place[some[0]] >= 0
+            wanted = min(k, n - inside)
+            if wanted and inside:
+                far[:, :wanted], at = index.query(place[some], wanted)
+            elif wanted:
+                far[:, :wanted], at = index.query_points(self._points(ids[some]), wanted)
+            if wanted:
+                near[:, :wanted] = at if among is None else among[at]
+            return some, far, near
 
-        def ask_points(some: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
-            return some, index.query_points(self._points(ids[some]), k_out)
+        for which in (np.flatnonzero(place >= 0), np.flatnonzero(place < 0)):
+            if len(which):
+                which = self._near_together(index, which, place)
+                yield from (self.each or map)(ask, np.array_split(which, -(-len(which) // _STEP)))
 
-        for which, way, wanted in ((inside, ask, k_in), (outside, ask_points, k_out)):
-            if not wanted or not len(which):
-                continue
-            which = self._near_together(index, which, place, ids)
-            parts = np.array_split(which, -(-len(which) // _STEP))
-            for some, (far, near) in (self.each or map)(way, parts):
-                distances[some, :wanted] = far
-                found[some, :wanted] = near if among is None else among[near]
-        return distances, found
-
-    def _near_together(
-        self, index: Any, which: np.ndarray, place: np.ndarray, ids: np.ndarray
-    ) -> np.ndarray:
+    def _near_together(self, index: Any, which: np.ndarray, place: np.ndarray) -> np.ndarray:
         """Order rows that ask so that near ones follow each other, where that is known."""
         if place[which[0]] < 0 or not hasattr(index, "_order"):
             return which
@@ -257,6 +273,7 @@ class AllRows(RankedRows):
     def _index(self, among: np.ndarray | None, n_queries: int, eps: float) -> NeighborIndex:
         """Index some rows; that of all is kept."""
         if among is not None:
+            self._indexes.clear()  # a rule that goes on to some rows does not come back to all
             return self._built(self.matrix[among], self.codes[among], n_queries, eps)
         if eps not in self._indexes:
             # It may be asked again, and for more rows.
@@ -283,7 +300,9 @@ class AllRows(RankedRows):
 
 def _places(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """Return where the wanted numbers stand among ascending ones; -1 where they do not."""
-    at = np.minimum(np.searchsorted(numbers, wanted), max(0, len(numbers) - 1))
+    if not len(numbers):
+        return np.full(len(wanted), -1)
+    at = np.minimum(np.searchsorted(numbers, wanted), len(numbers) - 1)
     return np.where(numbers[at] == wanted, at, -1)
 
 
@@ -303,6 +322,19 @@ class Rule:
     #: Classes and neighbours are all that it asks for, so that rows may be in cells.
     in_cells: ClassVar[Any] = True
     moves: ClassVar[Any] = False  # some of the rows that stay get other values
+
+    #: Bytes of each row that the rule needs beside its class, where few rows travel; and whether
+    #: rows of all partitions ask, of which few may be found.
+    held: ClassVar[Any] = 0
+    all_ask: ClassVar[Any] = False
+
+    def few(self, plan: Plan) -> tuple[frozenset[int], int]:
+        """Return classes, by rank, whose rows may travel to all partitions, and how often.
+
+        In each question of the rule, the rows that ask, or those that may be found, are rows of
+        these classes or were found by others. Where that is not so, they never travel.
+        """
+        return frozenset(), 0
 
     def scaled_by(self, scaling: Scaling | None) -> Rule:
         """Return a rule that finds neighbours among scaled rows."""
@@ -334,7 +366,8 @@ class Cleaning:
             "targeted": np.array([c.targeted for c in classes]),
             "keep": _complete_to_keep(self.plan, ranks),
             "seed": self.plan.seed,
-            "smallest": min(classes, key=lambda c: (c.before, c.rank)).rank,
+            "smallest": self.plan.smallest.rank,
+            "largest": self.plan.largest.rank,
         }
 
 

@@ -41,7 +41,7 @@ from dsmote.execute.recipe import (
     Rows,
 )
 from dsmote.execute.rows import is_arrow_date, retyped
-from dsmote.neighbors import GroupedSearch, NeighborIndex, measure_recall
+from dsmote.neighbors import GroupedSearch, NeighborIndex, blocks_of, measure_recall
 from dsmote.plan import (
     COPY,
     Block,
@@ -326,6 +326,7 @@ def build_class_index(
             eligible = np.flatnonzero(~lone[rows.group])
     ctx = ClassContext(rows, of, seed, eligible, nearest_all, model, survey, total)
     ctx.columns = rows.numeric.T
+    ctx.blocks = lambda: blocks_of(recipe.scaled(rows.numeric))
     ctx.state = recipe.prepare(ctx)
     bases = recipe.bases(ctx)
     index, report = _indexed(rows, bases, recipe, of, seed, model)

@@ -464,10 +464,9 @@ def add_indexes(
         model = f"levels-{token}"
         tasks[model] = (partial(tuple, task.levels),)
     cut: list[Any] = [of for of in cells if of.cls.cells]
-    indexes = _add_cells(tasks, token, cut, gathered, model) if cut else {}
     nearest_all: dict[int, Any] = {}
     survey = None
-    asking = [c for c in plan.growing if c.rank not in indexes and c.engine != COPY]
+    asking = [c for c in plan.growing if not c.cells and c.engine != COPY]
     if recipe.surveys or (recipe.n_neighbors_all and (asking or not cells)):
         asked = {}
         if recipe.n_neighbors_all:
@@ -487,6 +486,7 @@ def add_indexes(
             survey = tree(tasks, level, f"surveyed-{token}", sum)
         if recipe.n_neighbors_all:
             nearest_all = _add_nearest(tasks, second, token, look, task, asked, each)
+    indexes = _add_cells(tasks, token, cut, gathered, model, survey) if cut else {}
     for chunks in (of for of in cells if not of.cls.cells):
         rank = chunks.cls.rank
         starts = [block.start for block in task.plan.blocks if block.class_rank == rank]
@@ -544,7 +544,12 @@ def _stored(place: int, *row: Any, take: Any, cells: Sequence[Cells | Chunks]) -
 
 
 def _add_cells(
-    tasks: dict[Any, Any], token: str, cells: Sequence[Cells], gathered: Any, model: Any
+    tasks: dict[Any, Any],
+    token: str,
+    cells: Sequence[Cells],
+    gathered: Any,
+    model: Any,
+    survey: Any,
 ) -> dict[int, Any]:
     """Add the tasks of classes that are cut into cells; return the keys of what they made."""
     from dsmote.execute.search import merged_boxes
@@ -556,7 +561,8 @@ def _add_cells(
 
     def spread(of: Any, *after: Any) -> tuple[Any, list[Any]]:
         layout = f"layout-{of.own}-{token}"
-        tasks[layout] = (of.lay_out, gathered, *after)
+        lay_out = partial(with_one_thread, of.lay_out)
+        tasks[layout] = (lay_out, gathered, model, survey, *after)
         extracts = ((f"extract-{token}", place) for place in range(of.parts))
         parts = zip(repeat(layout), extracts, repeat(model), count())
         look = partial(with_one_thread, of.spread)

@@ -73,7 +73,7 @@ class AllCells(Search):
         more = {"rank": found.ranks}
         return replace(found.rows, integers={}, units={}, weights=weights, more=more)
 
-    def lay_out(self, found: Extract) -> AllLayout:
+    def lay_out(self, found: Extract, *_: Any) -> AllLayout:
         """Cut the cells, and number the rows of the classes that ask."""
         stored = [each for each in found.stored[self.cls.rank] if each is not None]
         like = in_common(stored, self.how.schema)
@@ -111,7 +111,7 @@ class AllCells(Search):
     def _answering(self, rows: Rows) -> Rows:
         return rows if self.recipe.values else self._bare(rows)
 
-    def _build(self, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
+    def _build(self, layout: Layout, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
         return lambda matrix, *_: self.recipe.index_all(matrix, len(matrix))
 
     def judge(

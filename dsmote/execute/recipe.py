@@ -20,7 +20,7 @@ executor knows which.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -30,14 +30,17 @@ import pandas as pd
 
 from dsmote.kernels import extrapolate, extrapolate_exact, segment, segment_exact, vote
 from dsmote.neighbors import (
+    Axes,
     BruteIndex,
     Choice,
     Engine,
     NeighborIndex,
     ProjectedSearch,
+    blocks_of,
     choose_engine,
     few,
     leading_axes,
+    project,
 )
 from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema, Stream, copies_with_replacement
 from dsmote.plan.draws import GAP, NEIGHBOUR, NOISE, VOTE, Scattered
@@ -296,6 +299,7 @@ class Recipe:
             looks=self.surveys or self.n_neighbors_all > 0,
             copied=bool(self.scaling) + bool(self.n_components),
             estimators=self.sample > 0,
+            in_order=bool(self.n_components),
         )
 
     def scaled_by(self, scaling: Scaling | None) -> Recipe:
@@ -310,13 +314,17 @@ class Recipe:
         """Take what was asked for, or choose by the directions that the rows spread in."""
         if self.neighbors is not None:
             return Choice(self.neighbors.name, "as asked for", self.neighbors)
-        return choose_engine(n_rows, self._projected(self.scaled(sample)), fast=self.fast)
+        return choose_engine(n_rows, self.projected(self.scaled(sample)), fast=self.fast)
 
-    def _projected(self, sample: np.ndarray) -> np.ndarray:
+    def projected(self, sample: np.ndarray) -> np.ndarray:
+        """Return some (scaled) rows along the axes in which they spread, if asked for."""
         if not self.n_components or not len(sample):
             return sample
-        centre, axes = leading_axes(sample, self.n_components)
-        return np.asarray((sample - centre) @ axes)
+        return project(sample, *self.axes_of(partial(blocks_of, sample)))
+
+    def axes_of(self, blocks: Callable[[], Iterable[np.ndarray]]) -> Axes:
+        """Return the centre and the axes that (scaled) rows are projected to."""
+        return leading_axes(blocks, self.n_components)
 
     def index_all(self, matrix: np.ndarray, n_queries: int) -> NeighborIndex:
         """Index (scaled) rows of any class, to be asked for the nearest of all rows."""
@@ -336,8 +344,8 @@ class Recipe:
         matrix = self.scaled(rows.numeric)
         if not self.n_components:
             return SearchSpace(matrix, rows.codes)
-        centre, axes = leading_axes(matrix, self.n_components)
-        return SearchSpace((matrix - centre) @ axes, rows.codes, axes=(centre, axes))
+        axes = self.axes_of(partial(blocks_of, matrix))
+        return SearchSpace(project(matrix, *axes), rows.codes, axes=axes)
 
     def build_index(self, space: SearchSpace, engine: Any, seed: int) -> NeighborIndex:
         """Build the index over the rows of a class, or of one group of it."""
@@ -351,6 +359,10 @@ class Recipe:
         """Return the distance that a differing category counts for, from the (scaled) columns."""
         return 0.0
 
+    def tables(self, rows: Rows, model: Any) -> tuple[np.ndarray, ...]:
+        """Return P(class | level) of each categorical feature, where rows are compared by it."""
+        return ()
+
     @property
     def in_cells(self) -> bool:
         """Whether no worker need hold a class: of its other rows is asked only which are near."""
@@ -363,7 +375,9 @@ class Recipe:
             known = self.counts_others and (engine is None or engine.exact)
         else:
             known = own == asks and not self.sample
-        return self.exact and self.k > 0 and known and not (self.surveys or self.copies_rows)
+        # Of rows projected to some axes the true neighbours are found.
+        exact = replace(self, n_components=None).exact
+        return exact and self.k > 0 and known and not (self.surveys or self.copies_rows)
 
     def fits_cells(self, tells: bool) -> bool:
         """Whether a class may be cut, where `tells` says that new rows tell what parents carry."""
@@ -474,6 +488,8 @@ class ClassContext:
     total: int = 0  # new rows of all classes together
     state: Any = None  # what Recipe.prepare returned
     columns: Iterable[np.ndarray] = ()  # the numeric features, one by one: they may be read once
+    #: Gives the (scaled) rows in order, in blocks: the same wherever they lie.
+    blocks: Callable[[], Iterable[np.ndarray]] = tuple
 
     def drawn(self, among: np.ndarray | None, new: int | None = None, first: int = 0) -> Bases:
         """Draw bases for new rows (all of them by default) uniformly among some rows."""

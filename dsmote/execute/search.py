@@ -10,7 +10,7 @@ that ask wait in a file of their own, and the nearest of the last of these k + 1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
 from itertools import pairwise
@@ -41,13 +41,14 @@ from dsmote.execute.recipe import (
     Rows,
 )
 from dsmote.execute.rows import common_categories, join_frames, join_levels, unfit_decimals
+from dsmote.neighbors import Axes, project
 from dsmote.neighbors import cells as kernels
 from dsmote.neighbors.exact import scale_power
 from dsmote.plan import (
     ClassPlan,
     Schema,
 )
-from dsmote.plan.memory import CELL_NEW_ROWS, CELL_SAMPLE
+from dsmote.plan.memory import CELL_NEW_ROWS, CELL_SAMPLE, class_rows
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,9 @@ class Layout:
     like: Rows
     decimals: dict[int, Any]
     report: Mapping[str, Any] = field(default_factory=dict)  # what the user is told of the class
+    levels: kernels.Levels | None = None  # where rows are compared by the classes of their levels
+    axes: Axes | None = None  # where rows are projected
+    output: Rows | None = None  # what belongs to new rows, where groups are not those of the search
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,8 @@ class Search:
         drawn = np.random.default_rng(place).random(len(rows))
         travelling = self._representatives(matrix, rows) == np.arange(len(rows))
         travelling &= drawn < CELL_SAMPLE / max(1, self.cls.usable)
-        sample = replace(rows, passthrough=None).take(np.flatnonzero(travelling))
+        some = np.flatnonzero(travelling)
+        sample = replace(rows.take(some), passthrough=None, more={"place": some})
         self.exchange.send(self._name("rows", place), table_of(rows), np.zeros(len(rows), int), 1)
         if self.recipe.weighs_columns:
             batches = (pa.record_batch({"x": np.ascontiguousarray(of)}) for of in matrix.T)
@@ -132,9 +137,19 @@ class Search:
             )
         sizes = np.bincount(group, minlength=n_groups(rows))
         largest = np.zeros(len(sizes))
-        reach = np.maximum(matrix.max(axis=1, initial=0.0), -matrix.min(axis=1, initial=0.0))
-        np.maximum.at(largest, group, reach)
+        np.maximum.at(largest, group, reach(matrix))
         return Stored(rows.take(NO_IDS), len(rows), sample, sizes, largest, unfit_decimals(rows))
+
+    def _in_order(
+        self, stored: Sequence[Stored], places: Sequence[int], like: Rows
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (scaled) rows and their groups, of one partition after the other."""
+        groups, first = numbered_in(stored, like), 0
+        for each, place in zip(stored, places, strict=True):
+            own = replace(each.like, codes=each.like.codes[:, :0], integers={}, passthrough=None)
+            rows, _ = rows_of(self.exchange.receive([self._name("rows", place)], 0), own)
+            of, first = groups[first : first + len(each.sizes)], first + len(each.sizes)
+            yield self.recipe.scaled(rows.numeric), of[groups_of(rows)]
 
     def _columns(self, places: Sequence[int], n: int) -> Iterator[np.ndarray]:
         names = [self._name("columns", place) for place in places]
@@ -147,11 +162,15 @@ class Search:
         like: Rows,
         lone: np.ndarray,
         weight: float,
+        model: Any = None,
+        axes: Axes | None = None,
+        largest: np.ndarray | None = None,
     ) -> Layout:
-        """Cut the cells."""
-        largest = np.zeros(n_groups(like))
-        each_largest = np.concatenate([each.largest for each in stored])
-        np.maximum.at(largest, numbered_in(stored, like), each_largest)
+        """Cut the cells; `largest` are the largest absolute values of the groups' searched rows."""
+        if largest is None:
+            largest = np.zeros(n_groups(like))
+            each_largest = np.concatenate([each.largest for each in stored])
+            np.maximum.at(largest, numbered_in(stored, like), each_largest)
         units = np.ones(len(largest))
         # Others are of usual size, and there may be many groups.
         for group in np.flatnonzero(np.abs(np.frexp(np.maximum(largest, weight))[1]) > 100):
@@ -162,7 +181,11 @@ class Search:
             step = float(np.ldexp(1.0, np.frexp((largest * units).max())[1] + 4))
         pieces = -(-max(each.n_rows for each in stored) // CELL_NEW_ROWS)
         layout = Layout(None, units, step, lone, weight, found.starts, pieces, like, found.decimals)
+        layout = replace(layout, axes=axes)
         sample = concatenated([as_of_class(each.sample, like) for each in stored])
+        tables = self.recipe.tables(like, model)
+        if tables:
+            layout = replace(layout, levels=kernels.level_places(tables, sample.codes))
         points = self._points(layout, sample, self._matrix(layout, sample))
         return replace(layout, cutting=kernels.cut(points, (self.cls.cells - 1).bit_length()))
 
@@ -176,7 +199,10 @@ class Search:
     ) -> dict[str, np.ndarray]:
         """Send rows of a partition to their cells, with what is known of each."""
         matrix = self._matrix(layout, rows)
-        same = self._representatives(matrix, rows)
+        named = rows
+        if layout.levels is not None:
+            named = replace(rows, codes=layout.levels.named(rows.codes))
+        same = self._representatives(matrix, named)
         travels = same == np.arange(len(rows))
         surplus = np.flatnonzero(asks & ~travels)
         asks[same[surplus]] = True
@@ -229,12 +255,16 @@ class Search:
 
     def _matrix(self, layout: Layout, rows: Rows) -> np.ndarray:
         matrix = self.recipe.scaled(rows.numeric)
+        if layout.axes is not None:
+            matrix = project(matrix, *layout.axes)
         if (layout.units == 1.0).all():
             return matrix
         return np.asarray(matrix * layout.units[groups_of(rows), None])
 
     def _points(self, layout: Layout, rows: Rows, matrix: np.ndarray) -> np.ndarray:
         """Return what is cut into cells: rows of different groups are far from each other."""
+        if layout.levels is not None:
+            matrix = layout.levels.points(rows.codes)
         if rows.group is None:
             return matrix
         return np.concatenate([matrix, layout.step * rows.group[:, None]], axis=1)
@@ -249,7 +279,7 @@ class Search:
         return rows_of(self.exchange.receive(names, c), layout.like)
 
     def _cell(self, layout: Layout, rows: Rows) -> Any:
-        build = self._build(rows)
+        build = self._build(layout, rows)
         matrix = self._matrix(layout, rows)
         if rows.group is None:
             return kernels.Cell(matrix, rows.codes, layout.weight * layout.units[0], build)
@@ -261,7 +291,14 @@ class Search:
 
         return kernels.GroupedCell(group, cell)
 
-    def _build(self, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
+    def _asking(self, layout: Layout, rows: Rows) -> np.ndarray:
+        """Return rows as those of other cells ask: codes follow their numbers."""
+        points = self._matrix(layout, rows)
+        if layout.levels is not None:
+            return rows.codes
+        return np.concatenate([points, rows.codes], axis=1) if layout.weight else points
+
+    def _build(self, layout: Layout, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
         """Return what makes the index of a cell, of rows, codes and the weight of a category."""
         raise NotImplementedError
 
@@ -304,7 +341,8 @@ class Search:
         low, high = boxes["low"].copy(), boxes["high"].copy()
         low[c], high[c] = np.inf, -np.inf
         points = self._points(layout, rows, self._matrix(layout, rows))[asking]
-        query, to = kernels.meets(layout.cutting, points, squares[:, -1], low, high)
+        slack = 0.0 if layout.levels is None else layout.levels.slack
+        query, to = kernels.meets(layout.cutting, points, squares[:, -1], low, high, slack)
         of = group[query]
         there = (boxes["first"][to] <= of) & (of <= boxes["last"][to]) & ~lone[query]
         query, to = query[there], to[there]
@@ -337,9 +375,7 @@ class Search:
             for other in range(layout.cutting.n_cells):
                 came = self.exchange.receive([self._name("forward", other)], c)
                 asked, more = rows_of(came, like)
-                points = self._matrix(layout, asked)
-                if layout.weight:
-                    points = np.concatenate([points, asked.codes], axis=1)
+                points = self._asking(layout, asked)
                 for i, j in pairwise(_slices(len(came), k)):
                     if i == j or not len(rows):
                         yield batch_of(schema.empty_table())
@@ -418,6 +454,24 @@ class Search:
                 if len(came):
                     rows, known = rows_of(came, self._bare(layout.like))
                     yield rows, known, np.searchsorted(asked, known["like"].to_numpy())
+
+
+def reach(matrix: np.ndarray) -> np.ndarray:
+    """Return the largest absolute value of each row."""
+    found = np.maximum(matrix.max(axis=1, initial=0.0), -matrix.min(axis=1, initial=0.0))
+    return np.asarray(found)
+
+
+def in_blocks(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Cut rows that come in parts into blocks of `class_rows`; the last may be smaller."""
+    held = np.empty((0, 0))
+    for part in parts:
+        held, step = np.concatenate([held, part]) if len(held) else part, class_rows(part.shape[1])
+        whole = len(held) - len(held) % step
+        yield from (held[start : start + step] for start in range(0, whole, step))
+        held = held[whole:]
+    if len(held):
+        yield held
 
 
 def merged_boxes(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

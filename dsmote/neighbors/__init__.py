@@ -3,6 +3,7 @@
 from dsmote.neighbors.brute import BruteSearch, DirectSearch
 from dsmote.neighbors.categorical import MixedSearch, ValueDifferenceSearch, level_probabilities
 from dsmote.neighbors.engines import (
+    Axes,
     BruteIndex,
     CappedIndex,
     Choice,
@@ -12,15 +13,18 @@ from dsmote.neighbors.engines import (
     ProjectedSearch,
     SklearnIndex,
     TreeIndex,
+    blocks_of,
     choose_engine,
     few,
     leading_axes,
     measure_recall,
+    project,
 )
 from dsmote.neighbors.exact import NeighborIndex
 from dsmote.neighbors.tree import TreeSearch
 
 __all__ = [
+    "Axes",
     "BruteIndex",
     "BruteSearch",
     "CappedIndex",
@@ -36,9 +40,11 @@ __all__ = [
     "TreeIndex",
     "TreeSearch",
     "ValueDifferenceSearch",
+    "blocks_of",
     "choose_engine",
     "few",
     "leading_axes",
     "level_probabilities",
     "measure_recall",
+    "project",
 ]

@@ -45,6 +45,8 @@ _SLICE = 1 << 16  # rows that are rotated at once
 _RADII = 8  # groups of about the same radius, of each of which the tree takes the largest
 _ASKED = 1 << 15  # query rows that a cell looks at at once
 _LEAST = 512  # query rows of such a group
+_SEEN_ROWS = 1 << 10  # rows that tell in which directions levels spread, of so many values at most
+_VALUES = 1 << 22
 _FEW = 512  # rows of a group whose index is made again: of many groups all would be large
 # Of the estimate of forwards:
 _SEEN = 32  # sampled rows of a cell that tell its shape
@@ -404,21 +406,57 @@ def representatives(matrix: np.ndarray, codes: np.ndarray, k: int) -> np.ndarray
     return groups.members[groups.starts[groups.of] + place]
 
 
-def level_points(codes: np.ndarray, tables: Sequence[np.ndarray]) -> tuple[np.ndarray, float]:
-    """Write rows of categories as points, to be cut into cells, and tell their slack.
+@dataclass(frozen=True)
+class Levels:
+    """The levels of categorical columns as points, where rows are compared by their classes.
 
-    Distances of the points exceed those of the value difference metric by no more than that; see
-    :mod:`dsmote.neighbors.categorical` for why.
+    The point of a row is the sum of those of its levels. Distances of points exceed those of the
+    value difference metric by no more than `slack`: see :mod:`dsmote.neighbors.categorical` for
+    why.
     """
+
+    tables: tuple[np.ndarray, ...]  # P(class | level) of each column
+    places: tuple[np.ndarray, ...]  # float64, shape (levels, a): the points of its levels
+    first: tuple[np.ndarray, ...]  # the first level of which classes are spread as of a level
+    slack: float
+
+    def points(self, codes: np.ndarray) -> np.ndarray:
+        """Return the points of rows."""
+        points = np.zeros((len(codes), self.places[0].shape[1]))
+        for place, column in zip(self.places, codes.T, strict=True):
+            points += place[column]
+        return points
+
+    def named(self, codes: np.ndarray) -> np.ndarray:
+        """Return codes in which levels are the same that no distance tells apart."""
+        named = np.empty_like(codes)
+        for j, (first, column) in enumerate(zip(self.first, codes.T, strict=True)):
+            named[:, j] = first[column]
+        return named
+
+
+def level_places(tables: Sequence[np.ndarray], sample: np.ndarray) -> Levels:
+    """Place levels along the directions in which sampled rows of codes spread."""
     q, n_classes = len(tables), tables[0].shape[1]
-    points = [
-        np.sqrt(2.0) * (table - table.mean(axis=1, keepdims=True))[column]
-        for table, column in zip(tables, codes.T, strict=True)
-    ]
+    # Let v be the difference of two levels' probabilities. Its sum is 0, so its positive and its
+    # negative parts add up to |v|_1 / 2 each, and |v|_2^2 <= |v|_1^2 / 2: points of sqrt(2) p are
+    # no further apart than the levels. Squares of both are added up over columns. Where the sum is
+    # not quite 0, by rounding or of levels without rows, there is slack; less without the mean.
+    points = [np.sqrt(2.0) * (table - table.mean(axis=1, keepdims=True)) for table in tables]
+    axes = np.eye(q * n_classes)
+    if len(axes) > _AXES:
+        # What is left out only makes the bound weaker.
+        some = sample[:: max(1, -(-len(sample) // max(2, min(_SEEN_ROWS, _VALUES // len(axes)))))]
+        written = [place[column] for place, column in zip(points, some.T, strict=True)]
+        rows = np.concatenate(written, axis=1)
+        axes = principal_axes(rows - rows.mean(axis=0))[1][:, :_AXES] if len(rows) else axes[:, :1]
+    places = [place @ share for place, share in zip(points, np.split(axes, q), strict=True)]
     sums = [np.ptp(table.sum(axis=1)) + 4 * n_classes * _EPS for table in tables]
     short = max(0.0, 1.0 - 2.0 / n_classes) ** 0.5 * float(np.linalg.norm(sums))
     error = 64.0 * ((n_classes + 1) * q + 4) ** 1.5 * q**0.5 * _EPS
-    return np.concatenate(points, axis=1), short + error
+    groups = [group_equal_rows(table, np.empty((len(table), 0), np.int32)) for table in tables]
+    first = tuple(of.first[of.of].astype(np.int32) for of in groups)
+    return Levels(tuple(tables), tuple(places), first, short + error)
 
 
 @dataclass(frozen=True)

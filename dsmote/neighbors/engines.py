@@ -18,7 +18,7 @@ chosen depends on the rows alone, and never on a clock.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -30,6 +30,7 @@ from dsmote.neighbors.brute import BruteSearch, Corners, DirectSearch, RowSearch
 from dsmote.neighbors.categorical import MixedSearch
 from dsmote.neighbors.exact import Found, NeighborIndex
 from dsmote.neighbors.tree import TreeSearch, intrinsic_dimension, principal_axes
+from dsmote.plan.memory import class_rows
 
 Codes = np.ndarray | None
 
@@ -617,22 +618,66 @@ class GroupedSearch:
         raise NotImplementedError("a point that is not in the index has no group to search in")
 
 
-def leading_axes(matrix: np.ndarray, n_components: int | float) -> tuple[np.ndarray, np.ndarray]:
+_PROJECTED = 1 << 16  # values that are projected at once: they stay in the cache
+
+Axes = tuple[np.ndarray, np.ndarray]  # centre of rows, and directions from it
+
+
+def blocks_of(matrix: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield rows in order, `class_rows` at a time."""
+    step = class_rows(matrix.shape[1])
+    for start in range(0, len(matrix), step):
+        yield matrix[start : start + step]
+
+
+def leading_axes(blocks: Callable[[], Iterable[np.ndarray]], n_components: int | float) -> Axes:
     """Find the centre of rows, and orthonormal directions in which they spread most.
 
-    `n_components` is their number, min(n, d) at most; or, between 0 and 1, the share of the
-    variance that the fewest of them must hold.
+    `blocks` gives the rows in order, `class_rows` at a time, as often as it is called: sums are
+    those of blocks added up, so they do not depend on where the rows lie. `n_components` is the
+    number of directions, min(n, d) at most; or, between 0 and 1, the share of the variance that the
+    fewest of them must hold.
     """
-    centre = matrix.mean(axis=0)
-    centred = matrix - centre
-    centred = np.ldexp(centred, -np.frexp(np.abs(centred).max(initial=0.0))[1])
-    values, axes = principal_axes(centred)
+    n, total, ends = 0, np.zeros(()), []
+    for block in blocks():
+        n, total = n + len(block), total + block.sum(axis=0)
+        ends.append(np.stack([block.min(axis=0), block.max(axis=0)]))
+    centre = total / n
+    largest = np.abs(np.concatenate(ends) - centre).max(initial=0.0)
+    exponent, d = -np.frexp(largest)[1], len(centre)
+    centred = (np.ldexp(block - centre, exponent) for block in blocks())
+    if n < d:
+        values, axes = principal_axes(np.concatenate([*centred]))
+    else:
+        product = np.zeros((d, d))
+        for block in centred:
+            product += block.T @ block
+        values, axes = np.linalg.eigh(product)
+        values, axes = values[::-1], axes[:, ::-1]
     values = np.maximum(values, 0.0)
     n = int(n_components)
     if not isinstance(n_components, int | np.integer):
         share = np.cumsum(values) / max(float(values.sum()), np.finfo(float).tiny)
         n = min(len(values), int(np.searchsorted(share, n_components - 1e-12)) + 1)
     return centre, np.ascontiguousarray(axes[:, : min(n, len(values))])
+
+
+def project(rows: np.ndarray, centre: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Return where rows lie along axes, each the same whatever rows are projected with it.
+
+    A product of matrices rounds a row as its place and the number of rows have it, and neighbours
+    are ordered by what comes of it to the last bit.
+    """
+    made = np.empty((len(rows), axes.shape[1]))
+    step = max(1, _PROJECTED // max(1, axes.shape[1]))
+    for start in range(0, len(rows), step):
+        centred = rows[start : start + step].T - centre[:, None]
+        along = np.zeros((axes.shape[1], centred.shape[1]))
+        term = np.empty_like(along)
+        for values, share in zip(centred, axes, strict=True):
+            along += np.multiply(share[:, None], values, out=term)
+        made[start : start + step] = along.T
+    return made
 
 
 class ProjectedSearch:
@@ -664,5 +709,5 @@ class ProjectedSearch:
     def query_points(self, points: np.ndarray, k: int) -> Found:
         """Return the k nearest rows of points, shape (m, d) and further columns for codes."""
         d = len(self._centre)
-        projected = (points[:, :d] - self._centre) @ self._axes
+        projected = project(points[:, :d], self._centre, self._axes)
         return self._index.query_points(np.concatenate([projected, points[:, d:]], axis=1), k)

@@ -81,6 +81,7 @@ _LEAF = 32  # rows of a leaf
 _FEW = 64  # rows that are scanned before they could be rotated
 _CACHED = 1 << 20  # bytes of rows that stay in the cache however they lie
 _NARROW = 4  # columns: rows lie so close together that moving them takes longer than it saves
+_COLUMNS = 4  # that are reordered at once; of fewer more memory is read than is used
 _FAR = 1e150  # points beyond it are as far from all rows: their squares overflow, or nearly
 _TINY = 1e-150  # distances below it lose digits, because their squares underflow
 
@@ -136,7 +137,10 @@ class RotatedTree:
         if data.nbytes > _CACHED and data.shape[1] > _NARROW:
             self._ids = leaf_by_leaf.astype(np.int64)
             del self._tree
-            data = data[self._ids]
+            # In place, some columns at a time: as quick as a second copy.
+            for start in range(0, data.shape[1], _COLUMNS):
+                some = data[:, start : start + _COLUMNS]
+                some[:] = some[self._ids]
             # The cuts depend on the values only, so it has the same boxes.
             self._tree = cKDTree(data, leafsize=_LEAF, balanced_tree=False)
 

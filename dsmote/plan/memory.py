@@ -47,7 +47,11 @@ QUERIES = 1 << 15  # query rows for the nearest of all rows at a time
 BALLS = 1 << 12  # of queries whose balls are compared with all cells at a time
 CELL_SAMPLE = 1 << 15  # rows from which cells are cut
 CELL_NEW_ROWS = 1 << 16  # new rows of a cell that are held until they are sent
+CLASS_ROWS = 1 << 14  # rows of a class that are looked at at once, where all are, in their order,
+CLASS_VALUES = 1 << 20  # of so many values at most
+KEPT_PAIRS = 1 << 21  # of rows of a cluster, whose distances are looked at at once
 CHUNK_BYTES = 8 * 2**20  # of the rows of a class that are written and read together
+_ALLOCATING = "what one task knows of each row of the class"
 USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
 
 
@@ -86,7 +90,13 @@ class Needs:
     estimators: bool = False  # workers import scikit-learn
     grouped: bool = False  # neighbours are of the own group
     cells: bool = False  # no worker need hold the rows of a class: see Recipe.in_cells
+    in_order: bool = False  # one task looks at all rows of a class, wherever they are
+    kept: int = 0  # rows of the class that it keeps, and compares with each other
     told: int = 0  # neighbours of each row that a cleaning method is told of at once
+    few: int = 0  # rows of a cleaning method that may travel to all partitions
+    rounds: int = 0  # readings in which they do; 0 where they cannot
+    all_ask: bool = False  # they are not those that ask, but those that may be found
+    held: int = 0  # bytes of each row that the rule then holds
 
 
 @dataclass(frozen=True)
@@ -100,6 +110,8 @@ class ClassMemory:
     generate: int
     block: int
     n_blocks: int
+    term: str = "gathering and indexing the class rows"  # what is built
+    made: str = "block(s) of new rows at a time"  # by those that run at once
 
 
 @dataclass(frozen=True)
@@ -246,11 +258,13 @@ def cell_memory(
     cell: ClassMemory,
     row: int,
     needs: Needs,
+    partition: int = 0,
 ) -> ClassMemory:
     """Project the bytes for a class whose rows are cut into cells.
 
     `whole` is what it would need with all rows in a worker, `cell` what a class of so many rows as
-    a cell would; `row` are the bytes of a row of the class as it travels.
+    a cell would; `row` are the bytes of a row of the class as it travels, `partition` those of the
+    largest partition.
     """
     # Of each query its neighbours at home; rows that come from another cell, those that answer
     # them, and neighbours in other cells are no more than the cell's own; new rows; and surplus
@@ -268,6 +282,16 @@ def cell_memory(
     # of a group that no other of its partition is of.
     each = 48 + (64 if needs.n_neighbors_all else 0) + 64 * needs.grouped
     allocation = each * n_rows + 3 * CELL_SAMPLE * row
+    columns = row // 8
+    if needs.in_order:
+        # The class rows of a partition as they are read, scaled and beside those before; a block of
+        # them, and sums of products of their columns.
+        read = 3 * min(n_rows * row, partition) + 40 * class_rows(columns) * columns
+        allocation += read + 40 * min(n_rows, columns) ** 2
+    if needs.kept:
+        # The cluster of each row and what is drawn in it; pairs of some of the rows.
+        some = min(n_rows, needs.kept)
+        allocation += 48 * n_rows + 24 * columns * some + 32 * min(some**2, KEPT_PAIRS)
     collect = 5 * whole.block  # as it comes, as arrays, in order, as a frame, and as it is written
     return ClassMemory(
         whole.label,
@@ -277,6 +301,8 @@ def cell_memory(
         generate=max(task, collect),
         block=whole.block,
         n_blocks=max(whole.n_blocks, n_cells),
+        term="the search of a cell" if task >= allocation else _ALLOCATING,
+        made="cell(s) at a time" if task >= collect else whole.made,
     )
 
 
@@ -292,7 +318,13 @@ def chunk_memory(
     layout = n_rows * (80 if n_numeric else 32)
     # Rows as they are read and put together, beside a chunk as it is in a file, and as rows.
     read = (2 * block_rows + 3 * chunk_rows(row)) * row
-    return replace(whole, gather=0, build=layout, index=0, generate=whole.generate + read)
+    generate = whole.generate + read
+    return replace(whole, gather=0, build=layout, index=0, generate=generate, term=_ALLOCATING)
+
+
+def class_rows(columns: int) -> int:
+    """Return how many rows of a class are looked at at once, where all are, in their order."""
+    return max(1, min(CLASS_ROWS, CLASS_VALUES // max(1, columns)))
 
 
 def chunk_rows(row: int) -> int:
@@ -378,8 +410,8 @@ def project(
     ids = "carry columns of very many levels, such as an id, or give each worker more memory"
     terms = [
         (index, "the neighbour index and its rows", more),
-        (building, "gathering and indexing the class rows", more),
-        (busy * generate, f"{busy} block(s) of new rows at a time", more),
+        (building, max(classes, key=lambda c: c.build).term, more),
+        (busy * generate, f"{busy} {max(classes, key=lambda c: c.generate).made}", more),
         (threads * partition, f"{threads} input partition(s) at a time", smaller),
         (waiting, "partitions that wait to be passed on", smaller),
         (held, "the table and its output, in memory as a whole", lazy),

@@ -2,8 +2,8 @@
 
 The seconds are a sum over what is done how often, each with what it took when it was measured: one
 core of a server, one thread of BLAS, files in the cache of a local disk, classes of 30,000 to
-200,000 rows of 3 to 20 columns in 4 to 16 cells (see tests/benchmarks/cells.py). They were within a
-factor of two there; other machines and slow file systems have factors of their own.
+200,000 rows of 3 to 20 columns in 4 to 256 cells (see tests/benchmarks/cells.py). They were within
+a factor of two there; other machines and slow file systems have factors of their own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import expm1, gamma, pi
 
+from dsmote.plan.memory import CELL_NEW_ROWS, Needs
 from dsmote.plan.plan import ClassPlan
 
 ROW = 5e-6  # a row of the class: stored, sent to its cell, read there three times, indexed
@@ -22,7 +23,8 @@ BRUTE_QUERY = 15e-6  # a query that is compared with all rows of a cell, and eac
 PAIR = 1.3e-9
 NEW_ROW = 5e-6  # made, sent to its block, and put in order there
 SLICE = 0.5e-3  # a slice of a file, opened and read
-ANSWERS = 5 * SLICE  # the answers of one cell to another, for each neighbour: written, read twice
+QUERIES = 4 * SLICE  # of one cell to another: written, read, and their number twice
+ANSWERS = 3 * SLICE  # to these, or to a part of them: written, read twice
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,25 @@ def cell_work(
         each = further = BRUTE_QUERY + PAIR * rows
     seconds = ROW * c.usable + NEW_ROW * c.new
     seconds += asking * each + asking * forwards * (FORWARD + further)
-    seconds += 3 * SLICE * partitions * c.cells + ANSWERS * k * c.cells**2
+    parts = max(1.0, min(k, asking * forwards / c.cells**2 * k / CELL_NEW_ROWS))
+    seconds += 3 * SLICE * partitions * c.cells + (QUERIES + ANSWERS * parts) * c.cells**2
     size = 2 * c.usable * row + asking * (16 * k + forwards * row) + c.new * row
     return CellWork(asking, queries * rows, size, seconds)
+
+
+READ, VALUE = 0.5e-6, 0.06e-6  # a row that is read once more, and each of its features
+INDEX = 1.7e-6  # a row of a partition, in a tree of its own
+ASK = 5e-6  # a row that travels, in the tree of one partition
+FIND = 10e-6  # a row of a partition, in the tree of the rows that travel
+
+
+def gather_seconds(rows: int, features: int, needs: Needs, partitions: int) -> float:
+    """Return what it takes to compare few rows with all, about.
+
+    Examples
+    --------
+    >>> round(gather_seconds(10**6, 10, Needs(1, few=10**4, rounds=2), 4))
+    7
+    """
+    each = FIND * rows if needs.all_ask else INDEX * rows + ASK * needs.few * partitions
+    return needs.rounds * each + (needs.rounds + 1) * rows * (READ + features * VALUE)

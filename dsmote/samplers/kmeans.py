@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral, Real
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dsmote.execute import Bases, ClassContext, Recipe, Table
-from dsmote.plan import Schema, shares
+from dsmote.plan import Needs, Schema, shares
+from dsmote.plan.memory import KEPT_PAIRS
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow
 
-_BLOCK = 1 << 21  # distances that are looked at at once: 16 MiB
 _MOST = 10_000  # rows of a cluster whose distances are all looked at
 
 
@@ -27,7 +27,7 @@ def log_mean_distance(matrix: np.ndarray) -> float:
     centred = matrix - matrix.mean(axis=0)
     squares = np.einsum("ij,ij->i", centred, centred)
     n, total = len(centred), 0.0
-    step = max(1, _BLOCK // n)
+    step = max(1, KEPT_PAIRS // n)
     for start in range(0, n, step):
         rows = slice(start, start + step)
         between = squares[rows, None] + squares - 2.0 * (centred[rows] @ centred.T)
@@ -51,6 +51,19 @@ class KMeansRecipe(Recipe):
     lazy_report = True
 
     sample = property(lambda self: 2**62 if self.max_fit_rows is None else self.max_fit_rows)
+    in_cells = property(lambda self: self.exact)
+
+    def needs(self) -> Needs:
+        """Say what the plan has to reckon with."""
+        how = self.kmeans_estimator
+        n = (
+            8
+            if how is None
+            else how
+            if isinstance(how, Integral)
+            else getattr(how, "n_clusters", 8)
+        )
+        return replace(super().needs(), in_order=True, kept=int(n) * _MOST)
 
     def fit(self, matrix: np.ndarray, ranks: np.ndarray, numbers: np.ndarray, seed: int) -> Any:
         """Fit the clustering."""
@@ -77,13 +90,14 @@ class KMeansRecipe(Recipe):
 
     def bases(self, ctx: ClassContext) -> Bases:
         """Choose clusters, divide the new rows between them, and draw bases in each."""
-        matrix, rank = self.scaled(ctx.rows.numeric), ctx.cls.rank
-        cluster = np.asarray(ctx.model.predict(matrix), dtype=np.int64)
-        total = ctx.survey.sum(axis=0)
+        rank, n = ctx.cls.rank, len(ctx.rows)
+        # An estimator may round a row as those that come with it have it.
+        parts = [np.asarray(ctx.model.predict(block), dtype=np.int64) for block in ctx.blocks()]
+        cluster, total = np.concatenate(parts), ctx.survey.sum(axis=0)
         ours = np.bincount(cluster, minlength=len(total))
-        if ctx.survey[rank].sum() != len(matrix):
+        if ctx.survey[rank].sum() != n:
             raise ValueError(
-                f"class {ctx.cls.label!r} has {len(matrix):,} rows, but "
+                f"class {ctx.cls.label!r} has {n:,} rows, but "
                 f"{int(ctx.survey[rank].sum()):,} when all rows were assigned to clusters; "
                 "data that change between two reads cannot be resampled: write them to files, or "
                 "call persist()"
@@ -113,9 +127,9 @@ class KMeansRecipe(Recipe):
                 f"{self.k + 1} rows (k + 1); lower k_neighbors, or pass on_small_group='copy'"
             )
         chosen = np.flatnonzero(valid)
-        parts = shares(self._weights(matrix, cluster, chosen), ctx.cls.new)
-        ends, first = np.zeros(len(matrix), dtype=np.int64), 0
-        for c, n_new in zip(chosen, parts.tolist(), strict=True):
+        new = shares(self._weights(ctx, cluster, chosen), ctx.cls.new)
+        ends, first = np.zeros(n, dtype=np.int64), 0
+        for c, n_new in zip(chosen, new.tolist(), strict=True):
             among = np.flatnonzero((cluster == c) & ~skipped)
             if n_new:
                 ends += ctx.drawn(among, n_new, first).ends
@@ -139,19 +153,27 @@ class KMeansRecipe(Recipe):
             )
         return lone & (self.on_small_group == "skip")
 
-    def _weights(self, matrix: np.ndarray, cluster: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    def _weights(self, ctx: ClassContext, cluster: np.ndarray, chosen: np.ndarray) -> np.ndarray:
         """Return sparsity = (mean distance)^e / n of each chosen cluster, up to a factor."""
-        logs, exponent = [], self.density_exponent
-        for c in chosen:
-            rows = matrix[cluster == c]
+        logs, exponent, sizes = [], self.density_exponent, np.bincount(cluster)[chosen]
+        places = [np.flatnonzero(cluster == c) for c in chosen]
+        places = [at[:: -(-len(at) // _MOST)] for at in places]
+        wanted, taken, first = np.sort(np.concatenate(places)), [], 0
+        for block in ctx.blocks():
+            ends = np.searchsorted(wanted, [first, first + len(block)])
+            taken.append(block[wanted[slice(*ends)] - first])
+            first += len(block)
+        matrix = np.concatenate(taken)
+        for at, size in zip(places, sizes, strict=True):
+            rows = matrix[np.searchsorted(wanted, at)]
             e = float(matrix.shape[1] if isinstance(exponent, str) else exponent)
             spread = log_mean_distance(rows)
             power = 0.0 if e == 0 else e * spread
-            logs.append(power - np.log(len(rows)))
+            logs.append(power - np.log(size))
         # In logarithms: a distance to the power of fifty columns is soon beyond a float.
         top = max(logs)
         if not np.isfinite(top):  # equal rows in every cluster
-            return np.array([1.0 / (cluster == c).sum() for c in chosen])
+            return 1.0 / sizes
         return np.exp(np.array(logs) - top)
 
 
@@ -184,7 +206,7 @@ class KMeansSMOTE(OverSampler):
         hashes of the rows, which is the same however they are partitioned. None: to all rows.
     neighbors, scale
         As in :class:`~dsmote.SMOTE`; clusters are those of scaled columns.
-    carry, missing, on_small_class, on_small_group, provenance
+    carry, missing, on_small_class, on_small_group, provenance, route, scratch, max_pairs
         As in :class:`~dsmote.SMOTE`.
 
     Attributes
@@ -200,7 +222,8 @@ class KMeansSMOTE(OverSampler):
     -----
     Reads the data three times: to count the classes, to collect their rows and the sample and
     write the originals, and to count all rows by cluster. On Dask only the first happens at once;
-    the clustering is a task of the graph.
+    the clustering is a task of the graph. Where a class lies in cells, one task assigns its rows to
+    clusters, a block after the other; neighbours are found in the cells of a cluster.
 
     References
     ----------
@@ -234,6 +257,9 @@ class KMeansSMOTE(OverSampler):
     scale: str | None = None
     on_small_class: str = "error"
     on_small_group: str = "error"
+    route: str = "auto"
+    scratch: str | None = None
+    max_pairs: float = 1e13
 
     def _schema(self, table: Table, group: Any) -> Schema:
         self.cluster_balance_threshold_ = self.cluster_balance_threshold

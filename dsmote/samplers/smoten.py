@@ -26,14 +26,17 @@ class NominalRecipe(Recipe):
         """Say that categories are compared; how is chosen from the rows when they are there."""
         return Choice("value difference", "categories are compared by the classes they occur with")
 
-    def search_space(self, rows: Rows, model: Any = None) -> SearchSpace | None:
-        """Return the codes, and the probability of each class given each level that occurs."""
+    def tables(self, rows: Rows, model: Any) -> tuple[np.ndarray, ...]:
+        """Return the probability of each class given each level that occurs."""
         labels = sort_labels({c for of in model for row in of.rows.values() for c in row})
-        tables = tuple(
+        return tuple(
             level_probabilities(of.table(levels.tolist(), labels))
             for of, levels in zip(model, rows.levels, strict=True)
         )
-        return SearchSpace(rows.numeric, rows.codes, tables=tables)
+
+    def search_space(self, rows: Rows, model: Any = None) -> SearchSpace | None:
+        """Return the codes, and what their levels tell of the classes."""
+        return SearchSpace(rows.numeric, rows.codes, tables=self.tables(rows, model))
 
     def build_index(self, space: SearchSpace, engine: Any, seed: int) -> NeighborIndex:
         """Index them."""
@@ -70,7 +73,7 @@ class SMOTEN(OverSampler):
         As in :class:`~dsmote.SMOTE`. A missing category is a level of its own.
     neighbors : {"auto", "tree", "brute"}, default="auto"
         All three find the same, true neighbours.
-    carry, on_small_class, on_small_group, provenance
+    carry, on_small_class, on_small_group, provenance, route, scratch
         As in :class:`~dsmote.SMOTE`; there is no single neighbour and no gap.
 
     Attributes
@@ -109,6 +112,8 @@ class SMOTEN(OverSampler):
     neighbors: str = field(default="auto", metadata=allow({"auto", "tree", "brute"}))
     on_small_class: str = "error"
     on_small_group: str = "error"
+    route: str = "auto"
+    scratch: str | None = None
 
     def _recipe(self, **more: Any) -> Recipe:
         return super()._recipe(neighbors=None, how=self.neighbors, **more)

@@ -33,7 +33,7 @@ class MixedRecipe(Recipe):
             return Choice(f"mixed {self.neighbors.name}", "as asked for", self.neighbors)
         measured = self.scaled(sample)
         weight = mixed_weight(measured.T) if len(sample) else 1.0
-        chosen = choose_engine(n_rows, self._projected(measured), codes, weight)
+        chosen = choose_engine(n_rows, self.projected(measured), codes, weight)
         return chosen._replace(name=f"mixed {chosen.name}")
 
     def search_space(self, rows: Rows, model: Any = None) -> SearchSpace | None:

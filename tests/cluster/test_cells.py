@@ -311,6 +311,8 @@ def write_parts(folder, files, rows, method, params):
             frame["town"] = rng.choice([f"town number {i}" for i in range(20)], rows)
         if names:
             frame["kind"] = pd.Categorical(rng.choice(["x", "y", "z"], rows))
+        if method == "SMOTEN":
+            frame = (8 * frame).round().astype(int).astype(str)
         frame["label"] = np.where(rng.random(rows) < 0.45, "rare", "usual")
         frame.to_parquet(folder / f"{number:02d}.parquet", index=False)
 
@@ -325,6 +327,7 @@ CELLS, FILES = "in cells, because", "stay in scratch files, because"
         ("SMOTE", {}, 36, 20_000, 452, CELLS),
         ("SMOTENC", {}, 12, 45_000, 504, CELLS),
         ("BorderlineSMOTE", {}, 12, 45_000, 500, CELLS),
+        ("SMOTEN", {}, 12, 45_000, 430, CELLS),
         ("RandomOverSampler", {}, 20, 40_000, 400, FILES),
         ("PolynomFitSMOTE", {"provenance": "full", "carry": ["town"]}, 20, 40_000, 400, FILES),
     ],

@@ -4,14 +4,20 @@ import dask
 import numpy as np
 import pytest
 
-from dsmote import SMOTE, SMOTENC, SVMSMOTE, BorderlineSMOTE
+from dsmote import SMOTE, SMOTEN, SMOTENC, SVMSMOTE, BorderlineSMOTE, KMeansSMOTE
 from dsmote.execute.exchange import Exchange
 from tests.dask.test_lazy import Store, made_frame, sizes_of, tasks_of
+from tests.samplers import table_of
 from tests.tables import assert_same_bits, counted_computes, even, mixed, numbers, set_constant
 
 HOW = {
     "smote": SMOTE(random_state=0),
     "smotenc": SMOTENC(["c", "d"], random_state=0),
+    "smoten": SMOTEN(random_state=0),
+    "projected-smote": SMOTE(n_components=2, random_state=0),
+    "kmeans-smote": KMeansSMOTE(
+        kmeans_estimator=2, cluster_balance_threshold=0.0, max_fit_rows=300, random_state=0
+    ),
     "borderline-1": BorderlineSMOTE(random_state=0),
     "borderline-2": BorderlineSMOTE(kind="borderline-2", random_state=0),
     "svm": SVMSMOTE(random_state=0, max_fit_rows=300),
@@ -19,6 +25,8 @@ HOW = {
 
 
 def tables(name, n=400):
+    if name == "smoten":
+        return table_of(name, n, n // 4)
     return mixed(n, n // 2) if name == "smotenc" else numbers(n, n // 4)
 
 
@@ -87,12 +95,13 @@ def test_read_and_computed_as_often_as_in_one_piece(name, counted, monkeypatch):
         found[route] = len(computes), len(how.plan_.passes), made
     # All rows are searched where they were stored, and not read once more.
     once_more = HOW[name]._recipe().n_neighbors_all > 0
-    assert found["cells"][:2] == (not counted, 2 - counted)
-    assert found["broadcast"][:2] == (not counted, 2 - counted + once_more)
+    passes = 2 - counted + HOW[name]._recipe().surveys
+    assert found["cells"][:2] == (not counted, passes)
+    assert found["broadcast"][:2] == (not counted, passes + once_more)
     assert_same_bits(found["cells"][2], found["broadcast"][2])
 
 
-@pytest.mark.parametrize("name", ["smote", "smotenc", "borderline-2"])
+@pytest.mark.parametrize("name", ["smote", "smotenc", "smoten", "kmeans-smote", "borderline-2"])
 def test_a_part_of_the_result_is_that_part(name, monkeypatch):
     """Blocks may be computed one by one, and again: the files that are there are used."""
     set_constant(monkeypatch, "plan", "CELL_ROWS", 20 if "smote" in name else 60)

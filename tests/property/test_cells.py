@@ -11,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsmote import ADASYN, SMOTE, SMOTENC, SVMSMOTE, BorderlineSMOTE, SafeLevelSMOTE
+from dsmote import (
+    ADASYN,
+    SMOTE,
+    SMOTEN,
+    SMOTENC,
+    SVMSMOTE,
+    BorderlineSMOTE,
+    KMeansSMOTE,
+    SafeLevelSMOTE,
+)
 from dsmote.execute.cells import Cells  # which is else loaded when there are cells
 from dsmote.execute.nearest_cells import AllCells
 from tests.tables import (
@@ -82,10 +91,16 @@ OPTIONS = {
     "neighbors": ["auto", "tree", "brute"],
     "k_neighbors": [1, 3, 5, 5],
 }
+CLUSTERS = {
+    "kmeans_estimator": [None, 1, 3, 5],
+    "cluster_balance_threshold": ["auto", 0.0, 0.0],
+    "max_fit_rows": [None, 100],
+}
 BORDER = {"m_neighbors": [1, 4, 10, 10], "on_empty": ["error", "smote"]}
 SAMPLERS = {
     "smote": (SMOTE, {}),
     "smotenc": (SMOTENC, {}),
+    "kmeans-smote": (KMeansSMOTE, CLUSTERS),
     "borderline-1": (BorderlineSMOTE, BORDER),
     "borderline-2": (BorderlineSMOTE, BORDER | {"kind": ["borderline-2"]}),
     "adasyn": (ADASYN, {}),
@@ -95,6 +110,7 @@ SAMPLERS = {
 CUTS = {
     ("plan", "BLOCK_ROWS"): [40, 250_000],
     ("execute", "STEP"): [3, 1 << 14],
+    ("plan", "CLASS_ROWS"): [9, 1 << 14],
     ("execute", "CELL_NEW_ROWS"): [7, 1 << 17],
     ("execute", "CELL_SAMPLE"): [12, 1 << 15],
     ("neighbors", "_BATCH"): [5, 1 << 12],
@@ -169,7 +185,9 @@ def both(how, pair, cell_rows=20, companions=None, **config):
     return made[0]
 
 
-@pytest.mark.parametrize("name", ["smote", "smotenc"])
+@pytest.mark.filterwarnings("ignore:Number of distinct clusters")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:sklearn")
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if "smote" in name])
 @given(data=st.data())
 @settings(max_examples=4)
 def test_cells_make_the_rows_of_one_index(name, data):
@@ -193,6 +211,8 @@ def check_one_index(name, data):
     array = draw([True, False, False])
     params = {name: draw(values) for name, values in (OPTIONS | own).items()}
     params["random_state"] = 7
+    if "n_components" in kind.__dataclass_fields__:
+        params["n_components"] = draw([None, None, 1, 0.9])
     numeric, categorical = (FLOATS, {"grid": FLOATS["grid"]}) if array else (NUMERIC, CATEGORICAL)
     made = [numeric[draw(numeric)](rng) for _ in range(draw([1, 1, 2, 3, 8]))]
     X = pd.DataFrame({f"x{j}": column for j, column in enumerate(made)})
@@ -245,10 +265,120 @@ def check_one_index(name, data):
         both(
             how,
             (X, held(y)),
-            draw([8, 20, 50, 1_000] if kind in (SMOTE, SMOTENC) else [20, 20, 50, 1_000]),
+            draw([20 if how._recipe().n_neighbors_all else 8, 20, 50, 1_000]),
             more,
             **{"scheduler": draw(["synchronous", "threads"]), "dataframe.convert-string": False},
         )
+
+
+@given(data=st.data())
+@settings(max_examples=6)
+def test_cells_of_rows_that_are_compared_by_the_classes_of_their_levels(data):
+    def draw(values):
+        return data.draw(st.sampled_from(list(values)))
+
+    rng, lengths = np.random.default_rng(draw(range(1_000))), data.draw(PARTITIONS)
+    params = {name: draw(OPTIONS[name]) for name in ("provenance", "neighbors", "k_neighbors")}
+    kinds = CATEGORICAL | {name: NUMERIC[name] for name in ("grid", "int64", "date", "close")}
+    made = [kinds[draw(kinds)](rng) for _ in range(draw([1, 1, 2, 3, 9]))]
+    X = pd.DataFrame({f"c{j}": column for j, column in enumerate(made)})
+    if draw([True, False, False]):  # names that tell all rows of a class from no other
+        X["name"] = np.arange(N).astype(str).astype(object)
+    different = draw([N, N // 5, 1])
+    if different < N:
+        X = X.iloc[rng.integers(0, different, N)].reset_index(drop=True)
+    sizes = draw([[70, 60, 27, 3], [100, 60], [20, 60, 10, 20, 30, 10, 10]])
+    y = pd.Series(np.repeat(np.arange(len(sizes)), sizes), name="y")
+    if draw([True, False]):
+        y = pd.Series(rng.permutation(y), name="y")
+    more = {"sample_weight": dask_frame(pd.Series(rng.random(N)), lengths)} if draw([0, 1]) else {}
+    if draw([True, False]):
+        params["on_small_group"] = draw(["copy", "skip"])
+        more["groups"] = dask_frame(pd.Series(draw_groups(rng, draw, False), name="g"), lengths)
+    how = SMOTEN(random_state=7, on_small_class=draw(["copy", "skip"]), **params)
+    if draw([True, False]):
+        X.insert(0, "p", PASSTHROUGH[draw(PASSTHROUGH)](rng))
+        how.set_params(carry=["p"])
+    config = {"scheduler": draw(["synchronous", "threads"]), "dataframe.convert-string": False}
+    with pytest.MonkeyPatch.context() as patch:
+        for (layer, constant), values in CUTS.items():
+            set_constant(patch, layer, constant, draw(values))
+        both(how, (lazy_frame(X, lengths), dask_frame(y, lengths)), draw([20, 50]), more, **config)
+
+
+@pytest.mark.parametrize("n_classes", [2, 9])
+def test_equal_rows_of_categories_do_not_travel(n_classes):
+    """Nor do rows of other levels that go with the same classes: names, of which each is one row's.
+
+    Of each partition k + 1 of them are sent to a cell.
+    """
+    rng, lengths = np.random.default_rng(2), even(N, 4)
+    y = pd.Series(rng.permutation(np.repeat(np.arange(n_classes), -(-N // n_classes))[:N]))
+    X = pd.DataFrame({"name": np.arange(N).astype(str).astype(object), "c": whole(rng, 0, 2)})
+    how = SMOTEN(random_state=1, k_neighbors=2, sampling_strategy={1: 300})
+    with pytest.MonkeyPatch.context() as patch:
+        spread, sent, surplus = Cells._spread, [], []
+
+        def seen(*args):
+            found = spread(*args)
+            sent.append(found["rows"].sum())
+            surplus.append(found["surplus"].sum())
+            return found
+
+        patch.setattr(Cells, "_spread", seen)
+        config = {"scheduler": "synchronous", "dataframe.convert-string": False}
+        both(how, [dask_frame(of, lengths) for of in (X, y)], 10, **config)
+    assert sum(sent) <= 4 * 2 * 3
+    assert sum(surplus) > 0
+
+
+@pytest.mark.parametrize("on_small", ["copy", "skip", None])
+def test_neighbours_within_clusters(on_small):
+    """And within groups; clusters without enough of the class do not travel."""
+    rng, lengths = np.random.default_rng(6), even(400, 5)
+    X = pd.DataFrame(rng.normal(size=(400, 2)) + np.repeat([0, 9, 18, 27], 100)[:, None])
+    X.columns, X.iloc[300:330] = ["x", "z"], [0.25, 0.5]
+    y = pd.Series(np.tile(np.repeat([0, 1], [60, 40]), 4))
+    y[200:300] = np.repeat([0, 1], [98, 2])  # of this cluster the class has not its share
+    order = rng.permutation(400)
+    X, y = (of.iloc[order].reset_index(drop=True) for of in (X, y))
+    how = KMeansSMOTE(
+        random_state=1, kmeans_estimator=4, cluster_balance_threshold=0.2, provenance="full"
+    )
+    more = {}
+    if on_small is not None:
+        how.set_params(on_small_group=on_small)
+        group = pd.Series(rng.choice([*"abc"], 400, p=[0.5, 0.45, 0.05]), name="g")
+        more["groups"] = dask_frame(group, lengths)
+    with pytest.MonkeyPatch.context() as patch:
+        spread, sent = Cells._spread, []
+
+        def seen(*args):
+            found = spread(*args)
+            sent.append(found["rows"].sum() + found["surplus"].sum())
+            return found
+
+        patch.setattr(Cells, "_spread", seen)
+        made = both(how, [dask_frame(of, lengths) for of in (X, y)], 12, more)
+    assert sum(sent) <= (y == 1).sum() - 2
+    new = made[0][made[0]["synthetic"]]
+    own, near = (X.loc[new[name].astype(int)] for name in ("base_row", "neighbour_row"))
+    clusters = [(of["x"].to_numpy() + 4.5) // 9 for of in (own, near)]
+    np.testing.assert_array_equal(*clusters)
+    assert 2 not in clusters[0]
+    if on_small is not None:
+        groups = [group[of.index].to_numpy() for of in (own, near)]
+        np.testing.assert_array_equal(*groups)
+        assert (groups[0] == made[2][400:]).all()
+
+
+def test_projected_rows_in_a_unit_of_their_own():
+    """The columns hold large values, along the axes all are small."""
+    rng, lengths = np.random.default_rng(3), even(N, 4)
+    X = pd.DataFrame({"x": np.full(N, 7.0), "z": 1e-170 * rng.normal(size=N)})
+    pair = [dask_frame(of, lengths) for of in (X, pd.Series(rng.permutation(np.arange(N) < 60)))]
+    made = both(SMOTE(random_state=1, n_components=1, provenance="full"), pair, 20)
+    assert len(made[0]) == 200
 
 
 def test_many_new_rows_of_a_class():

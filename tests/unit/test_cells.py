@@ -1,6 +1,8 @@
 """Cells of a class: draws at any places, receipts of tasks, the plan of them and refusals."""
 
 import json
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import dask
 import numpy as np
@@ -15,21 +17,23 @@ from dsmote import (
     SMOTEN,
     SMOTENC,
     BorderlineSMOTE,
-    KMeansSMOTE,
     PolynomFitSMOTE,
     RandomOverSampler,
 )
 from dsmote.execute import exchange
+from dsmote.execute.cells import Cells
 from dsmote.execute.exchange import Exchange, Scratch
-from dsmote.execute.recipe import Draws
-from dsmote.execute.search import _evenly
-from dsmote.neighbors import CappedIndex
-from dsmote.plan import Limit, MemoryLimitError, Stream
+from dsmote.execute.extract import Extract
+from dsmote.execute.recipe import Draws, Making, Recipe, Rows
+from dsmote.execute.search import _evenly, in_blocks
+from dsmote.neighbors import CappedIndex, blocks_of
+from dsmote.plan import ClassPlan, Limit, MemoryLimitError, Stream, make_schema
 from dsmote.plan.draws import GAP, Scattered
-from dsmote.plan.memory import Needs
+from dsmote.plan.memory import Needs, cell_memory, class_memory
 from dsmote.plan.plan import LEAST_CELL
+from dsmote.samplers.kmeans import KMeansRecipe
 from tests.samplers import family, having, table_of
-from tests.tables import dask_frame, even, mixed, numbers, set_constant
+from tests.tables import dask_frame, even, mixed, numbers, peak_of, set_constant
 from tests.unit.test_plan_plan import planned
 
 OVER = family()
@@ -190,12 +194,12 @@ def test_cells_of_a_table_in_memory():
 
 
 @pytest.mark.parametrize("name", having("route", OVER))
-def test_each_sampler_that_is_asked_for_cells_makes_them_or_says_why(name):
+def test_each_sampler_that_is_asked_for_cells_makes_them(name):
     kind, params = OVER[name]
     how, table = kind(**params, route="cells"), dask_frame(table_of(name, 120, 30), even(120, 3))
     if kind in (RandomOverSampler, PolynomFitSMOTE):
         assert how.plan(table, target="y").classes[1].stored
-    elif kind is not KMeansSMOTE and kind is not SMOTEN:
+    else:
         plan = how.plan(table, target="y")
         made_in_all = params.get("kind") == "borderline-2"
         assert plan.classes[1].cells == (8 if made_in_all else 2)
@@ -204,15 +208,67 @@ def test_each_sampler_that_is_asked_for_cells_makes_them_or_says_why(name):
             assert plan.to_dict()["all_rows"] == {"cells": 8, "cell_rows": 120}
             assert "nearest of all" not in str(plan.passes)
             assert "the table is cut into 8 cells of at most 120 rows; a row of" in str(plan.notes)
-    else:
-        refused(how, f"route='cells' is not possible: {kind.__name__} asks for more", table)
+
+
+@pytest.mark.parametrize("more", [{"neighbors": "fast"}, {"neighbors": CappedIndex(50)}])
+def test_approximate_neighbours_are_not_those_of_cells(more):
+    refused(SMOTE(route="cells", **more), "SMOTE asks for more than exact neighbours in the class")
+
+
+def test_the_plan_of_categories_tells_the_least_that_scratch_files_take():
+    frame = dask_frame(table_of("smoten", 120, 30), even(120, 3))
+    plan = SMOTEN(route="cells", random_state=0).plan(frame, target="y")
+    assert "2 cells of at most 30 rows; scratch files of 5.2 KiB at least; what" in plan.notes[-1]
+
+
+def test_recall_in_principal_components_is_not_measured_in_cells():
+    frame = dask_frame(numbers(), even(120, 3))
+    how = SMOTE(route="cells", n_components=2, random_state=0)
+    plan = how.plan(frame, target="y")
+    assert any("recall is measured where a worker holds the class" in n for n in plan.notes)
+    how.resample(frame, target="y")
+    (report,) = dask.compute(how.neighbors_report_, scheduler="synchronous")
+    told = {"engine": "brute in 2 of 3 principal components", "exact": False, "recall": None}
+    assert report == {1: told}
+
+
+def peak_of_layout(recipe, folder, n, d, parts):
+    """Return the most bytes that a layout held, in a process of its own: Arrow keeps its peak."""
+    rng, schema = np.random.default_rng(0), make_schema(list(range(d)), [np.dtype("f8")] * d)
+    cls = ClassPlan(0, 0, n, n, new=n, k=recipe.k, cells=4, cell_rows=n)
+    of = Cells(Exchange(folder), Making(recipe, schema, 0), cls, parts, (), total=n)
+    stored = []
+    for place in range(parts):
+        size = n // parts
+        codes = np.empty((size, 0), dtype=np.int32)
+        rows = Rows(rng.normal(size=(size, d)), codes, np.arange(size))
+        stored.append(of.store(rows, place))
+    model = recipe.fit(rows.numeric[:1_000], None, None, 0)
+    found = Extract({}, (n // parts,) * parts, {}, stored={0: stored})
+    before = pa.total_allocated_bytes()
+    peak = peak_of(lambda: of.lay_out(found, model, np.array([[n]])))
+    return peak + pa.default_memory_pool().max_memory() - before
 
 
 @pytest.mark.parametrize(
-    "more", [{"neighbors": "fast"}, {"neighbors": CappedIndex(50)}, {"n_components": 1}]
+    ("n", "d", "parts"),
+    [(1_000_000, 3, 1), pytest.param(30_000, 100, 8, marks=pytest.mark.slow)],
 )
-def test_approximate_neighbours_are_not_those_of_cells(more):
-    refused(SMOTE(route="cells", **more), "SMOTE asks for more than exact neighbours in the class")
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe("SMOTE", 5, n_components=2),
+        KMeansRecipe("KMeansSMOTE", 2, kmeans_estimator=1, cluster_balance_threshold=0.0),
+    ],
+)
+def test_what_a_layout_takes_is_projected(recipe, n, d, parts, tmp_path):
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        peak = pool.submit(peak_of_layout, recipe, f"{tmp_path}/own", n, d, parts).result()
+    row, small = 8 * d + 32, class_memory(0, 9, d, 0, 0, 9, 8 * d, Needs(5))
+    partition = n // parts * (row + 8)
+    projected = cell_memory(small, n, 9, 4, small, row, recipe.needs(), partition).build
+    assert peak <= projected
+    assert n == 30_000 or projected <= 3 * peak
 
 
 @pytest.mark.parametrize("provenance", [False, "flag", "full"])
@@ -248,6 +304,17 @@ def test_more_equal_rows_than_a_cell_may_have(monkeypatch):
     )
     with pytest.raises(ValueError, match=pattern):
         lazy.compute(scheduler="synchronous")
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=9), st.integers(1, 20))
+def test_blocks_of_rows_are_the_same_in_any_parts(lengths, step):
+    rows = np.random.default_rng(0).normal(size=(sum(lengths), 2))
+    parts = np.split(rows, np.cumsum(lengths)[:-1])
+    with pytest.MonkeyPatch.context() as patch:
+        set_constant(patch, "plan", "CLASS_ROWS", step)
+        found, expected = [*in_blocks(parts)], [*blocks_of(rows)]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @given(st.lists(st.integers(0, 3), max_size=40), st.integers(1, 5))

@@ -23,7 +23,7 @@ from dsmote.neighbors.cells import (
     GroupedCell,
     cut,
     estimate_forwards,
-    level_points,
+    level_places,
     meets,
     merge,
     representatives,
@@ -183,9 +183,39 @@ def test_categories_get_the_neighbours_of_one_index(engine, n_classes, case):
     def build(matrix, codes, weight):
         return ValueDifferenceSearch(codes, tables, engine)
 
-    given_rows = Given(np.empty((n, 0)), codes, points=level_points(codes, tables))
+    levels = level_places(tables, codes)
+    given_rows = Given(np.empty((n, 0)), codes, points=(levels.points(codes), levels.slack))
     found = all_nearest(given_rows, k, depth, bounds, build)
     assert_same(found, ValueDifferenceSearch(codes, tables, "brute").query(np.arange(n), k))
+
+
+@pytest.mark.parametrize(("q", "n_classes"), [(2, 2), (3, 4), (9, 7), (40, 2)])
+def test_points_of_levels_are_no_further_than_the_levels(q, n_classes):
+    """For two classes they are as far, where no direction is left out."""
+    rng = np.random.default_rng(q)
+    tables = [level_probabilities(rng.integers(0, 9, size=(6, n_classes)) + 1) for _ in range(q)]
+    if n_classes > 2:
+        tables[0][5] = 0.0  # a level that no class has
+    codes = rng.integers(0, 6, size=(300, q)).astype(np.int32)
+    levels = level_places(tables, codes)
+    points = levels.points(codes)
+    assert points.shape[1] == min(16, q * n_classes)
+    exceeded = 0
+    for one, other in pairwise(range(300)):
+        own, its = ([t[c] for t, c in zip(tables, codes[i], strict=True)] for i in (one, other))
+        square = sum(np.abs(a - b).sum() ** 2 for a, b in zip(own, its, strict=True))
+        apart = np.linalg.norm(points[one] - points[other])
+        assert apart <= np.sqrt(square) + levels.slack
+        exceeded += apart > np.sqrt(square) + 1e-9
+        if (n_classes, q) == (2, 2):
+            assert abs(apart - np.sqrt(square)) < 1e-9
+    assert exceeded == 0 or n_classes > 2
+
+
+def test_levels_of_the_same_classes_are_one():
+    tables = [level_probabilities(np.array([[1, 2], [3, 1], [2, 4], [0, 5], [6, 2]]))]
+    codes = np.arange(5, dtype=np.int32)[:, None]
+    assert level_places(tables, codes).named(codes).tolist() == [[0], [1], [0], [3], [1]]
 
 
 # ---- cutting

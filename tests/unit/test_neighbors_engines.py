@@ -28,6 +28,7 @@ from dsmote.neighbors import (
     exact,
     leading_axes,
     measure_recall,
+    project,
 )
 from dsmote.plan.memory import Needs, class_memory
 from tests.tables import naive_neighbours, peak_of
@@ -210,7 +211,36 @@ def test_neighbours_in_groups_are_those_as_if_the_group_were_alone(n, of, k, tie
 # ---- principal components
 
 
-@pytest.mark.parametrize("search", [lambda rows: leading_axes(rows, 20), TreeSearch])
+@pytest.mark.parametrize(("n", "d"), [(60, 8), (60, 60), (59, 60), (8, 60)])
+def test_axes_are_those_of_a_singular_value_decomposition(n, d, rng):
+    rows = rng.normal(size=(n, 3)) @ rng.normal(size=(3, d)) + 0.01 * rng.normal(size=(n, d))
+    centre, axes = leading_axes(lambda: [rows], d)
+    assert axes.shape == (d, min(n, d))
+    np.testing.assert_allclose(axes.T @ axes, np.eye(min(n, d)), atol=1e-12)
+    spread = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)
+    found = np.sqrt(((rows - centre) @ axes).var(axis=0) * n)
+    np.testing.assert_allclose(found, spread, atol=1e-6)
+    assert leading_axes(lambda: [rows], 0.99)[1].shape == (d, 3)
+    assert leading_axes(lambda: [1e-310 * rows], 2)[1].shape == (d, 2)
+    for one, other in zip(
+        leading_axes(lambda: [rows[:5], rows[5:]], 2),
+        leading_axes(lambda: [rows], 2),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-9)
+
+
+@pytest.mark.parametrize(("n", "d", "p"), [(1, 3, 1), (7, 5, 2), (400, 30, 20), (9, 1, 1)])
+def test_rows_are_projected_alike_whatever_rows_come_with_them(n, d, p, rng):
+    rows = rng.normal(size=(n, d)) * 10.0 ** rng.integers(-9, 9, size=d)
+    centre, axes = rng.normal(size=d), np.linalg.qr(rng.normal(size=(d, p)))[0]
+    whole = project(rows, centre, axes)
+    np.testing.assert_allclose(whole, (rows - centre) @ axes, rtol=1e-9, atol=1e-3)
+    for some in (slice(0, 1), slice(n // 2, n), slice(0, n, 3)):
+        np.testing.assert_array_equal(project(rows[some], centre, axes), whole[some])
+
+
+@pytest.mark.parametrize("search", [lambda rows: leading_axes(lambda: [rows], 20), TreeSearch])
 def test_axes_of_wide_rows_take_no_square_of_their_columns(search, rng):
     rows = rng.normal(size=(93, 4_000))
     projected = class_memory(1, *rows.shape, 0, 0, 93, 8, Needs(5, copied=1)).build

@@ -1,5 +1,7 @@
 """Samplers that leave rows out: what they refuse, and classes whose rows have missing values."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -86,3 +88,15 @@ def test_one_complete_row_has_no_neighbour():
     X = np.array([[1.0], [np.nan], [np.nan]])
     with pytest.raises(ValueError, match="1 row without missing values, but a row needs another"):
         TomekLinks(missing="skip").fit_resample(X, [0, 0, 1])
+
+
+def test_a_bit_of_each_row_is_decided_without_lists_of_all_neighbours():
+    n, k = 100_000, 10
+    X, y = np.random.default_rng(0).normal(size=(n, 2)), np.arange(n) % 2
+    made = EditedNearestNeighbours(n_neighbors=k, sampling_strategy="all")
+    made.fit_resample(X[:1_000], y[:1_000])
+    tracemalloc.start()
+    made.fit_resample(X, y)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 22 * n * k  # 27 with a distance and a number of each neighbour
