@@ -45,11 +45,13 @@ PROCESSES = {
 }
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With ``-n 2 --dist loadgroup``, run what starts processes in two rows, all else beside them.
 
-    More clusters at a time would be more processes than the machine has cores, and tests that kill
-    or measure workers would meet a busier one each time.
+    Tests of a file run in one process, which makes what they share once. More clusters at a time
+    would be more processes than the machine has cores, and tests that kill or measure workers
+    would meet a busier one each time.
     """
     for item in items:
         name = item.path.relative_to(ROOT).as_posix().removeprefix("tests/")
