@@ -77,6 +77,8 @@ class Decision(NamedTuple):
 #: Of the classes of rows, shape (m,), and of their neighbours, shape (m, k), -1 where there is
 #: none, both by rank: an array of m values.
 Reduce = Callable[[np.ndarray, np.ndarray], np.ndarray]
+#: Of the distances of rows to their nearest, shape (m, k), inf where there is none: m values.
+Measure = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,7 @@ class RankedRows:
     keep: np.ndarray  # int64, by rank: rows that are to stay; of cleaning methods, all
     seed: int
     smallest: int = 0  # rank of the class with the fewest rows
+    largest: int = 0  # and with the most, both of the rows with missing values too
 
     def __len__(self) -> int:
         return len(self.ranks)
@@ -140,6 +143,19 @@ class AllRows(RankedRows):
         for some, _, near in self._answers(ids, k, None, 0.0):
             made[some] = reduce(self.ranks[ids[some]], np.where(near >= 0, self.ranks[near], -1))
         return made
+
+    def measured(
+        self, ids: np.ndarray, k: int, among: np.ndarray, measure: Measure, least: int
+    ) -> np.ndarray:
+        """Return what a function makes of the distances to the k nearest rows `among`.
+
+        It is at least k times the least distance. Only the values of the `least` rows of which it
+        is least (of equal ones, the first) have to be right; others may be larger.
+        """
+        values = np.empty(len(ids))
+        for some, far, _ in self._answers(np.asarray(ids, dtype=np.int64), k, among, 0.0):
+            values[some] = measure(far)
+        return values
 
     def nearest(
         self, ids: np.ndarray, k: int, among: np.ndarray | None = None, eps: float = 0.0
@@ -307,6 +323,19 @@ class Rule:
     in_cells: ClassVar[Any] = True
     moves: ClassVar[Any] = False  # some of the rows that stay get other values
 
+    #: Bytes of each row that the rule needs beside its class, where few rows travel; and whether
+    #: rows of all partitions ask, of which few may be found.
+    held: ClassVar[Any] = 0
+    all_ask: ClassVar[Any] = False
+
+    def few(self, plan: Plan) -> tuple[frozenset[int], int]:
+        """Return classes, by rank, whose rows may travel to all partitions, and how often.
+
+        In each question of the rule, the rows that ask, or those that may be found, are rows of
+        these classes or were found by others. Where that is not so, they never travel.
+        """
+        return frozenset(), 0
+
     def scaled_by(self, scaling: Scaling | None) -> Rule:
         """Return a rule that finds neighbours among scaled rows."""
         return replace(self, scaling=scaling)
@@ -337,7 +366,8 @@ class Cleaning:
             "targeted": np.array([c.targeted for c in classes]),
             "keep": _complete_to_keep(self.plan, ranks),
             "seed": self.plan.seed,
-            "smallest": min(classes, key=lambda c: (c.before, c.rank)).rank,
+            "smallest": self.plan.smallest.rank,
+            "largest": self.plan.largest.rank,
         }
 
 

@@ -13,18 +13,17 @@ r"""Rules over tables larger than a worker: all rows lie in cells, and a rule as
     ...
     all         --decide-->   the rule ends: which rows stay                             (one task)
 
-A rule is an ordinary function of :class:`CellRows`, which know the class of each row and nothing
-else of it. It is run from the start in each round: what it asked before is answered from scratch
-files, and at the first question that is not answered yet it is left. As many rounds as the rule
-announces are tasks of the graph, so that workers share them; questions beyond these are answered
-in the deciding task itself, a cell at a time. The rows that stay are those that stay where all rows
+A rule is an ordinary function of :class:`CellRows`, which is run from the start in each round (see
+:mod:`dsmote.execute.rounds`): answers lie in scratch files. As many rounds as the rule announces
+are tasks of the graph, so that workers share them; questions beyond these are answered in the
+deciding task itself, a cell at a time. The rows that stay are those that stay where all rows
 are in one worker: neighbours are the same, by (distance, row number).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, repeat
 from operator import attrgetter
@@ -43,11 +42,12 @@ from dsmote.execute.arrow import (
     rows_of,
     table_of,
 )
-from dsmote.execute.clean import Cleaning, Kept, RankedRows, Reduce, SomeRows, kept_of, take_rows
+from dsmote.execute.clean import Cleaning, Kept, Measure, Reduce, kept_of, take_rows
 from dsmote.execute.exchange import scratch
 from dsmote.execute.extract import Extract, Take, join_extracts
 from dsmote.execute.graph import FAN_IN, add_each, tree, with_one_thread
 from dsmote.execute.recipe import Making, Recipe, Rows
+from dsmote.execute.rounds import Open, Replayed, replayed
 from dsmote.execute.search import Layout, Search, Stored, in_common, merged_boxes
 from dsmote.kernels import mixed_weight
 from dsmote.neighbors import Choice, choose_engine
@@ -82,12 +82,8 @@ class Asked:
     kept: Kept | None = None
 
 
-class _Open(Exception):
-    """A question is not answered yet."""
-
-
 @dataclass(frozen=True)
-class CellRows(RankedRows):
+class CellRows(Replayed):
     """The complete rows of a table that are in cells."""
 
     cells: Any = None
@@ -95,20 +91,27 @@ class CellRows(RankedRows):
     boxes: Any = None
     rounds: int = 0  # that are tasks of their own
     answered: int = 0
-    asked: list[Asked] = field(default_factory=list)
 
     def nearest(
         self, ids: np.ndarray, k: int, among: np.ndarray | None = None, eps: float = 0.0
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return distances and numbers of the k nearest rows, as `AllRows.nearest` does."""
-        few = among is not None and len(among) <= self.cells.cls.cell_rows
-        told = self._told(ids, Asked(k, "" if among is None else "few" if few else "marked"), among)
+        told = self._told(ids, self._asked(k, among), among)
         distances = np.full((len(ids), k), np.inf)
         found = np.full((len(ids), k), -1, dtype=np.int32)
         for at, came in told:
             distances[at] = listed(came["distance"], k)
             found[at] = listed(came["number"], k)
         return distances, found
+
+    def measured(
+        self, ids: np.ndarray, k: int, among: np.ndarray, measure: Measure, least: int
+    ) -> np.ndarray:
+        """Return the same as `AllRows.measured`."""
+        values = np.empty(len(ids))
+        for at, came in self._told(ids, self._asked(k, among), among):
+            values[at] = measure(listed(came["distance"], k))
+        return values
 
     def reduced(self, ids: np.ndarray, k: int, reduce: Reduce) -> np.ndarray:
         """Return what a function makes of the classes of the k nearest rows."""
@@ -120,22 +123,20 @@ class CellRows(RankedRows):
             made[at] = values
         return reduce(self.ranks[:0], np.empty((0, k), np.int32)) if made is None else made
 
-    def part(self, rows: np.ndarray) -> SomeRows:
-        """Return some rows, given by ascending numbers, as if there were no others."""
-        known = {of.name: getattr(self, of.name) for of in fields(RankedRows)}
-        return SomeRows(**known | {"ranks": self.ranks[rows]}, of=self, at=rows)
+    def _asked(self, k: int, among: np.ndarray | None) -> Asked:
+        few = among is not None and len(among) <= self.cells.cls.cell_rows
+        return Asked(k, "" if among is None else "few" if few else "marked")
 
     def _told(
         self, ids: np.ndarray, asked: Asked, among: np.ndarray | None
     ) -> Iterator[tuple[np.ndarray, pa.Table]]:
         """Yield answers for rows, given by place among `ids`; ask, if there are none yet."""
-        number = len(self.asked)
-        self.asked.append(asked)
+        number = self.numbered(asked)
         cells = self.cells.of_round(number, asked)
         if number >= self.answered:
             cells.send_question(self.layout, len(self), ids, among)
             if number < self.rounds:
-                raise _Open
+                raise Open
             cells.answer_all(self.layout, self.boxes)
         place = np.full(len(self), -1, dtype=np.int32)
         place[ids] = np.arange(len(ids), dtype=np.int32)
@@ -405,9 +406,7 @@ class CleanCells(Search):
         self, layout: Layout, boxes: Any, found: Extract, _: Any, *, answered: int, rounds: int
     ) -> Asked:
         """Run the rule, of which some questions are answered; return the next, or what it says."""
-        names = self._names("ranks", self.parts)
-        known = self.exchange.receive(names, 0)
-        ranks = known["rank"].to_numpy()
+        ranks = self._of_each_row("rank", layout, np.int32)
         rows = CellRows(
             **self.task.of_rows(ranks),
             cells=self,
@@ -416,17 +415,21 @@ class CleanCells(Search):
             rounds=rounds,
             answered=answered,
         )
-        try:
-            decision = self.task.rule.decide(rows)
-        except _Open:
+        decision = replayed(self.task.rule, rows)
+        if decision is None:
             return rows.asked[-1]
-        counts = np.diff(layout.starts)
-        first = np.repeat(found.starts[:-1], counts)
-        return Asked(
-            kept=kept_of(
-                decision, ranks, first + known["number"].to_numpy(), found.starts, self.task
-            )
-        )
+        numbers = self._of_each_row("number", layout, np.int64)
+        for place, first in enumerate(found.starts[:-1].tolist()):
+            numbers[layout.starts[place] : layout.starts[place + 1]] += first
+        return Asked(kept=kept_of(decision, ranks, numbers, found.starts, self.task))
+
+    def _of_each_row(self, what: str, layout: Layout, dtype: Any) -> np.ndarray:
+        """Read what is known of all complete rows, a partition at a time."""
+        made = np.empty(int(layout.starts[-1]), dtype=dtype)
+        for place, name in enumerate(self._names("ranks", self.parts)):
+            came = self.exchange.receive([name], 0)
+            made[layout.starts[place] : layout.starts[place + 1]] = came[what].to_numpy()
+        return made
 
     def in_round(self, stage: str, number: int, asked: Asked, *args: Any) -> dict[str, np.ndarray]:
         """Run a stage of a round; nothing where the rule has ended."""

@@ -23,6 +23,7 @@ from dsmote.execute.clean import (
     with_moved,
 )
 from dsmote.execute.clean_cells import add_cells, clean_cells
+from dsmote.execute.clean_gather import add_gather
 from dsmote.execute.generate import with_provenance
 from dsmote.execute.graph import add_each, collect, lazily, tree, with_one_thread
 from dsmote.execute.partition import taken
@@ -87,6 +88,8 @@ def cleaned(table: Any, task: Cleaning) -> Any:
         token = uuid.uuid4().hex  # a result is of its own scratch files
         cells = clean_cells(task, table.npartitions, token)
         decided = add_cells(tasks, inputs.rows(), token, cells)
+    elif task.plan.travelling:
+        decided = add_gather(tasks, inputs, token, task)
     else:
         take = partial(with_one_thread, partial(take_rows, task=task))
         level = add_each(tasks, f"rows-{token}", take, inputs.rows())

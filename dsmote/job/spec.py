@@ -77,8 +77,8 @@ PARAMS = {
     "in the original units.",
     "n_components": "Search neighbours in so many principal components (or, below 1, in those "
     "with that share of the variance).",
-    "route": "Where rows are: auto (the default), broadcast (in one worker) or cells "
-    "(piece by piece, in scratch files, for a class larger than a worker).",
+    "route": "Where rows are: auto (the default), broadcast (in one worker), gather (few rows "
+    "travel to every partition) or cells (piece by piece, in scratch files).",
     "scratch": "Folder or URL that all workers see, for scratch files; by default beside the "
     "output.",
     "random_state": "Seed; the same seed gives the same rows.",

@@ -443,13 +443,15 @@ def level_places(tables: Sequence[np.ndarray], sample: np.ndarray) -> Levels:
     # no further apart than the levels. Squares of both are added up over columns. Where the sum is
     # not quite 0, by rounding or of levels without rows, there is slack; less without the mean.
     points = [np.sqrt(2.0) * (table - table.mean(axis=1, keepdims=True)) for table in tables]
-    axes = np.eye(q * n_classes)
-    if len(axes) > _AXES:
+    width = q * n_classes
+    axes = np.eye(width, min(width, _AXES if len(sample) else 1))
+    if width > _AXES and len(sample):
         # What is left out only makes the bound weaker.
-        some = sample[:: max(1, -(-len(sample) // max(2, min(_SEEN_ROWS, _VALUES // len(axes)))))]
+        most = max(2, min(_SEEN_ROWS, _VALUES // width))
+        some = sample[:: -(-len(sample) // most)]
         written = [place[column] for place, column in zip(points, some.T, strict=True)]
         rows = np.concatenate(written, axis=1)
-        axes = principal_axes(rows - rows.mean(axis=0))[1][:, :_AXES] if len(rows) else axes[:, :1]
+        axes = principal_axes(rows - rows.mean(axis=0))[1][:, :_AXES]
     places = [place @ share for place, share in zip(points, np.split(axes, q), strict=True)]
     sums = [np.ptp(table.sum(axis=1)) + 4 * n_classes * _EPS for table in tables]
     short = max(0.0, 1.0 - 2.0 / n_classes) ** 0.5 * float(np.linalg.norm(sums))

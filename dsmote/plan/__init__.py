@@ -1,5 +1,6 @@
 """Pure planning: labels, strategy, schema, draws, allocation, memory, and the plan itself."""
 
+from dsmote.plan.compare import with_all_rows as with_all_rows
 from dsmote.plan.draws import Stream as Stream
 from dsmote.plan.draws import Subset as Subset
 from dsmote.plan.draws import bases_of as bases_of
@@ -21,7 +22,6 @@ from dsmote.plan.plan import Plan as Plan
 from dsmote.plan.plan import make_chain_plan as make_chain_plan
 from dsmote.plan.plan import make_plan as make_plan
 from dsmote.plan.plan import make_under_plan as make_under_plan
-from dsmote.plan.plan import with_all_rows as with_all_rows
 from dsmote.plan.profile import SCALES as SCALES
 from dsmote.plan.profile import Profile as Profile
 from dsmote.plan.profile import Scaling as Scaling

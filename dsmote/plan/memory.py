@@ -51,6 +51,7 @@ CLASS_ROWS = 1 << 14  # rows of a class that are looked at at once, where all ar
 CLASS_VALUES = 1 << 20  # of so many values at most
 KEPT_PAIRS = 1 << 21  # of rows of a cluster, whose distances are looked at at once
 CHUNK_BYTES = 8 * 2**20  # of the rows of a class that are written and read together
+_ALLOCATING = "what one task knows of each row of the class"
 USABLE_SHARE = 0.8  # a worker pauses at 80 % of its limit
 
 
@@ -92,6 +93,10 @@ class Needs:
     in_order: bool = False  # one task looks at all rows of a class, wherever they are
     kept: int = 0  # rows of the class that it keeps, and compares with each other
     told: int = 0  # neighbours of each row that a cleaning method is told of at once
+    few: int = 0  # rows of a cleaning method that may travel to all partitions
+    rounds: int = 0  # readings in which they do; 0 where they cannot
+    all_ask: bool = False  # they are not those that ask, but those that may be found
+    held: int = 0  # bytes of each row that the rule then holds
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,8 @@ class ClassMemory:
     generate: int
     block: int
     n_blocks: int
+    term: str = "gathering and indexing the class rows"  # what is built
+    made: str = "block(s) of new rows at a time"  # by those that run at once
 
 
 @dataclass(frozen=True)
@@ -294,6 +301,8 @@ def cell_memory(
         generate=max(task, collect),
         block=whole.block,
         n_blocks=max(whole.n_blocks, n_cells),
+        term="the search of a cell" if task >= allocation else _ALLOCATING,
+        made="cell(s) at a time" if task >= collect else whole.made,
     )
 
 
@@ -309,7 +318,8 @@ def chunk_memory(
     layout = n_rows * (80 if n_numeric else 32)
     # Rows as they are read and put together, beside a chunk as it is in a file, and as rows.
     read = (2 * block_rows + 3 * chunk_rows(row)) * row
-    return replace(whole, gather=0, build=layout, index=0, generate=whole.generate + read)
+    generate = whole.generate + read
+    return replace(whole, gather=0, build=layout, index=0, generate=generate, term=_ALLOCATING)
 
 
 def class_rows(columns: int) -> int:
@@ -400,8 +410,8 @@ def project(
     ids = "carry columns of very many levels, such as an id, or give each worker more memory"
     terms = [
         (index, "the neighbour index and its rows", more),
-        (building, "gathering and indexing the class rows", more),
-        (busy * generate, f"{busy} block(s) of new rows at a time", more),
+        (building, max(classes, key=lambda c: c.build).term, more),
+        (busy * generate, f"{busy} {max(classes, key=lambda c: c.generate).made}", more),
         (threads * partition, f"{threads} input partition(s) at a time", smaller),
         (waiting, "partitions that wait to be passed on", smaller),
         (held, "the table and its output, in memory as a whole", lazy),

@@ -11,7 +11,6 @@ from typing import Any
 from dsmote.plan.labels import first, listed, plain, sort_labels, visible
 from dsmote.plan.memory import (
     ESTIMATOR_BYTES,
-    STEP_ROWS,
     ClassMemory,
     Limit,
     MemoryLimitError,
@@ -132,6 +131,8 @@ class Plan:
         Of a chain the plans of its steps.
     all_rows : ClassPlan or None
         Into how many cells all rows are cut, where classes that are cut ask for the nearest of all.
+    travelling : int
+        Rows that travel to all partitions, where a cleaning method compares few with all (gather).
     """
 
     sampler: str
@@ -149,6 +150,7 @@ class Plan:
     all_rows: ClassPlan | None = None
     at_most: bool = False
     steps: tuple[Plan, ...] = ()
+    travelling: int = 0
 
     def __getstate__(self) -> dict[str, Any]:
         # Tasks carry plans: not what is computed from them.
@@ -163,6 +165,16 @@ class Plan:
     def growing(self) -> tuple[ClassPlan, ...]:
         """The classes that get new rows."""
         return tuple(filter(attrgetter("new"), self.classes))
+
+    @property
+    def smallest(self) -> ClassPlan:
+        """The class with the fewest rows; of several, the first."""
+        return min(self.classes, key=lambda c: (c.before, c.rank))
+
+    @property
+    def largest(self) -> ClassPlan:
+        """The class with the most rows; of several, the first."""
+        return min(self.classes, key=lambda c: (-c.before, c.rank))
 
     @cached_property
     def n_before(self) -> int:
@@ -249,6 +261,8 @@ class Plan:
             found["test"] = [{"label": _jsonable(label), "rows": n} for label, n in self.test]
         if self.all_rows is not None:
             found["all_rows"] = {name: getattr(self.all_rows, name) for name in _CUT}
+        if self.travelling:
+            found["travelling"] = self.travelling
         if self.memory is not None:
             found["memory"] = self.memory.to_dict()
         if told:
@@ -344,13 +358,14 @@ _COPIES = 8
 _CHOICE = ("engine", "why", "search")
 
 
-def _rows(n: int) -> str:
+def row_count(n: int) -> str:
+    """Write a number of rows."""
     return f"{n:,} row{'' if n == 1 else 's'}"
 
 
 def _of(classes: Sequence[ClassPlan], usable: bool = True) -> str:
     """Name classes and their rows."""
-    each = listed(f"{c.label!r} ({_rows(c.usable if usable else c.before)})" for c in classes)
+    each = listed(f"{c.label!r} ({row_count(c.usable if usable else c.before)})" for c in classes)
     return f"class{'es' if len(classes) > 1 else ''} {each}"
 
 
@@ -361,7 +376,7 @@ def _too_small(small: Sequence[ClassPlan], k: int, k_name: str, incomplete: str)
         if not of:
             continue
         each = listed(
-            f"class {c.label!r} has {_rows(c.usable)}"
+            f"class {c.label!r} has {row_count(c.usable)}"
             + ("" if c.usable == c.before else f" ({c.before:,} less those with missing values)")
             for c in of
         )
@@ -446,7 +461,7 @@ def _cut(
     for n in range(max(1, len(may) if asked else 1), len(may) + 1):
         rows = min(CELL_ROWS, max(1, may[0].usable - 1)) if not chunk else 0
         while True:
-            all_rows = everyone and _sized(everyone, everyone.usable, rows)
+            all_rows = everyone and sized(everyone, everyone.usable, rows)
             found = {c.rank: c for c in growing}
             for c in may[:n]:
                 if chunk:
@@ -454,7 +469,7 @@ def _cut(
                     found[c.rank] = replace(c, cell_rows=chunk, why=kept)
                     continue
                 n_rows = everyone.usable if everyone and values else c.usable
-                found[c.rank] = replace(_sized(c, n_rows, rows), why=f"in cells, {why}")
+                found[c.rank] = replace(sized(c, n_rows, rows), why=f"in cells, {why}")
             terms = [memory_of(c, all_rows) if c.stored else whole[c.rank] for c in found.values()]
             memory, problems = (apart if n == len(may) else projected)(terms)
             if not problems or (rows <= LEAST_CELL and n == len(may)):
@@ -465,7 +480,7 @@ def _cut(
     return [*growing], *projected([*whole.values()]), None
 
 
-def _sized(c: ClassPlan, n_rows: int, rows: int) -> ClassPlan:
+def sized(c: ClassPlan, n_rows: int, rows: int) -> ClassPlan:
     """Cut a class into as many cells as so many rows are cut into, of so many each."""
     cells = 1 << (-(-n_rows // rows) - 1).bit_length()
     most = min(c.usable, int(_UNEVEN * n_rows / cells) + LEAST_CELL)
@@ -624,6 +639,9 @@ def make_plan(
             size = c.usable * (row + 8 * n_numeric) + 16 * min(c.new, c.usable)
             text = f"class {c.label!r}: scratch files of about {format_bytes(size)}"
             notes = [*notes, text] if c.stored else notes
+    asking = [c for c in growing if not c.cells and c.engine != COPY]
+    if needs.n_neighbors_all and asking and not in_memory:
+        notes = [*notes, f"{_of(asking)}: the rows travel to every partition (gather)"]
     too_small = _too_small(small, k, needs.k_name, incomplete) if small else []
     if growing and 0 < n_usable <= needs.n_neighbors_all:
         too_small.append(
@@ -720,80 +738,4 @@ def make_chain_plan(
         direction=COMBINED,
         at_most=any(step.at_most for step in steps),
         steps=tuple(steps),
-    )
-
-
-def with_all_rows(
-    plan: Plan,
-    usable: Counts,
-    needs: Needs,
-    schema: Schema,
-    partition_bytes: int,
-    row_bytes: int,
-    limit: Limit | None,
-    in_memory: bool = False,
-    process: int = 0,
-    route: str = "auto",
-) -> Plan:
-    """Add what it takes to compare all rows, in one worker or in cells; refuse what does not fit.
-
-    `usable` are the rows of each class without missing values.
-    """
-    n = sum(usable.values())
-    columns = len(schema.numeric), 0, len(schema.nominal)
-    # Rows ask a step at a time, and get lists of neighbours.
-    lists = max(needs.k, needs.told)
-    of = replace(needs, k=lists)
-    whole = class_memory(None, n, *columns, min(n, STEP_ROWS), row_bytes, of)
-    lists = (16 * lists + 64) * n
-    whole = replace(whole, build=whole.build + lists, index=0, generate=0, block=partition_bytes)
-    projected = partial(
-        project,
-        partition_bytes=partition_bytes,
-        limit=limit,
-        # The process holds its input, and a second copy of the rows that stay.
-        held=2 * plan.n_before * row_bytes if in_memory else 0,
-        process=process,
-        columns=len(schema.columns),
-        what=f"comparing all {n:,} rows with each other",
-    )
-    memory, too_large = projected([whole])
-    everyone: ClassPlan | None = None
-    notes = plan.notes
-    if needs.cells and not in_memory and (route == "cells" or (too_large and route == "auto")):
-        row = 8 * columns[0] + 4 * columns[2] + 32
-        table = ClassPlan("all rows", len(plan.classes), plan.n_before, n)
-        rows = min(CELL_ROWS, max(1, n - 1))
-        while True:
-            everyone = _sized(table, n, rows)
-            cell = class_memory(
-                None, everyone.cell_rows, *columns, everyone.cell_rows, row_bytes, needs
-            )
-            own = cell_memory(whole, n, everyone.cell_rows, everyone.cells, cell, row, needs)
-            # The deciding task has the class of each row, and what it was told of it.
-            own = replace(own, build=max(own.build, (64 + 16 * needs.told) * n))
-            memory, too_large = projected([replace(own, block=partition_bytes)])
-            if not too_large or rows <= LEAST_CELL:
-                break
-            rows //= 2
-        why = "as asked for" if route == "cells" else "because they do not fit into one worker"
-        size = 2 * n * row + n * (16 * needs.k + row)
-        notes = (
-            *notes,
-            f"all rows are cut into {everyone.cells:,} cells of at most {everyone.cell_rows:,} "
-            f"rows, {why}; scratch files of up to about {format_bytes(size)}",
-        )
-    too_small: tuple[str, ...] = ()
-    if n <= needs.k:
-        lower = f"{needs.k_name}={needs.k} needs at least {needs.k + 1}; lower it"
-        lower = lower if needs.k_name else "a row needs another one; fill the missing values"
-        too_small = (f"the table has {_rows(n)} without missing values, but {lower}",)
-    return replace(
-        plan,
-        memory=memory,
-        notes=notes,
-        too_small=too_small,
-        too_large=tuple(too_large),
-        passes=needs.passes,
-        all_rows=everyone,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import expm1, gamma, pi
 
-from dsmote.plan.memory import CELL_NEW_ROWS
+from dsmote.plan.memory import CELL_NEW_ROWS, Needs
 from dsmote.plan.plan import ClassPlan
 
 ROW = 5e-6  # a row of the class: stored, sent to its cell, read there three times, indexed
@@ -85,3 +85,21 @@ def cell_work(
     seconds += 3 * SLICE * partitions * c.cells + (QUERIES + ANSWERS * parts) * c.cells**2
     size = 2 * c.usable * row + asking * (16 * k + forwards * row) + c.new * row
     return CellWork(asking, queries * rows, size, seconds)
+
+
+READ, VALUE = 0.5e-6, 0.06e-6  # a row that is read once more, and each of its features
+INDEX = 1.7e-6  # a row of a partition, in a tree of its own
+ASK = 5e-6  # a row that travels, in the tree of one partition
+FIND = 4e-6  # a row of a partition in the tree of the rows that travel, of those that ask at all
+
+
+def gather_seconds(rows: int, features: int, needs: Needs, partitions: int) -> float:
+    """Return what it takes to compare few rows with all, about.
+
+    Examples
+    --------
+    >>> round(gather_seconds(10**6, 10, Needs(1, few=10**4, rounds=2), 4))
+    7
+    """
+    each = FIND * rows if needs.all_ask else INDEX * rows + ASK * needs.few * partitions
+    return needs.rounds * each + (needs.rounds + 1) * rows * (READ + features * VALUE)

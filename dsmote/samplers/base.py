@@ -54,6 +54,7 @@ from dsmote.plan.profile import TARGET, Sampled, unify_categories
 from dsmote.plan.schema import advice, column_name, is_nominal_dtype, with_decimals, with_dtypes
 from dsmote.plan.strategy import Counts
 from dsmote.samplers.parameters import sklearn_constraints
+from dsmote.samplers.routes import over_sampler_route
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -548,7 +549,14 @@ class OverSampler(Sampler):
             process=self._process_bytes,
             notes=self._notes(schema, recipe, profile),
             warnings=[*advised, *alarms],
-            route=self.route if self.route != "cells" else self._cells(recipe, table, schema),
+            route=over_sampler_route(
+                self.route,
+                recipe,
+                table,
+                schema,
+                type(self).__name__,
+                self.provenance == "full",
+            ),
             incomplete=incomplete_columns(*lacking, schema) if profile.missing else "",
         )
         if table.lazy and any(c.cells for c in plan.growing):
@@ -577,21 +585,6 @@ class OverSampler(Sampler):
 
     def _counted_after(self) -> Counted | None:
         return self._parts
-
-    def _cells(self, recipe: Recipe, table: Table, schema: Schema) -> str:
-        """Refuse cells where they cannot be."""
-        wrong = ""
-        if not table.lazy:
-            wrong = "a table in memory is searched as a whole: pass it as a Dask collection"
-        elif not recipe.in_cells:
-            wrong = f"{type(self).__name__} asks for more than exact neighbours in the class"
-        elif not recipe.fits_cells(self.provenance == "full" and bool(schema.carried)):
-            wrong = (
-                "provenance='full' tells what parents carry, and cells of all rows do not hold it"
-            )
-        if wrong:
-            raise ValueError(f"route='cells' is not possible: {wrong}; or leave route out")
-        return self.route
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

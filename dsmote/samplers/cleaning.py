@@ -42,6 +42,7 @@ from dsmote.samplers.base import (
 )
 from dsmote.samplers.columns import nominal_features
 from dsmote.samplers.parameters import allow
+from dsmote.samplers.routes import rule_routes
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -107,7 +108,6 @@ class RuleSampler(UnderSampler):
         labels = self._labels_ahead(table, profile.counts) if self._ahead else table.meta_labels
         keep = wanted_rows(self.sampling_strategy, profile.counts, self._sampling_type, labels)
         rule = self._rule()
-        may_be_cut = self._may_be_cut(rule, schema, table)
         if profile.moments:
             rule = rule.scaled_by(scaling_of(profile.moments))
         row_bytes = max(schema.row_bytes(), profile.bytes // max(1, profile.rows))
@@ -123,6 +123,7 @@ class RuleSampler(UnderSampler):
             notes,
             advice(schema, profile, [], self.scale is not None),
         )
+        may_be_cut, travelling = rule_routes(self.route, rule, table, schema, plan)
         plan = with_all_rows(
             plan,
             profile.usable,
@@ -132,6 +133,7 @@ class RuleSampler(UnderSampler):
                 passes=tuple(passes),
                 cells=may_be_cut,
                 told=rule.told,
+                **travelling,
             ),
             schema,
             partition_bytes(table, profile, self._partition_rows) if table.lazy else 0,
@@ -151,19 +153,6 @@ class RuleSampler(UnderSampler):
         if self.scratch is None and self._staging:
             return plan, replace(task, scratch=self._staging, staged=True)
         return plan, replace(task, scratch=self.scratch)
-
-    def _may_be_cut(self, rule: Rule, schema: Schema, table: Table) -> bool:
-        """Tell whether rows may be in cells; refuse to have them there where they may not."""
-        wrong = ""
-        if not table.lazy:
-            wrong = "a table in memory is searched as a whole: pass it as a Dask collection"
-        elif not rule.in_cells or rule.neighbors is not None:
-            wrong = f"{rule.name} asks for more than exact neighbours"
-        elif not schema.numeric:
-            wrong = "rows of categories only are not cut"
-        if wrong and self.route == "cells":
-            raise ValueError(f"route='cells' is not possible: {wrong}; or leave route out")
-        return not wrong
 
     @property
     def _at_most(self) -> bool:

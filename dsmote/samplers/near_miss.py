@@ -17,13 +17,25 @@ from dsmote.samplers.parameters import Range, allow
 
 
 def _mean(distances: np.ndarray) -> np.ndarray:
-    """Return what orders rows by their mean distance; inf where there is none."""
+    """Return k times the mean of the distances that there are; inf where there is none."""
     there = np.isfinite(distances)
     if there.all():
         return np.asarray(distances.sum(axis=1))
-    counts = there.sum(axis=1)
+    counts, k = there.sum(axis=1), distances.shape[1]
     sums = np.where(there, distances, 0.0).sum(axis=1)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
+    some = (counts > 0) & (counts < k)
+    sums[some] *= k / counts[some]
+    return np.where(counts > 0, sums, np.inf)
+
+
+def _least(values: np.ndarray, n: int) -> np.ndarray:
+    """Tell which are the n least values, of equal ones the first."""
+    if n >= len(values):
+        return np.ones(len(values), dtype=bool)
+    bound = np.partition(values, n)[n]
+    least = values < bound
+    least[np.flatnonzero(values == bound)[: n - int(least.sum())]] = True
+    return least
 
 
 @dataclass(frozen=True)
@@ -33,26 +45,35 @@ class NearMissRule(Rule):
     version: int = 1
     pool: int = 3  # nearest rows of the class that each row of the smallest class names
 
-    told = property(lambda self: max(self.k, self.pool if self.version == 3 else 0))
+    told = property(lambda self: (0, self.k, max(self.k, self.pool))[self.version - 1])
     in_cells = property(lambda self: self.version != 2)  # which asks for the farthest
+    held = 16  # numbers of the rows and means, which are partitioned
+    all_ask = property(lambda self: self.version == 1)
+
+    def few(self, plan: Plan) -> tuple[frozenset[int], int]:
+        """All rows ask the smallest class, or (version 3) it asks the rows of each other class."""
+        cut = sum(c.targeted and c.dropped > 0 for c in plan.classes)
+        return frozenset([plan.smallest.rank]), max(1, cut * (1 if self.version == 3 else 2))
 
     def decide(self, of: AllRows) -> Decision:
         """Choose rows in each targeted class that has more than are to stay."""
         stays = np.ones(len(of), dtype=bool)
         near_to = np.flatnonzero(of.ranks == of.smallest)
-        for rank in np.flatnonzero(of.targeted & (of.keep < of.counts)):
-            rows, keep = np.flatnonzero(of.ranks == rank), int(of.keep[rank])
+        cut = of.targeted & (of.keep < of.counts)
+        for rank in np.flatnonzero(cut):
+            rows = np.flatnonzero(of.ranks == rank).astype(np.int32)
+            keep = int(of.keep[rank])
             if self.version == 2:
                 far = of.farthest(rows, self.k, near_to)
-                chosen = rows[np.argsort(_mean(far), kind="stable")[:keep]]
+                chosen = rows[_least(_mean(far), keep)]
             elif self.version == 1:
-                near = of.nearest(rows, self.k, near_to)[0]
-                chosen = rows[np.argsort(_mean(near), kind="stable")[:keep]]
+                means = of.measured(rows, self.k, near_to, _mean, keep)
+                chosen = rows[_least(means, keep)]
             else:
                 named = of.nearest(near_to, self.pool, rows)[1]
                 named = np.unique(named[named >= 0])
                 near = of.nearest(named, self.k, near_to)[0]
-                chosen = named[np.argsort(-_mean(near), kind="stable")[:keep]]
+                chosen = named[_least(-_mean(near), keep)]
                 if len(named) < keep:
                     warnings.warn(
                         f"class {of.labels[rank]!r} keeps {len(named):,} rows instead of {keep:,}: "

@@ -13,7 +13,7 @@ from dsmote.plan import Plan, Profile, Subset
 from dsmote.samplers.base import wanted_search
 from dsmote.samplers.cleaning import CleanSampler
 from dsmote.samplers.parameters import Range, allow
-from dsmote.samplers.tomek import tomek_links
+from dsmote.samplers.tomek import smaller_classes, tomek_links
 
 _SLOPPY = 1.0  # a row of another class up to twice as far as the nearest is nearer than a seed
 
@@ -57,6 +57,13 @@ class OneSidedRule(Rule):
     n_seeds_S: int = 1
 
     rounds = 5
+    held = 72  # numbers, and what three questions found
+    all_ask = True
+
+    def few(self, plan: Plan) -> tuple[frozenset[int], int]:
+        """Rows of the largest class ask the smallest, and seeds, which are fetched; then links."""
+        asks = plan.largest.targeted and plan.largest is not plan.smallest
+        return smaller_classes(plan), 2 + asks * (4 if self.k == 1 else 2)
 
     def decide(self, of: AllRows) -> Decision:
         """Drop what is classified right, then members of links among the rows that are left."""

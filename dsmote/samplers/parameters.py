@@ -46,7 +46,7 @@ SHARED: dict[str, tuple[Any, ...]] = {
     "missing": ({"error", "skip"},),
     "on_small_class": _SMALL,
     "on_small_group": _SMALL,
-    "route": ({"auto", "broadcast", "cells"},),
+    "route": ({"auto", "broadcast", "gather", "cells"},),
     "scratch": (str, None),
     "max_pairs": (Range(Real, 0, None, "neither"),),
     "max_increase": (Range(Real, 1, None), None),

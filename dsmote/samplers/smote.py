@@ -61,11 +61,12 @@ class SMOTE(OverSampler):
     on_small_group : {"error", "copy", "skip"}, default="error"
         With ``groups``, what to do with rows whose group has fewer than k + 1 rows of the class:
         refuse them, copy them, or make no rows from them.
-    route : {"auto", "broadcast", "cells"}, default="auto"
+    route : {"auto", "broadcast", "gather", "cells"}, default="auto"
         Of Dask input: ``"broadcast"`` indexes the rows of a class in one worker, ``"cells"`` cuts
         them into cells of near rows, in scratch files, of which a worker holds one at a time. Both
         find the same neighbours, and make the same rows. ``"auto"`` takes cells where a class does
-        not fit into a worker.
+        not fit into a worker. ``"gather"`` is for samplers that look for the nearest of all rows:
+        the rows of the class, which fit into a worker, travel to every partition.
     scratch : str, default=None
         Folder or URL, seen by all workers, for the files of cells. By default Dask's temporary
         directory where all workers are on one machine, and beside the output of a job. The files go

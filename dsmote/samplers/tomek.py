@@ -8,6 +8,7 @@ from numbers import Integral
 import numpy as np
 
 from dsmote.execute.clean import AllRows, Decision, Rule
+from dsmote.plan import Plan
 from dsmote.samplers.cleaning import CleanSampler
 from dsmote.samplers.parameters import allow
 
@@ -18,8 +19,7 @@ def tomek_links(of: AllRows) -> np.ndarray:
     Every link has a member outside the largest class: only these rows ask for their nearest of all,
     and then those that they named.
     """
-    largest = int(of.counts.argmax())
-    few = np.flatnonzero(of.ranks != largest)
+    few = np.flatnonzero(of.ranks != of.largest)
     near = of.nearest(few, 1)[1][:, 0]
     other = (near >= 0) & (of.ranks[near] != of.ranks[few])
     few, near = few[other], near[other]
@@ -29,10 +29,19 @@ def tomek_links(of: AllRows) -> np.ndarray:
     return np.stack([few[mutual], near[mutual]], axis=1)
 
 
+def smaller_classes(plan: Plan) -> frozenset[int]:
+    """Return all classes but the largest, by rank."""
+    return frozenset(c.rank for c in plan.classes if c is not plan.largest)
+
+
 class TomekRule(Rule):
     """Members of links stay where their class is not targeted."""
 
     rounds = 2
+
+    def few(self, plan: Plan) -> tuple[frozenset[int], int]:
+        """All but the largest class ask all rows, and then those that they named."""
+        return smaller_classes(plan), 2
 
     def decide(self, of: AllRows) -> Decision:
         """Drop the members of links whose class is targeted."""
@@ -74,10 +83,13 @@ class TomekLinks(CleanSampler):
     provenance : {False, "flag"}, default=False
         ``"flag"`` returns all rows, and a boolean column ``removed`` that marks those that would
         be left out; for arrays it is put into ``provenance_``.
-    route : {"auto", "broadcast", "cells"}, default="auto"
-        Of Dask input: ``"broadcast"`` compares all rows in one worker, ``"cells"`` cuts them into
-        cells of near rows, in scratch files, of which a worker holds one at a time. The same rows
-        stay. ``"auto"`` takes cells where all rows do not fit into a worker.
+    route : {"auto", "broadcast", "gather", "cells"}, default="auto"
+        Of Dask input: ``"broadcast"`` compares all rows in one worker, ``"gather"`` sends the rows
+        of the smaller classes to every partition, ``"cells"`` cuts all rows into cells of near
+        rows, in scratch files, of which a worker holds one at a time. The same rows stay.
+        ``"auto"`` takes the first of them that fits into a worker. Numeric features only are
+        compared by ``"gather"``, and by methods that ask few rows: TomekLinks, NearMiss (but
+        version 2), OneSidedSelection.
     scratch : str, default=None
         Folder or URL, seen by all workers, for the files of cells, as for :class:`~dsmote.SMOTE`.
 

@@ -3,11 +3,18 @@
 Run: python tests/benchmarks/cells.py [--rows 20000000] [--one-in 4] [--memory-limit 768MiB]
      [--large 6GiB] [--features 16] [--categories 0] [--sampler NAME] [--estimates]
      [--directory FOLDER]
+     python tests/benchmarks/cells.py --alone [--check 1000] [--rows 10000000] [--features 10] [...]
 
 A table of rank 5 plus noise, one row in `--one-in` of the class that grows to the majority; with
 `--categories` as many columns of 5 levels, and SMOTENC. Both runs are jobs on two fresh workers of
 one thread. Printed of each: seconds, CPU seconds of the workers, peaks beside the projection,
 cells; and whether the files of both are the same.
+
+With `--alone` only: the five nearest of each row among all rows, from files to files. With
+`--check` as many rows are searched for by brute force, too.
+
+With `--alone` only: the five nearest of each row among all rows, as files, from the table or from
+Parquet files of numbers. With `--check` as many rows are searched for by brute force, too.
 
 With `--estimates` only: of the largest classes of real tables and of 100,000 rows of independent
 features, forced into 16 and 4 cells, what the plan says and what is: to how many other cells a
@@ -21,8 +28,9 @@ import re
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import numpy as np
@@ -30,10 +38,14 @@ import pandas as pd
 from dask.utils import parse_bytes
 from harness import DATA, MIB, TARGETS, child, parser, print_table, write_table
 
+from dsmote.execute.clean import AllRows, Decision, Rule
+from dsmote.samplers.cleaning import CleanSampler
+
 TASK_SECONDS = 1.18e-3  # of scheduler and client together, from scaling.py
 FORWARDS = re.compile(r"about ([\d.e+-]+) other cells \(([\d.e+-]+) to ([\d.e+-]+)\)")
 PAIRS = re.compile(r"about ([\d.e+]+) pairs of rows")
 SECONDS = re.compile(r"about ([\d,.]+) core-seconds")
+STAGES = ("tell", "home")
 ESTIMATED = ("insurance_crosssell_train", "kdd_smtp", "mammography", "phoneme", "satimage")
 
 
@@ -54,10 +66,12 @@ def run(folder: str, name: str, route: str, memory_limit: str, sampler: str) -> 
     from dsmote.cluster import connect
     from dsmote.job import JobSpec, prepare, write_job
     from dsmote.job.logs import Log, Secrets
+    from dsmote.samplers.registry import samplers
 
     output = f"{folder}/{name}"
     job = {"input": f"{folder}/input", "output": output, "target": "label", "sampler": sampler}
-    spec = JobSpec(**job, random_state=0, route=route)
+    seeded = {"random_state": 0} if samplers()[sampler]._random else {}
+    spec = JobSpec(**job, **seeded, route=route)
     with connect(n_workers=2, threads_per_worker=1, memory_limit=memory_limit) as client:
         pids = client.run(lambda: __import__("os").getpid()).values()
         start = time.perf_counter()
@@ -77,6 +91,103 @@ def run(folder: str, name: str, route: str, memory_limit: str, sampler: str) -> 
         "cells": sum(c.cells for c in log.plan.classes),
         "marks": [mark.hexdigest() for mark in marks],
     }
+
+
+class AllNearest(Rule):
+    """All rows ask for their nearest."""
+
+    rounds = 1
+    told: ClassVar[Any] = 0  # it does not look at the answers
+
+    def decide(self, of: AllRows) -> Decision:
+        """Ask, and let all rows stay."""
+        of.nearest(np.arange(len(of)), self.k)
+        return Decision(np.ones(len(of), dtype=bool))
+
+
+@dataclass(kw_only=True, eq=False, repr=False)
+class Nearest(CleanSampler):
+    """A sampler that finds the nearest of all rows, to measure the search alone."""
+
+    _summary = "with all rows"
+    _rule_type = AllNearest
+
+    n_neighbors: Any = 5
+
+
+def with_label(part: pd.DataFrame) -> pd.DataFrame:
+    """Add two classes to rows without."""
+    return part.assign(label=(np.arange(len(part)) % 2).astype("int8"))
+
+
+def all_nearest(source: str, folder: str, memory_limit: str, check: int) -> dict[str, Any]:
+    """Find the nearest of all rows of a folder on two fresh workers; return what that took."""
+    import dask.dataframe as dd
+    import psutil
+    import pyarrow as pa
+
+    from dsmote.cluster import connect
+    from dsmote.execute.arrow import listed
+    from dsmote.execute.resources import peak_memory
+
+    how = Nearest(route="cells", scratch=folder)
+    with connect(n_workers=2, threads_per_worker=1, memory_limit=memory_limit) as client:
+        pids = client.run(lambda: __import__("os").getpid()).values()
+        start = time.perf_counter()
+        frame = dd.read_parquet(source)
+        if "label" not in frame.columns:
+            frame = frame.map_partitions(with_label)
+        made = how.resample(frame, target="label")
+        graph = dict(made.optimize().__dask_graph__())
+        told, homes = ([key for key in graph if f"{name}-0-" in str(key)] for name in STAGES)
+        wanted = client.get(graph, told + homes, sync=False)
+        client.gather(wanted[: len(told)])
+        seconds = time.perf_counter() - start
+        cpu = sum(sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids)
+        peaks = sorted(client.run(peak_memory).values())
+        forwarded = sum(int(of["forwards"].sum()) for of in client.gather(wanted[len(told) :]))
+        files = [file for file in Path(folder).rglob("*.arrow") if file.is_file()]
+        size = sum(file.stat().st_size for file in files)
+        n, right, sent = how.plan_.n_before, 0, 0
+        for file in files:
+            if "forward" in file.name:
+                sent += len(np.unique(pa.ipc.open_file(file).read_all()["query"].to_numpy()))
+        if check:
+            came = [pa.ipc.open_file(file).read_all() for file in files if "told" in file.name]
+            found = pa.concat_tables(came)
+            rows = np.random.default_rng(7).choice(len(found), check, replace=False)
+            ids, near = found["id"].to_numpy()[rows], listed(found["number"], 5)[rows]
+            right = int((near == brute_nearest(source, ids)).all(axis=1).sum())
+    (table,) = [note for note in how.plan_.notes if "cells" in note]
+    return {
+        "rows": n,
+        "cells": len(told),
+        "at home": 1.0 - sent / n,
+        "forwarded": forwarded,
+        "seconds": seconds,
+        "cpu": cpu,
+        "peaks": peaks,
+        "projected": how.plan_.memory.worker_bytes,
+        "limit": parse_bytes(memory_limit),
+        "bytes": size,
+        "note": table,
+        "checked": check,
+        "right": right,
+    }
+
+
+def brute_nearest(source: str, ids: np.ndarray, k: int = 5) -> np.ndarray:
+    """Return the k nearest rows of some, by (distance, row number), looking at all."""
+    tables = map(pd.read_parquet, sorted(Path(source).glob("*.parquet")))
+    matrices = [table.drop(columns="label", errors="ignore").to_numpy() for table in tables]
+    X = np.concatenate(matrices)
+    near = np.empty((len(ids), k), dtype=np.int64)
+    for i, row in enumerate(ids):
+        squares = sum((column - column[row]) ** 2 for column in X.T)
+        squares[row] = np.inf
+        few = np.flatnonzero(squares <= np.partition(squares, k)[k])
+        near[i] = few[np.lexsort((few, squares[few]))][:k]
+    return near
 
 
 def real(name: str, data: Path) -> pd.DataFrame:
@@ -211,6 +322,23 @@ blocks of new rows
 """
 
 
+def alone(args: argparse.Namespace, source: str, folder: str) -> dict[str, Any]:
+    """Run the search alone; print and return its numbers."""
+    scratch = Path(folder) / "scratch"
+    scratch.mkdir()
+    of = child(all_nearest, source, str(scratch), args.memory_limit, args.check)
+    print(of["note"])
+    numbers = {"rows out": of["rows"], "run": "alone"}
+    more = {
+        "at home": f"{of['at home']:.3f}",
+        "forwarded": f"{of['forwarded']:,}",
+        "MB": f"{of['bytes'] / 1e6:,.0f}",
+        "right": f"{of['right']:,} of {of['checked']:,}",
+    }
+    print_table([line(of | numbers) | more])
+    return dict(of)
+
+
 def estimated(of: dict[str, Any]) -> dict[str, str]:
     """Return the cells of a line of the table of estimates."""
     pairs = of["expected pairs"]
@@ -235,6 +363,9 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     options.add_argument("--large", default="6GiB", help="memory of workers that hold the class")
     options.add_argument("--route", default="auto", help="of the run on small workers")
     options.add_argument("--estimates", action="store_true")
+    options.add_argument("--alone", action="store_true", help="the search alone")
+    options.add_argument("--input", help="of the search alone: a folder of Parquet files")
+    options.add_argument("--check", type=int, default=0, help="rows to search by brute force, too")
     options.add_argument("--paper", action="store_true")
     args: argparse.Namespace = options.parse_args(arguments)
     if args.paper:
@@ -246,8 +377,12 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
         print_table([{"table": name} | estimated(of) for name, of in found.items()])
         return found
     with tempfile.TemporaryDirectory(prefix="dsmote-benchmark-", dir=args.directory) as folder:
+        if args.input and args.alone:
+            return alone(args, args.input, folder)
         files = max(2, args.rows // 250_000)
         write_table(Path(folder) / "input", args.rows, files, args.one_in, args.features)
+        if args.alone:
+            return alone(args, f"{folder}/input", folder)
         add_categories(Path(folder) / "input", args.categories)
         sampler = args.sampler or ("smotenc" if args.categories else "smote")
         runs = [("cells", args.route, args.memory_limit), ("broadcast", "broadcast", args.large)]

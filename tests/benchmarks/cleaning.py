@@ -3,7 +3,8 @@
 Run: python tests/benchmarks/cleaning.py [--sampler NAME] [--table TABLE] [--rows N] [--side SIDE]
          [--data FOLDER] [--cpu]
 
-All of dsmote's that imbalanced-learn has, with their default parameters, on these tables:
+All of dsmote's that imbalanced-learn has, and both combinations, with their default parameters, on
+these tables:
   insurance  the insurance table (381,109 rows), one-hot and scaled to 0..1
   rank5      200,000 x 20 of rank 5 with noise, one row in 20 of class 1
   wide       10,000 x 50 that spread in all directions
@@ -22,20 +23,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import imblearn.under_sampling
 import numpy as np
-from harness import MIB, SIDES, child, insurance, parser, print_table, sampler_of, watched
+from harness import MIB, SIDES, child, insurance, parser, print_table, sampler_of, theirs, watched
 
 from dsmote.samplers.registry import samplers
 
 MOST = {"insurance": 60_000, "rank5": 200_000, "wide": 10_000, "small": 2_000, "tiny": 200}
+COMBINED = ("SMOTEENN", "SMOTETomek")
 COLUMNS = {"rank5": 20, "wide": 50, "small": 6, "tiny": 3}
 
 
 def compared() -> list[str]:
     """Return the classes that leave rows out and that both libraries have."""
     kinds = (kind for kind in samplers().values() if kind._sampling_type != "over-sampling")
-    return [kind.__name__ for kind in kinds if hasattr(imblearn.under_sampling, kind.__name__)]
+    return [name for name in (*(k.__name__ for k in kinds), *COMBINED) if theirs(name)]
 
 
 def table_of(name: str, rows: int, folder: str) -> tuple[np.ndarray, np.ndarray]:

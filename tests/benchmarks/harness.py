@@ -59,14 +59,19 @@ def parser(doc: str, *names: str) -> argparse.ArgumentParser:
 
 def sampler_of(side: str, name: str, **options: Any) -> Any:
     """Make the sampler of one of the libraries."""
+    import dsmote
+
+    return (getattr(dsmote, name) if side == "dsmote" else theirs(name))(**options)
+
+
+def theirs(name: str) -> Any:
+    """Return imbalanced-learn's sampler of a name, None if it has none."""
+    import imblearn.combine
     import imblearn.over_sampling
     import imblearn.under_sampling
 
-    import dsmote
-
-    under = hasattr(imblearn.under_sampling, name)
-    theirs = imblearn.under_sampling if under else imblearn.over_sampling
-    return getattr(dsmote if side == "dsmote" else theirs, name)(**options)
+    places = imblearn.over_sampling, imblearn.under_sampling, imblearn.combine
+    return next((getattr(place, name) for place in places if hasattr(place, name)), None)
 
 
 def scaled(table: pd.DataFrame) -> np.ndarray:

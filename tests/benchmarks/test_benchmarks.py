@@ -44,6 +44,7 @@ def test_tables(data_dir: Path, tmp_path: Path) -> None:
     [
         (["--also=--sampler=adasyn"], "4 in, "),
         (["--files", "100", "--of-input"], "100 in, 18 out, 100 of the plain copy"),
+        (["--also=--sampler=tomek", "--of-input", "--features=5", "--one-in=9"], "4 in, "),
     ],
 )
 def test_out_of_core(
@@ -52,7 +53,7 @@ def test_out_of_core(
     how = ["--rows", "20000", "--files", "4", "--repeats", "1", "--directory", str(tmp_path)]
     result = import_module("out_of_core").main([*how, *also])
     assert result["ratio"] > 0 and result["projected"] > 0
-    assert result["rows"] > 30_000
+    assert result["rows"] > (15_000 if "--one-in=9" in also else 30_000)
     assert len(result["peaks"]) == 2 and all(peak > 0 for peak in result["peaks"])
     out = capsys.readouterr().out
     assert f"files: {files}" in out and "MB/s" in out
@@ -183,6 +184,16 @@ def test_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert numbers["runs"][0]["cells"] >= 1
     assert all(max(of["peaks"]) <= of["projected"] for of in numbers["runs"])
     assert "the same files" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_search_in_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--alone", "--rows", "20000", "--features", "4", "--directory", str(tmp_path)]
+    of = import_module("cells").main([*few, "--check", "20"])
+    assert of["right"] == 20 and of["cells"] > 1 and of["forwarded"] > 0
+    assert max(of["peaks"]) <= of["projected"]
+    assert "forwarded" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
 
 

@@ -310,6 +310,8 @@ def test_workers_on_several_machines_need_a_folder(cluster: Cluster, tmp_path: P
 
 # Jobs on small workers take cells by themselves
 
+CLUSTERS = {"kmeans_estimator": 4, "cluster_balance_threshold": 0.0}
+
 
 @SLOW
 @pytest.mark.parametrize(
@@ -318,7 +320,8 @@ def test_workers_on_several_machines_need_a_folder(cluster: Cluster, tmp_path: P
         ("SMOTE", 36, 20_000, 452),
         ("SMOTENC", 12, 45_000, 504),
         ("BorderlineSMOTE", 12, 45_000, 500),
-        ("SMOTEN", 12, 45_000, 430),
+        ("SMOTEN", 12, 45_000, 520),
+        ("KMeansSMOTE", 24, 60_000, 645),
     ],
 )
 def test_a_job_on_small_workers(
@@ -352,7 +355,7 @@ def test_a_job_on_small_workers(
                 "output": str(out),
                 "target": "label",
                 "sampler": method,
-                "params": {"random_state": 0},
+                "params": {"random_state": 0} | (CLUSTERS if method == "KMeansSMOTE" else {}),
                 "cluster": {"n_workers": 2, "threads_per_worker": 1, "memory_limit": limit},
             }
         ).manifest
