@@ -5,9 +5,6 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
 
 import dask.dataframe as dd
 import numpy as np
@@ -31,11 +28,6 @@ from tests.cluster.starting import (
 )
 
 SLOW = pytest.mark.slow
-
-
-def some_slow(stages: Sequence[str], *quick: str) -> list[Any]:
-    """Mark all stages but some as slow tests."""
-    return [each if each in quick else pytest.param(each, marks=SLOW) for each in stages]
 
 
 #: Stages, as the scratch files of each are named; to collect is to read those that were made last.
@@ -74,25 +66,25 @@ exchange.Exchange.receive = reading(exchange.Exchange.receive)
 """
 
 
-def table(rows: int = 3000, seed: int = 0) -> pd.DataFrame:
+def table(rows=3000, seed=0):
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame(rng.normal(size=(rows, 4)).round(2), columns=list("abcd"))
     return frame.assign(y=np.where(np.arange(rows) % 3 == 0, "rare", "usual"))
 
 
-def sampler(scratch: Path | None = None, route: str = "cells") -> SMOTE:
+def sampler(scratch=None, route="cells"):
     return SMOTE(random_state=0, route=route, scratch=scratch and str(scratch))
 
 
 class Cluster:
     """Two workers with a nanny each, which can be held at a stage, and a client."""
 
-    def __init__(self, folder: Path, address: str, client: Client) -> None:
+    def __init__(self, folder, address, client):
         self.folder, self.address, self.client = folder, address, client
         self.frame = dd.from_pandas(table(), npartitions=4)
         self.rows = sampler(route="broadcast").resample(self.frame, target="y").compute()
 
-    def made(self, scratch: Path) -> Any:
+    def made(self, scratch):
         """The lazy result whose scratch files lie in a folder."""
         made = sampler(scratch)
         result = made.resample(self.frame, target="y")
@@ -100,7 +92,7 @@ class Cluster:
         assert (growing.cells, len(made.plan_.blocks)) == (8, 4)
         return result
 
-    def made_of_all(self, scratch: Path, kind: str) -> tuple[Any, pd.DataFrame]:
+    def made_of_all(self, scratch, kind):
         """The same of a sampler that asks for the nearest of all rows, and what it is to be."""
         how = BorderlineSMOTE(random_state=0, kind=kind, route="broadcast")
         rows = how.resample(self.frame, target="y").compute(scheduler="synchronous")
@@ -110,13 +102,13 @@ class Cluster:
         assert made.plan_.all_rows.cells == 32
         return result, rows
 
-    def held(self, result: Any, stage: str) -> tuple[Any, int]:
+    def held(self, result, stage):
         """Compute a result until a worker has come to a stage; return the future, and its pid."""
         (self.folder / f"hold-{stage}").touch()
         future = self.client.compute(result)
         marks = f"at-{stage}-*"
 
-        def there() -> bool:
+        def there():
             assert not future.done(), future.exception()
             return any(self.folder.glob(marks))
 
@@ -124,14 +116,14 @@ class Cluster:
         (mark, *_) = self.folder.glob(marks)
         return future, int(mark.name.rpartition("-")[2])
 
-    def go_on(self) -> None:
+    def go_on(self):
         """Let workers go on that are held."""
         for mark in (*self.folder.glob("hold-*"), *self.folder.glob("at-*")):
             mark.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def started(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cells")
     (folder / "hold.py").write_text(PRELOAD)
     preload = ("--preload", folder / "hold.py")
@@ -149,26 +141,28 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
+def small(monkeypatch):
     monkeypatch.setattr(plan_module, "CELL_ROWS", 150)
     monkeypatch.setattr(plan_module, "BLOCK_ROWS", 300)
 
 
 @pytest.fixture
-def cluster(started: Cluster) -> Iterator[Cluster]:
+def cluster(started):
     with started.client.as_current():
         yield started
         started.go_on()
         wait_until(lambda: len(started.client.nthreads()) == 2, "both workers are there again")
 
 
-def nothing_left(scratch: Path) -> None:
+def nothing_left(scratch):
     gc.collect()
     wait_until(lambda: not os.listdir(scratch), f"{scratch} is empty", 20)
 
 
-@pytest.mark.parametrize("stage", some_slow(STAGES, "home"))
-def test_a_worker_is_killed(cluster: Cluster, tmp_path: Path, stage: str) -> None:
+@pytest.mark.parametrize(
+    "stage", ["home", *(pytest.param(each, marks=SLOW) for each in STAGES if each != "home")]
+)
+def test_a_worker_is_killed(cluster, tmp_path, stage):
     result = cluster.made(tmp_path)
     future, pid = cluster.held(result, stage)
     kill(pid)
@@ -183,14 +177,10 @@ def test_a_worker_is_killed(cluster: Cluster, tmp_path: Path, stage: str) -> Non
     ("kind", "stage"),
     [
         ("borderline-1", "all-cell"),
-        ("borderline-1", "all-judged"),
         ("borderline-2", "all-answer"),
-        ("borderline-2", "made"),
     ],
 )
-def test_a_worker_is_killed_while_all_rows_are_searched(
-    cluster: Cluster, tmp_path: Path, kind: str, stage: str
-) -> None:
+def test_a_worker_is_killed_while_all_rows_are_searched(cluster, tmp_path, kind, stage):
     result, rows = cluster.made_of_all(tmp_path, kind)
     future, pid = cluster.held(result, stage)
     kill(pid)
@@ -201,13 +191,13 @@ def test_a_worker_is_killed_while_all_rows_are_searched(
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path):
     """A file system of few bytes for scratch files."""
     with small_disk(tmp_path / "disk", "4m") as folder:
         yield folder
 
 
-def fill(folder: Path) -> Path:
+def fill(folder):
     """Write a file until there is no space left."""
     with (folder / "filling").open("wb", buffering=0) as handle, pytest.raises(OSError, match="28"):
         while True:
@@ -215,10 +205,8 @@ def fill(folder: Path) -> Path:
     return folder / "filling"
 
 
-@pytest.mark.parametrize(
-    "stage", some_slow(STAGES[:-1], "answer")
-)  # whoever collects writes nothing
-def test_a_disk_becomes_full(cluster: Cluster, disk: Path, stage: str) -> None:
+@pytest.mark.parametrize("stage", ["answer", pytest.param("made", marks=SLOW)])
+def test_a_disk_becomes_full(cluster, disk, stage):
     result = cluster.made(disk)
     future, _ = cluster.held(result, stage)
     filling = fill(disk)
@@ -236,7 +224,7 @@ def test_a_disk_becomes_full(cluster: Cluster, disk: Path, stage: str) -> None:
 # Scratch files go with the lazy result
 
 
-def test_files_go_with_the_result(cluster: Cluster, tmp_path: Path) -> None:
+def test_files_go_with_the_result(cluster, tmp_path):
     result = cluster.made(tmp_path)
     pd.testing.assert_frame_equal(result.compute(), cluster.rows)
     assert len(os.listdir(tmp_path)) == 1
@@ -244,7 +232,7 @@ def test_files_go_with_the_result(cluster: Cluster, tmp_path: Path) -> None:
     nothing_left(tmp_path)
 
 
-def test_files_go_after_the_tasks_that_are_at_work(cluster: Cluster, tmp_path: Path) -> None:
+def test_files_go_after_the_tasks_that_are_at_work(cluster, tmp_path):
     """What a task of a result that was dropped writes late brings no folder back."""
     result = cluster.made(tmp_path)
     future, _ = cluster.held(result, "home")
@@ -256,11 +244,11 @@ def test_files_go_after_the_tasks_that_are_at_work(cluster: Cluster, tmp_path: P
     nothing_left(tmp_path)
 
 
-def busy(dask_worker: Any) -> int:
+def busy(dask_worker):
     return int(dask_worker.state.executing_count)
 
 
-def test_files_go_with_a_result_that_was_persisted(cluster: Cluster, tmp_path: Path) -> None:
+def test_files_go_with_a_result_that_was_persisted(cluster, tmp_path):
     result = cluster.made(tmp_path).persist()
     gc.collect()
     pd.testing.assert_frame_equal(result.compute(), cluster.rows)
@@ -268,7 +256,7 @@ def test_files_go_with_a_result_that_was_persisted(cluster: Cluster, tmp_path: P
     nothing_left(tmp_path)
 
 
-def test_files_of_threads_go_with_the_result(tmp_path: Path) -> None:
+def test_files_of_threads_go_with_the_result(tmp_path):
     frame = dd.from_pandas(table(), npartitions=4)
     result = sampler(tmp_path).resample(frame, target="y")
     again = sampler(route="broadcast").resample(frame, target="y")
@@ -278,8 +266,8 @@ def test_files_of_threads_go_with_the_result(tmp_path: Path) -> None:
     nothing_left(tmp_path)
 
 
-@pytest.mark.parametrize("on", ["threads", pytest.param("cluster", marks=SLOW)])
-def test_files_go_when_the_program_ends(started: Cluster, tmp_path: Path, on: str) -> None:
+@pytest.mark.parametrize("on", [pytest.param(each, marks=SLOW) for each in ("threads", "cluster")])
+def test_files_go_when_the_program_ends(started, tmp_path, on):
     (tmp_path / "scratch").mkdir()
     client = f"client = distributed.Client({started.address!r})" if on == "cluster" else ""
     program = f"""
@@ -297,7 +285,7 @@ print(len(os.listdir({str(tmp_path / "scratch")!r})))
     assert os.listdir(tmp_path / "scratch") == []
 
 
-def test_workers_on_several_machines_need_a_folder(cluster: Cluster, tmp_path: Path) -> None:
+def test_workers_on_several_machines_need_a_folder(cluster, tmp_path):
     with worker_at(cluster.address, tmp_path / "log", host="127.0.0.2"):
         wait_until(lambda: len(cluster.client.nthreads()) == 3, "the third worker is there")
         said = r"3 workers are on 2 machines \(127.0.0.1, 127.0.0.2\): pass scratch="
@@ -308,64 +296,60 @@ def test_workers_on_several_machines_need_a_folder(cluster: Cluster, tmp_path: P
     wait_until(lambda: len(cluster.client.nthreads()) == 2, "the third worker is gone")
 
 
-# Jobs on small workers take cells by themselves
+# Jobs on small workers take cells, or leave class rows in scratch files, by themselves
+
+
+def write_parts(folder, files, rows, method, params):
+    """Write a table of few directions, in which a tree is quick; with names where a method can."""
+    folder.mkdir()
+    for number in range(files):
+        rng = np.random.default_rng(number)
+        values = np.tile(rng.normal(size=(rows, 3)), 4)[:, :10].round(3)
+        frame = pd.DataFrame(values, columns=[*"abcdefghij"])
+        names = method == "SMOTENC" or (method == "RandomOverSampler" and not params)
+        if names or "carry" in params:
+            frame["town"] = rng.choice([f"town number {i}" for i in range(20)], rows)
+        if names:
+            frame["kind"] = pd.Categorical(rng.choice(["x", "y", "z"], rows))
+        if method == "SMOTEN":
+            frame = (8 * frame).round().astype(int).astype(str)
+        frame["label"] = np.where(rng.random(rows) < 0.45, "rare", "usual")
+        frame.to_parquet(folder / f"{number:02d}.parquet", index=False)
+
+
+CELLS, FILES = "in cells, because", "stay in scratch files, because"
 
 CLUSTERS = {"kmeans_estimator": 4, "cluster_balance_threshold": 0.0}
 
 
 @SLOW
 @pytest.mark.parametrize(
-    ("method", "files", "rows", "megabytes"),
+    ("method", "params", "files", "rows", "megabytes", "why"),
     [
-        ("SMOTE", 36, 20_000, 452),
-        ("SMOTENC", 12, 45_000, 504),
-        ("BorderlineSMOTE", 12, 45_000, 500),
-        ("SMOTEN", 12, 45_000, 520),
-        ("KMeansSMOTE", 24, 60_000, 645),
+        ("SMOTE", {}, 36, 20_000, 452, CELLS),
+        ("SMOTENC", {}, 12, 45_000, 504, CELLS),
+        ("BorderlineSMOTE", {}, 12, 45_000, 500, CELLS),
+        ("SMOTEN", {}, 12, 45_000, 520, CELLS),
+        ("KMeansSMOTE", CLUSTERS, 24, 60_000, 645, CELLS),
+        ("RandomOverSampler", {}, 20, 40_000, 400, FILES),
+        ("PolynomFitSMOTE", {"provenance": "full", "carry": ["town"]}, 20, 40_000, 400, FILES),
     ],
 )
-def test_a_job_on_small_workers(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    method: str,
-    files: int,
-    rows: int,
-    megabytes: int,
-) -> None:
+def test_a_job_on_small_workers(tmp_path, monkeypatch, method, params, files, rows, megabytes, why):
     monkeypatch.undo()
-    (tmp_path / "table").mkdir()
+    write_parts(tmp_path / "table", files, rows, method, params)
     (tmp_path / "lake").mkdir()
-    for number in range(files):
-        rng = np.random.default_rng(number)
-        causes = rng.normal(size=(rows, 3))  # few directions, in which a tree is quick
-        frame = pd.DataFrame(np.tile(causes, 4)[:, :10].round(3), columns=[*"abcdefghij"])
-        if method == "SMOTENC":
-            frame["town"] = rng.choice([f"town {i}" for i in range(20)], len(frame))
-            frame["kind"] = pd.Categorical(rng.choice(["x", "y", "z"], len(frame)))
-        if method == "SMOTEN":
-            frame = (8 * frame).round().astype(int).astype(str)
-        frame["label"] = np.where(rng.random(len(frame)) < 0.45, "rare", "usual")
-        frame.to_parquet(tmp_path / "table" / f"{number:02d}.parquet", index=False)
-
-    def made(name: str, limit: str) -> dict[str, Any]:
-        out = tmp_path / "lake" / name
-        manifest = run_job(
-            {
-                "input": str(tmp_path / "table"),
-                "output": str(out),
-                "target": "label",
-                "sampler": method,
-                "params": {"random_state": 0} | (CLUSTERS if method == "KMeansSMOTE" else {}),
-                "cluster": {"n_workers": 2, "threads_per_worker": 1, "memory_limit": limit},
-            }
-        ).manifest
-        assert left_in(tmp_path / "lake") <= {"large", "small"}
-        return manifest
-
-    large, small = made("large", "3GiB"), made("small", f"{megabytes}MiB")
-    assert hashes(tmp_path / "lake" / "large") == hashes(tmp_path / "lake" / "small")
-    ways = [of["classes"][0]["why"].startswith("in cells, because") for of in (large, small)]
-    assert ways == [False, True]
-    memory = small["memory"]
+    made = []
+    for limit in ("3GiB", f"{megabytes}MiB"):
+        job = {"input": str(tmp_path / "table"), "output": str(tmp_path / "lake" / limit)}
+        job |= {"target": "label", "sampler": method, "params": {"random_state": 0, **params}}
+        job["cluster"] = {"n_workers": 2, "threads_per_worker": 1, "memory_limit": limit}
+        manifest = run_job(job).manifest
+        reason = manifest["classes"][0]["why"]
+        made.append((hashes(tmp_path / "lake" / limit), why in reason, manifest["memory"]))
+        assert len(left_in(tmp_path / "lake")) == len(made)
+    (large, in_one, _), (small, in_parts, memory) = made
+    assert large == small != {}
+    assert (in_one, in_parts) == (False, True)
     assert len(memory["peak_bytes"]) == 2
     assert max(memory["peak_bytes"].values()) <= memory["worker_bytes"], memory

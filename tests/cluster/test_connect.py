@@ -3,9 +3,7 @@
 import os
 import resource
 import shutil
-from collections.abc import Iterator
 from contextlib import nullcontext
-from pathlib import Path
 
 import dask
 import fsspec
@@ -21,19 +19,19 @@ from tests.cluster.starting import ROOT, scheduler_in, worker_at
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("connect")
 
 
 @pytest.fixture(scope="module")
-def scheduler(folder: Path) -> Iterator[str]:
+def scheduler(folder):
     """A scheduler with a worker like this process."""
     with scheduler_in(folder) as address, worker_at(address, folder / "good.log"):
         yield address
 
 
 @pytest.fixture
-def table(tmp_path: Path) -> Path:
+def table(tmp_path):
     for name in ("in", "out"):
         (tmp_path / name).mkdir()
     table = tmp_path / "in" / "table.parquet"
@@ -41,7 +39,7 @@ def table(tmp_path: Path) -> Path:
     return table
 
 
-def environment(folder: Path, version: str | None) -> dict[str, str]:
+def environment(folder, version):
     """Environment in which this package is a copy of another version, or lacking."""
     copy = folder / "other" / "dsmote"
     if version is None:
@@ -59,7 +57,7 @@ def environment(folder: Path, version: str | None) -> dict[str, str]:
     return {"PYTHONPATH": str(copy.parent)}
 
 
-def test_scheduler_file_and_address_lead_to_the_same_cluster(folder: Path, scheduler: str) -> None:
+def test_scheduler_file_and_address_lead_to_the_same_cluster(folder, scheduler):
     file = folder / "scheduler.json"
     for how in ({"address": scheduler}, {"address": file}, {"scheduler_file": str(file)}):
         with dsmote.connect(**how) as client:
@@ -75,10 +73,11 @@ def test_scheduler_file_and_address_lead_to_the_same_cluster(folder: Path, sched
             assert client.scheduler.address == scheduler
 
 
-@pytest.mark.parametrize(("version", "told"), [("0.0.9", "0.0.9"), (None, "not installed")])
-def test_worker_of_another_version_is_named(
-    table: Path, tmp_path: Path, scheduler: str, version: str | None, told: str
-) -> None:
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [("0.0.9", "0.0.9"), pytest.param(None, "not installed", marks=pytest.mark.slow)],
+)
+def test_worker_of_another_version_is_named(table, tmp_path, scheduler, version, told):
     """Sent a task that it cannot import it would end, and the job would wait for ever.
 
     Versions are compared again when a job begins, not only when the client connects.
@@ -102,7 +101,7 @@ def test_worker_of_another_version_is_named(
         assert write_job(job, client).manifest["rows"]["after"] == 60
 
 
-def test_scheduler_of_another_version_is_named(tmp_path: Path) -> None:
+def test_scheduler_of_another_version_is_named(tmp_path):
     with (
         scheduler_in(tmp_path, env=environment(tmp_path, "99.1")) as address,
         pytest.raises(VersionsDiffer, match=rf"here, 99\.1 on the scheduler {address};"),
@@ -115,12 +114,10 @@ def test_scheduler_of_another_version_is_named(tmp_path: Path) -> None:
     ("name", "number", "must"),
     [("pyarrow", 2, True), ("dask", 2, True), ("pandas", 1, True), ("pandas", 2, False)],
 )
-def test_numbers_of_a_version_that_must_agree(
-    scheduler: str, monkeypatch: pytest.MonkeyPatch, name: str, number: int, must: bool
-) -> None:
+def test_numbers_of_a_version_that_must_agree(scheduler, monkeypatch, name, number, must):
     real = Client.get_versions
 
-    def changed(client: Client, **kwargs: object) -> dict:
+    def changed(client, **kwargs):
         told = real(client, **kwargs)
         packages = told["scheduler"]["packages"]
         numbers = packages[name].split(".")
@@ -134,12 +131,9 @@ def test_numbers_of_a_version_that_must_agree(
         check_versions(client)
 
 
-def test_worker_that_cannot_write_is_named(tmp_path: Path, scheduler: str) -> None:
+def test_worker_that_cannot_write_is_named(tmp_path, scheduler):
     (tmp_path / "out").mkdir()
-    with (
-        worker_at(scheduler, tmp_path / "log") as worker,
-        dsmote.connect(scheduler) as client,
-    ):
+    with worker_at(scheduler, tmp_path / "log") as worker, dsmote.connect(scheduler) as client:
         check_paths(client, [__file__], str(tmp_path / "out"))
         # From now on a file of this worker may have no byte, as on a disk that is full.
         limit = resource.RLIMIT_FSIZE
@@ -150,12 +144,12 @@ def test_worker_that_cannot_write_is_named(tmp_path: Path, scheduler: str) -> No
     assert [name for name in os.listdir(tmp_path / "out") if name.startswith("_seen")] == []
 
 
-def test_file_that_is_another_there_is_told(scheduler: str) -> None:
+def test_file_that_is_another_there_is_told(scheduler):
     """Each process has its own `memory://`: like a store, or a disk, of the same name elsewhere."""
     here = fsspec.filesystem("memory")
     here.pipe_file("/lake/a.csv", b"x,y\n1,2\n")
 
-    def put(path: str, content: bytes) -> None:
+    def put(path, content):
         fsspec.filesystem("memory").pipe_file(path, content)
 
     try:
@@ -175,7 +169,7 @@ def test_file_that_is_another_there_is_told(scheduler: str) -> None:
         here.rm("/lake", recursive=True)
 
 
-def test_package_that_a_worker_lacks_is_told() -> None:
+def test_package_that_a_worker_lacks_is_told():
     fsspec.register_implementation("lacking", "no_such_package.FileSystem", errtxt="Install it")
     try:
         said = _unseen({"lacking://bucket/table.parquet": 1}, None, "")

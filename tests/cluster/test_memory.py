@@ -1,7 +1,5 @@
 """The projection is an upper bound of what workers take, and not a wild one."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,9 +11,9 @@ SLOW = pytest.mark.slow
 
 @pytest.mark.parametrize(
     ("names", "threads"),
-    [(True, 2), *(pytest.param(*each, marks=SLOW) for each in ((False, 1), (False, 2), (True, 1)))],
+    [(True, 2), pytest.param(False, 1, marks=SLOW)],
 )
-def test_workers_stay_below_the_projection(tmp_path: Path, names: bool, threads: int) -> None:
+def test_workers_stay_below_the_projection(tmp_path, names, threads):
     folder = tmp_path / "table"
     folder.mkdir()
     for number in range(6):
@@ -42,20 +40,12 @@ def test_workers_stay_below_the_projection(tmp_path: Path, names: bool, threads:
     ("name", "target", "params"),
     [
         ("adult", "income", {"missing": "skip"}),
-        ("bank_full", "y", {}),
         ("insurance_crosssell_train", "Response", {}),
-        ("kdd_smtp", "y", {}),
         ("kddcup99_10pct", "label", {"on_small_class": "copy"}),
-        ("mammography", "class", {}),
-        ("oil_spill", "class", {}),
-        ("phoneme", "class", {}),
-        ("satimage", "class", {}),
         ("thyroid0387", "diagnosis", {"on_small_class": "copy", "missing": "skip"}),
     ],
 )
-def test_real_tables_take_what_is_projected(
-    tmp_path: Path, data_dir: Path, name: str, target: str, params: dict[str, str]
-) -> None:
+def test_real_tables_take_what_is_projected(tmp_path, data_dir, name, target, params):
     job = {
         "input": str(data_dir / f"{name}.parquet"),
         "output": str(tmp_path / "out"),
@@ -76,7 +66,7 @@ def test_real_tables_take_what_is_projected(
 
 
 @SLOW
-def test_a_large_row_group_needs_no_large_workers(tmp_path: Path) -> None:
+def test_a_large_row_group_needs_no_large_workers(tmp_path):
     n = 1_048_576  # what pandas writes in one row group
     rng = np.random.default_rng(0)
     columns = {f"x{i}": rng.normal(size=n).astype("f4") for i in range(40)}

@@ -2,10 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import dask
 import dask.dataframe as dd
@@ -18,27 +15,29 @@ from dsmote import ADASYN, SMOTE, SMOTENC, BorderlineSMOTE, connect
 from dsmote.plan import MemoryLimitError
 from tests.cluster.starting import kill, scheduler_in, wait_until, worker_at
 from tests.samplers import family, table_of
-from tests.tables import assert_same_bits, dask_array, dask_frame, even, numbers
+from tests.tables import assert_same_bits, dask_frame, even, numbers
 
+#: One of each way that the work goes: tests/property tries all of them on threads.
+NAMES = ("smote", "smoten", "borderline-2", "kmeans", "random-under")
 SAMPLERS = {**family(random_state=0), **family(over=False, random_state=0)}
 TABLE = numbers(6_000, 600, 4, seed=1)
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[Client]:
+def workers():
     """Workers that have a nanny, which starts another when one dies."""
     with connect(n_workers=3, threads_per_worker=1, memory_limit="1GiB") as client:
         yield client
 
 
 @pytest.fixture
-def client(workers: Client) -> Client:
+def client(workers):
     workers.wait_for_workers(3, timeout=60)
     return workers
 
 
-@pytest.mark.parametrize("name", SAMPLERS)
-def test_the_same_rows(client: Client, name: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_rows(client, name):
     kind, params = SAMPLERS[name]
     table = table_of(name, 600, 100)
     expected = kind(**params).resample(table, target="y")
@@ -46,53 +45,14 @@ def test_the_same_rows(client: Client, name: str) -> None:
     assert_same_bits(lazy.compute(), expected)
 
 
-@pytest.mark.parametrize("parts", [1, 8])
-def test_pairs_and_arrays(client: Client, parts: int) -> None:
-    table = numbers(900, 90, 3)
-    X, y = table.drop(columns="y"), table["y"]
-    expected = SMOTE(random_state=0).fit_resample(X, y)
-    lengths = even(900, parts)
-    for pair in (
-        (dask_frame(X, lengths), dask_frame(y, lengths)),
-        (dask_array(X.to_numpy(), lengths), dask_array(y.to_numpy(), lengths)),
-        (dask_array(X.to_numpy(), lengths, known=False), dask_array(y.to_numpy(), lengths)),
-    ):
-        found = dask.compute(*SMOTE(random_state=0).fit_resample(*pair))
-        for one, other in zip(found, expected, strict=True):
-            assert_same_bits(one, other)
-
-
-def test_from_files(client: Client, tmp_path: Path) -> None:
-    table = numbers(1_200, 150, 4)
-    for i in range(6):
-        table[200 * i : 200 * (i + 1)].to_parquet(tmp_path / f"part.{i}.parquet", index=False)
-    expected = SMOTE(random_state=0).resample(table, target="y")
-    frame = dd.read_parquet(tmp_path)
-    lazy = SMOTE(random_state=0).resample(frame, target="y")
-    assert_same_bits(lazy[["a", "y"]].compute(), expected[["a", "y"]])
-    X_res, y_res = SMOTE(random_state=0).fit_resample(frame.drop(columns="y"), frame["y"])
-    X_res, y_res = dask.compute(X_res, y_res)
-    assert_same_bits(X_res, expected.drop(columns="y"))
-    assert_same_bits(y_res, expected["y"])
-
-
-def test_a_table_that_was_shuffled_between_workers(client: Client) -> None:
-    with dask.config.set({"dataframe.shuffle.method": "p2p"}):
-        shuffled = dask_frame(TABLE, even(6_000, 6)).shuffle("y", npartitions=5)
-        counts = TABLE["y"].value_counts().to_dict()
-        lazy = BorderlineSMOTE(random_state=0).resample(shuffled, target="y", class_counts=counts)
-        made = lazy.compute()
-    assert made["y"].value_counts().to_dict() == {0: 5_400, 1: 5_400}
-
-
-def made_part(i: int) -> pd.DataFrame:
+def made_part(i):
     rng = np.random.default_rng(i)
     part = pd.DataFrame(rng.normal(size=(400, 4)), columns=list("abcd"))
     part["y"] = (rng.random(400) < 0.1).astype("int64")
     return part
 
 
-def test_no_large_graph_is_sent(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_large_graph_is_sent(client, monkeypatch):
     # The client warns of graphs over 10 MB; warnings are errors here. Well below that:
     admin = dask.config.config["distributed"]["admin"]
     monkeypatch.setitem(admin, "large-graph-warning-threshold", "1MB")
@@ -101,14 +61,14 @@ def test_no_large_graph_is_sent(client: Client, monkeypatch: pytest.MonkeyPatch)
     assert len(lazy) == 2 * (lazy["y"] == 0).sum().compute()
 
 
-def test_errors_keep_their_type_and_message(client: Client) -> None:
+def test_errors_keep_their_type_and_message(client):
     frame = dask_frame(numbers(60, 12), [30, 30])
     lazy = SMOTE().resample(frame, target="y", class_counts={0: 48, 1: 13})
     with pytest.raises(ValueError, match="class 1 has 12 rows in the data, but 13"):
         lazy.compute()
 
 
-def test_the_limit_of_the_workers_is_what_counts(client: Client) -> None:
+def test_the_limit_of_the_workers_is_what_counts(client):
     frame = dask_frame(numbers(60, 12), [30, 30])
     plan = SMOTE().plan(frame, target="y")
     assert plan.memory.allowed_bytes == int(0.8 * 2**30)
@@ -117,26 +77,26 @@ def test_the_limit_of_the_workers_is_what_counts(client: Client) -> None:
         SMOTE().resample(frame, target="y", class_counts={0: 90_000_000, 1: 50_000_000})
 
 
-def slowly(part: Any, seconds: float) -> Any:
+def slowly(part, seconds):
     """Pass a partition on after a while, so that there is a middle to be killed in."""
     time.sleep(seconds)
     return part
 
 
-def slow_frame(table: pd.DataFrame) -> Any:
+def slow_frame(table):
     frame = dask_frame(table, even(len(table), 12))
     return frame.map_partitions(slowly, 0.1, meta=frame._meta)
 
 
-def slow_output(lazy: Any) -> Any:
+def slow_output(lazy):
     return lazy.map_partitions(slowly, 0.05, meta=lazy._meta)
 
 
-def holder_of(client: Client, stage: str, future: Any = None) -> int:
+def holder_of(client, stage, future=None):
     """Wait for a result of a stage; return the process that holds it while the work goes on."""
-    pids: dict[str, int] = client.run(os.getpid, on_error="ignore")  # of one that was just killed
+    pids = client.run(os.getpid, on_error="ignore")  # of one that was just killed
 
-    def holders(dask_scheduler: Any) -> list[str]:
+    def holders(dask_scheduler):
         return [
             state.address
             for key, task in dask_scheduler.tasks.items()
@@ -144,9 +104,9 @@ def holder_of(client: Client, stage: str, future: Any = None) -> int:
             for state in task.who_has or ()
         ]
 
-    found: list[int] = []
+    found = []
 
-    def there() -> bool:
+    def there():
         assert future is None or not future.done(), "the work was over too soon"
         found[:] = [pids[each] for each in client.run_on_scheduler(holders) if each in pids]
         return bool(found)
@@ -156,20 +116,18 @@ def holder_of(client: Client, stage: str, future: Any = None) -> int:
 
 
 @pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_blocks(monkeypatch):
     monkeypatch.setattr("dsmote.plan.plan.BLOCK_ROWS", 400)
 
 
 @pytest.mark.parametrize(
     ("kind", "stages"),
     [
-        (SMOTE, ["extract", "neighbours", "synthetic"]),
-        (BorderlineSMOTE, ["nearest", "gather", "neighbours"]),
+        (SMOTE, ["extract", "synthetic"]),
+        (BorderlineSMOTE, ["nearest", "neighbours"]),
     ],
 )
-def test_a_worker_is_killed_at_each_stage(
-    client: Client, small_blocks: None, kind: Any, stages: list[str]
-) -> None:
+def test_a_worker_is_killed_at_each_stage(client, small_blocks, kind, stages):
     sampler = kind(random_state=len(stages))
     counts = {0: 5_400, 1: 600}
     lazy = sampler.resample(slow_frame(TABLE), target="y", class_counts=counts)
@@ -180,7 +138,7 @@ def test_a_worker_is_killed_at_each_stage(
     assert_same_bits(future.result(timeout=120), expected)
 
 
-def test_a_worker_is_killed_while_the_rows_are_counted(client: Client) -> None:
+def test_a_worker_is_killed_while_the_rows_are_counted(client):
     with ThreadPoolExecutor(1) as pool:
         # The one compute inside blocks, so another thread does the killing.
         killing = pool.submit(lambda: kill(holder_of(client, "profile")))
@@ -189,7 +147,8 @@ def test_a_worker_is_killed_while_the_rows_are_counted(client: Client) -> None:
     assert_same_bits(lazy.compute(), SMOTE(random_state=0).resample(TABLE, target="y"))
 
 
-def test_what_is_kept_is_made_again_when_its_holder_dies(client: Client) -> None:
+@pytest.mark.slow
+def test_what_is_kept_is_made_again_when_its_holder_dies(client):
     table = numbers(3_000, 300, 3, seed=3)
     given = dask_frame(table, even(3_000, 12)).persist()
     kept = ADASYN(random_state=0).resample(given, target="y").persist()
@@ -201,7 +160,7 @@ def test_what_is_kept_is_made_again_when_its_holder_dies(client: Client) -> None
 
 
 @pytest.mark.slow
-def test_a_worker_is_killed_for_good(tmp_path: Path, small_blocks: None) -> None:
+def test_a_worker_is_killed_for_good(tmp_path, small_blocks):
     expected = SMOTENC([0], random_state=0).resample(TABLE, target="y")
     with (
         scheduler_in(tmp_path) as address,

@@ -10,9 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 import pytest
@@ -40,7 +38,7 @@ SHORT = {
 }
 
 
-def ip(*args: str) -> subprocess.CompletedProcess[str]:
+def ip(*args):
     program = shutil.which("ip", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") or "ip"
     try:
         return subprocess.run([program, *args], capture_output=True, text=True, timeout=20)
@@ -57,16 +55,16 @@ class Host:
     link: str
 
     @property
-    def prefix(self) -> tuple[str, ...]:
+    def prefix(self):
         return ("ip", "netns", "exec", self.name)
 
-    def set_link(self, state: str) -> None:
+    def set_link(self, state):
         done = ip("-n", self.name, "link", "set", self.link, state)
         assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
-def hosts() -> Iterator[tuple[Host, Host]]:
+def hosts():
     """Two hosts that reach each other and nobody else."""
     number = os.getpid() % 250
     here = Host(f"dsmote-{os.getpid()}-a", f"10.213.{number}.1", "link-a")
@@ -102,41 +100,35 @@ def hosts() -> Iterator[tuple[Host, Host]]:
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def table(tmp_path_factory):
     return write_table(tmp_path_factory.mktemp("two-hosts") / "table", FILES, FILE_ROWS)
 
 
 @pytest.fixture(scope="module")
-def reference(table: Path) -> dict[str, str]:
+def reference(table):
     """Part files of a run that nobody disturbed."""
     out = table.parent / "reference"
     succeeded(resample(table, out, "--n-workers", 1, "--threads-per-worker", 1))
     return hashes(out)
 
 
-def parts_written(out: Path) -> int:
+def parts_written(out):
     return len(list(out.parent.glob(f".{out.name}.dsmote/*/table/part-*.parquet")))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("client_on", ["the scheduler's host", "the other host"])
-def test_link_between_two_hosts_cut_in_the_middle(
-    hosts: tuple[Host, Host],
-    table: Path,
-    tmp_path: Path,
-    reference: dict[str, str],
-    client_on: str,
-) -> None:
+def test_link_between_two_hosts_cut_in_the_middle(hosts, table, tmp_path, reference, client_on):
     here, there = hosts
     lonely = client_on == "the other host"
     out, log = tmp_path / "out", tmp_path / "client.log"
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
 
-    def on(host: Host) -> dict[str, object]:
+    def on(host):
         return {"host": host.address, "prefix": host.prefix, "env": SHORT}
 
-    def command(host: Host, out: Path) -> tuple[object, ...]:
+    def command(host, out):
         dsmote = (*host.prefix, sys.executable, "-m", "dsmote", "resample", table, out, *FIXED)
         return (*dsmote, "--json", "--scheduler", scheduler)
 

@@ -1,14 +1,9 @@
 """Chains on Dask: how often the data are read, what is held, and what goes with the result."""
 
 import gc
-import itertools
-import threading
 import time
-import weakref
-from pathlib import Path
 
 import dask
-import dask.dataframe as dd
 import pytest
 from distributed import Client, LocalCluster
 
@@ -21,42 +16,12 @@ from dsmote import (
     TomekLinks,
 )
 from dsmote.execute.exchange import POLL_SECONDS
+from tests.dask.test_lazy import Store
 from tests.tables import assert_same_bits, dask_frame, even, numbers
 
 N, PARTS = 600, 12
 TABLE = numbers(N, 120, 3)
 HALF = {"sampling_strategy": 0.5}
-
-
-class Store:
-    """Partitions that are loaded by tasks, which are counted; and those that are still held."""
-
-    def __init__(self):
-        ends = range(0, N + 1, N // PARTS)
-        self.parts = [TABLE.iloc[a:b] for a, b in itertools.pairwise(ends)]
-        self.loads = [0] * PARTS
-        self.held = self.most_held = 0
-        self.lock = threading.Lock()
-
-    def __dask_tokenize__(self):
-        return id(self)
-
-    def load(self, i):
-        part = self.parts[i].copy()
-        with self.lock:
-            self.loads[i] += 1
-            self.held += 1
-            self.most_held = max(self.most_held, self.held)
-        weakref.finalize(part, self.released)
-        return part
-
-    def released(self):
-        with self.lock:
-            self.held -= 1
-
-    def read(self):
-        with dask.config.set({"dataframe.convert-string": False}):
-            return dd.from_map(self.load, range(PARTS), meta=self.parts[0].iloc[:0])
 
 
 @pytest.mark.parametrize(
@@ -78,7 +43,7 @@ class Store:
     ),
 )
 def test_how_often_the_data_are_read(steps, before, readings):
-    store = Store()
+    store = Store(TABLE, even(N, PARTS))
     with dask.config.set(scheduler="synchronous"):
         lazy = Chain(steps, random_state=0).resample(store.read(), target="y")
         assert set(store.loads) == {before}
@@ -87,8 +52,8 @@ def test_how_often_the_data_are_read(steps, before, readings):
     assert_same_bits(made, Chain(steps, random_state=0).resample(TABLE, target="y"))
 
 
-def test_partitions_are_not_held(tmp_path: Path):
-    store = Store()
+def test_partitions_are_not_held(tmp_path):
+    store = Store(TABLE, even(N, PARTS))
     with dask.config.set(scheduler="synchronous"):
         steps = [BorderlineSMOTE(**HALF), EditedNearestNeighbours(), RandomUnderSampler()]
         lazy = Chain(steps, random_state=0).resample(store.read(), target="y")
@@ -101,7 +66,7 @@ def test_partitions_are_not_held(tmp_path: Path):
     assert store.most_held < PARTS
 
 
-def test_scratch_files_of_a_step_go_with_the_result_of_the_chain(tmp_path: Path):
+def test_scratch_files_of_a_step_go_with_the_result_of_the_chain(tmp_path):
     first = SMOTE(route="cells", scratch=str(tmp_path), **HALF)
     chain = Chain([first, RandomUnderSampler()], random_state=0)
     alike = Chain([SMOTE(**HALF), RandomUnderSampler()], random_state=0)

@@ -29,12 +29,11 @@ def table_of(name, n=400):
 
 
 @pytest.mark.parametrize("name", HOW)
-@pytest.mark.parametrize("n", [1, 60])
 @pytest.mark.parametrize("block_rows", [20, 250_000])
-def test_number_and_size_of_tasks(name, n, block_rows, monkeypatch):
+def test_number_and_size_of_tasks(name, block_rows, monkeypatch):
     """As many as of one worker: a layout is in the place of each index."""
     set_constant(monkeypatch, "plan", "BLOCK_ROWS", block_rows)
-    given, tasks = made_frame(n).drop(columns="id"), []
+    given, tasks = made_frame(60).drop(columns="id"), []
     for route in ("broadcast", "cells"):
         lazy = HOW[name].set_params(route=route).resample(given, target="y")
         tasks.append(len(tasks_of([lazy])))

@@ -23,7 +23,6 @@ from tests.samplers import family, table_of
 from tests.tables import (
     CONTAINERS,
     assert_same_bits,
-    compute_pair,
     counted_computes,
     dask_array,
     dask_frame,
@@ -273,19 +272,6 @@ def test_known_divisions_of_what_is_filtered_stay_known():
         assert_same_bits(X_res.assign(y=y_res).compute(), found[["a", "y"]])
 
 
-def test_the_target_alone_needs_no_features():
-    def refuse(*args):
-        raise AssertionError("a feature was read")
-
-    y = dask_array(numbers()["y"].to_numpy(), even(N, 5))
-    graph = {("none", i, 0): (refuse, i) for i in range(5)}
-    X = da.Array(graph, "none", (tuple(even(N, 5)), (3,)), dtype="f8")
-    with dask.config.set(scheduler="synchronous"):
-        X_res, y_res = UNDER["random-under"].fit_resample(X, y)
-        assert X_res.shape == (48, 3)
-        assert np.bincount(y_res.compute()).tolist() == [24, 24]
-
-
 @pytest.mark.parametrize("name", ["smote", "smotenc", "random-under"])
 def test_the_result_is_a_collection_like_any_other(name):
     table = mixed() if name == "smotenc" else numbers()
@@ -309,32 +295,6 @@ def test_the_result_is_a_collection_like_any_other(name):
             again = like(name, sampling_strategy={1: 100} if name == "smote" else {0: 12})
             found = again.resample(lazy, target="y").compute()
             assert_same_bits(found, again.resample(expected, target="y"))
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda table: dd.from_pandas(table, npartitions=4),
-        lambda table: dask_frame(table, even(N, 4))[["a", "y"]],
-        lambda table: dask_frame(table, even(N, 4)).assign(d=1.0).repartition(npartitions=2),
-        lambda table: dask_frame(table, even(N, 4)).repartition(partition_size="1kB"),
-        lambda table: dask_array(table.to_numpy(), even(N, 4)),
-        lambda table: dask_array(table.to_numpy(), even(N, 4))[:, 1:] * 2,
-        lambda table: dask_frame(table, even(N, 4)).persist(scheduler="synchronous"),
-    ],
-    ids=["pandas", "projected", "repartitioned", "cut", "array", "computed array", "persisted"],
-)
-@pytest.mark.parametrize("name", ["smote", "borderline-2", "kmeans", "random-under"])
-def test_collections_of_any_graph(name, make):
-    made = make(numbers(N, FEW))
-    with dask.config.set(scheduler="synchronous"):
-        both, call = (made, made.compute()), ALL[name].fit_resample
-        if isinstance(made, da.Array):
-            lazy, expected = (call(of[:, :-1], of[:, -1]) for of in both)
-        else:
-            lazy, expected = ([ALL[name].resample(of, target="y")] for of in both)
-        for one, other in zip(compute_pair(*lazy), expected, strict=True):
-            assert_same_bits(one, other)
 
 
 # ---- graphs
@@ -398,7 +358,7 @@ def sizes_of(tasks):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("n", "rows"), [(1, 100), (40, 100), (1, 250_000), (100, 250_000)])
+@pytest.mark.parametrize(("n", "rows"), [(1, 250_000), (40, 100)])
 @pytest.mark.parametrize("over", [True, False])
 def test_number_and_size_of_tasks(kind, n, rows, over, monkeypatch):
     set_constant(monkeypatch, "plan", "BLOCK_ROWS", rows)
@@ -582,8 +542,8 @@ def client():
 @pytest.mark.parametrize(
     ("name", "shuffled"),
     [
-        *((n, "p2p") for n in ("random", "adasyn", "borderline-2", "svm", "kmeans", "smoten")),
-        *itertools.product(["adasyn", "kmeans"], ["disk", "merged"]),
+        *((n, "p2p") for n in ("random", "borderline-2", "kmeans")),
+        *(("adasyn", "disk"), ("kmeans", "merged")),
     ],
 )
 def test_rows_and_targets_match_after_a_shuffle(name, shuffled, client):

@@ -111,13 +111,6 @@ def test_an_array_and_a_series_computed_together(frame, sampler):
     assert len(set(graph) - asked) == lazy[1].npartitions
 
 
-def test_written_again_and_read_by_pandas(frame, expected, tmp_path):
-    lazy = SMOTE(random_state=5).resample(frame, target="y")
-    lazy.to_parquet(tmp_path / "out", write_index=False)
-    parts = [pd.read_parquet(tmp_path / "out" / f"part.{i}.parquet") for i in range(FILES + 1)]
-    assert_same_bits(pd.concat(parts), expected)
-
-
 def test_names_read_as_categories_that_differ_between_files(tmp_path):
     rng = np.random.default_rng(1)
     parts = []

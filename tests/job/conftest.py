@@ -2,9 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +11,7 @@ from distributed import Client, LocalCluster
 
 
 @contextmanager
-def two_workers() -> Iterator[Client]:
+def two_workers():
     # Not the default client, which tests elsewhere must not find.
     with (
         LocalCluster(
@@ -30,19 +28,19 @@ def two_workers() -> Iterator[Client]:
 
 
 @pytest.fixture(scope="session")
-def shared_client() -> Iterator[Client]:
+def shared_client():
     with two_workers() as client:
         yield client
 
 
 @pytest.fixture
-def client(shared_client: Client) -> Iterator[Client]:
+def client(shared_client):
     """The shared client, active: what a command line in this process runs on."""
     with shared_client.as_current():
         yield shared_client
 
 
-def mixed_frame(rows: int = 300, seed: int = 0) -> pd.DataFrame:
+def mixed_frame(rows=300, seed=0):
     """Every kind of column that a table may have; a tenth of the rows are rare."""
     rng = np.random.default_rng(seed)
     rare = np.arange(rows) % 10 == 3
@@ -63,7 +61,7 @@ def mixed_frame(rows: int = 300, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def numeric_frame(rows: int = 200, seed: int = 0) -> pd.DataFrame:
+def numeric_frame(rows=200, seed=0):
     rng = np.random.default_rng(seed)
     return pd.DataFrame(
         {
@@ -75,7 +73,7 @@ def numeric_frame(rows: int = 200, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def write_files(frame: pd.DataFrame, folder: Path, files: int) -> Path:
+def write_files(frame, folder, files):
     folder.mkdir(parents=True)
     for number in range(files):
         rows = slice(len(frame) * number // files, len(frame) * (number + 1) // files)
@@ -84,20 +82,20 @@ def write_files(frame: pd.DataFrame, folder: Path, files: int) -> Path:
 
 
 @pytest.fixture
-def mixed(tmp_path: Path) -> Path:
+def mixed(tmp_path):
     """A folder of three files of 300 rows together, 30 of them rare."""
     return write_files(mixed_frame(), tmp_path / "mixed", 3)
 
 
 @pytest.fixture
-def numeric(tmp_path: Path) -> Path:
+def numeric(tmp_path):
     """A folder of two files of 200 rows together, 25 of them rare."""
     return write_files(numeric_frame(), tmp_path / "numeric", 2)
 
 
 @pytest.fixture
-def hashes() -> Callable[[Path], dict[str, str]]:
-    def of(folder: Path) -> dict[str, str]:
+def hashes():
+    def of(folder):
         return {
             file.name: hashlib.sha256(file.read_bytes()).hexdigest()
             for file in sorted(folder.glob("*.parquet"))
@@ -106,7 +104,7 @@ def hashes() -> Callable[[Path], dict[str, str]]:
     return of
 
 
-def beside(folder: Path) -> list[str]:
+def beside(folder):
     """The names in a folder; what lies beside an output, which may only be its records, is none."""
     names = sorted(os.listdir(folder))
     hidden = {name for name in names if name.startswith(".") and name.endswith(".dsmote")}

@@ -7,7 +7,7 @@ from pathlib import Path
 from dsmote.job.storage import STALE_SECONDS, Output, Stage
 
 
-def die(output: Output) -> None:
+def die(output):
     """Let a run have died: its lock was not renewed for long."""
     if output.local:
         long_ago = time.time() - STALE_SECONDS - 5
@@ -16,7 +16,7 @@ def die(output: Output) -> None:
         output.remove(output.lock)
 
 
-def dead_run(out: Path) -> Stage:
+def dead_run(out):
     """Leave the lock and the staging folder of a run that was killed."""
     output = Output(str(out))
     output.acquire()

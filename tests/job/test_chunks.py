@@ -1,8 +1,5 @@
 """Samplers without neighbours in jobs: their class rows in scratch files, the output the same."""
 
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from dsmote.job import JobSpec, plan_job, prepare, write_job
@@ -10,7 +7,7 @@ from dsmote.job.spec import Split
 from tests.job.conftest import mixed_frame, write_files
 
 FEATURES = ["x", "f32", "y"]
-JOBS: dict[str, tuple[list[str], dict[str, Any]]] = {
+JOBS = {
     "copies": (["x", "text", "when", "cat", "note", "id", "y"], {"sampler": "random"}),
     "carried": (
         [*FEATURES, "id"],
@@ -25,10 +22,10 @@ JOBS: dict[str, tuple[list[str], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_files_are_those_of_one_worker(name: str, tmp_path: Path) -> None:
+def test_files_are_those_of_one_worker(name, tmp_path):
     columns, given = JOBS[name]
     source = write_files(mixed_frame()[columns], tmp_path / "in", 3)
-    made: list[dict[str, bytes]] = []
+    made = []
     (tmp_path / "lake").mkdir()
     for route in ("broadcast", "cells"):
         out = tmp_path / "lake" / route

@@ -3,8 +3,6 @@
 import gzip
 import re
 import zipfile
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,12 +13,12 @@ from dsmote.job.sources import open_source
 LARGE = 2**53 + 1
 
 
-def lazy(path: Path, monkeypatch: pytest.MonkeyPatch, block: int = 32 * 2**20) -> Any:
+def lazy(path, monkeypatch, block=32 * 2**20):
     monkeypatch.setattr("dsmote.job.sources.BLOCK_BYTES", block)
     return open_source(str(path)).frame()
 
 
-def test_reads_as_pandas_does_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_as_pandas_does_in_blocks(tmp_path, monkeypatch):
     """Dtypes are those of all rows; but large integers with gaps do not become floats."""
     frame = pd.DataFrame({"i": range(1000), "gap": range(1000), "f": range(1000)}).astype(str)
     frame["word"], frame["id"] = frame["i"], [str(LARGE + n) for n in range(1000)]
@@ -61,9 +59,7 @@ def test_reads_as_pandas_does_in_blocks(tmp_path: Path, monkeypatch: pytest.Monk
         (["1e300|,"], "float64"),
     ],
 )
-def test_dtypes_of_a_column_hold_for_all_files(
-    tmp_path: Path, blocks: list[str], dtype: str
-) -> None:
+def test_dtypes_of_a_column_hold_for_all_files(tmp_path, blocks, dtype):
     for number, rows in enumerate(blocks):
         lines = [f"{row.strip(',')},0" for row in rows.split("|") if row]
         (tmp_path / f"{number}.csv").write_text("\n".join(["x,y", *lines]) + "\n")
@@ -74,14 +70,6 @@ def test_dtypes_of_a_column_hold_for_all_files(
     if dtype in ("int64", "Int64"):
         known = [row for rows in blocks for row in rows.split("|") if row.strip(",")]
         assert got.dropna().tolist() == list(map(int, known))
-
-
-def test_compressed_file_is_one_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with gzip.open(tmp_path / "a.csv.gz", "wt") as handle:
-        handle.write("x,y\n1,a\n2,b\n")
-    frame = lazy(tmp_path / "a.csv.gz", monkeypatch, 4)
-    assert frame.npartitions == 1
-    assert frame.compute(scheduler="synchronous")["x"].tolist() == [1, 2]
 
 
 @pytest.mark.filterwarnings("ignore::pandas.errors.ParserWarning")  # as users have them
@@ -97,16 +85,14 @@ def test_compressed_file_is_one_block(tmp_path: Path, monkeypatch: pytest.Monkey
         ({"a.csv.zst": b"x,y\n1,2\n"}, r"zst"),
     ],
 )
-def test_damaged_file_is_named(tmp_path: Path, files: dict[str, bytes], message: str) -> None:
+def test_damaged_file_is_named(tmp_path, files, message):
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     with pytest.raises((ValueError, OSError), match=message):
         open_source(str(tmp_path)).frame()
 
 
-def test_file_cut_within_quotes_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_file_cut_within_quotes_says_what_to_do(tmp_path, monkeypatch):
     text = "i,s\n" + "".join(f'{n},"two\nlines"\n' for n in range(50))
     (tmp_path / "a.csv").write_text(text)
     assert len(lazy(tmp_path / "a.csv", monkeypatch).compute(scheduler="synchronous")) == 50
@@ -114,7 +100,7 @@ def test_file_cut_within_quotes_says_what_to_do(
         lazy(tmp_path / "a.csv", monkeypatch, 100)
 
 
-def test_archive_of_several_files_is_refused(tmp_path: Path) -> None:
+def test_archive_of_several_files_is_refused(tmp_path):
     """Only the first had been read, and the rows of the others were missing in silence."""
     with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
         archive.writestr("one.csv", "x,y\n1,2\n")
@@ -140,7 +126,7 @@ def test_archive_of_several_files_is_refused(tmp_path: Path) -> None:
         ("a;b,c,z\n1,2,0\n", ".* its columns are: a;b, c, z$"),  # no separator
     ],
 )
-def test_another_separator_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_another_separator_is_named(tmp_path, text, message):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(ValueError, match=r"no column 'y' \(given as target\)" + message):
         prepare(JobSpec(str(tmp_path / "t.csv"), "y"))
@@ -149,9 +135,7 @@ def test_another_separator_is_named(tmp_path: Path, text: str, message: str) -> 
 @pytest.mark.parametrize(("encoding", "likely"), [("latin-1", "LATIN1"), ("utf-16", "UTF-16")])
 @pytest.mark.parametrize("where", ["header", "rows"])
 @pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
-def test_text_that_is_not_utf8_is_named(
-    tmp_path: Path, encoding: str, likely: str, where: str, ending: str
-) -> None:
+def test_text_that_is_not_utf8_is_named(tmp_path, encoding, likely, where, ending):
     column, value = ("größe", "a") if where == "header" else ("size", "Köln")
     file = tmp_path / f"t{ending}"
     rows = f"{column},y\n" + "a,0\n" * 5000 + f"{value},1\n"

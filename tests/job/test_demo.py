@@ -1,11 +1,9 @@
-from pathlib import Path
-
 import pandas as pd
 
 from dsmote.job.demo import demo_chunk, write_demo
 
 
-def test_demo_table_is_the_same_again_and_has_the_rows_asked_for(tmp_path: Path) -> None:
+def test_demo_table_is_the_same_again_and_has_the_rows_asked_for(tmp_path):
     write_demo(str(tmp_path / "t"), 130_000)
     assert len(list((tmp_path / "t").glob("*.parquet"))) == 2
     frame = pd.read_parquet(tmp_path / "t")

@@ -2,8 +2,6 @@
 
 import json
 import os
-from pathlib import Path
-from typing import Any
 
 import fsspec
 import pandas as pd
@@ -12,23 +10,23 @@ import pytest
 
 from dsmote.job import JobSpec, prepare, write_job
 from dsmote.job.files import changed_files, check_apart, list_files
-from dsmote.job.sources import FEWEST, Source, _shared, open_source
+from dsmote.job.sources import FEWEST, open_source
 from dsmote.job.spec import Split
 from dsmote.job.storage import refuse_split
 from tests.job.conftest import mixed_frame
 
 
-def touch(*files: Path) -> None:
+def touch(*files):
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"x")
 
 
-def names(folder: Path, *args: str) -> list[str]:
+def names(folder, *args):
     return [os.path.relpath(file, folder) for file in list_files(*args).files]
 
 
-def test_folder_is_searched_in_natural_order_without_hidden_files(tmp_path: Path) -> None:
+def test_folder_is_searched_in_natural_order_without_hidden_files(tmp_path):
     touch(*(tmp_path / f"p{n}.parquet" for n in (10, 2, 1)), tmp_path / "sub" / "q.pq")
     touch(tmp_path / "_SUCCESS", tmp_path / ".hidden.parquet", tmp_path / "_old" / "z.parquet")
     touch(tmp_path / "notes.txt", tmp_path / "q1²3.parquet")  # a digit that is no number
@@ -45,7 +43,7 @@ LAKES = {
 
 @pytest.mark.parametrize("given", ["", "data", "data/*.parquet", "data/a.parquet", ".."])
 @pytest.mark.parametrize("kind", LAKES)
-def test_tables_with_a_log_are_refused_by_name(tmp_path: Path, kind: str, given: str) -> None:
+def test_tables_with_a_log_are_refused_by_name(tmp_path, kind, given):
     table = tmp_path / "lake" / "table"
     touch(table / LAKES[kind], table / "data" / "a.parquet")
     with pytest.raises(ValueError, match=rf"in the {kind} table {table}, .*Write the current"):
@@ -53,7 +51,7 @@ def test_tables_with_a_log_are_refused_by_name(tmp_path: Path, kind: str, given:
 
 
 @pytest.mark.parametrize("given", ["", "*/*.parquet", "../*"])
-def test_an_output_with_a_split_is_refused_as_an_input(tmp_path: Path, given: str) -> None:
+def test_an_output_with_a_split_is_refused_as_an_input(tmp_path, given):
     out = tmp_path / "lake" / "out"
     touch(out / "train" / "a.parquet", out / "test" / "a.parquet")
     manifest = tmp_path / "lake" / ".out.dsmote" / "manifest.json"
@@ -73,7 +71,7 @@ def test_an_output_with_a_split_is_refused_as_an_input(tmp_path: Path, given: st
     assert len(both) == 2
 
 
-def test_linked_folder_is_part_of_the_table(tmp_path: Path) -> None:
+def test_linked_folder_is_part_of_the_table(tmp_path):
     """Left out, its rows would be missing, and nobody would be told."""
     touch(tmp_path / "in" / "a.parquet", tmp_path / "else" / "deep" / "b.parquet")
     (tmp_path / "in" / "sub").symlink_to(tmp_path / "else")
@@ -94,9 +92,7 @@ def test_linked_folder_is_part_of_the_table(tmp_path: Path) -> None:
         ("b[1].parquet", ["b[1].parquet"]),  # a name with wildcards that is there is a file
     ],
 )
-def test_file_glob_and_relative_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, found: list[str]
-) -> None:
+def test_file_glob_and_relative_path(tmp_path, monkeypatch, given, found):
     for name in ("a1", "a2", "b", "b1", "b[1]"):
         touch(tmp_path / f"{name}.parquet")
     assert names(tmp_path, str(tmp_path / given)) == found
@@ -104,7 +100,7 @@ def test_file_glob_and_relative_path(
     assert names(tmp_path, given) == found
 
 
-def test_format_comes_from_the_ending(tmp_path: Path) -> None:
+def test_format_comes_from_the_ending(tmp_path):
     touch(tmp_path / "a.csv", tmp_path / "b.CSV.GZ", tmp_path / "c.parquet", tmp_path / "d.dat")
     assert list_files(str(tmp_path / "a.csv")).format == "csv"
     assert list_files(str(tmp_path / "b.CSV.GZ")).format == "csv"
@@ -132,13 +128,7 @@ def test_format_comes_from_the_ending(tmp_path: Path) -> None:
         ("nowhere://x", ValueError, "cannot open nowhere://x"),
     ],
 )
-def test_what_is_no_input_is_named(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    given: str,
-    error: type[Exception],
-    message: str,
-) -> None:
+def test_what_is_no_input_is_named(tmp_path, monkeypatch, given, error, message):
     (tmp_path / "empty").mkdir()
     touch(tmp_path / "table" / "a.parquet", tmp_path / "table" / "locked" / "a.parquet")
     touch(tmp_path / "hive" / "year=2020" / "a.parquet")
@@ -148,7 +138,7 @@ def test_what_is_no_input_is_named(
 
 
 @pytest.mark.parametrize("system", ["file", "memory"])
-def test_stamp_changes_with_a_file(tmp_path: Path, system: str) -> None:
+def test_stamp_changes_with_a_file(tmp_path, system):
     fs, folder = fsspec.filesystem(system), f"{tmp_path}/stamp"
     fs.makedirs(folder)
     fs.pipe(f"{folder}/a.parquet", b"old")
@@ -184,9 +174,7 @@ def test_stamp_changes_with_a_file(tmp_path: Path, system: str) -> None:
         ("linked/l.parquet", "in"),
     ],
 )
-def test_overlap_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, output: str
-) -> None:
+def test_overlap_is_refused(tmp_path, monkeypatch, source, output):
     touch(tmp_path / "in" / "a.parquet", tmp_path / "in" / "sub" / "b.parquet")
     (tmp_path / "link").symlink_to(tmp_path / "in")
     (tmp_path / "linked").mkdir()
@@ -196,7 +184,7 @@ def test_overlap_is_refused(
         check_apart(list_files(source), output)
 
 
-def test_neighbours_are_no_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neighbours_are_no_overlap(tmp_path, monkeypatch):
     touch(tmp_path / "in" / "a.parquet")
     monkeypatch.chdir(tmp_path)
     for source, output in (
@@ -212,21 +200,19 @@ def test_neighbours_are_no_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ConnectionResetError("gone")])
 @pytest.mark.parametrize("ending", [".parquet", ".csv", ".csv.gz"])
-def test_errors_of_the_storage_are_no_errors_of_the_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str, error: OSError
-) -> None:
+def test_errors_of_the_storage_are_no_errors_of_the_file(tmp_path, monkeypatch, ending, error):
     """A retry may help: neither the header nor the rows are called corrupt."""
     file = tmp_path / f"a{ending}"
     frame = pd.DataFrame({"x": [1.0, 2.0]})
     frame.to_parquet(file) if ending == ".parquet" else frame.to_csv(file, index=False)
     source = open_source(str(file))
 
-    def fail(*args: object, **options: object) -> None:
+    def fail(*args, **options):
         raise error
 
     frame = source.frame()
 
-    def rows() -> None:
+    def rows():
         frame.compute(scheduler="synchronous")
 
     rows()
@@ -246,9 +232,7 @@ def test_errors_of_the_storage_are_no_errors_of_the_file(
         ("t.sas7bdat", "read_sas(FILE)"),
     ],
 )
-def test_other_formats_are_named_with_how_to_convert_them(
-    tmp_path: Path, name: str, reader: str
-) -> None:
+def test_other_formats_are_named_with_how_to_convert_them(tmp_path, name, reader):
     touch(tmp_path / "in" / name)
     for url in (tmp_path / "in", tmp_path / "in" / name):
         with pytest.raises(ValueError, match=rf"{name} looks like \.") as error:
@@ -257,26 +241,13 @@ def test_other_formats_are_named_with_how_to_convert_them(
         assert hasattr(pd, reader.partition("(")[0])
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("t.parquet.gz", r"t\.parquet\.gz is compressed as a whole: unpack it"),
-        ("t.bin.gz", r"cannot tell the format .* --format csv"),
-    ],
-)
-def test_format_that_is_not_known(tmp_path: Path, name: str, message: str) -> None:
-    touch(tmp_path / name)
-    with pytest.raises(ValueError, match=message):
-        list_files(str(tmp_path))
-
-
 # Many small files: several share a task and a part, and the rows are those of one file
 
 FILES = 50
 COLUMNS = ["id", "x", "f32", "i16", "flag", "text", "cat", "note", "y"]
 
 
-def write(frame: pd.DataFrame, folder: Path, files: int, ending: str) -> Path:
+def write(frame, folder, files, ending):
     """Write a table; of many files, the first and one in the middle have no rows."""
     folder.mkdir()
     empty = {0, files // 2} if files > 2 else set()
@@ -301,7 +272,7 @@ def write(frame: pd.DataFrame, folder: Path, files: int, ending: str) -> Path:
     ],
     ids=["plain", "compressed", "split", "split by column, shuffled", "nearest of all"],
 )
-def test_rows_are_those_of_one_file(tmp_path: Path, ending: str, fields: dict[str, Any]) -> None:
+def test_rows_are_those_of_one_file(tmp_path, ending, fields):
     frame, manifests = mixed_frame(400)[COLUMNS], []
     for files in (1, FILES):
         source = str(write(frame, tmp_path / f"in-{files}", files, ending))
@@ -316,59 +287,3 @@ def test_rows_are_those_of_one_file(tmp_path: Path, ending: str, fields: dict[st
             for files in (1, FILES)
         )
         pd.testing.assert_frame_equal(many, one)
-
-
-def shares(source: Source) -> list[int]:
-    """Rows of each partition."""
-    parts = source.frame().to_delayed(optimize_graph=False)
-    return [len(part.compute(scheduler="synchronous")) for part in parts]
-
-
-def test_rows_of_each_partition_are_those_the_footers_say(tmp_path: Path) -> None:
-    source = open_source(str(write(mixed_frame(400), tmp_path / "in", FILES, ".parquet")))
-    assert source.partition_rows == tuple(shares(source))
-    assert len(shares(source)) == FEWEST + 1
-
-
-def test_a_file_of_several_pieces_shares_with_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dsmote.job.sources.FEWEST", 1)
-    frame = mixed_frame(90)
-    for number, rows in enumerate([5, 5, 90, 5, 5]):
-        file = tmp_path / f"{number}.parquet"
-        frame.iloc[:rows].to_parquet(file, index=False, row_group_size=20)
-    assert shares(open_source(str(tmp_path))) == [110]
-    monkeypatch.setattr("dsmote.job.sources.PIECE_ROWS", 50)
-    assert shares(open_source(str(tmp_path))) == [10, 40, 50, 10]
-
-
-@pytest.mark.parametrize(
-    ("sizes", "shared"),
-    [
-        ([], []),
-        ([7], [1]),
-        ([100] * 20, [1] * 20),  # none to spare
-        ([1] * 320, [20] * 16),  # at least 16
-        ([1] * 10_000, [100] * 100),  # as many as fit
-        ([60] * 100, [1] * 100),
-        ([1] * 99 + [1_000, 1, 1] + [300], [88, 11, 1, 2, 1]),  # what is larger stays what it was
-        ([0] * 50, [50]),
-    ],
-)
-def test_small_files_share_a_partition(sizes: list[int], shared: list[int]) -> None:
-    found = _shared(range(len(sizes)), sizes, 100, FEWEST)  # type: ignore[type-var]
-    assert [len(pieces) for pieces in found] == shared
-    assert [piece for pieces in found for piece in pieces] == list(range(len(sizes)))
-
-
-def test_ordered_categories_stay_in_the_order_of_their_file(tmp_path: Path) -> None:
-    """Joined in the order in which they are met, they would be in another: low, high, middle."""
-    for number in range(FILES):
-        levels = ["low", "high"] if number % 2 else ["low", "middle", "high"]
-        values = pd.Categorical(["low", "high"], levels, ordered=True)
-        pd.DataFrame({"c": values}).to_parquet(tmp_path / f"{number}.parquet", index=False)
-    frame = open_source(str(tmp_path)).frame()
-    assert frame.npartitions == FILES
-    part = frame.get_partition(0).compute(scheduler="synchronous")
-    assert list(part["c"].cat.categories) == ["low", "middle", "high"]

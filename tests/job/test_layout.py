@@ -1,15 +1,10 @@
 """Folders by value: every reader takes them as one table; what cannot be folders is refused."""
 
-from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import dask.dataframe as dd
-import duckdb
 import numpy as np
 import pandas as pd
-import pyarrow.dataset as pads
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,64 +15,15 @@ from dsmote.job.spec import Split
 from tests.job.conftest import mixed_frame, numeric_frame, write_files
 
 
-def job(source: Path, out: Path, **fields: Any) -> JobSpec:
+def job(source, out, **fields):
     return JobSpec(str(source), "y", output=str(out), **{"random_state": 0, **fields})
 
 
-def run(spec: JobSpec) -> dict:
+def run(spec):
     return write_job(prepare(spec)).manifest
 
 
-def awkward(rows: int = 300) -> pd.DataFrame:
-    """Values that folders' names cannot hold as they are."""
-    frame = mixed_frame(rows).drop(columns=["note", "when", "cat", "big"])
-    names = np.array(["a/b", "50 %", "x=y", "Zürich", "plain", "it's; [1]?"])
-    frame["text"] = names[np.arange(rows) % len(names)]
-    return frame
-
-
-def sorted_rows(frame: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    frame = frame[columns].astype({"y": "int64", "text": str, "id": "float64", "flag": bool})
-    return frame.sort_values(columns, ignore_index=True)
-
-
-def test_every_reader_takes_the_folders_as_one_table(tmp_path: Path) -> None:
-    source, out = write_files(awkward(), tmp_path / "in", 3), tmp_path / "out"
-    run(job(source, tmp_path / "plain", carry=("id",)))
-    manifest = run(job(source, out, carry=("id",), partition_by=("y", "text")))
-    plain = pd.read_parquet(tmp_path / "plain")
-    expected = sorted_rows(plain, list(plain.columns))
-    relation = duckdb.sql(
-        f"select * from read_parquet('{out}/**/*.parquet', hive_partitioning = true)"
-    )
-    read = {
-        "pandas": pd.read_parquet(out),
-        "pyarrow": pads.dataset(out, partitioning="hive").to_table().to_pandas(),
-        "dask": dd.read_parquet(out).compute(),
-        "duckdb": relation.df(),
-    }
-    for reader, table in read.items():
-        assert set(table.columns) == set(plain.columns), reader
-        found = sorted_rows(table, list(plain.columns))
-        pd.testing.assert_frame_equal(found, expected, check_dtype=False, obj=reader)
-    # The columns in the files keep their dtypes; what became folders is a category of theirs.
-    kept = [name for name in plain.columns if name not in ("y", "text")]
-    assert read["pandas"][kept].dtypes.to_dict() == plain[kept].dtypes.to_dict()
-    assert isinstance(read["pandas"]["text"].dtype, pd.CategoricalDtype)
-    # The manifest names every file, and all have one schema.
-    files = sorted(str(path.relative_to(out)) for path in out.rglob("*.parquet"))
-    assert sorted(part["file"] for part in manifest["parts"]) == files
-    assert any(file.startswith("y=0/text=a%2Fb/part-") for file in files)
-    about = {"rows": len(plain), "bytes": manifest["bytes"], "files": len(files)}
-    assert manifest["folders"]["."] == about
-    schema = pq.read_schema(out / files[0])
-    assert schema.names == kept
-    for part in manifest["parts"]:
-        assert pq.read_metadata(out / part["file"]).num_rows == part["rows"] > 0
-        assert pq.read_schema(out / part["file"]).equals(schema, check_metadata=True)
-
-
-def test_numbers_bools_and_categories_have_folders(tmp_path: Path) -> None:
+def test_numbers_bools_and_categories_have_folders(tmp_path):
     frame = mixed_frame()[["x", "f32", "flag", "big", "cat", "y"]]
     source = write_files(frame, tmp_path / "in", 2)
     spec = job(source, tmp_path / "out", partition_by=("big", "flag", "cat"))
@@ -91,7 +37,7 @@ def test_numbers_bools_and_categories_have_folders(tmp_path: Path) -> None:
     assert below == {"cat=a", "cat=b", "cat=c"}
 
 
-def test_missing_values_name_no_folder(tmp_path: Path) -> None:
+def test_missing_values_name_no_folder(tmp_path):
     frame = mixed_frame()[["x", "text", "y"]]
     frame.loc[::7, "text"] = None
     source = write_files(frame, tmp_path / "in", 1)
@@ -104,22 +50,7 @@ def test_missing_values_name_no_folder(tmp_path: Path) -> None:
         job(source, tmp_path / "out", carry=("text",), partition_by=("text",))
 
 
-def test_both_sides_of_a_split_have_folders(tmp_path: Path) -> None:
-    frame = mixed_frame()[["x", "f32", "y"]]
-    frame["fold"] = np.arange(300) // 7 % 5
-    source = write_files(frame, tmp_path / "in", 3)
-    split = Split("fold", (0, 1, 2))
-    spec = job(source, tmp_path / "out", split=split, partition_by=("fold",))
-    manifest = run(spec)
-    made, test = pd.read_parquet(tmp_path / "out/train"), pd.read_parquet(tmp_path / "out/test")
-    test_folds = frame["fold"][frame["fold"] > 2].value_counts()
-    assert set(made["fold"]) == {0, 1, 2}
-    assert test["fold"].value_counts().to_dict() == test_folds.to_dict()
-    assert manifest["folders"]["test"]["rows"] == test_folds.sum()
-    assert (tmp_path / "out/test/fold=3").is_dir()
-
-
-def test_too_many_values_are_an_error_that_names_column_and_number(tmp_path: Path) -> None:
+def test_too_many_values_are_an_error_that_names_column_and_number(tmp_path):
     rows = MOST_FOLDERS + 1
     frame = pd.DataFrame({"x": np.arange(float(rows)), "n": np.arange(rows), "y": 0})
     frame.loc[: rows // 4, "y"] = 1
@@ -150,7 +81,7 @@ def test_too_many_values_are_an_error_that_names_column_and_number(tmp_path: Pat
         (("n", "y"), "names every column, and none is left for the files"),
     ],
 )
-def test_columns_that_cannot_be_folders(columns: tuple, message: str, tmp_path: Path) -> None:
+def test_columns_that_cannot_be_folders(columns, message, tmp_path):
     frame = numeric_frame()[["n", "y"] if "n" in columns else ["a", "y"]]
     source = write_files(frame, tmp_path / "in", 1)
     with pytest.raises(ValueError, match=message):
@@ -168,13 +99,13 @@ def test_columns_that_cannot_be_folders(columns: tuple, message: str, tmp_path: 
         ("ü" * 50, "'ü{20}...' of 50 characters, .* name of 302 bytes"),
     ],
 )
-def test_values_that_name_no_folder(value: Any, message: str) -> None:
+def test_values_that_name_no_folder(value, message):
     with pytest.raises(ValueError, match=f"'c' of partition_by holds .*{message}.*; replace it"):
         list(key_folders(pd.DataFrame({"c": ["a", value]}), ["c"]))
 
 
 @pytest.mark.parametrize("fields", [{"mode": "synthetic"}, {"split": Split("c", ("a", "b"))}])
-def test_a_table_without_rows_has_its_columns(fields: dict, tmp_path: Path) -> None:
+def test_a_table_without_rows_has_its_columns(fields, tmp_path):
     """No row, no folder by value: then the columns are in the file, and every reader sees them."""
     frame = pd.DataFrame({"x": np.arange(20.0), "c": list("ab") * 10, "y": [0, 1] * 10})
     source = write_files(frame, tmp_path / "in", 2)
@@ -186,23 +117,10 @@ def test_a_table_without_rows_has_its_columns(fields: dict, tmp_path: Path) -> N
         assert list(table) == ["x", "c", "y"]
 
 
-def test_many_columns_make_no_folder_of_others() -> None:
-    """1,000 values in each of eight columns: more products than numbers of 64 bits."""
-    values = np.arange(1000)
-    frame = pd.DataFrame({f"c{i}": values for i in range(8)})
-    found = {folder: rows.tolist() for folder, rows in key_folders(frame, list(frame))}
-    assert found == {"".join(f"c{i}={n}/" for i in range(8)): [n] for n in values}
-
-
-@given(
-    st.lists(
-        st.tuples(st.text(min_size=1, max_size=4), st.integers(-2, 2)),
-        max_size=30,
-    )
-)
-def test_folders_hold_each_row_once_in_order(rows: list[tuple[str, int]]) -> None:
+@given(st.lists(st.tuples(st.text(min_size=1, max_size=4), st.integers(-2, 2)), max_size=30))
+def test_folders_hold_each_row_once_in_order(rows):
     frame = pd.DataFrame(rows, columns=["a", "b"]).astype({"b": "int64"})
-    seen: list[int] = []
+    seen = []
     folders = []
     for folder, here in key_folders(frame, ["a", "b"]):
         folders.append(folder)

@@ -1,7 +1,6 @@
 """Many parts: what the scheduler needs to put the tasks in order grows as their number does."""
 
 import tracemalloc
-from typing import Any
 
 import dask.dataframe as dd
 import numpy as np
@@ -18,11 +17,11 @@ from dsmote.job.parts import ENDS, Layout, ToWrite, write_tasks
 META = pd.DataFrame({"x": np.empty(0), "y": np.empty(0, dtype="int8")})
 
 
-def never(number: int) -> pd.DataFrame:
+def never(number):
     raise AssertionError(number)
 
 
-def written(n: int) -> tuple[list[Any], list[Any]]:
+def written(n):
     """The tasks of a job on n partitions, whose new rows are a block for each ten of them."""
     frame = dd.from_map(never, range(n), meta=META)
     counts = {0: 1_000_000 * n, 1: 1_000_000}
@@ -35,7 +34,7 @@ def written(n: int) -> tuple[list[Any], list[Any]]:
     )
 
 
-def ordering(n: int) -> int:
+def ordering(n):
     """Bytes that Dask needs to order the tasks, at the peak."""
     tasks, ends = written(n)
     graph = convert_legacy_graph(
@@ -49,11 +48,11 @@ def ordering(n: int) -> int:
         tracemalloc.stop()
 
 
-def test_memory_to_order_the_tasks() -> None:
+def test_memory_to_order_the_tasks():
     assert ordering(4_000) / ordering(1_000) < 5  # without tasks that follow: more than 8
 
 
-def test_many_parts_are_followed_each_by_one_task_and_few_are_not() -> None:
+def test_many_parts_are_followed_each_by_one_task_and_few_are_not():
     tasks, ends = written(100)
     assert len(tasks) == 110 and ends == []
     tasks, ends = written(1_000)

@@ -1,7 +1,5 @@
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import dask
 import numpy as np
@@ -20,19 +18,19 @@ from dsmote.plan import Limit, MemoryLimitError
 from dsmote.plan.memory import PROCESS_BYTES, reading_bytes
 
 
-def read_all(path: Path) -> pd.DataFrame:
+def read_all(path):
     frame = open_source(str(path)).frame()
     return frame.compute(scheduler="synchronous").reset_index(drop=True)
 
 
-def write(folder: Path, *frames: pd.DataFrame) -> Path:
+def write(folder, *frames):
     folder.mkdir(exist_ok=True)
     for number, frame in enumerate(frames):
         frame.to_parquet(folder / f"{number}.parquet", index=False)
     return folder
 
 
-def test_reads_as_pandas_does(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_as_pandas_does(mixed, monkeypatch):
     """With the same dtypes in every partition, and of each file no more than is asked for."""
     whole = pd.concat([pd.read_parquet(file) for file in sorted(mixed.iterdir())])
     pd.testing.assert_frame_equal(read_all(mixed), whole.reset_index(drop=True))
@@ -45,7 +43,7 @@ def test_reads_as_pandas_does(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> N
     asked = []
     original = pq.ParquetFile.read_row_groups
 
-    def spy(self: pq.ParquetFile, groups: list, columns: list, **options: object) -> pa.Table:
+    def spy(self, groups, columns, **options):
         asked.append(columns)
         return original(self, groups, columns=columns, **options)
 
@@ -54,7 +52,7 @@ def test_reads_as_pandas_does(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert asked == [["y"]] * 3
 
 
-def all_kinds(n: int) -> pd.DataFrame:
+def all_kinds(n):
     rng = np.random.default_rng(0)
     whole = pd.array(rng.integers(0, 2**62, n), dtype="Int64")
     whole[::7] = pd.NA
@@ -89,8 +87,8 @@ def all_kinds(n: int) -> pd.DataFrame:
     ],
 )
 def test_whole_row_groups_go_together_and_large_ones_are_cut(
-    tmp_path: Path, rows: int, group: int, sizes: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    tmp_path, rows, group, sizes, monkeypatch
+):
     monkeypatch.setattr("dsmote.job.sources.PIECE_ROWS", 300)
     monkeypatch.setattr("dsmote.job.sources.TOGETHER_BYTES", 3_000)
     frame = all_kinds(rows)
@@ -104,9 +102,7 @@ def test_whole_row_groups_go_together_and_large_ones_are_cut(
     pd.testing.assert_frame_equal(some, frame[["y", "level"]])
 
 
-def test_what_cannot_be_read_is_refused_before_anything_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_cannot_be_read_is_refused_before_anything_is(tmp_path, monkeypatch):
     frame = pd.DataFrame(np.zeros((4_000, 50), dtype="f4")).add_prefix("x").assign(y=0)
     frame.to_parquet(tmp_path / "a.parquet", index=False)
     source = open_source(str(tmp_path / "a.parquet"))
@@ -114,14 +110,14 @@ def test_what_cannot_be_read_is_refused_before_anything_is(
     assert size >= 4_000 * 50 * 4
     needed = PROCESS_BYTES + reading_bytes(size, 2, 51)
 
-    def planned(limit: int) -> None:
+    def planned(limit):
         tight = Limit(limit, 2, "the memory limit of a worker")
         monkeypatch.setattr("dsmote.job.outputs.memory_limit", lambda **_: tight)
         monkeypatch.setattr(Threads, "process_bytes", lambda _: PROCESS_BYTES)
         monkeypatch.setattr(type(source), "frame", not_read)
         Outputs(JobSpec(str(tmp_path), target="y"), source, Threads())
 
-    def not_read(*_: object) -> None:
+    def not_read(*_):
         raise RuntimeError("it was read")
 
     with pytest.raises(MemoryLimitError, match=r"with smaller row groups") as refused:
@@ -132,7 +128,7 @@ def test_what_cannot_be_read_is_refused_before_anything_is(
         planned(-(-needed * 5 // 4))
 
 
-def test_whole_numbers_with_gaps_stay_exact(tmp_path: Path) -> None:
+def test_whole_numbers_with_gaps_stay_exact(tmp_path):
     frame = pd.DataFrame({"n": [2**53 + 1, 2], "b": [True, False], "m": [1, 2]})
     gaps = frame.astype({"n": "Int64", "b": "boolean"})
     gaps.loc[0, ["n", "b"]] = pd.NA
@@ -141,7 +137,7 @@ def test_whole_numbers_with_gaps_stay_exact(tmp_path: Path) -> None:
     assert found["n"].tolist() == [2**53 + 1, 2, pd.NA, 2]
 
 
-def test_named_index_is_a_column_and_nameless_one_is_dropped(tmp_path: Path) -> None:
+def test_named_index_is_a_column_and_nameless_one_is_dropped(tmp_path):
     frame = pd.DataFrame({"x": [1.0, 2.0]}, index=pd.Index([7, 9], name="key"))
     frame.to_parquet(tmp_path / "named.parquet")
     assert open_source(str(tmp_path / "named.parquet")).columns == ("x", "key")
@@ -151,9 +147,7 @@ def test_named_index_is_a_column_and_nameless_one_is_dropped(tmp_path: Path) -> 
     assert read_all(tmp_path / "nameless.parquet").index.tolist() == [0, 1]
 
 
-def test_order_of_columns_may_differ_and_a_file_may_lack_rows_or_all_values(
-    tmp_path: Path,
-) -> None:
+def test_order_of_columns_may_differ_and_a_file_may_lack_rows_or_all_values(tmp_path):
     frame = pd.DataFrame({"x": [1.0, 2.0], "s": [None, "u"], "n": [1, 2]})
     folder = write(tmp_path / "t", frame.iloc[:0], frame.iloc[:1], frame.iloc[1:][["s", "n", "x"]])
     found = read_all(folder)
@@ -161,7 +155,7 @@ def test_order_of_columns_may_differ_and_a_file_may_lack_rows_or_all_values(
     pd.testing.assert_frame_equal(found, frame.astype({"s": "str"}))
 
 
-def file_of(content: Any) -> bytes:
+def file_of(content):
     if isinstance(content, bytes):
         return content
     table = (
@@ -210,9 +204,7 @@ NO_PARQUET = r"1\.parquet is corrupt or not a Parquet file"
         ),
     ],
 )
-def test_file_that_is_damaged_or_unlike_the_others_is_named(
-    tmp_path: Path, second: Any, message: str
-) -> None:
+def test_file_that_is_damaged_or_unlike_the_others_is_named(tmp_path, second, message):
     (tmp_path / "0.parquet").write_bytes(file_of({"x": [0.5], "s": ["u"]}))
     (tmp_path / "1.parquet").write_bytes(file_of(second))
     with pytest.raises(ValueError, match=message):
@@ -255,9 +247,7 @@ WIDENED = {
 @pytest.mark.parametrize("shared", [False, True])
 @pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize("name", WIDENED)
-def test_types_of_different_width_are_widened(
-    tmp_path: Path, name: str, swapped: bool, shared: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_types_of_different_width_are_widened(tmp_path, name, swapped, shared, monkeypatch):
     if shared:
         monkeypatch.setattr("dsmote.job.sources.FEWEST", 1)
     one, other, values, common = WIDENED[name]
@@ -280,9 +270,7 @@ def test_types_of_different_width_are_widened(
 @pytest.mark.parametrize(
     "values", [[101, 205], [0.5, 1.5], [True, False], pd.to_datetime(["2020", "2021"])]
 )
-def test_categories_of_any_kind_stay_categories(
-    tmp_path: Path, values: Any, fewest: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_categories_of_any_kind_stay_categories(tmp_path, values, fewest, monkeypatch):
     """Parquet keeps codes of text only; pandas says in its metadata what the others were."""
     monkeypatch.setattr("dsmote.job.sources.FEWEST", fewest)  # in one partition, or in two
     categories = pd.DataFrame({"c": pd.Categorical(values), "x": [0.0, 1.0]})
@@ -295,10 +283,8 @@ def test_categories_of_any_kind_stay_categories(
     assert isinstance(frame["c"].dtype, pd.CategoricalDtype)
 
 
-def test_file_that_may_not_be_read_or_vanished_is_named(
-    mixed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(self: LocalFileSystem, path: str, mode: str = "rb", **options: object) -> None:
+def test_file_that_may_not_be_read_or_vanished_is_named(mixed, monkeypatch):
+    def refuse(self, path, mode="rb", **options):
         raise PermissionError(13, "Permission denied")
 
     frame = open_source(str(mixed)).frame()
@@ -311,7 +297,7 @@ def test_file_that_may_not_be_read_or_vanished_is_named(
         frame.compute(scheduler="synchronous")
 
 
-def test_required_columns_may_be_missing_in_new_rows(tmp_path: Path) -> None:
+def test_required_columns_may_be_missing_in_new_rows(tmp_path):
     """A field that cannot be null in the input can be in the output: a passthrough column is."""
     kinds = {"x": pa.float64(), "id": pa.int64(), "y": pa.string()}
     schema = pa.schema([pa.field(name, kind, nullable=False) for name, kind in kinds.items()])
@@ -321,12 +307,3 @@ def test_required_columns_may_be_missing_in_new_rows(tmp_path: Path) -> None:
     run_job(job | {"sampler": "smote", "params": {"carry": ["id"], "random_state": 0}})
     made = pd.read_parquet(tmp_path / "out")
     assert (len(made), made["id"].isna().sum()) == (100, 40)
-
-
-def test_categories_ordered_in_some_files_only_are_text(tmp_path: Path) -> None:
-    for n, ordered in enumerate((False, True)):
-        column = pd.Categorical(["u", "v"] * 10, ordered=ordered)
-        frame = pd.DataFrame({"x": np.arange(20.0), "c": column, "y": [0] * 15 + [1] * 5})
-        frame.to_parquet(tmp_path / f"{n}.parquet")
-    source = open_source(str(tmp_path))
-    assert str(source.schema.field("c").type) in ("string", "large_string")

@@ -1,13 +1,10 @@
 """The report: which rows it samples, and what the page says, against other computations."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
 from xml.etree import ElementTree
 
 import matplotlib
@@ -23,16 +20,11 @@ from dsmote.job.logs import Secrets
 from dsmote.job.report import (
     PLACES,
     Sampling,
-    as_levels,
-    as_numbers,
     clean,
     compare,
     distances,
-    format_value,
-    project_rows,
     report_columns,
     report_html,
-    rough,
     sampling_for,
 )
 from dsmote.plan import ClassPlan, Stream
@@ -43,7 +35,7 @@ RARE, USUAL = 1, 0
 ALL = {i: (i, 1.0, 1.0) for i in range(3)}  # rows of all classes are taken
 
 
-def text_of(page: str) -> str:
+def text_of(page):
     """Return the words of a page; it is whole, well-formed, and needs nothing but itself."""
     root = ElementTree.fromstring(page)
     for one in root.iter():
@@ -62,12 +54,12 @@ def text_of(page: str) -> str:
     return re.sub(r"\s+", " ", " ".join(root.find("body").itertext()))
 
 
-def cut(frame: pd.DataFrame, pieces: int) -> list[pd.DataFrame]:
+def cut(frame, pieces):
     ends = np.linspace(0, len(frame), pieces + 1).astype(int)
     return [frame.iloc[a:b] for a, b in pairwise(ends)]
 
 
-def resampled(sampler: Any, frame: pd.DataFrame) -> tuple[Sampling, pd.DataFrame, Any]:
+def resampled(sampler, frame):
     """Resample a table with target y, and sample the result as the tasks of a job do."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -83,7 +75,7 @@ def resampled(sampler: Any, frame: pd.DataFrame) -> tuple[Sampling, pd.DataFrame
     return sampling, pd.concat(parts, ignore_index=True), plan
 
 
-def page(plan: Any, sampling: Sampling, rows: pd.DataFrame, /, **changes: Any) -> str:
+def page(plan, sampling, rows, /, **changes):
     counts = {"before": plan.n_before, "new": plan.n_new, "after": plan.n_after}
     memory = plan.memory.to_dict() if plan.memory else {}
     manifest = {
@@ -103,12 +95,12 @@ def page(plan: Any, sampling: Sampling, rows: pd.DataFrame, /, **changes: Any) -
     return report_html(manifest, plan, sampling, rows, Secrets(), made)
 
 
-def page_of(sampler: Any, frame: pd.DataFrame, **changes: Any) -> str:
+def page_of(sampler, frame, **changes):
     sampling, rows, plan = resampled(sampler, frame)
     return page(plan, sampling, rows, **changes)
 
 
-def every_kind(rows: int = 600) -> pd.DataFrame:
+def every_kind(rows=600):
     rng = np.random.default_rng(0)
     rare = np.arange(rows) % 8 == 3
     return pd.DataFrame(
@@ -135,13 +127,13 @@ def every_kind(rows: int = 600) -> pd.DataFrame:
     )
 
 
-def numeric(rows: int = 300, seed: int = 0) -> pd.DataFrame:
+def numeric(rows=300, seed=0):
     rng = np.random.default_rng(seed)
     y = (np.arange(rows) % 6 == 0).astype(int)
     return pd.DataFrame({"a": rng.normal(size=rows) + y, "b": rng.normal(size=rows), "y": y})
 
 
-def test_a_table_of_every_kind_of_column() -> None:
+def test_a_table_of_every_kind_of_column():
     with matplotlib.rc_context({"text.usetex": True, "svg.fonttype": "path"}):
         before = dict(matplotlib.rcParams)
         html = page_of(SMOTENC(random_state=0, carry=["id"]), every_kind())
@@ -162,24 +154,24 @@ def test_a_table_of_every_kind_of_column() -> None:
     assert html == page_of(SMOTENC(random_state=0, carry=["id"]), every_kind())
 
 
-def classes(*sizes: int) -> pd.DataFrame:
+def classes(*sizes):
     return numeric(sum(sizes)).assign(y=np.repeat(list("abc"[: len(sizes)]), sizes))
 
 
-def with_column(frame: pd.DataFrame, **columns: Any) -> pd.DataFrame:
+def with_column(frame, **columns):
     return frame.assign(**{name: make(len(frame)) for name, make in columns.items()})
 
 
-def every(step: int, value: float = 1, other: float = 0) -> Any:
+def every(step, value=1, other=0):
     """One row of so many has a value, the rows between them another."""
     return lambda rows: np.where(np.arange(rows) % step, other, value)
 
 
-def some(*values: float) -> Any:
+def some(*values):
     return lambda rows: np.random.default_rng(0).choice(values, rows)
 
 
-def twins() -> pd.DataFrame:
+def twins():
     frame = numeric(900)
     return pd.concat([frame, frame[frame["y"] == 1].iloc[:30]])
 
@@ -190,30 +182,22 @@ UNDER = RandomUnderSampler(random_state=0)
 SYNTHETIC = {"input": "in", "output": "out", "target": "y", "mode": "synthetic"}
 HELD_BACK = {"before": 240, "new": 160, "after": 400, "test": 60}
 BUSY = {"worker_bytes": 100, "allowed_bytes": 300, "peak_bytes": {"tcp://w": 290}}
-PEAKS, WORKERS = {"a": 100, "b": 200, "c": 50}, {f"w{i}": i + 1 for i in range(30)}
 POOR = [{"label": "<b>", "engine": "faiss", "exact": False, "recall": 0.5}]
-TINY = SMOTE(random_state=0, on_small_class="copy")
 SMOOTHED = RandomOverSampler(random_state=0, shrinkage=0.3)
-FLOATS = with_column(
-    numeric(120), y=every(6), a=every(18, 1.7e308, 1.6e308), b=every(12, 1.7e308, -1.7e308)
-)
 EVEN = with_column(numeric(100), y=every(2))
 SIZES = [20_000, 5_000, *range(3, 24)]
 MANY = pd.DataFrame({"x": np.arange(sum(SIZES)) * 0.7 % 1, "y": np.repeat(range(23), SIZES)})
 TO_100 = SMOTE(k_neighbors=2, random_state=0, sampling_strategy=dict.fromkeys(range(2, 23), 100))
 MEASURED = {"warnings": ["the plan's own words & such"], "neighbors": POOR, "memory": BUSY}
 # A sampler, a table, and changes to the manifest.
-PAGES: dict[str, tuple[Any, pd.DataFrame, dict[str, Any]]] = {
+PAGES = {
     "exact counts": (
         SMOTE(k_neighbors=2, sampling_strategy={"b": 1000}),
         classes(4897, 100, 3),
         {},
     ),
     "nothing changed": (SMOTED, EVEN, {}),
-    "nothing new": (SMOTED, EVEN, {"job": SYNTHETIC}),
-    "nothing dropped": (UNDER, EVEN, {"neighbors": []}),
     "rows dropped": (UNDER, numeric(), {"neighbors": []}),
-    "levels": (COPIED, with_column(numeric(200)[["y"]], a=some(*range(14))).astype({"a": str}), {}),
     "missing": (
         SMOTE(missing="skip", random_state=0),
         with_column(numeric(400), b=every(12, np.nan, 1)),
@@ -221,26 +205,13 @@ PAGES: dict[str, tuple[Any, pd.DataFrame, dict[str, Any]]] = {
     ),
     "interpolated": (SMOTED, numeric(600), {}),
     "copies": (COPIED, numeric(600), {}),
-    "a class too small": (TINY, with_column(numeric(60), y=every(20)), {}),
-    "copies of two": (COPIED, classes(400, 150, 50), {}),
     "smoothed": (SMOOTHED, numeric(600), {"parameters": {"shrinkage": 0.3}}),
     "duplicates": (SMOTE(k_neighbors=1, random_state=0), twins(), {}),
-    "codes": (SMOTED, with_column(numeric(600), code=some(0.0, 0.5, 0.7)), {}),
     "calibration": (HALF, with_column(numeric(1000), y=every(10)), {}),
-    "calibration of three": (SMOTED, classes(700, 250, 50), {}),
     "measured": (SMOTED, numeric(), MEASURED),
-    "many new rows": (SMOTED, with_column(numeric(9_000), y=every(200)), {}),
-    "few originals": (SMOTED, with_column(numeric(1_800), y=every(200)), {}),
     "a whole table": (SMOTED, numeric(), {}),
-    "new rows only": (SMOTED, numeric(), {"job": SYNTHETIC}),
     "new rows and a test": (SMOTED, numeric(), {"job": SYNTHETIC, "rows": HELD_BACK}),
-    "ends of float64": (COPIED, FLOATS, {}),
-    "seconds": (SMOTED, numeric(60).assign(when=pd.Timestamp("2024-02-29 13:00:07")), {}),
     "many classes": (TO_100, MANY, {}),
-    "few rows last": (SMOTE(k_neighbors=2, random_state=0), classes(300, 90, 9), {}),
-    "three workers": (SMOTED, numeric(60), {"memory": {"allowed_bytes": 400, "peak_bytes": PEAKS}}),
-    "many workers": (SMOTED, numeric(60), {"memory": {"peak_bytes": WORKERS}}),
-    "no features": (SMOTE(random_state=0, carry=["b"]), numeric().assign(a=0.0), {}),
 }
 # Patterns that a page has, or with a "-" has not.
 SAYS = r"""
@@ -252,65 +223,42 @@ nothing changed: There are no new rows to compare
 nothing changed: Nothing was changed. .* the output has the rows of the input
 nothing changed: scores are as calibrated as before
 nothing changed:-dropped rows says|no longer probabilities|Always|what always holds
-nothing new: Nothing was changed. .* the output is empty
-nothing dropped: Nothing was changed
 rows dropped: There are no new rows to compare
 rows dropped: 300 before, 200 dropped, 100 written
 rows dropped: 50 50 %
 rows dropped:-beside its parents
-levels: \(all others\)
-levels: 1\d distinct values in sampled originals, 1\d in new rows
 missing: missing: (49|50)\.\d % of originals, 0 % of new rows
 interpolated: are practically copies of one
 interpolated:-as intended
 copies: New rows are copies: 100.0 % lie at the place of an original
 copies: In class 1 all new rows are copies of originals, as intended
 copies:-are practically copies of one
-a class too small: New rows are copies: 100.0 % lie at the place of an original
-a class too small: In class 1 all new rows are copies of originals, as intended
-copies of two: In classes 'c', 'b' all new rows are copies of originals, as intended
 smoothed: A new row is typically
 smoothed:-as intended|between two originals
 duplicates: % are practically copies.*among themselves: [2-9]\d\.
 duplicates:-little
-codes: Values that no original row has.*code \(\d+\.\d % of new values\)
-codes:- a \(
 calibration: odds .* of class 1, .* from 10 % to 33.33 %
 calibration: by 0.2222: the score 0.5 then means 18.18 %
-calibration of three: by its share before, divided by its share after, and divide by the sum
 measured: the plan's own words & such
 measured: Missed neighbours.*50.0 % in class '<b>'
 measured: More memory than projected.*Memory is nearly used up
 measured: (Since it started, a worker used up to 290 B.*){2}
-many new rows: New rows for each original: 198 in class 1\.
-few originals: grew from fewer than 30 rows: 1 \(9 rows\)
-few originals:-New rows for each original
 a whole table: A model trained on this table
 a whole table:-only these are written
 a whole table: 250 original rows of other classes, 50 original and 200 new rows of class 1
-new rows only: A model trained on the input together with these new rows
-new rows only: After: the input together with the new rows; only these are written
 new rows and a test: trained on the training rows of the input together with these new rows
 new rows and a test: After: the training rows of the input together with
 new rows and a test: 60 more left in the input
 new rows and a test: Score on the 60 rows that were left in the input
 new rows and a test:-test/
-ends of float64: median 1.6e\+308 → 1.6e\+308
-ends of float64:-median –
-seconds: when = 2024-02-29 13:00:07
 many classes: 15 more classes grew
 many classes: Very few originals
 many classes: 3 0.01187 %
-few rows last: Class 'b': original and new rows.* Class 'c'
-three workers: b 200 B a 100 B c 50 B
-many workers: w29 30 B w28 .* 6 more workers used less
-many workers:- w5
-no features: do not differ in any column that could be drawn
 """
 
 
 @pytest.mark.parametrize("case", PAGES)
-def test_the_page_says(case: str) -> None:
+def test_the_page_says(case):
     sampler, frame, changes = PAGES[case]
     text = text_of(page_of(sampler, frame, **changes))
     patterns = re.findall(rf"^{case}:([ -])(.*)$", SAYS, re.M)
@@ -319,27 +267,13 @@ def test_the_page_says(case: str) -> None:
         assert bool(re.search(pattern, text)) == (sign == " "), pattern
 
 
-def plan_of(*counts: tuple[int, int]) -> Any:
+def plan_of(*counts):
     """Plan for classes of so many rows before and after."""
     made = [ClassPlan(i, i, a, a, b - a) for i, (a, b) in enumerate(counts)]
     return replace(resampled(SMOTED, numeric(40))[2], classes=tuple(made))
 
 
-def test_shares_that_stay_need_no_correction() -> None:
-    text = of_two("float", np.arange(40.0), np.arange(40.0), usual=(50, 100))
-    assert "there is nothing to correct" in text and "multiply" not in text
-
-
-def test_numbers_are_written_for_people() -> None:
-    numbers = map(format_value, (1_234_567.0, 0.000123456, 2e12, 3, np.nan))
-    assert [*numbers] == ["1,234,567", "0.0001235", "2e+12", "3", "–"]
-    times = map(format_value, (86_400.0, 93_600.0, -180, 1e-9), ("datetime", *["timedelta"] * 3))
-    assert [*times] == ["1970-01-02", "26 hours", "-3 minutes", "1e-09 seconds"]
-    shares = map(rough, (0.12345, 0.0001, 0.0, 0.9999, 1.0))
-    assert [*shares] == ["12.3 %", "< 0.1 %", "0 %", "> 99.9 %", "100.0 %"]
-
-
-def test_the_same_rows_are_drawn_however_new_rows_are_cut() -> None:
+def test_the_same_rows_are_drawn_however_new_rows_are_cut():
     """Which ones, their numbers say, and no partition."""
     frame = numeric(9000)
     sampler = SMOTE(random_state=3)
@@ -358,7 +292,7 @@ def test_the_same_rows_are_drawn_however_new_rows_are_cut() -> None:
     assert not whole.equals(other[other["new"]].reset_index(drop=True))
 
 
-def test_sample_is_bounded_and_fair() -> None:
+def test_sample_is_bounded_and_fair():
     """A hundred thousand rows give thousands, of all parts of the table alike; wide rows fewer."""
     frame = pd.DataFrame({"x": np.arange(100_000.0), "y": (np.arange(100_000) % 4 == 0) * 1})
     sampling, rows, plan = resampled(RandomOverSampler(random_state=0), frame)
@@ -373,7 +307,7 @@ def test_sample_is_bounded_and_fair() -> None:
     assert wide.classes[1][1] == pytest.approx(200 / 25_000)
 
 
-def test_values_of_the_sample_are_those_of_the_table() -> None:
+def test_values_of_the_sample_are_those_of_the_table():
     frame = every_kind(80)
     sampling, rows, _ = resampled(SMOTENC(random_state=0, carry=["id"]), frame)
     own = frame[frame["y"] == 1]
@@ -384,20 +318,6 @@ def test_values_of_the_sample_are_those_of_the_table() -> None:
     assert rare["text"].tolist() == own["text"].tolist()
     np.testing.assert_array_equal(rare["x"], own["x"])
     assert pd.to_datetime(rare["when"], unit="s").tolist() == own["when"].tolist()
-
-
-@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_times_are_seconds(unit: str) -> None:
-    """Of any unit, with a zone, and as Arrow has them; years that nanoseconds cannot hold, too."""
-    year = "1700" if unit == "ns" else "0900"
-    when = pd.Series(np.array([year, "1970-01-02", "NaT"], f"M8[{unit}]"))
-    first = np.datetime64(year, "s").astype(float)
-    zoned = when.dt.tz_localize("UTC").dt.tz_convert("Europe/Berlin")
-    for times in (when, zoned, when.astype(f"timestamp[{unit}][pyarrow]")):
-        np.testing.assert_array_equal(as_numbers(times, "datetime"), [first, 86_400, np.nan])
-    spans = pd.Series(np.array([3, "NaT"], "m8[s]")).astype(f"m8[{unit}]")
-    for times in (spans, spans.astype(f"duration[{unit}][pyarrow]")):
-        np.testing.assert_array_equal(as_numbers(times, "timedelta"), [3, np.nan])
 
 
 @pytest.mark.parametrize(
@@ -412,7 +332,7 @@ def test_times_are_seconds(unit: str) -> None:
         "  ",
     ],
 )
-def test_names_and_values_are_text_and_nothing_else(name: str) -> None:
+def test_names_and_values_are_text_and_nothing_else(name):
     frame = numeric(120).rename(columns={"a": name})
     frame["t"] = np.where(np.arange(120) % 2, name, "other")
     frame["y"] = np.where(frame["y"] == 1, name, "usual")
@@ -424,17 +344,7 @@ def test_names_and_values_are_text_and_nothing_else(name: str) -> None:
         assert (name.strip() or "' '" if name else "''") in text  # blank names are quoted
 
 
-def test_names_that_look_alike_or_turn_round_what_follows() -> None:
-    assert clean("evil \u202e(desrever) \u2067x") == r"evil \u202e(desrever) \u2067x"
-    assert clean("\u0639\u0645\u0631 5") == "\u0639\u0645\u0631 5"
-    long = "https://example.org/" + "a" * 200
-    names = as_levels(pd.Series([f"{long}1", f"{long}2", f"{long}1", "short", None]))
-    assert names[0] == names[2] != names[1]
-    assert names[3:].tolist() == ["short", None]
-    assert all(len(name) <= 120 and clean(name) == name for name in names[:4])
-
-
-def test_columns_that_changed_are_drawn_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_columns_that_changed_are_drawn_and_named(monkeypatch):
     """Many columns alike and one that is not: it is among those shown, and a warning."""
     monkeypatch.setattr("dsmote.job.report.FIRST_COLUMNS", 6)
     rng = np.random.default_rng(0)
@@ -456,7 +366,7 @@ names = st.text(st.characters(), max_size=200)
 
 
 @st.composite
-def samples(draw: Any) -> tuple[dict[str, str], pd.DataFrame]:
+def samples(draw):
     n_old, n_new = draw(st.integers(1, 40)), draw(st.integers(1, 40))
     kinds = {
         "float": st.floats(),
@@ -479,20 +389,18 @@ def samples(draw: Any) -> tuple[dict[str, str], pd.DataFrame]:
 
 
 @given(samples())
-@settings(max_examples=30, deadline=None)
-def test_any_samples_give_a_whole_page(drawn: Any) -> None:
+@settings(max_examples=10, deadline=None)
+def test_any_samples_give_a_whole_page(drawn):
     told, rows = drawn
     sampling = Sampling(0, "y", told, ALL)
     text_of(page(plan_of((50, 50), (10, 50)), sampling, rows))
 
 
-def sample(*columns: Any) -> pd.DataFrame:
+def sample(*columns):
     return pd.DataFrame(dict(enumerate(columns)))
 
 
-def of_two(
-    kinds: Any, old: Any, new: Any, others: Any = (), usual: tuple[int, int] = (9_000, 9_000)
-) -> str:
+def of_two(kinds, old, new, others=(), usual=(9_000, 9_000)):
     """Return a page about original and new rows of a class: one column x of a kind, or a frame."""
     kinds = {"x": kinds} if isinstance(kinds, str) else kinds
     parts = [of if isinstance(of, pd.DataFrame) else sample(of) for of in (others, old, new)]
@@ -505,7 +413,7 @@ def of_two(
     return page(plan_of(usual, (sizes[1], sizes[1] + sizes[2])), sampling, rows)
 
 
-def test_distances_are_those_of_every_pair() -> None:
+def test_distances_are_those_of_every_pair():
     """Of the class: the other one lies where the new rows do."""
     rng = np.random.default_rng(0)
     old, new = (
@@ -513,7 +421,7 @@ def test_distances_are_those_of_every_pair() -> None:
         for n, levels in ((70, list("abc")), (30, list("abcd")))
     )
 
-    def coordinates(some: pd.DataFrame) -> np.ndarray:
+    def coordinates(some):
         # Levels that differ are the square root of 1/2 apart in each of two columns: 1 in all.
         marks = [(some[[2, 3]] == level) * 0.5**0.5 for level in "abcd"]
         scaled = (some[[0, 1]] - old[[0, 1]].mean()) / old[[0, 1]].std(ddof=0)
@@ -530,26 +438,7 @@ def test_distances_are_those_of_every_pair() -> None:
     assert f"typically {ratio:.2f} times as far from its nearest original" in text
 
 
-@pytest.mark.parametrize("decimals", [1, 9])  # with ties, and without
-def test_differences_are_those_of_the_literature(decimals: int) -> None:
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=80).round(decimals), rng.normal(0.5, 1, 50).round(decimals)
-    a[:8] = np.nan  # counts as one value more
-    values = np.nan_to_num(a, nan=99)
-    below = [(values <= x).mean() - (b <= x).mean() for x in (*values, *b)]
-    x = compare("x", "float", pd.Series(a), pd.Series(b))
-    assert x.difference == pytest.approx(np.max(np.abs(below)))
-    levels = [pd.Series(rng.choice(list(of), n)) for of, n in (("abc", 80), ("bcd", 50))]
-    shares = [of.value_counts(normalize=True) for of in levels]
-    t = compare("t", "nominal", *levels)
-    assert t.difference == pytest.approx(shares[0].sub(shares[1], fill_value=0).abs().sum() / 2)
-    assert len(t.levels) == 4
-    for name, before, after in t.levels:
-        assert before == pytest.approx(shares[0].get(name, 0))
-        assert after == pytest.approx(shares[1].get(name, 0))
-
-
-def tops(svg: str, name: str) -> list[tuple[float, float]]:
+def tops(svg, name):
     """Where the bins of a histogram begin and how tall they are, read back from its figure."""
     (path,) = re.findall(rf'd="([^"]*)"[^>]*style="[^"]*: var\(--{name}\)', svg)
     points = [tuple(map(float, p.split())) for p in re.findall(r"[ML] ?(\S+ \S+)", path)]
@@ -559,41 +448,7 @@ def tops(svg: str, name: str) -> list[tuple[float, float]]:
     )
 
 
-@pytest.mark.parametrize("kind", ["float", "int", "heavy"])
-def test_histograms_are_drawn_to_scale(kind: str) -> None:
-    """Read back from the figure: a bin is as tall as it is full, and stands at its values."""
-    rng = np.random.default_rng(0)
-    old, new = rng.normal(10, 3, 400), rng.normal(12, 3, 300)
-    if kind == "int":
-        old, new = rng.integers(0, 9, 400).astype(float), rng.integers(3, 12, 300).astype(float)
-    if kind == "heavy":
-        old, new = (old - 10) ** 9, (new - 10) ** 9
-    html = of_two("int" if kind == "int" else "float", old, new)
-    svg = html.split("<h4")[1]
-    ends = np.array([np.quantile(v, [0.005, 0.995], method="nearest") for v in (old, new)])
-    edges = np.linspace(ends.min(), ends.max(), 25) if kind == "float" else np.arange(13) - 0.5
-    labels = re.findall(r'anchor: middle[^>]* x="([\d.]+)"[^>]*>([^<]+)</text>', svg)
-    at, value = np.array([(float(x), float(v.replace("−", "-"))) for x, v in labels]).T
-    assert len(at) >= 3
-    assert (np.diff(at) > 0).all() and (np.diff(value) > 0).all()
-    assert ("compressed axis" in svg) == (kind == "heavy")
-    if kind == "heavy":  # even steps on the page are powers of ten in the table
-        assert value[-1] > 100 * np.median(np.abs(old))
-        return
-    scale, shift = np.polyfit(value, at, 1)
-    assert at == pytest.approx(scale * value + shift, abs=0.11)
-    shares = [np.histogram(values, edges)[0] / len(values) for values in (old, new)]
-    for name, share in zip(("old", "new"), shares, strict=True):
-        x, height = np.array(tops(svg, name)).T
-        assert x == pytest.approx(scale * edges[:-1][share > 0] + shift, abs=0.2)
-        assert height / 100.8 == pytest.approx(share[share > 0] / np.max(shares), abs=0.01)
-    out = (np.mean((of < edges[0]) | (of > edges[-1])) for of in (old, new))
-    beyond = [f"{100 * share:.1f} %" for share in out]
-    told = f"beyond the axis: {beyond[0]} of originals, {beyond[1]} of new rows"
-    assert (told in svg) == (kind == "float")
-
-
-def test_page_compares_old_with_new_and_not_the_other_way_round() -> None:
+def test_page_compares_old_with_new_and_not_the_other_way_round():
     """Medians, histograms and bars, each on its own side; bars are to scale."""
     html = of_two("float", [3.0, 5.0, *[7.0] * 38], [12.0, *[11.5] * 99])
     assert "median 7 → 11.5" in html
@@ -616,84 +471,8 @@ def test_page_compares_old_with_new_and_not_the_other_way_round() -> None:
     assert [float(width) for _, width in bars] == [100, 100, 25, 25, 50]
 
 
-def test_projection_keeps_the_kinds_apart_and_tells_the_variance() -> None:
-    rng = np.random.default_rng(0)
-    basis = rng.normal(size=(3, 5))
-    others = sample(*(rng.normal(size=(900, 3)) @ basis).T)
-    old = sample(*(rng.normal(size=(900, 3)) @ basis + 1).T)
-    found = project_rows(["float"] * 5, others, old, old + 40)
-    assert found is not None
-    (apart, own, new), explained, _ = found
-    assert len(apart) == len(own) == len(new) == 900
-    # As many of either kind: plain principal components, but for the cut of the far values.
-    ends = [np.quantile(part, [0.005, 0.995], axis=0) for part in (others, old)]
-    lowest, highest = np.minimum(ends[0][0], ends[1][0]), np.maximum(ends[0][1], ends[1][1])
-    cut_off = np.clip(np.vstack([others, old]), lowest, highest)
-    values = np.linalg.eigvalsh(np.corrcoef(cut_off.T))[::-1]
-    assert explained == pytest.approx(values[:2] / values.sum(), abs=1e-6)
-    # New rows are far out, and the originals are not.
-    assert np.linalg.norm(new.mean(axis=0)) > 4 * np.linalg.norm(own.mean(axis=0))
-    assert np.linalg.norm(own.mean(axis=0) - apart.mean(axis=0)) > 0.5
-
-
-def test_rows_of_other_classes_are_drawn_in_their_true_proportions() -> None:
-    """Of one class a tenth was sampled, of two others, which grow as well, all."""
-    sizes = {0: 300, 1: 200, 2: 40}
-    ranks = np.repeat([*sizes], [*sizes.values()])
-    draws = np.concatenate(
-        [np.linspace(0, 0.1 if rank == 0 else 1, n) for rank, n in sizes.items()]
-    )
-    rows = pd.DataFrame({0: draws, "rank": ranks, "draw": draws, "new": False})
-    new = pd.DataFrame({0: 0.5, "rank": [1, 2], "draw": 0.0, "new": True})
-    sampling = Sampling(0, "y", {"x": "float"}, {**ALL, 0: (0, 0.1, 0.0)})
-    plan = plan_of((3000, 3000), (200, 3000), (40, 3000))
-    text = text_of(page(plan, sampling, pd.concat([rows, new], ignore_index=True)))
-    told = re.findall(r"([\d,]+) original rows of other classes, \d+ original and 1 new", text)
-    assert told == ["319", "303"]  # a tenth of either, without the last of each; 299 + 20, 299 + 4
-
-
-def test_copies_are_copies_also_where_not_all_originals_are_looked_at(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("dsmote.job.report.OWN_ROWS", 400)
-    monkeypatch.setattr("dsmote.job.report.NEW_ROWS", 300)
-    text = text_of(page_of(RandomOverSampler(random_state=0), numeric(6_000)))
-    assert "In class 1 all new rows are copies of originals, as intended" in text
-    said = r"New rows are copies: ([\d.]+) % lie at the place of one of the (\d+) sampled originals"
-    ((share, n),) = re.findall(said + r"\. The others are copies of originals that were not", text)
-    assert 300 < int(n) < 500
-    assert float(share) == pytest.approx(100 * int(n) / 1_000, abs=8)
-    assert "typically" not in text
-
-
-@pytest.mark.parametrize("jitter", [0.0, 1e-8])
-@pytest.mark.parametrize("times", [1, 20])
-def test_rows_that_nearly_all_equal_originals_are_said_to(times: int, jitter: float) -> None:
-    """Whether the originals are all different or nearly all duplicates themselves."""
-    frame = numeric(2_000)
-    few = frame[frame["y"] == 1].iloc[: 400 // times]
-    many = pd.concat([few] * times + [frame[frame["y"] == 0]], ignore_index=True)
-    many["a"] += jitter * np.random.default_rng(0).normal(size=len(many))
-    text = text_of(page_of(SMOTE(random_state=0), many))
-    found = re.search(r"Near copies *\. +In class 1 ([\d.]+) % of the new rows lie at prac", text)
-    assert (found is not None) == (times > 1)
-    if found is not None:
-        assert float(found.group(1)) > 95
-        assert "drop duplicates before resampling" in text
-
-
-def test_what_the_plan_guessed_is_not_said_where_it_was_measured() -> None:
-    frame = numeric(60_000).assign(y=np.arange(60_000) % 3 == 0)
-    sampling, rows, plan = resampled(SMOTE(random_state=0, k_neighbors=1), frame)
-    guess = r"From the plan\W+[^.]*rule of thumb"
-    text = text_of(page(plan, sampling, rows))
-    assert "practically copies" in text  # as measured
-    assert not re.search(guess, text)
-    assert re.search(guess, text_of(page(plan, sampling, rows[~rows["new"]])))
-
-
 @pytest.mark.parametrize("n_growing", [1, 2, 6, 30])
-def test_rows_looked_at_are_as_many_as_the_readme_says(n_growing: int) -> None:
+def test_rows_looked_at_are_as_many_as_the_readme_says(n_growing):
     million = 1_000_000
     sizes = [(million, million * (1 + (i < n_growing))) for i in range(n_growing + 3)]
     found = sampling_for(plan_of(*sizes), {}, "y")
@@ -702,15 +481,15 @@ def test_rows_looked_at_are_as_many_as_the_readme_says(n_growing: int) -> None:
     assert "some 35,000 rows at most" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_chance_alone_is_no_change() -> None:
+def test_chance_alone_is_no_change():
     """Of 220 columns of small samples of one distribution none is named; then one is moved."""
     rng = np.random.default_rng(0)
 
-    def drawn(n: int) -> pd.DataFrame:
+    def drawn(n):
         letters = [rng.choice(list("abcdefghijklmnopqrstuvwxyz"), n) for _ in range(20)]
         return sample(*rng.normal(size=(200, n)), *letters)
 
-    def visible() -> list[int]:
+    def visible():
         kinds = enumerate(["float"] * 200 + ["nominal"] * 20)
         found = {i: compare(str(i), kind, old[i], new[i]) for i, kind in kinds}
         assert max(one.difference for one in found.values()) > 0.2
@@ -721,10 +500,3 @@ def test_chance_alone_is_no_change() -> None:
     new[7] += 1.5
     new[207] = "z"
     assert visible() == [7, 207]
-
-
-@pytest.mark.parametrize(("share", "visible"), [(0.095, False), (0.105, True)])
-def test_a_column_changed_from_a_tenth_on(share: float, visible: bool) -> None:
-    many = pd.Series(["a"] * 10_000), pd.Series(["a"] * 10_000)
-    many[1][: int(10_000 * share)] = "b"
-    assert compare("x", "nominal", *many).visible == visible

@@ -5,17 +5,12 @@ import json
 import logging
 import os
 import re
-import shutil
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from distributed import Client
 from fsspec.implementations.local import LocalFileSystem
 
 from dsmote.cli import main
@@ -24,25 +19,23 @@ from dsmote.job import report as module
 from dsmote.job.spec import Split
 
 
-def job(source: Path, out: Path, **fields: Any) -> JobSpec:
+def job(source, out, **fields):
     return JobSpec(
         str(source), "y", output=str(out), **{"random_state": 0, "report": True, **fields}
     )
 
 
-def report_of(source: Path, out: Path, client: Client, **fields: Any) -> tuple[str, dict[str, Any]]:
+def report_of(source, out, client, **fields):
     manifest = write_job(prepare(job(source, out, **fields)), client).manifest
     return (out.parent / f".{out.name}.dsmote/report.html").read_text(encoding="utf-8"), manifest
 
 
-def looked_at(html: str) -> list[int]:
+def looked_at(html):
     (found,) = re.findall(r"It shows samples: ([\d,]+) original and ([\d,]+) new rows", html)
     return [int(n.replace(",", "")) for n in found]
 
 
-def test_report_appears_with_the_table(
-    mixed: Path, tmp_path: Path, client: Client, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_report_appears_with_the_table(mixed, tmp_path, client, caplog):
     """With the seconds of the log and of the manifest; the parts are those of a job without."""
     spec = job(mixed, tmp_path / "out", carry=("id", "note"))
     with caplog.at_level("INFO", logger="dsmote"):
@@ -86,9 +79,7 @@ def test_report_appears_with_the_table(
     ],
     ids=["synthetic", "split", "folders", "shuffle", "under", "over"],
 )
-def test_report_of_every_way_to_write(
-    numeric: Path, tmp_path: Path, client: Client, fields: dict[str, Any], rows: Any, words: str
-) -> None:
+def test_report_of_every_way_to_write(numeric, tmp_path, client, fields, rows, words):
     html, manifest = report_of(numeric, tmp_path / "out", client, **fields)
     found = looked_at(html)
     assert found[1] == manifest["rows"]["new"]
@@ -97,11 +88,11 @@ def test_report_of_every_way_to_write(
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+def seen(monkeypatch):
     """What reports are made from: how rows were drawn, and which."""
-    found: list[Any] = []
+    found = []
 
-    def note(manifest: Any, plan: Any, sampling: Any, rows: Any, hidden: Any) -> str:
+    def note(manifest, plan, sampling, rows, hidden):
         found.append((sampling, rows))
         return "page"
 
@@ -109,21 +100,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return found
 
 
-def test_rows_of_the_sample_are_rows_of_the_table(
-    numeric: Path, tmp_path: Path, client: Client, seen: list[Any]
-) -> None:
-    assert report_of(numeric, tmp_path / "out", client)[0] == "page"
-    made = pd.read_parquet(tmp_path / "out")
-    ((sampling, rows),) = seen
-    names = [*sampling.columns]
-    np.testing.assert_array_equal(rows[[0, 1, 2]], made[names].to_numpy(float))
-    assert rows["new"].tolist() == [False] * 200 + [True] * 150
-    assert rows["rank"].tolist() == [sampling.classes[label][0] for label in made["y"]]
-
-
-def test_a_run_that_goes_on_looks_at_the_same_rows(
-    numeric: Path, tmp_path: Path, client: Client, monkeypatch: pytest.MonkeyPatch, seen: list[Any]
-) -> None:
+def test_a_run_that_goes_on_looks_at_the_same_rows(numeric, tmp_path, client, monkeypatch, seen):
     report_of(numeric, tmp_path / "undisturbed", client)
     with monkeypatch.context() as patched, pytest.raises(ZeroDivisionError):
         patched.setattr(run, "_note", lambda progress, peaks, part: 1 / (part.number != 1))
@@ -136,21 +113,16 @@ def test_a_run_that_goes_on_looks_at_the_same_rows(
 
 @pytest.mark.parametrize("failing", ["task", "page", "store"])
 def test_a_report_that_fails_costs_no_table(
-    numeric: Path,
-    tmp_path: Path,
-    client: Client,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    failing: str,
-) -> None:
+    numeric, tmp_path, client, monkeypatch, caplog, failing
+):
     """It is told why; where the store fails in the middle of the page, nothing of it is left."""
 
-    def fail(*args: Any, **kwargs: Any) -> Any:
+    def fail(*args, **kwargs):
         raise ZeroDivisionError("no ink")
 
     whole = LocalFileSystem.pipe_file
 
-    def half(self: Any, path: str, value: bytes, **kwargs: Any) -> None:
+    def half(self, path, value, **kwargs):
         if not (value and path.endswith("report.html")):
             return whole(self, path, value, **kwargs)
         Path(path).write_bytes(value[:100])
@@ -173,9 +145,7 @@ def test_a_report_that_fails_costs_no_table(
     assert os.listdir(tmp_path / ".out.dsmote") == ["manifest.json"]
 
 
-def test_without_matplotlib_no_work_is_begun(
-    numeric: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_matplotlib_no_work_is_begun(numeric, tmp_path, monkeypatch):
     """A message with the remedy, and exit code 5; no cluster is started, and nothing written."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     command = ["resample", str(numeric), str(tmp_path / "out"), "--target", "y", "--report"]
@@ -184,84 +154,3 @@ def test_without_matplotlib_no_work_is_begun(
     assert 'needs matplotlib, which is not installed: pip install "dsmote[report]"' in result.output
     assert "starting workers" not in result.output
     assert not any("out" in name for name in os.listdir(tmp_path))
-
-
-RENDERED = """<!doctype html><body style="margin:0"><iframe src="{page}"
-style="width:{width}px;height:3000px;border:0"></iframe><pre id="told"></pre><script>
-document.querySelector("iframe").addEventListener("load", event => {{
-  const page = event.target.contentDocument, wide = page.documentElement.scrollWidth;
-  page.querySelectorAll("details").forEach(one => one.open = true);
-  const out = [...page.querySelectorAll("body *:not(svg *)")].filter(one => {{
-    const scrolls = one.closest(".wide, pre");
-    return one.getBoundingClientRect().right > {width} + 1 && !(scrolls && scrolls !== one);
-  }}).map(one => one.tagName + "." + one.className);
-  const cut = [...page.querySelectorAll("svg")].flatMap(figure => {{
-    const box = figure.getBoundingClientRect(), texts = [...figure.querySelectorAll("text")];
-    return texts.filter(text => {{
-      const own = text.getBoundingClientRect();
-      const met = texts.map(other => other.getBoundingClientRect()).some(other =>
-        own.left < other.left && own.right > other.left &&
-        own.top < other.bottom - 2 && own.bottom > other.top + 2);
-      return met || own.left < box.left - 1 || own.right > box.right + 1 || own.height < 9;
-    }}).map(text => text.textContent);
-  }});
-  document.getElementById("told").textContent = JSON.stringify(
-    {{wide, open: page.documentElement.scrollWidth, out, cut, figures:
-      page.querySelectorAll("svg, .bar").length}});
-}});
-</script></body>"""
-
-
-def hard_frame() -> pd.DataFrame:
-    """Names and labels without a place to break, numbers of any length, many classes."""
-    rng, rows = np.random.default_rng(0), 3_000
-    sizes = [1_500, 800, *[700 // 20] * 20]
-    frame = pd.DataFrame(
-        {
-            "n" * 200: rng.normal(size=rows) * 1e12,
-            "small": 1e6 + rng.random(rows) / 100,
-            "heavy": rng.standard_cauchy(rows) ** 5,
-            "edges": rng.integers(0, 6, rows) * 1_000_000,
-            "flag": rng.random(rows) < 0.5,
-            "days": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 999, rows), "h"),
-            "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 99, rows), "s"),
-            "long": pd.to_timedelta(rng.integers(0, 10**8, rows), "s"),
-            "level": rng.choice(["W" * 150, "a", "i" * 30, "x" * 90, "Ab3_" * 30], rows),
-        }
-    )
-    labels = [f"{'M' * 60}{i}" for i in range(len(sizes))]
-    return frame.assign(y=np.repeat(labels, sizes))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("width", [360, 1280])
-def test_nothing_is_cut_on_a_phone_or_a_desk(width: int, tmp_path: Path, client: Client) -> None:
-    """In a headless browser: the page is no wider than the screen, and labels are whole."""
-    browser = shutil.which("chromium") or shutil.which("chromium-browser")
-    if browser is None:
-        if os.environ.get("DSMOTE_REQUIRE_DATA") == "1":
-            pytest.fail("there is no chromium to look at the report with")
-        pytest.skip("there is no chromium to look at the report with")
-    hard_frame().to_parquet(tmp_path / "hard.parquet", index=False)
-    report_of(tmp_path / "hard.parquet", tmp_path / "out", client)
-    frame = tmp_path / "frame.html"
-    page = (tmp_path / ".out.dsmote/report.html").as_uri()
-    frame.write_text(RENDERED.format(page=page, width=width), encoding="utf-8")
-    done = subprocess.run(
-        [
-            browser,
-            *("--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files"),
-            *(f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={max(width, 600)},3000"),
-            *("--virtual-time-budget=5000", "--dump-dom", frame.as_uri()),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    told = re.search(r'<pre id="told">(.*?)</pre>', done.stdout)
-    assert told is not None, done.stderr[-2000:]
-    found = json.loads(told.group(1).replace("&gt;", ">").replace("&lt;", "<"))
-    assert found["figures"] > 10
-    assert max(found["wide"], found["open"]) <= width
-    assert found["out"] == found["cut"] == []
-    assert done.returncode == 0

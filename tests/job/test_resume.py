@@ -8,51 +8,48 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
 from distributed import Client
 
-from dsmote.job import JobFailed, JobSpec, Outcome, outputs, plan_job, prepare, unchanged, write_job
+from dsmote.job import JobFailed, JobSpec, outputs, plan_job, prepare, unchanged, write_job
 from dsmote.job import run as run_module
 from dsmote.job.files import open_fs
-from dsmote.job.parts import Part, content_mark
+from dsmote.job.parts import content_mark
 from dsmote.job.spec import Split
 from dsmote.job.storage import Output, Stage
 from tests.job.conftest import beside, numeric_frame, write_files
-from tests.job.dead import dead_run, die
-
-Hashes = Callable[[Path], dict[str, str]]
+from tests.job.dead import die
 
 
 class Killed(BaseException):
     """Ends a run as SIGKILL does: nothing is put in order after it."""
 
 
-def spec_of(table: Path, out: Path, **fields: object) -> JobSpec:
+def spec_of(table, out, **fields):
     return JobSpec(str(table), "y", output=str(out), **{"random_state": 0, **fields})
 
 
-def run(spec: JobSpec, client: Client | None = None) -> Outcome:
+def run(spec, client=None):
     return write_job(prepare(spec), client)
 
 
 @pytest.fixture
-def out(tmp_path: Path) -> Path:
+def out(tmp_path):
     return tmp_path / "out"
 
 
 @pytest.fixture
-def ended(monkeypatch: pytest.MonkeyPatch, client: Client) -> Callable[..., None]:
+def ended(monkeypatch, client):
     """Run a job and end it by an error when so many parts are written."""
 
-    def end(spec: JobSpec, error: type[BaseException], parts: int = 4) -> None:
+    def end(spec, error, parts=4):
         with monkeypatch.context() as patch:
-            written: list[Part] = []
+            written = []
             original = run_module._note
 
-            def note(progress: object, peaks: dict, part: Part) -> None:
+            def note(progress, peaks, part):
                 original(progress, peaks, part)
                 written.append(part)
                 if len(written) == parts:
@@ -66,12 +63,10 @@ def ended(monkeypatch: pytest.MonkeyPatch, client: Client) -> Callable[..., None
 
 
 @pytest.fixture
-def killed(
-    monkeypatch: pytest.MonkeyPatch, client: Client, ended: Callable[..., None]
-) -> Callable[..., None]:
+def killed(monkeypatch, client, ended):
     """Run a job and kill it when so many parts are written."""
 
-    def kill(spec: JobSpec, parts: int = 4) -> None:
+    def kill(spec, parts=4):
         with monkeypatch.context() as patch:
             patch.setattr(Output, "release", die)
             patch.setattr(Stage, "discard", lambda self: None)
@@ -90,12 +85,12 @@ def killed(
 
 
 @pytest.fixture
-def resumed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def resumed(monkeypatch):
     """Numbers of the parts that were not written again."""
-    found: list[int] = []
+    found = []
     original = run_module.parts_of
 
-    def spy(*args: object) -> dict[int, Part]:
+    def spy(*args):
         parts = original(*args)
         found.extend(parts)
         return parts
@@ -114,31 +109,29 @@ class Trial:
     kill: Callable[..., None]
     end: Callable[..., None]
 
-    def spec(self, files: int = 8, out: str = "out", **fields: Any) -> JobSpec:
+    def spec(self, files=8, out="out", **fields):
         table = self.folder / "table"
         if not table.exists():
             write_files(numeric_frame(400), table, files)
         return spec_of(table, self.folder / out, **fields)
 
-    def run(self, out: str = "out", **fields: Any) -> dict[str, Any]:
+    def run(self, out="out", **fields):
         return run(self.spec(out=out, **fields), self.client).manifest
 
     @property
-    def stage(self) -> Path:
+    def stage(self):
         """The one staging folder beside the output."""
         (found,) = (path for path in self.folder.glob(".out.dsmote/*") if path.is_dir())
         return found
 
-    def records(self) -> dict[int, dict]:
+    def records(self):
         """What tasks noted of the parts that they finished."""
         notes = (self.stage / "records").glob("*.json")
         return {int(note.stem): json.loads(note.read_text()) for note in notes}
 
 
 @pytest.fixture
-def trial(
-    tmp_path: Path, client: Client, resumed: list[int], killed: Callable, ended: Callable
-) -> Trial:
+def trial(tmp_path, client, resumed, killed, ended):
     return Trial(client, tmp_path, resumed, killed, ended)
 
 
@@ -156,8 +149,8 @@ def trial(
     ids=["plain", "folders", "shuffled", "several files a part, split"],
 )
 def test_resumed_run_gives_the_same_bytes_and_writes_only_the_rest(
-    trial: Trial, out: Path, monkeypatch: pytest.MonkeyPatch, files: int, fields: dict
-) -> None:
+    trial, out, monkeypatch, files, fields
+):
     monkeypatch.setattr("dsmote.job.shuffle.PART_ROWS", 90)
     trial.kill(trial.spec(files, **fields))
     assert not out.exists()
@@ -177,7 +170,7 @@ def test_resumed_run_gives_the_same_bytes_and_writes_only_the_rest(
     assert beside(trial.folder) == ["out", "table", "undisturbed"]
 
 
-def test_seed_that_was_drawn_is_kept(trial: Trial, out: Path, hashes: Hashes) -> None:
+def test_seed_that_was_drawn_is_kept(trial, out, hashes):
     trial.kill(trial.spec(random_state=None))
     seed = json.loads(trial.stage.with_suffix(".json").read_text())["seed"]
     assert trial.run(random_state=None, resume=True)["parameters"]["seed"] == seed
@@ -186,13 +179,7 @@ def test_seed_that_was_drawn_is_kept(trial: Trial, out: Path, hashes: Hashes) ->
 
 
 @pytest.mark.parametrize("what", ["no resume", "input", "parameters", "versions", "plan"])
-def test_another_job_begins_anew(
-    trial: Trial,
-    out: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-    what: str,
-) -> None:
+def test_another_job_begins_anew(trial, out, monkeypatch, caplog, what):
     trial.kill(trial.spec())
     if what == "input":
         os.utime(trial.folder / "table" / "0.parquet", (1, 1))
@@ -209,14 +196,14 @@ def test_another_job_begins_anew(
     assert pd.read_parquet(out)["y"].value_counts().to_dict() == {"rare": 350, "usual": 350}
 
 
-def one_byte(file: Path, note: Path, record: dict) -> None:
+def one_byte(file, note, record):
     """Of the data, so that all but the checksum is as it was."""
     content = bytearray(file.read_bytes())
     content[len(content) // 8] ^= 1
     file.write_bytes(content)
 
 
-def other_schema(file: Path, note: Path, record: dict) -> None:
+def other_schema(file, note, record):
     """Another table, which the record was made to fit."""
     pd.read_parquet(file).assign(z=1).to_parquet(file, index=False)
     mark, size = content_mark(*open_fs(str(file))), file.stat().st_size
@@ -224,25 +211,25 @@ def other_schema(file: Path, note: Path, record: dict) -> None:
     note.write_text(json.dumps(record))
 
 
-def other_part(file: Path, note: Path, record: dict) -> None:
+def other_part(file, note, record):
     number = record["number"]
     for each in record["files"]:
         each["file"] = each["file"].replace(f"{number:05d}", f"{number - 1:05d}")
     note.write_text(json.dumps(record))
 
 
-def no_mark(file: Path, note: Path, record: dict) -> None:
+def no_mark(file, note, record):
     del record["files"][0]["mark"]
     note.write_text(json.dumps(record))
 
 
-def link(file: Path, note: Path, record: dict) -> None:
+def link(file, note, record):
     elsewhere = note.parents[3] / f"elsewhere-{file.name}"
     file.rename(elsewhere)
     file.symlink_to(elsewhere)
 
 
-DAMAGES: dict[str, Callable[[Path, Path, dict], object]] = {
+DAMAGES = {
     "cut": lambda file, *_: file.write_bytes(file.read_bytes()[:-1]),
     "gone": lambda file, *_: file.unlink(),
     "one byte": one_byte,
@@ -261,7 +248,7 @@ DAMAGES: dict[str, Callable[[Path, Path, dict], object]] = {
 }
 
 
-def test_part_that_is_not_whole_is_written_again(trial: Trial, out: Path, hashes: Hashes) -> None:
+def test_part_that_is_not_whole_is_written_again(trial, out, hashes):
     """Each of the finished parts is damaged in another way, but for some."""
     whole = trial.run("other", files=16)
     assert len(whole["parts"]) > len(DAMAGES) + 2
@@ -280,9 +267,7 @@ def test_part_that_is_not_whole_is_written_again(trial: Trial, out: Path, hashes
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 @pytest.mark.parametrize("resume", [True, False])
-def test_failure_keeps_what_is_finished_only_with_resume(
-    trial: Trial, error: type[BaseException], resume: bool
-) -> None:
+def test_failure_keeps_what_is_finished_only_with_resume(trial, error, resume):
     trial.end(trial.spec(resume=resume), error)
     left = sorted(os.listdir(trial.folder))
     assert left == ([".out.dsmote", "table"] if resume else ["table"])
@@ -293,9 +278,7 @@ def test_failure_keeps_what_is_finished_only_with_resume(
     assert beside(trial.folder) == ["out", "table"]
 
 
-def test_failure_of_the_result_keeps_nothing(
-    numeric: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failure_of_the_result_keeps_nothing(numeric, out, monkeypatch):
     """Resuming with parts that are not what was planned would fail for ever."""
     monkeypatch.setattr(run_module, "different", lambda *args: "the rows written are not the rows")
     with pytest.raises(JobFailed, match="the rows written are not the rows"):
@@ -304,14 +287,12 @@ def test_failure_of_the_result_keeps_nothing(
 
 
 @pytest.mark.parametrize("during", ["writing", "commit"])
-def test_everything_was_finished_but_the_commit(
-    trial: Trial, monkeypatch: pytest.MonkeyPatch, during: str
-) -> None:
+def test_everything_was_finished_but_the_commit(trial, monkeypatch, during):
     n = len(trial.run("other")["parts"])
     with monkeypatch.context() as patch:
         if during == "commit":  # _SUCCESS is there, and nothing is renamed
 
-            def die(path: str) -> None:
+            def die(path):
                 raise Killed
 
             patch.setattr("dsmote.job.storage.sync", die)
@@ -323,32 +304,28 @@ def test_everything_was_finished_but_the_commit(
 
 # It is skipped where nothing changed
 
-Done = tuple[JobSpec, dict]
-
 
 @pytest.fixture
-def done(numeric: Path, out: Path) -> Done:
+def done(numeric, out):
     """A job, without a seed, that was run, and its manifest."""
     spec = JobSpec(str(numeric), "y", output=str(out), if_exists="skip")
     assert unchanged(spec) is None
     return spec, run(spec).manifest
 
 
-def state(folder: Path) -> dict[str, tuple]:
+def state(folder):
     files = [path for path in folder.rglob("*") if path.is_file()]
     return {str(path): (path.stat().st_ino, path.read_bytes()) for path in files}
 
 
-def test_second_run_is_skipped_and_touches_nothing(
-    done: Done, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_run_is_skipped_and_touches_nothing(done, out, monkeypatch):
     """It needs no cluster to know that, and reads no input."""
     spec, manifest = done
     before = state(out)
     again = run(spec)
     assert again.skipped and again.manifest == manifest
 
-    def fail(*args: object) -> None:
+    def fail(*args):
         raise AssertionError("the input was opened")
 
     monkeypatch.setattr(run_module, "open_source", fail)
@@ -358,30 +335,7 @@ def test_second_run_is_skipped_and_touches_nothing(
     assert beside(out.parent) == ["numeric", "out"]
 
 
-@pytest.mark.parametrize("how", ["before the cluster", "under the lock"])
-def test_skipped_run_deletes_what_a_dead_one_left(done: Done, out: Path, how: str) -> None:
-    """It was killed when its table was in place; a copy of it must not lie there for ever."""
-    spec, manifest = done
-    before = state(out)
-    dead = dead_run(out)
-    os.utime(dead.output.lock)
-    dead.note({"before": manifest})
-    for name in ("old", "table"):
-        shutil.copytree(out, f"{dead.path}/{name}", dirs_exist_ok=True)
-    assert unchanged(spec) is not None  # that run may be at work still
-    assert len(os.listdir(dead.output.aside)) == 4
-    die(dead.output)
-    if how == "under the lock":
-        assert run(spec).skipped
-    else:
-        assert unchanged(spec) is not None
-    assert state(out) == before
-    assert beside(out.parent) == ["numeric", "out"]
-
-
-def test_what_changes_a_row_is_another_job(
-    done: Done, numeric: Path, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_changes_a_row_is_another_job(done, numeric, out, monkeypatch):
     spec, manifest = done
     for fields in (
         {"k_neighbors": 3},
@@ -407,19 +361,11 @@ def test_what_changes_a_row_is_another_job(
     assert beside(out.parent) == ["numeric", "out"]
 
 
-def test_output_is_moved_with_its_records(done: Done, tmp_path: Path) -> None:
-    spec = replace(done[0], output=str(tmp_path / "moved"))
-    shutil.move(tmp_path / "out", tmp_path / "moved")
-    assert unchanged(spec) is None
-    shutil.move(tmp_path / ".out.dsmote", tmp_path / ".moved.dsmote")
-    assert unchanged(spec) is not None
-
-
-def test_changed_input_is_run_again_and_replaced(numeric: Path, out: Path) -> None:
+def test_changed_input_is_run_again_and_replaced(numeric, out):
     spec = JobSpec(str(numeric), "y", output=str(out), random_state=0, if_exists="skip")
     first, file = run(spec).manifest, numeric / "1.parquet"
     frame = pd.read_parquet(file)
-    changes: list[Callable[[], object]] = [
+    changes = [
         lambda: os.utime(file, (1, 1)),
         lambda: frame.assign(a=frame["a"] + 1).to_parquet(file, index=False),
         lambda: shutil.copy(file, numeric / "2.parquet"),
@@ -442,9 +388,7 @@ def test_changed_input_is_run_again_and_replaced(numeric: Path, out: Path) -> No
         unchanged(spec)
 
 
-def test_damaged_output_is_made_again(
-    done: Done, out: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_damaged_output_is_made_again(done, out, caplog):
     spec, part = done[0], out / "part-00000.parquet"
     (out / "_SUCCESS").unlink()
     assert unchanged(spec) is None
@@ -457,7 +401,7 @@ def test_damaged_output_is_made_again(
     assert len(pd.read_parquet(out)) == 350
 
 
-def test_output_that_may_be_another_table_is_refused(done: Done, out: Path) -> None:
+def test_output_that_may_be_another_table_is_refused(done, out):
     spec, part = done[0], out / "part-00000.parquet"
     part.write_bytes(part.read_bytes()[:-1])
     for if_exists in ("skip", "replace"):
@@ -474,13 +418,11 @@ def test_output_that_may_be_another_table_is_refused(done: Done, out: Path) -> N
 
 
 @pytest.mark.parametrize("how", ["is gone", "changed", "cut"])
-def test_input_that_changes_under_the_run_is_a_failure(
-    numeric: Path, out: Path, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
+def test_input_that_changes_under_the_run_is_a_failure(numeric, out, monkeypatch, how):
     """After the last row was read, so that only a second look can tell."""
     original, file = run_module.different, numeric / "1.parquet"
 
-    def write(*args: object) -> object:
+    def write(*args):
         found = original(*args)
         if how == "is gone":
             file.unlink()
@@ -501,9 +443,7 @@ def test_input_that_changes_under_the_run_is_a_failure(
 
 
 @pytest.mark.parametrize("do", [plan_job, write_job])
-def test_an_error_in_an_input_that_changed_meanwhile_may_pass(
-    numeric: Path, out: Path, do: Callable
-) -> None:
+def test_an_error_in_an_input_that_changed_meanwhile_may_pass(numeric, out, do):
     """What is half written is corrupt only until it is whole."""
     prepared, file = prepare(spec_of(numeric, out)), numeric / "1.parquet"
     file.write_bytes(file.read_bytes()[:-10])

@@ -10,15 +10,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import fsspec
 import pandas as pd
 import pytest
-from distributed import Client
 
 from dsmote.job import JobSpec, prepare, unchanged, write_job
 from dsmote.job.spec import Split
@@ -30,13 +26,13 @@ FILES = 8
 SECONDS = 120
 
 
-def free_port() -> int:
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], bool], what: str) -> None:
+def wait_until(condition, what):
     deadline = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < deadline, f"waited in vain until {what}"
@@ -44,14 +40,14 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
+def server():
     """Address of the store; the environment names it and a key to it."""
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     address = f"http://127.0.0.1:{port}"
 
-    def answers() -> bool:
+    def answers():
         assert process.poll() is None, "the S3 server has ended"
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
@@ -75,14 +71,14 @@ def server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def shared_client(server: str) -> Iterator[Client]:
+def shared_client(server):
     """Workers that have the store in their environment."""
     with two_workers() as client:
         yield client
 
 
 @pytest.fixture
-def store(server: str) -> Iterator[Any]:
+def store(server):
     """The store with one empty bucket; nothing but a table and its manifest may be left."""
     fs = fsspec.filesystem("s3")
     fs.mkdir("lake")
@@ -94,7 +90,7 @@ def store(server: str) -> Iterator[Any]:
 
 
 @pytest.fixture
-def table(store: Any) -> pd.DataFrame:
+def table(store):
     """A folder of Parquet files in the bucket."""
     frame = numeric_frame(400)
     for number in range(FILES):
@@ -106,7 +102,7 @@ def table(store: Any) -> pd.DataFrame:
 SPEC = JobSpec("s3://lake/in", "y", output="s3://lake/out", random_state=0)
 
 
-def read(store: Any, out: str = "lake/out") -> pd.DataFrame:
+def read(store, out="lake/out"):
     """Read a table by the rules for readers: _SUCCESS first, then what the manifest lists."""
     store.invalidate_cache()
     assert store.exists(f"{out}/_SUCCESS"), "the folder is not whole"
@@ -116,21 +112,15 @@ def read(store: Any, out: str = "lake/out") -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def names(store: Any, folder: str) -> list[str]:
+def names(store, folder):
     store.invalidate_cache()
     return sorted(path.removeprefix(f"{folder}/") for path in store.find(folder))
 
 
-@pytest.mark.parametrize("given", ["folder", "glob", "csv"])
-def test_job_from_store_to_store(
-    store: Any, table: pd.DataFrame, client: Client, tmp_path: Path, given: str
-) -> None:
-    source = {"folder": "s3://lake/in", "glob": "s3://lake/in/*.parquet", "csv": "s3://lake/c.csv"}
-    store.pipe_file("lake/c.csv", table.to_csv(index=False).encode())
-    local = tmp_path / ("in.csv" if given == "csv" else "in.parquet")
-    table.to_csv(local, index=False) if given == "csv" else table.to_parquet(local, index=False)
-    parts = run(replace(SPEC, input=source[given]), client).manifest["parts"]
-    run(replace(SPEC, input=str(local), output=str(tmp_path / "out")))
+def test_job_from_store_to_store(store, table, client, tmp_path):
+    table.to_parquet(tmp_path / "in.parquet", index=False)
+    parts = run(replace(SPEC, input="s3://lake/in/*.parquet"), client).manifest["parts"]
+    run(replace(SPEC, input=str(tmp_path / "in.parquet"), output=str(tmp_path / "out")))
     pd.testing.assert_frame_equal(read(store), pd.read_parquet(tmp_path / "out"))
     # Readers that only list the folder find the same.
     pd.testing.assert_frame_equal(read(store), pd.read_parquet("s3://lake/out"))
@@ -139,7 +129,7 @@ def test_job_from_store_to_store(
         assert store.info(f"lake/out/{part['file']}")["size"] == part["bytes"]
 
 
-def test_skip_by_entity_tags(store: Any, table: pd.DataFrame, client: Client) -> None:
+def test_skip_by_entity_tags(store, table, client):
     spec = replace(SPEC, if_exists="skip")
     first = run(spec, client)
     assert unchanged(spec) == first.manifest
@@ -160,9 +150,7 @@ def test_skip_by_entity_tags(store: Any, table: pd.DataFrame, client: Client) ->
     assert read(store)["a"].iloc[:50].tolist() == other["a"].tolist()
 
 
-def test_second_run_is_refused_and_sees_how_far_the_first_is(
-    store: Any, table: pd.DataFrame, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_second_run_is_refused_and_sees_how_far_the_first_is(store, table, client, monkeypatch):
     monkeypatch.setattr("dsmote.job.storage.BEAT_SECONDS", 1.0)
     job = prepare(SPEC)
     with opened("s3://lake/out") as output:
@@ -181,21 +169,19 @@ def test_second_run_is_refused_and_sees_how_far_the_first_is(
     run(SPEC, client)
 
 
-@pytest.mark.parametrize("resume", [True, False])
 def test_next_run_after_one_that_died(
-    store: Any,
-    table: pd.DataFrame,
-    client: Client,
-    killed: Callable[..., None],  # noqa: F811
-    resumed: list[int],  # noqa: F811
-    resume: bool,
-) -> None:
+    store,
+    table,
+    client,
+    killed,  # noqa: F811
+    resumed,  # noqa: F811
+):
     spec = replace(SPEC, split=Split(test_fraction=0.25), partition_by=("y",))
     whole = run(replace(spec, output="s3://lake/other"), client).manifest["parts"]
     killed(spec)
     assert not store.exists("lake/out")
-    parts = run(replace(spec, resume=resume), client).manifest["parts"]
-    assert (len(resumed) >= 4) == resume
+    parts = run(replace(spec, resume=True), client).manifest["parts"]
+    assert len(resumed) >= 4
     assert parts == whole
     files = [part["file"] for part in parts]
     assert names(store, "lake/out") == sorted(["_SUCCESS", *files])
@@ -213,15 +199,15 @@ def test_next_run_after_one_that_died(
         ({"input": "s3://nowhere/in"}, "cannot read s3://nowhere/in"),
     ],
 )
-def test_missing_bucket(store: Any, table: pd.DataFrame, fields: dict, message: str) -> None:
+def test_missing_bucket(store, table, fields, message):
     with pytest.raises(OSError) as error:
         run(replace(SPEC, **fields))
     assert str(error.value) == f"{message}: The specified bucket does not exist"
     assert not store.exists("nowhere")
 
 
-def test_wrong_credentials(store: Any, table: pd.DataFrame, server: str) -> None:
-    def authenticate(after: str) -> None:
+def test_wrong_credentials(store, table, server):
+    def authenticate(after):
         headers = {"Content-Type": "text/plain"}
         url = f"{server}/moto-api/reset-auth"
         urllib.request.urlopen(urllib.request.Request(url, after.encode(), headers)).close()
@@ -236,48 +222,10 @@ def test_wrong_credentials(store: Any, table: pd.DataFrame, server: str) -> None
     assert any(text in str(error.value) for text in said)
 
 
-def test_no_credentials(
-    store: Any, table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    type(store).clear_instance_cache()
-    with monkeypatch.context() as patch:
-        patch.delenv("AWS_ACCESS_KEY_ID")
-        patch.delenv("AWS_SECRET_ACCESS_KEY")
-        patch.setenv("HOME", str(tmp_path))
-        with pytest.raises(OSError, match="cannot read s3://lake/in: Unable to locate credentials"):
-            prepare(replace(SPEC, output=None))
-    type(store).clear_instance_cache()
-
-
-@pytest.mark.parametrize(
-    ("output", "message"),
-    [
-        ("s3://lake", "a whole store or bucket: name a folder in it"),
-        ("s3://lake/in/out", "overlaps the input"),
-    ],
-)
-def test_what_is_no_output(store: Any, table: pd.DataFrame, output: str, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        prepare(replace(SPEC, output=output))
-
-
-def test_without_the_extra_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*args: object) -> None:
+def test_without_the_extra_the_message_names_it(monkeypatch):
+    def missing(*args):
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr("dsmote.job.files.url_to_fs", missing)
     with pytest.raises(ValueError, match=r'Install s3fs to access S3: pip install "dsmote\[s3\]"'):
         prepare(SPEC)
-
-
-def test_rows_are_mixed_through_the_store(
-    store: Any, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dsmote.job.shuffle.PART_ROWS", 200)
-    frame, tables = numeric_frame(400), []
-    frame.to_parquet(tmp_path / "in.parquet", index=False)
-    for out in ("s3://lake/out", str(tmp_path / "out")):
-        spec = JobSpec(str(tmp_path / "in.parquet"), "y", output=out, random_state=0, shuffle=True)
-        write_job(prepare(spec), client)
-        tables.append(pd.read_parquet(out))
-    pd.testing.assert_frame_equal(*tables)

@@ -6,7 +6,6 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import dask
 import numpy as np
@@ -14,10 +13,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from dask import delayed
-from distributed import Client
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dsmote.execute.exchange import Exchange
@@ -29,29 +27,27 @@ from tests.job.conftest import mixed_frame, write_files
 Hashes = Callable[[Path], dict[str, str]]
 
 
-def job(source: Path, out: Path, **fields: Any) -> JobSpec:
+def job(source, out, **fields):
     fields = {"random_state": 0, "carry": ("id", "note"), "shuffle": True, **fields}
     return JobSpec(str(source), "y", output=str(out), **fields)
 
 
-def run(source: Path, out: Path, **fields: Any) -> dict[str, Any]:
+def run(source, out, **fields):
     return write_job(prepare(job(source, out, **fields))).manifest
 
 
 @pytest.fixture
-def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_parts(monkeypatch):
     """Parts of 100 rows, so that small tables have several."""
     monkeypatch.setattr(shuffle, "PART_ROWS", 100)
 
 
-def ordered(frame: pd.DataFrame) -> pd.DataFrame:
+def ordered(frame):
     return frame.sort_values(["x", "f32", "y"], ignore_index=True)
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_the_same_files_however_the_table_is_cut(
-    tmp_path: Path, client: Client, hashes: Hashes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_same_files_however_the_table_is_cut(tmp_path, client, hashes, monkeypatch):
     found = []
     for files in (1, 3, 7):
         source = write_files(mixed_frame(600), tmp_path / f"in{files}", files)
@@ -68,7 +64,7 @@ def test_the_same_files_however_the_table_is_cut(
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_mixed_rows_are_those_of_the_table_that_is_not(tmp_path: Path) -> None:
+def test_mixed_rows_are_those_of_the_table_that_is_not(tmp_path):
     source = write_files(mixed_frame(600), tmp_path / "in", 3)
     flags = {"params": {"provenance": "full"}}
     manifest = run(source, tmp_path / "mixed", **flags)
@@ -99,9 +95,7 @@ def test_mixed_rows_are_those_of_the_table_that_is_not(tmp_path: Path) -> None:
         (Split(test_fraction=0.3, seed=1, stratify=True), "synthetic", "parquet"),
     ],
 )
-def test_every_split_mode_and_format_can_be_mixed(
-    split: Split | None, mode: str, form: str, tmp_path: Path
-) -> None:
+def test_every_split_mode_and_format_can_be_mixed(split, mode, form, tmp_path):
     frame = mixed_frame(600)[["x", "f32", "i16", "flag", "y"]]
     source = write_files(frame, tmp_path / "in", 3)
     if form == "csv":
@@ -125,19 +119,17 @@ def test_every_split_mode_and_format_can_be_mixed(
 class Killer(Progress):
     """Kills a worker when the first part is written."""
 
-    def __init__(self, pid: int) -> None:
+    def __init__(self, pid):
         self.pid = pid
 
-    def advance(self, partitions: int, rows: int) -> None:
+    def advance(self, partitions, rows):
         if self.pid:
             os.kill(self.pid, signal.SIGKILL)
             self.pid = 0
 
 
 @pytest.mark.usefixtures("small_parts")
-def test_killed_worker_while_parts_are_written(
-    tmp_path: Path, client: Client, hashes: Hashes
-) -> None:
+def test_killed_worker_while_parts_are_written(tmp_path, client, hashes):
     source = write_files(mixed_frame(1500), tmp_path / "in", 6)
     run(source, tmp_path / "undisturbed")
     killer = Killer(next(iter(client.run(os.getpid).values())))
@@ -148,9 +140,7 @@ def test_killed_worker_while_parts_are_written(
     client.wait_for_workers(2, timeout=60)  # those that come after find both
 
 
-def test_mixing_that_does_not_fit_is_refused_before_work(
-    mixed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_mixing_that_does_not_fit_is_refused_before_work(mixed, tmp_path, monkeypatch):
     # What the tests' own process holds differs from one moment to the next.
     monkeypatch.setattr("dsmote.job.runner.Threads.process_bytes", lambda _: 2**28)
     plain = plan_job(prepare(job(mixed, tmp_path / "out", shuffle=False)))
@@ -168,14 +158,7 @@ def test_mixing_that_does_not_fit_is_refused_before_work(
     assert not (tmp_path / "out").exists()
 
 
-def test_there_is_nothing_to_mix_in() -> None:
-    with pytest.raises(ValueError, match="rows with the original ones, and RandomUnderSampler"):
-        JobSpec("in", "y", sampler="random-under", shuffle=True)
-
-
-def mix(
-    lengths: list[int], parts: int, seed: int, folder: object = None, told: int = 0
-) -> list[pd.DataFrame]:
+def mix(lengths, parts, seed, folder=None, told=0):
     """The parts of a table of so many rows in each partition, mixed in this process."""
     folder = folder or f"memory://mixed/{uuid.uuid4().hex}"  # no disk to wait for
     frame = pd.DataFrame({"x": np.arange(sum(lengths))})
@@ -193,7 +176,7 @@ def mix(
     return found
 
 
-def test_input_that_changed_is_noticed() -> None:
+def test_input_that_changed_is_noticed():
     with pytest.raises(ValueError, match="2 rows, in which 3 were counted"):
         mix([2], 1, 0, told=1)
 
@@ -204,9 +187,8 @@ def test_input_that_changed_is_noticed() -> None:
     seed=st.integers(0, 2**32),
     most=st.sampled_from([10**6, 0]),
 )
-def test_neither_cuts_nor_a_step_between_make_a_difference(
-    lengths: list[int], parts: int, seed: int, most: int
-) -> None:
+@settings(max_examples=10)
+def test_neither_cuts_nor_a_step_between_make_a_difference(lengths, parts, seed, most):
     rows = sum(lengths)
     whole = mix([rows], parts, seed)
     with pytest.MonkeyPatch.context() as patch:
@@ -225,9 +207,7 @@ def test_neither_cuts_nor_a_step_between_make_a_difference(
         (5, "00001", []),  # its rows were gathered
     ],
 )
-def test_a_resumed_run_sends_what_is_not_finished(
-    most: int, scratch: str, sent: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_run_sends_what_is_not_finished(most, scratch, sent, tmp_path, monkeypatch):
     monkeypatch.setattr(shuffle, "MOST_SLICES", most)
     undisturbed = mix([50, 50, 50], 3, 7, tmp_path)
     (folder,) = tmp_path.iterdir()
@@ -245,25 +225,11 @@ def test_a_resumed_run_sends_what_is_not_finished(
     assert {"00000", "00001"} <= set(seen)
 
 
-def test_slices_that_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For 25 files and 25 parts: 625, or 125 and then as many once more."""
-    receive, seen = Exchange.receive, []
-    monkeypatch.setattr(
-        Exchange, "receive", lambda self, names, d: seen.extend(names) or receive(self, names, d)
-    )
-    mix([8] * 25, 25, 0)
-    assert len(seen) == 625
-    seen.clear()
-    monkeypatch.setattr(shuffle, "MOST_SLICES", 624)
-    mix([8] * 25, 25, 0)
-    assert len(seen) == 250
-
-
-def test_every_order_is_as_likely() -> None:
+def test_every_order_is_as_likely():
     """All 24 orders of 4 rows, by 240 seeds: chi-square of 23 degrees of freedom."""
     schema = pa.schema([("x", pa.int64())])
     frame = pd.DataFrame({"x": np.arange(4)})
-    found: Counter[tuple[int, ...]] = Counter()
+    found = Counter()
     for seed in range(240):
         mixing = shuffle.Mixing(Exchange(f"memory://orders/{seed}"), 2, 1, seed, schema)
         mixing.spread(frame.iloc[:1], place=0, start=0, rows=1)
@@ -275,15 +241,15 @@ def test_every_order_is_as_likely() -> None:
 
 
 @pytest.fixture(params=["local", "memory"])
-def exchange(request: pytest.FixtureRequest, tmp_path: Path) -> Exchange:
+def exchange(request, tmp_path):
     if request.param == "local":
         return Exchange(str(tmp_path / "scratch"))
     MemoryFileSystem.store.clear()
     return Exchange("memory://job/scratch")
 
 
-def test_exchanged_tables_keep_types_and_order(exchange: Exchange) -> None:
-    def table(*letters: str | None) -> pa.Table:
+def test_exchanged_tables_keep_types_and_order(exchange):
+    def table(*letters):
         codes = pa.array(letters).dictionary_encode()
         when = pa.array(range(len(letters)), pa.timestamp("us", "UTC"))
         return pa.table({"c": codes, "t": pa.array(letters, pa.large_string()), "w": when})
@@ -309,7 +275,7 @@ def test_exchanged_tables_keep_types_and_order(exchange: Exchange) -> None:
     assert codes.dictionary.to_pylist() == ["a", "b", "z"]
 
 
-def test_only_own_whole_files_are_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_own_whole_files_are_finished(tmp_path, monkeypatch):
     folder, exchange = tmp_path / "scratch", Exchange(str(tmp_path / "scratch"))
     rows, destination = pa.table({"x": [1, 2]}), np.zeros(2, dtype=int)
     exchange.send("p", rows, destination, 1)
@@ -326,7 +292,7 @@ def test_only_own_whole_files_are_finished(tmp_path: Path, monkeypatch: pytest.M
 
     mine = LocalFileSystem.info
 
-    def foreign(self: LocalFileSystem, path: str, **options: Any) -> dict[str, Any]:
+    def foreign(self, path, **options):
         found = mine(self, path, **options)
         return found | {"uid": found["uid"] + 1} if str(path).endswith("scratch") else found
 
@@ -334,7 +300,7 @@ def test_only_own_whole_files_are_finished(tmp_path: Path, monkeypatch: pytest.M
     assert exchange.finished() == set()
 
 
-def test_a_folder_that_workers_do_not_share_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_workers_do_not_share_is_named(tmp_path):
     exchange = Exchange(str(tmp_path / "gone" / "scratch"))
     with pytest.raises(OSError, match=r"gone/scratch.* workers on other machines need a storage"):
         exchange.send("p", pa.table({"x": [1]}), np.zeros(1, dtype=int), 1)

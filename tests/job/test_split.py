@@ -3,7 +3,6 @@
 from fractions import Fraction
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,14 +15,14 @@ from dsmote.job.spec import Split
 from dsmote.job.training import divide
 from dsmote.plan import Subset
 from dsmote.samplers.parameters import allowed
-from dsmote.samplers.registry import find_sampler, parameters_of, samplers
+from dsmote.samplers.registry import find_sampler, parameters_of
 from tests.job.conftest import mixed_frame, write_files
 from tests.tables import counted_computes, dask_frame, lengths_of
 
 FOLD = Split(column="fold", train=("train",))
-#: Every sampler there is, with what it needs for small tables of two far clouds of rows.
-SAMPLERS: dict[str, dict[str, Any]] = {
-    **{name: {} for name in samplers()},
+#: Samplers of each kind, with what they need for small tables of two far clouds of rows.
+SAMPLERS = {
+    **{name: {} for name in ("adasyn", "smotenc", "smoten", "random-under", "enn", "smote-tomek")},
     "smote": {"scale": "standard"},
     "borderline": {"params": {"m_neighbors": 20}},
     "borderline-2": {
@@ -36,18 +35,18 @@ SAMPLERS: dict[str, dict[str, Any]] = {
 }
 
 
-def job(source: Path, out: Path, **fields: Any) -> JobSpec:
+def job(source, out, **fields):
     given = {"random_state": 0, **fields}
     if given["random_state"] is None:  # of a sampler that has none
         del given["random_state"]
     return JobSpec(str(source), "y", output=str(out), **given)
 
 
-def run(spec: JobSpec) -> dict[str, Any]:
+def run(spec):
     return write_job(prepare(spec)).manifest
 
 
-def folded(rows: int = 300) -> pd.DataFrame:
+def folded(rows=300):
     """Every kind of column, a fold, and a class that is in no training row."""
     frame = mixed_frame(rows)
     fold = np.array(["train", "valid", "test"])[np.arange(rows) * 7 % 11 % 3]
@@ -57,11 +56,11 @@ def folded(rows: int = 300) -> pd.DataFrame:
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Path:
+def source(tmp_path):
     return write_files(folded(), tmp_path / "in", 3)
 
 
-def test_a_column_says_what_is_for_training(source: Path, tmp_path: Path) -> None:
+def test_a_column_says_what_is_for_training(source, tmp_path):
     before, out = pd.read_parquet(source), tmp_path / "out"
     train, test = (before[(before["fold"] == "train") == side] for side in (True, False))
     manifest = run(job(source, out, carry=("id", "note"), split=FOLD))
@@ -85,7 +84,7 @@ def test_a_column_says_what_is_for_training(source: Path, tmp_path: Path) -> Non
     assert sorted(p.name for p in out.iterdir()) == ["_SUCCESS", "test", "train"]
 
 
-def test_the_plan_shows_both_sides_and_every_pass(source: Path) -> None:
+def test_the_plan_shows_both_sides_and_every_pass(source):
     spec = JobSpec(str(source), "y", carry=("id", "note"), split=FOLD)
     plan = plan_job(prepare(spec))
     frame = folded()
@@ -114,7 +113,7 @@ def test_the_plan_shows_both_sides_and_every_pass(source: Path) -> None:
         (pd.Categorical(["b", "a", "c"], ["c", "b", "a", "z"]), ("a", "b"), ["a", "b"]),
     ],
 )
-def test_values_match_as_labels_do(values: Any, train: tuple, expected: list) -> None:
+def test_values_match_as_labels_do(values, train, expected):
     frame = pd.DataFrame({"x": np.arange(120.0), "y": [0, 0, 0, 0, 1] * 24})
     frame["fold"] = pd.Series(values).take(np.arange(120) % 3).reset_index(drop=True)
     divided = divide(dask_frame(frame, [70, 50]), "y", Split("fold", train))
@@ -124,7 +123,7 @@ def test_values_match_as_labels_do(values: Any, train: tuple, expected: list) ->
     pd.testing.assert_frame_equal(made, frame[chosen])
 
 
-def test_new_rows_have_the_fold_of_their_base_row(tmp_path: Path) -> None:
+def test_new_rows_have_the_fold_of_their_base_row(tmp_path):
     source, split = write_files(folded(), tmp_path / "in", 3), Split("fold", ("train", "valid"))
     for sampler in ("smotenc", "random"):
         # What is carried is missing in new rows; the fold is not.
@@ -145,8 +144,8 @@ def test_new_rows_have_the_fold_of_their_base_row(tmp_path: Path) -> None:
     seed=st.integers(0, 2**32),
     way=st.sampled_from(["column", "all", "stratified"]),
 )
-@settings(max_examples=40, deadline=None)
-def test_cuts_make_no_difference(cuts: list[int], fraction: float, seed: int, way: str) -> None:
+@settings(max_examples=15, deadline=None)
+def test_cuts_make_no_difference(cuts, fraction, seed, way):
     rng = np.random.default_rng(seed)
     frame = pd.DataFrame({"row": np.arange(60), "y": rng.integers(0, 3, 60)})
     frame["fold"] = rng.integers(0, 4, 60)
@@ -175,11 +174,11 @@ def test_cuts_make_no_difference(cuts: list[int], fraction: float, seed: int, wa
         assert (exact - test["y"].value_counts()).abs().max() < 1
 
 
-def test_draws_of_a_split_are_its_own() -> None:
+def test_draws_of_a_split_are_its_own():
     """Each class has draws of its own, and a sampler of the same seed has others."""
     frame = pd.DataFrame({"row": np.arange(400), "y": np.arange(400) % 2})
 
-    def held(**how: Any) -> pd.DataFrame:
+    def held(**how):
         split = Split(test_fraction=0.25, **how)
         return divide(dask_frame(frame, [400]), "y", split).test.compute(scheduler="sync")
 
@@ -194,7 +193,7 @@ def test_draws_of_a_split_are_its_own() -> None:
             assert np.flatnonzero(Subset(n, drawn, 0, rank).times(0, n)).tolist() not in places
 
 
-def test_rows_without_a_label_may_be_held_back(tmp_path: Path) -> None:
+def test_rows_without_a_label_may_be_held_back(tmp_path):
     frame = folded()[["x", "fold", "y"]].astype({"y": "Int64"})
     frame.loc[frame["fold"] == "test", "y"] = pd.NA
     source = write_files(frame, tmp_path / "in", 3)
@@ -204,7 +203,7 @@ def test_rows_without_a_label_may_be_held_back(tmp_path: Path) -> None:
     assert manifest["test"][-1] == {"label": None, "rows": int((frame["fold"] == "test").sum())}
 
 
-def far(rows: int = 400) -> pd.DataFrame:
+def far(rows=400):
     """Test rows lie a million away from training rows, and have a name of their own."""
     rng = np.random.default_rng(3)
     test = np.arange(rows) % 5 >= 3
@@ -224,7 +223,7 @@ def far(rows: int = 400) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_no_row_has_a_parent_outside_the_training_rows(name: str, tmp_path: Path) -> None:
+def test_no_row_has_a_parent_outside_the_training_rows(name, tmp_path):
     """With the test rows there, all is as it would be had they never been: parents, models too."""
     frame = far()
     fields = {"sampler": name, **SAMPLERS[name]}
@@ -270,7 +269,7 @@ def test_no_row_has_a_parent_outside_the_training_rows(name: str, tmp_path: Path
         ),
     ],
 )
-def test_split_that_cannot_be(tmp_path: Path, fields: dict, message: str) -> None:
+def test_split_that_cannot_be(tmp_path, fields, message):
     frame = folded()[["x", "fold", "y"]]
     frame["only"] = frame["fold"] == "train"
     source = write_files(frame, tmp_path / "in", 3)
@@ -281,21 +280,7 @@ def test_split_that_cannot_be(tmp_path: Path, fields: dict, message: str) -> Non
     assert not (tmp_path / "out").exists()
 
 
-def test_the_column_is_not_carried_and_may_name_folders(tmp_path: Path) -> None:
-    spec = job(tmp_path, tmp_path / "out", split=FOLD, carry=("fold",), partition_by=("fold",))
-    assert spec.partition_by == ("fold",)
-
-
-def test_values_may_come_as_python_has_them() -> None:
-    assert Split("fold", "train").train == ("train",)  # type: ignore[arg-type]
-    assert Split("fold", ["a", "b"]).train == ("a", "b")  # type: ignore[arg-type]
-    day = pd.Timestamp("2020-01-01").date()
-    assert Split("fold", day).train == ("2020-01-01",)  # type: ignore[arg-type]
-    days = Split("fold", (np.int64(1), pd.Timestamp("2020-01-01").date()))
-    assert days.train == (1, "2020-01-01")
-
-
-def test_memory_counts_the_partition_as_it_is_read(tmp_path: Path) -> None:
+def test_memory_counts_the_partition_as_it_is_read(tmp_path):
     """A tenth is for training, but the whole partition is in a worker when it is read."""
     frame = pd.DataFrame(np.random.default_rng(0).normal(size=(20_000, 8))).add_prefix("x")
     frame["y"] = np.arange(len(frame)) % 20 == 0

@@ -24,9 +24,7 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_names_are_printed_visibly(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
+def test_names_are_printed_visibly(tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     evil = "".join(EVIL.values())
     target = f"y{evil}"
@@ -48,7 +46,7 @@ def test_names_are_printed_visibly(
 
 @pytest.mark.parametrize("sampler", [SMOTE(), RandomUnderSampler()])
 @pytest.mark.parametrize("evil", EVIL.values(), ids=EVIL)
-def test_a_plan_has_one_row_for_each_class(sampler, evil: str) -> None:
+def test_a_plan_has_one_row_for_each_class(sampler, evil):
     table = pd.DataFrame({"x": np.arange(40.0), "y": [f"b{evil}", "a", "a", "a"] * 10})
     printed = str(sampler.plan(table, target="y"))
     assert all(line.isprintable() for line in printed.split("\n"))

@@ -28,11 +28,12 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils._testing import ignore_warnings
 from sklearn.utils.estimator_checks import estimator_checks_generator as checks_of_scikit_learn
 
-from dsmote import SMOTE, SMOTEN, SMOTENC, KMeansSMOTE, RandomUnderSampler
+from dsmote import SMOTE, SMOTEENN, SMOTEN, SMOTENC, KMeansSMOTE, RandomUnderSampler, SMOTETomek
+from dsmote.samplers.chain import Combination
 from dsmote.samplers.cleaning import RuleSampler
 from dsmote.samplers.registry import parameters_of
 from tests.samplers import family
-from tests.tables import dask_array, mixed, numbers, overlapping
+from tests.tables import mixed, numbers, overlapping
 
 # Where imbalanced-learn has them, with the parameters that its own suite gives to its classes.
 OVER = family() | {
@@ -59,9 +60,10 @@ def original_of(kind):
 
 
 IN_BOTH = pytest.mark.parametrize("name", [n for n, (kind, _) in ALL.items() if original_of(kind)])
+COMBINED = [kind(random_state=42) for kind in (SMOTEENN, SMOTETomek)]
 CHECKS = [
     pair
-    for sampler in SAMPLERS
+    for sampler in [*SAMPLERS, *COMBINED]
     for generator in (estimator_checks_generator, checks_of_scikit_learn)
     for pair in generator(sampler)
 ]
@@ -87,6 +89,8 @@ def not_meant(sampler):
         if "categorical_features" not in parameters_of(type(sampler)):
             return OBJECT
         return {"check_dtype_object": "cannot be levels of a nominal column"}
+    if isinstance(sampler, Combination):
+        return OBJECT | SMALL
     if not hasattr(sampler, "_recipe") or getattr(sampler, "shrinkage", 1) is None:
         return {}
     if isinstance(sampler, SMOTENC):
@@ -211,48 +215,6 @@ def test_fitted_attributes_are_those_of_imblearn_and_more(name):
         assert fitted[0].get(attribute) == fitted[1].get(attribute)
 
 
-def test_what_smotenc_knows_of_the_columns_is_what_imblearn_knows():
-    X, y = small_table("smotenc")
-    X = np.column_stack([X, 5 * X[:, 1], X[:, 0] > 0, X[:, 1] ** 2])
-    wanted = [0, 3]
-    ours = SMOTENC(wanted, random_state=0)  # by position, as there
-    theirs = imblearn.over_sampling.SMOTENC(wanted, random_state=0)
-    for sampler in (ours, theirs):
-        sampler.fit_resample(X, y)
-    for attribute in ("categorical_features_", "continuous_features_"):
-        np.testing.assert_array_equal(getattr(ours, attribute), getattr(theirs, attribute))
-    assert list(ours.median_std_) == list(theirs.median_std_) == [1]
-    assert ours.median_std_[1] == pytest.approx(theirs.median_std_[1])
-    # Of scaled columns, where neighbours are found among those.
-    scaled = SMOTENC(wanted, scale="standard", random_state=0)
-    scaled.fit_resample(X, y)
-    numbers = X[:, [1, 2, 4]]
-    assert scaled.median_std_[1] == pytest.approx(
-        np.median(numbers[y == 1].std(axis=0) / numbers.std(axis=0))
-    )
-
-
-@pytest.mark.parametrize(
-    ("name", "attribute"),
-    [
-        ("random", "sample_indices_"),
-        ("borderline-1", "in_danger_indices"),
-        ("svm", "svm_estimator_"),
-        ("kmeans", "kmeans_estimator_"),
-        ("smotenc", "median_std_"),
-        ("random-under", "sample_indices_"),
-    ],
-)
-def test_what_is_known_of_a_table_in_memory_is_forgotten_with_the_next_input(name, attribute):
-    X, y = small_table(name)
-    sampler = needed(name)
-    sampler.fit_resample(pd.DataFrame(X, columns=list("ab")[: X.shape[1]]), y)
-    assert hasattr(sampler, attribute)
-    sampler.fit_resample(dask_array(X, [len(X)]), dask_array(y, [len(X)]))
-    assert not hasattr(sampler, attribute)
-    assert not hasattr(sampler, "feature_names_in_")
-
-
 # ---- as users use them
 
 
@@ -300,7 +262,15 @@ def test_clones_pickles_and_fitted_attributes(sampler):
     assert sampler.get_feature_names_out().tolist() == [f"x{i}" for i in range(X.shape[1])]
 
 
-@EACH
+#: One of each kind: the step is the same code in all.
+IN_PIPELINES = ("SMOTE", "SMOTEN", "KMeansSMOTE", "RandomUnderSampler", "TomekLinks")
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [s for s in SAMPLERS if type(s).__name__ in IN_PIPELINES],
+    ids=_get_check_estimator_ids,
+)
 def test_a_step_of_a_pipeline_and_a_grid_search_over_its_parameters(sampler):
     X, y = table_for(sampler)
     steps = [OneHotEncoder(handle_unknown="ignore")] if isinstance(sampler, SMOTEN) else []

@@ -1,7 +1,6 @@
 """SMOTEENN and SMOTETomek against imbalanced-learn's cleaning methods, on the rows of our SMOTE."""
 
 import inspect
-import time
 
 import imblearn.combine
 import imblearn.under_sampling
@@ -9,13 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from imblearn.pipeline import make_pipeline
-from imblearn.utils._test_common.instance_generator import _get_check_estimator_ids
-from imblearn.utils.estimator_checks import _set_checking_parameters, estimator_checks_generator
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.utils._testing import ignore_warnings
-from sklearn.utils.estimator_checks import estimator_checks_generator as checks_of_scikit_learn
 
 from dsmote import (
     ADASYN,
@@ -29,7 +24,7 @@ from dsmote import (
     SMOTETomek,
     TomekLinks,
 )
-from tests.tables import assert_same_bits, numbers, overlapping
+from tests.tables import assert_same_bits, overlapping
 
 #: Class, parameter of the cleaning method, our own, theirs as their class has it by default.
 ENN = SMOTEENN, "enn", EditedNearestNeighbours, imblearn.under_sampling.EditedNearestNeighbours
@@ -65,17 +60,6 @@ def test_their_cleaning_of_our_rows_leaves_the_same(kind, name, cleaner, theirs,
     assert_same_bits(X, made[0][rows])
     np.testing.assert_array_equal(y, made[1][rows])
     assert len(y) < len(made[1])
-
-
-@BOTH
-@pytest.mark.parametrize("seed", range(3))
-def test_so_they_do_of_a_larger_table(kind, name, cleaner, theirs, seed):
-    X, y = overlapping()
-    made = SMOTE(random_state=seed).fit_resample(X, y)
-    ours = kind(random_state=seed).fit_resample(X, y)
-    expected = theirs(sampling_strategy="all").fit_resample(*made)
-    for one, other in zip(ours, expected, strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 @BOTH
@@ -130,56 +114,7 @@ def test_others_are_refused(kind, name, cleaner, theirs, wrong):
         kind(**given).fit_resample(POINTS, LABELS)
 
 
-@BOTH
-def test_not_slower_than_the_parts(kind, name, cleaner, theirs):
-    table = numbers(6000, 600, 4)
-    X, y = table.drop(columns="y").to_numpy(), table["y"].to_numpy()
-
-    def parts():
-        return cleaner(sampling_strategy="all").fit_resample(
-            *SMOTE(random_state=0).fit_resample(X, y)
-        )
-
-    def seconds(call):
-        began = time.perf_counter()
-        call()
-        return time.perf_counter() - began
-
-    def together():
-        return kind(random_state=0).fit_resample(X, y)
-
-    both = [(seconds(together), seconds(parts)) for _ in range(3)]
-    whole, alone = (min(times) for times in zip(*both, strict=True))
-    assert whole < 1.5 * alone + 0.05
-
-
 # --- Estimators
-
-SAMPLERS = [kind(random_state=42) for kind in (SMOTEENN, SMOTETomek)]
-CHECKS = [
-    pair
-    for sampler in SAMPLERS
-    for generator in (estimator_checks_generator, checks_of_scikit_learn)
-    for pair in generator(sampler)
-]
-# As in test_checks.py.
-NOT_MEANT = {
-    "check_dtype_object": "could not convert string to float|measures numbers",
-    "check_fit2d_1feature": "class 2 has 3 rows, but k_neighbors=5 needs at least 6",
-}
-
-
-@pytest.mark.parametrize(("estimator", "check"), CHECKS, ids=_get_check_estimator_ids)
-def test_checks_of_imblearn_and_of_scikit_learn(estimator, check):
-    estimator = clone(estimator)
-    said = NOT_MEANT.get(check.func.__name__)
-    with ignore_warnings(category=(FutureWarning, UserWarning)):
-        _set_checking_parameters(estimator)
-        if said is None:
-            check(estimator)
-        else:
-            with pytest.raises((AssertionError, ValueError), match=said):
-                check(estimator)
 
 
 def test_chains_in_pipelines_and_searches():

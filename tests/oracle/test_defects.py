@@ -5,7 +5,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.cluster import KMeans
-from sklearn.neighbors import NearestNeighbors
 
 from dsmote import (
     ADASYN,
@@ -154,15 +153,6 @@ def test_ties_of_the_vote_are_drawn():
     assert found == {(0, "a"), (0, "b"), (1, "a"), (1, "b")}
 
 
-def test_smoten_takes_a_number_of_neighbours_only():
-    y = two_classes(120, 40)
-    X = np.random.default_rng(0).choice(list("abcd"), size=(120, 4)).astype(object)
-    search = NearestNeighbors(n_neighbors=3)
-    theirs.SMOTEN(k_neighbors=search).fit_resample(X, y)
-    with pytest.raises(ValueError, match="'k_neighbors' parameter of SMOTEN must be an int"):
-        SMOTEN(k_neighbors=search).fit_resample(X, y)
-
-
 # ---- classes that are left alone, and totals that are missed
 
 
@@ -203,14 +193,6 @@ def test_totals_are_met_where_theirs_are_missed():
     assert all(np.bincount(y_res).tolist() == [200, 200] for _, y_res in made)
     np.testing.assert_array_equal(made[0][0], made[1][0])
     assert not np.array_equal(made[0][0], made[2][0])
-
-
-def test_adasyn_without_a_neighbour_of_another_class_points_to_smote():
-    X, y = far_apart()
-    with pytest.raises(RuntimeError, match="division by zero"):
-        theirs.ADASYN(random_state=0).fit_resample(X, y)
-    with pytest.raises(ValueError, match=r"class 1 has no row with a row of another.*use SMOTE"):
-        ADASYN(random_state=0).fit_resample(X, y)
 
 
 def test_support_vectors_all_of_one_group_get_all_new_rows():

@@ -481,9 +481,7 @@ def test_noise_is_normal_and_as_wide_as_the_paper_says(shrinkage):
     X, y = three_classes()
     X = X * [1.0, 10.0, 0.01, 3.0]
     sampler = RandomOverSampler(
-        random_state=0,
-        shrinkage=shrinkage,
-        sampling_strategy={FEW: 20_000, LESS: 20_000},
+        random_state=0, shrinkage=shrinkage, sampling_strategy={FEW: 20_000, LESS: 20_000}
     )
     made, labels, came = made_by(sampler, X, y)
     assert sampler.shrinkage_ == {FEW: 0.4, LESS: 0.4 if shrinkage == 0.4 else 1.5}

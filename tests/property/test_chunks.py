@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dsmote import SMOTE, PolynomFitSMOTE, RandomOverSampler
+from dsmote import PolynomFitSMOTE, RandomOverSampler
 from tests.property.test_anything import KINDS
 from tests.property.test_cells import (
     CATEGORICAL,
@@ -171,16 +171,6 @@ def test_numbers_of_every_kind(name, small_blocks):
     config = {"scheduler": "synchronous", "dataframe.convert-string": False}
     how = SAMPLERS[name](provenance="full")
     both(how, (dask_frame(X, lengths), dask_frame(y, lengths)), companions=more, **config)
-
-
-def test_decimals_some_of_which_do_not_fit_in_64_bits():
-    rng, lengths = np.random.default_rng(0), [50, 0, 60, 50]
-    X, y = pd.DataFrame({"x": beyond_64_bits(rng)}), labels(rng, True)
-    both(
-        SMOTE(random_state=0, on_small_class="skip"),
-        (dask_frame(X, lengths), dask_frame(y, lengths)),
-        scheduler="synchronous",
-    )
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def outcome(resample):
 
 
 @EACH
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(data=st.data())
 def test_the_same_rows_stay_however_the_table_is_cut(name, data):
     draw = data.draw
@@ -110,7 +110,7 @@ def test_the_same_rows_stay_however_the_table_is_cut(name, data):
 
 
 @pytest.mark.parametrize("name", having("route", RULES))
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(data=st.data())
 def test_the_same_rows_stay_in_cells(name, data):
     draw, kind = data.draw, RULES[name][0]

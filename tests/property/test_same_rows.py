@@ -146,7 +146,7 @@ def dtypes_of(table):
 
 @pytest.mark.parametrize("name", OVER | UNDER)
 @given(data=st.data())
-@settings(max_examples=10)
+@settings(max_examples=5)
 def test_any_container_partitioning_scheduler_and_parameters(name, data):
     def draw(values):
         return data.draw(st.sampled_from(list(values)))
@@ -266,16 +266,15 @@ OF_DECIMALS = BorderlineSMOTE(
 )
 
 
-@pytest.mark.parametrize("parts", [7, 150])
 @pytest.mark.parametrize(
-    ("how", "make"),
+    ("how", "make", "parts"),
     [
-        (SMOTE(random_state=1), lambda: numbers(3_000, 300, 4)),
-        (SMOTENC(random_state=1), lambda: mixed(3_000, 300)),
-        (OF_DECIMALS, decimals),
+        (SMOTE(random_state=1), lambda: numbers(3_000, 300, 4), 150),
+        (SMOTENC(random_state=1), lambda: mixed(3_000, 300), 7),
+        (OF_DECIMALS, decimals, 30),
     ],
 )
-def test_partitions_of_a_larger_table(parts, how, make):
+def test_partitions_of_a_larger_table(how, make, parts):
     table = make()
     lengths = [0, *even(len(table) - 9, parts), 0, 9, 0]
     assert_same_on_dask(how, table, lengths, scheduler="threads", num_workers=4)
@@ -306,7 +305,7 @@ def test_groups_of_categories_that_differ_between_partitions(known):
 
 @pytest.mark.parametrize("how", [SMOTEN(random_state=1), SMOTENC(["p", "q"], random_state=1)])
 @given(seed=st.integers(0, 99), lengths=PARTITIONS)
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_equal_levels_that_look_different(how, seed, lengths):
     rng = np.random.default_rng(seed)
     objects = np.array([1, 1.0, True, False, 0.0, None, "a"], dtype=object)

@@ -50,7 +50,7 @@ BEYOND = {"huge": 2.0**-600, "hardly above zero": 2.0**600}
 class LeafByLeaf(TreeSearch):
     """A tree that moves its rows, as it does where they do not fit into the cache."""
 
-    def __init__(self, matrix: np.ndarray, eps: float = 0.0) -> None:
+    def __init__(self, matrix, eps=0.0):
         with pytest.MonkeyPatch.context() as patch:
             set_constant(patch, "neighbors.tree", "_CACHED", 0)
             set_constant(patch, "neighbors.tree", "_NARROW", 0)
@@ -92,7 +92,7 @@ def small_tiles(tile):
         st.sampled_from([0.7, 3.7e-4, 2e3, 1e-10, 1e6]),
     ),
 )
-@settings(max_examples=6)
+@settings(max_examples=3)
 def test_engines_find_what_looking_at_all_pairs_finds(kind, seed, n, d, k, tile, categories):
     rng = np.random.default_rng(seed)
     matrix, unit = KINDS[kind](rng, n, d), BEYOND.get(kind, 1.0)
@@ -158,6 +158,7 @@ def test_new_rows_lie_between_a_row_and_one_of_its_true_neighbours(kind):
     scaled=st.booleans(),
     missing=st.booleans(),
 )
+@settings(max_examples=12)
 def test_the_nearest_of_all_rows_as_by_looking_at_all_pairs(
     kind, seed, cuts, batch, m, grouped, scaled, missing
 ):

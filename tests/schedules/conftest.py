@@ -4,13 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 
 from tests.cluster.starting import ROOT, processes_of, wait_until
@@ -36,7 +34,7 @@ HOPELESS = [
 ]
 
 
-def payments(number: int, rows: int = 2000) -> pd.DataFrame:
+def payments(number, rows=2000):
     rng = np.random.default_rng(number)
     fraud = rng.random(rows) < 0.1
     return pd.DataFrame(
@@ -50,7 +48,7 @@ def payments(number: int, rows: int = 2000) -> pd.DataFrame:
     )
 
 
-def script(file: Path, text: str) -> Path:
+def script(file, text):
     file.write_text(text)
     file.chmod(0o755)
     return file
@@ -59,7 +57,7 @@ def script(file: Path, text: str) -> Path:
 class Night:
     """A lake with one table, a job file, and a command that starts dsmote and is counted."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder):
         self.folder = folder
         self.out = folder / "lake" / "payments-balanced"
         self.job = folder / "nightly.yaml"
@@ -70,14 +68,14 @@ class Night:
         text = COMMAND.format(folder=folder, root=ROOT, python=sys.executable)
         self.dsmote = script(folder / "dsmote", text)
 
-    def environment(self, **more: object) -> dict[str, str]:
+    def environment(self, **more):
         foreign = ("PYTHON", "PREFECT", "AIRFLOW", "DASK", "DSMOTE")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         path = f"{self.folder}:{kept['PATH']}"
         own = {"DSMOTE": self.dsmote, "LAKE": self.folder / "lake", "TMPDIR": self.folder}
         return kept | {name: str(value) for name, value in {"PATH": path, **own, **more}.items()}
 
-    def calls(self) -> int:
+    def calls(self):
         """How often the command was started since this was last asked."""
         file = self.folder / "calls"
         lines = file.read_text().splitlines() if file.exists() else []
@@ -86,7 +84,7 @@ class Night:
         return len(lines)
 
     @contextmanager
-    def edited(self, changes: dict[str, str]) -> Iterator[None]:
+    def edited(self, changes):
         """Change the job file for a while."""
         text = changed = self.job.read_text()
         for old, new in changes.items():
@@ -96,18 +94,18 @@ class Night:
         yield
         self.job.write_text(text)
 
-    def more_rows(self) -> None:
+    def more_rows(self):
         """Add a file to the table, as a day does."""
         table = self.folder / "lake" / "payments"
         number = len(list(table.iterdir()))
         payments(number).to_parquet(table / f"{number}.parquet", index=False)
 
-    def files(self) -> dict[Path, tuple[int, bytes]]:
+    def files(self):
         """What the output holds, and when it was written."""
         files = filter(Path.is_file, self.out.rglob("*"))
         return {file: (file.stat().st_mtime_ns, file.read_bytes()) for file in files}
 
-    def check_output(self) -> None:
+    def check_output(self):
         """The training rows are balanced, the others as they were."""
         assert (self.out / "_SUCCESS").exists()
         table = pd.read_parquet(self.folder / "lake" / "payments")
@@ -117,13 +115,13 @@ class Night:
         test = pd.read_parquet(self.out / "test").sort_values("payment_id", ignore_index=True)
         assert test["payment_id"].tolist() == table["payment_id"][table["fold"] == "test"].tolist()
 
-    def left(self) -> list[psutil.Process]:
+    def left(self):
         """Processes that it started."""
         return processes_of(self.folder)
 
 
 @pytest.fixture
-def night(tmp_path: Path) -> Iterator[Night]:
+def night(tmp_path):
     """A night after which no process is left that it started."""
     night = Night(tmp_path)
     yield night
@@ -134,7 +132,7 @@ def night(tmp_path: Path) -> Iterator[Night]:
             process.kill()
 
 
-def run(command: list[object], env: dict[str, str], cwd: Path) -> tuple[int, str]:
+def run(command, env, cwd):
     """Exit code and all that was said."""
     done = subprocess.run(
         [str(part) for part in command],

@@ -3,17 +3,16 @@
 import re
 import signal
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from tests.cluster.starting import CLUSTER
-from tests.schedules.conftest import HOPELESS, SCHEDULE, Night, run, script
+from tests.schedules.conftest import HOPELESS, SCHEDULE, run, script
 
 RETRY, IN_CONTAINER = SCHEDULE / "retry.sh", CLUSTER / "docker" / "run-job.sh"
 
 
-def stand_in(folder: Path, *codes: int) -> Path:
+def stand_in(folder, *codes):
     """A command that ends with these codes, one after another, and says so."""
     numbered = " ".join(map(str, codes))
     return script(
@@ -37,9 +36,7 @@ def stand_in(folder: Path, *codes: int) -> Path:
         *((IN_CONTAINER, (code,), code) for code in (0, 1, 2, 4, 5, 130)),
     ],
 )
-def test_exit_codes(
-    program: Path, codes: tuple[int, ...], expected: int, night: Night, tmp_path: Path
-) -> None:
+def test_exit_codes(program, codes, expected, night, tmp_path):
     env = night.environment(DSMOTE=stand_in(tmp_path, *codes), WAIT=0)
     code, said = run([program, night.job, "--set", "a=b c"], env, tmp_path)
     assert code == expected, said
@@ -49,9 +46,7 @@ def test_exit_codes(
 
 
 @pytest.mark.parametrize("program", [RETRY, IN_CONTAINER], ids=lambda file: file.name)
-def test_a_signal_is_passed_on_and_the_job_waited_for(
-    program: Path, night: Night, tmp_path: Path
-) -> None:
+def test_a_signal_is_passed_on_and_the_job_waited_for(program, night, tmp_path):
     """The job clears up before the container may end.
 
     The script has no `$(...)`: bash may lose a signal that comes while it reads one.
@@ -74,7 +69,7 @@ def test_a_signal_is_passed_on_and_the_job_waited_for(
     assert (process.returncode, out) == (130, "cleared\n")
 
 
-def test_a_signal_while_the_next_try_is_waited_for(night: Night, tmp_path: Path) -> None:
+def test_a_signal_while_the_next_try_is_waited_for(night, tmp_path):
     """Nothing is left: the fixture looks."""
     env = night.environment(DSMOTE=stand_in(tmp_path, 1), WAIT=60)
     with subprocess.Popen(
@@ -87,9 +82,7 @@ def test_a_signal_while_the_next_try_is_waited_for(night: Night, tmp_path: Path)
 
 
 @pytest.mark.parametrize(("program", "at"), [(RETRY, 1), (RETRY, 2), (IN_CONTAINER, 1)])
-def test_a_signal_while_the_job_starts(
-    program: Path, at: int, night: Night, tmp_path: Path
-) -> None:
+def test_a_signal_while_the_job_starts(program, at, night, tmp_path):
     """It may come before the script has learnt the job's number, at the first try or the second."""
     command = script(
         tmp_path / "dsmote",
@@ -105,7 +98,7 @@ def test_a_signal_while_the_job_starts(
         assert (code, said.splitlines()[-1]) == (130, "cleared")
 
 
-def cron_line(night: Night) -> list[object]:
+def cron_line(night):
     """The command of the cron file, with this night's paths."""
     text = (SCHEDULE / "dsmote.cron").read_text()
     assert set(re.findall(r"^(\w+)=", text, flags=re.M)) == {"MAILTO", "DSMOTE", "LAKE"}
@@ -126,7 +119,7 @@ def cron_line(night: Night) -> list[object]:
 
 
 @pytest.mark.parametrize(("codes", "mailed"), [((1, 3), False), ((2,), True)])
-def test_cron_line(night: Night, tmp_path: Path, codes: tuple[int, ...], mailed: bool) -> None:
+def test_cron_line(night, tmp_path, codes, mailed):
     """It runs the job file with retries, says nothing when all went well, and mails a failure."""
     env = night.environment(DSMOTE=stand_in(tmp_path, *codes), WAIT=0)
     code, mail = run(cron_line(night), env, tmp_path)
@@ -135,7 +128,7 @@ def test_cron_line(night: Night, tmp_path: Path, codes: tuple[int, ...], mailed:
 
 
 @pytest.mark.slow  # with a stand-in for the command above
-def test_cron(night: Night, tmp_path: Path) -> None:
+def test_cron(night, tmp_path):
     """Done at the second try, skipped the next night, and a mistake is mailed after one try."""
     env = night.environment(ARRIVES=2, WAIT=0)
     assert run(cron_line(night), env, tmp_path) == (0, "")

@@ -10,23 +10,18 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 
-import dsmote
 from dsmote import (
     ADASYN,
     SMOTE,
-    SMOTEENN,
-    SMOTEN,
     BorderlineSMOTE,
     Chain,
     EditedNearestNeighbours,
-    RandomOverSampler,
     RandomUnderSampler,
     SMOTETomek,
     TomekLinks,
 )
 from dsmote.plan import Limit, MemoryLimitError, make_chain_plan
 from dsmote.plan.memory import USABLE_SHARE
-from dsmote.samplers import class_names
 from tests.samplers import family
 from tests.tables import (
     CONTAINERS,
@@ -137,17 +132,6 @@ def test_counts_that_are_given_save_the_pass_of_the_first_step():
         assert_same_bits(made.compute(scheduler="synchronous"), expected)
 
 
-def test_categories_that_are_not_known_cost_a_pass():
-    labels = pd.Categorical(np.where(Y == 1, "rare", "usual"))
-    series = dask_frame(pd.DataFrame({"y": labels}), even(N, 4))["y"].cat.as_unknown()
-    chain = Chain([RandomUnderSampler(**HALF), SMOTE()], random_state=0)
-    with counted_computes() as computes:
-        made = chain.fit_resample(dask_frame(X, even(N, 4)), series)
-    assert len(computes) == 2
-    expected = chain.fit_resample(X, pd.Series(labels, name="y"))
-    assert_same_bits(made[0].compute(scheduler="synchronous"), expected[0])
-
-
 @pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize("name", ["over, under", "over, clean", "clean, over, under"])
 def test_weights_and_groups_go_along(name, lazy):
@@ -171,26 +155,6 @@ def test_weights_and_groups_go_along(name, lazy):
         assert_same_bits(one, other)
 
 
-def test_groups_by_a_column_of_the_table():
-    table = TABLE.assign(g=np.arange(N) % 3)
-    chain = chain_of("over, clean")
-    expected = chain.resample(table, target="y", groups="g")
-    made = chain_of("over, clean").resample(dask_frame(table, even(N, 4)), target="y", groups="g")
-    assert_same_bits(made.compute(scheduler="synchronous"), expected)
-    assert set(expected["g"]) == {0, 1, 2}
-
-
-@pytest.mark.parametrize(
-    "as_given",
-    [lambda t: t.to_numpy().tolist(), lambda t: t.to_numpy(), lambda t: t],
-    ids=["lists", "arrays", "frames"],
-)
-def test_kinds_come_back(as_given):
-    given = as_given(X), as_given(Y)
-    made = chain_of("over, clean").fit_resample(*given)
-    assert [type(one) for one in made] == [type(one) for one in given]
-
-
 # --- Seeds
 
 
@@ -206,17 +170,6 @@ def test_steps_without_a_seed_have_different_ones_of_the_chains():
     assert [step.random_state for step in chain.steps] == [None, 5, None]
     one = Chain([SMOTE()], random_state=3).fit_resample(X, Y)
     assert_same_bits(one[0], SMOTE(random_state=3).fit_resample(X, Y)[0])
-
-
-def test_a_seed_that_was_drawn_is_in_the_plan():
-    chain = Chain([SMOTE(**HALF), RandomUnderSampler()])
-    first = chain.fit_resample(X, Y)[0]
-    assert not first.equals(chain.fit_resample(X, Y)[0])
-    again = Chain([SMOTE(**HALF), RandomUnderSampler()], random_state=chain.plan_.seed)
-    assert_same_bits(
-        again.fit_resample(X, Y)[0],
-        chain.set_params(random_state=again.plan_.seed).fit_resample(X, Y)[0],
-    )
 
 
 # --- Plans
@@ -295,14 +248,6 @@ def test_the_memory_of_steps_that_run_together_adds_up():
             plan.check()
 
 
-def test_the_column_of_a_split_is_no_feature_of_any_step():
-    sampler = SMOTETomek(carry=["id"], random_state=0)
-    sampler._inherited = ("fold",)
-    over, cleaning = sampler._ready(0)
-    assert (over._inherited, over.carry) == (("fold",), ["id"])
-    assert cleaning.carry == ["id", "fold"]
-
-
 def test_what_will_not_work_is_refused_before_the_first_step_works(monkeypatch):
     monkeypatch.setattr(SMOTE, "_made", lambda *_: pytest.fail("it worked"))
     few = Chain([SMOTE(**HALF), BorderlineSMOTE(k_neighbors=500, sampling_strategy="all")])
@@ -329,14 +274,6 @@ def test_provenance_of_the_last_step_and_through_those_that_look_at_no_column(la
         made(SMOTE(provenance="flag"), TomekLinks())
     with pytest.raises(ValueError, match="of TomekLinks, step 1 of 2"):
         made(TomekLinks(provenance="flag"), RandomUnderSampler())
-
-
-def test_provenance_of_arrays_is_that_of_the_last_step():
-    chain = Chain([TomekLinks(), SMOTE(provenance="flag")], random_state=0)
-    made = chain.fit_resample(X.to_numpy(), Y.to_numpy())
-    assert len(chain.provenance_) == len(made[1])
-    with pytest.raises(ValueError, match="give provenance to the last step"):
-        Chain([SMOTE(provenance="flag"), RandomUnderSampler()]).fit_resample(X.to_numpy(), Y)
 
 
 # --- An estimator
@@ -369,26 +306,6 @@ def test_parameters_by_the_names_of_the_steps():
 def test_wrong_steps(steps, message):
     with pytest.raises((ValueError, TypeError), match=message):
         Chain(steps).fit_resample(X, Y)
-
-
-def test_it_is_public_and_no_sampler_by_name():
-    assert "Chain" in dsmote.__all__
-    assert "Chain" not in class_names().values()
-    assert {"smote-enn", "smote-tomek"} <= set(class_names())
-    chain = Chain([SMOTEENN(), RandomUnderSampler()], random_state=0).fit(X, Y)
-    assert chain.n_features_in_ == 3
-    assert list(chain.feature_names_in_) == list(X.columns)
-    assert [type(step).__name__ for step in chain.steps_] == [
-        *("SMOTE", "EditedNearestNeighbours", "RandomUnderSampler")
-    ]
-
-
-def test_steps_that_count_levels_make_their_own_pass():
-    levels = X.round().astype(int).astype(str)
-    chain = Chain([RandomOverSampler(**HALF), SMOTEN()], random_state=0)
-    expected = chain.fit_resample(levels, Y)
-    made = chain.resample(dask_frame(levels.assign(y=Y), even(N, 3)), target="y")
-    assert_same_bits(made.compute(scheduler="synchronous"), pd.concat([*expected], axis=1))
 
 
 # --- max_increase

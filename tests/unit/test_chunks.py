@@ -15,9 +15,8 @@ from dsmote.execute.chunks import Chunks
 from dsmote.execute.exchange import Exchange
 from dsmote.execute.extract import Extract
 from dsmote.execute.recipe import Making, Rows
-from dsmote.plan import ClassPlan, Limit, MemoryLimitError, make_schema
-from dsmote.plan.memory import ClassMemory, Needs, chunk_memory, chunk_rows
-from dsmote.samplers.polynom_fit import StarRecipe
+from dsmote.plan import ClassPlan, Limit, make_schema
+from dsmote.plan.memory import ClassMemory, Needs, chunk_memory
 from dsmote.samplers.random import SmoothedRecipe
 from tests.tables import dask_frame, even, mixed, numbers, peak_of
 from tests.unit.test_plan_plan import planned
@@ -55,17 +54,6 @@ def test_what_does_not_fit_stays_in_scratch_files():
         assert "does not fit into a worker's memory limit" in one.problems[0]
 
 
-def test_a_plan_that_fits_in_no_way_says_so():
-    plan = limited(0.3)
-    assert all(c.stored for c in plan.growing)
-    with pytest.raises(MemoryLimitError, match="does not fit into a worker's memory limit"):
-        plan.check()
-
-
-def test_a_chunk_has_few_bytes_however_wide_its_rows():
-    assert (chunk_rows(8), chunk_rows(2**13), chunk_rows(2**30)) == (2**14, 2**10, 1)
-
-
 def peak_of_layout(recipe, folder, n, d, parts):
     """Return the most bytes that a layout held, in a process of its own: Arrow keeps its peak."""
     rng, schema = np.random.default_rng(0), make_schema(list("abc"), [np.dtype("f8")] * d)
@@ -83,9 +71,8 @@ def peak_of_layout(recipe, folder, n, d, parts):
     return peak + pa.default_memory_pool().max_memory() - before
 
 
-@pytest.mark.parametrize("recipe", [StarRecipe("star"), SmoothedRecipe("random", factors={0: 1.0})])
-def test_what_a_layout_takes_is_projected(recipe, tmp_path):
-    n, d = 400_000, 3
+def test_what_a_layout_takes_is_projected(tmp_path):
+    n, d, recipe = 400_000, 3, SmoothedRecipe("random", factors={0: 1.0})
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         peak = pool.submit(peak_of_layout, recipe, f"{tmp_path}/own", n, d, 4).result()
     memory = chunk_memory(ClassMemory(0, 0, 0, 0, 0, 0, 1), n, d, 8 * d, n // 2)
@@ -93,14 +80,6 @@ def test_what_a_layout_takes_is_projected(recipe, tmp_path):
 
 
 # ---- what is refused
-
-
-@pytest.mark.parametrize("how", [RandomOverSampler(), PolynomFitSMOTE()])
-@pytest.mark.parametrize(("name", "value"), [("route", "cell"), ("route", None), ("scratch", 1)])
-def test_values_that_the_parameters_cannot_have(how, name, value):
-    how = type(how)(**{name: value})
-    with pytest.raises(ValueError, match=f"The '{name}' parameter of {type(how).__name__} must be"):
-        how.resample(dask_frame(numbers(), even(120, 3)), target="y")
 
 
 @pytest.mark.parametrize("kind", [RandomOverSampler, PolynomFitSMOTE])

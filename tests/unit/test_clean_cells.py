@@ -5,6 +5,7 @@ from typing import ClassVar
 
 import dask
 import numpy as np
+import pandas as pd
 import pytest
 
 from dsmote import EditedNearestNeighbours
@@ -127,3 +128,17 @@ def test_few_rows_of_the_largest_class_ask_other_cells(monkeypatch, kind, kind_s
         assert cut.plan_.all_rows.cells > 1
     assert len(expected) < n
     assert forwards["some"] < (0.9 if kind == "grid" else 0.8) * forwards["all"]
+
+
+def test_a_row_of_another_class_as_near_as_the_neighbour_at_home_counts(monkeypatch):
+    set_constant(monkeypatch, "plan", "CELL_ROWS", 100)
+    set_constant(monkeypatch, "plan", "LEAST_CELL", 20)
+    first = np.array([100, 200, 300])  # cells end before these, and they come first in the table
+    at = np.concatenate([first, np.setdiff1d(np.arange(400), first)])
+    table = pd.DataFrame({"a": at.astype(float), "y": (np.arange(400) < 3).astype(int)})
+    cut = EditedNearestNeighbours(n_neighbors=1, route="cells")
+    with dask.config.set({"scheduler": "synchronous"}):
+        found = cut.resample(dask_frame(table, even(400, 3)), target="y").compute()
+    assert cut.plan_.all_rows.cells == 4
+    gone = table.loc[~table.index.isin(found.index), "a"]
+    assert sorted(gone) == [99, 101, 199, 201, 299, 301]

@@ -1,22 +1,19 @@
 """What the command line does before any work: options, help, and how it ends."""
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from dsmote import JobResult, JobSpec, __version__
-from dsmote.cli import Display, JobCommand, main
+from dsmote.cli import JobCommand, main
 from dsmote.job import JobFailed
 from dsmote.job.spec import PARAMS, Split, job_schema
 from dsmote.plan import MemoryLimitError
@@ -26,34 +23,34 @@ ROOT = Path(__file__).resolve().parents[2]
 JOB = "input: in\noutput: out\ntarget: y\n"
 
 
-def call(*args: object) -> Result:
+def call(*args):
     return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
-def ending(function: Callable[[], None]) -> click.Command:
+def ending(function):
     """A command of dsmote's that does nothing else."""
     debug = click.option("--debug", is_flag=True)
     return click.command(cls=JobCommand, keys=())(debug(function))
 
 
-def run(*command: str) -> subprocess.CompletedProcess[str]:
+def run(*command):
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     env = {**os.environ, "PYTHONPATH": path}
     return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=env)
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("job.yaml").write_text(JOB)
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[JobSpec]:
+def asked(monkeypatch):
     """The jobs that commands would run."""
-    found: list[JobSpec] = []
+    found = []
 
-    def run_spec(spec: JobSpec, **options: Any) -> JobResult:
+    def run_spec(spec, **options):
         found.append(spec)
         return JobResult("planned", None, None, None, 0.0)
 
@@ -61,7 +58,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[JobSpec]:
     return found
 
 
-def test_version_and_help() -> None:
+def test_version_and_help():
     assert call("--version").output == f"dsmote, version {__version__}\n"
     commands = {"demo", "plan", "resample", "run", "samplers", "schema"}
     assert set(main.commands) == commands <= set(call("--help").output.split())
@@ -73,7 +70,7 @@ def test_version_and_help() -> None:
         assert f"\n| {code} | " in readme
 
 
-def test_every_key_of_a_job_is_an_option_of_resample() -> None:
+def test_every_key_of_a_job_is_an_option_of_resample():
     """They are made from the fields: nothing else must know a new key."""
     command = main.commands["resample"]
     params = command.get_params(click.Context(command))
@@ -143,13 +140,13 @@ SVM = ("--sampler", "svm", "--param")
         ((*SVM, "carry=[a, 'b=1']"), {"sampler": "svm", "params": {"carry": ["a", "b=1"]}}),
     ],
 )
-def test_options_reach_the_job(args: tuple, expected: dict, asked: list[JobSpec]) -> None:
+def test_options_reach_the_job(args, expected, asked):
     result = call(*RESAMPLE, "--quiet", *args)
     assert result.exit_code == 0, result.output
     assert asked == [JobSpec("in", "y", output="out", **expected)]
 
 
-def test_the_scheduler_of_the_command_line_is_taken(asked: list[JobSpec]) -> None:
+def test_the_scheduler_of_the_command_line_is_taken(asked):
     tls = "security: {tls_ca_file: a, tls_client_cert: b, tls_client_key: c}"
     Path("job.yaml").write_text(f"{JOB}cluster: {{n_workers: 2, memory_limit: 2GiB, {tls}}}\n")
     security = {"tls_ca_file": "a", "tls_client_cert": "b", "tls_client_key": "c"}
@@ -197,7 +194,7 @@ def test_the_scheduler_of_the_command_line_is_taken(asked: list[JobSpec]) -> Non
         ((*RESAMPLE, *SVM, "k_neighbors=1", "--k-neighbors", 2), "and --k-neighbors give the same"),
     ],
 )
-def test_wrong_usage_exits_with_2(args: tuple, message: str) -> None:
+def test_wrong_usage_exits_with_2(args, message):
     result = call(*args)
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
@@ -219,9 +216,9 @@ def test_wrong_usage_exits_with_2(args: tuple, message: str) -> None:
         (MemoryError(), "Error: MemoryError: \n", 1),
     ],
 )
-def test_failure_is_one_message(raised: Exception, message: str, code: int) -> None:
+def test_failure_is_one_message(raised, message, code):
     @ending
-    def fail() -> None:
+    def fail():
         raise raised
 
     before = dict(os.environ)
@@ -232,11 +229,11 @@ def test_failure_is_one_message(raised: Exception, message: str, code: int) -> N
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_signal_is_130_and_a_second_one_does_not_disturb(number: int) -> None:
+def test_signal_is_130_and_a_second_one_does_not_disturb(number):
     cleaned = []
 
     @ending
-    def wait() -> None:
+    def wait():
         try:
             signal.raise_signal(number)
         finally:
@@ -250,22 +247,7 @@ def test_signal_is_130_and_a_second_one_does_not_disturb(number: int) -> None:
     assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
 
 
-def test_an_interrupt_that_python_dropped_ends_the_run_all_the_same() -> None:
-    went_on = []
-
-    @ending
-    def command() -> None:
-        with contextlib.suppress(KeyboardInterrupt):  # as the garbage collector would
-            signal.raise_signal(signal.SIGINT)
-        went_on.append("after the signal")
-        Display(lines=False).stage("putting the output in place")
-        went_on.append("too far")
-
-    assert CliRunner().invoke(command).exit_code == 130
-    assert went_on == ["after the signal"]
-
-
-def test_samplers_are_listed() -> None:
+def test_samplers_are_listed():
     lines = call("samplers").stdout.splitlines()
     for line, (name, kind) in zip(lines, samplers().items(), strict=True):
         assert line.split(maxsplit=2) == [name, kind.__name__, kind._summary]
@@ -276,7 +258,7 @@ def test_samplers_are_listed() -> None:
     assert found["random-under"]["kind"] == "under-sampling"
 
 
-def test_help_needs_neither_pandas_nor_dask() -> None:
+def test_help_needs_neither_pandas_nor_dask():
     code = (
         "import sys, click, dsmote.cli\n"
         "slow = {'pandas', 'dask', 'distributed', 'pyarrow', 'rich', 'ruamel'}\n"
@@ -288,23 +270,7 @@ def test_help_needs_neither_pandas_nor_dask() -> None:
     assert run(sys.executable, "-c", code).stdout == "[]\n"
 
 
-def test_log_of_dasks_client_is_silenced_whenever_dask_is_imported() -> None:
-    """It has a level of its own, given to it when it is imported, which is while a command runs."""
-    code = """
-import logging
-from dsmote.cli import _without_logs_of_dask
-with _without_logs_of_dask():
-    import distributed
-    logging.getLogger("distributed.client").error("while it runs")
-logging.getLogger("distributed.client").error("afterwards")
-"""
-    done = run(sys.executable, "-c", code)
-    assert done.returncode == 0, done.stderr
-    assert "while it runs" not in done.stderr
-    assert "afterwards" in done.stderr
-
-
-def test_the_commands_by_which_it_is_started() -> None:
+def test_the_commands_by_which_it_is_started():
     assert run(sys.executable, "-m", "dsmote", "--version").stdout.startswith("dsmote, version")
     if not any(point.name == "dsmote" for point in entry_points(group="dask_cli")):
         pytest.skip("the package is not installed, so that dask does not know of it")

@@ -1,8 +1,5 @@
 import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import dask
 import psutil
@@ -16,16 +13,16 @@ from dsmote.plan import MemoryLimitError
 
 
 @pytest.fixture
-def impatient() -> Iterator[None]:
+def impatient():
     with dask.config.set({"distributed.comm.timeouts.connect": "300ms"}):
         yield
 
 
-def is_profiled(dask_worker: Any) -> bool:
+def is_profiled(dask_worker):
     return "profile" in dask_worker.periodic_callbacks
 
 
-def test_local_cluster_ends_with_the_block() -> None:
+def test_local_cluster_ends_with_the_block():
     profile = dask.config.set({"distributed.worker.profile.enabled": True})
     with pytest.raises(KeyError), profile, connect(n_workers=2, memory_limit="500MiB") as client:
         workers = client.scheduler_info()["workers"].values()
@@ -57,7 +54,7 @@ def test_local_cluster_ends_with_the_block() -> None:
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "127.0.0.1:9", "nonsense://x", "tcp://"])
-def test_unreachable_scheduler_is_named(address: str, impatient: None) -> None:
+def test_unreachable_scheduler_is_named(address, impatient):
     started = time.monotonic()
     message = f"no Dask scheduler answers at {address}"
     for how, configured in ((address, ""), (None, address)):
@@ -74,7 +71,7 @@ def test_unreachable_scheduler_is_named(address: str, impatient: None) -> None:
     assert dask.config.get("scheduler", None) is None
 
 
-def test_peak_memory_grows() -> None:
+def test_peak_memory_grows():
     before = peak_memory()
     block = bytearray(200 * 2**20)
     block[::4096] = b"x" * len(block[::4096])
@@ -121,15 +118,13 @@ def test_peak_memory_grows() -> None:
         ({"security": {"tls_client_key": "/no"}}, FileNotFoundError, "/no"),
     ],
 )
-def test_what_cannot_be_used_is_refused(
-    given: dict[str, Any], error: type[Exception], message: str
-) -> None:
+def test_what_cannot_be_used_is_refused(given, error, message):
     unset = {"scheduler-address": "", "scheduler-file": ""}
     with dask.config.set(unset), pytest.raises(error, match=message), connect(**given):
         pass
 
 
-def test_scheduler_file_that_leads_nowhere_is_named(tmp_path: Path, impatient: None) -> None:
+def test_scheduler_file_that_leads_nowhere_is_named(tmp_path, impatient):
     file = tmp_path / "scheduler.json"
     with pytest.raises(FileNotFoundError, match=r"cannot read the scheduler file .*r\.json"):
         connect(file).__enter__()

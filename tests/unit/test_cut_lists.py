@@ -1,7 +1,5 @@
 """A list that is too long to print says how many more there are, wherever it is printed."""
 
-from __future__ import annotations
-
 import re
 import zipfile
 
@@ -23,32 +21,32 @@ NUMBERS = pd.DataFrame(RNG.normal(size=(N, WIDE)), columns=[f"c{i}" for i in ran
 TEXTS = NUMBERS.map(lambda value: "abc"[int(value > 0)])
 
 
-def raised(call, *args, **named) -> str:
+def raised(call, *args, **named):
     with pytest.raises((ValueError, TypeError, OSError)) as caught:
         call(*args, **named)
     return str(caught.value)
 
 
-def ordered(first: str, other: str) -> str:
+def ordered(first, other):
     levels = [[f"{kind}{i:02d}" for i in range(WIDE)] for kind in (first, other)]
     dtypes = tuple(pd.CategoricalDtype(some, ordered=True) for some in levels)
     return raised(unify_categories, "c", dtypes)
 
 
-def archive(folder) -> str:
+def archive(folder):
     with zipfile.ZipFile(folder / "a.csv.zip", "w") as file:
         for i in range(WIDE):
             file.writestr(f"{i}.csv", "a,b\n1,2\n")
     return raised(open_source, str(folder / "a.csv.zip"))
 
 
-def columns(folder) -> str:
+def columns(folder):
     NUMBERS.to_parquet(folder / "in.parquet")
     source = open_source(str(folder / "in.parquet"), None)
     return raised(check_columns, source, {"target": ["y"]})
 
 
-def foreign(folder) -> str:
+def foreign(folder):
     (folder / "out").mkdir()
     for i in range(WIDE):
         (folder / "out" / f"{i}.txt").touch()

@@ -13,7 +13,7 @@ EXAMPLES = ROOT / "examples"
 FULL = (pytest.mark.slow, pytest.mark.timeout(1200))
 
 
-def run(name: str, *arguments: str, cwd: Path) -> str:
+def run(name, *arguments, cwd):
     """Output of an example, run from a folder that is not its own, in which it leaves nothing."""
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
@@ -31,21 +31,21 @@ def run(name: str, *arguments: str, cwd: Path) -> str:
     return done.stdout
 
 
-def found(pattern: str, out: str) -> list[tuple[float, ...]]:
+def found(pattern, out):
     """Numbers in the places of a text that a pattern fits."""
     places = re.findall(pattern, out, flags=re.M)
     assert places, out
     return [tuple(float(number.replace(",", "")) for number in each) for each in places]
 
 
-def test_every_example_is_tested_and_holds_no_absolute_path() -> None:
+def test_every_example_is_tested_and_holds_no_absolute_path():
     tested = set(re.findall(r'run\(\s*"(\w+\.py)"', Path(__file__).read_text(encoding="utf-8")))
     assert tested == {file.name for file in EXAMPLES.glob("*.py")}
     for file in EXAMPLES.glob("*.py"):
         assert not re.search(r"""["'](/\w|[A-Z]:\\)""", file.read_text(encoding="utf-8")), file
 
 
-def test_quickstart(tmp_path: Path) -> None:
+def test_quickstart(tmp_path):
     out = run("quickstart.py", cwd=tmp_path)
     ((one, other),) = found(r"rows per class \[(\d+), (\d+)\]", out)
     assert one == other
@@ -54,7 +54,7 @@ def test_quickstart(tmp_path: Path) -> None:
     assert "SMOTENC" in out.partition("3.")[2]
 
 
-def test_dask_dataframe(tmp_path: Path) -> None:
+def test_dask_dataframe(tmp_path):
     out = run("dask_dataframe.py", "--rows", "8000", cwd=tmp_path)
     ((one, other),) = found(r"after: +\{'(?:yes|no)': (\d+), '(?:yes|no)': (\d+)\}", out)
     assert one == other
@@ -62,7 +62,7 @@ def test_dask_dataframe(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("full", [False, pytest.param(True, marks=FULL)], ids=["few", "full"])
-def test_larger_than_memory(full: bool, tmp_path: Path) -> None:
+def test_larger_than_memory(full, tmp_path):
     less = () if full else ("--rows", "60000", "--memory", "1GiB")
     out = run("larger_than_memory.py", *less, cwd=tmp_path)
     ((before, written),) = found(r"(?s)table: ([\d,]+) rows.*rows written: ([\d,]+)", out)
@@ -75,7 +75,7 @@ def test_larger_than_memory(full: bool, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("full", [False, pytest.param(True, marks=FULL)], ids=["few", "full"])
-def test_insurance_case_study(full: bool, data_dir: Path, tmp_path: Path) -> None:
+def test_insurance_case_study(full, data_dir, tmp_path):
     table = str(data_dir / "insurance_crosssell_train.parquet")
     less = () if full else ("--rows", "20000", "--trees", "20")
     out = run("insurance_case_study.py", table, *less, cwd=tmp_path)

@@ -9,17 +9,9 @@ import dask
 import pytest
 from threadpoolctl import threadpool_info
 
-from dsmote import ADASYN
-from dsmote.execute import Recipe, resources
+from dsmote.execute import resources
 from dsmote.execute.graph import FAN_IN, tree
-from dsmote.execute.resources import (
-    current_client,
-    memory_limit,
-    single_threaded,
-    thread_count,
-    thread_pool,
-)
-from tests.tables import dask_frame, even, numbers
+from dsmote.execute.resources import memory_limit, single_threaded, thread_count, thread_pool
 
 # ---- tasks
 
@@ -33,34 +25,6 @@ def test_trees_join_in_order(n):
     joints = len(tasks) - n
     assert joints <= 2 + -(-n // FAN_IN) + -(-n // FAN_IN**2)
     assert all(len(task[1]) <= FAN_IN for key, task in tasks.items() if key[0] != "leaf")
-
-
-def test_a_partition_is_indexed_once_for_small_classes(monkeypatch):
-    indexed = []
-    index_all = Recipe.index_all
-
-    def watched(self, matrix, n_queries):
-        indexed.append(len(matrix))
-        return index_all(self, matrix, n_queries)
-
-    monkeypatch.setattr(Recipe, "index_all", watched)
-    table = numbers(120, 36)
-    table.loc[:29, "y"], table.loc[30:49, "y"] = 2, 3
-    how = ADASYN(random_state=0, sampling_strategy="all")
-    lazy = how.resample(dask_frame(table, even(120, 4)), target="y")
-    lazy.compute(scheduler="synchronous")
-    assert indexed == [30] * 4
-    indexed.clear()
-    how.resample(table, target="y")
-    assert indexed == [120]
-
-
-def test_lists_of_neighbours_are_merged_a_few_at_a_time():
-    frame = dask_frame(numbers(120, 36), even(120, 30))
-    graph = dict(ADASYN(random_state=0).resample(frame, target="y").__dask_graph__())
-    merges = [task for key, task in graph.items() if "nearest-of-all-" in str(key)]
-    assert len(merges) == 4 + 1
-    assert all(len(task[1]) <= 8 for task in merges)
 
 
 # ---- threads and memory
@@ -81,13 +45,6 @@ def test_the_machine_limits_what_is_in_memory():
     assert limit.allowed == int(0.8 * limit.bytes)
 
 
-def test_no_client_no_cluster():
-    assert current_client() is None
-    with dask.config.set(scheduler="threads"):
-        assert current_client() is None
-    assert "machine" in memory_limit(on_cluster=True).source
-
-
 class Cluster:
     def __init__(self, *workers):
         names = ("memory_limit", "nthreads")
@@ -99,8 +56,7 @@ class Cluster:
 
 
 @pytest.mark.parametrize(
-    ("workers", "found"),
-    [(((8 * 2**30, 8), (4 * 2**30, 1)), (8 * 2**30, 8)), (((0, 8),), None)],
+    ("workers", "found"), [(((8 * 2**30, 8), (4 * 2**30, 1)), (8 * 2**30, 8)), (((0, 8),), None)]
 )
 def test_the_tightest_worker_counts(workers, found, monkeypatch):
     monkeypatch.setattr(resources, "current_client", lambda: Cluster(*workers))

@@ -30,7 +30,6 @@ from dsmote.neighbors import (
     measure_recall,
     project,
 )
-from dsmote.neighbors.tree import intrinsic_dimension
 from dsmote.plan.memory import Needs, class_memory
 from tests.tables import naive_neighbours, peak_of
 
@@ -163,17 +162,6 @@ def test_recall_is_one_for_exact_searches_and_less_for_a_sample():
 # ---- the choice
 
 
-@pytest.mark.parametrize("rank", [1, 3, 8])
-def test_intrinsic_dimension_is_that_of_the_spread(rank, rng):
-    axes = np.linalg.qr(rng.normal(size=(20, 20)))[0][:rank]
-    sample = rng.normal(size=(4_000, rank)) @ axes
-    assert abs(intrinsic_dimension(sample) - rank) < 0.05 * rank + 1e-9
-    assert abs(intrinsic_dimension(1e-9 * sample + 1.0) - rank) < 0.1 * rank
-    assert abs(intrinsic_dimension(1e200 * sample) - rank) < 0.1 * rank
-    for none in (np.zeros((5, 3)), np.empty((0, 3)), np.ones((1, 2)), np.empty((4, 0))):
-        assert intrinsic_dimension(none) == 0.0
-
-
 def test_trees_for_few_directions_and_brute_force_for_many_or_few_rows(rng):
     low, high = rng.normal(size=(512, 4)) @ rng.normal(size=(4, 30)), rng.normal(size=(512, 30))
     chosen = choose_engine(50_000, high)
@@ -186,39 +174,6 @@ def test_trees_for_few_directions_and_brute_force_for_many_or_few_rows(rng):
     assert "all of 500 rows" in choose_engine(500, low).why
     assert choose_engine(500, low, fast=True).name == "tree (eps=0.5)"
     assert choose_engine(600, low).name == "tree"
-
-
-@pytest.mark.parametrize(
-    ("numeric", "categorical", "levels", "engine"),
-    [
-        (3, 0, 1, "tree"),
-        (3, 3, 4, "tree"),
-        (3, 10, 4, "brute"),
-        (3, 30, 4, "brute"),
-        (10, 3, 4, "brute"),
-        (1, 2, 2, "tree"),
-        (3, 30, 1, "tree"),
-        (3, 1000, 2, "brute"),
-        (1, 800, 10, "brute"),
-        # Of columns with very many levels the tree has hardly any corner, and short lists.
-        (3, 10, 5000, "tree"),
-        (10, 10, 5000, "brute"),
-    ],
-)
-def test_categorical_columns_count_as_directions(numeric, categorical, levels, engine, rng):
-    sample = rng.normal(size=(512, numeric))
-    codes = rng.integers(0, levels, (512, categorical))
-    assert choose_engine(6_000, sample, codes, 1.0).name == engine
-    # Only which levels are equal counts, and how much they weigh.
-    hashed = rng.permutation(2**20)[:levels].astype(np.uint32)[codes]
-    assert choose_engine(6_000, sample, hashed, 1.0).name == engine
-    assert choose_engine(6_000, sample, codes, 1e-3).name == choose_engine(6_000, sample).name
-
-
-def test_samples_of_wide_tables_take_little_memory(rng):
-    sample = rng.normal(size=(512, 4_000))
-    # Of all products of pieces at once it was 500 MB.
-    assert peak_of(lambda: choose_engine(50_000, sample)) < 4 * sample.nbytes
 
 
 # ---- groups
@@ -251,20 +206,6 @@ def test_neighbours_in_groups_are_those_as_if_the_group_were_alone(n, of, k, tie
         at = np.searchsorted(members, row)
         np.testing.assert_array_equal(near, members[expected[1][at]])
         np.testing.assert_allclose(lengths, expected[0][at])
-
-
-@pytest.mark.parametrize("eps", [0.0, 0.5])
-def test_what_is_said_of_the_engines_of_groups(eps):
-    rows = np.arange(12.0)[:, None]
-    kinds = {0: BruteSearch, 6: lambda rows: TreeSearch(rows, eps)}
-    index = GroupedSearch(
-        np.repeat([0, 1, 2], [6, 5, 1]), 2, lambda ids: kinds[int(ids[0])](rows[ids])
-    )
-    assert index.engine == "brute, tree in 2 group(s)"
-    assert index.exact == (not eps)
-    with pytest.raises(NotImplementedError, match="a point that is not in the index has no group"):
-        index.query_points(np.zeros((1, 1)), 1)
-    assert GroupedSearch(np.arange(3), 2, BruteSearch).engine == "none in 0 group(s)"
 
 
 # ---- principal components
@@ -343,27 +284,6 @@ def test_faiss_equal_rows(n, rng):
     assert (found != ids[:, None]).all()
     same = FaissIndex().build(np.ones((30, 2))).query(np.arange(30), 29)[1]
     assert (np.sort(same, axis=1) == [[j for j in range(30) if j != i] for i in range(30)]).all()
-
-
-@needs_faiss
-def test_faiss_rows_that_spread_evenly_are_searched_by_codes(rng):
-    rows = rng.normal(size=(20_000, 16))
-    index = FaissIndex(n_probe=30).build(rows)
-    assert "FastScan" in type(index._index).__name__
-    assert measure_recall(index, rows, 5, seed=0)["recall"] > 0.85
-    some = np.arange(300)
-    again = pickle.loads(pickle.dumps(index)).query(some, 5)[1]
-    np.testing.assert_array_equal(again, index.query(some, 5)[1])
-
-
-@needs_faiss
-def test_faiss_queries_whose_cells_hold_too_few_rows_are_answered_in_full():
-    index = FaissIndex(n_lists=100, n_probe=1).build(MANY)
-    distances, found = index.query(IDS[:200], 300)
-    assert np.isfinite(distances).all()
-    assert all(len(set(row)) == 300 for row in found.tolist())
-    few = index.query(IDS[:50], 4999)
-    np.testing.assert_array_equal(few[1], BruteSearch(MANY).query(IDS[:50], 4999)[1])
 
 
 @needs_faiss

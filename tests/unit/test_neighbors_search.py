@@ -11,13 +11,10 @@ from dsmote.neighbors import (
     DirectSearch,
     MixedSearch,
     TreeSearch,
-    ValueDifferenceSearch,
-    brute,
     exact,
 )
-from dsmote.neighbors.brute import CORNERS, Corners, Points, scan
 from dsmote.neighbors.exact import group_equal_rows
-from tests.tables import assert_same, naive_neighbours, peak_of
+from tests.tables import assert_same, naive_neighbours
 
 SEARCHES = [TreeSearch, BruteSearch, DirectSearch]
 RNG = np.random.default_rng(5)
@@ -25,20 +22,6 @@ RNG = np.random.default_rng(5)
 
 def _mixed(rows):
     return MixedSearch(rows, np.empty((len(rows), 0), dtype=np.int32), 0.0)
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """How many candidates were asked for, each time a search has asked."""
-    numbers = []
-    for kind in (TreeSearch, MixedSearch, ValueDifferenceSearch):
-
-        def counted(self, queries, n, original=kind._candidates):
-            numbers.append(n)
-            return original(self, queries, n)
-
-        monkeypatch.setattr(kind, "_candidates", counted)
-    return numbers
 
 
 # ---- equal rows, and the unit
@@ -68,17 +51,6 @@ def test_groups_are_the_equal_rows(way, matrix, data):
     for u in range(groups.n_unique):
         members = groups.members[groups.starts[u] : groups.starts[u + 1]].tolist()
         assert members == [i for i, key in enumerate(keys) if key == order[u]]
-
-
-@pytest.mark.parametrize("search", [TreeSearch, BruteSearch])
-def test_rows_are_kept_not_copied_and_not_changed(search, rng):
-    rows = rng.normal(size=(50, 2))
-    before = rows.copy()
-    rows.flags.writeable = False
-    index = search(rows)
-    assert np.shares_memory(index._rows, rows)
-    index.query(np.arange(50), 3)
-    np.testing.assert_array_equal(rows, before)
 
 
 # ---- rows that are hard to tell apart
@@ -116,46 +88,6 @@ def test_rows_that_are_hard_to_tell_apart(name, search):
     assert_same(found, [part[known] for part in expected])
 
 
-@pytest.mark.parametrize("cap", [-40, 0])
-@pytest.mark.parametrize("pending", [1, 1 << 18])
-def test_queries_that_are_given_up_are_answered_more_precisely(cap, pending, monkeypatch, rng):
-    for constant, value in (("TILE", 64), ("_CAP", cap), ("_PENDING", pending), ("_PAIRS", 5000)):
-        monkeypatch.setattr(brute, constant, value)
-    for rows in (rng.integers(0, 5, size=(300, 4)).astype(float), rng.normal(size=(300, 6))):
-        assert_same(BruteSearch(rows).query(np.arange(300), 6), naive_neighbours(rows, 6))
-
-
-@pytest.mark.parametrize("index", ["tree", "points", "mixed", "names"])
-def test_hundreds_of_rows_equally_near_are_left_to_brute_force(index, asked):
-    """Beyond so many candidates all rows are compared, which must leave the row out, too."""
-    n = 600
-    angles = np.linspace(0.0, 2.0 * np.pi, n, endpoint=False)
-    ring = np.column_stack([np.cos(angles), np.sin(angles), 0 * angles])
-    rows = np.concatenate([[[0.0] * 3], ring])
-    rows = np.concatenate([rows, rows + np.array([10.0, 0.0, 1e-3])])
-    codes = np.arange(n, dtype=np.int32)[:, None]  # a level of its own for each row
-    if index == "tree":
-        found = TreeSearch(rows).query(np.array([0, 601]), 5)[1]
-        np.testing.assert_array_equal(found, naive_neighbours(rows, 5)[1][[0, 601]])
-    elif index == "points":
-        point = np.array([[0.0, 0.0, 1e-9]])
-        assert_same(*(kind(rows).query_points(point, 5) for kind in (TreeSearch, BruteSearch)))
-    else:
-        mixed = MixedSearch(np.zeros((n, 1)), codes, 1.0)
-        search = mixed if index == "mixed" else ValueDifferenceSearch(codes, (np.eye(n),), "tree")
-        found = search.query(np.arange(n), 5)[1]
-        assert found[0].tolist() == [1, 2, 3, 4, 5]
-        assert (found[5:] == np.arange(5)).all()
-        assert (found != np.arange(n)[:, None]).all()
-    assert max(asked, default=0) <= 512
-
-
-def test_what_an_approximate_engine_proposes_is_taken_as_it_is(asked, rng):
-    rows = rng.normal(size=(200, 2)).round(1)  # with many ties
-    TreeSearch(rows, eps=0.5).query(np.arange(200), 3)
-    assert asked == [5]
-
-
 # ---- points that are not in the index
 
 
@@ -172,78 +104,4 @@ def test_points_whose_squares_overflow_are_infinitely_far(search, far, constant,
     assert neighbours[1, 0] == 5
 
 
-def off_the_axes(levels, other):
-    """Rows of which a column is constant, as in a partition, and points with another value."""
-    rows = np.column_stack([RNG.normal(size=(3000, 3)), np.full(3000, 7.0)])
-    points = np.column_stack([RNG.normal(size=(200, 3)), np.full(200, other)])
-    if levels:
-        rows[:, :3] = RNG.integers(0, 12, (3000, 3))
-        points[:, :3] = RNG.integers(0, levels, (200, 3)) + 0.5
-    return rows, points
-
-
-@pytest.mark.parametrize(
-    ("rows", "points", "most"),
-    [
-        *((*off_the_axes(levels, 9.0), 112) for levels in (0, 4)),
-        *((*off_the_axes(levels, 1.6e18), 512) for levels in (0, 4)),
-        # Fewer rows than columns span few axes.
-        (RNG.normal(size=(600, 800)), 50 * RNG.normal(size=(3, 800)), 112),
-    ],
-)
-def test_points_off_the_axes_cost_a_bounded_number_of_candidates(rows, points, most, asked):
-    expected = BruteSearch(rows).query_points(points, 5)
-    assert_same(TreeSearch(rows).query_points(points, 5), expected)
-    assert max(asked) <= most
-
-
-# ---- brute force: corners of levels, and what a scan keeps
-
-
-@pytest.mark.parametrize("levels", [1, 2, 3, 10_000])
-@pytest.mark.parametrize("columns", [2, 30, 400])
-def test_there_are_never_many_corners_nor_one_level_without(levels, columns, rng):
-    codes = rng.integers(0, levels, (100, columns))
-    codes[:, columns // 2 :] = 0
-    codes[:, -1] = 5
-    corners = Corners(codes, 1.0)
-    rare = corners.rare(codes)
-    assert all(len(np.unique(codes[rare[:, j], j])) != 1 for j in range(columns))
-    assert corners.width <= CORNERS + 2 * columns
-    assert levels > 2 or not rare.any()
-
-
-@pytest.mark.parametrize(("dtype", "most"), [(np.float32, 4.1), (np.float64, 4.001)])
-def test_a_scan_keeps_hardly_more_than_the_neighbours(dtype, most, rng):
-    def scanned(rows, k):
-        squares = (rows**2).sum(axis=1)
-        table, lengths = np.column_stack([rows, squares]).astype(dtype), np.sqrt(squares)
-        return scan(
-            Points(table, lengths), lambda a, b: Points(table[a:b], lengths[a:b]), len(rows), k
-        )
-
-    kept = scanned(rng.uniform(-1, 1, (1000, 5)), 4)
-    assert not kept.lost.any()
-    assert 4 <= len(kept.owner) / 1000 <= most
-    # Too many that are equally far are given up, and nothing is held of them.
-    kept = scanned(np.concatenate([np.eye(400), np.zeros((5, 400))]), 7)
-    assert kept.lost[:400].all()
-    assert not np.isin(kept.owner, np.flatnonzero(kept.lost)).any()
-
-
 # ---- memory
-
-
-def test_all_pairs_are_never_held(rng):
-    n = 12_000
-    index = BruteSearch(rng.normal(size=(n, 4)))
-    assert peak_of(lambda: index.query(np.arange(2_000), 5)) < 96 * 2**20 < 2_000 * n * 8
-
-
-@pytest.mark.parametrize("equal", [1, 3])
-def test_the_second_index_takes_half_as_much_again_as_the_rows(equal, rng):
-    """It is made, for a moment, where some rows need brute force; the projection counts that."""
-    rows = np.repeat(rng.normal(size=(30_000 // equal, 40)), equal, axis=0)
-    index = TreeSearch(rows)
-    peak = peak_of(lambda: index._compared(np.arange(3), 5, np.arange(3)))
-    assert peak < len(rows) // equal * (12 * 40 + 60) + 2**21

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote import SMOTE, SMOTEN, SMOTENC, RandomOverSampler
+from dsmote import SMOTE, SMOTENC, RandomOverSampler
 from dsmote.execute import generate
 from dsmote.execute.extract import merge_nearest
 from dsmote.execute.recipe import NearestOfAll
@@ -24,7 +24,6 @@ from dsmote.plan.memory import (
     ClassMemory,
     Needs,
     class_memory,
-    format_both,
     looking_bytes,
     project,
 )
@@ -41,21 +40,6 @@ BASE = {
     "row_bytes": 20_000,
     "needs": Needs(5, passthrough=10),
 }
-
-
-@pytest.mark.parametrize(
-    ("changed", "part"),
-    [
-        *(({name: 100_000}, "generate") for name in ("n_numeric", "n_categorical", "block_rows")),
-        *(({name: 10**6}, "gather") for name in ("n_rows", "n_exact")),
-        ({"row_bytes": 10**6}, "block"),
-        ({"needs": Needs(500)}, "generate"),
-        ({"needs": Needs(5, passthrough=100)}, "index"),
-    ],
-)
-def test_more_of_anything_needs_more(changed, part):
-    less, more = class_memory(**BASE), class_memory(**{**BASE, **changed})
-    assert getattr(more, part) > getattr(less, part)
 
 
 def test_what_an_index_holds_is_projected():
@@ -147,7 +131,7 @@ def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, block_peaks
 
 @pytest.mark.parametrize(
     ("engine", "n_columns", "levels", "n"),
-    [("brute", 800, 2, 300), ("brute", 200, 30, 600), ("tree", 12, 2, 900), ("tree", 12, 40, 900)],
+    [("brute", 200, 30, 400), ("tree", 12, 40, 900)],
 )
 def test_what_a_block_of_categories_takes_is_projected(engine, n_columns, levels, n, block_peaks):
     rng = np.random.default_rng(0)
@@ -164,10 +148,8 @@ def test_what_a_block_of_categories_takes_is_projected(engine, n_columns, levels
 @pytest.mark.parametrize(
     ("engine", "width", "n", "k", "kind"),
     [
-        ("brute", 3_000, 600, 5, "noise"),
         ("brute", 40, 12_000, 5, "noise"),
         ("brute", 20, 4_000, 200, "noise"),
-        ("brute", 10, 20_000, 5, "ties"),
         ("brute", 30, 20_000, 5, "far apart"),
         ("tree", 20, 4_000, 200, "noise"),
         ("tree", 10, 20_000, 5, "ties"),
@@ -206,45 +188,6 @@ def test_counts_of_levels_are_projected(n_classes):
     tracemalloc.stop()
     assert len(made) == 5_000
     assert held <= counts.bytes <= 2 * held
-
-
-def test_levels_count_for_the_worker():
-    ids = pd.DataFrame({"id": [f"{i}" for i in range(6_000)], "y": np.arange(6_000) % 3 == 0})
-    few = ids.assign(id=ids["id"].str[:1])
-    more, less = (SMOTEN().plan(table, target="y").memory.worker_bytes for table in (ids, few))
-    assert more - less > 6_000 * 400
-    need = [class_memory(**BASE)]
-    _, problems = project(need, 10**6, Limit(2**30, 1, "w"), levels=10**10)
-    assert "carry columns of very many levels, such as an id" in problems[0]
-
-
-@pytest.mark.parametrize(
-    ("dtype", "start", "twice"),
-    [
-        ("int64", 0, False),
-        ("int64", 2**53, True),
-        ("int64", -(2**60), True),
-        ("uint64", 2**63, True),
-        ("Int64", 0, False),
-        ("Int64", 2**60, True),
-        ("int64[pyarrow]", 0, False),
-        ("int64[pyarrow]", 2**60, True),
-        ("datetime64[s]", 10**9, False),
-        ("datetime64[ns]", 10**18, True),
-        ("timedelta64[ms]", 10**9, False),
-    ],
-)
-@pytest.mark.parametrize("lazy", [False, True])
-def test_only_values_that_float64_does_not_hold_are_projected_twice(dtype, start, twice, lazy):
-    n = 3_000
-    kind = "uint64" if dtype == "uint64" else "int64"
-    values = np.arange(n, dtype=kind) % n + np.array(start, dtype=kind)
-    column = pd.Series(values.view(dtype) if dtype[:4] in ("date", "time") else values).astype(
-        dtype
-    )
-    frame = pd.DataFrame({"a": column, "b": np.arange(n) % 7 / 7, "y": np.arange(n) % 3 == 0})
-    plan = SMOTE().plan(dd.from_pandas(frame, npartitions=3) if lazy else frame, target="y")
-    assert plan.memory.gather_bytes == 2 * 1_000 * (8 * 2 + 8 * twice + 8)
 
 
 def test_weights_and_groups_are_projected():
@@ -292,20 +235,6 @@ def test_a_worker_holds_every_term_of_the_projection(threads, more, expected):
     # Exactly four fifths of a limit may be planned for.
     assert not projected(-(-found.worker_bytes * 5 // 4))[1]
     assert projected(found.worker_bytes * 5 // 4 - 2)[1]
-
-
-@pytest.mark.parametrize("above", [1, 2**10, 2**20, 2**24, 2**30])
-@pytest.mark.parametrize("allowed", [1_000, 2**20, 2**30, 5 * 2**40])
-def test_numbers_of_a_refusal_differ_as_printed(allowed, above):
-    both = format_both(allowed + above, allowed)
-    assert both[0] != both[1]
-    assert {text.partition(" ")[2] for text in both} <= {"bytes", "KiB", "MiB", "GiB", "TiB"}
-    limit = Limit(allowed * 5 // 4 + 1, 1, "the limit of a worker")
-    need = limit.allowed + above - PROCESS_BYTES
-    if need > 0:
-        _, (problem,) = project([class_memory(**BASE)], 0, limit, held=need, process=PROCESS_BYTES)
-        needed, allows = (problem.split(end)[0].split(": ")[-1] for end in (" (", " allowed"))
-        assert needed != allows
 
 
 def test_lists_of_neighbours_and_copies_are_held_and_built():

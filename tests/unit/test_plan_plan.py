@@ -1,7 +1,5 @@
 """The plan: classes, blocks, memory, problems and warnings, as JSON and as text."""
 
-from __future__ import annotations
-
 import json
 import re
 
@@ -11,12 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote import SMOTE, SMOTENC
-from dsmote.neighbors import TreeIndex, choose_engine
+from dsmote.neighbors import TreeIndex
 from dsmote.plan import COPY, Limit, Profile, make_plan, make_schema
-from dsmote.plan.memory import PROCESS_BYTES, Needs, looking_bytes
-from dsmote.plan.plan import MOST_BLOCKS, RULE_OF_THUMB
-from tests.tables import numbers
+from dsmote.plan.memory import Needs, looking_bytes
+from dsmote.plan.plan import MOST_BLOCKS
 
 SCHEMA = make_schema(["x", "z"], [np.dtype("f8")] * 2)
 
@@ -62,27 +58,6 @@ def test_a_plan_can_be_read_and_written():
         assert "new rows: 1 partition(s) of at most 800 rows" in text
         assert "passes over the data: 2 (counting; the output)" in text
         assert " in one worker; " in text
-
-
-def test_warnings():
-    small = planned({0: 100, 1: 3, 2: 50}, {2: 50})
-    assert small.warnings == ("fewer than k + 1 = 6 rows, so unchanged: class 1 (3 rows)",)
-    small.check()
-    # Of classes that grow only, k is said to be small.
-    for new in ({1: 70_000, 2: 100}, {2: 100}):
-        large = planned({0: 90_000, 1: 20_000, 2: 100}, new)
-        said = [w for w in large.warnings if w.startswith(RULE_OF_THUMB)]
-        assert len(said) == (1 in new)
-        assert all("k_neighbors=5 is small for class 1 (20,000 rows); a report" in w for w in said)
-
-
-def test_without_a_pass_the_plan_says_when_the_engine_is_chosen():
-    table = numbers()
-    plan = SMOTE().plan(table, target="y", class_counts=table["y"].value_counts())
-    assert plan.engine == "chosen when the rows are gathered"
-    assert SMOTE().plan(table, target="y").engine == "brute"
-    balanced = dict.fromkeys((0, 1), 96)
-    assert SMOTE().plan(table, target="y", class_counts=balanced).engine == "none"
 
 
 @given(
@@ -211,63 +186,3 @@ def test_a_slip_of_the_finger_is_refused(monkeypatch):
     monkeypatch.setattr("dsmote.plan.plan.MOST_BLOCKS", 10)  # of all classes together
     with pytest.raises(ValueError, match="Did you mistype sampling_strategy"):
         planned({0: 90, 1: 10, 2: 10}, {1: 250_000 * 6, 2: 250_000 * 6})
-
-
-@pytest.mark.parametrize(
-    ("rows", "columns", "group", "measured"),
-    [(6_000, 5_000, 2_000, 642), (1_048_576, 40, 74_899, 270)],
-)
-def test_the_projection_of_wide_and_narrow_tables_is_what_was_measured(
-    rows, columns, group, measured
-):
-    few, wanted = (rows // 10, rows) if columns > 40 else (rows // 100, rows // 20)
-    plan = make_plan(
-        sampler="X",
-        seed=0,
-        schema=make_schema([f"x{i}" for i in range(columns)], [np.dtype("f4")] * columns),
-        profile=Profile(counts={0: rows - few, 1: few}, assumed=True),
-        new={1: wanted - few - few},
-        needs=Needs(5),
-        engines={1: ("brute", "")},
-        partition_bytes=group * columns * 4,
-        row_bytes=columns * 4,
-        limit=Limit(2**40, 1, "w"),
-        process=PROCESS_BYTES,
-    )
-    assert measured <= plan.memory.worker_bytes / 2**20 <= 1.5 * measured
-
-
-@pytest.mark.parametrize(
-    "sampler",
-    [
-        SMOTE(scale="standard"),
-        SMOTE(n_components=2),
-        SMOTENC(categorical_features=["c"]),
-        SMOTENC(categorical_features=["c"], scale="robust"),
-    ],
-)
-def test_what_was_asked_for_is_noted_without_a_warning(sampler):
-    rng = np.random.default_rng(0)
-    X = pd.DataFrame(rng.normal(size=(300, 3)), columns=list("abc")).assign(c=rng.poisson(3, 300))
-    plan = sampler.plan(X, np.arange(300) % 10 == 0)
-    assert plan.warnings == ()
-    assert plan.notes
-    assert plan.to_dict()["notes"] == list(plan.notes)
-    assert "warning:" not in str(plan)
-    assert all(f"note: {note}" in str(plan) for note in plan.notes)
-
-
-@pytest.mark.parametrize("rank", [1, 2, 7, 8, 9, 10, 20])
-@pytest.mark.parametrize("n", [1_000, 10_000, 60_000, 10**6])
-def test_the_reason_for_an_engine_is_in_whole_numbers_that_agree(rank, n):
-    rng = np.random.default_rng(rank)
-    sample = rng.normal(size=(512, rank)) @ np.linalg.qr(rng.normal(size=(30, rank)))[0].T
-    choice = choose_engine(n, sample)
-    found = re.fullmatch(
-        r"because 30 numeric features vary in about (\d+) directions?, and (up to|above) "
-        r"(\d+) (a tree|comparing all rows) is the fastest exact search",
-        choice.why,
-    )
-    assert found is not None
-    about, most = int(found.group(1)), int(found.group(3))
-    assert (about <= most) == (found.group(2) == "up to") == (choice.name == "tree")

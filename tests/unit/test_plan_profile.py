@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from dsmote.execute.partition import profile
 from dsmote.plan import make_schema, merge_profiles
@@ -17,14 +16,8 @@ from dsmote.plan.profile import (
     LARGER_VALUES,
     SAMPLE_ROWS,
     SCALES,
-    LevelCounts,
-    count_levels,
-    different,
-    distinct_values,
     larger_rows,
-    level_key,
     look_at,
-    merge_levels,
     merge_moments,
     sample_rows,
     scaling_of,
@@ -61,7 +54,7 @@ LARGE_SCHEMA = make_schema(list(LARGE), list(LARGE.dtypes), target="y", has_targ
 LARGE_PROFILE = profile(LARGE, None, LARGE_SCHEMA)
 
 
-@settings(max_examples=10)
+@settings(max_examples=4)
 @given(st.lists(st.integers(0, MANY), max_size=4))
 def test_more_rows_are_kept_for_cells_but_few_equal_ones(cuts):
     parts = [profile(part, None, LARGE_SCHEMA) for part in split(LARGE, lengths_of(MANY, cuts))]
@@ -81,6 +74,7 @@ def test_rows_kept_for_cells_have_bounded_bytes(n_classes, width):
 
 
 @given(st.lists(st.integers(0, N), max_size=6))
+@settings(max_examples=8)
 def test_any_partitions_give_the_same(cuts):
     parts = split(TABLE, lengths_of(N, cuts))
     for part in parts:  # as after reading files: each has the categories that occur in it
@@ -106,81 +100,10 @@ def test_any_partitions_give_the_same(cuts):
     assert [len(np.unique(column)) for column in columns] == [4, 4, 2, 40]
 
 
-@pytest.mark.parametrize("values", [np.arange(20_000) % 777, np.arange(20_000) - 9, [3, 2**53, 3]])
-def test_marks_of_whole_numbers_leave_the_same_values(values):
-    values = np.asarray(values, dtype=float)
-    assert set(distinct_values(different(values))) == set(distinct_values(values))
-
-
-PAIRS = st.lists(st.tuples(st.sampled_from(["u", "v", None]), st.integers(0, 2)), max_size=30)
-
-
-def counted(pairs):
-    levels = list(dict.fromkeys(level for level, _ in pairs))
-    labels = list(dict.fromkeys(label for _, label in pairs))
-    counts = np.zeros((len(levels), len(labels)), dtype=np.int64)
-    for level, label in pairs:
-        counts[levels.index(level), labels.index(label)] += 1
-    return count_levels(levels, labels, counts)
-
-
-@given(pairs=PAIRS, cut=st.integers(0, 30))
-def test_parts_add_up_to_the_whole(pairs, cut):
-    one, other = counted(pairs[:cut]), counted(pairs[cut:])
-    whole, merged = counted(pairs), merge_levels(one, other)
-    assert merged == whole
-    assert (one, other) == (counted(pairs[:cut]), counted(pairs[cut:]))  # which are not changed
-    table = merged.table(["u", None, "absent"], [2, 0, "other"])
-    assert table.dtype == np.int64
-    assert table.tolist() == [
-        [pairs.count(("u", 2)), pairs.count(("u", 0)), 0],
-        [pairs.count((None, 2)), pairs.count((None, 0)), 0],
-        [0, 0, 0],
-    ]
-
-
-@pytest.mark.parametrize(
-    ("level", "key"),
-    [
-        *((missing, None) for missing in (None, np.nan, pd.NA, pd.NaT, np.float32("nan"))),
-        *((np.int64(3), 3), (np.str_("a"), "a"), (3.0, 3), (np.bool_(True), True)),
-    ],
-)
-def test_a_level_is_known_whatever_held_it(level, key):
-    assert level_key(level) == key
-    assert hash(level_key(level)) == hash(key)
-    counts = count_levels(["b", level], [0], np.array([[1], [2]]))
-    assert counts.table([level, "b"], [0]).tolist() == [[2], [1]]
-    assert LevelCounts({}).table([], [0, 1]).shape == (0, 2)
-
-
-THEIRS = {"standard": StandardScaler, "minmax": MinMaxScaler, "robust": RobustScaler}
-
-
 def merged(values, cuts, kind):
     """Look at parts of a column and merge them from the right."""
     parts = [look_at(part, kind) for part in reversed(np.split(values, cuts))]
     return scaling_of([functools.reduce(lambda right, left: merge_moments(left, right), parts)])
-
-
-@pytest.mark.parametrize("kind", SCALES)
-@pytest.mark.parametrize("name", ["plain", "offset", "tiny", "heavy", "few values", "constant"])
-def test_as_scikit_learn_does(kind, name):
-    rng = np.random.default_rng(0)
-    column = {
-        "plain": rng.normal(size=3000),
-        "offset": 1e6 + 1e-2 * rng.normal(size=3000),
-        "tiny": 1e-10 * rng.normal(size=3000),
-        "heavy": rng.standard_cauchy(3000) ** 3,
-        "few values": rng.integers(0, 5, 20_000).astype(float),
-        "constant": np.full(50, 7.0),
-    }[name]
-    ours = scaling_of([look_at(column, kind)])
-    theirs = THEIRS[kind]().fit(column[:, None])
-    shift = -theirs.min_ / theirs.scale_ if kind == "minmax" else theirs.inverse_transform([[0.0]])
-    spread = theirs.inverse_transform([[1.0]]) - theirs.inverse_transform([[0.0]])
-    np.testing.assert_allclose(ours.shift[0], shift.item(), rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(ours.spread[0], spread.item(), rtol=1e-7)
 
 
 @pytest.mark.parametrize("outlier", [0.0, 1e12])
@@ -221,25 +144,6 @@ def test_partitions_do_not_change_a_bit(kind, seed, n, shape, cuts):
         whole = merged(values, [], kind)
         assert merged(values, sorted(cuts), kind) == whole
         assert merged(rng.permutation(values), sorted(cuts), kind) == whole
-
-
-def test_sums_are_exact():
-    from fractions import Fraction
-
-    rng = np.random.default_rng(2)
-    values = rng.normal(size=500) * 10.0 ** rng.integers(-290, 290, 500)
-    column = look_at(values, "standard")
-    assert Fraction(column.total, 2**2300) == sum(Fraction(v) for v in values)
-    assert Fraction(column.squares, 2**2300) == sum(Fraction(v) ** 2 for v in values)
-
-
-def test_values_that_are_not_finite_are_left_out():
-    values = np.array([1.0, np.nan, 3.0, np.inf])
-    for kind in SCALES:
-        assert scaling_of([look_at(values, kind)]) == scaling_of(
-            [look_at(np.array([1.0, 3.0]), kind)]
-        )
-        assert scaling_of([look_at(np.array([np.nan]), kind)]).spread == (1.0,)
 
 
 @pytest.mark.parametrize("power", [-1000, -700, 0, 600, 1000])

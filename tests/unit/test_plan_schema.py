@@ -1,7 +1,5 @@
 """Columns and their roles; ids, index columns, codes and dominant features are named."""
 
-from __future__ import annotations
-
 import re
 
 import dask.dataframe as dd
@@ -10,7 +8,6 @@ import pandas as pd
 import pytest
 
 from dsmote import SMOTE, SMOTENC, RandomOverSampler
-from dsmote.execute import partition
 from dsmote.plan import make_schema
 
 
@@ -33,16 +30,16 @@ RNG = np.random.default_rng(2)
 Y = (np.arange(N) % 10 == 0).astype(int)
 
 
-def table(**columns) -> pd.DataFrame:
+def table(**columns):
     rng = np.random.default_rng(0)
     return pd.DataFrame({"a": rng.normal(size=N), "b": rng.normal(size=N), **columns})
 
 
-def ids() -> np.ndarray:
+def ids():
     return np.random.default_rng(1).permutation(N) + 10**6
 
 
-def texts(*values: str, dtype: str = "str") -> pd.DataFrame:
+def texts(*values, dtype="str"):
     """Return a table whose column c holds these texts by turns, and at times none."""
     column = pd.Series(np.array(values, dtype=object)[np.arange(N) % len(values)])
     return table(c=column.mask(np.arange(N) % 7 == 3).astype(dtype))
@@ -104,7 +101,7 @@ SILENT = {
 }
 
 
-def lines(sampler, X, lazy=False, variance=False) -> list[str]:
+def lines(sampler, X, lazy=False, variance=False):
     y = pd.Series(Y)
     if lazy:
         X, y = dd.from_pandas(X, npartitions=4), dd.from_pandas(y, npartitions=4)
@@ -150,12 +147,6 @@ def test_columns_of_a_kind_share_a_line():
         "columns 'f', 'e'",
         "columns 'c' (such as '1.5'), 'd' (such as '0,1')",
     ]
-
-
-def test_numeric_tables_pay_nothing_for_it(monkeypatch):
-    for name in ("_levels_seen", "_first_texts"):
-        monkeypatch.setattr(partition, name, None)
-    SMOTE(random_state=0).plan(table(), pd.Series(Y))
 
 
 def test_columns_that_are_dominant_in_different_classes_share_a_line():

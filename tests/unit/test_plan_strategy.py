@@ -1,13 +1,11 @@
 """Sampling strategies: how many rows each class gets or keeps; the order of labels."""
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsmote.plan import CLEAN, OVER, UNDER, make_under_plan, plain, sort_labels, wanted_rows
+from dsmote.plan import CLEAN, OVER, UNDER, sort_labels, wanted_rows
 
 COUNTS = {"b": 30, "a": 100, "c": 10}
 TWO = {0: 90, 1: 10}
@@ -110,35 +108,6 @@ def test_what_is_refused(direction, strategy, counts, message):
     with pytest.raises(ValueError, match=message) as caught:
         wanted_rows(strategy, counts, direction)
     assert len(str(caught.value)) < 1_500
-
-
-def test_a_callable_is_given_the_target():
-    for how in (OVER, UNDER):
-        assert wanted_rows(lambda y: {"b": len(y)}, COUNTS, how, [1] * 30) == {"b": 30}
-
-
-def test_the_plan_of_an_under_sampler_can_be_read_and_written():
-    plan = make_under_plan(sampler="S", seed=3, counts=COUNTS, keep={"a": 10, "b": 30})
-    assert plan.counts_after == {"a": 10, "b": 30, "c": 10}
-    assert [(c.label, c.rank, c.targeted) for c in plan.classes] == [
-        ("a", 0, True),
-        ("b", 1, True),
-        ("c", 2, False),
-    ]
-    lines = [line.split() for line in str(plan).splitlines()]
-    assert ["a", "100", "90", "10"] in lines
-    assert ["total", "140", "90", "50"] in lines
-    read = json.loads(json.dumps(plan.to_dict()))
-    assert (read["rows_before"], read["rows_dropped"]) == (140, 90)
-    first = {"label": "a", "before": 100, "dropped": 90, "after": 10, "targeted": True}
-    assert read["classes"][0] == first
-
-
-@pytest.mark.parametrize("kind", [np.int8, np.float32, np.bool_, np.str_])
-def test_plain_values(kind):
-    value = kind(1)
-    assert plain(value) == value
-    assert type(plain(value)) is type(value.item())
 
 
 @given(st.permutations([3, 1, "b", 2.5, "a", True, None]))

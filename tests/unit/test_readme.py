@@ -10,7 +10,6 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import jsonschema
-import pytest
 import yaml
 from click.testing import CliRunner
 
@@ -22,15 +21,15 @@ ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
+def blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", README, flags=re.M | re.S)
 
 
-def commands() -> list[str]:
+def commands():
     return [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
 
 
-def test_set_up_commands() -> None:
+def test_set_up_commands():
     assert "python -m pip install . && dsmote demo" in commands()
     second = 'python -m pip install ".[test]" && python -m pytest -n 2 --dist loadgroup'
     assert second in commands()
@@ -38,7 +37,7 @@ def test_set_up_commands() -> None:
     assert f"grep -Fx '{second}' README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 
 
-def call(command: str) -> str:
+def call(command):
     """Run a command as a shell would split it, and return what it prints."""
     name, *arguments = shlex.split(command)
     assert name == "dsmote"
@@ -47,7 +46,7 @@ def call(command: str) -> str:
     return result.stdout
 
 
-def test_python_and_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_python_and_commands(tmp_path, monkeypatch):
     """All Python in order, as one session, then all commands on the files that it left."""
     monkeypatch.chdir(tmp_path)
     printed = io.StringIO()
@@ -72,7 +71,7 @@ def test_python_and_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert (tmp_path / f".{name}.dsmote/manifest.json").exists()
 
 
-def test_inline_commands_and_options_exist() -> None:
+def test_inline_commands_and_options_exist():
     help_texts = [call(f"dsmote {name} --help") for name in ("demo", "plan", "resample", "run")]
     options = set(re.findall(r"(--[a-z][a-z-]+)", " ".join(re.findall(r"`([^`\n]+)`", README))))
     assert "--overwrite" in options
@@ -81,20 +80,20 @@ def test_inline_commands_and_options_exist() -> None:
     assert "dsmote demo --rows 20000" in README
 
 
-def test_job_file_is_one() -> None:
+def test_job_file_is_one():
     (text,) = blocks("yaml")
     jsonschema.Draft202012Validator(job_schema()).validate(yaml.safe_load(text))
     job = load_job(yaml.safe_load(text))
     assert (job.target, job.split.test_fraction) == ("fraud", 0.2)
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_lead_somewhere():
     targets = re.findall(r"\]\((?!https?://)([^)#]+)\)", README)
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []
 
 
-def test_tested_versions_are_the_installed_ones() -> None:
+def test_tested_versions_are_the_installed_ones():
     """The line of tested versions names releases not newer than those that are used here."""
     line = README.partition("## Tested with")[2]
     named = dict(re.findall(r"(pandas|NumPy|scikit-learn|SciPy|pyarrow)\s(\d+(?:\.\d+)?)", line))

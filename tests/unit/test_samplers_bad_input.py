@@ -606,26 +606,6 @@ def test_partitions_of_different_width_have_a_remedy_that_works(
     assert shown.dropna().tolist() == same.dropna().tolist()
 
 
-def test_merged_chunks_of_the_target_get_a_remedy_that_works(tmp_path):
-    columns = {f"x{i}": np.random.default_rng(i).normal(size=40) for i in range(12)}
-    for number in range(8):
-        part = pd.DataFrame(columns).assign(y=np.repeat([0, 1], [30, 10]))
-        part.to_parquet(tmp_path / f"{number}.parquet")
-    frame = dd.read_parquet(tmp_path)
-    X, y = frame.drop(columns="y"), frame["y"].to_dask_array()
-    if len(y.chunks[0]) == X.npartitions:
-        pytest.skip("this version of Dask does not merge the chunks")
-    with pytest.raises(ValueError, match="because Dask merges them: pass the column itself"):
-        SMOTE().fit_resample(X, y)
-    SMOTE().fit_resample(X, frame["y"])
-    arrays = X.to_dask_array(), y
-    if len(arrays[0].chunks[0]) != len(y.chunks[0]):
-        with pytest.raises(ValueError, match=r"call compute_chunk_sizes\(\) on both"):
-            SMOTE().fit_resample(*arrays)
-    known = [array.compute_chunk_sizes() for array in arrays]
-    assert SMOTE(random_state=0).fit_resample(*known)[1].compute().mean() == 0.5
-
-
 # ---- class_counts
 
 
@@ -689,20 +669,3 @@ def test_what_cannot_fit_is_refused_before_it_runs(kind, table, how, monkeypatch
     assert plan.memory.allowed_bytes == 209_715_200
     assert plan.memory.worker_bytes > plan.memory.allowed_bytes
     assert any("does not fit" in problem for problem in plan.problems)
-
-
-@pytest.mark.parametrize(
-    ("how", "around"),
-    [
-        (ADASYN(n_neighbors=5), 5),
-        (BorderlineSMOTE(m_neighbors=20), 20),
-        (BorderlineSMOTE(m_neighbors=3, k_neighbors=7, kind="borderline-2"), 7),
-        (SVMSMOTE(m_neighbors=12), 12),
-    ],
-)
-def test_the_nearest_of_all_rows_are_part_of_the_projected_memory(how, around, table):
-    X, y = table.drop(columns="y"), table["y"]
-    plain = SMOTE(k_neighbors=7, neighbors="tree").plan(X, y).memory
-    found = how.plan(X, y).memory
-    values = 7 * 3 * 8 if getattr(how, "kind", "") == "borderline-2" else 0
-    assert found.index_bytes - plain.index_bytes == 12 * (20 * around + values)

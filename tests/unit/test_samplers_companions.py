@@ -1,22 +1,12 @@
 """What goes along with rows: provenance, groups, weights; small classes; labels of any kind."""
 
-from datetime import date
-
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.cluster import KMeans
-from sklearn.svm import SVC
 
-from dsmote import SMOTE, SMOTEN, SVMSMOTE, KMeansSMOTE, RandomUnderSampler
+from dsmote import SMOTE, SMOTEN, KMeansSMOTE, RandomUnderSampler
 from tests.samplers import family, having, table_of
-from tests.tables import (
-    assert_same_bits,
-    both_ways,
-    dask_array,
-    dask_frame,
-    numbers,
-)
+from tests.tables import assert_same_bits, both_ways, dask_array, dask_frame, numbers
 
 N, FEW = 120, 40
 TABLE = numbers(N, FEW, 3)
@@ -150,21 +140,6 @@ def test_a_group_of_k_rows_is_too_small_and_one_of_k_plus_1_is_not(k, what):
         assert copies.all() if rows == k else not copies.any()
 
 
-def test_a_cluster_of_k_rows_is_too_small_and_one_of_k_plus_1_is_not():
-    rng = np.random.default_rng(0)
-    heaps = KMeans(n_clusters=2, n_init=1, random_state=0)
-    for rows, clusters in ((3, 1), (4, 2)):
-        # So many rows of the class in the heap at 0; always 8 in that at 100.
-        features = np.r_[rng.normal(size=(20 + rows, 2)), rng.normal(100, 1, size=(28, 2))]
-        labels = np.repeat([0, 1, 0, 1], [20, rows, 20, 8])
-        sampler = KMeansSMOTE(
-            random_state=0, k_neighbors=3, kmeans_estimator=heaps, cluster_balance_threshold=0.0
-        )
-        made = sampler.fit_resample(features, labels)[0][len(features) :]
-        assert sampler.neighbors_report_[1]["clusters"] == clusters
-        assert (made[:, 0] < 50).any() == (clusters == 2)
-
-
 @pytest.mark.parametrize("name", SEARCHING)
 def test_no_group_is_large_enough(name):
     with pytest.raises(ValueError, match=r"class 1 has no group of at least \d rows \(k \+ 1\)"):
@@ -242,23 +217,6 @@ def test_weights_come_third_and_groups_last_and_change_no_row(name):
         assert_same_bits(one, other)
     assert made[2].tolist() == [1.0] * (N + FEW)
     assert made[3].tolist() == [0] * (N + FEW)
-
-
-@pytest.mark.parametrize("lazy", [False, True])
-@pytest.mark.parametrize("kind", ["U1", "M8[D]", "i1", ">i4", "O"])
-def test_arrays_of_weights_and_groups_keep_their_dtype(kind, lazy):
-    groups = np.array([1, 2] * (N // 2)).astype(kind)
-    weights = np.ones(N, dtype=">f8")
-    given = [X, Y, weights, groups]
-    if lazy:
-        given = [dask_array(np.asarray(one), [80, N - 80]) for one in given]
-    made = SMOTE(k_neighbors=2, random_state=0).fit_resample(
-        given[0], given[1], sample_weight=given[2], groups=given[3]
-    )
-    for found, was in zip(made[2:], (weights, groups), strict=True):
-        found = found.compute(scheduler="sync") if lazy else found
-        assert found.dtype == was.dtype
-        assert found[:N].tolist() == was.tolist()
 
 
 @pytest.mark.parametrize(
@@ -352,38 +310,3 @@ def test_small_classes_are_named_with_the_remedy_copied_or_left(name):
 
 
 # ---- labels
-
-
-LABELS = {
-    "datetime": [pd.Timestamp("2020-01-01"), pd.Timestamp("2021-01-01")],
-    "date": [date(2020, 1, 1), date(2021, 1, 1)],
-    "tuple": [("a", 1), ("a", 2)],
-    "bytes": [b"no", b"yes"],
-    "mixed": [1, "one"],
-    "bool": [False, True],
-    "float": [-1.0, 2.0],
-}
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"), [*((name, "tuple") for name in OVER), *(("smote", kind) for kind in LABELS)]
-)
-def test_new_rows_do_not_depend_on_the_kind_of_labels(name, kind):
-    """Only the order of the labels counts."""
-    labels = pd.Series([LABELS[kind][i] for i in Y], dtype=object).infer_objects()
-    expected, numbered = sampler(name).fit_resample(features(name), Y)
-    found, named = sampler(name).fit_resample(features(name), labels)
-    assert_same_bits(found, expected)
-    assert [LABELS[kind].index(label) for label in named] == numbered.tolist()
-
-
-@pytest.mark.parametrize("kind", LABELS)
-def test_svm_weighs_classes_by_their_labels(kind):
-    few, many = LABELS[kind][1], LABELS[kind][0]
-    labels = pd.Series([LABELS[kind][i] for i in Y], dtype=object).infer_objects()
-    found, expected = (
-        SVMSMOTE(svm_estimator=SVC(class_weight=weights), random_state=0).fit_resample(X, y)[0]
-        for y, weights in ((labels, {few: 9.0, many: 0.5}), (Y, {1: 9.0, 0: 0.5}))
-    )
-    assert_same_bits(found, expected)
-    assert not found.equals(SVMSMOTE(random_state=0).fit_resample(X, labels)[0])

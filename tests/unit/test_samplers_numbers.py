@@ -8,10 +8,9 @@ import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from dsmote import SMOTE, SMOTENC, RandomOverSampler, run_job
+from dsmote import SMOTE, SMOTENC, RandomOverSampler
 from dsmote.samplers.registry import samplers
 from tests.tables import dask_frame
 
@@ -94,24 +93,6 @@ def test_decimals_beyond_float64_are_exact(unit, npartitions):
     assert near.max() < 1.1 * X["amount"].astype(float).abs().max()
 
 
-def test_decimals_of_files_are_numeric_features(tmp_path):
-    frame = table().rename(columns={"y": "label"}).assign(more=amounts())
-    types = {"amount": pa.decimal128(4, 2), "more": pa.decimal256(40, 2)}
-    given = pa.Table.from_pandas(frame)
-    for name, arrow in types.items():
-        place = given.column_names.index(name)
-        given = given.set_column(place, name, pa.array(frame[name], arrow))
-    pq.write_table(given, tmp_path / "in.parquet")
-    paths = {"input": str(tmp_path / "in.parquet"), "output": str(tmp_path / "out")}
-    run_job({**paths, "target": "label", "params": {"random_state": 0}})
-    made = pq.read_table(tmp_path / "out")
-    columns = ["x", "amount", "more"]
-    floats, _ = SMOTE(random_state=0).fit_resample(frame[columns].astype(float), frame["label"])
-    for name, arrow in types.items():
-        assert made.schema.field(name).type == arrow
-        check_amounts(made.to_pandas()[name], frame[name], floats[name].to_numpy()[N:])
-
-
 def lazily(X):
     lengths = [0, 50, 70]  # an empty partition tells nothing
     return dask_frame(X, lengths), dask_frame(pd.Series(Y), lengths)
@@ -164,11 +145,3 @@ def test_object_columns_of_numbers_are_no_categories(kind, counts):
     assert ("object columns" in sampler.plan_.passes[0]) == kind.startswith("dask")
     made = pd.DataFrame(made.compute() if hasattr(made, "compute") else made)
     assert made.iloc[N:].to_numpy().tolist() == expected.iloc[N:].to_numpy().tolist()
-
-
-@pytest.mark.parametrize("values", [[True, False], ["1", "2"]])
-@pytest.mark.parametrize("lazy", [False, True])
-def test_bools_and_digits_in_object_columns_of_frames_are_no_numbers(values, lazy):
-    X = pd.DataFrame({"a": np.array(values * (N // 2), object)})
-    with pytest.raises(ValueError, match=r"1 column holds text .*'a'"):
-        SMOTE(random_state=0).fit_resample(*(lazily(X) if lazy else (X, Y)))

@@ -1,24 +1,14 @@
 """Originals untouched: values, dtypes, names, labels and order, in every container."""
 
-import datetime
-
 import dask
-import dask.array as da
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote import SMOTE, SMOTEN, SMOTENC, SVMSMOTE, RandomOverSampler, RandomUnderSampler
+from dsmote import SMOTE, SMOTENC, SVMSMOTE, RandomOverSampler, RandomUnderSampler
 from tests.samplers import family
-from tests.tables import (
-    assert_same_bits,
-    both_ways,
-    compute_pair,
-    dask_array,
-    dask_frame,
-    numbers,
-)
+from tests.tables import assert_same_bits, both_ways, compute_pair, dask_array, dask_frame, numbers
 
 N, FEW = 60, 16
 Y = pd.Series(np.random.default_rng(0).permutation(np.repeat([0, 1], [N - FEW, FEW])), name="label")
@@ -277,22 +267,6 @@ def test_the_same_kind_comes_out(sampler, container):
             assert_same_bits(lazy.compute(), made[0])
 
 
-@pytest.mark.parametrize("scale", [None, "robust"])
-@pytest.mark.parametrize("dtype", ["f8", "f4"])
-@pytest.mark.parametrize("name", ["smote", "svm", "borderline-2"])
-def test_a_matrix_gives_what_a_frame_of_the_same_values_gives(name, dtype, scale):
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((2_000, 10)).astype(dtype)
-    X[3, 1], X[5, 2], X[1990, 2] = np.nan, np.inf, -np.inf
-    y = np.where(np.arange(2_000) % 3 == 0, "b", "a").astype(object)
-    kind, how = OVER[name]
-    sampler = kind(random_state=0, missing="skip", scale=scale, **how)
-    found = sampler.fit_resample(X, y)
-    expected = sampler.fit_resample(pd.DataFrame(X), pd.Series(y))
-    for one, other in zip(found, expected, strict=True):
-        assert_same_bits(one, other)
-
-
 def test_columns_of_arrays_can_be_carried():
     X_res, _ = SMOTE(random_state=0, carry=[0]).fit_resample(BARE, Y)
     assert np.isnan(X_res[N:, 0]).all()
@@ -317,41 +291,7 @@ def test_arrays_of_either_byte_order(kind, sampler):
     np.testing.assert_array_equal(sampler.fit_resample(X, hot)[1].argmax(axis=1), expected[1])
 
 
-@pytest.mark.parametrize("sampler", [RandomOverSampler(random_state=0), SMOTEN(k_neighbors=3)])
-@pytest.mark.parametrize("kind", [datetime.datetime, datetime.date])
-def test_moments_among_objects_are_copied_as_what_they_are(sampler, kind):
-    """As other objects: property/test_anything."""
-    X = np.array([[kind(2020, 1, 1 + i % 3), kind(2020, 1, 1 + i % 5)] for i in range(N)], object)
-    y = Y.to_numpy()
-    lazy = sampler.fit_resample(dask_array(X, [20, 40]), dask_array(y, [20, 40]))[0]
-    frame = sampler.fit_resample(pd.DataFrame(X, dtype=object), pd.Series(y))[0]
-    listed = sampler.fit_resample(X.tolist(), y.tolist())[0]
-    made = [sampler.fit_resample(X, y)[0], lazy.compute(), frame.to_numpy(), listed]
-    assert all(type(value) is kind for rows in made for row in rows for value in row)
-
-
-def test_object_arrays_of_bools_are_numbers():
-    X = np.array([[True, 1.5], [False, 2.5]] * (N // 2), dtype=object)
-    y = np.array([0, 0, 0, 1, 0] * (N // 5))
-    expected, _ = SMOTE(random_state=0).fit_resample(X, y)
-    chunks = da.from_array(X, chunks=(20, -1)), da.from_array(y, chunks=20)
-    found, _ = SMOTE(random_state=0).fit_resample(*chunks)
-    assert found.compute().tolist() == expected.tolist()
-
-
 # ---- the index, names and labels
-
-
-def test_the_names_of_the_columns_keep_their_own_name():
-    X = pd.DataFrame({"z": NORMAL, "a": NORMAL**2}).rename_axis(columns="feature")
-    for provenance in (False, "full"):
-        X_res, _ = SMOTE(random_state=0, provenance=provenance).fit_resample(X, Y)
-        assert X_res.columns.name == "feature"
-    named = X.set_axis(pd.CategoricalIndex(["z", "a"]), axis=1)
-    assert SMOTE().fit_resample(named, Y)[0].columns.identical(named.columns)
-    levels = pd.MultiIndex.from_tuples([("x", 1), ("y", 1)], names=["letter", None])
-    assert SMOTE().fit_resample(X.set_axis(levels, axis=1), Y)[0].columns.equals(levels)
-    assert SMOTE().fit_resample(X.set_axis(levels, axis=1), Y)[0].columns.names == ["letter", None]
 
 
 NUMBERED = {
@@ -402,13 +342,7 @@ def test_on_dask_an_index_above_what_class_counts_say():
 
 @pytest.mark.parametrize(
     ("most", "few"),
-    [
-        (("a",), ("b", 2)),
-        (("a", None), ("a", 1)),
-        (1, "1"),
-        (b"1", "1"),
-        (2**53 + 1, 2.0),
-    ],
+    [(("a",), ("b", 2)), (("a", None), ("a", 1)), (1, "1"), (b"1", "1"), (2**53 + 1, 2.0)],
 )
 @pytest.mark.parametrize("sampler", [SMOTE(random_state=0), RandomUnderSampler(random_state=0)])
 def test_labels_stay_what_they_are(most, few, sampler):
@@ -427,31 +361,6 @@ def test_labels_stay_what_they_are(most, few, sampler):
         made = sampler.fit_resample(*given)
         made = compute_pair(*made) if hasattr(made[0], "compute") else made
         assert [*map(repr, made[1])] == [*map(repr, expected)]
-
-
-@pytest.mark.parametrize("role", ["numeric", "carried", "target", "nominal"])
-@pytest.mark.parametrize("lazy", [False, True])
-def test_a_column_whose_name_is_nan_is_found_by_another_nan(role, lazy):
-    """Other odd names: property/test_anything."""
-    frame = numbers(N, FEW).assign(d=["u", "v"] * (N // 2))
-    place = {"numeric": 0, "carried": 2, "target": 3, "nominal": 4}[role]
-    renamed = frame.rename(columns={frame.columns[place]: np.nan})
-    c, y, d = (float("nan") if i == place else frame.columns[i] for i in (2, 3, 4))
-    given = dask_frame(renamed, [25, 35]) if lazy else renamed
-    how = {"random_state": 0, "provenance": "full"}
-    made = SMOTENC([d], carry=[c], **how).resample(given, target=y)
-    made = made.compute() if lazy else made
-    expected = SMOTENC(["d"], carry=["c"], **how).resample(frame, target="y")
-    assert repr(list(made.columns)[:5]) == repr(list(renamed.columns))
-    assert_same_bits(made, expected)
-
-
-def test_an_index_that_cannot_count_so_far():
-    X = pd.DataFrame({"z": NORMAL}, index=pd.Index(range(N), dtype="int8"))
-    how = SMOTE(sampling_strategy={1: 200})
-    lazy, _ = how.fit_resample(dask_frame(X, [30, 30]), dask_frame(Y.set_axis(X.index), [30, 30]))
-    with pytest.raises(ValueError, match=r"dtype int8, which cannot number 244 rows; call"):
-        lazy.compute()
 
 
 # ---- carried columns

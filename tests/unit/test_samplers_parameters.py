@@ -1,6 +1,5 @@
 """Samplers by name, their parameters: what is asked for is what is used, and is said."""
 
-import pickle
 import pydoc
 import subprocess
 import sys
@@ -9,7 +8,6 @@ import dask
 import numpy as np
 import pandas as pd
 import pytest
-from imblearn.over_sampling import SMOTE as TheirSMOTE
 from imblearn.over_sampling import SMOTENC as TheirSMOTENC
 from sklearn.base import BaseEstimator, clone
 from sklearn.neighbors import NearestNeighbors
@@ -101,26 +99,6 @@ def test_unknown_parameter_lists_what_there_is():
         make_sampler("adasyn", k_neighbors=5)
 
 
-#: What a worker imports that makes rows and writes them, and what it is sent.
-WORKER = """
-import pickle, sys
-import dsmote.execute.graph, dsmote.execute.dask_table, dsmote.job.parts
-recipes = pickle.load(sys.stdin.buffer)
-print(len(recipes), "sklearn" in sys.modules)
-dsmote.samplers.SMOTE()
-print("sklearn" in sys.modules)
-"""
-
-
-def test_a_worker_loads_scikit_learn_only_for_a_model():
-    recipes = [kind()._recipe() for kind in samplers().values() if hasattr(kind, "_recipe")]
-    recipes += [kind()._rule() for kind in samplers().values() if hasattr(kind, "_rule")]
-    done = subprocess.run(
-        [sys.executable, "-c", WORKER], input=pickle.dumps(recipes), capture_output=True, check=True
-    )
-    assert done.stdout.decode().split() == [str(len(recipes)), "False", "True"]
-
-
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
@@ -131,11 +109,6 @@ def test_a_worker_loads_scikit_learn_only_for_a_model():
             {"distributed"},
         ),
         ("from dsmote.samplers import SMOTE", {"sklearn", "dsmote.samplers.svm"}),
-        ("from dsmote import make_sampler", {"dsmote.samplers.base"}),
-        (
-            "from dsmote.job import load_job; load_job(dict(input='a', target='y', output='b'))",
-            {"sklearn", "dsmote.samplers.adasyn"},
-        ),
     ],
 )
 def test_nothing_is_imported_that_was_not_asked_for(code, absent):
@@ -199,22 +172,6 @@ def test_exact_engines_make_the_same_rows(how):
     assert report[1]["exact"] and report[1]["recall"] == 1.0
     assert sampler.plan_.to_dict()["classes"][1]["why"] == "as asked for"
     assert "because comparing all of 60 rows is the quickest" in str(SMOTE().plan(X, Y))
-
-
-def test_an_object_that_searches_as_in_imbalanced_learn():
-    object_ = NearestNeighbors(n_neighbors=4, algorithm="brute")
-    sampler, rows = made(k_neighbors=object_)
-    np.testing.assert_array_equal(rows, made(k_neighbors=3)[1])
-    assert sampler.neighbors_report_[1] == {
-        "engine": "NearestNeighbors",
-        "exact": False,
-        "recall": 1.0,
-        "distance_ratio": 1.0,
-        "sampled": 60,
-        "k": 3,
-    }
-    assert not hasattr(object_, "n_samples_fit_")
-    assert TheirSMOTE(k_neighbors=object_).fit_resample(X, Y)[0].shape == rows.shape
 
 
 @pytest.mark.parametrize("engine", ["tree", CappedIndex(20), TreeIndex(eps=0.5)])
@@ -350,40 +307,6 @@ def test_constant_numbers_are_one_warning_and_a_name_counts_for_one():
     for found in results:
         assert (found["a"] == 1.0).all()
         assert found["y"].value_counts().nunique() == 1
-
-
-@pytest.mark.parametrize("levels", ["text", "category", "whole numbers"])
-@pytest.mark.parametrize(("numeric", "categorical"), [(3, 2), (3, 30), (9, 2)])
-def test_the_engine_is_that_of_all_columns_in_any_container(numeric, categorical, levels):
-    rng = np.random.default_rng(0)
-    n = 1_800
-    codes = rng.integers(0, 4, (categorical, n))
-    written = {
-        "text": lambda i: np.array(list("abcd"))[codes[i]],
-        "category": lambda i: pd.Categorical.from_codes(codes[i], list("abcd")),
-        "whole numbers": lambda i: 10 * codes[i],
-    }
-    names = [f"c{i}" for i in range(categorical)]
-    table = pd.DataFrame(
-        {f"x{i}": rng.normal(size=n) for i in range(numeric)}
-        | {name: written[levels](i) for i, name in enumerate(names)}
-        | {"y": np.arange(n) % 3 > 1}
-    )
-    sampler = SMOTENC(names, random_state=0)
-    plans = [
-        sampler.plan(of, target="y")
-        for of in (table, dask_frame(table, even(n, 1)), dask_frame(table, [0, 5, n - 300, 295]))
-    ]
-    engine = "mixed tree" if (numeric, categorical) == (3, 2) else "mixed brute"
-    assert {(plan.classes[1].engine, plan.classes[1].why) for plan in plans} == {
-        (engine, plans[0].classes[1].why)
-    }
-    assert f"{numeric} numeric and {categorical} categorical features" in plans[0].classes[1].why
-    # Without a pass over the data it is chosen when the rows are there.
-    given = sampler.resample(table, target="y", class_counts={False: 1_200, True: 600})
-    assert sampler.neighbors_report_[True]["engine"] in engine
-    assert_same_bits(given, sampler.resample(table, target="y"))
-    assert sampler.neighbors_report_[True]["engine"] in engine
 
 
 # ---- cleaning methods: a mask for each partition, whatever holds the table
