@@ -516,7 +516,7 @@ def with_cells(
             asking = sum(each.usable for each in cut)
         text = f"{what} is cut into {c.cells:,} cells of at most {c.cell_rows:,} rows"
         kept, share = _kept(profile, of)
-        if kept is None or not schema.numeric:
+        if kept is None or not len(kept) or not schema.numeric:
             size = format_bytes(2 * c.usable * row + (c.new or c.usable) * row)
             files = f"; scratch files of {size} at least" * (not schema.numeric)
             notes.append(f"{text}{files}; what they take is not known before the rows are read")

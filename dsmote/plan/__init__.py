@@ -1,6 +1,5 @@
 """Pure planning: labels, strategy, schema, draws, allocation, memory, and the plan itself."""
 
-from dsmote.plan.compare import with_all_rows as with_all_rows
 from dsmote.plan.draws import Stream as Stream
 from dsmote.plan.draws import Subset as Subset
 from dsmote.plan.draws import bases_of as bases_of

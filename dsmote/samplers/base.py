@@ -54,7 +54,6 @@ from dsmote.plan.profile import TARGET, Sampled, unify_categories
 from dsmote.plan.schema import advice, column_name, is_nominal_dtype, with_decimals, with_dtypes
 from dsmote.plan.strategy import Counts
 from dsmote.samplers.parameters import sklearn_constraints
-from dsmote.samplers.routes import over_sampler_route
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -531,8 +530,13 @@ class OverSampler(Sampler):
         advised = advice(schema, profile, growing, self.scale is not None) if recipe.k else []
         lacking = profile.missing, profile.infinite  # of the same columns
         row_bytes = max(out.row_bytes(), profile.bytes // max(1, profile.rows))
+        route, name, full = self.route, type(self).__name__, self.provenance == "full"
+        if route in ("gather", "cells"):  # most plans need not know what else may be asked for
+            from dsmote.samplers.routes import over_sampler_route
+
+            route = over_sampler_route(route, recipe, table, schema, name, full)
         plan = make_plan(
-            sampler=type(self).__name__,
+            sampler=name,
             seed=root_seed(self.random_state),
             schema=out,
             profile=profile,
@@ -549,14 +553,7 @@ class OverSampler(Sampler):
             process=self._process_bytes,
             notes=self._notes(schema, recipe, profile),
             warnings=[*advised, *alarms],
-            route=over_sampler_route(
-                self.route,
-                recipe,
-                table,
-                schema,
-                type(self).__name__,
-                self.provenance == "full",
-            ),
+            route=route,
             incomplete=incomplete_columns(*lacking, schema) if profile.missing else "",
         )
         if table.lazy and any(c.cells for c in plan.growing):

@@ -27,8 +27,8 @@ from dsmote.plan import (
     root_seed,
     scaling_of,
     wanted_rows,
-    with_all_rows,
 )
+from dsmote.plan.compare import with_all_rows
 from dsmote.plan.labels import listed
 from dsmote.plan.schema import advice, column_name
 from dsmote.plan.strategy import Counts

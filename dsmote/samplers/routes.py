@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsmote.execute import Recipe, Table
-from dsmote.execute.clean import Rule
 from dsmote.plan import Plan, Schema
+
+if TYPE_CHECKING:
+    from dsmote.execute.clean import Rule
 
 IN_MEMORY = "a table in memory is searched as a whole: pass it as a Dask collection"
 

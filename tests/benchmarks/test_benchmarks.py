@@ -123,6 +123,7 @@ def test_fidelity(
     assert refused["folds"] == 2 and sum(refused.values()) == 6
 
 
+@pytest.mark.slow
 def test_bounded_memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     keep, scratch = tmp_path / "numbers.json", tmp_path / "scratch"
     scratch.mkdir()
@@ -169,12 +170,18 @@ def test_scaling(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_bits_are_those_of_before(capsys: pytest.CaptureFixture[str]) -> None:
-    """Of all tables in memory and on Dask, and of one in jobs: tests/property has the others."""
+    """Of all tables in memory and on Dask: tests/property has the others."""
     benchmark = import_module("digests")
     some = benchmark.IN_MEMORY[-1], benchmark.ON_DASK[0]
     here = [word for name in some for word in ("--container", name)]
-    for given in (here, ["--container", benchmark.JOB, "--table", "mixed"]):
-        assert benchmark.main(given) == [], capsys.readouterr().out
+    assert benchmark.main(here) == [], capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_bits_of_jobs_are_those_of_before(capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark = import_module("digests")
+    given = ["--container", benchmark.JOB, "--table", "mixed"]
+    assert benchmark.main(given) == [], capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -168,6 +168,7 @@ def test_the_client_is_interrupted(job):
     assert not job.out.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whom", ["terminal", pytest.param("while it starts", marks=SLOW)])
 def test_the_client_is_interrupted_with_local_workers(faults, tmp_path, whom):
     """A terminal sends Ctrl-C to every process of the group, and the impatient press it twice.

@@ -124,7 +124,7 @@ def small_blocks(monkeypatch):
     ("kind", "stages"),
     [
         (SMOTE, ["extract", "synthetic"]),
-        (BorderlineSMOTE, ["nearest", "neighbours"]),
+        pytest.param(BorderlineSMOTE, ["nearest", "neighbours"], marks=pytest.mark.slow),
     ],
 )
 def test_a_worker_is_killed_at_each_stage(client, small_blocks, kind, stages):

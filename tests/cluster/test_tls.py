@@ -97,6 +97,7 @@ def test_run_script_stops_what_it_started(certificates, table, tmp_path):
     assert not [each for each in running if str(scratch) in " ".join(each.info["cmdline"])]
 
 
+@pytest.mark.slow
 def test_workers_that_cannot_start_are_told(cluster, certificates, tmp_path):
     """More workers, from what could be another machine: as they should, lame, without scheduler."""
     more = tmp_path / "more"
@@ -332,6 +333,7 @@ def test_a_local_cluster_is_encrypted_unless_that_is_ruled_out(given, configured
         assert (security.get_listen_args(role)["ssl_context"] is not None) is encrypted
 
 
+@pytest.mark.slow
 def test_without_encryption_it_is_open_as_the_readme_says():
     """So the stranger would find a door, and whoever asks for plain connections gets them."""
     plain = {"require_encryption": False}

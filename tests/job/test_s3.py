@@ -169,6 +169,7 @@ def test_second_run_is_refused_and_sees_how_far_the_first_is(store, table, clien
     run(SPEC, client)
 
 
+@pytest.mark.slow
 def test_next_run_after_one_that_died(
     store,
     table,
