@@ -415,7 +415,7 @@ class Search:
         """
         here = self.exchange.receive([self._name("home", c)], 0)
         asking, k = here["query"].to_numpy(), self.k
-        squares, place = listed(here["square"], k), listed(here["place"], k)
+        squares, place = np.array(listed(here["square"], k)), listed(here["place"], k)
         numbers = np.where(place < 0, -1, rows.numbers[place] if len(rows) else -1)
         del here, place
         row_of = np.zeros(len(rows), dtype=np.int64)
@@ -423,7 +423,7 @@ class Search:
         for came in self._answers(layout, c):
             query, more = row_of[came["query"].to_numpy()], came["number"].to_numpy()
             square = came["square"].to_numpy()
-            squares, numbers = kernels.merge(squares, numbers, query, more, square)
+            kernels.merge(squares, numbers, query, more, square)
         order = np.argsort(asking)
         return asking[order], squares[order], numbers[order]
 

@@ -379,7 +379,8 @@ def merge(
 ) -> Found:
     """Merge what was found at home, shape (m, k), with answers: pairs (query, row) and squares.
 
-    Rows are those of the class by number: of equally near ones the lower comes first.
+    Rows are those of the class by number: of equally near ones the lower comes first. It is done
+    in place: there may be many answers to a few rows of many.
     """
     k = ids.shape[1]
     some = np.flatnonzero(np.bincount(query, minlength=len(ids)))
@@ -388,7 +389,6 @@ def merge(
     all_ids = np.concatenate([ids[some].reshape(-1), more])
     order = np.lexsort((all_ids, all_squares, owner))
     best = order[np.searchsorted(owner[order], some)[:, None] + np.arange(k)]
-    squares, ids = squares.copy(), ids.copy()
     squares[some], ids[some] = all_squares[best], all_ids[best]
     return squares, ids
 

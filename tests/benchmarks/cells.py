@@ -10,9 +10,6 @@ A table of rank 5 plus noise, one row in `--one-in` of the class that grows to t
 one thread. Printed of each: seconds, CPU seconds of the workers, peaks beside the projection,
 cells; and whether the files of both are the same.
 
-With `--alone` only: the five nearest of each row among all rows, from files to files. With
-`--check` as many rows are searched for by brute force, too.
-
 With `--alone` only: the five nearest of each row among all rows, as files, from the table or from
 Parquet files of numbers. With `--check` as many rows are searched for by brute force, too.
 
@@ -125,19 +122,27 @@ def all_nearest(source: str, folder: str, memory_limit: str, check: int) -> dict
     import dask.dataframe as dd
     import psutil
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     from dsmote.cluster import connect
     from dsmote.execute.arrow import listed
     from dsmote.execute.resources import peak_memory
+    from dsmote.plan.memory import PROCESS_BYTES
 
+    files = sorted(Path(source).glob("*.parquet"))
     how = Nearest(route="cells", scratch=folder)
+    how._process_bytes = PROCESS_BYTES  # these workers read the files only, as a job's do
     with connect(n_workers=2, threads_per_worker=1, memory_limit=memory_limit) as client:
         pids = client.run(lambda: __import__("os").getpid()).values()
         start = time.perf_counter()
         frame = dd.read_parquet(source)
-        if "label" not in frame.columns:
+        if "label" in frame.columns:
+            made = how.resample(frame, target="label")
+        else:  # a search alone counts nothing
+            sizes = [pq.read_metadata(file).num_rows for file in files]
+            counts = {label: sum((n + 1 - label) // 2 for n in sizes) for label in (0, 1)}
             frame = frame.map_partitions(with_label)
-        made = how.resample(frame, target="label")
+            made = how.resample(frame, target="label", class_counts=counts)
         graph = dict(made.optimize().__dask_graph__())
         told, homes = ([key for key in graph if f"{name}-0-" in str(key)] for name in STAGES)
         wanted = client.get(graph, told + homes, sync=False)
