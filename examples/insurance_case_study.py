@@ -77,8 +77,8 @@ def main() -> None:
         name = name.replace("EditedNearestNeighbours", "ENN")
         print(f"{name:<26}{len(y_fit):>10,}{int(y_fit.sum()):>10,}{f1:>8.3f}{precision:>20.3f}")
     print("expected on the whole table: F1 about 0.178 -> 0.378, average precision 0.327 -> 0.325.")
-    print("After SMOTE F1 moves because the threshold does; the ranking stays the same. Without the")
-    print("rows that neighbours contradict (ENN) it is a little better (0.344), after NearMiss bad.")
+    print("After SMOTE F1 moves because the threshold does; the ranking stays the same. Without")
+    print("rows that neighbours contradict (ENN) it is a little better, after NearMiss bad.")
 
 
 if __name__ == "__main__":
