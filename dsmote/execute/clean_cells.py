@@ -22,7 +22,7 @@ are in one worker: neighbours are the same, by (distance, row number).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count, repeat
@@ -45,7 +45,7 @@ from dsmote.execute.arrow import (
 from dsmote.execute.clean import Cleaning, Kept, Measure, Reduce, kept_of, take_rows
 from dsmote.execute.exchange import scratch
 from dsmote.execute.extract import Extract, Take, join_extracts
-from dsmote.execute.graph import FAN_IN, add_each, tree, with_one_thread
+from dsmote.execute.graph import FAN_IN, add_each, stand_for, tree, with_one_thread
 from dsmote.execute.recipe import Making, Recipe, Rows
 from dsmote.execute.rounds import Open, Replayed, replayed
 from dsmote.execute.search import Layout, Search, Stored, in_common, merged_boxes
@@ -530,7 +530,7 @@ def add_cells(tasks: dict[Any, Any], rows: Sequence[Any], token: str, cells: Cle
         def stage(name: str, *args: Any, number: int = number, asked: Any = asked) -> Any:
             run = partial(cells.in_round, name, number)
             level = add(f"{name}-{number}", run, n, asked, *args)
-            return tree(tasks, level, f"{name}s-{number}-{token}", _done)
+            return tree(tasks, level, f"{name}s-{number}-{token}", stand_for)
 
         there = stage("home", layout, boxes)
         there = stage("answer", layout, boxes, there)
@@ -546,7 +546,3 @@ def add_cells(tasks: dict[Any, Any], rows: Sequence[Any], token: str, cells: Cle
     )
     tasks[decided] = (attrgetter("kept"), f"ask-{rounds}-{token}")
     return decided
-
-
-def _done(_: Sequence[Mapping[str, Any]]) -> None:
-    """Stand for tasks that are done."""

@@ -25,7 +25,7 @@ from dsmote.execute.clean import (
 from dsmote.execute.clean_cells import add_cells, clean_cells
 from dsmote.execute.clean_gather import add_gather
 from dsmote.execute.generate import with_provenance
-from dsmote.execute.graph import add_each, collect, lazily, tree, with_one_thread
+from dsmote.execute.graph import add_each, collect, lazily, stand_for, tree, with_one_thread
 from dsmote.execute.partition import taken
 from dsmote.plan import Schema
 
@@ -36,10 +36,6 @@ def _joined_rows(parts: Sequence[Any], *, task: Cleaning) -> Any:
 
 def _decided(parts: Sequence[Any], *, task: Cleaning) -> Kept:
     return with_one_thread(decide, parts, task)
-
-
-def _ready(_: Any) -> None:
-    """Stand for a task that is done."""
 
 
 def _mask(decided: Kept, place: int) -> np.ndarray:
@@ -96,7 +92,7 @@ def cleaned(table: Any, task: Cleaning) -> Any:
         joined, last = partial(_joined_rows, task=task), partial(_decided, task=task)
         decided = tree(tasks, level, f"decide-{token}", joined, last)
     # Small, so that those who wait for it need not be sent what was decided of all rows.
-    tasks[f"ready-{token}"] = (_ready, decided)
+    tasks[f"ready-{token}"] = (stand_for, decided)
     second = inputs.again(f"again-{token}", f"ready-{token}")
     tasks |= second.graph
     masks = add_each(

@@ -29,7 +29,7 @@ import pandas as pd
 
 from dsmote.execute.clean import Cleaning, Kept, Measure, kept_of, take_rows
 from dsmote.execute.extract import check_counts, places_of
-from dsmote.execute.graph import Inputs, add_each, tree, with_one_thread
+from dsmote.execute.graph import Inputs, add_each, stand_for, tree, with_one_thread
 from dsmote.execute.known_rows import (
     KnownRows,
     Seen,
@@ -261,10 +261,6 @@ def _all_seen(parts: Sequence[Seen], *, task: Cleaning) -> Seen:
     return seen
 
 
-def _ready(_: Any) -> None:
-    """Stand for a task that is done."""
-
-
 def _kept(question: Question) -> Kept:
     if question.kept is None:
         raise RuntimeError("a rule asks more often than it announces")
@@ -287,7 +283,7 @@ def add_gather(tasks: dict[Any, Any], inputs: Inputs, token: str, task: Cleaning
         if number == rounds:
             break
         ready = f"asked-{number}-{token}"
-        tasks[ready] = (_ready, questions[-1])
+        tasks[ready] = (stand_for, questions[-1])
         once_more = inputs.again(f"again-{number}-{token}", ready)
         tasks |= once_more.graph
         parts = ((questions[-1], place, *row) for place, row in enumerate(once_more.rows()))

@@ -474,7 +474,7 @@ def add_indexes(
         # In itself small, so that those who wait for it need not be sent the rows. A partition that
         # is read before all that it is read for would be held, and with it every other.
         ready = f"ready-{token}"
-        tasks[ready] = (_ready, gathered, model, list(asked.values()))
+        tasks[ready] = (stand_for, gathered, model, list(asked.values()))
         second = inputs.again(f"again-{token}", ready)
         tasks |= second.graph
         ranks = {c.label: c.rank for c in plan.classes}
@@ -509,7 +509,7 @@ def add_indexes(
     return indexes
 
 
-def _ready(*_: Any) -> None:
+def stand_for(*_: Any) -> None:
     """Stand for tasks that are done."""
 
 
@@ -574,9 +574,9 @@ def _add_cells(
         own = f"{of.own}-{token}"
         boxes = tree(tasks, level, f"boxes-{own}", merged_boxes, of.check_boxes)
         homes = add(of, "home", of.home, of.cls.cells, layout, boxes)
-        there = tree(tasks, homes, f"homes-{own}", _ready)
+        there = tree(tasks, homes, f"homes-{own}", stand_for)
         answers = add(of, "answer", of.answer, of.cls.cells, layout, boxes, there)
-        return layout, boxes, tree(tasks, answers, f"answers-{own}", _ready)
+        return layout, boxes, tree(tasks, answers, f"answers-{own}", stand_for)
 
     of_all, judged = cells[0].all, tuple[Any, ...]()
     if of_all is not None:
@@ -587,7 +587,7 @@ def _add_cells(
         if of_all is not None and of.recipe.values:
             layout, level = spread(of, *judged)
             where, boxes = of_all.cls.cells, whole
-            there = tree(tasks, level, f"sent-{of.own}-{token}", _ready)
+            there = tree(tasks, level, f"sent-{of.own}-{token}", stand_for)
         else:
             where = of.cls.cells
             layout, boxes, there = search(of, *judged)
