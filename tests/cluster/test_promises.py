@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from distributed import Client, wait
 
-from dsmote import ADASYN, SMOTE, SMOTENC, BorderlineSMOTE, connect
+from dsmote import ADASYN, SMOTE, SMOTENC, BorderlineSMOTE, TomekLinks, connect
 from dsmote.plan import MemoryLimitError
 from tests.cluster.starting import kill, scheduler_in, wait_until, worker_at
 from tests.samplers import family, table_of
@@ -136,6 +136,15 @@ def test_a_worker_is_killed_at_each_stage(client, small_blocks, kind, stages):
         kill(holder_of(client, stage, future))
     expected = sampler.resample(TABLE, target="y")
     assert_same_bits(future.result(timeout=120), expected)
+
+
+def test_a_worker_is_killed_while_few_rows_travel(client):
+    counts = {0: 5_400, 1: 600}
+    lazy = TomekLinks(route="gather").resample(slow_frame(TABLE), target="y", class_counts=counts)
+    future = client.compute(slow_output(lazy))
+    for stage in ("rows-", "answer-0", "answer-1"):
+        kill(holder_of(client, stage, future))
+    assert_same_bits(future.result(timeout=120), TomekLinks().resample(TABLE, target="y"))
 
 
 def test_a_worker_is_killed_while_the_rows_are_counted(client):
