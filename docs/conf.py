@@ -27,12 +27,12 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "_samplers", "parameters", "benchmarks"]
+exclude_patterns = ["_build", "_reference.rst", "_samplers", "parameters", "benchmarks"]
 templates_path = ["_templates"]
 myst_heading_anchors = 3
 # A page may begin with a heading of its own when text of another file is shown below it.
 suppress_warnings = ["myst.header"]
-autosummary_generate = True
+autosummary_generate = ["_reference.rst", "api.md"]
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 copybutton_exclude = ".linenos, .gp, .go"
@@ -55,8 +55,10 @@ html_theme_options = {
 html_sidebars = {"index": []}
 copyright = author
 
-# --- The gallery
+# --- What is written before pages are read
 
+# Pages of names are made for those that autosummary finds in files.
+(HERE / "_reference.rst").write_text(SHOWN["the reference"](), encoding="utf-8")
 shutil.rmtree(HERE / "_samplers", ignore_errors=True)
 for name, text in examples().items():
     file = HERE / "_samplers" / name
@@ -66,7 +68,7 @@ for name, text in examples().items():
 sphinx_gallery_conf = {
     "examples_dirs": [str(HERE / "_samplers"), str(HERE / "parameters")],
     "gallery_dirs": ["gallery/samplers", "gallery/parameters"],
-    "subsection_order": [f"{HERE / '_samplers' / group}" for group in GROUPS],
+    "subsection_order": [f"_samplers/{group}" for group in GROUPS],
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "show_signature": False,

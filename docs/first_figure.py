@@ -22,6 +22,13 @@ THEMES = {
 }
 
 
+TITLES = {
+    "smote": "SMOTE in memory: 381,109 rows, 287,689 new",
+    "smotenc": "SMOTENC in memory: the same, mixed columns",
+    "files": "Parquet to Parquet: 10,000,000 rows, 9,600,000 new",
+}
+
+
 def found(file, pattern):
     """Return the numbers that a pattern finds in what a benchmark printed."""
     text = (HERE / "benchmarks" / file).read_text(encoding="utf-8")
@@ -29,26 +36,26 @@ def found(file, pattern):
 
 
 def numbers():
-    """Return name, seconds, memory and machine of each bar, in two groups."""
-    memory = r"^smote:[\s\S]*?^ *{} +[\d,]+ +\S+ +([\d.]+) +([\d,]+)$"
-    sides = {
-        side: found("in_memory.txt", memory.format(side)) for side in ("dsmote", "imbalanced-learn")
-    }
-    of_files = {
-        side: found("out_of_core.txt", rf"^ *{side} +([\d.]+)")
-        for side in ("dsmote resample", "plain copy")
-    }
+    """Return name, seconds and memory or machine of each bar, in three groups."""
+    line = r"^{}: SMOTE[\s\S]*?^ *{} +[\d,]+ +\S+ +([\d.]+) +([\d,]+)$"
+    groups = {}
+    for case in ("smote", "smotenc"):
+        sides = {
+            side: found("in_memory.txt", line.format(case, side))
+            for side in ("dsmote", "imbalanced-learn")
+        }
+        groups[case] = [(side, took, f"{mib:,.0f} MiB") for side, (took, mib) in sides.items()]
+    (ours,) = found("out_of_core.txt", r"^ *dsmote resample +([\d.]+)")
+    (copy,) = found("out_of_core.txt", r"^ *plain copy +([\d.]+)")
     peaks = found("out_of_core.txt", r"run 1: peaks ([\d,]+), ([\d,]+)")
     few, many = found("published.txt", r"^Approx-SMOTE +([\d.]+) .* ([\d.]+)$")
-    return (
-        [(side, seconds, f"{mib:,.0f} MiB") for side, (seconds, mib) in sides.items()],
-        [
-            ("dsmote", of_files["dsmote resample"][0], f"{max(peaks):,.0f} MiB a worker, 2 cores"),
-            ("plain copy (Dask)", of_files["plain copy"][0], "2 cores"),
-            ("Approx-SMOTE*", few, "2 workers, 12 cores"),
-            ("Approx-SMOTE*", many, "10 workers, 28 cores"),
-        ],
-    )
+    groups["files"] = [
+        ("dsmote", ours, f"2 workers, 2 cores, {max(peaks):,.0f} MiB each"),
+        ("plain copy (Dask)", copy, "2 workers, 2 cores"),
+        ("Approx-SMOTE*", many, "10 workers, 28 vCPU"),
+        ("Approx-SMOTE*", few, "2 workers, 12 vCPU"),
+    ]
+    return groups
 
 
 def bars(axis, lines, title, colours):
@@ -96,13 +103,13 @@ def plane(axis, X, y, new, title, colours):
 def draw(theme, colours):
     """Draw the figure in one theme."""
     X, y = make_classification(
-        n_samples=600, n_features=2, n_redundant=0, n_clusters_per_class=1, weights=[0.94],
+        n_samples=400, n_features=2, n_redundant=0, n_clusters_per_class=1, weights=[0.94],
         class_sep=0.9, flip_y=0, random_state=3,
     )  # fmt: skip
     X_res, y_res = SMOTE(random_state=0).fit_resample(X, y)
     X_res = np.round(X_res, 2)
     figure = plt.figure(figsize=(10.4, 3.5), layout="constrained")
-    grid = figure.add_gridspec(2, 3, width_ratios=[1, 1, 2.3], height_ratios=[1, 1.75])
+    grid = figure.add_gridspec(3, 3, width_ratios=[1, 1, 2.1], height_ratios=[1, 1, 1.7])
     before, after = figure.add_subplot(grid[:, 0]), figure.add_subplot(grid[:, 1])
     new = np.arange(len(y_res)) >= len(y)
     plane(
@@ -121,14 +128,8 @@ def draw(theme, colours):
         f"after SMOTE: {(y_res == 0).sum()} and {(y_res == 1).sum()}",
         colours,
     )
-    memory, files = numbers()
-    bars(figure.add_subplot(grid[0, 2]), memory, "in memory, 381,109 rows to 668,798", colours)
-    bars(
-        figure.add_subplot(grid[1, 2]),
-        files,
-        "Parquet to Parquet, 10,000,000 rows to 19,600,000",
-        colours,
-    )
+    for place, (case, lines) in enumerate(numbers().items()):
+        bars(figure.add_subplot(grid[place, 2]), lines, TITLES[case], colours)
     figure.text(
         0.995, 0.0, "* as published, of 2.9 to 7.3 million rows of other data, on other machines",
         ha="right", va="bottom", fontsize=7.5, color=colours["text"],

@@ -70,9 +70,11 @@ def after(axis, X, y, X_res, y_res, title):
     gone, new = changed(X, y, X_res, y_res)
     rng = np.random.default_rng(0)
     shown, shown_res = places(X, rng), places(X_res, rng)
-    axis.scatter(*shown[gone].T, s=9, c="#d9dce0", marker="x", linewidths=0.6, label="gone")
-    scatter(axis, shown_res[~new], y_res[~new], 9)
-    scatter(axis, shown_res[new], y_res[new], 3, alpha=0.5)
+    few = gone.mean() < 0.15  # those are to be found; many are only to be told from those that stay
+    colour = "#24292f" if few else "#d9dce0"
+    axis.scatter(*shown[gone].T, s=9, c=colour, marker="x", linewidths=0.6, zorder=3 if few else 1)
+    scatter(axis, shown_res[~new], y_res[~new], 9, zorder=2)
+    scatter(axis, shown_res[new], y_res[new], 3, alpha=0.5, zorder=2)
     counts = f"{new.sum():,} new, {gone.sum():,} gone"
     axis.set_title(f"{title}\n{counts}", fontsize=10)
 
