@@ -3,6 +3,7 @@
 Nothing is fetched from a network. What is not said in the pages themselves is made by shown.py.
 """
 
+import inspect
 import re
 import shutil
 import sys
@@ -34,6 +35,7 @@ myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]
 autosummary_generate = ["_reference.rst", "api.md"]
 autodoc_typehints = "none"
+highlight_language = "none"  # blocks that say nothing else are drawings
 numpydoc_show_class_members = False
 copybutton_exclude = ".linenos, .gp, .go"
 
@@ -52,7 +54,9 @@ html_theme_options = {
     "footer_end": [],
     "show_toc_level": 2,
 }
-html_sidebars = {"index": []}
+#: Pages that have none below them.
+ALONE = ("index", "start", "which_sampler", "pitfalls", "benchmarks", "how_it_works", "papers")
+html_sidebars = {page: [] for page in ALONE}
 copyright = author
 
 # --- What is written before pages are read
@@ -71,6 +75,7 @@ sphinx_gallery_conf = {
     "subsection_order": [f"_samplers/{group}" for group in GROUPS],
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
+    "thumbnail_size": (480, 270),
     "show_signature": False,
     "min_reported_time": 1e9,
     "write_computation_times": False,
@@ -91,6 +96,15 @@ def show(app, docname, content):
     )
 
 
+def parameters(app, what, name, obj, options, signature, note):
+    """Show the parameters of a sampler: it is made by a ``__new__`` that takes anything."""
+    if what == "class" and hasattr(obj, "_sampling_type"):
+        listed = list(inspect.signature(obj.__init__).parameters.values())[1:]
+        listed = [p.replace(annotation=inspect.Parameter.empty) for p in listed]
+        return str(inspect.Signature(listed)), note
+    return None
+
+
 def complete(app, error):
     """Fail where a public name has no page, or a sampler no picture."""
     if error is None and app.builder.format == "html":
@@ -104,4 +118,5 @@ def complete(app, error):
 def setup(app):
     """Connect both; Sphinx calls it."""
     app.connect("source-read", show)
+    app.connect("autodoc-process-signature", parameters)
     app.connect("build-finished", complete)

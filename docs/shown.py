@@ -26,9 +26,9 @@ GROUPS = {
 HEADER = """All samplers in a plane
 =======================
 
-One picture for each sampler, made from the list of samplers. The table is that of imbalanced-
-learn's comparison of over-samplers: 5,000 rows of three classes, of which two are rare. Where a
-sampler takes categorical features, a column is cut into levels.
+One picture for each sampler, made from the list of samplers. The table is that of the comparison
+of over-samplers in imbalanced-learn's documentation: 5,000 rows of three classes, of which two are
+rare. Where a sampler takes categorical features, a column is cut into levels.
 """
 #: What a sampler needs to be told on these data.
 GIVEN = {"kmeans": ["kmeans_estimator=20", "cluster_balance_threshold=0.02"]}
@@ -94,7 +94,7 @@ def of_repository(file, after="", before=""):
         if target.startswith(("http", "#")):
             return link[0]
         path = os.path.normpath(folder / target)
-        same = Path(path).name == label.strip("/")
+        same = label.strip("/") in (path, Path(path).name)
         return f"`{path}`" if same else f"{label} (`{path}`)"
 
     return re.sub(r"\[([^\]]+)\]\(([^)\s]+)\)", named, text)
@@ -125,7 +125,7 @@ def reference():
     tables.append(("Jobs, plans, clusters", [name for name in public if name not in listed]))
     return "\n".join(
         f"## {title}\n\n```{{eval-rst}}\n.. currentmodule:: dsmote\n\n.. autosummary::\n"
-        f"   :toctree: generated\n\n   " + "\n   ".join(names) + "\n```\n"
+        f"   :toctree: generated\n   :nosignatures:\n\n   " + "\n   ".join(names) + "\n```\n"
         for title, names in tables
     )
 

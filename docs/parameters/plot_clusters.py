@@ -11,7 +11,7 @@ from plane import compare, table
 from dsmote import KMeansSMOTE
 
 X, y = table()
-given = ((5, 0.02), (20, 0.02), (20, 0.2))
+given = ((5, 0.01), (20, 0.01), (20, 0.1))
 compare(
     X,
     y,
