@@ -205,6 +205,10 @@ def test_the_first_screen_has_the_numbers_of_the_benchmarks(monkeypatch):
         for name, seconds, memory in bars:
             assert f">{name}<" in svg
             assert f"{seconds:.1f} s, {memory}<" in svg
+    table = PAGES["docs/benchmarks.md"]
+    assert re.search(r"^ +10 +10\.00 +83,235,800 .* 119\.8 .* 512 ", table, flags=re.M)
+    first = " ".join(PAGES[README].split("<picture>")[0].split())
+    assert "83 million rows (10 GiB) resampled in two minutes by two workers of 512 MiB" in first
 
 
 def test_tested_versions_are_the_installed_ones():
