@@ -40,7 +40,6 @@ def test_workers_stay_below_the_projection(tmp_path, names, threads):
     ("name", "target", "params"),
     [
         ("adult", "income", {"missing": "skip"}),
-        ("insurance_crosssell_train", "Response", {}),
         ("kddcup99_10pct", "label", {"on_small_class": "copy"}),
         ("thyroid0387", "diagnosis", {"on_small_class": "copy", "missing": "skip"}),
     ],

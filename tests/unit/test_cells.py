@@ -252,7 +252,7 @@ def peak_of_layout(recipe, folder, n, d, parts):
 
 @pytest.mark.parametrize(
     ("n", "d", "parts"),
-    [(1_000_000, 3, 1), pytest.param(30_000, 100, 8, marks=pytest.mark.slow)],
+    [(200_000, 3, 1), pytest.param(30_000, 100, 8, marks=pytest.mark.slow)],
 )
 @pytest.mark.parametrize(
     "recipe",

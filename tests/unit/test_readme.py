@@ -52,18 +52,19 @@ def test_python_and_commands(tmp_path, monkeypatch):
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        exec("\n".join(blocks("python")), {"__name__": "readme"})
+        shown = "\n".join(blocks("python")).replace("20_000", "5_000")  # rows
+        exec(shown, {"__name__": "readme"})
     assert "SMOTENC" in printed.getvalue()
     assert (tmp_path / "payments.parquet").is_file()
     assert list((tmp_path / "balanced").glob("*.parquet"))
 
-    (tmp_path / "job.yaml").write_text(blocks("yaml")[0])
+    (tmp_path / "job.yaml").write_text(blocks("yaml")[0].replace("n_workers: 2", "n_workers: 1"))
     # Those with pip are run by .ci/run. The README says what `--rows` does; a million rows take too
     # long here.
     shown = [command for command in commands() if "pip install" not in command]
     assert {"demo", "plan", "resample", "run"} <= {command.split()[1] for command in shown}
     for command in shown:
-        call("dsmote demo --rows 20000" if command == "dsmote demo" else command)
+        call("dsmote demo --rows 5000" if command == "dsmote demo" else command)
     job = json.loads((tmp_path / ".payments-balanced.dsmote/manifest.json").read_text())["job"]
     assert (job["params"]["k_neighbors"], job["if_exists"]) == (7, "replace")
     for name in ("balanced_once", "balanced_half"):
