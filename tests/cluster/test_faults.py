@@ -51,7 +51,7 @@ class Faults:
         self.scheduler, self.stages = stages.scheduler, stages
         self.table = write_table(folder / "table", 12, 1000)
         self.out = folder / "undisturbed"
-        run_job(self.spec(cluster={}))
+        run_job({key: value for key, value in self.spec().items() if key != "cluster"})
         self.undisturbed = hashes(self.out)
         counts = pd.read_parquet(self.out)["label"].value_counts().to_dict()
         assert counts == {"genuine": 11_880, "fraud": 11_880}
@@ -80,10 +80,11 @@ class Faults:
         """The same of a command, which is a process."""
         with self.stages.held(stage) as arrived:
             process = dsmote(*self.command())
-            yield (
-                process,
-                lambda *but: arrived(lambda: process.poll() and process.communicate(), *but),
-            )
+
+            def over():
+                return None if process.poll() is None else process.communicate()
+
+            yield process, lambda *but: arrived(over, *but)
 
     def same(self, result):
         """See that a job wrote the same bytes; return its manifest."""
@@ -209,6 +210,7 @@ def test_the_client_is_interrupted_or_killed_and_the_next_run_is_clean(job):
         process.send_signal(signal.SIGTERM)
         assert message(process, 130).startswith("Interrupted: ")
     assert os.listdir(job.out.parent) == []
+    time.sleep(0.2)  # until tasks that were held have gone on
     with job.held_command("writing") as (process, arrived):
         arrived()
         kill(process.pid)

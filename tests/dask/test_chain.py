@@ -15,7 +15,7 @@ from dsmote import (
     RandomUnderSampler,
     TomekLinks,
 )
-from dsmote.execute.exchange import POLL_SECONDS
+from dsmote.execute import exchange
 from tests.dask.test_lazy import Store
 from tests.tables import assert_same_bits, dask_frame, even, numbers
 
@@ -66,7 +66,8 @@ def test_partitions_are_not_held(tmp_path):
     assert store.most_held < PARTS
 
 
-def test_scratch_files_of_a_step_go_with_the_result_of_the_chain(tmp_path):
+def test_scratch_files_of_a_step_go_with_the_result_of_the_chain(tmp_path, monkeypatch):
+    monkeypatch.setattr(exchange, "POLL_SECONDS", 0.2)
     first = SMOTE(route="cells", scratch=str(tmp_path), **HALF)
     chain = Chain([first, RandomUnderSampler()], random_state=0)
     alike = Chain([SMOTE(**HALF), RandomUnderSampler()], random_state=0)
@@ -77,7 +78,7 @@ def test_scratch_files_of_a_step_go_with_the_result_of_the_chain(tmp_path):
     ):
         lazy = chain.resample(dask_frame(TABLE, even(N, 4)), target="y")
         gc.collect()
-        time.sleep(1.5 * POLL_SECONDS)  # what is to be deleted would be, before it is there
+        time.sleep(0.3)  # what is to be deleted would be, before it is there
         assert_same_bits(lazy.compute(), expected)
         assert [*tmp_path.iterdir()]
         del lazy

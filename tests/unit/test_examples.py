@@ -92,6 +92,7 @@ def test_insurance_case_study(data_dir, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
+@pytest.mark.filterwarnings("ignore")
 def test_numbers_of_the_insurance_case_study(data_dir, monkeypatch, capsys):
     """Those that the README gives, of SMOTE on the whole table."""
     study = runpy.run_path(str(EXAMPLES / "insurance_case_study.py"))
