@@ -416,7 +416,7 @@ def many_classes():
 
 
 def counted_levels():
-    rng, n = np.random.default_rng(0), 20_000
+    rng, n = np.random.default_rng(0), 8_000
     table = pd.DataFrame({"a": rng.integers(0, n, n).astype(str), "b": rng.choice(list("uv"), n)})
     table["y"] = rng.choice(3, n, p=[0.5, 0.3, 0.2])
     return SMOTEN(random_state=0).resample(Store(table, even(n, 10)).frame(), target="y")
