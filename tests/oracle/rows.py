@@ -36,9 +36,8 @@ def small_tables(folder: Any, rows: int, fewest: int = 1) -> Any:
 
     Of each at most about so many rows, and no class of fewer than that.
     """
-    for seed, (_, table, target) in enumerate(
-        tables_of(folder, sorted({*TARGETS} - {"kddcup99_10pct"}))
-    ):
+    seed = 0
+    for _, table, target in tables_of(folder, sorted({*TARGETS} - {"kddcup99_10pct"})):
         if len(table) > rows:
             few = table[target] != table[target].mode()[0]
             table = pd.concat([table[few][: rows // 3], table[~few][: rows - rows // 3]])
@@ -52,3 +51,4 @@ def small_tables(folder: Any, rows: int, fewest: int = 1) -> Any:
             X = X[:, spread > 0] / spread[spread > 0]
             apart = X + np.random.default_rng(seed).uniform(-1e-4, 1e-4, X.shape)
             yield X, apart, y, seed
+            seed += 1

@@ -137,7 +137,7 @@ def check_table(X: np.ndarray, apart: np.ndarray, y: np.ndarray) -> None:
 def test_real_tables(data_dir):
     """On some rows of every table: twins and ties as the reference has them."""
     n_tables = 0
-    for X, apart, y, _ in small_tables(data_dir, 60):
+    for X, apart, y, _ in small_tables(data_dir, 90):
         check_table(X, apart, y)
         n_tables += 1
     assert n_tables > 26
@@ -145,7 +145,7 @@ def test_real_tables(data_dir):
 
 @pytest.mark.slow
 def test_more_rows_of_real_tables(data_dir):
-    for X, apart, y, _ in small_tables(data_dir, 300):
+    for X, apart, y, _ in small_tables(data_dir, 500):
         check_table(X, apart, y)
 
 

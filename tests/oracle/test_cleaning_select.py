@@ -206,7 +206,7 @@ def test_real_tables(data_dir):
 
 @pytest.mark.slow
 def test_real_tables_of_more_rows(data_dir):
-    for table in small_tables(data_dir, 300, fewest=4):
+    for table in small_tables(data_dir, 600, fewest=4):
         check_table(*table)
 
 
