@@ -258,7 +258,10 @@ def peak_of_layout(recipe, folder, n, d, parts):
     "recipe",
     [
         Recipe("SMOTE", 5, n_components=2),
-        KMeansRecipe("KMeansSMOTE", 2, kmeans_estimator=1, cluster_balance_threshold=0.0),
+        pytest.param(
+            KMeansRecipe("KMeansSMOTE", 2, kmeans_estimator=1, cluster_balance_threshold=0.0),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_a_layout_takes_is_projected(recipe, n, d, parts, tmp_path):
