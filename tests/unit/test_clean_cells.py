@@ -134,7 +134,7 @@ def test_few_rows_of_the_largest_class_ask_other_cells(monkeypatch, kind, kind_s
     monkeypatch.setattr(Search, "_home", counted(Search._home))
     for label in ("some", "all"):
         if label == "all":
-            monkeypatch.setattr(CleanCells, "_open", Search._open)
+            monkeypatch.setattr(CleanCells, "_tells_others", False)
         cut = EditedNearestNeighbours(**how, route="cells")
         with dask.config.set({"scheduler": "synchronous", "dataframe.convert-string": False}):
             made = cut.resample(dask_frame(table, even(n, 3)), target="y", **more)
