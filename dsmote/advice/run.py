@@ -81,7 +81,9 @@ def draw(
         drawn = (sampler.resample(X, target=target),)
     else:
         drawn = sampler.fit_resample(X, y)
-    drawn = compute(*drawn)
+    # Dask warns of an array and a frame together.
+    together = len({hasattr(part, "chunks") for part in drawn}) == 1
+    drawn = compute(*drawn) if together else tuple(compute(part)[0] for part in drawn)
     found: Any = read_pair(*drawn) if target is None else read_frame(drawn[0], target)
     features = pd.DataFrame(drawn[0])
     features.columns = pd.Index([column_name(name) for name in found.names], dtype=object)

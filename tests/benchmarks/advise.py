@@ -10,8 +10,11 @@ best there (the reference: the best mean over the splits), and what following th
 """
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import harness
 import numpy as np
@@ -224,7 +227,7 @@ def reported(results):
                 "regret": float(np.mean(regret)),
             }
             print(
-                f"{metric}, {group}: {len(cases)} cases ({len({c['table'] for c in cases})} tables); "
+                f"{metric}, {group}: {len(cases)} cases; "
                 f"within tolerance {np.mean(within):.1%}, below nothing {np.mean(below):.1%}\n"
                 f"    regret {mean_and_error(regret)}, against nothing: advice "
                 f"{mean_and_error(gain)}, always SMOTE {mean_and_error(smote)}"
@@ -255,7 +258,7 @@ def timed(options):
         harness.write_table(Path(folder) / "in", rows=options.rows or 1_000_000, files=4, one_in=50)
         command = [sys.executable, "-m", "dsmote", "advise", f"{folder}/in", "--target", "label"]
         began = time.perf_counter()
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=folder)
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=folder)
         seconds = time.perf_counter() - began
         print(done.stdout)
         print(f"{seconds:.1f} s")
