@@ -6,17 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from dsmote.advice import choice
-from dsmote.advice.screen import FOLDS, NOTHING, UNDER, WEIGHTS, Candidate, Held
+from dsmote.advice.screen import FOLDS, NOTHING, UNDER, WEIGHTS, Candidate, Drawn, Held
 from dsmote.plan.labels import visible
-
-if TYPE_CHECKING:
-    from dsmote.advice.run import Drawn
 
 AP, F1 = "AP", "F1"
 #: Below so many rows of the rare class nothing was measurably better than nothing.

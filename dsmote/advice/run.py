@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from pandas.api.types import is_bool_dtype
 
 from dsmote.advice import screen
 from dsmote.advice.result import CONTROL, Advice, judged
-from dsmote.advice.screen import Sample
+from dsmote.advice.screen import Drawn, Sample
 from dsmote.execute import read_frame, read_pair
 from dsmote.execute.partition import incomplete_columns, missing_labels
 from dsmote.execute.resources import compute
@@ -26,19 +25,6 @@ from dsmote.samplers.random_under import RandomUnderSampler
 ROWS = 50_000
 #: Of fewer rows of the rare class no fold tells candidates apart: no advice is given.
 FEWEST = 20
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A stratified sample of a table, and what is said of the table it is from."""
-
-    sample: Sample
-    target: Any
-    rare: Any
-    counts: dict[Any, int]
-    carry: tuple[Any, ...]
-    categorical: tuple[Any, ...]  # categorical features that are so because they were named
-    seed: int
 
 
 def draw(

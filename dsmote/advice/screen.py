@@ -64,6 +64,19 @@ class Sample:
         return Sample(self.X[rows], self.y[rows], self.nominal)
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """A stratified sample of a table, and what is said of the table it is from."""
+
+    sample: Sample
+    target: Any
+    rare: Any
+    counts: dict[Any, int]
+    carry: tuple[Any, ...]
+    categorical: tuple[Any, ...]  # categorical features that are so because they were named
+    seed: int
+
+
 def candidates(sample: Sample) -> list[Candidate]:
     """Return what is compared, the simplest first. Borderline is for numeric features."""
     few = int(sample.y.sum())
