@@ -154,8 +154,6 @@ def _as_float(values: pd.Series, kind: str) -> np.ndarray:
 
 def named_learners(learners: Any) -> dict[str, Any]:
     """Return learners by name; refuse what is no classifier, before anything is fitted."""
-    from sklearn.base import is_classifier
-
     if learners is None:
         return screen.default_learners()
     given = learners if isinstance(learners, Mapping) else None
@@ -170,7 +168,7 @@ def named_learners(learners: Any) -> dict[str, Any]:
             given[name] = one
     for name, one in given.items():
         scores = hasattr(one, "predict_proba") or hasattr(one, "decision_function")
-        if isinstance(one, type) or not is_classifier(one) or not scores:
+        if isinstance(one, type) or not scores or not hasattr(one, "get_params"):
             raise TypeError(
                 f"the learner {name!r} is no scikit-learn classifier with predict_proba or "
                 f"decision_function, but {one!r}; pass one such as LogisticRegression()"

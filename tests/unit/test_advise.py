@@ -11,7 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from dsmote import advise
 from dsmote.advice import choice, run, screen
 from dsmote.advice.result import check_figure
-from tests.tables import mixed, numbers
+from tests.tables import mixed, numbers, overlapping
 
 METHODS = ["nothing", "class weights", "smote", "smote", "smote"]
 
@@ -305,7 +305,7 @@ class Blind(GaussianNB):
 
 
 def test_nothing_is_as_good_and_its_threshold_is_told():
-    advice = advised(numbers(400, 80), target="y")
+    advice = advised(*overlapping(320, 80))
     assert not advice.table["named"].any() and advice.job("in", "out") is None
     said = str(advice)
     assert "GaussianNB, AP: nothing is as good\nGaussianNB, F1: nothing is as good; thresh" in said
