@@ -119,13 +119,11 @@ class Advice:
             "sampling_strategy": self._strategy(str(best["method"]), float(best["ratio"])),
             "random_state": self.settings["seed"],
         }
-        named = {key: self.settings[key] for key in ("carry", "categorical")}
         sampler = self.settings["samplers"][best["method"]]
-        if sampler in ("random", "random-under"):
-            named.pop("categorical")  # they use no features
-        if sampler == "random-under":
-            named.pop("carry")
-        params |= {key: list(map(str, names)) for key, names in named.items() if names}
+        # Only these have such parameters; SMOTEN takes every column as categories.
+        has = {"carry": sampler != "random-under", "categorical": sampler == "smotenc"}
+        named = {key: list(map(str, self.settings[key])) for key in has}
+        params |= {key: names for key, names in named.items() if names and has[key]}
         job = {"input": input, "target": str(self.target), "output": output, "sampler": sampler}
         return {**job, "params": params}
 

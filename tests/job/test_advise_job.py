@@ -30,6 +30,11 @@ def frame():
     return pd.DataFrame({"id": range(600), "x": x, "c": names, "y": np.where(rare, "b", "a")})
 
 
+@pytest.fixture(autouse=True)
+def _few_candidates(monkeypatch):
+    monkeypatch.setattr(screen, "RATIOS", (0.5,))
+
+
 @pytest.fixture
 def helped(monkeypatch):
     """One candidate ranks the held-out rows better than the others do."""
@@ -63,10 +68,10 @@ def test_what_is_named_is_printed_and_written_as_a_job(frame, helped, tmp_path, 
     monkeypatch.chdir(tmp_path)
     frame.to_csv("${table}.csv", index=False)
     options = ("--target", "y", "--carry", "id", "--random-state", 3, *FAST)
-    printed = call("${table}.csv", *options).stdout
+    printed = call("$${table}.csv", *options).stdout
     job = printed.partition("\njob.yaml:\n")[2]
     assert job.startswith("# GaussianNB, ") and " over nothing, with the threshold 0." in job
-    call("${table}.csv", *options, "--job", "job.yaml", "--figure", "gains.png")
+    call("$${table}.csv", *options, "--job", "job.yaml", "--figure", "gains.png")
     assert (tmp_path / "job.yaml").read_text() == job.rstrip("\n") + "\n"
     assert (tmp_path / "gains.png").read_bytes().startswith(b"\x89PNG")
     done = CliRunner().invoke(main, ["run", "job.yaml", "--quiet"])
@@ -93,7 +98,7 @@ def test_nothing_is_written_where_nothing_is_named(frame, tmp_path):
         (("--target", "y", "--job", "in/0.parquet"), 5, "exists: remove it, or give another name"),
         (("--target", "y", "--figure", "f.txt"), 5, "has none of the endings .png, .svg, .pdf"),
         (("--target", "y", "--learner", "GausianNB"), 5, "did you mean 'GaussianNB'"),
-        (("--target", "y", "--random-state", "x"), 2, "random_state"),
+        (("--target", "y", "--random-state", "x"), 2, "--random-state: must be a valid integer"),
         ((), 2, "Missing option '--target'"),
     ],
 )

@@ -8,7 +8,7 @@ from sklearn.metrics import average_precision_score, f1_score
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
-from dsmote import advise
+from dsmote import JobSpec, advise
 from dsmote.advice import choice, run, screen
 from dsmote.advice.result import check_figure
 from tests.tables import mixed, numbers, overlapping
@@ -285,23 +285,23 @@ def helped(monkeypatch, method, ratio):
         return scores
 
     monkeypatch.setattr(screen, "fit_scores", fit_scores)
+    monkeypatch.setattr(screen, "RATIOS", (0.5, 1.0))
     rng = np.random.default_rng(0)
     y = np.arange(600) % 6 == 0
     frame = pd.DataFrame(
         {"a": np.where(y, 9000, 0) + rng.normal(size=600), "b": rng.normal(size=600)}
     )
-    # Noise for the learner itself: a tree of one split would do.
     return frame, np.where(y, "rare", "usual")
 
 
 class Blind(GaussianNB):
-    """Sees the second column only."""
+    """Sees the last column only."""
 
     def fit(self, X, y, sample_weight=None):
-        return super().fit(X[:, 1:], y, sample_weight)
+        return super().fit(X[:, -1:], y, sample_weight)
 
     def predict_proba(self, X):
-        return super().predict_proba(X[:, 1:])
+        return super().predict_proba(X[:, -1:])
 
 
 def test_nothing_is_as_good_and_its_threshold_is_told():
@@ -332,6 +332,23 @@ def test_what_is_named_becomes_a_job(monkeypatch):
     assert "as good: the gain may be that of a learner that over-fits" in str(advice)
     json = advice.to_dict()
     assert json["rare"] == "rare" and sum(row["named"] for row in json["table"]) == 2
+
+
+@pytest.mark.parametrize("method", screen.METHODS[2:])
+@pytest.mark.parametrize("named", [[], ["code"]])
+def test_every_job_is_one(method, named, monkeypatch):
+    X, y = helped(monkeypatch, method, 1.0)
+    frame = X.assign(y=y, id=np.arange(600), code=np.arange(600) % 4)
+    how = {"target": "y", "carry": ["id"], "categorical_features": named or "auto"}
+    job = advised(frame, learners=Blind(), **how).job("in", "out")
+    if named and method == screen.BORDERLINE:  # it is for numbers
+        assert job is None
+        return
+    spec = JobSpec(**job)
+    assert spec.carry == (() if method == screen.UNDER else ("id",))
+    mixed = named and method == screen.SMOTE
+    assert spec.categorical == (("code",) if mixed else ())
+    assert (spec.sampler == "smotenc") == bool(mixed)
 
 
 def test_class_weights_are_named_and_are_no_job(monkeypatch):
