@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from dsmote.advice.screen import Drawn, Sample
 from dsmote.execute import read_frame, read_pair
 from dsmote.execute.partition import incomplete_columns, missing_labels
 from dsmote.execute.resources import compute
-from dsmote.plan import Schema, plain, shares, sort_labels
+from dsmote.plan import Schema, plain, root_seed, shares, sort_labels
 from dsmote.plan.schema import column_name
 from dsmote.samplers.columns import nominal_features
 from dsmote.samplers.random_under import RandomUnderSampler
@@ -33,13 +32,14 @@ def draw(
     *,
     target: Any = None,
     rows: int = ROWS,
-    seed: int = 0,
+    seed: Any = 0,
     carry: Sequence[Any] = (),
     categorical_features: Any = "auto",
 ) -> Drawn:
     """Draw the rows that are looked at; which ones does not depend on the partitioning."""
     if (y is None) == (target is None):
         raise ValueError("advise takes X and y, or a frame and target=")
+    seed = root_seed(seed)
     table = read_pair(X, y) if target is None else read_frame(X, target)
     carry = [column_name(name) for name in carry]
     nominal = nominal_features(table, categorical_features, carry)
@@ -224,7 +224,7 @@ def advise_on(
         every,
         models,
         folds,
-        n_jobs or os.cpu_count() or 1,
+        n_jobs or -1,  # all processors that this process may use
         drawn.seed,
         progress or (lambda done, total: None),
         only={CONTROL: screen.control_learner()},
@@ -240,7 +240,7 @@ def advise(
     target: Any = None,
     learners: Any = None,
     rows: int = ROWS,
-    random_state: int = 0,
+    random_state: Any = 0,
     carry: Sequence[Any] = (),
     categorical_features: Any = "auto",
     n_jobs: int | None = None,
@@ -265,7 +265,7 @@ def advise(
         get categories as indicators and scaled numbers; HistGradientBoosting gets them as they are.
     rows : int, default=50_000
         A larger table is sampled: so many rows, with the shares of its classes.
-    random_state : int, default=0
+    random_state : int, None, RandomState or Generator, default=0
         The seed of the sample, the folds and the candidates.
     carry : sequence of column names
         Columns that are no features, such as an id.

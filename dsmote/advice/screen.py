@@ -233,7 +233,7 @@ def folds_of(y: np.ndarray, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return training and held-out rows of each fold, in which classes have their shares."""
     from sklearn.model_selection import StratifiedKFold
 
-    return list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(y, y))
+    return list(StratifiedKFold(FOLDS, shuffle=True, random_state=seed % 2**32).split(y, y))
 
 
 #: Scores of the held-out rows of each fold, by learner and candidate.
@@ -287,7 +287,9 @@ def _side_by_side(
             asked |= only
         elif candidate.method == WEIGHTS:
             asked = {name: one for name, one in asked.items() if name not in plain}
-        calls.append(delayed(_task)(task, candidate, asked, sample, *folds[fold], seed + fold))
+        calls.append(
+            delayed(_task)(task, candidate, asked, sample, *folds[fold], (seed + fold) % 2**32)
+        )
     made: Any = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(calls)
     yield from made
 

@@ -249,6 +249,7 @@ def test_moments_are_numbers():
         ),
         ({"y": [None, *[0] * 59, *[1] * 60]}, {"target": "y"}, "target 'y' is missing in 1 row"),
         ({}, {"target": "y", "carry": ["q"]}, "no column 'q' to carry"),
+        ({}, {"target": "y", "random_state": "a"}, "random_state must be None, an int"),
         ({}, {}, "takes X and y, or a frame and target="),
         ({}, {"target": "y", "learners": []}, "learners is empty"),
     ],
