@@ -672,14 +672,15 @@ def advise(as_json: bool, quiet: bool, **given: Any) -> None:
     precision and for F1 at a tuned threshold. If one is measurably better, it is named, and the
     job that does it is printed; else the threshold is the advice.
     """
-    from dsmote.job.advise import advise_files, job_text
+    from dsmote.job.advise import advise_files
 
+    texts = {key: given[key] for key in ("input", "target")}
     spec = given_job(given, needs_output=False)
     with progress_bar() if _is_terminal() and not quiet else nullcontext() as bar:
         display = Display(lines=not quiet, bar=bar)
         how = {"learners": given.pop("learner"), **given}
-        advice = advise_files(spec, stage=display.stage, progress=display.fits, **how)
-    text = job_text(advice, spec)
+        how |= {"stage": display.stage, "progress": display.fits}
+        advice, text = advise_files(spec, texts, **how)
     if as_json:
         return print_json({**advice.to_dict(), "job": text})
     echo(str(advice))

@@ -66,19 +66,21 @@ def test_files_of_any_format_give_the_advice_of_the_frame(frame, tmp_path):
 
 def test_what_is_named_is_printed_and_written_as_a_job(frame, helped, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    frame.to_csv("${table}.csv", index=False)
-    options = ("--target", "y", "--carry", "id", "--random-state", 3, *FAST)
-    printed = call("$${table}.csv", *options).stdout
+    monkeypatch.setenv("TABLE_TOKEN", "5ecret")
+    frame.rename(columns={"id": "${id}"}).to_csv("5ecret.csv", index=False)
+    options = ("--target", "y", "--carry", "$${id}", "--random-state", 3, *FAST)
+    printed = call("${TABLE_TOKEN}.csv", *options).stdout
     job = printed.partition("\njob.yaml:\n")[2]
+    assert "input: ${TABLE_TOKEN}.csv" in job and "5ecret" not in printed
     assert job.startswith("# GaussianNB, ") and " over nothing, with the threshold 0." in job
-    call("$${table}.csv", *options, "--job", "job.yaml", "--figure", "gains.png")
+    call("${TABLE_TOKEN}.csv", *options, "--job", "job.yaml", "--figure", "gains.png")
     assert (tmp_path / "job.yaml").read_text() == job.rstrip("\n") + "\n"
     assert (tmp_path / "gains.png").read_bytes().startswith(b"\x89PNG")
     done = CliRunner().invoke(main, ["run", "job.yaml", "--quiet"])
     assert done.exit_code == 0, done.output
-    made = pd.read_parquet("table-resampled")
+    made = pd.read_parquet("TABLE_TOKEN-resampled")
     assert made["y"].value_counts().to_dict() == {"a": 500, "b": 250}
-    assert made["id"].isna().sum() == 150
+    assert made["${id}"].isna().sum() == 150
 
 
 def test_nothing_is_written_where_nothing_is_named(frame, tmp_path):
@@ -96,7 +98,7 @@ def test_nothing_is_written_where_nothing_is_named(frame, tmp_path):
         (("--target", "z"), 5, "there is no column 'z' (given as target)"),
         (("--target", "y", "--carry", "q"), 5, "there is no column 'q' (given as carry)"),
         (("--target", "y", "--job", "in/0.parquet"), 5, "exists: remove it, or give another name"),
-        (("--target", "y", "--figure", "f.txt"), 5, "has none of the endings .png, .svg, .pdf"),
+        (("--target", "y", "--figure", "f.txt"), 5, "ends in none of .png, .svg, .pdf"),
         (("--target", "y", "--learner", "GausianNB"), 5, "did you mean 'GaussianNB'"),
         (("--target", "y", "--random-state", "x"), 2, "--random-state: must be a valid integer"),
         ((), 2, "Missing option '--target'"),
