@@ -181,7 +181,8 @@ def test_bins_keep_the_order_and_know_nothing_of_the_held_out_rows(rng):
     assert screen.binned(few, few, np.array([True]))[1].tolist() == few.tolist()
 
 
-def test_processes_do_not_change_the_scores():
+def test_processes_do_not_change_the_scores(monkeypatch):
+    monkeypatch.setattr(screen, "RATIOS", (1.0,))
     frame = numbers(200, 40)
     both = [advised(frame, target="y", n_jobs=n).table for n in (1, 2)]
     pd.testing.assert_frame_equal(*both)
