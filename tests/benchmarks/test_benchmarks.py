@@ -38,6 +38,27 @@ def test_tables(data_dir: Path, tmp_path: Path) -> None:
     assert spread[4] > 5 * spread[5]
 
 
+def test_advise(data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark = import_module("advise")
+    monkeypatch = pytest.MonkeyPatch()
+    with monkeypatch.context() as patch:
+        patch.setattr(benchmark, "TRAIN", 300)
+        patch.setattr(benchmark.screen, "RATIOS", (1.0,))
+        few = ["--data", str(data_dir), "--results", str(tmp_path / "results"), "--jobs", "1"]
+        tables = ["--table", "keel/glass2.csv.gz", "--table", "phoneme.parquet"]
+        how = ["--splits", "2", "--iterations", "2", *few, *tables]
+        benchmark.main(["collect", *how])
+        before = (tmp_path / "results").read_text()
+        benchmark.main(["collect", *how])  # nothing is left to do
+        assert (tmp_path / "results").read_text() == before
+        assert len(before.splitlines()) == 4
+        rates = benchmark.main(["report", *few])
+    assert rates["AP", "all"]["cases"] == 4 and rates["F1", "< 20"]["cases"] == 2
+    # Where advice is refused, nothing is as good as nothing.
+    assert rates["AP", "< 20"]["below"] == 0
+    assert "tuned threshold against 0.5" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_out_of_core(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     how = ["--rows", "20000", "--files", "100", "--repeats", "1", "--directory", str(tmp_path)]
