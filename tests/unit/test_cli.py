@@ -60,7 +60,7 @@ def asked(monkeypatch):
 
 def test_version_and_help():
     assert call("--version").output == f"dsmote, version {__version__}\n"
-    commands = {"demo", "plan", "resample", "run", "samplers", "schema"}
+    commands = {"advise", "demo", "plan", "resample", "run", "samplers", "schema"}
     assert set(main.commands) == commands <= set(call("--help").output.split())
     assert "[default: error]" in call("resample", "--help").output
     text = call("run", "--help").output
