@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 import dsmote
+from dsmote.advice.result import MEASURED
 from dsmote.samplers.registry import samplers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,21 +113,27 @@ def papers():
     return "\n".join(lines)
 
 
+#: Names that are no samplers, and the title of all others.
+NAMES = {
+    "Whether to resample": ["advise", "Advice"],
+    "Samplers one after another, and by name": ["Chain", "make_sampler"],
+}
+OTHERS = "Jobs, plans, clusters"
+
+
 def reference():
     """Return the tables of all public names."""
     public = [name for name in dsmote.__all__ if name != "__version__"]
     kinds = {}
     for kind in samplers().values():
         kinds.setdefault(kind._sampling_type, []).append(kind.__name__)
-    tables = [(title, kinds[group]) for group, (title, _) in GROUPS.items()]
-    listed = {name for _, names in tables for name in names}
-    tables.append(("Samplers one after another, and by name", ["Chain", "make_sampler"]))
-    listed |= {"Chain", "make_sampler"}
-    tables.append(("Jobs, plans, clusters", [name for name in public if name not in listed]))
+    tables = {title: kinds[group] for group, (title, _) in GROUPS.items()} | NAMES
+    listed = {name for names in tables.values() for name in names}
+    tables[OTHERS] = [name for name in public if name not in listed]
     return "\n".join(
         f"## {title}\n\n```{{eval-rst}}\n.. currentmodule:: dsmote\n\n.. autosummary::\n"
         f"   :toctree: generated\n   :nosignatures:\n\n   " + "\n   ".join(names) + "\n```\n"
-        for title, names in tables
+        for title, names in tables.items()
     )
 
 
@@ -134,6 +141,7 @@ SHOWN = {
     "papers of the samplers": papers,
     "the reference": reference,
     "the set-up command": lambda: of_repository("README.md", "generated table:\n", "\nTo test"),
+    "what was measured of advice": lambda: MEASURED,
     "the promises": lambda: of_repository("README.md", "## What it promises\n", "\n## "),
     "cluster/README.md": lambda: of_repository("cluster/README.md"),
     "a job every night": lambda: of_repository(
