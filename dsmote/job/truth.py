@@ -1,0 +1,3 @@
+"""x"""
+def of_new_rows(*a):
+    return iter(())
