@@ -378,7 +378,9 @@ def make_manifest(
         "warnings": spec.hidden.mask_value(list(plan.warnings)),
         "schema": {name or ".": _columns(outputs.layout_of(name)) for name in outputs.counts},
         "parts": [
-            _described(file, outputs.parts[part.number].new) for part in parts for file in part.files
+            _described(file, outputs.parts[part.number].new)
+            for part in parts
+            for file in part.files
         ],
         "neighbors": [
             {"label": plain_label(label), **plain_value(found)}

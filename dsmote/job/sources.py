@@ -296,6 +296,7 @@ class Piece(NamedTuple):
 
 
 def read_footer(file: str) -> Footer:
+    """Read what the footer of a Parquet file says."""
     with _opened(file, "is corrupt or not a Parquet file") as handle:
         parquet = pq.ParquetFile(handle)
         schema, metadata = parquet.schema_arrow, parquet.metadata
@@ -488,7 +489,9 @@ def read_pieces(
     """Read some columns of a partition, in the types of the schema."""
     names = schema.names if columns is None else list(columns)
     wanted = pa.schema([schema.field(name) for name in names], metadata=schema.metadata)
-    frame = as_pandas(read_table(pieces, wanted), use_threads=False, split_blocks=True, self_destruct=True)
+    frame = as_pandas(
+        read_table(pieces, wanted), use_threads=False, split_blocks=True, self_destruct=True
+    )
     for name, dtype in as_pandas(wanted.empty_table()).dtypes.items():
         got = frame[name].dtype
         # Where a footer is wrong about missing values, pandas has made floats of integers.

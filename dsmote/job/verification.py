@@ -12,27 +12,20 @@ Nothing is held but a few pieces of files, and numbers of what was seen in them.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import chain
-from typing import Any, TypeVar
-from urllib.parse import unquote
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from dsmote.execute.resources import thread_count
-from dsmote.job.files import clear_errors, is_local
 from dsmote.job.hashing import digest_of, row_hashes
 from dsmote.job.labels import plain_label
-from dsmote.job.logs import Secrets
 from dsmote.job.outputs import TEST
 from dsmote.job.sources import (
     Footer,
@@ -40,29 +33,20 @@ from dsmote.job.sources import (
     Source,
     as_pandas,
     open_source,
-    pieces_of,
     read_footer,
-    read_table,
-    row_width,
 )
-from dsmote.job.spec import JobSpec, load_job
-from dsmote.job.storage import SUCCESS, Output
+from dsmote.job.storage import SUCCESS
+from dsmote.job.truth import of_new_rows
+from dsmote.job.written import Table, in_order
 from dsmote.plan import format_bytes
 from dsmote.plan.labels import listed, visible
 
 __all__ = ["Check", "Verification", "verify"]
 
+#: Stands for the label of rows that have none: those of a split's other side may be without.
+MISSING = "none"
 #: Hashes of rows whose order is lost that are compared at once; of more, some in each reading.
 AT_ONCE = 1 << 24
-#: Bytes read at once of a file whose checksum is taken.
-CHUNK = 1 << 20
-#: Columns that provenance adds, besides those of passthrough columns.
-ADDED = {
-    "flag": ("synthetic", "removed"),
-    "full": ("synthetic", "base_row", "neighbour_row", "gap"),
-}
-
-Item, Result = TypeVar("Item"), TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -181,139 +165,6 @@ def verify(
     return Verification(mask(table.url), tuple(checks), time.perf_counter() - started)
 
 
-class Table:
-    """An output, as its manifest describes it."""
-
-    def __init__(self, url: str) -> None:
-        self.url, self.hidden = url, Secrets()
-        output = Output(url)
-        with clear_errors("read", url):
-            there, manifest = output.fs.exists(output.target), output.read(output.manifest)
-        if not there:
-            raise ValueError(f"there is no output {url}: give the folder that a job wrote")
-        if manifest is None or "job" not in manifest:
-            raise ValueError(
-                f"{url} is there, but {output.manifest}, which says how it was made, is not: it is "
-                "written beside the output of `dsmote run` and `dsmote resample`, and must be "
-                "copied or moved along with it"
-            )
-        self.manifest, self.parts, self._output = manifest, list(manifest["parts"]), output
-        self.job: dict[str, Any] = manifest["job"]
-        self.target: str = self.job["target"]
-        self.keys: tuple[str, ...] = tuple(self.job.get("partition_by") or ())
-        #: The type of each column as recorded, by folder.
-        self.columns: dict[str, dict[str, str]] = manifest.get("schema") or {}
-        self.footers: dict[str, Footer] = {}
-
-    def sizes(self) -> dict[str, int]:
-        """Return the bytes of each file that is there."""
-        return self._output.sizes(self._output.target)
-
-    def path(self, part: Mapping[str, Any]) -> str:
-        """Return the URL of a file."""
-        output = self._output
-        path = f"{output.target}/{part['file']}"
-        return path if is_local(output.fs) else str(output.fs.unstrip_protocol(path))
-
-    def checksum(self, part: Mapping[str, Any]) -> str:
-        """Return the checksum of a file."""
-        with self._output.fs.open(f"{self._output.target}/{part['file']}", "rb", CHUNK) as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest()
-
-    def folder(self, part: Mapping[str, Any]) -> str:
-        """Return `test` of a part that was held back; `.` or `train` of the others."""
-        split = bool(self.job.get("split"))
-        return str(part["file"]).partition("/")[0] if split else "."
-
-    @property
-    def folders(self) -> tuple[str, ...]:
-        """The folders, those of a split or the output itself."""
-        return tuple(dict.fromkeys(map(self.folder, self.parts)))
-
-    def marks(self, part: Mapping[str, Any]) -> bool:
-        """Tell whether the rows of a part say if they are new."""
-        columns = self.columns.get(self.folder(part), {})
-        return "synthetic" in self.added and "synthetic" in columns
-
-    def is_new(self, part: Mapping[str, Any]) -> bool | None:
-        """Tell whether the rows of a part are new; None where some may be."""
-        synthetic = self.job.get("mode") == "synthetic"
-        return True if synthetic else part.get("new")
-
-    @property
-    def mixed(self) -> bool:
-        """Whether new rows lie among the original ones."""
-        return bool(self.job.get("shuffle"))
-
-    @property
-    def in_order(self) -> bool:
-        """Whether original rows lie in the order of the input."""
-        return not (self.keys or self.mixed)
-
-    @property
-    def added(self) -> set[str]:
-        """Columns that the input does not have."""
-        found = {name for names in ADDED.values() for name in names}
-        carried = [name for step in self.steps() for name in step.get("carry") or ()]
-        found |= {f"{name}_{of}" for name in carried for of in ("base", "neighbour")}
-        kinds = {step.get("provenance") for step in self.steps()}
-        return found if kinds & {"flag", "full"} else set()
-
-    def steps(self) -> list[dict[str, Any]]:
-        """Return the parameters of each step, as the manifest has them."""
-        shown = self.manifest["parameters"]
-        return [own for step in shown.get("steps", [{"": shown}]) for own in step.values()]
-
-    def spec(self) -> JobSpec:
-        """Return the job."""
-        return load_job(self.job, needs_output=False)
-
-    def read(self, part: Mapping[str, Any], piece: Piece, names: Sequence[str]) -> pa.Table:
-        """Read some columns of a piece of a part, those in the names of its folders too."""
-        schema = self.footers[part["file"]].schema
-        fields = [schema.field(name) for name in names if name not in self.keys]
-        # One is read at least: it says how many rows there are.
-        wanted = pa.schema(fields or [schema.field(0)], schema.metadata)
-        table = read_table([piece], wanted)
-        for segment in part["file"].split("/"):
-            name, equals, text = segment.partition("=")
-            if equals and name in names:
-                values = pa.array([unquote(text)]).cast(self.type_of(part, name))
-                column = pa.chunked_array([values]).take(pa.array(np.zeros(len(table), np.int64)))
-                table = table.append_column(name, column)
-        return table.select(list(names))
-
-    def type_of(self, part: Mapping[str, Any], name: str) -> pa.DataType:
-        """Return the type of a column that is in the names of folders."""
-        recorded = self.columns.get(self.folder(part), {}).get(name, "string")
-        try:
-            return pa.type_for_alias(recorded)
-        except ValueError:  # categories
-            return pa.string()
-
-    def pieces(self, part: Mapping[str, Any]) -> list[Piece]:
-        """Cut a part into pieces that can be held."""
-        footer = self.footers[part["file"]]
-        return pieces_of(footer, row_width(footer.schema))
-
-
-def in_order(call: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yield what a function makes of items, in their order; a few are worked on at a time."""
-    threads = max(1, min(4, thread_count()))
-    waiting: deque[Any] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(call, item))
-                if len(waiting) > threads:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
 # --- Files
 
 
@@ -345,7 +196,7 @@ def _of_files(table: Table) -> Iterator[Check]:
         told = f"not as written: {listed(wrong, 5)}"
         yield Check("contents", not wrong, told if wrong else said)
     else:
-        yield Check("contents", None, "the manifest has no checksums (of object stores it has none)")
+        yield Check("contents", None, "the manifest has no checksums, as of object stores")
     if not table.columns:
         yield Check("schema", None, "the manifest is of an earlier version, and has none")
     yield from _of_schema(table, there)
@@ -372,9 +223,11 @@ def _of_schema(table: Table, there: Sequence[Mapping[str, Any]]) -> Iterator[Che
         types = {each.name: str(each.type) for each in found.schema}
         if recorded is not None and (own != types or [*own] != [*types]):
             differing = [name for name in {**own, **types} if own.get(name) != types.get(name)]
-            told = f"{name!r} is {types.get(name)}, not {own.get(name)}" if (
-                name := next(iter(differing), None)
-            ) else "columns in another order"
+            told = (
+                f"{name!r} is {types.get(name)}, not {own.get(name)}"
+                if (name := next(iter(differing), None))
+                else "columns in another order"
+            )
             wrong.append(f"{visible(part['file'])}: {told}")
     if table.columns or wrong:
         columns = sum(len(own) for own in [*table.columns.values()][:1])
@@ -431,7 +284,10 @@ class Seen:
 def _labels(column: pa.ChunkedArray) -> Counter[str]:
     found = pc.value_counts(column)
     labels = as_pandas(pa.table({"label": found.field("values")}))["label"]
-    names = ["missing" if gone else str(plain_label(v)) for v, gone in zip(labels, labels.isna())]
+    names = [
+        MISSING if gone else str(plain_label(v))
+        for v, gone in zip(labels, labels.isna(), strict=True)
+    ]
     return Counter(dict(zip(names, found.field("counts").to_pylist(), strict=True)))
 
 
@@ -448,9 +304,8 @@ def _of_rows(table: Table, input: str | None, rows: int, seed: int) -> Iterator[
         originals = Check("originals", None, why)
     yield _of_counts(table, seen)
     yield originals
-    from dsmote.job.truth import of_new_rows
-
-    yield from of_new_rows(table, source, rows, seed)
+    for name, passed, detail in of_new_rows(table, source, rows, seed):
+        yield Check(name, passed, detail)
 
 
 def _exhaust(items: Iterable[Any]) -> None:
@@ -490,7 +345,7 @@ def _of_counts(table: Table, seen: Seen) -> Check:
         compared.append((" that are new", {c["label"]: c.get("new", 0) for c in classes}, seen.new))
     wrong = []
     for what, promised, found in compared:
-        wanted = Counter({"missing" if k is None else str(k): n for k, n in promised.items()})
+        wanted = Counter({MISSING if k is None else str(k): n for k, n in promised.items()})
         for label in sorted({*wanted, *found}):
             if wanted[label] != found[label]:
                 told = f"{found[label]:,} rows{what}, not {wanted[label]:,}"
@@ -620,10 +475,8 @@ def _incomparable(table: Table) -> str | None:
         return "rows were mixed, and without provenance new ones are not marked"
     if any("new" not in part and not table.marks(part) for part in table.parts):
         return "the manifest is of an earlier version, and does not say which parts are new"
-    steps = [step["sampler"] for step in table.manifest.get("steps") or [table.manifest]]
-    for name, own in zip(steps, table.steps(), strict=True):
-        if name == "ClusterCentroids" and own.get("voting") != "hard":
-            return "ClusterCentroids gives rows the values of centres, but with voting: hard"
+    if any(own.get("voting") not in (None, "hard") for own in table.steps()):
+        return "ClusterCentroids gives rows the values of centres, but with voting: hard"
     return None
 
 
@@ -662,7 +515,7 @@ def _contained(
     lacking = 0
     for place in range(times):
         of = seen if not place else Seen(table, seen.names)
-        chunks = chain.from_iterable(of.hashes(name) for name in table.folders)
+        chunks: Iterator[np.ndarray] = chain.from_iterable(map(of.hashes, table.folders))
         given = read()
         if not place:
             chunks, given = ours.of(chunks), theirs.of(given)

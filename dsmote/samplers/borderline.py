@@ -112,6 +112,11 @@ class BorderlineRecipe(BorderRecipe):
         alone = ends.numbers == index.rows.numbers[bases]
         return gaps * np.where(ends.classes == index.rank, 1.0, 0.5) * ~alone
 
+    def allows(self, gaps: np.ndarray, foreign: np.ndarray) -> np.ndarray:
+        """Tell which gaps there may be: no more than half toward a row of another class."""
+        most = np.where(foreign, 0.5 if self.second else -1.0, 1.0)
+        return (gaps >= 0.0) & (gaps <= most)
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class BorderSampler(SMOTE):

@@ -84,6 +84,10 @@ class SvmRecipe(BorderRecipe):
         gaps[index.bases.marks[bases]] *= -self.out_step
         return gaps
 
+    def allows(self, gaps: np.ndarray, foreign: np.ndarray) -> np.ndarray:
+        """Tell which gaps there may be: outward, no further than the step."""
+        return (gaps >= -self.out_step) & (gaps <= 1.0) & ~foreign
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SVMSMOTE(BorderSampler):
