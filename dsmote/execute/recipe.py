@@ -291,6 +291,13 @@ class Recipe:
         """Tell which gaps `gaps` may return, toward rows that may be of another class."""
         return (gaps >= 0.0) & (gaps <= 1.0) & ~foreign
 
+    def fits(self, others: np.ndarray, present: np.ndarray, gaps: np.ndarray) -> Any:
+        """Tell which rows may be bases, of new rows with these gaps; None where all may.
+
+        Of the `counted` nearest of all rows, so many are `present` and of `others`, classes.
+        """
+        return None
+
     @property
     def exact(self) -> bool:
         """Whether the true neighbours are found."""

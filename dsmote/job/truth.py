@@ -49,6 +49,8 @@ GROUPS = 32
 HELD_BYTES = 512 * 2**20
 #: Rows that queries are compared with at once.
 BLOCK = 1 << 16
+#: Pairs of rows that are compared at most to find the nearest of all rows: a second for each 10^9.
+PAIRS = 2e10
 #: Squared distances that differ by no more are equal: they may be summed in another order.
 CLOSE = 1e-12
 #: Noise is normal by the inverse of its distribution, and draws are no nearer to 0 than 2^-53.
@@ -196,10 +198,12 @@ class Truth:
         self._bases, self._near = (numbers[n].fillna(-1).to_numpy(np.int64) for n in numbers)
         self._gaps = sample["gap"].to_numpy(dtype=np.float64)
         self._held: dict[Any, list[Rows]] | None = {label: [] for label in self._classes}
-        #: Where neighbours may be of all classes, they are looked for under this label.
+        #: All rows, where the nearest of all are looked for, are known by this label.
         self._all = object()
-        if self._recipe.values:
+        self._asks_all = bool(self._recipe.values or self._recipe.n_neighbors_all)
+        if self._asks_all:
             self._held[self._all] = []
+        self._total = 0
 
     def _at(self, label: Any) -> np.ndarray:
         return np.array([own == label for own in self._labels])
@@ -219,6 +223,8 @@ class Truth:
         yield "places", *self._places()
         if (self._near >= 0).any() or self._recipe.lies == "vote":
             yield from self._of_neighbours()
+        if self._asks_all:
+            yield from self._of_bases()
 
     def _told(self, wrong: np.ndarray, what: str) -> str:
         """Say how many rows are wrong, and from which bases some of them are made."""
@@ -241,8 +247,10 @@ class Truth:
                 if name in self._of:
                     at = np.flatnonzero(codes == code)
                     rows[name] = complete_rows(here, at, take, None, None)
-            if self._recipe.values:
-                rows[self._all] = complete_rows(here, None, take, None, None)
+            if self._asks_all:
+                every = complete_rows(here, None, take, None, None)
+                labels = np.array([*names, None], dtype=object)[codes[every.numbers]]
+                rows[self._all] = replace(every, more={"label": labels})
             return frame, rows
 
         return in_order(load, self._frame.to_delayed(optimize_graph=True))
@@ -260,6 +268,7 @@ class Truth:
             if size > HELD_BYTES:
                 self._held = None
             start += len(frame)
+        self._total = start
         return join_frames(kept).set_axis(numbers[: sum(map(len, kept))])
 
     def _rows(self, label: Any) -> Iterator[Rows]:
@@ -456,7 +465,7 @@ class Truth:
                 continue
             at = np.flatnonzero(self._of[label])
             among = self._all if recipe.values else label
-            squares, numbers = self._nearest(at, among)
+            squares, numbers, _ = self._nearest(at, among, k)
             asked[at] = True
             if recipe.lies != "vote":
                 listed_ = (numbers[:, :k] == self._near[at, None]).any(axis=1)
@@ -527,23 +536,54 @@ class Truth:
         weight = self._weight(among)
         return np.asarray(squares + weight**2 * (codes[0] != codes[1]).sum(axis=1))
 
-    def _nearest(self, at: np.ndarray, among: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Return squares and numbers of the k nearest rows of each base, by looking at all."""
-        k, weight = self._recipe.k, self._weight(among)
+    def _nearest(
+        self, at: np.ndarray, among: Any, k: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return squares, numbers and labels of the k nearest of each base, by looking at all."""
+        weight = self._weight(among)
         asking = self._encoded(self._base.iloc[at], self._bases[at])
-        squares = np.full((len(at), k), np.inf)
-        numbers = np.full((len(at), k), 2**62)
+        best = np.full((len(at), k), np.inf), np.full((len(at), k), 2**62)
+        labels = np.full((len(at), k), None, dtype=object)
         for rows in self._rows(among):
             for first in range(0, len(rows), BLOCK):
                 some = rows.take(np.arange(first, min(len(rows), first + BLOCK)))
                 near, ids = self._asked(asking, some, min(k + 1, len(some)), weight)
                 near = np.where(some.numbers[ids] == asking.numbers[:, None], np.inf, near)
-                both = np.column_stack([squares, near])
-                who = np.column_stack([numbers, some.numbers[ids]])
+                own = some.more.get("label", np.full(len(some), None, dtype=object))
+                both = np.column_stack([best[0], near])
+                who = np.column_stack([best[1], some.numbers[ids]])
+                whose = np.column_stack([labels, own[ids]])
                 order = np.lexsort((who, both), axis=1)[:, :k]
-                squares = np.take_along_axis(both, order, axis=1)
-                numbers = np.take_along_axis(who, order, axis=1)
-        return squares, numbers
+                squares, numbers, labels = (
+                    np.take_along_axis(of, order, axis=1) for of in (both, who, whose)
+                )
+                best = squares, numbers
+        return *best, labels
+
+    def _of_bases(self) -> Iterator[tuple[str, bool | None, str]]:
+        """Look at the classes of the rows around base rows, of which the sampler makes its choice.
+
+        Where the table is large, around some of them.
+        """
+        m, step = self._recipe.counted, max(1, round(len(self._bases) * self._total / PAIRS))
+        wrong, asked = np.zeros((2, len(self._bases)), dtype=bool)
+        for label in self._classes:
+            at = np.flatnonzero(self._of[label])[::step]
+            if self._engine(label) == COPY or not len(at):
+                continue
+            squares, _, labels = self._nearest(at, self._all, m)
+            there = np.isfinite(squares)
+            others = (there & (labels != label)).sum(axis=1)
+            fits = self._recipe.fits(others, there.sum(axis=1), self._gaps[at])
+            if fits is not None:
+                asked[at], wrong[at] = True, ~fits
+        if asked.any():
+            name = type(self._sampler).__name__
+            what = f"have a base row that {name} does not choose, by the classes around it"
+            said = (
+                f"the {m} nearest rows of {int(asked.sum()):,} base rows are as {name} wants them"
+            )
+            yield "bases", not wrong.any(), self._told(wrong, what) if wrong.any() else said
 
     def _asked(
         self, asking: Rows, some: Rows, k: int, weight: float

@@ -44,7 +44,7 @@ from dsmote.plan.labels import listed, visible
 __all__ = ["Check", "Verification", "verify"]
 
 #: Stands for the label of rows that have none: those of a split's other side may be without.
-MISSING = "none"
+MISSING = "(missing)"
 #: Hashes of rows whose order is lost that are compared at once; of more, some in each reading.
 AT_ONCE = 1 << 24
 
@@ -154,9 +154,14 @@ def verify(
     """
     started = time.perf_counter()
     table = Table(os.fspath(output))
+    source, why = _open_input(table, None if input is None else os.fspath(input))
     checks: list[Check] = [*_of_files(table)]
-    if all(check.passed is not False for check in checks):
-        checks += _of_rows(table, None if input is None else os.fspath(input), rows, seed)
+    if not any(check.passed is False for check in checks if check.name != "contents"):
+        try:
+            for check in _of_rows(table, source, why, rows, seed):
+                checks.append(check)
+        except ValueError as error:  # of a file whose content is damaged
+            checks.append(Check("rows", False, str(error)))
     else:
         why = "files are missing, or are not what was written"
         checks += [Check(name, None, why) for name in ("counts", "originals", "new rows")]
@@ -219,7 +224,8 @@ def _of_schema(table: Table, there: Sequence[Mapping[str, Any]]) -> Iterator[Che
         if rows != part["rows"]:
             wrong.append(f"{visible(part['file'])} has {rows:,} rows, not {part['rows']:,}")
         recorded = table.columns.get(table.folder(part))
-        own = {name: of for name, of in (recorded or {}).items() if name not in table.keys}
+        keys = table.keys_of(part)
+        own = {name: of for name, of in (recorded or {}).items() if name not in keys}
         types = {each.name: str(each.type) for each in found.schema}
         if recorded is not None and (own != types or [*own] != [*types]):
             differing = [name for name in {**own, **types} if own.get(name) != types.get(name)]
@@ -291,8 +297,9 @@ def _labels(column: pa.ChunkedArray) -> Counter[str]:
     return Counter(dict(zip(names, found.field("counts").to_pylist(), strict=True)))
 
 
-def _of_rows(table: Table, input: str | None, rows: int, seed: int) -> Iterator[Check]:
-    source, why = _open_input(table, input)
+def _of_rows(
+    table: Table, source: Source | None, why: str, rows: int, seed: int
+) -> Iterator[Check]:
     yield Check("input", None, why) if source is None else _of_input(table, source)
     if source is not None:
         seen = Seen(table, source.columns)
@@ -483,14 +490,14 @@ def _incomparable(table: Table) -> str | None:
 def _types(table: Table, source: Source) -> pa.Schema:
     """Return the columns of the input, in the types that they have in the output."""
     part = table.parts[0]
-    known = table.footers[part["file"]].schema
-    absent = [n for n in source.columns if n not in known.names and n not in table.keys]
+    known, keys = table.footers[part["file"]].schema, table.keys_of(part)
+    absent = [n for n in source.columns if n not in known.names and n not in keys]
     if absent:
         raise ValueError(f"columns of the input are not in the output: {listed(absent)}")
     fields = []
     for name in source.columns:
-        of = table.type_of(part, name) if name in table.keys else known.field(name).type
-        if source.schema is not None and name not in table.keys:
+        of = table.type_of(part, name) if name in keys else known.field(name).type
+        if source.schema is not None and name not in keys:
             given = source.schema.field(name).type
             if given != of:
                 raise ValueError(f"column {name!r} is {of}, in the input {given}")

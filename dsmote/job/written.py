@@ -121,20 +121,25 @@ class Table:
     def read(self, part: Mapping[str, Any], piece: Piece, names: Sequence[str]) -> pa.Table:
         """Read some columns of a piece of a part, those in the names of its folders too."""
         schema = self.footers[part["file"]].schema
-        fields = [schema.field(name) for name in names if name not in self.keys]
+        keys = self.keys_of(part)
+        fields = [schema.field(name) for name in names if name not in keys]
         # One is read at least: it says how many rows there are.
         wanted = pa.schema(fields or [schema.field(0)], schema.metadata)
         return self.with_keys(part, read_table([piece], wanted), names)
 
     def with_keys(self, part: Mapping[str, Any], rows: pa.Table, names: Sequence[str]) -> pa.Table:
         """Return rows of a part with some columns, those in the names of its folders too."""
-        for segment in part["file"].split("/"):
-            name, equals, text = segment.partition("=")
-            if equals and name in names:
-                values = pa.array([unquote(text)]).cast(self.type_of(part, name))
+        for name, text in self.keys_of(part).items():
+            if name in names:
+                values = pa.array([text]).cast(self.type_of(part, name))
                 column = pa.chunked_array([values]).take(pa.array(np.zeros(len(rows), np.int64)))
                 rows = rows.append_column(name, column)
         return rows.select(list(names))
+
+    def keys_of(self, part: Mapping[str, Any]) -> dict[str, str]:
+        """Return the values of columns that are in the names of a part's folders."""
+        named = (segment.partition("=") for segment in str(part["file"]).split("/")[:-1])
+        return {name: unquote(text) for name, equals, text in named if equals}
 
     def type_of(self, part: Mapping[str, Any], name: str) -> pa.DataType:
         """Return the type of a column that is in the names of folders."""

@@ -69,6 +69,11 @@ class BorderlineRecipe(BorderRecipe):
         """Index the class, for the first kind."""
         return None if self.second else super().search_space(rows)
 
+    def fits(self, others: np.ndarray, present: np.ndarray, gaps: np.ndarray) -> Any:
+        """Tell which rows are in danger."""
+        danger = (2 * others >= present) & (others < present)
+        return danger if self.on_empty == "error" else None
+
     def bases(self, ctx: ClassContext) -> Bases:
         """Draw among the rows in danger."""
         danger, _, report = self.told_apart(ctx)

@@ -21,6 +21,7 @@ from dsmote.cli import main
 from dsmote.samplers.registry import samplers
 from tests.job.conftest import mixed_frame, numeric_frame, write_files
 from tests.samplers import VARIANTS, table_of
+from tests.tables import naive_neighbours
 
 CARRIED = {"random_state": 0, "carry": ["id", "note"]}
 FULL = {"random_state": 0, "provenance": "full"}
@@ -195,6 +196,8 @@ def test_new_rows_of_every_over_sampler(tmp_path, variant):
         del expected["neighbours"]
     if name in ("smoten", "smotenc"):
         expected["categories"] = True
+    if name in ("adasyn", "borderline", "svm", "safe-level"):
+        expected["bases"] = True
     assert told == expected, found
 
 
@@ -241,7 +244,7 @@ def test_a_byte_that_changed(made):
     data = bytearray(part.read_bytes())
     data[40] ^= 1
     part.write_bytes(data)
-    assert failed(verify(output)) == {"contents": "not as written: part-00002.parquet"}
+    assert failed(verify(output))["contents"] == "not as written: part-00002.parquet"
 
 
 def test_columns_that_are_not_as_recorded(made):
@@ -376,6 +379,30 @@ def test_a_swapped_neighbour(made):
         row = 3  # of another class than the new rows, and in the mixed table of none
         forge(output, setting("neighbour_row", row + 1))
         assert "places" in failed(verify(output))
+
+
+def test_a_base_row_that_the_sampler_does_not_choose(tmp_path):
+    table = table_of("borderline", 200, 60)
+    table.to_parquet(tmp_path / "in.parquet", index=False)
+    job = {"input": str(tmp_path / "in.parquet"), "target": "y", "sampler": "borderline"}
+    run_job({**job, "output": str(tmp_path / "out"), "params": FULL})
+    X, y = table[["a", "b", "c"]].to_numpy(), table["y"].to_numpy()
+    few = np.flatnonzero(y)
+    _, around = naive_neighbours(X, 10)
+    safe = few[int((y[around[few]] == 0).sum(axis=1).argmin())]
+    _, near = naive_neighbours(X[few], 1)
+    neighbour = few[near[few == safe][0, 0]]
+
+    def change(frame):
+        frame.loc[0, ["base_row", "neighbour_row"]] = safe, neighbour
+        gap = frame.loc[0, "gap"]
+        frame.loc[0, ["a", "b", "c"]] = X[safe] + gap * (X[neighbour] - X[safe])
+        return frame
+
+    forge(tmp_path / "out", change)
+    told = failed(verify(tmp_path / "out"))
+    assert [*told] == ["bases"]
+    assert "1 of 80 new rows have a base row that BorderlineSMOTE does not choose" in told["bases"]
 
 
 @pytest.mark.parametrize(
