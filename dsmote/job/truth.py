@@ -87,6 +87,8 @@ def of_new_rows(
 def _given(table: Table, source: Source | None, place: int) -> tuple[Any, Any] | str:
     """Return the sampler that tells where rows are from, and the table it was given; or why not."""
     spec, last = table.spec(), place == len(table.steps()) - 1
+    if table.makers > 1:
+        return "several steps made rows, and those of the last one are not kept apart"
     if place == 0 and source is not None:
         frame = source.frame()
         if spec.split is not None:
@@ -406,7 +408,8 @@ class Truth:
         step = 1.0 if kind != "float" else 0.0
         if kind == "decimal":
             step = 10.0 ** -self._schema.columns[i].dtype.pyarrow_dtype.scale
-        scale = np.maximum(np.abs(expected), np.abs(actual))
+        base, _ = numeric_values(self._values(self._base, i)[0], kind)
+        scale = np.abs([expected, actual, base]).max(axis=0)
         near: np.ndarray = np.abs(actual - expected) <= step + 1e-6 * scale * (kind == "float")
         return near
 
@@ -532,7 +535,8 @@ class Truth:
         both = join([own, self._encoded(self._end.iloc[at], self._near[at])], self._schema)
         start, end = np.split(self._recipe.scaled(both.numeric), 2)
         codes = np.split(both.codes, 2)
-        squares = ((start - end) ** 2).sum(axis=1)
+        with np.errstate(over="ignore"):
+            squares = ((start - end) ** 2).sum(axis=1)
         weight = self._weight(among)
         return np.asarray(squares + weight**2 * (codes[0] != codes[1]).sum(axis=1))
 
@@ -602,7 +606,8 @@ class Truth:
                 index = BruteSearch(matrix[n:], both.codes[n:], weight)
                 points = np.column_stack([points, both.codes[:n]])
         squares, ids = index.nearest(index.scaled(points), k, np.full(n, -1))
-        return squares / index.scale**2, ids
+        with np.errstate(over="ignore"):
+            return squares / index.scale**2, ids
 
     def _elected(
         self, at: np.ndarray, label: Any, voters: np.ndarray

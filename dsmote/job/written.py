@@ -83,7 +83,14 @@ class Table:
     def marks(self, part: Mapping[str, Any]) -> bool:
         """Tell whether the rows of a part say if they are new."""
         columns = self.columns.get(self.folder(part), {})
-        return "synthetic" in self.added and "synthetic" in columns
+        # Of two steps that make rows, the last one's provenance takes all before for originals.
+        return self.makers < 2 and "synthetic" in self.added and "synthetic" in columns
+
+    @property
+    def makers(self) -> int:
+        """How many steps made new rows."""
+        steps = self.manifest.get("steps") or [self.manifest]
+        return sum(any(one.get("new") for one in step["classes"]) for step in steps)
 
     def is_new(self, part: Mapping[str, Any]) -> bool | None:
         """Tell whether the rows of a part are new; None where some may be."""
