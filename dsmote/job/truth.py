@@ -242,7 +242,6 @@ class Truth:
         def load(part: Any) -> tuple[pd.DataFrame, dict[Any, Rows]]:
             (frame,) = dask.compute(part, scheduler="synchronous")
             here, take = Partition.of(frame), Take(self._schema, skip=True)
-            take = replace(take, copies=False)
             codes, names, _ = here.labels(self._schema)
             rows = {}
             for code, name in enumerate(names):
@@ -264,7 +263,7 @@ class Truth:
             own = numbers[(numbers >= start) & (numbers < start + len(frame))]
             kept.append(frame.iloc[own - start])
             for label, of in rows.items():
-                size += of.numeric.nbytes + of.codes.nbytes
+                size += of.numeric.nbytes + of.codes.nbytes + 8 * len(of.more) * len(of)
                 if self._held is not None:
                     self._held[label].append(of.moved(start))
             if size > HELD_BYTES:
@@ -306,6 +305,8 @@ class Truth:
             on = has_gap & (has_near | (recipe.lies == "mean"))
             foreign = end != labels
             known |= on
+            told = has_gap & (has_near | ~has_near.any())
+            wrong["do not say between which rows they lie, or where"] = ~copied & ~told
             wrong["have a gap that the sampler does not make"] = on & ~recipe.allows(
                 self._gaps, foreign
             )

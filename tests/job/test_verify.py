@@ -420,6 +420,8 @@ def test_a_base_row_that_the_sampler_does_not_choose(tmp_path):
         ("numbers", "a", 0.5, "places", "do not lie at base + gap"),
         ("numbers", "n", 999, "places", "do not lie at base + gap"),
         ("numbers", "gap", 1.5, "places", "gap that the sampler does not make"),
+        ("numbers", "gap", None, "places", "do not say between which rows"),
+        ("numbers", "neighbour_row", None, "places", "do not say between which rows"),
         ("numbers", "base_row", 1, "places", "another class"),
         ("numbers", "base_row", 1000, "places", "rows that the table does not have"),
         ("mixed", "id_base", 1, "places", "another value than their base row"),
