@@ -140,13 +140,9 @@ def forge(output, change, new=True, at=None):
     path = output / part["file"]
     # Not by its path, in which columns may be.
     table = pq.ParquetFile(path).read()
-    frame = table.to_pandas()
-    frame = change(frame) if (given := change(frame)) is None else given
-    forged = (
-        pa.Table.from_pandas(frame, table.schema, preserve_index=False)
-        if isinstance(frame, pd.DataFrame)
-        else frame
-    )
+    forged = change(table.to_pandas())
+    if isinstance(forged, pd.DataFrame):
+        forged = pa.Table.from_pandas(forged, table.schema, preserve_index=False)
     pq.write_table(forged, path)
     for one in manifest["parts"]:
         if one["file"] == part["file"]:
