@@ -478,9 +478,9 @@ def _incomparable(table: Table) -> str | None:
     """Say why original rows cannot be told, or are not to be those of the input."""
     if table.job.get("mode") == "synthetic":
         return "mode: synthetic writes the new rows only"
-    if table.mixed and not all(map(table.marks, table.parts)):
-        return "rows were mixed, and without provenance new ones are not marked"
     if any("new" not in part and not table.marks(part) for part in table.parts):
+        if table.mixed:
+            return "rows were mixed, and without provenance new ones are not marked"
         return "the manifest is of an earlier version, and does not say which parts are new"
     if any(own.get("voting") not in (None, "hard") for own in table.steps()):
         return "ClusterCentroids gives rows the values of centres, but with voting: hard"
