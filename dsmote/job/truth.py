@@ -315,7 +315,7 @@ class Truth:
             known |= True
             far, spread = self._noise(~copied)
             wrong["lie further from their base row than noise of that size goes"] = far
-            if spread:
+            if spread and not far.any():
                 return False, spread
         said = [self._told(of, what) for what, of in wrong.items() if of.any()]
         if said:

@@ -301,7 +301,7 @@ def swapped(frame):
         ("mixed", "flag", None),
         ("csv", "id", 7),
         ("mixed up", "f32", 0.25),
-        ("by folders", "cat", "never"),
+        ("by folders", "x", 0.5),
         ("split by chance", "b", -1.0),
         ("cleaned", "n", 77),
         ("flagged", "b", 1e-300),
@@ -361,7 +361,8 @@ def far_neighbour(frame):
     table = numeric_frame()
     base = table.loc[int(frame.loc[0, "base_row"])]
     rare = table[table["y"] == "rare"]
-    far = rare.loc[((rare[["a", "b", "n"]] - base[["a", "b", "n"]]) ** 2).sum(axis=1).idxmax()]
+    steps = rare[["a", "b", "n"]] - base[["a", "b", "n"]].astype(float)
+    far = rare.loc[(steps**2).sum(axis=1).idxmax()]
     frame.loc[0, "neighbour_row"] = far.name
     for column in "ab":
         step = frame.loc[0, "gap"] * (far[column] - base[column])
@@ -422,7 +423,7 @@ def test_a_base_row_that_the_sampler_does_not_choose(tmp_path):
         ("numbers", "base_row", 1000, "places", "rows that the table does not have"),
         ("mixed", "id_base", 1, "places", "another value than their base row"),
         ("mixed", "f32", 0.125, "places", "do not lie at"),
-        ("mixed", "cat", "never", "categories", "that the class has not"),
+        ("mixed", "text", "purple", "categories", "that the class has not"),
         ("mixed up", "big", 100, "places", "do not lie at"),
         ("few rows", "b", 0.5, "places", "another value than their base row"),
         ("split by a column", "fold", "b", "places", "another value than their base row"),
@@ -461,12 +462,17 @@ def test_a_value_that_fewer_neighbours_have(made):
         (
             "random",
             {"shrinkage": 0.3},
-            lambda f: f.assign(a=f["a"].to_numpy()[::-1]),
+            lambda f: f.assign(a=f["a"] + 0.3),
             "times the variance",
         ),
         ("polynom-fit", {}, setting("a", 0.5), "do not lie at"),
         ("svm", {}, setting("gap", -0.75), "gap that the sampler does not make"),
-        ("borderline", {}, setting("neighbour_row", 1), "gap that the sampler does not make"),
+        (
+            "borderline",
+            {},
+            setting("neighbour_row", int(table_of("", 200, 60)["y"].argmin())),
+            "gap that the sampler does not make",
+        ),
     ],
 )
 def test_rows_of_other_kinds_that_were_changed(tmp_path, sampler, params, change, says):
