@@ -10,6 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dsmote.advice import Advice as Advice
+    from dsmote.advice import advise as advise
     from dsmote.cluster import connect as connect
     from dsmote.job.jobfile import JobFileError as JobFileError
     from dsmote.job.run import JobResult as JobResult
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __version__ = "0.4.1"
 
 _HOMES = {
+    "Advice": "advice",
+    "advise": "advice",
     "JobFileError": "job",
     "JobResult": "job",
     "JobSpec": "job",

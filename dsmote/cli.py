@@ -1,4 +1,4 @@
-"""The command line: ``dsmote demo``, ``plan``, ``resample``, ``run``, ``verify`` and lists.
+"""The command line: ``dsmote advise``, ``demo``, ``plan``, ``resample``, ``run``, ``verify``, ...
 
 Results go to the standard output, progress, log and messages to the standard error. The exit code
 is 0, 1 after a failure, 2 after wrong usage, 3 when there was nothing to do, 4 when memory does
@@ -100,7 +100,7 @@ class Display:
     """
 
     def __init__(self, lines: bool = True, bar: Any = None) -> None:
-        self._lines, self._bar, self._of = lines, bar, ""
+        self._lines, self._bar, self._of, self._last = lines, bar, "", 0.0
         self._task = bar.add_task("starting", total=None, counts="") if bar else None
 
     def stage(self, text: str) -> None:
@@ -124,6 +124,16 @@ class Display:
         self._began = self._last = time.monotonic()
         if self._bar:
             self._bar.reset(self._task, total=partitions, counts="")
+
+    def fits(self, done: int, total: int) -> None:
+        self.check()
+        now = time.monotonic()
+        if self._bar:
+            counts = f"{done:,}/{total:,} resamplings"
+            self._bar.update(self._task, total=total, completed=done, counts=counts)
+        elif self._lines and (done == total or now - self._last >= LINE_SECONDS):
+            self._last = now
+            echo(f"{done:,} of {total:,} resamplings", err=True)
 
     def advance(self, partitions: int, rows: int) -> None:
         self.check()
@@ -623,6 +633,68 @@ def run(job: str, **given: Any) -> None:
     variables, whose values are never shown. Relative paths are relative to the working directory.
     """
     execute(given_job(given, job), always_log=True, **given)
+
+
+def columns(name: str, help: str) -> Any:
+    """Return the option that names columns of some role."""
+    path = ("params", name)
+    return click.option(f"--{name}", cls=KeyOption, path=path, multiple=True, help=help + MORE)
+
+
+@command(
+    click.argument("input"),
+    click.option(
+        "--learner",
+        multiple=True,
+        metavar="NAME",
+        help="A classifier of scikit-learn, or the path of a class. May be repeated.  [default: "
+        "HistGradientBoosting and LogisticRegression]",
+    ),
+    columns("categorical", "A numeric column to use as a categorical feature."),
+    columns("carry", "A column that is no feature, such as an id."),
+    click.option(
+        *("--rows", "--sample-rows"),
+        type=click.IntRange(min=100),
+        default=50_000,
+        show_default=True,
+        help="Rows of the sample, at most.",
+    ),
+    click.option(
+        "--random-state",
+        cls=KeyOption,
+        path=("params", "random_state"),
+        yaml=True,
+        help="Seed of the sample, the folds and the candidates.  [default: 0]",
+    ),
+    click.option("--n-jobs", type=click.IntRange(min=1), help="Processes.  [default: all cores]"),
+    click.option("--job", metavar="FILE", help="Write the job there, if something is named."),
+    click.option("--figure", metavar="FILE", help="Draw the differences (.png, .svg or .pdf)."),
+    *(as_json, quiet),
+    keys=("target", "format"),
+)
+def advise(as_json: bool, quiet: bool, **given: Any) -> None:
+    """Say whether INPUT should be resampled at all, with what, and how far.
+
+    Candidates are compared with the table as it is, by cross-validation on a sample, for average
+    precision and for F1 at a tuned threshold. If one is measurably better, it is named, and the
+    job that does it is printed; else the threshold is the advice.
+    """
+    from dsmote.job.advise import advise_files
+
+    texts = {key: given[key] for key in ("input", "target")}
+    spec = given_job(given, needs_output=False)
+    with progress_bar() if _is_terminal() and not quiet else nullcontext() as bar:
+        display = Display(lines=not quiet, bar=bar)
+        how = {"learners": given.pop("learner"), **given}
+        how |= {"stage": display.stage, "progress": display.fits}
+        advice, text = advise_files(spec, texts, **how)
+    if as_json:
+        return print_json({**advice.to_dict(), "job": text})
+    echo(str(advice))
+    if text and not given["job"]:
+        echo(f"\njob.yaml:\n{text}")
+    elif given["job"]:
+        echo(f"\n{given['job']}" + (" is ready" if text else " was not written: nothing is named"))
 
 
 @command(

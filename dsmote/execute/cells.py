@@ -70,7 +70,7 @@ from dsmote.execute.search import (
     numbered_in,
     reach,
 )
-from dsmote.neighbors import Axes, choose_engine, project
+from dsmote.neighbors import Axes, asked_rarely, choose_engine, project
 from dsmote.neighbors import cells as kernels
 from dsmote.neighbors.exact import no_codes, scale_power
 from dsmote.plan import (
@@ -232,10 +232,13 @@ class Cells(Search):
             known = {name: of[there] for name, of in known.items() if name != "within"}
         return self._sent(layout, rows, known["end"] > known["start"], known, place)
 
-    def _build(self, layout: Layout, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
+    def _build(
+        self, layout: Layout, rows: Rows, rarely: bool
+    ) -> Callable[[np.ndarray, np.ndarray, float], Any]:
         recipe, seed = self.recipe, int(Stream(self.how.seed, self.cls.rank, INDEX).bits(0, 1)[0])
         some = slice(None, None, max(1, len(rows) // 512))
         engine: Any = recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
+        engine = asked_rarely(engine) if rarely else engine
         tables = () if layout.levels is None else layout.levels.tables
 
         def build(matrix: np.ndarray, codes: np.ndarray, weight: float) -> Any:

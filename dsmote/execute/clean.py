@@ -27,7 +27,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dsmote.execute.extract import Each, Take, check_counts, complete_rows
+from dsmote.execute.extract import Each, Take, check_counts, complete_rows, places_of
 from dsmote.execute.generate import numbers_of
 from dsmote.execute.partition import Partition, missing_labels
 from dsmote.execute.recipe import Rows
@@ -237,7 +237,7 @@ class AllRows(RankedRows):
         n = len(self) if among is None else len(among)
         # The index first: its making takes the most memory.
         index: Any = self._index(among, len(ids), eps) if len(ids) and n else None
-        place = ids if among is None else _places(among, ids)
+        place = ids if among is None else places_of(among, ids)
 
         def ask(some: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             far = np.full((len(some), k), np.inf)
@@ -296,14 +296,6 @@ class AllRows(RankedRows):
             if eps and not mixed and isinstance(engine, TreeIndex):
                 engine = TreeIndex(eps=eps)
         return engine.build(matrix, *((codes, self.weight) if mixed else ()), seed=self.seed)
-
-
-def _places(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return where the wanted numbers stand among ascending ones; -1 where they do not."""
-    if not len(numbers):
-        return np.full(len(wanted), -1)
-    at = np.minimum(np.searchsorted(numbers, wanted), len(numbers) - 1)
-    return np.where(numbers[at] == wanted, at, -1)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ r"""Rules over tables larger than a worker: all rows lie in cells, and a rule as
     all         --lay out-->  cells cut from the sample                                 (one task)
     partition p --spread-->   the rows by cell
     all         --ask 0-->    the rule runs until it asks who is near some rows          (one task)
-    cell c      --home, answer, told-->  the nearest of those of its rows that ask; of a row of the
-                           largest class whose neighbours at home are nearer than any row of
-                           another class, these say as much as the true ones
+    cell c      --home, answer, told-->  the nearest of those of its rows that ask; a row of the
+                           largest class is settled by any k rows of that class that are nearer
+                           than any of another: so are the true ones
     all         --ask 1-->    the rule runs again, is told what it asked first, and asks again
     ...
     all         --decide-->   the rule ends: which rows stay                             (one task)
@@ -33,6 +33,7 @@ import numpy as np
 import pyarrow as pa
 
 from dsmote.execute.arrow import (
+    NO_IDS,
     as_of_class,
     concatenated,
     groups_of,
@@ -50,7 +51,7 @@ from dsmote.execute.recipe import Making, Recipe, Rows
 from dsmote.execute.rounds import Open, Replayed, replayed
 from dsmote.execute.search import Layout, Search, Stored, in_common, merged_boxes
 from dsmote.kernels import mixed_weight
-from dsmote.neighbors import Choice, choose_engine
+from dsmote.neighbors import Choice, asked_rarely, choose_engine
 from dsmote.neighbors import cells as kernels
 
 
@@ -145,7 +146,10 @@ class CellRows(Replayed):
 
 _SEEN = 512  # rows that an engine is chosen from
 #: Stages of which there is one for each round; rows are spread once.
-_ROUND = ("home", "forward", "answer", "told", "question", "few")
+_ROUND = ("home", "settled", "forward", "answer", "told", "question", "few")
+_EPS = (
+    1.0  # rows that settle others may be so much further than the nearest: found in half the time
+)
 
 
 @dataclass(frozen=True)
@@ -272,9 +276,12 @@ class CleanCells(Search):
 
     # ---- the cells
 
-    def _build(self, layout: Layout, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
+    def _build(
+        self, layout: Layout, rows: Rows, rarely: bool
+    ) -> Callable[[np.ndarray, np.ndarray, float], Any]:
         some = slice(None, None, max(1, len(rows) // _SEEN))
         engine: Any = self.recipe.engine(len(rows), rows.numeric[some], rows.codes[some]).engine
+        engine = asked_rarely(engine) if rarely else engine
 
         def build(matrix: np.ndarray, codes: np.ndarray, weight: float) -> Any:
             return engine.build(matrix, *((codes, weight) if weight else ()))
@@ -291,13 +298,13 @@ class CleanCells(Search):
         nothing = np.empty((len(rows), 0), dtype=np.int32)
         return replace(rows, numeric=rows.numeric[:, :0], codes=nothing, levels=(), group=None)
 
-    def _cell(self, layout: Layout, rows: Rows) -> Any:
+    def _cell(self, layout: Layout, rows: Rows, rarely: bool = False) -> Any:
         if self.asked.among != "marked":
-            return super()._cell(layout, rows)
+            return super()._cell(layout, rows, rarely)
         may = np.flatnonzero(self._question("among")[rows.numbers])
         place = np.full(len(rows), -1)
         place[may] = np.arange(len(may))
-        cell = super()._cell(layout, rows.take(may))
+        cell = super()._cell(layout, rows.take(may), rarely)
         return Some(cell, may, place, self._asking(layout, rows), rows.group)
 
     @property
@@ -314,32 +321,31 @@ class CleanCells(Search):
         return 4 * (sum(counts) - max(counts)) <= self.cls.cell_rows
 
     def _open(
-        self,
-        layout: Layout,
-        rows: Rows,
-        asking: np.ndarray,
-        squares: np.ndarray,
-        found: np.ndarray,
-        query: np.ndarray,
+        self, layout: Layout, rows: Rows, cell: Any, asking: np.ndarray, c: int
     ) -> np.ndarray:
-        # Of a row of the largest class with all its neighbours at home of that class, and no row
-        # of another as near, the true neighbours, which are no further, are of that class, too.
-        if self.asked.reduce is None or not self._tells_others:
-            return super()._open(layout, rows, asking, squares, found, query)
-        own = rows.more["rank"] == self._largest
-        some = np.unique(query)
-        some = some[own[asking[some]] & (own[found[some]] & (found[some] >= 0)).all(axis=1)]
-        names = self._names("others", self.parts)
-        others, _ = rows_of(self.exchange.receive(names, 0), layout.like)
-        open_ = np.ones(len(asking), dtype=bool)
-        open_[some] = False
-        if len(others) and len(some):
-            at = asking[some]
-            group = () if rows.group is None else (rows.group[at],)
-            points = self._asking(layout, rows)[at]
-            hit, _, _ = self._cell(layout, others).inside(points, squares[some, -1], 1, *group)
-            open_[some[hit]] = True
-        return np.asarray(open_[query])
+        # A row of the largest class with k rows of that class nearer than any of another: its
+        # neighbours, which are no further, are of that class. These k need not be the nearest.
+        if self.asked.reduce is None:
+            return asking
+        some = NO_IDS
+        if self._tells_others:
+            own = rows.more["rank"] == self._largest
+            some = asking[own[asking]]
+            squares, found = cell.home(some, self.k, _EPS)
+            same = (own[found] & (found >= 0)).all(axis=1)
+            some, squares = some[same], squares[same, -1]
+            names = self._names("others", self.parts)
+            others, _ = rows_of(self.exchange.receive(names, 0), layout.like)
+            if len(others) and len(some):
+                group = () if rows.group is None else (rows.group[some],)
+                points = self._asking(layout, rows)[some]
+                hit, _, _ = self._cell(layout, others).inside(points, squares, 1, *group)
+                some = np.delete(some, hit)
+        table = pa.table({"id": rows.numbers[some]})
+        self.exchange.send(self._name("settled", c), table, np.zeros(len(some), dtype=int), 1)
+        settled = np.zeros(len(rows), dtype=bool)
+        settled[some] = True
+        return asking[~settled[asking]]
 
     def _home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
         if self.asked.among != "few":
@@ -381,9 +387,13 @@ class CleanCells(Search):
             at = np.minimum(at, max(0, len(everyone) - 1))
             ranks = np.where(numbers[some] >= 0, everyone.more["rank"][at], -1)
             values.append(self.asked.reduce(rows.more["rank"][asking[some]], ranks))
-        table = pa.table({"id": rows.numbers[asking], "value": np.concatenate(values)})
-        self.exchange.send(self._name("told", c), table, np.zeros(len(asking), dtype=int), 1)
-        return {"rows": np.array(len(asking))}
+        settled = self.exchange.receive([self._name("settled", c)], 0)["id"].to_numpy()
+        alike = np.full((1, self.k), self._largest, dtype=np.int32)
+        values.append(np.repeat(self.asked.reduce(alike[0, :1], alike), len(settled)))
+        ids = np.concatenate([rows.numbers[asking], settled])
+        table = pa.table({"id": ids, "value": np.concatenate(values)})
+        self.exchange.send(self._name("told", c), table, np.zeros(len(ids), dtype=int), 1)
+        return {"rows": np.array(len(ids))}
 
     def _send_told(
         self, layout: Layout, c: int, rows: Rows, squares: np.ndarray, numbers: np.ndarray
@@ -464,14 +474,14 @@ class Some:
         """The order of all rows in which near ones follow each other, as far as it is known."""
         return np.concatenate([self._at[self._cell.order], np.flatnonzero(self._place < 0)])
 
-    def home(self, asking: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def home(self, asking: np.ndarray, k: int, eps: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
         """Return squares and places of the k nearest of these rows, as a cell does."""
         squares = np.full((len(asking), k), np.inf)
         found = np.full((len(asking), k), -1, dtype=np.int64)
         place = self._place[asking]
         own, others = np.flatnonzero(place >= 0), np.flatnonzero(place < 0)
         if len(own):
-            squares[own], found[own] = self._cell.home(place[own], k)
+            squares[own], found[own] = self._cell.home(place[own], k, eps)
         if len(others) and len(self._at):
             of = asking[others]
             own_group = () if self._group is None else (self._group[of],)

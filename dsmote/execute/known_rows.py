@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ import pandas as pd
 from dsmote.execute.clean import Cleaning, Taken, take_rows
 from dsmote.execute.extract import places_of
 from dsmote.execute.rows import join_levels
+from dsmote.neighbors import asked_rarely, choose_engine
 from dsmote.neighbors import cells as kernels
-from dsmote.neighbors import choose_engine
 from dsmote.neighbors.exact import Found, no_codes
 
 _SEEN = 512  # rows that an engine is chosen from
@@ -44,10 +44,12 @@ class KnownRows:
     @cached_property
     def cell(self) -> Any:
         """The index over the rows."""
+        return self._indexed()
 
+    def _indexed(self, rarely: bool = False) -> Any:
         def build(some: np.ndarray) -> kernels.Cell:
             points = self.points[some]
-            return kernels.Cell(points, no_codes(points), 0.0, _built)
+            return kernels.Cell(points, no_codes(points), 0.0, partial(_built, rarely=rarely))
 
         if self.group is None:
             return build(np.arange(len(self)))
@@ -82,19 +84,21 @@ class KnownRows:
         place = places_of(self.ids, asking.ids)
         order = np.arange(len(asking)) if order is None else order
         own, others = order[place[order] >= 0], order[place[order] < 0]
+        few = len(asking) < len(self) and "cell" not in self.__dict__
+        cell = self._indexed(rarely=True) if few else self.cell
         if len(own):
-            best[own], found[own] = self.cell.home(place[own], k)
+            best[own], found[own] = cell.home(place[own], k)
         if len(others):
             group = () if asking.group is None else (asking.group[others],)
-            pairs = self.cell.inside(asking.points[others], squares[others], k, *group)
+            pairs = cell.inside(asking.points[others], squares[others], k, *group)
             best[others], found[others] = kernels.merge(best[others], found[others], *pairs)
         return best, np.where(found < 0, -1, self.ids[found])
 
 
-def _built(matrix: np.ndarray, codes: np.ndarray, weight: float) -> Any:
+def _built(matrix: np.ndarray, codes: np.ndarray, weight: float, rarely: bool) -> Any:
     some = matrix[:: max(1, len(matrix) // _SEEN)]
     engine: Any = choose_engine(len(matrix), some).engine
-    return engine.build(matrix)
+    return (asked_rarely(engine) if rarely else engine).build(matrix)
 
 
 def nearest_few(few: KnownRows, rows: KnownRows, far: np.ndarray, k: int) -> Found:

@@ -111,7 +111,9 @@ class AllCells(Search):
     def _answering(self, rows: Rows) -> Rows:
         return rows if self.recipe.values else self._bare(rows)
 
-    def _build(self, layout: Layout, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
+    def _build(
+        self, layout: Layout, rows: Rows, rarely: bool
+    ) -> Callable[[np.ndarray, np.ndarray, float], Any]:
         return lambda matrix, *_: self.recipe.index_all(matrix, len(matrix))
 
     def judge(

@@ -34,7 +34,7 @@ from dsmote.execute.arrow import (
     table_of,
 )
 from dsmote.execute.exchange import Exchange
-from dsmote.execute.extract import Extract
+from dsmote.execute.extract import Extract, places_of
 from dsmote.execute.recipe import (
     Making,
     Recipe,
@@ -49,6 +49,8 @@ from dsmote.plan import (
     Schema,
 )
 from dsmote.plan.memory import CELL_NEW_ROWS, CELL_SAMPLE, class_rows
+
+_MANY = 4  # a row in so many asks: fewer are few
 
 
 @dataclass(frozen=True)
@@ -278,8 +280,9 @@ class Search:
         names = self._names("cell", self.parts)
         return rows_of(self.exchange.receive(names, c), layout.like)
 
-    def _cell(self, layout: Layout, rows: Rows) -> Any:
-        build = self._build(layout, rows)
+    def _cell(self, layout: Layout, rows: Rows, rarely: bool = False) -> Any:
+        """Return the index of a cell; `rarely`: fewer rows ask than it holds."""
+        build = self._build(layout, rows, rarely)
         matrix = self._matrix(layout, rows)
         if rows.group is None:
             return kernels.Cell(matrix, rows.codes, layout.weight * layout.units[0], build)
@@ -298,7 +301,9 @@ class Search:
             return rows.codes
         return np.concatenate([points, rows.codes], axis=1) if layout.weight else points
 
-    def _build(self, layout: Layout, rows: Rows) -> Callable[[np.ndarray, np.ndarray, float], Any]:
+    def _build(
+        self, layout: Layout, rows: Rows, rarely: bool
+    ) -> Callable[[np.ndarray, np.ndarray, float], Any]:
         """Return what makes the index of a cell, of rows, codes and the weight of a category."""
         raise NotImplementedError
 
@@ -325,9 +330,11 @@ class Search:
 
     def _home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
         rows, more = self.rows_of_cell(layout, c)
-        cell, asking, asks = self._cell(layout, rows), NO_IDS, more["asks"].to_numpy()
+        asking, asks = NO_IDS, more["asks"].to_numpy()
+        cell = self._cell(layout, rows, bool(_MANY * asks.sum() < len(rows)))
         if asks.any():
             asking = cell.order[asks[cell.order]]  # near ones follow each other
+            asking = self._open(layout, rows, cell, asking, c)
         squares, found = cell.home(asking, self.k)
         group = groups_of(rows)[asking]
         lone = layout.lone[group]
@@ -346,8 +353,6 @@ class Search:
         of = group[query]
         there = (boxes["first"][to] <= of) & (of <= boxes["last"][to]) & ~lone[query]
         query, to = query[there], to[there]
-        open_ = self._open(layout, rows, asking, squares, found, query)
-        query, to = query[open_], to[open_]
         order = np.argsort(to, kind="stable")
         query, to = query[order], to[order]
         n_cells = len(low)
@@ -363,16 +368,10 @@ class Search:
         return {"forwards": np.diff(bounds), "asking": np.array(len(asking))}
 
     def _open(
-        self,
-        layout: Layout,
-        rows: Rows,
-        asking: np.ndarray,
-        squares: np.ndarray,
-        found: np.ndarray,
-        query: np.ndarray,
+        self, layout: Layout, rows: Rows, cell: Any, asking: np.ndarray, c: int
     ) -> np.ndarray:
-        """Tell of which queries what was found at home does not decide what is wanted."""
-        return np.ones(len(query), dtype=bool)
+        """Return those rows that ask of which less than their neighbours does not tell enough."""
+        return asking
 
     def answer(self, layout: Layout, boxes: Any, _: Any, c: int) -> dict[str, np.ndarray]:
         """Answer the queries of other cells."""
@@ -380,7 +379,7 @@ class Search:
 
     def _answer(self, layout: Layout, c: int) -> dict[str, np.ndarray]:
         rows, _ = self.rows_of_cell(layout, c)
-        cell, k, found = self._cell(layout, rows), self.k, 0
+        cell, k, found = self._cell(layout, rows, rarely=True), self.k, 0
         rows, like = self._answering(rows), searched(layout.like)
         schema = table_of(rows.take(NO_IDS), query=NO_IDS, square=np.empty(0)).schema
 
@@ -440,7 +439,7 @@ class Search:
 
     def with_others(self, layout: Layout, rows: Rows, c: int, numbers: np.ndarray) -> Rows:
         """Return rows of a cell, and those of others that have one of some numbers, in order."""
-        wanted = np.setdiff1d(numbers[numbers >= 0], rows.numbers)
+        wanted = _elsewhere(rows, numbers)
         pieces, like = [rows], self._answering(layout.like)
         for came in self._answers(layout, c) if len(wanted) else ():
             found, _ = rows_of(came, like)
@@ -453,7 +452,7 @@ class Search:
 
     def steps(self, rows: Rows, numbers: np.ndarray) -> Iterator[slice]:
         """Divide lists of neighbours so that no more rows of other cells are held than of this."""
-        from_others = len(np.setdiff1d(numbers, rows.numbers))
+        from_others = len(_elsewhere(rows, numbers))
         step = max(1, len(rows) // self.k) if from_others > len(rows) else max(1, len(numbers))
         for low in range(0, len(numbers), step):
             yield slice(low, min(len(numbers), low + step))
@@ -468,6 +467,12 @@ class Search:
                 if len(came):
                     rows, known = rows_of(came, self._bare(layout.like))
                     yield rows, known, np.searchsorted(asked, known["like"].to_numpy())
+
+
+def _elsewhere(rows: Rows, numbers: np.ndarray) -> np.ndarray:
+    """Return, ascending, the row numbers that are not those of rows of a cell."""
+    there = numbers[numbers >= 0]
+    return np.asarray(np.unique(there[places_of(rows.numbers, there) < 0]))
 
 
 def reach(matrix: np.ndarray) -> np.ndarray:

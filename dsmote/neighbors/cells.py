@@ -184,9 +184,12 @@ def meets(
 
 def _gaps(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Return squared distances from points to boxes, shape (points, boxes)."""
-    total = np.zeros((len(points), len(low)))
+    # Arrays are taken once: where allocators give memory back, new ones take longer than sums.
+    total, gap, above = np.zeros((3, len(points), len(low)))
     for values, least, most in zip(points.T[:, :, None], low.T, high.T, strict=True):
-        gap = np.maximum(least - values, values - most)
+        np.subtract(least, values, out=gap)
+        np.subtract(values, most, out=above)
+        np.maximum(gap, above, out=gap)
         np.maximum(gap, 0.0, out=gap)
         gap *= gap
         total += gap
@@ -232,16 +235,20 @@ class Cell:
             return np.arange(self.n_rows)
         return self.search._order(self.search.groups.of[: self.n_rows])
 
-    def home(self, asking: np.ndarray, k: int) -> Found:
+    def home(self, asking: np.ndarray, k: int, eps: float = 0.0) -> Found:
         """Return squares and places of the k nearest other rows of rows, given by their places.
 
-        Where the cell has fewer, they are inf and -1. It is quickest in the order of `order`.
+        Where the cell has fewer, they are inf and -1. It is quickest in the order of `order`. With
+        `eps` rows up to 1 + eps times as far may be found, sooner, where there is a tree.
         """
         squares = np.full((len(asking), k), np.inf)
         found = np.full((len(asking), k), -1, dtype=np.int64)
         some = min(k, self.n_rows - 1)
         if some > 0 and len(asking):
-            answer = self.search.nearest(self.search.groups.of[asking], some, asking)
+            search = self.search
+            if eps and type(search) is TreeSearch:
+                search = search.sloppy(eps)
+            answer = search.nearest(search.groups.of[asking], some, asking)
             squares[:, :some], found[:, :some] = answer
         return squares, found
 
@@ -341,13 +348,13 @@ class GroupedCell:
             parts.append(members if few else members[self._cell(group).order])
         return np.concatenate(parts)
 
-    def home(self, asking: np.ndarray, k: int) -> Found:
+    def home(self, asking: np.ndarray, k: int, eps: float = 0.0) -> Found:
         """Return the same as `Cell.home`, of rows of the own group."""
         squares = np.full((len(asking), k), np.inf)
         found = np.full((len(asking), k), -1, dtype=np.int64)
         for some in _runs(self._groups[asking]):
             group = int(self._groups[asking[some[0]]])
-            squares[some], near = self._cell(group).home(self._place[asking[some]], k)
+            squares[some], near = self._cell(group).home(self._place[asking[some]], k, eps)
             found[some] = np.where(near < 0, -1, self._members[group][near])
         return squares, found
 

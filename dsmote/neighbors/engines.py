@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -65,6 +65,9 @@ class TreeIndex:
     eps : float, default=0
         0 is exact. Above 0 the j-th neighbour found is at most (1 + eps) times as far as the
         true one, and found in less time.
+    rarely : bool, default=False
+        Whether fewer rows ask than it holds: it is then built in a third of the time, and finds
+        the same a tenth slower.
 
     Examples
     --------
@@ -74,6 +77,7 @@ class TreeIndex:
     """
 
     eps: float = 0.0
+    rarely: bool = False
 
     keeps_axes = True  # the plan counts their bytes
     mixed = True
@@ -97,13 +101,18 @@ class TreeIndex:
     ) -> NeighborIndex:
         """Index rows; with categories exact trees only."""
         if codes is None:
-            return TreeSearch(matrix, self.eps)
+            return TreeSearch(matrix, self.eps, rarely=self.rarely)
         if self.eps:
             raise ValueError(
                 f"TreeIndex(eps={self.eps:g}) takes numeric features only; for SMOTENC give "
                 "TreeIndex(), BruteIndex() or CappedIndex(max_rows)"
             )
         return MixedSearch(matrix, codes, weight)
+
+
+def asked_rarely(engine: Any) -> Any:
+    """Return an engine that is built sooner, where there is one, because few rows ask."""
+    return replace(engine, rarely=True) if isinstance(engine, TreeIndex) else engine
 
 
 @dataclass(frozen=True)

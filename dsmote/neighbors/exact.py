@@ -149,6 +149,7 @@ _MANY = HANDED_OVER  # candidates; comparing all rows is quicker than more of th
 _LARGE = 2.0**400  # and its square, times thousands of columns, is far from an overflow
 _MOST = 1e300  # query points are taken no further out: squares of their distances overflow
 _CELLS = SEARCH_CELLS  # values gathered at once by the exact distances: 16 MiB
+_HELD = 1 << 14  # candidates at once: smaller arrays are not given back to the system each time
 _CACHED = 1 << 16  # values whose squares are added up at once: they stay in the cache
 
 
@@ -244,8 +245,8 @@ class Search:
         """
 
         def steps(left: np.ndarray, n: int) -> list[np.ndarray]:
-            # Few candidates: large steps. Many (ties everywhere): small ones, in bounded memory.
-            step = max(1, _CELLS // (n * max(4, self.width)))
+            # Few candidates: many rows at once. Many (ties everywhere): few, in bounded memory.
+            step = max(1, min(_CELLS // (n * max(4, self.width)), _HELD // n))
             return [left[start : start + step] for start in range(0, len(left), step)]
 
         return self._widened(self._decided, steps, queries, k, selves)
@@ -406,19 +407,25 @@ def squared_pairs(
     rows: np.ndarray, ids: np.ndarray, points: np.ndarray, owner: np.ndarray
 ) -> np.ndarray:
     """Return squared Euclidean distances of pairs (row, point)."""
-    total = np.empty(len(ids))
-    step = max(1, _CACHED // max(1, rows.shape[1]))
-    for start in range(0, len(ids), step):
-        part = slice(start, start + step)
-        differences = rows.take(ids[part], axis=0)
-        differences -= points.take(owner[part], axis=0)
+    n, width = len(ids), rows.shape[1]
+    total = np.zeros(n)
+    step = min(n, max(1, _CACHED // max(1, width)))
+    # Taken once: where allocators give memory back, each new array costs as much as its sums.
+    differences, subtracted, columns = np.empty((3, step, width))
+    columns = columns.reshape(width, step)
+    for start in range(0, n, step or 1):
+        part = slice(start, min(n, start + step))
+        m = part.stop - start
+        # Row numbers are right: with "clip" they go into the array without a copy on the way.
+        rows.take(ids[part], axis=0, out=differences[:m], mode="clip")
+        points.take(owner[part], axis=0, out=subtracted[:m], mode="clip")
+        differences[:m] -= subtracted[:m]
         with np.errstate(over="ignore"):  # query points may lie anywhere
-            differences *= differences
+            np.multiply(differences[:m], differences[:m], out=differences[:m])
+        columns[:, :m] = differences[:m].T  # read in order
         # Column by column: an order that no block of queries changes.
-        sums = np.zeros(len(differences))
-        for column in np.ascontiguousarray(differences.T):  # reads memory in order
-            sums += column
-        total[part] = sums
+        for column in columns[:, :m]:
+            total[part] += column
     return total
 
 

@@ -50,8 +50,11 @@ class PolynomFitSMOTE(OverSampler):
 
     A row with q copies gets them at 1/(q + 1), ..., q/(q + 1) of the way, which is the `gap` of
     provenance; there is no neighbour, and nothing is random. Parameters and attributes are those of
-    :class:`~dsmote.SMOTE` that it has; `route` is that of :class:`~dsmote.RandomOverSampler`. From
-    S. Gazzah and N. Essoukri Ben Amara, "New Oversampling Approaches Based on Polynomial Fitting",
+    :class:`~dsmote.SMOTE` that it has; `route` is that of :class:`~dsmote.RandomOverSampler`.
+
+    References
+    ----------
+    S. Gazzah, N. Essoukri Ben Amara, "New Oversampling Approaches Based on Polynomial Fitting",
     DAS 2008.
     """
 

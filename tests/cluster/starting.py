@@ -16,7 +16,9 @@ from typing import NoReturn
 
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from dsmote.cli import main
 from dsmote.job.demo import demo_chunk
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -198,7 +200,17 @@ def succeeded(process: subprocess.Popen[str]) -> str:
 def message(process: subprocess.Popen[str], code: int = 1) -> str:
     """Return the one message of a command that fails, without its lines of progress."""
     out, err = process.communicate(timeout=SECONDS)
-    assert (process.returncode, out) == (code, ""), err
+    return _message(process.returncode, out, err, code)
+
+
+def refused(*args: object, code: int = 1) -> str:
+    """Run a command in this process; return the one message with which it fails."""
+    done = CliRunner().invoke(main, [str(arg) for arg in args])
+    return _message(done.exit_code, done.stdout, done.stderr, code)
+
+
+def _message(ended: int, out: str, err: str, code: int) -> str:
+    assert (ended, out) == (code, ""), err
     progress = (" ...", " partitions, ")
     said = [line for line in err.splitlines() if not any(text in line for text in progress)]
     assert len(said) == 1, err
@@ -229,26 +241,50 @@ STAGES = {
     "writing": ("dsmote.job.parts", "write_part"),
 }
 
+#: Stages of classes in cells, as the scratch files of each are named, after which workers wait; to
+#: collect is to read those that were made last.
+CELLS = ("rows", "cell", "home", "answer", "made", "collect")
+
 PRELOAD = f"""
 import functools, importlib, os, pathlib, time
+from dsmote.execute import exchange
 
 HERE = pathlib.Path(os.environ["DSMOTE_FAULTS"])
 
-def held(stage, original):
-    hold, at = HERE / f"hold-{{stage}}", HERE / f"at-{{stage}}-{{os.getpid()}}"
+def wait_at(stage):
+    while (HERE / f"hold-{{stage}}").exists():
+        (HERE / f"at-{{stage}}-{{os.getpid()}}").touch()
+        time.sleep(0.005)
 
+def held(stage, original):
     @functools.wraps(original)
     def wrapper(*args, **kwargs):
-        while hold.exists():
-            at.touch()
-            time.sleep(0.005)
+        wait_at(stage)
         return original(*args, **kwargs)
 
+    return wrapper
+
+def writing(write_file):
+    def wrapper(folder, path, *args, **more):
+        size = write_file(folder, path, *args, **more)
+        if path.endswith(exchange.ENDING):
+            own, stage, *_ = path.rpartition("/")[2].split("-")
+            wait_at(stage if own != "all" else f"all-{{stage}}")
+        return size
+    return wrapper
+
+def reading(receive):
+    def wrapper(self, names, destination):
+        if "-made-" in names[0]:
+            wait_at("collect")
+        return receive(self, names, destination)
     return wrapper
 
 for stage, (module, name) in {STAGES!r}.items():
     module = importlib.import_module(module)
     setattr(module, name, held(stage, getattr(module, name)))
+exchange.write_file = writing(exchange.write_file)
+exchange.Exchange.receive = reading(exchange.Exchange.receive)
 """
 
 
@@ -270,15 +306,17 @@ class Stages:
     def held(self, stage: str) -> Iterator[Callable[..., int]]:
         """Hold all tasks that come to a stage until the block ends.
 
-        Yields what waits for a worker at the stage, none of those given, and returns its process.
+        Yields what waits for a worker at the stage, none of those given, and returns its process;
+        `over` tells what came of the job if it has ended before.
         """
         for mark in self.folder.glob(f"at-{stage}-*"):
             mark.unlink()
         (self.folder / f"hold-{stage}").touch()
 
-        def arrived(process: subprocess.Popen[str], *but: int) -> int:
+        def arrived(over: Callable[[], object], *but: int) -> int:
             def there() -> set[int]:
-                assert process.poll() is None, process.communicate()
+                ended = over()
+                assert ended is None, ended
                 marks = self.folder.glob(f"at-{stage}-*")
                 return {int(mark.name.rpartition("-")[2]) for mark in marks} - set(but)
 

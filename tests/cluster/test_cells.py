@@ -16,54 +16,17 @@ from dsmote import SMOTE, BorderlineSMOTE, run_job
 from dsmote.execute.exchange import POLL_SECONDS
 from dsmote.plan import plan as plan_module
 from tests.cluster.starting import (
+    CELLS,
     hashes,
     kill,
     left_in,
     run,
-    scheduler_in,
     small_disk,
     wait_until,
     worker_at,
-    workers_of,
 )
 
 SLOW = pytest.mark.slow
-
-
-#: Stages, as the scratch files of each are named; to collect is to read those that were made last.
-STAGES = ("rows", "cell", "home", "answer", "made", "collect")
-
-#: Workers wait, once a scratch file of a stage is written, while the file ``hold-STAGE`` is there.
-PRELOAD = """
-import os, pathlib, time
-from dsmote.execute import exchange
-
-HERE = pathlib.Path(os.environ["DSMOTE_FAULTS"])
-
-def wait_at(stage):
-    while (HERE / f"hold-{stage}").exists():
-        (HERE / f"at-{stage}-{os.getpid()}").touch()
-        time.sleep(0.005)
-
-def writing(write_file):
-    def wrapper(folder, path, *args, **more):
-        size = write_file(folder, path, *args, **more)
-        if path.endswith(exchange.ENDING):
-            own, stage, *_ = path.rpartition("/")[2].split("-")
-            wait_at(stage if own != "all" else f"all-{stage}")
-        return size
-    return wrapper
-
-def reading(receive):
-    def wrapper(self, names, destination):
-        if "-made-" in names[0]:
-            wait_at("collect")
-        return receive(self, names, destination)
-    return wrapper
-
-exchange.write_file = writing(exchange.write_file)
-exchange.Exchange.receive = reading(exchange.Exchange.receive)
-"""
 
 
 def table(rows=3000, seed=0):
@@ -79,8 +42,8 @@ def sampler(scratch=None, route="cells"):
 class Cluster:
     """Two workers with a nanny each, which can be held at a stage, and a client."""
 
-    def __init__(self, folder, address, client):
-        self.folder, self.address, self.client = folder, address, client
+    def __init__(self, stages, client):
+        self.folder, self.address, self.client = stages.folder, stages.scheduler, client
         self.frame = dd.from_pandas(table(), npartitions=4)
         self.rows = sampler(route="broadcast").resample(self.frame, target="y").compute()
 
@@ -123,21 +86,9 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cells")
-    (folder / "hold.py").write_text(PRELOAD)
-    preload = ("--preload", folder / "hold.py")
-    with (
-        scheduler_in(folder / "cluster") as address,
-        workers_of(
-            *(address, folder / "cluster" / "log", *preload),
-            n=2,
-            env={"DSMOTE_FAULTS": str(folder)},
-        ),
-        Client(address, set_as_default=False) as client,
-        client.as_current(),
-    ):
-        yield Cluster(folder, address, client)
+def started(stages):
+    with Client(stages.scheduler, set_as_default=False) as client, client.as_current():
+        yield Cluster(stages, client)
 
 
 @pytest.fixture(autouse=True)
@@ -160,7 +111,7 @@ def nothing_left(scratch):
 
 
 @pytest.mark.parametrize(
-    "stage", ["home", *(pytest.param(each, marks=SLOW) for each in STAGES if each != "home")]
+    "stage", ["home", *(pytest.param(each, marks=SLOW) for each in CELLS if each != "home")]
 )
 def test_a_worker_is_killed(cluster, tmp_path, stage):
     result = cluster.made(tmp_path)
@@ -306,7 +257,7 @@ def write_parts(folder, files, rows, method, params):
         rng = np.random.default_rng(number)
         values = np.tile(rng.normal(size=(rows, 3)), 4)[:, :10].round(3)
         frame = pd.DataFrame(values, columns=[*"abcdefghij"])
-        names = method == "SMOTENC" or (method == "RandomOverSampler" and not params)
+        names = method == "SMOTENC"
         if names or "carry" in params:
             frame["town"] = rng.choice([f"town number {i}" for i in range(20)], rows)
         if names:
@@ -317,22 +268,17 @@ def write_parts(folder, files, rows, method, params):
         frame.to_parquet(folder / f"{number:02d}.parquet", index=False)
 
 
-CELLS, FILES = "in cells, because", "stay in scratch files, because"
-
-CLUSTERS = {"kmeans_estimator": 4, "cluster_balance_threshold": 0.0}
+BY_CELLS, BY_FILES = "in cells, because", "stay in scratch files, because"
 
 
 @SLOW
 @pytest.mark.parametrize(
     ("method", "params", "files", "rows", "megabytes", "why"),
     [
-        ("SMOTE", {}, 36, 20_000, 452, CELLS),
-        ("SMOTENC", {}, 12, 45_000, 504, CELLS),
-        ("BorderlineSMOTE", {}, 12, 45_000, 500, CELLS),
-        ("SMOTEN", {}, 12, 45_000, 520, CELLS),
-        ("KMeansSMOTE", CLUSTERS, 24, 60_000, 645, CELLS),
-        ("RandomOverSampler", {}, 20, 40_000, 400, FILES),
-        ("PolynomFitSMOTE", {"provenance": "full", "carry": ["town"]}, 20, 40_000, 400, FILES),
+        ("SMOTENC", {}, 12, 45_000, 504, BY_CELLS),
+        ("BorderlineSMOTE", {}, 12, 45_000, 500, BY_CELLS),
+        ("SMOTEN", {}, 12, 45_000, 520, BY_CELLS),
+        ("PolynomFitSMOTE", {"provenance": "full", "carry": ["town"]}, 20, 40_000, 400, BY_FILES),
     ],
 )
 def test_a_job_on_small_workers(tmp_path, monkeypatch, method, params, files, rows, megabytes, why):

@@ -15,19 +15,13 @@ from fsspec.registry import known_implementations
 import dsmote
 from dsmote.cluster import PathsDiffer, VersionsDiffer, _unseen, check_paths, check_versions
 from dsmote.job import JobSpec, prepare, write_job
-from tests.cluster.starting import ROOT, scheduler_in, worker_at
+from tests.cluster.starting import ROOT, worker_at
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return tmp_path_factory.mktemp("connect")
-
-
-@pytest.fixture(scope="module")
-def scheduler(folder):
-    """A scheduler with a worker like this process."""
-    with scheduler_in(folder) as address, worker_at(address, folder / "good.log"):
-        yield address
+@pytest.fixture
+def scheduler(stages):
+    """A scheduler with workers like this process."""
+    return stages.scheduler
 
 
 @pytest.fixture
@@ -57,12 +51,12 @@ def environment(folder, version):
     return {"PYTHONPATH": str(copy.parent)}
 
 
-def test_scheduler_file_and_address_lead_to_the_same_cluster(folder, scheduler):
-    file = folder / "scheduler.json"
+def test_scheduler_file_and_address_lead_to_the_same_cluster(stages, scheduler):
+    file = stages.folder / "cluster" / "scheduler.json"
     for how in ({"address": scheduler}, {"address": file}, {"scheduler_file": str(file)}):
         with dsmote.connect(**how) as client:
             assert client.scheduler.address == scheduler
-            assert len(client.nthreads()) == 1
+            assert len(client.nthreads()) == 2
         assert client.status == "closed"
     # An address in the configuration is nearer than a file in it.
     for named in (
@@ -101,13 +95,21 @@ def test_worker_of_another_version_is_named(table, tmp_path, scheduler, version,
         assert write_job(job, client).manifest["rows"]["after"] == 60
 
 
-def test_scheduler_of_another_version_is_named(tmp_path):
-    with (
-        scheduler_in(tmp_path, env=environment(tmp_path, "99.1")) as address,
-        pytest.raises(VersionsDiffer, match=rf"here, 99\.1 on the scheduler {address};"),
-        dsmote.connect(address),
-    ):
-        pass
+def test_scheduler_of_another_version_is_named(scheduler):
+    def become(version):
+        import dsmote
+
+        before, dsmote.__version__ = dsmote.__version__, version
+        return before
+
+    with Client(scheduler, set_as_default=False) as client:
+        before = client.run_on_scheduler(become, "99.1")
+        try:
+            said = rf"here, 99\.1 on the scheduler {scheduler};"
+            with pytest.raises(VersionsDiffer, match=said), dsmote.connect(scheduler):
+                pass
+        finally:
+            client.run_on_scheduler(become, before)
 
 
 @pytest.mark.parametrize(

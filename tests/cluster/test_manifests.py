@@ -129,8 +129,12 @@ MANIFESTS = {
 }
 
 
-@pytest.mark.parametrize("name", MANIFESTS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=() if "compose" in name else pytest.mark.slow) for name in MANIFESTS],
+)
 def test_manifests_are_valid(name):
+    """Slow are those whose schemas come with large packages."""
     validate(MANIFESTS[name])
 
 

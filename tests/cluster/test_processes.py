@@ -177,7 +177,7 @@ def test_start_that_is_stopped_at_any_time(scripts, number):
     Also what it had started, but not yet noted: that gives up by itself.
     """
     chance = random.Random(0)
-    for _ in range(8):
+    for _ in range(5):
         process = scripts.start(5)
         time.sleep(chance.uniform(0.02, 0.15))
         process.send_signal(number)

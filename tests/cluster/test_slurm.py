@@ -24,7 +24,7 @@ def _jobqueue():
     try:
         distribution("dask-jobqueue")
     except PackageNotFoundError:
-        missing("no dask-jobqueue here: extra `cluster-test`")
+        missing("no dask-jobqueue here: extra `test`")
 
 
 @pytest.fixture

@@ -28,8 +28,9 @@ def table_of(name, n=400):
     return mixed(n, n // 2) if name == "copies" else numbers(n, n // 4)
 
 
-@pytest.mark.parametrize("name", HOW)
-@pytest.mark.parametrize("block_rows", [20, 250_000])
+@pytest.mark.parametrize(
+    ("name", "block_rows"), [("copies", 20), *((name, 250_000) for name in HOW)]
+)
 def test_number_and_size_of_tasks(name, block_rows, monkeypatch):
     """As many as of one worker: a layout is in the place of each index."""
     set_constant(monkeypatch, "plan", "BLOCK_ROWS", block_rows)

@@ -11,12 +11,12 @@ from distributed import Client, LocalCluster
 
 
 @contextmanager
-def two_workers():
+def local_workers(n_workers, threads):
     # Not the default client, which tests elsewhere must not find.
     with (
         LocalCluster(
-            n_workers=2,
-            threads_per_worker=1,
+            n_workers=n_workers,
+            threads_per_worker=threads,
             memory_limit="1GiB",
             host="127.0.0.1",
             dashboard_address=None,
@@ -29,7 +29,7 @@ def two_workers():
 
 @pytest.fixture(scope="session")
 def shared_client():
-    with two_workers() as client:
+    with local_workers(2, 1) as client:
         yield client
 
 

@@ -264,13 +264,12 @@ def write(frame, folder, files, ending):
 @pytest.mark.parametrize(
     ("ending", "fields"),
     [
-        (".parquet", {}),
         (".csv.gz", {}),
         (".csv", {"split": Split(test_fraction=0.3, stratify=True)}),
         (".parquet", {"split": Split(column="text", train=("red", "green")), "shuffle": True}),
         (".parquet", {"sampler": "borderline", "carry": ("id", "flag", "text", "cat", "note")}),
     ],
-    ids=["plain", "compressed", "split", "split by column, shuffled", "nearest of all"],
+    ids=["compressed", "split", "split by column, shuffled", "nearest of all"],
 )
 def test_rows_are_those_of_one_file(tmp_path, ending, fields):
     frame, manifests = mixed_frame(400)[COLUMNS], []

@@ -555,7 +555,7 @@ NAMES = st.fixed_dictionaries({}, optional={"input": WORDS, "output": WORDS, "ta
 DOCUMENTS = st.builds(lambda a, b: {**a, **b}, st.dictionaries(KEYS, VALUES, max_size=6), NAMES)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(document=DOCUMENTS, sets=st.lists(st.tuples(KEYS, VALUES), max_size=2))
 @example(document={"sampler": None}, sets=[("categorical", [[]])])
 def test_whatever_is_written_is_a_job_or_a_list_of_errors(document, sets, tmp_path_factory):
@@ -573,7 +573,7 @@ def test_whatever_is_written_is_a_job_or_a_list_of_errors(document, sets, tmp_pa
             assert all(one.message for one in error.errors)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(text=st.text(st.sampled_from("ab:{}[]$&*<- \n\t'\"#|>%@`!~0129.")))
 def test_whatever_the_file_is_it_is_a_list_of_errors(text, tmp_path_factory):
     file = tmp_path_factory.getbasetemp() / "text.yaml"

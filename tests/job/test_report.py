@@ -472,13 +472,13 @@ def test_page_compares_old_with_new_and_not_the_other_way_round():
 
 
 @pytest.mark.parametrize("n_growing", [1, 2, 6, 30])
-def test_rows_looked_at_are_as_many_as_the_readme_says(n_growing):
+def test_rows_looked_at_are_as_many_as_the_guide_says(n_growing):
     million = 1_000_000
     sizes = [(million, million * (1 + (i < n_growing))) for i in range(n_growing + 3)]
     found = sampling_for(plan_of(*sizes), {}, "y")
     rows = sum(million * sum(shares) for _, *shares in found.classes.values())
     assert 20_000 < rows <= 35_000
-    assert "some 35,000 rows at most" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "some 35,000 rows at most" in (ROOT / "docs/guide/jobs.md").read_text("utf-8")
 
 
 def test_chance_alone_is_no_change():

@@ -1,6 +1,6 @@
 """Jobs on an object store: a real S3 server, a process of its own on 127.0.0.1.
 
-Parts are written by worker processes, which know the store from the environment alone.
+Parts are written by a worker process, which knows the store from the environment alone.
 """
 
 import json
@@ -19,7 +19,7 @@ import pytest
 from dsmote.job import JobSpec, prepare, unchanged, write_job
 from dsmote.job.spec import Split
 from dsmote.job.storage import Output, OutputLocked, opened
-from tests.job.conftest import numeric_frame, two_workers
+from tests.job.conftest import local_workers, numeric_frame
 from tests.job.test_resume import ended, killed, resumed, run  # noqa: F401
 
 FILES = 8
@@ -72,8 +72,8 @@ def server():
 
 @pytest.fixture(scope="module")
 def shared_client(server):
-    """Workers that have the store in their environment."""
-    with two_workers() as client:
+    """A worker that has the store in its environment."""
+    with local_workers(1, 2) as client:
         yield client
 
 

@@ -61,9 +61,11 @@ def original_of(kind):
 
 IN_BOTH = pytest.mark.parametrize("name", [n for n, (kind, _) in ALL.items() if original_of(kind)])
 COMBINED = [kind(random_state=42) for kind in (SMOTEENN, SMOTETomek)]
+#: Of each class one, and the smoothed bootstrap, whose tags are others.
+ONCE = {type(sampler): sampler for sampler in reversed(SAMPLERS)}
 CHECKS = [
     pair
-    for sampler in [*SAMPLERS, *COMBINED]
+    for sampler in [*ONCE.values(), SAMPLERS[[*ALL].index("smoothed")], *COMBINED]
     for generator in (estimator_checks_generator, checks_of_scikit_learn)
     for pair in generator(sampler)
 ]
@@ -263,12 +265,12 @@ def test_clones_pickles_and_fitted_attributes(sampler):
 
 
 #: One of each kind: the step is the same code in all.
-IN_PIPELINES = ("SMOTE", "SMOTEN", "KMeansSMOTE", "RandomUnderSampler", "TomekLinks")
+IN_PIPELINES = ("SMOTE", "SMOTEN", "RandomUnderSampler", "TomekLinks")
 
 
 @pytest.mark.parametrize(
     "sampler",
-    [s for s in SAMPLERS if type(s).__name__ in IN_PIPELINES],
+    [s for s in ONCE.values() if type(s).__name__ in IN_PIPELINES],
     ids=_get_check_estimator_ids,
 )
 def test_a_step_of_a_pipeline_and_a_grid_search_over_its_parameters(sampler):

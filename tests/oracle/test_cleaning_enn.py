@@ -23,12 +23,11 @@ from imblearn.under_sampling._prototype_selection.tests import (
 )
 from sklearn.datasets import make_classification
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
-from threadpoolctl import threadpool_limits
 
 import dsmote
 from dsmote.kernels import mixed_weight
 from dsmote.neighbors import level_probabilities
-from tests.benchmarks.harness import TARGETS, tables_of
+from tests.oracle.rows import kept, small_tables, squared
 from tests.tables import compute_pair, dask_frame, even, set_constant
 
 NAMES = (
@@ -38,6 +37,8 @@ NAMES = (
     "NeighbourhoodCleaningRule",
 )
 EDITING = NAMES[:3]
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Reference:
@@ -97,21 +98,6 @@ class Reference:
         return left
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Many small calls: threads of scikit-learn would wait for each other."""
-    with threadpool_limits(1):
-        yield
-
-
-def squared(X: np.ndarray) -> np.ndarray:
-    """Return the squared distances of all pairs, added up column by column."""
-    total = np.zeros((len(X), len(X)))
-    for column in X.T:
-        total += (column[:, None] - column) ** 2
-    return total
-
-
 class OthersOnly(KNeighborsClassifier):
     """Classifies rows by their nearest other rows."""
 
@@ -130,37 +116,8 @@ def their_sampler(name: str, **how: Any) -> Any:
     return getattr(theirs, name)(**how)
 
 
-def kept(sampler: Any, X: Any, y: Any, **groups: Any) -> np.ndarray:
-    """Resample; return which rows stay, and see that they come out as they were."""
-    X_res, y_res, *_ = sampler.fit_resample(X, y, **groups)
-    chosen = np.sort(sampler.sample_indices_)
-    if type(sampler).__module__.startswith("dsmote"):
-        take = (lambda table: table.iloc[chosen]) if hasattr(X, "iloc") else lambda t: t[chosen]
-        assert np.array_equal(np.asarray(X_res), np.asarray(take(X)))
-        assert np.array_equal(np.asarray(y_res), np.asarray(y)[chosen])
-    mask = np.zeros(len(y), dtype=bool)
-    mask[chosen] = True
-    return mask
-
-
-def small_tables(folder: Any, rows: int) -> Any:
-    """Yield numeric features and target of the tables, at most about so many rows of each."""
-    for name, table, target in tables_of(folder, sorted({*TARGETS} - {"kddcup99_10pct"})):
-        if len(table) > rows:
-            few = table[target] != table[target].mode()[0]
-            table = pd.concat([table[few][: rows // 3], table[~few][: rows - rows // 3]])
-            table = table.sample(frac=1, random_state=0)
-        y = table[target].astype(str).to_numpy(dtype=object)
-        numbers = table.drop(columns=[target]).select_dtypes("number").dropna(axis=1)
-        if numbers.shape[1]:
-            yield name, np.ascontiguousarray(numbers, dtype=float), y
-
-
-def check_table(X: np.ndarray, y: np.ndarray, seed: int) -> None:
+def check_table(X: np.ndarray, apart: np.ndarray, y: np.ndarray) -> None:
     """Compare a table as it is with the reference, and without ties with imbalanced-learn."""
-    spread = np.ptp(X, axis=0)
-    X = X[:, spread > 0] / spread[spread > 0]
-    apart = X + np.random.default_rng(seed).uniform(-1e-4, 1e-4, X.shape)
     number = np.unique(y, return_inverse=True)[1]  # imbalanced-learn's "mode" takes no texts
     as_it_is, without_ties = Reference(squared(X), y), Reference(squared(apart), y)
     for name in NAMES:
@@ -180,16 +137,16 @@ def check_table(X: np.ndarray, y: np.ndarray, seed: int) -> None:
 def test_real_tables(data_dir):
     """On some rows of every table: twins and ties as the reference has them."""
     n_tables = 0
-    for seed, (_, X, y) in enumerate(small_tables(data_dir, 90)):
-        check_table(X, y, seed)
+    for X, apart, y, _ in small_tables(data_dir, 90):
+        check_table(X, apart, y)
         n_tables += 1
     assert n_tables > 26
 
 
 @pytest.mark.slow
 def test_more_rows_of_real_tables(data_dir):
-    for seed, (_, X, y) in enumerate(small_tables(data_dir, 500)):
-        check_table(X, y, seed)
+    for X, apart, y, _ in small_tables(data_dir, 500):
+        check_table(X, apart, y)
 
 
 THEIR_DATA = {

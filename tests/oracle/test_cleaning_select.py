@@ -33,22 +33,16 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier
-from threadpoolctl import threadpool_limits
 
 import dsmote
 from dsmote.kernels import mixed_weight
 from dsmote.neighbors import level_probabilities
 from dsmote.neighbors.farthest import farthest
 from dsmote.plan import Subset
-from tests.benchmarks.harness import TARGETS, tables_of
+from tests.oracle.rows import kept, small_tables, squared
 from tests.tables import assert_same_bits, dask_frame, even, numbers, set_constant
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Many small calls: threads of scikit-learn would wait for each other."""
-    with threadpool_limits(1):
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # ---- references
@@ -146,27 +140,6 @@ class Reference:
             stays[[i for _, i in added.values()]] = True
 
 
-def squared(X: np.ndarray) -> np.ndarray:
-    """Return the squared distances of all pairs, added up column by column."""
-    total = np.zeros((len(X), len(X)))
-    for column in X.T:
-        total += (column[:, None] - column) ** 2
-    return total
-
-
-def kept(sampler: Any, X: Any, y: Any, **more: Any) -> np.ndarray:
-    """Resample; return which rows stay, and see that they come out as they were."""
-    X_res, y_res, *_ = sampler.fit_resample(X, y, **more)
-    chosen = np.sort(sampler.sample_indices_)
-    if type(sampler).__module__.startswith("dsmote"):
-        take = (lambda t: t.iloc[chosen]) if hasattr(X, "iloc") else lambda t: t[chosen]
-        assert np.array_equal(np.asarray(X_res), np.asarray(take(X)))
-        assert np.array_equal(np.asarray(y_res), np.asarray(y)[chosen])
-    mask = np.zeros(len(y), dtype=bool)
-    mask[chosen] = True
-    return mask
-
-
 def seeds_of(of: Reference, n_seeds: int, seed: int) -> dict[int, np.ndarray]:
     """Return the rows that dsmote draws of each class."""
     found = {}
@@ -196,26 +169,8 @@ def central(
 # ---- real tables, as they are and without ties
 
 
-def small_tables(folder: Any, rows: int) -> Any:
-    """Yield numeric features and target of the tables, at most about so many rows of each."""
-    for name, table, target in tables_of(folder, sorted({*TARGETS} - {"kddcup99_10pct"})):
-        if len(table) > rows:
-            few = table[target] != table[target].mode()[0]
-            table = pd.concat([table[few][: rows // 3], table[~few][: rows - rows // 3]])
-            table = table.sample(frac=1, random_state=0)
-        counts = table[target].map(table[target].value_counts())
-        table = table[counts >= 4]
-        y = table[target].astype(str).to_numpy(dtype=object)
-        columns = table.drop(columns=[target]).select_dtypes("number").dropna(axis=1)
-        if columns.shape[1] and len(set(y)) > 1:
-            yield name, np.ascontiguousarray(columns, dtype=float), y
-
-
-def check_table(X: np.ndarray, y: np.ndarray, seed: int) -> bool:
+def check_table(X: np.ndarray, apart: np.ndarray, y: np.ndarray, seed: int) -> bool:
     """Tell whether the table without ties was compared with imbalanced-learn."""
-    spread = np.ptp(X, axis=0)
-    X = X[:, spread > 0] / spread[spread > 0]
-    apart = X + np.random.default_rng(seed).uniform(-1e-4, 1e-4, X.shape)
     counts = np.unique(y, return_counts=True)[1]
     # Of equally small classes imbalanced-learn takes the one that comes first in the table.
     compared = bool((counts == counts.min()).sum() == 1)
@@ -244,15 +199,15 @@ def check_table(X: np.ndarray, y: np.ndarray, seed: int) -> bool:
 
 
 def test_real_tables(data_dir):
-    found = [check_table(X, y, i) for i, (_, X, y) in enumerate(small_tables(data_dir, 50))]
+    found = [check_table(*table) for table in small_tables(data_dir, 50, fewest=4)]
     assert len(found) > 26
     assert sum(found) > 22
 
 
 @pytest.mark.slow
 def test_real_tables_of_more_rows(data_dir):
-    for seed, (_, X, y) in enumerate(small_tables(data_dir, 600)):
-        check_table(X, y, seed)
+    for table in small_tables(data_dir, 600, fewest=4):
+        check_table(*table)
 
 
 # ---- the data of imbalanced-learn's own tests

@@ -25,7 +25,7 @@ import dsmote
 from dsmote.samplers.registry import make_sampler, parameters_of, samplers
 from tests.tables import compute_pair, dask_array, dask_frame, lengths_of
 
-CASES = int(os.environ.get("DSMOTE_ANYTHING", "200"))
+CASES = int(os.environ.get("DSMOTE_ANYTHING", "120"))
 #: Where an error may be raised: in dsmote, or where scikit-learn checks a parameter, by its name.
 OURS = (str(Path(dsmote.__file__).parent), "_param_validation.py")
 #: Errors of one container where another has rows.

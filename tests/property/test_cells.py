@@ -272,7 +272,7 @@ def check_one_index(name, data):
 
 
 @given(data=st.data())
-@settings(max_examples=6)
+@settings(max_examples=4)
 def test_cells_of_rows_that_are_compared_by_the_classes_of_their_levels(data):
     def draw(values):
         return data.draw(st.sampled_from(list(values)))
@@ -332,7 +332,7 @@ def test_equal_rows_of_categories_do_not_travel(n_classes):
     assert sum(surplus) > 0
 
 
-@pytest.mark.parametrize("on_small", ["copy", "skip", None])
+@pytest.mark.parametrize("on_small", ["skip", None])
 def test_neighbours_within_clusters(on_small):
     """And within groups; clusters without enough of the class do not travel."""
     rng, lengths = np.random.default_rng(6), even(400, 5)
@@ -382,21 +382,20 @@ def test_projected_rows_in_a_unit_of_their_own():
 
 
 def test_many_new_rows_of_a_class():
-    table = numbers(3_000, 200)
-    pair = [dask_frame(of, even(3_000, 5)) for of in (table.drop(columns="y"), table["y"])]
-    how = SMOTE(random_state=1, sampling_strategy={1: 300_000}, provenance="full")
-    made = both(how, pair, 100, scheduler="threads")
-    assert len(made[0]) == 302_800
+    table = numbers(600, 200)
+    pair = [dask_frame(of, even(600, 5)) for of in (table.drop(columns="y"), table["y"])]
+    how = SMOTE(random_state=1, sampling_strategy={1: 20_000}, provenance="full")
+    with pytest.MonkeyPatch.context() as patch:
+        set_constant(patch, "execute", "CELL_NEW_ROWS", 4_000)
+        made = both(how, pair, 100, scheduler="threads")
+    assert len(made[0]) == 20_400
 
 
-@pytest.mark.parametrize("kind", [SMOTE, SMOTENC])
-def test_partitions_without_the_class(kind):
+def test_partitions_without_the_class():
     """The class begins after some partitions, and there are some after its last."""
     rng, y = np.random.default_rng(0), pd.Series(np.repeat([0, 1, 2], [70, 30, 60]))
     X = pd.DataFrame({"x": rng.normal(size=N), "c": pd.Categorical(rng.choice(list("pq"), N))})
-    if kind is SMOTE:
-        X["c"] = rng.normal(size=N)
-    how = kind(random_state=1, **({} if kind is SMOTE else {"categorical_features": ["c"]}))
+    how = SMOTENC(random_state=1, categorical_features=["c"])
     made = both(how, (lazy_frame(X, even(N, 9)), dask_frame(y, even(N, 9))), 8)
     assert np.bincount(made[1]).tolist() == [70] * 3
 
@@ -431,7 +430,7 @@ def test_equal_rows_that_do_not_travel(of):
     assert sum(surplus) > 0
 
 
-@pytest.mark.parametrize("name", ["borderline-1", "borderline-2", "adasyn", "safe-level"])
+@pytest.mark.parametrize("name", ["borderline-2", "adasyn"])
 def test_equal_rows_of_several_classes(name):
     """A row that does not travel is told the nearest of all of another, maybe of another class."""
     rng, lengths, (kind, _) = np.random.default_rng(5), even(N, 3), SAMPLERS[name]
@@ -479,10 +478,8 @@ def test_columns_of_parents(of):
 @pytest.mark.parametrize(
     ("kind", "on_small", "by"),
     [
-        (SMOTE, "copy", "column"),
         (SMOTE, "skip", "companion"),
-        (SMOTENC, "copy", "companion"),
-        (SMOTENC, "skip", "column"),
+        (SMOTENC, "copy", "column"),
     ],
 )
 def test_neighbours_within_groups(kind, on_small, by):

@@ -31,7 +31,7 @@ def far_apart():
 
 
 @pytest.mark.parametrize("name", TRAVELS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(data=st.data())
 def test_the_same_rows_stay(name, data):
     draw, (kind, parameters) = data.draw, TRAVELS[name]

@@ -146,7 +146,7 @@ def dtypes_of(table):
 
 @pytest.mark.parametrize("name", OVER | UNDER)
 @given(data=st.data())
-@settings(max_examples=5)
+@settings(max_examples=4)
 def test_any_container_partitioning_scheduler_and_parameters(name, data):
     def draw(values):
         return data.draw(st.sampled_from(list(values)))

@@ -92,7 +92,7 @@ def small_tiles(tile):
         st.sampled_from([0.7, 3.7e-4, 2e3, 1e-10, 1e6]),
     ),
 )
-@settings(max_examples=3)
+@settings(max_examples=2)
 def test_engines_find_what_looking_at_all_pairs_finds(kind, seed, n, d, k, tile, categories):
     rng = np.random.default_rng(seed)
     matrix, unit = KINDS[kind](rng, n, d), BEYOND.get(kind, 1.0)

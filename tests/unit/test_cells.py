@@ -252,13 +252,16 @@ def peak_of_layout(recipe, folder, n, d, parts):
 
 @pytest.mark.parametrize(
     ("n", "d", "parts"),
-    [(1_000_000, 3, 1), pytest.param(30_000, 100, 8, marks=pytest.mark.slow)],
+    [(200_000, 3, 1), pytest.param(30_000, 100, 8, marks=pytest.mark.slow)],
 )
 @pytest.mark.parametrize(
     "recipe",
     [
         Recipe("SMOTE", 5, n_components=2),
-        KMeansRecipe("KMeansSMOTE", 2, kmeans_estimator=1, cluster_balance_threshold=0.0),
+        pytest.param(
+            KMeansRecipe("KMeansSMOTE", 2, kmeans_estimator=1, cluster_balance_threshold=0.0),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_what_a_layout_takes_is_projected(recipe, n, d, parts, tmp_path):

@@ -72,7 +72,7 @@ def peak_of_layout(recipe, folder, n, d, parts):
 
 
 def test_what_a_layout_takes_is_projected(tmp_path):
-    n, d, recipe = 400_000, 3, SmoothedRecipe("random", factors={0: 1.0})
+    n, d, recipe = 100_000, 3, SmoothedRecipe("random", factors={0: 1.0})
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
         peak = pool.submit(peak_of_layout, recipe, f"{tmp_path}/own", n, d, 4).result()
     memory = chunk_memory(ClassMemory(0, 0, 0, 0, 0, 0, 1), n, d, 8 * d, n // 2)

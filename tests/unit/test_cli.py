@@ -60,14 +60,15 @@ def asked(monkeypatch):
 
 def test_version_and_help():
     assert call("--version").output == f"dsmote, version {__version__}\n"
-    commands = {"demo", "plan", "resample", "run", "samplers", "schema", "verify"}
+    commands = {"advise", "demo", "plan", "resample", "run", "samplers", "schema", "verify"}
     assert set(main.commands) == commands <= set(call("--help").output.split())
     assert "[default: error]" in call("resample", "--help").output
-    text, readme = call("run", "--help").output, (ROOT / "README.md").read_text(encoding="utf-8")
+    text = call("run", "--help").output
+    guide = (ROOT / "docs/guide/scheduling.md").read_text(encoding="utf-8")
     assert "[default: error]" not in text  # the file says it
     for code in (0, 1, 2, 3, 4, 5, 130):
         assert f"\n  {code:>5}  " in text
-        assert f"\n| {code} | " in readme
+        assert f"\n| {code} | " in guide
 
 
 def test_every_key_of_a_job_is_an_option_of_resample():

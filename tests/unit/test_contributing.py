@@ -8,8 +8,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[2]
 SECTION = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("## Add a sampler")[1]
 MODULE, LINE = (
@@ -22,39 +20,33 @@ PROMISES = (
 )
 
 
-@pytest.fixture(scope="module")
-def copy(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("copy")
+def named_broken(text):
+    return text.replace("halfway", "broken").replace("Halfway", "Broken")
+
+
+def test_the_promises_are_tested_of_new_samplers_and_one_that_breaks_them_is_noticed(tmp_path):
+    """Two of them: as the section says, and one that draws its own random numbers."""
     for name in ("dsmote", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", folder)
-    with (folder / "dsmote/samplers/__init__.pyi").open("a", encoding="utf-8") as file:
-        file.write(LINE)
-    return folder
-
-
-def tried(copy, module, *tests):
-    """Run the tests of the new sampler; return what pytest says in the end."""
-    (copy / "dsmote/samplers/halfway.py").write_text(module, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-k", "halfway", "-p", "no:cacheprovider", *tests],
-        cwd=copy,
-        env={**os.environ, "PYTHONPATH": str(copy)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    return done.stdout.splitlines()[-1] if done.stdout else done.stderr
-
-
-def test_the_promises_are_tested_of_a_new_sampler(copy):
-    said = tried(copy, MODULE, *PROMISES)
-    assert "failed" not in said, said
-    assert "error" not in said, said
-    assert int(re.findall(r"(\d+) passed", said)[0]) > 20
-
-
-def test_a_new_sampler_that_breaks_one_is_noticed(copy):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     broken = MODULE.replace("self.share * draws.gap()", "np.random.random(len(bases))")
     assert broken != MODULE
-    assert " failed" in tried(copy, broken, "-x", "tests/unit/test_samplers_companions.py")
+    package = tmp_path / "dsmote/samplers"
+    with (package / "__init__.pyi").open("a", encoding="utf-8") as file:
+        file.write(LINE + named_broken(LINE))
+    (package / "halfway.py").write_text(MODULE, encoding="utf-8")
+    (package / "broken.py").write_text(named_broken(broken), encoding="utf-8")
+    chosen = "halfway or broken and companions"
+    command = [sys.executable, "-m", "pytest", "-q", "-k", chosen, *PROMISES]
+    done = subprocess.run(
+        [*command, "-p", "no:cacheprovider", "--tb=no"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+    assert any("broken" in line for line in failed), done.stdout + done.stderr
+    assert not any("halfway" in line for line in failed), done.stdout
+    assert int(re.findall(r"(\d+) passed", done.stdout)[0]) > 20

@@ -30,11 +30,22 @@ ALLOWED = {
     "neighbors": {"plan"},
     "execute": {"kernels", "neighbors", "plan"},
     "samplers": {"execute", "kernels", "neighbors", "plan"},
+    "advice": {"samplers", "execute", "kernels", "neighbors", "plan"},
     "cluster": {"plan"},
-    "job": {"cluster", "samplers", "execute", "kernels", "neighbors", "plan", "root"},
-    "cli": {"cluster", "job", "samplers", "execute", "kernels", "neighbors", "plan", "root"},
+    "job": {"advice", "cluster", "samplers", "execute", "kernels", "neighbors", "plan", "root"},
+    "cli": {
+        "advice",
+        "cluster",
+        "job",
+        "samplers",
+        "execute",
+        "kernels",
+        "neighbors",
+        "plan",
+        "root",
+    },
     "__main__": {"cli"},
-    "root": {"cluster", "job", "samplers", "plan"},
+    "root": {"advice", "cluster", "job", "samplers", "plan"},
 }
 MAY_USE_DASK = {"execute", "job", "cluster", "cli"}
 MAY_TALK = {"cli", "__main__"}

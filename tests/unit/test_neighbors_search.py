@@ -1,5 +1,7 @@
 """Searches where they are hard: ties, rounding, far points, memory. On any rows: tests/property."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -77,12 +79,16 @@ HARD = {
 }
 
 
+@cache
+def nearest_of(name):
+    with np.errstate(over="ignore", invalid="ignore"):
+        return naive_neighbours(HARD[name], 5)
+
+
 @pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("name", HARD)
 def test_rows_that_are_hard_to_tell_apart(name, search):
-    rows = HARD[name]
-    with np.errstate(over="ignore", invalid="ignore"):
-        expected = naive_neighbours(rows, 5)
+    rows, expected = HARD[name], nearest_of(name)
     known = np.flatnonzero(np.isfinite(expected[0]).all(axis=1))  # not those that are far out
     found = search(rows).query(known, 5)
     assert_same(found, [part[known] for part in expected])
