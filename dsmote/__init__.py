@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from dsmote.job.run import JobResult as JobResult
     from dsmote.job.run import run_job as run_job
     from dsmote.job.spec import JobSpec as JobSpec
+    from dsmote.job.verification import Verification as Verification
+    from dsmote.job.verification import verify as verify
     from dsmote.plan import Plan as Plan
     from dsmote.samplers import *  # noqa: F403
 
@@ -29,9 +31,11 @@ _HOMES = {
     "JobResult": "job",
     "JobSpec": "job",
     "Plan": "plan",
+    "Verification": "job",
     "connect": "cluster",
     "make_sampler": "samplers",
     "run_job": "job",
+    "verify": "job",
 }
 
 

@@ -1,4 +1,4 @@
-"""The command line: ``dsmote advise``, ``demo``, ``plan``, ``resample``, ``run``, ``samplers``, ...
+"""The command line: ``dsmote advise``, ``demo``, ``plan``, ``resample``, ``run``, ``verify``, ...
 
 Results go to the standard output, progress, log and messages to the standard error. The exit code
 is 0, 1 after a failure, 2 after wrong usage, 3 when there was nothing to do, 4 when memory does
@@ -41,6 +41,13 @@ WRITTEN = (
     *("split", "mode", "if_exists", "partition_by", "row_group_rows", "compression", "shuffle"),
     *("report", "resume"),
 )
+#: Kinds of samplers, and what heads them in a list.
+SAMPLERS = {
+    "over-sampling": "over",
+    "under-sampling": "under",
+    "clean-sampling": "clean",
+    "combination": "combine",
+}
 INTERRUPTED = 130  # of the exit codes; those of errors are `dsmote.job.exit_code`'s
 #: Plain progress lines are this many seconds apart, at least.
 LINE_SECONDS = 2.0
@@ -718,9 +725,47 @@ def demo(rows: int, output: str, **given: Any) -> None:
     execute(spec, **given)
 
 
+@command(
+    click.argument("output"),
+    click.option("--input", metavar="INPUT", help="The table that the job read, if it was moved."),
+    click.option(
+        "--rows",
+        type=click.IntRange(min=1),
+        default=1000,
+        show_default=True,
+        metavar="N",
+        help="New rows that are made again.",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=0,
+        show_default=True,
+        help="Which ones are drawn.",
+    ),
+    as_json,
+)
+def verify(output: str, input: str | None, rows: int, seed: int, as_json: bool) -> None:
+    """Check that OUTPUT, which a job wrote, is what its manifest and its input say.
+
+    One line a check: files, checksums, schema, rows by class, original rows; and of some new rows,
+    where provenance says where they come from, that they lie where the sampler makes them. What
+    cannot be checked is said, and no failure. The exit code is 0, 1 where a check failed, or 5
+    where there is no output, manifest or INPUT.
+    """
+    from dsmote.job.verification import verify as verified
+
+    found = verified(output, input=input, rows=rows, seed=seed)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        echo(str(found))
+    raise click.exceptions.Exit(0 if found.ok else 1)
+
+
 @command(as_json)
 def samplers(as_json: bool) -> None:
-    """List the samplers: the name for --sampler, the class in Python, and what it does.
+    """List the samplers by kind: the name for --sampler, the class in Python, and what it does.
 
     With --json their parameters too.
     """
@@ -730,8 +775,10 @@ def samplers(as_json: bool) -> None:
     if as_json:
         return print_json({"samplers": listed})
     names, classes = (max(len(one[key]) for one in listed) for key in ("name", "class"))
-    for one in listed:
-        echo(f"{one['name']:<{names}}  {one['class']:<{classes}}  {one['summary']}")
+    for kind, title in SAMPLERS.items():
+        echo(f"{title}:")
+        for one in (one for one in listed if one["kind"] == kind):
+            echo(f"  {one['name']:<{names}}  {one['class']:<{classes}}  {one['summary']}")
 
 
 @command()

@@ -278,6 +278,27 @@ class Recipe:
     sample: ClassVar[Any] = 0
 
     @property
+    def lies(self) -> str | None:
+        """Where new rows lie, for `dsmote verify`: None where only `make` knows.
+
+        ``"segment"``: at `gap` between base row and neighbour; ``"mean"``: between base row and the
+        mean of the class; ``"copy"``: where the base row lies; ``"noise"``: around it; ``"vote"``:
+        at the categories that base row and neighbours vote for.
+        """
+        return "segment" if type(self).make is Recipe.make else None
+
+    def allows(self, gaps: np.ndarray, foreign: np.ndarray) -> np.ndarray:
+        """Tell which gaps `gaps` may return, toward rows that may be of another class."""
+        return (gaps >= 0.0) & (gaps <= 1.0) & ~foreign
+
+    def fits(self, others: np.ndarray, present: np.ndarray, gaps: np.ndarray) -> Any:
+        """Tell which rows may be bases, of new rows with these gaps; None where all may.
+
+        Of the `counted` nearest of all rows, so many are `present` and of `others`, classes.
+        """
+        return None
+
+    @property
     def exact(self) -> bool:
         """Whether the true neighbours are found."""
         engine = self.neighbors is None or self.neighbors.exact

@@ -17,6 +17,7 @@ _HOMES = {
         *("plan_job", "prepare", "run_job", "run_spec", "write_job"),
     ),
     "spec": ("JobSpec", "load_job"),
+    "verification": ("Verification", "verify"),
 }
 
 

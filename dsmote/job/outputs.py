@@ -23,7 +23,15 @@ from dsmote.execute.resources import memory_limit
 from dsmote.job.files import InputFiles, clear_errors, list_files
 from dsmote.job.labels import plain_label, plain_value
 from dsmote.job.logs import masked_logger
-from dsmote.job.parts import Layout, Part, ToWrite, check_folders, check_partition_by
+from dsmote.job.parts import (
+    Layout,
+    Part,
+    ToWrite,
+    Written,
+    as_stored,
+    check_folders,
+    check_partition_by,
+)
 from dsmote.job.runner import Threads
 from dsmote.job.sources import Source, with_pandas_dtypes
 from dsmote.job.spec import JobSpec, sampler_of
@@ -116,7 +124,8 @@ class Outputs:
         synthetic = spec.mode == "synthetic"
         counts = self._wanted(plan)
         partitions = self._partitions(balanced, layout.schema, folder)
-        self._add(TRAIN if divided else "", partitions, layout, counts)
+        made = None if spec.shuffle else len(plan.blocks)
+        self._add(TRAIN if divided else "", partitions, layout, counts, made)
         if divided and not synthetic:
             meta = divided.test._meta
             # The input's own schema: nothing is added here, and no value can have become missing.
@@ -126,15 +135,21 @@ class Outputs:
             self._add(TEST, partitions, replace(layout, schema=schema), counts)
 
     def _add(
-        self, name: str, partitions: list[Any], layout: Layout, counts: dict[Any, int]
+        self,
+        name: str,
+        partitions: list[Any],
+        layout: Layout,
+        counts: dict[Any, int],
+        made: int | None = 0,
     ) -> None:
-        """Add a folder; files are numbered in it."""
+        """Add a folder; files are numbered in it. The last `made` are new rows; None: mixed."""
         if not sum(counts.values()):  # no row would make a folder to hold the columns
             layout = replace(layout, partition_by=())
         self.counts[name] = counts
         for place, partition in enumerate(partitions):
             file = "/".join([*filter(None, [name]), part_name(place)])
-            self.parts.append(ToWrite(len(self.parts), file, partition, layout))
+            new = None if made is None else place >= len(partitions) - made
+            self.parts.append(ToWrite(len(self.parts), file, partition, layout, new))
 
     def _wanted(self, plan: Any) -> dict[Any, int]:
         synthetic = self.spec.mode == "synthetic"
@@ -158,6 +173,10 @@ class Outputs:
         for part in parts:
             found[self.parts[part.number].file.rpartition("/")[0]].append(part)
         return found
+
+    def layout_of(self, name: str) -> Layout:
+        """Return how the files of a folder are written."""
+        return next(p.layout for p in self.parts if p.file.rpartition("/")[0] == name)
 
     def _look_at_folders(self) -> tuple[str, ...]:
         """Refuse values that name no folder; return the passes it took."""
@@ -357,8 +376,9 @@ def make_manifest(
         "stages": dict(stages),
         "memory": {**(plan.memory.to_dict() if plan.memory else {}), "peak_bytes": peaks},
         "warnings": spec.hidden.mask_value(list(plan.warnings)),
+        "schema": {name or ".": _columns(outputs.layout_of(name)) for name in outputs.counts},
         "parts": [
-            {"file": file.file, "rows": file.rows, "bytes": file.bytes}
+            _described(file, outputs.parts[part.number].new)
             for part in parts
             for file in part.files
         ],
@@ -368,6 +388,19 @@ def make_manifest(
             for label, found in report.items()
         ],
     }
+
+
+def _columns(layout: Layout) -> dict[str, str]:
+    """Return the type of each column as Parquet gives it back."""
+    return {field.name: str(field.type) for field in as_stored(layout.schema)}
+
+
+def _described(file: Written, new: bool | None) -> dict[str, Any]:
+    """Return what `dsmote verify` compares a file with."""
+    told: dict[str, Any] = {"file": file.file, "rows": file.rows, "bytes": file.bytes}
+    told |= {} if new is None else {"new": new}
+    # What object stores say of a file is a size and a tag, and its copy has another tag.
+    return told | ({} if " " in file.mark else {"sha256": file.mark})
 
 
 def _parameters(sampler: Any, own: Mapping[str, Any]) -> dict[str, Any]:

@@ -244,12 +244,16 @@ class Part:
 
 @dataclass(frozen=True)
 class ToWrite:
-    """A part before it is written; `file` is its path without the folders that columns become."""
+    """A part before it is written; `file` is its path without the folders that columns become.
+
+    `new` says whether its rows are new ones, or rows of the input; None: both, mixed.
+    """
 
     number: int
     file: str
     partition: Any
     layout: Layout
+    new: bool | None = False
 
 
 def write_tasks(
@@ -367,12 +371,12 @@ def _is_whole(fs: Any, root: str, written: Written, part: ToWrite) -> bool:
         return False
     with fs.open(path, "rb") as handle:
         parquet = pq.ParquetFile(handle)
-        same = parquet.schema_arrow.equals(_as_stored(part.layout.in_files))
+        same = parquet.schema_arrow.equals(as_stored(part.layout.in_files))
         return bool(same and parquet.metadata.num_rows == written.rows)
 
 
 @lru_cache(maxsize=16)
-def _as_stored(schema: pa.Schema) -> pa.Schema:
+def as_stored(schema: pa.Schema) -> pa.Schema:
     """Return the schema that Parquet gives back."""
     empty = io.BytesIO()
     pq.write_table(schema.empty_table(), empty)

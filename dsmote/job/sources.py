@@ -147,6 +147,18 @@ class Source:
         with dask.config.set({"dataframe.convert-string": False}):
             return dd.from_map(read, self.partitions, meta=meta, **how)
 
+    def tables(self, schema: pa.Schema) -> list[Callable[[], pa.Table]]:
+        """Return what reads each partition, some columns in the types of a schema."""
+        if self.schema is not None:
+            return [partial(read_table, pieces, schema) for pieces in self.partitions]
+        dtypes = _settled(self.partitions, self.columns)
+
+        def read(blocks: Sequence[Block]) -> pa.Table:
+            frame = read_blocks(blocks, schema.names, dtypes=dtypes)
+            return pa.Table.from_pandas(frame, schema, preserve_index=False, nthreads=1)
+
+        return [partial(read, blocks) for blocks in self.partitions]
+
     def output_schema(self, meta: pd.DataFrame) -> pa.Schema:
         """Return the schema of every part of an output: pandas dtypes are those of `meta`.
 
@@ -174,7 +186,7 @@ def open_source(url: str, format: str | None = None) -> Source:
                         f"{file} does not have the columns of {first}: {header} and {columns}"
                     )
             return Source(inputs, tuple(columns), _blocks(inputs, len(columns)))
-        footers = list(pool.map(_footer, inputs.files))
+        footers = list(pool.map(read_footer, inputs.files))
     schema = _table_schema(footers)
     known = (footer.schema.pandas_metadata or {} for footer in footers)
     index = chain.from_iterable(of.get("index_columns", ()) for of in known)
@@ -283,7 +295,8 @@ class Piece(NamedTuple):
     cut: int = 0  # rows of a cut of a large row group
 
 
-def _footer(file: str) -> Footer:
+def read_footer(file: str) -> Footer:
+    """Read what the footer of a Parquet file says."""
     with _opened(file, "is corrupt or not a Parquet file") as handle:
         parquet = pq.ParquetFile(handle)
         schema, metadata = parquet.schema_arrow, parquet.metadata
@@ -419,10 +432,10 @@ def _partitions(footers: Sequence[Footer], schema: pa.Schema) -> list[tuple[Piec
     """Return what each partition is read from, in the order of files and row groups."""
     # Each file has its own order of categories, and joined they might have another.
     ordered = any(pa.types.is_dictionary(field.type) and field.type.ordered for field in schema)
-    least, width = FILE_BYTES * len(schema), sum(_width(field.type) for field in schema)
+    least, width = FILE_BYTES * len(schema), row_width(schema)
     pieces, sizes = [], []
     for footer in footers:
-        own = _pieces(footer, width)
+        own = pieces_of(footer, width)
         # Only whole files share: one that has several pieces is cut where it should be.
         alone = ordered or len(own) > 1
         sizes += [PIECE_BYTES if alone else max(_weight(p.rows, p.bytes), least) for p in own]
@@ -434,7 +447,8 @@ def _weight(rows: int, size: int) -> int:
     return max(size, rows * (PIECE_BYTES // PIECE_ROWS))
 
 
-def _pieces(footer: Footer, width: int) -> list[Piece]:
+def pieces_of(footer: Footer, width: int) -> list[Piece]:
+    """Cut a file at its row groups into pieces that a task can hold, of rows so wide."""
     # Encoded data can be far smaller than what a task holds.
     known = [(rows, max(encoded, rows * width)) for rows, encoded in footer.groups]
     weights = [_weight(*group) for group in known]
@@ -451,6 +465,11 @@ def _pieces(footer: Footer, width: int) -> list[Piece]:
             own = min(each, rows - start)
             pieces.append(Piece(footer.file, groups, own, size * own // rows, start, each))
     return pieces
+
+
+def row_width(schema: pa.Schema) -> int:
+    """Return the bytes of a row, about."""
+    return sum(_width(field.type) for field in schema)
 
 
 def _width(arrow: pa.DataType) -> int:
@@ -470,8 +489,9 @@ def read_pieces(
     """Read some columns of a partition, in the types of the schema."""
     names = schema.names if columns is None else list(columns)
     wanted = pa.schema([schema.field(name) for name in names], metadata=schema.metadata)
-    table = pa.concat_tables([_cast(_read(piece, names), wanted, piece.file) for piece in pieces])
-    frame = as_pandas(table, use_threads=False, split_blocks=True, self_destruct=True)
+    frame = as_pandas(
+        read_table(pieces, wanted), use_threads=False, split_blocks=True, self_destruct=True
+    )
     for name, dtype in as_pandas(wanted.empty_table()).dtypes.items():
         got = frame[name].dtype
         # Where a footer is wrong about missing values, pandas has made floats of integers.
@@ -480,6 +500,12 @@ def read_pieces(
                 f"column {name!r} of {pieces[0].file} was read as {got}, expected {dtype}"
             )
     return frame
+
+
+def read_table(pieces: Sequence[Piece], wanted: pa.Schema) -> pa.Table:
+    """Read a partition as Arrow has it, some columns in the types of a schema."""
+    names = wanted.names
+    return pa.concat_tables([_cast(_read(piece, names), wanted, piece.file) for piece in pieces])
 
 
 def _read(piece: Piece, names: Sequence[str]) -> pa.Table:

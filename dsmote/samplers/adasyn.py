@@ -27,6 +27,10 @@ class AdasynRecipe(Recipe):
         own = self.neighbors is not None and not getattr(self.neighbors, "mixed", False)
         return self.neighbors if own else super().engine_all
 
+    def fits(self, others: np.ndarray, present: np.ndarray, gaps: np.ndarray) -> Any:
+        """Tell which rows have others around them."""
+        return others > 0
+
     def bases(self, ctx: ClassContext) -> Bases:
         """Give each row copies in proportion to the share of other classes around it."""
         assert ctx.nearest_all is not None

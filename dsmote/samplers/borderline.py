@@ -69,6 +69,11 @@ class BorderlineRecipe(BorderRecipe):
         """Index the class, for the first kind."""
         return None if self.second else super().search_space(rows)
 
+    def fits(self, others: np.ndarray, present: np.ndarray, gaps: np.ndarray) -> Any:
+        """Tell which rows are in danger."""
+        danger = (2 * others >= present) & (others < present)
+        return danger if self.on_empty == "error" else None
+
     def bases(self, ctx: ClassContext) -> Bases:
         """Draw among the rows in danger."""
         danger, _, report = self.told_apart(ctx)
@@ -111,6 +116,11 @@ class BorderlineRecipe(BorderRecipe):
             return gaps
         alone = ends.numbers == index.rows.numbers[bases]
         return gaps * np.where(ends.classes == index.rank, 1.0, 0.5) * ~alone
+
+    def allows(self, gaps: np.ndarray, foreign: np.ndarray) -> np.ndarray:
+        """Tell which gaps there may be: no more than half toward a row of another class."""
+        most = np.where(foreign, 0.5 if self.second else -1.0, 1.0)
+        return (gaps >= 0.0) & (gaps <= most)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -13,6 +13,7 @@ class StarRecipe(Recipe):
     """All rows are bases, equally often; segments end at the mean of the row's group."""
 
     by_row = True
+    lies = "mean"
 
     def prepare(self, ctx: ClassContext) -> np.ndarray:
         """Return the mean of each group, and of the weights in it."""

@@ -24,6 +24,7 @@ class CopyRecipe(Recipe):
 
     copies_rows = True
     by_row = True
+    lies = "copy"
 
     def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
         """Say which rows are copied; their columns are taken where the table is made."""
@@ -38,6 +39,7 @@ class SmoothedRecipe(CopyRecipe):
     factors: Mapping[int, float] = field(default_factory=dict)
 
     copies_rows = False
+    lies = "noise"
 
     def prepare(self, ctx: ClassContext) -> np.ndarray:
         """Return the standard deviation of the noise in each column."""

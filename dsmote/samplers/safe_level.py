@@ -19,6 +19,10 @@ class SafeLevelRecipe(Recipe):
         others, present = other_classes(ctx.nearest_all)
         return present - others
 
+    def fits(self, others: np.ndarray, present: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+        """Tell which rows have a safe level."""
+        return others < present
+
     def bases(self, ctx: ClassContext) -> Bases:
         """Draw among the rows whose safe level is not 0."""
         safe = ctx.chosen(np.flatnonzero(ctx.state))

@@ -22,6 +22,8 @@ class NominalRecipe(Recipe):
 
     how: str = "auto"
 
+    lies = "vote"
+
     def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
         """Say that categories are compared; how is chosen from the rows when they are there."""
         return Choice("value difference", "categories are compared by the classes they occur with")

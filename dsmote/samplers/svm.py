@@ -84,6 +84,14 @@ class SvmRecipe(BorderRecipe):
         gaps[index.bases.marks[bases]] *= -self.out_step
         return gaps
 
+    def fits(self, others: np.ndarray, present: np.ndarray, gaps: np.ndarray) -> Any:
+        """Tell which rows are in danger and reach inward, or are safe and reach outward."""
+        return (others < present) & ((2 * others >= present) != np.signbit(gaps))
+
+    def allows(self, gaps: np.ndarray, foreign: np.ndarray) -> np.ndarray:
+        """Tell which gaps there may be: outward, no further than the step."""
+        return (gaps >= -self.out_step) & (gaps <= 1.0) & ~foreign
+
 
 @dataclass(kw_only=True, eq=False, repr=False)
 class SVMSMOTE(BorderSampler):

@@ -60,7 +60,7 @@ def asked(monkeypatch):
 
 def test_version_and_help():
     assert call("--version").output == f"dsmote, version {__version__}\n"
-    commands = {"advise", "demo", "plan", "resample", "run", "samplers", "schema"}
+    commands = {"advise", "demo", "plan", "resample", "run", "samplers", "schema", "verify"}
     assert set(main.commands) == commands <= set(call("--help").output.split())
     assert "[default: error]" in call("resample", "--help").output
     text = call("run", "--help").output
@@ -249,9 +249,20 @@ def test_signal_is_130_and_a_second_one_does_not_disturb(number):
 
 
 def test_samplers_are_listed():
-    lines = call("samplers").stdout.splitlines()
-    for line, (name, kind) in zip(lines, samplers().items(), strict=True):
-        assert line.split(maxsplit=2) == [name, kind.__name__, kind._summary]
+    shown, title = {}, ""
+    for line in call("samplers").stdout.splitlines():
+        if not line.startswith(" "):
+            title = line
+            continue
+        name, *told = line.split(maxsplit=2)
+        shown[name] = [title, *told]
+    titles = {"over-sampling": "over:", "under-sampling": "under:", "clean-sampling": "clean:"}
+    titles["combination"] = "combine:"
+    assert shown == {
+        name: [titles[kind._sampling_type], kind.__name__, kind._summary]
+        for name, kind in samplers().items()
+    }
+    assert list(dict.fromkeys(told[0] for told in shown.values())) == list(titles.values())
     listed = json.loads(call("samplers", "--json").stdout)["samplers"]
     found = {one["name"]: one for one in listed}
     assert list(found) == list(samplers())
