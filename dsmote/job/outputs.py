@@ -376,7 +376,10 @@ def make_manifest(
         "stages": dict(stages),
         "memory": {**(plan.memory.to_dict() if plan.memory else {}), "peak_bytes": peaks},
         "warnings": spec.hidden.mask_value(list(plan.warnings)),
-        "schema": {name or ".": _columns(outputs.layout_of(name)) for name in outputs.counts},
+        "schema": {
+            name or ".": spec.hidden.mask_value(_columns(outputs.layout_of(name)))
+            for name in outputs.counts
+        },
         "parts": [
             _described(file, outputs.parts[part.number].new)
             for part in parts
@@ -390,9 +393,9 @@ def make_manifest(
     }
 
 
-def _columns(layout: Layout) -> dict[str, str]:
-    """Return the type of each column as Parquet gives it back."""
-    return {field.name: str(field.type) for field in as_stored(layout.schema)}
+def _columns(layout: Layout) -> list[list[str]]:
+    """Return name and type of each column as Parquet gives it back."""
+    return [[field.name, str(field.type)] for field in as_stored(layout.schema)]
 
 
 def _described(file: Written, new: bool | None) -> dict[str, Any]:

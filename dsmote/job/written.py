@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from dsmote.execute.resources import thread_count
 from dsmote.job.files import clear_errors, is_local
-from dsmote.job.logs import Secrets
+from dsmote.job.logs import MASK, Secrets
 from dsmote.job.sources import Footer, Piece, pieces_of, read_table, row_width
 from dsmote.job.spec import JobSpec, load_job
 from dsmote.job.storage import Output
@@ -52,7 +52,11 @@ class Table:
         self.target: str = self.job["target"]
         self.keys: tuple[str, ...] = tuple(self.job.get("partition_by") or ())
         #: The type of each column as recorded, by folder.
-        self.columns: dict[str, dict[str, str]] = manifest.get("schema") or {}
+        schema: dict[str, list[tuple[str, str]]] = manifest.get("schema") or {}
+        self.columns = {folder: dict(columns) for folder, columns in schema.items()}
+        names = [self.target, *(name for columns in schema.values() for name, _ in columns)]
+        #: Whether names of columns are not known, because they came from variables of a job file.
+        self.masked = any(MASK in name for name in names)
         self.footers: dict[str, Footer] = {}
 
     def sizes(self) -> dict[str, int]:

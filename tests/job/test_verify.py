@@ -579,3 +579,21 @@ def test_a_manifest_of_an_earlier_version(made):
         *("contents", "schema", "originals", "new rows"),
     ]
     assert Path(found.output) == output
+
+
+def test_names_that_the_manifest_does_not_have(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PASSWORD", "hunter2-and-more")
+    numeric_frame().assign(**{"hunter2-and-more": 1}).to_parquet("in.parquet")
+    Path("job.yaml").write_text(
+        "input: in.parquet\noutput: out\ntarget: y\nparams: {carry: ['${PASSWORD}']}\n"
+    )
+    run_job("job.yaml")
+    found = verify("out")
+    told = {check.name: check.passed for check in found.checks}
+    assert told == {
+        **dict.fromkeys(("files", "contents"), True),
+        **dict.fromkeys(("schema", "counts", "originals", "new rows")),
+    }
+    assert found.ok
+    assert "names of columns that came from variables" in str(found)
