@@ -694,7 +694,10 @@ def advise(as_json: bool, quiet: bool, **given: Any) -> None:
     if text and not given["job"]:
         echo(f"\njob.yaml:\n{text}")
     elif given["job"]:
-        echo(f"\n{given['job']}" + (" is ready" if text else " was not written: nothing is named"))
+        echo(
+            f"\n{given['job']}"
+            + (" is ready" if text else " was not written: nothing is named that needs a job")
+        )
 
 
 @command(
@@ -751,7 +754,7 @@ def verify(output: str, input: str | None, rows: int, seed: int, as_json: bool) 
     One line a check: files, checksums, schema, rows by class, original rows; and of some new rows,
     where provenance says where they come from, that they lie where the sampler makes them. What
     cannot be checked is said, and no failure. The exit code is 0, 1 where a check failed, or 5
-    where there is no output, manifest or INPUT.
+    where there is no output, no manifest, or not the --input that is named.
     """
     from dsmote.job.verification import verify as verified
 

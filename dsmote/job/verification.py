@@ -307,8 +307,7 @@ def _of_rows(
 ) -> Iterator[Check]:
     yield Check("input", None, why) if source is None else _of_input(table, source)
     if source is not None:
-        seen = Seen(table, source.columns)
-        originals = _of_originals(table, source, seen)
+        originals, seen = _of_originals(table, source)
     else:
         seen = Seen(table)
         for folder in table.folders:
@@ -422,15 +421,17 @@ class Follower:
         )
 
 
-def _of_originals(table: Table, source: Source, seen: Seen) -> Check:
+def _of_originals(table: Table, source: Source) -> tuple[Check, Seen]:
     """Compare original rows with the input: all of them, or those that were not dropped."""
+    seen = Seen(table, source.columns)
     try:
         passed, detail = _compared(table, source, seen)
     except ValueError as error:  # of a column that is not there, or a value that does not fit
+        seen = Seen(table)  # labels may be readable where other columns are not
         for folder in table.folders:
-            _exhaust(Seen(table).hashes(folder))
+            _exhaust(seen.hashes(folder))
         passed, detail = False, str(error)
-    return Check("originals", passed, detail)
+    return Check("originals", passed, detail), seen
 
 
 def _compared(table: Table, source: Source, seen: Seen) -> tuple[bool | None, str]:

@@ -87,7 +87,7 @@ def test_nothing_is_written_where_nothing_is_named(frame, tmp_path):
     frame.to_parquet(tmp_path / "t.parquet")
     found = call(tmp_path / "t.parquet", "--target", "y", *FAST, "--job", tmp_path / "job.yaml")
     assert "nothing is as good; threshold" in found.stdout
-    assert "job.yaml was not written: nothing is named" in found.stdout
+    assert "job.yaml was not written: nothing is named that needs a job" in found.stdout
     assert "resamplings" in found.stderr
     assert not (tmp_path / "job.yaml").exists()
 
