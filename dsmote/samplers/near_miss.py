@@ -47,7 +47,7 @@ class NearMissRule(Rule):
 
     told = property(lambda self: (0, self.k, max(self.k, self.pool))[self.version - 1])
     in_cells = property(lambda self: self.version != 2)  # which asks for the farthest
-    held = 16  # numbers of the rows and means, which are partitioned
+    held = 28  # numbers of the rows and means, as they come and are merged, and as they are cut
     all_ask = property(lambda self: self.version == 1)
 
     def few(self, plan: Plan) -> tuple[frozenset[int], int]:
