@@ -89,7 +89,8 @@ def _job_text(advice: Advice, spec: JobSpec, given: Mapping[str, str]) -> str | 
         job["format"] = spec.format
     for name in ("carry", "categorical"):
         if name in job["params"]:  # in texts, ${ begins a variable
-            job["params"][name] = [of.replace("${", "$${") for of in job["params"][name]]
+            names = map(spec.hidden.mask, job["params"][name])
+            job["params"][name] = [of.replace("${", "$${") for of in names]
     text = io.StringIO()
     YAML().dump({**job, **given}, text)
     best = advice.named[advice.named["method"] != WEIGHTS].iloc[0]

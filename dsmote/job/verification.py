@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 
 from dsmote.job.hashing import digest_of, row_hashes
 from dsmote.job.labels import plain_label
+from dsmote.job.logs import MASK
 from dsmote.job.outputs import TEST
 from dsmote.job.sources import (
     Footer,
@@ -48,7 +49,7 @@ MISSING = "(missing)"
 #: Hashes of rows whose order is lost that are compared at once; of more, some in each reading.
 AT_ONCE = 1 << 24
 #: Why most is not checked where values of variables are masked in the manifest.
-MASKED = "the manifest does not have the names of columns that came from variables"
+MASKED = "the manifest does not have names and values that came from variables"
 
 
 @dataclass(frozen=True)
@@ -326,6 +327,8 @@ def _exhaust(items: Iterable[Any]) -> None:
 def _open_input(table: Table, input: str | None) -> tuple[Source | None, str]:
     """Return the input, or why it is not there."""
     url = input or str(table.job["input"])
+    if input is None and MASK in url:
+        return None, "its name came from a variable; say where it is (--input)"
     try:
         return open_source(url, table.job.get("format")), ""
     except (OSError, ValueError) as error:
@@ -443,6 +446,7 @@ def _compared(table: Table, source: Source, seen: Seen) -> tuple[bool | None, st
     loaders = source.tables(_types(table, source))
     dropped, split = table.manifest["rows"].get("dropped", 0), table.folders != (".",)
     repeats = any(own.get("replacement") for own in table.steps())
+    dropped = dropped or repeats  # as many rows may stay, and not be those of the input
 
     def read() -> Iterator[np.ndarray]:
         return in_order(lambda load: row_hashes(load()), loaders)
@@ -500,6 +504,10 @@ def _types(table: Table, source: Source) -> pa.Schema:
     absent = [n for n in source.columns if n not in known.names and n not in keys]
     if absent:
         raise ValueError(f"columns of the input are not in the output: {listed(absent)}")
+    own = {*source.columns, *table.added}
+    more = [n for n in (*known.names, *keys) if n not in own]
+    if more:
+        raise ValueError(f"columns of the output are not in the input: {listed(more)}")
     fields = []
     for name in source.columns:
         of = table.type_of(part, name) if name in keys else known.field(name).type

@@ -54,9 +54,10 @@ class Table:
         #: The type of each column as recorded, by folder.
         schema: dict[str, list[tuple[str, str]]] = manifest.get("schema") or {}
         self.columns = {folder: dict(columns) for folder, columns in schema.items()}
-        names = [self.target, *(name for columns in schema.values() for name, _ in columns)]
-        #: Whether names of columns are not known, because they came from variables of a job file.
-        self.masked = any(MASK in name for name in names)
+        names = [name for columns in schema.values() for name, _ in columns]
+        told = {key: of for key, of in self.job.items() if key not in ("input", "output")}
+        #: Whether names or values are not known, because they came from variables of a job file.
+        self.masked = any(MASK in text for text in (*names, str(told)))
         self.footers: dict[str, Footer] = {}
 
     def sizes(self) -> dict[str, int]:

@@ -596,7 +596,7 @@ def test_names_that_the_manifest_does_not_have(tmp_path, monkeypatch):
         **dict.fromkeys(("schema", "counts", "originals", "new rows")),
     }
     assert found.ok
-    assert "names of columns that came from variables" in str(found)
+    assert "names and values that came from variables" in str(found)
 
 
 def test_rows_are_counted_where_another_column_cannot_be_read(made):
@@ -611,3 +611,20 @@ def test_rows_are_counted_where_another_column_cannot_be_read(made):
     assert told["contents"].passed is False
     assert told["counts"].passed
     assert told["originals"].passed is False
+
+
+def test_an_input_without_columns_of_the_output(made, home, tmp_path):
+    output = made("numbers")
+    pd.read_parquet(home / "in")[["y"]].to_parquet(tmp_path / "y.parquet")
+    found = verify(output, input=str(tmp_path / "y.parquet"))
+    told = {check.name: check.detail for check in found.checks if check.passed is False}
+    assert "columns of the output are not in the input" in told["originals"]
+
+
+def test_as_many_rows_drawn_with_replacement(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"a": np.arange(200.0), "y": np.arange(200) % 2}).to_parquet("even.parquet")
+    params = {"replacement": True, "sampling_strategy": "all", "random_state": 0}
+    job = {"input": "even.parquet", "output": "out", "target": "y", "sampler": "random-under"}
+    run_job({**job, "params": params})
+    assert verify("out").ok
