@@ -169,9 +169,12 @@ def _rows_of(
             if len(own):
                 kept.append(batch.take(pa.array(own)))
             start += len(batch)
-    rows = pa.Table.from_batches(kept).cast(
-        pa.schema([footer.schema.field(n) for n in kept[0].schema.names])
-    )
+    columns = {}
+    for name, column in zip(kept[0].schema.names, pa.Table.from_batches(kept).columns, strict=True):
+        of = footer.schema.field(name).type
+        new = pa.types.is_dictionary(of) and not pa.types.is_dictionary(column.type)
+        columns[name] = column.dictionary_encode() if new else column.cast(of)
+    rows = pa.table(columns)
     rows = table.with_keys(part, rows, names).replace_schema_metadata(footer.schema.metadata)
     return as_pandas(rows)
 

@@ -229,8 +229,8 @@ def _of_schema(table: Table, there: Sequence[Mapping[str, Any]]) -> Iterator[Che
             wrong.append(f"{visible(part['file'])} has {rows:,} rows, not {part['rows']:,}")
         recorded = None if table.masked else table.columns.get(table.folder(part))
         keys = table.keys_of(part)
-        own = {name: of for name, of in (recorded or {}).items() if name not in keys}
-        types = {each.name: str(each.type) for each in found.schema}
+        own = {name: _values(of) for name, of in (recorded or {}).items() if name not in keys}
+        types = {each.name: _values(str(each.type)) for each in found.schema}
         if recorded is not None and (own != types or [*own] != [*types]):
             differing = [name for name in {**own, **types} if own.get(name) != types.get(name)]
             told = (
@@ -245,6 +245,11 @@ def _of_schema(table: Table, there: Sequence[Mapping[str, Any]]) -> Iterator[Che
         columns = sum(len(own) for own in [*table.columns.values()][:1])
         said = f"{columns:,} columns in {len(there):,} files, as recorded"
         yield Check("schema", not wrong, listed(wrong, 3) or said)
+
+
+def _values(of: str) -> str:
+    """Return the type of what a dictionary holds: that there is one is noted by pandas only."""
+    return of.removeprefix("dictionary<values=").partition(",")[0] if "dictionary<" in of else of
 
 
 # --- Rows

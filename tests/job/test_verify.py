@@ -628,3 +628,13 @@ def test_as_many_rows_drawn_with_replacement(tmp_path, monkeypatch):
     job = {"input": "even.parquet", "output": "out", "target": "y", "sampler": "random-under"}
     run_job({**job, "params": params})
     assert verify("out").ok
+
+
+@pytest.mark.parametrize("values", [np.arange(200) % 4, np.arange(200) % 4 / 2, ["a", "b"] * 100])
+def test_categories_of_any_kind(values, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    numeric_frame().assign(c=pd.Categorical(values)).to_parquet("in.parquet")
+    run_job({"input": "in.parquet", "output": "out", "target": "y", "params": FULL})
+    found = verify("out")
+    assert found.ok, str(found)
+    assert {check.name for check in found.checks if check.passed} > {"schema", "originals"}
