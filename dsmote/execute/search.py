@@ -334,7 +334,7 @@ class Search:
         cell = self._cell(layout, rows, bool(_MANY * asks.sum() < len(rows)))
         if asks.any():
             asking = cell.order[asks[cell.order]]  # near ones follow each other
-            asking = self._open(layout, rows, cell, asking, c)
+        asking = self._open(layout, rows, cell, asking, c)
         squares, found = cell.home(asking, self.k)
         group = groups_of(rows)[asking]
         lone = layout.lone[group]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote import EditedNearestNeighbours
+from dsmote import EditedNearestNeighbours, make_sampler
 from dsmote.execute.clean import Decision, Rule
 from dsmote.execute.clean_cells import CleanCells
 from dsmote.execute.search import Search
@@ -156,3 +156,16 @@ def test_a_row_of_another_class_as_near_as_the_neighbour_at_home_counts(monkeypa
     assert cut.plan_.all_rows.cells == 4
     gone = table.loc[~table.index.isin(found.index), "a"]
     assert sorted(gone) == [99, 101, 199, 201, 299, 301]
+
+
+@pytest.mark.parametrize("name", ["enn", "repeated-enn", "all-knn", "ncr"])
+def test_cells_of_the_smallest_class_in_which_none_asks(monkeypatch, name):
+    set_constant(monkeypatch, "plan", "CELL_ROWS", 60)
+    set_constant(monkeypatch, "plan", "LEAST_CELL", 20)
+    table = pd.DataFrame({"a": np.arange(300.0), "y": (np.arange(300) < 100).astype(int)})
+    expected = make_sampler(name).resample(table, target="y")
+    with dask.config.set(scheduler="synchronous"):
+        made = make_sampler(name, route="cells").resample(
+            dask_frame(table, even(300, 3)), target="y"
+        )
+        assert made.compute().index.equals(expected.index)
