@@ -22,11 +22,12 @@ Mining and Knowledge Discovery 28, 2014.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy.special import ndtri
 
+MOST = float(np.finfo(np.float64).max)
 _MOST_STEPS = 2.0**64 - 2048.0  # the largest float64 that uint64 holds
 
 
@@ -107,6 +108,126 @@ def extrapolate_exact(bases: np.ndarray, neighbours: np.ndarray, steps: np.ndarr
     above = np.uint64(info.max) - start
     moved = np.where(down, start - np.minimum(move, below), start + np.minimum(move, above))
     return moved.astype(bases.dtype)
+
+
+def add_exact(values: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """Add whole numbers to 64-bit integers, which end at the edge of their range."""
+    info = np.iinfo(values.dtype)
+    start = values.astype(np.uint64)
+    size = np.minimum(np.abs(by), _MOST_STEPS).astype(np.uint64)
+    above = np.uint64(info.max) - start
+    below = start - np.uint64(info.min % 2**64)
+    up = start + np.minimum(size, above)
+    return np.where(by >= 0, up, start - np.minimum(size, below)).astype(values.dtype)
+
+
+def mean(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the mean of arrays of one shape, added in order; it lies among their values.
+
+    NumPy's own order of addition depends on the shape, and so on how many rows are made at once.
+    """
+    made = np.zeros(parts[0].shape)
+    for part in parts:
+        made += part / len(parts)
+    return np.clip(made, np.minimum.reduce(parts), np.maximum.reduce(parts))
+
+
+def lengths(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return lengths, and directions (of no length: 0), also where squares leave float64's range.
+
+    Examples
+    --------
+    >>> lengths(np.array([[3e200, 4e200], [0.0, 0.0]]))
+    (array([5.e+200, 0.e+000]), array([[0.6, 0.8],
+           [0. , 0. ]]))
+    """
+    largest = np.abs(vectors).max(axis=1, initial=0.0)
+    unit = vectors / np.where(largest > 0, largest, 1.0)[:, None]
+    norm = np.sqrt(dot(unit, unit))
+    with np.errstate(over="ignore"):
+        return largest * norm, unit / np.where(norm > 0, norm, 1.0)[:, None]
+
+
+def dot(some: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the inner products of rows, added column by column: the same in any batch."""
+    made = np.zeros(len(some))
+    for j in range(some.shape[1]):
+        made += some[:, j] * others[:, j]
+    return made
+
+
+def gaussian(parts: Sequence[np.ndarray], spread: float, draws: Sequence[np.ndarray]) -> np.ndarray:
+    """Draw from the normal distribution with mean and covariance (times `spread`) of some rows.
+
+    `parts` are the first, second, ... of the rows of each new one, and `draws` as many normal
+    draws: mu + sqrt(spread / n) sum_j g_j (x_j - mu), without a matrix.
+    """
+    centre = mean(parts)
+    made, share = centre.copy(), np.sqrt(spread / len(parts))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for part, draw in zip(parts, draws, strict=True):
+            made += (share * draw)[:, None] * (part - centre)
+    return np.clip(np.where(np.isnan(made), centre, made), -MOST, MOST)
+
+
+def in_ball(normals: Sequence[np.ndarray], draws: np.ndarray) -> np.ndarray:
+    """Return uniform points of the unit ball, shape (n, d), by d normal draws and a uniform one."""
+    return lengths(np.column_stack(normals))[1] * (draws ** (1.0 / len(normals)))[:, None]
+
+
+def geometric(
+    surface: np.ndarray, unit: np.ndarray, truncation: float, deformation: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return steps from the centre of a ball, and their lengths as shares of the radius.
+
+    `surface` leads from the centre to a point of the surface, `unit` holds points of the unit ball.
+    """
+    radius, toward = lengths(surface)
+    along = dot(unit, toward)
+    limit = abs(truncation) - 1.0
+    signed = along if truncation >= 0 else -along
+    mirrored = (signed < limit) & (truncation != 0)
+    unit = unit - np.where(mirrored, 2.0 * along, 0.0)[:, None] * toward
+    along = np.where(mirrored, -along, along)[:, None] * toward
+    made = along + (1.0 - deformation) * (unit - along)
+    size = np.minimum(np.sqrt(dot(made, made)), 1.0)
+    with np.errstate(over="ignore"):
+        return radius[:, None] * made, size
+
+
+def first_axis(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the direction in which the rows of each neighbourhood spread most, shape (n, d).
+
+    From their products with each other, k + 1 by k + 1, added column by column.
+    """
+    n, k = len(parts[0]), len(parts)
+    centre = mean(parts)
+    away = np.stack([part - centre for part in parts], axis=1)
+    largest = np.abs(away).max(axis=(1, 2), initial=0.0)
+    away = away / np.where(largest > 0, largest, 1.0)[:, None, None]
+    products = np.zeros((n, k, k))
+    for j in range(away.shape[2]):
+        products += away[:, :, None, j] * away[:, None, :, j]
+    weights = np.linalg.eigh(products)[1][:, :, -1]
+    made = np.zeros((n, away.shape[2]))
+    for i in range(k):
+        made += weights[:, i, None] * away[:, i]
+    return lengths(made)[1]
+
+
+def on_ellipsoid(
+    along: np.ndarray, variances: np.ndarray, normals: Sequence[np.ndarray]
+) -> np.ndarray:
+    """Return points of which sum z^2 / variance is that of others, in directions of normal draws.
+
+    Axes of (next to) no variance are left out: there, points stay where they are.
+    """
+    flat = variances <= 1e-24 * variances.max(initial=0.0)
+    spread = np.sqrt(np.where(flat, 0.0, variances))
+    unit = along / np.where(flat, np.inf, spread)
+    far = lengths(unit)[0][:, None]
+    drawn = lengths(np.column_stack(normals) * ~flat)[1]
+    return np.where(flat, along, far * drawn * spread)
 
 
 def bandwidth(n_rows: int, n_columns: int) -> float:

@@ -62,6 +62,11 @@ def having(parameter: str, names: dict[str, tuple[Any, Any]]) -> list[str]:
     return [name for name, (kind, _) in names.items() if parameter in parameters_of(kind)]
 
 
+def lying(where: str, names: dict[str, tuple[Any, Any]]) -> list[str]:
+    """Return the names of those whose new rows lie so: see `Recipe.lies`."""
+    return [name for name, (kind, how) in names.items() if kind(**how)._recipe().lies == where]
+
+
 def table_of(name: str, n: int, minority: int) -> pd.DataFrame:
     """Make a table of columns a, b, c and y; of few different values where they are levels."""
     table = numbers(n, minority, 3)

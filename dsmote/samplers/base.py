@@ -398,6 +398,8 @@ class OverSampler(Sampler):
     _recipe_type: ClassVar[type[Recipe]] = Recipe
     #: Columns of which new rows have their base row's value: a job names the one it splits by.
     _inherited: ClassVar[tuple[Any, ...]] = ()
+    #: Numeric features of the last table: k, where None is asked for.
+    _n_numeric = 1
 
     def _recipe(self, **more: Any) -> Recipe:
         """Return what makes this sampler itself: its parameters as far as workers need them."""
@@ -408,7 +410,9 @@ class OverSampler(Sampler):
                 given[name] = getattr(self, name)
         if kind.k_name in known:
             how = getattr(self, "neighbors", "auto")
-            given["k"], given["neighbors"] = wanted_search(getattr(self, kind.k_name), how)
+            asked = getattr(self, kind.k_name)
+            asked = self._n_numeric if asked is None else asked
+            given["k"], given["neighbors"] = wanted_search(asked, how)
             given["fast"] = how == "fast"
         return kind(type(self).__name__, **(given | more))
 
@@ -480,6 +484,7 @@ class OverSampler(Sampler):
             )
         if self.provenance and table.is_frame:
             check_free(table.names, self.provenance, schema)
+        self._n_numeric = max(1, len(schema.numeric))
         return schema
 
     def _profiled(self, table: Table, schema: Schema, class_counts: Counts | None) -> Profile:
