@@ -26,6 +26,7 @@ from dsmote.execute import (
     read_pair,
     take,
 )
+from dsmote.execute.columnar import column_names, is_columnar
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
 from dsmote.execute.resources import memory_limit
 from dsmote.execute.tables import label_array
@@ -638,7 +639,7 @@ def rows_of(given: tuple[Any, ...], rows: np.ndarray) -> tuple[Any, ...]:
     if others and isinstance(others[0], tuple):
         others[0] = label_array(others[0])
     # Companions come back as arrays, whatever they are.
-    others[1:] = [v if isinstance(v, pd.Series) else np.asarray(v) for v in others[1:]]
+    others[1:] = [v if isinstance(v, pd.Series) or is_columnar(v) else np.asarray(v) for v in others[1:]]
     return tuple(take(of, rows) for of in (features, *others))
 
 
@@ -717,7 +718,7 @@ def companions_of(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any
     """Tell weights and groups that are containers of their own from a column of groups."""
     companions = {} if weight is None else {"sample_weight": weight}
     if np.isscalar(groups):
-        if groups not in (names := list(getattr(X, "columns", ()))):
+        if groups not in (names := column_names(X) or []):
             shown = listed(map(repr, names)) or "no names (X is an array)"
             raise ValueError(f"there is no column {groups!r} of groups; the columns are {shown}")
         return companions, groups

@@ -1,0 +1,221 @@
+"""polars and Arrow: read as a frame of pandas; rows of the input are taken, new ones put after them.
+
+Nothing of the input goes to pandas and back: rows that stay are the library's own, bit for bit.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_NULLABLE: dict[pa.DataType, Any] = {
+    pa.int8(): pd.Int8Dtype(),
+    pa.int16(): pd.Int16Dtype(),
+    pa.int32(): pd.Int32Dtype(),
+    pa.int64(): pd.Int64Dtype(),
+    pa.uint8(): pd.UInt8Dtype(),
+    pa.uint16(): pd.UInt16Dtype(),
+    pa.uint32(): pd.UInt32Dtype(),
+    pa.uint64(): pd.UInt64Dtype(),
+    pa.float32(): pd.Float32Dtype(),
+    pa.float64(): pd.Float64Dtype(),
+    pa.bool_(): pd.BooleanDtype(),
+}
+
+
+def _of_polars(values: Any) -> bool:
+    polars = sys.modules.get("polars")  # who has a frame of it has imported it
+    return polars is not None and isinstance(values, polars.DataFrame | polars.Series)
+
+
+def is_columnar(values: Any) -> bool:
+    """Tell frames and series of polars, tables and arrays of Arrow."""
+    return isinstance(values, pa.Table | pa.ChunkedArray | pa.Array) or _of_polars(values)
+
+
+def column_names(table: Any) -> list[Any] | None:
+    """Return the names of a table's columns; None of what has none."""
+    if isinstance(table, pa.Table):
+        return list(table.column_names)
+    if isinstance(table, pa.ChunkedArray | pa.Array):
+        return None
+    columns = getattr(table, "columns", None)
+    return None if columns is None else list(columns)
+
+
+def _arrow(values: Any) -> list[pa.ChunkedArray]:
+    """Return the columns of a table, or the one of a series, as Arrow's."""
+    if isinstance(values, pa.Table):
+        return list(values.columns)
+    if isinstance(values, pa.ChunkedArray):
+        return [values]
+    if isinstance(values, pa.Array):
+        return [pa.chunked_array([values])]
+    polars = sys.modules["polars"]
+    found = []
+    for series in values.get_columns() if isinstance(values, polars.DataFrame) else [values]:
+        try:
+            array = series.to_arrow(compat_level=polars.CompatLevel.oldest())
+        except Exception as error:  # polars' own, or Arrow's: types that the other has not
+            raise TypeError(
+                f"column {series.name!r} has the polars dtype {series.dtype}, for which Arrow has "
+                "no type; cast it to another one, or drop the column"
+            ) from error
+        found.append(pa.chunked_array([array]))
+    return found
+
+
+def as_pandas(values: Any) -> Any:
+    """Return a frame or series of pandas with the same values; what is not columnar, as it is."""
+    if not is_columnar(values):
+        return values
+    columns = [_series(column) for column in _arrow(values)]
+    names = column_names(values)
+    if names is None:
+        return columns[0].rename(getattr(values, "name", None) or None)
+    frame = pd.DataFrame(dict(enumerate(columns)), index=pd.RangeIndex(len(values)), copy=False)
+    frame.columns = pd.Index(names)
+    return frame
+
+
+def _series(column: pa.ChunkedArray) -> pd.Series:
+    """Return a column in the dtype that dsmote reads exactly: what can be missing, is."""
+    kind, types = column.type, pa.types
+    if isinstance(kind, pa.BaseExtensionType):
+        chunks = [chunk.storage for chunk in column.chunks]
+        return _series(pa.chunked_array(chunks, kind.storage_type))
+    if types.is_dictionary(kind):
+        return pd.Series(pd.Categorical.from_codes(*_coded(column)))
+    if column.null_count and kind in _NULLABLE:  # NaN and null stay two things
+        return pd.Series(_NULLABLE[kind].__from_arrow__(column))
+    if types.is_decimal(kind) and kind.bit_width < 128:
+        column = column.cast(pa.decimal128(kind.precision, kind.scale))
+    elif kind == getattr(pa, "string_view", pa.string)():
+        return column.cast(pa.large_string()).to_pandas()
+    elif (
+        *(types.is_integer(kind), types.is_floating(kind), types.is_boolean(kind)),
+        *(types.is_timestamp(kind), types.is_duration(kind)),
+        *(types.is_string(kind), types.is_large_string(kind)),
+        *(types.is_binary(kind), types.is_large_binary(kind), types.is_fixed_size_binary(kind)),
+    ).count(True):
+        return column.to_pandas()
+    return pd.Series(pd.arrays.ArrowExtensionArray(column))
+
+
+def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pd.CategoricalDtype]:
+    """Return the codes of a dictionary column, -1 where it is null, and its categories."""
+    levels = _levels(column)
+    codes = pc.index_in(_decoded(column), value_set=levels, skip_nulls=True)
+    codes = codes.fill_null(-1).to_numpy().astype(np.int32)
+    return codes, pd.CategoricalDtype(_series(pa.chunked_array([levels])), column.type.ordered)
+
+
+def _levels(column: pa.ChunkedArray) -> pa.Array:
+    """Return the levels of all chunks of a dictionary column, each once, without null."""
+    if not column.num_chunks:
+        return pa.array([], column.type.value_type)
+    found = pa.chunked_array([chunk.dictionary for chunk in column.chunks]).unique()
+    return found.drop_null()
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    chunks = [chunk.dictionary_decode() for chunk in column.chunks]
+    return pa.chunked_array(chunks, column.type.value_type)
+
+
+def take(values: Any, rows: np.ndarray) -> Any:
+    """Return some rows, as the same kind."""
+    return values[rows] if _of_polars(values) else values.take(pa.array(rows))
+
+
+def extended(values: Any, new: Sequence[Any], carried: Sequence[int] = ()) -> Any:
+    """Return a table or series with rows of pandas after its own, in its own types.
+
+    In columns at the positions `carried` the new rows have no value.
+    """
+    joined = pd.concat(new, ignore_index=True) if new else as_pandas(values)[:0]
+    frame = joined if isinstance(joined, pd.DataFrame) else joined.to_frame()
+    columns = _arrow(values[:0] if _of_polars(values) else values)
+    arrays = [
+        pa.nulls(len(frame), column.type)
+        if i in carried
+        else _array(frame.iloc[:, i], column.type, column)
+        for i, column in enumerate(columns)
+    ]
+    if _of_polars(values):
+        return _polars_joined(values, arrays)
+    if isinstance(values, pa.Table):
+        for i in carried:
+            values = values.set_column(i, values.field(i).with_nullable(True), values.column(i))
+        return pa.concat_tables([values, pa.Table.from_arrays(arrays, schema=values.schema)])
+    if isinstance(values, pa.ChunkedArray):
+        return pa.chunked_array([*values.chunks, *arrays], values.type)
+    return pa.concat_arrays([values, *arrays])
+
+
+def _polars_joined(values: Any, arrays: list[Any]) -> Any:
+    polars = sys.modules["polars"]
+    whole = isinstance(values, polars.DataFrame)
+    columns = []
+    for array, series in zip(arrays, values.get_columns() if whole else [values], strict=True):
+        if pa.types.is_dictionary(array.type):
+            array = array.dictionary_decode()
+        columns.append(polars.Series(series.name, array).cast(series.dtype))
+    return polars.concat([values, polars.DataFrame(columns) if whole else columns[0]])
+
+
+def _array(series: pd.Series, kind: pa.DataType, levels_of: pa.ChunkedArray | None = None) -> Any:
+    """Return a series of pandas as an array of a type of Arrow."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind.wrap_array(_array(series, kind.storage_type))
+    coded = pa.types.is_dictionary(kind)
+    value_type = kind.value_type if coded else kind
+    # NaN of a feature stays NaN; elsewhere pandas has it for what is missing.
+    missing = not (isinstance(series.dtype, np.dtype) and series.dtype.kind == "f")
+    as_is = value_type if series.dtype == object else None
+    made = pa.array(series, type=as_is, from_pandas=missing)
+    if isinstance(made, pa.ChunkedArray):
+        made = made.combine_chunks()
+    if pa.types.is_dictionary(made.type):
+        made = made.dictionary_decode()
+    made = made.cast(value_type)
+    if not coded:
+        return made
+    levels = made.unique().drop_null() if levels_of is None else _levels(levels_of)
+    if levels_of is None or len(levels) < len(made.unique().drop_null()):
+        levels = made.unique().drop_null()
+    codes = pc.index_in(made, value_set=levels, skip_nulls=True).cast(kind.index_type)
+    return pa.DictionaryArray.from_arrays(codes, levels, ordered=kind.ordered)
+
+
+def of_kind(values: Any, made: pd.Series) -> Any:
+    """Return a series of pandas as the kind of another, with the types that Arrow has for it."""
+    array = pa.array(made, from_pandas=True)
+    if _of_polars(values):
+        return sys.modules["polars"].Series(values.name, array)
+    return array if isinstance(values, pa.Array) else pa.chunked_array([array])
+
+
+def with_columns(table: Any, more: pd.DataFrame, like: Mapping[str, int] | None = None) -> Any:
+    """Return a table with further columns; some have the type of the table's at a position."""
+    columns, places = _arrow(table), like or {}
+    for name, series in more.items():
+        i = places.get(str(name))
+        if i is None:
+            array = pa.array(series, from_pandas=True)
+        else:
+            array = _array(series, columns[i].type, columns[i])
+        if isinstance(table, pa.Table):
+            table = table.append_column(str(name), array)
+            continue
+        made = sys.modules["polars"].Series(str(name), array)
+        if i is not None:
+            made = made.cast(table.dtypes[i])
+        table = table.with_columns(made)
+    return table
