@@ -1,4 +1,4 @@
-"""polars and Arrow: read as a frame of pandas; rows of the input are taken, new ones put after them.
+"""polars and Arrow: read as a frame of pandas; new rows are put after those of the input.
 
 Nothing of the input goes to pandas and back: rows that stay are the library's own, bit for bit.
 """
@@ -14,19 +14,18 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-_NULLABLE: dict[pa.DataType, Any] = {
-    pa.int8(): pd.Int8Dtype(),
-    pa.int16(): pd.Int16Dtype(),
-    pa.int32(): pd.Int32Dtype(),
-    pa.int64(): pd.Int64Dtype(),
-    pa.uint8(): pd.UInt8Dtype(),
-    pa.uint16(): pd.UInt16Dtype(),
-    pa.uint32(): pd.UInt32Dtype(),
-    pa.uint64(): pd.UInt64Dtype(),
-    pa.float32(): pd.Float32Dtype(),
-    pa.float64(): pd.Float64Dtype(),
-    pa.bool_(): pd.BooleanDtype(),
-}
+
+def _plain(kind: pa.DataType) -> bool:
+    """Tell types of which pandas keeps every value, missing ones included."""
+    types = pa.types
+    text = types.is_string(kind) or types.is_large_string(kind)
+    blob = types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind)
+    return text or blob or types.is_timestamp(kind) or types.is_duration(kind)
+
+
+def _number(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
 
 
 def _of_polars(values: Any) -> bool:
@@ -91,19 +90,14 @@ def _series(column: pa.ChunkedArray) -> pd.Series:
         chunks = [chunk.storage for chunk in column.chunks]
         return _series(pa.chunked_array(chunks, kind.storage_type))
     if types.is_dictionary(kind):
-        return pd.Series(pd.Categorical.from_codes(*_coded(column)))
-    if column.null_count and kind in _NULLABLE:  # NaN and null stay two things
-        return pd.Series(_NULLABLE[kind].__from_arrow__(column))
+        codes, dtype = _coded(column)
+        return pd.Series(pd.Categorical.from_codes(codes, dtype=dtype))
     if types.is_decimal(kind) and kind.bit_width < 128:
         column = column.cast(pa.decimal128(kind.precision, kind.scale))
-    elif kind == getattr(pa, "string_view", pa.string)():
-        return column.cast(pa.large_string()).to_pandas()
-    elif (
-        *(types.is_integer(kind), types.is_floating(kind), types.is_boolean(kind)),
-        *(types.is_timestamp(kind), types.is_duration(kind)),
-        *(types.is_string(kind), types.is_large_string(kind)),
-        *(types.is_binary(kind), types.is_large_binary(kind), types.is_fixed_size_binary(kind)),
-    ).count(True):
+    elif str(kind) in ("string_view", "binary_view"):
+        return _series(column.cast(getattr(pa, f"large_{str(kind).partition('_')[0]}")()))
+    # Numbers without null are NumPy's; NaN and null stay two things.
+    if _plain(kind) or (_number(kind) and not column.null_count):
         return column.to_pandas()
     return pd.Series(pd.arrays.ArrowExtensionArray(column))
 

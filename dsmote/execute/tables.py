@@ -62,8 +62,8 @@ def check_container(values: Any, what: str) -> None:
         return
     if kind.__module__.startswith("polars") and hasattr(values, "collect"):
         raise TypeError(
-            f"{what} is a polars {kind.__name__}, whose rows are not there yet: pass "
-            f"{what}.collect(), or, if it is larger than memory, write it to Parquet files and call "
+            f"{what} is a polars {kind.__name__}, which has no rows yet: pass {what}.collect(), "
+            "or, if it is larger than memory, write it to Parquet files and call "
             "`dsmote resample FILES OUTPUT --target COLUMN`"
         )
     ways = [way for way in ("to_pandas", "to_dataframe", "to_native") if hasattr(values, way)]
@@ -142,7 +142,7 @@ def from_indicator(array: np.ndarray, columns: Any) -> tuple[np.ndarray, Callabl
 
 
 class MemoryTable:
-    """A table in numpy, lists, pandas, polars or Arrow; X holds the target too where `target` names a column.
+    """A table in memory; X holds the target too where `target` names a column.
 
     `companions` are ``sample_weight`` and ``groups``, one value for each row.
     """
@@ -166,7 +166,7 @@ class MemoryTable:
         self.has_target = y is None
         if is_columnar(X) and columnar.column_names(X) is None:
             raise ValueError(
-                f"Expected 2D input, got {_kind(X)}, which is one column; pass a table of one column"
+                f"Expected 2D input, got a {_kind(X)}, which is one column; pass a table"
             )
         self.is_frame = isinstance(X, pd.DataFrame) or is_columnar(X)
         # What makes the kind of container that was given; None where it is that already.

@@ -639,7 +639,9 @@ def rows_of(given: tuple[Any, ...], rows: np.ndarray) -> tuple[Any, ...]:
     if others and isinstance(others[0], tuple):
         others[0] = label_array(others[0])
     # Companions come back as arrays, whatever they are.
-    others[1:] = [v if isinstance(v, pd.Series) or is_columnar(v) else np.asarray(v) for v in others[1:]]
+    others[1:] = [
+        v if isinstance(v, pd.Series) or is_columnar(v) else np.asarray(v) for v in others[1:]
+    ]
     return tuple(take(of, rows) for of in (features, *others))
 
 
