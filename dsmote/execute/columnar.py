@@ -42,8 +42,9 @@ def column_names(table: Any) -> list[Any] | None:
     """Return the names of a table's columns; None of what has none."""
     if isinstance(table, pa.Table):
         return list(table.column_names)
-    if isinstance(table, pa.ChunkedArray | pa.Array):
-        return None
+    of_polars = type(table).__module__.startswith("polars")
+    if isinstance(table, pa.ChunkedArray | pa.Array) or (of_polars and not _of_polars(table)):
+        return None  # a LazyFrame warns when it is asked for its columns
     columns = getattr(table, "columns", None)
     return None if columns is None else list(columns)
 
@@ -87,19 +88,21 @@ def _series(column: pa.ChunkedArray) -> pd.Series:
     """Return a column in the dtype that dsmote reads exactly: what can be missing, is."""
     kind, types = column.type, pa.types
     if isinstance(kind, pa.BaseExtensionType):
-        chunks = [chunk.storage for chunk in column.chunks]
-        return _series(pa.chunked_array(chunks, kind.storage_type))
+        return _series(_storage(column))
     if types.is_dictionary(kind):
         codes, dtype = _coded(column)
         return pd.Series(pd.Categorical.from_codes(codes, dtype=dtype))
     if types.is_decimal(kind) and kind.bit_width < 128:
         column = column.cast(pa.decimal128(kind.precision, kind.scale))
-    elif str(kind) in ("string_view", "binary_view"):
-        return _series(column.cast(getattr(pa, f"large_{str(kind).partition('_')[0]}")()))
+    column = _without_views(column)
     # Numbers without null are NumPy's; NaN and null stay two things.
-    if _plain(kind) or (_number(kind) and not column.null_count):
+    if _plain(column.type) or (_number(kind) and not column.null_count):
         return column.to_pandas()
     return pd.Series(pd.arrays.ArrowExtensionArray(column))
+
+
+def _storage(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pa.chunked_array([c.storage for c in column.chunks], column.type.storage_type)
 
 
 def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pd.CategoricalDtype]:
@@ -112,20 +115,32 @@ def _coded(column: pa.ChunkedArray) -> tuple[np.ndarray, pd.CategoricalDtype]:
 
 def _levels(column: pa.ChunkedArray) -> pa.Array:
     """Return the levels of all chunks of a dictionary column, each once, without null."""
-    if not column.num_chunks:
-        return pa.array([], column.type.value_type)
-    found = pa.chunked_array([chunk.dictionary for chunk in column.chunks]).unique()
-    return found.drop_null()
+    found = [_without_views(chunk.dictionary) for chunk in column.chunks]
+    kind = found[0].type if found else column.type.value_type
+    return pa.chunked_array(found, kind).unique().drop_null()
 
 
 def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    chunks = [chunk.dictionary_decode() for chunk in column.chunks]
-    return pa.chunked_array(chunks, column.type.value_type)
+    chunks = [_without_views(chunk.dictionary).take(chunk.indices) for chunk in column.chunks]
+    return pa.chunked_array(chunks, chunks[0].type if chunks else column.type.value_type)
+
+
+def _without_views(values: Any) -> Any:
+    """Return text or bytes that are views, which Arrow compares and takes nowhere, as others."""
+    name, _, view = str(values.type).partition("_")
+    return values.cast(getattr(pa, f"large_{name}")()) if view == "view" else values
 
 
 def take(values: Any, rows: np.ndarray) -> Any:
     """Return some rows, as the same kind."""
-    return values[rows] if _of_polars(values) else values.take(pa.array(rows))
+    if _of_polars(values):
+        return values[rows]
+    at = pa.array(rows)
+    if isinstance(values, pa.Table):
+        columns = [take(column, rows) for column in values.columns]
+        return pa.Table.from_arrays(columns, schema=values.schema)
+    plain = _without_views(values)
+    return plain.take(at) if plain is values else plain.take(at).cast(values.type)
 
 
 def extended(values: Any, new: Sequence[Any], carried: Sequence[int] = ()) -> Any:
@@ -135,12 +150,9 @@ def extended(values: Any, new: Sequence[Any], carried: Sequence[int] = ()) -> An
     """
     joined = pd.concat(new, ignore_index=True) if new else as_pandas(values)[:0]
     frame = joined if isinstance(joined, pd.DataFrame) else joined.to_frame()
-    columns = _arrow(values[:0] if _of_polars(values) else values)
     arrays = [
-        pa.nulls(len(frame), column.type)
-        if i in carried
-        else _array(frame.iloc[:, i], column.type, column)
-        for i, column in enumerate(columns)
+        pa.nulls(len(frame), column.type) if i in carried else _array(frame.iloc[:, i], column)
+        for i, column in enumerate(_likes(values))
     ]
     if _of_polars(values):
         return _polars_joined(values, arrays)
@@ -153,21 +165,31 @@ def extended(values: Any, new: Sequence[Any], carried: Sequence[int] = ()) -> An
     return pa.concat_arrays([values, *arrays])
 
 
+def _likes(values: Any) -> list[pa.ChunkedArray]:
+    """Return columns of the types, and with the levels, that new rows are to have.
+
+    polars has the levels itself, and is given text.
+    """
+    if not _of_polars(values):
+        return _arrow(values)
+    columns = _arrow(values[:0])
+    return [_decoded(c) if pa.types.is_dictionary(c.type) else c for c in columns]
+
+
 def _polars_joined(values: Any, arrays: list[Any]) -> Any:
     polars = sys.modules["polars"]
     whole = isinstance(values, polars.DataFrame)
     columns = []
     for array, series in zip(arrays, values.get_columns() if whole else [values], strict=True):
-        if pa.types.is_dictionary(array.type):
-            array = array.dictionary_decode()
         columns.append(polars.Series(series.name, array).cast(series.dtype))
     return polars.concat([values, polars.DataFrame(columns) if whole else columns[0]])
 
 
-def _array(series: pd.Series, kind: pa.DataType, levels_of: pa.ChunkedArray | None = None) -> Any:
-    """Return a series of pandas as an array of a type of Arrow."""
+def _array(series: pd.Series, like: pa.ChunkedArray) -> Any:
+    """Return a series of pandas as an array of the type of a column, with its levels."""
+    kind = like.type
     if isinstance(kind, pa.BaseExtensionType):
-        return kind.wrap_array(_array(series, kind.storage_type))
+        return kind.wrap_array(_array(series, _storage(like)))
     coded = pa.types.is_dictionary(kind)
     value_type = kind.value_type if coded else kind
     # NaN of a feature stays NaN; elsewhere pandas has it for what is missing.
@@ -178,14 +200,13 @@ def _array(series: pd.Series, kind: pa.DataType, levels_of: pa.ChunkedArray | No
         made = made.combine_chunks()
     if pa.types.is_dictionary(made.type):
         made = made.dictionary_decode()
-    made = made.cast(value_type)
     if not coded:
-        return made
-    levels = made.unique().drop_null() if levels_of is None else _levels(levels_of)
-    if levels_of is None or len(levels) < len(made.unique().drop_null()):
-        levels = made.unique().drop_null()
-    codes = pc.index_in(made, value_set=levels, skip_nulls=True).cast(kind.index_type)
-    return pa.DictionaryArray.from_arrays(codes, levels, ordered=kind.ordered)
+        return made.cast(value_type)
+    levels = _levels(like)
+    codes = pc.index_in(made.cast(levels.type), value_set=levels, skip_nulls=True)
+    return pa.DictionaryArray.from_arrays(
+        codes.cast(kind.index_type), levels.cast(value_type), ordered=kind.ordered
+    )
 
 
 def of_kind(values: Any, made: pd.Series) -> Any:
@@ -198,13 +219,10 @@ def of_kind(values: Any, made: pd.Series) -> Any:
 
 def with_columns(table: Any, more: pd.DataFrame, like: Mapping[str, int] | None = None) -> Any:
     """Return a table with further columns; some have the type of the table's at a position."""
-    columns, places = _arrow(table), like or {}
+    columns, places = _likes(table), like or {}
     for name, series in more.items():
         i = places.get(str(name))
-        if i is None:
-            array = pa.array(series, from_pandas=True)
-        else:
-            array = _array(series, columns[i].type, columns[i])
+        array = pa.array(series, from_pandas=True) if i is None else _array(series, columns[i])
         if isinstance(table, pa.Table):
             table = table.append_column(str(name), array)
             continue

@@ -66,9 +66,14 @@ def check_container(values: Any, what: str) -> None:
             "or, if it is larger than memory, write it to Parquet files and call "
             "`dsmote resample FILES OUTPUT --target COLUMN`"
         )
-    ways = [way for way in ("to_pandas", "to_dataframe", "to_native") if hasattr(values, way)]
+    ways = [
+        way
+        for way in ("to_pandas", "to_dataframe", "to_native", "to_table")
+        if hasattr(values, way)
+    ]
     maker = "pandas.DataFrame" if isinstance(values, Mapping) else "numpy.asarray"
-    if not ways and any(hasattr(values, f"__arrow_c_{of}__") for of in ("stream", "array")):
+    streams = hasattr(values, "__arrow_c_stream__")
+    if streams and (not ways or kind.__module__.startswith("pyarrow")):
         ways, maker = [], "pyarrow.table"
     remedy = f"{what}.{ways[0]}()" if ways else f"{maker}({what})"
     named = f"{kind.__module__.split('.')[0]} {kind.__name__}".removeprefix("builtins ")
@@ -564,9 +569,8 @@ def read_pair(X: Any, y: Any, companions: dict[str, Any] | None = None) -> Table
 
 def read_frame(frame: Any, target: Any, companions: dict[str, Any] | None = None) -> Table:
     """Take a table in whose target is one of its columns."""
-    lazy = type(frame).__module__.startswith("polars")  # which to ask for its columns, warns
-    columns = None if lazy and not is_columnar(frame) else columnar.column_names(frame)
-    if columns is not None or lazy or hasattr(frame, "__arrow_c_stream__"):
+    columns = columnar.column_names(frame)
+    if columns is not None or hasattr(frame, "collect") or hasattr(frame, "__arrow_c_stream__"):
         check_container(frame, "frame")
     known = isinstance(frame, pd.DataFrame) or is_dask_collection(frame) or is_columnar(frame)
     if columns is None or not known:
