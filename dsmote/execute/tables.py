@@ -169,19 +169,22 @@ class MemoryTable:
         self.model: Any = None
         self._indices: list[np.ndarray] = []
         self.has_target = y is None
-        if is_columnar(X) and columnar.column_names(X) is None:
-            raise ValueError(
-                f"Expected 2D input, got a {_kind(X)}, which is one column; pass a table"
-            )
-        self.is_frame = isinstance(X, pd.DataFrame) or is_columnar(X)
+        self._plain = _is_plain(X, 2)
+        self._columnar = not self._plain and is_columnar(X)  # of polars or Arrow
+        self.is_frame = isinstance(X, pd.DataFrame) or self._columnar
         # What makes the kind of container that was given; None where it is that already.
         self._restore_X: Callable[[Any], Any] | None = None
         self._restore_y: Callable[[Any], Any] | None = None
         self._given = X
         self._given_y: Any = None  # a column of polars or Arrow
         self._given_companions: dict[str, Any] = {}  # those too
-        self._plain = _is_plain(X, 2)
-        X = as_pandas(X)
+        if self._columnar:
+            X = as_pandas(X)
+            if isinstance(X, pd.Series):
+                raise ValueError(
+                    f"Expected 2D input, got a {_kind(self._given)}, which is one column; pass a "
+                    "table"
+                )
         if not self.is_frame:
             if not self._plain:
                 X, self._restore_X = as_array(X)
@@ -238,7 +241,7 @@ class MemoryTable:
     def _as_labels(self, y: Any) -> pd.Series:
         """Return the target as a Series, and remember how to give its kind back."""
         n = len(self._X)
-        if is_columnar(y):
+        if not isinstance(y, np.ndarray) and is_columnar(y):
             self._given_y, y = y, as_pandas(y)
             if y.ndim == 2 and y.shape[1] != 1:
                 raise ValueError(
@@ -348,7 +351,7 @@ class MemoryTable:
         """Return X with a column that tells which rows do not stay; of an array, that apart."""
         from dsmote.execute.clean import removed_column
 
-        if is_columnar(self._given):
+        if self._columnar:
             return columnar.with_columns(self._given, removed_column(stays, self._X.index))
         if self.is_frame:
             return with_provenance(self._X, removed_column(stays, self._X.index))
@@ -412,7 +415,7 @@ class MemoryTable:
             place = 1 + COMPANIONS.index(name)
             companions.append(self._joined_companion(name, [part[place] for part in made]))
         ours, how = self._X, task.how
-        if is_columnar(self._given):
+        if self._columnar:
             X_res = self._joined_columns(task, [part.table for part in made])
             if self.has_target:
                 return (X_res, *companions) if companions else X_res

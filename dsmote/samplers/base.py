@@ -183,11 +183,11 @@ class Sampler(BaseEstimator):
 
         Parameters
         ----------
-        X : ndarray, list, DataFrame, dask Array or dask DataFrame, shape (n, d)
+        X : ndarray, list, DataFrame (pandas, polars, Dask), Arrow table or dask Array, shape (n, d)
             The features.
-        y : ndarray, list, Series, or the same on Dask, shape (n,)
+        y : ndarray, list, Series, Arrow array, or the same on Dask, shape (n,)
             The target.
-        sample_weight : ndarray, list, Series, or the same on Dask, shape (n,), optional
+        sample_weight : like `y`, optional
             Weights of the rows. A synthetic row's lies between those of its parents, as it does.
         groups : column name, or array like `sample_weight`, optional
             Which rows belong together: neighbours are looked for within the group only, and
@@ -234,7 +234,7 @@ class Sampler(BaseEstimator):
 
         Parameters
         ----------
-        frame : pandas or dask DataFrame
+        frame : DataFrame (pandas, polars, Dask) or Arrow table
             Features and target.
         target : hashable
             Name of the target column.
@@ -243,7 +243,7 @@ class Sampler(BaseEstimator):
 
         Returns
         -------
-        pandas or dask DataFrame
+        same kind
             The same columns, order and dtypes; and the groups, where they are an array.
         """
         self._validate_params()

@@ -134,7 +134,7 @@ def test_missing_values_are_named_or_stay(kind):
     assert pl.DataFrame(made)[:N].equals(gaps)
     assert not pl.DataFrame(made)[N:]["visits"].null_count()
     labels = column(pl.Series("y", [None, *Y[1:].tolist()]))
-    with pytest.raises(ValueError, match="the target is missing in 1 row"):
+    with pytest.raises(ValueError, match="is missing in 1 row"):
         SMOTE().fit_resample(table(X), labels)
 
 
