@@ -107,6 +107,7 @@ def cluster_of(given: argparse.Namespace) -> SLURMCluster:
         job_name="dsmote",
         security=security_of(given.certificates),
         # It ends before Slurm's limit would kill it, hands over what it holds, and is replaced.
+        job_script_prologue=["export MALLOC_MMAP_THRESHOLD_=33554432"],
         worker_extra_args=["--lifetime", f"{lifetime(given.walltime)}s"],
         scheduler_options={"dashboard_address": "127.0.0.1:0", "dashboard": False},
     )
