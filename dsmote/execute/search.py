@@ -331,7 +331,7 @@ class Search:
     def _home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
         rows, more = self.rows_of_cell(layout, c)
         asking, asks = NO_IDS, more["asks"].to_numpy()
-        cell = self._cell(layout, rows, bool(_MANY * asks.sum() < len(rows)))
+        cell = self._cell(layout, rows, self._few_search(asks))
         if asks.any():
             asking = cell.order[asks[cell.order]]  # near ones follow each other
         asking = self._open(layout, rows, cell, asking, c)
@@ -366,6 +366,10 @@ class Search:
         parts = (batch(query[i:j]) for i, j in pairwise(bounds))
         self.exchange.write(self._name("forward", c), parts, batch(query[:0]).schema)
         return {"forwards": np.diff(bounds), "asking": np.array(len(asking))}
+
+    def _few_search(self, asks: np.ndarray) -> bool:
+        """Tell whether so few rows of a cell ask that the index is to be made quickly."""
+        return bool(_MANY * asks.sum() < len(asks))
 
     def _open(
         self, layout: Layout, rows: Rows, cell: Any, asking: np.ndarray, c: int
