@@ -239,3 +239,25 @@ def test_polars_is_imported_by_its_users_only():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_copies_are_the_rows_null_beside_nan(kind):
+    table, column = kind
+    frame = X.with_columns(
+        hole=pl.Series([None, 1.0, -0.0, None, float("nan"), 2.5, 0.5, 0.0] * (N // 8)),
+        count=pl.Series([None, 2**63 + 1, 5, None] * (N // 4), dtype=pl.UInt64),
+        pair=pl.Series([[i, None] if i % 8 else None for i in range(N)]),
+    )
+    how = RandomOverSampler(provenance="full", random_state=0)
+    made = pl.DataFrame(how.fit_resample(table(frame), column(pl.Series(Y)))[0])
+    bases = frame[made["base_row"].drop_nulls().to_numpy()]
+    assert bases["hole"].null_count() and bases["hole"].is_nan().any()
+    assert str(made[N:].select(frame.columns).rows()) == str(bases.rows())
+    kept = SMOTE(carry=["hole", "count", "pair"], random_state=0)
+    made = pl.DataFrame(kept.fit_resample(table(frame), column(pl.Series(Y)))[0])
+    assert str(made[:N].rows()) == str(frame.rows())
+    assert {made[N:][name].null_count() for name in kept.carry} == {len(made) - N}
+    # NaN of new rows would do for pandas, but says something else here.
+    plain = frame.with_columns(hole=pl.Series(np.arange(N) / 7)).drop("count", "pair")
+    made = SMOTE(carry=["hole"], random_state=0).fit_resample(table(plain), Y)[0]
+    assert pl.DataFrame(made)[N:]["hole"].null_count() == N - 2 * FEW
