@@ -61,6 +61,8 @@ def _arrow(values: Any) -> list[pa.ChunkedArray]:
     found = []
     for series in values.get_columns() if isinstance(values, polars.DataFrame) else [values]:
         try:
+            if series.dtype == polars.Object:
+                raise TypeError("objects are pointers there")
             array = series.to_arrow(compat_level=polars.CompatLevel.oldest())
         except Exception as error:  # polars' own, or Arrow's: types that the other has not
             raise TypeError(
@@ -75,13 +77,28 @@ def as_pandas(values: Any) -> Any:
     """Return a frame or series of pandas with the same values; what is not columnar, as it is."""
     if not is_columnar(values):
         return values
-    columns = [_series(column) for column in _arrow(values)]
-    names = column_names(values)
+    columns, names = _arrow(values), column_names(values)
+    for i, column in enumerate(columns):
+        _check(column, getattr(values, "name", "y") if names is None else names[i])
+    columns = [_series(column) for column in columns]
     if names is None:
         return columns[0].rename(getattr(values, "name", None) or None)
     frame = pd.DataFrame(dict(enumerate(columns)), index=pd.RangeIndex(len(values)), copy=False)
     frame.columns = pd.Index(names)
     return frame
+
+
+def _check(column: pa.ChunkedArray, name: Any) -> None:
+    """Refuse a type of which Arrow cannot take rows, such as runs, or lists of views."""
+    if not (pa.types.is_nested(column.type) or pa.types.is_run_end_encoded(column.type)):
+        return
+    try:
+        column[:1].take(pa.array(np.arange(min(1, len(column)))))
+    except pa.ArrowNotImplementedError as error:
+        raise TypeError(
+            f"column {name!r} has the Arrow type {column.type}, of which Arrow takes no rows; cast "
+            "it to another one, or drop the column"
+        ) from error
 
 
 def _series(column: pa.ChunkedArray) -> pd.Series:

@@ -66,15 +66,13 @@ def check_container(values: Any, what: str) -> None:
             "or, if it is larger than memory, write it to Parquet files and call "
             "`dsmote resample FILES OUTPUT --target COLUMN`"
         )
-    ways = [
-        way
-        for way in ("to_pandas", "to_dataframe", "to_native", "to_table")
-        if hasattr(values, way)
-    ]
+    ways = [way for way in ("to_pandas", "to_dataframe", "to_native") if hasattr(values, way)]
     maker = "pandas.DataFrame" if isinstance(values, Mapping) else "numpy.asarray"
     streams = hasattr(values, "__arrow_c_stream__")
     if streams and (not ways or kind.__module__.startswith("pyarrow")):
         ways, maker = [], "pyarrow.table"
+    elif kind.__module__.startswith("pyarrow") and hasattr(values, "to_table"):  # of files
+        ways = ["to_table"]
     remedy = f"{what}.{ways[0]}()" if ways else f"{maker}({what})"
     named = f"{kind.__module__.split('.')[0]} {kind.__name__}".removeprefix("builtins ")
     raise TypeError(

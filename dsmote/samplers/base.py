@@ -29,7 +29,7 @@ from dsmote.execute import (
 from dsmote.execute.columnar import column_names, is_columnar
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
 from dsmote.execute.resources import memory_limit
-from dsmote.execute.tables import label_array
+from dsmote.execute.tables import check_container, label_array
 from dsmote.neighbors import Choice, Engine
 from dsmote.neighbors.engines import BruteIndex, SklearnIndex, TreeIndex
 from dsmote.plan import (
@@ -720,6 +720,7 @@ def companions_of(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any
     """Tell weights and groups that are containers of their own from a column of groups."""
     companions = {} if weight is None else {"sample_weight": weight}
     if np.isscalar(groups):
+        check_container(X, "X")
         if groups not in (names := column_names(X) or []):
             shown = listed(map(repr, names)) or "no names (X is an array)"
             raise ValueError(f"there is no column {groups!r} of groups; the columns are {shown}")

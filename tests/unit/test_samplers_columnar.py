@@ -162,6 +162,18 @@ def test_types_without_a_place_are_named():
     whole = X.with_columns(wide=pl.Series(range(N), dtype=pl.Int128))
     with pytest.raises(TypeError, match="'wide' has the polars dtype Int128"):
         RandomOverSampler().fit_resample(whole, Y)
+    things = X.with_columns(thing=pl.Series([object()] * N, dtype=pl.Object))
+    with pytest.raises(TypeError, match="'thing' has the polars dtype Object"):
+        RandomOverSampler().fit_resample(things, Y)
+    with pytest.raises(TypeError, match="target holds values that cannot be class labels"):
+        SMOTE().fit_resample(X, pl.Series([[i] for i in Y]))
+    runs = pa.RunEndEncodedArray.from_arrays([N // 2, N], ["u", "v"])
+    for odd in (runs, pa.array([["u"]] * N, pa.list_(pa.string_view()))):
+        table = arrow(X).append_column("odd", odd)
+        with pytest.raises(TypeError, match=r"'odd' has the Arrow type .*; cast it to another"):
+            RandomUnderSampler().fit_resample(table, Y)
+    with pytest.raises(TypeError, match=r"LazyFrame, .*: pass X\.collect\(\)"):
+        SMOTE().fit_resample(X.lazy(), Y, groups="id")
     for bad in (pl.Series([[1]] * N), pl.Series([None] * N)):
         with pytest.raises(TypeError, match=r"'bad' has dtype .*, or name it in carry"):
             SMOTE().fit_resample(X.with_columns(bad=bad), Y)
