@@ -273,3 +273,33 @@ def test_copies_are_the_rows_null_beside_nan(kind):
     plain = frame.with_columns(hole=pl.Series(np.arange(N) / 7)).drop("count", "pair")
     made = SMOTE(carry=["hole"], random_state=0).fit_resample(table(plain), Y)[0]
     assert pl.DataFrame(made)[N:]["hole"].null_count() == N - 2 * FEW
+
+
+def test_decimals_and_categories_of_numbers_are_made_as_pandas_makes_them():
+    amounts = [Decimal(int(100 * a)) / 100 for a in X["amount"]]
+    branch = pa.array(np.array([101, 205, 999])[np.arange(N) % 3]).dictionary_encode()
+    table = pa.table(
+        {
+            "x": X["amount"],
+            "amount": pa.array(amounts, pa.decimal128(12, 2)),
+            "narrow": pa.array(amounts, pa.decimal64(9, 2)),
+            "branch": branch,
+        }
+    )
+    frame = pd.DataFrame(
+        {
+            "x": X["amount"].to_numpy(),
+            **{
+                c: pd.array(amounts, pd.ArrowDtype(pa.decimal128(12, 2)))
+                for c in table.column_names[1:3]
+            },
+            "branch": branch.to_pandas(),
+        }
+    )
+    how = SMOTENC(categorical_features=["branch"], random_state=0)
+    (made, _), (expected, _) = how.fit_resample(table, Y), how.fit_resample(frame, Y)
+    assert made.schema.equals(table.schema)
+    for name in table.column_names:
+        assert made[name].to_pylist() == expected[name].tolist()
+    assert any(amount not in amounts for amount in made["amount"][N:].to_pylist())
+    assert set(made["branch"][N:].to_pylist()) <= {101, 205, 999}
