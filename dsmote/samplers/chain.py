@@ -330,11 +330,11 @@ class Chain(Combination):
 
     def _sk_visual_block_(self) -> Any:
         """Show the steps one below the other in scikit-learn's diagram."""
-        from sklearn.pipeline import _VisualBlock
+        from sklearn.pipeline import Pipeline
 
-        names = [f"{name}: {type(self.steps[at]).__name__}" for name, at in self._by_name().items()]
-        details = [str(step) for step in self.steps]
-        return _VisualBlock("serial", self.steps, names=names, name_details=details)
+        return Pipeline(
+            [(n, self.steps[at]) for n, at in self._by_name().items()]
+        )._sk_visual_block_()
 
     def _by_name(self) -> dict[str, int]:
         """Return the places of the steps by name, as scikit-learn's ``make_pipeline`` has them."""
