@@ -44,6 +44,7 @@ rm -f "$folder/scheduler.json"
 counts=$folder/dask-scratch/start-$$
 : >"$counts"
 export DASK_TEMPORARY_DIRECTORY=$folder/dask-scratch
+export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-33554432}
 
 # Whatever goes wrong, what was started is stopped. A signal is only noted, and answered between two
 # steps.

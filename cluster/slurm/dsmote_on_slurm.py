@@ -106,6 +106,7 @@ def cluster_of(given: argparse.Namespace) -> SLURMCluster:
         log_directory=given.logs,
         job_name="dsmote",
         security=security_of(given.certificates),
+        job_script_prologue=["export MALLOC_MMAP_THRESHOLD_=33554432"],
         # It ends before Slurm's limit would kill it, hands over what it holds, and is replaced.
         worker_extra_args=["--lifetime", f"{lifetime(given.walltime)}s"],
         scheduler_options={"dashboard_address": "127.0.0.1:0", "dashboard": False},

@@ -147,9 +147,9 @@ class CellRows(Replayed):
 _SEEN = 512  # rows that an engine is chosen from
 #: Stages of which there is one for each round; rows are spread once.
 _ROUND = ("home", "settled", "forward", "answer", "told", "question", "few")
-_EPS = (
-    1.0  # rows that settle others may be so much further than the nearest: found in half the time
-)
+_EPS = 1.0  # rows that settle others may be so much further than the nearest: found sooner
+_REACH = 0.99  # of the rows: to settle the others, rows from too far away would be held
+_OTHERS = 4  # rows of other classes, for each that a cell may have, which each cell looks through
 
 
 @dataclass(frozen=True)
@@ -313,12 +313,13 @@ class CleanCells(Search):
 
     @property
     def _tells_others(self) -> bool:
-        """Whether all rows but those of the largest class are held beside the rows of a cell.
-
-        So few take less memory than the rows of other cells that a later task holds.
-        """
+        """Whether each cell looks through all rows but those of the largest class."""
         counts = [of.before for of in self.task.plan.classes]
-        return 4 * (sum(counts) - max(counts)) <= self.cls.cell_rows
+        return sum(counts) - max(counts) <= _OTHERS * self.cls.cell_rows
+
+    def _few_search(self, asks: np.ndarray) -> bool:
+        certain = self.asked.reduce is not None and self._tells_others
+        return certain or super()._few_search(asks)
 
     def _open(
         self, layout: Layout, rows: Rows, cell: Any, asking: np.ndarray, c: int
@@ -330,22 +331,53 @@ class CleanCells(Search):
         some = NO_IDS
         if self._tells_others:
             own = rows.more["rank"] == self._largest
-            some = asking[own[asking]]
-            squares, found = cell.home(some, self.k, _EPS)
-            same = (own[found] & (found >= 0)).all(axis=1)
-            some, squares = some[same], squares[same, -1]
-            names = self._names("others", self.parts)
-            others, _ = rows_of(self.exchange.receive(names, 0), layout.like)
-            if len(others) and len(some):
-                group = () if rows.group is None else (rows.group[some],)
-                points = self._asking(layout, rows)[some]
-                hit, _, _ = self._cell(layout, others).inside(points, squares, 1, *group)
-                some = np.delete(some, hit)
+            some = self._certain(layout, rows, cell, asking[own[asking]], own)
         table = pa.table({"id": rows.numbers[some]})
         self.exchange.send(self._name("settled", c), table, np.zeros(len(some), dtype=int), 1)
         settled = np.zeros(len(rows), dtype=bool)
         settled[some] = True
         return asking[~settled[asking]]
+
+    def _certain(
+        self, layout: Layout, rows: Rows, cell: Any, some: np.ndarray, own: np.ndarray
+    ) -> np.ndarray:
+        """Return those of some rows of the largest class that any k rows of theirs settle."""
+        if not len(some):
+            return NO_IDS
+        near = cell.bounds(some, self.k)
+        at = int(_REACH * len(near))
+        most = float(np.partition(near, at)[at])
+        others = self._others(layout, cell, most)
+        if others is None:
+            return NO_IDS
+        index = self._cell(layout, others)
+
+        points = self._asking(layout, rows)
+
+        def alone(some: np.ndarray, squares: np.ndarray) -> np.ndarray:
+            group = () if rows.group is None else (rows.group[some],)
+            return np.flatnonzero(index.alone(points[some], squares, *group))
+
+        # First by rows that lie beside each other, which costs next to nothing.
+        known = np.flatnonzero(np.isfinite(near) & (near <= most))
+        settled = known[alone(some[known], near[known])]
+        rest = np.delete(some, settled)
+        squares, found = cell.home(rest, self.k, _EPS)
+        same = np.flatnonzero((own[found] & (found >= 0)).all(axis=1) & (squares[:, -1] <= most))
+        more = same[alone(rest[same], squares[same, -1])]
+        return np.concatenate([some[settled], rest[more]])
+
+    def _others(self, layout: Layout, cell: Any, square: float) -> Rows | None:
+        """Return rows of other classes that may be so near any of a cell; None: too many."""
+        parts: list[Rows] = []
+        for name in self._names("others", self.parts):
+            others, _ = rows_of(self.exchange.receive([name], 0), layout.like)
+            may = cell.may_reach(self._matrix(layout, others), square)
+            parts.append(others.take(np.flatnonzero(may)))
+            # So few take less memory than the rows of other cells that a later task holds.
+            if 4 * sum(map(len, parts)) > self.cls.cell_rows:
+                return None
+        return concatenated(parts)
 
     def _home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
         if self.asked.among != "few":

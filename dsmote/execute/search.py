@@ -331,7 +331,7 @@ class Search:
     def _home(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> dict[str, np.ndarray]:
         rows, more = self.rows_of_cell(layout, c)
         asking, asks = NO_IDS, more["asks"].to_numpy()
-        cell = self._cell(layout, rows, bool(_MANY * asks.sum() < len(rows)))
+        cell = self._cell(layout, rows, self._few_search(asks))
         if asks.any():
             asking = cell.order[asks[cell.order]]  # near ones follow each other
         asking = self._open(layout, rows, cell, asking, c)
@@ -366,6 +366,10 @@ class Search:
         parts = (batch(query[i:j]) for i, j in pairwise(bounds))
         self.exchange.write(self._name("forward", c), parts, batch(query[:0]).schema)
         return {"forwards": np.diff(bounds), "asking": np.array(len(asking))}
+
+    def _few_search(self, asks: np.ndarray) -> bool:
+        """Tell whether so few rows of a cell ask that the index is to be made quickly."""
+        return bool(_MANY * asks.sum() < len(asks))
 
     def _open(
         self, layout: Layout, rows: Rows, cell: Any, asking: np.ndarray, c: int
@@ -477,8 +481,10 @@ def _elsewhere(rows: Rows, numbers: np.ndarray) -> np.ndarray:
 
 def reach(matrix: np.ndarray) -> np.ndarray:
     """Return the largest absolute value of each row."""
-    found = np.maximum(matrix.max(axis=1, initial=0.0), -matrix.min(axis=1, initial=0.0))
-    return np.asarray(found)
+    found = np.zeros(len(matrix))
+    for column in matrix.T:  # a quarter of the time that rows of few columns take
+        np.maximum(found, np.abs(column), out=found)
+    return found
 
 
 def in_blocks(parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:

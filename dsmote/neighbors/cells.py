@@ -47,6 +47,8 @@ _ASKED = 1 << 15  # query rows that a cell looks at at once
 _LEAST = 512  # query rows of such a group
 _SEEN_ROWS = 1 << 10  # rows that tell in which directions levels spread, of so many values at most
 _VALUES = 1 << 22
+_BLOCK = 64  # rows compared with each other at least, to know that k are near
+_BLOCKS = 1 << 4  # at once: they stay in the processor's cache
 _FEW = 512  # rows of a group whose index is made again: of many groups all would be large
 # Of the estimate of forwards:
 _SEEN = 32  # sampled rows of a cell that tell its shape
@@ -196,6 +198,35 @@ def _gaps(points: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     return total
 
 
+def bounds(matrix: np.ndarray, k: int) -> np.ndarray:
+    """Return squares of distances within which each row has k others, shape (m,).
+
+    They are the lower the nearer rows are that follow each other; inf where there are too few.
+    """
+    n, width = matrix.shape
+    block = max(_BLOCK, 2 * k + 2)
+    if n < block:
+        return np.full(n, np.inf)
+    found, own = np.empty(n), np.arange(block)
+    held = np.empty((_BLOCKS, block, block))  # taken once, as in `_gaps`
+    starts = np.minimum(np.arange(-(-n // block)) * block, n - block)
+    for start in range(0, len(starts), _BLOCKS):
+        at = starts[start : start + _BLOCKS, None] + own
+        points, squares = matrix[at], held[: len(at)]
+        points -= points.mean(axis=1, keepdims=True)
+        norms = np.einsum("ijk,ijk->ij", points, points)
+        np.matmul(points, points.transpose(0, 2, 1), out=squares)
+        squares *= -2.0
+        squares += norms[:, :, None]
+        squares += norms[:, None, :]
+        squares[:, own, own] = np.inf
+        squares.partition(k - 1, axis=2)
+        # Sums of d terms, none larger than the largest norm, and a centre that is rounded.
+        slack = 16.0 * (width + 4) * _EPS * norms.max(axis=1, keepdims=True) + _TINY**2
+        found[at] = squares[:, :, k - 1] + slack
+    return found
+
+
 class Cell:
     """The rows of a cell in order of their numbers, in the unit of their class, and their index.
 
@@ -216,9 +247,11 @@ class Cell:
     def search(self) -> Search:
         """The index over the rows. A last one may be added, which is to be ignored."""
         matrix, codes, weight = self._given
-        # The same of rows that differ in nothing but values so close to 0.
-        spread = np.ptp(matrix, axis=0) if self.n_rows else np.empty(0)
-        if scale_power(matrix, weight) != 1.0 or scale_power(spread) > 1.0:
+        # The same of rows that differ in nothing but values so close to 0: a few tell, mostly.
+        near_zero = self.n_rows > 0 and all(
+            scale_power(np.ptp(some, axis=0)) > 1.0 for some in (matrix[:_FEW], matrix)
+        )
+        if scale_power(matrix, weight) != 1.0 or near_zero:
             # Rows so close to 0 would be searched in a unit of their own, in which squares do not
             # underflow that do in that of the class. A row at 1 and of other levels, which is far
             # from all of them, keeps it.
@@ -252,15 +285,27 @@ class Cell:
             squares[:, :some], found[:, :some] = answer
         return squares, found
 
+    def bounds(self, asking: np.ndarray, k: int) -> np.ndarray:
+        """Return squares within which each row has k others of these, in an order of near ones."""
+        matrix, codes, _ = self._given
+        if codes.shape[1]:
+            return np.full(len(asking), np.inf)
+        return bounds(matrix[asking], k)
+
+    def may_reach(self, points: np.ndarray, square: float) -> np.ndarray:
+        """Tell which rows of others may be no further than that from any of this cell."""
+        search: Any = self.search
+        if type(search) is not TreeSearch or not np.isfinite(square):
+            return np.ones(len(points), dtype=bool)
+        return np.asarray(search._tree.may_reach(points, float(np.sqrt(square))))
+
     def inside(self, points: np.ndarray, squares: np.ndarray, k: int) -> Pairs:
         """Return (query, place, square) of rows that may be among a query's k nearest of the class.
 
         They are those of the k nearest in the cell that are no further than the query's square.
         Rows of other cells are the queries; codes follow their numbers.
         """
-        # A row that was added would count as one of those asked for.
-        bounded = type(self.search) is TreeSearch and self.search.n_rows == self.n_rows
-        way, k = self._bounded if bounded else self._compared, min(k, self.n_rows)
+        way, k = self._bounded if self._has_balls else self._compared, min(k, self.n_rows)
         parts: list[Pairs] = [(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))]
         for start in range(0, len(points), _ASKED):
             some = slice(start, start + _ASKED)
@@ -268,30 +313,59 @@ class Cell:
             parts.append((query + start, place, square))
         return _joined(parts)
 
+    def alone(self, points: np.ndarray, squares: np.ndarray) -> np.ndarray:
+        """Tell of queries that no row is as near as their square; of some it may not be told."""
+        if not self.n_rows:
+            return np.ones(len(points), dtype=bool)
+        if not self._has_balls:
+            touched = self.inside(points, squares, 1)[0]
+            return np.bincount(touched, minlength=len(points)) == 0
+        parts = [np.empty(0, dtype=bool)]
+        for start in range(0, len(points), _ASKED):
+            some = slice(start, start + _ASKED)
+            distances, _, bound, _ = self._balls(points[some], squares[some], 1)
+            parts.append(distances[:, 0] > bound)
+        return np.concatenate(parts)
+
+    @property
+    def _has_balls(self) -> bool:
+        # A row that was added would count as one of those asked for.
+        return type(self.search) is TreeSearch and self.search.n_rows == self.n_rows
+
     def _compared(self, points: np.ndarray, squares: np.ndarray, k: int) -> Pairs:
         search, more = self.search, self.search.n_rows - self.n_rows
         best, found = search.nearest(search.scaled(points), k + more, np.full(len(points), -1))
         query, at = np.nonzero((best <= squares[:, None]) & (found < self.n_rows))
         return query, found[query, at], best[query, at]
 
-    def _bounded(self, points: np.ndarray, squares: np.ndarray, k: int) -> Pairs:
-        """Ask the tree for no more than the balls, and one row more to know what is missed."""
+    def _balls(self, points: np.ndarray, squares: np.ndarray, n: int) -> tuple[np.ndarray, ...]:
+        """Return what the tree finds of n rows in balls: distances, rows; bounds, points' norms.
+
+        In the tree's axes no row of a ball is further than its bound.
+        """
         search: Any = self.search
-        tree, groups = search._tree, search.groups
+        tree = search._tree
         rotated = tree.rotated(points)
         norms = np.sqrt(np.einsum("ij,ij->i", rotated, rotated)) + tree._left_out
         rotated = rotated[:, :-1]
         # As in `meets`, with the axes of the tree.
         bound = (np.sqrt(squares) + 2.0 * tree._error * norms) * (1.0 + 2.0 * tree._error) + _TINY
-        distances = np.empty((len(points), k + 1))
-        found = np.empty((len(points), k + 1), dtype=np.int64)
+        distances = np.empty((len(points), n))
+        found = np.empty((len(points), n), dtype=np.int64)
         # The tree takes one bound for all that it is asked at once.
         n_parts = max(1, min(_RADII, len(points) // _LEAST))
         for part in np.array_split(np.argsort(bound, kind="stable"), n_parts):
             part.sort()  # queries come in an order in which near ones follow each other
             largest = np.nextafter(bound[part].max(), np.inf)
-            answer = tree._tree.query(rotated[part], k=k + 1, distance_upper_bound=largest)
-            distances[part], found[part] = answer
+            answer = tree._tree.query(rotated[part], k=n, distance_upper_bound=largest)
+            distances[part], found[part] = (each.reshape(-1, n) for each in answer)
+        return distances, found, bound, norms
+
+    def _bounded(self, points: np.ndarray, squares: np.ndarray, k: int) -> Pairs:
+        """Ask the tree for no more than the balls, and one row more to know what is missed."""
+        search: Any = self.search
+        tree, groups = search._tree, search.groups
+        distances, found, bound, norms = self._balls(points, squares, k + 1)
         near = (distances <= bound[:, None]) & (found < groups.n_unique)
         query, at = np.nonzero(near)
         unique = found[query, at]
@@ -357,6 +431,27 @@ class GroupedCell:
             squares[some], near = self._cell(group).home(self._place[asking[some]], k, eps)
             found[some] = np.where(near < 0, -1, self._members[group][near])
         return squares, found
+
+    def bounds(self, asking: np.ndarray, k: int) -> np.ndarray:
+        """Return the same as `Cell.bounds`, of rows of the own group."""
+        squares = np.full(len(asking), np.inf)
+        for some in _runs(self._groups[asking]):
+            group = int(self._groups[asking[some[0]]])
+            squares[some] = self._cell(group).bounds(self._place[asking[some]], k)
+        return squares
+
+    def may_reach(self, points: np.ndarray, square: float) -> np.ndarray:
+        """Tell of all rows of others that they may be near some."""
+        return np.ones(len(points), dtype=bool)
+
+    def alone(self, points: np.ndarray, squares: np.ndarray, groups: np.ndarray) -> np.ndarray:
+        """Return the same as `Cell.alone`, of rows of the queries' groups."""
+        told = np.ones(len(points), dtype=bool)
+        for some in _runs(groups):
+            group = int(groups[some[0]])
+            if group in self._members:
+                told[some] = self._cell(group).alone(points[some], squares[some])
+        return told
 
     def inside(self, points: np.ndarray, squares: np.ndarray, k: int, groups: np.ndarray) -> Pairs:
         """Return the same as `Cell.inside`, of rows of the queries' groups."""

@@ -164,6 +164,15 @@ class RotatedTree:
         """Return the order in which to query rows, so that near ones follow each other."""
         return np.argsort(self._place[ids], kind="stable")
 
+    def may_reach(self, points: np.ndarray, radius: float) -> np.ndarray:
+        """Tell which points may be within the radius of a row: of those in a box around all."""
+        rotated = self.rotated(points)
+        norms = np.sqrt(np.einsum("ij,ij->i", rotated, rotated)) + self._left_out
+        reach = (radius + 2.0 * self._error * norms) * (1.0 + 2.0 * self._error) + _TINY
+        along = rotated[:, :-1]
+        gaps = np.maximum(self._tree.mins - along, along - self._tree.maxes).max(axis=1, initial=0)
+        return np.asarray(gaps <= reach)
+
     def rows(self, ids: np.ndarray) -> np.ndarray:
         """Return rows of the tree, in its axes."""
         places = ids if self._ids is None else self._place[ids]

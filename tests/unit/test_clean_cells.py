@@ -169,3 +169,19 @@ def test_cells_of_the_smallest_class_in_which_none_asks(monkeypatch, name):
             dask_frame(table, even(300, 3)), target="y"
         )
         assert made.compute().index.equals(expected.index)
+
+
+def test_rows_beyond_the_reach_of_a_cell_are_searched(monkeypatch):
+    set_constant(monkeypatch, "plan", "CELL_ROWS", 7000)
+    set_constant(monkeypatch, "plan", "LEAST_CELL", 20)
+    # A row lies far from those of its class, and in another cell, nearer, some of the other class.
+    parts = np.linspace(0, 1, 4999), [10.0], np.linspace(12, 12.1, 50), np.linspace(20, 21, 4950)
+    table = pd.DataFrame({"a": np.concatenate(parts)})
+    table["y"] = (table["a"] // 1 == 12).astype(int)
+    with dask.config.set(scheduler="synchronous"):
+        cut = EditedNearestNeighbours(route="cells")
+        made = cut.resample(dask_frame(table, even(10000, 3)), target="y").compute()
+    expected = EditedNearestNeighbours().resample(table, target="y")
+    assert cut.plan_.all_rows.cells == 2
+    assert 4999 not in expected.index
+    assert made.index.equals(expected.index)

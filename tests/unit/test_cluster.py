@@ -30,6 +30,7 @@ def test_local_cluster_ends_with_the_block():
         pids = list(client.run(os.getpid).values())
         assert len({os.getpid(), *pids}) == 2
         assert set(client.run(is_profiled).values()) == {False}
+        assert set(client.run(os.getenv, "MALLOC_MMAP_THRESHOLD_").values()) == {str(2**25)}
 
         # Whoever asks now gets the client that is there, and does not close it.
         with connect() as same:

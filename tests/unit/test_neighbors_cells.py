@@ -450,3 +450,57 @@ def test_boxes_are_tested_in_bounded_memory():
     ordered = rows[np.argsort(cutting.assign(rows), kind="stable")]
     squares = np.full(len(rows), 1e-6)
     assert peak_of(lambda: meets(cutting, ordered, squares, low, high)) < 30e6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("k", [1, 3, 40])
+def test_bounds_hold_k_others(k, kind):
+    rows = drawn(kind, 150, 0)
+    rows = rows * scale_power(rows)
+    squares = cells.bounds(rows, k)
+    everyone = np.arange(len(rows))
+    for i, square in enumerate(squares):
+        there = cells.squared_pairs(rows, np.delete(everyone, i), rows[[i]], np.zeros(149, int))
+        assert (there <= square).sum() >= k
+    assert np.isfinite(squares).all()
+    assert np.isinf(cells.bounds(rows[: max(64, 2 * k + 2) - 1], k)).all()
+
+
+@pytest.mark.parametrize("build", BUILDS)
+def test_rows_that_others_reach_are_not_alone(build):
+    rng = np.random.default_rng(0)
+    rows, queries = rng.normal(size=(400, 3)), rng.normal(size=(3000, 3))
+    squares = rng.random(3000) ** 3
+    exact = ((queries[:, None] - rows) ** 2).sum(axis=2).min(axis=1)
+    # A row as far as the ball reaches is in it.
+    squares[:9] = [
+        cells.squared_pairs(rows, np.arange(400), queries[[i]], np.zeros(400, int)).min()
+        for i in range(9)
+    ]
+    cell = Cell(rows, no_codes(rows), 0.0, BUILDS[build])
+    alone = cell.alone(queries, squares)
+    assert not (alone & (exact <= squares))[9:].any() and not alone[:9].any()
+    assert alone[9:].sum() > 0.99 * (exact > squares)[9:].sum()
+    assert Cell(rows[:0], no_codes(rows[:0]), 0.0, BUILDS[build]).alone(queries, squares).all()
+    group = np.arange(400) % 2
+    grouped = GroupedCell(group, lambda at: Cell(rows[at], no_codes(rows[at]), 0.0, BUILDS[build]))
+    of = np.arange(3000) % 3
+    for g in range(3):
+        own = Cell(rows[group == g], no_codes(rows[group == g]), 0.0, BUILDS[build])
+        np.testing.assert_array_equal(
+            grouped.alone(queries, squares, of)[of == g],
+            own.alone(queries[of == g], squares[of == g]),
+        )
+
+
+def test_what_may_reach_a_cell():
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(500, 3))
+    out = np.repeat(rows[np.argsort((rows**2).sum(axis=1))[-20:]], 50, axis=0)
+    others = np.concatenate([out + 0.1 * rng.normal(size=out.shape), 4.0 * out])
+    nearest = ((others[:, None] - rows) ** 2).sum(axis=2).min(axis=1)
+    cell = Cell(rows, no_codes(rows), 0.0, BUILDS["tree"])
+    may = cell.may_reach(others, 0.04)
+    assert may[nearest <= 0.04].all()
+    assert not may[np.abs(others).max(axis=1) > 8.0].any()
+    assert cell.may_reach(others, np.inf).all()
