@@ -20,7 +20,7 @@ executor knows which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -133,9 +133,9 @@ class Draws:
         """Which of the k neighbours, int64 in {0, ..., k - 1}."""
         return self._stream(*self._of, NEIGHBOUR).below(k, self.start, self.stop)
 
-    def normal(self, n: int) -> list[np.ndarray]:
-        """Return n normal draws."""
-        return [normal(self.noise(j)) for j in range(n)]
+    def normal(self, n: int) -> Iterator[np.ndarray]:
+        """Yield n normal draws."""
+        return (normal(self.noise(j)) for j in range(n))
 
     def gap(self) -> np.ndarray:
         """Place on the segment, float64 in [0, 1)."""
@@ -300,9 +300,12 @@ class Recipe:
     others_only: ClassVar[bool] = False
     #: Those of them whose values are wanted.
     values: ClassVar[Any] = 0
-    #: All that :meth:`bases` and :meth:`prepare` read is how many rows there are, and what
-    #: :func:`other_classes` says of the nearest of all rows; what `prepare` returns is an array,
-    #: with a value for each row. With `values`, new rows are made of these and their base rows.
+    #: Arrays as large as a step of new rows that making these takes.
+    temporaries: ClassVar[int] = 3
+    #: All that :meth:`bases` and :meth:`prepare` read is how many rows there are, `ctx.blocks`, and
+    #: what :func:`other_classes` says of the nearest of all rows; what `prepare` returns is an
+    #: array, with a value for each row. With `values`, new rows are made of these and their base
+    #: rows.
     counts_others: ClassVar[bool] = False
     #: Rows that a model is fitted to, at most; 0 where none is.
     sample: ClassVar[Any] = 0
@@ -313,7 +316,11 @@ class Recipe:
 
         ``"segment"``: at `gap` between base row and neighbour; ``"mean"``: between base row and the
         mean of the class; ``"copy"``: where the base row lies; ``"noise"``: around it; ``"vote"``:
-        at the categories that base row and neighbours vote for.
+        at the categories that base row and neighbours vote for; ``"ball"``: as far from the base
+        row as `gap` of the way to the neighbour; ``"box"``: in each column between these two;
+        ``"range"``: among the values of the class. It does not look into ``"middle"``: between base
+        row and the mean of its neighbours; ``"gaussian"``: around that; ``"ellipsoid"``: around the
+        mean of the class.
         """
         return "segment" if type(self).make is Recipe.make else None
 
@@ -351,6 +358,7 @@ class Recipe:
             copied=bool(self.scaling) + bool(self.n_components),
             estimators=self.sample > 0,
             in_order=bool(self.n_components),
+            temporaries=self.temporaries,
         )
 
     def scaled_by(self, scaling: Scaling | None) -> Recipe:
@@ -430,7 +438,7 @@ class Recipe:
             engine = self.engine_all
             known = self.counts_others and (engine is None or engine.exact)
         else:
-            known = own == asks and not self.sample
+            known = (own == asks or self.counts_others) and not self.sample
         # Of rows projected to some axes the true neighbours are found.
         exact = replace(self, n_components=None).exact
         return exact and self.k > 0 and known and not (self.surveys or self.copies_rows)
@@ -512,11 +520,17 @@ def on_segments(
 def displaced(
     rows: Rows, bases: np.ndarray, steps: np.ndarray, rounded: np.ndarray, **more: Any
 ) -> Made:
-    """Make new rows at steps from base rows, shape (n, d); `more` is what else is Made of them."""
-    steps = np.clip(steps, -MOST, MOST)
-    steps[:, rounded] = np.rint(steps[:, rounded])
+    """Make new rows at steps from base rows, shape (n, d), which it changes.
+
+    `more` is what else is Made of them.
+    """
+    np.clip(steps, -MOST, MOST, out=steps)
+    if rounded.any():
+        steps[:, rounded] = np.rint(steps[:, rounded])
+    numeric = rows.numeric.take(bases, axis=0)
     with np.errstate(over="ignore"):
-        numeric = np.clip(rows.numeric.take(bases, axis=0) + steps, -MOST, MOST)
+        numeric += steps
+    np.clip(numeric, -MOST, MOST, out=numeric)
     integers = {}
     for j, values in rows.integers.items():
         unit = rows.units.get(j)  # steps in units of the last digit of a decimal
@@ -525,17 +539,25 @@ def displaced(
     return Made(numeric, integers, **({"codes": rows.codes[bases], "bases": bases} | more))
 
 
-def toward_others(index: ClassIndex, bases: np.ndarray, ends: Ends, than: np.ndarray) -> Ends:
-    """End at the nearest of all rows instead where that is nearer than a distance."""
+def toward_others(
+    index: ClassIndex, bases: np.ndarray, ends: Ends, far: Callable[[np.ndarray], np.ndarray] | None
+) -> Ends:
+    """End at the nearest of all rows instead; where `far` is given, if it says that it is nearer.
+
+    Distances are computed here: what an engine says of one may differ in its last bit.
+    """
     found, d = index.nearest_all, index.rows.numeric.shape[1]
     assert found is not None
     at = np.searchsorted(found.query_rows, bases)
-    nearer, values = found.distances[at, 0] < than, found.values[at, 0]
+    values, numbers = found.values[at, 0], found.numbers[at, 0]
+    taken = numbers >= 0  # a group may have no such row
+    if far is not None:
+        taken &= far(values[:, :d]) < far(ends.points)
     weights = ends.weights
     if weights is not None:
-        weights = np.where(nearer, values[:, -1], weights)
-    points = np.where(nearer[:, None], values[:, :d], ends.points)
-    return Ends(points, np.where(nearer, found.numbers[at, 0], ends.numbers), weights)
+        weights = np.where(taken, values[:, -1], weights)
+    points = np.where(taken[:, None], values[:, :d], ends.points)
+    return Ends(points, np.where(taken, numbers, ends.numbers), weights)
 
 
 class Principal(NamedTuple):

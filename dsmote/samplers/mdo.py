@@ -27,7 +27,7 @@ class EllipsoidRecipe(Recipe):
     m_neighbors: int = 5
     min_neighbors: int = 3
 
-    lies, counts_others, lazy_report = "ellipsoid", True, True
+    lies, temporaries, lazy_report = "ellipsoid", 16, True
     n_neighbors_all = property(lambda self: self.m_neighbors)
 
     def prepare(self, ctx: ClassContext) -> Principal:
@@ -41,13 +41,16 @@ class EllipsoidRecipe(Recipe):
     def bases(self, ctx: ClassContext) -> Bases:
         """Give each row copies in proportion to the class's share around it."""
         others, present = other_classes(ctx.nearest_all)
-        what = f"{self.min_neighbors} of the class among its {self.m_neighbors} nearest rows"
+        what = (
+            f"{self.min_neighbors} of the class among its {self.m_neighbors} nearest rows; use "
+            "SMOTE, a smaller min_neighbors, or a larger m_neighbors"
+        )
         return ctx.weighed((present - others) * self.fits(others, present, others), "bases", what)
 
     def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
         """Turn the base row around the mean, on its ellipsoid."""
         start, of = index.rows.numeric.take(bases, axis=0), index.state
-        steps = of.turned(self.scaled(start), draws.normal(len(of.variances))) * self.units
+        steps = of.turned(self.scaled(start), [*draws.normal(len(of.variances))]) * self.units
         return displaced(index.rows, bases, steps, rounded)
 
 

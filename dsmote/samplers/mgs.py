@@ -1,6 +1,8 @@
 """MGS: normal rows with the mean and the covariance of a neighbourhood."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -12,21 +14,27 @@ from dsmote.samplers.parameters import SHARED, Range, allow
 from dsmote.samplers.smote import SMOTE
 
 
+def taken(values: np.ndarray, near: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield the values of the first rows, of the second rows, ..."""
+    return (values.take(at, axis=0) for at in near)
+
+
 @dataclass(frozen=True)
 class GaussianRecipe(Recipe):
     """A new row is normal by its base row and the k nearest of it."""
 
     spread: float = 1.0
 
-    lies = "gaussian"
+    lies, temporaries = "gaussian", 8
 
     def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
         """Draw from the normal distribution of each neighbourhood."""
         rows, near = index.rows, index.around(bases, self.k)
-        parts = [rows.numeric.take(at, axis=0) for at in near]
-        made = gaussian(parts, self.spread, draws.normal(self.k + 1))
-        weights = None if rows.weights is None else mean([rows.weights[at] for at in near])
-        return displaced(rows, bases, made - parts[0], rounded, weights=weights)
+        parts, n, weights = partial(taken, rows.numeric, near), self.k + 1, rows.weights
+        made = gaussian(parts, n, self.spread, draws.normal(n))
+        weights = None if weights is None else mean(taken(weights, near), n)
+        made -= rows.numeric.take(bases, axis=0)
+        return displaced(rows, bases, made, rounded, weights=weights)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
