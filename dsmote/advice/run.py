@@ -13,6 +13,7 @@ from dsmote.advice import screen
 from dsmote.advice.result import CONTROL, Advice, judged
 from dsmote.advice.screen import Drawn, Sample
 from dsmote.execute import read_frame, read_pair
+from dsmote.execute.columnar import as_pandas
 from dsmote.execute.partition import incomplete_columns, missing_labels
 from dsmote.execute.resources import compute
 from dsmote.plan import Schema, plain, root_seed, shares, sort_labels
@@ -71,7 +72,7 @@ def draw(
     together = len({hasattr(part, "chunks") for part in drawn}) == 1
     drawn = compute(*drawn) if together else tuple(compute(part)[0] for part in drawn)
     found: Any = read_pair(*drawn) if target is None else read_frame(drawn[0], target)
-    features = pd.DataFrame(drawn[0])
+    features = pd.DataFrame(as_pandas(drawn[0]))
     features.columns = pd.Index([column_name(name) for name in found.names], dtype=object)
     is_rare = [plain(label) == rare for label in found.labels]
     sample = Sample(_numbers(features, schema), np.array(is_rare, np.int64), _nominal(schema))

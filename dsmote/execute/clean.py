@@ -27,6 +27,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
+from dsmote.execute import columnar
 from dsmote.execute.extract import Each, Take, check_counts, complete_rows, places_of
 from dsmote.execute.generate import numbers_of
 from dsmote.execute.partition import Partition, missing_labels
@@ -494,6 +495,12 @@ def with_moved(part: Any, moved: Moved, schema: Schema) -> Any:
     """Give some rows of a table other values of their numeric features."""
     if isinstance(part, list):
         return with_moved(np.asarray(part), moved, schema).tolist()
+    if columnar.is_columnar(part):  # all but those rows stay the library's own
+        of = moved._replace(rows=np.arange(len(moved.rows)))
+        made = with_moved(columnar.as_pandas(columnar.take(part, moved.rows)), of, schema)
+        order = np.arange(len(part))
+        order[moved.rows] = len(part) + of.rows
+        return columnar.take(columnar.extended(part, [made]), order)
     part = part.copy()
     for i, values in zip(schema.numeric, moved.values.T, strict=True):
         column = schema.columns[i]

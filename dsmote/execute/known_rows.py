@@ -16,6 +16,7 @@ import pandas as pd
 from dsmote.execute.clean import Cleaning, Taken, take_rows
 from dsmote.execute.extract import places_of
 from dsmote.execute.rows import join_levels
+from dsmote.execute.search import reach
 from dsmote.neighbors import asked_rarely, choose_engine
 from dsmote.neighbors import cells as kernels
 from dsmote.neighbors.exact import Found, no_codes
@@ -154,7 +155,7 @@ def look(*row: Any, task: Cleaning, few: frozenset[int], step: int) -> Seen:
     wanted[::step] = True
     missing = np.ones(n, dtype=bool)
     missing[taken.rows.numbers] = False
-    sizes = np.abs(rows.points).max(axis=1, initial=0.0)
+    sizes = reach(rows.points)
     group = np.zeros(len(rows), dtype=np.int64) if rows.group is None else rows.group
     largest = np.zeros(1 if taken.rows.group_levels is None else len(taken.rows.group_levels))
     np.maximum.at(largest, group, sizes)

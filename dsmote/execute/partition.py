@@ -128,7 +128,7 @@ def labelled(labels: Any) -> Labelled:
         labels = labels.to_numpy()  # which takes half the time
     try:
         codes, values = pd.factorize(labels)
-    except TypeError as error:
+    except (TypeError, NotImplementedError) as error:  # the second one is Arrow's
         raise TypeError(
             f"the target holds values that cannot be class labels ({error}); give one number or "
             "text for each row"

@@ -14,6 +14,8 @@ from dask.base import is_dask_collection
 from pandas.api.extensions import ExtensionArray
 from scipy.sparse import issparse
 
+from dsmote.execute import columnar
+from dsmote.execute.columnar import as_pandas, is_columnar
 from dsmote.execute.dask_table import COMPANIONS, DaskTable, schema_of
 from dsmote.execute.extract import check_counts, extract, take_of
 from dsmote.execute.generate import (
@@ -56,14 +58,26 @@ def check_container(values: Any, what: str) -> None:
     kind = type(values)
     known = np.ndarray | list | tuple | pd.DataFrame | pd.Series | pd.Index | ExtensionArray
     of_dask = is_dask_collection(values) and kind.__module__.startswith("dask")
-    if isinstance(values, known) or of_dask or issparse(values):
+    if isinstance(values, known) or of_dask or issparse(values) or is_columnar(values):
         return
+    if kind.__module__.startswith("polars") and hasattr(values, "collect"):
+        raise TypeError(
+            f"{what} is a polars {kind.__name__}, which has no rows yet: pass {what}.collect(), "
+            "or, if it is larger than memory, write it to Parquet files and call "
+            "`dsmote resample FILES OUTPUT --target COLUMN`"
+        )
     ways = [way for way in ("to_pandas", "to_dataframe", "to_native") if hasattr(values, way)]
     maker = "pandas.DataFrame" if isinstance(values, Mapping) else "numpy.asarray"
+    streams = hasattr(values, "__arrow_c_stream__")
+    if streams and (not ways or kind.__module__.startswith("pyarrow")):
+        ways, maker = [], "pyarrow.table"
+    elif kind.__module__.startswith("pyarrow") and hasattr(values, "to_table"):  # of files
+        ways = ["to_table"]
     remedy = f"{what}.{ways[0]}()" if ways else f"{maker}({what})"
     named = f"{kind.__module__.split('.')[0]} {kind.__name__}".removeprefix("builtins ")
     raise TypeError(
-        f"{what} is a {named}; dsmote takes NumPy arrays, lists, pandas and Dask: pass {remedy}"
+        f"{what} is a {named}; dsmote takes NumPy arrays, lists, pandas, polars, Arrow tables "
+        f"and Dask: pass {remedy}"
     )
 
 
@@ -131,7 +145,7 @@ def from_indicator(array: np.ndarray, columns: Any) -> tuple[np.ndarray, Callabl
 
 
 class MemoryTable:
-    """A table in numpy, lists or pandas; X holds the target too where `target` names a column.
+    """A table in memory; X holds the target too where `target` names a column.
 
     `companions` are ``sample_weight`` and ``groups``, one value for each row.
     """
@@ -153,12 +167,22 @@ class MemoryTable:
         self.model: Any = None
         self._indices: list[np.ndarray] = []
         self.has_target = y is None
-        self.is_frame = isinstance(X, pd.DataFrame)
+        self._plain = _is_plain(X, 2)
+        self._columnar = not self._plain and is_columnar(X)  # of polars or Arrow
+        self.is_frame = isinstance(X, pd.DataFrame) or self._columnar
         # What makes the kind of container that was given; None where it is that already.
         self._restore_X: Callable[[Any], Any] | None = None
         self._restore_y: Callable[[Any], Any] | None = None
         self._given = X
-        self._plain = _is_plain(X, 2)
+        self._given_y: Any = None  # a column of polars or Arrow
+        self._given_companions: dict[str, Any] = {}  # those too
+        if self._columnar:
+            X = as_pandas(X)
+            if isinstance(X, pd.Series):
+                raise ValueError(
+                    f"Expected 2D input, got a {_kind(self._given)}, which is one column; pass a "
+                    "table"
+                )
         if not self.is_frame:
             if not self._plain:
                 X, self._restore_X = as_array(X)
@@ -186,6 +210,8 @@ class MemoryTable:
 
     def _as_companion(self, name: str, values: Any) -> pd.Series:
         """Return weights or groups as a Series of as many values."""
+        if is_columnar(values):
+            self._given_companions[name], values = values, as_pandas(values)
         if not isinstance(values, pd.Series):
             refuse_mask(values, name)
             values = np.asarray(values)
@@ -213,7 +239,15 @@ class MemoryTable:
     def _as_labels(self, y: Any) -> pd.Series:
         """Return the target as a Series, and remember how to give its kind back."""
         n = len(self._X)
-        if isinstance(y, pd.DataFrame) and y.shape[1] == 1:
+        if not isinstance(y, np.ndarray) and is_columnar(y):
+            self._given_y, y = y, as_pandas(y)
+            if y.ndim == 2 and y.shape[1] != 1:
+                raise ValueError(
+                    f"y should be one column, but is a table of {y.shape[1]:,}; pass the column "
+                    "of the labels"
+                )
+            series = y if y.ndim == 1 else y.iloc[:, 0]
+        elif isinstance(y, pd.DataFrame) and y.shape[1] == 1:
             column = y.columns
             self._restore_y = lambda made: made.to_frame().set_axis(column, axis=1)
             series = y.iloc[:, 0]
@@ -315,6 +349,8 @@ class MemoryTable:
         """Return X with a column that tells which rows do not stay; of an array, that apart."""
         from dsmote.execute.clean import removed_column
 
+        if self._columnar:
+            return columnar.with_columns(self._given, removed_column(stays, self._X.index))
         if self.is_frame:
             return with_provenance(self._X, removed_column(stays, self._X.index))
         self.provenance = removed_column(stays, pd.RangeIndex(len(stays)))
@@ -377,6 +413,11 @@ class MemoryTable:
             place = 1 + COMPANIONS.index(name)
             companions.append(self._joined_companion(name, [part[place] for part in made]))
         ours, how = self._X, task.how
+        if self._columnar:
+            X_res = self._joined_columns(task, [part.table for part in made])
+            if self.has_target:
+                return (X_res, *companions) if companions else X_res
+            return (X_res, self._joined_target(task.plan), *companions)
         if self.array is None:
             ours = conform(ours, task.schema, task.changes)
         if how.provenance:
@@ -394,6 +435,19 @@ class MemoryTable:
             return (X_res, *companions) if companions else X_res
         return (X_res, self._joined_target(task.plan), *companions)
 
+    def _joined_columns(self, task: Task, made: list[pd.DataFrame]) -> Any:
+        """Put new rows after those of a table of polars or Arrow; provenance in columns after."""
+        width, how = len(self.names), task.how
+        own = [part.iloc[:, :width] for part in made]
+        X_res = columnar.extended(self._given, own, how.schema.carried)
+        if not how.provenance:
+            return X_res
+        ours = provenance_of(how.provenance, how.schema, self._X.index)
+        more = pd.concat([ours, *(part.iloc[:, width:] for part in made)], ignore_index=True)
+        ends = ("base", "neighbour")
+        like = {f"{self.names[i]}_{end}": i for i in how.schema.carried for end in ends}
+        return columnar.with_columns(X_res, more, like)
+
     def _joined_table(self, ours: Any, made: list[Any]) -> Any:
         if self.array is not None:
             return np.concatenate([ours, *made])
@@ -410,8 +464,13 @@ class MemoryTable:
         if name != "groups" and ours.dtype.kind in "iub":  # between integer weights are others
             ours = ours.astype(np.float64)
         kept = [pd.Series(part).astype(ours.dtype) for part in made]
+        given = self._given_companions.get(name)
+        if given is not None and ours.dtype == self.companions[name].dtype:
+            return columnar.extended(given, kept)
         joined = pd.concat([ours, *kept], ignore_index=True)
         joined.name = ours.name
+        if given is not None:
+            return columnar.of_kind(given, joined)
         if name not in self._companion_dtypes:
             return joined
         dtype = self._companion_dtypes[name]
@@ -421,6 +480,9 @@ class MemoryTable:
     def _joined_target(self, plan: Plan) -> Any:
         y = self.labels
         joined: Any
+        if self._given_y is not None:
+            made = [pd.Series(repeated(c.label, c.new, y.dtype)) for c in plan.growing]
+            return columnar.extended(self._given_y, made)
         if self._y is not None:
             joined = _lengthened(self._y, plan)
         elif isinstance(y.dtype, np.dtype) and y.dtype.kind in "iufb":
@@ -459,6 +521,8 @@ Table = MemoryTable | DaskTable
 
 def take(thing: Any, rows: np.ndarray) -> Any:
     """Return some rows of a table or target in memory, as the same kind."""
+    if is_columnar(thing):
+        return columnar.take(thing, rows)
     if isinstance(thing, pd.DataFrame | pd.Series):
         return thing.iloc[rows]
     if isinstance(thing, list):
@@ -506,13 +570,14 @@ def read_pair(X: Any, y: Any, companions: dict[str, Any] | None = None) -> Table
 
 def read_frame(frame: Any, target: Any, companions: dict[str, Any] | None = None) -> Table:
     """Take a table in whose target is one of its columns."""
-    columns = getattr(frame, "columns", None)
-    if columns is not None:
+    columns = columnar.column_names(frame)
+    if columns is not None or hasattr(frame, "collect") or hasattr(frame, "__arrow_c_stream__"):
         check_container(frame, "frame")
-    if columns is None or not (isinstance(frame, pd.DataFrame) or is_dask_collection(frame)):
+    known = isinstance(frame, pd.DataFrame) or is_dask_collection(frame) or is_columnar(frame)
+    if columns is None or not known:
         raise TypeError(
-            f"resample and plan with target= take a pandas or Dask DataFrame, but got "
-            f"{_kind(frame)}; for arrays call fit_resample(X, y)"
+            f"resample and plan with target= take a DataFrame of pandas, polars or Dask, or an "
+            f"Arrow table, but got {_kind(frame)}; for arrays call fit_resample(X, y)"
         )
     names = list(map(column_name, columns))
     if column_name(target) not in names:

@@ -247,9 +247,11 @@ class Cell:
     def search(self) -> Search:
         """The index over the rows. A last one may be added, which is to be ignored."""
         matrix, codes, weight = self._given
-        # The same of rows that differ in nothing but values so close to 0.
-        spread = np.ptp(matrix, axis=0) if self.n_rows else np.empty(0)
-        if scale_power(matrix, weight) != 1.0 or scale_power(spread) > 1.0:
+        # The same of rows that differ in nothing but values so close to 0: a few tell, mostly.
+        near_zero = self.n_rows > 0 and all(
+            scale_power(np.ptp(some, axis=0)) > 1.0 for some in (matrix[:_FEW], matrix)
+        )
+        if scale_power(matrix, weight) != 1.0 or near_zero:
             # Rows so close to 0 would be searched in a unit of their own, in which squares do not
             # underflow that do in that of the class. A row at 1 and of other levels, which is far
             # from all of them, keeps it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from html import escape
 from operator import attrgetter
 from typing import Any
 
@@ -284,23 +285,61 @@ class Plan:
 
     def __str__(self) -> str:
         """Write the plan as a short report."""
+        names, rows = self._counts
+        lines, width = [self._heading, ""], max(5, *(len(row[0]) for row in rows))
+        lines.append("  ".join([f"{'class':<{width}}", *(f"{name:>14}" for name in names)]))
+        for label, *numbers in rows:
+            lines.append("  ".join([f"{label:<{width}}", *(f"{n:>14,}" for n in numbers)]))
+        lines += self._bounds
+        for number, step in enumerate(self.steps, start=1):
+            lines += ["", f"step {number} of {len(self.steps)}: {step}"]
+        return "\n".join([*lines, *self._details])
+
+    def _repr_html_(self) -> str:
+        """Write the plan for a notebook: a table, and below it what the report says."""
+        names, rows = self._counts
+        head = "".join(f"<th>{escape(name)}</th>" for name in ("class", *names))
+        body = [
+            f"<tr><th>{escape(label)}</th>{''.join(f'<td>{n:,}</td>' for n in numbers)}</tr>"
+            for label, *numbers in rows
+        ]
+        parts = [f"<p><b>{escape(self._heading)}</b></p>"]
+        parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>")
+        below = [*self._bounds, *filter(None, self._details)]
+        for number, step in enumerate(self.steps, start=1):
+            of = f"step {number} of {len(self.steps)}"
+            parts.append(f"<details><summary>{of}</summary>{step._repr_html_()}</details>")
+        if below:
+            parts.append(f"<p>{'<br>'.join(map(escape, below))}</p>")
+        return "".join(parts)
+
+    @property
+    def _heading(self) -> str:
+        engine = f", neighbour engine: {self.engine}" if self.direction == OVER else ""
+        return f"{self.sampler} (seed {self.seed}){engine}"
+
+    @property
+    def _counts(self) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Names of numbers of rows, and the numbers by class and in all."""
         over = self.direction == OVER
-        lines = [f"{self.sampler} (seed {self.seed})", ""]
-        if over:
-            lines[0] += f", neighbour engine: {self.engine}"
         changed = ["new"] * (over or bool(self.steps)) + ["dropped"] * (not over)
         names = ["before", *changed, "after"]
         rows = [(visible(c.label), *(getattr(c, name) for name in names)) for c in self.classes]
         rows.append(("total", *(getattr(self, f"n_{name}") for name in names)))
-        width = max(5, *(len(row[0]) for row in rows))
-        lines.append("  ".join([f"{'class':<{width}}", *(f"{name:>14}" for name in names)]))
-        for label, *numbers in rows:
-            lines.append("  ".join([f"{label:<{width}}", *(f"{n:>14,}" for n in numbers)]))
+        return names, rows
+
+    @property
+    def _bounds(self) -> list[str]:
+        """What is to be known of the numbers."""
+        lines = []
         if self.at_most:
             lines.append("rows after are upper bounds: which stay is known once the data are read")
-        lines += held_back_line(self.test)
-        for number, step in enumerate(self.steps, start=1):
-            lines += ["", f"step {number} of {len(self.steps)}: {step}"]
+        return [*lines, *held_back_line(self.test)]
+
+    @property
+    def _details(self) -> list[str]:
+        """Passes, memory, notes, warnings and problems."""
+        over, lines = self.direction == OVER, list[str]()
         if self.memory is not None:
             largest = max((b.rows for b in self.blocks), default=0)
             allowed, source = self.memory.allowed_bytes, self.memory.limit_source
@@ -320,8 +359,7 @@ class Plan:
         lines += [f"note: {note}" for note in self.notes if note not in said]
         lines += [f"warning: {warning}" for warning in self.warnings if warning not in said]
         problems = [problem for problem in self.problems if problem not in said]
-        lines += [f"cannot run: {problem}" for problem in first(problems)]
-        return "\n".join(lines)
+        return [*lines, *(f"cannot run: {problem}" for problem in first(problems))]
 
 
 def held_back_line(test: Sequence[tuple[Any, int]] | None) -> list[str]:

@@ -26,9 +26,10 @@ from dsmote.execute import (
     read_pair,
     take,
 )
+from dsmote.execute.columnar import column_names, is_columnar
 from dsmote.execute.partition import incomplete, incomplete_columns, missing_labels
 from dsmote.execute.resources import memory_limit
-from dsmote.execute.tables import label_array
+from dsmote.execute.tables import check_container, label_array
 from dsmote.neighbors import Choice, Engine
 from dsmote.neighbors.engines import BruteIndex, SklearnIndex, TreeIndex
 from dsmote.plan import (
@@ -182,11 +183,11 @@ class Sampler(BaseEstimator):
 
         Parameters
         ----------
-        X : ndarray, list, DataFrame, dask Array or dask DataFrame, shape (n, d)
+        X : ndarray, list, DataFrame (pandas, polars, Dask), Arrow table or dask Array, shape (n, d)
             The features.
-        y : ndarray, list, Series, or the same on Dask, shape (n,)
+        y : ndarray, list, Series, Arrow array, or the same on Dask, shape (n,)
             The target.
-        sample_weight : ndarray, list, Series, or the same on Dask, shape (n,), optional
+        sample_weight : like `y`, optional
             Weights of the rows. A synthetic row's lies between those of its parents, as it does.
         groups : column name, or array like `sample_weight`, optional
             Which rows belong together: neighbours are looked for within the group only, and
@@ -233,7 +234,7 @@ class Sampler(BaseEstimator):
 
         Parameters
         ----------
-        frame : pandas or dask DataFrame
+        frame : DataFrame (pandas, polars, Dask) or Arrow table
             Features and target.
         target : hashable
             Name of the target column.
@@ -242,7 +243,7 @@ class Sampler(BaseEstimator):
 
         Returns
         -------
-        pandas or dask DataFrame
+        same kind
             The same columns, order and dtypes; and the groups, where they are an array.
         """
         self._validate_params()
@@ -638,7 +639,9 @@ def rows_of(given: tuple[Any, ...], rows: np.ndarray) -> tuple[Any, ...]:
     if others and isinstance(others[0], tuple):
         others[0] = label_array(others[0])
     # Companions come back as arrays, whatever they are.
-    others[1:] = [v if isinstance(v, pd.Series) else np.asarray(v) for v in others[1:]]
+    others[1:] = [
+        v if isinstance(v, pd.Series) or is_columnar(v) else np.asarray(v) for v in others[1:]
+    ]
     return tuple(take(of, rows) for of in (features, *others))
 
 
@@ -717,7 +720,8 @@ def companions_of(X: Any, weight: Any, groups: Any) -> tuple[dict[str, Any], Any
     """Tell weights and groups that are containers of their own from a column of groups."""
     companions = {} if weight is None else {"sample_weight": weight}
     if np.isscalar(groups):
-        if groups not in (names := list(getattr(X, "columns", ()))):
+        check_container(X, "X")
+        if groups not in (names := column_names(X) or []):
             shown = listed(map(repr, names)) or "no names (X is an array)"
             raise ValueError(f"there is no column {groups!r} of groups; the columns are {shown}")
         return companions, groups

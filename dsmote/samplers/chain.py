@@ -328,6 +328,14 @@ class Chain(Combination):
                 )
         return list(self.steps)
 
+    def _sk_visual_block_(self) -> Any:
+        """Show the steps one below the other in scikit-learn's diagram."""
+        from sklearn.pipeline import Pipeline
+
+        return Pipeline(
+            [(n, self.steps[at]) for n, at in self._by_name().items()]
+        )._sk_visual_block_()
+
     def _by_name(self) -> dict[str, int]:
         """Return the places of the steps by name, as scikit-learn's ``make_pipeline`` has them."""
         names = [type(step).__name__.lower() for step in self.steps]

@@ -136,14 +136,31 @@ class _ArrayLike:
         return np.asarray(self.values, dtype=dtype)
 
 
-def arrow(of):
-    return pa.Table.from_pandas(of) if isinstance(of, pd.DataFrame) else pa.chunked_array([of])
+class _Stream:
+    """What offers Arrow's stream, as a relation of DuckDB does, and nothing else."""
+
+    def __init__(self, values):
+        self.columns = list(getattr(values, "columns", []))
+
+    def __arrow_c_stream__(self, schema=None):
+        raise AssertionError("read before it was refused")
 
 
-TO_PANDAS = r"pass (X|y|frame|sample_weight)\.to_pandas\(\)"
+def frame_of(of):
+    return of.to_frame() if isinstance(of, pd.Series) else of
+
+
+WHAT = "(X|y|frame|sample_weight)"
 OTHERS = {
-    "polars": (pl.from_pandas, TO_PANDAS),
-    "arrow": (arrow, TO_PANDAS),
+    "LazyFrame": (
+        lambda of: pl.from_pandas(frame_of(of)).lazy(),
+        rf"polars LazyFrame, .*pass {WHAT}\.collect\(\).*`dsmote resample FILES",
+    ),
+    "stream": (_Stream, rf"is a \w+ _Stream; .*pass pyarrow\.table\({WHAT}\)"),
+    "batch": (
+        lambda of: pa.RecordBatch.from_pandas(frame_of(of)),
+        rf"pyarrow RecordBatch; .*pass pyarrow\.table\({WHAT}\)",
+    ),
     "dict": (lambda of: of.to_dict(), r"is a dict; .*pass pandas\.DataFrame\((X|y|frame|samp.*)\)"),
     "array-like": (_ArrayLike, r"pass numpy\.asarray\((X|y|frame|sample_weight)\)"),
 }
@@ -162,7 +179,7 @@ def test_other_containers_are_refused_with_the_remedy(name, container, table):
         lambda: sampler.plan(make(X), y),
         lambda: sampler.resample(make(table), target="y"),
     ):
-        with pytest.raises(TypeError, match=f"{remedy}|take a pandas or Dask DataFrame"):
+        with pytest.raises(TypeError, match=f"{remedy}|take a DataFrame of pandas, polars or Dask"):
             call()
 
 
