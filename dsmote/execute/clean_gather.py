@@ -76,7 +76,7 @@ class Answer:
     query: Any = None  # pairs (place among the few, square, id of the row)
     square: Any = None
     found: Any = None
-    values: tuple[np.ndarray, ...] = ()  # of the rows that ask: distances and ids, or measures
+    values: tuple[np.ndarray, ...] = ()  # of the rows that ask: distances and ids; or see `told`
 
 
 def answer(question: Question, place: int, *row: Any, task: Cleaning) -> Answer:
@@ -122,10 +122,12 @@ def _units(rows: KnownRows, question: Question) -> Any:
 def told(
     rows: KnownRows, squares: np.ndarray, ids: np.ndarray, question: Question
 ) -> tuple[np.ndarray, ...]:
-    """Return distances and ids of what rows found, or what is wanted of the distances."""
+    """Return distances and ids of what rows found; or rows, and what is wanted of the distances."""
     distances = np.sqrt(squares) / _units(rows, question)[:, None]
     if question.measure is not None:
-        return (question.measure(distances),)
+        values = question.measure(distances)
+        known = np.isfinite(values)  # few are, where rows too far away are told nothing
+        return rows.ids[known].astype(np.int32), values[known]
     return distances, ids.astype(np.int32)
 
 
@@ -178,14 +180,16 @@ class GatherRows(Replayed):
         question = replace(self.common, k=k, measure=measure)
         some = np.zeros(len(ids), dtype=bool)
         some[::_PART] = True
-        values = np.empty(len(ids))
-        (values[some],) = self._told(ids[some], among, question)
+        values = np.full(len(ids), np.inf)
+        rows, known = self._told(ids[some], among, question)
+        values[np.searchsorted(ids, rows)] = known
         limit = np.inf
-        if 0 < least <= int(some.sum()):
-            limit = np.partition(values[some], least - 1)[least - 1] / k * (1 + 1e-9)
+        if 0 < least <= len(known):
+            limit = np.partition(known, least - 1)[least - 1] / k * (1 + 1e-9)
         if not some.all():
             question = replace(question, limit=float(limit))
-            (values[~some],) = self._told(ids[~some], among, question)
+            rows, known = self._told(ids[~some], among, question)
+            values[np.searchsorted(ids, rows)] = known
         return values
 
     def _told(

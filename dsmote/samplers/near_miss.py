@@ -16,6 +16,9 @@ from dsmote.samplers.cleaning import RuleSampler
 from dsmote.samplers.parameters import Range, allow
 
 
+_SOME = 8  # one of so many values
+
+
 def _mean(distances: np.ndarray) -> np.ndarray:
     """Return k times the mean of the distances that there are; inf where there is none."""
     there = np.isfinite(distances)
@@ -32,7 +35,10 @@ def _least(values: np.ndarray, n: int) -> np.ndarray:
     """Tell which are the n least values, of equal ones the first."""
     if n >= len(values):
         return np.ones(len(values), dtype=bool)
-    bound = np.partition(values, n)[n]
+    # Some tell how large the least may be, so that not all are copied.
+    some = values[::_SOME]
+    few = values[values <= np.partition(some, n)[n]] if n < len(some) else values
+    bound = np.partition(few, n)[n]
     least = values < bound
     least[np.flatnonzero(values == bound)[: n - int(least.sum())]] = True
     return least
@@ -47,7 +53,7 @@ class NearMissRule(Rule):
 
     told = property(lambda self: (0, self.k, max(self.k, self.pool))[self.version - 1])
     in_cells = property(lambda self: self.version != 2)  # which asks for the farthest
-    held = 28  # numbers of the rows and means, as they come and are merged, and as they are cut
+    held = 17  # numbers of the rows and means, as they come and are merged, and as they are cut
     all_ask = property(lambda self: self.version == 1)
 
     def few(self, plan: Plan) -> tuple[frozenset[int], int]:
@@ -61,7 +67,7 @@ class NearMissRule(Rule):
         near_to = np.flatnonzero(of.ranks == of.smallest)
         cut = of.targeted & (of.keep < of.counts)
         for rank in np.flatnonzero(cut):
-            rows = np.flatnonzero(of.ranks == rank).astype(np.int32)
+            rows = of.of_class(rank)
             keep = int(of.keep[rank])
             if self.version == 2:
                 far = of.farthest(rows, self.k, near_to)
