@@ -143,7 +143,7 @@ class Advice:
         return {
             "rows": self.rows,
             "rare_rows": self.rare_rows,
-            "rare": self.rare,
+            "rare": self.rare if isinstance(self.rare, bool | int | float) else str(self.rare),
             "counts": {str(label): n for label, n in self.counts.items()},
             "seed": self.settings["seed"],
             "words": list(self.words),
