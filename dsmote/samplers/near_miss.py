@@ -15,7 +15,6 @@ from dsmote.samplers.base import wanted_search
 from dsmote.samplers.cleaning import RuleSampler
 from dsmote.samplers.parameters import Range, allow
 
-
 _SOME = 8  # one of so many values
 
 
@@ -67,7 +66,7 @@ class NearMissRule(Rule):
         near_to = np.flatnonzero(of.ranks == of.smallest)
         cut = of.targeted & (of.keep < of.counts)
         for rank in np.flatnonzero(cut):
-            rows = of.of_class(rank)
+            rows = of.of_class(int(rank))
             keep = int(of.keep[rank])
             if self.version == 2:
                 far = of.farthest(rows, self.k, near_to)
