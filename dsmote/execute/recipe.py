@@ -302,11 +302,12 @@ class Recipe:
     values: ClassVar[Any] = 0
     #: Arrays as large as a step of new rows that making these takes.
     temporaries: ClassVar[int] = 3
-    #: All that :meth:`bases` and :meth:`prepare` read is how many rows there are, `ctx.blocks`, and
-    #: what :func:`other_classes` says of the nearest of all rows; what `prepare` returns is an
-    #: array, with a value for each row. With `values`, new rows are made of these and their base
-    #: rows.
+    #: All that :meth:`bases` and :meth:`prepare` read is how many rows there are, and what
+    #: :func:`other_classes` says of the nearest of all rows; what `prepare` returns is an array,
+    #: with a value for each row. With `values`, new rows are made of these and their base rows.
     counts_others: ClassVar[bool] = False
+    #: All that :meth:`prepare` reads is `ctx.blocks`; it returns an array, as above.
+    reads_blocks: ClassVar[bool] = False
     #: Rows that a model is fitted to, at most; 0 where none is.
     sample: ClassVar[Any] = 0
 
@@ -357,7 +358,7 @@ class Recipe:
             looks=self.surveys or self.n_neighbors_all > 0,
             copied=bool(self.scaling) + bool(self.n_components),
             estimators=self.sample > 0,
-            in_order=bool(self.n_components),
+            in_order=bool(self.n_components) or self.reads_blocks,
             temporaries=self.temporaries,
         )
 
@@ -438,7 +439,7 @@ class Recipe:
             engine = self.engine_all
             known = self.counts_others and (engine is None or engine.exact)
         else:
-            known = (own == asks or self.counts_others) and not self.sample
+            known = (own == asks or self.reads_blocks) and not self.sample
         # Of rows projected to some axes the true neighbours are found.
         exact = replace(self, n_components=None).exact
         return exact and self.k > 0 and known and not (self.surveys or self.copies_rows)
@@ -560,7 +561,7 @@ def toward_others(
     return Ends(points, np.where(taken, numbers, ends.numbers), weights)
 
 
-class Principal(NamedTuple):
+class Spread(NamedTuple):
     """The mean of some rows, their principal axes and the variances along these."""
 
     centre: np.ndarray
@@ -568,7 +569,7 @@ class Principal(NamedTuple):
     variances: np.ndarray
 
     @classmethod
-    def of(cls, blocks: Callable[[], Iterable[np.ndarray]], columns: int) -> Principal:
+    def of(cls, blocks: Callable[[], Iterable[np.ndarray]], columns: int) -> Spread:
         """Find them, as :func:`leading_axes` does."""
         centre, axes = leading_axes(blocks, columns)
         n, squares = 0, np.zeros(axes.shape[1])
@@ -627,14 +628,16 @@ class ClassContext:
         n = len(self.rows)
         return Bases(copies_with_replacement(n, new, self.seed, self.cls.rank, among, first))
 
-    def weighed(self, weights: np.ndarray, name: str, what: str) -> Bases:
-        """Give rows copies by the weights of those that asked for the nearest of all.
+    def weighed(
+        self, weigh: Callable[[np.ndarray, np.ndarray], np.ndarray], name: str, what: str
+    ) -> Bases:
+        """Give rows copies by weights: of others, and all, among the nearest of all rows.
 
         How many have some is reported by the name; `what` says what is missing where none has.
         """
         assert self.nearest_all is not None
         every = np.zeros(len(self.rows))
-        every[self.nearest_all.query_rows] = weights
+        every[self.nearest_all.query_rows] = weigh(*other_classes(self.nearest_all))
         if self.eligible is not None:
             every *= np.isin(np.arange(len(every)), self.eligible)
         if not every.any():

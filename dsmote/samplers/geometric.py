@@ -20,7 +20,6 @@ class BallRecipe(Recipe):
     selection_strategy: str = "combined"
     truncation_factor: float = 1.0
     deformation_factor: float = 0.0
-
     lies, temporaries = "ball", 16
     others_only = True
     n_neighbors_all = property(lambda self: int(self.selection_strategy != "minority"))

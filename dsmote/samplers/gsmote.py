@@ -1,13 +1,10 @@
 """G-SMOTE: new rows toward the neighbour that lies along the principal axis of the class."""
 
-from dataclasses import replace
-
 import numpy as np
 
 from dsmote.execute import ClassContext, ClassIndex, Draws, Made, Recipe
 from dsmote.kernels import lengths, segment, segment_exact
 from dsmote.neighbors import leading_axes, project
-from dsmote.plan import Needs
 from dsmote.samplers.smote import SMOTE
 
 
@@ -15,11 +12,7 @@ class AlignedRecipe(Recipe):
     """Of the k nearest, the end is the one most aligned with the class's first axis."""
 
     lies, temporaries = "box", 8
-    counts_others = True  # what `prepare` asks for is there in cells, too
-
-    def needs(self) -> Needs:
-        """Say that all rows of the class are looked at, in order."""
-        return replace(super().needs(), in_order=True)
+    reads_blocks = True
 
     def prepare(self, ctx: ClassContext) -> np.ndarray:
         """Return where each (scaled) row is along the first principal axis of the class."""

@@ -5,17 +5,7 @@ from numbers import Integral
 
 import numpy as np
 
-from dsmote.execute import (
-    Bases,
-    ClassContext,
-    ClassIndex,
-    Draws,
-    Made,
-    Principal,
-    Recipe,
-    displaced,
-    other_classes,
-)
+from dsmote.execute import Bases, ClassContext, ClassIndex, Draws, Made, Recipe, Spread, displaced
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow
 
@@ -26,13 +16,12 @@ class EllipsoidRecipe(Recipe):
 
     m_neighbors: int = 5
     min_neighbors: int = 3
-
     lies, temporaries, lazy_report = "ellipsoid", 16, True
     n_neighbors_all = property(lambda self: self.m_neighbors)
 
-    def prepare(self, ctx: ClassContext) -> Principal:
+    def prepare(self, ctx: ClassContext) -> Spread:
         """Return the principal axes of the class."""
-        return Principal.of(ctx.blocks, ctx.rows.numeric.shape[1])
+        return Spread.of(ctx.blocks, ctx.rows.numeric.shape[1])
 
     def fits(self, others: np.ndarray, present: np.ndarray, gaps: np.ndarray) -> np.ndarray:
         """Tell which rows have enough of the class around them."""
@@ -40,12 +29,8 @@ class EllipsoidRecipe(Recipe):
 
     def bases(self, ctx: ClassContext) -> Bases:
         """Give each row copies in proportion to the class's share around it."""
-        others, present = other_classes(ctx.nearest_all)
-        what = (
-            f"{self.min_neighbors} of the class among its {self.m_neighbors} nearest rows; use "
-            "SMOTE, a smaller min_neighbors, or a larger m_neighbors"
-        )
-        return ctx.weighed((present - others) * self.fits(others, present, others), "bases", what)
+        what = f"{self.min_neighbors} of the class among {self.m_neighbors} nearest rows: lower min_neighbors"
+        return ctx.weighed(lambda n, m: (m - n) * self.fits(n, m, n), "bases", what)
 
     def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
         """Turn the base row around the mean, on its ellipsoid."""

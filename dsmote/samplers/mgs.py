@@ -1,6 +1,5 @@
 """MGS: normal rows with the mean and the covariance of a neighbourhood."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Real
@@ -14,26 +13,21 @@ from dsmote.samplers.parameters import SHARED, Range, allow
 from dsmote.samplers.smote import SMOTE
 
 
-def taken(values: np.ndarray, near: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Yield the values of the first rows, of the second rows, ..."""
-    return (values.take(at, axis=0) for at in near)
-
-
 @dataclass(frozen=True)
 class GaussianRecipe(Recipe):
     """A new row is normal by its base row and the k nearest of it."""
 
     spread: float = 1.0
-
     lies, temporaries = "gaussian", 8
 
     def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
         """Draw from the normal distribution of each neighbourhood."""
-        rows, near = index.rows, index.around(bases, self.k)
-        parts, n, weights = partial(taken, rows.numeric, near), self.k + 1, rows.weights
+        rows, near, n = index.rows, index.around(bases, self.k), self.k + 1
+        numeric, weights = rows.numeric, rows.weights
+        parts = partial(map, partial(numeric.take, axis=0), near)
         made = gaussian(parts, n, self.spread, draws.normal(n))
-        weights = None if weights is None else mean(taken(weights, near), n)
-        made -= rows.numeric.take(bases, axis=0)
+        weights = None if weights is None else mean((weights[at] for at in near), n)
+        made -= numeric.take(bases, axis=0)
         return displaced(rows, bases, made, rounded, weights=weights)
 
 
