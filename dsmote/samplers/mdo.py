@@ -29,7 +29,8 @@ class EllipsoidRecipe(Recipe):
 
     def bases(self, ctx: ClassContext) -> Bases:
         """Give each row copies in proportion to the class's share around it."""
-        what = f"{self.min_neighbors} of the class among {self.m_neighbors} nearest rows: lower min_neighbors"
+        least, m = self.min_neighbors, self.m_neighbors
+        what = f"{least} of the class among its {m} nearest rows; lower min_neighbors"
         return ctx.weighed(lambda n, m: (m - n) * self.fits(n, m, n), "bases", what)
 
     def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
@@ -53,7 +54,6 @@ class MDO(OverSampler):
 
     _summary = "rows on the ellipsoids of the class that its rows lie on"
     _recipe_type = EllipsoidRecipe
-
     m_neighbors: int = field(default=5, metadata=allow(Range(Integral, 1, None)))
     min_neighbors: int = field(default=3, metadata=allow(Range(Integral, 1, None)))
     missing: str = "error"
