@@ -31,6 +31,7 @@ from dsmote.plan import ClassPlan, Limit, MemoryLimitError, Stream, make_schema
 from dsmote.plan.draws import GAP, Scattered
 from dsmote.plan.memory import Needs, cell_memory, class_memory
 from dsmote.plan.plan import LEAST_CELL
+from dsmote.samplers.gsmote import AlignedRecipe
 from dsmote.samplers.kmeans import KMeansRecipe
 from tests.samplers import family, having, table_of
 from tests.tables import dask_frame, even, mixed, numbers, peak_of, set_constant
@@ -260,6 +261,7 @@ def peak_of_layout(recipe, folder, n, d, parts):
     "recipe",
     [
         Recipe("SMOTE", 5, n_components=2),
+        AlignedRecipe("GSMOTE", 5),
         pytest.param(
             KMeansRecipe("KMeansSMOTE", 2, kmeans_estimator=1, cluster_balance_threshold=0.0),
             marks=pytest.mark.slow,
