@@ -139,8 +139,8 @@ def _numbers(features: pd.DataFrame, schema: Schema) -> np.ndarray:
 def _codes(values: pd.Series) -> np.ndarray:
     """Return the number of each category among the sorted ones, the last for missing values."""
     codes, levels = factorized(values)
-    texts = [str(plain(level)) for level in levels]
-    order = np.lexsort([np.array(texts, dtype=object), levels.isna()])
+    keys = [(gone, str(plain(of))) for gone, of in zip(levels.isna().tolist(), levels, strict=True)]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
     places = np.empty(len(levels))
     places[order] = range(len(levels))
     numbers: np.ndarray = places[codes]
