@@ -59,7 +59,7 @@ def advise_files(
 
 
 def _drawn(spec: JobSpec, rows: int) -> Drawn:
-    source = open_source(spec.input, spec.format)
+    source = open_source(spec.input, spec.format, reading=spec.reading)
     roles = {"target": [spec.target], "carry": spec.carry, "categorical": spec.categorical}
     check_columns(source, roles)
     # An index says which row it is, as in jobs.
