@@ -75,6 +75,8 @@ def typed_folders(
     if unknown:
         there = f"; there are {listed(names)}" if names else ", and no folder names a column"
         raise ValueError(f"partition_types names {unknown[0]!r}, which no folder names{there}")
+    if not names:
+        return pa.schema([]), tuple({} for _ in found)
     for name in names:
         texts = pa.array([values[name] for values in found], pa.string())
         try:

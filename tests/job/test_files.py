@@ -124,7 +124,7 @@ def test_format_comes_from_the_ending(tmp_path):
         ("empty", FileNotFoundError, "empty"),
         ("table", PermissionError, "no permission to read .*table/locked$"),
         ("table/locked", PermissionError, "no permission to read .*table/locked$"),
-        ("hive", ValueError, r"folders of different columns: \['year'\] of .*, \[\] of .*b.parq"),
+        ("hive", ValueError, r"folders of different columns: \[\] of .*b.parquet, \['year'\] of"),
         ("twice", ValueError, "two folders that name the same column"),
         ("nowhere://x", ValueError, "cannot open nowhere://x"),
     ],
