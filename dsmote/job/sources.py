@@ -181,6 +181,11 @@ def open_source(url: str, format: str | None = None, *, reading: Reading | None 
     refuse_split(url, inputs.files)
     with ThreadPoolExecutor(READING_THREADS) as pool:
         if inputs.format == "csv":
+            if inputs.folders is not None or reading.filters:
+                raise ValueError(
+                    f"{url} is CSV: columns in the names of folders, and filters, are for Parquet "
+                    "only; convert it to Parquet first"
+                )
             headers = dict(zip(inputs.files, pool.map(_header, inputs.files), strict=True))
             first, columns = next(iter(headers.items()))
             _check_twice(first, columns)

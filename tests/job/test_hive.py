@@ -100,6 +100,15 @@ def test_types_that_cannot_be(types, message, folder):
         open_source(str(folder), reading=Reading(types))
 
 
+def test_csv_is_refused_and_not_read_without_its_folders(tmp_path):
+    (tmp_path / "k=1").mkdir()
+    (tmp_path / "k=1" / "a.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(ValueError, match="is CSV: columns in the names of folders, and filters"):
+        open_source(str(tmp_path))
+    with pytest.raises(ValueError, match="is CSV: columns in the names of folders, and filters"):
+        open_source(str(tmp_path / "k=1"), reading=Reading(filters=((("x", ">", 0),),)))
+
+
 def test_a_column_in_folders_and_in_files_is_refused(tmp_path):
     (tmp_path / "y=1").mkdir()
     pq.write_table(pa.table({"y": [2]}), tmp_path / "y=1" / "a.parquet")
@@ -221,7 +230,7 @@ def test_command_line(folder, tmp_path, client):
 
     asked = [
         "--filter",
-        "[year, '>=', 2025]",
+        "[year, '>=', '2025']",
         "--filter",
         "[a, '>', 0]",
         "--param",
