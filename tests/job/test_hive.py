@@ -1,6 +1,7 @@
 """Columns in the names of folders: read as pyarrow reads them, and kept as folders."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ import pytest
 
 from dsmote.job import JobSpec, prepare, write_job
 from dsmote.job.files import list_files
+from dsmote.job.outputs import unchanged
 from dsmote.job.reading import Reading, mask
 from dsmote.job.sources import open_source
 from dsmote.job.spec import Split
@@ -185,6 +187,15 @@ def test_filters_keep_the_rows_that_pyarrow_keeps(kind, folder, tmp_path):
     run(folder, tmp_path / "out", filters=FILTERS[kind], sampler="random")
 
 
+def test_filtered_rows_are_counted_for_a_shuffle(folder, tmp_path):
+    manifest = run(
+        folder, tmp_path / "out", filters=FILTERS["both"], sampler="random", shuffle=True
+    )
+    kept = open_source(str(folder), reading=Reading(filters=(tuple(FILTERS["both"]),)))
+    assert manifest["rows"]["before"] == len(kept.frame())
+    assert read(tmp_path / "out").to_pandas()["a"].min() > 0.1
+
+
 def test_files_that_filters_leave_out_are_not_opened(folder):
     for file in folder.glob("year=2024/*/*.parquet"):
         file.write_text("no table")
@@ -219,7 +230,8 @@ def test_skip_knows_the_filters(folder, tmp_path):
     fields = {"sampler": "random", "if_exists": "skip", "filters": FILTERS["folder"]}
     first = run(folder, tmp_path / "out", **fields)
     spec = JobSpec(str(folder), "y", output=str(tmp_path / "out"), random_state=0, **fields)
-    assert write_job(prepare(spec)).skipped
+    assert unchanged(spec) and write_job(prepare(spec)).skipped
+    assert unchanged(replace(spec, filters=FILTERS["file"])) is None
     assert json.loads(json.dumps(first["job"]["filters"])) == [[["year", ">=", 2025]]]
 
 
