@@ -39,6 +39,7 @@ from dsmote.job.sources import Source, as_pandas, open_source
 from dsmote.job.spec import sampler_of
 from dsmote.job.written import Table, in_order, without_views
 from dsmote.kernels import (
+    MOST,
     bandwidth,
     extrapolate,
     extrapolate_exact,
@@ -464,7 +465,25 @@ class Truth:
 
     def _slack(self, size: np.ndarray) -> np.ndarray:
         """Return how far values of a size may be off for rounding: whole numbers by a half."""
-        return np.where(self._schema.rounded, 0.5, 0.0) + 1e-9 * size
+        steps, shares = np.where(self._schema.rounded, 0.5, 0.0), np.full(size.shape[-1], 1e-9)
+        for place, i in enumerate(self._schema.numeric):
+            column = self._schema.columns[i]
+            if column.kind == "decimal":
+                steps[place] = 10.0**-column.dtype.pyarrow_dtype.scale
+            elif column.kind == "float" and self._n_bytes(i) < 8:
+                shares[place] = self._last_digit(i)
+        return steps + shares * size
+
+    def _at_edge(self, made: np.ndarray) -> np.ndarray:
+        """Tell which rows have a value where its dtype ends: what would lie beyond ends there."""
+        found = np.zeros(len(made), dtype=bool)
+        for place, i in enumerate(self._schema.numeric):
+            column, ends = self._schema.columns[i], (float(-(2**63)), float(2**63))
+            if column.kind not in ("datetime", "timedelta"):
+                held = pd.Series(numbers_of(np.array([-MOST, MOST]), None, column))
+                ends = tuple(numeric_values(held, column.kind)[0])
+            found |= np.isin(made[:, place], ends)
+        return found
 
     def _off_ball(self) -> np.ndarray:
         """Tell which rows are not as far from their base as `gap` says, on the way to the other."""
@@ -473,7 +492,8 @@ class Truth:
         start = self._recipe.scaled(base)
         slack = np.abs(self._recipe.scaled(base + slack) - start)
         far, wanted = (lengths(self._recipe.scaled(of) - start)[0] for of in (made, end))
-        return np.asarray(~(np.abs(far - self._gaps * wanted) <= lengths(slack)[0]))
+        short, beyond = self._gaps * wanted - far, lengths(slack)[0]
+        return ~((-short <= beyond) & ((short <= beyond) | self._at_edge(made)))
 
     def _outside_box(self) -> np.ndarray:
         """Tell which rows have a value that is not between those of base and neighbour."""
@@ -514,9 +534,12 @@ class Truth:
 
     def _last_digit(self, i: int) -> float:
         """Return by which share of it a value of a column of floats may differ by rounding."""
-        dtype = getattr(self._schema.columns[i].dtype, "numpy_dtype", self._schema.columns[i].dtype)
-        half = getattr(dtype, "itemsize", 8) == 2
-        return max(1e-6, float(np.finfo(np.float16).eps) if half else 0.0)
+        return max(1e-6, float(np.finfo(np.float16).eps) if self._n_bytes(i) == 2 else 0.0)
+
+    def _n_bytes(self, i: int) -> int:
+        dtype = self._schema.columns[i].dtype
+        dtype = getattr(dtype, "subtype", getattr(dtype, "numpy_dtype", dtype))
+        return int(getattr(dtype, "itemsize", 8))
 
     def _mean(self, label: Any) -> np.ndarray:
         return self._moments(label)[1]

@@ -491,6 +491,29 @@ def test_rows_of_other_kinds_that_were_changed(tmp_path, sampler, params, change
     assert says in failed(verify(tmp_path / "out"))["places"]
 
 
+NARROW = {
+    "float32": lambda b: b.astype("float32"),
+    "float16": lambda b: b.astype("float16"),
+    "int8": lambda b: pd.Series(np.where(b > b.median(), 127, -128), dtype="int8"),
+    "bool": lambda b: b > b.median(),
+    "decimal": lambda b: b.round(2).astype(pd.ArrowDtype(pa.decimal128(8, 2))),
+}
+
+
+@pytest.mark.parametrize("kind", NARROW)
+@pytest.mark.parametrize("sampler", ["adoms", "geometric", "gsmote", "random-smote"])
+def test_rows_of_narrow_columns_lie_where_they_must(sampler, kind, tmp_path):
+    """Values that are rounded, or end where the dtype does, are none that were changed."""
+    table = table_of(sampler, 200, 60)[["a", "b", "c", "y"]]
+    changed = {name: NARROW[kind](table[name]) for name in ("b", "c")}
+    table.assign(**changed).to_parquet(tmp_path / "in.parquet", index=False)
+    job = {"input": str(tmp_path / "in.parquet"), "target": "y", "sampler": sampler}
+    run_job({**job, "output": str(tmp_path / "out"), "params": FULL})
+    assert not failed(verify(tmp_path / "out"))
+    forge(tmp_path / "out", setting("a", 99.5))
+    assert "places" in failed(verify(tmp_path / "out"))
+
+
 @pytest.mark.parametrize("foreign", [False, True])
 def test_a_neighbour_that_is_the_nearest_of_neither(foreign, tmp_path):
     """GeometricSMOTE goes toward the k nearest of the class, or the nearest of other classes."""
