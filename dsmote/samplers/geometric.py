@@ -45,7 +45,8 @@ class GeometricSMOTE(SMOTE):
 
     That is one of the k nearest of the class ("minority"), the nearest row of other classes
     ("majority"), or the nearer of both. `truncation_factor` 1 leaves the half toward it, -1 the
-    other, 0 the ball; `deformation_factor` 1 the line. Other parameters: SMOTE's.
+    other, 0 the ball; `deformation_factor` 1 the line. A ball is as wide in all columns, also in
+    constant ones: `scale` them. Other parameters: SMOTE's.
 
     References
     ----------
