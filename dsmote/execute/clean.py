@@ -48,6 +48,7 @@ from dsmote.neighbors.farthest import farthest
 from dsmote.plan import Plan, Scaling, Schema
 
 _SEEN = 512  # rows that an engine is chosen from
+_BLOCK = 1 << 18  # classes of rows that are looked at at once
 _STEP = 1 << 11  # rows that ask at a time, so that threads share the work
 
 
@@ -82,6 +83,13 @@ Reduce = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Measure = Callable[[np.ndarray], np.ndarray]
 
 
+def rank_counts(ranks: np.ndarray, n: int) -> np.ndarray:
+    """Count the rows of each class, of which NumPy would make eight bytes each."""
+    starts = range(0, len(ranks), _BLOCK)
+    parts = (np.bincount(ranks[start : start + _BLOCK], minlength=n) for start in starts)
+    return sum(parts, np.zeros(n, dtype=np.int64))
+
+
 @dataclass(frozen=True, kw_only=True)
 class RankedRows:
     """The complete rows of a table, in order, and their classes."""
@@ -100,7 +108,18 @@ class RankedRows:
     @property
     def counts(self) -> np.ndarray:
         """Rows of each class, by rank."""
-        return np.bincount(self.ranks, minlength=len(self.labels))
+        return rank_counts(self.ranks, len(self.labels))
+
+    def of_class(self, rank: int) -> np.ndarray:
+        """Return the rows of a class, as int32."""
+        rows = np.empty(int(self.counts[rank]), dtype=np.int32)
+        end = 0
+        for start in range(0, len(self), _BLOCK):
+            some = np.flatnonzero(self.ranks[start : start + _BLOCK] == rank)
+            rows[end : end + len(some)] = some
+            rows[end : end + len(some)] += start
+            end += len(some)
+        return rows
 
     def of_classes(self, wanted: np.ndarray) -> np.ndarray:
         """Return the rows of classes, given by a mask over ranks."""
@@ -147,16 +166,16 @@ class AllRows(RankedRows):
 
     def measured(
         self, ids: np.ndarray, k: int, among: np.ndarray, measure: Measure, least: int
-    ) -> np.ndarray:
-        """Return what a function makes of the distances to the k nearest rows `among`.
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows, and what a function makes of the distances to the k nearest rows `among`.
 
-        It is at least k times the least distance. Only the values of the `least` rows of which it
-        is least (of equal ones, the first) have to be right; others may be larger.
+        It is at least k times the least distance. Rows may be left out, but none of the `least`
+        rows of which it is least (of equal ones, the first).
         """
         values = np.empty(len(ids))
         for some, far, _ in self._answers(np.asarray(ids, dtype=np.int64), k, among, 0.0):
             values[some] = measure(far)
-        return values
+        return ids, values
 
     def nearest(
         self, ids: np.ndarray, k: int, among: np.ndarray | None = None, eps: float = 0.0
@@ -427,23 +446,25 @@ def decide(parts: Sequence[Taken], task: Cleaning, each: Each | None = None) -> 
     check_counts(taken, task.plan)  # type: ignore[arg-type]
     decision = task.rule.decide(all_rows(taken.rows, taken.ranks, task, each))
     starts = np.concatenate([[0], np.cumsum(taken.lengths, dtype=np.int64)])
-    return kept_of(decision, taken.ranks, taken.rows.numbers, starts, task)
+    complete = np.zeros(int(starts[-1]), dtype=bool)
+    complete[taken.rows.numbers] = True
+    return kept_of(decision, taken.ranks, complete, starts, task)
 
 
 def kept_of(
-    decision: Decision, ranks: np.ndarray, numbers: np.ndarray, starts: np.ndarray, task: Cleaning
+    decision: Decision, ranks: np.ndarray, complete: np.ndarray, starts: np.ndarray, task: Cleaning
 ) -> Kept:
-    """Return what was decided about complete rows, known by number, as it is for all rows."""
+    """Return what was decided about complete rows as it is for all rows."""
     classes = task.plan.classes
-    stays = np.ones(int(starts[-1]), dtype=bool)
-    stays[numbers] = decision.stays
-    gone = np.bincount(ranks[~decision.stays], minlength=len(classes)).tolist()
+    stays = np.ones(len(complete), dtype=bool)
+    stays[complete] = decision.stays
+    gone = rank_counts(ranks[~decision.stays], len(classes)).tolist()
     counts = {c.label: c.before - gone[c.rank] for c in classes}
     moved = decision.moved
     if len(moved.rows):
         scaling = task.rule.scaling
         values = moved.values if scaling is None else scaling.unscaled(moved.values)
-        moved = Moved(numbers[moved.rows], values)
+        moved = Moved(np.flatnonzero(complete)[moved.rows], values)
     return Kept(stays, starts, decision.found, counts, moved)
 
 
@@ -470,7 +491,7 @@ def all_rows(rows: Rows, ranks: np.ndarray, task: Cleaning, each: Each | None = 
 
 def _complete_to_keep(plan: Plan, ranks: np.ndarray) -> np.ndarray:
     """Return how many complete rows of each class stay: those with missing values stay too."""
-    complete = np.bincount(ranks, minlength=len(plan.classes)).tolist()
+    complete = rank_counts(ranks, len(plan.classes)).tolist()
     keep = []
     for c in plan.classes:
         missing = c.before - complete[c.rank]

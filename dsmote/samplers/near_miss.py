@@ -47,7 +47,7 @@ class NearMissRule(Rule):
 
     told = property(lambda self: (0, self.k, max(self.k, self.pool))[self.version - 1])
     in_cells = property(lambda self: self.version != 2)  # which asks for the farthest
-    held = 28  # numbers of the rows and means, as they come and are merged, and as they are cut
+    held = 17  # numbers of the rows and means, as they come and are merged, and as they are cut
     all_ask = property(lambda self: self.version == 1)
 
     def few(self, plan: Plan) -> tuple[frozenset[int], int]:
@@ -61,19 +61,19 @@ class NearMissRule(Rule):
         near_to = np.flatnonzero(of.ranks == of.smallest)
         cut = of.targeted & (of.keep < of.counts)
         for rank in np.flatnonzero(cut):
-            rows = np.flatnonzero(of.ranks == rank).astype(np.int32)
+            rows = of.of_class(int(rank))
             keep = int(of.keep[rank])
             if self.version == 2:
                 far = of.farthest(rows, self.k, near_to)
                 chosen = rows[_least(_mean(far), keep)]
             elif self.version == 1:
-                means = of.measured(rows, self.k, near_to, _mean, keep)
-                chosen = rows[_least(means, keep)]
+                near, means = of.measured(rows, self.k, near_to, _mean, keep)
+                chosen = near[_least(means, keep)]
             else:
                 named = of.nearest(near_to, self.pool, rows)[1]
                 named = np.unique(named[named >= 0])
-                near = of.nearest(named, self.k, near_to)[0]
-                chosen = named[_least(-_mean(near), keep)]
+                far = of.nearest(named, self.k, near_to)[0]
+                chosen = named[_least(-_mean(far), keep)]
                 if len(named) < keep:
                     warnings.warn(
                         f"class {of.labels[rank]!r} keeps {len(named):,} rows instead of {keep:,}: "
@@ -82,7 +82,7 @@ class NearMissRule(Rule):
                         UserWarning,
                         stacklevel=2,
                     )
-            stays[rows] = False
+            stays &= of.ranks != rank
             stays[chosen] = True
         return Decision(stays)
 
