@@ -22,7 +22,7 @@ Mining and Knowledge Discovery 28, 2014.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from scipy.special import ndtri
@@ -121,15 +121,21 @@ def add_exact(values: np.ndarray, by: np.ndarray) -> np.ndarray:
     return np.where(by >= 0, up, start - np.minimum(size, below)).astype(values.dtype)
 
 
-def mean(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the mean of arrays of one shape, added in order; it lies among their values.
+def mean(parts: Iterable[np.ndarray], n: int) -> np.ndarray:
+    """Return the mean of n arrays of one shape, added in order; it lies among their values.
 
     NumPy's own order of addition depends on the shape, and so on how many rows are made at once.
+
+    Examples
+    --------
+    >>> mean([np.array([1.0, 2.0]), np.array([2.0, 4.0])], 2)
+    array([1.5, 3. ])
     """
-    made = np.zeros(parts[0].shape)
+    made, low, high = np.float64(0.0), np.float64(np.inf), np.float64(-np.inf)
     for part in parts:
-        made += part / len(parts)
-    return np.clip(made, np.minimum.reduce(parts), np.maximum.reduce(parts))
+        made = made + part / n
+        low, high = np.minimum(low, part), np.maximum(high, part)
+    return np.clip(made, low, high)
 
 
 def lengths(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -156,18 +162,23 @@ def dot(some: np.ndarray, others: np.ndarray) -> np.ndarray:
     return made
 
 
-def gaussian(parts: Sequence[np.ndarray], spread: float, draws: Sequence[np.ndarray]) -> np.ndarray:
-    """Draw from the normal distribution with mean and covariance (times `spread`) of some rows.
+def gaussian(
+    parts: Callable[[], Iterable[np.ndarray]], n: int, spread: float, draws: Iterable[np.ndarray]
+) -> np.ndarray:
+    """Draw from the normal distribution with mean and covariance (times `spread`) of n rows each.
 
-    `parts` are the first, second, ... of the rows of each new one, and `draws` as many normal
+    `parts` yields the first, second, ... of the rows of each new one, and `draws` as many normal
     draws: mu + sqrt(spread / n) sum_j g_j (x_j - mu), without a matrix.
     """
-    centre = mean(parts)
-    made, share = centre.copy(), np.sqrt(spread / len(parts))
+    centre = mean(parts(), n)
+    made, share = centre.copy(), np.sqrt(spread / n)
     with np.errstate(over="ignore", invalid="ignore"):
-        for part, draw in zip(parts, draws, strict=True):
-            made += (share * draw)[:, None] * (part - centre)
-    return np.clip(np.where(np.isnan(made), centre, made), -MOST, MOST)
+        for part, draw in zip(parts(), draws, strict=True):
+            part -= centre
+            part *= (share * draw)[:, None]
+            made += part
+    np.copyto(made, centre, where=np.isnan(made))
+    return np.clip(made, -MOST, MOST, out=made)
 
 
 def in_ball(normals: Sequence[np.ndarray], draws: np.ndarray) -> np.ndarray:
@@ -195,21 +206,25 @@ def geometric(
         return radius[:, None] * made, size
 
 
-def first_axis(parts: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the direction in which the rows of each neighbourhood spread most, shape (n, d).
+def first_axis(away: np.ndarray) -> np.ndarray:
+    """Return the direction in which k rows of each neighbourhood spread most, shape (n, d).
 
-    From their products with each other, k + 1 by k + 1, added column by column.
+    `away`, of shape (n, k, d), are these less their mean. The direction is found from their
+    products with each other, k by k, added column by column.
+
+    Examples
+    --------
+    >>> np.abs(first_axis(np.array([[[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]]])))
+    array([[1., 0.]])
     """
-    n, k = len(parts[0]), len(parts)
-    centre = mean(parts)
-    away = np.stack([part - centre for part in parts], axis=1)
+    n, k, d = away.shape
     largest = np.abs(away).max(axis=(1, 2), initial=0.0)
     away = away / np.where(largest > 0, largest, 1.0)[:, None, None]
     products = np.zeros((n, k, k))
-    for j in range(away.shape[2]):
+    for j in range(d):
         products += away[:, :, None, j] * away[:, None, :, j]
     weights = np.linalg.eigh(products)[1][:, :, -1]
-    made = np.zeros((n, away.shape[2]))
+    made = np.zeros((n, d))
     for i in range(k):
         made += weights[:, i, None] * away[:, i]
     return lengths(made)[1]

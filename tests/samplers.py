@@ -18,6 +18,13 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     # In small tables a cluster has hardly its share of the class.
     "kmeans": {"kmeans": {"kmeans_estimator": 3, "cluster_balance_threshold": 0.0}},
     "smotenc": {"smotenc": {"categorical_features": [2]}},
+    # In small tables no row may have most of its neighbours in its class.
+    "mdo": {"mdo": {"min_neighbors": 1}},
+    "geometric": {
+        "geometric": {},
+        "geometric-minority": {"selection_strategy": "minority", "truncation_factor": -0.5},
+        "geometric-majority": {"selection_strategy": "majority", "deformation_factor": 0.5},
+    },
     "near-miss": {
         "near-miss-1": {},
         "near-miss-2": {"version": 2},

@@ -11,10 +11,10 @@ from dsmote.execute.recipe import Ends as Ends
 from dsmote.execute.recipe import Made as Made
 from dsmote.execute.recipe import Making as Making
 from dsmote.execute.recipe import NearestOfAll as NearestOfAll
-from dsmote.execute.recipe import Principal as Principal
 from dsmote.execute.recipe import Recipe as Recipe
 from dsmote.execute.recipe import Rows as Rows
 from dsmote.execute.recipe import SearchSpace as SearchSpace
+from dsmote.execute.recipe import Spread as Spread
 from dsmote.execute.recipe import Task as Task
 from dsmote.execute.recipe import displaced as displaced
 from dsmote.execute.recipe import on_segments as on_segments

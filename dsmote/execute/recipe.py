@@ -20,7 +20,7 @@ executor knows which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -133,9 +133,9 @@ class Draws:
         """Which of the k neighbours, int64 in {0, ..., k - 1}."""
         return self._stream(*self._of, NEIGHBOUR).below(k, self.start, self.stop)
 
-    def normal(self, n: int) -> list[np.ndarray]:
-        """Return n normal draws."""
-        return [normal(self.noise(j)) for j in range(n)]
+    def normal(self, n: int) -> Iterator[np.ndarray]:
+        """Yield n normal draws."""
+        return (normal(self.noise(j)) for j in range(n))
 
     def gap(self) -> np.ndarray:
         """Place on the segment, float64 in [0, 1)."""
@@ -300,10 +300,14 @@ class Recipe:
     others_only: ClassVar[bool] = False
     #: Those of them whose values are wanted.
     values: ClassVar[Any] = 0
+    #: Arrays as large as a step of new rows that making these takes.
+    temporaries: ClassVar[int] = 3
     #: All that :meth:`bases` and :meth:`prepare` read is how many rows there are, and what
     #: :func:`other_classes` says of the nearest of all rows; what `prepare` returns is an array,
     #: with a value for each row. With `values`, new rows are made of these and their base rows.
     counts_others: ClassVar[bool] = False
+    #: All that :meth:`prepare` reads is `ctx.blocks`; it returns an array, as above.
+    reads_blocks: ClassVar[bool] = False
     #: Rows that a model is fitted to, at most; 0 where none is.
     sample: ClassVar[Any] = 0
 
@@ -313,7 +317,11 @@ class Recipe:
 
         ``"segment"``: at `gap` between base row and neighbour; ``"mean"``: between base row and the
         mean of the class; ``"copy"``: where the base row lies; ``"noise"``: around it; ``"vote"``:
-        at the categories that base row and neighbours vote for.
+        at the categories that base row and neighbours vote for; ``"ball"``: as far from the base
+        row as `gap` of the way to the neighbour; ``"box"``: in each column between these two;
+        ``"range"``: among the values of the class. It does not look into ``"middle"``: between base
+        row and the mean of its neighbours; ``"gaussian"``: around that; ``"ellipsoid"``: around the
+        mean of the class.
         """
         return "segment" if type(self).make is Recipe.make else None
 
@@ -350,7 +358,8 @@ class Recipe:
             looks=self.surveys or self.n_neighbors_all > 0,
             copied=bool(self.scaling) + bool(self.n_components),
             estimators=self.sample > 0,
-            in_order=bool(self.n_components),
+            in_order=bool(self.n_components) or self.reads_blocks,
+            temporaries=self.temporaries,
         )
 
     def scaled_by(self, scaling: Scaling | None) -> Recipe:
@@ -430,7 +439,7 @@ class Recipe:
             engine = self.engine_all
             known = self.counts_others and (engine is None or engine.exact)
         else:
-            known = own == asks and not self.sample
+            known = (own == asks or self.reads_blocks) and not self.sample
         # Of rows projected to some axes the true neighbours are found.
         exact = replace(self, n_components=None).exact
         return exact and self.k > 0 and known and not (self.surveys or self.copies_rows)
@@ -512,11 +521,17 @@ def on_segments(
 def displaced(
     rows: Rows, bases: np.ndarray, steps: np.ndarray, rounded: np.ndarray, **more: Any
 ) -> Made:
-    """Make new rows at steps from base rows, shape (n, d); `more` is what else is Made of them."""
-    steps = np.clip(steps, -MOST, MOST)
-    steps[:, rounded] = np.rint(steps[:, rounded])
+    """Make new rows at steps from base rows, shape (n, d), which it changes.
+
+    `more` is what else is Made of them.
+    """
+    np.clip(steps, -MOST, MOST, out=steps)
+    if rounded.any():
+        steps[:, rounded] = np.rint(steps[:, rounded])
+    numeric = rows.numeric.take(bases, axis=0)
     with np.errstate(over="ignore"):
-        numeric = np.clip(rows.numeric.take(bases, axis=0) + steps, -MOST, MOST)
+        numeric += steps
+    np.clip(numeric, -MOST, MOST, out=numeric)
     integers = {}
     for j, values in rows.integers.items():
         unit = rows.units.get(j)  # steps in units of the last digit of a decimal
@@ -525,20 +540,28 @@ def displaced(
     return Made(numeric, integers, **({"codes": rows.codes[bases], "bases": bases} | more))
 
 
-def toward_others(index: ClassIndex, bases: np.ndarray, ends: Ends, than: np.ndarray) -> Ends:
-    """End at the nearest of all rows instead where that is nearer than a distance."""
+def toward_others(
+    index: ClassIndex, bases: np.ndarray, ends: Ends, far: Callable[[np.ndarray], np.ndarray] | None
+) -> Ends:
+    """End at the nearest of all rows instead; where `far` is given, if it says that it is nearer.
+
+    Distances are computed here: what an engine says of one may differ in its last bit.
+    """
     found, d = index.nearest_all, index.rows.numeric.shape[1]
     assert found is not None
     at = np.searchsorted(found.query_rows, bases)
-    nearer, values = found.distances[at, 0] < than, found.values[at, 0]
+    values, numbers = found.values[at, 0], found.numbers[at, 0]
+    taken = numbers >= 0  # a group may have no such row
+    if far is not None:
+        taken &= far(values[:, :d]) < far(ends.points)
     weights = ends.weights
     if weights is not None:
-        weights = np.where(nearer, values[:, -1], weights)
-    points = np.where(nearer[:, None], values[:, :d], ends.points)
-    return Ends(points, np.where(nearer, found.numbers[at, 0], ends.numbers), weights)
+        weights = np.where(taken, values[:, -1], weights)
+    points = np.where(taken[:, None], values[:, :d], ends.points)
+    return Ends(points, np.where(taken, numbers, ends.numbers), weights)
 
 
-class Principal(NamedTuple):
+class Spread(NamedTuple):
     """The mean of some rows, their principal axes and the variances along these."""
 
     centre: np.ndarray
@@ -546,7 +569,7 @@ class Principal(NamedTuple):
     variances: np.ndarray
 
     @classmethod
-    def of(cls, blocks: Callable[[], Iterable[np.ndarray]], columns: int) -> Principal:
+    def of(cls, blocks: Callable[[], Iterable[np.ndarray]], columns: int) -> Spread:
         """Find them, as :func:`leading_axes` does."""
         centre, axes = leading_axes(blocks, columns)
         n, squares = 0, np.zeros(axes.shape[1])
@@ -605,14 +628,16 @@ class ClassContext:
         n = len(self.rows)
         return Bases(copies_with_replacement(n, new, self.seed, self.cls.rank, among, first))
 
-    def weighed(self, weights: np.ndarray, name: str, what: str) -> Bases:
-        """Give rows copies by the weights of those that asked for the nearest of all.
+    def weighed(
+        self, weigh: Callable[[np.ndarray, np.ndarray], np.ndarray], name: str, what: str
+    ) -> Bases:
+        """Give rows copies by weights: of others, and all, among the nearest of all rows.
 
         How many have some is reported by the name; `what` says what is missing where none has.
         """
         assert self.nearest_all is not None
         every = np.zeros(len(self.rows))
-        every[self.nearest_all.query_rows] = weights
+        every[self.nearest_all.query_rows] = weigh(*other_classes(self.nearest_all))
         if self.eligible is not None:
             every *= np.isin(np.arange(len(every)), self.eligible)
         if not every.any():

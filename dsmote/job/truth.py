@@ -38,7 +38,14 @@ from dsmote.job.outputs import TEST
 from dsmote.job.sources import Source, as_pandas, open_source
 from dsmote.job.spec import sampler_of
 from dsmote.job.written import Table, in_order, without_views
-from dsmote.kernels import bandwidth, extrapolate, extrapolate_exact, segment, segment_exact
+from dsmote.kernels import (
+    bandwidth,
+    extrapolate,
+    extrapolate_exact,
+    lengths,
+    segment,
+    segment_exact,
+)
 from dsmote.neighbors import BruteSearch, ValueDifferenceSearch
 from dsmote.neighbors.exact import scale_power
 from dsmote.plan import COPY, plain, scaling_of
@@ -364,6 +371,10 @@ class Truth:
             wrong["lie further from their base row than noise of that size goes"] = far
             if spread and not far.any():
                 return False, spread
+        elif recipe.lies in _LIMITS:
+            known |= True
+            what, outside = _LIMITS[recipe.lies]
+            wrong[what] = ~copied & outside(self)
         said = [self._told(of, what) for what, of in wrong.items() if of.any()]
         if said:
             return False, listed(said, SHOWN)
@@ -375,6 +386,9 @@ class Truth:
             "copy": "where their base row is: they are equal",
             "noise": "around their base row, as far as noise of that size goes",
             "vote": "in the class of their base row",
+            "ball": "as far from their base row as gap says",
+            "box": "in the box between their base row and its neighbour",
+            "range": "in the range of the class in each column",
         }
         where = what[recipe.lies or "copy"]
         return True, f"{int(known.sum()):,} of {len(known):,} new rows lie {where}"
@@ -444,6 +458,42 @@ class Truth:
                 fits |= self._close(i, made[:, place])
             right &= fits
         return right
+
+    def _numbers(self, frame: pd.DataFrame) -> np.ndarray:
+        return np.column_stack([values for values, _ in numeric_columns(frame, self._schema)])
+
+    def _slack(self, size: np.ndarray) -> np.ndarray:
+        """Return how far values of a size may be off for rounding: whole numbers by a half."""
+        return np.where(self._schema.rounded, 0.5, 0.0) + 1e-9 * size
+
+    def _off_ball(self) -> np.ndarray:
+        """Tell which rows are not as far from their base as `gap` says, on the way to the other."""
+        base, end, made = (self._numbers(f) for f in (self._base, self._end, self._sample))
+        slack = self._slack(np.abs([base, end, made]).max(axis=0))
+        start = self._recipe.scaled(base)
+        slack = np.abs(self._recipe.scaled(base + slack) - start)
+        far, wanted = (lengths(self._recipe.scaled(of) - start)[0] for of in (made, end))
+        return np.asarray(~(np.abs(far - self._gaps * wanted) <= lengths(slack)[0]))
+
+    def _outside_box(self) -> np.ndarray:
+        """Tell which rows have a value that is not between those of base and neighbour."""
+        base, end, made = (self._numbers(f) for f in (self._base, self._end, self._sample))
+        slack = self._slack(np.abs(base))
+        low, high = np.minimum(base, end) - slack, np.maximum(base, end) + slack
+        return np.asarray(((made < low) | (made > high)).any(axis=1))
+
+    def _outside_range(self) -> np.ndarray:
+        """Tell which rows have a value that no row of their class reaches."""
+        made, outside = self._numbers(self._sample), np.zeros(len(self._sample), dtype=bool)
+        for label in self._classes:
+            low, high, own = np.inf, -np.inf, self._of[label]
+            for rows in self._rows(label):
+                if len(rows):
+                    low = np.minimum(low, rows.numeric.min(axis=0))
+                    high = np.maximum(high, rows.numeric.max(axis=0))
+            slack = self._slack(np.abs([low, high]).max(axis=0))
+            outside[own] = ((made[own] < low - slack) | (made[own] > high + slack)).any(axis=1)
+        return outside
 
     def _values(self, frame: pd.DataFrame, i: int) -> tuple[pd.Series, str]:
         column = self._schema.columns[i]
@@ -525,7 +575,18 @@ class Truth:
             if self._engine(label) == COPY:
                 continue
             at = np.flatnonzero(self._of[label])
-            among = self._all if recipe.values else label
+            foreign = np.zeros(len(at), dtype=bool)
+            if recipe.others_only and recipe.values:  # those of other classes are asked alone
+                ends = self._end[self._table.target].map(plain).to_numpy(dtype=object)[at]
+                foreign = np.array([end != label for end in ends])
+                if foreign.any():
+                    to = at[foreign]
+                    squares, numbers, _ = self._nearest(to, self._all, 1, but=label)
+                    asked[to] = True
+                    tied = self._squares(to, self._all) <= squares[:, 0] * (1.0 + CLOSE)
+                    right[to] = (numbers[:, 0] == self._near[to]) | tied
+                at = at[~foreign]
+            among = self._all if recipe.values and not recipe.others_only else label
             squares, numbers, _ = self._nearest(at, among, k)
             asked[at] = True
             if recipe.lies != "vote":
@@ -599,14 +660,19 @@ class Truth:
         return np.asarray(squares + weight**2 * (codes[0] != codes[1]).sum(axis=1))
 
     def _nearest(
-        self, at: np.ndarray, among: Any, k: int
+        self, at: np.ndarray, among: Any, k: int, but: Any = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return squares, numbers and labels of the k nearest of each base, by looking at all."""
+        """Return squares, numbers and labels of the k nearest of each base, by looking at all.
+
+        Those of a class may be left out.
+        """
         weight, scale = self._weight(among), self._scale(among)
         asking = self._encoded(self._base.iloc[at], self._bases[at])
         best = np.full((len(at), k), np.inf), np.full((len(at), k), 2**62)
         labels = np.full((len(at), k), None, dtype=object)
         for rows in self._rows(among):
+            if but is not None:
+                rows = rows.take(np.flatnonzero([one != but for one in rows.more["label"]]))
             for first in range(0, len(rows), BLOCK):
                 some = rows.take(np.arange(first, min(len(rows), first + BLOCK)))
                 near, ids = self._asked(asking, some, min(k + 1, len(some)), weight, scale)
@@ -689,6 +755,14 @@ class Truth:
                 votes = Counter(known[j].get(number) for number in who)
                 outvoted[row] |= votes[value] < max(votes.values())
         return missing, outvoted
+
+
+#: What is wrong with a row that a sampler does not put there, and which rows that is so of.
+_LIMITS = {
+    "ball": ("are not as far from their base row as gap says", Truth._off_ball),
+    "box": ("do not lie in the box between base row and neighbour", Truth._outside_box),
+    "range": ("have a value that no row of their class reaches", Truth._outside_range),
+}
 
 
 def _key(value: Any) -> Any:

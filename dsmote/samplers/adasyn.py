@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from dsmote.execute import Bases, ClassContext, Recipe, other_classes
+from dsmote.execute import Bases, ClassContext, Recipe
 from dsmote.neighbors import Engine
 from dsmote.samplers.base import OverSampler
 
@@ -32,13 +32,11 @@ class AdasynRecipe(Recipe):
 
     def bases(self, ctx: ClassContext) -> Bases:
         """Give each row copies in proportion to the share of other classes around it."""
-        assert ctx.nearest_all is not None
-        others, present = other_classes(ctx.nearest_all)
         what = (
             f"a row of another class among its {self.k} nearest: ADASYN does not know where to "
             "make rows; use SMOTE, or a larger n_neighbors"
         )
-        return ctx.weighed(others / np.maximum(present, 1), "near_others", what)
+        return ctx.weighed(lambda n, m: n / np.maximum(m, 1), "near_others", what)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

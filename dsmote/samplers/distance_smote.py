@@ -10,15 +10,15 @@ from dsmote.samplers.smote import SMOTE
 class DistanceRecipe(Recipe):
     """Segments end at the mean of the k nearest of each base row."""
 
-    lies = "middle"
+    lies, temporaries = "middle", 6
 
     def ends(self, index: ClassIndex, bases: np.ndarray, draws: Draws) -> Ends:
         """End at the mean of the neighbours, which vote on categories."""
         near, place = index.nearest(bases, self.k)
         numeric, weights = index.rows.numeric, index.rows.weights
-        points = mean([numeric.take(at, axis=0) for at in near.T]).take(place, axis=0)
+        points = mean((numeric.take(at, axis=0) for at in near.T), self.k).take(place, axis=0)
         if weights is not None:
-            weights = mean([weights[at] for at in near.T])[place]
+            weights = mean((weights[at] for at in near.T), self.k)[place]
         return Ends(points, weights=weights, voters=(near, place))
 
 

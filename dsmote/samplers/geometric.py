@@ -20,8 +20,7 @@ class BallRecipe(Recipe):
     selection_strategy: str = "combined"
     truncation_factor: float = 1.0
     deformation_factor: float = 0.0
-
-    lies = "ball"
+    lies, temporaries = "ball", 16
     others_only = True
     n_neighbors_all = property(lambda self: int(self.selection_strategy != "minority"))
     values = n_neighbors_all
@@ -30,10 +29,10 @@ class BallRecipe(Recipe):
         """Draw from the unit ball, cut it, flatten it and stretch it to the surface."""
         start, ends = index.rows.numeric.take(bases, axis=0), self.ends(index, bases, draws)
         if self.n_neighbors_all:
-            far = lengths(self.scaled(ends.points) - self.scaled(start))[0]
-            far = far if self.selection_strategy == "combined" else np.full(len(far), np.inf)
+            combined, base = self.selection_strategy == "combined", self.scaled(start)
+            far = (lambda points: lengths(self.scaled(points) - base)[0]) if combined else None
             ends = toward_others(index, bases, ends, far)
-        ball, units = in_ball(draws.normal(start.shape[1]), draws.gap()), self.units
+        ball, units = in_ball([*draws.normal(start.shape[1])], draws.gap()), self.units
         surface = (ends.points - start) / units
         steps, gaps = geometric(surface, ball, self.truncation_factor, self.deformation_factor)
         more = {"neighbours": ends.numbers, "gaps": gaps, "weights": ends.weights}

@@ -5,17 +5,7 @@ from numbers import Integral
 
 import numpy as np
 
-from dsmote.execute import (
-    Bases,
-    ClassContext,
-    ClassIndex,
-    Draws,
-    Made,
-    Principal,
-    Recipe,
-    displaced,
-    other_classes,
-)
+from dsmote.execute import Bases, ClassContext, ClassIndex, Draws, Made, Recipe, Spread, displaced
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow
 
@@ -26,13 +16,12 @@ class EllipsoidRecipe(Recipe):
 
     m_neighbors: int = 5
     min_neighbors: int = 3
-
-    lies, counts_others, lazy_report = "ellipsoid", True, True
+    lies, temporaries, lazy_report = "ellipsoid", 16, True
     n_neighbors_all = property(lambda self: self.m_neighbors)
 
-    def prepare(self, ctx: ClassContext) -> Principal:
+    def prepare(self, ctx: ClassContext) -> Spread:
         """Return the principal axes of the class."""
-        return Principal.of(ctx.blocks, ctx.rows.numeric.shape[1])
+        return Spread.of(ctx.blocks, ctx.rows.numeric.shape[1])
 
     def fits(self, others: np.ndarray, present: np.ndarray, gaps: np.ndarray) -> np.ndarray:
         """Tell which rows have enough of the class around them."""
@@ -40,14 +29,14 @@ class EllipsoidRecipe(Recipe):
 
     def bases(self, ctx: ClassContext) -> Bases:
         """Give each row copies in proportion to the class's share around it."""
-        others, present = other_classes(ctx.nearest_all)
-        what = f"{self.min_neighbors} of the class among its {self.m_neighbors} nearest rows"
-        return ctx.weighed((present - others) * self.fits(others, present, others), "bases", what)
+        least, m = self.min_neighbors, self.m_neighbors
+        what = f"{least} of the class among its {m} nearest rows; lower min_neighbors"
+        return ctx.weighed(lambda n, m: (m - n) * self.fits(n, m, n), "bases", what)
 
     def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
         """Turn the base row around the mean, on its ellipsoid."""
         start, of = index.rows.numeric.take(bases, axis=0), index.state
-        steps = of.turned(self.scaled(start), draws.normal(len(of.variances))) * self.units
+        steps = of.turned(self.scaled(start), [*draws.normal(len(of.variances))]) * self.units
         return displaced(index.rows, bases, steps, rounded)
 
 
@@ -65,7 +54,6 @@ class MDO(OverSampler):
 
     _summary = "rows on the ellipsoids of the class that its rows lie on"
     _recipe_type = EllipsoidRecipe
-
     m_neighbors: int = field(default=5, metadata=allow(Range(Integral, 1, None)))
     min_neighbors: int = field(default=3, metadata=allow(Range(Integral, 1, None)))
     missing: str = "error"

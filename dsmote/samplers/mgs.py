@@ -1,6 +1,7 @@
 """MGS: normal rows with the mean and the covariance of a neighbourhood."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -17,16 +18,17 @@ class GaussianRecipe(Recipe):
     """A new row is normal by its base row and the k nearest of it."""
 
     spread: float = 1.0
-
-    lies = "gaussian"
+    lies, temporaries = "gaussian", 8
 
     def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
         """Draw from the normal distribution of each neighbourhood."""
-        rows, near = index.rows, index.around(bases, self.k)
-        parts = [rows.numeric.take(at, axis=0) for at in near]
-        made = gaussian(parts, self.spread, draws.normal(self.k + 1))
-        weights = None if rows.weights is None else mean([rows.weights[at] for at in near])
-        return displaced(rows, bases, made - parts[0], rounded, weights=weights)
+        rows, near, n = index.rows, index.around(bases, self.k), self.k + 1
+        numeric, weights = rows.numeric, rows.weights
+        parts = partial(map, partial(numeric.take, axis=0), near)
+        made = gaussian(parts, n, self.spread, draws.normal(n))
+        weights = None if weights is None else mean((weights[at] for at in near), n)
+        made -= numeric.take(bases, axis=0)
+        return displaced(rows, bases, made, rounded, weights=weights)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -199,11 +199,13 @@ def test_new_rows_of_every_over_sampler(tmp_path, variant):
     told = {check.name: check.passed for check in found.checks[6:]}
     # Clusters are not kept, so neighbours in them are not looked for.
     expected = {"places": True, "neighbours": None if name == "kmeans" else True}
-    if name in ("smoten", "random", "polynom-fit"):
+    if name in ("smoten", "random", "polynom-fit", "random-smote", "mdo", "mgs", "distance-smote"):
         del expected["neighbours"]
+    if name in ("mdo", "mgs", "distance-smote"):  # where these put rows is not looked into
+        expected["places"] = None
     if name in ("smoten", "smotenc"):
         expected["categories"] = True
-    if name in ("adasyn", "borderline", "svm", "safe-level"):
+    if name in ("adasyn", "borderline", "svm", "safe-level", "mdo"):
         expected["bases"] = True
     assert told == expected, found
 
@@ -468,6 +470,10 @@ def test_a_value_that_fewer_neighbours_have(made):
             "times the variance",
         ),
         ("polynom-fit", {}, setting("a", 0.5), "do not lie at"),
+        ("adoms", {}, setting("a", 0.5), "not as far from their base row as gap says"),
+        ("geometric", {}, setting("gap", 0.5), "not as far from their base row as gap says"),
+        ("gsmote", {}, setting("a", 9.5), "do not lie in the box between"),
+        ("random-smote", {}, setting("a", 9.5), "a value that no row of their class reaches"),
         ("svm", {}, setting("gap", -0.75), "gap that the sampler does not make"),
         (
             "borderline",
@@ -483,6 +489,29 @@ def test_rows_of_other_kinds_that_were_changed(tmp_path, sampler, params, change
     run_job({**job, "output": str(tmp_path / "out"), "params": {**params, **FULL}})
     forge(tmp_path / "out", change)
     assert says in failed(verify(tmp_path / "out"))["places"]
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_neighbour_that_is_the_nearest_of_neither(foreign, tmp_path):
+    """GeometricSMOTE goes toward the k nearest of the class, or the nearest of other classes."""
+    table = table_of("geometric", 200, 60)
+    table.to_parquet(tmp_path / "in.parquet", index=False)
+    job = {"input": str(tmp_path / "in.parquet"), "target": "y", "sampler": "geometric"}
+    run_job({**job, "output": str(tmp_path / "out"), "params": FULL})
+    X, among = table[["a", "b", "c"]].to_numpy(), table["y"].to_numpy() != foreign
+
+    def change(frame):
+        base = X[int(frame.loc[0, "base_row"])]
+        far = np.where(among, ((X - base) ** 2).sum(axis=1), -1).argmax()
+        new = frame.loc[0, ["a", "b", "c"]].to_numpy(float)
+        frame.loc[0, "neighbour_row"] = far
+        frame.loc[0, "gap"] = np.linalg.norm(new - base) / np.linalg.norm(X[far] - base)
+        return frame
+
+    forge(tmp_path / "out", change)
+    told = failed(verify(tmp_path / "out"))
+    assert [*told] == ["neighbours"]
+    assert "1 of 80 new rows have a neighbour that is not among" in told["neighbours"]
 
 
 def test_which_rows_are_drawn_depends_on_the_seed(made):

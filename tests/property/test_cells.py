@@ -13,11 +13,16 @@ from hypothesis import strategies as st
 
 from dsmote import (
     ADASYN,
+    ADOMS,
+    GSMOTE,
+    MGS,
     SMOTE,
     SMOTEN,
     SMOTENC,
     SVMSMOTE,
     BorderlineSMOTE,
+    DistanceSMOTE,
+    GeometricSMOTE,
     KMeansSMOTE,
     SafeLevelSMOTE,
 )
@@ -100,6 +105,11 @@ BORDER = {"m_neighbors": [1, 4, 10, 10], "on_empty": ["error", "smote"]}
 SAMPLERS = {
     "smote": (SMOTE, {}),
     "smotenc": (SMOTENC, {}),
+    "adoms-smote": (ADOMS, {}),
+    "distance-smote": (DistanceSMOTE, {}),
+    "geometric-smote": (GeometricSMOTE, {"selection_strategy": ["minority"]}),
+    "g-smote": (GSMOTE, {}),
+    "mgs-smote": (MGS, {"k_neighbors": [None, 2, 5], "spread": [1.0, 3.0]}),
     "kmeans-smote": (KMeansSMOTE, CLUSTERS),
     "borderline-1": (BorderlineSMOTE, BORDER),
     "borderline-2": (BorderlineSMOTE, BORDER | {"kind": ["borderline-2"]}),

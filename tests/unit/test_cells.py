@@ -31,6 +31,7 @@ from dsmote.plan import ClassPlan, Limit, MemoryLimitError, Stream, make_schema
 from dsmote.plan.draws import GAP, Scattered
 from dsmote.plan.memory import Needs, cell_memory, class_memory
 from dsmote.plan.plan import LEAST_CELL
+from dsmote.samplers.gsmote import AlignedRecipe
 from dsmote.samplers.kmeans import KMeansRecipe
 from tests.samplers import family, having, table_of
 from tests.tables import dask_frame, even, mixed, numbers, peak_of, set_constant
@@ -197,6 +198,8 @@ def test_cells_of_a_table_in_memory():
 def test_each_sampler_that_is_asked_for_cells_makes_them(name):
     kind, params = OVER[name]
     how, table = kind(**params, route="cells"), dask_frame(table_of(name, 120, 30), even(120, 3))
+    if name in ("geometric", "geometric-majority"):  # which looks among other classes, too
+        return refused(how, "GeometricSMOTE asks for more than exact neighbours in the cl", table)
     if kind in (RandomOverSampler, PolynomFitSMOTE):
         assert how.plan(table, target="y").classes[1].stored
     else:
@@ -258,6 +261,7 @@ def peak_of_layout(recipe, folder, n, d, parts):
     "recipe",
     [
         Recipe("SMOTE", 5, n_components=2),
+        AlignedRecipe("GSMOTE", 5),
         pytest.param(
             KMeansRecipe("KMeansSMOTE", 2, kmeans_estimator=1, cluster_balance_threshold=0.0),
             marks=pytest.mark.slow,
