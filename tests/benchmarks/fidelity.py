@@ -46,7 +46,7 @@ from threadpoolctl import threadpool_limits
 LARGER = ["adult", "bank_full", "mammography", "phoneme", "oil_spill", "satimage"]
 MODELS = ("tree", "logistic", "boosting")
 METRICS = ("F1", "G-mean", "AP")
-MOST_ROWS, FEWEST, REPEATS = 4_000, 16, 5
+MOST_ROWS, FEWEST, REPEATS, ITERATIONS = 4_000, 16, 5, 100
 
 
 class Sampler(NamedTuple):
@@ -167,7 +167,8 @@ def scores(X: Any, y: np.ndarray, X_test: Any, y_test: np.ndarray, **options: An
     """Scores of the models with these options, trained on X, y; shape (models, metrics)."""
     tree = DecisionTreeClassifier(random_state=0, **options)
     logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300, **options))
-    boosting = HistGradientBoostingClassifier(early_stopping=False, random_state=0, **options)
+    few = {"max_iter": ITERATIONS, "early_stopping": False}
+    boosting = HistGradientBoostingClassifier(random_state=0, **few, **options)
     found = []
     for model in (tree, logistic, boosting):
         chance = model.fit(X, y).predict_proba(X_test)[:, 1]

@@ -142,6 +142,7 @@ def test_fidelity(
 ) -> None:
     benchmark = import_module("fidelity")
     monkeypatch.setattr(benchmark, "REPEATS", 1)
+    monkeypatch.setattr(benchmark, "ITERATIONS", 5)
     chosen = ["SMOTE", "RandomUnderSampler", "SMOTENC", "SMOTEN", "nothing", "class weights", "MGS"]
     only = [word for name in chosen for word in ("--only", name)]
     numbers = benchmark.main(["--data", str(data_dir), "--tables", "2", "--jobs", "1", *only])
