@@ -131,7 +131,7 @@ def mean(parts: Iterable[np.ndarray], n: int) -> np.ndarray:
     >>> mean([np.array([1.0, 2.0]), np.array([2.0, 4.0])], 2)
     array([1.5, 3. ])
     """
-    made, low, high = np.float64(0.0), np.float64(np.inf), np.float64(-np.inf)
+    made, low, high = np.zeros(()), np.full((), np.inf), np.full((), -np.inf)
     for part in parts:
         made = made + part / n
         low, high = np.minimum(low, part), np.maximum(high, part)

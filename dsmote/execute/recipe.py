@@ -549,6 +549,7 @@ def toward_others(
     """
     found, d = index.nearest_all, index.rows.numeric.shape[1]
     assert found is not None
+    assert ends.numbers is not None
     at = np.searchsorted(found.query_rows, bases)
     values, numbers = found.values[at, 0], found.numbers[at, 0]
     taken = numbers >= 0  # a group may have no such row

@@ -373,8 +373,8 @@ class Truth:
                 return False, spread
         elif recipe.lies in _LIMITS:
             known |= True
-            what, outside = _LIMITS[recipe.lies]
-            wrong[what] = ~copied & outside(self)
+            amiss, outside = _LIMITS[recipe.lies]
+            wrong[amiss] = ~copied & outside(self)
         said = [self._told(of, what) for what, of in wrong.items() if of.any()]
         if said:
             return False, listed(said, SHOWN)
