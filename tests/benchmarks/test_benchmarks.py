@@ -180,8 +180,8 @@ def test_copying(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(found) == 6 and all(of["distance"] > 0 for of in found.values())
     # Toward its 5 nearest a row stays nearer than toward any row of the class.
     for n in (300, 600):
-        assert 0.1 < found["SMOTE, k 5", n]["ratio"] < 0.8 < found["RandomSMOTE", n]["ratio"] < 1.5
-        assert found["ROSE", n]["ratio"] > 1
+        assert 0.1 < found["SMOTE, k 5", n]["ratio"] < 0.5 < found["RandomSMOTE", n]["ratio"] < 0.9
+        assert 0.9 < found["ROSE", n]["ratio"] < 1.2
     assert "RandomSMOTE" in capsys.readouterr().out
     for name in benchmark.SAMPLERS:
         assert benchmark.measured(name, 100, 50)["ratio"] > 0
