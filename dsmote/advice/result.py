@@ -143,7 +143,7 @@ class Advice:
         return {
             "rows": self.rows,
             "rare_rows": self.rare_rows,
-            "rare": self.rare if isinstance(self.rare, bool | int | float) else str(self.rare),
+            "rare": self.rare if isinstance(self.rare, bool | int) else _finite(self.rare),
             "counts": {str(label): n for label, n in self.counts.items()},
             "seed": self.settings["seed"],
             "words": list(self.words),
@@ -196,6 +196,11 @@ def check_figure() -> None:
             "the figure needs matplotlib, which is not installed: pip install "
             '"dsmote[report]", or ask for advice without a figure'
         )
+
+
+def _finite(label: Any) -> float | str:
+    """Return a label as JSON has it: as text, unless it is a number there."""
+    return label if isinstance(label, float) and np.isfinite(label) else str(label)
 
 
 def _called(method: str, ratio: float) -> str:

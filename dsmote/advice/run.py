@@ -16,7 +16,7 @@ from dsmote.execute import read_frame, read_pair
 from dsmote.execute.columnar import as_pandas
 from dsmote.execute.partition import incomplete_columns, missing_labels
 from dsmote.execute.resources import compute
-from dsmote.execute.rows import numeric_values
+from dsmote.execute.rows import factorized, numeric_values
 from dsmote.plan import Schema, plain, root_seed, shares, sort_labels
 from dsmote.plan.schema import column_name, is_flag_dtype
 from dsmote.samplers.columns import nominal_features
@@ -138,13 +138,11 @@ def _numbers(features: pd.DataFrame, schema: Schema) -> np.ndarray:
 
 def _codes(values: pd.Series) -> np.ndarray:
     """Return the number of each category among the sorted ones, the last for missing values."""
-    codes, levels = pd.factorize(values)
-    texts = [str(plain(level)) for level in levels]
-    places = np.empty(len(texts) + 1)
-    places[np.array(sorted(range(len(texts)), key=texts.__getitem__), dtype=int)] = range(
-        len(texts)
-    )
-    places[-1] = len(texts)
+    codes, levels = factorized(values)
+    keys = [(gone, str(plain(of))) for gone, of in zip(levels.isna().tolist(), levels, strict=True)]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    places = np.empty(len(levels))
+    places[order] = range(len(levels))
     numbers: np.ndarray = places[codes]
     return numbers
 

@@ -444,11 +444,6 @@ class Recipe:
         exact = replace(self, n_components=None).exact
         return exact and self.k > 0 and known and not (self.surveys or self.copies_rows)
 
-    def fits_cells(self, tells: bool) -> bool:
-        """Whether a class may be cut, where `tells` says that new rows tell what parents carry."""
-        # What the nearest of all rows carry does not lie in cells.
-        return self.in_cells and (self.by_row or not (tells and self.values > 0))
-
     @property
     def counted(self) -> int:
         """How many of the nearest of all rows `bases` and `prepare` count others among."""

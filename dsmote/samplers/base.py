@@ -536,11 +536,11 @@ class OverSampler(Sampler):
         advised = advice(schema, profile, growing, self.scale is not None) if recipe.k else []
         lacking = profile.missing, profile.infinite  # of the same columns
         row_bytes = max(out.row_bytes(), profile.bytes // max(1, profile.rows))
-        route, name, full = self.route, type(self).__name__, self.provenance == "full"
+        route, name = self.route, type(self).__name__
         if route in ("gather", "cells"):  # most plans need not know what else may be asked for
             from dsmote.samplers.routes import over_sampler_route
 
-            route = over_sampler_route(route, recipe, table, schema, name, full)
+            route = over_sampler_route(route, recipe, table, name)
         plan = make_plan(
             sampler=name,
             seed=root_seed(self.random_state),
@@ -717,7 +717,7 @@ def needs_of(
         levels=sum(map(attrgetter("bytes"), profile.levels)),
         passthrough=passthrough,
         grouped=grouped,
-        cells=table.lazy and recipe.fits_cells(provenance == "full" and bool(schema.carried)),
+        cells=table.lazy and recipe.in_cells,
     )
 
 

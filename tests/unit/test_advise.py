@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 from sklearn.naive_bayes import GaussianNB
@@ -221,6 +222,37 @@ def test_text_is_categories_whatever_dtype_holds_it():
         assert other.X.tolist() == drawn[0].X.tolist()
 
 
+def test_missing_categories_are_the_last_in_any_dtype():
+    frame = pd.DataFrame({"a": np.arange(60.0), "y": np.arange(60) % 3 == 0})
+    for values in ([2, None, 1] * 20, ["b", None, "a"] * 20, [True, None, False] * 20):
+        sample = run.draw(frame.assign(c=pd.Categorical(values)), target="y").sample
+        assert sample.X[:3, 1].tolist() == [1, 2, 0]
+
+
+def test_what_is_no_category_is_named():
+    with pytest.raises(TypeError, match="column 'c' holds values that cannot be levels"):
+        run.draw(numbers(120, 24).assign(c=[[1]] * 120), target="y")
+
+
+@pytest.mark.parametrize("power", [900, -1030])
+def test_values_whose_squares_are_no_numbers(power, monkeypatch):
+    """Scaled, they are the same numbers, those of new rows by rounding."""
+    monkeypatch.setattr(screen, "RATIOS", (0.5,))
+    X, y = overlapping(160, 40)
+    X = np.round(64 * np.asarray(X)) / 64
+    boosting = HistGradientBoostingClassifier(max_iter=5, early_stopping=False)
+    learners = [boosting, GaussianNB(), LogisticRegression()]
+    every = [
+        advised(np.ldexp(X, by), y, learners=learners).table.query("learner != 'control'")
+        for by in (0, power)
+    ]
+    made = every[0]["method"].isin([screen.SMOTE, screen.BORDERLINE])
+    ours, theirs = (of["score"][~made].tolist() for of in every)
+    assert ours == theirs
+    if power > 0:
+        assert every[0]["score"].tolist() == pytest.approx(every[1]["score"].tolist())
+
+
 def test_named_columns_are_categories_and_bools_alone_are_numbers(rng):
     frame = numbers().assign(code=rng.integers(0, 3, 120), flag=rng.random(120) < 0.5)
     find = {"target": "y"}
@@ -409,6 +441,7 @@ def test_of_many_classes_the_rarest_is_found(monkeypatch):
         ([1, 0], 1),
         ([True, False], True),
         ([1.5, 0.5], 1.5),
+        ([np.inf, 0.5], "inf"),
         (["b", "a"], "b"),
         ([b"b", b"a"], "b'b'"),
         (pd.to_datetime(["2020-01-02", "2020-01-01"]), "2020-01-02 00:00:00"),
@@ -421,7 +454,7 @@ def test_any_label_goes_into_json(labels, rare, monkeypatch):
     monkeypatch.setattr(screen, "RATIOS", ())
     X, y = overlapping(90, 30)
     y = np.asarray(pd.Series(list(labels), dtype=object)[1 - np.asarray(y)])
-    found = json.loads(json.dumps(advised(X, y).to_dict()))
+    found = json.loads(json.dumps(advised(X, y).to_dict(), allow_nan=False))
     assert (found["rare"], type(found["rare"])) == (rare, type(rare))
     assert found["counts"][str(rare)] == 30
 

@@ -16,7 +16,6 @@ from dsmote import (
     SMOTE,
     SMOTEN,
     SMOTENC,
-    BorderlineSMOTE,
     PolynomFitSMOTE,
     RandomOverSampler,
 )
@@ -283,15 +282,6 @@ def test_groups_and_passthrough_columns_are_no_reason_against_cells(provenance):
     frame = dask_frame(numbers().assign(g=1, id=np.arange(120.0)), even(120, 3))
     how = SMOTE(route="cells", carry=["id"], provenance=provenance)
     assert how.plan(frame, target="y", groups="g").classes[1].cells == 2
-
-
-def test_what_the_nearest_of_all_rows_carry_is_not_in_cells():
-    frame = dask_frame(numbers(120, 30).assign(id=np.arange(120)), even(120, 3))
-    how = BorderlineSMOTE(kind="borderline-2", carry=["id"], route="cells", provenance="full")
-    refused(how, "provenance='full' tells what parents carry, and cells of all rows", frame)
-    assert how.set_params(provenance="flag").plan(frame, target="y").all_rows is not None
-    how.set_params(kind="borderline-1", provenance="full")
-    assert how.plan(frame, target="y").all_rows is not None
 
 
 def test_more_equal_rows_than_a_cell_may_have(monkeypatch):
