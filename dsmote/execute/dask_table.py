@@ -213,6 +213,7 @@ class DaskTable:
     """A table in Dask collections; `companions` (weights, groups) is partitioned as X is."""
 
     lazy = True
+    width = None
     passes: tuple[str, ...] = ()
     classes: dict[Any, Any] = {}  # noqa: RUF012 - known when computed, and not here
     model = None

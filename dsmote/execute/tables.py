@@ -40,7 +40,7 @@ from dsmote.execute.partition import (
     profile,
     refuse_mask,
 )
-from dsmote.execute.recipe import Task
+from dsmote.execute.recipe import Made, Task
 from dsmote.execute.resources import in_threads, single_threaded, thread_count
 from dsmote.plan import Plan, Profile, Schema, Subset, make_schema
 from dsmote.plan.labels import listed
@@ -58,6 +58,12 @@ def check_container(values: Any, what: str) -> None:
     kind = type(values)
     known = np.ndarray | list | tuple | pd.DataFrame | pd.Series | pd.Index | ExtensionArray
     of_dask = is_dask_collection(values) and kind.__module__.startswith("dask")
+    if of_dask and issparse(getattr(values, "_meta", None)):
+        raise TypeError(
+            f"{what} is a Dask array of sparse chunks, which dsmote does not take: pass "
+            f"{what}.map_blocks(lambda part: part.toarray()), or {what}.compute() where its "
+            "stored values fit into memory"
+        )
     if isinstance(values, known) or of_dask or issparse(values) or is_columnar(values):
         return
     if kind.__module__.startswith("polars") and hasattr(values, "collect"):
@@ -102,11 +108,6 @@ def _array(values: Any, what: str) -> np.ndarray:
 
 def as_array(X: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
     """Return features as an array of two dimensions, and what gives their kind back."""
-    if issparse(X):
-        raise TypeError(
-            "sparse matrices are not supported: pass X.toarray(), or a frame of sparse columns, as "
-            "pandas.DataFrame.sparse.from_spmatrix(X) makes it"
-        )
     if isinstance(X, pd.Series):
         raise ValueError("Expected 2D input, got a Series instead; pass X.to_frame()")
     array = _array(X, "X")
@@ -151,6 +152,7 @@ class MemoryTable:
     """
 
     lazy = False
+    width: int | None = None  # columns of a sparse matrix, of which there are only row numbers
     npartitions = 1
     passes: tuple[str, ...] = ()
     array: np.dtype | None = None
@@ -373,9 +375,13 @@ class MemoryTable:
                 step = c.new if c.new < 2 * least else _step(c.new, thread_count(), least)
                 rows = make_rows(of, how, c.rank, range(c.new), step, in_threads)
                 made.append(finish(of, rows, how, c.label, first, self.index_like, self.array))
-                self._indices.append(of.rows.numbers[rows.bases])
+                self._remember(of.rows.numbers[rows.bases], rows)
                 first += c.new
         return self._joined(made, task)
+
+    def _remember(self, bases: np.ndarray, made: Made) -> None:
+        """Keep which rows of the table new rows were made from."""
+        self._indices.append(bases)
 
     def _index(self, task: Task) -> None:
         """Have the classes indexed that are to grow."""
@@ -527,6 +533,9 @@ def take(thing: Any, rows: np.ndarray) -> Any:
         return thing.iloc[rows]
     if isinstance(thing, list):
         return [thing[i] for i in rows.tolist()]
+    if issparse(thing):
+        some = thing.tocsr()[rows] if thing.format == "coo" else thing[rows]
+        return some.asformat(thing.format)
     return np.asarray(thing)[rows]
 
 
@@ -565,6 +574,10 @@ def read_pair(X: Any, y: Any, companions: dict[str, Any] | None = None) -> Table
                 f"memory ({_kind(given[inside])}); compute {outside}, or turn {inside} into a Dask "
                 "collection with the same partitions"
             )
+    if issparse(X):
+        from dsmote.execute.sparse import SparseTable  # most tables do without
+
+        return SparseTable(X, y, companions=companions)
     return (DaskTable if lazy["X"] else MemoryTable)(X, y, companions=companions)
 
 
