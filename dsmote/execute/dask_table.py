@@ -428,6 +428,10 @@ class DaskTable:
             lengths = counted.after(subsets).lengths
         return self._filtered(inputs, inputs.graph, token, keep, lengths)
 
+    def searched(self, how: Any, sampler: Any) -> Any:
+        """Return a sampler's recipe or rule as it searches such a table: as it is."""
+        return how
+
     def cleaned(self, task: Any) -> Any:
         """Return the rows that stay by a rule, or all with a column that says so, lazily."""
         from dsmote.execute.clean_dask import cleaned  # most tables do without

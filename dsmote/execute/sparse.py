@@ -18,7 +18,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy import sparse
 
 from dsmote.execute.generate import numbers_of
@@ -41,6 +40,19 @@ _DENSE = (
 def refuse(name: str) -> str:
     """Say that a sampler takes no sparse matrices."""
     return f"{name} does not take sparse matrices: {_DENSE}"
+
+
+_REMEDIES = {
+    "carry": "leave those columns out of X, or " + _DENSE,
+    "scale": "scale X before, for example with MaxAbsScaler or StandardScaler(with_mean=False), or "
+    + _DENSE,
+    "n_components": "leave it out, or pass X reduced by TruncatedSVD",
+    "shrinkage": "noise leaves no zeros: " + _DENSE,
+    "version=2": "the farthest rows are found among dense ones: take version 1 or 3, or " + _DENSE,
+    "neighbors='fast'": "sparse rows are searched exactly, by products: leave neighbors out",
+    "an object that searches": "sparse rows are searched exactly, by products: give a number, and "
+    "leave neighbors out",
+}
 
 
 class SparseTable(MemoryTable):
@@ -66,7 +78,7 @@ class SparseTable(MemoryTable):
         self._given, self._plain = X, False
         self._new: list[Any] = []
 
-    def engine(self) -> SparseIndex:
+    def _engine(self) -> SparseIndex:
         """Return the engine that finds neighbours."""
         if self._rows.dtype.kind in "iu" and self._rows.dtype.itemsize == 8:
             values = self._rows.data
@@ -76,6 +88,25 @@ class SparseTable(MemoryTable):
                     "float64 cannot hold; pass X.astype('float64') if rounded values will do"
                 )
         return SparseIndex(self._rows.astype(np.float64, copy=False))
+
+    def searched(self, how: Any, sampler: Any) -> Any:
+        """Return a recipe or a rule that looks for neighbours among the sparse rows."""
+        name, neighbors = type(sampler).__name__, getattr(sampler, "neighbors", "auto")
+        named = isinstance(neighbors, str) and neighbors != "fast"
+        own = how.neighbors is None or (named and neighbors != "auto")
+        refused = {
+            "carry": getattr(sampler, "carry", None) is not None,
+            "scale": bool(getattr(sampler, "scale", None)),
+            "n_components": bool(getattr(sampler, "n_components", None)),
+            "shrinkage": getattr(sampler, "shrinkage", None) is not None,
+            "version=2": getattr(sampler, "version", 1) == 2,
+            "neighbors='fast'": isinstance(neighbors, str) and neighbors == "fast",
+            "an object that searches": not own or getattr(how, "m_engine", None) is not None,
+        }
+        for what in filter(refused.get, refused):
+            remedy = _REMEDIES[what]
+            raise ValueError(f"{name} does not take {what} with a sparse matrix; {remedy}")
+        return replace(how, neighbors=self._engine()) if how.k else how
 
     def schema(self, **roles: Any) -> Schema:
         """Return the schema of a table of one column, the row numbers."""
@@ -170,41 +201,3 @@ def between(bases: Any, neighbours: Any, gaps: np.ndarray) -> Any:
     rows = sparse.csr_array((values, union.indices, union.indptr), shape=shape)
     rows.eliminate_zeros()
     return rows
-
-
-def searched(how: Any, table: Any, sampler: Any) -> Any:
-    """Return a recipe or a rule that looks for neighbours among the rows of a sparse table."""
-    if not isinstance(table, SparseTable):
-        return how
-    name = type(sampler).__name__
-    neighbors = getattr(sampler, "neighbors", "auto")
-    objects = how.neighbors is not None and not isinstance(neighbors, str)
-    objects |= getattr(how, "m_engine", None) is not None
-    if isinstance(neighbors, str):
-        objects |= how.neighbors is not None and how.neighbors.name not in ("brute", "tree")
-    refused = {
-        "carry": getattr(sampler, "carry", None) is not None,
-        "scale": bool(getattr(sampler, "scale", None)),
-        "n_components": bool(getattr(sampler, "n_components", None)),
-        "shrinkage": getattr(sampler, "shrinkage", None) is not None,
-        "version=2": getattr(sampler, "version", 1) == 2,
-        "neighbors='fast'": isinstance(neighbors, str) and neighbors == "fast",
-        "an object that searches": bool(objects),
-    }
-    for what, given in refused.items():
-        if given:
-            raise ValueError(f"{name} does not take {what} with a sparse matrix; {_REMEDIES[what]}")
-    return replace(how, neighbors=table.engine())
-
-
-_REMEDIES = {
-    "carry": "leave those columns out of X, or " + _DENSE,
-    "scale": "scale X before, for example with MaxAbsScaler or StandardScaler(with_mean=False), or "
-    + _DENSE,
-    "n_components": "leave it out, or pass X reduced by TruncatedSVD",
-    "shrinkage": "noise leaves no zeros: " + _DENSE,
-    "version=2": "the farthest rows are found among dense ones: take version 1 or 3, or " + _DENSE,
-    "neighbors='fast'": "sparse rows are searched exactly, by products: leave neighbors out",
-    "an object that searches": "sparse rows are searched exactly, by products: give a number, and "
-    "leave neighbors out",
-}

@@ -340,6 +340,10 @@ class MemoryTable:
         times = pick(self.labels, marks=marks)
         return np.repeat(np.arange(len(times)), times)
 
+    def searched(self, how: Any, sampler: Any) -> Any:
+        """Return a sampler's recipe or rule as it searches such a table."""
+        return how
+
     def cleaned(self, task: Any) -> Any:
         """Have a rule decide which rows stay; return what is kept."""
         from dsmote.execute.clean import decide, take_rows  # most tables do without
@@ -534,8 +538,9 @@ def take(thing: Any, rows: np.ndarray) -> Any:
     if isinstance(thing, list):
         return [thing[i] for i in rows.tolist()]
     if issparse(thing):
-        some = thing.tocsr()[rows] if thing.format == "coo" else thing[rows]
-        return some.asformat(thing.format)
+        matrix: Any = thing
+        some = matrix.tocsr()[rows] if matrix.format == "coo" else matrix[rows]
+        return some.asformat(matrix.format)
     return np.asarray(thing)[rows]
 
 

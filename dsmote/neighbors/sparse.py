@@ -146,7 +146,8 @@ class SparseSearch:
             width[~np.isfinite(width)] = np.inf
         nth = min(k, self.groups.n_unique - 1)  # one more than k, because one may be the row itself
         limit = np.partition(width, nth, axis=1)[:, nth]
-        return np.nonzero(low <= limit[:, None])
+        owner, unique = np.nonzero(low <= limit[:, None])
+        return owner, unique
 
     def _exact(self, block: Any, owner: np.ndarray, unique: np.ndarray) -> np.ndarray:
         """Return the squared distances of pairs, a bounded number of values at a time."""

@@ -296,14 +296,6 @@ class Sampler(BaseEstimator):
             self.__dict__.pop(name, None)
         return self._made(table, given, work)
 
-    def _searched(self, how: Any, table: Table) -> Any:
-        """Return a recipe or rule that searches a sparse table by its own engine."""
-        if table.width is None:
-            return how
-        from dsmote.execute.sparse import searched
-
-        return searched(how, table, self)
-
     @property
     def _steps_run(self) -> list[Any]:
         """The samplers that work: more than one in a chain."""
@@ -525,7 +517,7 @@ class OverSampler(Sampler):
 
     def _prepare(self, table: Table, class_counts: Counts | None, group: Any) -> tuple[Plan, Any]:
         schema = self._schema(table, group)
-        recipe = self._searched(self._recipe(), table)
+        recipe = table.searched(self._recipe(), self)
         profile = self._profiled(table, schema, class_counts)
         if profile.decimals:
             schema = with_decimals(schema, profile.decimals)
