@@ -6,13 +6,15 @@ import pytest
 from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
-from dsmote import SMOTE, BorderlineSMOTE, CappedIndex, NearMiss, RandomOverSampler
+from dsmote import SMOTE, BorderlineSMOTE, NearMiss, RandomOverSampler
 from dsmote.execute.sparse import between
 from dsmote.kernels import extrapolate
-from tests.samplers import ALL
+from dsmote.neighbors import CappedIndex
+from tests.samplers import family
 
 Y = np.repeat([0, 1], [20, 10])
 X = sparse.random_array((30, 8), density=0.5, rng=np.random.default_rng(0), format="csr")
+ALL = family() | family(over=False) | family(rules=True)
 TAKE = {
     "SMOTE",
     "BorderlineSMOTE",
