@@ -185,8 +185,8 @@ class Sampler(BaseEstimator):
 
         Parameters
         ----------
-        X : ndarray, list, DataFrame (pandas, polars, Dask), Arrow table or dask Array, shape (n, d)
-            The features.
+        X : array, list, sparse matrix, DataFrame (pandas, polars, Dask), Arrow table or dask Array
+            The features, of shape (n, d).
         y : ndarray, list, Series, Arrow array, or the same on Dask, shape (n,)
             The target.
         sample_weight : like `y`, optional
@@ -339,7 +339,10 @@ class Sampler(BaseEstimator):
             estimator_type="sampler",
             target_tags=TargetTags(required=True),
             input_tags=_with_tag(InputTags, "dataframe")(
-                sparse=self._takes_sparse, string=anything, allow_nan=anything, dataframe=True
+                sparse=self._takes_sparse and getattr(self, "shrinkage", None) is None,
+                string=anything,
+                allow_nan=anything,
+                dataframe=True,
             ),
             sampler_tags=SimpleNamespace(sample_indices="sample_indices_" in self._memory_only),
         )
