@@ -37,11 +37,6 @@ _DENSE = (
 )
 
 
-def refuse(name: str) -> str:
-    """Say that a sampler takes no sparse matrices."""
-    return f"{name} does not take sparse matrices: {_DENSE}"
-
-
 _REMEDIES = {
     "carry": "leave those columns out of X, or " + _DENSE,
     "scale": "scale X before, for example with MaxAbsScaler or StandardScaler(with_mean=False), or "
@@ -92,6 +87,8 @@ class SparseTable(MemoryTable):
     def searched(self, how: Any, sampler: Any) -> Any:
         """Return a recipe or a rule that looks for neighbours among the sparse rows."""
         name, neighbors = type(sampler).__name__, getattr(sampler, "neighbors", "auto")
+        if not sampler._takes_sparse:
+            raise TypeError(f"{name} does not take sparse matrices: {_DENSE}")
         named = isinstance(neighbors, str) and neighbors != "fast"
         own = how.neighbors is None or (named and neighbors != "auto")
         refused = {

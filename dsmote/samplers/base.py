@@ -186,7 +186,7 @@ class Sampler(BaseEstimator):
         Parameters
         ----------
         X : array, list, sparse matrix, DataFrame (pandas, polars, Dask), Arrow table or dask Array
-            The features, of shape (n, d).
+            The features.
         y : ndarray, list, Series, Arrow array, or the same on Dask, shape (n,)
             The target.
         sample_weight : like `y`, optional
@@ -284,9 +284,7 @@ class Sampler(BaseEstimator):
 
     def _taken(self, table: Table) -> Table:
         if table.width is not None and not self._takes_sparse:
-            from dsmote.execute.sparse import refuse
-
-            raise TypeError(refuse(type(self).__name__))
+            table.searched(None, self)
         return table
 
     def _run(self, table: Table, given: tuple[Any, ...], *more: Any) -> Any:

@@ -1,6 +1,6 @@
 """Sparse matrices: a large table of texts by dsmote, and a smaller one beside imbalanced-learn.
 
-Run: python tests/benchmarks/sparse.py [--only CASE] [--rows N] [--repeats 3]
+Run: python tests/benchmarks/sparse_matrices.py [--only CASE] [--rows N] [--repeats 3]
 
 CSR, float64, density 0.5 %, 1 % minority rows, SMOTE with k = 5; columns are drawn like words, the
 j-th in proportion to 1 / (j + 20). Each run is a process of its own:
