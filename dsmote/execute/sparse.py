@@ -26,10 +26,10 @@ from dsmote.execute.tables import MemoryTable
 from dsmote.kernels import extrapolate, segment
 from dsmote.neighbors.sparse import SparseIndex, canonical
 from dsmote.plan import Profile, Schema, make_schema
-from dsmote.plan.memory import STEP_ROWS
 
 FORMATS = ("csr", "csc", "coo")
 _EXACT = 2**53  # integers up to here are exact in float64
+_VALUES = 1 << 16  # stored values of base rows that are looked at at once: they stay in a cache
 _COPIES = 3  # of the stored values, for each that the input and the output hold
 _DENSE = (
     "pass X.toarray(), or a frame of sparse columns, as pandas.DataFrame.sparse.from_spmatrix(X) "
@@ -125,8 +125,9 @@ class SparseTable(MemoryTable):
         if made.neighbours is None or made.gaps is None:
             self._new.append(_kind(self._sparse)(self._rows[bases]))
             return
-        for start in range(0, len(bases), STEP_ROWS):
-            part = slice(start, start + STEP_ROWS)
+        step = max(1, _VALUES * self._rows.shape[0] // max(1, self._rows.nnz))
+        for start in range(0, len(bases), step):
+            part = slice(start, start + step)
             rows = self._rows[bases[part]], self._rows[made.neighbours[part]]
             self._new.append(_kind(self._sparse)(between(*rows, made.gaps[part])))
 

@@ -21,8 +21,9 @@ import pandas as pd
 
 from dsmote.neighbors.exact import Found, Groups, rescaled, scale_power, smallest_of_pairs
 
-_CELLS = 1 << 21  # products that are held at once
-_VALUES = 1 << 20  # values of pairs of rows that are compared at once
+_CELLS = 1 << 18  # products that are held at once: larger arrays are made of new pages each time
+_LEAST = 8  # and at least those of so many queries
+_VALUES = 1 << 17  # values of pairs of rows that are compared at once
 _TINY = 1e-300  # what squares that underflow may lose, together
 
 
@@ -112,7 +113,7 @@ class SparseSearch:
     def _nearest(self, rows: Any, places: np.ndarray, k: int, selves: np.ndarray) -> Found:
         squares = np.empty((len(places), k))
         found = np.empty((len(places), k), dtype=np.int64)
-        step = max(1, _CELLS // self.groups.n_unique)
+        step = max(_LEAST, _CELLS // self.groups.n_unique)
         for start in range(0, len(places), step):
             part = slice(start, start + step)
             block = rows[places[part]]
