@@ -4,7 +4,8 @@ Run: python tests/benchmarks/sparse_matrices.py [--only CASE] [--rows N] [--repe
 
 CSR, float64, density 0.5 %, samplers as they come; columns are drawn like words, the
 j-th in proportion to 1 / (j + 20). Each run is a process of its own:
-  texts     SMOTE, 500,000 x 8,000, 1 % minority rows: asked for are at most 4 GiB of resident memory and 300 seconds
+  texts     SMOTE, 500,000 x 8,000, 1 % minority rows: asked for are at most 4 GiB of resident
+            memory and 300 seconds
   smote, adasyn, tomek, enn
             20,000 x 5,000, 10 % minority rows, beside imbalanced-learn: asked for is a fifth of
             its time
