@@ -86,8 +86,7 @@ class Sampler(BaseEstimator):
     _parameter_constraints: ClassVar[Any] = _Constraints()
     #: Rows depend on `random_state`.
     _random = True
-    #: Sparse matrices are taken.
-    _takes_sparse: ClassVar[bool] = False
+    _takes_sparse: ClassVar[bool] = False  # of SciPy
     #: Attributes that only a table in memory gives, once it is resampled: what they are.
     _memory_only: ClassVar[dict[str, Any]] = {}
     #: Metadata that may be requested by routing.
@@ -283,9 +282,7 @@ class Sampler(BaseEstimator):
         return self._prepare(self._taken(table), class_counts, column)[0]
 
     def _taken(self, table: Table) -> Table:
-        if table.width is not None and not self._takes_sparse:
-            table.searched(None, self)
-        return table
+        return table if table.width is None or self._takes_sparse else table.searched(None, self)
 
     def _run(self, table: Table, given: tuple[Any, ...], *more: Any) -> Any:
         plan, work = self._prepare(table, *more)
@@ -333,14 +330,12 @@ class Sampler(BaseEstimator):
 
         # Where all columns are copied, or are categories, text and missing values are welcome.
         anything = self._any_kind or self._counts_levels
+        sparse = self._takes_sparse and getattr(self, "shrinkage", None) is None
         return _with_tag(Tags, "sampler_tags")(
             estimator_type="sampler",
             target_tags=TargetTags(required=True),
             input_tags=_with_tag(InputTags, "dataframe")(
-                sparse=self._takes_sparse and getattr(self, "shrinkage", None) is None,
-                string=anything,
-                allow_nan=anything,
-                dataframe=True,
+                sparse=sparse, string=anything, allow_nan=anything, dataframe=True
             ),
             sampler_tags=SimpleNamespace(sample_indices="sample_indices_" in self._memory_only),
         )
