@@ -92,7 +92,8 @@ def test_any_matrix(sampler, seed, density, steps):
 def test_dtypes_stay_and_whole_numbers_are_rounded_as_in_dense_rows(dtype):
     X, y = table()
     X.data *= 10
-    assert_as_dense(SAMPLERS["smote"], abs(X).astype(dtype), y)
+    X_res, _ = assert_as_dense(SAMPLERS["smote"], abs(X).astype(dtype), y)
+    assert (X_res.tocsr()[X.shape[0] :].data != 0).all()  # none of what was rounded to zero
     assert_as_dense(SAMPLERS["random"], abs(X).astype(dtype), y)
 
 
