@@ -307,3 +307,15 @@ def test_tasks_of_cells(parts: int, n_cells: int, tmp_path: Path) -> None:
     assert n_blocks == 3
     tasks = len(made.optimize().__dask_graph__())
     assert tasks == benchmark.n_tasks(parts, n_cells, n_blocks)
+
+
+def test_sparse_matrices(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    benchmark = import_module("sparse_matrices")
+    monkeypatch.setattr(benchmark, "child", lambda function, *args: function(*args))
+    numbers = benchmark.main(["--rows", "800", "--repeats", "1"])
+    assert {*numbers} == {*benchmark.CASES}
+    assert numbers["texts"]["dsmote"]["rows"] > 1_500
+    assert numbers["tomek"]["ratio"] > 0
+    assert "TomekLinks" in capsys.readouterr().out
