@@ -27,12 +27,14 @@ class Reading:
 
     partition_types: Mapping[str, str] = field(default_factory=dict)
     filters: Filters = ()
+    csv: tuple[tuple[str, Any], ...] = ()  # what is given of a job's section `csv`
 
     @classmethod
     def of(cls, job: Mapping[str, Any]) -> Reading:
         """Return it from the keys of a job, as plain data."""
         filters = tuple(tuple(map(tuple, every)) for every in job.get("filters") or ())
-        return cls(dict(job.get("partition_types") or {}), filters)
+        csv = tuple((job.get("csv") or {}).items())
+        return cls(dict(job.get("partition_types") or {}), filters, csv)
 
     @property
     def filtered(self) -> tuple[str, ...]:
