@@ -143,7 +143,8 @@ def test_text_that_is_not_utf8_is_named(tmp_path, encoding, likely, where, endin
     rows = f"{column},y\n" + "a,0\n" * 5000 + f"{value},1\n"
     data = rows.encode(encoding)
     file.write_bytes(gzip.compress(data) if ending == ".csv.gz" else data)
-    said = rf"t\{ending} is not UTF-8 text \(it has the byte 0x.*give its encoding, such as --encoding {likely} "
+    told = f"--encoding {likely} "
+    said = rf"t\{ending} is not UTF-8 text \(it has the byte 0x.*give its encoding, such as {told}"
     with pytest.raises(ValueError, match=said):
         open_source(str(file)).frame()
 
