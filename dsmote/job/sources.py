@@ -126,6 +126,13 @@ class Source:
         return tuple(sum(piece.rows for piece in pieces) for pieces in self.partitions)
 
     @property
+    def rows_held(self) -> int:
+        """Rows of the largest partition before filters leave some out; 0 without filters."""
+        if not self.filters:
+            return 0
+        return max(sum(piece.rows for piece in pieces) for pieces in self.partitions)
+
+    @property
     def largest_partition(self) -> int:
         """Bytes of the largest partition, where the files say; else 0."""
         if self.schema is None:
