@@ -4,7 +4,6 @@ Nothing is fetched from a network. What is not said in the pages themselves is m
 """
 
 import inspect
-import re
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 
-from shown import GROUPS, SHOWN, examples  # noqa: E402
+from shown import GROUPS, SHOWN, examples, filled  # noqa: E402
 
 import dsmote  # noqa: E402
 
@@ -91,9 +90,7 @@ sphinx_gallery_conf = {
 
 def show(app, docname, content):
     """Put text that stands elsewhere in the place of a comment that names it."""
-    content[0] = re.sub(
-        r"^<!-- shown here: (.+) -->$", lambda of: SHOWN[of[1]](), content[0], flags=re.M
-    )
+    content[0] = filled(content[0])
 
 
 def parameters(app, what, name, obj, options, signature, note):

@@ -2,7 +2,8 @@
 
 The gallery and the list of papers are made from the registry of samplers, the reference from
 `dsmote.__all__`; what lies beside the code (README.md, cluster/README.md, examples/README.md) is
-put where a comment `<!-- shown here: NAME -->` names it.
+put where a comment `<!-- shown here: NAME -->` names it. In the repository the paragraph below that
+comment says where to find it; the site has the text in its place.
 """
 
 import inspect
@@ -148,3 +149,13 @@ SHOWN = {
         "examples/README.md", "## A job every night\n", "The tests that run"
     ),
 }
+
+
+def filled(page):
+    """Return a page with the text that its comments name, in the place of what says where it is."""
+    return re.sub(
+        r"^<!-- shown here: (.+) -->\n(?:.+(?:\n|\Z))*",
+        lambda of: f"{SHOWN[of[1]]()}\n",
+        page,
+        flags=re.M,
+    )

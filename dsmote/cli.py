@@ -2,7 +2,8 @@
 
 Results go to the standard output, progress, log and messages to the standard error. The exit code
 is 0, 1 after a failure, 2 after wrong usage, 3 when there was nothing to do, 4 when memory does
-not suffice, 5 when data or parameters do not allow it, 130 after Ctrl-C. Only this module prints.
+not suffice, 5 when data or parameters do not allow it, 130 after Ctrl-C. Only this module and
+:mod:`dsmote.terminal` print.
 
 Commands import what they need when they run: importing pandas and Dask takes a second or more,
 which ``--help`` need not cost, and in which Ctrl-C would not yet be answered as it should.
@@ -10,14 +11,12 @@ which ``--help`` need not cost, and in which Ctrl-C would not yet be answered as
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import posixpath
 import signal
 import sys
 import threading
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +26,18 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from dsmote import __version__
+from dsmote.terminal import (
+    Display,
+    echo,
+    interrupted,
+    is_terminal,
+    logging_to_stderr,
+    print_json,
+    print_manifest,
+    progress_bar,
+    say,
+    visible_lines,
+)
 
 if TYPE_CHECKING:
     from dsmote.job.spec import JobSpec
@@ -49,151 +60,9 @@ SAMPLERS = {
     "combination": "combine",
 }
 INTERRUPTED = 130  # of the exit codes; those of errors are `dsmote.job.exit_code`'s
-#: Plain progress lines are this many seconds apart, at least.
-LINE_SECONDS = 2.0
-
-_interrupted = threading.Event()
 
 
-# --- What the user sees
-
-
-def echo(text: str, err: bool = False) -> None:
-    """Print text with the control characters of names in it made visible."""
-    click.echo(_visible_lines(text), err=err)
-
-
-def _visible_lines(text: str) -> str:
-    lines = text.split("\n")
-    if all(line.isprintable() for line in lines):
-        return text
-    from dsmote.plan.labels import visible
-
-    return "\n".join(map(visible, lines))
-
-
-def say(text: str, log_format: str | None = None, **fields: Any) -> None:
-    """Print how a command ended on the standard error, as the log is written there."""
-    if log_format == "json":
-        from dsmote.job.logs import JsonLines
-
-        record = {"name": "dsmote.cli", "levelname": "ERROR", "fields": fields}
-        record["msg"] = text.removeprefix("Error: ")
-        click.echo(JsonLines().format(logging.makeLogRecord(record)), err=True)
-        return
-    # Lines that go on are indented, so that none can pass for a message of its own.
-    first, *others = text.split("\n")
-    indented = (line if line.startswith("  ") or not line else f"  {line}" for line in others)
-    echo("\n".join([first, *indented]), err=True)
-
-
-def print_json(document: Any) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(document, indent=2, default=str))
-
-
-class Display:
-    """Progress: a bar on a terminal, plain lines elsewhere, or nothing.
-
-    Each call ends a run whose Ctrl-C was lost. Python drops an exception that a signal raises
-    inside a destructor or a callback of the garbage collector, and the program would go on.
-    """
-
-    def __init__(self, lines: bool = True, bar: Any = None) -> None:
-        self._lines, self._bar, self._of, self._last = lines, bar, "", 0.0
-        self._task = bar.add_task("starting", total=None, counts="") if bar else None
-
-    def stage(self, text: str) -> None:
-        self.check()
-        if self._bar:
-            self._bar.update(self._task, description=text)
-        elif self._lines:
-            echo(f"{text} ...", err=True)
-
-    def check(self) -> None:
-        if _interrupted.is_set():
-            raise KeyboardInterrupt
-
-    def planned(self, plan: Any) -> None:
-        self.check()
-        self._of = "at most " if plan.at_most else ""
-
-    def start(self, partitions: int, rows: int) -> None:
-        self._partitions, self._rows = partitions, rows
-        self._done = self._written = 0
-        self._began = self._last = time.monotonic()
-        if self._bar:
-            self._bar.reset(self._task, total=partitions, counts="")
-
-    def fits(self, done: int, total: int) -> None:
-        self.check()
-        now = time.monotonic()
-        if self._bar:
-            counts = f"{done:,}/{total:,} resamplings"
-            self._bar.update(self._task, total=total, completed=done, counts=counts)
-        elif self._lines and (done == total or now - self._last >= LINE_SECONDS):
-            self._last = now
-            echo(f"{done:,} of {total:,} resamplings", err=True)
-
-    def advance(self, partitions: int, rows: int) -> None:
-        self.check()
-        self._done += partitions
-        self._written += rows
-        if self._bar:
-            counts = f"{self._written:,} rows, {self._done:,}/{self._partitions:,} partitions"
-            self._bar.update(self._task, completed=self._done, counts=counts)
-            return
-        now, finished = time.monotonic(), self._done == self._partitions
-        if not self._lines or (now - self._last < LINE_SECONDS and not finished):
-            return
-        self._last = now
-        left = (now - self._began) / self._done * (self._partitions - self._done)
-        echo(
-            f"{self._done:,} of {self._partitions:,} partitions, {self._written:,} of "
-            f"{self._of}{self._rows:,} rows" + ("" if finished else f", about {left:.0f} s left"),
-            err=True,
-        )
-
-
-def progress_bar() -> Any:
-    """Return the bar, which is shown in a ``with`` statement."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
-    text, counts = TextColumn("{task.description}"), TextColumn("{task.fields[counts]}")
-    columns = (SpinnerColumn(), text, BarColumn(bar_width=None), counts, TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True, expand=True)
-
-
-def _is_terminal() -> bool:
-    return sys.stderr.isatty()
-
-
-class _Echo(logging.Handler):
-    """Writes lines where the standard error is at that moment: a live bar puts itself there."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            echo(self.format(record), err=True)
-        except Exception:
-            self.handleError(record)
-
-
-@contextmanager
-def logging_to_stderr(log_format: str | None, level: str) -> Iterator[None]:
-    """Write the log of dsmote on the standard error."""
-    from dsmote.job.logs import JsonLines, TextLines
-
-    logger, handler = logging.getLogger("dsmote"), _Echo()
-    handler.setFormatter(JsonLines() if log_format == "json" else TextLines())
-    with ExitStack() as undo:
-        undo.callback(logger.removeHandler, handler)
-        undo.callback(logger.setLevel, logger.level)
-        undo.callback(setattr, logger, "propagate", logger.propagate)
-        logger.addHandler(handler)
-        logger.setLevel(level.upper())
-        logger.propagate = False
-        yield
+# --- A job, from options to its result
 
 
 def execute(
@@ -214,7 +83,7 @@ def execute(
     from dsmote.plan.labels import first
 
     asked = log_format is not None or log_level is not None
-    logs, with_bar = asked or always_log, _is_terminal() and not quiet and not asked
+    logs, with_bar = asked or always_log, is_terminal() and not quiet and not asked
     level = "error" if quiet else log_level or ("warning" if with_bar else "info")
     log = logging_to_stderr(log_format, level) if logs else nullcontext()
     with progress_bar() if with_bar else nullcontext() as bar, log:
@@ -235,38 +104,6 @@ def execute(
         else:
             print_manifest(result.manifest or {}, warnings=not logs)
     raise click.exceptions.Exit(result.exit_code)
-
-
-def print_manifest(manifest: dict[str, Any], warnings: bool) -> None:
-    """Print what was done."""
-    from dsmote.plan import format_bytes
-    from dsmote.plan.labels import visible
-
-    classes = manifest["classes"]
-    counts = [name for name in ("before", "new", "dropped", "after") if name in classes[0]]
-    rows: list[tuple[str, ...]] = [("class", *counts)]
-    rows += [(visible(one["label"]), *(f"{one[name]:,}" for name in counts)) for one in classes]
-    label, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
-    for name, *numbers in rows:
-        cells = [f"{text:>{width}}" for text, width in zip(numbers, widths, strict=True)]
-        echo("  ".join([f"{name:<{label}}", *cells]))
-    if "test" in manifest:
-        echo(f"{manifest['rows']['test']:,} rows are held back and unchanged")
-    parts, memory = manifest["parts"], manifest["memory"]
-    echo(
-        f"{sum(part['rows'] for part in parts):,} rows in {len(parts)} part files, in total "
-        f"{format_bytes(manifest['bytes'])}: {manifest['job']['output']}"
-    )
-    peak = format_bytes(max(memory["peak_bytes"].values(), default=0))
-    # A sampler that only drops rows holds nothing that is worth projecting.
-    projected = memory.get("worker_bytes")
-    echo(
-        f"{manifest['seconds']:.1f} s, {manifest['sampler']} with seed "
-        f"{manifest['parameters']['seed']}; peak memory {peak}"
-        + ("" if projected is None else f", projected {format_bytes(projected)}")
-    )
-    for message in manifest["warnings"] if warnings else ():
-        echo(f"Warning: {message}", err=True)
 
 
 # --- How a command ends
@@ -317,12 +154,12 @@ def _signals() -> Iterator[None]:
         yield
         return
     received = 0
-    _interrupted.clear()
+    interrupted.clear()
 
     def interrupt(number: int, frame: Any) -> None:
         nonlocal received
         received += 1
-        _interrupted.set()
+        interrupted.set()
         if received > 2:
             os._exit(INTERRUPTED)
         if received == 1:
@@ -408,7 +245,7 @@ class JobCommand(click.Command):
         except click.exceptions.Exit:
             raise
         except click.ClickException as error:
-            error.__dict__["message"] = _visible_lines(error.message)
+            error.__dict__["message"] = visible_lines(error.message)
             if log_format != "json":
                 raise
             say(error.format_message(), log_format)
@@ -684,7 +521,7 @@ def advise(as_json: bool, quiet: bool, **given: Any) -> None:
 
     texts = {key: given[key] for key in ("input", "target")}
     spec = given_job(given, needs_output=False)
-    with progress_bar() if _is_terminal() and not quiet else nullcontext() as bar:
+    with progress_bar() if is_terminal() and not quiet else nullcontext() as bar:
         display = Display(lines=not quiet, bar=bar)
         how = {"learners": given.pop("learner"), **given}
         how |= {"stage": display.stage, "progress": display.fits}
@@ -794,3 +631,7 @@ def schema() -> None:
     from dsmote.job.spec import job_schema
 
     print_json(job_schema())
+
+
+if __name__ == "__main__":
+    main(prog_name="dsmote")

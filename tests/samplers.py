@@ -18,6 +18,13 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     # In small tables a cluster has hardly its share of the class.
     "kmeans": {"kmeans": {"kmeans_estimator": 3, "cluster_balance_threshold": 0.0}},
     "smotenc": {"smotenc": {"categorical_features": [2]}},
+    # In small tables no row may have most of its neighbours in its class.
+    "mdo": {"mdo": {"min_neighbors": 1}},
+    "geometric": {
+        "geometric": {},
+        "geometric-minority": {"selection_strategy": "minority", "truncation_factor": -0.5},
+        "geometric-majority": {"selection_strategy": "majority", "deformation_factor": 0.5},
+    },
     "near-miss": {
         "near-miss-1": {},
         "near-miss-2": {"version": 2},
@@ -60,6 +67,11 @@ def family(
 def having(parameter: str, names: dict[str, tuple[Any, Any]]) -> list[str]:
     """Return the names of those that have a parameter."""
     return [name for name, (kind, _) in names.items() if parameter in parameters_of(kind)]
+
+
+def lying(where: str, names: dict[str, tuple[Any, Any]]) -> list[str]:
+    """Return the names of those whose new rows lie so: see `Recipe.lies`."""
+    return [name for name, (kind, how) in names.items() if kind(**how)._recipe().lies == where]
 
 
 def table_of(name: str, n: int, minority: int) -> pd.DataFrame:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype
 
 from dsmote.advice import screen
 from dsmote.advice.result import CONTROL, Advice, judged
@@ -16,8 +16,9 @@ from dsmote.execute import read_frame, read_pair
 from dsmote.execute.columnar import as_pandas
 from dsmote.execute.partition import incomplete_columns, missing_labels
 from dsmote.execute.resources import compute
+from dsmote.execute.rows import factorized, numeric_values
 from dsmote.plan import Schema, plain, root_seed, shares, sort_labels
-from dsmote.plan.schema import column_name
+from dsmote.plan.schema import column_name, is_flag_dtype
 from dsmote.samplers.columns import nominal_features
 from dsmote.samplers.random_under import RandomUnderSampler
 
@@ -40,6 +41,8 @@ def draw(
     """Draw the rows that are looked at; which ones does not depend on the partitioning."""
     if (y is None) == (target is None):
         raise ValueError("advise takes X and y, or a frame and target=")
+    if isinstance(rows, bool) or not isinstance(rows, Integral) or rows < 1:
+        raise ValueError(f"rows is a whole number from 1 on, not {rows!r}")
     seed = root_seed(seed)
     table = read_pair(X, y) if target is None else read_frame(X, target)
     carry = [column_name(name) for name in carry]
@@ -47,7 +50,7 @@ def draw(
     named = [] if isinstance(categorical_features, str) else [table.names[i] for i in nominal]
     if named:  # beside those that can be nothing else
         nominal = sorted({*nominal, *nominal_features(table, "auto", carry)})
-    elif all(is_bool_dtype(table.dtypes[i]) for i in nominal):
+    elif all(is_flag_dtype(table.dtypes[i]) for i in nominal):
         nominal = []  # as in jobs: bools alone do not make a table mixed
     schema = table.schema(carry=carry, nominal=nominal, sampler="advise")
     counted = table.counted()
@@ -120,7 +123,7 @@ def _numbers(features: pd.DataFrame, schema: Schema) -> np.ndarray:
         if i in schema.nominal:
             columns.append(_codes(values))
             continue
-        column = _as_float(values, schema.columns[i].kind)
+        column, _ = numeric_values(values, schema.columns[i].kind)
         missing[i] = int(np.isnan(column).sum())
         infinite[i] = int(np.isinf(column).sum())
         columns.append(column)
@@ -135,22 +138,13 @@ def _numbers(features: pd.DataFrame, schema: Schema) -> np.ndarray:
 
 def _codes(values: pd.Series) -> np.ndarray:
     """Return the number of each category among the sorted ones, the last for missing values."""
-    codes, levels = pd.factorize(values)
-    texts = [str(plain(level)) for level in levels]
-    places = np.empty(len(texts) + 1)
-    places[np.array(sorted(range(len(texts)), key=texts.__getitem__), dtype=int)] = range(
-        len(texts)
-    )
-    places[-1] = len(texts)
+    codes, levels = factorized(values)
+    keys = [(gone, str(plain(of))) for gone, of in zip(levels.isna().tolist(), levels, strict=True)]
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    places = np.empty(len(levels))
+    places[order] = range(len(levels))
     numbers: np.ndarray = places[codes]
     return numbers
-
-
-def _as_float(values: pd.Series, kind: str) -> np.ndarray:
-    if kind in ("datetime", "timedelta"):
-        numbers = values.astype("int64").to_numpy(dtype=np.float64)
-        return np.where(values.isna(), np.nan, numbers)
-    return values.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def named_learners(learners: Any) -> dict[str, Any]:

@@ -181,11 +181,16 @@ def _of_any(model: Any, rows: Sample) -> Callable[..., np.ndarray]:
         handle_unknown="ignore", max_categories=INDICATORS, sparse_output=False
     )
     parts = [("c", indicators, rows.nominal), ("n", StandardScaler(), ~rows.nominal)]
-    encoder = ColumnTransformer(parts).fit(rows.X)
+    # Shares of a power of two are scaled to the same numbers, and their squares are numbers.
+    powers = np.where(rows.nominal, 0, np.frexp(np.abs(rows.X).max(axis=0))[1])
+    encoder = ColumnTransformer(parts).fit(np.ldexp(rows.X, -powers))
+
+    def encoded(X: np.ndarray) -> Any:
+        return encoder.transform(np.ldexp(X, -powers))
 
     def scores(X: np.ndarray, y: np.ndarray, weights: Any, held: np.ndarray) -> np.ndarray:
         how = {} if weights is None else {"sample_weight": weights}
-        return _scores(model.fit(encoder.transform(X), y, **how), encoder.transform(held))
+        return _scores(model.fit(encoded(X), y, **how), encoded(held))
 
     return scores
 

@@ -14,9 +14,12 @@ from dsmote.execute.recipe import NearestOfAll as NearestOfAll
 from dsmote.execute.recipe import Recipe as Recipe
 from dsmote.execute.recipe import Rows as Rows
 from dsmote.execute.recipe import SearchSpace as SearchSpace
+from dsmote.execute.recipe import Spread as Spread
 from dsmote.execute.recipe import Task as Task
+from dsmote.execute.recipe import displaced as displaced
 from dsmote.execute.recipe import on_segments as on_segments
 from dsmote.execute.recipe import other_classes as other_classes
+from dsmote.execute.recipe import toward_others as toward_others
 from dsmote.execute.recipe import vote_on as vote_on
 from dsmote.execute.tables import Table as Table
 from dsmote.execute.tables import read_frame as read_frame

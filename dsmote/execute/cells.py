@@ -89,7 +89,7 @@ from dsmote.plan.work import cell_work
 
 #: An index of a class that knows the neighbours of some base rows; which of its rows they are, and
 #: the first and the end of the new rows of each.
-Indexed = tuple[ClassIndex, np.ndarray, np.ndarray, np.ndarray]
+Indexed = tuple[ClassIndex, Rows, np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -255,19 +255,23 @@ class Cells(Search):
 
     def _make(self, layout: Any, boxes: Any, c: int) -> dict[str, np.ndarray]:
         files = made = 0
-        for index, bases, start, end in self._bases(layout, boxes, c):
+        for index, near, bases, start, end in self._bases(layout, boxes, c):
             copies = end - start
             first = np.cumsum(copies) - copies
             places = np.arange(copies.sum()) + np.repeat(start - first, copies)
             bases = np.repeat(bases, copies)
             for held in range(0, len(bases), CELL_NEW_ROWS):
-                self._send_made(f"{self._name('made', c)}-{files}", index, bases, places, held)
+                name = f"{self._name('made', c)}-{files}"
+                self._send_made(name, index, near, bases, places, held)
                 files += 1
             made += len(bases)
         return {"files": np.array(files), "rows": np.array(made)}
 
     def _bases(self, layout: Layout, boxes: dict[str, np.ndarray], c: int) -> Iterator[Indexed]:
-        """Yield base rows with their index, and where their new rows start and end."""
+        """Yield base rows with their index and the rows near them, and which new rows are theirs.
+
+        Of the rows near them those of the class are known that new rows may end at.
+        """
         rows, known = self.rows_of_cell(layout, c)
         asking, _, numbers = self.merged(layout, rows, c)
         for some in self.steps(rows, numbers):
@@ -301,7 +305,7 @@ class Cells(Search):
             marks = np.zeros(len(everyone), dtype=bool)
             marks[bases] = known["mark"].to_numpy()
         index = self._index(layout, everyone, marks, near)
-        return index, bases, known["start"].to_numpy(), known["end"].to_numpy()
+        return index, everyone, bases, known["start"].to_numpy(), known["end"].to_numpy()
 
     def _index(
         self, layout: Layout, rows: Rows, marks: Any, near: Any, nearest_all: Any = None
@@ -312,18 +316,26 @@ class Cells(Search):
         return ClassIndex(rows, bases, near, nearest_all, {}, False, rank, layout.decimals, state)
 
     def _send_made(
-        self, name: str, index: ClassIndex, bases: np.ndarray, places: np.ndarray, start: int
+        self,
+        name: str,
+        index: ClassIndex,
+        near: Rows,
+        bases: np.ndarray,
+        places: np.ndarray,
+        start: int,
     ) -> None:
         stop = min(len(bases), start + CELL_NEW_ROWS)
         made = []
         for low in range(start, stop, STEP):
             step = slice(low, min(stop, low + STEP))
-            made.append(self._made(index, bases[step], places[step]))
+            made.append(self._made(index, near, bases[step], places[step]))
         edges = np.array([block.start for block in self.blocks])
         block = np.searchsorted(edges, places[start:stop], side="right") - 1
         self.exchange.send(name, pa.concat_tables(made), block, len(edges))
 
-    def _made(self, index: ClassIndex, bases: np.ndarray, places: np.ndarray) -> pa.Table:
+    def _made(
+        self, index: ClassIndex, near: Rows, bases: np.ndarray, places: np.ndarray
+    ) -> pa.Table:
         draws = Draws(self.how.seed, self.cls.rank, 0, len(places), places)
         made = self.recipe.make(index, bases, draws, self.how.schema.rounded)
         rows = index.rows
@@ -332,19 +344,16 @@ class Cells(Search):
         new = replace(new, more={})
         more: dict[str, Any] = {"place": places, "neighbour": made.neighbours}
         more |= {"gap": made.gaps, "v": made.weights}
-        if self._tells_neighbours and rows.passthrough is not None and made.neighbours is not None:
-            at = np.searchsorted(rows.numbers, made.neighbours)
-            more |= arrays_of(rows.passthrough.take(at), "q")
+        if self.tells_neighbours and rows.passthrough is not None and made.neighbours is not None:
+            at = places_of(near.numbers, made.neighbours)
+            near = near if len(near) else rows  # any, where none is told of
+            assert near.passthrough is not None
+            more |= arrays_of(near.passthrough.take(np.maximum(at, 0)), "q") | {"told": at >= 0}
         return table_of(new, **{name: of for name, of in more.items() if of is not None})
 
     def made(self, layout: Layout, files: Sequence[dict[str, np.ndarray]]) -> MadeInCells:
         """Return where the new rows are."""
         return MadeInCells(self, layout, tuple(int(of["files"]) for of in files))
-
-    @property
-    def _tells_neighbours(self) -> bool:
-        """Whether the values that neighbours carry are wanted."""
-        return self.how.provenance == "full" and bool(self.how.schema.carried)
 
     # ---- the blocks
 
@@ -370,11 +379,11 @@ class Cells(Search):
 
         bases, neighbours = np.arange(len(rows)), column("neighbour")
         parents = rows
-        if neighbours is not None and self._tells_neighbours and rows.passthrough is not None:
+        if neighbours is not None and self.tells_neighbours and rows.passthrough is not None:
             # Parents are known by their numbers, of which those of bases come first.
             carried = frame_of(more.take(pa.array(order)), "q", rows.passthrough)
             others = replace(rows, numbers=neighbours, passthrough=carried)
-            parents = concatenated([rows, others])
+            parents = concatenated([rows, others.take(np.flatnonzero(column("told")))])
             first = np.unique(parents.numbers, return_index=True)[1]
             parents = parents.take(first)
             bases = np.searchsorted(parents.numbers, rows.numbers)

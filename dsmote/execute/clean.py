@@ -166,16 +166,16 @@ class AllRows(RankedRows):
 
     def measured(
         self, ids: np.ndarray, k: int, among: np.ndarray, measure: Measure, least: int
-    ) -> np.ndarray:
-        """Return what a function makes of the distances to the k nearest rows `among`.
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows, and what a function makes of the distances to the k nearest rows `among`.
 
-        It is at least k times the least distance. Only the values of the `least` rows of which it
-        is least (of equal ones, the first) have to be right; others may be larger.
+        It is at least k times the least distance. Rows may be left out, but none of the `least`
+        rows of which it is least (of equal ones, the first).
         """
         values = np.empty(len(ids))
         for some, far, _ in self._answers(np.asarray(ids, dtype=np.int64), k, among, 0.0):
             values[some] = measure(far)
-        return values
+        return ids, values
 
     def nearest(
         self, ids: np.ndarray, k: int, among: np.ndarray | None = None, eps: float = 0.0
@@ -446,23 +446,25 @@ def decide(parts: Sequence[Taken], task: Cleaning, each: Each | None = None) -> 
     check_counts(taken, task.plan)  # type: ignore[arg-type]
     decision = task.rule.decide(all_rows(taken.rows, taken.ranks, task, each))
     starts = np.concatenate([[0], np.cumsum(taken.lengths, dtype=np.int64)])
-    return kept_of(decision, taken.ranks, taken.rows.numbers, starts, task)
+    complete = np.zeros(int(starts[-1]), dtype=bool)
+    complete[taken.rows.numbers] = True
+    return kept_of(decision, taken.ranks, complete, starts, task)
 
 
 def kept_of(
-    decision: Decision, ranks: np.ndarray, numbers: np.ndarray, starts: np.ndarray, task: Cleaning
+    decision: Decision, ranks: np.ndarray, complete: np.ndarray, starts: np.ndarray, task: Cleaning
 ) -> Kept:
-    """Return what was decided about complete rows, known by number, as it is for all rows."""
+    """Return what was decided about complete rows as it is for all rows."""
     classes = task.plan.classes
-    stays = np.ones(int(starts[-1]), dtype=bool)
-    stays[numbers] = decision.stays
+    stays = np.ones(len(complete), dtype=bool)
+    stays[complete] = decision.stays
     gone = rank_counts(ranks[~decision.stays], len(classes)).tolist()
     counts = {c.label: c.before - gone[c.rank] for c in classes}
     moved = decision.moved
     if len(moved.rows):
         scaling = task.rule.scaling
         values = moved.values if scaling is None else scaling.unscaled(moved.values)
-        moved = Moved(numbers[moved.rows], values)
+        moved = Moved(np.flatnonzero(complete)[moved.rows], values)
     return Kept(stays, starts, decision.found, counts, moved)
 
 

@@ -107,12 +107,12 @@ class CellRows(Replayed):
 
     def measured(
         self, ids: np.ndarray, k: int, among: np.ndarray, measure: Measure, least: int
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the same as `AllRows.measured`."""
         values = np.empty(len(ids))
         for at, came in self._told(ids, self._asked(k, among), among):
             values[at] = measure(listed(came["distance"], k))
-        return values
+        return ids, values
 
     def reduced(self, ids: np.ndarray, k: int, reduce: Reduce) -> np.ndarray:
         """Return what a function makes of the classes of the k nearest rows."""
@@ -461,9 +461,10 @@ class CleanCells(Search):
         if decision is None:
             return rows.asked[-1]
         numbers = self._of_each_row("number", layout, np.int64)
+        complete = np.zeros(int(found.starts[-1]), dtype=bool)
         for place, first in enumerate(found.starts[:-1].tolist()):
-            numbers[layout.starts[place] : layout.starts[place + 1]] += first
-        return Asked(kept=kept_of(decision, ranks, numbers, found.starts, self.task))
+            complete[numbers[layout.starts[place] : layout.starts[place + 1]] + first] = True
+        return Asked(kept=kept_of(decision, ranks, complete, found.starts, self.task))
 
     def _of_each_row(self, what: str, layout: Layout, dtype: Any) -> np.ndarray:
         """Read what is known of all complete rows, a partition at a time."""

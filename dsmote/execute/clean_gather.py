@@ -126,7 +126,7 @@ def told(
     distances = np.sqrt(squares) / _units(rows, question)[:, None]
     if question.measure is not None:
         values = question.measure(distances)
-        known = np.isfinite(values)  # few are, where rows too far away are told nothing
+        known = np.isfinite(values) & (values <= question.limit * question.k)
         return rows.ids[known].astype(np.int32), values[known]
     return distances, ids.astype(np.int32)
 
@@ -173,24 +173,28 @@ class GatherRows(Replayed):
 
     def measured(
         self, ids: np.ndarray, k: int, among: np.ndarray, measure: Measure, least: int
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the same as `AllRows.measured`: a part of the rows tells which others matter."""
         if not len(ids) or not len(among):
-            return measure(np.full((len(ids), k), np.inf))
+            return ids, measure(np.full((len(ids), k), np.inf))
         question = replace(self.common, k=k, measure=measure)
-        some = np.zeros(len(ids), dtype=bool)
-        some[::_PART] = True
-        values = np.full(len(ids), np.inf)
-        rows, known = self._told(ids[some], among, question)
-        values[np.searchsorted(ids, rows)] = known
-        limit = np.inf
-        if 0 < least <= len(known):
-            limit = np.partition(known, least - 1)[least - 1] / k * (1 + 1e-9)
-        if not some.all():
-            question = replace(question, limit=float(limit))
-            rows, known = self._told(ids[~some], among, question)
-            values[np.searchsorted(ids, rows)] = known
-        return values
+        rows, values = self._told(ids[::_PART], among, question)
+        if len(ids) > 1:
+            limit = np.inf
+            if 0 < least <= len(values):
+                most = np.partition(values, least - 1)[least - 1]
+                rows, values = rows[values <= most], values[values <= most]
+                limit = most / k * (1 + 1e-9)
+            rest = np.ones(len(ids), dtype=bool)
+            rest[::_PART] = False
+            others = self._told(ids[rest], among, replace(question, limit=float(limit)))
+            rows, values = np.concatenate([rows, others[0]]), np.concatenate([values, others[1]])
+        if len(rows) < least:  # the others have nothing near: of equal ones, the first
+            more = np.setdiff1d(ids, rows)[: least - len(rows)]
+            rows = np.concatenate([rows, more])
+            values = np.concatenate([values, np.full(len(more), np.inf)])
+        order = np.argsort(rows)
+        return rows[order], values[order]
 
     def _told(
         self, ids: np.ndarray, among: np.ndarray | None, question: Question
@@ -255,8 +259,9 @@ def ask(
     if decision is None:
         return rows.asked[-1]
     starts = np.concatenate([[0], np.cumsum(seen.lengths, dtype=np.int64)])
-    numbers = np.delete(np.arange(starts[-1]), seen.missing)
-    return Question(kept=kept_of(decision, seen.ranks, numbers, starts, task))
+    complete = np.ones(int(starts[-1]), dtype=bool)
+    complete[seen.missing] = False
+    return Question(kept=kept_of(decision, seen.ranks, complete, starts, task))
 
 
 def _all_seen(parts: Sequence[Seen], *, task: Cleaning) -> Seen:

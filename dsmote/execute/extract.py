@@ -375,6 +375,8 @@ def nearest_here(
                     found.values[to, :, -1] = rows.weights[near]
 
     for here, asking in _by_group(rows, queries):
+        if recipe.others_only:
+            here = here[of.ranks[here] != queries.rank]
         if len(here) and len(asking):
             fill(here, asking)
     return found

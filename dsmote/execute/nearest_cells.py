@@ -70,8 +70,12 @@ class AllCells(Search):
         """Return the complete rows of a partition, with their classes."""
         found = reference_rows(here, schema=schema, ranks=self.ranks, recipe=self.recipe)
         weights = found.rows.weights if self.recipe.values else None
-        more = {"rank": found.ranks}
-        return replace(found.rows, integers={}, units={}, weights=weights, more=more)
+        rows = replace(found.rows, integers={}, units={}, weights=weights)
+        carried = [*schema.copied, *schema.carried]
+        if self.recipe.values and self.tells_neighbours:
+            columns = here.frame(schema).iloc[rows.numbers, sorted(carried)]
+            rows = replace(rows, passthrough=columns.reset_index(drop=True))
+        return replace(rows, more={"rank": found.ranks})
 
     def lay_out(self, found: Extract, *_: Any) -> AllLayout:
         """Cut the cells, and number the rows of the classes that ask."""
@@ -104,7 +108,8 @@ class AllCells(Search):
 
     def _bare(self, rows: Rows) -> Rows:
         """Return numbers and classes."""
-        return replace(rows, numeric=rows.numeric[:, :0], weights=None, group=None)
+        none = rows.numeric[:, :0]
+        return replace(rows, numeric=none, weights=None, group=None, passthrough=None)
 
     # ---- the cells
 
@@ -222,6 +227,7 @@ class TowardAll(Cells):
         step = max(1, len(rows) // self.recipe.values)  # values of no more rows than the cell has
         for some in self.all.steps(rows, numbers):
             everyone = self.all.with_others(of_all, rows, c, numbers[some])
+            own_rows = everyone.take(np.flatnonzero(everyone.more["rank"] == self.cls.rank))
             for low in range(some.start, some.stop, step):
                 here = slice(low, min(some.stop, low + step))
                 near, classes = _nearest(everyone, numbers[here])
@@ -237,7 +243,7 @@ class TowardAll(Cells):
                 of = bases.take(np.arange(here.start, here.stop))
                 index = self._index(layout, of, marks, None, nearest)
                 start, end = own["start"].to_numpy(), own["end"].to_numpy()
-                yield index, nearest.query_rows, start, end
+                yield index, own_rows, nearest.query_rows, start, end
 
 
 def _nearest(everyone: Rows, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -20,7 +20,7 @@ executor knows which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, NamedTuple
@@ -28,7 +28,17 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dsmote.kernels import extrapolate, extrapolate_exact, segment, segment_exact, vote
+from dsmote.kernels import (
+    MOST,
+    add_exact,
+    extrapolate,
+    extrapolate_exact,
+    normal,
+    on_ellipsoid,
+    segment,
+    segment_exact,
+    vote,
+)
 from dsmote.neighbors import (
     Axes,
     BruteIndex,
@@ -42,7 +52,16 @@ from dsmote.neighbors import (
     leading_axes,
     project,
 )
-from dsmote.plan import ClassPlan, Needs, Plan, Scaling, Schema, Stream, copies_with_replacement
+from dsmote.plan import (
+    ClassPlan,
+    Needs,
+    Plan,
+    Scaling,
+    Schema,
+    Stream,
+    copies_by_weight,
+    copies_with_replacement,
+)
 from dsmote.plan.draws import GAP, NEIGHBOUR, NOISE, VOTE, Scattered
 from dsmote.plan.profile import LevelCounts
 
@@ -113,6 +132,10 @@ class Draws:
     def rank(self, k: int) -> np.ndarray:
         """Which of the k neighbours, int64 in {0, ..., k - 1}."""
         return self._stream(*self._of, NEIGHBOUR).below(k, self.start, self.stop)
+
+    def normal(self, n: int) -> Iterator[np.ndarray]:
+        """Yield n normal draws."""
+        return (normal(self.noise(j)) for j in range(n))
 
     def gap(self) -> np.ndarray:
         """Place on the segment, float64 in [0, 1)."""
@@ -238,6 +261,11 @@ class ClassIndex:
         place = np.repeat(np.arange(len(first)), np.diff(first, append=len(bases)))
         return self.neighbours.query(bases[first], k)[1], place
 
+    def around(self, bases: np.ndarray, k: int) -> list[np.ndarray]:
+        """Return ascending bases, then the nearest of each, the second nearest, ..."""
+        near, place = self.nearest(bases, k)
+        return [bases, *near.T.take(place, axis=1)]
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -268,12 +296,18 @@ class Recipe:
     weighs_columns = False
     #: Nearest of all rows that are looked for.
     n_neighbors_all: ClassVar[Any] = 0
+    #: They are looked for among the rows of other classes.
+    others_only: ClassVar[bool] = False
     #: Those of them whose values are wanted.
     values: ClassVar[Any] = 0
+    #: Arrays as large as a step of new rows that making these takes.
+    temporaries: ClassVar[int] = 3
     #: All that :meth:`bases` and :meth:`prepare` read is how many rows there are, and what
     #: :func:`other_classes` says of the nearest of all rows; what `prepare` returns is an array,
     #: with a value for each row. With `values`, new rows are made of these and their base rows.
     counts_others: ClassVar[bool] = False
+    #: All that :meth:`prepare` reads is `ctx.blocks`; it returns an array, as above.
+    reads_blocks: ClassVar[bool] = False
     #: Rows that a model is fitted to, at most; 0 where none is.
     sample: ClassVar[Any] = 0
 
@@ -283,7 +317,11 @@ class Recipe:
 
         ``"segment"``: at `gap` between base row and neighbour; ``"mean"``: between base row and the
         mean of the class; ``"copy"``: where the base row lies; ``"noise"``: around it; ``"vote"``:
-        at the categories that base row and neighbours vote for.
+        at the categories that base row and neighbours vote for; ``"ball"``: as far from the base
+        row as `gap` of the way to the neighbour; ``"box"``: in each column between these two;
+        ``"range"``: among the values of the class. It does not look into ``"middle"``: between base
+        row and the mean of its neighbours; ``"gaussian"``: around that; ``"ellipsoid"``: around the
+        mean of the class.
         """
         return "segment" if type(self).make is Recipe.make else None
 
@@ -320,7 +358,8 @@ class Recipe:
             looks=self.surveys or self.n_neighbors_all > 0,
             copied=bool(self.scaling) + bool(self.n_components),
             estimators=self.sample > 0,
-            in_order=bool(self.n_components),
+            in_order=bool(self.n_components) or self.reads_blocks,
+            temporaries=self.temporaries,
         )
 
     def scaled_by(self, scaling: Scaling | None) -> Recipe:
@@ -330,6 +369,11 @@ class Recipe:
     def scaled(self, numeric: np.ndarray) -> np.ndarray:
         """Return the numbers that distances are taken of: scaled, if asked for."""
         return numeric if self.scaling is None else self.scaling.scaled(numeric)
+
+    @property
+    def units(self) -> np.ndarray | float:
+        """What scaled columns are multiples of."""
+        return 1.0 if self.scaling is None else np.array(self.scaling.spread)
 
     def engine(self, n_rows: int, sample: np.ndarray, codes: np.ndarray) -> Choice:
         """Take what was asked for, or choose by the directions that the rows spread in."""
@@ -395,15 +439,10 @@ class Recipe:
             engine = self.engine_all
             known = self.counts_others and (engine is None or engine.exact)
         else:
-            known = own == asks and not self.sample
+            known = (own == asks or self.reads_blocks) and not self.sample
         # Of rows projected to some axes the true neighbours are found.
         exact = replace(self, n_components=None).exact
         return exact and self.k > 0 and known and not (self.surveys or self.copies_rows)
-
-    def fits_cells(self, tells: bool) -> bool:
-        """Whether a class may be cut, where `tells` says that new rows tell what parents carry."""
-        # What the nearest of all rows carry does not lie in cells.
-        return self.in_cells and (self.by_row or not (tells and self.values > 0))
 
     @property
     def counted(self) -> int:
@@ -474,6 +513,73 @@ def on_segments(
     return Made(numeric, integers, codes, bases, ends.numbers, gaps, ends.weights)
 
 
+def displaced(
+    rows: Rows, bases: np.ndarray, steps: np.ndarray, rounded: np.ndarray, **more: Any
+) -> Made:
+    """Make new rows at steps from base rows, shape (n, d), which it changes.
+
+    `more` is what else is Made of them.
+    """
+    np.clip(steps, -MOST, MOST, out=steps)
+    if rounded.any():
+        steps[:, rounded] = np.rint(steps[:, rounded])
+    numeric = rows.numeric.take(bases, axis=0)
+    with np.errstate(over="ignore"):
+        numeric += steps
+    np.clip(numeric, -MOST, MOST, out=numeric)
+    integers = {}
+    for j, values in rows.integers.items():
+        unit = rows.units.get(j)  # steps in units of the last digit of a decimal
+        by = steps[:, j] if unit is None else np.rint(steps[:, j] * unit)
+        integers[j] = add_exact(values[bases], by)
+    return Made(numeric, integers, **({"codes": rows.codes[bases], "bases": bases} | more))
+
+
+def toward_others(
+    index: ClassIndex, bases: np.ndarray, ends: Ends, far: Callable[[np.ndarray], np.ndarray] | None
+) -> Ends:
+    """End at the nearest of all rows instead; where `far` is given, if it says that it is nearer.
+
+    Distances are computed here: what an engine says of one may differ in its last bit.
+    """
+    found, d = index.nearest_all, index.rows.numeric.shape[1]
+    assert found is not None
+    assert ends.numbers is not None
+    at = np.searchsorted(found.query_rows, bases)
+    values, numbers = found.values[at, 0], found.numbers[at, 0]
+    taken = numbers >= 0  # a group may have no such row
+    if far is not None:
+        taken &= far(values[:, :d]) < far(ends.points)
+    weights = ends.weights
+    if weights is not None:
+        weights = np.where(taken, values[:, -1], weights)
+    points = np.where(taken[:, None], values[:, :d], ends.points)
+    return Ends(points, np.where(taken, numbers, ends.numbers), weights)
+
+
+class Spread(NamedTuple):
+    """The mean of some rows, their principal axes and the variances along these."""
+
+    centre: np.ndarray
+    axes: np.ndarray
+    variances: np.ndarray
+
+    @classmethod
+    def of(cls, blocks: Callable[[], Iterable[np.ndarray]], columns: int) -> Spread:
+        """Find them, as :func:`leading_axes` does."""
+        centre, axes = leading_axes(blocks, columns)
+        n, squares = 0, np.zeros(axes.shape[1])
+        for block in blocks():
+            n, squares = n + len(block), squares + (project(block, centre, axes) ** 2).sum(axis=0)
+        return cls(centre, axes, squares / max(1, n))
+
+    def turned(self, rows: np.ndarray, normals: Sequence[np.ndarray]) -> np.ndarray:
+        """Return steps from rows to others of the same Mahalanobis distance from the mean."""
+        along = project(rows, self.centre, self.axes)
+        away = on_ellipsoid(along, self.variances, normals) - along
+        return project(away, np.zeros(away.shape[1]), self.axes.T)
+
+
 def vote_on(rows: Rows, voters: np.ndarray, draws: Draws) -> np.ndarray:
     """Let rows of the class, shape (n, k), vote on its categorical features."""
     (n, k), q = voters.shape, rows.codes.shape[1]
@@ -486,7 +592,7 @@ def vote_on(rows: Rows, voters: np.ndarray, draws: Draws) -> np.ndarray:
     return made
 
 
-def other_classes(nearest_all: NearestOfAll, m: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def other_classes(nearest_all: Any, m: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Count rows of other classes, and all rows, among the (m) nearest of all rows."""
     if nearest_all.counts is not None:
         return nearest_all.counts
@@ -517,6 +623,23 @@ class ClassContext:
         new = self.cls.new if new is None else new
         n = len(self.rows)
         return Bases(copies_with_replacement(n, new, self.seed, self.cls.rank, among, first))
+
+    def weighed(
+        self, weigh: Callable[[np.ndarray, np.ndarray], np.ndarray], name: str, what: str
+    ) -> Bases:
+        """Give rows copies by weights: of others, and all, among the nearest of all rows.
+
+        How many have some is reported by the name; `what` says what is missing where none has.
+        """
+        assert self.nearest_all is not None
+        every = np.zeros(len(self.rows))
+        every[self.nearest_all.query_rows] = weigh(*other_classes(self.nearest_all))
+        if self.eligible is not None:
+            every *= np.isin(np.arange(len(every)), self.eligible)
+        if not every.any():
+            raise ValueError(f"class {self.cls.label!r} has no row with {what}")
+        report = {name: int((every > 0).sum())}
+        return Bases(copies_by_weight(every, self.cls.new), None, report)
 
     def chosen(self, among: np.ndarray) -> np.ndarray:
         """Return those of some rows that may be bases."""

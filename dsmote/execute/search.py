@@ -275,6 +275,11 @@ class Search:
         """Return what goes with an answer."""
         return rows
 
+    @property
+    def tells_neighbours(self) -> bool:
+        """Whether the values that neighbours carry are wanted."""
+        return self.how.provenance == "full" and bool(self.how.schema.carried)
+
     def rows_of_cell(self, layout: Layout, c: int) -> tuple[Rows, pa.Table]:
         """Return the rows of a cell, and what is known of each."""
         names = self._names("cell", self.parts)

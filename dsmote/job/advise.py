@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import dask
 
@@ -59,7 +60,10 @@ def advise_files(
 
 
 def _drawn(spec: JobSpec, rows: int) -> Drawn:
-    source = open_source(spec.input, spec.format, reading=spec.reading)
+    try:
+        source = open_source(spec.input, spec.format, reading=spec.reading)
+    except FileNotFoundError as error:  # of a job it may be there at the next try
+        raise ValueError(str(error)) from error
     roles = {"target": [spec.target], "carry": spec.carry, "categorical": spec.categorical}
     check_columns(source, roles)
     # An index says which row it is, as in jobs.
@@ -87,10 +91,7 @@ def _job_text(advice: Advice, spec: JobSpec, given: Mapping[str, str]) -> str | 
         return None
     if spec.format is not None:
         job["format"] = spec.format
-    for name in ("carry", "categorical"):
-        if name in job["params"]:  # in texts, ${ begins a variable
-            names = map(spec.hidden.mask, job["params"][name])
-            job["params"][name] = [of.replace("${", "$${") for of in names]
+    job["params"] = _escaped(job["params"], spec.hidden.mask)
     text = io.StringIO()
     YAML().dump({**job, **given}, text)
     best = advice.named[advice.named["method"] != WEIGHTS].iloc[0]
@@ -99,6 +100,15 @@ def _job_text(advice: Advice, spec: JobSpec, given: Mapping[str, str]) -> str | 
         f"# {best['learner']}, {best['metric']}: {gain} over nothing, with the threshold "
         f"{best['threshold']:.4g}\n{text.getvalue()}"
     )
+
+
+def _escaped(value: Any, mask: Callable[[str], str]) -> Any:
+    """Return names and labels as a job file has them: in its texts, ${ begins a variable."""
+    if isinstance(value, Mapping):
+        return {_escaped(key, mask): _escaped(one, mask) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_escaped(one, mask) for one in value]
+    return mask(value).replace("${", "$${") if isinstance(value, str) else value
 
 
 def _output_of(input: str) -> str:

@@ -29,6 +29,13 @@ _ODD = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
 _MISSING = np.uint64(0x5851F42D4C957F2D)
+#: Text and bytes of any length, however Arrow keeps them.
+_TEXTS = (
+    *(pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
+    *(pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view),
+)
+#: Views, of which Arrow neither makes a dictionary nor takes rows, and what they are read as.
+VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 
@@ -64,9 +71,9 @@ def _bits(column: pa.Array) -> Iterator[np.ndarray]:
     if pa.types.is_null(of):
         yield np.full(len(column), _MISSING)
         return
-    if pa.types.is_string(of) or pa.types.is_large_string(of) or pa.types.is_binary(of):
+    if any(holds(of) for holds in _TEXTS):
         # Many values are few different ones, and these are found quickly.
-        coded = column.dictionary_encode()
+        coded = column.cast(VIEWS.get(of, of)).dictionary_encode()
         levels = np.append(_of_texts(coded.dictionary.cast(pa.large_binary())), _MISSING)
         yield levels[coded.indices.fill_null(len(levels) - 1).to_numpy(zero_copy_only=False)]
         return

@@ -676,9 +676,7 @@ def has_parameter(spec: JobSpec, name: str) -> bool:
 
 def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
     """Build the sampler that a job asks for; `columns` is an empty frame as the input."""
-    from pandas.api.types import is_bool_dtype
-
-    from dsmote.plan.schema import is_nominal_dtype
+    from dsmote.plan.schema import is_flag_dtype, is_nominal_dtype
 
     split_column = spec.split.column if spec.split else None
     # A new row is for what its base row is for, and lies in its folder, unless that is a feature.
@@ -687,7 +685,7 @@ def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
     excluded = {spec.target, *spec.carry, split_column}
     features = columns.drop(columns=[name for name in columns.columns if name in excluded])
     # A bool column is a number to SMOTE, so it alone does not make a table mixed.
-    flags = {name for name, dtype in features.dtypes.items() if is_bool_dtype(dtype)}
+    flags = {name for name, dtype in features.dtypes.items() if is_flag_dtype(dtype)}
     nominal = {name for name, dtype in features.dtypes.items() if is_nominal_dtype(dtype)}
     made = []
     for kind, (_, own) in zip(spec.kinds(mixed=bool(nominal - flags)), spec.steps, strict=True):

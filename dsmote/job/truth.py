@@ -37,11 +37,19 @@ from dsmote.job.files import open_fs
 from dsmote.job.outputs import TEST
 from dsmote.job.sources import Source, as_pandas, open_source
 from dsmote.job.spec import sampler_of
-from dsmote.job.written import Table, in_order
-from dsmote.kernels import bandwidth, extrapolate, extrapolate_exact, segment, segment_exact
+from dsmote.job.written import Table, in_order, without_views
+from dsmote.kernels import (
+    bandwidth,
+    extrapolate,
+    extrapolate_exact,
+    lengths,
+    segment,
+    segment_exact,
+)
 from dsmote.neighbors import BruteSearch, ValueDifferenceSearch
+from dsmote.neighbors.exact import scale_power
 from dsmote.plan import COPY, plain, scaling_of
-from dsmote.plan.labels import listed
+from dsmote.plan.labels import listed, visible
 
 #: Row groups that the sample is taken from, at most: others are not read for it.
 GROUPS = 32
@@ -74,11 +82,11 @@ def of_new_rows(
         if isinstance(given, str):
             yield "new rows", None, given
             return
-        sample = sampled(table, rows, seed)
+        sample, places = sampled(table, rows, seed)
         if not len(sample):
             yield "new rows", None, "the sample holds none"
             return
-        yield from Truth(table, *given, sample).checks()
+        yield from Truth(table, *given, sample, places).checks()
 
 
 # --- What is compared
@@ -89,7 +97,7 @@ def _given(table: Table, source: Source | None, place: int) -> tuple[Any, Any] |
     spec, last = table.spec(), place == len(table.steps()) - 1
     if table.makers > 1:
         return "several steps made rows, and those of the last one are not kept apart"
-    if place == 0 and source is not None:
+    if place == 0 and source is not None and _fits(table, source):
         frame = source.frame()
         if spec.split is not None:
             from dsmote.job.training import divide
@@ -100,11 +108,21 @@ def _given(table: Table, source: Source | None, place: int) -> tuple[Any, Any] |
     elif place:
         return "they are made from rows that an earlier step left, whose order is lost"
     else:
-        return "the input is not there, and the output does not hold it in order"
+        lacking = "is not there" if source is None else "has other columns than the output"
+        return f"the input {lacking}, and the output does not hold its rows in order"
     sampler = sampler_of(spec, frame._meta)
     ready = getattr(sampler, "_ready", None)
     seed = int(table.manifest["parameters"]["seed"])
     return (ready(seed)[place] if ready else sampler), frame
+
+
+def _fits(table: Table, source: Source) -> bool:
+    """Tell whether an input has the columns of the output; `originals` says what differs."""
+    try:
+        table.types_of(source)
+    except ValueError:
+        return False
+    return True
 
 
 def _originals(table: Table) -> Any:
@@ -123,7 +141,11 @@ def _originals(table: Table) -> Any:
     return frame[[name for name in frame.columns if name not in table.added]]
 
 
-def sampled(table: Table, rows: int, seed: int) -> pd.DataFrame:
+#: In which file of an output a row is, and which one there.
+Place = tuple[str, int]
+
+
+def sampled(table: Table, rows: int, seed: int) -> tuple[pd.DataFrame, list[Place]]:
     """Draw new rows of an output, from some row groups; columns as recorded."""
     rng = np.random.default_rng(seed)
     parts = [p for p in table.parts if table.folder(p) != TEST and table.is_new(p) is not False]
@@ -141,13 +163,14 @@ def sampled(table: Table, rows: int, seed: int) -> pd.DataFrame:
     total = sum(map(len, new))
     drawn = np.sort(rng.choice(total, min(rows, total), replace=False))
     ends = np.cumsum([0, *map(len, new)])
-    found = []
+    found, places = [], list[Place]()
     for (part, number, _), start, stop, own in zip(groups, ends, ends[1:], new, strict=False):
         at = drawn[(drawn >= start) & (drawn < stop)] - start
         if len(at):
-            names = [*table.columns[table.folder(part)]]
-            found.append(_rows_of(table, part, number, names, own[at]))
-    return join_frames(found) if found else pd.DataFrame()
+            found.append(_rows_of(table, part, number, table.names_of(part), own[at]))
+            before = sum(n for n, _ in table.footers[part["file"]].groups[:number])
+            places += [(part["file"], before + row) for row in own[at].tolist()]
+    return join_frames(found) if found else pd.DataFrame(), places
 
 
 def _group(table: Table, part: Any, number: int, names: Sequence[str]) -> np.ndarray:
@@ -167,7 +190,8 @@ def _rows_of(
         for batch in parquet.iter_batches(BLOCK, [number], use_threads=False):
             own = at[(at >= start) & (at < start + len(batch))] - start
             if len(own):
-                kept.append(batch.take(pa.array(own)))
+                types = pa.schema([f.with_type(without_views(f.type)) for f in batch.schema])
+                kept.append(batch.cast(types).take(pa.array(own)))
             start += len(batch)
     columns = {}
     for name, column in zip(kept[0].schema.names, pa.Table.from_batches(kept).columns, strict=True):
@@ -185,8 +209,16 @@ def _rows_of(
 class Truth:
     """A sample of new rows, beside the table that they were made from."""
 
-    def __init__(self, table: Table, sampler: Any, frame: Any, sample: pd.DataFrame) -> None:
+    def __init__(
+        self,
+        table: Table,
+        sampler: Any,
+        frame: Any,
+        sample: pd.DataFrame,
+        places: Sequence[Place],
+    ) -> None:
         self._table, self._sampler, self._frame, self._sample = table, sampler, frame, sample
+        self._lie = places
         read = read_frame(frame, table.target)
         self._schema = sampler._schema(read, None)
         self._recipe: Recipe = sampler._recipe()
@@ -209,6 +241,9 @@ class Truth:
         if self._asks_all:
             self._held[self._all] = []
         self._total = 0
+        #: The largest value of each numeric feature by class, and of all of them as compared.
+        self._most: dict[Any, np.ndarray] = {}
+        self._reach: dict[Any, float] = {}
 
     def _at(self, label: Any) -> np.ndarray:
         return np.array([own == label for own in self._labels])
@@ -232,10 +267,14 @@ class Truth:
             yield from self._of_bases()
 
     def _told(self, wrong: np.ndarray, what: str) -> str:
-        """Say how many rows are wrong, and from which bases some of them are made."""
-        some = listed((f"{n:,}" for n in self._bases[wrong][:SHOWN].tolist()), SHOWN)
+        """Say how many rows are wrong, where some of them are, and from which bases."""
+        some = [
+            f"row {row:,} of {visible(file)}, of base_row {self._bases[at]:,}"
+            for at in np.flatnonzero(wrong)[:SHOWN].tolist()
+            for file, row in [self._lie[at]]
+        ]
         of = f"{int(wrong.sum()):,} of {len(wrong):,} new rows"
-        return f"{of} {what} (such as those with base_row {some})"
+        return f"{of} {what} (such as {'; '.join(some)}; rows count from 0)"
 
     # --- Reading
 
@@ -266,6 +305,7 @@ class Truth:
             own = numbers[(numbers >= start) & (numbers < start + len(frame))]
             kept.append(frame.iloc[own - start])
             for label, of in rows.items():
+                self._measure(label, of.numeric)
                 size += of.numeric.nbytes + of.codes.nbytes + 8 * len(of.more) * len(of)
                 if self._held is not None:
                     self._held[label].append(of.moved(start))
@@ -274,6 +314,17 @@ class Truth:
             start += len(frame)
         self._total = start
         return join_frames(kept).set_axis(numbers[: sum(map(len, kept))])
+
+    def _measure(self, label: Any, numeric: np.ndarray) -> None:
+        """See how large the values of a class are: squares of large and small ones are none."""
+        most = np.abs(numeric).max(axis=0, initial=0.0)
+        self._most[label] = np.maximum(self._most.get(label, most), most)
+        reach = float(np.abs(self._recipe.scaled(numeric)).max(initial=0.0))
+        self._reach[label] = max(self._reach.get(label, 0.0), reach)
+
+    def _scale(self, label: Any) -> float:
+        """Return the power of two that rows of a class are multiplied by to compare them."""
+        return scale_power(np.array([[self._reach.get(label, 0.0)]]), self._weight(label))
 
     def _rows(self, label: Any) -> Iterator[Rows]:
         """Yield the rows of a class, as they are held or read once more."""
@@ -320,6 +371,10 @@ class Truth:
             wrong["lie further from their base row than noise of that size goes"] = far
             if spread and not far.any():
                 return False, spread
+        elif recipe.lies in _LIMITS:
+            known |= True
+            amiss, outside = _LIMITS[recipe.lies]
+            wrong[amiss] = ~copied & outside(self)
         said = [self._told(of, what) for what, of in wrong.items() if of.any()]
         if said:
             return False, listed(said, SHOWN)
@@ -331,6 +386,9 @@ class Truth:
             "copy": "where their base row is: they are equal",
             "noise": "around their base row, as far as noise of that size goes",
             "vote": "in the class of their base row",
+            "ball": "as far from their base row as gap says",
+            "box": "in the box between their base row and its neighbour",
+            "range": "in the range of the class in each column",
         }
         where = what[recipe.lies or "copy"]
         return True, f"{int(known.sum()):,} of {len(known):,} new rows lie {where}"
@@ -401,6 +459,42 @@ class Truth:
             right &= fits
         return right
 
+    def _numbers(self, frame: pd.DataFrame) -> np.ndarray:
+        return np.column_stack([values for values, _ in numeric_columns(frame, self._schema)])
+
+    def _slack(self, size: np.ndarray) -> np.ndarray:
+        """Return how far values of a size may be off for rounding: whole numbers by a half."""
+        return np.where(self._schema.rounded, 0.5, 0.0) + 1e-9 * size
+
+    def _off_ball(self) -> np.ndarray:
+        """Tell which rows are not as far from their base as `gap` says, on the way to the other."""
+        base, end, made = (self._numbers(f) for f in (self._base, self._end, self._sample))
+        slack = self._slack(np.abs([base, end, made]).max(axis=0))
+        start = self._recipe.scaled(base)
+        slack = np.abs(self._recipe.scaled(base + slack) - start)
+        far, wanted = (lengths(self._recipe.scaled(of) - start)[0] for of in (made, end))
+        return np.asarray(~(np.abs(far - self._gaps * wanted) <= lengths(slack)[0]))
+
+    def _outside_box(self) -> np.ndarray:
+        """Tell which rows have a value that is not between those of base and neighbour."""
+        base, end, made = (self._numbers(f) for f in (self._base, self._end, self._sample))
+        slack = self._slack(np.abs(base))
+        low, high = np.minimum(base, end) - slack, np.maximum(base, end) + slack
+        return np.asarray(((made < low) | (made > high)).any(axis=1))
+
+    def _outside_range(self) -> np.ndarray:
+        """Tell which rows have a value that no row of their class reaches."""
+        made, outside = self._numbers(self._sample), np.zeros(len(self._sample), dtype=bool)
+        for label in self._classes:
+            low, high, own = np.inf, -np.inf, self._of[label]
+            for rows in self._rows(label):
+                if len(rows):
+                    low = np.minimum(low, rows.numeric.min(axis=0))
+                    high = np.maximum(high, rows.numeric.max(axis=0))
+            slack = self._slack(np.abs([low, high]).max(axis=0))
+            outside[own] = ((made[own] < low - slack) | (made[own] > high + slack)).any(axis=1)
+        return outside
+
     def _values(self, frame: pd.DataFrame, i: int) -> tuple[pd.Series, str]:
         column = self._schema.columns[i]
         return frame[column.name].reset_index(drop=True), column.kind
@@ -414,8 +508,15 @@ class Truth:
             step = 10.0 ** -self._schema.columns[i].dtype.pyarrow_dtype.scale
         base, _ = numeric_values(self._values(self._base, i)[0], kind)
         scale = np.abs([expected, actual, base]).max(axis=0)
-        near: np.ndarray = np.abs(actual - expected) <= step + 1e-6 * scale * (kind == "float")
+        last = self._last_digit(i) if kind == "float" else 0.0
+        near: np.ndarray = np.abs(actual - expected) <= step + last * scale
         return near
+
+    def _last_digit(self, i: int) -> float:
+        """Return by which share of it a value of a column of floats may differ by rounding."""
+        dtype = getattr(self._schema.columns[i].dtype, "numpy_dtype", self._schema.columns[i].dtype)
+        half = getattr(dtype, "itemsize", 8) == 2
+        return max(1e-6, float(np.finfo(np.float16).eps) if half else 0.0)
 
     def _mean(self, label: Any) -> np.ndarray:
         return self._moments(label)[1]
@@ -423,32 +524,35 @@ class Truth:
     def _moments(self, label: Any) -> tuple[int, np.ndarray, np.ndarray]:
         """Return rows, means and standard deviations of the numeric features of a class."""
         n, mean, squares = 0, np.zeros(len(self._schema.numeric)), 0.0
+        # Each column as shares of a power of two: exact, and of a size whose square is a number.
+        powers = np.frexp(self._most.get(label, mean))[1]
         for rows in self._rows(label):
             if not len(rows):
                 continue
-            own, m = rows.numeric.mean(axis=0), len(rows)
+            values = np.ldexp(rows.numeric, -powers)
+            own, m = values.mean(axis=0), len(rows)
             step = own - mean
-            squares = (
-                squares + ((rows.numeric - own) ** 2).sum(axis=0) + step**2 * (n * m / (n + m))
-            )
+            squares = squares + ((values - own) ** 2).sum(axis=0) + step**2 * (n * m / (n + m))
             mean, n = mean + step * (m / (n + m)), n + m
-        return n, mean, np.sqrt(squares / max(1, n))
+        return n, np.ldexp(mean, powers), np.ldexp(np.sqrt(squares / max(1, n)), powers)
 
     def _noise(self, some: np.ndarray) -> tuple[np.ndarray, str | None]:
         """Tell which rows are too far from their base, and whether noise is of the right size."""
         given = self._sampler._shrinkage_of(self._classes)
         (starts, made) = (numeric_columns(f, self._schema) for f in (self._base, self._sample))
         step = np.column_stack([a - b for (a, _), (b, _) in zip(made, starts, strict=True)])
-        size = np.abs(np.column_stack([b for b, _ in starts]))
+        size = np.abs(np.column_stack([of for both in (starts, made) for of, _ in both]))
+        size = np.maximum(*np.split(size, 2, axis=1))
         unit = np.where(self._schema.rounded, 1.0, 0.0)
+        last = np.array([self._last_digit(i) for i in self._schema.numeric])
         far, shares = np.zeros(len(some), dtype=bool), []
         for label in self._classes:
             n, _, spread = self._moments(label)
             deviation = given[label] * bandwidth(n, len(spread)) * spread
             own = self._of[label] & some
-            limit = MOST_NOISE * deviation + unit + 1e-6 * size[own]
+            limit = MOST_NOISE * deviation + unit + last * size[own]
             far[own] = (np.abs(step[own]) > limit).any(axis=1)
-            floats = ~self._schema.rounded & (deviation > 1e-6 * (1 + size.max(axis=0)))
+            floats = ~self._schema.rounded & (deviation > last * size.max(axis=0))
             shares.append((step[own][:, floats] / deviation[floats]).ravel())
         ratio = np.concatenate(shares)
         n, mean = len(ratio), float(np.mean(ratio**2)) if len(ratio) else 1.0
@@ -471,7 +575,18 @@ class Truth:
             if self._engine(label) == COPY:
                 continue
             at = np.flatnonzero(self._of[label])
-            among = self._all if recipe.values else label
+            foreign = np.zeros(len(at), dtype=bool)
+            if recipe.others_only and recipe.values:  # those of other classes are asked alone
+                ends = self._end[self._table.target].map(plain).to_numpy(dtype=object)[at]
+                foreign = np.array([end != label for end in ends])
+                if foreign.any():
+                    to = at[foreign]
+                    squares, numbers, _ = self._nearest(to, self._all, 1, but=label)
+                    asked[to] = True
+                    tied = self._squares(to, self._all) <= squares[:, 0] * (1.0 + CLOSE)
+                    right[to] = (numbers[:, 0] == self._near[to]) | tied
+                at = at[~foreign]
+            among = self._all if recipe.values and not recipe.others_only else label
             squares, numbers, _ = self._nearest(at, among, k)
             asked[at] = True
             if recipe.lies != "vote":
@@ -537,25 +652,30 @@ class Truth:
         """Return the squared distance of each base row and its neighbour."""
         own = self._encoded(self._base.iloc[at], self._bases[at])
         both = join([own, self._encoded(self._end.iloc[at], self._near[at])], self._schema)
-        start, end = np.split(self._recipe.scaled(both.numeric), 2)
+        scale = self._scale(among)
+        start, end = np.split(self._recipe.scaled(both.numeric) * scale, 2)
         codes = np.split(both.codes, 2)
-        with np.errstate(over="ignore"):
-            squares = ((start - end) ** 2).sum(axis=1)
-        weight = self._weight(among)
+        squares = ((start - end) ** 2).sum(axis=1)
+        weight = self._weight(among) * scale
         return np.asarray(squares + weight**2 * (codes[0] != codes[1]).sum(axis=1))
 
     def _nearest(
-        self, at: np.ndarray, among: Any, k: int
+        self, at: np.ndarray, among: Any, k: int, but: Any = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return squares, numbers and labels of the k nearest of each base, by looking at all."""
-        weight = self._weight(among)
+        """Return squares, numbers and labels of the k nearest of each base, by looking at all.
+
+        Those of a class may be left out.
+        """
+        weight, scale = self._weight(among), self._scale(among)
         asking = self._encoded(self._base.iloc[at], self._bases[at])
         best = np.full((len(at), k), np.inf), np.full((len(at), k), 2**62)
         labels = np.full((len(at), k), None, dtype=object)
         for rows in self._rows(among):
+            if but is not None:
+                rows = rows.take(np.flatnonzero([one != but for one in rows.more["label"]]))
             for first in range(0, len(rows), BLOCK):
                 some = rows.take(np.arange(first, min(len(rows), first + BLOCK)))
-                near, ids = self._asked(asking, some, min(k + 1, len(some)), weight)
+                near, ids = self._asked(asking, some, min(k + 1, len(some)), weight, scale)
                 near = np.where(some.numbers[ids] == asking.numbers[:, None], np.inf, near)
                 own = some.more.get("label", np.full(len(some), None, dtype=object))
                 both = np.column_stack([best[0], near])
@@ -594,9 +714,9 @@ class Truth:
             yield "bases", not wrong.any(), self._told(wrong, what) if wrong.any() else said
 
     def _asked(
-        self, asking: Rows, some: Rows, k: int, weight: float
+        self, asking: Rows, some: Rows, k: int, weight: float, scale: float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return squares and places of the k nearest of some rows."""
+        """Return (scaled) squares and places of the k nearest of some rows."""
         both, n = join([asking, some], self._schema), len(asking)
         if self._recipe.lies == "vote":
             index: Any = ValueDifferenceSearch(
@@ -605,13 +725,12 @@ class Truth:
             points: Any = both.codes[:n]
         else:
             matrix = self._recipe.scaled(both.numeric)
-            index, points = BruteSearch(matrix[n:]), matrix[:n]
+            index, points = BruteSearch(matrix[n:], scale=scale), matrix[:n]
             if weight:
-                index = BruteSearch(matrix[n:], both.codes[n:], weight)
+                index = BruteSearch(matrix[n:], both.codes[n:], weight, scale)
                 points = np.column_stack([points, both.codes[:n]])
         squares, ids = index.nearest(index.scaled(points), k, np.full(n, -1))
-        with np.errstate(over="ignore"):
-            return squares / index.scale**2, ids
+        return np.asarray(squares), np.asarray(ids)
 
     def _elected(
         self, at: np.ndarray, label: Any, voters: np.ndarray
@@ -636,6 +755,14 @@ class Truth:
                 votes = Counter(known[j].get(number) for number in who)
                 outvoted[row] |= votes[value] < max(votes.values())
         return missing, outvoted
+
+
+#: What is wrong with a row that a sampler does not put there, and which rows that is so of.
+_LIMITS = {
+    "ball": ("are not as far from their base row as gap says", Truth._off_ball),
+    "box": ("do not lie in the box between base row and neighbour", Truth._outside_box),
+    "range": ("have a value that no row of their class reaches", Truth._outside_range),
+}
 
 
 def _key(value: Any) -> Any:

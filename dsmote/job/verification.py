@@ -18,6 +18,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ import pyarrow.compute as pc
 
 from dsmote.job.hashing import digest_of, row_hashes
 from dsmote.job.labels import plain_label
-from dsmote.job.logs import MASK
+from dsmote.job.logs import MASK, Secrets
 from dsmote.job.outputs import TEST
 from dsmote.job.reading import Reading
 from dsmote.job.sources import (
@@ -142,7 +143,8 @@ def verify(
     Raises
     ------
     ValueError
-        There is no such output, it has no manifest, or `input` is not there.
+        There is no such output, it has no manifest, or `input` is not there; or `rows` or `seed` is
+        none that can be.
 
     Notes
     -----
@@ -156,9 +158,17 @@ def verify(
     >>> found.ok, found.checks[0].detail  # doctest: +SKIP
     (True, '18 files of 24.1 MiB')
     """
+    for name, value, least in (("rows", rows, 1), ("seed", seed, 0)):
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+            raise ValueError(f"{name} is a whole number from {least} on, not {value!r}")
+    with Secrets().masked():  # of URLs, in errors
+        return _verified(os.fspath(output), None if input is None else os.fspath(input), rows, seed)
+
+
+def _verified(output: str, input: str | None, rows: int, seed: int) -> Verification:
     started = time.perf_counter()
-    table = Table(os.fspath(output))
-    source, why = _open_input(table, None if input is None else os.fspath(input))
+    table = Table(output)
+    source, why = _open_input(table, input)
     checks: list[Check] = [*_of_files(table)]
     failed = any(check.passed is False for check in checks if check.name != "contents")
     if not failed and not table.masked:
@@ -224,7 +234,7 @@ def _of_schema(table: Table, there: Sequence[Mapping[str, Any]]) -> Iterator[Che
         if isinstance(found, str):
             wrong.append(found)
             continue
-        table.footers[part["file"]] = found
+        table.see(found, part)
         rows = sum(n for n, _ in found.groups)
         if rows != part["rows"]:
             wrong.append(f"{visible(part['file'])} has {rows:,} rows, not {part['rows']:,}")
@@ -300,13 +310,15 @@ class Seen:
 
 
 def _labels(column: pa.ChunkedArray) -> Counter[str]:
-    found = pc.value_counts(column)
+    # Without those that are missing, among which whole numbers would be read as floats.
+    found = pc.value_counts(column.drop_null())
+    gone = Counter({MISSING: column.null_count} if column.null_count else {})
     labels = as_pandas(pa.table({"label": found.field("values")}))["label"]
     names = [
-        MISSING if gone else str(plain_label(v))
-        for v, gone in zip(labels, labels.isna(), strict=True)
+        MISSING if nan else str(plain_label(v))
+        for v, nan in zip(labels, labels.isna(), strict=True)
     ]
-    return Counter(dict(zip(names, found.field("counts").to_pylist(), strict=True)))
+    return gone + Counter(dict(zip(names, found.field("counts").to_pylist(), strict=True)))
 
 
 def _of_rows(
@@ -449,7 +461,7 @@ def _compared(table: Table, source: Source, seen: Seen) -> tuple[bool | None, st
         for folder in table.folders:
             _exhaust(seen.hashes(folder))
         return None, why
-    loaders = source.tables(_types(table, source))
+    loaders = source.tables(table.types_of(source))
     dropped, split = table.manifest["rows"].get("dropped", 0), table.folders != (".",)
     repeats = any(own.get("replacement") for own in table.steps())
     dropped = dropped or repeats  # as many rows may stay, and not be those of the input
@@ -501,28 +513,6 @@ def _incomparable(table: Table) -> str | None:
     if any(own.get("voting") not in (None, "hard") for own in table.steps()):
         return "ClusterCentroids gives rows the values of centres, but with voting: hard"
     return None
-
-
-def _types(table: Table, source: Source) -> pa.Schema:
-    """Return the columns of the input, in the types that they have in the output."""
-    part = table.parts[0]
-    known, keys = table.footers[part["file"]].schema, table.keys_of(part)
-    absent = [n for n in source.columns if n not in known.names and n not in keys]
-    if absent:
-        raise ValueError(f"columns of the input are not in the output: {listed(absent)}")
-    own = {*source.columns, *table.added}
-    more = [n for n in (*known.names, *keys) if n not in own]
-    if more:
-        raise ValueError(f"columns of the output are not in the input: {listed(more)}")
-    fields = []
-    for name in source.columns:
-        of = table.type_of(part, name) if name in keys else known.field(name).type
-        if source.schema is not None and name not in keys:
-            given = source.schema.field(name).type
-            if given != of:
-                raise ValueError(f"column {name!r} is {of}, in the input {given}")
-        fields.append(pa.field(name, of))
-    return pa.schema(fields)
 
 
 def _contained(

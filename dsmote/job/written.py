@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -14,18 +16,18 @@ import pyarrow as pa
 
 from dsmote.execute.resources import thread_count
 from dsmote.job.files import clear_errors, is_local
+from dsmote.job.hashing import VIEWS
 from dsmote.job.logs import MASK, Secrets
-from dsmote.job.sources import Footer, Piece, pieces_of, read_table, row_width
+from dsmote.job.sources import Footer, Piece, Source, pieces_of, read_table, row_width
 from dsmote.job.spec import JobSpec, load_job
 from dsmote.job.storage import Output
+from dsmote.plan.labels import listed
+from dsmote.samplers.registry import find_sampler
 
 #: Bytes read at once of a file whose checksum is taken.
 CHUNK = 1 << 20
-#: Columns that provenance adds, besides those of passthrough columns.
-ADDED = {
-    "flag": ("synthetic", "removed"),
-    "full": ("synthetic", "base_row", "neighbour_row", "gap"),
-}
+#: Columns that `provenance: full` adds, besides those of passthrough columns.
+FULL = ("synthetic", "base_row", "neighbour_row", "gap")
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -36,8 +38,8 @@ class Table:
 
     def __init__(self, url: str) -> None:
         self.url, self.hidden = url, Secrets()
-        output = Output(url)
         with clear_errors("read", url):
+            output = Output(url)
             there, manifest = output.fs.exists(output.target), output.read(output.manifest)
         if not there:
             raise ValueError(f"there is no output {url}: give the folder that a job wrote")
@@ -85,11 +87,25 @@ class Table:
         """The folders, those of a split or the output itself."""
         return tuple(dict.fromkeys(map(self.folder, self.parts)))
 
+    def see(self, footer: Footer, part: Mapping[str, Any]) -> None:
+        """Keep the footer of a part, which says how it is read."""
+        schema = footer.schema
+        for place, field in enumerate(schema):
+            schema = schema.set(place, field.with_type(without_views(field.type)))
+        self.footers[part["file"]] = footer._replace(schema=schema)
+
+    def names_of(self, part: Mapping[str, Any]) -> list[str]:
+        """Return the columns of a part: as recorded, or else as it has them."""
+        recorded = self.columns.get(self.folder(part))
+        if recorded is not None:
+            return [*recorded]
+        return [*self.footers[part["file"]].schema.names, *self.keys_of(part)]
+
     def marks(self, part: Mapping[str, Any]) -> bool:
         """Tell whether the rows of a part say if they are new."""
-        columns = self.columns.get(self.folder(part), {})
         # Of two steps that make rows, the last one's provenance takes all before for originals.
-        return self.makers < 2 and "synthetic" in self.added and "synthetic" in columns
+        one = self.makers < 2 and "synthetic" in self.added
+        return one and "synthetic" in self.names_of(part)
 
     @property
     def makers(self) -> int:
@@ -112,19 +128,49 @@ class Table:
         """Whether original rows lie in the order of the input."""
         return not (self.keys or self.mixed)
 
-    @property
+    @cached_property
     def added(self) -> set[str]:
-        """Columns that the input does not have."""
-        found = {name for names in ADDED.values() for name in names}
-        carried = [name for step in self.steps() for name in step.get("carry") or ()]
-        found |= {f"{name}_{of}" for name in carried for of in ("base", "neighbour")}
-        kinds = {step.get("provenance") for step in self.steps()}
-        return found if kinds & {"flag", "full"} else set()
+        """Columns that the input does not have: provenance refuses an input that has them."""
+        found = set[str]()
+        for name, own in self._named_steps():
+            if own.get("provenance") == "full":
+                carried = own.get("carry") or ()
+                found |= {*FULL, *(f"{c}_{of}" for c in carried for of in ("base", "neighbour"))}
+            elif own.get("provenance") == "flag":
+                kind: Any = find_sampler(name)
+                makes = kind._sampling_type == "over-sampling"
+                found.add("synthetic" if makes else "removed")
+        return found
+
+    def types_of(self, source: Source) -> pa.Schema:
+        """Return the columns of an input in the types that they have here, or refuse it."""
+        part = self.parts[0]
+        known, keys = self.footers[part["file"]].schema, self.keys_of(part)
+        absent = [n for n in source.columns if n not in known.names and n not in keys]
+        if absent:
+            raise ValueError(f"columns of the input are not in the output: {listed(absent)}")
+        own = {*source.columns, *self.added}
+        more = [n for n in (*known.names, *keys) if n not in own]
+        if more:
+            raise ValueError(f"columns of the output are not in the input: {listed(more)}")
+        fields = []
+        for name in source.columns:
+            of = self.type_of(part, name) if name in keys else known.field(name).type
+            if source.schema is not None and name not in keys:
+                given = without_views(source.schema.field(name).type)
+                if given != of:
+                    raise ValueError(f"column {name!r} is {of}, in the input {given}")
+            fields.append(pa.field(name, of))
+        return pa.schema(fields)
+
+    def _named_steps(self) -> list[tuple[str, dict[str, Any]]]:
+        shown = self.manifest["parameters"]
+        steps = shown.get("steps", [{self.manifest["sampler"]: shown}])
+        return [pair for step in steps for pair in step.items()]
 
     def steps(self) -> list[dict[str, Any]]:
         """Return the parameters of each step, as the manifest has them."""
-        shown = self.manifest["parameters"]
-        return [own for step in shown.get("steps", [{"": shown}]) for own in step.values()]
+        return [own for _, own in self._named_steps()]
 
     def spec(self) -> JobSpec:
         """Return the job."""
@@ -143,7 +189,10 @@ class Table:
         """Return rows of a part with some columns, those in the names of its folders too."""
         for name, text in self.keys_of(part).items():
             if name in names:
-                values = pa.array([text]).cast(self.type_of(part, name))
+                of = self.type_of(part, name)
+                time = pa.types.is_time(of)  # of which Arrow reads no text
+                value = datetime.time.fromisoformat(text) if time else text
+                values = pa.array([value]).cast(of)
                 column = pa.chunked_array([values]).take(pa.array(np.zeros(len(rows), np.int64)))
                 rows = rows.append_column(name, column)
         return rows.select(list(names))
@@ -157,7 +206,7 @@ class Table:
         """Return the type of a column that is in the names of folders."""
         recorded = self.columns.get(self.folder(part), {}).get(name, "string")
         try:
-            return pa.type_for_alias(recorded)
+            return without_views(pa.type_for_alias(recorded))
         except ValueError:  # categories
             return pa.string()
 
@@ -165,6 +214,11 @@ class Table:
         """Cut a part into pieces that can be held."""
         footer = self.footers[part["file"]]
         return pieces_of(footer, row_width(footer.schema))
+
+
+def without_views(of: pa.DataType) -> pa.DataType:
+    """Return a type that holds the same values, and of which Arrow can take rows."""
+    return VIEWS.get(of, of)
 
 
 def in_order(call: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:

@@ -348,9 +348,14 @@ class RowSearch(Search):
     _laid_out: LaidOut | None = None
 
     def __init__(
-        self, matrix: np.ndarray, codes: np.ndarray | None = None, weight: float = 0.0
+        self,
+        matrix: np.ndarray,
+        codes: np.ndarray | None = None,
+        weight: float = 0.0,
+        scale: float | None = None,
     ) -> None:
-        self.scale, self._weight = scale_power(matrix, weight), weight
+        """Index rows; their `scale` is given where they are some of a table, as that table has."""
+        self.scale, self._weight = scale or scale_power(matrix, weight), weight
         self._rows = matrix if self.scale == 1.0 else matrix * self.scale
         self._codes = no_codes(matrix) if codes is None else codes
         self._penalty = (weight * self.scale) ** 2
@@ -384,7 +389,7 @@ class RowSearch(Search):
             low, high = np.minimum(low, points.min(axis=0)), np.maximum(high, points.max(axis=0))
         centre = total / max(1, n)
         largest = np.maximum(high - centre, centre - low).max(initial=0.0)
-        unit = 2.0 ** -float(np.frexp(largest)[1])
+        unit = 2.0 ** min(1000.0, -float(np.frexp(largest)[1]))  # of the least numbers it is none
         table = np.empty((n, width + 1), dtype=np.float32)
         laid_out = LaidOut(shuffled, table, np.empty(n), centre, unit)
         for part in slices:

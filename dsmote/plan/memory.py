@@ -91,6 +91,7 @@ class Needs:
     grouped: bool = False  # neighbours are of the own group
     cells: bool = False  # no worker need hold the rows of a class: see Recipe.in_cells
     in_order: bool = False  # one task looks at all rows of a class, wherever they are
+    temporaries: int = 3  # arrays as large as a step of new rows that making these takes
     kept: int = 0  # rows of the class that it keeps, and compares with each other
     told: int = 0  # neighbours of each row that a cleaning method is told of at once
     few: int = 0  # rows of a cleaning method that may travel to all partitions
@@ -243,7 +244,8 @@ def class_memory(
         pairs = min(stepped * n_rows, SEARCH_CELLS // max(4, 1 if copied else n_numeric))
         workspace = max(workspace, 24 * stepped * n_numeric + 80 * pairs + 2**22)
     # New rows are made a step at a time: base rows, neighbours, and the way between them.
-    workspace = max(workspace * bool(needs.k), 24 * min(block_rows, STEP_ROWS) * n_numeric)
+    step = 8 * needs.temporaries * min(block_rows, STEP_ROWS) * n_numeric
+    workspace = max(workspace * bool(needs.k), step)
     # The numbers of the block, found with a workspace, become a frame, and that a table.
     generate = block_rows * (8 * n_numeric + 8 * n_categorical + 16 * needs.k + 40)
     generate += max(workspace, 2 * block_rows * row_bytes)

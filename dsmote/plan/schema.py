@@ -105,6 +105,12 @@ def is_nominal_dtype(dtype: Any) -> bool:
     )
 
 
+def is_flag_dtype(dtype: Any) -> bool:
+    """Tell whether a column of this dtype holds bools, which are numbers to SMOTE."""
+    # To pandas, categories of bools are bools, too.
+    return bool(pd.api.types.is_bool_dtype(dtype)) and not is_nominal_dtype(dtype)
+
+
 def _numeric_kind(dtype: Any) -> str | None:
     if isinstance(dtype, pd.ArrowDtype) and str(dtype).startswith("decimal"):
         return "decimal"

@@ -6,19 +6,26 @@ by itself has a comment behind it, and is none of them.
 """
 
 from dsmote.samplers.adasyn import ADASYN as ADASYN
+from dsmote.samplers.adoms import ADOMS as ADOMS
 from dsmote.samplers.all_knn import AllKNN as AllKNN
 from dsmote.samplers.borderline import BorderlineSMOTE as BorderlineSMOTE
 from dsmote.samplers.chain import Chain as Chain  # needs samplers
 from dsmote.samplers.cluster_centroids import ClusterCentroids as ClusterCentroids
 from dsmote.samplers.condensed import CondensedNearestNeighbour as CondensedNearestNeighbour
+from dsmote.samplers.distance_smote import DistanceSMOTE as DistanceSMOTE
 from dsmote.samplers.enn import EditedNearestNeighbours as EditedNearestNeighbours
+from dsmote.samplers.geometric import GeometricSMOTE as GeometricSMOTE
+from dsmote.samplers.gsmote import GSMOTE as GSMOTE
 from dsmote.samplers.instance_hardness import InstanceHardnessThreshold as InstanceHardnessThreshold
 from dsmote.samplers.kmeans import KMeansSMOTE as KMeansSMOTE
+from dsmote.samplers.mdo import MDO as MDO
+from dsmote.samplers.mgs import MGS as MGS
 from dsmote.samplers.ncr import NeighbourhoodCleaningRule as NeighbourhoodCleaningRule
 from dsmote.samplers.near_miss import NearMiss as NearMiss
 from dsmote.samplers.one_sided import OneSidedSelection as OneSidedSelection
 from dsmote.samplers.polynom_fit import PolynomFitSMOTE as PolynomFitSMOTE
 from dsmote.samplers.random import RandomOverSampler as RandomOverSampler
+from dsmote.samplers.random_smote import RandomSMOTE as RandomSMOTE
 from dsmote.samplers.random_under import RandomUnderSampler as RandomUnderSampler
 from dsmote.samplers.registry import make_sampler as make_sampler
 from dsmote.samplers.registry import samplers as samplers

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from dsmote.execute import Bases, ClassContext, Recipe, other_classes
+from dsmote.execute import Bases, ClassContext, Recipe
 from dsmote.neighbors import Engine
-from dsmote.plan import copies_by_weight
 from dsmote.samplers.base import OverSampler
 
 
@@ -33,20 +32,11 @@ class AdasynRecipe(Recipe):
 
     def bases(self, ctx: ClassContext) -> Bases:
         """Give each row copies in proportion to the share of other classes around it."""
-        assert ctx.nearest_all is not None
-        others, present = other_classes(ctx.nearest_all)
-        weights = np.zeros(len(ctx.rows))
-        weights[ctx.nearest_all.query_rows] = others / np.maximum(present, 1)
-        if ctx.eligible is not None:
-            weights *= np.isin(np.arange(len(weights)), ctx.eligible)
-        if not weights.any():
-            raise ValueError(
-                f"class {ctx.cls.label!r} has no row with a row of another class among its "
-                f"{self.k} nearest: ADASYN does not know where to make rows; use SMOTE, or a "
-                "larger n_neighbors"
-            )
-        near_others = int((weights > 0).sum())
-        return Bases(copies_by_weight(weights, ctx.cls.new), None, {"near_others": near_others})
+        what = (
+            f"a row of another class among its {self.k} nearest: ADASYN does not know where to "
+            "make rows; use SMOTE, or a larger n_neighbors"
+        )
+        return ctx.weighed(lambda n, m: n / np.maximum(m, 1), "near_others", what)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

@@ -399,6 +399,8 @@ class OverSampler(Sampler):
     _recipe_type: ClassVar[type[Recipe]] = Recipe
     #: Columns of which new rows have their base row's value: a job names the one it splits by.
     _inherited: ClassVar[tuple[Any, ...]] = ()
+    #: Numeric features of the last table: k, where None is asked for.
+    _n_numeric = 1
 
     def _recipe(self, **more: Any) -> Recipe:
         """Return what makes this sampler itself: its parameters as far as workers need them."""
@@ -409,7 +411,9 @@ class OverSampler(Sampler):
                 given[name] = getattr(self, name)
         if kind.k_name in known:
             how = getattr(self, "neighbors", "auto")
-            given["k"], given["neighbors"] = wanted_search(getattr(self, kind.k_name), how)
+            asked = getattr(self, kind.k_name)
+            asked = self._n_numeric if asked is None else asked
+            given["k"], given["neighbors"] = wanted_search(asked, how)
             given["fast"] = how == "fast"
         return kind(type(self).__name__, **(given | more))
 
@@ -481,6 +485,7 @@ class OverSampler(Sampler):
             )
         if self.provenance and table.is_frame:
             check_free(table.names, self.provenance, schema)
+        self._n_numeric = max(1, len(schema.numeric))
         return schema
 
     def _profiled(self, table: Table, schema: Schema, class_counts: Counts | None) -> Profile:
@@ -531,11 +536,11 @@ class OverSampler(Sampler):
         advised = advice(schema, profile, growing, self.scale is not None) if recipe.k else []
         lacking = profile.missing, profile.infinite  # of the same columns
         row_bytes = max(out.row_bytes(), profile.bytes // max(1, profile.rows))
-        route, name, full = self.route, type(self).__name__, self.provenance == "full"
+        route, name = self.route, type(self).__name__
         if route in ("gather", "cells"):  # most plans need not know what else may be asked for
             from dsmote.samplers.routes import over_sampler_route
 
-            route = over_sampler_route(route, recipe, table, schema, name, full)
+            route = over_sampler_route(route, recipe, table, name)
         plan = make_plan(
             sampler=name,
             seed=root_seed(self.random_state),
@@ -712,7 +717,7 @@ def needs_of(
         levels=sum(map(attrgetter("bytes"), profile.levels)),
         passthrough=passthrough,
         grouped=grouped,
-        cells=table.lazy and recipe.fits_cells(provenance == "full" and bool(schema.carried)),
+        cells=table.lazy and recipe.in_cells,
     )
 
 

@@ -16,9 +16,6 @@ from dsmote.samplers.cleaning import RuleSampler
 from dsmote.samplers.parameters import Range, allow
 
 
-_SOME = 8  # one of so many values
-
-
 def _mean(distances: np.ndarray) -> np.ndarray:
     """Return k times the mean of the distances that there are; inf where there is none."""
     there = np.isfinite(distances)
@@ -35,10 +32,7 @@ def _least(values: np.ndarray, n: int) -> np.ndarray:
     """Tell which are the n least values, of equal ones the first."""
     if n >= len(values):
         return np.ones(len(values), dtype=bool)
-    # Some tell how large the least may be, so that not all are copied.
-    some = values[::_SOME]
-    few = values[values <= np.partition(some, n)[n]] if n < len(some) else values
-    bound = np.partition(few, n)[n]
+    bound = np.partition(values, n)[n]
     least = values < bound
     least[np.flatnonzero(values == bound)[: n - int(least.sum())]] = True
     return least
@@ -67,19 +61,19 @@ class NearMissRule(Rule):
         near_to = np.flatnonzero(of.ranks == of.smallest)
         cut = of.targeted & (of.keep < of.counts)
         for rank in np.flatnonzero(cut):
-            rows = of.of_class(rank)
+            rows = of.of_class(int(rank))
             keep = int(of.keep[rank])
             if self.version == 2:
                 far = of.farthest(rows, self.k, near_to)
                 chosen = rows[_least(_mean(far), keep)]
             elif self.version == 1:
-                means = of.measured(rows, self.k, near_to, _mean, keep)
-                chosen = rows[_least(means, keep)]
+                near, means = of.measured(rows, self.k, near_to, _mean, keep)
+                chosen = near[_least(means, keep)]
             else:
                 named = of.nearest(near_to, self.pool, rows)[1]
                 named = np.unique(named[named >= 0])
-                near = of.nearest(named, self.k, near_to)[0]
-                chosen = named[_least(-_mean(near), keep)]
+                far = of.nearest(named, self.k, near_to)[0]
+                chosen = named[_least(-_mean(far), keep)]
                 if len(named) < keep:
                     warnings.warn(
                         f"class {of.labels[rank]!r} keeps {len(named):,} rows instead of {keep:,}: "
@@ -88,7 +82,7 @@ class NearMissRule(Rule):
                         UserWarning,
                         stacklevel=2,
                     )
-            stays[rows] = False
+            stays &= of.ranks != rank
             stays[chosen] = True
         return Decision(stays)
 

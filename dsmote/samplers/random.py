@@ -10,13 +10,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dsmote.execute import ClassContext, ClassIndex, Draws, Made, Recipe
-from dsmote.kernels import bandwidth, normal
+from dsmote.execute import ClassContext, ClassIndex, Draws, Made, Recipe, displaced
+from dsmote.kernels import MOST, bandwidth, normal
 from dsmote.plan import Profile, plain, sort_labels
 from dsmote.samplers.base import OverSampler
 from dsmote.samplers.parameters import Range, allow
-
-_MOST = float(np.finfo(np.float64).max)
 
 
 class CopyRecipe(Recipe):
@@ -50,19 +48,11 @@ class SmoothedRecipe(CopyRecipe):
 
     def make(self, index: ClassIndex, bases: np.ndarray, draws: Draws, rounded: np.ndarray) -> Made:
         """Add noise to copies."""
-        rows = index.rows
-        numeric = rows.numeric[bases]
-        integers = {}
+        steps = np.empty((len(bases), len(index.state)))
         for j, deviation in enumerate(index.state):
             with np.errstate(over="ignore"):  # beyond the largest float there is none
-                noise = np.clip(deviation * normal(draws.noise(j)), -_MOST, _MOST)
-                noise = np.rint(noise) if rounded[j] else noise
-                numeric[:, j] = np.clip(numeric[:, j] + noise, -_MOST, _MOST)
-            if j in rows.integers:
-                unit = rows.units.get(j)  # noise in units of the last digit of a decimal
-                steps = noise if unit is None else np.rint(noise * unit)
-                integers[j] = _moved(rows.integers[j][bases], steps)
-        return Made(numeric, integers, rows.codes[bases], bases)
+                steps[:, j] = deviation * normal(draws.noise(j))
+        return displaced(index.rows, bases, steps, rounded)
 
 
 def _spread(column: np.ndarray) -> float:
@@ -72,18 +62,7 @@ def _spread(column: np.ndarray) -> float:
     power = int(np.frexp(np.abs(column).max())[1])
     spread = np.ldexp(np.ascontiguousarray(column), -power).std()
     with np.errstate(over="ignore"):
-        return min(float(np.ldexp(spread, power)), _MOST)
-
-
-def _moved(values: np.ndarray, by: np.ndarray) -> np.ndarray:
-    """Add whole numbers to 64-bit ones, which end at the edge of their range."""
-    info = np.iinfo(values.dtype)
-    start = values.astype(np.uint64)
-    size = np.minimum(np.abs(by), 2.0**64 - 2048.0).astype(np.uint64)
-    above = np.uint64(info.max) - start
-    below = start - np.uint64(info.min % 2**64)
-    up = start + np.minimum(size, above)
-    return np.where(by >= 0, up, start - np.minimum(size, below)).astype(values.dtype)
+        return min(float(np.ldexp(spread, power)), MOST)
 
 
 @dataclass(kw_only=True, eq=False, repr=False)

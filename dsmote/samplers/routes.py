@@ -13,13 +13,11 @@ if TYPE_CHECKING:
 IN_MEMORY = "a table in memory is searched as a whole: pass it as a Dask collection"
 
 
-def over_sampler_route(
-    route: str, recipe: Recipe, table: Table, schema: Schema, name: str, everything: bool
-) -> str:
+def over_sampler_route(route: str, recipe: Recipe, table: Table, name: str) -> str:
     """Return the route of an over-sampler for the plan, which knows broadcast and cells.
 
     Where the rows of a class fit into a worker, they travel to every partition if the nearest of
-    all rows are looked for. `everything`: new rows tell of passthrough columns.
+    all rows are looked for.
     """
     wrong = ""
     if route in ("cells", "gather") and not table.lazy:
@@ -28,8 +26,6 @@ def over_sampler_route(
         wrong = f"{name} looks for no neighbours among all rows: pass route='broadcast' or 'cells'"
     elif route == "cells" and not recipe.in_cells:
         wrong = f"{name} asks for more than exact neighbours in the class"
-    elif route == "cells" and not recipe.fits_cells(everything and bool(schema.carried)):
-        wrong = "provenance='full' tells what parents carry, and cells of all rows do not hold it"
     _refuse(route, wrong)
     return "broadcast" if route == "gather" else route
 

@@ -41,7 +41,10 @@ JOB = "job"
 CONTAINERS = (*IN_MEMORY, *ON_DASK, JOB)
 ROWS, PARTS = 600, 4
 # The smallest table that clustering finds something in; nothing else depends on these.
-OPTIONS = {"kmeans": {"kmeans_estimator": 3, "cluster_balance_threshold": 0.0}}
+OPTIONS = {
+    "kmeans": {"kmeans_estimator": 3, "cluster_balance_threshold": 0.0},
+    "mdo": {"min_neighbors": 1},
+}
 
 
 def table(name: str) -> pd.DataFrame:

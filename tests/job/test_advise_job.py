@@ -83,6 +83,28 @@ def test_what_is_named_is_printed_and_written_as_a_job(frame, helped, tmp_path, 
     assert made["${id}"].isna().sum() == 150
 
 
+def test_a_job_of_many_classes_names_any_label(frame, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    own = screen.fit_scores
+
+    def fit_scores(candidate, learners, rows, held, seed):
+        scores = own(candidate, learners, rows, held, seed)
+        if (candidate.method, candidate.ratio) == ("random under", 0.5):
+            return scores
+        noise = np.random.default_rng(0).random(len(held))
+        return {name: 0.5 * of + noise for name, of in scores.items()}
+
+    monkeypatch.setattr(screen, "fit_scores", fit_scores)
+    labels = np.where(frame["y"] == "b", "${rare}", np.where(frame["id"] % 2, "$${a}", "${b:-c}"))
+    frame.assign(y=labels).to_parquet("in.parquet")
+    given = ("in.parquet", "--target", "y", "--carry", "id", *FAST, "--job", "job.yaml")
+    assert "job.yaml is ready" in call(*given).stdout
+    done = CliRunner().invoke(main, ["run", "job.yaml", "--quiet"])
+    assert done.exit_code == 0, done.output
+    made = pd.read_parquet("in-resampled")["y"].value_counts()
+    assert made["${rare}"] == 100 and made.sum() in (299, 300)
+
+
 def test_nothing_is_written_where_nothing_is_named(frame, tmp_path):
     frame.to_parquet(tmp_path / "t.parquet")
     found = call(tmp_path / "t.parquet", "--target", "y", *FAST, "--job", tmp_path / "job.yaml")
@@ -97,6 +119,7 @@ def test_nothing_is_written_where_nothing_is_named(frame, tmp_path):
     [
         (("--target", "z"), 5, "there is no column 'z' (given as target)"),
         (("--target", "y", "--carry", "q"), 5, "there is no column 'q' (given as carry)"),
+        (("--target", "y", "--rows", 99), 2, "99 is not in the range x>=100"),
         (("--target", "y", "--job", "in/0.parquet"), 5, "exists: remove it, or give another name"),
         (("--target", "y", "--figure", "f.txt"), 5, "ends in none of .png, .svg, .pdf"),
         (("--target", "y", "--learner", "GausianNB"), 5, "did you mean 'GaussianNB'"),
@@ -110,6 +133,11 @@ def test_errors_come_before_work(more, code, error, frame, tmp_path, monkeypatch
     frame.to_parquet("in/0.parquet")
     monkeypatch.setattr("dsmote.job.advise.advise_on", None)
     assert error in call("in", *more, code=code).output
+
+
+@pytest.mark.parametrize("given", ["nowhere.csv", "nowhere/", "nowhere/*.parquet"])
+def test_an_input_that_is_not_there_is_the_users_error(given, tmp_path):
+    assert "nowhere" in call(tmp_path / given, "--target", "y", code=5).output
 
 
 def test_a_figure_that_cannot_be_drawn_is_refused_before_work(tmp_path, monkeypatch):

@@ -186,7 +186,7 @@ GOOD = [
 BAD = [
     ("report: 1", "report", "must be true or false, not 1"),
     ("format: json", "format", "must be 'parquet' or 'csv'"),
-    ("sampler: rose", "sampler", "the samplers are: auto, adasyn, smote"),
+    ("sampler: rose", "sampler", "the samplers are: auto, adasyn, adoms"),
     ("sampler: [smote, randm]", "sampler", "did you mean 'random'"),
     ("sampler: []", "sampler", "a chain needs at least one sampler"),
     ("sampler: [smote, {random: {}, tomek: {}}]", "sampler", "mappings of one name"),

@@ -71,6 +71,7 @@ def test_keys_that_mean_no_label_or_several(rows, counts, message):
     [
         (NUMERIC, {}, SMOTE),
         (FLAGGED, {}, SMOTE),
+        (FLAGGED.astype({"flag": "category"}), {}, SMOTENC),
         (MIXED, {}, SMOTENC),
         (MIXED, {"carry": ("colour", "kind")}, SMOTE),
         (NUMERIC, {"categorical": ("n",)}, SMOTENC),

@@ -3,6 +3,7 @@
 Forged files have their checksums put into the manifest, so that these are not what finds them.
 """
 
+import datetime
 import hashlib
 import json
 import shutil
@@ -30,6 +31,7 @@ SMOTE_THEN_UNDER = [
     {"smote": {"sampling_strategy": 0.5, "provenance": "full"}},
     {"random-under": {"sampling_strategy": 0.8}},
 ]
+SMOTE_THEN_ENN = ["smote", {"enn": {"provenance": "flag"}}]
 UNDER_THEN_SMOTE = [{"random-under": {"sampling_strategy": 0.5}}, {"smote": {"provenance": "full"}}]
 MIXED = {"input": "mixed", "params": {**CARRIED, "provenance": "full"}}
 SPLIT = {"test_fraction": 0.2, "stratify": True}
@@ -197,11 +199,13 @@ def test_new_rows_of_every_over_sampler(tmp_path, variant):
     told = {check.name: check.passed for check in found.checks[6:]}
     # Clusters are not kept, so neighbours in them are not looked for.
     expected = {"places": True, "neighbours": None if name == "kmeans" else True}
-    if name in ("smoten", "random", "polynom-fit"):
+    if name in ("smoten", "random", "polynom-fit", "random-smote", "mdo", "mgs", "distance-smote"):
         del expected["neighbours"]
+    if name in ("mdo", "mgs", "distance-smote"):  # where these put rows is not looked into
+        expected["places"] = None
     if name in ("smoten", "smotenc"):
         expected["categories"] = True
-    if name in ("adasyn", "borderline", "svm", "safe-level"):
+    if name in ("adasyn", "borderline", "svm", "safe-level", "mdo"):
         expected["bases"] = True
     assert told == expected, found
 
@@ -466,6 +470,10 @@ def test_a_value_that_fewer_neighbours_have(made):
             "times the variance",
         ),
         ("polynom-fit", {}, setting("a", 0.5), "do not lie at"),
+        ("adoms", {}, setting("a", 0.5), "not as far from their base row as gap says"),
+        ("geometric", {}, setting("gap", 0.5), "not as far from their base row as gap says"),
+        ("gsmote", {}, setting("a", 9.5), "do not lie in the box between"),
+        ("random-smote", {}, setting("a", 9.5), "a value that no row of their class reaches"),
         ("svm", {}, setting("gap", -0.75), "gap that the sampler does not make"),
         (
             "borderline",
@@ -481,6 +489,29 @@ def test_rows_of_other_kinds_that_were_changed(tmp_path, sampler, params, change
     run_job({**job, "output": str(tmp_path / "out"), "params": {**params, **FULL}})
     forge(tmp_path / "out", change)
     assert says in failed(verify(tmp_path / "out"))["places"]
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+def test_a_neighbour_that_is_the_nearest_of_neither(foreign, tmp_path):
+    """GeometricSMOTE goes toward the k nearest of the class, or the nearest of other classes."""
+    table = table_of("geometric", 200, 60)
+    table.to_parquet(tmp_path / "in.parquet", index=False)
+    job = {"input": str(tmp_path / "in.parquet"), "target": "y", "sampler": "geometric"}
+    run_job({**job, "output": str(tmp_path / "out"), "params": FULL})
+    X, among = table[["a", "b", "c"]].to_numpy(), table["y"].to_numpy() != foreign
+
+    def change(frame):
+        base = X[int(frame.loc[0, "base_row"])]
+        far = np.where(among, ((X - base) ** 2).sum(axis=1), -1).argmax()
+        new = frame.loc[0, ["a", "b", "c"]].to_numpy(float)
+        frame.loc[0, "neighbour_row"] = far
+        frame.loc[0, "gap"] = np.linalg.norm(new - base) / np.linalg.norm(X[far] - base)
+        return frame
+
+    forge(tmp_path / "out", change)
+    told = failed(verify(tmp_path / "out"))
+    assert [*told] == ["neighbours"]
+    assert "1 of 80 new rows have a neighbour that is not among" in told["neighbours"]
 
 
 def test_which_rows_are_drawn_depends_on_the_seed(made):
@@ -638,3 +669,172 @@ def test_categories_of_any_kind(values, tmp_path, monkeypatch):
     found = verify("out")
     assert found.ok, str(found)
     assert {check.name for check in found.checks if check.passed} > {"schema", "originals"}
+
+
+# --- Columns of any type, name and size
+
+
+def verified(table, tmp_path, before=lambda: {}, **job):
+    """Run a job on a table, and verify what it wrote; `before` changes what is there."""
+    pq.write_table(table, tmp_path / "in.parquet")
+    given = {"input": str(tmp_path / "in.parquet"), "output": str(tmp_path / "out"), "target": "y"}
+    run_job({**given, "params": FULL, **job})
+    return verify(tmp_path / "out", **before())
+
+
+def with_column(name, values):
+    return pa.Table.from_pandas(numeric_frame()).append_column(name, values)
+
+
+TEXTS = ["a/b", "%20"] * 100
+BYTES = [b"a", b"bb", None, b""] * 50
+TIMES = [datetime.time(hour % 3, 5, 7, 9000) for hour in range(200)]
+COLUMNS = {
+    **{str(of): (BYTES, of) for of in (pa.binary(), pa.large_binary(), pa.binary_view())},
+    **{str(of): (TEXTS, of) for of in (pa.string(), pa.large_string(), pa.string_view())},
+    "time64": (TIMES, pa.time64("us")),
+    "time32": (TIMES, pa.time32("ms")),
+    "date32": ([datetime.date(2020, 1, 1 + day % 3) for day in range(200)], pa.date32()),
+}
+
+
+@pytest.mark.parametrize("of", COLUMNS)
+def test_columns_of_any_type(of, tmp_path):
+    found = verified(
+        with_column("c", pa.array(*COLUMNS[of])), tmp_path, params={**FULL, "carry": ["c"]}
+    )
+    assert found.ok, found
+    assert all(check.passed for check in found.checks), found
+    change = setting("c", b"other" if "binary" in of else None)
+    forge(tmp_path / "out", change, new=False)
+    assert "original row 0" in failed(verify(tmp_path / "out"))["originals"]
+
+
+@pytest.mark.parametrize("of", [of for of in COLUMNS if "binary" not in of])
+def test_folders_of_any_type(of, tmp_path):
+    found = verified(with_column("c", pa.array(*COLUMNS[of])), tmp_path, partition_by=["c"])
+    assert found.ok, found
+    assert all(check.passed for check in found.checks), found
+
+
+@pytest.mark.parametrize(
+    ("labels", "of"), [([1, 0], pa.int64()), ([True, False], pa.bool_()), (["1", "0"], pa.string())]
+)
+def test_labels_that_are_missing_in_rows_held_back(labels, of, tmp_path):
+    frame = numeric_frame()
+    fold = np.where(np.arange(200) % 5, "a", "b")
+    y = [None if f == "b" else labels[n != "rare"] for f, n in zip(fold, frame["y"], strict=True)]
+    table = pa.table({"a": frame["a"], "b": frame["b"], "fold": fold, "y": pa.array(y, of)})
+    found = verified(table, tmp_path, split=FOLD)
+    assert found.ok, found
+    assert "(missing)" not in found.checks[4].detail
+    assert "40 held back" in found.checks[4].detail
+
+
+@pytest.mark.parametrize(
+    ("name", "job"),
+    [
+        ("removed", {"params": FULL}),
+        ("removed", {"sampler": SMOTE_THEN_UNDER, "params": {"random_state": 0}}),
+        ("removed", {"sampler": UNDER_THEN_SMOTE, "params": {"random_state": 0}}),
+        ("base_row", {"params": {"provenance": "flag", "random_state": 0}}),
+        ("id_base", {"params": {"provenance": "flag", "carry": ["id"], "random_state": 0}}),
+        ("synthetic", {"sampler": "enn", "params": {"provenance": "flag"}}),
+        ("synthetic", {"sampler": SMOTE_THEN_ENN, "params": {"random_state": 0}}),
+    ],
+)
+def test_features_that_are_called_as_provenance_is(name, job, tmp_path):
+    """Those that this sampler's provenance does not add are features as others are."""
+    table = with_column(name, pa.array(numeric_frame()["a"] * 2))
+    table = table.append_column("id", pa.array(range(200)))
+    found = verified(table, tmp_path, **job)
+    assert found.ok, found
+    assert {check.name: check.passed for check in found.checks}["originals"]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda frame: frame.assign(more=1.5), "columns of the input are not in the output: more"),
+        (lambda frame: frame.drop(columns="b"), "columns of the output are not in the input: b"),
+        (lambda frame: frame.astype({"a": "str"}), "column 'a' is double, in the input large"),
+    ],
+)
+def test_an_input_of_other_columns_does_not_tell_where_new_rows_are_from(
+    change, says, made, home, tmp_path
+):
+    change(pd.read_parquet(home / "in")).to_parquet(tmp_path / "other.parquet")
+    found = verify(made("numbers"), input=tmp_path / "other.parquet")
+    assert {*failed(found)} == {"originals"}
+    assert says in failed(found)["originals"]
+    assert {"places", "neighbours"} <= {check.name for check in found.checks if check.passed}
+    found = verify(made("new rows only"), input=tmp_path / "other.parquet")
+    assert "has other columns than the output" in found.checks[-1].detail
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in square")  # of SMOTENC's weight
+@pytest.mark.parametrize("size", [1e160, 1e300, 1e-200, 1e-310])
+@pytest.mark.parametrize("kind", ["smote", "smotenc", "adasyn", "borderline", "random", "mean"])
+def test_values_whose_squares_are_no_numbers(size, kind, tmp_path):
+    frame = numeric_frame()
+    frame = frame.assign(a=frame["a"] * size, b=frame["b"] * size, n=1.0)
+    params = {"shrinkage": 0.3} if kind == "random" else {}
+    sampler = "polynom-fit" if kind == "mean" else kind
+    if kind == "smotenc":
+        frame["c"] = np.random.default_rng(0).choice(["x", "y", "z"], 200)
+    table = pa.Table.from_pandas(frame)
+    found = verified(table, tmp_path, sampler=sampler, params={**FULL, **params})
+    assert found.ok, found
+    forge(tmp_path / "out", setting("a", 9 * size))
+    assert "places" in failed(verify(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("kind", ["random", "polynom-fit", "smote"])
+def test_numbers_of_16_bits(kind, tmp_path):
+    """Their last digit is a thousandth of them."""
+    frame = numeric_frame()
+    frame = frame.assign(a=frame["a"] * 10 + 500, n=1.0)
+    frame = frame.astype({"a": "float16", "b": "float16"})
+    params = {"shrinkage": 1e-4} if kind == "random" else {}
+    table = pa.Table.from_pandas(frame)
+    found = verified(table, tmp_path, sampler=kind, params={**FULL, **params})
+    assert found.ok, found
+    forge(tmp_path / "out", setting("a", np.float16(600)))
+    assert "places" in failed(verify(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_new_rows_without_a_recorded_schema(made, shuffle):
+    output = made("mixed up" if shuffle else "numbers")
+    change_manifest(output, lambda manifest: manifest.pop("schema"))
+    told = {check.name: check.passed for check in verify(output).checks}
+    assert {name for name, passed in told.items() if not passed} == {"schema"}
+    assert told["places"] and told["counts"]
+
+
+@pytest.mark.parametrize("wrong", [{"rows": 0}, {"rows": -1}, {"rows": 1.5}, {"seed": -1}])
+def test_numbers_that_cannot_be(made, wrong):
+    with pytest.raises(ValueError, match=r"(rows|seed) is a whole number from [01] on, not"):
+        verify(made("plain"), **wrong)
+
+
+@pytest.mark.parametrize("given", ["output", "input"])
+def test_passwords_are_not_in_errors(given, made):
+    url = "ftp://me:hunter2@localhost:9/x"
+    how = {"output": url} if given == "output" else {"output": made("plain"), "input": url}
+    with pytest.raises(Exception, match="localhost") as caught:
+        verify(**how)
+    error = caught.value
+    while error is not None:
+        assert "hunter2" not in repr(error)
+        error = error.__cause__ or error.__context__
+
+
+def test_a_wrong_row_is_named_by_its_file(made):
+    output = made("numbers")
+    forge(output, setting("a", 0.5, 7))
+    told = failed(verify(output))["places"]
+    part = next(p for p in json.loads(manifest_of(output).read_text())["parts"] if p["new"])
+    assert f"row 7 of {part['file']}, of base_row " in told
+    frame = pd.read_parquet(output / part["file"])
+    assert told.endswith(f"base_row {frame['base_row'][7]:,}; rows count from 0)")

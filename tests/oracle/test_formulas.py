@@ -36,12 +36,12 @@ from dsmote import (
 )
 from dsmote.kernels import mixed_weight
 from dsmote.plan import wanted_rows
-from tests.samplers import family, having
+from tests.samplers import family, lying
 from tests.tables import mixed, naive_neighbours, overlapping
 
 FEW, LESS = 1, 2  # the classes that grow
 OVER = family()
-BETWEEN = [n for n in having("on_small_group", OVER) if n in having("missing", OVER)]
+BETWEEN = lying("segment", OVER)
 
 
 @functools.cache

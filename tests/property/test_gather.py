@@ -21,7 +21,9 @@ TRAVELS = {
     "one-sided, three": (OneSidedSelection, {"random_state": 3, "n_neighbors": 3, "n_seeds_S": 4}),
 }
 LOOKING = [
-    name for name in having("route", family()) if family()[name][0]()._recipe().n_neighbors_all
+    name
+    for name, (kind, how) in family().items()
+    if name in having("route", family()) and kind(**how)._recipe().n_neighbors_all
 ]
 
 

@@ -1,8 +1,13 @@
 """Advice: the rule, the candidates, the folds, what is refused and what is said."""
 
+import datetime
+import decimal
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 from sklearn.naive_bayes import GaussianNB
@@ -217,6 +222,37 @@ def test_text_is_categories_whatever_dtype_holds_it():
         assert other.X.tolist() == drawn[0].X.tolist()
 
 
+def test_missing_categories_are_the_last_in_any_dtype():
+    frame = pd.DataFrame({"a": np.arange(60.0), "y": np.arange(60) % 3 == 0})
+    for values in ([2, None, 1] * 20, ["b", None, "a"] * 20, [True, None, False] * 20):
+        sample = run.draw(frame.assign(c=pd.Categorical(values)), target="y").sample
+        assert sample.X[:3, 1].tolist() == [1, 2, 0]
+
+
+def test_what_is_no_category_is_named():
+    with pytest.raises(TypeError, match="column 'c' holds values that cannot be levels"):
+        run.draw(numbers(120, 24).assign(c=[[1]] * 120), target="y")
+
+
+@pytest.mark.parametrize("power", [900, -1030])
+def test_values_whose_squares_are_no_numbers(power, monkeypatch):
+    """Scaled, they are the same numbers, those of new rows by rounding."""
+    monkeypatch.setattr(screen, "RATIOS", (0.5,))
+    X, y = overlapping(160, 40)
+    X = np.round(64 * np.asarray(X)) / 64
+    boosting = HistGradientBoostingClassifier(max_iter=5, early_stopping=False)
+    learners = [boosting, GaussianNB(), LogisticRegression()]
+    every = [
+        advised(np.ldexp(X, by), y, learners=learners).table.query("learner != 'control'")
+        for by in (0, power)
+    ]
+    made = every[0]["method"].isin([screen.SMOTE, screen.BORDERLINE])
+    ours, theirs = (of["score"][~made].tolist() for of in every)
+    assert ours == theirs
+    if power > 0:
+        assert every[0]["score"].tolist() == pytest.approx(every[1]["score"].tolist())
+
+
 def test_named_columns_are_categories_and_bools_alone_are_numbers(rng):
     frame = numbers().assign(code=rng.integers(0, 3, 120), flag=rng.random(120) < 0.5)
     find = {"target": "y"}
@@ -226,9 +262,33 @@ def test_named_columns_are_categories_and_bools_alone_are_numbers(rng):
     assert named.categorical == ("code",)
 
 
-def test_moments_are_numbers():
-    frame = numbers().assign(when=pd.date_range("2020", periods=120))
-    assert len(set(run.draw(frame, target="y").sample.X[:, 3])) == 120
+@pytest.mark.parametrize("dtype", ["category", "bool", "boolean", "object"])
+def test_flags_are_features_in_any_dtype(dtype, rng):
+    values = rng.random(120) < 0.5
+    frame = numbers().assign(flag=pd.Series(values).astype(dtype))
+    sample = run.draw(frame, target="y").sample
+    assert sample.X[:, 3].tolist() == values.tolist()
+    # Categories are no numbers, whatever they are of.
+    assert sample.nominal[3] == (dtype in ("category", "object"))
+
+
+@pytest.mark.parametrize(
+    "dtype", ["date32[pyarrow]", "date64[pyarrow]", "timestamp[us][pyarrow]", "M8[s]"]
+)
+def test_moments_are_numbers(dtype):
+    when = pd.Series(pd.date_range("2020", periods=120))
+    drawn = run.draw(numbers().assign(when=when.astype(dtype)), target="y")
+    days = drawn.sample.X[:, 3] - drawn.sample.X[0, 3]
+    assert (days == days[1] * np.arange(120)).all() and days[1] > 0
+
+
+@pytest.mark.parametrize("dtype", ["date32[pyarrow]", "M8[s]", "m8[us]"])
+def test_missing_moments_are_named(dtype):
+    when = pd.Series(pd.to_timedelta([None, *range(119)], unit="D"))
+    when = when if dtype == "m8[us]" else pd.Timestamp("2020") + when
+    frame = numbers().assign(when=when.astype(dtype))
+    with pytest.raises(ValueError, match=r"'when' .1 missing"):
+        run.draw(frame, target="y")
 
 
 @pytest.mark.parametrize(
@@ -242,6 +302,11 @@ def test_moments_are_numbers():
             {"target": "y"},
             "class 1 has 1 row in .*collect more",
         ),
+        ({}, {"target": "y", "rows": -1}, "rows is a whole number from 1 on, not -1"),
+        ({}, {"target": "y", "rows": 0}, "rows is a whole number from 1 on, not 0"),
+        ({}, {"target": "y", "rows": 99.5}, "rows is a whole number from 1 on, not 99.5"),
+        ({}, {"target": "y", "rows": None}, "rows is a whole number from 1 on, not None"),
+        ({}, {"target": "y", "rows": True}, "rows is a whole number from 1 on, not True"),
         ({}, {"target": "y", "rows": 60}, "class 1 has 12 rows in .* .24 in the table.*raise rows"),
         (
             {"b": np.nan},
@@ -332,8 +397,8 @@ def test_what_is_named_becomes_a_job(monkeypatch):
     # The control is not blind.
     assert "a regularised learner without resampling" in str(advice)
     assert "as good: the gain may be that of a learner that over-fits" in str(advice)
-    json = advice.to_dict()
-    assert json["rare"] == "rare" and sum(row["named"] for row in json["table"]) == 2
+    found = advice.to_dict()
+    assert found["rare"] == "rare" and sum(row["named"] for row in found["table"]) == 2
 
 
 @pytest.mark.parametrize("method", screen.METHODS[2:])
@@ -368,6 +433,30 @@ def test_of_many_classes_the_rarest_is_found(monkeypatch):
     assert "3 classes; the rarest, rare, is compared with all others together" in str(advice)
     params = advice.job("in", "out")["params"]
     assert params["sampling_strategy"] == {"usual": 120, "other": 80}
+
+
+@pytest.mark.parametrize(
+    ("labels", "rare"),
+    [
+        ([1, 0], 1),
+        ([True, False], True),
+        ([1.5, 0.5], 1.5),
+        ([np.inf, 0.5], "inf"),
+        (["b", "a"], "b"),
+        ([b"b", b"a"], "b'b'"),
+        (pd.to_datetime(["2020-01-02", "2020-01-01"]), "2020-01-02 00:00:00"),
+        ([datetime.date(2020, 1, 2), datetime.date(2020, 1, 1)], "2020-01-02"),
+        ([datetime.timedelta(1), datetime.timedelta(2)], "1 day, 0:00:00"),
+        ([decimal.Decimal("1.5"), decimal.Decimal("0.5")], "1.5"),
+    ],
+)
+def test_any_label_goes_into_json(labels, rare, monkeypatch):
+    monkeypatch.setattr(screen, "RATIOS", ())
+    X, y = overlapping(90, 30)
+    y = np.asarray(pd.Series(list(labels), dtype=object)[1 - np.asarray(y)])
+    found = json.loads(json.dumps(advised(X, y).to_dict(), allow_nan=False))
+    assert (found["rare"], type(found["rare"])) == (rare, type(rare))
+    assert found["counts"][str(rare)] == 30
 
 
 def test_few_rows_are_warned_of():

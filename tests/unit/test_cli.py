@@ -283,7 +283,8 @@ def test_help_needs_neither_pandas_nor_dask():
 
 
 def test_the_commands_by_which_it_is_started():
-    assert run(sys.executable, "-m", "dsmote", "--version").stdout.startswith("dsmote, version")
+    for module in ("dsmote", "dsmote.cli"):
+        assert run(sys.executable, "-m", module, "--version").stdout.startswith("dsmote, version")
     if not any(point.name == "dsmote" for point in entry_points(group="dask_cli")):
         pytest.skip("the package is not installed, so that dask does not know of it")
     result = run(sys.executable, "-m", "dask", "dsmote", "plan", "absent", "--target", "y")

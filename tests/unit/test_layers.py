@@ -33,6 +33,7 @@ ALLOWED = {
     "advice": {"samplers", "execute", "kernels", "neighbors", "plan"},
     "cluster": {"plan"},
     "job": {"advice", "cluster", "samplers", "execute", "kernels", "neighbors", "plan", "root"},
+    "terminal": {"job", "plan"},
     "cli": {
         "advice",
         "cluster",
@@ -43,12 +44,13 @@ ALLOWED = {
         "neighbors",
         "plan",
         "root",
+        "terminal",
     },
     "__main__": {"cli"},
     "root": {"advice", "cluster", "job", "samplers", "plan"},
 }
 MAY_USE_DASK = {"execute", "job", "cluster", "cli"}
-MAY_TALK = {"cli", "__main__"}
+MAY_TALK = {"cli", "terminal", "__main__"}
 MAY_TOUCH_FILES = {"job", "cluster", "cli"}
 #: They ask the system how much memory a container has, and write scratch files.
 MAY_ALSO = ("execute/resources.py", "execute/exchange.py")

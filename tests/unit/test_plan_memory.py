@@ -28,6 +28,7 @@ from dsmote.plan.memory import (
     project,
 )
 from dsmote.plan.profile import count_levels
+from tests.samplers import family, lying
 from tests.tables import peak_of
 
 BASE = {
@@ -127,6 +128,24 @@ def test_what_a_block_from_a_tree_takes_is_projected(width, k, ties, block_peaks
     rows = sampler.plan_.blocks[0].rows
     assert rows == many - n
     assert len(sampler.plan_.blocks) == 1
+
+
+MOVED = [
+    name
+    for where in ("ball", "box", "gaussian", "ellipsoid", "middle", "range")
+    for name in lying(where, family())
+]
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_what_a_block_of_new_rows_off_segments_takes_is_projected(name, block_peaks):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(20_600, 60))).add_prefix("x")
+    frame["y"] = np.repeat([1, 0], [300, 20_300])
+    kind, how = family(random_state=0)[name]
+    sampler = kind(**how)
+    last_partition(sampler, frame)
+    assert max(block_peaks) <= sampler.plan_.memory.generate_bytes
 
 
 @pytest.mark.parametrize(

@@ -189,9 +189,26 @@ def test_reference_gallery_and_papers_have_every_name(monkeypatch):
     papers = shown.papers()
     lacking = [kind for kind in class_names().values() if f"dsmote.{kind}`" not in papers]
     assert lacking == ["ClusterCentroids"]  # nobody wrote one
+
+
+def test_pages_say_something_in_the_repository_too(monkeypatch):
+    """Below a comment that the site fills is a link to what it is filled with."""
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    import shown
+
+    filled = set()
     for page, text in PAGES.items():
         for name in re.findall(r"<!-- shown here: (.+) -->", text):
-            assert shown.SHOWN[name]().strip(), f"{page}: {name}"
+            below = re.search(f"<!-- shown here: {re.escape(name)} -->\n((?:.+\n)+)", text)
+            assert below, f"{page} says nothing in the place of {name}"
+            links = re.findall(r"\]\((?!http)([^)#]+)", below[1])
+            assert links, f"{page} does not lead to {name}"
+            assert all((ROOT / page).parent.joinpath(link).exists() for link in links), page
+            site = shown.filled(text)
+            assert shown.SHOWN[name]().strip() in site and below[1] not in site
+            assert "<!-- shown" not in site and len(site.splitlines()) > len(text.splitlines()) - 3
+            filled.add(name)
+    assert filled == {*shown.SHOWN}
 
 
 def test_the_first_screen_has_the_numbers_of_the_benchmarks(monkeypatch):

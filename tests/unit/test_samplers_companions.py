@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from dsmote import SMOTE, SMOTEN, KMeansSMOTE, RandomUnderSampler
-from tests.samplers import family, having, table_of
+from tests.samplers import family, having, lying, table_of
 from tests.tables import assert_same_bits, both_ways, dask_array, dask_frame, numbers
 
 N, FEW = 120, 40
@@ -15,8 +15,9 @@ X, Y = TABLE.drop(columns="y"), TABLE["y"]
 OVER = family()
 EACH = pytest.mark.parametrize("name", OVER)
 SEARCHING = having("on_small_group", OVER)
-BETWEEN = [name for name in SEARCHING if name in having("missing", OVER)]
-COPYING = [name for name in OVER if name not in BETWEEN]
+BETWEEN = lying("segment", OVER)
+TOWARD = [*BETWEEN, *lying("ball", OVER), *lying("box", OVER)]  # one neighbour
+GAPS = [n for lies in ("segment", "ball", "mean", "middle", "range") for n in lying(lies, OVER)]
 
 
 def sampler(name, **more):
@@ -55,8 +56,8 @@ def test_provenance_and_carried_columns_of_the_parents(name):
     near, known = new["neighbour_row"], new["id_neighbour"].notna()
     assert known.tolist() == near.isin(np.flatnonzero(Y == 1)).tolist()
     assert (new["id_neighbour"] - 1_000)[known].tolist() == near[known].tolist()
-    assert near.isna().all() == (name in COPYING)
-    assert new["gap"].isna().all() == (name in ("random", "smoothed", "smoten"))
+    assert near.isna().all() == (name not in TOWARD)
+    assert new["gap"].isna().all() == (name not in GAPS)
     if name == "random":
         assert_same_bits(new[list(X.columns)], X.iloc[base])
 
