@@ -47,7 +47,7 @@ __all__ = ["main"]
 Command = Callable[..., Any]
 
 #: Keys of a job that the commands have options for.
-PLANNED = ("target", "format", "sampler", "params", "cluster")
+PLANNED = ("target", "format", "partition_types", "filters", "sampler", "params", "cluster")
 WRITTEN = (
     *("split", "mode", "if_exists", "partition_by", "row_group_rows", "compression", "shuffle"),
     *("report", "resume"),
@@ -205,6 +205,7 @@ def _nothing(record: logging.LogRecord) -> bool:
 
 #: Options that are not called as their keys are.
 NAMES = {
+    "filters": "--filter",
     "split.column": "--split-column",
     "split.seed": "--split-seed",
     "cluster.address": "--scheduler",
@@ -305,7 +306,7 @@ def _options(
             yield KeyOption(
                 [NAMES.get(".".join(path), f"--{key.replace('_', '-')}")],
                 path,
-                yaml=bool(types - {"string", "array", "boolean"}),
+                yaml=key == "filters" or bool(types - {"string", "array", "boolean"}),
                 required=key in schema.get("required", ()) and not above,
                 help=text,
                 is_flag=types == {"boolean"} or None,

@@ -61,7 +61,7 @@ def advise_files(
 
 def _drawn(spec: JobSpec, rows: int) -> Drawn:
     try:
-        source = open_source(spec.input, spec.format)
+        source = open_source(spec.input, spec.format, reading=spec.reading)
     except FileNotFoundError as error:  # of a job it may be there at the next try
         raise ValueError(str(error)) from error
     roles = {"target": [spec.target], "carry": spec.carry, "categorical": spec.categorical}

@@ -17,6 +17,15 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.utils import glob_translate
 
+from dsmote.job.reading import (
+    Reading,
+    check_filters,
+    folder_values,
+    kept_files,
+    restricted,
+    typed_folders,
+)
+
 #: Name endings by format; compressed CSV is found by the ending before the last.
 ENDINGS = {"parquet": (".parquet", ".parq", ".pq"), "csv": (".csv",)}
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd", ".zip": "zip"}
@@ -57,6 +66,8 @@ class InputFiles:
     files: tuple[str, ...]  # what a worker opens: absolute paths, or URLs with their protocol
     format: str
     marks: tuple[str, ...]  # of each file, its size and entity tag, or else time
+    folders: Any = None  # the schema of the columns in the names of folders
+    extra: tuple[dict[str, Any], ...] = ()  # of each file, values of columns it does not hold
 
     @property
     def stamp(self) -> str:
@@ -125,7 +136,9 @@ def clear_errors(what: str, path: str) -> Iterator[None]:
         raise OSError(f"cannot {what} {path}: {why}") from error
 
 
-def list_files(url: str, format: str | None = None) -> InputFiles:
+def list_files(
+    url: str, format: str | None = None, *, reading: Reading | None = None
+) -> InputFiles:
     """Find the files of a file, folder or glob; their format, if not given, is in their names.
 
     Files and folders whose names begin with ``_`` or ``.`` are not part of a table and are left
@@ -144,14 +157,9 @@ def list_files(url: str, format: str | None = None) -> InputFiles:
             found = [file for match in matches for file in _files_under(fs, match)]
     _refuse_lakes(fs, url, root, found)
     chosen, format = _choose(url, found, format, named=pattern is None and fs.isfile(path))
-    keys = [part for file in chosen for part in file[len(root) :].split("/")[:-1] if "=" in part]
-    if keys:
-        raise ValueError(
-            f"{url} keeps columns in the names of its folders (such as {keys[0]!r}), and they "
-            "would be lost: rewrite it so that its files hold every column"
-        )
     # part.2 before part.10, as Dask does; and part.01 before part.1, which are equal to it
     chosen = sorted(sorted(set(chosen)), key=_natural)
+    chosen, folders, extra = _in_folders(url, root, chosen, reading or Reading())
     real_root = _real(fs, root)
     return InputFiles(
         url=url,
@@ -160,7 +168,26 @@ def list_files(url: str, format: str | None = None) -> InputFiles:
         files=tuple(file if is_local(fs) else fs.unstrip_protocol(file) for file in chosen),
         format=format,
         marks=tuple(file_mark(fs, file) for file in chosen),
+        folders=folders,
+        extra=extra,
     )
+
+
+def _in_folders(
+    url: str, root: str, files: list[str], reading: Reading
+) -> tuple[list[str], Any, tuple[dict[str, Any], ...]]:
+    """Return the files that filters keep, and the columns in the names of their folders."""
+    found = folder_values(url, root, files)
+    schema, values = typed_folders(found, reading.partition_types)
+    check_filters(restricted(reading.filters, schema.names), schema)
+    kept = kept_files(reading.filters, schema, values)
+    if not any(kept):
+        raise ValueError(
+            f"filters keep none of the {len(files):,} files of {url}, by the names of their folders"
+        )
+    chosen = [file for file, keep in zip(files, kept, strict=True) if keep]
+    extra = tuple(of for of, keep in zip(values, kept, strict=True) if keep)
+    return chosen, schema if schema.names else None, extra if schema.names else ()
 
 
 def _files_under(fs: Any, path: str) -> list[str]:

@@ -62,7 +62,7 @@ class Outputs:
         process = runner.process_bytes()
         _check_reading(source, process)
         self.frame = source.frame()
-        check_partition_by(spec.partition_by, self.frame._meta.dtypes)
+        check_partition_by(spec.partition_by or (), self.frame._meta.dtypes)
         self.sampler = sampler_of(spec, self.frame._meta)
         self.sampler._process_bytes = process
         self.divided: Divided | None = None  # both sides of a split
@@ -117,7 +117,7 @@ class Outputs:
         layout = Layout(
             _output_schema(source, balanced._meta),
             spec.target,
-            spec.partition_by,
+            spec.partition_by or (),
             spec.row_group_rows,
             spec.compression,
         )
@@ -470,7 +470,7 @@ def up_to_date(spec: JobSpec, found: dict[str, Any] | None = None) -> dict[str, 
         manifest, sizes = output.read(output.manifest), output.sizes(output.target)
     if manifest is None or SUCCESS not in sizes:
         return None
-    found = found or fingerprint(spec, list_files(spec.input, spec.format))
+    found = found or fingerprint(spec, list_files(spec.input, spec.format, reading=spec.reading))
     if (manifest.get("fingerprint") or {}).get("digest") != found["digest"]:
         changed = "the input, the parameters or the version changed: %s is made again"
         logger.info(changed, spec.output)

@@ -27,14 +27,13 @@ from dsmote.execute.graph import in_one_reading
 from dsmote.execute.resources import peak_memory
 from dsmote.job.files import clear_errors, file_mark, is_local, open_fs
 from dsmote.job.labels import plain_label
+from dsmote.job.reading import NO_VALUE
 from dsmote.job.sources import as_pandas, look_at, with_pandas_dtypes
 
 #: Folders of one part, at most: more would make files of a few rows each.
 MOST_FOLDERS = 1000
 #: Bytes of a folder's name, at most, on file systems.
 LONGEST_NAME = 255
-#: Readers take it for a missing value.
-NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 #: Values of a column that are looked at to tell whether they repeat.
 DICTIONARY_SAMPLE = 4096
 #: Parts from which on others are to follow them, and those that follow, at most.

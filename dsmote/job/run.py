@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import dask
@@ -105,8 +105,11 @@ def prepare(spec: JobSpec) -> Job:
     if spec.output is not None:
         refuse_if_locked(spec.output)
         check_output(spec.output, spec.if_exists)
-    source = open_source(spec.input, spec.format)
+    source = open_source(spec.input, spec.format, reading=spec.reading)
     found = fingerprint(spec, source.inputs)
+    folders = source.inputs.folders
+    same = () if folders is None or spec.partition_by is None else tuple(folders.names)
+    spec = replace(spec, partition_by=spec.partition_by or same)
     column = spec.split.column if spec.split else None
     if has_parameter(spec, "carry"):  # a sampler that has none measures nothing
         # An index says which row it is, not what the row is like: it is kept, and never measured.
@@ -124,7 +127,7 @@ def prepare(spec: JobSpec) -> Job:
         "carry": spec.carry,
         "categorical": spec.categorical,
         "the split's column": [] if column is None else [column],
-        "partition_by": spec.partition_by,
+        "partition_by": spec.partition_by or (),
     }
     check_columns(source, roles)
     return Job(spec, source, found)

@@ -51,6 +51,7 @@ from dsmote.job.files import (
     one_line,
     open_fs,
 )
+from dsmote.job.reading import Filters, Reading, check_filters, mask
 from dsmote.job.storage import refuse_split
 from dsmote.plan.labels import listed, visible
 
@@ -107,6 +108,7 @@ class Source:
     partitions: list[tuple[Any, ...]]  # what each is read from: pieces of Parquet, blocks of CSV
     schema: pa.Schema | None = None  # of Parquet files; CSV has none
     index_columns: tuple[str, ...] = ()  # that pandas kept as an index with a name
+    filters: Filters = ()  # of rows that are read, others are left out
 
     @property
     def n_bytes(self) -> int:
@@ -119,7 +121,7 @@ class Source:
     @property
     def partition_rows(self) -> tuple[int, ...] | None:
         """Rows of each partition, where the files say."""
-        if self.schema is None:
+        if self.schema is None or self.filters:
             return None
         return tuple(sum(piece.rows for piece in pieces) for pieces in self.partitions)
 
@@ -140,7 +142,7 @@ class Source:
             read, how = read_blocks, {"dtypes": dtypes}
         else:
             meta = clear_known_categories(as_pandas(self.schema.empty_table()))
-            read, how = read_pieces, {"schema": self.schema}
+            read, how = read_pieces, {"schema": self.schema, "filters": self.filters}
         # The stamp tells tasks of a changed file from tasks of the old one.
         how |= {"label": f"read-{self.inputs.format}", "stamp": self.inputs.stamp}
         # Dask would turn text into a dtype of its own, and the output would not be what came in.
@@ -150,7 +152,8 @@ class Source:
     def tables(self, schema: pa.Schema) -> list[Callable[[], pa.Table]]:
         """Return what reads each partition, some columns in the types of a schema."""
         if self.schema is not None:
-            return [partial(read_table, pieces, schema) for pieces in self.partitions]
+            filters = self.filters
+            return [partial(read_table, pieces, schema, filters) for pieces in self.partitions]
         dtypes = _settled(self.partitions, self.columns)
 
         def read(blocks: Sequence[Block]) -> pa.Table:
@@ -171,12 +174,18 @@ class Source:
         return with_pandas_dtypes(pa.schema([types.field(name) for name in empty.columns]), empty)
 
 
-def open_source(url: str, format: str | None = None) -> Source:
+def open_source(url: str, format: str | None = None, *, reading: Reading | None = None) -> Source:
     """Find and check the files of an input; one that is corrupt, or unlike the others, is named."""
-    inputs = list_files(url, format)
+    reading = reading or Reading()
+    inputs = list_files(url, format, reading=reading)
     refuse_split(url, inputs.files)
     with ThreadPoolExecutor(READING_THREADS) as pool:
         if inputs.format == "csv":
+            if inputs.folders is not None or reading.filters:
+                raise ValueError(
+                    f"{url} is CSV: columns in the names of folders, and filters, are for Parquet "
+                    "only; convert it to Parquet first"
+                )
             headers = dict(zip(inputs.files, pool.map(_header, inputs.files), strict=True))
             first, columns = next(iter(headers.items()))
             _check_twice(first, columns)
@@ -187,11 +196,16 @@ def open_source(url: str, format: str | None = None) -> Source:
                     )
             return Source(inputs, tuple(columns), _blocks(inputs, len(columns)))
         footers = list(pool.map(read_footer, inputs.files))
+    if inputs.folders is not None:
+        extra = zip(footers, inputs.extra, strict=True)
+        footers = [with_folders(footer, inputs.folders, values) for footer, values in extra]
     schema = _table_schema(footers)
+    check_filters(reading.filters, schema)
     known = (footer.schema.pandas_metadata or {} for footer in footers)
     index = chain.from_iterable(of.get("index_columns", ()) for of in known)
     kept = dict.fromkeys(name for name in index if name in schema.names)
-    return Source(inputs, tuple(schema.names), _partitions(footers, schema), schema, tuple(kept))
+    partitions = _partitions(footers, schema)
+    return Source(inputs, tuple(schema.names), partitions, schema, tuple(kept), reading.filters)
 
 
 def check_columns(source: Source, roles: dict[str, Sequence[str]]) -> None:
@@ -282,6 +296,7 @@ class Footer(NamedTuple):
     schema: pa.Schema  # without indexes that have no name; categorical is what pandas calls so
     with_nulls: set[str]  # integer and boolean columns that have, or may have, missing values
     groups: list[tuple[int, int]]  # rows, and bytes of the encoded data before compression
+    extra: tuple[tuple[str, Any], ...] = ()  # columns that it does not hold, with their one value
 
 
 class Piece(NamedTuple):
@@ -293,6 +308,7 @@ class Piece(NamedTuple):
     bytes: int
     start: int = 0
     cut: int = 0  # rows of a cut of a large row group
+    extra: tuple[tuple[str, Any], ...] = ()  # as in the footer
 
 
 def read_footer(file: str) -> Footer:
@@ -326,6 +342,21 @@ def read_footer(file: str) -> Footer:
     _check_twice(file, [field.name for field in fields])
     sizes = [(group.num_rows, group.total_byte_size) for group in groups]
     return Footer(file, pa.schema(fields, schema.metadata), with_nulls, sizes)
+
+
+def with_folders(footer: Footer, folders: pa.Schema, values: dict[str, Any]) -> Footer:
+    """Return a footer with the columns in the names of a file's folders."""
+    twice = sorted({*folders.names} & {*footer.schema.names})
+    if twice:
+        raise ValueError(
+            f"{footer.file} holds the column {twice[0]!r}, which is in the names of its folders "
+            "too: rename one of them"
+        )
+    schema = pa.schema([*footer.schema, *folders], footer.schema.metadata)
+    missing = {name for name, value in values.items() if value is None}
+    return footer._replace(
+        schema=schema, with_nulls=footer.with_nulls | missing, extra=tuple(values.items())
+    )
 
 
 def _has_nulls(groups: Sequence[Any], place: int) -> bool:
@@ -458,12 +489,13 @@ def pieces_of(footer: Footer, width: int) -> list[Piece]:
         rows, size = (sum(known[number][of] for number in groups) for of in (0, 1))
         cuts = min(MOST_CUTS, rows, max(-(-rows // PIECE_ROWS), -(-size // CUT_BYTES)))
         if cuts < 2 or _weight(rows, size) <= PIECE_BYTES:
-            pieces.append(Piece(footer.file, groups, rows, size))
+            pieces.append(Piece(footer.file, groups, rows, size, extra=footer.extra))
             continue
         each = -(-rows // cuts)
         for start in range(0, rows, each):
             own = min(each, rows - start)
-            pieces.append(Piece(footer.file, groups, own, size * own // rows, start, each))
+            part = size * own // rows
+            pieces.append(Piece(footer.file, groups, own, part, start, each, footer.extra))
     return pieces
 
 
@@ -485,12 +517,16 @@ def read_pieces(
     *,
     schema: pa.Schema,
     stamp: str = "",
+    filters: Filters = (),
 ) -> pd.DataFrame:
     """Read some columns of a partition, in the types of the schema."""
     names = schema.names if columns is None else list(columns)
     wanted = pa.schema([schema.field(name) for name in names], metadata=schema.metadata)
     frame = as_pandas(
-        read_table(pieces, wanted), use_threads=False, split_blocks=True, self_destruct=True
+        read_table(pieces, wanted, filters),
+        use_threads=False,
+        split_blocks=True,
+        self_destruct=True,
     )
     for name, dtype in as_pandas(wanted.empty_table()).dtypes.items():
         got = frame[name].dtype
@@ -502,15 +538,31 @@ def read_pieces(
     return frame
 
 
-def read_table(pieces: Sequence[Piece], wanted: pa.Schema) -> pa.Table:
+def read_table(pieces: Sequence[Piece], wanted: pa.Schema, filters: Filters = ()) -> pa.Table:
     """Read a partition as Arrow has it, some columns in the types of a schema."""
     names = wanted.names
-    return pa.concat_tables([_cast(_read(piece, names), wanted, piece.file) for piece in pieces])
+    read = (_kept(piece, names, filters) for piece in pieces)
+    return pa.concat_tables(
+        [_cast(table, wanted, piece.file) for table, piece in zip(read, pieces, strict=True)]
+    )
+
+
+def _kept(piece: Piece, names: Sequence[str], filters: Filters) -> pa.Table:
+    """Read a piece, and drop the rows that filters leave out."""
+    if not filters:
+        return _read(piece, names)
+    asked = dict.fromkeys(name for every in filters for name, _, _ in every)
+    table = _read(piece, [*dict.fromkeys([*names, *asked])])
+    return table.filter(mask(table.select([*asked]), filters)).select(list(names))
 
 
 def _read(piece: Piece, names: Sequence[str]) -> pa.Table:
     """Read a piece some columns at a time: no more of the others is held than they need."""
     columns: dict[str, Any] = {}
+    for name, value in piece.extra:
+        one = pa.scalar(value)
+        columns[name] = pa.nulls(piece.rows) if value is None else pa.repeat(one, piece.rows)
+    held = [name for name in names if name not in columns]
     with _opened(piece.file, "is corrupt") as handle:
         # Reading ahead would hold more, in Arrow's threads, which wait for Python's.
         ahead = BUFFER_BYTES if piece.cut else 0
@@ -520,8 +572,8 @@ def _read(piece: Piece, names: Sequence[str]) -> pa.Table:
             group = parquet.metadata.row_group(piece.groups[0])
             few = 1 + TOGETHER_BYTES * group.num_columns // (group.total_byte_size + 1)
             most = min(most, few)
-        for first in range(0, len(names), most):
-            run = list(names[first : first + most])
+        for first in range(0, len(held), most):
+            run = held[first : first + most]
             if piece.cut:
                 part = _read_cut(parquet, piece, run)
             else:

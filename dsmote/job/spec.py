@@ -44,6 +44,8 @@ from dsmote.samplers.registry import closest, near
 if TYPE_CHECKING:
     import pandas as pd
 
+    from dsmote.job.reading import Reading
+
 __all__ = [
     "PARAMS",
     "PLACES",
@@ -90,6 +92,30 @@ def _as_list(value: Any) -> Any:
     return [plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
+def _folders(value: Any) -> Any:
+    """Return the columns of folders: () for those of the input, None for none."""
+    only = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
+    return {"same": (), "none": None}[only] if only in ("same", "none") else _as_list(value)
+
+
+def _filters(value: Any) -> Any:
+    """Return filters as lists of lists, with dates as text."""
+    if not isinstance(value, list | tuple):
+        return value
+    flat = value and all(isinstance(one, list | tuple) and one for one in value)
+    if flat and all(isinstance(one[0], str) for one in value):
+        value = [value]
+    return [
+        [
+            [_as_list(part) if isinstance(part, list | tuple) else plain(part) for part in one]
+            for one in every
+        ]
+        if isinstance(every, list | tuple) and all(isinstance(one, list | tuple) for one in every)
+        else every
+        for every in value
+    ]
+
+
 def _sampler(value: Any) -> Any:
     """Return the name of a sampler; of a chain, for each step a mapping of its name to its own."""
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
@@ -129,6 +155,7 @@ Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Scalar = str | Annotated[int, Field(strict=True)] | Number | StrictBool
 _Names = BeforeValidator(_as_list, json_schema_input_type=Text | list[Text])
+_Folders = BeforeValidator(_folders, json_schema_input_type=Text | list[Text])
 Names = Annotated[list[Text], _Names]
 _OneOrMore = Annotated[tuple[Scalar, ...], Field(min_length=1)]
 Values = Annotated[
@@ -139,6 +166,9 @@ Strategy = (
     | Annotated[Number, Field(gt=0, le=1)]
     | Annotated[dict[str, Natural], Field(min_length=1)]
 )
+_Value = Scalar | tuple[Scalar, ...]
+_Condition = tuple[Text, Literal["=", "==", "!=", "<", ">", "<=", ">=", "in", "not in"], _Value]
+Filters = tuple[Annotated[tuple[_Condition, ...], Field(min_length=1)], ...]
 Steps = tuple[dict[str, dict[str, Any]], ...]
 Size = Annotated[Any, PlainValidator(_size, json_schema_input_type=str | int)]
 
@@ -257,6 +287,12 @@ class JobSpec:
     """Folder to write; a path or a URL."""
     format: Literal["parquet", "csv"] | None = None
     """Format of the input, where its file names do not tell."""
+    partition_types: dict[str, Text] = dataclasses.field(default_factory=dict)
+    """Types of columns in the names of folders, such as {month: string}; by default as pyarrow
+    reads them: int32, or else text."""
+    filters: Annotated[Filters, BeforeValidator(_filters)] = ()
+    """Rows to read, as pyarrow has it: a list of [column, operator, value], which must all hold, or
+    a list of such lists, of which one must hold."""
     sampler: Annotated[str | Steps, BeforeValidator(_sampler)] = AUTO
     """Name that `dsmote samplers` lists; auto: smote where all features are numeric, smotenc where
     some are categorical. Or a list, a chain: names, or mappings of a name to its parameters."""
@@ -270,8 +306,8 @@ class JobSpec:
     if_exists: Literal["error", "skip", "replace"] = "error"
     """What to do with an existing output: error refuses it, replace replaces it once the new one is
     complete, skip leaves it when it was made from the same files in the same way."""
-    partition_by: Annotated[tuple[Text, ...], _Names] = ()
-    """A column whose values become folders."""
+    partition_by: Annotated[tuple[Text, ...] | None, _Folders] = ()
+    """A column whose values become folders; same, the default, for those of the input; or none."""
     row_group_rows: Annotated[Positive, Field(le=MOST_ROWS)] | None = None
     """Rows of a Parquet row group."""
     compression: Literal["snappy", "zstd", "gzip", "lz4", "brotli", "none"] = "snappy"
@@ -345,6 +381,13 @@ class JobSpec:
         given = ", ".join(f"{name}={value!r}" for name, value in self.shown().items())
         return f"JobSpec({given})"
 
+    @property
+    def reading(self) -> Reading:
+        """How the input is read besides its format."""
+        from dsmote.job.reading import Reading  # help texts do without pyarrow
+
+        return Reading.of(self.to_dict())
+
     def with_params(self, **params: Any) -> JobSpec:
         """Return the job with other parameters of the sampler."""
         return dataclasses.replace(self, params={**self.params, **params})
@@ -409,7 +452,7 @@ def _problems(
 
     There are no `kinds` of samplers where they are unknown.
     """
-    params, split, target = before.get("params", {}), before.get("split"), before.get("target")
+    params, target = before.get("params", {}), before.get("target")
     does = kinds[0]._sampling_type if kinds else OVER
     called = kinds[0].__name__ if kinds else ""
     makes = not kinds or any(kind._sampling_type in (OVER, COMBINED) for kind in kinds)
@@ -457,8 +500,7 @@ def _problems(
         text = "which rows stay only when it has read them: leave shuffle out"
         yield (), f"mixes rows by their numbers, and {cleaning[0]} decides {text}"
     elif name == "partition_by":
-        missing = {*(params.get("carry") or ())} - {split and split.column}
-        for number, column in enumerate(value):
+        for number, column in enumerate(value or ()):
             text = ""
             if not column.isprintable() or set(column) & set("/\\=%?"):
                 text = "from which no folder name can be made: rename it"
@@ -466,8 +508,6 @@ def _problems(
                 text = f"but readers skip folders whose names begin with {column[0]!r}: rename it"
             elif column in value[:number]:
                 text = "which is named twice"
-            elif column in missing and makes:
-                text = "which is in carry and so missing in new rows: no folder can have that name"
             if text:
                 yield (), f"names column {column!r}, {text}"
     elif name == "cluster" and value:
@@ -662,6 +702,9 @@ def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
     from dsmote.plan.schema import is_flag_dtype, is_nominal_dtype
 
     split_column = spec.split.column if spec.split else None
+    # A new row is for what its base row is for, and lies in its folder, unless that is a feature.
+    layout = [name for name in spec.partition_by or () if name in spec.carry]
+    inherited = tuple(dict.fromkeys([*filter(None, [split_column]), *layout]))
     excluded = {spec.target, *spec.carry, split_column}
     features = columns.drop(columns=[name for name in columns.columns if name in excluded])
     # A bool column is a number to SMOTE, so it alone does not make a table mixed.
@@ -670,7 +713,9 @@ def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
     made = []
     for kind, (_, own) in zip(spec.kinds(mixed=bool(nominal - flags)), spec.steps, strict=True):
         given, fields = dict(own), params_model(kind).model_fields
-        if split_column is not None and "carry" in fields and not hasattr(kind, "_inherited"):
+        if hasattr(kind, "_inherited"):
+            given["carry"] = [name for name in given.get("carry") or () if name not in inherited]
+        elif split_column is not None and "carry" in fields:
             given["carry"] = [*(given.get("carry") or ()), split_column]
         if not given.get("carry"):
             given.pop("carry", None)
@@ -680,16 +725,16 @@ def sampler_of(spec: JobSpec, columns: pd.DataFrame) -> Any:
         if "k_neighbors" in given and "n_neighbors" in fields:
             given["n_neighbors"] = given.pop("k_neighbors")
         sampler = kind.validated(**{name: _of_labels(name, v) for name, v in given.items()})
-        if split_column is not None and hasattr(kind, "_inherited"):
-            sampler._inherited = (split_column,)
+        if inherited and hasattr(kind, "_inherited"):
+            sampler._inherited = inherited
         made.append(sampler)
     if isinstance(spec.sampler, str):
         return made[0]
     from dsmote.samplers.chain import Chain
 
     chain = Chain.validated(steps=made, random_state=spec.params.get("random_state"))
-    if split_column is not None:
-        chain._inherited = (split_column,)
+    if inherited:
+        chain._inherited = inherited
     return chain
 
 

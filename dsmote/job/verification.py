@@ -29,6 +29,7 @@ from dsmote.job.hashing import digest_of, row_hashes
 from dsmote.job.labels import plain_label
 from dsmote.job.logs import MASK, Secrets
 from dsmote.job.outputs import TEST
+from dsmote.job.reading import Reading
 from dsmote.job.sources import (
     Footer,
     Piece,
@@ -347,7 +348,7 @@ def _open_input(table: Table, input: str | None) -> tuple[Source | None, str]:
     if input is None and MASK in url:
         return None, "its name came from a variable; say where it is (--input)"
     try:
-        return open_source(url, table.job.get("format")), ""
+        return open_source(url, table.job.get("format"), reading=Reading.of(table.job)), ""
     except (OSError, ValueError) as error:
         if input is not None:
             raise ValueError(f"the input {input} cannot be compared: {error}") from error

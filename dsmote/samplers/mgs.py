@@ -43,7 +43,7 @@ class MGS(SMOTE):
     ----------
     k_neighbors : int or object, default=None
         As in :class:`~dsmote.SMOTE`; None takes as many as there are numeric features, the fewest
-        whose covariance has all directions. With it, new rows do not become copies as n grows.
+        whose covariance has all directions. New rows are further from real ones than SMOTE's.
     spread : float, default=1.0
         Factor of the covariance, lambda in the paper.
 

@@ -124,14 +124,16 @@ def test_format_comes_from_the_ending(tmp_path):
         ("empty", FileNotFoundError, "empty"),
         ("table", PermissionError, "no permission to read .*table/locked$"),
         ("table/locked", PermissionError, "no permission to read .*table/locked$"),
-        ("hive", ValueError, r"names of its folders.*year=2020"),
+        ("hive", ValueError, r"folders of different columns: \[\] of .*b.parquet, \['year'\] of"),
+        ("twice", ValueError, "two folders that name the same column"),
         ("nowhere://x", ValueError, "cannot open nowhere://x"),
     ],
 )
 def test_what_is_no_input_is_named(tmp_path, monkeypatch, given, error, message):
     (tmp_path / "empty").mkdir()
     touch(tmp_path / "table" / "a.parquet", tmp_path / "table" / "locked" / "a.parquet")
-    touch(tmp_path / "hive" / "year=2020" / "a.parquet")
+    touch(tmp_path / "hive" / "year=2020" / "a.parquet", tmp_path / "hive" / "b.parquet")
+    touch(tmp_path / "twice" / "year=2020" / "year=2021" / "a.parquet")
     monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("locked"))
     with pytest.raises(error, match=message):
         list_files(given if "://" in given else str(tmp_path / given))

@@ -46,8 +46,6 @@ def test_missing_values_name_no_folder(tmp_path):
         with pytest.raises(ValueError, match="'text' of partition_by is missing in 43 rows"):
             do(prepare(spec))
     assert not (tmp_path / "out").exists()
-    with pytest.raises(ValueError, match="'text', which is in carry and so missing in new rows"):
-        job(source, tmp_path / "out", carry=("text",), partition_by=("text",))
 
 
 def test_too_many_values_are_an_error_that_names_column_and_number(tmp_path):
