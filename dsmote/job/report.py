@@ -43,6 +43,7 @@ from dsmote.plan.draws import REPORT
 from dsmote.plan.labels import listed, visible
 from dsmote.plan.plan import RULE_OF_THUMB
 from dsmote.plan.schema import is_nominal_dtype, make_schema
+from dsmote.samplers import registry
 
 # How many rows are drawn
 DETAILED = 6  # classes whose new rows are shown: those that grow most
@@ -645,6 +646,14 @@ def _made_by(manifest: Mapping[str, Any]) -> set[str]:
     return {one["sampler"] for one in manifest.get("steps", [manifest])}
 
 
+def _on_segments(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether new rows lie between two others."""
+    made = _made_by(manifest)
+    kinds = [kind for kind in registry.samplers().values() if kind.__name__ in made]
+    recipes = [kind._recipe_type("") for kind in kinds if hasattr(kind, "_recipe_type")]
+    return bool(recipes) and all(recipe.lies in ("segment", "mean") for recipe in recipes)
+
+
 def _without_noise(manifest: Mapping[str, Any]) -> bool:
     """Tell whether no sampler, or step of a chain, adds noise to its copies."""
     parameters = manifest["parameters"]
@@ -692,7 +701,7 @@ def _sections(
             "plane": plane,
             "scatter": plane and scatter(plane[0], f"Projection of the rows of class {label}"),
             "copies": copies,
-            "between": not (copies or _made_by(manifest) & {"RandomOverSampler", "SMOTEN"}),
+            "between": not copies and _on_segments(manifest),
             "figure": "",
             "near_copies": False,
         }

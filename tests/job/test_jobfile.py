@@ -205,7 +205,6 @@ BAD = [
         "partition_by.0",
         "must be a valid string, not 1 (put it in quotes: '1')",
     ),
-    ("partition_by:", "partition_by", "must be a list, not empty"),
     ("compression: zip", "compression", "(did you mean 'gzip'?)"),
     ("target: ' '", "target", "must not be empty"),
     ("target: 007", "target", "(put it in quotes: '007')"),
