@@ -51,4 +51,4 @@ class ADOMS(SMOTE):
     """
 
     _summary = "rows along the principal axis of a row's neighbourhood"
-    _recipe_type = AxisRecipe
+    _recipe_type, _takes_sparse = AxisRecipe, False

@@ -39,4 +39,4 @@ class DistanceSMOTE(SMOTE):
     """
 
     _summary = "SMOTE toward the mean of the neighbours"
-    _recipe_type = DistanceRecipe
+    _recipe_type, _takes_sparse = DistanceRecipe, False
