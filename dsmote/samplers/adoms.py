@@ -52,4 +52,4 @@ class ADOMS(SMOTE):
 
     _takes_sparse = False
     _summary = "rows along the principal axis of a row's neighbourhood"
-    _recipe_type = AxisRecipe
+    _recipe_type, _takes_sparse = AxisRecipe, False

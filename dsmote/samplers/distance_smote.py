@@ -40,4 +40,4 @@ class DistanceSMOTE(SMOTE):
 
     _takes_sparse = False
     _summary = "SMOTE toward the mean of the neighbours"
-    _recipe_type = DistanceRecipe
+    _recipe_type, _takes_sparse = DistanceRecipe, False

@@ -58,4 +58,4 @@ class GSMOTE(SMOTE):
 
     _takes_sparse = False
     _summary = "rows in the box of a row and its neighbour along the principal axis"
-    _recipe_type = AlignedRecipe
+    _recipe_type, _takes_sparse = AlignedRecipe, False

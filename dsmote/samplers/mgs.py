@@ -55,7 +55,7 @@ class MGS(SMOTE):
 
     _takes_sparse = False
     _summary = "normal rows with mean and covariance of a row and its neighbours"
-    _recipe_type = GaussianRecipe
+    _recipe_type, _takes_sparse = GaussianRecipe, False
 
     k_neighbors: Any = field(default=None, metadata=allow(*SHARED["k_neighbors"], None))
     spread: float = field(default=1.0, metadata=allow(Range(Real, 0, None)))
