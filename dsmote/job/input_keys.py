@@ -22,6 +22,8 @@ def as_list(value: Any) -> Any:
 
 def _folders(value: Any) -> Any:
     """Return the columns of folders: () for those of the input, None for none."""
+    if value is None:
+        raise ValueError("must be a list, 'same' or 'none', not empty")
     only = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
     return {"same": (), "none": None}[only] if only in ("same", "none") else as_list(value)
 
@@ -57,10 +59,11 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Scalar = str | Annotated[int, Field(strict=True)] | Number | StrictBool
 AsNames = BeforeValidator(as_list, json_schema_input_type=Text | list[Text])
 AsFolders = BeforeValidator(_folders, json_schema_input_type=Text | list[Text])
-AsFilters = BeforeValidator(_filters)
 _Value = Scalar | tuple[Scalar, ...]
 _Condition = tuple[Text, Literal["=", "==", "!=", "<", ">", "<=", ">=", "in", "not in"], _Value]
-Filters = tuple[Annotated[tuple[_Condition, ...], Field(min_length=1)], ...]
+_Conditions = Annotated[tuple[_Condition, ...], Field(min_length=1)]
+Filters = tuple[_Conditions, ...]
+AsFilters = BeforeValidator(_filters, json_schema_input_type=_Conditions | Filters)
 
 
 @dataclass(frozen=True, config=CONFIG)

@@ -17,10 +17,12 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import lzma
 import os
 import re
 import warnings
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -79,8 +81,8 @@ BUFFER_BYTES = 2**20
 
 #: What is raised about the content of a file; after the warning, pandas would drop fields.
 ERRORS = (
-    *(pa.ArrowException, ValueError, OSError, EOFError, zipfile.BadZipFile),
-    pd.errors.ParserWarning,
+    *(pa.ArrowException, ValueError, OSError, EOFError, pd.errors.ParserWarning),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 NO_CSV = "cannot be read as CSV"
 
@@ -287,8 +289,10 @@ def _opened(file: str, wrong: str, compression: str | None = None) -> Iterator[A
                 f"0x{error.object[error.start]:02x}): give its encoding, such as --encoding "
                 f"{likely} (csv: {{encoding: {likely}}})"
             ) from error
-        except ERRORS as error:
-            if is_of_storage(error):
+        except Exception as error:
+            # zstandard need not be installed.
+            damaged = isinstance(error, ERRORS) or type(error).__name__ == "ZstdError"
+            if not damaged or is_of_storage(error):
                 raise
             raise ValueError(f"{file} {wrong}: {one_line(error)}") from error
 

@@ -84,6 +84,9 @@ def test_dtypes_of_a_column_hold_for_all_files(tmp_path, blocks, dtype):
         ({"a.csv": b"x,y\n1,2\n1,2,3\n"}, r"a\.csv cannot be read as CSV"),
         ({"a.csv": b"x,y\n1,2,3\n1,2,3\n"}, r"a\.csv cannot be read as CSV"),
         ({"a.csv.gz": b"not gzip"}, r"a\.csv\.gz"),
+        ({"a.csv.gz": gzip.compress(b"x,y\n1,2\n")[:-12] + b"x" * 12}, r"a\.csv\.gz cannot be"),
+        ({"a.csv.bz2": b"x,y\n1,2\n"}, r"a\.csv\.bz2 cannot be"),
+        ({"a.csv.xz": b"x,y\n1,2\n"}, r"a\.csv\.xz cannot be"),
         ({"a.csv.zst": b"x,y\n1,2\n"}, r"zst"),
     ],
 )
