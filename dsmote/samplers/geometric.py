@@ -52,7 +52,6 @@ class GeometricSMOTE(SMOTE):
     G. Douzas, F. Bacao, "Geometric SMOTE", Information Sciences 501, 2019.
     """
 
-    _takes_sparse = False
     _summary = "rows in a ball around a row, with a neighbour on its surface"
     _recipe_type, _takes_sparse = BallRecipe, False
 

@@ -56,6 +56,5 @@ class GSMOTE(SMOTE):
     Pattern Recognition", ICPR 2014.
     """
 
-    _takes_sparse = False
     _summary = "rows in the box of a row and its neighbour along the principal axis"
     _recipe_type, _takes_sparse = AlignedRecipe, False

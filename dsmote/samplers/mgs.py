@@ -53,7 +53,6 @@ class MGS(SMOTE):
     empirical study around SMOTE and its variants", 2024, arXiv:2402.03819.
     """
 
-    _takes_sparse = False
     _summary = "normal rows with mean and covariance of a row and its neighbours"
     _recipe_type, _takes_sparse = GaussianRecipe, False
 
