@@ -47,7 +47,7 @@ __all__ = ["main"]
 Command = Callable[..., Any]
 
 #: Keys of a job that the commands have options for.
-PLANNED = ("target", "format", "partition_types", "filters", "sampler", "params", "cluster")
+PLANNED = ("target", "format", "csv", "partition_types", "filters", "sampler", "params", "cluster")
 WRITTEN = (
     *("split", "mode", "if_exists", "partition_by", "row_group_rows", "compression", "shuffle"),
     *("report", "resume"),

@@ -3,6 +3,9 @@
 from dsmote.execute.generate import check_free as check_free
 from dsmote.execute.partition import Counted as Counted
 from dsmote.execute.partition import PartCount as PartCount
+from dsmote.execute.read import Table as Table
+from dsmote.execute.read import read_frame as read_frame
+from dsmote.execute.read import read_pair as read_pair
 from dsmote.execute.recipe import Bases as Bases
 from dsmote.execute.recipe import ClassContext as ClassContext
 from dsmote.execute.recipe import ClassIndex as ClassIndex
@@ -21,7 +24,4 @@ from dsmote.execute.recipe import on_segments as on_segments
 from dsmote.execute.recipe import other_classes as other_classes
 from dsmote.execute.recipe import toward_others as toward_others
 from dsmote.execute.recipe import vote_on as vote_on
-from dsmote.execute.tables import Table as Table
-from dsmote.execute.tables import read_frame as read_frame
-from dsmote.execute.tables import read_pair as read_pair
 from dsmote.execute.tables import take as take

@@ -213,6 +213,7 @@ class DaskTable:
     """A table in Dask collections; `companions` (weights, groups) is partitioned as X is."""
 
     lazy = True
+    width = None
     passes: tuple[str, ...] = ()
     classes: dict[Any, Any] = {}  # noqa: RUF012 - known when computed, and not here
     model = None
@@ -426,6 +427,10 @@ class DaskTable:
         if any(isinstance(values, da.Array) for values in self._given.values()):
             lengths = counted.after(subsets).lengths
         return self._filtered(inputs, inputs.graph, token, keep, lengths)
+
+    def searched(self, how: Any, sampler: Any) -> Any:
+        """Return a sampler's recipe or rule as it searches such a table: as it is."""
+        return how
 
     def cleaned(self, task: Any) -> Any:
         """Return the rows that stay by a rule, or all with a column that says so, lazily."""

@@ -1,4 +1,4 @@
-"""Tables in memory, and which kind of table it is: in memory or on Dask."""
+"""Tables in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scipy.sparse import issparse
 
 from dsmote.execute import columnar
 from dsmote.execute.columnar import as_pandas, is_columnar
-from dsmote.execute.dask_table import COMPANIONS, DaskTable, schema_of
+from dsmote.execute.dask_table import COMPANIONS, schema_of
 from dsmote.execute.extract import check_counts, extract, take_of
 from dsmote.execute.generate import (
     Part,
@@ -40,10 +40,9 @@ from dsmote.execute.partition import (
     profile,
     refuse_mask,
 )
-from dsmote.execute.recipe import Task
+from dsmote.execute.recipe import Made, Task
 from dsmote.execute.resources import in_threads, single_threaded, thread_count
 from dsmote.plan import Plan, Profile, Schema, Subset, make_schema
-from dsmote.plan.labels import listed
 from dsmote.plan.schema import column_name
 
 _FLOPS = 1 << 18  # multiplications that no BLAS spreads over threads
@@ -58,6 +57,12 @@ def check_container(values: Any, what: str) -> None:
     kind = type(values)
     known = np.ndarray | list | tuple | pd.DataFrame | pd.Series | pd.Index | ExtensionArray
     of_dask = is_dask_collection(values) and kind.__module__.startswith("dask")
+    if of_dask and issparse(getattr(values, "_meta", None)):
+        raise TypeError(
+            f"{what} is a Dask array of sparse chunks, which dsmote does not take: pass "
+            f"{what}.map_blocks(lambda part: part.toarray()), or {what}.compute() where its "
+            "stored values fit into memory"
+        )
     if isinstance(values, known) or of_dask or issparse(values) or is_columnar(values):
         return
     if kind.__module__.startswith("polars") and hasattr(values, "collect"):
@@ -102,11 +107,6 @@ def _array(values: Any, what: str) -> np.ndarray:
 
 def as_array(X: Any) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
     """Return features as an array of two dimensions, and what gives their kind back."""
-    if issparse(X):
-        raise TypeError(
-            "sparse matrices are not supported: pass X.toarray(), or a frame of sparse columns, as "
-            "pandas.DataFrame.sparse.from_spmatrix(X) makes it"
-        )
     if isinstance(X, pd.Series):
         raise ValueError("Expected 2D input, got a Series instead; pass X.to_frame()")
     array = _array(X, "X")
@@ -151,6 +151,7 @@ class MemoryTable:
     """
 
     lazy = False
+    width: int | None = None  # columns of a sparse matrix, of which there are only row numbers
     npartitions = 1
     passes: tuple[str, ...] = ()
     array: np.dtype | None = None
@@ -167,7 +168,7 @@ class MemoryTable:
         self.model: Any = None
         self._indices: list[np.ndarray] = []
         self.has_target = y is None
-        self._plain = _is_plain(X, 2)
+        self._plain = is_plain(X, 2)
         self._columnar = not self._plain and is_columnar(X)  # of polars or Arrow
         self.is_frame = isinstance(X, pd.DataFrame) or self._columnar
         # What makes the kind of container that was given; None where it is that already.
@@ -180,7 +181,7 @@ class MemoryTable:
             X = as_pandas(X)
             if isinstance(X, pd.Series):
                 raise ValueError(
-                    f"Expected 2D input, got a {_kind(self._given)}, which is one column; pass a "
+                    f"Expected 2D input, got a {kind_of(self._given)}, which is one column; pass a "
                     "table"
                 )
         if not self.is_frame:
@@ -253,7 +254,7 @@ class MemoryTable:
             series = y.iloc[:, 0]
         elif isinstance(y, pd.Series):
             series = y
-        elif _is_plain(y, 1):
+        elif is_plain(y, 1):
             self._y = y
             series = pd.Series(y, copy=False)
         else:
@@ -338,6 +339,10 @@ class MemoryTable:
         times = pick(self.labels, marks=marks)
         return np.repeat(np.arange(len(times)), times)
 
+    def searched(self, how: Any, sampler: Any) -> Any:
+        """Return a sampler's recipe or rule as it searches such a table."""
+        return how
+
     def cleaned(self, task: Any) -> Any:
         """Have a rule decide which rows stay; return what is kept."""
         from dsmote.execute.clean import decide, take_rows  # most tables do without
@@ -373,9 +378,13 @@ class MemoryTable:
                 step = c.new if c.new < 2 * least else _step(c.new, thread_count(), least)
                 rows = make_rows(of, how, c.rank, range(c.new), step, in_threads)
                 made.append(finish(of, rows, how, c.label, first, self.index_like, self.array))
-                self._indices.append(of.rows.numbers[rows.bases])
+                self._remember(of.rows.numbers[rows.bases], rows)
                 first += c.new
         return self._joined(made, task)
+
+    def _remember(self, bases: np.ndarray, made: Made) -> None:
+        """Keep which rows of the table new rows were made from."""
+        self._indices.append(bases)
 
     def _index(self, task: Task) -> None:
         """Have the classes indexed that are to grow."""
@@ -516,9 +525,6 @@ def _lengthened(y: np.ndarray, plan: Plan) -> np.ndarray:
     return joined
 
 
-Table = MemoryTable | DaskTable
-
-
 def take(thing: Any, rows: np.ndarray) -> Any:
     """Return some rows of a table or target in memory, as the same kind."""
     if is_columnar(thing):
@@ -527,14 +533,19 @@ def take(thing: Any, rows: np.ndarray) -> Any:
         return thing.iloc[rows]
     if isinstance(thing, list):
         return [thing[i] for i in rows.tolist()]
+    if issparse(thing):
+        matrix: Any = thing
+        some = matrix.tocsr()[rows] if matrix.format == "coo" else matrix[rows]
+        return some.asformat(matrix.format)
     return np.asarray(thing)[rows]
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """Name the library and the class of a container."""
     return f"{type(value).__module__.split('.')[0]} {type(value).__name__}"
 
 
-def _is_plain(values: Any, ndim: int) -> bool:
+def is_plain(values: Any, ndim: int) -> bool:
     """Tell an array of numbers that needs no conversion."""
     if type(values) is not np.ndarray or values.ndim != ndim:
         return False
@@ -545,49 +556,3 @@ def _is_plain(values: Any, ndim: int) -> bool:
 def _schema_of_array(width: int, dtype: np.dtype, any_kind: bool, sampler: str) -> Schema:
     """Return the schema of an array whose columns are all features."""
     return make_schema(range(width), [dtype] * width, any_kind=any_kind, sampler=sampler)
-
-
-def read_pair(X: Any, y: Any, companions: dict[str, Any] | None = None) -> Table:
-    """Take features and target in; `companions` holds weights and groups, where there are any."""
-    if y is None:
-        raise ValueError("requires y to be passed, but the target y is None")
-    if _is_plain(X, 2) and _is_plain(y, 1) and not companions:
-        return MemoryTable(X, y)
-    given = {"X": X, "y": y, **(companions or {})}
-    for name, values in given.items():
-        check_container(values, name)
-    lazy = {name: is_dask_collection(values) for name, values in given.items()}
-    for name in given:
-        if lazy[name] != lazy["X"]:
-            outside, inside = ("X", name) if lazy["X"] else (name, "X")
-            raise TypeError(
-                f"{outside} is a Dask collection ({_kind(given[outside])}), but {inside} is in "
-                f"memory ({_kind(given[inside])}); compute {outside}, or turn {inside} into a Dask "
-                "collection with the same partitions"
-            )
-    return (DaskTable if lazy["X"] else MemoryTable)(X, y, companions=companions)
-
-
-def read_frame(frame: Any, target: Any, companions: dict[str, Any] | None = None) -> Table:
-    """Take a table in whose target is one of its columns."""
-    columns = columnar.column_names(frame)
-    if columns is not None or hasattr(frame, "collect") or hasattr(frame, "__arrow_c_stream__"):
-        check_container(frame, "frame")
-    known = isinstance(frame, pd.DataFrame) or is_dask_collection(frame) or is_columnar(frame)
-    if columns is None or not known:
-        raise TypeError(
-            f"resample and plan with target= take a DataFrame of pandas, polars or Dask, or an "
-            f"Arrow table, but got {_kind(frame)}; for arrays call fit_resample(X, y)"
-        )
-    names = list(map(column_name, columns))
-    if column_name(target) not in names:
-        raise ValueError(
-            f"there is no target column {target!r}; the columns are {listed(map(repr, names))}"
-        )
-    if names.count(column_name(target)) > 1:
-        raise ValueError(
-            f"{names.count(column_name(target))} columns are named {target!r}, so it is not known "
-            "which is the target; rename the others"
-        )
-    kind = DaskTable if is_dask_collection(frame) else MemoryTable
-    return kind(frame, target=target, companions=companions)

@@ -67,7 +67,10 @@ class Outputs:
         self.sampler._process_bytes = process
         self.divided: Divided | None = None  # both sides of a split
         self.lengths: tuple[int, ...] | None = None  # rows of partitions, where they must be known
-        self.largest = 0  # rows of the largest partition as it is read, where that is known
+        # Rows of the largest partition as it is read, where that is known.
+        self.largest = source.rows_held
+        if source.filters:
+            self.sampler._partition_rows = self.largest
         self.passes = self._look_at_folders()
         self.parts: list[ToWrite] = []  # of all folders, numbered through
         #: Rows of each label that a folder must have; the output's own has no name.
@@ -78,7 +81,8 @@ class Outputs:
 
             self.divided = divided = divide(self.frame, spec.target, spec.split)
             self.frame, self.lengths = divided.train, divided.train_rows
-            self.largest = max(map(sum, zip(self.lengths, divided.test_rows, strict=True)))
+            read = map(sum, zip(self.lengths, divided.test_rows, strict=True))
+            self.largest = max(source.rows_held, *read)
             self.sampler._partition_rows = self.largest
             if self.sampler._needs_parts:
                 self.sampler._counted = read_frame(divided.train_labels, spec.target).counted()
@@ -89,7 +93,7 @@ class Outputs:
                 counted = read_frame(self.frame, spec.target).counted()
                 self.lengths = tuple(sum(p.counts.values()) + p.missing for p in counted.parts)
                 self.passes += ("counting rows by partition",)
-            self.largest = max(self.lengths)
+            self.largest = max(source.rows_held, *self.lengths)
 
     def plan(self) -> Any:
         """Return the plan of what would be written."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,12 +28,14 @@ class Reading:
 
     partition_types: Mapping[str, str] = field(default_factory=dict)
     filters: Filters = ()
+    csv: tuple[tuple[str, Any], ...] = ()  # what is given of a job's section `csv`
 
     @classmethod
     def of(cls, job: Mapping[str, Any]) -> Reading:
         """Return it from the keys of a job, as plain data."""
         filters = tuple(tuple(map(tuple, every)) for every in job.get("filters") or ())
-        return cls(dict(job.get("partition_types") or {}), filters)
+        csv = tuple((job.get("csv") or {}).items())
+        return cls(dict(job.get("partition_types") or {}), filters, csv)
 
     @property
     def filtered(self) -> tuple[str, ...]:
@@ -134,7 +137,7 @@ def mask(table: pa.Table, filters: Filters) -> pa.Array:
         number += "#"
     names = {name for every in filters for name, _, _ in every}
     held = {name: _plain(table[name]) for name in names}
-    rows = pa.table({**held, number: pa.array(range(len(table)), pa.int64())})
+    rows = pa.table({**held, number: pa.array(np.arange(len(table)))})
     kept = rows.filter(expression(filters, rows.schema))[number]
     return pc.is_in(rows[number], value_set=kept.combine_chunks()).combine_chunks()
 

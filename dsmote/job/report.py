@@ -43,6 +43,7 @@ from dsmote.plan.draws import REPORT
 from dsmote.plan.labels import listed, visible
 from dsmote.plan.plan import RULE_OF_THUMB
 from dsmote.plan.schema import is_nominal_dtype, make_schema
+from dsmote.samplers import registry
 
 # How many rows are drawn
 DETAILED = 6  # classes whose new rows are shown: those that grow most
@@ -631,10 +632,33 @@ def report_html(
         missed=[of for of in searches if of.get("recall") is not None and of["recall"] < 0.95],
         few_rows=FEW_ROWS,
         settings=[(name, value) for name, value in settings if value or value == 0],
+        # Only then do scores change by the shares of the classes alone.
+        at_random=_made_by(manifest) <= {"RandomOverSampler", "RandomUnderSampler"}
+        and _without_noise(manifest),
         before=before,
         after=after,
         same_shares=all(c.before * after == c.after * before for c in plan.classes),
     )
+
+
+def _made_by(manifest: Mapping[str, Any]) -> set[str]:
+    """Return the classes of the samplers."""
+    return {one["sampler"] for one in manifest.get("steps", [manifest])}
+
+
+def _on_segments(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether new rows lie between two others."""
+    made = _made_by(manifest)
+    kinds = [kind for kind in registry.samplers().values() if kind.__name__ in made]
+    recipes = [kind._recipe_type("") for kind in kinds if hasattr(kind, "_recipe_type")]
+    return bool(recipes) and all(recipe.lies in ("segment", "mean") for recipe in recipes)
+
+
+def _without_noise(manifest: Mapping[str, Any]) -> bool:
+    """Tell whether no sampler, or step of a chain, adds noise to its copies."""
+    parameters = manifest["parameters"]
+    steps = [own or {} for step in parameters.get("steps", ()) for own in step.values()]
+    return all(own.get("shrinkage") is None for own in [parameters, *steps])
 
 
 def _sections(
@@ -647,8 +671,7 @@ def _sections(
     """Compare original and new rows of the classes that grew most."""
     kinds, most = [*sampling.columns.values()], FIRST_COLUMNS
     lowest = min((old for _, old, _ in sampling.classes.values()), default=1.0)
-    made_by = {one["sampler"] for one in manifest.get("steps", [manifest])}
-    copied = made_by == {"RandomOverSampler"} and manifest["parameters"].get("shrinkage") is None
+    copied = _made_by(manifest) == {"RandomOverSampler"} and _without_noise(manifest)
     for of in shown_classes(plan):
         label, own = named(of.label), rows["rank"] == of.rank
         old, new = rows[own & ~rows["new"]], rows[own & rows["new"]]
@@ -678,7 +701,7 @@ def _sections(
             "plane": plane,
             "scatter": plane and scatter(plane[0], f"Projection of the rows of class {label}"),
             "copies": copies,
-            "between": not (copies or made_by & {"RandomOverSampler", "SMOTEN"}),
+            "between": not copies and _on_segments(manifest),
             "figure": "",
             "near_copies": False,
         }

@@ -17,10 +17,12 @@ from __future__ import annotations
 import codecs
 import io
 import json
+import lzma
 import os
 import re
 import warnings
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -79,8 +81,8 @@ BUFFER_BYTES = 2**20
 
 #: What is raised about the content of a file; after the warning, pandas would drop fields.
 ERRORS = (
-    *(pa.ArrowException, ValueError, OSError, EOFError, zipfile.BadZipFile),
-    pd.errors.ParserWarning,
+    *(pa.ArrowException, ValueError, OSError, EOFError, pd.errors.ParserWarning),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
 NO_CSV = "cannot be read as CSV"
 
@@ -124,6 +126,13 @@ class Source:
         if self.schema is None or self.filters:
             return None
         return tuple(sum(piece.rows for piece in pieces) for pieces in self.partitions)
+
+    @property
+    def rows_held(self) -> int:
+        """Rows of the largest partition before filters leave some out; 0 without filters."""
+        if not self.filters:
+            return 0
+        return max(sum(piece.rows for piece in pieces) for pieces in self.partitions)
 
     @property
     def largest_partition(self) -> int:
@@ -186,7 +195,13 @@ def open_source(url: str, format: str | None = None, *, reading: Reading | None 
                     f"{url} is CSV: columns in the names of folders, and filters, are for Parquet "
                     "only; convert it to Parquet first"
                 )
-            headers = dict(zip(inputs.files, pool.map(_header, inputs.files), strict=True))
+            headers = dict(
+                zip(
+                    inputs.files,
+                    pool.map(partial(_header, how=reading.csv), inputs.files),
+                    strict=True,
+                )
+            )
             first, columns = next(iter(headers.items()))
             _check_twice(first, columns)
             for file, header in headers.items():
@@ -194,7 +209,7 @@ def open_source(url: str, format: str | None = None, *, reading: Reading | None 
                     raise ValueError(
                         f"{file} does not have the columns of {first}: {header} and {columns}"
                     )
-            return Source(inputs, tuple(columns), _blocks(inputs, len(columns)))
+            return Source(inputs, tuple(columns), _blocks(inputs, len(columns), reading.csv))
         footers = list(pool.map(read_footer, inputs.files))
     if inputs.folders is not None:
         extra = zip(footers, inputs.extra, strict=True)
@@ -220,8 +235,7 @@ def check_columns(source: Source, roles: dict[str, Sequence[str]]) -> None:
             if header.count(separator) > header.count(","):
                 raise ValueError(
                     f"{missing}: its header looks separated by {separator!r}, and CSV is read with "
-                    f"commas; convert it, such as with pandas.read_csv(FILE, sep={separator!r})"
-                    ".to_csv(NEW, index=False)"
+                    f"commas; give --delimiter {separator!r} (csv: {{delimiter: {separator!r}}})"
                 )
         raise ValueError(f"{missing}; its columns are: {listed(map(visible, source.columns))}")
 
@@ -271,11 +285,14 @@ def _opened(file: str, wrong: str, compression: str | None = None) -> Iterator[A
             marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
             likely = "UTF-16" if error.object.startswith(marks) else "LATIN1"
             raise ValueError(
-                f"{file} is not UTF-8 text (it has the byte 0x{error.object[error.start]:02x}): "
-                f"convert it, such as with `iconv -f {likely} -t UTF-8 FILE > NEW.csv`"
+                f"{file} is not {error.encoding.upper()} text (it has the byte "
+                f"0x{error.object[error.start]:02x}): give its encoding, such as --encoding "
+                f"{likely} (csv: {{encoding: {likely}}})"
             ) from error
-        except ERRORS as error:
-            if is_of_storage(error):
+        except Exception as error:
+            # zstandard need not be installed.
+            damaged = isinstance(error, ERRORS) or type(error).__name__ == "ZstdError"
+            if not damaged or is_of_storage(error):
                 raise
             raise ValueError(f"{file} {wrong}: {one_line(error)}") from error
 
@@ -620,13 +637,28 @@ class Block(NamedTuple):
     file: str
     start: int = 0
     length: int | None = None
+    how: tuple[tuple[str, Any], ...] = ()  # a job's section `csv`
 
 
 def _packed(file: str) -> str | None:
     return COMPRESSIONS.get(os.path.splitext(file.lower())[1])
 
 
-def _header(file: str) -> list[str]:
+def _options(how: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
+    """Return how pandas is told what a job says of CSV."""
+    given = dict(how)
+    names = {"delimiter": "sep", "encoding": "encoding", "decimal": "decimal"}
+    return {names[key]: given[key] for key in names if given.get(key)}
+
+
+def _cut(how: tuple[tuple[str, Any], ...]) -> bool:
+    """Tell whether each line break of a file, as a byte, ends a row."""
+    given = dict(how)
+    whole = "\n".encode(given.get("encoding") or "utf-8") == b"\n"
+    return whole and not given.get("quoted_newlines")
+
+
+def _header(file: str, how: tuple[tuple[str, Any], ...] = ()) -> list[str]:
     if _packed(file) == "zip":
         with _opened(file, NO_CSV) as handle:
             inside = [one.filename for one in zipfile.ZipFile(handle).infolist()]
@@ -637,21 +669,25 @@ def _header(file: str) -> list[str]:
                 f"{listed(inside, 5)}; unpack it into a folder"
             )
     with _opened(file, NO_CSV, _packed(file)) as handle:
-        row = pd.read_csv(handle, header=None, nrows=1, dtype=str, keep_default_na=False)
+        told = _options(how)
+        row = pd.read_csv(handle, header=None, nrows=1, dtype=str, keep_default_na=False, **told)
     return [str(name) or f"Unnamed: {place}" for place, name in enumerate(row.iloc[0])]
 
 
-def _blocks(inputs: InputFiles, n_columns: int) -> list[tuple[Block, ...]]:
+def _blocks(
+    inputs: InputFiles, n_columns: int, how: tuple[tuple[str, Any], ...] = ()
+) -> list[tuple[Block, ...]]:
     """Cut the files into blocks of about `BLOCK_BYTES`; of small ones, several are a partition."""
     blocks, sizes = [], []
+    whole = not _cut(how)
     for file, mark in zip(inputs.files, inputs.marks, strict=True):
         size, packed = int(mark.partition(" ")[0]), _packed(file)
-        if packed or size <= BLOCK_BYTES:
-            blocks.append(Block(file))
+        if packed or whole or size <= BLOCK_BYTES:
+            blocks.append(Block(file, how=how))
             sizes.append(max(size * (UNPACKED if packed else 1), FILE_BYTES * n_columns))
             continue
         for start in range(0, size, BLOCK_BYTES):
-            blocks.append(Block(file, start, BLOCK_BYTES))
+            blocks.append(Block(file, start, BLOCK_BYTES, how))
             sizes.append(min(BLOCK_BYTES, size - start))
     return _shared(blocks, sizes, BLOCK_BYTES, FEWEST)
 
@@ -676,6 +712,7 @@ def _read_block(block: Block, names: Sequence[str], **how: Any) -> pd.DataFrame:
         if block.length is not None:
             data = io.BytesIO(read_block(handle, block.start, block.length, delimiter=b"\n"))
         header = 0 if block.start == 0 else None
+        how |= _options(block.how)
         how |= {"names": list(names), "header": header, "index_col": False, "low_memory": False}
         try:
             with warnings.catch_warnings():
@@ -686,8 +723,8 @@ def _read_block(block: Block, names: Sequence[str], **how: Any) -> pd.DataFrame:
                 raise
             raise pd.errors.ParserError(
                 f"{error}; a line break within quotes may be the cause, as files are cut into "
-                f"partitions at line breaks: give files of at most {BLOCK_BYTES // 2**20} MiB, "
-                "compressed ones, or Parquet"
+                "partitions at line breaks: give --quoted-newlines (csv: {quoted_newlines: true}), "
+                f"or files of at most {BLOCK_BYTES // 2**20} MiB, compressed ones, or Parquet"
             ) from error
 
 

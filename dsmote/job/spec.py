@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import date
 from functools import cache
 from itertools import chain
 from numbers import Integral
@@ -21,7 +20,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     InstanceOf,
     PlainValidator,
@@ -36,7 +34,19 @@ from pydantic.dataclasses import dataclass
 from pydantic.json_schema import GenerateJsonSchema, SkipJsonSchema
 from pydantic_core import PydanticCustomError
 
-from dsmote.job.jobfile import Path, Reader, Setting, plain
+from dsmote.job.input_keys import (
+    CONFIG,
+    CSV,
+    AsFilters,
+    AsFolders,
+    AsNames,
+    Filters,
+    Number,
+    Scalar,
+    Text,
+    as_list,
+)
+from dsmote.job.jobfile import Path, Reader, Setting
 from dsmote.job.logs import Secrets
 from dsmote.samplers import registry
 from dsmote.samplers.registry import closest, near
@@ -87,35 +97,6 @@ PARAMS = {
 }
 
 
-def _as_list(value: Any) -> Any:
-    value = [value] if isinstance(value, str | int | float | date) else value
-    return [plain(each) for each in value] if isinstance(value, list | tuple) else value
-
-
-def _folders(value: Any) -> Any:
-    """Return the columns of folders: () for those of the input, None for none."""
-    only = value[0] if isinstance(value, list | tuple) and len(value) == 1 else value
-    return {"same": (), "none": None}[only] if only in ("same", "none") else _as_list(value)
-
-
-def _filters(value: Any) -> Any:
-    """Return filters as lists of lists, with dates as text."""
-    if not isinstance(value, list | tuple):
-        return value
-    flat = value and all(isinstance(one, list | tuple) and one for one in value)
-    if flat and all(isinstance(one[0], str) for one in value):
-        value = [value]
-    return [
-        [
-            [_as_list(part) if isinstance(part, list | tuple) else plain(part) for part in one]
-            for one in every
-        ]
-        if isinstance(every, list | tuple) and all(isinstance(one, list | tuple) for one in every)
-        else every
-        for every in value
-    ]
-
-
 def _sampler(value: Any) -> Any:
     """Return the name of a sampler; of a chain, for each step a mapping of its name to its own."""
     if isinstance(value, list) and len(value) == 1 and isinstance(value[0], str):
@@ -148,34 +129,22 @@ def _size(value: Any) -> Any:
     raise ValueError("must be a size above 0, such as 2GiB")
 
 
-Text = Annotated[str, Field(pattern=r"\S")]
 Natural = Annotated[int, Field(strict=True, ge=0)]
 Positive = Annotated[int, Field(strict=True, ge=1)]
 Seed = Annotated[int, Field(strict=True, ge=0, lt=2**32)]
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Scalar = str | Annotated[int, Field(strict=True)] | Number | StrictBool
-_Names = BeforeValidator(_as_list, json_schema_input_type=Text | list[Text])
-_Folders = BeforeValidator(_folders, json_schema_input_type=Text | list[Text])
-Names = Annotated[list[Text], _Names]
+Names = Annotated[list[Text], AsNames]
 _OneOrMore = Annotated[tuple[Scalar, ...], Field(min_length=1)]
-Values = Annotated[
-    _OneOrMore, BeforeValidator(_as_list, json_schema_input_type=Scalar | _OneOrMore)
-]
+Values = Annotated[_OneOrMore, BeforeValidator(as_list, json_schema_input_type=Scalar | _OneOrMore)]
 Strategy = (
     Literal["auto", "minority", "majority", "not minority", "not majority", "all"]
     | Annotated[Number, Field(gt=0, le=1)]
     | Annotated[dict[str, Natural], Field(min_length=1)]
 )
-_Value = Scalar | tuple[Scalar, ...]
-_Condition = tuple[Text, Literal["=", "==", "!=", "<", ">", "<=", ">=", "in", "not in"], _Value]
-Filters = tuple[Annotated[tuple[_Condition, ...], Field(min_length=1)], ...]
 Steps = tuple[dict[str, dict[str, Any]], ...]
 Size = Annotated[Any, PlainValidator(_size, json_schema_input_type=str | int)]
 
-_CONFIG = ConfigDict(extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
 
-
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class Split:
     """Which rows are training rows: by a column, or by chance. Only these are resampled.
 
@@ -197,7 +166,7 @@ class Split:
     """Hold back the same share of each class."""
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class Security:
     """The certificates of a cluster that uses TLS: paths of PEM files."""
 
@@ -215,7 +184,7 @@ _RUNNING = ("address", "scheduler_file")
 PLACES = (*_RUNNING, *_LOCAL)
 
 
-@dataclass(frozen=True, config=_CONFIG)
+@dataclass(frozen=True, config=CONFIG)
 class Cluster:
     """Where the job runs: on a running scheduler, or on workers started for the job."""
 
@@ -277,7 +246,7 @@ class JobSpec:
     {'sampling_strategy': {'1': 500}}
     """
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = CONFIG
 
     input: Text
     """Parquet or CSV: a file, a folder or a glob; a path or a URL."""
@@ -287,10 +256,12 @@ class JobSpec:
     """Folder to write; a path or a URL."""
     format: Literal["parquet", "csv"] | None = None
     """Format of the input, where its file names do not tell."""
+    csv: CSV | None = None
+    """How CSV files are written, where it is not with commas, in UTF-8."""
     partition_types: dict[str, Text] = dataclasses.field(default_factory=dict)
     """Types of columns in the names of folders, such as {month: string}; by default as pyarrow
     reads them: int32, or else text."""
-    filters: Annotated[Filters, BeforeValidator(_filters)] = ()
+    filters: Annotated[Filters, AsFilters] = ()
     """Rows to read, as pyarrow has it: a list of [column, operator, value], which must all hold, or
     a list of such lists, of which one must hold."""
     sampler: Annotated[str | Steps, BeforeValidator(_sampler)] = AUTO
@@ -306,7 +277,7 @@ class JobSpec:
     if_exists: Literal["error", "skip", "replace"] = "error"
     """What to do with an existing output: error refuses it, replace replaces it once the new one is
     complete, skip leaves it when it was made from the same files in the same way."""
-    partition_by: Annotated[tuple[Text, ...] | None, _Folders] = ()
+    partition_by: Annotated[tuple[Text, ...] | None, AsFolders] = ()
     """A column whose values become folders; same, the default, for those of the input; or none."""
     row_group_rows: Annotated[Positive, Field(le=MOST_ROWS)] | None = None
     """Rows of a Parquet row group."""
@@ -580,7 +551,13 @@ def counts(sampler: Any) -> bool:
 @cache
 def homes() -> dict[str, list[str]]:
     """Return the keys of each section by its name, and those of all samplers under params."""
-    known: Any = {"": JobSpec, "split": Split, "cluster": Cluster, "cluster.security": Security}
+    known: Any = {
+        "": JobSpec,
+        "csv": CSV,
+        "split": Split,
+        "cluster": Cluster,
+        "cluster.security": Security,
+    }
     found = {name: [*model.__dataclass_fields__] for name, model in known.items()}
     found[""].remove("hidden")
     kinds = registry.samplers().values()
@@ -627,7 +604,7 @@ def params_model(*kinds: Any) -> type[BaseModel]:
             fields[name] = (Union[known, kind], field)  # noqa: UP007
     called = kinds[0].__name__ if len(kinds) == 1 else "Chain"
     made: Any = create_model(
-        f"{called}Params", __config__=_CONFIG, __doc__=f"Parameters of {called}.", **fields
+        f"{called}Params", __config__=CONFIG, __doc__=f"Parameters of {called}.", **fields
     )
     return made
 

@@ -87,6 +87,7 @@ class ADASYN(OverSampler):
     array([90, 90])
     """
 
+    _takes_sparse = True
     _summary = "more rows from where other classes are near"
     _recipe_type = AdasynRecipe
 

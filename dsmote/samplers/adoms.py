@@ -50,5 +50,6 @@ class ADOMS(SMOTE):
     S. Tang, S. Chen, "The generation mechanism of synthetic minority class examples", ITAB 2008.
     """
 
+    _takes_sparse = False
     _summary = "rows along the principal axis of a row's neighbourhood"
-    _recipe_type = AxisRecipe
+    _recipe_type, _takes_sparse = AxisRecipe, False

@@ -78,6 +78,7 @@ class AllKNN(EditedNearestNeighbours):
     (array([0., 1., 2., 4., 5.]), array([0, 0, 0, 1, 1]))
     """
 
+    _takes_sparse = False
     _summary = "edited nearest neighbours, repeated with one more neighbour each time"
     _rule_type = AllKNNRule
 

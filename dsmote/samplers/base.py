@@ -86,6 +86,7 @@ class Sampler(BaseEstimator):
     _parameter_constraints: ClassVar[Any] = _Constraints()
     #: Rows depend on `random_state`.
     _random = True
+    _takes_sparse: ClassVar[bool] = False  # of SciPy
     #: Attributes that only a table in memory gives, once it is resampled: what they are.
     _memory_only: ClassVar[dict[str, Any]] = {}
     #: Metadata that may be requested by routing.
@@ -167,7 +168,7 @@ class Sampler(BaseEstimator):
         self
         """
         self._validate_params()
-        self._prepare(read_pair(X, y), None, None)[0].check()
+        self._prepare(self._taken(read_pair(X, y)), None, None)[0].check()
         return self
 
     def fit_resample(
@@ -183,7 +184,7 @@ class Sampler(BaseEstimator):
 
         Parameters
         ----------
-        X : ndarray, list, DataFrame (pandas, polars, Dask), Arrow table or dask Array, shape (n, d)
+        X : array, list, sparse matrix, DataFrame (pandas, polars, Dask), Arrow table or dask Array
             The features.
         y : ndarray, list, Series, Arrow array, or the same on Dask, shape (n,)
             The target.
@@ -219,7 +220,7 @@ class Sampler(BaseEstimator):
         companions, column = companions_of(X, sample_weight, groups)
         routed = routed_requests(self, self._routable)
         given = X, y, *companions.values()
-        made = self._run(read_pair(X, y, companions), given, class_counts, column)
+        made = self._run(self._taken(read_pair(X, y, companions)), given, class_counts, column)
         return made[:2] if "groups" in routed else made
 
     def resample(
@@ -278,7 +279,10 @@ class Sampler(BaseEstimator):
             raise ValueError("plan takes X and y, or a frame and target=")
         companions, column = companions_of(X, None, groups)
         table = read_pair(X, y, companions) if target is None else read_frame(X, target, companions)
-        return self._prepare(table, class_counts, column)[0]
+        return self._prepare(self._taken(table), class_counts, column)[0]
+
+    def _taken(self, table: Table) -> Table:
+        return table if table.width is None or self._takes_sparse else table.searched(None, self)
 
     def _run(self, table: Table, given: tuple[Any, ...], *more: Any) -> Any:
         plan, work = self._prepare(table, *more)
@@ -315,7 +319,7 @@ class Sampler(BaseEstimator):
         names = table.names
         if table.has_target:
             names = [name for name in names if name not in [table.target]]
-        self.n_features_in_ = len(names)
+        self.n_features_in_ = len(names) if table.width is None else table.width
         self.__dict__.pop("feature_names_in_", None)
         if table.is_frame and all(isinstance(name, str) for name in names):
             self.feature_names_in_ = np.asarray(names, dtype=object)
@@ -326,11 +330,12 @@ class Sampler(BaseEstimator):
 
         # Where all columns are copied, or are categories, text and missing values are welcome.
         anything = self._any_kind or self._counts_levels
+        sparse = self._takes_sparse and getattr(self, "shrinkage", None) is None
         return _with_tag(Tags, "sampler_tags")(
             estimator_type="sampler",
             target_tags=TargetTags(required=True),
             input_tags=_with_tag(InputTags, "dataframe")(
-                sparse=False, string=anything, allow_nan=anything, dataframe=True
+                sparse=sparse, string=anything, allow_nan=anything, dataframe=True
             ),
             sampler_tags=SimpleNamespace(sample_indices="sample_indices_" in self._memory_only),
         )
@@ -513,7 +518,7 @@ class OverSampler(Sampler):
 
     def _prepare(self, table: Table, class_counts: Counts | None, group: Any) -> tuple[Plan, Any]:
         schema = self._schema(table, group)
-        recipe = self._recipe()
+        recipe = table.searched(self._recipe(), self)
         profile = self._profiled(table, schema, class_counts)
         if profile.decimals:
             schema = with_decimals(schema, profile.decimals)

@@ -191,6 +191,7 @@ class BorderlineSMOTE(BorderSampler):
     array([90, 90])
     """
 
+    _takes_sparse = True
     _summary = "SMOTE from the rows that are near other classes (two kinds)"
     _recipe_type = BorderlineRecipe
     _memory_only: ClassVar[dict[str, Any]] = {

@@ -107,7 +107,7 @@ class RuleSampler(UnderSampler):
         check_labels(profile.counts)
         labels = self._labels_ahead(table, profile.counts) if self._ahead else table.meta_labels
         keep = wanted_rows(self.sampling_strategy, profile.counts, self._sampling_type, labels)
-        rule = self._rule()
+        rule = table.searched(self._rule(), self)
         if profile.moments:
             rule = rule.scaled_by(scaling_of(profile.moments))
         row_bytes = max(schema.row_bytes(), profile.bytes // max(1, profile.rows))

@@ -38,5 +38,6 @@ class DistanceSMOTE(SMOTE):
     Imbalanced Data Sets", FLAIRS 2007.
     """
 
+    _takes_sparse = False
     _summary = "SMOTE toward the mean of the neighbours"
-    _recipe_type = DistanceRecipe
+    _recipe_type, _takes_sparse = DistanceRecipe, False

@@ -161,6 +161,7 @@ class EditedNearestNeighbours(CleanSampler):
     (array([0., 1., 2., 4., 5.]), array([0, 0, 0, 1, 1]))
     """
 
+    _takes_sparse = True
     _summary = "without rows whose neighbours are of another class"
     _rule_type = EditedRule
 

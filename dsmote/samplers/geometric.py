@@ -54,7 +54,7 @@ class GeometricSMOTE(SMOTE):
     """
 
     _summary = "rows in a ball around a row, with a neighbour on its surface"
-    _recipe_type = BallRecipe
+    _recipe_type, _takes_sparse = BallRecipe, False
 
     selection_strategy: str = field(default="combined", metadata=allow(_STRATEGIES))
     truncation_factor: float = field(default=1.0, metadata=allow(Range(Real, -1, 1, "both")))

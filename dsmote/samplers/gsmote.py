@@ -57,4 +57,4 @@ class GSMOTE(SMOTE):
     """
 
     _summary = "rows in the box of a row and its neighbour along the principal axis"
-    _recipe_type = AlignedRecipe
+    _recipe_type, _takes_sparse = AlignedRecipe, False

@@ -43,7 +43,7 @@ class MGS(SMOTE):
     ----------
     k_neighbors : int or object, default=None
         As in :class:`~dsmote.SMOTE`; None takes as many as there are numeric features, the fewest
-        whose covariance has all directions. With it, new rows do not become copies as n grows.
+        whose covariance has all directions. New rows are further from real ones than SMOTE's.
     spread : float, default=1.0
         Factor of the covariance, lambda in the paper.
 
@@ -54,7 +54,7 @@ class MGS(SMOTE):
     """
 
     _summary = "normal rows with mean and covariance of a row and its neighbours"
-    _recipe_type = GaussianRecipe
+    _recipe_type, _takes_sparse = GaussianRecipe, False
 
     k_neighbors: Any = field(default=None, metadata=allow(*SHARED["k_neighbors"], None))
     spread: float = field(default=1.0, metadata=allow(Range(Real, 0, None)))

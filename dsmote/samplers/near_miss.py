@@ -153,6 +153,7 @@ class NearMiss(RuleSampler):
     (array([1., 3., 4., 9.]), array([0, 0, 1, 1]))
     """
 
+    _takes_sparse = True
     _summary = "rows of large classes that are nearest to the smallest"
     _rule_type = NearMissRule
     _finds_itself = False

@@ -117,6 +117,7 @@ class RandomOverSampler(OverSampler):
     (['a', 'b', 'c', 'c'], [0, 0, 1, 1])
     """
 
+    _takes_sparse = True
     _summary = "duplicates of minority rows, or a smoothed bootstrap (ROSE)"
     _memory_only: ClassVar[dict[str, Any]] = {"sample_indices_": attrgetter("sample_indices")}
 

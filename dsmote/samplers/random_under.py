@@ -80,6 +80,7 @@ class RandomUnderSampler(UnderSampler):
     total             100              80              20
     """
 
+    _takes_sparse = True
     _summary = "a random part of the rows of large classes"
 
     random_state: Any = None

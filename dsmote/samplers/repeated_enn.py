@@ -98,6 +98,7 @@ class RepeatedEditedNearestNeighbours(EditedNearestNeighbours):
     (array([0., 1., 2., 4., 5.]), array([0, 0, 0, 1, 1]), 2)
     """
 
+    _takes_sparse = False
     _summary = "edited nearest neighbours, repeated until nothing changes"
     _rule_type = RepeatedRule
 

@@ -53,5 +53,6 @@ class SafeLevelSMOTE(SMOTE):
     Minority Over-Sampling TEchnique for Handling the Class Imbalanced Problem", PAKDD 2009.
     """
 
+    _takes_sparse = False
     _summary = "SMOTE nearer to the rows that have more of their class around them"
     _recipe_type = SafeLevelRecipe

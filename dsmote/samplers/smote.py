@@ -129,6 +129,7 @@ class SMOTE(OverSampler):
     ((180, 3), array([90, 90]))
     """
 
+    _takes_sparse = True
     _summary = "SMOTE for numeric features"
 
     k_neighbors: Any = 5

@@ -99,6 +99,7 @@ class SMOTENC(SMOTE):
     (100, ['a', 'b'])
     """
 
+    _takes_sparse = False
     _summary = "SMOTE for numeric and categorical features"
     _recipe_type = MixedRecipe
     _memory_only: ClassVar[dict[str, Any]] = {

@@ -156,6 +156,7 @@ class SVMSMOTE(BorderSampler):
     array([90, 90])
     """
 
+    _takes_sparse = False
     _summary = "SMOTE from the support vectors of an SVM, inward and outward"
     _recipe_type = SvmRecipe
     _memory_only: ClassVar[dict[str, Any]] = {

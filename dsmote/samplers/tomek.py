@@ -132,6 +132,7 @@ class TomekLinks(CleanSampler):
     (array([0. , 1.2, 3. ]), array([0, 1, 1]))
     """
 
+    _takes_sparse = True
     _summary = "without the majority rows of Tomek links"
     _rule_type = TomekRule
     _k_name = ""

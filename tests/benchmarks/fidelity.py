@@ -5,8 +5,9 @@ Run: python tests/benchmarks/fidelity.py [--only SAMPLER] [--tables N] [--jobs 2
 Tables: 22 KEEL sets and six larger tables, those cut to a seeded 4,000 rows; in each the rarest
 class of at least 16 rows against the rest, left out where that is no minority. Five times two-fold
 cross-validation, with the same folds and seeds on both sides; each side resamples the training half
-only. A decision tree and a logistic regression (standardised, names one-hot) are scored by F1,
-G-mean (geometric mean of the two recalls) and average precision.
+only. A decision tree, a logistic regression (standardised, names one-hot) and gradient boosting are
+scored by F1, G-mean (geometric mean of the two recalls) and average precision. "nothing" and "class
+weights" are without a sampler; they and samplers that imbalanced-learn lacks have no other side.
 
 What samplers are given: numbers scaled to 0..1, and names
   one-hot      to those that need numbers
@@ -29,9 +30,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from harness import SIDES, parser, print_table, sampler_of, tables_of
+from harness import SIDES, parser, print_table, sampler_of, tables_of, theirs
 from joblib import Parallel, delayed
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score, recall_score
@@ -42,27 +44,43 @@ from sklearn.tree import DecisionTreeClassifier
 from threadpoolctl import threadpool_limits
 
 LARGER = ["adult", "bank_full", "mammography", "phoneme", "oil_spill", "satimage"]
-MODELS = ("tree", "logistic")
+MODELS = ("tree", "logistic", "boosting")
 METRICS = ("F1", "G-mean", "AP")
-MOST_ROWS, FEWEST, REPEATS = 4_000, 16, 5
+MOST_ROWS, FEWEST, REPEATS, ITERATIONS = 4_000, 16, 5, 100
 
 
 class Sampler(NamedTuple):
-    """A class that both libraries have, what it is given, and the largest table it is tried on."""
+    """A class, what it is given, and the largest table it is tried on; None where there is none."""
 
-    name: str
+    name: str | None
     options: dict[str, Any] = {}  # noqa: RUF012
     kind: str = "numbers"
     most: int = MOST_ROWS
 
+    @property
+    def sides(self) -> tuple[str, ...]:
+        """Libraries that have it."""
+        return SIDES if self.name and theirs(self.name) else SIDES[:1]
+
 
 SAMPLERS = {
+    "nothing": Sampler(None),
+    "class weights": Sampler(None, {"class_weight": "balanced"}),
     "SMOTE": Sampler("SMOTE"),
     "BorderlineSMOTE-1": Sampler("BorderlineSMOTE", {"kind": "borderline-1"}),
     "BorderlineSMOTE-2": Sampler("BorderlineSMOTE", {"kind": "borderline-2"}),
     "ADASYN": Sampler("ADASYN"),
     "SVMSMOTE": Sampler("SVMSMOTE", most=2_000),
     "KMeansSMOTE": Sampler("KMeansSMOTE", {"cluster_balance_threshold": 0.1}),
+    "SafeLevelSMOTE": Sampler("SafeLevelSMOTE"),
+    "PolynomFitSMOTE": Sampler("PolynomFitSMOTE"),
+    "MGS": Sampler("MGS", {"on_small_class": "copy"}),
+    "GeometricSMOTE": Sampler("GeometricSMOTE"),
+    "DistanceSMOTE": Sampler("DistanceSMOTE"),
+    "ADOMS": Sampler("ADOMS"),
+    "GSMOTE": Sampler("GSMOTE"),
+    "RandomSMOTE": Sampler("RandomSMOTE"),
+    "MDO": Sampler("MDO"),
     "RandomOverSampler": Sampler("RandomOverSampler"),
     "RandomUnderSampler": Sampler("RandomUnderSampler"),
     "SMOTENC": Sampler("SMOTENC", kind="mixed"),
@@ -145,12 +163,14 @@ def prepared(task: Task, kind: str, train: np.ndarray) -> tuple[Any, Any, Callab
     return frame, matrix, encoder.transform
 
 
-def scores(X: Any, y: np.ndarray, X_test: Any, y_test: np.ndarray) -> np.ndarray:
-    """Scores of the models, trained on X, y; shape (models, metrics)."""
-    tree = DecisionTreeClassifier(random_state=0)
-    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300))
+def scores(X: Any, y: np.ndarray, X_test: Any, y_test: np.ndarray, **options: Any) -> np.ndarray:
+    """Scores of the models with these options, trained on X, y; shape (models, metrics)."""
+    tree = DecisionTreeClassifier(random_state=0, **options)
+    logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=300, **options))
+    few = {"max_iter": ITERATIONS, "early_stopping": False}
+    boosting = HistGradientBoostingClassifier(random_state=0, **few, **options)
     found = []
-    for model in (tree, logistic):
+    for model in (tree, logistic, boosting):
         chance = model.fit(X, y).predict_proba(X_test)[:, 1]
         said = chance > 0.5
         recalls = recall_score(y_test, said, average=None)
@@ -169,8 +189,12 @@ def compared(task: Task, name: str) -> tuple[np.ndarray, Counter]:
         for seed, (train, test) in enumerate(folds.split(y, y)):
             given, matrix, as_numbers = prepared(task, sampler.kind, train)
             part = given.iloc[train] if isinstance(given, pd.DataFrame) else given[train]
+            if sampler.name is None:
+                of_test = matrix[test], y[test]
+                found.append([scores(matrix[train], y[train], *of_test, **sampler.options)])
+                continue
             both = []
-            for side in SIDES:
+            for side in sampler.sides:
                 options = {**sampler.options, "random_state": seed}
                 if sampler.kind == "mixed":
                     options["categorical_features"] = task.names
@@ -182,10 +206,12 @@ def compared(task: Task, name: str) -> tuple[np.ndarray, Counter]:
                     refused[side, why[:80]] += 1
                 else:
                     both.append((as_numbers(X), y_new))
-            if len(both) == len(SIDES):
+            if len(both) == len(sampler.sides):
                 found.append([scores(*made, matrix[test], y[test]) for made in both])
     refused["folds"] = 2 * REPEATS - len(found)
-    return np.mean(found, axis=0) if found else np.full((2, 2, 3), np.nan), refused
+    return np.mean(found, axis=0) if found else np.full(
+        (len(sampler.sides), len(MODELS), len(METRICS)), np.nan
+    ), refused
 
 
 def summary(name: str, means: np.ndarray) -> dict[tuple[str, str, str], dict[str, Any]]:
@@ -195,16 +221,17 @@ def summary(name: str, means: np.ndarray) -> dict[tuple[str, str, str], dict[str
     """
     lines, n = {}, len(means)
     for (m, model), (j, metric) in product(enumerate(MODELS), enumerate(METRICS)):
-        ours, theirs = means[:, :, m, j].T
-        less = ours - theirs
+        ours, *others = means[:, :, m, j].T
+        alone = not others
+        less = ours - (np.nan if alone else others[0])
         error = float(less.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
         lines[name, model, metric] = {
             "tables": n,
             "dsmote": float(ours.mean()),
-            "theirs": float(theirs.mean()),
+            "theirs": float("nan") if alone else float(others[0].mean()),
             "difference": float(less.mean()),
             "error": error,
-            "within": bool(abs(less.mean()) <= 2 * error + 1e-12) if n > 1 else None,
+            "within": bool(abs(less.mean()) <= 2 * error + 1e-12) if n > 1 and not alone else None,
         }
     print_table(
         [
@@ -213,15 +240,20 @@ def summary(name: str, means: np.ndarray) -> dict[tuple[str, str, str], dict[str
                 "model": model,
                 "metric": metric,
                 "tables": f"{n}",
-                **{side: f"{of[side]:.4f}" for side in ("dsmote", "theirs")},
-                "difference": f"{of['difference']:+.4f}",
-                "s.e.": f"{of['error']:.4f}",
+                **{side: told(of[side], ".4f") for side in ("dsmote", "theirs")},
+                "difference": told(of["difference"], "+.4f"),
+                "s.e.": told(of["error"], ".4f"),
                 "<= 2": {True: "yes", False: "NO", None: "-"}[of["within"]],
             }
             for (_, model, metric), of in lines.items()
         ]
     )
     return lines
+
+
+def told(number: float, how: str) -> str:
+    """Write a number, or that there is none."""
+    return "-" if np.isnan(number) else format(number, how)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

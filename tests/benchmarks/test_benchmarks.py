@@ -142,13 +142,21 @@ def test_fidelity(
 ) -> None:
     benchmark = import_module("fidelity")
     monkeypatch.setattr(benchmark, "REPEATS", 1)
-    chosen = ["SMOTE", "RandomUnderSampler", "SMOTENC", "SMOTEN"]
+    monkeypatch.setattr(benchmark, "ITERATIONS", 5)
+    chosen = ["SMOTE", "RandomUnderSampler", "SMOTENC", "SMOTEN", "nothing", "class weights", "MGS"]
     only = [word for name in chosen for word in ("--only", name)]
     numbers = benchmark.main(["--data", str(data_dir), "--tables", "2", "--jobs", "1", *only])
-    assert len(numbers["lines"]) == 4 * 2 * 3
+    assert len(numbers["lines"]) == 7 * 3 * 3
     line = numbers["lines"]["SMOTE", "logistic", "AP"]
     assert line["tables"] == 2 and 0 < line["dsmote"] < 1 and line["error"] > 0
     assert line["difference"] == pytest.approx(line["dsmote"] - line["theirs"])
+    # Where there is no other side there is no difference, and a weight is another model.
+    for name in ("nothing", "class weights", "MGS"):
+        line = numbers["lines"][name, "boosting", "AP"]
+        assert 0 < line["dsmote"] < 1 and line["within"] is None
+        assert np.isnan([line["theirs"], line["difference"]]).all()
+    nothing, weights = (numbers["lines"][n, "logistic", "F1"] for n in ("nothing", "class weights"))
+    assert nothing["dsmote"] != weights["dsmote"]
     # One of the two tables has names.
     assert numbers["lines"]["SMOTEN", "tree", "F1"]["within"] is None
     assert numbers["left_out"]["SMOTE"]["of"] == 4
@@ -162,6 +170,21 @@ def test_fidelity(
     means, refused = benchmark.compared(task, "never")
     assert (means != means).all()
     assert refused["folds"] == 2 and sum(refused.values()) == 6
+
+
+def test_copying(capsys: pytest.CaptureFixture[str]) -> None:
+    few = ["--rows", "300", "600", "--new", "200"]
+    only = [word for name in ("SMOTE, k 5", "RandomSMOTE", "ROSE") for word in ("--only", name)]
+    benchmark = import_module("copying")
+    found = benchmark.main([*few, *only])
+    assert len(found) == 6 and all(of["distance"] > 0 for of in found.values())
+    # Toward its 5 nearest a row stays nearer than toward any row of the class.
+    for n in (300, 600):
+        assert 0.1 < found["SMOTE, k 5", n]["ratio"] < 0.5 < found["RandomSMOTE", n]["ratio"] < 0.9
+        assert 0.9 < found["ROSE", n]["ratio"] < 1.2
+    assert "RandomSMOTE" in capsys.readouterr().out
+    for name in benchmark.SAMPLERS:
+        assert benchmark.measured(name, 100, 50)["ratio"] > 0
 
 
 @pytest.mark.slow
@@ -284,3 +307,15 @@ def test_tasks_of_cells(parts: int, n_cells: int, tmp_path: Path) -> None:
     assert n_blocks == 3
     tasks = len(made.optimize().__dask_graph__())
     assert tasks == benchmark.n_tasks(parts, n_cells, n_blocks)
+
+
+def test_sparse_matrices(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    benchmark = import_module("sparse_matrices")
+    monkeypatch.setattr(benchmark, "child", lambda function, *args: function(*args))
+    numbers = benchmark.main(["--rows", "800", "--repeats", "1"])
+    assert {*numbers} == {*benchmark.CASES}
+    assert numbers["texts"]["dsmote"]["rows"] > 1_500
+    assert numbers["tomek"]["ratio"] > 0
+    assert "TomekLinks" in capsys.readouterr().out

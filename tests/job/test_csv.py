@@ -4,11 +4,13 @@ import gzip
 import re
 import zipfile
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from dsmote.job import JobSpec, prepare
+from dsmote.job import JobSpec, prepare, write_job
 from dsmote.job.sources import open_source
+from dsmote.job.verification import verify
 
 LARGE = 2**53 + 1
 
@@ -82,6 +84,9 @@ def test_dtypes_of_a_column_hold_for_all_files(tmp_path, blocks, dtype):
         ({"a.csv": b"x,y\n1,2\n1,2,3\n"}, r"a\.csv cannot be read as CSV"),
         ({"a.csv": b"x,y\n1,2,3\n1,2,3\n"}, r"a\.csv cannot be read as CSV"),
         ({"a.csv.gz": b"not gzip"}, r"a\.csv\.gz"),
+        ({"a.csv.gz": gzip.compress(b"x,y\n1,2\n")[:-12] + b"x" * 12}, r"a\.csv\.gz cannot be"),
+        ({"a.csv.bz2": b"x,y\n1,2\n"}, r"a\.csv\.bz2 cannot be"),
+        ({"a.csv.xz": b"x,y\n1,2\n"}, r"a\.csv\.xz cannot be"),
         ({"a.csv.zst": b"x,y\n1,2\n"}, r"zst"),
     ],
 )
@@ -115,7 +120,7 @@ def test_archive_of_several_files_is_refused(tmp_path):
     ("text", "message"),
     [
         *(
-            (text, rf".* separated by {re.escape(repr(separator))}, .*sep=")
+            (text, rf".* separated by {re.escape(repr(separator))}, .*give --delimiter")
             for separator, text in [
                 (";", "a;b;z\n1,5;2;0\n"),
                 (";", "a, in m;b;z\n1,5;2;0\n"),
@@ -141,6 +146,57 @@ def test_text_that_is_not_utf8_is_named(tmp_path, encoding, likely, where, endin
     rows = f"{column},y\n" + "a,0\n" * 5000 + f"{value},1\n"
     data = rows.encode(encoding)
     file.write_bytes(gzip.compress(data) if ending == ".csv.gz" else data)
-    said = rf"t\{ending} is not UTF-8 text \(it has the byte 0x.*iconv -f {likely} -t UTF-8"
+    told = f"--encoding {likely} "
+    said = rf"t\{ending} is not UTF-8 text \(it has the byte 0x.*give its encoding, such as {told}"
     with pytest.raises(ValueError, match=said):
         open_source(str(file)).frame()
+
+
+WRITTEN = {
+    "delimiter": ({"sep": ";"}, {"delimiter": ";"}),
+    "tab": ({"sep": "\t"}, {"delimiter": "\t"}),
+    "decimal": ({"sep": ";", "decimal": ","}, {"delimiter": ";", "decimal": ","}),
+    "latin-1": ({"encoding": "latin-1"}, {"encoding": "latin-1"}),
+    "utf-16": ({"encoding": "utf-16"}, {"encoding": "utf-16"}),
+    "byte order mark": ({"encoding": "utf-8-sig"}, {"encoding": "utf-8-sig"}),
+    "line breaks": ({}, {"quoted_newlines": True}),
+}
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz"])
+@pytest.mark.parametrize("kind", WRITTEN)
+def test_rows_are_those_that_were_written(kind, ending, tmp_path, monkeypatch):
+    """However a file is written, and wherever it is cut."""
+    monkeypatch.setattr("dsmote.job.sources.BLOCK_BYTES", 600)
+    written, told = WRITTEN[kind]
+    texts = ["größe", "a\nb\n\nc", "d"] if kind == "line breaks" else ["größe", "ü", "d"]
+    frame = pd.DataFrame({"ö": np.arange(120) / 4, "n": np.arange(120) - 2, "text": texts * 40})
+    frame.to_csv(tmp_path / f"t{ending}", index=False, **written)
+    job = JobSpec(str(tmp_path / f"t{ending}"), "n", csv=told)
+    source = open_source(job.input, reading=job.reading)
+    cut = ending == ".csv" and kind not in ("utf-16", "byte order mark", "line breaks")
+    assert (len(source.partitions) > 1) == cut
+    pd.testing.assert_frame_equal(source.frame().compute().reset_index(drop=True), frame)
+
+
+def test_options_of_csv_reach_the_job_and_its_verification(tmp_path):
+    frame = pd.DataFrame({"x": np.arange(60) / 8, "y": (np.arange(60) % 5 == 0).astype(int)})
+    frame.to_csv(tmp_path / "t.csv", index=False, sep=";", decimal=",")
+    told = {"delimiter": ";", "decimal": ","}
+    job = JobSpec(str(tmp_path / "t.csv"), "y", output=str(tmp_path / "out"), csv=told)
+    assert write_job(prepare(job)).manifest["job"]["csv"] == told
+    assert {check.passed for check in verify(str(tmp_path / "out")).checks} == {True, None}
+    assert pd.read_parquet(tmp_path / "out")["x"].isin(frame["x"]).sum() >= 60
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        ({"delimiter": ";;"}, "csv.delimiter: "),
+        ({"encoding": "nope"}, "csv.encoding: there is no encoding 'nope'"),
+        ({"seperator": ";"}, "csv.seperator: there is no such key"),
+    ],
+)
+def test_options_of_csv_that_cannot_be(told, message):
+    with pytest.raises(ValueError, match=message):
+        JobSpec("t.csv", "y", csv=told)

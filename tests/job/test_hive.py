@@ -10,10 +10,11 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
 
-from dsmote.job import JobSpec, prepare, write_job
+from dsmote.job import JobSpec, plan_job, prepare, write_job
 from dsmote.job.files import list_files
-from dsmote.job.outputs import unchanged
+from dsmote.job.outputs import Outputs, unchanged
 from dsmote.job.reading import Reading, mask
+from dsmote.job.runner import Threads
 from dsmote.job.sources import open_source
 from dsmote.job.spec import Split
 from dsmote.job.verification import verify
@@ -194,6 +195,16 @@ def test_filtered_rows_are_counted_for_a_shuffle(folder, tmp_path):
     kept = open_source(str(folder), reading=Reading(filters=(tuple(FILTERS["both"]),)))
     assert manifest["rows"]["before"] == len(kept.frame())
     assert read(tmp_path / "out").to_pandas()["a"].min() > 0.1
+
+
+def test_memory_is_that_of_the_rows_before_the_filters(folder):
+    """A partition is read whole before rows are left out."""
+    job = JobSpec(str(folder), "y", filters=[("a", ">", 0.5)], sampler="random", random_state=0)
+    whole, few = plan_job(prepare(replace(job, filters=[]))), plan_job(prepare(job))
+    assert few.n_before < whole.n_before / 2
+    outputs = Outputs(job, prepare(job).source, Threads())
+    rows = open_source(str(folder)).partition_rows
+    assert outputs.sampler._partition_rows == max(rows)
 
 
 def test_files_that_filters_leave_out_are_not_opened(folder):

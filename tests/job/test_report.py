@@ -178,6 +178,11 @@ def twins():
 
 SMOTED, COPIED = SMOTE(random_state=0), RandomOverSampler(random_state=0)
 HALF = SMOTE(random_state=0, sampling_strategy=0.5)
+HALF_COPIED = RandomOverSampler(random_state=0, sampling_strategy=0.5)
+NOISY_CHAIN = {
+    "steps": [{"sampler": "RandomOverSampler"}, {"sampler": "RandomUnderSampler"}],
+    "parameters": {"steps": [{"random": {"shrinkage": 0.3}}, {"random-under": {}}]},
+}
 UNDER = RandomUnderSampler(random_state=0)
 SYNTHETIC = {"input": "in", "output": "out", "target": "y", "mode": "synthetic"}
 HELD_BACK = {"before": 240, "new": 160, "after": 400, "test": 60}
@@ -206,8 +211,10 @@ PAGES = {
     "interpolated": (SMOTED, numeric(600), {}),
     "copies": (COPIED, numeric(600), {}),
     "smoothed": (SMOOTHED, numeric(600), {"parameters": {"shrinkage": 0.3}}),
+    "smoothed in a chain": (HALF_COPIED, with_column(numeric(1000), y=every(10)), NOISY_CHAIN),
     "duplicates": (SMOTE(k_neighbors=1, random_state=0), twins(), {}),
     "calibration": (HALF, with_column(numeric(1000), y=every(10)), {}),
+    "random calibration": (HALF_COPIED, with_column(numeric(1000), y=every(10)), {}),
     "measured": (SMOTED, numeric(), MEASURED),
     "a whole table": (SMOTED, numeric(), {}),
     "new rows and a test": (SMOTED, numeric(), {"job": SYNTHETIC, "rows": HELD_BACK}),
@@ -237,8 +244,13 @@ smoothed: A new row is typically
 smoothed:-as intended|between two originals
 duplicates: % are practically copies.*among themselves: [2-9]\d\.
 duplicates:-little
-calibration: odds .* of class 1, .* from 10 % to 33.33 %
-calibration: by 0.2222: the score 0.5 then means 18.18 %
+calibration: Recalibrate on rows that were not resampled .* New rows are not anonymous
+calibration:-predicted odds
+random calibration: Recalibrate on rows .* odds .* of class 1, .* from 10 % to 33.33 %
+random calibration: by 0.2222: the score 0.5 then means 18.18 %
+rows dropped: left out at random, so a factor
+rows dropped:-not anonymous
+smoothed in a chain:-so a factor|as intended
 measured: the plan's own words & such
 measured: Missed neighbours.*50.0 % in class '<b>'
 measured: More memory than projected.*Memory is nearly used up

@@ -155,7 +155,7 @@ def test_tags_are_those_of_imblearn_but_for_sparse_matrices_and_missing_names(na
     # ClusterCentroids keeps real rows, or says which of them stand for centres.
     assert ours.sampler_tags.sample_indices >= original.sampler_tags.sample_indices
     assert ours.input_tags.dataframe
-    assert not ours.input_tags.sparse
+    assert ours.input_tags.sparse == (kind._takes_sparse and "shrinkage" not in given)
     # A smoothed bootstrap needs numbers: imbalanced-learn's tags say otherwise, its code does not.
     smoothed = bool(given.get("shrinkage"))
     # Cleaning methods take categories, which imbalanced-learn's do not.

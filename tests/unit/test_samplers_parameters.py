@@ -84,7 +84,7 @@ def test_a_sampler_is_found_by_its_names_and_shown(name):
     ],
 )
 def test_unknown_name_lists_what_there_is(name, near):
-    message = f"there is no sampler {name!r}{near}; the samplers are: adasyn, smote, "
+    message = f"there is no sampler {name!r}{near}; the samplers are: adasyn, adoms, "
     with pytest.raises(ValueError, match=message):
         make_sampler(name)
 
