@@ -650,7 +650,7 @@ def _on_segments(manifest: Mapping[str, Any]) -> bool:
     """Tell whether new rows lie between two others."""
     made = _made_by(manifest)
     kinds = [kind for kind in registry.samplers().values() if kind.__name__ in made]
-    recipes = [kind._recipe_type("") for kind in kinds if hasattr(kind, "_recipe_type")]
+    recipes = [kind()._recipe() for kind in kinds if hasattr(kind, "_recipe")]
     return bool(recipes) and all(recipe.lies in ("segment", "mean") for recipe in recipes)
 
 

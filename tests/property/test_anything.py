@@ -452,6 +452,8 @@ def check_right(case, made, planned):
     carried = case.params.get("carry") or []
     moved = case.name in ("svm",) or case.params.get("kind") == "borderline-2"
     moved |= bool(case.params.get("shrinkage"))
+    if hasattr(sampler := case.sampler(), "_recipe"):
+        moved |= sampler._recipe().lies in ("ball", "gaussian", "ellipsoid")
     for i, name in enumerate(case.X.columns):
         given, ours = case.X.iloc[:, i], X.iloc[:, i]
         if any(name == c or (name != name and c != c) for c in carried):

@@ -79,12 +79,13 @@ def test_every_key_of_a_job_is_an_option_of_resample():
     schema = job_schema()
     keys = {*schema["properties"], *(f"params.{name}" for name in PARAMS)}
     for name, above in (
+        ("CSV", "csv"),
         ("Split", "split"),
         ("Cluster", "cluster"),
         ("Security", "cluster.security"),
     ):
         keys |= {f"{above}.{key}" for key in schema["$defs"][name]["properties"]}
-    assert keys - {"split", "cluster", "cluster.security", "params"} <= found
+    assert keys - {"csv", "split", "cluster", "cluster.security", "params"} <= found
 
 
 RESAMPLE = ("resample", "in", "out", "--target", "y")
