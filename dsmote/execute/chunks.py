@@ -176,7 +176,10 @@ class InChunks:
 
 def _limits(rows: Rows) -> Rows:
     low, high = rows.numeric.min(axis=0, initial=np.inf), rows.numeric.max(axis=0, initial=-np.inf)
-    integers = {j: np.array([of.min(), of.max()]) for j, of in rows.integers.items()}
+    integers = {}
+    for j, of in rows.integers.items():
+        ends = np.iinfo(of.dtype)
+        integers[j] = np.array([of.min(initial=ends.max), of.max(initial=ends.min)], of.dtype)
     return Rows(np.stack([low, high]), np.empty((2, 0), dtype=np.int32), np.arange(2), integers)
 
 

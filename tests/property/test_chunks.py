@@ -173,6 +173,18 @@ def test_numbers_of_every_kind(name, small_blocks):
     both(how, (dask_frame(X, lengths), dask_frame(y, lengths)), companions=more, **config)
 
 
+def test_a_partition_whose_rows_of_a_class_are_all_skipped(small_blocks):
+    X = pd.DataFrame({"x": np.arange(float(N)), "whole": np.arange(N) + 2**60})
+    X.loc[:49, "x"] = np.nan
+    pair = (
+        dask_frame(X, [50, 60, 50]),
+        dask_frame(labels(np.random.default_rng(0), True), [50, 60, 50]),
+    )
+    how = PolynomFitSMOTE(random_state=0, missing="skip")
+    made = both(how, pair, scheduler="synchronous")
+    assert len(made[0]) > N
+
+
 @pytest.fixture
 def small_blocks(monkeypatch):
     set_constant(monkeypatch, "plan", "STEP_ROWS", 9)
